@@ -1,0 +1,161 @@
+//! What the journal holds: entries, each with its place and its stamp, split into facts
+//! (what is counted) and a personal part (all else, which can be erased).
+
+use super::id::{ContentDigest, IncidentId, LineId, OperatorCode, Pseudonym, SecretHash, StopId};
+use super::incident::CauseClaim;
+use super::row::RowTime;
+use super::taxonomy::{
+    CardKind, ExtraCost, Mode, OthersGotThrough, Outcome, ReaderKind, ReporterKind, Resolution,
+    SetOf, Signal, StaffAct, StaffMinutes, StaffPresence, TapKind, TimePrecision, WorkedLater,
+};
+use super::time::UtcMillis;
+
+/// An entry's place in the journal, from 1 up. 0 stands before the first entry.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position(pub u64);
+
+impl Position {
+    /// The next place.
+    pub fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+impl std::fmt::Display for Position {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// When an entry was committed: the later of the clock and the stamp before it.
+pub type Stamp = UtcMillis;
+
+/// The journal's identity: 16 random bytes, new at creation and at restore.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Epoch(pub [u8; 16]);
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Entry {
+    /// An incident was reported.
+    Incident {
+        /// What is counted.
+        facts: Box<Facts>,
+        /// All else; `None` if it was erased.
+        personal: Option<Box<Personal>>,
+    },
+    /// An incident was withdrawn by its reporter.
+    Withdrawn {
+        /// Which.
+        id: IncidentId,
+    },
+    /// A minute passed.
+    Tick,
+    /// Another version of the network came into use.
+    NetworkChanged {
+        /// The version.
+        version: u32,
+        /// SHA-256 of its canonical bytes.
+        sha256: [u8; 32],
+    },
+}
+
+/// What is counted of an incident.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Facts {
+    /// Made by the client.
+    pub id: IncidentId,
+    /// Keyed digest of what the client sent.
+    pub digest: ContentDigest,
+    /// Hash of the secret, if there was one.
+    pub secret_hash: Option<SecretHash>,
+    /// The hour, or the day if only that is known.
+    pub time: RowTime,
+    /// How finely the time is known.
+    pub precision: TimePrecision,
+    /// Who reported.
+    pub reporter: ReporterKind,
+    /// What the traveller was on.
+    pub mode: Option<Mode>,
+    /// What the tap was meant to do.
+    pub tap_kind: Option<TapKind>,
+    /// The operator, where it could be found.
+    pub operator: Option<OperatorCode>,
+    /// The line, if exactly one was found.
+    pub line: Option<LineId>,
+    /// How the line was matched; `None` if nothing was written.
+    pub line_resolution: Option<Resolution>,
+    /// Whether that match lies outside the line's dates of validity.
+    pub line_outside_validity: bool,
+    /// The stop, if exactly one was found.
+    pub stop: Option<StopId>,
+    /// How the stop was matched; `None` if nothing was written.
+    pub stop_resolution: Option<Resolution>,
+    /// Version of the network that matched them.
+    pub network_version: u32,
+    /// The device that the card was held to.
+    pub reader_kind: Option<ReaderKind>,
+    /// What the reader showed or sounded.
+    pub signal: Option<Signal>,
+    /// Green, but found later not to be registered.
+    pub found_later: bool,
+    /// Attempts; 0 is "not said".
+    pub attempts: u8,
+    /// Whether others got through.
+    pub others_got_through: Option<OthersGotThrough>,
+    /// Whether the card worked elsewhere or later.
+    pub worked_later: Option<WorkedLater>,
+    /// Claimed causes.
+    pub cause_claims: Vec<CauseClaim>,
+    /// What was held to the reader.
+    pub card_kind: Option<CardKind>,
+    /// Whether staff were there.
+    pub staff_present: Option<StaffPresence>,
+    /// What staff did.
+    pub staff_acts: SetOf<StaffAct>,
+    /// Minutes that staff gave.
+    pub staff_minutes: Option<StaffMinutes>,
+    /// How it ended.
+    pub outcomes: SetOf<Outcome>,
+    /// What it cost on top of the fare.
+    pub extra_cost: Option<ExtraCost>,
+    /// Whether a card number came with it.
+    pub card_given: bool,
+    /// Whether an installation identifier came with it.
+    pub installation_given: bool,
+}
+
+/// What else was told about an incident. Never enters the store, logs or default backups.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Personal {
+    /// When it happened; for an incident known to the day, noon of that day.
+    pub occurred: UtcMillis,
+    /// Milliseconds that were added for a wrong device clock.
+    pub clock_correction_ms: i64,
+    /// Pseudonym of the card.
+    pub card: Option<Pseudonym>,
+    /// Pseudonym of the installation.
+    pub installation: Option<Pseudonym>,
+    /// Key period of the pseudonyms.
+    pub key_period: u32,
+    /// Vehicle number; may be empty.
+    pub vehicle: Box<str>,
+    /// Words on the display; may be empty.
+    pub display_text: Box<str>,
+    /// The operator as written; may be empty.
+    pub operator_words: Box<str>,
+    /// The line as written; may be empty.
+    pub line_words: Box<str>,
+    /// The direction as written; may be empty.
+    pub direction_words: Box<str>,
+    /// The stop as written; may be empty.
+    pub stop_words: Box<str>,
+    /// Private note; may be empty.
+    pub note: Box<str>,
+    /// Whether the operator may read the note.
+    pub note_to_operator: bool,
+    /// Lines that fit, if several did.
+    pub line_candidates: Vec<LineId>,
+    /// Stops that fit, if several did.
+    pub stop_candidates: Vec<StopId>,
+}

@@ -1,0 +1,144 @@
+//! Every bound of the service, with what happens when it is reached.
+
+/// Oldest time of an incident, in days. Older: refused, naming the field.
+pub const INCIDENT_AGE_DAYS_MAX: i64 = 400;
+/// How far ahead of the server's clock a time may lie, in milliseconds. Further: refused.
+pub const CLOCK_AHEAD_MS_MAX: i64 = 5 * 60_000;
+/// Largest correction of a device's clock, in milliseconds. Larger: refused.
+pub const CLOCK_CORRECTION_MS_MAX: i64 = 400 * 86_400_000;
+
+/// Longest operator code. Longer: taken as words.
+pub const OPERATOR_CODE_BYTES_MAX: usize = 10;
+/// Shortest operator code.
+pub const OPERATOR_CODE_BYTES_MIN: usize = 2;
+/// Longest line identifier. Longer: refused.
+pub const LINE_ID_BYTES_MAX: usize = 64;
+/// Longest stop code. Longer: refused.
+pub const STOP_ID_BYTES_MAX: usize = 64;
+
+/// Longest operator as written, in characters. Longer texts are refused, here and below.
+pub const OPERATOR_CHARS_MAX: usize = 64;
+/// Longest line as written.
+pub const LINE_CHARS_MAX: usize = 32;
+/// Longest direction as written.
+pub const DIRECTION_CHARS_MAX: usize = 64;
+/// Longest stop as written.
+pub const STOP_CHARS_MAX: usize = 100;
+/// Longest vehicle number.
+pub const VEHICLE_CHARS_MAX: usize = 16;
+/// Longest text on a display.
+pub const DISPLAY_CHARS_MAX: usize = 80;
+/// Longest note.
+pub const NOTE_CHARS_MAX: usize = 500;
+/// Shortest installation identifier, in bytes.
+pub const INSTALLATION_BYTES_MIN: usize = 16;
+/// Longest installation identifier, in bytes.
+pub const INSTALLATION_BYTES_MAX: usize = 64;
+/// Longest card number as typed, spaces and hyphens included, in bytes.
+pub const CARD_NUMBER_BYTES_MAX: usize = 40;
+/// Shortest run of digits (spaces and hyphens between them ignored) that a text may not
+/// hold, because it could be a card number.
+pub const CARD_LIKE_DIGITS_MIN: usize = 12;
+/// Most attempts that can be told.
+pub const ATTEMPTS_MAX: u8 = 20;
+/// Most claimed causes of one incident.
+pub const CAUSE_CLAIMS_MAX: usize = 4;
+/// Most identifiers kept for an ambiguous line or stop; further ones are left out.
+pub const CANDIDATES_MAX: usize = 10;
+
+/// Most incidents in one call. More: refused whole.
+pub const INCIDENTS_PER_CALL_MAX: usize = 1_000;
+/// Most incidents of one stream under way. Reached: the stream is read no further until
+/// results are out.
+pub const STREAM_IN_FLIGHT_MAX: usize = 4_096;
+/// Entries waiting for the committer. Full: refused with `Busy`.
+pub const QUEUE_ENTRIES_MAX: usize = 16_384;
+/// Entries in one batch of the committer; the rest wait for the next.
+pub const BATCH_ENTRIES_MAX: usize = 4_096;
+/// Largest record of the journal, in bytes. Cannot be reached: texts are bounded above.
+pub const RECORD_BYTES_MAX: usize = 16 * 1024;
+/// Size of a segment of the journal, in bytes. Full: the next is begun.
+pub const SEGMENT_BYTES: u64 = 32 * 1024 * 1024;
+/// Free disk below which reports are refused, in bytes.
+pub const DISK_RESERVE_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Incidents in one block of the store. Full: the next is begun.
+pub const BLOCK_ROWS: usize = 512;
+/// Blocks that are closed but not yet in the store. Reached: the committer waits.
+pub const BLOCKS_PENDING_MAX: usize = 4_096;
+/// Largest block, in bytes.
+pub const BLOCK_BYTES_MAX: usize = 32 * 1024;
+/// Different operators that the tallies tell apart. Further ones: counted as not known.
+pub const OPERATORS_MAX: usize = 1_024;
+/// Different lines that the tallies tell apart. Further ones: counted as not known.
+pub const LINES_MAX: usize = 65_535;
+/// Different stops that the tallies tell apart. Further ones: counted as not known.
+pub const STOPS_MAX: usize = 262_143;
+/// Incidents of the last 25 hours kept at hand for sliding windows. Reached: the oldest
+/// minutes are let go, and the window says from when it is complete.
+pub const RECENT_ROWS_MAX: usize = 2_000_000;
+/// Minutes kept for sliding windows.
+pub const RECENT_MINUTES: u32 = 25 * 60;
+
+/// Dimensions of one question. More: refused.
+pub const DIMENSIONS_MAX: usize = 3;
+/// Values in one list of a filter. More: refused.
+pub const FILTER_VALUES_MAX: usize = 64;
+/// Longest window of a question, in hours. Longer: refused.
+pub const WINDOW_HOURS_MAX: u32 = 10 * 366 * 24;
+/// Rows that one question may have before paging. More: refused, asking for a narrower one.
+pub const QUESTION_ROWS_MAX: usize = 4_000_000;
+/// Rows of one page. More asked for: refused.
+pub const PAGE_ROWS_MAX: usize = 10_000;
+/// Rows of a page when nothing is asked for.
+pub const PAGE_ROWS_DEFAULT: usize = 1_000;
+/// Block scans at once. Reached: refused with `Busy`.
+pub const SCANS_MAX: usize = 2;
+
+/// Open watch streams. Reached: refused.
+pub const WATCHERS_MAX: usize = 16_384;
+/// Different questions watched at once. Reached: refused.
+pub const WATCHED_QUESTIONS_MAX: usize = 1_024;
+/// Rows that a watched question may have. More: refused, or the stream is ended.
+pub const WATCHED_ROWS_MAX: usize = 10_000;
+/// Shortest and longest window of a watch, in minutes.
+pub const WATCH_WINDOW_MINUTES_MIN: u32 = 5;
+/// Longest window of a watch, in minutes.
+pub const WATCH_WINDOW_MINUTES_MAX: u32 = 24 * 60;
+/// Window of a watch when none is asked for, in minutes.
+pub const WATCH_WINDOW_MINUTES_DEFAULT: u32 = 60;
+/// Shortest pace of a watch, in milliseconds.
+pub const WATCH_PACE_MS_MIN: u64 = 100;
+/// Longest pace of a watch, in milliseconds.
+pub const WATCH_PACE_MS_MAX: u64 = 60_000;
+/// Pace of a watch when none is asked for, in milliseconds.
+pub const WATCH_PACE_MS_DEFAULT: u64 = 1_000;
+/// Time without a message after which a heartbeat is sent, in milliseconds.
+pub const HEARTBEAT_MS: u64 = 15_000;
+
+/// Longest search text, in characters. Longer: refused.
+pub const SEARCH_CHARS_MAX: usize = 100;
+/// Stops in one answer.
+pub const STOPS_PER_ANSWER_MAX: usize = 50;
+/// Largest radius of a search around a position, in metres.
+pub const RADIUS_METRES_MAX: u32 = 5_000;
+/// Stops, lines and operators that a network may have. More: the feed is refused.
+pub const NETWORK_STOPS_MAX: usize = 200_000;
+/// Largest uncompressed file in a feed, in bytes. Larger: the feed is refused.
+pub const FEED_FILE_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
+
+/// Largest request, in bytes. Larger: refused by the server.
+pub const MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Streams of one connection. More wait.
+pub const STREAMS_PER_CONNECTION_MAX: u32 = 1_024;
+/// How long a shutdown waits for work under way, in milliseconds.
+pub const DRAIN_MS_MAX: u64 = 5_000;
+/// What a refused client is told to wait, in milliseconds.
+pub const RETRY_AFTER_MS: u64 = 1_000;
+
+const _: () = assert!(INCIDENTS_PER_CALL_MAX <= BATCH_ENTRIES_MAX);
+const _: () = assert!(STREAM_IN_FLIGHT_MAX <= QUEUE_ENTRIES_MAX);
+const _: () = assert!(BATCH_ENTRIES_MAX <= QUEUE_ENTRIES_MAX);
+const _: () = assert!(BATCH_ENTRIES_MAX * RECORD_BYTES_MAX <= 2 * SEGMENT_BYTES as usize);
+const _: () = assert!(WATCH_WINDOW_MINUTES_MAX < RECENT_MINUTES);
+const _: () = assert!(BLOCK_ROWS * 64 <= BLOCK_BYTES_MAX);

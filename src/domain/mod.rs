@@ -1,0 +1,24 @@
+//! What mistap is about, as checked types: identifiers, time, taxonomies, incidents,
+//! journal entries and questions.
+//!
+//! A value of a type in here is valid by its type; nobody checks again. Nothing in here
+//! reads a clock, does I/O or knows how anything travels or is stored.
+
+pub mod entry;
+pub mod id;
+pub mod incident;
+pub mod limits;
+pub mod question;
+pub mod row;
+pub mod taxonomy;
+pub mod text;
+pub mod time;
+
+pub use entry::{Entry, Facts, Personal, Position, Stamp};
+pub use id::{
+    ContentDigest, IncidentId, IncidentSecret, LineId, OperatorCode, Pseudonym, SecretHash, StopId,
+};
+pub use incident::{Incident, Match};
+pub use question::{Basis, Dimension, Filter, Question};
+pub use row::{Row, RowTime};
+pub use time::{Hour, LocalDay, LocalMonth, Minute, UtcMillis, Window};

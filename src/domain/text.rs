@@ -1,0 +1,179 @@
+//! Texts that travellers write: bounded, without control characters, and without anything
+//! that could be a card number. Also the card number itself, which lives only as long as
+//! the call that brings it.
+
+use std::fmt;
+
+use zeroize::ZeroizeOnDrop;
+
+use super::limits::{CARD_LIKE_DIGITS_MIN, CARD_NUMBER_BYTES_MAX};
+
+/// Why a text is refused. Never holds the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidText {
+    /// Longer than its bound.
+    #[error("must be at most {0} characters")]
+    TooLong(usize),
+    /// Holds control characters.
+    #[error("must not contain control characters")]
+    Control,
+    /// Could hold a card number.
+    #[error("must not contain a card number or any other long run of digits")]
+    CardLike,
+    /// A card number with a wrong shape.
+    #[error("must be 16 digits beginning 3528; spaces and hyphens are allowed")]
+    CardNumber,
+    /// A number that looks like a bank card's.
+    #[error("must be an OV-chipkaart number, which begins 3528; never send a bank card's number")]
+    BankCard,
+}
+
+/// Checks a text: at most `chars_max` characters, none of them a control character, and no
+/// run of 12 or more digits, spaces and hyphens between them ignored. Returns it trimmed.
+pub fn parse_text(text: &str, chars_max: usize) -> Result<Box<str>, InvalidText> {
+    let text = text.trim();
+    if text.chars().take(chars_max + 1).count() > chars_max {
+        return Err(InvalidText::TooLong(chars_max));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(InvalidText::Control);
+    }
+    if is_card_like(text) {
+        return Err(InvalidText::CardLike);
+    }
+    Ok(text.into())
+}
+
+/// Whether a text holds a run of digits as long as a card number's. Digits of all scripts
+/// count, and spaces, hyphens, dots and invisible characters do not end a run.
+pub fn is_card_like(text: &str) -> bool {
+    let mut digits = 0;
+    for character in text.chars() {
+        if character.is_numeric() {
+            digits += 1;
+            if CARD_LIKE_DIGITS_MIN <= digits {
+                return true;
+            }
+        } else if character.is_alphabetic() {
+            digits = 0;
+        }
+    }
+    false
+}
+
+/// An OV-chipkaart number. Cleared when dropped; shown nowhere.
+#[derive(ZeroizeOnDrop)]
+pub struct CardNumber([u8; 16]);
+
+impl CardNumber {
+    /// From 16 digits beginning 3528, spaces and hyphens allowed; `None` if nothing is
+    /// written. Source: the operators' forms ask for 16 digits and fill in the first four.
+    pub fn parse(text: &str) -> Result<Option<Self>, InvalidText> {
+        if text.trim().is_empty() {
+            return Ok(None);
+        }
+        if CARD_NUMBER_BYTES_MAX < text.len() {
+            return Err(InvalidText::CardNumber);
+        }
+        let mut number = Self([0; 16]);
+        let mut length = 0;
+        for byte in text
+            .trim()
+            .bytes()
+            .filter(|byte| !matches!(byte, b' ' | b'-'))
+        {
+            if !byte.is_ascii_digit() || length == number.0.len() {
+                return Err(InvalidText::CardNumber);
+            }
+            number.0[length] = byte;
+            length += 1;
+        }
+        if length != number.0.len() {
+            return Err(InvalidText::CardNumber);
+        }
+        if !number.0.starts_with(b"3528") {
+            return Err(InvalidText::BankCard);
+        }
+        Ok(Some(number))
+    }
+
+    /// The 16 digits, for the pseudonym.
+    pub fn expose(&self) -> &[u8; 16] {
+        &self.0
+    }
+
+    /// Whether the last digit is the check digit of Luhn's formula (ISO/IEC 7812-1, annex B).
+    /// No source states that these numbers have one, so it is only worth a warning.
+    pub fn has_valid_check_digit(&self) -> bool {
+        let sum: u32 = self
+            .0
+            .iter()
+            .rev()
+            .enumerate()
+            .map(|(place, digit)| {
+                let value = u32::from(digit - b'0') * if place % 2 == 1 { 2 } else { 1 };
+                value / 10 + value % 10
+            })
+            .sum();
+        sum % 10 == 0
+    }
+}
+
+impl fmt::Debug for CardNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CardNumber(..)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn card_number_may_have_spaces_and_hyphens() {
+        for text in ["3528000000000007", " 3528 0000-0000 0007 "] {
+            let number = CardNumber::parse(text).expect("valid").expect("not empty");
+            assert_eq!(number.expose(), b"3528000000000007");
+            assert!(number.has_valid_check_digit());
+        }
+        assert!(CardNumber::parse("").expect("valid").is_none());
+    }
+
+    #[test]
+    fn wrong_check_digit_is_no_reason_to_refuse() {
+        let number = CardNumber::parse("3528 0000 0000 0004")
+            .expect("valid")
+            .expect("not empty");
+        assert!(!number.has_valid_check_digit());
+    }
+
+    #[test]
+    fn other_numbers_are_refused() {
+        let check = |text, error| assert_eq!(CardNumber::parse(text).err(), Some(error), "{text}");
+        check("4111 1111 1111 1111", InvalidText::BankCard);
+        check("352800000000000", InvalidText::CardNumber);
+        check("35280000000000070", InvalidText::CardNumber);
+        check("3528 0000 0000 000x", InvalidText::CardNumber);
+        check("３５２８000000000007", InvalidText::CardNumber);
+    }
+
+    #[test]
+    fn text_with_a_card_like_run_is_refused_however_it_is_split() {
+        for text in [
+            "mijn kaart 3528 0000 0000 0007 deed het niet",
+            "3528-0000.0000/0007",
+            "３５２８００００００００",
+            "3528\u{200b}0000\u{200b}0000",
+        ] {
+            assert_eq!(parse_text(text, 100), Err(InvalidText::CardLike), "{text}");
+        }
+        assert!(parse_text("lijn 10 om 08:15, wagen 2043", 100).is_ok());
+    }
+
+    #[test]
+    fn text_is_trimmed_and_bounded_in_characters() {
+        assert_eq!(parse_text(" été ", 3).as_deref(), Ok("été"));
+        assert_eq!(parse_text("étés", 3), Err(InvalidText::TooLong(3)));
+        assert_eq!(parse_text("a\u{7}b", 3), Err(InvalidText::Control));
+    }
+}

@@ -1,0 +1,95 @@
+//! From a checked incident to a durable, counted entry; and from a data folder to a running
+//! ledger. (skeleton)
+
+use crate::domain::incident::Match;
+use crate::domain::{
+    Facts, Incident, IncidentId, IncidentSecret, LineId, Personal, Position, StopId, UtcMillis,
+};
+use crate::ledger::Ledger;
+use crate::live::Hub;
+use crate::network::Network;
+use std::path::Path;
+use std::sync::Arc;
+
+/// What became of an accepted incident.
+#[derive(Clone, Debug)]
+pub struct Accepted {
+    pub id: IncidentId,
+    pub position: Position,
+    pub received: UtcMillis,
+    pub repeated: bool,
+    pub line: Match<LineId>,
+    pub stop: Match<StopId>,
+}
+
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum SubmitError {
+    #[error("busy; try again later")]
+    Busy,
+    #[error("shutting down")]
+    Stopping,
+    #[error("the id is taken by another report")]
+    Conflict,
+    #[error("the disk is nearly full")]
+    DiskReserve,
+    #[error("the journal cannot be written")]
+    Poisoned,
+}
+
+/// An incident as it is kept.
+pub struct Kept {
+    pub facts: Facts,
+    pub personal: Option<Personal>,
+    pub position: Position,
+    pub received: UtcMillis,
+    pub withdrawn: bool,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum GetError {
+    #[error("no such incident, or another secret")]
+    NotFound,
+    #[error("the journal cannot be read")]
+    Journal(#[source] crate::journal::JournalError),
+}
+
+/// Handle for submitting and reading back. Cheap to clone.
+#[derive(Clone)]
+pub struct Ingest;
+impl Ingest {
+    /// Records incidents; one result each, in order, when all of them are durable.
+    pub async fn submit(&self, _incidents: Vec<Incident>) -> Vec<Result<Accepted, SubmitError>> {
+        todo!()
+    }
+    pub async fn get(&self, _id: IncidentId, _secret: &IncidentSecret) -> Result<Kept, GetError> {
+        todo!()
+    }
+    pub fn network(&self) -> Arc<Network> {
+        todo!()
+    }
+    pub fn use_network(&self, _network: Arc<Network>) {
+        todo!()
+    }
+}
+
+/// A running record.
+pub struct Running {
+    pub ingest: Ingest,
+    pub ledger: Arc<Ledger>,
+    pub hub: Hub,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("{0}")]
+    Todo(String),
+}
+
+/// Opens a data folder (lock, keys, journal, checkpoint, replay, store in the background) and starts the committer.
+pub fn start(
+    _dir: &Path,
+    _network: Arc<Network>,
+    _now: impl Fn() -> UtcMillis + Send + Sync + Clone + 'static,
+) -> Result<Running, StartError> {
+    todo!()
+}
