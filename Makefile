@@ -1,0 +1,32 @@
+# What `make help` prints stands behind `##`.
+
+CARGO ?= cargo
+CARGO_FLAGS ?= --locked
+
+.DEFAULT_GOAL := help
+
+.PHONY: run
+run: ## Build, and run a demo: a throw-away record with history, live traffic and live figures
+	$(CARGO) run $(CARGO_FLAGS) --release -- demo
+
+.PHONY: test
+test: check ## Everything that CI runs: format, lints, licences, all tests
+	$(CARGO) test $(CARGO_FLAGS)
+
+.PHONY: check
+check: ## Format, lints and (where cargo-deny is installed) licences and sources
+	$(CARGO) fmt --check
+	$(CARGO) clippy $(CARGO_FLAGS) --all-targets -- -D warnings
+	@if $(CARGO) deny --version >/dev/null 2>&1; then \
+		$(CARGO) deny --log-level error check bans licenses sources; \
+	else \
+		echo "cargo-deny is not installed: licences and sources not checked"; \
+	fi
+
+.PHONY: bench
+bench: ## Compare with the peers that are installed; minutes
+	$(CARGO) run $(CARGO_FLAGS) --release -- bench all
+
+.PHONY: help
+help: ## Print this
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | expand -t 10
