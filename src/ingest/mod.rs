@@ -34,6 +34,8 @@ pub enum SubmitError {
     DiskReserve,
     #[error("the journal cannot be written")]
     Poisoned,
+    #[error("the key file cannot be written")]
+    Keys,
 }
 
 /// An incident as it is kept.
@@ -67,9 +69,27 @@ impl Ingest {
     pub fn network(&self) -> Arc<Network> {
         todo!()
     }
-    pub fn use_network(&self, _network: Arc<Network>) {
+    /// Brings another network into use, once that is in the journal.
+    pub async fn use_network(&self, _network: Arc<Network>) -> Result<(), SubmitError> {
         todo!()
     }
+    /// Withdraws an incident; it counts no more. Again: changes nothing.
+    pub async fn withdraw(
+        &self,
+        _id: IncidentId,
+        _secret: &IncidentSecret,
+    ) -> Result<(), WithdrawError> {
+        todo!()
+    }
+}
+
+/// Why an incident is not withdrawn.
+#[derive(Debug, thiserror::Error)]
+pub enum WithdrawError {
+    #[error(transparent)]
+    Get(#[from] GetError),
+    #[error(transparent)]
+    Submit(#[from] SubmitError),
 }
 
 /// A running record.
@@ -77,6 +97,27 @@ pub struct Running {
     pub ingest: Ingest,
     pub ledger: Arc<Ledger>,
     pub hub: Hub,
+}
+
+impl Running {
+    /// Turns true when the journal can no longer be written: the service is not healthy.
+    pub fn failed(&self) -> tokio::sync::watch::Receiver<bool> {
+        todo!()
+    }
+    /// Refuses new incidents, commits those that wait, writes a checkpoint. Blocks, at most
+    /// until the deadline.
+    pub fn stop(self, _deadline: std::time::Duration) -> Result<(), StopError> {
+        todo!()
+    }
+}
+
+/// Why stopping was not complete.
+#[derive(Debug, thiserror::Error)]
+pub enum StopError {
+    #[error("work under way did not end before the deadline")]
+    Deadline,
+    #[error("the checkpoint cannot be written")]
+    Checkpoint(#[source] crate::ledger::LedgerError),
 }
 
 #[derive(Debug, thiserror::Error)]
