@@ -48,6 +48,9 @@ pub enum Entry {
     Withdrawn {
         /// Which.
         id: IncidentId,
+        /// Its facts, as they were recorded, so that what was counted can be taken away
+        /// without looking it up.
+        facts: Box<Facts>,
     },
     /// A minute passed.
     Tick,
