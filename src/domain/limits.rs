@@ -131,6 +131,8 @@ pub const FEED_FILE_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
 pub const MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Streams of one connection. More wait.
 pub const STREAMS_PER_CONNECTION_MAX: u32 = 1_024;
+/// Largest key file, in bytes. Larger: refused.
+pub const KEY_FILE_BYTES_MAX: u64 = 64 * 1024;
 /// How long a shutdown waits for work under way, in milliseconds.
 pub const DRAIN_MS_MAX: u64 = 5_000;
 /// What a refused client is told to wait, in milliseconds.
