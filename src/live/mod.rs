@@ -14,7 +14,7 @@ impl Hub {
         todo!()
     }
     /// Marks rows (recorded or withdrawn) as changed, up to `position`. Bounded: past a limit it marks "everything".
-    pub fn mark_changed(&self, _rows: &[Row], _position: Position, _stamp: UtcMillis) {
+    pub fn mark_changed(&self, _rows: &[Row], _position: Position) {
         todo!()
     }
 }
@@ -29,9 +29,9 @@ pub struct Watch {
 
 #[derive(Clone, Debug)]
 pub enum Update {
-    Snapshot(Vec<Figure>),
+    Snapshot(Arc<[Figure]>),
     Resumed,
-    Changes(Vec<Figure>),
+    Changes(Arc<[Figure]>),
     Heartbeat,
 }
 
