@@ -1,10 +1,10 @@
 //! sled, behind a wall: blocks of incidents, packed by column. Can always be rebuilt from the
 //! journal. (skeleton)
 
+mod bits;
 pub mod block;
 
 use crate::domain::entry::Epoch;
-use block::Block;
 use std::ops::Range;
 use std::path::Path;
 
@@ -13,7 +13,11 @@ use std::path::Path;
 pub enum StoreError {
     #[error("{0}")]
     Todo(String),
+    #[error("block {number} of the store is damaged")]
+    Block { number: u32, source: InvalidBlock },
 }
+
+pub use block::{Block, Columns, InvalidBlock, Summary};
 
 /// The open store. Cheap to clone.
 #[derive(Clone)]
@@ -39,11 +43,14 @@ impl Store {
     pub fn put_blocks(&self, _blocks: &[(u32, std::sync::Arc<[u8]>)]) -> Result<(), StoreError> {
         todo!()
     }
-    /// Calls `each` for every block of the range, in any order, on several threads, with a
-    /// state per thread; returns the states. Leaves no more than a bounded cache in memory.
+    /// Calls `each` for every block of the range that `wants` its summary, in any order, on
+    /// several threads, with these columns unpacked and a state per thread; returns the
+    /// states. Leaves no more than a bounded cache in memory.
     pub fn scan<S: Send>(
         &self,
         _range: Range<u32>,
+        _columns: Columns,
+        _wants: impl Fn(&Summary) -> bool + Sync,
         _state: impl Fn() -> S + Sync,
         _each: impl Fn(&mut S, u32, &Block) + Sync,
     ) -> Result<Vec<S>, StoreError> {

@@ -14,9 +14,20 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("store", &["domain"]),
     ("auth", &["domain"]),
     ("ledger", &["domain", "stats", "store"]),
-    ("query", &["domain", "network", "stats", "ledger", "store", "journal"]),
-    ("live", &["domain", "stats", "ledger", "store", "journal", "query"]),
-    ("ingest", &["domain", "network", "auth", "journal", "ledger", "store", "live"]),
+    (
+        "query",
+        &["domain", "network", "stats", "ledger", "store", "journal"],
+    ),
+    (
+        "live",
+        &["domain", "stats", "ledger", "store", "journal", "query"],
+    ),
+    (
+        "ingest",
+        &[
+            "domain", "network", "auth", "journal", "ledger", "store", "live",
+        ],
+    ),
     (
         "api",
         &[
@@ -52,7 +63,9 @@ const CRATES: &[(&str, &[&str])] = &[
 ];
 
 /// Crates that the pure modules may not name.
-const IMPURE: &[&str] = &["tokio", "tonic", "prost", "sled", "tracing", "std::fs", "std::net"];
+const IMPURE: &[&str] = &[
+    "tokio", "tonic", "prost", "sled", "tracing", "std::fs", "std::net",
+];
 
 fn source_files(dir: &Path, files: &mut Vec<PathBuf>) {
     let mut entries: Vec<_> = fs::read_dir(dir)
@@ -79,7 +92,11 @@ fn sources() -> Vec<(String, String, String)> {
         .map(|path| {
             let relative = path.strip_prefix(&root).expect("below the source folder");
             let first = relative.components().next().expect("a file has a name");
-            let module = first.as_os_str().to_string_lossy().trim_end_matches(".rs").to_owned();
+            let module = first
+                .as_os_str()
+                .to_string_lossy()
+                .trim_end_matches(".rs")
+                .to_owned();
             let text = fs::read_to_string(&path).expect("a source file is text");
             (module, relative.display().to_string(), text)
         })
@@ -88,9 +105,18 @@ fn sources() -> Vec<(String, String, String)> {
 
 /// The text without comments and without its tests at the end.
 fn code(text: &str) -> String {
-    let code = text.split("#[cfg(test)]\nmod tests {").next().expect("split gives one part");
+    let code = text
+        .split("#[cfg(test)]\nmod tests {")
+        .next()
+        .expect("split gives one part");
     code.lines()
-        .map(|line| if line.trim_start().starts_with("//") { "" } else { line })
+        .map(|line| {
+            if line.trim_start().starts_with("//") {
+                ""
+            } else {
+                line
+            }
+        })
         .collect::<Vec<_>>()
         .join("\n")
 }
@@ -99,7 +125,8 @@ fn code(text: &str) -> String {
 fn imports(code: &str) -> Vec<String> {
     let mut found = Vec::new();
     for (start, _) in code.match_indices("crate::") {
-        let is_our_crate = !code[..start].ends_with(|before: char| before.is_alphanumeric() || before == '_' || before == '$');
+        let is_our_crate = !code[..start]
+            .ends_with(|before: char| before.is_alphanumeric() || before == '_' || before == '$');
         if !is_our_crate {
             continue;
         }
@@ -125,7 +152,10 @@ fn imports(code: &str) -> Vec<String> {
     found
         .into_iter()
         .map(|path| {
-            path.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
+            path.trim_start()
+                .chars()
+                .take_while(|c| c.is_alphanumeric() || *c == '_')
+                .collect()
         })
         .filter(|name: &String| !name.is_empty())
         .collect()
@@ -133,7 +163,8 @@ fn imports(code: &str) -> Vec<String> {
 
 fn names_crate(code: &str, name: &str) -> bool {
     code.match_indices(&format!("{name}::")).any(|(start, _)| {
-        !code[..start].ends_with(|before: char| before.is_alphanumeric() || before == '_' || before == ':')
+        !code[..start]
+            .ends_with(|before: char| before.is_alphanumeric() || before == '_' || before == ':')
     })
 }
 
@@ -143,7 +174,9 @@ fn modules_import_only_what_their_layer_allows() {
     let mut wrong = Vec::new();
     for (module, path, text) in sources() {
         let Some(allowed) = layers.get(module.as_str()) else {
-            wrong.push(format!("src/{path}: {module} is not in the table of layers"));
+            wrong.push(format!(
+                "src/{path}: {module} is not in the table of layers"
+            ));
             continue;
         };
         for import in imports(&code(&text)) {
@@ -189,14 +222,24 @@ fn the_checks_of_this_file_can_fail() {
 #[test]
 fn every_file_says_what_it_is_for() {
     for (_, path, text) in sources() {
-        assert!(text.starts_with("//!"), "src/{path} does not begin with //!");
+        assert!(
+            text.starts_with("//!"),
+            "src/{path} does not begin with //!"
+        );
     }
 }
 
 #[test]
 fn no_promises_are_left_in_the_source() {
     for (_, path, text) in sources() {
-        for word in ["TODO", "FIXME", "todo!(", "unimplemented!(", "dbg!(", "unbounded_channel"] {
+        for word in [
+            "TODO",
+            "FIXME",
+            "todo!(",
+            "unimplemented!(",
+            "dbg!(",
+            "unbounded_channel",
+        ] {
             assert!(!text.contains(word), "src/{path} holds {word}");
         }
     }
