@@ -3,6 +3,8 @@
 pub mod cube;
 pub mod dictionary;
 pub mod tallies;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use crate::domain::entry::Epoch;
 use crate::domain::{Entry, IncidentId, Position, Row, Stamp};
@@ -102,8 +104,8 @@ impl Recent {
         &self,
         _from: crate::domain::Minute,
         _to: crate::domain::Minute,
-    ) -> Box<dyn Iterator<Item = &Row> + '_> {
-        todo!()
+    ) -> impl Iterator<Item = &Row> {
+        [].iter()
     }
 }
 
@@ -115,10 +117,25 @@ pub struct Ledger;
 pub enum LedgerError {
     #[error("the store is still opening")]
     StoreOpening,
-    #[error(transparent)]
+    #[error("the store failed and answers nothing until the next start")]
+    StoreFailed,
+    #[error("the store does not answer")]
     Store(#[from] crate::store::StoreError),
-    #[error("{0}")]
-    Todo(String),
+    #[error("the checkpoint cannot be written")]
+    Checkpoint(#[from] CheckpointError),
+}
+
+/// Why a checkpoint cannot be written or used.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    #[error("the checkpoint cannot be read or written")]
+    Io(#[from] std::io::Error),
+    #[error("the checkpoint is damaged: {0}")]
+    Damaged(&'static str),
+    #[error("the checkpoint is of another format or fold")]
+    Format,
+    #[error("the checkpoint is of another journal")]
+    Epoch,
 }
 
 /// Everything that a scan needs, as of one position.
@@ -127,12 +144,21 @@ pub struct ScanView {
     pub stored: std::ops::Range<u32>,
     pub pending: Vec<(u32, Arc<[u8]>)>,
     pub open: Vec<Row>,
-    pub withdrawn: std::collections::BTreeSet<Position>,
+    pub withdrawn: Arc<std::collections::BTreeSet<Position>>,
     pub dictionary: Arc<Dictionary>,
     pub position: Position,
 }
 
 impl Ledger {
+    /// Begins with a state (empty, or of `read_checkpoint`) and starts the keeper thread. Blocks
+    /// that the state counts are taken to be in the store that will be attached, or refilled.
+    pub fn new(_state: State) -> Self {
+        todo!()
+    }
+    /// The state of the checkpoint in a folder; `None` if there is none.
+    pub fn read_checkpoint(_dir: &Path, _epoch: Epoch) -> Result<Option<State>, CheckpointError> {
+        todo!()
+    }
     pub fn read(&self) -> RwLockReadGuard<'_, State> {
         todo!()
     }
@@ -141,11 +167,56 @@ impl Ledger {
     pub fn apply(&self, _batch: &[(Position, Stamp, Entry)]) -> Vec<Applied> {
         todo!()
     }
+    /// Blocks that must be in a store before it is attached: numbers 0..n. (Those closed later
+    /// wait for it in the ledger.)
+    pub fn blocks_needed(&self) -> u32 {
+        todo!()
+    }
+    /// Hands over the opened store: pending blocks go into it, scans can be answered.
+    pub fn attach_store(&self, _store: Store) {
+        todo!()
+    }
+    /// Fills an empty store with blocks `0..blocks_needed()`, made again from the entries of
+    /// the journal (from its first on, personal parts not needed), and attaches it. Blocking:
+    /// call it on a thread of its own; `apply` may go on meanwhile. Stops early with the
+    /// error that the entries end with.
+    pub fn refill<E>(
+        &self,
+        _store: Store,
+        _entries: impl Iterator<Item = Result<(Position, Stamp, Entry), E>>,
+    ) -> Result<(), RefillError<E>> {
+        todo!()
+    }
+    /// There will be no store (opening and refilling failed): blocks are let go, scans and
+    /// checkpoints are refused, everything else goes on.
+    pub fn give_up_store(&self) {
+        todo!()
+    }
+    /// Whether the store failed, by an error of its own or by `give_up_store`.
+    pub fn store_failed(&self) -> bool {
+        todo!()
+    }
     pub fn scan_view(&self) -> Result<ScanView, LedgerError> {
         todo!()
     }
-    /// Writes a checkpoint beside the journal (aside, synced, renamed). Needs the store synced first.
-    pub fn checkpoint(&self, _dir: &Path) -> Result<(), LedgerError> {
+    /// Waits until all blocks closed so far are in the store, and syncs it.
+    pub fn flush_blocks(&self) -> Result<(), LedgerError> {
         todo!()
     }
+    /// Flushes the blocks, then writes a checkpoint into the folder (aside, synced, renamed).
+    /// Returns the position that it holds. Blocking; `apply` may go on meanwhile.
+    pub fn checkpoint(&self, _dir: &Path) -> Result<Position, LedgerError> {
+        todo!()
+    }
+}
+
+/// Why a store could not be refilled.
+#[derive(Debug, thiserror::Error)]
+pub enum RefillError<E> {
+    #[error("the journal cannot be read")]
+    Journal(#[source] E),
+    #[error("the journal ends before the blocks that the ledger counts")]
+    Short,
+    #[error("the store does not answer")]
+    Store(#[source] crate::store::StoreError),
 }

@@ -1,0 +1,258 @@
+//! Random entries for tests: few different names, so that they meet often, and times within
+//! a few days, some of them known only to the day.
+
+use proptest::prelude::*;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+use crate::domain::entry::Epoch;
+use crate::domain::incident::CauseClaim;
+use crate::domain::taxonomy::{
+    CardKind, Cause, ClaimSource, Mode, Outcome, ReporterKind, SetOf, Signal, StaffAct, TapKind,
+    Taxonomy, TimePrecision,
+};
+use crate::domain::{
+    ContentDigest, Entry, Facts, IncidentId, LineId, OperatorCode, Personal, Position, RowTime,
+    Stamp, StopId, UtcMillis,
+};
+
+/// The epoch of test journals.
+pub(crate) const EPOCH: Epoch = Epoch([7; 16]);
+/// 2026-10-25T12:00Z, the day on which clocks go back.
+pub(crate) const NOON: UtcMillis = UtcMillis(1_792_929_600_000);
+/// What `Made` draws from: how many different operators, lines and stops.
+const OPERATORS: u32 = 4;
+const LINES: u32 = 24;
+const STOPS: u32 = 60;
+const HOUR_MS: i64 = 3_600_000;
+
+/// A maker of entries: equal seeds make equal entries.
+pub(crate) struct Maker {
+    random: StdRng,
+    position: Position,
+    stamp: Stamp,
+    recorded: Vec<Facts>,
+}
+
+impl Maker {
+    /// Begins at position 1 and `NOON`.
+    pub(crate) fn new(seed: u64) -> Self {
+        Self {
+            random: StdRng::seed_from_u64(seed),
+            position: Position(0),
+            stamp: NOON,
+            recorded: Vec::new(),
+        }
+    }
+
+    /// The next entry: mostly new incidents, some repeats, withdrawals and ticks.
+    pub(crate) fn entry(&mut self) -> (Position, Stamp, Entry) {
+        let entry = match self.random.random_range(0..20) {
+            0 if !self.recorded.is_empty() => self.withdrawal(),
+            1 if !self.recorded.is_empty() => self.repeat(),
+            2 => Entry::Tick,
+            3 => Entry::NetworkChanged {
+                version: 1,
+                sha256: [0; 32],
+            },
+            _ => self.incident(),
+        };
+        let pause_ms = self.random.random_range(0..90_000);
+        self.place(entry, pause_ms)
+    }
+
+    /// Many entries.
+    pub(crate) fn entries(&mut self, count: usize) -> Vec<(Position, Stamp, Entry)> {
+        (0..count).map(|_| self.entry()).collect()
+    }
+
+    /// Gives an entry the next position and a stamp that much later than the one before.
+    pub(crate) fn place(&mut self, entry: Entry, pause_ms: i64) -> (Position, Stamp, Entry) {
+        self.position = self.position.next();
+        self.stamp = UtcMillis(self.stamp.0 + pause_ms);
+        (self.position, self.stamp, entry)
+    }
+
+    /// A new incident of the last three days, as an entry.
+    pub(crate) fn incident(&mut self) -> Entry {
+        let ago_ms = match self.random.random_range(0..3) {
+            0 => self.random.random_range(0..72 * HOUR_MS),
+            _ => self.random.random_range(-300_000..HOUR_MS),
+        };
+        let occurred = UtcMillis(self.stamp.0 - ago_ms);
+        let facts = self.facts(occurred);
+        self.recorded.push(facts.clone());
+        Entry::Incident {
+            personal: Some(Box::new(personal(occurred))),
+            facts: Box::new(facts),
+        }
+    }
+
+    /// Random facts of an incident that happened then.
+    pub(crate) fn facts(&mut self, occurred: UtcMillis) -> Facts {
+        let hour = occurred.hour().expect("a supported year");
+        let precision = match self.random.random_range(0..10) {
+            0..7 => TimePrecision::Exact,
+            7..9 => TimePrecision::Hour,
+            _ => TimePrecision::Day,
+        };
+        let time = match precision {
+            TimePrecision::Day => RowTime::Day(hour.local_day()),
+            _ => RowTime::Hour(hour),
+        };
+        let line = self.some(LINES).map(line_id);
+        let operator = line.as_ref().map(LineId::operator);
+        Facts {
+            operator: operator.or_else(|| self.some(OPERATORS).map(operator_code)),
+            line,
+            stop: self.some(STOPS).map(stop_id),
+            mode: self.value::<Mode>(),
+            tap_kind: self.value::<TapKind>(),
+            signal: self.value::<Signal>(),
+            card_kind: self.value::<CardKind>(),
+            cause_claims: self.claims(),
+            staff_acts: self.set::<StaffAct>(),
+            outcomes: self.set::<Outcome>(),
+            reporter: match self.random.random_range(0..4) {
+                0 => ReporterKind::Device,
+                1 => ReporterKind::Staff,
+                _ => ReporterKind::Traveller,
+            },
+            ..blank_facts(self.id(), time, precision)
+        }
+    }
+
+    fn id(&mut self) -> IncidentId {
+        let mut bytes: [u8; 16] = self.random.random();
+        let made_ms = self.stamp.0 - self.random.random_range(0..48 * HOUR_MS);
+        bytes[..6].copy_from_slice(&made_ms.to_be_bytes()[2..]);
+        bytes[6] = 0x70 | (bytes[6] & 0x0f);
+        bytes[8] = 0x80 | (bytes[8] & 0x3f);
+        IncidentId::from_bytes(bytes).expect("version 7")
+    }
+
+    fn withdrawal(&mut self) -> Entry {
+        let facts = self.one_recorded();
+        Entry::Withdrawn {
+            id: facts.id,
+            facts: Box::new(facts),
+        }
+    }
+
+    fn repeat(&mut self) -> Entry {
+        let facts = self.one_recorded();
+        Entry::Incident {
+            facts: Box::new(facts),
+            personal: None,
+        }
+    }
+
+    fn one_recorded(&mut self) -> Facts {
+        let index = self.random.random_range(0..self.recorded.len());
+        self.recorded[index].clone()
+    }
+
+    fn some(&mut self, below: u32) -> Option<u32> {
+        (0 < self.random.random_range(0..5)).then(|| self.random.random_range(0..below))
+    }
+
+    fn value<T: Taxonomy>(&mut self) -> Option<T> {
+        let count = u32::try_from(T::ALL.len()).expect("a short list");
+        self.some(count).map(|index| T::ALL[index as usize])
+    }
+
+    fn set<T: Taxonomy>(&mut self) -> SetOf<T> {
+        let count = self.random.random_range(0..3);
+        (0..count).filter_map(|_| self.value::<T>()).collect()
+    }
+
+    fn claims(&mut self) -> Vec<CauseClaim> {
+        let claim = |cause| CauseClaim {
+            cause,
+            source: ClaimSource::Traveller,
+        };
+        self.set::<Cause>().iter().map(claim).collect()
+    }
+}
+
+/// Random entries, from an empty journal on.
+pub(crate) fn entries(
+    count: impl Into<proptest::collection::SizeRange>,
+) -> impl Strategy<Value = Vec<(Position, Stamp, Entry)>> {
+    let count = count.into();
+    let (start, end) = (count.start(), count.end_excl());
+    (any::<u64>(), start..end).prop_map(|(seed, count)| Maker::new(seed).entries(count))
+}
+
+/// Facts of which only id and time are told.
+pub(crate) fn blank_facts(id: IncidentId, time: RowTime, precision: TimePrecision) -> Facts {
+    Facts {
+        id,
+        digest: ContentDigest([0; 16]),
+        secret_hash: None,
+        time,
+        precision,
+        reporter: ReporterKind::Traveller,
+        mode: None,
+        tap_kind: None,
+        operator: None,
+        line: None,
+        line_resolution: None,
+        line_outside_validity: false,
+        stop: None,
+        stop_resolution: None,
+        network_version: 1,
+        reader_kind: None,
+        signal: None,
+        found_later: false,
+        attempts: 0,
+        others_got_through: None,
+        worked_later: None,
+        cause_claims: Vec::new(),
+        card_kind: None,
+        staff_present: None,
+        staff_acts: SetOf::EMPTY,
+        staff_minutes: None,
+        outcomes: SetOf::EMPTY,
+        extra_cost: None,
+        card_given: false,
+        installation_given: false,
+    }
+}
+
+/// A personal part of which only the time is told.
+pub(crate) fn personal(occurred: UtcMillis) -> Personal {
+    Personal {
+        occurred,
+        clock_correction_ms: 0,
+        card: None,
+        installation: None,
+        key_period: 0,
+        vehicle: "".into(),
+        display_text: "".into(),
+        operator_words: "".into(),
+        line_words: "".into(),
+        direction_words: "".into(),
+        stop_words: "".into(),
+        note: "".into(),
+        note_to_operator: false,
+        line_candidates: Vec::new(),
+        stop_candidates: Vec::new(),
+    }
+}
+
+/// `OP0` and so on.
+pub(crate) fn operator_code(number: u32) -> OperatorCode {
+    format!("OP{number}").parse().expect("a code")
+}
+
+/// `OP2:6` and so on: lines are shared out among the operators.
+pub(crate) fn line_id(number: u32) -> LineId {
+    let operator = number % OPERATORS;
+    format!("OP{operator}:{number}").parse().expect("a line")
+}
+
+/// `stop:17` and so on.
+pub(crate) fn stop_id(number: u32) -> StopId {
+    format!("stop:{number}").parse().expect("a stop")
+}
