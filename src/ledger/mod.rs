@@ -24,8 +24,8 @@ pub enum Applied {
     /// The id had been recorded before, at this position; nothing was counted. (Whether the content
     /// is the same is decided by comparing digests in the journal.)
     Repeated { first: Position },
-    /// Withdrawn: this row counts no more.
-    Withdrawn { first: Position },
+    /// Withdrawn: this row (with the position at which it was recorded) counts no more.
+    Withdrawn { row: Row },
     /// A withdrawal of an incident that is unknown or withdrawn already: nothing changed.
     Nothing,
     /// A tick or a change of network.
@@ -53,6 +53,10 @@ impl State {
         todo!()
     }
     pub fn stamp(&self) -> Stamp {
+        todo!()
+    }
+    /// The network last noted in the journal: its version and SHA-256.
+    pub fn network(&self) -> Option<(u32, [u8; 32])> {
         todo!()
     }
     /// Where an incident was recorded.
