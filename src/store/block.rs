@@ -507,7 +507,8 @@ impl Reader<'_, '_> {
     }
 }
 
-fn check(number: u32, bytes: &[u8]) -> Result<Summary, InvalidBlock> {
+/// Checks the header, the checksum and the number.
+pub(super) fn check(number: u32, bytes: &[u8]) -> Result<Summary, InvalidBlock> {
     let summary = Summary::read(bytes)?;
     let (covered, checksum) = bytes.split_at(bytes.len() - CHECKSUM_BYTES);
     if u32_at(checksum, 0) != crc32c::crc32c(covered) {

@@ -1,0 +1,128 @@
+//! What can go wrong with a store, and what it calls for.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::block::InvalidBlock;
+
+/// Why the store cannot be opened, read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// There is no store in the folder.
+    #[error("no store in {}", path.display())]
+    Missing {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// Another process has it open, or is just ending.
+    #[error("the store is in use by another process")]
+    Locked,
+    /// sled opened it, but what every store holds is not there.
+    #[error("the store has come back empty")]
+    Empty,
+    /// Written by another version.
+    #[error("the store has the unknown format {found}")]
+    Format {
+        /// The format's number.
+        found: u8,
+    },
+    /// It was made from another journal.
+    #[error("the store belongs to another journal")]
+    Epoch,
+    /// A block that should be there is not.
+    #[error("block {number} is missing from the store")]
+    BlockMissing {
+        /// The first one noticed.
+        number: u32,
+    },
+    /// A block is not what was put.
+    #[error("block {number} is damaged")]
+    BlockInvalid {
+        /// The first one noticed.
+        number: u32,
+        /// What is wrong with it.
+        source: InvalidBlock,
+    },
+    /// sled found its own files damaged.
+    #[error("cannot {action} the store")]
+    Damaged {
+        /// What was tried.
+        action: &'static str,
+        /// What sled says.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// sled panicked, as it does on some kinds of damage.
+    #[error("cannot {action} the store: sled panicked")]
+    Panicked {
+        /// What was tried.
+        action: &'static str,
+    },
+    /// The file system refused.
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// With what.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A flush failed before.
+    #[error("the store refuses to write, because a flush has failed")]
+    Poisoned,
+}
+
+impl StoreError {
+    /// Whether a store rebuilt from the journal would be free of it. Not so for a store in
+    /// use and for a file system that refuses.
+    pub fn calls_for_rebuild(&self) -> bool {
+        match self {
+            Self::Missing { .. }
+            | Self::Empty
+            | Self::Format { .. }
+            | Self::Epoch
+            | Self::BlockMissing { .. }
+            | Self::BlockInvalid { .. }
+            | Self::Damaged { .. }
+            | Self::Panicked { .. } => true,
+            Self::Locked | Self::Io { .. } | Self::Poisoned => false,
+        }
+    }
+
+    pub(super) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
+        Self::Io {
+            action,
+            path: path.into(),
+            source,
+        }
+    }
+}
+
+pub(super) fn of_sled(action: &'static str, error: sled::Error) -> StoreError {
+    match error {
+        // sled tells a lock apart by its words only.
+        sled::Error::Io(source) if source.to_string().contains("could not acquire lock") => {
+            StoreError::Locked
+        }
+        // A file cut short, or something sled cannot make sense of.
+        sled::Error::Io(source) if is_about_content(source.kind()) => StoreError::Damaged {
+            action,
+            source: source.into(),
+        },
+        sled::Error::Io(source) => StoreError::io(action, Path::new("the store"), source),
+        error => StoreError::Damaged {
+            action,
+            source: error.into(),
+        },
+    }
+}
+
+fn is_about_content(kind: io::ErrorKind) -> bool {
+    matches!(
+        kind,
+        io::ErrorKind::UnexpectedEof
+            | io::ErrorKind::InvalidData
+            | io::ErrorKind::NotFound
+            | io::ErrorKind::Other
+    )
+}
