@@ -115,6 +115,22 @@ pub const WATCH_PACE_MS_MAX: u64 = 60_000;
 pub const WATCH_PACE_MS_DEFAULT: u64 = 1_000;
 /// Time without a message after which a heartbeat is sent, in milliseconds.
 pub const HEARTBEAT_MS: u64 = 15_000;
+/// Changed rows that the publisher is told one by one between two rounds. More: every
+/// watched question is counted again.
+pub const CHANGED_ROWS_MAX: usize = 4_096;
+/// Requests for a watch that wait for the publisher. More wait to be put there.
+pub const WATCH_REQUESTS_MAX: usize = 256;
+/// Figures that wait between counting and publishing. Reached: counting waits.
+pub const WATCH_RESULTS_MAX: usize = 16;
+/// Differences to earlier states that one state keeps for all its watchers. Further ones
+/// are made anew for each watcher.
+pub const WATCH_DIFFERENCES_MAX: usize = 16;
+/// Longest rest of the publisher after counting what changed, in milliseconds. It rests as
+/// long as the counting took.
+pub const WATCH_REST_MS_MAX: u64 = 1_000;
+/// How often the publisher looks whether the clock has moved to another minute, at least,
+/// in milliseconds.
+pub const CLOCK_CHECK_MS: u64 = 1_000;
 
 /// Longest search text, in characters. Longer: refused.
 pub const SEARCH_CHARS_MAX: usize = 100;
@@ -143,4 +159,6 @@ const _: () = assert!(STREAM_IN_FLIGHT_MAX <= QUEUE_ENTRIES_MAX);
 const _: () = assert!(BATCH_ENTRIES_MAX <= QUEUE_ENTRIES_MAX);
 const _: () = assert!(BATCH_ENTRIES_MAX * RECORD_BYTES_MAX <= 2 * SEGMENT_BYTES as usize);
 const _: () = assert!(WATCH_WINDOW_MINUTES_MAX < RECENT_MINUTES);
+const _: () = assert!(WATCH_PACE_MS_MIN < WATCH_PACE_MS_MAX);
+const _: () = assert!(CLOCK_CHECK_MS < HEARTBEAT_MS);
 const _: () = assert!(BLOCK_ROWS * 64 <= BLOCK_BYTES_MAX);

@@ -1,89 +1,100 @@
-//! What changes, to whoever watches. (skeleton)
+//! What changes, to whoever watches: counts over a window that slides with the time of day.
+//!
+//! Rates are state, not a log. A stream begins with the whole state, or says that the client
+//! has it already, and from then on always arrives at the newest state; what lies between two
+//! messages is skipped. A question's figures are counted once, however many watch it, and no
+//! watcher delays a write or another watcher. How messages travel is left to the API.
 
-use crate::domain::question::Breakdown;
-use crate::domain::{Filter, Position, Row, UtcMillis};
-use crate::ledger::Ledger;
-use crate::query::Figure;
+mod hub;
+mod pace;
+mod publisher;
+mod source;
+mod state;
+#[cfg(test)]
+mod tests;
+mod token;
+mod watcher;
+
 use std::sync::Arc;
 
-/// Told by the committer after each durable batch; never blocks.
-#[derive(Clone)]
-pub struct Hub;
-impl Hub {
-    pub fn new() -> Self {
-        todo!()
-    }
-    /// Marks rows (recorded or withdrawn) as changed, up to `position`. Bounded: past a limit it marks "everything".
-    pub fn mark_changed(&self, _rows: &[Row], _position: Position) {
-        todo!()
-    }
-}
+use crate::domain::question::Breakdown;
+use crate::domain::{Filter, Minute, Position, UtcMillis};
+use crate::query::Figure;
+
+pub use hub::{Changed, ChangedRows, Hub};
+pub use publisher::Publisher;
+pub use source::{MinuteSpan, Source, View};
+pub use watcher::Watcher;
 
 /// What a watcher asks for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Watch {
+    /// Which incidents.
     pub filter: Filter,
+    /// Broken down by what.
     pub by: Breakdown,
+    /// How many minutes the window has, the running one included;
+    /// `WATCH_WINDOW_MINUTES_MIN` to `WATCH_WINDOW_MINUTES_MAX`.
     pub window_minutes: u32,
 }
 
-#[derive(Clone, Debug)]
+impl Watch {
+    /// Its window while `minute` is running. That minute counts, so that an incident is seen
+    /// at once.
+    pub fn span(&self, minute: Minute) -> MinuteSpan {
+        let end = Minute(minute.0.saturating_add(1));
+        MinuteSpan {
+            start: Minute(end.0.saturating_sub(self.window_minutes)),
+            end,
+        }
+    }
+}
+
+/// What a message brings.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Update {
+    /// The whole state, by key. Everything before is to be forgotten.
     Snapshot(Arc<[Figure]>),
+    /// The state is the one that the resume token stands for.
     Resumed,
+    /// The rows that are different since the last message, by key. A count of 0 removes the
+    /// row.
     Changes(Arc<[Figure]>),
+    /// Nothing changed up to the message's position and minute. A change that the pace still
+    /// holds back lies after them.
     Heartbeat,
 }
 
-#[derive(Clone, Debug)]
+/// One message to a watcher.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
+    /// Resumes after this message.
     pub resume_token: Vec<u8>,
+    /// The last place in the journal that the state includes.
     pub position: Position,
+    /// Start of the window's last minute, which counts.
     pub as_of: UtcMillis,
+    /// Distinct incidents in the window.
     pub total: u64,
+    /// Those among them that stand in no row.
     pub left_out: u64,
+    /// What it brings.
     pub update: Update,
 }
 
-#[derive(Debug, thiserror::Error)]
+/// Why a watch is refused, or ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WatchError {
+    /// `WATCHERS_MAX` or `WATCHED_QUESTIONS_MAX` is reached. Refused; worth another try.
     #[error("too many watchers")]
     Full,
+    /// The state has more than `WATCHED_ROWS_MAX` rows.
     #[error("too many rows; ask for fewer dimensions or a narrower filter")]
     TooManyRows,
+    /// The server is shutting down, or lost its publisher.
     #[error("shutting down")]
     Stopping,
+    /// The resume token was not made by this service.
     #[error("the resume token is malformed")]
     Token,
-}
-
-/// Handle of the publisher task.
-#[derive(Clone)]
-pub struct Publisher;
-impl Publisher {
-    /// Spawns the task that owns every push.
-    pub fn start(
-        _ledger: Arc<Ledger>,
-        _hub: Hub,
-        _now: impl Fn() -> UtcMillis + Send + Sync + 'static,
-        _stop: tokio_util::sync::CancellationToken,
-    ) -> Self {
-        todo!()
-    }
-    pub async fn watch(
-        &self,
-        _watch: Watch,
-        _pace: std::time::Duration,
-        _token: Option<Vec<u8>>,
-    ) -> Result<Watcher, WatchError> {
-        todo!()
-    }
-}
-/// One watcher. Dropping it ends the watch.
-pub struct Watcher;
-impl Watcher {
-    /// The next message, or why there are no more.
-    pub async fn next(&mut self) -> Result<Message, WatchError> {
-        todo!()
-    }
 }

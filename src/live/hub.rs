@@ -1,0 +1,139 @@
+//! Where the committer says what became durable, and the publisher learns it.
+//!
+//! Telling never waits for anybody who watches: it costs a short lock, which the other side
+//! holds only to take everything away.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use crate::domain::limits::CHANGED_ROWS_MAX;
+use crate::domain::{Position, Row};
+
+/// Told by the committer after each durable batch, read by the publisher. Clones are the
+/// same hub.
+#[derive(Clone, Default)]
+pub struct Hub(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    changed: Mutex<Changed>,
+    notify: Notify,
+}
+
+/// What changed since it was last taken.
+#[derive(Debug, Default)]
+pub struct Changed {
+    /// Incidents that count now and did not, or the other way round.
+    pub rows: ChangedRows,
+    /// Everything up to here is included.
+    pub position: Position,
+}
+
+/// Changed rows, as far as there is room for them.
+#[derive(Debug, PartialEq)]
+pub enum ChangedRows {
+    /// These; at most `CHANGED_ROWS_MAX`.
+    These(Vec<Row>),
+    /// More than there is room for.
+    Everything,
+}
+
+// === impl Hub ===
+
+impl Hub {
+    /// A hub that was told nothing yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Says that these rows began or ceased to count, and that everything up to `position` is
+    /// durable and applied. Positions rise from call to call. Never blocks for long; past
+    /// `CHANGED_ROWS_MAX` rows it remembers only that everything changed.
+    pub fn mark_changed(&self, rows: &[Row], position: Position) {
+        self.changed().add(rows, position);
+        if !rows.is_empty() {
+            self.0.notify.notify_one();
+        }
+    }
+
+    /// Takes what changed. What is marked from now on is for the next call.
+    pub(super) fn take(&self) -> Changed {
+        let mut changed = self.changed();
+        let position = changed.position;
+        let rows = std::mem::take(&mut changed.rows);
+        Changed { rows, position }
+    }
+
+    /// Waits until rows were marked since the last wait. May end once too often, never once
+    /// too seldom. Safe to drop.
+    pub(super) async fn marked(&self) {
+        self.0.notify.notified().await;
+    }
+
+    fn changed(&self) -> MutexGuard<'_, Changed> {
+        let poisoned = PoisonError::into_inner;
+        self.0.changed.lock().unwrap_or_else(poisoned)
+    }
+}
+
+// === impl Changed ===
+
+impl Changed {
+    fn add(&mut self, rows: &[Row], position: Position) {
+        self.position = self.position.max(position);
+        match &mut self.rows {
+            ChangedRows::These(known) if known.len() + rows.len() <= CHANGED_ROWS_MAX => {
+                known.extend_from_slice(rows);
+            }
+            rows => *rows = ChangedRows::Everything,
+        }
+    }
+}
+
+// === impl ChangedRows ===
+
+impl ChangedRows {
+    /// Whether nothing changed.
+    pub fn is_none(&self) -> bool {
+        matches!(self, Self::These(rows) if rows.is_empty())
+    }
+}
+
+impl Default for ChangedRows {
+    fn default() -> Self {
+        Self::These(Vec::new())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::live::tests::row;
+
+    #[test]
+    fn what_was_marked_is_taken_once() {
+        let hub = Hub::new();
+        hub.mark_changed(&[row(1, 7, 1)], Position(1));
+        hub.mark_changed(&[], Position(2));
+        let changed = hub.take();
+        assert_eq!(changed.rows, ChangedRows::These(vec![row(1, 7, 1)]));
+        assert_eq!(changed.position, Position(2));
+        let nothing = hub.take();
+        assert!(nothing.rows.is_none());
+        assert_eq!(nothing.position, Position(2));
+    }
+
+    #[test]
+    fn past_the_limit_everything_changed() {
+        let hub = Hub::new();
+        let rows = vec![row(1, 7, 1); CHANGED_ROWS_MAX];
+        hub.mark_changed(&rows, Position(1));
+        hub.mark_changed(&[], Position(2));
+        assert_eq!(hub.take().rows, ChangedRows::These(rows.clone()));
+        hub.mark_changed(&rows, Position(3));
+        hub.mark_changed(&rows[..1], Position(4));
+        hub.mark_changed(&rows[..1], Position(5));
+        assert_eq!(hub.take().rows, ChangedRows::Everything);
+    }
+}

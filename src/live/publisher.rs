@@ -1,0 +1,415 @@
+//! The task that owns every push.
+//!
+//! It keeps one channel for each question that is watched, which holds the newest state and
+//! nothing else: a slow watcher skips states and delays nobody. Counting happens in rounds on
+//! a blocking thread, one round at a time: a new question at once; when rows changed, the
+//! questions that they concern, every `WATCH_PACE_MS_MIN` at most, and after a rest as long as
+//! the round before; and all questions when the clock enters another minute, because the
+//! window slides also when nothing is reported.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use crate::domain::entry::Epoch;
+use crate::domain::limits::{
+    CLOCK_CHECK_MS, WATCH_PACE_MS_MIN, WATCH_REQUESTS_MAX, WATCH_REST_MS_MAX, WATCH_RESULTS_MAX,
+    WATCHED_QUESTIONS_MAX, WATCHERS_MAX,
+};
+use crate::domain::{Minute, Position, UtcMillis};
+
+use super::hub::{Changed, ChangedRows, Hub};
+use super::pace::Pace;
+use super::source::{Source, View};
+use super::state::State;
+use super::token::{StreamDigest, Token};
+use super::watcher::{Published, Watcher};
+use super::{Watch, WatchError};
+
+/// Handle of the publisher's task. Clones are the same publisher.
+#[derive(Clone)]
+pub struct Publisher {
+    requests: mpsc::Sender<Request>,
+    places: Arc<Semaphore>,
+    epoch: Epoch,
+    stop: CancellationToken,
+}
+
+/// Somebody wants to watch.
+struct Request {
+    watch: Watch,
+    answer: oneshot::Sender<Result<watch::Receiver<Published>, WatchError>>,
+}
+
+/// What the task owns.
+struct Task<S, N> {
+    source: Arc<S>,
+    epoch: Epoch,
+    hub: Hub,
+    now: N,
+    requests: mpsc::Receiver<Request>,
+    questions: HashMap<Arc<Watch>, Question>,
+    /// The running minute, as of the last look at the clock.
+    minute: Minute,
+    /// Whether the hub says that rows changed since they were last taken.
+    is_marked: bool,
+    /// Before this, changed rows wait.
+    changed_due: Instant,
+    round: Option<Round>,
+}
+
+/// A question that is watched.
+struct Question {
+    published: watch::Sender<Published>,
+    /// Whether it must be counted whatever rows changed: it is new, or a minute passed.
+    is_stale: bool,
+}
+
+/// Counting under way on a blocking thread.
+struct Round {
+    results: mpsc::Receiver<(Arc<Watch>, Counting)>,
+    results_left: usize,
+    started: Instant,
+    /// Whether changed rows began it, and not only new questions or the clock.
+    is_of_changes: bool,
+}
+
+/// What a round is to count, and for when.
+struct Assignment {
+    jobs: Vec<Job>,
+    changed: Changed,
+    minute: Minute,
+    epoch: Epoch,
+    results: mpsc::Sender<(Arc<Watch>, Counting)>,
+}
+
+struct Job {
+    watch: Arc<Watch>,
+    is_stale: bool,
+}
+
+/// What became of a job.
+enum Counting {
+    State(State),
+    TooManyRows,
+    /// No changed row concerns it: what it was holds up to this position.
+    Unconcerned(Position),
+}
+
+// === impl Publisher ===
+
+impl Publisher {
+    /// Spawns the task on the current tokio runtime. It counts from `source`, learns from
+    /// `hub` what changed, tells the time by `now`, and ends all streams when `stop` is
+    /// cancelled. Reads the source once, so call it before serving.
+    pub fn start(
+        source: impl Source,
+        hub: Hub,
+        now: impl Fn() -> UtcMillis + Send + Sync + 'static,
+        stop: CancellationToken,
+    ) -> Self {
+        let (requests, requested) = mpsc::channel(WATCH_REQUESTS_MAX);
+        let epoch = source.epoch();
+        let task = Task {
+            source: Arc::new(source),
+            epoch,
+            hub,
+            minute: minute_of(now()),
+            now,
+            requests: requested,
+            questions: HashMap::new(),
+            is_marked: false,
+            changed_due: Instant::now(),
+            round: None,
+        };
+        let stopped = stop.clone();
+        tokio::spawn(async move {
+            // Dropping the task drops the channels, which ends every stream.
+            stopped.run_until_cancelled(task.run()).await;
+        });
+        Self {
+            requests,
+            places: Arc::new(Semaphore::new(WATCHERS_MAX)),
+            epoch,
+            stop,
+        }
+    }
+
+    /// Begins to watch, with at least `pace` between two changes, from a token of an earlier
+    /// stream if there is one. Returns when there is a first state.
+    pub async fn watch(
+        &self,
+        watch: Watch,
+        pace: Duration,
+        token: Option<Vec<u8>>,
+    ) -> Result<Watcher, WatchError> {
+        let resume = token.as_deref().map(Token::parse).transpose()?;
+        let place = Arc::clone(&self.places).try_acquire_owned();
+        let permit = place.map_err(|_| WatchError::Full)?;
+        let stream = StreamDigest::of(self.epoch, &watch);
+        let (answer, answered) = oneshot::channel();
+        let request = Request { watch, answer };
+        let sent = self.requests.send(request).await;
+        sent.map_err(|_| WatchError::Stopping)?;
+        let mut published = answered.await.map_err(|_| WatchError::Stopping)??;
+        let is_counted = |published: &Published| !matches!(published, Published::Pending);
+        let first = published.wait_for(is_counted).await;
+        match &*first.map_err(|_| WatchError::Stopping)? {
+            Published::TooManyRows => return Err(WatchError::TooManyRows),
+            Published::State(_) | Published::Pending => {}
+        }
+        Ok(Watcher {
+            published,
+            stream,
+            resume,
+            sent: None,
+            pace: Pace::new(pace, Instant::now()),
+            stop: self.stop.clone(),
+            _permit: permit,
+        })
+    }
+
+    /// Open streams.
+    pub fn watchers(&self) -> usize {
+        WATCHERS_MAX - self.places.available_permits()
+    }
+}
+
+// === impl Task ===
+
+impl<S: Source, N: Fn() -> UtcMillis> Task<S, N> {
+    async fn run(mut self) {
+        loop {
+            self.begin_round();
+            let wake = self.wake();
+            tokio::select! {
+                result = next_result(&mut self.round) => match result {
+                    Some((watch, counting)) => self.publish(&watch, counting),
+                    None => self.end_round(),
+                },
+                Some(request) = self.requests.recv() => self.admit(request),
+                () = self.hub.marked(), if !self.is_marked => self.is_marked = true,
+                () = sleep_until(wake) => {}
+            }
+        }
+    }
+
+    fn admit(&mut self, request: Request) {
+        if let Some(question) = self.questions.get(&request.watch) {
+            let _ = request.answer.send(Ok(question.published.subscribe()));
+            return;
+        }
+        if WATCHED_QUESTIONS_MAX <= self.questions.len() {
+            self.drop_unwatched();
+        }
+        if WATCHED_QUESTIONS_MAX <= self.questions.len() {
+            let _ = request.answer.send(Err(WatchError::Full));
+            return;
+        }
+        let (published, receiver) = watch::channel(Published::Pending);
+        let question = Question {
+            published,
+            is_stale: true,
+        };
+        self.questions.insert(Arc::new(request.watch), question);
+        // If the watcher is gone meanwhile, the next round drops the question.
+        let _ = request.answer.send(Ok(receiver));
+    }
+
+    fn drop_unwatched(&mut self) {
+        self.questions
+            .retain(|_, question| 0 < question.published.receiver_count());
+    }
+
+    /// When to look again, if nothing happens before.
+    fn wake(&self) -> Instant {
+        let next_minute = Minute(self.minute.0.saturating_add(1)).start();
+        let left_ms = u64::try_from(next_minute.0.saturating_sub((self.now)().0)).unwrap_or(0);
+        let clock_check = Instant::now() + Duration::from_millis(left_ms.clamp(1, CLOCK_CHECK_MS));
+        if self.is_marked && self.round.is_none() {
+            return clock_check.min(self.changed_due);
+        }
+        clock_check
+    }
+
+    /// Begins a round if none is under way and something is to be counted.
+    fn begin_round(&mut self) {
+        if self.round.is_some() {
+            return;
+        }
+        let minute = minute_of((self.now)());
+        let is_another_minute = minute != self.minute;
+        self.minute = minute;
+        if is_another_minute {
+            self.questions
+                .values_mut()
+                .for_each(|question| question.is_stale = true);
+        }
+        let started = Instant::now();
+        let changed = self.take_changed(started);
+        let is_of_changes = !changed.rows.is_none();
+        let jobs = self.jobs(is_of_changes);
+        if jobs.is_empty() {
+            return;
+        }
+        let (sender, results) = mpsc::channel(WATCH_RESULTS_MAX);
+        self.round = Some(Round {
+            results,
+            results_left: jobs.len(),
+            started,
+            is_of_changes,
+        });
+        let assignment = Assignment {
+            jobs,
+            changed,
+            minute,
+            epoch: self.epoch,
+            results: sender,
+        };
+        let source = Arc::clone(&self.source);
+        tokio::task::spawn_blocking(move || count(&*source, &assignment));
+    }
+
+    /// What changed, if it is time for it. Taken before the round's view, which therefore
+    /// includes all of it.
+    fn take_changed(&mut self, now: Instant) -> Changed {
+        if !self.is_marked || now < self.changed_due {
+            return Changed::default();
+        }
+        self.is_marked = false;
+        let changed = self.hub.take();
+        if !changed.rows.is_none() {
+            self.changed_due = now + Duration::from_millis(WATCH_PACE_MS_MIN);
+        }
+        changed
+    }
+
+    /// Every question if rows changed, else the stale ones.
+    fn jobs(&mut self, is_changed: bool) -> Vec<Job> {
+        self.drop_unwatched();
+        let mut jobs = Vec::new();
+        for (watch, question) in &mut self.questions {
+            if is_changed || question.is_stale {
+                jobs.push(Job {
+                    watch: Arc::clone(watch),
+                    is_stale: std::mem::take(&mut question.is_stale),
+                });
+            }
+        }
+        jobs
+    }
+
+    fn publish(&mut self, watch: &Watch, counting: Counting) {
+        if let Some(round) = &mut self.round {
+            round.results_left -= 1;
+        }
+        let Some(question) = self.questions.get(watch) else {
+            return;
+        };
+        match counting {
+            Counting::State(state) => {
+                question
+                    .published
+                    .send_if_modified(|published| replace(published, state));
+            }
+            Counting::Unconcerned(position) => {
+                question
+                    .published
+                    .send_if_modified(|published| reach(published, position));
+            }
+            Counting::TooManyRows => {
+                question.published.send_replace(Published::TooManyRows);
+                self.questions.remove(watch);
+            }
+        }
+    }
+
+    fn end_round(&mut self) {
+        let Some(round) = self.round.take() else {
+            return;
+        };
+        if 0 < round.results_left {
+            tracing::error!(
+                results_left = round.results_left,
+                "counting for watchers failed"
+            );
+            self.questions.clear();
+        }
+        if round.is_of_changes {
+            // It rests as long as it took, so that counting leaves half of the time to others.
+            let now = Instant::now();
+            let rest_max = Duration::from_millis(WATCH_REST_MS_MAX);
+            let rest = (now - round.started).min(rest_max);
+            self.changed_due = self.changed_due.max(now + rest);
+        }
+    }
+}
+
+// === On the way of a result ===
+
+/// Waits for ever if there is no round; `None` if it is over.
+async fn next_result(round: &mut Option<Round>) -> Option<(Arc<Watch>, Counting)> {
+    match round {
+        Some(round) => round.results.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Puts the newest state in place; says whether watchers have to know.
+fn replace(published: &mut Published, mut newest: State) -> bool {
+    let is_news = match published {
+        Published::State(known) => !newest.share(known),
+        Published::Pending | Published::TooManyRows => true,
+    };
+    *published = Published::State(newest);
+    is_news
+}
+
+/// The state holds up to this position as well; nobody has to be woken for that.
+fn reach(published: &mut Published, position: Position) -> bool {
+    if let Published::State(state) = published {
+        state.position = state.position.max(position);
+    }
+    false
+}
+
+// === On the blocking thread ===
+
+/// Counts one question after the other, all on the same view.
+fn count<S: Source>(source: &S, assignment: &Assignment) {
+    let view = source.view();
+    for job in &assignment.jobs {
+        let counting = assignment.count(&view, job);
+        let result = (Arc::clone(&job.watch), counting);
+        if assignment.results.blocking_send(result).is_err() {
+            return; // The publisher stopped.
+        }
+    }
+}
+
+impl Assignment {
+    fn count(&self, view: &impl View, job: &Job) -> Counting {
+        let span = job.watch.span(self.minute);
+        let is_concerned = match &self.changed.rows {
+            ChangedRows::These(rows) => view.is_concerned(&job.watch, span, rows),
+            ChangedRows::Everything => true,
+        };
+        if !job.is_stale && !is_concerned {
+            return Counting::Unconcerned(self.changed.position);
+        }
+        view.count(&job.watch, span)
+            .map_or(Counting::TooManyRows, |counted| {
+                let position = view.position();
+                Counting::State(State::new(counted, position, self.minute, &self.epoch.0))
+            })
+    }
+}
+
+/// The running minute. A clock outside of all years that have one stands at the first.
+fn minute_of(now: UtcMillis) -> Minute {
+    now.minute().unwrap_or(Minute(0))
+}

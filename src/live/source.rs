@@ -1,0 +1,121 @@
+//! Where the publisher's figures come from: the ledger's recent rows.
+//!
+//! A view is taken under the ledger's lock, which costs no more than counting references up;
+//! everything is counted on the view, off the lock.
+
+use std::sync::Arc;
+
+use crate::domain::entry::Epoch;
+use crate::domain::limits::WATCHED_ROWS_MAX;
+use crate::domain::{Minute, Position, Row, RowTime};
+use crate::ledger::{Dictionary, Ledger, Recent};
+use crate::query::{Counted, Counter};
+
+use super::Watch;
+
+/// A half-open span of minutes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MinuteSpan {
+    /// The first.
+    pub start: Minute,
+    /// The one after the last.
+    pub end: Minute,
+}
+
+impl MinuteSpan {
+    /// Whether an incident at that time can lie inside. One that is known only to the day
+    /// never does.
+    pub fn may_contain(self, time: RowTime) -> bool {
+        match time {
+            RowTime::Hour(hour) => self.start.hour() <= hour && hour.start() < self.end.start(),
+            RowTime::Day(_) => false,
+        }
+    }
+}
+
+/// What figures are counted from.
+pub trait Source: Send + Sync + 'static {
+    /// See `View`.
+    type View: View;
+
+    /// The journal's identity.
+    fn epoch(&self) -> Epoch;
+
+    /// The rows as they are now. May wait for a lock, so not for async threads.
+    fn view(&self) -> Self::View;
+}
+
+/// The recent rows as of one position. Counting takes up to some tenths of a second, so it is
+/// not for async threads.
+pub trait View {
+    /// The last place in the journal that is included.
+    fn position(&self) -> Position;
+
+    /// The figures of a watch; `None` if there are more than `WATCHED_ROWS_MAX`.
+    fn count(&self, watch: &Watch, span: MinuteSpan) -> Option<Counted>;
+
+    /// Whether a change of one of these rows can make a difference to the figures. All of
+    /// them are known to the view.
+    fn is_concerned(&self, watch: &Watch, span: MinuteSpan, rows: &[Row]) -> bool;
+}
+
+/// The recent rows of a ledger.
+pub struct LedgerView {
+    recent: Recent,
+    dictionary: Arc<Dictionary>,
+    position: Position,
+}
+
+impl Source for Arc<Ledger> {
+    type View = LedgerView;
+
+    fn epoch(&self) -> Epoch {
+        self.read().epoch()
+    }
+
+    fn view(&self) -> LedgerView {
+        let state = self.read();
+        LedgerView {
+            recent: state.recent().clone(),
+            dictionary: Arc::clone(state.dictionary()),
+            position: state.position(),
+        }
+    }
+}
+
+impl View for LedgerView {
+    fn position(&self) -> Position {
+        self.position
+    }
+
+    fn count(&self, watch: &Watch, span: MinuteSpan) -> Option<Counted> {
+        let mut counter = Counter::new(&watch.filter, &watch.by, &self.dictionary);
+        for row in self.recent.rows(span.start, span.end) {
+            counter.count(row);
+        }
+        counter.finish(&self.dictionary, WATCHED_ROWS_MAX)
+    }
+
+    fn is_concerned(&self, watch: &Watch, span: MinuteSpan, rows: &[Row]) -> bool {
+        let counter = Counter::new(&watch.filter, &watch.by, &self.dictionary);
+        rows.iter()
+            .any(|row| span.may_contain(row.time) && counter.matches(row))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Hour, LocalDay};
+
+    #[test]
+    fn span_may_contain_the_hours_that_it_touches_and_no_days() {
+        let span = MinuteSpan {
+            start: Minute(119),
+            end: Minute(180),
+        };
+        let is_inside = |hour| span.may_contain(RowTime::Hour(Hour(hour)));
+        assert_eq!([0, 1, 2, 3].map(is_inside), [false, true, true, false]);
+        assert!(!span.may_contain(RowTime::Day(LocalDay(0))));
+    }
+}

@@ -1,0 +1,216 @@
+//! The figures of one watched question at one moment, shared by all who watch it.
+
+use std::cmp::Ordering;
+use std::hash::Hasher;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use siphasher::sip::SipHasher13;
+
+use crate::domain::limits::WATCH_DIFFERENCES_MAX;
+use crate::domain::{Minute, Position, UtcMillis};
+use crate::query::{Counted, Figure};
+
+/// The figures of a question, and up to where they hold. Cheap to clone.
+#[derive(Clone)]
+pub struct State {
+    /// The last place in the journal that is included.
+    pub position: Position,
+    /// The running minute for which it was counted.
+    pub minute: Minute,
+    body: Arc<Body>,
+}
+
+struct Body {
+    figures: Arc<[Figure]>,
+    total: u64,
+    left_out: u64,
+    digest: u64,
+    differences: Mutex<Vec<Difference>>,
+}
+
+/// What leads from the state with a digest to the one that keeps this.
+struct Difference {
+    from_digest: u64,
+    figures: Arc<[Figure]>,
+}
+
+impl State {
+    /// What was counted at a position, for a running minute. The digest is keyed with `key`.
+    pub fn new(counted: Counted, position: Position, minute: Minute, key: &[u8; 16]) -> Self {
+        let mut figures = counted.figures;
+        if !figures.is_sorted_by(|one, next| one.keys < next.keys) {
+            figures.sort_by(|one, other| one.keys.cmp(&other.keys));
+        }
+        let mut hasher = SipHasher13::new_with_key(key);
+        hash_figures(&mut hasher, &figures);
+        hasher.write_u64(counted.total);
+        hasher.write_u64(counted.left_out);
+        let body = Body {
+            figures: figures.into(),
+            total: counted.total,
+            left_out: counted.left_out,
+            digest: hasher.finish(),
+            differences: Mutex::default(),
+        };
+        Self {
+            position,
+            minute,
+            body: Arc::new(body),
+        }
+    }
+
+    /// Takes over the figures of a known state if they are equal, so that they are in memory
+    /// once; says whether they are.
+    pub fn share(&mut self, known: &Self) -> bool {
+        let is_equal = self.digest() == known.digest();
+        if is_equal {
+            self.body = Arc::clone(&known.body);
+        }
+        is_equal
+    }
+
+    /// All rows, by key.
+    pub fn figures(&self) -> &Arc<[Figure]> {
+        &self.body.figures
+    }
+
+    /// Distinct incidents in the window.
+    pub fn total(&self) -> u64 {
+        self.body.total
+    }
+
+    /// Those among them that stand in no row.
+    pub fn left_out(&self) -> u64 {
+        self.body.left_out
+    }
+
+    /// Start of the running minute.
+    pub fn as_of(&self) -> UtcMillis {
+        self.minute.start()
+    }
+
+    /// Equal for equal figures and totals, whenever and in whichever process they were
+    /// counted. Others share one by a chance of 1 in 2^64.
+    pub fn digest(&self) -> u64 {
+        self.body.digest
+    }
+
+    /// What leads from an earlier state to this one, by key; a count of 0 removes a row. Made
+    /// once for all watchers that come from the same state.
+    pub fn since(&self, earlier: &Self) -> Arc<[Figure]> {
+        if let Some(known) = self.known_difference(earlier.digest()) {
+            return known;
+        }
+        let figures: Arc<[Figure]> = difference(&earlier.body.figures, &self.body.figures).into();
+        let poisoned = PoisonError::into_inner;
+        let mut differences = self.body.differences.lock().unwrap_or_else(poisoned);
+        if differences.len() < WATCH_DIFFERENCES_MAX {
+            differences.push(Difference {
+                from_digest: earlier.digest(),
+                figures: Arc::clone(&figures),
+            });
+        }
+        figures
+    }
+
+    fn known_difference(&self, from_digest: u64) -> Option<Arc<[Figure]>> {
+        let poisoned = PoisonError::into_inner;
+        let differences = self.body.differences.lock().unwrap_or_else(poisoned);
+        let known = differences
+            .iter()
+            .find(|difference| difference.from_digest == from_digest)?;
+        Some(Arc::clone(&known.figures))
+    }
+}
+
+/// Lengths go in as well, so that no two lists of keys look alike.
+fn hash_figures(hasher: &mut SipHasher13, figures: &[Figure]) {
+    hasher.write_u64(figures.len() as u64);
+    for figure in figures {
+        hasher.write_u64(figure.keys.len() as u64);
+        for key in &figure.keys {
+            hasher.write_u64(key.len() as u64);
+            hasher.write(key.as_bytes());
+        }
+        hasher.write_u64(figure.count);
+    }
+}
+
+/// Both are sorted by key, without repeats; so is the result.
+fn difference(earlier: &[Figure], later: &[Figure]) -> Vec<Figure> {
+    let mut earlier = earlier.iter().peekable();
+    let mut later = later.iter().peekable();
+    let mut changed = Vec::new();
+    loop {
+        let order = match (earlier.peek(), later.peek()) {
+            (None, None) => return changed,
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (Some(old), Some(new)) => old.keys.cmp(&new.keys),
+        };
+        let old = earlier.next_if(|_| order.is_le());
+        let new = later.next_if(|_| order.is_ge());
+        match (old, new) {
+            (Some(old), None) => changed.push(removed(old)),
+            (None, Some(new)) => changed.push(new.clone()),
+            (Some(old), Some(new)) if old.count != new.count => changed.push(new.clone()),
+            _ => {}
+        }
+    }
+}
+
+fn removed(figure: &Figure) -> Figure {
+    Figure {
+        keys: figure.keys.clone(),
+        count: 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn state(counts: &BTreeMap<u8, u64>) -> State {
+        let figure = |(key, count): (&u8, &u64)| Figure {
+            keys: vec![format!("{key:03}")],
+            count: *count,
+        };
+        let counted = Counted {
+            figures: counts.iter().rev().map(figure).collect(),
+            total: counts.values().sum(),
+            left_out: 0,
+        };
+        State::new(counted, Position(1), Minute(1), &[7; 16])
+    }
+
+    proptest! {
+        #[test]
+        fn difference_leads_from_any_state_to_any_other(
+            old in prop::collection::btree_map(0u8..20, 1u64..4, 0..12),
+            new in prop::collection::btree_map(0u8..20, 1u64..4, 0..12),
+        ) {
+            let changes = state(&new).since(&state(&old));
+            let mut reached = old.clone();
+            for change in changes.iter() {
+                let key = change.keys[0].parse().expect("made from a number");
+                prop_assert_ne!(reached.get(&key).copied().unwrap_or(0), change.count);
+                reached.insert(key, change.count);
+            }
+            reached.retain(|_, count| *count != 0);
+            prop_assert!(changes.is_sorted_by(|one, next| one.keys < next.keys));
+            prop_assert_eq!(&reached, &new);
+            prop_assert_eq!(state(&old).digest() == state(&new).digest(), old == new);
+        }
+    }
+
+    #[test]
+    fn difference_is_made_once_for_all_watchers() {
+        let old = state(&BTreeMap::from([(1, 1)]));
+        let new = state(&BTreeMap::from([(1, 2)]));
+        assert!(Arc::ptr_eq(&new.since(&old), &new.since(&old.clone())));
+    }
+}

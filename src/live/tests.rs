@@ -1,0 +1,713 @@
+//! The layer as its users see it: on paused time, counted from a plain list of incidents.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use proptest::prelude::*;
+use tokio::time::{Instant, advance, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::*;
+use crate::domain::entry::Epoch;
+use crate::domain::limits::{
+    CHANGED_ROWS_MAX, HEARTBEAT_MS, WATCH_PACE_MS_MIN, WATCHED_QUESTIONS_MAX, WATCHED_ROWS_MAX,
+    WATCHERS_MAX,
+};
+use crate::domain::{Basis, Row, RowTime};
+use crate::query::Counted;
+
+const PACE: Duration = Duration::from_millis(1_000);
+/// Ten seconds into a minute.
+const START: UtcMillis = UtcMillis(30_000_000 * 60_000 + 10_000);
+const START_MINUTE: u32 = 30_000_000;
+
+/// An incident with a key (its mode) in some minute.
+pub fn row(position: u64, minute: u32, key: u8) -> Row {
+    Row {
+        position: Position(position),
+        time: RowTime::Hour(Minute(minute).hour()),
+        basis: Basis::SelfReported,
+        operator: 0,
+        line: 0,
+        stop: 0,
+        mode: key,
+        tap_kind: 0,
+        card_kind: 0,
+        signal: 0,
+        causes: 0,
+        staff_acts: 0,
+        outcomes: 0,
+    }
+}
+
+/// A watch over an hour that counts incidents by key. `weekdays` of its filter, which nothing
+/// else uses in here, holds the one key that counts; 0 lets all count.
+fn watch(only_key: u8) -> Watch {
+    let mut filter = Filter::all(Basis::SelfReported);
+    filter.weekdays = only_key;
+    Watch {
+        filter,
+        by: Breakdown::default(),
+        window_minutes: 60,
+    }
+}
+
+fn is_counted(watch: &Watch, key: u8) -> bool {
+    watch.filter.weekdays == 0 || watch.filter.weekdays == key
+}
+
+/// An incident that counts from one position up to another.
+#[derive(Clone)]
+struct Incident {
+    minute: u32,
+    key: u8,
+    recorded: Position,
+    withdrawn: Option<Position>,
+}
+
+/// A record in memory that knows what it was at every position.
+#[derive(Clone, Default)]
+struct Record {
+    incidents: Vec<Incident>,
+    position: Position,
+}
+
+impl Record {
+    fn count_at(&self, watch: &Watch, span: MinuteSpan, position: Position) -> Counted {
+        let mut counts = BTreeMap::<u8, u64>::new();
+        for incident in &self.incidents {
+            let is_there = incident.recorded <= position
+                && incident.withdrawn.is_none_or(|end| position < end);
+            let minute = Minute(incident.minute);
+            let is_inside = span.start <= minute && minute < span.end;
+            if is_there && is_inside && is_counted(watch, incident.key) {
+                *counts.entry(incident.key).or_default() += 1;
+            }
+        }
+        let total = counts.values().sum();
+        let left_out = counts.remove(&0).unwrap_or(0);
+        let figure = |(key, count): (u8, u64)| Figure {
+            keys: vec![format!("{key:03}")],
+            count,
+        };
+        Counted {
+            figures: counts.into_iter().map(figure).collect(),
+            total,
+            left_out,
+        }
+    }
+}
+
+impl View for Record {
+    fn position(&self) -> Position {
+        self.position
+    }
+
+    fn count(&self, watch: &Watch, span: MinuteSpan) -> Option<Counted> {
+        let counted = self.count_at(watch, span, self.position);
+        (counted.total <= WATCHED_ROWS_MAX as u64).then_some(counted)
+    }
+
+    fn is_concerned(&self, watch: &Watch, span: MinuteSpan, rows: &[Row]) -> bool {
+        rows.iter()
+            .any(|row| span.may_contain(row.time) && is_counted(watch, row.mode))
+    }
+}
+
+#[derive(Clone, Default)]
+struct Memory {
+    record: Arc<Mutex<Record>>,
+    views: Arc<AtomicUsize>,
+}
+
+impl Source for Memory {
+    type View = Record;
+
+    fn epoch(&self) -> Epoch {
+        Epoch([3; 16])
+    }
+
+    fn view(&self) -> Record {
+        self.views.fetch_add(1, Ordering::Relaxed);
+        self.record.lock().expect("nobody panics").clone()
+    }
+}
+
+/// A publisher with a committer's side to it.
+struct Service {
+    memory: Memory,
+    hub: Hub,
+    publisher: Publisher,
+    stop: CancellationToken,
+    started: Instant,
+}
+
+impl Service {
+    fn start() -> Self {
+        Self::start_with(Memory::default())
+    }
+
+    fn start_with(memory: Memory) -> Self {
+        let hub = Hub::new();
+        let stop = CancellationToken::new();
+        let started = Instant::now();
+        let now = move || {
+            let elapsed = started.elapsed().as_millis();
+            UtcMillis(START.0 + i64::try_from(elapsed).expect("tests are short"))
+        };
+        let publisher = Publisher::start(memory.clone(), hub.clone(), now, stop.clone());
+        Self {
+            memory,
+            hub,
+            publisher,
+            stop,
+            started,
+        }
+    }
+
+    fn minute(&self) -> u32 {
+        let elapsed = self.started.elapsed().as_secs() + 10;
+        START_MINUTE + u32::try_from(elapsed / 60).expect("tests are short")
+    }
+
+    /// Records an incident that happened in this minute.
+    fn report(&self, key: u8) {
+        self.report_of(self.minute(), key);
+    }
+
+    fn report_of(&self, minute: u32, key: u8) {
+        let mut record = self.memory.record.lock().expect("nobody panics");
+        let position = record.position.next();
+        record.position = position;
+        record.incidents.push(Incident {
+            minute,
+            key,
+            recorded: position,
+            withdrawn: None,
+        });
+        drop(record);
+        self.hub
+            .mark_changed(&[row(position.0, minute, key)], position);
+    }
+
+    /// Withdraws the n-th incident, if there is one that counts.
+    fn withdraw(&self, index: usize) {
+        let mut record = self.memory.record.lock().expect("nobody panics");
+        let position = record.position.next();
+        let Some(incident) = record.incidents.get_mut(index) else {
+            return;
+        };
+        if incident.withdrawn.is_some() {
+            return;
+        }
+        incident.withdrawn = Some(position);
+        let row = row(incident.recorded.0, incident.minute, incident.key);
+        record.position = position;
+        drop(record);
+        self.hub.mark_changed(&[row], position);
+    }
+
+    async fn watch(&self, only_key: u8) -> Watcher {
+        let watch = self.publisher.watch(watch(only_key), PACE, None).await;
+        watch.expect("there is room")
+    }
+
+    async fn resume(&self, only_key: u8, token: &[u8]) -> Result<Message, WatchError> {
+        let token = Some(token.to_vec());
+        let mut watcher = self.publisher.watch(watch(only_key), PACE, token).await?;
+        watcher.next().await
+    }
+
+    fn views(&self) -> usize {
+        self.memory.views.load(Ordering::Relaxed)
+    }
+}
+
+async fn next(watcher: &mut Watcher) -> Message {
+    watcher.next().await.expect("the stream goes on")
+}
+
+/// Rows of a snapshot or of changes, in short.
+fn rows(message: &Message) -> Vec<(&str, u64)> {
+    match &message.update {
+        Update::Snapshot(figures) | Update::Changes(figures) => figures
+            .iter()
+            .map(|figure| (figure.keys[0].as_str(), figure.count))
+            .collect(),
+        Update::Resumed | Update::Heartbeat => Vec::new(),
+    }
+}
+
+fn is_changes(message: &Message) -> bool {
+    matches!(message.update, Update::Changes(_))
+}
+
+#[tokio::test(start_paused = true)]
+async fn first_message_is_a_snapshot() {
+    let service = Service::start();
+    service.report(1);
+    service.report(1);
+    service.report(0);
+    let message = next(&mut service.watch(0).await).await;
+    assert!(matches!(message.update, Update::Snapshot(_)));
+    assert_eq!(rows(&message), [("001", 2)]);
+    assert_eq!((message.total, message.left_out), (3, 1));
+    assert_eq!(message.position, Position(3));
+    assert_eq!(message.as_of, Minute(START_MINUTE).start());
+}
+
+#[tokio::test(start_paused = true)]
+async fn first_change_after_quiet_goes_out_at_once_and_then_at_the_pace() {
+    let service = Service::start();
+    let mut watcher = service.watch(0).await;
+    next(&mut watcher).await;
+    sleep(PACE * 5).await;
+    let quiet_end = Instant::now();
+    service.report(1);
+    let message = next(&mut watcher).await;
+    assert_eq!(quiet_end.elapsed(), Duration::ZERO);
+    assert_eq!(rows(&message), [("001", 1)]);
+    service.report(2);
+    let message = next(&mut watcher).await;
+    assert_eq!(quiet_end.elapsed().as_millis(), PACE.as_millis());
+    assert_eq!(rows(&message), [("002", 1)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn slow_watcher_skips_to_the_newest_figure() {
+    let service = Service::start();
+    let mut slow = service.watch(0).await;
+    let mut quick = service.watch(0).await;
+    next(&mut slow).await;
+    next(&mut quick).await;
+    for count in 1..=5 {
+        sleep(PACE).await;
+        service.report(1);
+        assert_eq!(rows(&next(&mut quick).await), [("001", count)]);
+    }
+    assert_eq!(rows(&next(&mut slow).await), [("001", 5)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn removed_row_comes_with_a_count_of_zero() {
+    let service = Service::start();
+    service.report(1);
+    service.report(2);
+    let mut watcher = service.watch(0).await;
+    next(&mut watcher).await;
+    service.withdraw(0);
+    let message = next(&mut watcher).await;
+    assert_eq!(rows(&message), [("001", 0)]);
+    assert_eq!(message.total, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn window_slides_when_nothing_is_reported() {
+    let service = Service::start();
+    service.report(1);
+    let mut watcher = service.watch(0).await;
+    let begun = Instant::now();
+    next(&mut watcher).await;
+    let message = loop {
+        let message = next(&mut watcher).await;
+        if is_changes(&message) {
+            break message;
+        }
+    };
+    assert_eq!(rows(&message), [("001", 0)]);
+    // The minute of the report leaves a window of 60 minutes when the 60th after it begins.
+    assert_eq!(begun.elapsed().as_secs(), 60 * 60 - 10);
+    assert_eq!(message.as_of, Minute(START_MINUTE + 60).start());
+}
+
+#[tokio::test(start_paused = true)]
+async fn incident_ahead_of_the_clock_counts_when_its_minute_begins() {
+    let service = Service::start();
+    service.report_of(START_MINUTE + 1, 1);
+    let mut watcher = service.watch(0).await;
+    assert_eq!(next(&mut watcher).await.total, 0);
+    let mut message = next(&mut watcher).await;
+    while !is_changes(&message) {
+        message = next(&mut watcher).await;
+    }
+    assert_eq!(rows(&message), [("001", 1)]);
+    assert_eq!(message.as_of, Minute(START_MINUTE + 1).start());
+}
+
+#[tokio::test(start_paused = true)]
+async fn idle_stream_has_heartbeats_that_are_up_to_date() {
+    let service = Service::start();
+    let mut watcher = service.watch(1).await;
+    let first = next(&mut watcher).await;
+    let begun = Instant::now();
+    service.report(2);
+    let heartbeat = next(&mut watcher).await;
+    assert_eq!(heartbeat.update, Update::Heartbeat);
+    assert_eq!(begun.elapsed().as_millis(), u128::from(HEARTBEAT_MS));
+    assert_eq!(
+        (first.position, heartbeat.position),
+        (Position(0), Position(1))
+    );
+    for _ in 0..4 {
+        let message = next(&mut watcher).await;
+        assert_eq!(message.update, Update::Heartbeat);
+        assert_eq!(message.as_of, Minute(service.minute()).start());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn token_of_a_heartbeat_does_not_hide_a_change_that_the_pace_holds_back() {
+    let service = Service::start();
+    let pace = Duration::from_secs(40);
+    let slow = service.publisher.watch(watch(0), pace, None).await;
+    let mut slow = slow.expect("there is room");
+    next(&mut slow).await;
+    service.report(1);
+    let heartbeat = next(&mut slow).await;
+    assert_eq!(heartbeat.update, Update::Heartbeat);
+    assert_eq!((heartbeat.position, heartbeat.total), (Position(0), 0));
+    let message = service.resume(0, &heartbeat.resume_token).await;
+    assert_eq!(rows(&message.expect("a stream")), [("001", 1)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn stream_is_resumed_if_nothing_changed_and_starts_anew_if_something_did() {
+    let service = Service::start();
+    service.report(1);
+    let token = next(&mut service.watch(1).await).await.resume_token;
+    service.report(2);
+    sleep(PACE).await;
+    let resumed = service.resume(1, &token).await.expect("a stream");
+    assert_eq!(resumed.update, Update::Resumed);
+    assert_eq!((resumed.position, resumed.total), (Position(2), 1));
+    service.report(1);
+    sleep(PACE).await;
+    let message = service.resume(1, &token).await.expect("a stream");
+    assert_eq!(message.update, Update::Snapshot([figure("001", 2)].into()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn stream_is_resumed_after_a_restart() {
+    let service = Service::start();
+    service.report(1);
+    let token = next(&mut service.watch(0).await).await.resume_token;
+    service.stop.cancel();
+    let again = Service::start_with(service.memory.clone());
+    let resumed = again.resume(0, &token).await.expect("a stream");
+    assert_eq!(resumed.update, Update::Resumed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn token_of_another_question_starts_anew_and_garbage_is_refused() {
+    let service = Service::start();
+    let token = next(&mut service.watch(0).await).await.resume_token;
+    let message = service.resume(1, &token).await.expect("a stream");
+    assert_eq!(message.update, Update::Snapshot([].into()));
+    let refused = service.resume(0, b"garbage").await;
+    assert_eq!(refused, Err(WatchError::Token));
+}
+
+fn figure(key: &str, count: u64) -> Figure {
+    Figure {
+        keys: vec![key.to_owned()],
+        count,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn thousand_watchers_of_one_question_cost_one_count() {
+    let service = Service::start();
+    let mut watchers = Vec::new();
+    for _ in 0..1_000 {
+        watchers.push(service.watch(0).await);
+    }
+    assert_eq!(service.views(), 1);
+    for watcher in &mut watchers {
+        next(watcher).await;
+    }
+    service.report(1);
+    let mut shared = Vec::new();
+    for watcher in &mut watchers {
+        match next(watcher).await.update {
+            Update::Changes(figures) => shared.push(figures),
+            other => panic!("changes were due, not {other:?}"),
+        }
+    }
+    assert_eq!(service.views(), 2);
+    assert!(
+        shared
+            .iter()
+            .all(|figures| Arc::ptr_eq(figures, &shared[0]))
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn steady_changes_are_counted_at_the_shortest_pace() {
+    let service = Service::start();
+    let mut watcher = service.watch(0).await;
+    next(&mut watcher).await;
+    let before = service.views();
+    for _ in 0..1_000 {
+        service.report(1);
+        sleep(Duration::from_millis(1)).await;
+    }
+    let rounds = service.views() - before;
+    let expected = 1_000 / usize::try_from(WATCH_PACE_MS_MIN).expect("a small number");
+    assert!((expected..=expected + 1).contains(&rounds), "{rounds}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_changes_than_there_is_room_for_miss_nothing() {
+    let service = Service::start();
+    let mut watcher = service.watch(3).await;
+    next(&mut watcher).await;
+    service.report(3);
+    for _ in 0..CHANGED_ROWS_MAX {
+        service.report(2);
+    }
+    assert_eq!(rows(&next(&mut watcher).await), [("003", 1)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn watcher_beyond_the_limit_is_refused_and_dropping_one_frees_its_place() {
+    let service = Service::start();
+    let mut watchers = Vec::new();
+    for _ in 0..WATCHERS_MAX {
+        watchers.push(service.watch(0).await);
+    }
+    let refused = service.publisher.watch(watch(0), PACE, None).await;
+    assert_eq!(refused.err(), Some(WatchError::Full));
+    watchers.pop();
+    watchers.push(service.watch(0).await);
+    assert_eq!(service.publisher.watchers(), WATCHERS_MAX);
+    drop(watchers);
+    assert_eq!(service.publisher.watchers(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn question_beyond_the_limit_is_refused_and_unwatched_ones_are_dropped() {
+    let service = Service::start();
+    let question = |number: usize| Watch {
+        window_minutes: 5 + u32::try_from(number).expect("a small number"),
+        ..watch(0)
+    };
+    let mut watchers = Vec::new();
+    for number in 0..WATCHED_QUESTIONS_MAX {
+        let watcher = service.publisher.watch(question(number), PACE, None).await;
+        watchers.push(watcher.expect("there is room"));
+    }
+    let another = question(WATCHED_QUESTIONS_MAX);
+    let refused = service.publisher.watch(another.clone(), PACE, None).await;
+    assert_eq!(refused.err(), Some(WatchError::Full));
+    watchers.pop();
+    let admitted = service.publisher.watch(another, PACE, None).await;
+    assert!(admitted.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn question_with_too_many_rows_is_refused_or_ended() {
+    let service = Service::start();
+    let mut watcher = service.watch(0).await;
+    next(&mut watcher).await;
+    for _ in 0..=WATCHED_ROWS_MAX {
+        service.report(1);
+    }
+    assert_eq!(watcher.next().await, Err(WatchError::TooManyRows));
+    assert_eq!(watcher.next().await, Err(WatchError::TooManyRows));
+    let refused = service.publisher.watch(watch(0), PACE, None).await;
+    assert_eq!(refused.err(), Some(WatchError::TooManyRows));
+}
+
+#[tokio::test(start_paused = true)]
+async fn stopping_ends_every_stream_and_refuses_new_ones() {
+    let service = Service::start();
+    let mut idle = service.watch(0).await;
+    let mut held_back = service.watch(0).await;
+    let mut unread = service.watch(0).await;
+    next(&mut idle).await;
+    next(&mut held_back).await;
+    service.report(1);
+    let begun = Instant::now();
+    let stop = service.stop.clone();
+    tokio::spawn(async move {
+        sleep(Duration::from_millis(10)).await;
+        stop.cancel();
+    });
+    assert_eq!(held_back.next().await, Err(WatchError::Stopping));
+    assert_eq!(idle.next().await, Err(WatchError::Stopping));
+    assert_eq!(unread.next().await, Err(WatchError::Stopping));
+    assert_eq!(begun.elapsed(), Duration::from_millis(10));
+    let refused = service.publisher.watch(watch(0), PACE, None).await;
+    assert_eq!(refused.err(), Some(WatchError::Stopping));
+}
+
+#[tokio::test(start_paused = true)]
+async fn idle_watcher_is_small() {
+    assert!(size_of::<Watcher>() <= 256);
+}
+
+/// What a client makes of a stream.
+#[derive(Clone, Default)]
+struct Mirror {
+    counts: BTreeMap<Vec<String>, u64>,
+    token: Option<Vec<u8>>,
+}
+
+impl Mirror {
+    /// Takes a message in, and demands that the mirror then is what the record was at the
+    /// position and minute that the message names.
+    fn take(&mut self, message: &Message, record: &Record, watch: &Watch) {
+        let changes: &[Figure] = match &message.update {
+            Update::Snapshot(figures) => {
+                self.counts.clear();
+                figures
+            }
+            Update::Changes(figures) => figures,
+            Update::Resumed | Update::Heartbeat => &[],
+        };
+        for figure in changes {
+            self.counts.insert(figure.keys.clone(), figure.count);
+        }
+        self.counts.retain(|_, count| *count != 0);
+        self.token = Some(message.resume_token.clone());
+        let minute = message.as_of.minute().expect("after 1970");
+        let expected = record.count_at(watch, watch.span(minute), message.position);
+        let figures = self.counts.iter().map(|(keys, count)| Figure {
+            keys: keys.clone(),
+            count: *count,
+        });
+        let mirrored = Counted {
+            figures: figures.collect(),
+            total: message.total,
+            left_out: message.left_out,
+        };
+        assert_eq!(mirrored, expected, "{message:?}");
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Action {
+    Report { key: u8, minutes_ago: u32 },
+    Withdraw(usize),
+    Sleep { ms: u64 },
+    Yield,
+    Read(usize),
+    Reconnect(usize),
+}
+
+fn action() -> impl Strategy<Value = Action> {
+    prop_oneof![
+        4 => (0u8..4, 0u32..8).prop_map(|(key, minutes_ago)| Action::Report { key, minutes_ago }),
+        2 => (0usize..20).prop_map(Action::Withdraw),
+        3 => prop_oneof![0u64..400, 0u64..90_000].prop_map(|ms| Action::Sleep { ms }),
+        1 => Just(Action::Yield),
+        6 => (0usize..4).prop_map(Action::Read),
+        2 => (0usize..4).prop_map(Action::Reconnect),
+    ]
+}
+
+/// A client that reads, breaks off and resumes.
+struct Client {
+    watch: Watch,
+    pace: Duration,
+    watcher: Watcher,
+    mirror: Mirror,
+}
+
+impl Client {
+    async fn connect(service: &Service, number: u64) -> Self {
+        let watch = Watch {
+            window_minutes: 5,
+            ..watch(u8::try_from(number / 2).expect("a small number"))
+        };
+        let pace = Duration::from_millis(100 + 400 * number);
+        let watcher = service.publisher.watch(watch.clone(), pace, None).await;
+        Self {
+            watch,
+            pace,
+            watcher: watcher.expect("there is room"),
+            mirror: Mirror::default(),
+        }
+    }
+
+    async fn reconnect(&mut self, service: &Service) {
+        let token = self.mirror.token.clone();
+        let watch = self.watch.clone();
+        let watcher = service.publisher.watch(watch, self.pace, token).await;
+        self.watcher = watcher.expect("there is room");
+    }
+
+    /// Reads one message if there is one within some milliseconds.
+    async fn read(&mut self, service: &Service, patience_ms: u64) -> Option<Message> {
+        let patience = Duration::from_millis(patience_ms);
+        let message = timeout(patience, self.watcher.next()).await.ok()?;
+        let message = message.expect("the stream goes on");
+        let record = service.memory.record.lock().expect("nobody panics").clone();
+        self.mirror.take(&message, &record, &self.watch);
+        Some(message)
+    }
+}
+
+async fn act(service: &Service, clients: &mut [Client], action: Action) {
+    match action {
+        Action::Report { key, minutes_ago } => {
+            // Some lie ahead of the clock by a minute or two.
+            service.report_of(service.minute() + 2 - minutes_ago, key);
+        }
+        Action::Withdraw(index) => service.withdraw(index),
+        Action::Sleep { ms } => advance(Duration::from_millis(ms)).await,
+        Action::Yield => tokio::task::yield_now().await,
+        Action::Read(index) => {
+            clients[index].read(service, 50).await;
+        }
+        Action::Reconnect(index) => clients[index].reconnect(service).await,
+    }
+}
+
+/// Every message must fit what its client has, and every stream must end at the newest state.
+async fn check_that_mirrors_follow(actions: Vec<Action>) {
+    let service = Service::start();
+    let mut clients = Vec::new();
+    for number in 0..4 {
+        clients.push(Client::connect(&service, number).await);
+    }
+    for action in actions {
+        act(&service, &mut clients, action).await;
+    }
+    // The round under way comes to its end, rests, and the last one follows.
+    sleep(2 * PACE).await;
+    let last = service
+        .memory
+        .record
+        .lock()
+        .expect("nobody panics")
+        .position;
+    for client in &mut clients {
+        let mut message = client.read(&service, 2 * HEARTBEAT_MS).await;
+        while message
+            .as_ref()
+            .is_some_and(|message| message.update != Update::Heartbeat)
+        {
+            message = client.read(&service, 2 * HEARTBEAT_MS).await;
+        }
+        assert_eq!(message.map(|message| message.position), Some(last));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn snapshots_and_changes_always_lead_to_the_state_counted_directly(
+        actions in prop::collection::vec(action(), 0..80),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build();
+        let runtime = runtime.expect("a runtime without I/O needs nothing");
+        runtime.block_on(check_that_mirrors_follow(actions));
+    }
+}

@@ -1,0 +1,133 @@
+//! One stream: what its client was sent last, and when it is due for more.
+//!
+//! A watcher holds a reference to the state that it sent last and copies nothing. While it
+//! waits it owns one timer, and nobody waits for it.
+
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use super::pace::{Pace, Step};
+use super::state::State;
+use super::token::{StreamDigest, Token};
+use super::{Message, Update, WatchError};
+
+/// What the publisher last said about a question.
+#[derive(Clone)]
+pub(super) enum Published {
+    /// Not counted yet.
+    Pending,
+    /// Its newest state.
+    State(State),
+    /// It has more rows than `WATCHED_ROWS_MAX`, and is watched no more.
+    TooManyRows,
+}
+
+/// One watcher. Dropping it ends the watch and frees its place.
+pub struct Watcher {
+    pub(super) published: watch::Receiver<Published>,
+    pub(super) stream: StreamDigest,
+    /// What the client says that it has; looked at once.
+    pub(super) resume: Option<Token>,
+    /// The newest state with the figures that the client has.
+    pub(super) sent: Option<State>,
+    pub(super) pace: Pace,
+    pub(super) stop: CancellationToken,
+    pub(super) _permit: OwnedSemaphorePermit,
+}
+
+impl Watcher {
+    /// The next message, or why there are no more. It holds the newest state at the time it
+    /// is returned. Safe to drop while it waits: nothing is lost.
+    pub async fn next(&mut self) -> Result<Message, WatchError> {
+        loop {
+            let newest = self.newest()?;
+            let now = Instant::now();
+            let Some(sent) = self.sent.clone() else {
+                return Ok(self.first(&newest, now));
+            };
+            let is_changed = newest.digest() != sent.digest();
+            match self.pace.step(now, is_changed) {
+                Step::News => return Ok(self.changes(&sent, newest, now)),
+                Step::Heartbeat => return Ok(self.heartbeat(&sent, now)),
+                Step::WaitUntil(due) if is_changed => self.rest(due).await,
+                Step::WaitUntil(due) => self.listen(due).await?,
+            }
+        }
+    }
+
+    /// The newest state. If it has the figures that the client has, it takes the place of
+    /// the one that was sent, so that heartbeats and tokens are up to date.
+    fn newest(&mut self) -> Result<State, WatchError> {
+        if self.stop.is_cancelled() {
+            return Err(WatchError::Stopping);
+        }
+        let newest = match &*self.published.borrow_and_update() {
+            Published::State(state) => state.clone(),
+            Published::TooManyRows => return Err(WatchError::TooManyRows),
+            Published::Pending => unreachable!("a watcher is made when its question is counted"),
+        };
+        if let Some(sent) = &mut self.sent
+            && sent.digest() == newest.digest()
+        {
+            *sent = newest.clone();
+        }
+        Ok(newest)
+    }
+
+    fn first(&mut self, newest: &State, now: Instant) -> Message {
+        let is_known = self.resume.take().is_some_and(|token| {
+            token.stream == self.stream && token.state_digest == newest.digest()
+        });
+        self.sent = Some(newest.clone());
+        if is_known {
+            self.pace.sent_sign_of_life(now);
+            return self.message(newest, Update::Resumed);
+        }
+        self.pace.sent_news(now);
+        self.message(newest, Update::Snapshot(Arc::clone(newest.figures())))
+    }
+
+    fn changes(&mut self, sent: &State, newest: State, now: Instant) -> Message {
+        let message = self.message(&newest, Update::Changes(newest.since(sent)));
+        self.sent = Some(newest);
+        self.pace.sent_news(now);
+        message
+    }
+
+    /// Of the state that the client has, also when the pace holds a newer one back: resumed
+    /// from a heartbeat's token, a stream must tell that change.
+    fn heartbeat(&mut self, sent: &State, now: Instant) -> Message {
+        self.pace.sent_sign_of_life(now);
+        self.message(sent, Update::Heartbeat)
+    }
+
+    fn message(&self, state: &State, update: Update) -> Message {
+        Message {
+            resume_token: Token::of(self.stream, state).to_bytes(),
+            position: state.position,
+            as_of: state.as_of(),
+            total: state.total(),
+            left_out: state.left_out(),
+            update,
+        }
+    }
+
+    /// Waits for the instant, deaf to further changes: they would wake it for nothing.
+    async fn rest(&self, due: Instant) {
+        tokio::select! {
+            () = sleep_until(due) => {}
+            () = self.stop.cancelled() => {}
+        }
+    }
+
+    /// Waits for a change, or for the instant.
+    async fn listen(&mut self, due: Instant) -> Result<(), WatchError> {
+        tokio::select! {
+            changed = self.published.changed() => changed.map_err(|_| WatchError::Stopping),
+            () = sleep_until(due) => Ok(()),
+        }
+    }
+}
