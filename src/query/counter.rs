@@ -1,0 +1,163 @@
+//! Counting rows one by one, without a window: what watchers of a sliding window need, and
+//! what tests compare the faster ways with.
+
+use hashbrown::HashMap;
+
+use crate::domain::limits::DIMENSIONS_MAX;
+use crate::domain::question::Breakdown;
+use crate::domain::{Dimension, Filter, Row, RowTime};
+use crate::ledger::Dictionary;
+
+use super::Figure;
+use super::axis;
+use super::calendar::Calendar;
+use super::sieve::Sieve;
+
+/// Numbers of dictionary, taxonomy or calendar; hours of day are numbered from 1. 0 is "not
+/// known" and beyond the last dimension.
+type Numbers = [u32; DIMENSIONS_MAX];
+
+/// Counts rows by a filter (without window) and breakdown.
+pub struct Counter {
+    sieve: Sieve,
+    hours_of_day: u32,
+    weekdays: u8,
+    dimensions: Vec<Dimension>,
+    rows: HashMap<Numbers, u64>,
+    total: u64,
+    left_out: u64,
+}
+
+/// A finished count.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Counted {
+    /// Rows in the order of `Order::Key`, each with its count.
+    pub figures: Vec<Figure>,
+    /// Distinct incidents.
+    pub total: u64,
+    /// Those among them that stand in no row.
+    pub left_out: u64,
+}
+
+impl Counter {
+    /// Names in the filter that the dictionary does not have match nothing.
+    pub fn new(filter: &Filter, by: &Breakdown, dictionary: &Dictionary) -> Self {
+        Self {
+            sieve: Sieve::new(filter, dictionary),
+            hours_of_day: filter.hours_of_day,
+            weekdays: filter.weekdays,
+            dimensions: by.dimensions().to_vec(),
+            rows: HashMap::new(),
+            total: 0,
+            left_out: 0,
+        }
+    }
+
+    /// Whether a row would be counted.
+    pub fn matches(&self, row: &Row) -> bool {
+        self.sieve.takes(row) && self.takes_time(row.time)
+    }
+
+    /// Counts a row, if it matches.
+    pub fn count(&mut self, row: &Row) {
+        if !self.matches(row) {
+            return;
+        }
+        self.total += 1;
+        let values = |dimension: &Dimension| values(*dimension, row);
+        let mut combinations = vec![Numbers::default()];
+        for (index, values) in self.dimensions.iter().map(values).enumerate() {
+            let with = |numbers: Numbers, value: u32| {
+                let mut numbers = numbers;
+                numbers[index] = value;
+                numbers
+            };
+            combinations = combinations
+                .into_iter()
+                .flat_map(|numbers| values.iter().map(move |value| with(numbers, *value)))
+                .collect();
+        }
+        if combinations.is_empty() {
+            self.left_out += 1;
+        }
+        for numbers in combinations {
+            *self.rows.entry(numbers).or_default() += 1;
+        }
+    }
+
+    /// The count; `None` if it has more than `rows_max` rows. The dictionary is the one that
+    /// it began with, or a later one.
+    pub fn finish(self, dictionary: &Dictionary, rows_max: usize) -> Option<Counted> {
+        if rows_max < self.rows.len() {
+            return None;
+        }
+        let key = |(dimension, number): (&Dimension, u32)| match dimension {
+            Dimension::Day | Dimension::Month => {
+                axis::date_key(*dimension, number.cast_signed()).into_owned()
+            }
+            dimension => axis::key(*dimension, number, dictionary).into_owned(),
+        };
+        let figure = |(numbers, count): (&Numbers, &u64)| Figure {
+            keys: self.dimensions.iter().zip(*numbers).map(key).collect(),
+            count: *count,
+        };
+        let mut figures: Vec<Figure> = self.rows.iter().map(figure).collect();
+        figures.sort_unstable_by(|one, other| one.keys.cmp(&other.keys));
+        Some(Counted {
+            figures,
+            total: self.total,
+            left_out: self.left_out,
+        })
+    }
+
+    fn takes_time(&self, time: RowTime) -> bool {
+        let takes_hour = self.hours_of_day == 0
+            || hour_of_day(time).is_some_and(|hour| self.hours_of_day >> hour & 1 == 1);
+        takes_hour && (self.weekdays == 0 || self.weekdays >> day(time).weekday() & 1 == 1)
+    }
+}
+
+/// The numbers of a row's values; none if none is known.
+fn values(dimension: Dimension, row: &Row) -> Vec<u32> {
+    let one = |number: u32| {
+        if number == 0 {
+            Vec::new()
+        } else {
+            vec![number]
+        }
+    };
+    let set = |bits: u16| (1..u16::BITS).filter(|bit| bits >> bit & 1 == 1).collect();
+    match dimension {
+        Dimension::Operator => one(row.operator.into()),
+        Dimension::Line => one(row.line),
+        Dimension::Stop => one(row.stop),
+        Dimension::Mode => one(row.mode.into()),
+        Dimension::Cause => set(row.causes),
+        Dimension::CardKind => one(row.card_kind.into()),
+        Dimension::Signal => one(row.signal.into()),
+        Dimension::StaffAct => set(row.staff_acts),
+        Dimension::Outcome => set(row.outcomes),
+        Dimension::TapKind => one(row.tap_kind.into()),
+        Dimension::HourOfDay => one(hour_of_day(row.time).map_or(0, |hour| hour + 1)),
+        Dimension::Weekday => one(day(row.time).weekday().into()),
+        Dimension::Day => one(day(row.time).0.cast_unsigned()),
+        Dimension::Month => one(Calendar::get().month(day(row.time)).cast_unsigned()),
+    }
+}
+
+fn day(time: RowTime) -> crate::domain::LocalDay {
+    match time {
+        RowTime::Hour(hour) => Calendar::get().day(hour),
+        RowTime::Day(day) => day,
+    }
+}
+
+fn hour_of_day(time: RowTime) -> Option<u32> {
+    match time {
+        RowTime::Hour(hour) => {
+            let calendar = Calendar::get();
+            Some(calendar.hour_of_day(calendar.day(hour), hour).into())
+        }
+        RowTime::Day(_) => None,
+    }
+}

@@ -1,0 +1,152 @@
+//! Questions to figures. Nothing else makes a figure.
+//!
+//! A question is answered from the tallies in memory where they suffice, and by a scan of
+//! the blocks otherwise; both give the same answer, exact as of one position of the journal.
+//! Only the rows of the page asked for are ever made. Whether a figure may be shown to
+//! whom is no concern of this module.
+
+mod axis;
+mod calendar;
+mod clock;
+mod counter;
+mod grid;
+mod page;
+mod plan;
+mod scanned;
+mod sieve;
+mod sorter;
+mod tallied;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use crate::domain::{Position, Question};
+use crate::ledger::{Dictionary, Ledger, LedgerError};
+
+pub use counter::{Counted, Counter};
+pub use page::{Order, Page, PageToken};
+
+use axis::Axes;
+
+/// One row: as many keys as dimensions were asked for, and the count, which is never 0. A
+/// question without dimensions has one row without keys, unless nothing was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Figure {
+    /// Keys, as in the API: a code, a choice's key, `07`, `2026-11-23`, `2026-11`.
+    pub keys: Vec<String>,
+    /// Incidents.
+    pub count: u64,
+}
+
+/// A page of figures, exact as of one position of the journal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The rows of the page.
+    pub figures: Vec<Figure>,
+    /// Distinct incidents that the question takes in.
+    pub total: u64,
+    /// Those among them that stand in no row.
+    pub left_out: u64,
+    /// For the next page; `None` on the last.
+    pub next: Option<PageToken>,
+    /// The last position that is counted.
+    pub position: Position,
+    /// How the answer was found.
+    pub effort: Effort,
+}
+
+/// How an answer was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effort {
+    /// From the tallies in memory.
+    Tallies,
+    /// By a scan.
+    Scan {
+        /// Blocks that were looked at, the open one included.
+        blocks: u64,
+    },
+}
+
+/// Why a question cannot be answered.
+#[derive(Debug, thiserror::Error)]
+pub enum QueryError {
+    /// Made for another question or order, or not made here at all.
+    #[error("the page token does not belong to this question")]
+    PageToken,
+    /// More than `QUESTION_ROWS_MAX` rows.
+    #[error("too many rows; ask for a narrower window or a coarser breakdown")]
+    TooManyRows,
+    /// `SCANS_MAX` scans are running, and none ended in time.
+    #[error("too many scans at once")]
+    Busy,
+    /// The ledger cannot be read now.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+}
+
+/// All counts of one question, before a page is cut from them.
+struct Counts {
+    axes: Axes,
+    cells: Cells,
+    total: u64,
+    left_out: u64,
+}
+
+/// Counts by cell of the axes. Cells with a value that is not known (place 0 on any axis)
+/// are empty.
+enum Cells {
+    Dense(Vec<u32>),
+    Sparse(Vec<(u64, u32)>),
+}
+
+/// Answers a question, from tallies where they suffice, else by a scan. Blocking (up to a
+/// second): call it off the async threads.
+pub fn answer(ledger: &Ledger, question: &Question, page: &Page) -> Result<Answer, QueryError> {
+    match answer_by_tallies(ledger, question, page) {
+        Some(answer) => Ok(answer),
+        None => answer_by_scan(ledger, question, page),
+    }
+}
+
+/// Answers a question from tallies; `None` if they do not suffice.
+pub fn answer_by_tallies(ledger: &Ledger, question: &Question, page: &Page) -> Option<Answer> {
+    let (counts, dictionary, position) = {
+        let state = ledger.read();
+        let counts = tallied::tally(&state, question)?;
+        (counts, Arc::clone(state.dictionary()), state.position())
+    };
+    let at = (position, Effort::Tallies);
+    Some(cut(&counts, question, page, &dictionary, at))
+}
+
+/// Answers a question by a scan, even where tallies would suffice.
+pub fn answer_by_scan(
+    ledger: &Ledger,
+    question: &Question,
+    page: &Page,
+) -> Result<Answer, QueryError> {
+    let _place = scanned::Place::take()?;
+    let view = ledger.scan_view()?;
+    let (counts, blocks) = scanned::scan(&view, question)?;
+    let at = (view.position, Effort::Scan { blocks });
+    Ok(cut(&counts, question, page, &view.dictionary, at))
+}
+
+fn cut(
+    counts: &Counts,
+    question: &Question,
+    page: &Page,
+    dictionary: &Dictionary,
+    (position, effort): (Position, Effort),
+) -> Answer {
+    let (figures, next) = page::cut(counts, question, page, dictionary);
+    Answer {
+        figures,
+        total: counts.total,
+        left_out: counts.left_out,
+        next,
+        position,
+        effort,
+    }
+}
