@@ -19,6 +19,8 @@ use crate::domain::{Basis, Row, RowTime};
 use crate::query::Counted;
 
 const PACE: Duration = Duration::from_millis(1_000);
+/// A watcher and its waiting for the next message.
+const WATCHER_BYTES_MAX: usize = 768;
 /// Ten seconds into a minute.
 const START: UtcMillis = UtcMillis(30_000_000 * 60_000 + 10_000);
 const START_MINUTE: u32 = 30_000_000;
@@ -545,7 +547,11 @@ async fn stopping_ends_every_stream_and_refuses_new_ones() {
 
 #[tokio::test(start_paused = true)]
 async fn idle_watcher_is_small() {
-    assert!(size_of::<Watcher>() <= 256);
+    let service = Service::start();
+    let mut watcher = service.watch(0).await;
+    next(&mut watcher).await;
+    let waiting = size_of_val(&watcher.next());
+    assert!(size_of::<Watcher>() + waiting <= WATCHER_BYTES_MAX);
 }
 
 /// What a client makes of a stream.
