@@ -41,19 +41,14 @@ pub(super) fn pack_column(values: &[i64], out: &mut Vec<u8>) -> (u8, u64) {
     (width, least.cast_unsigned())
 }
 
-/// Puts `rows` numbers into `out`, each as `value` makes it. The column must be as long as
-/// `bytes_of_column` says.
-pub(super) fn unpack_column<T>(
-    column: &Packed<'_>,
-    rows: usize,
-    out: &mut Vec<T>,
-    value: impl FnMut(u64) -> T,
-) {
+/// Puts a number into every place of `out`, each as `value` makes it, in order. The column
+/// must be as long as `bytes_of_column` says for as many rows.
+pub(super) fn unpack_column<T>(column: &Packed<'_>, out: &mut [T], value: impl FnMut(u64) -> T) {
     macro_rules! by_width {
         ($($width:literal)+) => {
             match column.width {
-                $($width => unpack_groups::<$width, T>(column, rows, out, value),)+
-                _ => unpack_words(column, rows, out, value),
+                $($width => unpack_groups::<$width, T>(column, out, value),)+
+                _ => unpack_words(column, out, value),
             }
         };
     }
@@ -65,34 +60,35 @@ pub(super) fn unpack_column<T>(
 /// constants.
 fn unpack_groups<const WIDTH: usize, T>(
     column: &Packed<'_>,
-    rows: usize,
-    out: &mut Vec<T>,
+    out: &mut [T],
     mut value: impl FnMut(u64) -> T,
 ) {
     let mask = (1_u64 << WIDTH) - 1;
-    for group in 0..rows.div_ceil(GROUP) {
+    let numbers_of = |group: usize| -> [u64; GROUP] {
         let start = group * WIDTH;
         let bytes = &column.bytes[start..start + WIDTH + WORD_BYTES];
-        let numbers: [u64; GROUP] = std::array::from_fn(|index| {
+        std::array::from_fn(|index| {
             let bit = index * WIDTH;
             let difference = word_at(bytes, bit / 8) >> (bit % 8) & mask;
             column.base.wrapping_add(difference)
-        });
-        let count = GROUP.min(rows - group * GROUP);
-        out.extend(numbers[..count].iter().map(|number| value(*number)));
+        })
+    };
+    let (whole, rest) = out.as_chunks_mut::<GROUP>();
+    for (group, places) in whole.iter_mut().enumerate() {
+        *places = numbers_of(group).map(&mut value);
+    }
+    if !rest.is_empty() {
+        for (place, number) in rest.iter_mut().zip(numbers_of(whole.len())) {
+            *place = value(number);
+        }
     }
 }
 
-fn unpack_words<T>(
-    column: &Packed<'_>,
-    rows: usize,
-    out: &mut Vec<T>,
-    mut value: impl FnMut(u64) -> T,
-) {
-    out.extend((0..rows).map(|row| {
+fn unpack_words<T>(column: &Packed<'_>, out: &mut [T], mut value: impl FnMut(u64) -> T) {
+    for (row, place) in out.iter_mut().enumerate() {
         let difference = word_at(column.bytes, row * WORD_BYTES);
-        value(column.base.wrapping_add(difference))
-    }));
+        *place = value(column.base.wrapping_add(difference));
+    }
 }
 
 fn width_of(difference: u64) -> u8 {

@@ -10,9 +10,11 @@
 //! the columns that were asked for.
 
 use crate::domain::limits::{BLOCK_BYTES_MAX, BLOCK_ROWS};
-use crate::domain::{Basis, Hour, LocalDay, Position, Row, RowTime, Window};
+use crate::domain::{Basis, Hour, LocalDay, Position, Row, RowTime};
 
 use super::bits::{Packed, bytes_of_column, pack_column, unpack_column};
+use super::error::InvalidBlock;
+use super::summary::{HEADER_BYTES, Summary, u32_at, u64_at};
 
 bitflags::bitflags! {
     /// Columns of a block.
@@ -48,8 +50,6 @@ bitflags::bitflags! {
 }
 
 const COLUMNS: usize = 13;
-const FORMAT: u8 = 1;
-const HEADER_BYTES: usize = 40;
 /// Width and least value of one column.
 const COLUMN_HEADER_BYTES: usize = 9;
 /// Four bytes of nothing, so that the last column can be read in words, and the checksum.
@@ -57,51 +57,11 @@ const TAIL_BYTES: usize = 8;
 const CHECKSUM_BYTES: usize = 4;
 const FIXED_BYTES: usize = HEADER_BYTES + COLUMNS * COLUMN_HEADER_BYTES + TAIL_BYTES;
 
-const HAS_SELF_REPORTED: u8 = 1;
-const HAS_OBSERVED: u8 = 2;
-const HAS_HOURS: u8 = 4;
-const HAS_DAYS: u8 = 8;
-
 // A column never takes more than eight bytes a row; together they stay well below, because
 // only positions and times are wider than four.
 const ROW_BYTES_MAX: usize = 40;
 const _: () = assert!(FIXED_BYTES + BLOCK_ROWS * ROW_BYTES_MAX <= BLOCK_BYTES_MAX);
 const _: () = assert!(BLOCK_ROWS.is_multiple_of(8) && BLOCK_ROWS <= u16::MAX as usize);
-
-/// Why bytes are not the block that they should be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidBlock {
-    /// Cut short, or longer than its header says.
-    #[error("wrong length")]
-    Length,
-    /// Written by another version.
-    #[error("unknown format")]
-    Format,
-    /// Bytes have changed since it was written.
-    #[error("wrong checksum")]
-    Checksum,
-    /// Another block than was looked for.
-    #[error("number of another block")]
-    Number,
-}
-
-/// What a block's header tells about its rows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Summary {
-    /// The block's number.
-    pub number: u32,
-    /// How many rows it has, from 1 up.
-    pub rows: u16,
-    /// Position of the first row.
-    pub first: Position,
-    /// Position of the last row.
-    pub last: Position,
-    /// Earliest and latest hour of the rows whose hour is known.
-    pub hours: Option<(Hour, Hour)>,
-    /// Earliest and latest day of the rows of which only the day is known.
-    pub days: Option<(LocalDay, LocalDay)>,
-    bases: u8,
-}
 
 /// A block's rows, by column. A column that was not asked for reads as 0 in every row
 /// (`RowTime::Hour(Hour(0))`, `Basis::SelfReported`).
@@ -122,99 +82,6 @@ pub struct Block {
     causes: Vec<u16>,
     staff_acts: Vec<u16>,
     outcomes: Vec<u16>,
-}
-
-// === impl Summary ===
-
-impl Summary {
-    /// Reads a block's header. The checksum is not looked at.
-    pub fn read(bytes: &[u8]) -> Result<Self, InvalidBlock> {
-        if bytes.len() < FIXED_BYTES {
-            return Err(InvalidBlock::Length);
-        }
-        if bytes[0] != FORMAT {
-            return Err(InvalidBlock::Format);
-        }
-        let flags = bytes[1];
-        let hours = (Hour(u32_at(bytes, 24)), Hour(u32_at(bytes, 28)));
-        let days = (
-            LocalDay(u32_at(bytes, 32).cast_signed()),
-            LocalDay(u32_at(bytes, 36).cast_signed()),
-        );
-        let summary = Self {
-            number: u32_at(bytes, 4),
-            rows: u16::from_le_bytes([bytes[2], bytes[3]]),
-            first: Position(u64_at(bytes, 8)),
-            last: Position(u64_at(bytes, 16)),
-            hours: (flags & HAS_HOURS != 0).then_some(hours),
-            days: (flags & HAS_DAYS != 0).then_some(days),
-            bases: flags & (HAS_SELF_REPORTED | HAS_OBSERVED),
-        };
-        if summary.rows == 0 || usize::from(summary.rows) > BLOCK_ROWS {
-            return Err(InvalidBlock::Length);
-        }
-        Ok(summary)
-    }
-
-    /// Whether a row of this basis is in the block.
-    pub fn has(&self, basis: Basis) -> bool {
-        self.bases & basis_flag(basis) != 0
-    }
-
-    /// Whether a row of the block may lie in the window; `false` is certain.
-    pub fn may_touch(&self, window: Window) -> bool {
-        let hours_touch = self
-            .hours
-            .is_some_and(|(first, last)| first < window.end() && window.start() <= last);
-        hours_touch
-            || self.days.is_some_and(|(first, last)| {
-                let last_hour = Hour(window.end().0 - 1);
-                first <= last_hour.local_day() && window.start().local_day() <= last
-            })
-    }
-
-    fn of(number: u32, rows: &[Row]) -> Self {
-        let mut summary = Self {
-            number,
-            rows: u16::try_from(rows.len()).expect("asserted by the caller"),
-            first: rows[0].position,
-            last: rows[rows.len() - 1].position,
-            hours: None,
-            days: None,
-            bases: 0,
-        };
-        for row in rows {
-            summary.bases |= basis_flag(row.basis);
-            match row.time {
-                RowTime::Hour(hour) => widen(&mut summary.hours, hour),
-                RowTime::Day(day) => widen(&mut summary.days, day),
-            }
-        }
-        summary
-    }
-
-    fn write(&self, out: &mut Vec<u8>) {
-        let mut flags = self.bases;
-        if self.hours.is_some() {
-            flags |= HAS_HOURS;
-        }
-        if self.days.is_some() {
-            flags |= HAS_DAYS;
-        }
-        let hours = self.hours.unwrap_or((Hour(0), Hour(0)));
-        let days = self.days.unwrap_or((LocalDay(0), LocalDay(0)));
-        out.extend([FORMAT, flags]);
-        out.extend(self.rows.to_le_bytes());
-        out.extend(self.number.to_le_bytes());
-        out.extend(self.first.0.to_le_bytes());
-        out.extend(self.last.0.to_le_bytes());
-        for value in [hours.0.0, hours.1.0] {
-            out.extend(value.to_le_bytes());
-        }
-        for value in [days.0.0, days.1.0] {
-            out.extend(value.to_le_bytes());
-        }
-    }
 }
 
 // === impl Block ===
@@ -498,10 +365,9 @@ struct Reader<'a, 'b> {
 impl Reader<'_, '_> {
     fn column<T: Copy>(&mut self, out: &mut Vec<T>, nothing: T, value: impl FnMut(u64) -> T) {
         let packed = self.packed.next().expect("as many columns as fields");
+        out.resize(self.rows, nothing);
         if self.wanted & 1 != 0 {
-            unpack_column(packed, self.rows, out, value);
-        } else {
-            out.resize(self.rows, nothing);
+            unpack_column(packed, out, value);
         }
         self.wanted >>= 1;
     }
@@ -510,6 +376,9 @@ impl Reader<'_, '_> {
 /// Checks the header, the checksum and the number.
 pub(super) fn check(number: u32, bytes: &[u8]) -> Result<Summary, InvalidBlock> {
     let summary = Summary::read(bytes)?;
+    if bytes.len() < FIXED_BYTES {
+        return Err(InvalidBlock::Length);
+    }
     let (covered, checksum) = bytes.split_at(bytes.len() - CHECKSUM_BYTES);
     if u32_at(checksum, 0) != crc32c::crc32c(covered) {
         return Err(InvalidBlock::Checksum);
@@ -569,18 +438,6 @@ fn basis_of(number: u64) -> Basis {
     }
 }
 
-fn basis_flag(basis: Basis) -> u8 {
-    match basis {
-        Basis::SelfReported => HAS_SELF_REPORTED,
-        Basis::Observed => HAS_OBSERVED,
-    }
-}
-
-fn widen<T: Copy + Ord>(range: &mut Option<(T, T)>, value: T) {
-    let (first, last) = range.unwrap_or((value, value));
-    *range = Some((first.min(value), last.max(value)));
-}
-
 #[expect(clippy::cast_possible_truncation, reason = "packed from this type")]
 fn low_8(number: u64) -> u8 {
     number as u8
@@ -596,21 +453,13 @@ fn low_32(number: u64) -> u32 {
     number as u32
 }
 
-fn u32_at(bytes: &[u8], at: usize) -> u32 {
-    let word = bytes[at..at + 4].try_into();
-    u32::from_le_bytes(word.expect("four bytes"))
-}
-
-fn u64_at(bytes: &[u8], at: usize) -> u64 {
-    let word = bytes[at..at + 8].try_into();
-    u64::from_le_bytes(word.expect("eight bytes"))
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::domain::Window;
+    use crate::store::summary::FORMAT;
 
     fn any_row() -> impl Strategy<Value = Row> {
         let time = prop_oneof![

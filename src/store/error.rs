@@ -1,9 +1,24 @@
-//! What can go wrong with a store, and what it calls for.
+//! What can go wrong with a store or a block, and what it calls for.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::block::InvalidBlock;
+/// Why bytes are not the block that they should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidBlock {
+    /// Cut short, or longer than its header says.
+    #[error("wrong length")]
+    Length,
+    /// Written by another version.
+    #[error("unknown format")]
+    Format,
+    /// Bytes have changed since it was written.
+    #[error("wrong checksum")]
+    Checksum,
+    /// Another block than was looked for.
+    #[error("number of another block")]
+    Number,
+}
 
 /// Why the store cannot be opened, read or written.
 #[derive(Debug, thiserror::Error)]
