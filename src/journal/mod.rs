@@ -1,113 +1,266 @@
-//! The ordered log of everything that happened: the only truth. (skeleton)
+//! The ordered log of everything that happened: the only truth.
+//!
+//! Entries are appended in batches, each with one write and one `fdatasync`, to files that
+//! were written with zeros beforehand (`format` has their bytes). What `append` returned for
+//! is on stable storage, and only that can be read. After any failed write or sync the
+//! writer is poisoned: what is on the disk is known again only after the next opening.
+//!
+//! A batch lies in one segment, and is durable before anything is written after it. Hence,
+//! at opening, what to do about a record that is not whole can be told:
+//!
+//! - no valid record lies after it: a *torn tail*, cut short by a crash; it is cut off, and
+//!   reported;
+//! - only later records of its own batch lie after it, and between them a sector that was
+//!   never written: a torn tail too, for a power cut writes the pages of a batch that nobody
+//!   was told about in any order;
+//! - anything else, which includes a valid record of a later batch or a later segment:
+//!   *damage*. Acknowledged entries are gone; the journal does not open.
+//!
+//! What the entries mean is no concern of this module.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::domain::entry::Epoch;
-use crate::domain::{Entry, Position, Stamp, UtcMillis};
-use std::path::Path;
+use crate::domain::limits::{RECORD_BYTES_MAX, SEGMENT_BYTES};
+use crate::domain::{Entry, Position, Stamp};
+
+mod codec;
+mod format;
+mod reader;
+mod scan;
+mod segment;
+mod writer;
+
+pub use codec::{CodecError, encode};
+pub use reader::{Reader, Records};
+pub use scan::{Report, SegmentReport, verify};
+pub use writer::Writer;
+
+use segment::Segment;
 
 /// Why the journal cannot be opened, read or appended to.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
-    #[error("{0}")]
-    Todo(String),
+    /// Another process has it.
+    #[error("{dir}: another process has this journal open; two servers cannot share a folder")]
+    Locked {
+        /// The journal's folder.
+        dir: PathBuf,
+    },
+    /// The operating system does not allow it.
+    #[error("not allowed to {action} {path}; is it owned by the user that runs mistap?")]
+    Permission {
+        /// What was tried.
+        action: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// The operating system cannot do it.
+    #[error("cannot {action} {path}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// Bytes are not what was written: acknowledged entries may be gone.
+    #[error(
+        "{file}: damaged at byte {offset}, where entry {position} should be ({what}); \
+         `mistap verify` lists all damage; restore this file from a backup"
+    )]
+    Damaged {
+        /// The segment.
+        file: PathBuf,
+        /// Where in it.
+        offset: u64,
+        /// Of the first entry that is not whole.
+        position: Position,
+        /// What is wrong there.
+        what: &'static str,
+    },
+    /// A segment is not there.
+    #[error(
+        "{dir}: the segment file that begins with entry {position} is missing; \
+         restore it from a backup"
+    )]
+    MissingSegment {
+        /// The journal's folder.
+        dir: PathBuf,
+        /// Of the first entry in it.
+        position: Position,
+    },
+    /// A segment is of another journal.
+    #[error("{file}: belongs to another journal than the segments before it")]
+    WrongEpoch {
+        /// The segment.
+        file: PathBuf,
+    },
+    /// Written by a later version.
+    #[error(
+        "{file}: has format {found}, and this version of mistap reads {known}; use a newer one"
+    )]
+    NewerFormat {
+        /// The segment.
+        file: PathBuf,
+        /// The version in it.
+        found: u32,
+        /// The newest that is known.
+        known: u32,
+    },
+    /// An entry holds something that this version does not understand.
+    #[error("entry {position} cannot be read; was it written by a newer version of mistap?")]
+    Undecodable {
+        /// Of the entry.
+        position: Position,
+        /// What is wrong with it.
+        source: CodecError,
+    },
+    /// An entry is larger than a record may be. Nothing was written.
+    #[error("an entry of {bytes} bytes is larger than {RECORD_BYTES_MAX}")]
+    TooLarge {
+        /// As it would be written.
+        bytes: usize,
+    },
+    /// An earlier write failed, so nothing more is written.
+    #[error("a write to the journal failed; it takes nothing more until it is opened again")]
+    Poisoned,
+    /// The size of segments is out of range.
+    #[error("segments of {0} bytes; must be from {SEGMENT_BYTES_MIN} to {SEGMENT_BYTES_MAX}")]
+    SegmentBytes(u64),
+}
+
+impl JournalError {
+    fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
+        let path = path.into();
+        if source.kind() == io::ErrorKind::PermissionDenied {
+            return Self::Permission {
+                action,
+                path,
+                source,
+            };
+        }
+        Self::Io {
+            action,
+            path,
+            source,
+        }
+    }
+}
+
+/// Smallest size of a segment, in bytes: it holds the largest record.
+pub const SEGMENT_BYTES_MIN: u64 = (format::SEGMENT_HEADER_BYTES + RECORD_BYTES_MAX) as u64;
+/// Largest size of a segment, in bytes: one is read whole at opening.
+pub const SEGMENT_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+
+const _: () = assert!(SEGMENT_BYTES_MIN <= SEGMENT_BYTES && SEGMENT_BYTES <= SEGMENT_BYTES_MAX);
+const _: () = assert!(RECORD_BYTES_MAX <= u16::MAX as usize);
+
+/// Settings of a journal.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Size of segments to come, `SEGMENT_BYTES_MIN` to `SEGMENT_BYTES_MAX`. Those that are
+    /// there keep theirs.
+    pub segment_bytes: u64,
+    /// False only for the control of the power-cut test, which must lose entries.
+    pub sync: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            segment_bytes: SEGMENT_BYTES,
+            sync: true,
+        }
+    }
 }
 
 /// An entry, encoded by `encode`: done in the task that made it, not in the committer.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Encoded {
-    pub facts: Vec<u8>,
-    pub personal: Vec<u8>,
+    facts: Vec<u8>,
+    personal: Option<Vec<u8>>,
 }
 
-/// Encodes an entry.
-pub fn encode(_entry: &Entry) -> Encoded {
-    todo!()
+impl Encoded {
+    /// Bytes that it takes in the journal.
+    pub fn record_bytes(&self) -> usize {
+        format::record_bytes(self)
+    }
 }
 
 /// One entry as read back.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Record {
+    /// Its place.
     pub position: Position,
+    /// When it was committed.
     pub stamp: Stamp,
+    /// What happened.
     pub entry: Entry,
 }
 
 /// How opening went.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Opening {
+    /// Entries that are there.
     pub records: u64,
+    /// Segments that they are in.
+    pub segments: u64,
+    /// Bytes of a torn tail that were cut off; 0 if there was none.
     pub torn_bytes: u64,
+    /// Erasures that a crash had cut short, and that were finished.
+    pub erasures_finished: u64,
 }
 
-/// Appends. One owner: the committer.
-pub struct Writer;
-/// Reads. Cheap to clone; reads while the writer appends.
-#[derive(Clone)]
-pub struct Reader;
-
-/// Settings of a journal.
-#[derive(Clone, Copy)]
-pub struct Settings {
-    pub segment_bytes: u64,
-    /// false only for the control of the power-cut test
-    pub sync: bool,
+/// Opens the journal in `dir`, creating it (and the folder) if there is none; cuts a torn
+/// tail; refuses damage. Waits some seconds for a lock that another process still holds.
+pub fn open(dir: &Path, settings: Settings) -> Result<(Writer, Reader, Opening), JournalError> {
+    if settings.segment_bytes < SEGMENT_BYTES_MIN || SEGMENT_BYTES_MAX < settings.segment_bytes {
+        return Err(JournalError::SegmentBytes(settings.segment_bytes));
+    }
+    fs::create_dir_all(dir).map_err(|source| JournalError::io("create", dir, source))?;
+    let lock = segment::lock(dir, segment::LOCK_WAIT)?;
+    segment::remove_spare(dir)?;
+    if segment::list(dir)?.is_empty() {
+        writer::create(dir, settings)?;
+    }
+    let survey = scan::survey(dir)?;
+    let mut opening = survey.opening();
+    let (unfinished, tail, shared) = survey.into_parts()?;
+    let mut writer = Writer::open(Arc::clone(&shared), tail, settings, lock)?;
+    for position in unfinished {
+        writer.erase_personal(position)?;
+        opening.erasures_finished += 1;
+    }
+    Ok((writer, Reader::new(shared), opening))
 }
 
-/// Opens the journal in `dir`, creating it if there is none; cuts a torn tail; refuses damage.
-pub fn open(_dir: &Path, _settings: Settings) -> Result<(Writer, Reader, Opening), JournalError> {
-    todo!()
+/// Opens the journal in `dir` for reading only: changes nothing and takes no lock, so that a
+/// server may have it open. Reads what was there at this moment, without a torn tail.
+pub fn open_reader(dir: &Path) -> Result<(Reader, Opening), JournalError> {
+    let survey = scan::survey_shared(dir)?;
+    let opening = survey.opening();
+    let (_, _, shared) = survey.into_parts()?;
+    Ok((Reader::new(shared), opening))
 }
 
-impl Writer {
-    pub fn epoch(&self) -> Epoch {
-        todo!()
-    }
-    /// Position of the last entry; 0 if there is none.
-    pub fn last(&self) -> Position {
-        todo!()
-    }
-    /// Stamp of the last entry.
-    pub fn last_stamp(&self) -> Stamp {
-        todo!()
-    }
-    /// Appends and makes durable. Returns the position of the first and the stamp given to all
-    /// (the later of `now` and the stamp before). After an error the writer is poisoned.
-    pub fn append(
-        &mut self,
-        _batch: &[Encoded],
-        _now: UtcMillis,
-    ) -> Result<(Position, Stamp), JournalError> {
-        todo!()
-    }
+/// What the writer and all readers know.
+#[derive(Debug)]
+struct Shared {
+    dir: PathBuf,
+    epoch: Epoch,
+    /// Position of the last durable entry.
+    last: std::sync::atomic::AtomicU64,
+    /// In order; never empty.
+    segments: std::sync::RwLock<Vec<Arc<Segment>>>,
 }
 
-impl Reader {
-    pub fn epoch(&self) -> Epoch {
-        todo!()
-    }
-    pub fn last(&self) -> Position {
-        todo!()
-    }
-    /// The oldest position that can be read.
-    pub fn horizon(&self) -> Position {
-        todo!()
-    }
-    /// One entry.
-    pub fn entry(&self, _position: Position) -> Result<Option<Record>, JournalError> {
-        todo!()
-    }
-    /// Facts only (personal = None) from a position on, in order, through what is durable now.
-    pub fn facts_from(
-        &self,
-        _from: Position,
-    ) -> Result<Box<dyn Iterator<Item = Result<Record, JournalError>> + Send>, JournalError> {
-        todo!()
-    }
-    /// As `facts_from`, with the personal parts.
-    pub fn entries_from(
-        &self,
-        _from: Position,
-    ) -> Result<Box<dyn Iterator<Item = Result<Record, JournalError>> + Send>, JournalError> {
-        todo!()
-    }
-    /// Bytes on disk.
-    pub fn bytes(&self) -> u64 {
-        todo!()
-    }
-}
+#[cfg(test)]
+mod tests;

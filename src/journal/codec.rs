@@ -1,0 +1,482 @@
+//! Entries as bytes, after `proto/mistap/journal/v1/entry.proto`, which only ever grows.
+//!
+//! What this version does not know (a number of a taxonomy, a kind of entry) is an error
+//! and never left out: a fold that skips what it does not understand counts wrong.
+
+use std::str::FromStr;
+
+use prost::Message;
+
+use super::Encoded;
+use crate::domain::incident::CauseClaim;
+use crate::domain::taxonomy::{
+    CardKind, Cause, ClaimSource, ExtraCost, Mode, OthersGotThrough, ReaderKind, Resolution, SetOf,
+    Signal, StaffMinutes, StaffPresence, TapKind, Taxonomy, WorkedLater, number_of,
+};
+use crate::domain::{
+    ContentDigest, Entry, Facts, Hour, IncidentId, LocalDay, Personal, Pseudonym, RowTime,
+    SecretHash, UtcMillis,
+};
+
+use wire::entry::Kind;
+
+mod wire {
+    #![allow(clippy::large_enum_variant, reason = "generated, and never kept")]
+    include!(concat!(env!("OUT_DIR"), "/mistap.journal.v1.rs"));
+}
+
+/// Claim sources are below this number; see `cause_claims` in the schema.
+const CLAIM_SOURCES: u32 = 8;
+
+/// Why bytes are no entry that this version understands. Never holds what was in them.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum CodecError {
+    /// Not of the schema.
+    #[error("not of the journal's schema")]
+    Schema(#[from] prost::DecodeError),
+    /// A kind of entry that this version does not know.
+    #[error("a kind of entry that this version does not know")]
+    Kind,
+    /// A field has a value that this version does not know.
+    #[error("field {0} has a value that this version does not know")]
+    Field(&'static str),
+}
+
+/// Encodes an entry, so that it can be appended. Done by whoever made the entry, not by the
+/// writer, which has every other's entries to write.
+pub fn encode(entry: &Entry) -> Encoded {
+    let (kind, personal) = match entry {
+        Entry::Incident { facts, personal } => (
+            Kind::Incident(to_facts(facts)),
+            personal
+                .as_deref()
+                .map(|personal| to_personal(personal).encode_to_vec()),
+        ),
+        Entry::Withdrawn { id, facts } => (
+            Kind::Withdrawn(wire::Withdrawn {
+                incident_id: id.as_bytes().to_vec(),
+                facts: Some(to_facts(facts)),
+            }),
+            None,
+        ),
+        Entry::Tick => (Kind::Tick(wire::Tick {}), None),
+        Entry::NetworkChanged { version, sha256 } => (
+            Kind::NetworkChanged(wire::NetworkChanged {
+                version: *version,
+                sha256: sha256.to_vec(),
+            }),
+            None,
+        ),
+    };
+    Encoded {
+        facts: wire::Entry { kind: Some(kind) }.encode_to_vec(),
+        personal,
+    }
+}
+
+/// Decodes an entry; without the bytes of a personal part, it has none.
+pub fn decode(facts: &[u8], personal: Option<&[u8]>) -> Result<Entry, CodecError> {
+    match wire::Entry::decode(facts)?.kind.ok_or(CodecError::Kind)? {
+        Kind::Incident(facts) => Ok(Entry::Incident {
+            facts: Box::new(parse_facts(&facts)?),
+            personal: personal.map(decode_personal).transpose()?.map(Box::new),
+        }),
+        Kind::Withdrawn(withdrawn) => Ok(Entry::Withdrawn {
+            id: parse_id(&withdrawn.incident_id)?,
+            facts: Box::new(parse_facts(
+                &withdrawn.facts.ok_or(CodecError::Field("facts"))?,
+            )?),
+        }),
+        Kind::Tick(_) => Ok(Entry::Tick),
+        Kind::NetworkChanged(changed) => Ok(Entry::NetworkChanged {
+            version: changed.version,
+            sha256: fixed(&changed.sha256, "sha256")?,
+        }),
+    }
+}
+
+fn decode_personal(bytes: &[u8]) -> Result<Personal, CodecError> {
+    parse_personal(wire::IncidentPersonal::decode(bytes)?)
+}
+
+// === Entries to wire types ===
+
+fn to_facts(facts: &Facts) -> wire::IncidentFacts {
+    let (hour, day) = match facts.time {
+        RowTime::Hour(hour) => (Some(hour.0), None),
+        RowTime::Day(day) => (None, Some(day.0)),
+    };
+    wire::IncidentFacts {
+        incident_id: facts.id.as_bytes().to_vec(),
+        content_digest: facts.digest.0.to_vec(),
+        secret_hash: facts
+            .secret_hash
+            .map_or_else(Vec::new, |hash| hash.0.into()),
+        hour,
+        day,
+        precision: facts.precision.number().into(),
+        reporter: facts.reporter.number().into(),
+        mode: number_of(facts.mode).into(),
+        tap_kind: number_of(facts.tap_kind).into(),
+        operator: text_of(facts.operator.as_ref().map(|operator| operator.as_str())),
+        line: text_of(facts.line.as_ref().map(|line| line.as_str())),
+        line_resolution: number_of(facts.line_resolution).into(),
+        stop: text_of(facts.stop.as_ref().map(|stop| stop.as_str())),
+        stop_resolution: number_of(facts.stop_resolution).into(),
+        network_version: facts.network_version,
+        reader_kind: number_of(facts.reader_kind).into(),
+        signal: number_of(facts.signal).into(),
+        found_later: facts.found_later,
+        attempts: facts.attempts.into(),
+        others_got_through: number_of(facts.others_got_through).into(),
+        worked_later: number_of(facts.worked_later).into(),
+        cause_claims: facts.cause_claims.iter().map(to_claim).collect(),
+        card_kind: number_of(facts.card_kind).into(),
+        staff_present: number_of(facts.staff_present).into(),
+        staff_acts: facts.staff_acts.bits().into(),
+        staff_minutes: number_of(facts.staff_minutes).into(),
+        outcomes: facts.outcomes.bits().into(),
+        extra_cost: number_of(facts.extra_cost).into(),
+        card_given: facts.card_given,
+        installation_given: facts.installation_given,
+        line_outside_validity: facts.line_outside_validity,
+    }
+}
+
+fn to_claim(claim: &CauseClaim) -> u32 {
+    u32::from(claim.cause.number()) * CLAIM_SOURCES + u32::from(claim.source.number())
+}
+
+fn to_personal(personal: &Personal) -> wire::IncidentPersonal {
+    let pseudonym = |pseudonym: Option<Pseudonym>| pseudonym.map_or_else(Vec::new, |p| p.0.into());
+    wire::IncidentPersonal {
+        occurred_ms: personal.occurred.0,
+        clock_correction_ms: personal.clock_correction_ms,
+        card_pseudonym: pseudonym(personal.card),
+        installation_pseudonym: pseudonym(personal.installation),
+        key_period: personal.key_period,
+        vehicle: personal.vehicle.to_string(),
+        display_text: personal.display_text.to_string(),
+        operator_words: personal.operator_words.to_string(),
+        line_words: personal.line_words.to_string(),
+        direction_words: personal.direction_words.to_string(),
+        stop_words: personal.stop_words.to_string(),
+        note: personal.note.to_string(),
+        note_to_operator: personal.note_to_operator,
+        line_candidates: texts_of(&personal.line_candidates),
+        stop_candidates: texts_of(&personal.stop_candidates),
+    }
+}
+
+fn text_of(text: Option<&str>) -> String {
+    text.unwrap_or_default().to_owned()
+}
+
+fn texts_of<T: ToString>(values: &[T]) -> Vec<String> {
+    values.iter().map(T::to_string).collect()
+}
+
+// === Wire types to entries ===
+
+fn parse_facts(wire: &wire::IncidentFacts) -> Result<Facts, CodecError> {
+    Ok(Facts {
+        id: parse_id(&wire.incident_id)?,
+        digest: ContentDigest(fixed(&wire.content_digest, "content_digest")?),
+        secret_hash: optional_bytes(&wire.secret_hash, "secret_hash")?.map(SecretHash),
+        time: parse_time(wire.hour, wire.day)?,
+        precision: value(wire.precision, "precision")?.ok_or(CodecError::Field("precision"))?,
+        reporter: value(wire.reporter, "reporter")?.ok_or(CodecError::Field("reporter"))?,
+        mode: value::<Mode>(wire.mode, "mode")?,
+        tap_kind: value::<TapKind>(wire.tap_kind, "tap_kind")?,
+        operator: optional_id(&wire.operator, "operator")?,
+        line: optional_id(&wire.line, "line")?,
+        line_resolution: value::<Resolution>(wire.line_resolution, "line_resolution")?,
+        line_outside_validity: wire.line_outside_validity,
+        stop: optional_id(&wire.stop, "stop")?,
+        stop_resolution: value::<Resolution>(wire.stop_resolution, "stop_resolution")?,
+        network_version: wire.network_version,
+        reader_kind: value::<ReaderKind>(wire.reader_kind, "reader_kind")?,
+        signal: value::<Signal>(wire.signal, "signal")?,
+        found_later: wire.found_later,
+        attempts: u8::try_from(wire.attempts).map_err(|_| CodecError::Field("attempts"))?,
+        others_got_through: value::<OthersGotThrough>(
+            wire.others_got_through,
+            "others_got_through",
+        )?,
+        worked_later: value::<WorkedLater>(wire.worked_later, "worked_later")?,
+        cause_claims: wire
+            .cause_claims
+            .iter()
+            .map(parse_claim)
+            .collect::<Result<_, _>>()?,
+        card_kind: value::<CardKind>(wire.card_kind, "card_kind")?,
+        staff_present: value::<StaffPresence>(wire.staff_present, "staff_present")?,
+        staff_acts: set(wire.staff_acts, "staff_acts")?,
+        staff_minutes: value::<StaffMinutes>(wire.staff_minutes, "staff_minutes")?,
+        outcomes: set(wire.outcomes, "outcomes")?,
+        extra_cost: value::<ExtraCost>(wire.extra_cost, "extra_cost")?,
+        card_given: wire.card_given,
+        installation_given: wire.installation_given,
+    })
+}
+
+fn parse_personal(wire: wire::IncidentPersonal) -> Result<Personal, CodecError> {
+    Ok(Personal {
+        occurred: UtcMillis(wire.occurred_ms),
+        clock_correction_ms: wire.clock_correction_ms,
+        card: optional_bytes(&wire.card_pseudonym, "card_pseudonym")?.map(Pseudonym),
+        installation: optional_bytes(&wire.installation_pseudonym, "installation_pseudonym")?
+            .map(Pseudonym),
+        key_period: wire.key_period,
+        vehicle: wire.vehicle.into(),
+        display_text: wire.display_text.into(),
+        operator_words: wire.operator_words.into(),
+        line_words: wire.line_words.into(),
+        direction_words: wire.direction_words.into(),
+        stop_words: wire.stop_words.into(),
+        note: wire.note.into(),
+        note_to_operator: wire.note_to_operator,
+        line_candidates: ids(&wire.line_candidates, "line_candidates")?,
+        stop_candidates: ids(&wire.stop_candidates, "stop_candidates")?,
+    })
+}
+
+fn parse_id(bytes: &[u8]) -> Result<IncidentId, CodecError> {
+    const FIELD: &str = "incident_id";
+    IncidentId::from_bytes(fixed(bytes, FIELD)?).ok_or(CodecError::Field(FIELD))
+}
+
+fn parse_time(hour: Option<u32>, day: Option<i32>) -> Result<RowTime, CodecError> {
+    match (hour, day) {
+        (Some(hour), None) => Ok(RowTime::Hour(Hour(hour))),
+        (None, Some(day)) => Ok(RowTime::Day(LocalDay(day))),
+        _ => Err(CodecError::Field("hour")),
+    }
+}
+
+fn parse_claim(number: &u32) -> Result<CauseClaim, CodecError> {
+    const FIELD: &str = "cause_claims";
+    let cause = value::<Cause>(number / CLAIM_SOURCES, FIELD)?;
+    let source = value::<ClaimSource>(number % CLAIM_SOURCES, FIELD)?;
+    match (cause, source) {
+        (Some(cause), Some(source)) => Ok(CauseClaim { cause, source }),
+        _ => Err(CodecError::Field(FIELD)),
+    }
+}
+
+fn value<T: Taxonomy>(number: u32, field: &'static str) -> Result<Option<T>, CodecError> {
+    if number == 0 {
+        return Ok(None);
+    }
+    let known = u8::try_from(number).ok().and_then(T::from_number);
+    known.map(Some).ok_or(CodecError::Field(field))
+}
+
+fn set<T: Taxonomy>(bits: u32, field: &'static str) -> Result<SetOf<T>, CodecError> {
+    let bits = u16::try_from(bits).map_err(|_| CodecError::Field(field))?;
+    let set = SetOf::from_bits(bits);
+    if set.bits() == bits {
+        Ok(set)
+    } else {
+        Err(CodecError::Field(field))
+    }
+}
+
+fn fixed<const N: usize>(bytes: &[u8], field: &'static str) -> Result<[u8; N], CodecError> {
+    bytes.try_into().map_err(|_| CodecError::Field(field))
+}
+
+fn optional_bytes<const N: usize>(
+    bytes: &[u8],
+    field: &'static str,
+) -> Result<Option<[u8; N]>, CodecError> {
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    fixed(bytes, field).map(Some)
+}
+
+fn optional_id<T: FromStr>(text: &str, field: &'static str) -> Result<Option<T>, CodecError> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    text.parse().map(Some).map_err(|_| CodecError::Field(field))
+}
+
+fn ids<T: FromStr>(texts: &[String], field: &'static str) -> Result<Vec<T>, CodecError> {
+    texts
+        .iter()
+        .map(|text| text.parse().map_err(|_| CodecError::Field(field)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
+    use super::*;
+    use crate::domain::taxonomy::{Outcome, StaffAct};
+    use crate::domain::{LineId, OperatorCode, StopId};
+
+    fn said<T: Taxonomy>() -> impl Strategy<Value = Option<T>> {
+        proptest::option::of(select(T::ALL))
+    }
+
+    fn set_of<T: Taxonomy>() -> impl Strategy<Value = SetOf<T>> {
+        proptest::collection::vec(select(T::ALL), 0..4).prop_map(|all| all.into_iter().collect())
+    }
+
+    fn incident_id() -> impl Strategy<Value = IncidentId> {
+        any::<[u8; 16]>().prop_map(|mut bytes| {
+            bytes[6] = 0x70 | bytes[6] & 0x0f;
+            bytes[8] = 0x80 | bytes[8] & 0x3f;
+            IncidentId::from_bytes(bytes).expect("version 7")
+        })
+    }
+
+    fn identifier<T: FromStr<Err: std::fmt::Debug> + std::fmt::Debug>(
+        pattern: &'static str,
+    ) -> impl Strategy<Value = T> {
+        pattern.prop_map(|text: String| text.parse().expect("made to fit"))
+    }
+
+    fn line() -> impl Strategy<Value = LineId> {
+        identifier("[A-Z0-9]{2,10}:[!-~]{1,30}")
+    }
+
+    fn stop() -> impl Strategy<Value = StopId> {
+        identifier("[!-~]{1,64}")
+    }
+
+    fn time() -> impl Strategy<Value = RowTime> {
+        prop_oneof![
+            any::<u32>().prop_map(|hour| RowTime::Hour(Hour(hour))),
+            any::<i32>().prop_map(|day| RowTime::Day(LocalDay(day))),
+        ]
+    }
+
+    fn claim() -> impl Strategy<Value = CauseClaim> {
+        (select(Cause::ALL), select(ClaimSource::ALL))
+            .prop_map(|(cause, source)| CauseClaim { cause, source })
+    }
+
+    prop_compose! {
+        fn facts()(
+            (id, digest, secret, time) in
+                (incident_id(), any::<[u8; 16]>(), any::<Option<[u8; 32]>>(), time()),
+            (precision, reporter, mode, tap_kind) in
+                (select(Taxonomy::ALL), select(Taxonomy::ALL), said(), said()),
+            (operator, line, line_resolution, stop, stop_resolution) in (
+                proptest::option::of(identifier::<OperatorCode>("[A-Z0-9]{2,10}")),
+                proptest::option::of(line()), said(), proptest::option::of(stop()), said(),
+            ),
+            (reader_kind, signal, others_got_through, worked_later, card_kind) in
+                (said(), said(), said(), said(), said()),
+            (staff_present, staff_minutes, extra_cost) in (said(), said(), said()),
+            cause_claims in proptest::collection::vec(claim(), 0..5),
+            (staff_acts, outcomes) in (set_of::<StaffAct>(), set_of::<Outcome>()),
+            (network_version, attempts, flags) in (any::<u32>(), any::<u8>(), any::<[bool; 4]>()),
+        ) -> Facts {
+            Facts {
+                id, digest: ContentDigest(digest), secret_hash: secret.map(SecretHash), time,
+                precision, reporter, mode, tap_kind, operator, line, line_resolution,
+                line_outside_validity: flags[0], stop, stop_resolution, network_version,
+                reader_kind, signal, found_later: flags[1], attempts, others_got_through,
+                worked_later, cause_claims, card_kind, staff_present, staff_acts, staff_minutes,
+                outcomes, extra_cost, card_given: flags[2], installation_given: flags[3],
+            }
+        }
+    }
+
+    prop_compose! {
+        fn personal()(
+            (occurred, clock_correction_ms, key_period) in any::<(i64, i64, u32)>(),
+            (card, installation) in any::<(Option<[u8; 16]>, Option<[u8; 16]>)>(),
+            words in any::<[String; 7]>(),
+            note_to_operator in any::<bool>(),
+            line_candidates in proptest::collection::vec(line(), 0..3),
+            stop_candidates in proptest::collection::vec(stop(), 0..3),
+        ) -> Personal {
+            let [vehicle, display_text, operator, line, direction, stop, note] =
+                words.map(Box::<str>::from);
+            Personal {
+                occurred: UtcMillis(occurred), clock_correction_ms, key_period,
+                card: card.map(Pseudonym), installation: installation.map(Pseudonym),
+                vehicle, display_text, operator_words: operator, line_words: line,
+                direction_words: direction, stop_words: stop, note, note_to_operator,
+                line_candidates, stop_candidates,
+            }
+        }
+    }
+
+    fn entry() -> impl Strategy<Value = Entry> {
+        prop_oneof![
+            8 => (facts(), proptest::option::of(personal())).prop_map(|(facts, personal)| {
+                Entry::Incident { facts: Box::new(facts), personal: personal.map(Box::new) }
+            }),
+            1 => (incident_id(), facts()).prop_map(|(id, facts)| {
+                Entry::Withdrawn { id, facts: Box::new(facts) }
+            }),
+            1 => Just(Entry::Tick),
+            1 => any::<(u32, [u8; 32])>()
+                .prop_map(|(version, sha256)| Entry::NetworkChanged { version, sha256 }),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn every_entry_reads_back_as_it_was(entry in entry()) {
+            let encoded = encode(&entry);
+            prop_assert!(!encoded.facts.is_empty());
+            prop_assert_eq!(decode(&encoded.facts, encoded.personal.as_deref()), Ok(entry));
+        }
+
+        #[test]
+        fn facts_read_back_without_the_personal_part(facts in facts(), personal in personal()) {
+            let facts = Box::new(facts);
+            let whole = Entry::Incident {
+                facts: facts.clone(),
+                personal: Some(Box::new(personal)),
+            };
+            let bare = Entry::Incident { facts, personal: None };
+            prop_assert_eq!(decode(&encode(&whole).facts, None), Ok(bare));
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(
+            facts in any::<Vec<u8>>(),
+            personal in any::<Option<Vec<u8>>>(),
+        ) {
+            // Only that it returns is asked here.
+            let _ = decode(&facts, personal.as_deref());
+        }
+
+        #[test]
+        fn value_that_is_not_known_is_an_error(facts in facts(), number in 14_u32..) {
+            let check = |change: fn(&mut wire::IncidentFacts, u32), field| {
+                let mut wire = to_facts(&facts);
+                change(&mut wire, number);
+                let kind = Some(Kind::Incident(wire));
+                let bytes = wire::Entry { kind }.encode_to_vec();
+                assert_eq!(decode(&bytes, None), Err(CodecError::Field(field)));
+            };
+            check(|wire, number| wire.signal = number, "signal");
+            check(|wire, number| wire.precision = number, "precision");
+            check(|wire, _| wire.reporter = 0, "reporter");
+            check(|wire, number| wire.cause_claims = vec![number % 64 * 8 + 120], "cause_claims");
+            check(|wire, _| wire.staff_acts = 1, "staff_acts");
+            check(|wire, _| wire.outcomes = 1 << 15, "outcomes");
+            check(|wire, _| wire.incident_id.truncate(15), "incident_id");
+            check(|wire, _| wire.stop = "two words".into(), "stop");
+            check(|wire, _| (wire.hour, wire.day) = (Some(1), Some(1)), "hour");
+        }
+    }
+
+    #[test]
+    fn kind_that_is_not_known_is_an_error() {
+        // Field 15, which no version has, as an empty message.
+        assert_eq!(decode(&[0x7a, 0], None), Err(CodecError::Kind));
+        assert_eq!(decode(&[], None), Err(CodecError::Kind));
+    }
+}

@@ -1,0 +1,434 @@
+//! Reads entries, as far as they are durable, while the writer appends.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Arc, RwLockReadGuard};
+
+use super::codec;
+use super::format::{
+    PERSONAL_ERASED, PersonalPart, RECORD_HEADER_BYTES, RawRecord, RecordHeader, parse_personal,
+};
+use super::segment::{MARK_BYTES, Segment};
+use super::{JournalError, Record, Shared};
+use crate::domain::Position;
+use crate::domain::entry::Epoch;
+
+/// Bytes that are read at a time when many entries are.
+const READ_BYTES: usize = 256 * 1024;
+/// Entries from which on it pays to decode them in a thread of their own.
+const AHEAD_ENTRIES_MIN: u64 = 16_384;
+/// Entries that are handed over at a time by that thread.
+const AHEAD_CHUNK_ENTRIES: usize = 1_024;
+/// Chunks that may wait to be taken. Reached: the thread waits.
+const AHEAD_CHUNKS_MAX: usize = 4;
+
+/// Entries in order, through what was durable when they were asked for. After an error
+/// there are no more.
+pub type Records = Box<dyn Iterator<Item = Result<Record, JournalError>> + Send>;
+
+/// Reads. Cheap to clone; reads while the writer appends.
+#[derive(Clone, Debug)]
+pub struct Reader {
+    shared: Arc<Shared>,
+}
+
+impl Reader {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    /// The journal's identity.
+    pub fn epoch(&self) -> Epoch {
+        self.shared.epoch
+    }
+
+    /// Position of the last durable entry; 0 if there is none.
+    pub fn last(&self) -> Position {
+        Position(self.shared.last.load(Ordering::Acquire))
+    }
+
+    /// The oldest position that can be read.
+    pub fn horizon(&self) -> Position {
+        let segments = self.shared.segments();
+        segments
+            .first()
+            .map_or(Position(1), |segment| segment.header.first)
+    }
+
+    /// Bytes of the segments on disk, zeros still to be overwritten included.
+    pub fn bytes(&self) -> u64 {
+        let segments = self.shared.segments();
+        segments
+            .iter()
+            .map(|segment| segment.header.segment_bytes)
+            .sum()
+    }
+
+    /// One entry, with its personal part; `None` below the horizon and after the last.
+    pub fn entry(&self, position: Position) -> Result<Option<Record>, JournalError> {
+        if position < self.horizon() || self.last() < position {
+            return Ok(None);
+        }
+        let cursor = Cursor::one(Arc::clone(&self.shared), position);
+        Entries {
+            cursor,
+            parts: Parts::All,
+        }
+        .next()
+        .transpose()
+    }
+
+    /// Facts only (no personal parts) from a position on, in order, through what is durable
+    /// now. Many entries are decoded ahead, in a thread of their own.
+    pub fn facts_from(&self, from: Position) -> Result<Records, JournalError> {
+        let entries = self.entries(from, Parts::Facts);
+        if entries.cursor.remaining() < AHEAD_ENTRIES_MIN {
+            return Ok(Box::new(entries));
+        }
+        decode_ahead(entries)
+            .map_err(|source| JournalError::io("start a thread to read", &self.shared.dir, source))
+    }
+
+    /// As `facts_from`, with the personal parts, and in the caller's thread.
+    pub fn entries_from(&self, from: Position) -> Result<Records, JournalError> {
+        Ok(Box::new(self.entries(from, Parts::All)))
+    }
+
+    /// Where the personal part of an entry is; `None` if it has none.
+    pub(super) fn personal_place(
+        &self,
+        position: Position,
+    ) -> Result<Option<PersonalPlace>, JournalError> {
+        if position < self.horizon() || self.last() < position {
+            return Ok(None);
+        }
+        let mut cursor = Cursor::one(Arc::clone(&self.shared), position);
+        let Some(header) = cursor.advance()? else {
+            return Ok(None);
+        };
+        let bytes = header.record_bytes() - header.personal_at();
+        Ok((0 < bytes).then(|| PersonalPlace {
+            path: cursor.path(),
+            offset: cursor.offset() + header.personal_at() as u64,
+            bytes,
+        }))
+    }
+
+    fn entries(&self, from: Position, parts: Parts) -> Entries {
+        let (from, last) = (from.max(self.horizon()), self.last());
+        let cursor = Cursor::new(Arc::clone(&self.shared), from, last, READ_BYTES);
+        Entries { cursor, parts }
+    }
+}
+
+impl Shared {
+    /// All segments, in order.
+    fn segments(&self) -> RwLockReadGuard<'_, Vec<Arc<Segment>>> {
+        self.segments
+            .read()
+            .unwrap_or_else(|held| held.into_inner())
+    }
+
+    /// Adds a segment that the writer has begun.
+    pub(super) fn push_segment(&self, segment: Arc<Segment>) {
+        let mut segments = self
+            .segments
+            .write()
+            .unwrap_or_else(|held| held.into_inner());
+        segments.push(segment);
+    }
+
+    /// The segment that holds a position at or above the horizon.
+    fn segment_of(&self, position: Position) -> Arc<Segment> {
+        let segments = self.segments();
+        let after = segments.partition_point(|segment| segment.header.first <= position);
+        Arc::clone(&segments[after.saturating_sub(1)])
+    }
+}
+
+/// Where a personal part is.
+#[derive(Debug)]
+pub struct PersonalPlace {
+    /// The segment's file.
+    pub path: PathBuf,
+    offset: u64,
+    bytes: usize,
+}
+
+impl PersonalPlace {
+    /// Erases it: first its state says so, and when that is durable, the rest is zeroed.
+    pub fn erase(&self, sync: bool) -> io::Result<()> {
+        let file = OpenOptions::new().write(true).open(&self.path)?;
+        let zeros = vec![0; self.bytes - 1];
+        for (bytes, offset) in [
+            (&[PERSONAL_ERASED][..], self.offset),
+            (&zeros[..], self.offset + 1),
+        ] {
+            file.write_all_at(bytes, offset)?;
+            if sync {
+                file.sync_data()?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Which parts of entries are decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Parts {
+    Facts,
+    All,
+}
+
+/// Decoded entries.
+struct Entries {
+    cursor: Cursor,
+    parts: Parts,
+}
+
+impl Iterator for Entries {
+    type Item = Result<Record, JournalError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let next = self.cursor.advance().and_then(|header| match header {
+            Some(header) => self.decode(header).map(Some),
+            None => Ok(None),
+        });
+        if next.is_err() {
+            self.cursor.stop();
+        }
+        next.transpose()
+    }
+}
+
+impl Entries {
+    /// Decodes the record that the cursor stands at, and steps over it.
+    fn decode(&mut self, header: RecordHeader) -> Result<Record, JournalError> {
+        let position = header.position;
+        let raw = self
+            .cursor
+            .record()
+            .ok_or_else(|| self.cursor.damaged("a record is not whole"))?;
+        let mut again = Vec::new();
+        let personal = match self.parts {
+            Parts::Facts => None,
+            Parts::All => self.cursor.personal(&raw, &mut again)?,
+        };
+        let entry = codec::decode(raw.facts, personal)
+            .map_err(|source| JournalError::Undecodable { position, source })?;
+        self.cursor.step(header);
+        Ok(Record {
+            position,
+            stamp: header.stamp,
+            entry,
+        })
+    }
+}
+
+/// Steps through records, reading their bytes in large pieces.
+struct Cursor {
+    shared: Arc<Shared>,
+    /// The position to come to next.
+    next: Position,
+    /// The last to come to.
+    last: Position,
+    read_bytes: usize,
+    source: Option<Source>,
+    buffer: Vec<u8>,
+    /// Where in the buffer it stands.
+    at: usize,
+}
+
+/// The segment that is being read.
+struct Source {
+    segment: Arc<Segment>,
+    seed: u32,
+    file: File,
+    /// Offset in the file of what comes after the buffer.
+    read_to: u64,
+    /// Offset of the end of what is durable.
+    end: u64,
+}
+
+impl Cursor {
+    fn new(shared: Arc<Shared>, next: Position, last: Position, read_bytes: usize) -> Self {
+        Self {
+            shared,
+            next,
+            last,
+            read_bytes,
+            source: None,
+            buffer: Vec::new(),
+            at: 0,
+        }
+    }
+
+    /// For one entry: reads about as much as there is from one mark to the next.
+    fn one(shared: Arc<Shared>, position: Position) -> Self {
+        let read_bytes = usize::try_from(MARK_BYTES).unwrap_or(READ_BYTES) + RECORD_HEADER_BYTES;
+        Self::new(shared, position, position, read_bytes)
+    }
+
+    fn remaining(&self) -> u64 {
+        (self.last.0 + 1).saturating_sub(self.next.0)
+    }
+
+    fn stop(&mut self) {
+        self.next = self.last.next();
+    }
+
+    /// Goes to the next record, and has all of it in the buffer.
+    fn advance(&mut self) -> Result<Option<RecordHeader>, JournalError> {
+        while self.next <= self.last {
+            if self
+                .source
+                .as_ref()
+                .is_none_or(|source| self.offset() == source.end)
+            {
+                self.open()?;
+            }
+            self.fill(RECORD_HEADER_BYTES)?;
+            let header = RecordHeader::parse(&self.buffer[self.at..])
+                .ok_or_else(|| self.damaged("a record is not whole"))?;
+            self.fill(header.record_bytes())?;
+            if header.position == self.next {
+                return Ok(Some(header));
+            }
+            if self.next < header.position {
+                return Err(self.damaged("a record is missing"));
+            }
+            self.at += header.record_bytes();
+        }
+        Ok(None)
+    }
+
+    /// The record that it stands at, if its facts are proved.
+    fn record(&self) -> Option<RawRecord<'_>> {
+        RawRecord::parse(&self.buffer[self.at..], self.source.as_ref()?.seed)
+    }
+
+    /// Goes on after the record that it stands at.
+    fn step(&mut self, header: RecordHeader) {
+        self.at += header.record_bytes();
+        self.next = header.position.next();
+    }
+
+    /// The personal part of the record that it stands at. One that is neither whole nor
+    /// erased may just have been caught in the middle of an erasure: then it is read again.
+    fn personal<'a>(
+        &self,
+        raw: &RawRecord<'a>,
+        again: &'a mut Vec<u8>,
+    ) -> Result<Option<&'a [u8]>, JournalError> {
+        let part = match (raw.personal(), &self.source) {
+            (PersonalPart::Bad, Some(source)) => {
+                let (at, end) = (raw.header.personal_at(), raw.header.record_bytes());
+                again.resize(end - at, 0);
+                source
+                    .file
+                    .read_exact_at(again, self.offset() + at as u64)
+                    .map_err(|error| JournalError::io("read", &source.segment.path, error))?;
+                parse_personal(again, raw.header.crc)
+            }
+            (part, _) => part,
+        };
+        match part {
+            PersonalPart::Whole(content) => Ok(Some(content)),
+            PersonalPart::Absent | PersonalPart::Erased { .. } => Ok(None),
+            PersonalPart::Bad => Err(self.damaged("its personal part is not whole")),
+        }
+    }
+
+    /// Opens the segment that holds the next position, at the nearest mark before it.
+    fn open(&mut self) -> Result<(), JournalError> {
+        let segment = self.shared.segment_of(self.next);
+        let is_same = |source: &Source| source.segment.header.first == segment.header.first;
+        if self.source.as_ref().is_some_and(is_same) {
+            return Err(self.damaged("a record is missing"));
+        }
+        let file = File::open(&segment.path)
+            .map_err(|source| JournalError::io("open", &segment.path, source))?;
+        let extent = segment.extent();
+        let (read_to, end) = (extent.seek(self.next), extent.end);
+        drop(extent);
+        self.buffer.clear();
+        self.at = 0;
+        self.source = Some(Source {
+            seed: segment.header.seed(),
+            segment,
+            file,
+            read_to,
+            end,
+        });
+        Ok(())
+    }
+
+    /// Has at least `bytes` bytes in the buffer from where it stands, or as many as there are.
+    fn fill(&mut self, bytes: usize) -> Result<(), JournalError> {
+        let Some(source) = &mut self.source else {
+            return Ok(());
+        };
+        if bytes <= self.buffer.len() - self.at {
+            return Ok(());
+        }
+        self.buffer.drain(..self.at);
+        self.at = 0;
+        let kept = self.buffer.len();
+        let rest = usize::try_from(source.end - source.read_to).unwrap_or(usize::MAX);
+        self.buffer
+            .resize(kept + rest.min(self.read_bytes.max(bytes)), 0);
+        source
+            .file
+            .read_exact_at(&mut self.buffer[kept..], source.read_to)
+            .map_err(|error| JournalError::io("read", &source.segment.path, error))?;
+        source.read_to += (self.buffer.len() - kept) as u64;
+        Ok(())
+    }
+
+    /// Offset in the file of where it stands.
+    fn offset(&self) -> u64 {
+        let ahead = (self.buffer.len() - self.at) as u64;
+        self.source
+            .as_ref()
+            .map_or(0, |source| source.read_to - ahead)
+    }
+
+    fn path(&self) -> PathBuf {
+        let path = self
+            .source
+            .as_ref()
+            .map(|source| source.segment.path.clone());
+        path.unwrap_or_else(|| self.shared.dir.clone())
+    }
+
+    fn damaged(&self, what: &'static str) -> JournalError {
+        JournalError::Damaged {
+            file: self.path(),
+            offset: self.offset(),
+            position: self.next,
+            what,
+        }
+    }
+}
+
+/// Decodes in a thread of its own, so that whoever folds the entries has a processor to
+/// itself. The thread ends when the entries do, or when nobody takes them any more.
+fn decode_ahead(mut entries: Entries) -> io::Result<Records> {
+    let (sender, receiver): (_, Receiver<Vec<Result<Record, JournalError>>>) =
+        sync_channel(AHEAD_CHUNKS_MAX);
+    std::thread::Builder::new()
+        .name("journal-ahead".into())
+        .spawn(move || {
+            loop {
+                let chunk: Vec<_> = entries.by_ref().take(AHEAD_CHUNK_ENTRIES).collect();
+                if chunk.is_empty() || sender.send(chunk).is_err() {
+                    return;
+                }
+            }
+        })?;
+    Ok(Box::new(receiver.into_iter().flatten()))
+}

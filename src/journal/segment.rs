@@ -1,0 +1,214 @@
+//! The files of a journal: names, creation, locking, and what is known of each segment.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::{Duration, Instant};
+
+use super::JournalError;
+use super::format::{SEGMENT_HEADER_BYTES, SegmentHeader};
+use crate::domain::Position;
+
+/// How long to wait for another process to let go of the journal: one that was killed may
+/// linger until its memory is freed.
+pub const LOCK_WAIT: Duration = Duration::from_secs(5);
+/// Bytes of records from one mark of a segment's index to the next, at least. One entry is
+/// read by reading this much.
+pub const MARK_BYTES: u64 = 16 * 1024;
+
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
+const LOCK_NAME: &str = "LOCK";
+const SPARE_NAME: &str = "spare.tmp";
+const SEGMENT_SUFFIX: &str = ".segment";
+/// Zeros are written and synced in pieces, so that an append never waits for a whole
+/// segment of them.
+const ZEROS_BYTES: usize = 1024 * 1024;
+
+/// One segment, as far as its records are durable.
+#[derive(Debug)]
+pub struct Segment {
+    /// Its file.
+    pub path: PathBuf,
+    /// What it says about itself.
+    pub header: SegmentHeader,
+    extent: RwLock<Extent>,
+}
+
+/// How far a segment is written, and where its records lie.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// Bytes of the file that are written, header included.
+    pub end: u64,
+    marks: Vec<Mark>,
+}
+
+/// Where one record begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Mark {
+    position: Position,
+    offset: u64,
+}
+
+impl Segment {
+    /// A segment that is written as far as `extent` says.
+    pub fn new(path: PathBuf, header: SegmentHeader, extent: Extent) -> Self {
+        Self {
+            path,
+            header,
+            extent: RwLock::new(extent),
+        }
+    }
+
+    /// How far it is written.
+    pub fn extent(&self) -> RwLockReadGuard<'_, Extent> {
+        self.extent.read().unwrap_or_else(|held| held.into_inner())
+    }
+
+    /// For its writer.
+    pub fn extent_mut(&self) -> RwLockWriteGuard<'_, Extent> {
+        self.extent.write().unwrap_or_else(|held| held.into_inner())
+    }
+}
+
+impl Default for Extent {
+    fn default() -> Self {
+        Self {
+            end: SEGMENT_HEADER_BYTES as u64,
+            marks: Vec::new(),
+        }
+    }
+}
+
+impl Extent {
+    /// Takes note of a record of this length at the end.
+    pub fn push(&mut self, position: Position, bytes: usize) {
+        let is_due = self
+            .marks
+            .last()
+            .is_none_or(|mark| mark.offset + MARK_BYTES <= self.end);
+        if is_due {
+            let offset = self.end;
+            self.marks.push(Mark { position, offset });
+        }
+        self.end += bytes as u64;
+    }
+
+    /// Where to begin reading to come upon the record at `position`.
+    pub fn seek(&self, position: Position) -> u64 {
+        let after = self.marks.partition_point(|mark| mark.position <= position);
+        let mark = after.checked_sub(1).and_then(|index| self.marks.get(index));
+        mark.map_or(SEGMENT_HEADER_BYTES as u64, |mark| mark.offset)
+    }
+}
+
+/// Holds the journal's lock until dropped; refused with `Locked` if another process still
+/// holds it after `wait`.
+pub fn lock(dir: &Path, wait: Duration) -> Result<File, JournalError> {
+    let path = dir.join(LOCK_NAME);
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(|source| JournalError::io("open", &path, source))?;
+    let asked = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::Error(source)) => {
+                return Err(JournalError::io("lock", &path, source));
+            }
+            Err(TryLockError::WouldBlock) if wait <= asked.elapsed() => {
+                return Err(JournalError::Locked { dir: dir.into() });
+            }
+            Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
+        }
+    }
+}
+
+/// The segments in a folder, in order, each with the first position that its name says.
+pub fn list(dir: &Path) -> Result<Vec<(Position, PathBuf)>, JournalError> {
+    let failed = |source| JournalError::io("list", dir, source);
+    let mut segments = Vec::new();
+    for file in fs::read_dir(dir).map_err(failed)? {
+        let path = file.map_err(failed)?.path();
+        if let Some(first) = parse_name(&path) {
+            segments.push((first, path));
+        }
+    }
+    segments.sort();
+    Ok(segments)
+}
+
+/// The file of the segment whose first record has this position: its name sorts like it.
+pub fn path_of(dir: &Path, first: Position) -> PathBuf {
+    dir.join(format!("{:020}{SEGMENT_SUFFIX}", first.0))
+}
+
+fn parse_name(path: &Path) -> Option<Position> {
+    let digits = path.file_name()?.to_str()?.strip_suffix(SEGMENT_SUFFIX)?;
+    digits.parse().ok().map(Position)
+}
+
+/// Makes the file of a segment to come: all zeros, and written, so that an append overwrites
+/// blocks that are already allocated.
+pub fn prepare(dir: &Path, segment_bytes: u64, sync: bool) -> io::Result<File> {
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(true)
+        .write(true)
+        .open(dir.join(SPARE_NAME))?;
+    fill(&file, 0, segment_bytes, sync)?;
+    if sync {
+        file.sync_all()?;
+    }
+    Ok(file)
+}
+
+/// Removes what a preparation left behind.
+pub fn remove_spare(dir: &Path) -> Result<(), JournalError> {
+    let path = dir.join(SPARE_NAME);
+    match fs::remove_file(&path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(JournalError::io("remove", &path, source))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Makes a prepared file the segment that its header says it is. It gets its name when the
+/// header is durable, so that no segment is ever without one.
+pub fn name(dir: &Path, file: &File, header: SegmentHeader, sync: bool) -> io::Result<PathBuf> {
+    file.write_all_at(&header.to_bytes(), 0)?;
+    if sync {
+        file.sync_data()?;
+    }
+    let path = path_of(dir, header.first);
+    fs::rename(dir.join(SPARE_NAME), &path)?;
+    if sync {
+        sync_dir(dir)?;
+    }
+    Ok(path)
+}
+
+/// Makes the names in a folder durable.
+pub fn sync_dir(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
+/// Writes zeros from one offset to another.
+pub fn fill(file: &File, from: u64, to: u64, sync: bool) -> io::Result<()> {
+    let zeros = vec![0; ZEROS_BYTES];
+    let mut offset = from;
+    while offset < to {
+        let bytes = usize::try_from(to - offset).map_or(ZEROS_BYTES, |rest| rest.min(ZEROS_BYTES));
+        file.write_all_at(&zeros[..bytes], offset)?;
+        if sync {
+            file.sync_data()?;
+        }
+        offset += bytes as u64;
+    }
+    Ok(())
+}
