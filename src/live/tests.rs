@@ -21,6 +21,8 @@ use crate::query::Counted;
 const PACE: Duration = Duration::from_millis(1_000);
 /// A watcher and its waiting for the next message.
 const WATCHER_BYTES_MAX: usize = 768;
+/// A key that counting cannot stand.
+const UNSOUND: u8 = 255;
 /// Ten seconds into a minute.
 const START: UtcMillis = UtcMillis(30_000_000 * 60_000 + 10_000);
 const START_MINUTE: u32 = 30_000_000;
@@ -109,6 +111,8 @@ impl View for Record {
 
     fn count(&self, watch: &Watch, span: MinuteSpan) -> Option<Counted> {
         let counted = self.count_at(watch, span, self.position);
+        let is_sound = !self.incidents.iter().any(|one| one.key == UNSOUND);
+        assert!(is_sound, "counting fails, as a test wants it");
         (counted.total <= WATCHED_ROWS_MAX as u64).then_some(counted)
     }
 
@@ -543,6 +547,18 @@ async fn stopping_ends_every_stream_and_refuses_new_ones() {
     assert_eq!(begun.elapsed(), Duration::from_millis(10));
     let refused = service.publisher.watch(watch(0), PACE, None).await;
     assert_eq!(refused.err(), Some(WatchError::Stopping));
+}
+
+#[tokio::test(start_paused = true)]
+async fn failure_of_counting_ends_the_streams_but_not_the_publisher() {
+    let service = Service::start();
+    let mut watcher = service.watch(0).await;
+    next(&mut watcher).await;
+    service.report(UNSOUND);
+    assert_eq!(watcher.next().await, Err(WatchError::Stopping));
+    let sound = Record::default();
+    *service.memory.record.lock().expect("nobody panics") = sound;
+    assert_eq!(next(&mut service.watch(0).await).await.total, 0);
 }
 
 #[tokio::test(start_paused = true)]
