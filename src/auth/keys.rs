@@ -95,6 +95,11 @@ impl Keys {
         }
     }
 
+    /// Whether the folder has a key file.
+    pub fn exist(folder: &Path) -> bool {
+        folder.join(FILE_NAME).exists()
+    }
+
     fn create(path: PathBuf) -> Result<Self, KeyError> {
         let digest = Key::random()?;
         let periods = BTreeMap::new();

@@ -61,6 +61,16 @@ pub const RECORD_BYTES_MAX: usize = 16 * 1024;
 pub const SEGMENT_BYTES: u64 = 32 * 1024 * 1024;
 /// Free disk below which reports are refused, in bytes.
 pub const DISK_RESERVE_BYTES: u64 = 64 * 1024 * 1024;
+/// Batches between two looks at the free disk. While there is too little, every one looks.
+pub const DISK_CHECK_BATCHES: u32 = 64;
+/// Fewest entries between two checkpoints.
+pub const CHECKPOINT_ENTRIES_MIN: u64 = 262_144;
+/// Part of all entries that may pass between two checkpoints: one in this many.
+pub const CHECKPOINT_PART: u64 = 8;
+/// Entries after which a checkpoint that failed is tried again.
+pub const CHECKPOINT_RETRY_ENTRIES: u64 = 65_536;
+/// Batches read ahead while a journal is folded.
+pub const REPLAY_BATCHES_AHEAD: usize = 4;
 
 /// Incidents in one block of the store. Full: the next is begun.
 pub const BLOCK_ROWS: usize = 512;

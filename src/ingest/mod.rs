@@ -1,136 +1,314 @@
 //! From a checked incident to a durable, counted entry; and from a data folder to a running
-//! ledger. (skeleton)
+//! ledger.
+//!
+//! An incident that is answered is on stable storage and counted once. The same id with the
+//! same content is answered as it was the first time; with another content it is refused.
+//! Nothing in here waits without a bound: a full queue refuses.
 
+mod committer;
+mod folder;
+mod history;
+mod prepare;
+mod queue;
+mod recall;
+pub mod repair;
+
+mod start;
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use tokio::sync::oneshot;
+
+pub use start::{Options, Running, StartError, StopError, start, start_with};
+
+use crate::auth::{KeyError, Keys};
 use crate::domain::incident::Match;
+use crate::domain::limits::INCIDENTS_PER_CALL_MAX;
 use crate::domain::{
-    Facts, Incident, IncidentId, IncidentSecret, LineId, Personal, Position, StopId, UtcMillis,
+    Entry, Facts, Incident, IncidentId, IncidentSecret, LineId, Personal, Position, StopId,
+    UtcMillis,
 };
+use crate::journal::{JournalError, Reader};
 use crate::ledger::Ledger;
-use crate::live::Hub;
 use crate::network::Network;
-use std::path::Path;
-use std::sync::Arc;
+use prepare::{Expected, Pending, Preparer};
+use queue::{Decided, Job, Queue};
+
+/// The time, as `app` tells it.
+pub(crate) type Clock = Arc<dyn Fn() -> UtcMillis + Send + Sync>;
+
+/// Incidents that are prepared before other tasks of the same thread get their turn.
+const PREPARED_BETWEEN_YIELDS: usize = 64;
 
 /// What became of an accepted incident.
 #[derive(Clone, Debug)]
 pub struct Accepted {
+    /// Which.
     pub id: IncidentId,
+    /// Its place in the journal.
     pub position: Position,
+    /// When it became durable.
     pub received: UtcMillis,
+    /// Whether it had been recorded before; place, time and matches are those of then.
     pub repeated: bool,
+    /// How the line was matched.
     pub line: Match<LineId>,
+    /// How the stop was matched.
     pub stop: Match<StopId>,
 }
 
-#[derive(Debug, Clone, thiserror::Error)]
+/// Why an incident is not recorded.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SubmitError {
+    /// The queue is full.
     #[error("busy; try again later")]
     Busy,
+    /// Nothing is taken in any more.
     #[error("shutting down")]
     Stopping,
+    /// The same id with another content, or with another secret.
     #[error("the id is taken by another report")]
     Conflict,
+    /// Too little room.
     #[error("the disk is nearly full")]
     DiskReserve,
+    /// The journal failed; only a restart helps.
     #[error("the journal cannot be written")]
     Poisoned,
+    /// A key for the quarter of the tap cannot be made.
     #[error("the key file cannot be written")]
     Keys,
 }
 
 /// An incident as it is kept.
 pub struct Kept {
+    /// What is counted.
     pub facts: Facts,
+    /// All else; `None` if it was erased.
     pub personal: Option<Personal>,
+    /// Its place in the journal.
     pub position: Position,
+    /// When it became durable.
     pub received: UtcMillis,
+    /// Whether its reporter withdrew it.
     pub withdrawn: bool,
 }
 
+/// Why an incident is not shown.
 #[derive(Debug, thiserror::Error)]
 pub enum GetError {
+    /// Nobody learns which of the two.
     #[error("no such incident, or another secret")]
     NotFound,
+    /// The journal fails.
     #[error("the journal cannot be read")]
-    Journal(#[source] crate::journal::JournalError),
-}
-
-/// Handle for submitting and reading back. Cheap to clone.
-#[derive(Clone)]
-pub struct Ingest;
-impl Ingest {
-    /// Records incidents; one result each, in order, when all of them are durable.
-    pub async fn submit(&self, _incidents: Vec<Incident>) -> Vec<Result<Accepted, SubmitError>> {
-        todo!()
-    }
-    pub async fn get(&self, _id: IncidentId, _secret: &IncidentSecret) -> Result<Kept, GetError> {
-        todo!()
-    }
-    pub fn network(&self) -> Arc<Network> {
-        todo!()
-    }
-    /// Brings another network into use, once that is in the journal.
-    pub async fn use_network(&self, _network: Arc<Network>) -> Result<(), SubmitError> {
-        todo!()
-    }
-    /// Withdraws an incident; it counts no more. Again: changes nothing.
-    pub async fn withdraw(
-        &self,
-        _id: IncidentId,
-        _secret: &IncidentSecret,
-    ) -> Result<(), WithdrawError> {
-        todo!()
-    }
+    Journal(#[source] JournalError),
 }
 
 /// Why an incident is not withdrawn.
 #[derive(Debug, thiserror::Error)]
 pub enum WithdrawError {
+    /// It cannot be had.
     #[error(transparent)]
     Get(#[from] GetError),
+    /// The withdrawal cannot be recorded.
     #[error(transparent)]
     Submit(#[from] SubmitError),
 }
 
-/// A running record.
-pub struct Running {
-    pub ingest: Ingest,
-    pub ledger: Arc<Ledger>,
-    pub hub: Hub,
+/// Handle for submitting and reading back. Cheap to clone.
+#[derive(Clone)]
+pub struct Ingest {
+    shared: Arc<Shared>,
 }
 
-impl Running {
-    /// Turns true when the journal can no longer be written: the service is not healthy.
-    pub fn failed(&self) -> tokio::sync::watch::Receiver<bool> {
-        todo!()
+struct Shared {
+    queue: Arc<Queue>,
+    keys: Keys,
+    network: RwLock<Arc<Network>>,
+    ledger: Arc<Ledger>,
+    reader: Reader,
+}
+
+/// A part of a call that is on its way to the committer.
+struct OnItsWay {
+    expected: Vec<Result<Expected, SubmitError>>,
+    result: oneshot::Receiver<Vec<Decided>>,
+}
+
+impl Ingest {
+    fn new(
+        queue: Arc<Queue>,
+        keys: Keys,
+        network: Arc<Network>,
+        ledger: Arc<Ledger>,
+        reader: Reader,
+    ) -> Self {
+        let shared = Shared {
+            queue,
+            keys,
+            network: RwLock::new(network),
+            ledger,
+            reader,
+        };
+        Self {
+            shared: Arc::new(shared),
+        }
     }
-    /// Refuses new incidents, commits those that wait, writes a checkpoint. Blocks, at most
-    /// until the deadline.
-    pub fn stop(self, _deadline: std::time::Duration) -> Result<(), StopError> {
-        todo!()
+
+    /// Records incidents; one result each, in order, when all of them are durable. When the
+    /// queue is full, all of them (of each thousand) are refused at once.
+    pub async fn submit(&self, mut incidents: Vec<Incident>) -> Vec<Result<Accepted, SubmitError>> {
+        let mut parts = Vec::with_capacity(incidents.len().div_ceil(INCIDENTS_PER_CALL_MAX));
+        for part in incidents.chunks_mut(INCIDENTS_PER_CALL_MAX) {
+            parts.push((part.len(), self.send(part).await));
+        }
+        drop(incidents);
+        let mut results = Vec::new();
+        for (length, part) in parts {
+            match part {
+                Ok(part) => results.extend(self.answer(part).await),
+                Err(error) => results.extend(std::iter::repeat_n(Err(error), length)),
+            }
+        }
+        results
+    }
+
+    /// An incident as it is kept, for whoever has its secret.
+    pub async fn get(&self, id: IncidentId, secret: &IncidentSecret) -> Result<Kept, GetError> {
+        let shared = Arc::clone(&self.shared);
+        let secret = secret.clone();
+        blocking(move || recall::get(&shared.ledger, &shared.reader, id, &secret)).await
+    }
+
+    /// Withdraws an incident; it counts no more. Again: changes nothing.
+    pub async fn withdraw(
+        &self,
+        id: IncidentId,
+        secret: &IncidentSecret,
+    ) -> Result<(), WithdrawError> {
+        let kept = self.get(id, secret).await?;
+        if kept.withdrawn {
+            return Ok(());
+        }
+        let facts = Box::new(kept.facts);
+        self.commit(Entry::Withdrawn { id, facts }).await?;
+        Ok(())
+    }
+
+    /// The network in use.
+    pub fn network(&self) -> Arc<Network> {
+        let network = self.shared.network.read();
+        Arc::clone(&network.unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Brings another network into use, once that is in the journal.
+    pub async fn use_network(&self, network: Arc<Network>) -> Result<(), SubmitError> {
+        let entry = Entry::NetworkChanged {
+            version: network.version(),
+            sha256: network.sha256(),
+        };
+        self.commit(entry).await?;
+        let mut in_use = self
+            .shared
+            .network
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        *in_use = network;
+        Ok(())
+    }
+
+    /// Reserves room first, so that a full queue costs next to nothing.
+    async fn send(&self, incidents: &mut [Incident]) -> Result<OnItsWay, SubmitError> {
+        let room = self.shared.queue.reserve(incidents.len())?;
+        let network = self.network();
+        let mut preparer = Preparer::new(&self.shared.keys, &network);
+        let mut expected = Vec::with_capacity(incidents.len());
+        let mut entries = Vec::with_capacity(incidents.len());
+        for (incident, number) in incidents.iter_mut().zip(1_usize..) {
+            match preparer.prepare(incident) {
+                Ok((entry, expects)) => {
+                    entries.push(entry);
+                    expected.push(Ok(expects));
+                }
+                Err(error) => expected.push(Err(key_failure(&error))),
+            }
+            if number.is_multiple_of(PREPARED_BETWEEN_YIELDS) {
+                tokio::task::yield_now().await;
+            }
+        }
+        let (answer, result) = oneshot::channel();
+        room.send(Job { entries, answer })?;
+        Ok(OnItsWay { expected, result })
+    }
+
+    /// Waits for the committer, and looks up what was recorded before.
+    async fn answer(&self, part: OnItsWay) -> Vec<Result<Accepted, SubmitError>> {
+        let Ok(decided) = part.result.await else {
+            let failed = Err(SubmitError::Poisoned);
+            return std::iter::repeat_n(failed, part.expected.len()).collect();
+        };
+        let mut decided = decided.into_iter();
+        let mut repeats = Vec::new();
+        let mut results = Vec::with_capacity(part.expected.len());
+        for expected in part.expected {
+            let result = match expected {
+                Err(error) => Err(error),
+                Ok(expected) => match decided.next().expect("one for each that was sent") {
+                    Decided::Committed { position, stamp } => {
+                        Ok(expected.accepted(position, stamp))
+                    }
+                    Decided::Repeated(first) => {
+                        repeats.push(recall::Repeat {
+                            place: results.len(),
+                            first,
+                            id: expected.id,
+                            digest: expected.digest,
+                        });
+                        // Until the journal tells otherwise.
+                        Err(SubmitError::Conflict)
+                    }
+                },
+            };
+            results.push(result);
+        }
+        if !repeats.is_empty() {
+            let reader = self.shared.reader.clone();
+            let network = self.network();
+            let look_up = move || recall::repeats(&reader, &network, repeats);
+            for (place, result) in blocking(look_up).await {
+                results[place] = result;
+            }
+        }
+        results
+    }
+
+    /// Commits an entry that is no incident.
+    async fn commit(&self, entry: Entry) -> Result<(), SubmitError> {
+        let room = self.shared.queue.reserve(1)?;
+        let (answer, result) = oneshot::channel();
+        let entries = vec![Pending::new(entry)];
+        room.send(Job { entries, answer })?;
+        let _decided = result.await.map_err(|_| SubmitError::Poisoned)?;
+        Ok(())
     }
 }
 
-/// Why stopping was not complete.
-#[derive(Debug, thiserror::Error)]
-pub enum StopError {
-    #[error("work under way did not end before the deadline")]
-    Deadline,
-    #[error("the checkpoint cannot be written")]
-    Checkpoint(#[source] crate::ledger::LedgerError),
+fn key_failure(error: &KeyError) -> SubmitError {
+    tracing::error!(
+        error = error as &dyn std::error::Error,
+        "no key for a report"
+    );
+    SubmitError::Keys
 }
 
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    #[error("{0}")]
-    Todo(String),
+/// Runs what reads files where it holds up nobody. A panic in it goes on in the caller.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
 }
 
-/// Opens a data folder (lock, keys, journal, checkpoint, replay, store in the background) and starts the committer.
-pub fn start(
-    _dir: &Path,
-    _network: Arc<Network>,
-    _now: impl Fn() -> UtcMillis + Send + Sync + Clone + 'static,
-) -> Result<Running, StartError> {
-    todo!()
-}
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,330 @@
+//! The one thread that owns every write.
+//!
+//! It takes what waits, up to a batch, without a timer: append and sync, apply, mark, answer,
+//! in that order. An id that was recorded before is answered with its place and written no
+//! more. After a failed append nothing is taken in until the next start.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+
+use super::Clock;
+use super::prepare::Pending;
+use super::queue::{Decided, Job, Queue, Taken};
+use crate::domain::limits::{
+    BATCH_ENTRIES_MAX, CHECKPOINT_ENTRIES_MIN, CHECKPOINT_PART, CHECKPOINT_RETRY_ENTRIES,
+    DISK_CHECK_BATCHES,
+};
+use crate::domain::{Entry, Minute, Position, Row, Stamp};
+use crate::journal::{Encoded, JournalError, Writer};
+use crate::ledger::{Applied, Ledger, LedgerError, State};
+use crate::live::Hub;
+
+/// How long the committer sleeps at most before it looks at the clock.
+const IDLE_WAIT: Duration = Duration::from_secs(1);
+/// A tick must fit in the batch, too.
+const TAKEN_ENTRIES_MAX: usize = BATCH_ENTRIES_MAX - 1;
+
+/// What the committer works with.
+pub(super) struct Parts {
+    /// What it takes from.
+    pub queue: Arc<Queue>,
+    /// What it writes to.
+    pub writer: Writer,
+    /// What it applies to.
+    pub ledger: Arc<Ledger>,
+    /// Whom it tells.
+    pub hub: Hub,
+    /// The time.
+    pub clock: Clock,
+    /// Where the checkpoint lies.
+    pub folder: PathBuf,
+    /// Through where the checkpoint counts; 0 if there is none.
+    pub checkpointed: Position,
+    /// Free disk below which nothing is taken in, in bytes.
+    pub disk_reserve_bytes: u64,
+}
+
+/// The committer.
+pub(super) struct Committer {
+    parts: Parts,
+    /// The minute of the last tick, or of the last entry before the start.
+    ticked: Option<Minute>,
+    checkpoint_due: Position,
+    checkpoint: Option<JoinHandle<Result<Position, LedgerError>>>,
+    is_disk_low: bool,
+    batches: u32,
+}
+
+/// How it ended.
+pub(super) type Ending = Result<(), LedgerError>;
+
+/// Where an entry of a batch came from.
+enum Fate {
+    /// Not written: its id is known.
+    Known(Position),
+    /// Written, at this place in the batch.
+    Appended(usize),
+}
+
+/// One batch on its way.
+#[derive(Default)]
+struct Batch {
+    encoded: Vec<Encoded>,
+    entries: Vec<Entry>,
+    /// For each job, what became of its entries.
+    fates: Vec<Vec<Fate>>,
+}
+
+/// Tells everybody when the committer ends in any way but the planned one.
+struct Alarm {
+    queue: Arc<Queue>,
+    failed: watch::Sender<bool>,
+    is_planned: bool,
+}
+
+impl Committer {
+    /// Ready to run.
+    pub fn new(parts: Parts) -> Self {
+        let ticked = match parts.writer.last() {
+            Position(0) => (parts.clock)().minute(),
+            _ => parts.writer.last_stamp().minute(),
+        };
+        Self {
+            ticked,
+            checkpoint_due: checkpoint_after(parts.checkpointed),
+            checkpoint: None,
+            is_disk_low: false,
+            batches: 0,
+            parts,
+        }
+    }
+
+    /// Commits until the queue ends, then writes a last checkpoint. After a failed append it
+    /// ends at once and `failed` turns true; so it does if a bug makes it panic.
+    pub fn run(mut self, failed: watch::Sender<bool>) -> Ending {
+        let mut alarm = Alarm {
+            queue: Arc::clone(&self.parts.queue),
+            failed,
+            is_planned: false,
+        };
+        loop {
+            let jobs = match self.parts.queue.take(TAKEN_ENTRIES_MAX, IDLE_WAIT) {
+                Taken::Jobs(jobs) => jobs,
+                Taken::Nothing => Vec::new(),
+                Taken::Ended => break,
+            };
+            self.check_disk(jobs.is_empty());
+            if let Err(error) = self.commit(jobs) {
+                tracing::error!(%error, "journal cannot be written; nothing is taken in any more");
+                return Ok(());
+            }
+            self.keep_checkpoint();
+        }
+        alarm.is_planned = true;
+        self.last_checkpoint()
+    }
+
+    /// Commits jobs, and a tick if one is due. After an error the jobs are dropped.
+    fn commit(&mut self, jobs: Vec<Job>) -> Result<(), JournalError> {
+        let now = (self.parts.clock)();
+        let (mut batch, answers) = self.sort_out(jobs);
+        let tick = now.minute().filter(|&minute| self.ticked < Some(minute));
+        if tick.is_some() && !self.is_disk_low {
+            batch.push(Pending::new(Entry::Tick));
+            self.ticked = tick;
+        }
+        let mut written = Vec::new();
+        if !batch.entries.is_empty() {
+            let (first, stamp) = self.parts.writer.append(&batch.encoded, now)?;
+            written = self.apply(first, stamp, batch.entries);
+        }
+        for (fates, answer) in batch.fates.into_iter().zip(answers) {
+            let decided = fates.into_iter().map(|fate| match fate {
+                Fate::Known(first) => Decided::Repeated(first),
+                Fate::Appended(place) => written[place],
+            });
+            // A caller that went away needs no answer; what it sent is kept.
+            let _ = answer.send(decided.collect());
+        }
+        Ok(())
+    }
+
+    /// Parts what is written from what is known already.
+    fn sort_out(&self, jobs: Vec<Job>) -> (Batch, Vec<tokio::sync::oneshot::Sender<Vec<Decided>>>) {
+        let mut batch = Batch::default();
+        let entries = jobs.iter().map(|job| job.entries.len()).sum::<usize>() + 1;
+        batch.encoded.reserve_exact(entries);
+        batch.entries.reserve_exact(entries);
+        let mut answers = Vec::with_capacity(jobs.len());
+        let state = self.parts.ledger.read();
+        for job in jobs {
+            let fates =
+                job.entries
+                    .into_iter()
+                    .map(|pending| match known(&state, &pending.entry) {
+                        Some(first) => Fate::Known(first),
+                        None => Fate::Appended(batch.push(pending)),
+                    });
+            let fates = fates.collect();
+            batch.fates.push(fates);
+            answers.push(job.answer);
+        }
+        (batch, answers)
+    }
+
+    /// Applies what is durable, and tells the hub.
+    fn apply(&self, first: Position, stamp: Stamp, entries: Vec<Entry>) -> Vec<Decided> {
+        let positions = (first.0..).map(Position);
+        let batch: Vec<_> = positions
+            .zip(entries)
+            .map(|(position, entry)| (position, stamp, entry))
+            .collect();
+        let applied = self.parts.ledger.apply(&batch);
+        let rows: Vec<Row> = applied.iter().filter_map(changed_row).collect();
+        let last = Position(first.0 + batch.len() as u64 - 1);
+        // Marked after the sync: a watcher must never see what a crash could take back.
+        self.parts.hub.mark_changed(&rows, last);
+        let decided = batch.iter().zip(applied).map(|((position, ..), applied)| {
+            let position = *position;
+            match applied {
+                Applied::Repeated { first } => Decided::Repeated(first),
+                Applied::Recorded { .. }
+                | Applied::Withdrawn { .. }
+                | Applied::Nothing
+                | Applied::Noted => Decided::Committed { position, stamp },
+            }
+        });
+        decided.collect()
+    }
+
+    /// Looks at the free disk now and then, and each time while there is too little or
+    /// nothing else to do.
+    fn check_disk(&mut self, is_idle: bool) {
+        self.batches = self.batches.wrapping_add(1);
+        if !is_idle && !self.is_disk_low && self.batches % DISK_CHECK_BATCHES != 0 {
+            return;
+        }
+        let is_low = match free_disk_bytes(&self.parts.folder) {
+            Ok(free_bytes) => free_bytes < self.parts.disk_reserve_bytes,
+            Err(error) => {
+                tracing::warn!(%error, "free disk space is not known");
+                false
+            }
+        };
+        if is_low != self.is_disk_low {
+            self.is_disk_low = is_low;
+            self.parts.queue.set_disk_low(is_low);
+            if is_low {
+                tracing::error!("disk is nearly full; reports are refused");
+            } else {
+                tracing::info!("disk has room again; reports are taken in");
+            }
+        }
+    }
+
+    /// Begins a checkpoint when one is due, and notes how the one before it ended.
+    fn keep_checkpoint(&mut self) {
+        if let Some(thread) = self.checkpoint.take_if(|thread| thread.is_finished()) {
+            let last = self.parts.writer.last();
+            match ended(thread) {
+                Ok(position) => self.checkpoint_due = checkpoint_after(position),
+                Err(error) => {
+                    tracing::warn!(%error, "checkpoint not written");
+                    self.checkpoint_due = Position(last.0 + CHECKPOINT_RETRY_ENTRIES);
+                }
+            }
+        }
+        if self.checkpoint.is_some() || self.parts.writer.last() < self.checkpoint_due {
+            return;
+        }
+        let ledger = Arc::clone(&self.parts.ledger);
+        let folder = self.parts.folder.clone();
+        let thread = std::thread::Builder::new()
+            .name("checkpoint".to_owned())
+            .spawn(move || write_checkpoint(&ledger, &folder));
+        match thread {
+            Ok(thread) => self.checkpoint = Some(thread),
+            Err(error) => tracing::warn!(%error, "checkpoint not begun"),
+        }
+    }
+
+    fn last_checkpoint(mut self) -> Ending {
+        if let Some(thread) = self.checkpoint.take() {
+            match ended(thread) {
+                Ok(position) => self.parts.checkpointed = position,
+                Err(error) => tracing::warn!(%error, "checkpoint not written"),
+            }
+        }
+        if self.parts.writer.last() <= self.parts.checkpointed {
+            return Ok(());
+        }
+        match write_checkpoint(&self.parts.ledger, &self.parts.folder) {
+            Ok(_) => Ok(()),
+            // The next start folds a little more of the journal.
+            Err(LedgerError::StoreOpening) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Batch {
+    /// Adds an entry and returns its place.
+    fn push(&mut self, pending: Pending) -> usize {
+        self.encoded.push(pending.encoded);
+        self.entries.push(pending.entry);
+        self.entries.len() - 1
+    }
+}
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        if !self.is_planned {
+            self.queue.fail();
+            self.failed.send_replace(true);
+        }
+    }
+}
+
+/// Where an incident with the same id was recorded.
+fn known(state: &State, entry: &Entry) -> Option<Position> {
+    match entry {
+        Entry::Incident { facts, .. } => state.find(&facts.id),
+        Entry::Withdrawn { .. } | Entry::Tick | Entry::NetworkChanged { .. } => None,
+    }
+}
+
+fn changed_row(applied: &Applied) -> Option<Row> {
+    match applied {
+        Applied::Recorded { row } | Applied::Withdrawn { row } => Some(*row),
+        Applied::Repeated { .. } | Applied::Nothing | Applied::Noted => None,
+    }
+}
+
+/// When the checkpoint after one at this position is due.
+fn checkpoint_after(position: Position) -> Position {
+    Position(position.0 + CHECKPOINT_ENTRIES_MIN.max(position.0 / CHECKPOINT_PART))
+}
+
+fn write_checkpoint(ledger: &Ledger, folder: &std::path::Path) -> Result<Position, LedgerError> {
+    let begun = Instant::now();
+    let position = ledger.checkpoint(folder)?;
+    let elapsed_ms = begun.elapsed().as_millis();
+    tracing::info!(%position, elapsed_ms, "checkpoint written");
+    Ok(position)
+}
+
+fn ended(thread: JoinHandle<Result<Position, LedgerError>>) -> Result<Position, LedgerError> {
+    match thread.join() {
+        Ok(result) => result,
+        Err(panic) => std::panic::resume_unwind(panic),
+    }
+}
+
+fn free_disk_bytes(folder: &std::path::Path) -> std::io::Result<u64> {
+    let space = rustix::fs::statvfs(folder)?;
+    Ok(space.f_bavail.saturating_mul(space.f_frsize))
+}

@@ -1,0 +1,105 @@
+//! The journal as the fold wants it: in order, in batches, read ahead on a thread of its own,
+//! with personal parts only where the sliding windows need them.
+
+use std::sync::mpsc;
+
+use crate::domain::limits::{BATCH_ENTRIES_MAX, RECENT_MINUTES, REPLAY_BATCHES_AHEAD};
+use crate::domain::{Entry, Position, Stamp, UtcMillis};
+use crate::journal::{JournalError, Reader, Record};
+
+/// An entry, its place and its stamp, as the ledger applies it.
+pub(super) type Placed = (Position, Stamp, Entry);
+
+type Records = Box<dyn Iterator<Item = Result<Record, JournalError>> + Send>;
+
+/// Entries of the journal in order, from a place on.
+pub(super) struct History {
+    reader: Reader,
+    records: Records,
+    /// From this stamp on with personal parts; `None` if they are read already.
+    personal_from: Option<Stamp>,
+}
+
+impl History {
+    /// All that the fold needs, if it goes on through the last stamp.
+    pub fn for_fold(reader: &Reader, from: Position, last: Stamp) -> Result<Self, JournalError> {
+        // What was committed before cannot lie in the sliding windows: no tap is further
+        // ahead of its entry than the hour that this leaves.
+        let span_ms = (i64::from(RECENT_MINUTES) + 60) * 60_000;
+        Ok(Self {
+            records: reader.facts_from(from)?,
+            reader: reader.clone(),
+            personal_from: Some(UtcMillis(last.0 - span_ms)),
+        })
+    }
+
+    /// Everything, each checked.
+    pub fn whole(reader: &Reader, from: Position) -> Result<Self, JournalError> {
+        Ok(Self {
+            records: reader.entries_from(from)?,
+            reader: reader.clone(),
+            personal_from: None,
+        })
+    }
+
+    /// The facts alone.
+    pub fn facts(reader: &Reader, from: Position) -> Result<Self, JournalError> {
+        Ok(Self {
+            records: reader.facts_from(from)?,
+            reader: reader.clone(),
+            personal_from: None,
+        })
+    }
+
+    /// Calls `each` for every batch, while the next are read. Returns how many entries.
+    pub fn for_each_batch<E: From<JournalError>>(
+        self,
+        mut each: impl FnMut(&[Placed]) -> Result<(), E>,
+    ) -> Result<u64, E> {
+        let (sender, batches) = mpsc::sync_channel(REPLAY_BATCHES_AHEAD);
+        std::thread::scope(|scope| {
+            scope.spawn(move || self.read_ahead(&sender));
+            let mut entries = 0;
+            for batch in batches {
+                let batch: Vec<Placed> = batch?;
+                entries += batch.len() as u64;
+                each(&batch)?;
+            }
+            Ok(entries)
+        })
+    }
+
+    /// Until the end, an error, or nobody listens any more.
+    fn read_ahead(mut self, sender: &mpsc::SyncSender<Result<Vec<Placed>, JournalError>>) {
+        loop {
+            let batch: Result<Vec<_>, _> = self.by_ref().take(BATCH_ENTRIES_MAX).collect();
+            let is_last = match &batch {
+                Ok(batch) => batch.len() < BATCH_ENTRIES_MAX,
+                Err(_) => true,
+            };
+            if sender.send(batch).is_err() || is_last {
+                return;
+            }
+        }
+    }
+}
+
+impl Iterator for History {
+    type Item = Result<Placed, JournalError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let record = match self.records.next()? {
+            Ok(record) => record,
+            Err(error) => return Some(Err(error)),
+        };
+        if self.personal_from.is_some_and(|from| from <= record.stamp) {
+            self.personal_from = None;
+            match self.reader.entries_from(record.position) {
+                Ok(records) => self.records = records,
+                Err(error) => return Some(Err(error)),
+            }
+            return self.next();
+        }
+        Some(Ok((record.position, record.stamp, record.entry)))
+    }
+}

@@ -1,0 +1,304 @@
+//! From a checked incident to what is committed: digest, resolution, pseudonyms, encoding.
+//!
+//! Runs in the task that submits, so that the committer has next to nothing to do. The card
+//! number ends here: its pseudonym is made, and its bytes are cleared where they lie.
+
+use zeroize::Zeroizing;
+
+use super::Accepted;
+use crate::auth::{KeyError, Keys, key_period, secret_hash};
+use crate::domain::incident::{Match, Occurred};
+use crate::domain::taxonomy::{Taxonomy, TimePrecision, number_of};
+use crate::domain::{
+    ContentDigest, Entry, Facts, Hour, Incident, IncidentId, LineId, LocalDay, Personal, Position,
+    Pseudonym, RowTime, SecretHash, StopId, UtcMillis,
+};
+use crate::journal::{self, Encoded};
+use crate::network::{Network, Resolved, Words};
+
+/// Changes whenever the canonical bytes do: a digest of another version matches nothing.
+const CANONICAL_VERSION: u8 = 1;
+const NOON: u8 = 12;
+
+/// What goes to the committer.
+pub(super) struct Pending {
+    /// What is folded.
+    pub entry: Entry,
+    /// What is written.
+    pub encoded: Encoded,
+}
+
+impl Pending {
+    /// Encodes an entry.
+    pub fn new(entry: Entry) -> Self {
+        let encoded = journal::encode(&entry);
+        Self { entry, encoded }
+    }
+}
+
+/// What stays with the task that submits, for its answer.
+pub(super) struct Expected {
+    /// Which incident.
+    pub id: IncidentId,
+    /// Of what the client sent.
+    pub digest: ContentDigest,
+    /// How the line was matched.
+    pub line: Match<LineId>,
+    /// How the stop was matched.
+    pub stop: Match<StopId>,
+}
+
+impl Expected {
+    /// The answer, for an incident that is recorded for the first time.
+    pub fn accepted(self, position: Position, received: UtcMillis) -> Accepted {
+        Accepted {
+            id: self.id,
+            position,
+            received,
+            repeated: false,
+            line: self.line,
+            stop: self.stop,
+        }
+    }
+}
+
+/// Prepares incidents, with the keys and the network in use.
+pub(super) struct Preparer<'a> {
+    keys: &'a Keys,
+    network: &'a Network,
+    canonical: Zeroizing<Vec<u8>>,
+}
+
+impl<'a> Preparer<'a> {
+    /// Large enough for the canonical bytes of any incident, so that they do not move.
+    const CANONICAL_BYTES: usize = 8 * 1024;
+
+    /// One for each batch: its buffer is used again and again.
+    pub fn new(keys: &'a Keys, network: &'a Network) -> Self {
+        Self {
+            keys,
+            network,
+            canonical: Zeroizing::new(Vec::with_capacity(Self::CANONICAL_BYTES)),
+        }
+    }
+
+    /// Takes an incident's texts and clears its card number. Fails only if a key cannot be
+    /// made; nothing of the incident is kept then.
+    pub fn prepare(&mut self, incident: &mut Incident) -> Result<(Pending, Expected), KeyError> {
+        let secret_hash = incident.secret.as_ref().map(secret_hash);
+        canonical_bytes(incident, secret_hash.as_ref(), &mut self.canonical);
+        let digest = self.keys.digest(&self.canonical);
+        let time = Time::of(incident.occurred);
+        let (card, installation) = self.pseudonyms(incident, time.day)?;
+        let resolved = self.network.resolve(&Words {
+            operator: &incident.operator_words,
+            line: &incident.line_words,
+            stop: &incident.stop_words,
+            mode: incident.mode,
+            day: time.day,
+        });
+        let facts = Facts {
+            card_given: card.is_some(),
+            installation_given: installation.is_some(),
+            network_version: self.network.version(),
+            ..facts(incident, digest, secret_hash, &time, &resolved)
+        };
+        let personal = Personal {
+            card,
+            installation,
+            ..personal(incident, &time, &resolved)
+        };
+        let entry = Entry::Incident {
+            facts: Box::new(facts),
+            personal: Some(Box::new(personal)),
+        };
+        let expected = Expected {
+            id: incident.id,
+            digest,
+            line: resolved.line,
+            stop: resolved.stop,
+        };
+        Ok((Pending::new(entry), expected))
+    }
+
+    fn pseudonyms(
+        &self,
+        incident: &mut Incident,
+        day: LocalDay,
+    ) -> Result<(Option<Pseudonym>, Option<Pseudonym>), KeyError> {
+        let card = match &incident.card_number {
+            Some(number) => Some(self.keys.card(number, day)),
+            None => None,
+        };
+        // Cleared where it lies, whatever became of its pseudonym.
+        incident.card_number = None;
+        let installation = match incident.installation_id.as_str() {
+            "" => None,
+            id => Some(self.keys.installation(id, day)?.0),
+        };
+        Ok((card.transpose()?.map(|(card, _)| card), installation))
+    }
+}
+
+/// An incident's time, as it is counted and as it is kept.
+struct Time {
+    counted: RowTime,
+    precision: TimePrecision,
+    occurred: UtcMillis,
+    day: LocalDay,
+}
+
+impl Time {
+    fn of(occurred: Occurred) -> Self {
+        let (instant, precision) = match occurred {
+            Occurred::Exact(instant) => (instant, TimePrecision::Exact),
+            Occurred::Hour(instant) => (instant, TimePrecision::Hour),
+            Occurred::Day(day) => {
+                return Self {
+                    counted: RowTime::Day(day),
+                    precision: TimePrecision::Day,
+                    occurred: noon(day).start(),
+                    day,
+                };
+            }
+        };
+        let hour = instant
+            .hour()
+            .expect("an incident is checked against the years that are supported");
+        Self {
+            counted: RowTime::Hour(hour),
+            precision,
+            occurred: instant,
+            day: hour.local_day(),
+        }
+    }
+}
+
+fn noon(day: LocalDay) -> Hour {
+    day.window()
+        .hours()
+        .find(|hour| hour.hour_of_day() == NOON)
+        .expect("clocks change at night")
+}
+
+/// The facts, but for those that depend on pseudonyms and on the network's version.
+fn facts(
+    incident: &mut Incident,
+    digest: ContentDigest,
+    secret_hash: Option<SecretHash>,
+    time: &Time,
+    resolved: &Resolved,
+) -> Facts {
+    let line = &resolved.line;
+    let operator_of_line = line.id.as_ref().map(LineId::operator);
+    Facts {
+        id: incident.id,
+        digest,
+        secret_hash,
+        time: time.counted,
+        precision: time.precision,
+        reporter: incident.reporter,
+        mode: incident.mode,
+        tap_kind: incident.tap_kind,
+        operator: operator_of_line.or_else(|| resolved.operator.clone()),
+        line: line.id.clone(),
+        line_resolution: line.resolution,
+        line_outside_validity: line.outside_validity,
+        stop: resolved.stop.id.clone(),
+        stop_resolution: resolved.stop.resolution,
+        network_version: 0,
+        reader_kind: incident.reader_kind,
+        signal: incident.signal,
+        found_later: incident.found_later,
+        attempts: incident.attempts,
+        others_got_through: incident.others_got_through,
+        worked_later: incident.worked_later,
+        cause_claims: std::mem::take(&mut incident.cause_claims),
+        card_kind: incident.card_kind,
+        staff_present: incident.staff_present,
+        staff_acts: incident.staff_acts,
+        staff_minutes: incident.staff_minutes,
+        outcomes: incident.outcomes,
+        extra_cost: incident.extra_cost,
+        card_given: false,
+        installation_given: false,
+    }
+}
+
+/// The personal part, but for the pseudonyms.
+fn personal(incident: &mut Incident, time: &Time, resolved: &Resolved) -> Personal {
+    use std::mem::take;
+    Personal {
+        occurred: time.occurred,
+        clock_correction_ms: incident.clock_correction_ms,
+        card: None,
+        installation: None,
+        key_period: key_period(time.day),
+        vehicle: take(&mut incident.vehicle),
+        display_text: take(&mut incident.display_text),
+        operator_words: take(&mut incident.operator_words),
+        line_words: take(&mut incident.line_words),
+        direction_words: take(&mut incident.direction_words),
+        stop_words: take(&mut incident.stop_words),
+        note: take(&mut incident.note),
+        note_to_operator: incident.note_to_operator,
+        line_candidates: resolved.line.candidates.clone(),
+        stop_candidates: resolved.stop.candidates.clone(),
+    }
+}
+
+/// What a client sent, as bytes: two incidents have the same ones if, and only if, all of
+/// it is the same, card number and the device's clock left out. The time is the one that
+/// was sent, before it was corrected.
+fn canonical_bytes(incident: &Incident, secret_hash: Option<&SecretHash>, out: &mut Vec<u8>) {
+    out.clear();
+    out.push(CANONICAL_VERSION);
+    out.extend_from_slice(incident.id.as_bytes());
+    push_bytes(out, secret_hash.map_or(&[][..], |hash| &hash.0));
+    let (precision, value) = match incident.occurred {
+        Occurred::Exact(at) => (TimePrecision::Exact, at.0 - incident.clock_correction_ms),
+        Occurred::Hour(at) => (TimePrecision::Hour, at.0 - incident.clock_correction_ms),
+        Occurred::Day(day) => (TimePrecision::Day, i64::from(day.0)),
+    };
+    out.push(precision.number());
+    out.extend_from_slice(&value.to_le_bytes());
+    for text in [
+        &incident.operator_words,
+        &incident.line_words,
+        &incident.direction_words,
+        &incident.stop_words,
+        &incident.vehicle,
+        &incident.display_text,
+        &incident.note,
+    ] {
+        push_bytes(out, text.as_bytes());
+    }
+    push_bytes(out, incident.installation_id.as_bytes());
+    out.extend_from_slice(&[
+        incident.reporter.number(),
+        number_of(incident.mode),
+        number_of(incident.tap_kind),
+        number_of(incident.reader_kind),
+        number_of(incident.signal),
+        u8::from(incident.found_later),
+        incident.attempts,
+        number_of(incident.others_got_through),
+        number_of(incident.worked_later),
+        number_of(incident.card_kind),
+        number_of(incident.staff_present),
+        number_of(incident.staff_minutes),
+        number_of(incident.extra_cost),
+        u8::from(incident.note_to_operator),
+    ]);
+    out.extend_from_slice(&incident.staff_acts.bits().to_le_bytes());
+    out.extend_from_slice(&incident.outcomes.bits().to_le_bytes());
+    for claim in &incident.cause_claims {
+        out.extend_from_slice(&[claim.cause.number(), claim.source.number()]);
+    }
+}
+
+fn push_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    let length = u32::try_from(bytes.len()).expect("bounded by the limits of an incident");
+    out.extend_from_slice(&length.to_le_bytes());
+    out.extend_from_slice(bytes);
+}

@@ -1,0 +1,293 @@
+//! The bounded way to the committer: room is reserved in entries before any work is done,
+//! and when there is none, the caller is told at once.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::SubmitError;
+use super::prepare::Pending;
+use crate::domain::{Position, Stamp};
+
+/// What became of one entry of a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Decided {
+    /// It is in the journal, and applied.
+    Committed {
+        /// Its place.
+        position: Position,
+        /// When.
+        stamp: Stamp,
+    },
+    /// Its id was recorded before, at this place.
+    Repeated(Position),
+}
+
+/// Entries of one caller, and where to answer. At most `BATCH_ENTRIES_MAX` entries.
+pub(super) struct Job {
+    /// In the caller's order.
+    pub entries: Vec<Pending>,
+    /// Gets one result for each, or is dropped if they could not be written.
+    pub answer: oneshot::Sender<Vec<Decided>>,
+}
+
+/// What the committer finds.
+pub(super) enum Taken {
+    /// At least one job.
+    Jobs(Vec<Job>),
+    /// Nothing came in time.
+    Nothing,
+    /// Nothing will come any more.
+    Ended,
+}
+
+/// Jobs on their way, bounded in entries.
+pub(super) struct Queue {
+    state: Mutex<State>,
+    changed: Condvar,
+    entries_max: usize,
+}
+
+struct State {
+    jobs: VecDeque<Job>,
+    /// Entries that wait, or for which room is reserved.
+    entries: usize,
+    /// Why nothing is taken in.
+    refusal: Option<SubmitError>,
+}
+
+/// Room for entries of one job. Given back when dropped.
+pub(super) struct Reservation {
+    queue: Arc<Queue>,
+    entries: usize,
+}
+
+impl Queue {
+    /// An empty one.
+    pub fn new(entries_max: usize) -> Self {
+        let state = State {
+            jobs: VecDeque::new(),
+            entries: 0,
+            refusal: None,
+        };
+        Self {
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+            entries_max,
+        }
+    }
+
+    /// Room for some entries, or why there is none. Never waits.
+    pub fn reserve(self: &Arc<Self>, entries: usize) -> Result<Reservation, SubmitError> {
+        let mut state = self.lock();
+        if let Some(refusal) = &state.refusal {
+            return Err(refusal.clone());
+        }
+        if self.entries_max < state.entries + entries {
+            return Err(SubmitError::Busy);
+        }
+        state.entries += entries;
+        Ok(Reservation {
+            queue: Arc::clone(self),
+            entries,
+        })
+    }
+
+    /// Waits for jobs, at most this long, and takes all that fit in a batch.
+    pub fn take(&self, entries_max: usize, wait: Duration) -> Taken {
+        let is_idle =
+            |state: &mut State| state.jobs.is_empty() && !(state.is_closed() && state.entries == 0);
+        let (mut state, _) = self
+            .changed
+            .wait_timeout_while(self.lock(), wait, is_idle)
+            .unwrap_or_else(PoisonError::into_inner);
+        let mut jobs = Vec::new();
+        let mut entries = 0;
+        while let Some(job) = state.jobs.front() {
+            if !jobs.is_empty() && entries_max < entries + job.entries.len() {
+                break;
+            }
+            entries += job.entries.len();
+            jobs.extend(state.jobs.pop_front());
+        }
+        state.entries -= entries;
+        if !jobs.is_empty() {
+            Taken::Jobs(jobs)
+        } else if state.is_closed() && state.entries == 0 {
+            Taken::Ended
+        } else {
+            Taken::Nothing
+        }
+    }
+
+    /// Takes nothing in any more; what waits, and what has room reserved, can still pass.
+    pub fn close(&self) {
+        let mut state = self.lock();
+        if !state.is_closed() {
+            state.refusal = Some(SubmitError::Stopping);
+        }
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    /// Takes nothing in any more, and drops what waits: nobody is left to commit it.
+    pub fn fail(&self) {
+        let mut state = self.lock();
+        state.refusal = Some(SubmitError::Poisoned);
+        let dropped = std::mem::take(&mut state.jobs);
+        state.entries -= dropped.iter().map(|job| job.entries.len()).sum::<usize>();
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    /// Takes nothing in while the disk is nearly full.
+    pub fn set_disk_low(&self, is_low: bool) {
+        let mut state = self.lock();
+        if !state.is_closed() {
+            state.refusal = is_low.then_some(SubmitError::DiskReserve);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn is_closed(&self) -> bool {
+        match self.refusal {
+            Some(SubmitError::Stopping | SubmitError::Poisoned) => true,
+            Some(_) | None => false,
+        }
+    }
+}
+
+impl Reservation {
+    /// Sends a job of at most as many entries as there is room for.
+    pub fn send(mut self, job: Job) -> Result<(), SubmitError> {
+        let entries = job.entries.len();
+        assert!(entries <= self.entries, "room was reserved for the job");
+        let mut state = self.queue.lock();
+        if matches!(state.refusal, Some(SubmitError::Poisoned)) {
+            return Err(SubmitError::Poisoned);
+        }
+        state.jobs.push_back(job);
+        drop(state);
+        // These entries are given back when the committer takes them.
+        self.entries -= entries;
+        self.queue.changed.notify_one();
+        Ok(())
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        if self.entries == 0 {
+            return;
+        }
+        let mut state = self.queue.lock();
+        state.entries -= self.entries;
+        drop(state);
+        self.queue.changed.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Entry;
+
+    fn job(entries: usize) -> (Job, oneshot::Receiver<Vec<Decided>>) {
+        let (answer, result) = oneshot::channel();
+        let pending = || Pending {
+            entry: Entry::Tick,
+            encoded: crate::journal::encode(&Entry::Tick),
+        };
+        let entries = (0..entries).map(|_| pending()).collect();
+        (Job { entries, answer }, result)
+    }
+
+    fn taken(queue: &Queue, entries_max: usize) -> Vec<usize> {
+        match queue.take(entries_max, Duration::ZERO) {
+            Taken::Jobs(jobs) => jobs.iter().map(|job| job.entries.len()).collect(),
+            Taken::Nothing => vec![],
+            Taken::Ended => vec![usize::MAX],
+        }
+    }
+
+    fn refusal(queue: &Arc<Queue>) -> Option<String> {
+        queue.reserve(1).err().map(|error| error.to_string())
+    }
+
+    #[test]
+    fn full_queue_refuses_and_room_that_is_not_used_is_given_back() {
+        let queue = Arc::new(Queue::new(10));
+        let room = queue.reserve(10).expect("room");
+        assert!(matches!(queue.reserve(1), Err(SubmitError::Busy)));
+        drop(room);
+        let room = queue.reserve(8).expect("room");
+        let (job, _result) = job(3);
+        room.send(job).expect("sent");
+        assert!(matches!(queue.reserve(8), Err(SubmitError::Busy)));
+        assert!(queue.reserve(7).is_ok());
+        assert_eq!(taken(&queue, 10), [3]);
+        assert!(queue.reserve(10).is_ok());
+    }
+
+    #[test]
+    fn batch_takes_whole_jobs_that_fit_in_order() {
+        let queue = Arc::new(Queue::new(100));
+        for entries in [3, 4, 5, 1] {
+            let room = queue.reserve(entries).expect("room");
+            room.send(job(entries).0).expect("sent");
+        }
+        assert_eq!(taken(&queue, 8), [3, 4]);
+        assert_eq!(taken(&queue, 4), [5]);
+        assert_eq!(taken(&queue, 4), [1]);
+        assert_eq!(taken(&queue, 4), []);
+    }
+
+    #[test]
+    fn closed_queue_ends_only_after_all_that_had_room() {
+        let queue = Arc::new(Queue::new(10));
+        let room = queue.reserve(2).expect("room");
+        let unused = queue.reserve(1).expect("room");
+        queue.close();
+        assert!(matches!(queue.reserve(1), Err(SubmitError::Stopping)));
+        assert_eq!(taken(&queue, 4), []);
+        room.send(job(2).0).expect("sent");
+        assert_eq!(taken(&queue, 4), [2]);
+        assert_eq!(taken(&queue, 4), []);
+        drop(unused);
+        assert_eq!(taken(&queue, 4), [usize::MAX]);
+    }
+
+    #[test]
+    fn failed_queue_drops_what_waits_so_that_nobody_waits_for_ever() {
+        let queue = Arc::new(Queue::new(10));
+        let room = queue.reserve(1).expect("room");
+        let (waiting, mut result) = job(2);
+        queue.reserve(2).expect("room").send(waiting).expect("sent");
+        queue.fail();
+        assert!(matches!(
+            result.try_recv(),
+            Err(oneshot::error::TryRecvError::Closed)
+        ));
+        assert!(matches!(room.send(job(1).0), Err(SubmitError::Poisoned)));
+        queue.close();
+        queue.set_disk_low(false);
+        assert!(matches!(queue.reserve(1), Err(SubmitError::Poisoned)));
+        assert_eq!(taken(&queue, 4), [usize::MAX]);
+    }
+
+    #[test]
+    fn low_disk_refuses_until_there_is_room_again() {
+        let queue = Arc::new(Queue::new(10));
+        queue.set_disk_low(true);
+        assert_eq!(refusal(&queue).as_deref(), Some("the disk is nearly full"));
+        queue.set_disk_low(false);
+        assert_eq!(refusal(&queue), None);
+    }
+}

@@ -1,0 +1,257 @@
+//! Proving a data folder against its journal, and making again what can be made again.
+//!
+//! `verify` changes nothing in the journal and may run beside a server (the store, which only
+//! one process can open, is left out then). `rebuild` needs the folder for itself.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use sha2::{Digest as _, Sha256};
+
+use super::folder;
+use super::history::{History, Placed};
+use crate::domain::limits::BLOCK_ROWS;
+use crate::domain::{Position, Row};
+use crate::journal::{self, JournalError, Reader, Settings};
+use crate::ledger::{Applied, CheckpointError, Ledger, LedgerError, State};
+use crate::store::{Block, Columns, Store, StoreError};
+
+/// Told how many entries are done, of how many.
+pub type Progress<'a> = &'a mut dyn FnMut(u64, u64);
+
+/// What `verify` found.
+#[derive(Debug)]
+pub struct Report {
+    /// About the journal, by itself.
+    pub journal: journal::Report,
+    /// About what is made of it; `None` if the journal is not whole.
+    pub fold: Option<FoldReport>,
+}
+
+/// What a fold of the whole journal showed.
+#[derive(Debug)]
+pub struct FoldReport {
+    /// Entries folded.
+    pub entries: u64,
+    /// The place of the last.
+    pub position: Position,
+    /// Incidents counted, those that were withdrawn later included.
+    pub incidents: u64,
+    /// Digest of the state that came of it.
+    pub digest: [u8; 32],
+    /// Whether the checkpoint is what the fold gives at its place.
+    pub checkpoint: Finding,
+    /// Whether the blocks that the checkpoint counts are what the fold gives.
+    pub store: Finding,
+}
+
+/// What was found about something that can be made again.
+#[derive(Debug)]
+pub enum Finding {
+    /// There is none; the next start makes it.
+    Missing,
+    /// It is what the journal gives.
+    Equal,
+    /// A server has it open.
+    InUse,
+    /// It is whole, but not what the journal gives: `rebuild` mends it.
+    Differs,
+    /// It cannot be read; the next start makes it again.
+    Unusable(Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// What `rebuild` made.
+#[derive(Clone, Copy, Debug)]
+pub struct Rebuilt {
+    /// Entries folded.
+    pub entries: u64,
+    /// The place of the last.
+    pub position: Position,
+    /// Digest of the state that came of it.
+    pub digest: [u8; 32],
+}
+
+/// Why a folder can be neither proven nor rebuilt.
+#[derive(Debug, thiserror::Error)]
+pub enum RepairError {
+    /// Nothing to work on.
+    #[error("there is no journal in this folder")]
+    NoJournal,
+    /// The journal fails.
+    #[error("the journal cannot be used")]
+    Journal(#[from] JournalError),
+    /// The store cannot be made.
+    #[error("the store cannot be made")]
+    Store(#[from] StoreError),
+    /// The new state cannot be kept.
+    #[error("what was made cannot be kept")]
+    Ledger(#[from] LedgerError),
+}
+
+impl Report {
+    /// Whether nothing is wrong. What is missing or unusable is made again by the next
+    /// start, but is not how a server leaves a folder.
+    pub fn is_clean(&self) -> bool {
+        let is_fold_clean = self
+            .fold
+            .as_ref()
+            .is_some_and(|fold| fold.checkpoint.is_harmless() && fold.store.is_harmless());
+        self.journal.problems.is_empty() && is_fold_clean
+    }
+}
+
+impl Finding {
+    /// Whether it needs no mending.
+    pub fn is_harmless(&self) -> bool {
+        match self {
+            Self::Missing | Self::Equal | Self::InUse => true,
+            Self::Differs | Self::Unusable(_) => false,
+        }
+    }
+}
+
+/// Reads the whole journal, folds it, and compares checkpoint and store with what comes out.
+pub fn verify(folder: &Path, progress: Progress<'_>) -> Result<Report, RepairError> {
+    let path = folder::journal(folder);
+    if !path.is_dir() {
+        return Err(RepairError::NoJournal);
+    }
+    let journal = journal::verify(&path)?;
+    let Some(epoch) = journal.epoch.filter(|_| journal.problems.is_empty()) else {
+        return Ok(Report {
+            journal,
+            fold: None,
+        });
+    };
+    // Before the journal is opened: a server may write a newer one meanwhile.
+    let checkpoint = Ledger::read_checkpoint(folder, epoch);
+    let (reader, _) = journal::open_reader(&path)?;
+    let fold = Some(verify_fold(folder, &reader, checkpoint, progress)?);
+    Ok(Report { journal, fold })
+}
+
+/// Folds the whole journal into a new store and a new checkpoint. The old store is set aside.
+pub fn rebuild(folder: &Path, progress: Progress<'_>) -> Result<Rebuilt, RepairError> {
+    let path = folder::journal(folder);
+    if !path.is_dir() {
+        return Err(RepairError::NoJournal);
+    }
+    // Held until the end, because it locks the folder.
+    let (_writer, reader, _) = journal::open(&path, Settings::default())?;
+    let epoch = reader.epoch();
+    let ledger = Ledger::new(State::new(epoch));
+    ledger.attach_store(Store::create(&folder::store(folder), epoch)?);
+    let total = reader.last().0;
+    let history = History::whole(&reader, reader.horizon())?;
+    let entries = history.for_each_batch::<RepairError>(|batch| {
+        ledger.apply(batch);
+        tell(progress, batch, total);
+        Ok(())
+    })?;
+    let position = ledger.checkpoint(folder)?;
+    let digest = ledger.read().digest();
+    Ok(Rebuilt {
+        entries,
+        position,
+        digest,
+    })
+}
+
+fn tell(progress: Progress<'_>, batch: &[Placed], total: u64) {
+    if let Some((position, ..)) = batch.last() {
+        progress(position.0, total);
+    }
+}
+
+fn verify_fold(
+    folder: &Path,
+    reader: &Reader,
+    checkpoint: Result<Option<State>, CheckpointError>,
+    progress: Progress<'_>,
+) -> Result<FoldReport, RepairError> {
+    let checkpointed = checkpoint.as_ref().ok().and_then(Option::as_ref);
+    let compared_at = checkpointed.map(State::position);
+    let mut digest_there = None;
+    let mut state = State::new(reader.epoch());
+    let mut blocks = Blocks::default();
+    if compared_at == Some(state.position()) {
+        digest_there = Some(state.digest());
+    }
+    let total = reader.last().0;
+    let history = History::whole(reader, reader.horizon())?;
+    let entries = history.for_each_batch::<RepairError>(|batch| {
+        for (position, stamp, entry) in batch {
+            if let Applied::Recorded { row } = state.apply(*position, *stamp, entry) {
+                blocks.add(row);
+            }
+            if compared_at == Some(*position) {
+                digest_there = Some(state.digest());
+            }
+        }
+        tell(progress, batch, total);
+        Ok(())
+    })?;
+    let checkpoint_blocks = checkpointed.map_or(0, State::blocks);
+    let checkpoint = match checkpoint {
+        Ok(None) => Finding::Missing,
+        Ok(Some(state)) if Some(state.digest()) == digest_there => Finding::Equal,
+        Ok(Some(_)) => Finding::Differs,
+        Err(error) => Finding::Unusable(error.into()),
+    };
+    Ok(FoldReport {
+        entries,
+        position: state.position(),
+        incidents: blocks.rows,
+        digest: state.digest(),
+        checkpoint,
+        store: verify_store(folder, reader, checkpoint_blocks, &blocks),
+    })
+}
+
+/// Digests of the blocks that the fold gives.
+#[derive(Default)]
+struct Blocks {
+    digests: BTreeMap<u32, [u8; 32]>,
+    open: Vec<Row>,
+    rows: u64,
+}
+
+impl Blocks {
+    fn add(&mut self, row: Row) {
+        self.open.push(row);
+        self.rows += 1;
+        if self.open.len() == BLOCK_ROWS {
+            let number = self
+                .digests
+                .last_key_value()
+                .map_or(0, |(last, _)| last + 1);
+            self.digests
+                .insert(number, block_digest(number, &self.open));
+            self.open.clear();
+        }
+    }
+}
+
+fn block_digest(number: u32, rows: &[Row]) -> [u8; 32] {
+    Sha256::digest(Block::pack(number, rows)).into()
+}
+
+fn verify_store(folder: &Path, reader: &Reader, blocks: u32, expected: &Blocks) -> Finding {
+    let path = folder::store(folder);
+    if !path.exists() {
+        return Finding::Missing;
+    }
+    let compare = |wrong: &mut u32, number: u32, block: &Block| {
+        let rows: Vec<Row> = block.rows().collect();
+        let is_equal = expected.digests.get(&number) == Some(&block_digest(number, &rows));
+        *wrong += u32::from(!is_equal);
+    };
+    let wrong = Store::open(&path, reader.epoch(), blocks)
+        .and_then(|store| store.scan(0..blocks, Columns::all(), |_| true, || 0, compare));
+    match wrong {
+        Ok(wrong) if wrong.iter().all(|&wrong| wrong == 0) => Finding::Equal,
+        Ok(_) => Finding::Differs,
+        Err(StoreError::Locked) => Finding::InUse,
+        Err(error) => Finding::Unusable(error.into()),
+    }
+}

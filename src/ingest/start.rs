@@ -1,0 +1,407 @@
+//! From a data folder to a running record, and back to a folder at rest.
+//!
+//! The journal is opened, the checkpoint taken if it fits, and the rest of the journal folded.
+//! The store opens in the background: what it lacks or has wrong is made again from the
+//! journal. A start never trusts a checkpoint or a store more than the journal.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+
+use super::committer::{Committer, Ending, Parts};
+use super::history::History;
+use super::queue::Queue;
+use super::{Clock, Ingest, folder};
+use crate::auth::{KeyError, Keys};
+use crate::domain::entry::Epoch;
+use crate::domain::limits::{DISK_RESERVE_BYTES, QUEUE_ENTRIES_MAX, SEGMENT_BYTES};
+use crate::domain::{Entry, Position, UtcMillis};
+use crate::journal::{self, JournalError, Reader, Settings, Writer};
+use crate::ledger::{Ledger, LedgerError, RefillError, State};
+use crate::live::Hub;
+use crate::network::Network;
+use crate::store::{Store, StoreError};
+
+/// Settings of a record, for tests and measurements. The defaults are those of `limits`.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Size of the journal's segments, in bytes.
+    pub segment_bytes: u64,
+    /// Whether the journal is synced before anything is answered. Only the control of the
+    /// power-cut test says no.
+    pub sync: bool,
+    /// Entries that may wait for the committer.
+    pub queue_entries_max: usize,
+    /// Free disk below which reports are refused, in bytes.
+    pub disk_reserve_bytes: u64,
+}
+
+/// Why a data folder cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The folder itself.
+    #[error("data folder {path} cannot be used")]
+    Folder {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Its keys.
+    #[error("the keys cannot be used")]
+    Keys(#[from] KeyError),
+    /// Its journal.
+    #[error("the journal cannot be used")]
+    Journal(#[from] JournalError),
+    /// The system.
+    #[error("no thread can be started")]
+    Thread(#[source] io::Error),
+}
+
+/// Why stopping was not complete. What was answered is kept all the same.
+#[derive(Debug, thiserror::Error)]
+pub enum StopError {
+    /// Too slow.
+    #[error("work under way did not end before the deadline")]
+    Deadline,
+    /// The next start takes longer.
+    #[error("the checkpoint cannot be written")]
+    Checkpoint(#[source] LedgerError),
+}
+
+/// A running record. Dropped without being stopped, it stops in the background.
+pub struct Running {
+    /// For submitting and reading back.
+    pub ingest: Ingest,
+    /// For counting.
+    pub ledger: Arc<Ledger>,
+    /// For watching.
+    pub hub: Hub,
+    /// For reading by position.
+    pub reader: Reader,
+    queue: Arc<Queue>,
+    failed: watch::Receiver<bool>,
+    ended: mpsc::Receiver<Ending>,
+    store: Option<JoinHandle<()>>,
+    is_stopping: Arc<AtomicBool>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            segment_bytes: SEGMENT_BYTES,
+            sync: true,
+            queue_entries_max: QUEUE_ENTRIES_MAX,
+            disk_reserve_bytes: DISK_RESERVE_BYTES,
+        }
+    }
+}
+
+impl Options {
+    fn journal(self) -> Settings {
+        Settings {
+            segment_bytes: self.segment_bytes,
+            sync: self.sync,
+        }
+    }
+}
+
+/// Opens a data folder, making it if there is none, and starts the committer. Blocks until
+/// incidents can be taken in; the store may still be opening then.
+pub fn start(
+    folder: &Path,
+    network: Arc<Network>,
+    now: impl Fn() -> UtcMillis + Send + Sync + 'static,
+) -> Result<Running, StartError> {
+    start_with(folder, network, now, Options::default())
+}
+
+/// As `start`, with other settings.
+pub fn start_with(
+    folder: &Path,
+    network: Arc<Network>,
+    now: impl Fn() -> UtcMillis + Send + Sync + 'static,
+    options: Options,
+) -> Result<Running, StartError> {
+    let begun = Instant::now();
+    folder::prepare(folder).map_err(|source| StartError::Folder {
+        path: folder.to_owned(),
+        source,
+    })?;
+    // First of all, because it locks the folder.
+    let (mut writer, reader, opening) = journal::open(&folder::journal(folder), options.journal())?;
+    let keys = open_keys(folder, &writer)?;
+    let state = checkpointed_state(folder, &writer);
+    let checkpointed = state.position();
+    let ledger = Arc::new(Ledger::new(state));
+    let is_stopping = Arc::new(AtomicBool::new(false));
+    let store = open_store(folder, &ledger, &reader, &is_stopping)?;
+    let folded = fold_rest(&ledger, &reader, writer.last_stamp())?;
+    let clock: Clock = Arc::new(now);
+    note_network(&mut writer, &ledger, &network, clock())?;
+    tracing::info!(
+        position = %writer.last(),
+        records = opening.records,
+        torn_bytes = opening.torn_bytes,
+        %checkpointed,
+        folded,
+        elapsed_ms = begun.elapsed().as_millis(),
+        "record opened"
+    );
+    let queue = Arc::new(Queue::new(options.queue_entries_max));
+    let hub = Hub::new();
+    let parts = Parts {
+        queue: Arc::clone(&queue),
+        writer,
+        ledger: Arc::clone(&ledger),
+        hub: hub.clone(),
+        clock,
+        folder: folder.to_owned(),
+        checkpointed,
+        disk_reserve_bytes: options.disk_reserve_bytes,
+    };
+    let (failed, ended) = run_committer(parts)?;
+    let ingest = Ingest::new(
+        Arc::clone(&queue),
+        keys,
+        network,
+        Arc::clone(&ledger),
+        reader.clone(),
+    );
+    Ok(Running {
+        ingest,
+        ledger,
+        hub,
+        reader,
+        queue,
+        failed,
+        ended,
+        store: Some(store),
+        is_stopping,
+    })
+}
+
+impl Running {
+    /// Turns true when the journal can no longer be written: the service is not healthy.
+    pub fn failed(&self) -> watch::Receiver<bool> {
+        self.failed.clone()
+    }
+
+    /// Waits until the store is open, or made again, or given up.
+    pub fn wait_for_store(&mut self) {
+        if let Some(Err(panic)) = self.store.take().map(JoinHandle::join) {
+            std::panic::resume_unwind(panic);
+        }
+    }
+
+    /// Refuses new incidents, commits those that wait, writes a checkpoint. Blocks, at most
+    /// until the deadline.
+    pub fn stop(mut self, deadline: Duration) -> Result<(), StopError> {
+        self.halt();
+        let ending = match self.ended.recv_timeout(deadline) {
+            Ok(ending) => ending,
+            Err(mpsc::RecvTimeoutError::Timeout) => return Err(StopError::Deadline),
+            // It failed, which `failed` tells.
+            Err(mpsc::RecvTimeoutError::Disconnected) => Ok(()),
+        };
+        // A store that is still opening is left to itself: nothing depends on it.
+        if self.store.as_ref().is_some_and(JoinHandle::is_finished) {
+            self.wait_for_store();
+        }
+        tracing::info!("record closed");
+        ending.map_err(StopError::Checkpoint)
+    }
+
+    fn halt(&self) {
+        self.is_stopping.store(true, Ordering::Relaxed);
+        self.queue.close();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.halt();
+    }
+}
+
+fn open_keys(folder: &Path, writer: &Writer) -> Result<Keys, KeyError> {
+    let is_lost = writer.last() != Position(0) && !Keys::exist(folder);
+    let keys = Keys::open(folder)?;
+    if is_lost {
+        tracing::warn!(
+            "keys were lost and new ones made: reports from before that are sent again are \
+             refused, and cards from before cannot be joined with later ones"
+        );
+    }
+    Ok(keys)
+}
+
+/// The state of the checkpoint, or an empty one if it is of no use.
+fn checkpointed_state(folder: &Path, writer: &Writer) -> State {
+    let epoch = writer.epoch();
+    match Ledger::read_checkpoint(folder, epoch) {
+        Ok(Some(state)) if state.position() <= writer.last() => return state,
+        Ok(Some(state)) => {
+            let position = state.position();
+            tracing::warn!(%position, last = %writer.last(), "checkpoint is ahead of the journal");
+        }
+        Ok(None) => {}
+        Err(error) => {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, "checkpoint is of no use; folding the whole journal");
+        }
+    }
+    State::new(epoch)
+}
+
+/// Folds what the ledger has not counted yet. Returns how many entries.
+fn fold_rest(ledger: &Ledger, reader: &Reader, last: UtcMillis) -> Result<u64, JournalError> {
+    let from = ledger.read().position().next();
+    History::for_fold(reader, from, last)?.for_each_batch(|batch| {
+        ledger.apply(batch);
+        Ok(())
+    })
+}
+
+/// Records the network in use, if it is not the one that the journal noted last.
+fn note_network(
+    writer: &mut Writer,
+    ledger: &Ledger,
+    network: &Network,
+    now: UtcMillis,
+) -> Result<(), JournalError> {
+    let (version, sha256) = (network.version(), network.sha256());
+    if ledger.read().network() == Some((version, sha256)) {
+        return Ok(());
+    }
+    let entry = Entry::NetworkChanged { version, sha256 };
+    let (position, stamp) = writer.append(&[journal::encode(&entry)], now)?;
+    ledger.apply(&[(position, stamp, entry)]);
+    Ok(())
+}
+
+type Committing = (watch::Receiver<bool>, mpsc::Receiver<Ending>);
+
+fn run_committer(parts: Parts) -> Result<Committing, StartError> {
+    let (has_failed, failed) = watch::channel(false);
+    let (has_ended, ended) = mpsc::sync_channel(1);
+    let committer = Committer::new(parts);
+    std::thread::Builder::new()
+        .name("committer".to_owned())
+        .spawn(move || {
+            let ending = committer.run(has_failed);
+            // Nobody may be waiting.
+            let _ = has_ended.send(ending);
+        })
+        .map_err(StartError::Thread)?;
+    Ok((failed, ended))
+}
+
+/// Opens the store on a thread of its own, and attaches it.
+fn open_store(
+    folder: &Path,
+    ledger: &Arc<Ledger>,
+    reader: &Reader,
+    is_stopping: &Arc<AtomicBool>,
+) -> Result<JoinHandle<()>, StartError> {
+    let opening = StoreOpening {
+        path: folder::store(folder),
+        epoch: reader.epoch(),
+        ledger: Arc::clone(ledger),
+        reader: reader.clone(),
+        is_stopping: Arc::clone(is_stopping),
+    };
+    std::thread::Builder::new()
+        .name("store".to_owned())
+        .spawn(move || opening.run())
+        .map_err(StartError::Thread)
+}
+
+struct StoreOpening {
+    path: PathBuf,
+    epoch: Epoch,
+    ledger: Arc<Ledger>,
+    reader: Reader,
+    is_stopping: Arc<AtomicBool>,
+}
+
+/// Why a store cannot be made again.
+#[derive(Debug, thiserror::Error)]
+enum RemakeError {
+    #[error("the store cannot be made")]
+    Store(#[from] StoreError),
+    #[error("the store cannot be filled")]
+    Refill(#[from] RefillError<ReadError>),
+    #[error("the journal cannot be read")]
+    Journal(#[from] JournalError),
+}
+
+/// Why the journal is read no further.
+#[derive(Debug, thiserror::Error)]
+enum ReadError {
+    #[error("the journal cannot be read")]
+    Journal(#[source] JournalError),
+    #[error("shutting down")]
+    Stopping,
+}
+
+impl StoreOpening {
+    fn run(self) {
+        let begun = Instant::now();
+        let blocks = self.ledger.blocks_needed();
+        let result = match self.open(blocks) {
+            Some(store) => {
+                self.ledger.attach_store(store);
+                Ok(())
+            }
+            None => self.remake(),
+        };
+        let elapsed_ms = begun.elapsed().as_millis();
+        match result {
+            Ok(()) => tracing::info!(blocks, elapsed_ms, "store opened"),
+            Err(RemakeError::Refill(RefillError::Journal(ReadError::Stopping))) => {}
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::error!(error, "store cannot be made; questions that need it fail");
+                self.ledger.give_up_store();
+            }
+        }
+    }
+
+    /// The store as it lies there, if it is whole.
+    fn open(&self, blocks: u32) -> Option<Store> {
+        let is_first = blocks == 0 && !self.path.exists();
+        match Store::open(&self.path, self.epoch, blocks) {
+            Ok(store) => Some(store),
+            Err(_) if is_first => None,
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, blocks, "store is made again from the journal");
+                None
+            }
+        }
+    }
+
+    /// Sets aside what lies there, and fills a new store from the journal.
+    fn remake(&self) -> Result<(), RemakeError> {
+        if let Some(path) = Store::set_aside(&self.path)? {
+            tracing::warn!(path = %path.display(), "store set aside; it may be deleted");
+        }
+        let store = Store::create(&self.path, self.epoch)?;
+        let history = History::facts(&self.reader, self.reader.horizon())?;
+        let entries = history.map(|entry| {
+            if self.is_stopping.load(Ordering::Relaxed) {
+                return Err(ReadError::Stopping);
+            }
+            entry.map_err(ReadError::Journal)
+        });
+        self.ledger.refill(store, entries)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,683 @@
+//! The whole way from an incident to a folder at rest, and back.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use super::repair::{self, Finding};
+use super::*;
+use crate::domain::incident::Occurred;
+use crate::domain::limits::{BATCH_ENTRIES_MAX, BLOCK_ROWS};
+use crate::domain::taxonomy::{Mode, ReporterKind, SetOf, Signal, StaffAct};
+use crate::domain::text::CardNumber;
+use crate::domain::{LocalDay, Row, RowTime};
+use crate::journal::SEGMENT_BYTES_MIN;
+
+/// 2026-11-23T12:00Z.
+const NOON: i64 = 1_795_435_200_000;
+const MINUTE_MS: i64 = 60_000;
+const DEADLINE: std::time::Duration = std::time::Duration::from_secs(60);
+const CARD: &str = "3528 0123 4567 8901";
+
+/// A data folder and its clock.
+struct Place {
+    folder: tempfile::TempDir,
+    clock: Arc<AtomicI64>,
+}
+
+impl Place {
+    fn new() -> Self {
+        Self {
+            folder: tempfile::tempdir().expect("a folder"),
+            clock: Arc::new(AtomicI64::new(NOON)),
+        }
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn start(&self) -> Running {
+        self.start_with(Options::default())
+    }
+
+    fn start_with(&self, options: Options) -> Running {
+        let clock = Arc::clone(&self.clock);
+        let now = move || UtcMillis(clock.load(Ordering::Relaxed));
+        let network = Arc::new(Network::built_in());
+        let options = Options {
+            segment_bytes: SEGMENT_BYTES_MIN.max(options.segment_bytes / 32),
+            ..options
+        };
+        start_with(self.path(), network, now, options).expect("started")
+    }
+
+    fn pass(&self, minutes: i64) {
+        self.clock.fetch_add(minutes * MINUTE_MS, Ordering::Relaxed);
+    }
+
+    /// What a crash would leave: a copy of the folder while it is in use.
+    fn crashed(&self) -> Self {
+        let copy = Self::new();
+        copy.clock
+            .store(self.clock.load(Ordering::Relaxed), Ordering::Relaxed);
+        copy_folder(self.path(), copy.path());
+        copy
+    }
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("made");
+    for entry in fs::read_dir(from).expect("a folder") {
+        let entry = entry.expect("an entry");
+        let target = to.join(entry.file_name());
+        if entry.file_type().expect("known").is_dir() {
+            copy_folder(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), &target).expect("copied");
+        }
+    }
+}
+
+fn stop(running: Running) {
+    running.stop(DEADLINE).expect("stopped");
+}
+
+fn id(number: u64) -> IncidentId {
+    let mut bytes = [0; 16];
+    bytes[..6].copy_from_slice(&NOON.to_be_bytes()[2..]);
+    bytes[6] = 0x70;
+    bytes[8..].copy_from_slice(&number.to_be_bytes());
+    bytes[8] = 0x80;
+    IncidentId::from_bytes(bytes).expect("a version 7")
+}
+
+fn secret(byte: u8) -> IncidentSecret {
+    IncidentSecret::parse(&[byte; 32])
+        .expect("32 bytes")
+        .expect("not empty")
+}
+
+/// The founding story, more or less.
+fn incident(number: u64) -> Incident {
+    let minutes_ago = i64::try_from(number % 3_000).expect("small");
+    Incident {
+        id: id(number),
+        secret: Some(secret(1)),
+        occurred: match number % 7 {
+            0 => Occurred::Day(LocalDay::parse("2026-11-20").expect("a date")),
+            _ => Occurred::Exact(UtcMillis(NOON - minutes_ago * MINUTE_MS)),
+        },
+        clock_correction_ms: 0,
+        reporter: ReporterKind::Traveller,
+        mode: Some(Mode::Tram),
+        tap_kind: None,
+        operator_words: "GVB".into(),
+        line_words: if number % 3 == 0 { "2" } else { "12" }.into(),
+        direction_words: "".into(),
+        stop_words: "".into(),
+        vehicle: "".into(),
+        reader_kind: None,
+        signal: Some(Signal::RedBeep),
+        found_later: false,
+        display_text: "".into(),
+        attempts: 2,
+        others_got_through: None,
+        worked_later: None,
+        cause_claims: Vec::new(),
+        card_kind: None,
+        card_number: CardNumber::parse(CARD).expect("valid"),
+        installation_id: zeroize::Zeroizing::new("an-installation-1".to_owned()),
+        staff_present: None,
+        staff_acts: SetOf::from_iter([StaffAct::LetRideFree]),
+        staff_minutes: None,
+        outcomes: SetOf::EMPTY,
+        extra_cost: None,
+        note: "ach, meisje".into(),
+        note_to_operator: false,
+    }
+}
+
+fn incidents(numbers: std::ops::Range<u64>) -> Vec<Incident> {
+    numbers.map(incident).collect()
+}
+
+async fn submit_one(running: &Running, incident: Incident) -> Result<Accepted, SubmitError> {
+    let mut results = running.ingest.submit(vec![incident]).await;
+    assert_eq!(results.len(), 1);
+    results.remove(0)
+}
+
+async fn submit_all(running: &Running, numbers: std::ops::Range<u64>) {
+    for result in running.ingest.submit(incidents(numbers)).await {
+        assert!(!result.expect("accepted").repeated);
+    }
+}
+
+/// How many incidents count.
+fn counted(running: &Running) -> usize {
+    let state = running.ledger.read();
+    state.blocks() as usize * BLOCK_ROWS + state.open_rows().len() - state.withdrawn().len()
+}
+
+fn digest(running: &Running) -> [u8; 32] {
+    running.ledger.read().digest()
+}
+
+/// All rows, from wherever a scan finds them.
+fn scanned(running: &mut Running) -> Vec<Row> {
+    use crate::store::{Block, Columns};
+
+    running.wait_for_store();
+    let view = running.ledger.scan_view().expect("the store is open");
+    let collect = |rows: &mut Vec<Row>, _: u32, block: &Block| rows.extend(block.rows());
+    let stored = view
+        .store
+        .scan(view.stored, Columns::all(), |_| true, Vec::new, collect);
+    let mut rows = stored.expect("scanned").concat();
+    for (number, bytes) in view.pending {
+        rows.extend(Block::unpack(number, &bytes).expect("a block").rows());
+    }
+    rows.extend(view.open);
+    rows.sort_by_key(|row| row.position);
+    rows
+}
+
+#[tokio::test]
+async fn incident_with_a_seen_id_is_counted_once() {
+    let place = Place::new();
+    let running = place.start();
+    let first = submit_one(&running, incident(1)).await.expect("accepted");
+    assert!(!first.repeated);
+    place.pass(5);
+    let again = submit_one(&running, incident(1)).await.expect("accepted");
+    assert!(again.repeated);
+    assert_eq!(
+        (again.position, again.received),
+        (first.position, first.received)
+    );
+    assert_eq!((again.line, again.stop), (first.line, first.stop));
+    assert_eq!(counted(&running), 1);
+    stop(running);
+
+    let running = place.start();
+    let again = submit_one(&running, incident(1)).await.expect("accepted");
+    assert_eq!((again.repeated, again.position), (true, first.position));
+    assert_eq!(counted(&running), 1);
+}
+
+#[tokio::test]
+async fn clock_of_the_device_and_card_number_do_not_make_another_report() {
+    let place = Place::new();
+    let running = place.start();
+    submit_one(&running, incident(1)).await.expect("accepted");
+    let mut again = incident(1);
+    let Occurred::Exact(occurred) = again.occurred else {
+        panic!("known exactly");
+    };
+    again.occurred = Occurred::Exact(UtcMillis(occurred.0 + 90_000));
+    again.clock_correction_ms = 90_000;
+    again.card_number = None;
+    assert!(
+        submit_one(&running, again)
+            .await
+            .expect("accepted")
+            .repeated
+    );
+}
+
+#[tokio::test]
+async fn seen_id_with_other_content_or_secret_is_refused() {
+    let place = Place::new();
+    let running = place.start();
+    submit_one(&running, incident(1)).await.expect("accepted");
+    let changes: [fn(&mut Incident); 8] = [
+        |incident| incident.secret = None,
+        |incident| incident.secret = Some(secret(2)),
+        |incident| incident.note = "meisje".into(),
+        |incident| incident.attempts = 3,
+        |incident| incident.staff_acts = SetOf::EMPTY,
+        |incident| incident.clock_correction_ms = 1,
+        |incident| incident.installation_id = zeroize::Zeroizing::new(String::new()),
+        |incident| std::mem::swap(&mut incident.vehicle, &mut incident.operator_words),
+    ];
+    for change in changes {
+        let mut other = incident(1);
+        change(&mut other);
+        let error = submit_one(&running, other).await.expect_err("refused");
+        assert_eq!(error, SubmitError::Conflict);
+    }
+    assert_eq!(counted(&running), 1);
+}
+
+#[tokio::test]
+async fn repeats_and_conflicts_within_one_call_are_told_apart() {
+    let place = Place::new();
+    let running = place.start();
+    let mut other = incident(1);
+    other.attempts = 9;
+    let call = vec![incident(1), incident(2), incident(1), other];
+    let results = running.ingest.submit(call).await;
+    let repeated: Vec<_> = results
+        .iter()
+        .map(|result| result.as_ref().map(|accepted| accepted.repeated))
+        .collect();
+    assert_eq!(
+        repeated,
+        [Ok(false), Ok(false), Ok(true), Err(&SubmitError::Conflict)]
+    );
+    assert_eq!(counted(&running), 2);
+}
+
+#[tokio::test]
+async fn full_queue_refuses_at_once_and_loses_nothing() {
+    let place = Place::new();
+    let running = place.start_with(Options {
+        queue_entries_max: 8,
+        ..Options::default()
+    });
+    let refused = running.ingest.submit(incidents(0..9)).await;
+    assert!(
+        refused
+            .iter()
+            .all(|result| matches!(result, Err(SubmitError::Busy)))
+    );
+    assert_eq!(counted(&running), 0);
+    let calls = (0..40_u64).map(|call| {
+        let ingest = running.ingest.clone();
+        tokio::spawn(async move {
+            loop {
+                let results = ingest.submit(incidents(call * 5..call * 5 + 5)).await;
+                if results.iter().all(Result::is_ok) {
+                    return;
+                }
+                assert!(
+                    results
+                        .iter()
+                        .all(|result| matches!(result, Err(SubmitError::Busy)))
+                );
+                tokio::task::yield_now().await;
+            }
+        })
+    });
+    for call in calls.collect::<Vec<_>>() {
+        call.await.expect("accepted in the end");
+    }
+    assert_eq!(counted(&running), 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn stopping_commits_what_waits_and_refuses_the_rest() {
+    let place = Place::new();
+    let running = place.start();
+    let calls: Vec<_> = (0..100_u64)
+        .map(|call| {
+            let ingest = running.ingest.clone();
+            tokio::spawn(async move { ingest.submit(incidents(call * 20..call * 20 + 20)).await })
+        })
+        .collect();
+    tokio::task::spawn_blocking(|| stop(running))
+        .await
+        .expect("stopped");
+    let mut accepted = 0;
+    for call in calls {
+        for result in call.await.expect("answered") {
+            match result {
+                Ok(_) => accepted += 1,
+                Err(error) => assert_eq!(error, SubmitError::Stopping),
+            }
+        }
+    }
+    assert_eq!(counted(&place.start()), accepted);
+}
+
+#[tokio::test]
+async fn restart_gives_the_same_state_with_and_without_a_checkpoint() {
+    let place = Place::new();
+    let running = place.start();
+    submit_all(&running, 0..1_500).await;
+    place.pass(26 * 60);
+    submit_all(&running, 1_500..1_600).await;
+    let before = digest(&running);
+    let crashed = place.crashed();
+    stop(running);
+    for (place, has_checkpoint) in [(place, true), (crashed, false)] {
+        let epoch = journal_epoch(&place);
+        let checkpoint = Ledger::read_checkpoint(place.path(), epoch).expect("read");
+        assert_eq!(checkpoint.is_some(), has_checkpoint);
+        let running = place.start();
+        assert_eq!(digest(&running), before);
+        assert_eq!(counted(&running), 1_600);
+    }
+}
+
+fn journal_epoch(place: &Place) -> crate::domain::entry::Epoch {
+    let (reader, _) =
+        crate::journal::open_reader(&folder::journal(place.path())).expect("a journal");
+    reader.epoch()
+}
+
+#[tokio::test]
+async fn checkpoint_that_is_missing_damaged_or_of_another_journal_changes_nothing() {
+    let other = Place::new();
+    let running = other.start();
+    submit_all(&running, 5_000..5_010).await;
+    stop(running);
+
+    let place = Place::new();
+    let running = place.start();
+    submit_all(&running, 0..700).await;
+    let before = digest(&running);
+    stop(running);
+    let file = checkpoint_file(place.path());
+    let spoil: [&dyn Fn(); 4] = [
+        &|| fs::remove_file(&file).expect("removed"),
+        &|| flip_middle(&file),
+        &|| fs::write(&file, b"").expect("written"),
+        &|| {
+            fs::copy(checkpoint_file(other.path()), &file).expect("copied");
+        },
+    ];
+    for spoil in spoil {
+        spoil();
+        let mut running = place.start();
+        assert_eq!(digest(&running), before);
+        assert_eq!(scanned(&mut running).len(), 700);
+        stop(running);
+    }
+}
+
+#[tokio::test]
+async fn checkpoint_ahead_of_the_journal_is_not_used() {
+    let place = Place::new();
+    let running = place.start();
+    submit_all(&running, 0..10).await;
+    let before = digest(&running);
+    let older = place.crashed();
+    submit_all(&running, 10..20).await;
+    stop(running);
+    fs::copy(checkpoint_file(place.path()), checkpoint_file(older.path())).expect("copied");
+    let running = older.start();
+    assert_eq!(digest(&running), before);
+}
+
+fn checkpoint_file(folder: &Path) -> std::path::PathBuf {
+    folder.join("checkpoint")
+}
+
+fn flip_middle(path: &Path) {
+    let mut bytes = fs::read(path).expect("read");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(path, bytes).expect("written");
+}
+
+/// Flips a bit in every page of sled's file.
+fn flip_store(path: &Path) {
+    let file = path.join("db");
+    let mut bytes = fs::read(&file).expect("read");
+    for byte in bytes.iter_mut().step_by(512).skip(1) {
+        *byte ^= 1;
+    }
+    fs::write(file, bytes).expect("written");
+}
+
+#[tokio::test]
+async fn store_that_is_deleted_emptied_cut_or_flipped_is_made_again() {
+    let place = Place::new();
+    let mut running = place.start();
+    for thousand in 0..3 {
+        submit_all(&running, thousand * 1_000..thousand * 1_000 + 1_000).await;
+    }
+    let before = scanned(&mut running);
+    assert_eq!(before.len(), 3_000);
+    stop(running);
+    let store = folder::store(place.path());
+    let spoil: [&dyn Fn(); 4] = [
+        &|| fs::remove_dir_all(&store).expect("removed"),
+        &|| {
+            fs::remove_dir_all(&store).expect("removed");
+            fs::create_dir(&store).expect("made");
+        },
+        &|| {
+            let db = fs::OpenOptions::new().write(true).open(store.join("db"));
+            db.expect("there").set_len(5_000).expect("cut");
+        },
+        &|| flip_store(&store),
+    ];
+    for spoil in spoil {
+        spoil();
+        let mut running = place.start();
+        assert_eq!(scanned(&mut running), before);
+        stop(running);
+    }
+}
+
+#[tokio::test]
+async fn withdrawn_incident_counts_no_more_also_after_a_restart() {
+    let place = Place::new();
+    let running = place.start();
+    submit_all(&running, 0..10).await;
+    let wrong = running.ingest.withdraw(id(3), &secret(2)).await;
+    assert!(matches!(wrong, Err(WithdrawError::Get(GetError::NotFound))));
+    assert_eq!(counted(&running), 10);
+    for _ in 0..2 {
+        running
+            .ingest
+            .withdraw(id(3), &secret(1))
+            .await
+            .expect("withdrawn");
+        assert_eq!(counted(&running), 9);
+    }
+    let kept = running.ingest.get(id(3), &secret(1)).await.expect("kept");
+    assert!(kept.withdrawn);
+    let again = submit_one(&running, incident(3)).await.expect("accepted");
+    assert!(again.repeated);
+    let before = digest(&running);
+    stop(running);
+    let running = place.start();
+    assert_eq!((counted(&running), digest(&running)), (9, before));
+}
+
+#[tokio::test]
+async fn incident_is_shown_whole_to_whoever_has_its_secret() {
+    let place = Place::new();
+    let running = place.start();
+    let accepted = submit_one(&running, incident(1)).await.expect("accepted");
+    let mut without = incident(2);
+    without.secret = None;
+    submit_one(&running, without).await.expect("accepted");
+
+    let kept = running.ingest.get(id(1), &secret(1)).await.expect("kept");
+    assert_eq!(
+        (kept.position, kept.received),
+        (accepted.position, accepted.received)
+    );
+    assert!(!kept.withdrawn && kept.facts.card_given);
+    let line = kept.facts.line.expect("GVB has one line 12");
+    assert_eq!(kept.facts.operator, Some(line.operator()));
+    let hour = UtcMillis(NOON - MINUTE_MS).hour().expect("supported");
+    assert_eq!(kept.facts.time, RowTime::Hour(hour));
+    let personal = kept.personal.expect("not erased");
+    assert_eq!(&*personal.note, "ach, meisje");
+    assert_eq!(personal.occurred, UtcMillis(NOON - MINUTE_MS));
+    assert!(personal.card.is_some() && personal.installation.is_some());
+
+    for (number, byte) in [(1, 2), (2, 1), (3, 1)] {
+        let result = running.ingest.get(id(number), &secret(byte)).await;
+        assert!(matches!(result, Err(GetError::NotFound)), "{number}");
+    }
+}
+
+#[tokio::test]
+async fn card_number_is_nowhere_in_the_folder() {
+    let place = Place::new();
+    let running = place.start();
+    submit_all(&running, 0..600).await;
+    let while_running = place.crashed();
+    stop(running);
+    let digits: String = CARD.chars().filter(char::is_ascii_digit).collect();
+    let number: u64 = digits.parse().expect("a number");
+    let packed = u64::from_str_radix(&digits, 16)
+        .expect("digits")
+        .to_be_bytes();
+    let traces = [
+        CARD.as_bytes().to_vec(),
+        digits.as_bytes().to_vec(),
+        // Without the part that all cards share.
+        digits.as_bytes()[4..].to_vec(),
+        packed.to_vec(),
+        number.to_le_bytes().to_vec(),
+        number.to_be_bytes().to_vec(),
+    ];
+    for place in [place, while_running] {
+        let mut files = 0;
+        visit_files(place.path(), &mut |path, bytes| {
+            files += 1;
+            for trace in &traces {
+                let is_there = bytes.windows(trace.len()).any(|window| window == trace);
+                assert!(!is_there, "in {}", path.display());
+            }
+        });
+        assert!(3 <= files);
+    }
+}
+
+fn visit_files(folder: &Path, each: &mut impl FnMut(&Path, &[u8])) {
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            visit_files(&path, each);
+        } else {
+            each(&path, &fs::read(&path).expect("a file"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn folder_is_its_owners_alone() {
+    let place = Place::new();
+    fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).expect("set");
+    stop(place.start());
+    let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o777;
+    assert_eq!(mode(place.path()), 0o700);
+    let keys = place.path().join("keys");
+    assert_eq!(mode(&keys), 0o600);
+    fs::set_permissions(&keys, fs::Permissions::from_mode(0o644)).expect("set");
+    let started = start(place.path(), Arc::new(Network::built_in()), || {
+        UtcMillis(NOON)
+    });
+    assert!(matches!(started, Err(StartError::Keys(_))));
+}
+
+#[tokio::test]
+async fn minute_that_passes_is_an_entry_and_the_network_one_only_when_it_changes() {
+    let place = Place::new();
+    let running = place.start();
+    let first = submit_one(&running, incident(1))
+        .await
+        .expect("accepted")
+        .position;
+    assert_eq!(first, Position(2), "after the network");
+    place.pass(3);
+    submit_all(&running, 2..3).await;
+    submit_all(&running, 3..4).await;
+    assert_eq!(
+        running.ledger.read().position(),
+        Position(5),
+        "with one tick"
+    );
+    stop(running);
+    let running = place.start();
+    assert_eq!(running.ledger.read().position(), Position(5));
+    let network = running.ingest.network();
+    running.ingest.use_network(network).await.expect("noted");
+    assert_eq!(running.ledger.read().position(), Position(6));
+}
+
+#[tokio::test]
+async fn full_disk_refuses_reports() {
+    let place = Place::new();
+    let running = place.start_with(Options {
+        disk_reserve_bytes: u64::MAX,
+        ..Options::default()
+    });
+    let refused =
+        |result: &Result<Accepted, SubmitError>| matches!(result, Err(SubmitError::DiskReserve));
+    // The committer looks when it has nothing to do, or after some batches.
+    let mut number = 0;
+    while !refused(&submit_one(&running, incident(number)).await) {
+        number += 1;
+        assert!(number < 1_000);
+    }
+    assert_eq!(counted(&running) as u64, number);
+    stop(running);
+    let running = place.start();
+    submit_all(&running, number..number + 1).await;
+}
+
+#[tokio::test]
+async fn verify_finds_nothing_wrong_and_tells_a_changed_store() {
+    let place = Place::new();
+    let running = place.start();
+    submit_all(&running, 0..1_000).await;
+    running
+        .ingest
+        .withdraw(id(3), &secret(1))
+        .await
+        .expect("withdrawn");
+    let before = digest(&running);
+    stop(running);
+
+    let mut told = BTreeSet::new();
+    let report = repair::verify(place.path(), &mut |done, _| {
+        told.insert(done);
+    });
+    let report = report.expect("verified");
+    assert!(report.is_clean(), "{report:?}");
+    let fold = report.fold.expect("the journal is whole");
+    assert_eq!((fold.digest, fold.incidents), (before, 1_000));
+    assert!(matches!(
+        (fold.checkpoint, fold.store),
+        (Finding::Equal, Finding::Equal)
+    ));
+    assert_eq!(told.last(), Some(&fold.position.0));
+
+    flip_store(&folder::store(place.path()));
+    let report = repair::verify(place.path(), &mut |_, _| {}).expect("verified");
+    assert!(!report.is_clean());
+
+    let rebuilt = repair::rebuild(place.path(), &mut |_, _| {}).expect("rebuilt");
+    assert_eq!(rebuilt.digest, before);
+    let report = repair::verify(place.path(), &mut |_, _| {}).expect("verified");
+    assert!(report.is_clean(), "{report:?}");
+}
+
+#[tokio::test]
+async fn folder_that_is_in_use_is_neither_opened_nor_rebuilt() {
+    let place = Place::new();
+    let running = place.start();
+    submit_all(&running, 0..10).await;
+    let report = repair::verify(place.path(), &mut |_, _| {}).expect("verified beside a server");
+    assert!(report.is_clean(), "{report:?}");
+    assert!(repair::rebuild(place.path(), &mut |_, _| {}).is_err());
+    let empty = tempfile::tempdir().expect("a folder");
+    let nothing = repair::verify(empty.path(), &mut |_, _| {});
+    assert!(matches!(nothing, Err(repair::RepairError::NoJournal)));
+}
+
+#[tokio::test]
+async fn call_larger_than_a_batch_is_recorded_in_order() {
+    let place = Place::new();
+    let running = place.start();
+    let count = BATCH_ENTRIES_MAX as u64 + 500;
+    let results = running.ingest.submit(incidents(0..count)).await;
+    let positions: Vec<_> = results
+        .into_iter()
+        .map(|result| result.expect("accepted").position)
+        .collect();
+    assert!(positions.is_sorted());
+    assert_eq!(counted(&running) as u64, count);
+}
