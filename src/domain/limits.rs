@@ -152,6 +152,14 @@ pub const RADIUS_METRES_MAX: u32 = 5_000;
 pub const NETWORK_STOPS_MAX: usize = 200_000;
 /// Largest uncompressed file in a feed, in bytes. Larger: the feed is refused.
 pub const FEED_FILE_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
+/// Files in the archive of a feed. More: the feed is refused.
+pub const FEED_FILES_MAX: usize = 1_000;
+/// Trips in a feed. More: the feed is refused.
+pub const FEED_TRIPS_MAX: usize = 4_000_000;
+/// Rows of stops in a feed, platforms included. More: the feed is refused.
+pub const FEED_STOP_ROWS_MAX: usize = 500_000;
+/// Longest text in a feed, in characters. Longer: the feed is refused.
+pub const FEED_TEXT_CHARS_MAX: usize = 255;
 
 /// Largest request, in bytes. Larger: refused by the server.
 pub const MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;

@@ -1,40 +1,334 @@
-//! Stops, lines and operators: what there is to choose from, and what a traveller meant. (skeleton)
+//! Stops, lines and operators: what there is to choose from, and what a traveller meant.
+//!
+//! A `Network` is one immutable version, shared as `Arc<Network>`. It is the built-in one,
+//! or a version before it overlaid by timetable feeds, and finds stops by name and by
+//! position. Everything it answers is a function of its content and the question. Which
+//! version is in use, and when to look for a newer one, is for others to decide.
 
-use crate::domain::incident::Match;
-use crate::domain::taxonomy::Mode;
-use crate::domain::{LineId, LocalDay, OperatorCode, StopId};
+mod builtin;
+mod gtfs;
+mod model;
+mod names;
+mod near;
+mod overlay;
+mod persist;
+mod resolve;
+mod search;
 
-/// One version of the network. Immutable; shared as `Arc<Network>`.
-pub struct Network;
+use std::collections::BTreeMap;
 
-/// What a traveller wrote about where it happened.
-pub struct Words<'a> {
-    pub operator: &'a str,
-    pub line: &'a str,
-    pub stop: &'a str,
-    pub mode: Option<Mode>,
-    pub day: LocalDay,
+pub use gtfs::{FeedError, FeedReason, Progress, import_gtfs, read_gtfs};
+pub use model::{Direction, Feed, Line, Operator, Stop, Validity};
+pub use near::NearStop;
+pub use persist::{PersistError, latest_on_disk};
+pub use resolve::{Resolved, Words};
+
+use crate::domain::limits::{LINES_MAX, NETWORK_STOPS_MAX, OPERATORS_MAX};
+use crate::domain::{LineId, OperatorCode, StopId};
+use near::Grid;
+use search::SearchIndex;
+
+/// One version of the network. Operators, lines and stops are in order of code, no code is
+/// there twice, and every stop that a line names is there.
+pub struct Network {
+    version: u32,
+    sha256: [u8; 32],
+    operators: Vec<Operator>,
+    lines: Vec<Line>,
+    stops: Vec<Stop>,
+    /// Lines by number on the vehicle, in capitals: places in `lines`, ascending.
+    lines_by_number: BTreeMap<Box<str>, Vec<u32>>,
+    /// Stops by platform code: places in `stops`, ascending.
+    platforms: BTreeMap<Box<str>, Vec<u32>>,
+    search: SearchIndex,
+    grid: Grid,
 }
 
-/// What was found.
-pub struct Resolved {
-    pub operator: Option<OperatorCode>,
-    pub line: Match<LineId>,
-    pub stop: Match<StopId>,
+/// Why operators, lines and stops make no network.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidNetwork {
+    /// Too many of something.
+    #[error("more than {max} {what}")]
+    TooMany {
+        /// Of what.
+        what: &'static str,
+        /// The bound.
+        max: usize,
+    },
+    /// A code twice.
+    #[error("{what} {code} is there twice")]
+    Twice {
+        /// Of what.
+        what: &'static str,
+        /// The code.
+        code: Box<str>,
+    },
+    /// A line names a stop that is not there.
+    #[error("line {line} names stop {stop}, which is not there")]
+    UnknownStop {
+        /// The line.
+        line: LineId,
+        /// The stop.
+        stop: StopId,
+    },
+}
+
+/// Which lines to list. Empty texts stand for all.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LineFilter<'a> {
+    /// Only this operator's.
+    pub operator: &'a str,
+    /// Only those that serve this stop.
+    pub stop: &'a str,
+    /// Only those with this number on the vehicle, in small letters or capitals.
+    pub number: &'a str,
+    /// Only those that come after this identifier.
+    pub after: &'a str,
+}
+
+/// Some lines, in order of identifier.
+#[derive(Clone, Debug)]
+pub struct LinePage<'a> {
+    /// The lines.
+    pub lines: Vec<&'a Line>,
+    /// Whether there are more after the last.
+    pub has_more: bool,
 }
 
 impl Network {
-    /// The small network that is built in.
+    /// The small network that is built in: version 0.
     pub fn built_in() -> Self {
-        todo!()
+        builtin::network()
     }
+
+    /// The network that `base` becomes when feeds replace, operator by operator, what it
+    /// knows. Its version is the next one.
+    pub fn overlay(base: &Self, feeds: Vec<Feed>) -> Result<Self, InvalidNetwork> {
+        let next = overlay::overlay(base.content(), feeds);
+        Self::assemble(base.version + 1, next)
+    }
+
+    /// Counts up from 0, which is the built-in network.
     pub fn version(&self) -> u32 {
-        todo!()
+        self.version
     }
+
+    /// SHA-256 of its content, the version number left out.
     pub fn sha256(&self) -> [u8; 32] {
-        todo!()
+        self.sha256
     }
-    pub fn resolve(&self, _words: &Words<'_>) -> Resolved {
-        todo!()
+
+    /// All operators, in order of code.
+    pub fn operators(&self) -> &[Operator] {
+        &self.operators
     }
+
+    /// All lines, in order of identifier.
+    pub fn all_lines(&self) -> &[Line] {
+        &self.lines
+    }
+
+    /// All stops, in order of code.
+    pub fn all_stops(&self) -> &[Stop] {
+        &self.stops
+    }
+
+    /// The operator with this code.
+    pub fn operator(&self, code: &str) -> Option<&Operator> {
+        let place = self
+            .operators
+            .binary_search_by(|operator| operator.code.as_str().cmp(code));
+        place.ok().map(|place| &self.operators[place])
+    }
+
+    /// The line with this identifier.
+    pub fn line(&self, id: &str) -> Option<&Line> {
+        let place = self.lines.binary_search_by(|line| line.id.as_str().cmp(id));
+        place.ok().map(|place| &self.lines[place])
+    }
+
+    /// The stop with this code. Codes of platforms are none.
+    pub fn stop(&self, id: &str) -> Option<&Stop> {
+        let place = self.stops.binary_search_by(|stop| stop.id.as_str().cmp(id));
+        place.ok().map(|place| &self.stops[place])
+    }
+
+    /// The first `limit` lines that pass the filter.
+    pub fn lines(&self, filter: &LineFilter<'_>, limit: usize) -> LinePage<'_> {
+        let first = self
+            .lines
+            .partition_point(|line| line.id.as_str() <= filter.after);
+        let mut rest = self.lines[first..]
+            .iter()
+            .filter(|line| filter.passes(line));
+        let lines: Vec<_> = rest.by_ref().take(limit).collect();
+        LinePage {
+            lines,
+            has_more: rest.next().is_some(),
+        }
+    }
+
+    /// Up to `limit` stops whose names fit the query, best first. Forgives accents,
+    /// abbreviations, word order, unfinished words and one or two typing errors a word.
+    pub fn search(&self, query: &str, limit: usize) -> Vec<&Stop> {
+        let mut hits = self.search.find(query, &self.stops, |_| true);
+        hits.truncate(limit);
+        hits.iter().map(|hit| &self.stops[hit.stop]).collect()
+    }
+
+    /// Up to `limit` stops within `radius_metres` of a position, nearest first.
+    pub fn nearby(
+        &self,
+        latitude: f64,
+        longitude: f64,
+        radius_metres: u32,
+        limit: usize,
+    ) -> Vec<NearStop<'_>> {
+        let mut near = self
+            .grid
+            .within(&self.stops, latitude, longitude, radius_metres);
+        near.truncate(limit);
+        near
+    }
+
+    /// Puts a network together: sorts, checks, counts, and builds the indexes.
+    fn assemble(version: u32, content: Feed) -> Result<Self, InvalidNetwork> {
+        let Feed {
+            mut operators,
+            mut lines,
+            mut stops,
+            ..
+        } = content;
+        operators.sort_by(|a, b| a.code.cmp(&b.code));
+        lines.sort_by(|a, b| a.id.cmp(&b.id));
+        stops.sort_by(|a, b| a.id.cmp(&b.id));
+        check_codes("operator", OPERATORS_MAX, &operators, |operator| {
+            operator.code.as_str()
+        })?;
+        check_codes("line", LINES_MAX, &lines, |line| line.id.as_str())?;
+        check_codes("stop", NETWORK_STOPS_MAX, &stops, |stop| stop.id.as_str())?;
+        serve_stops(&lines, &mut stops)?;
+        count_lines(&lines, &mut operators);
+        Ok(Self {
+            version,
+            sha256: persist::content_sha256(&operators, &lines, &stops),
+            lines_by_number: places(lines.iter().map(|line| [line.number.to_uppercase()])),
+            platforms: places(stops.iter().map(|stop| stop.platforms.clone())),
+            search: SearchIndex::build(&stops),
+            grid: Grid::build(&stops),
+            operators,
+            lines,
+            stops,
+        })
+    }
+
+    /// A copy of its content.
+    fn content(&self) -> Feed {
+        Feed {
+            operators: self.operators.clone(),
+            lines: self.lines.clone(),
+            stops: self.stops.clone(),
+            validity: Validity::default(),
+        }
+    }
+}
+
+impl std::fmt::Debug for Network {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Network")
+            .field("version", &self.version)
+            .field("operators", &self.operators.len())
+            .field("lines", &self.lines.len())
+            .field("stops", &self.stops.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl LineFilter<'_> {
+    fn passes(&self, line: &Line) -> bool {
+        let is_operators = || {
+            line.id
+                .as_str()
+                .strip_prefix(self.operator)
+                .is_some_and(|rest| rest.starts_with(':'))
+        };
+        let serves = |stop: &StopId| stop.as_str() == self.stop;
+        let mut stops = line
+            .directions
+            .iter()
+            .flat_map(|direction| &direction.stops);
+        (self.operator.is_empty() || is_operators())
+            && (self.number.is_empty() || line.number.eq_ignore_ascii_case(self.number))
+            && (self.stop.is_empty() || stops.any(serves))
+    }
+}
+
+fn check_codes<T>(
+    what: &'static str,
+    max: usize,
+    sorted: &[T],
+    code: impl Fn(&T) -> &str,
+) -> Result<(), InvalidNetwork> {
+    if max < sorted.len() {
+        return Err(InvalidNetwork::TooMany { what, max });
+    }
+    match sorted
+        .windows(2)
+        .find(|pair| code(&pair[0]) == code(&pair[1]))
+    {
+        Some(pair) => Err(InvalidNetwork::Twice {
+            what,
+            code: code(&pair[0]).into(),
+        }),
+        None => Ok(()),
+    }
+}
+
+/// Tells each stop which lines serve it. Lines and stops are in order.
+fn serve_stops(lines: &[Line], stops: &mut [Stop]) -> Result<(), InvalidNetwork> {
+    for stop in stops.iter_mut() {
+        stop.lines.clear();
+    }
+    for line in lines {
+        for id in line
+            .directions
+            .iter()
+            .flat_map(|direction| &direction.stops)
+        {
+            let place = stops
+                .binary_search_by(|stop| stop.id.cmp(id))
+                .map_err(|_| InvalidNetwork::UnknownStop {
+                    line: line.id.clone(),
+                    stop: id.clone(),
+                })?;
+            let serving = &mut stops[place].lines;
+            if serving.last() != Some(&line.id) {
+                serving.push(line.id.clone());
+            }
+        }
+    }
+    Ok(())
+}
+
+fn count_lines(lines: &[Line], operators: &mut [Operator]) {
+    let mut counts = BTreeMap::<OperatorCode, u32>::new();
+    for line in lines {
+        *counts.entry(line.id.operator()).or_default() += 1;
+    }
+    for operator in operators {
+        operator.lines = counts.get(&operator.code).copied().unwrap_or(0);
+    }
+}
+
+/// For each key, the places of the items that have it.
+fn places<K: Into<Box<str>>>(
+    keys_of_items: impl Iterator<Item = impl IntoIterator<Item = K>>,
+) -> BTreeMap<Box<str>, Vec<u32>> {
+    let mut places = BTreeMap::<Box<str>, Vec<u32>>::new();
+    for (place, keys) in (0..).zip(keys_of_items) {
+        for key in keys {
+            places.entry(key.into()).or_default().push(place);
+        }
+    }
+    places
 }

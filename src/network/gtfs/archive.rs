@@ -1,0 +1,151 @@
+//! The zip archive that a feed comes in.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Seek};
+
+use zip::ZipArchive;
+use zip::read::ZipFile;
+
+use super::error::FeedError;
+use super::table::Table;
+use crate::domain::limits::{FEED_FILE_BYTES_MAX, FEED_FILES_MAX};
+
+/// How many rows are read between two tellings of progress.
+const ROWS_PER_PROGRESS: u32 = 1 << 14;
+
+/// How far an import is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress<'a> {
+    /// The file that is being read.
+    pub file: &'a str,
+    /// Uncompressed bytes read so far, of all files.
+    pub bytes_done: u64,
+    /// Uncompressed bytes to read, of all files, as the archive tells.
+    pub bytes_total: u64,
+}
+
+/// An open archive.
+pub(super) struct Archive<'p, R> {
+    zip: ZipArchive<R>,
+    /// Name, place in the archive and size of each file.
+    files: BTreeMap<Box<str>, (usize, u64)>,
+    progress: &'p mut dyn FnMut(Progress<'_>),
+    bytes_done: u64,
+    bytes_total: u64,
+}
+
+/// A table in an archive.
+pub(super) type ZipTable<'a, R> = Table<ZipFile<'a, R>>;
+
+impl<'p, R: Read + Seek> Archive<'p, R> {
+    pub(super) fn open(
+        reader: R,
+        progress: &'p mut dyn FnMut(Progress<'_>),
+    ) -> Result<Self, FeedError> {
+        let mut zip = ZipArchive::new(reader).map_err(FeedError::Zip)?;
+        if FEED_FILES_MAX < zip.len() {
+            return Err(FeedError::TooLarge {
+                what: "the number of files".into(),
+                max: FEED_FILES_MAX as u64,
+            });
+        }
+        let mut files = BTreeMap::new();
+        for place in 0..zip.len() {
+            let file = zip.by_index_raw(place).map_err(FeedError::Zip)?;
+            let is_hidden = file.name().starts_with("__MACOSX");
+            if file.is_file() && !is_hidden {
+                files.insert(file.name().into(), (place, file.size()));
+            }
+        }
+        Ok(Self {
+            zip,
+            files,
+            progress,
+            bytes_done: 0,
+            bytes_total: 0,
+        })
+    }
+
+    /// The folders that have this file, each ending with `/` unless it is the outermost.
+    pub(super) fn folders_with(&mut self, file: &str) -> Vec<String> {
+        let folders: Vec<_> = self
+            .files
+            .keys()
+            .filter_map(|name| name.strip_suffix(file))
+            .filter(|folder| folder.is_empty() || folder.ends_with('/'))
+            .map(str::to_owned)
+            .collect();
+        let is_read = |name: &str| {
+            folders
+                .iter()
+                .any(|folder| name.starts_with(folder.as_str()))
+        };
+        self.bytes_total = self
+            .files
+            .iter()
+            .filter(|(name, _)| is_read(name) && !name.ends_with("shapes.txt"))
+            .map(|(name, (_, size))| {
+                if name.ends_with(super::lines::STOP_TIMES) {
+                    2 * size
+                } else {
+                    *size
+                }
+            })
+            .fold(0, u64::saturating_add);
+        folders
+    }
+
+    /// Whether a folder has this file.
+    pub(super) fn has(&self, folder: &str, file: &str) -> bool {
+        self.files.contains_key(format!("{folder}{file}").as_str())
+    }
+
+    /// Calls `each` with every row of a file, of whose columns the first `required` must be
+    /// there.
+    pub(super) fn rows(
+        &mut self,
+        folder: &str,
+        file: &str,
+        columns: &'static [&'static str],
+        required: usize,
+        mut each: impl FnMut(&ZipTable<'_, R>) -> Result<(), FeedError>,
+    ) -> Result<(), FeedError> {
+        let name = format!("{folder}{file}");
+        let Some(&(place, size)) = self.files.get(name.as_str()) else {
+            return Err(FeedError::FileMissing { file: name.into() });
+        };
+        if FEED_FILE_BYTES_MAX < size {
+            return Err(FeedError::TooLarge {
+                what: name.into(),
+                max: FEED_FILE_BYTES_MAX,
+            });
+        }
+        let before = self.bytes_done;
+        let entry = self.zip.by_index(place).map_err(FeedError::Zip)?;
+        let mut table = Table::open(&name, entry, columns, required)?;
+        let mut rows = 0_u32;
+        while table.next()? {
+            each(&table)?;
+            rows = rows.wrapping_add(1);
+            if rows.is_multiple_of(ROWS_PER_PROGRESS) {
+                tell(
+                    self.progress,
+                    &name,
+                    before + table.read_bytes(),
+                    self.bytes_total,
+                );
+            }
+        }
+        self.bytes_done = before + table.read_bytes();
+        tell(self.progress, &name, self.bytes_done, self.bytes_total);
+        Ok(())
+    }
+}
+
+fn tell(progress: &mut dyn FnMut(Progress<'_>), file: &str, bytes_done: u64, bytes_total: u64) {
+    progress(Progress {
+        file,
+        bytes_done,
+        bytes_total,
+    });
+}

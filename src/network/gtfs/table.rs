@@ -1,0 +1,210 @@
+//! One file of a feed, read row by row, with the place of whatever is wrong in it.
+
+use std::cell::Cell;
+use std::io::{self, Read};
+use std::rc::Rc;
+
+use csv::ByteRecord;
+
+use super::error::{FeedError, Reason};
+use crate::domain::LocalDay;
+use crate::domain::limits::{FEED_FILE_BYTES_MAX, FEED_TEXT_CHARS_MAX};
+
+/// A file with named columns. Columns are asked for by their place in the list that it was
+/// opened with.
+pub(super) struct Table<R: Read> {
+    file: Box<str>,
+    columns: &'static [&'static str],
+    /// For each of `columns`, its place in the file.
+    places: Vec<Option<usize>>,
+    reader: csv::Reader<Bounded<R>>,
+    record: ByteRecord,
+    read_bytes: Rc<Cell<u64>>,
+}
+
+/// Counts what is read, and fails when it is more than a file may hold.
+struct Bounded<R> {
+    inner: R,
+    read_bytes: Rc<Cell<u64>>,
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        let read_bytes = self.read_bytes.get() + count as u64;
+        self.read_bytes.set(read_bytes);
+        if FEED_FILE_BYTES_MAX < read_bytes {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        Ok(count)
+    }
+}
+
+impl<R: Read> Table<R> {
+    /// Reads the names of the columns, of which the first `required` must be there.
+    pub(super) fn open(
+        file: &str,
+        reader: R,
+        columns: &'static [&'static str],
+        required: usize,
+    ) -> Result<Self, FeedError> {
+        let read_bytes = Rc::new(Cell::new(0));
+        let bounded = Bounded {
+            inner: reader,
+            read_bytes: Rc::clone(&read_bytes),
+        };
+        let mut reader = csv::ReaderBuilder::new()
+            .buffer_capacity(1 << 16)
+            .from_reader(bounded);
+        let header = reader.byte_headers().map_err(|error| broken(file, error))?;
+        let places: Vec<_> = columns
+            .iter()
+            .map(|column| {
+                header
+                    .iter()
+                    .position(|name| trimmed(name) == column.as_bytes())
+            })
+            .collect();
+        for (column, place) in columns.iter().zip(&places).take(required) {
+            if place.is_none() {
+                return Err(FeedError::refused(file, 1, column, Reason::ColumnMissing));
+            }
+        }
+        Ok(Self {
+            file: file.into(),
+            columns,
+            places,
+            reader,
+            record: ByteRecord::new(),
+            read_bytes,
+        })
+    }
+
+    /// Moves to the next row; false after the last.
+    pub(super) fn next(&mut self) -> Result<bool, FeedError> {
+        let read = self.reader.read_byte_record(&mut self.record);
+        if !read.map_err(|error| broken(&self.file, error))? {
+            return Ok(false);
+        }
+        if std::str::from_utf8(self.record.as_slice()).is_err() {
+            return Err(self.not_utf8());
+        }
+        Ok(true)
+    }
+
+    /// Bytes read so far, uncompressed.
+    pub(super) fn read_bytes(&self) -> u64 {
+        self.read_bytes.get()
+    }
+
+    /// The text in a column, without spaces around; empty if there is no such column.
+    pub(super) fn text(&self, column: usize) -> Result<&str, FeedError> {
+        let field = self.places[column].and_then(|place| self.record.get(place));
+        let text = std::str::from_utf8(field.unwrap_or_default())
+            .map_err(|_| self.refused(column, Reason::NotUtf8))?
+            .trim();
+        if FEED_TEXT_CHARS_MAX < text.len() && FEED_TEXT_CHARS_MAX < text.chars().count() {
+            return Err(self.refused(column, Reason::TooLong));
+        }
+        Ok(text)
+    }
+
+    /// The text in a column that may not be empty.
+    pub(super) fn filled(&self, column: usize) -> Result<&str, FeedError> {
+        let text = self.text(column)?;
+        if text.is_empty() {
+            return Err(self.refused(column, Reason::Empty));
+        }
+        Ok(text)
+    }
+
+    /// The whole number in a column.
+    pub(super) fn number(&self, column: usize) -> Result<u32, FeedError> {
+        let number = self.filled(column)?.parse();
+        number.map_err(|_| self.refused(column, Reason::NotANumber))
+    }
+
+    /// The degrees in a column, at most `max` either way.
+    pub(super) fn degrees(&self, column: usize, max: f64) -> Result<f64, FeedError> {
+        let degrees: f64 = self
+            .filled(column)?
+            .parse()
+            .map_err(|_| self.refused(column, Reason::NotANumber))?;
+        if !(degrees.abs() <= max) {
+            return Err(self.refused(column, Reason::OffTheEarth));
+        }
+        Ok(degrees)
+    }
+
+    /// The day in a column, written as `20170212`; `None` if it is empty.
+    pub(super) fn day(&self, column: usize) -> Result<Option<LocalDay>, FeedError> {
+        let text = self.text(column)?;
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let has_digits = text.len() == 8 && text.bytes().all(|byte| byte.is_ascii_digit());
+        let day = has_digits
+            .then(|| format!("{}-{}-{}", &text[..4], &text[4..6], &text[6..]))
+            .and_then(|text| LocalDay::parse(&text));
+        match day {
+            Some(day) => Ok(Some(day)),
+            None => Err(self.refused(column, Reason::NotADay)),
+        }
+    }
+
+    /// What is wrong with a column of this row.
+    pub(super) fn refused(&self, column: usize, reason: Reason) -> FeedError {
+        FeedError::refused(&self.file, self.line(), self.columns[column], reason)
+    }
+
+    /// The line that the row begins on, from 1.
+    pub(super) fn line(&self) -> u64 {
+        self.record.position().map_or(1, csv::Position::line)
+    }
+
+    /// Which column holds what is no UTF-8.
+    fn not_utf8(&self) -> FeedError {
+        let is_broken = |field: &[u8]| std::str::from_utf8(field).is_err();
+        let place = self.record.iter().position(is_broken);
+        let column = self
+            .places
+            .iter()
+            .position(|known| place.is_some() && *known == place);
+        let column = match (column, place) {
+            (Some(column), _) => self.columns[column].to_owned(),
+            (None, place) => format!("{}", place.map_or(0, |place| place + 1)),
+        };
+        FeedError::refused(&self.file, self.line(), &column, Reason::NotUtf8)
+    }
+}
+
+fn trimmed(name: &[u8]) -> &[u8] {
+    name.strip_prefix("\u{feff}".as_bytes())
+        .unwrap_or(name)
+        .trim_ascii()
+}
+
+fn broken(file: &str, error: csv::Error) -> FeedError {
+    let line = error.position().map_or(1, csv::Position::line);
+    match error.into_kind() {
+        csv::ErrorKind::UnequalLengths {
+            expected_len, len, ..
+        } => FeedError::refused(
+            file,
+            line,
+            &expected_len.min(len).saturating_add(1).to_string(),
+            Reason::WrongColumnCount,
+        ),
+        csv::ErrorKind::Io(source) if source.kind() == io::ErrorKind::FileTooLarge => {
+            FeedError::TooLarge {
+                what: file.into(),
+                max: FEED_FILE_BYTES_MAX,
+            }
+        }
+        csv::ErrorKind::Io(source) => FeedError::Unreadable {
+            file: file.into(),
+            source,
+        },
+        _ => FeedError::refused(file, line, "1", Reason::NotUtf8),
+    }
+}

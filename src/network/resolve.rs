@@ -1,0 +1,367 @@
+//! What a traveller meant: operator, line and stop from the words they wrote.
+//!
+//! A code is taken as it stands. Words are taken for one thing only if there is exactly
+//! one that fits; if there are several, all are named and none is chosen. An identifier of
+//! a line outranks the operator's words, because it is picked from a list.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::builtin;
+use super::model::{Line, Stop};
+use super::{Network, names};
+use crate::domain::incident::Match;
+use crate::domain::taxonomy::{Mode, Resolution};
+use crate::domain::{LineId, LocalDay, OperatorCode, StopId};
+
+/// Least score at which words that are not a stop's name are taken for it all the same, and
+/// how far it must be ahead of the next.
+const FUZZY_SCORE_MIN: u32 = 650;
+const FUZZY_LEAD_MIN: u32 = 60;
+
+/// What a traveller wrote about where it happened.
+#[derive(Clone, Copy, Debug)]
+pub struct Words<'a> {
+    /// Operator: a code or a name; may be empty.
+    pub operator: &'a str,
+    /// Line: an identifier or a number; may be empty.
+    pub line: &'a str,
+    /// Stop: a code or a name; may be empty.
+    pub stop: &'a str,
+    /// The mode, if told.
+    pub mode: Option<Mode>,
+    /// The day of the tap.
+    pub day: LocalDay,
+}
+
+/// What was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resolved {
+    /// The operator: as written, or else the line's.
+    pub operator: Option<OperatorCode>,
+    /// The line.
+    pub line: Match<LineId>,
+    /// The stop.
+    pub stop: Match<StopId>,
+}
+
+/// A line's words, taken apart.
+struct LineWords {
+    number: String,
+    mode: Option<Mode>,
+    operator: Option<OperatorCode>,
+}
+
+impl Network {
+    /// Finds what the words mean.
+    pub fn resolve(&self, words: &Words<'_>) -> Resolved {
+        let named = self.resolve_operator(words.operator);
+        let is_operator_unclear = named.is_none() && !words.operator.trim().is_empty();
+        let mut lines = match self.line_by_identifier(words.line) {
+            Some(line) => LinesFound::exact(line),
+            None if is_operator_unclear => LinesFound::nothing(words.line),
+            None => self.lines_by_words(words, named.as_ref()),
+        };
+        let operator = match (&lines.found[..], named) {
+            ([line], _) => Some(line.id.operator()),
+            (_, Some(named)) => Some(named),
+            (several, None) => common_operator(several),
+        };
+        let line = lines.matched(words.day);
+        let stop = self.resolve_stop(words.stop, operator.as_ref(), &lines.found);
+        Resolved {
+            operator,
+            line,
+            stop,
+        }
+    }
+
+    /// The operator that a text names: by code, by name, or by a word that is its code. A
+    /// well-formed code that nobody knows is taken as it stands.
+    fn resolve_operator(&self, text: &str) -> Option<OperatorCode> {
+        let text = text.trim();
+        self.known_operator(text)
+            .or_else(|| text.parse().ok())
+            .or_else(|| {
+                let codes: BTreeSet<_> = text
+                    .split(|character: char| !character.is_alphanumeric())
+                    .filter_map(|word| self.known_code(word))
+                    .collect();
+                let mut codes = codes.into_iter();
+                codes.next().filter(|_| codes.next().is_none())
+            })
+    }
+
+    fn known_operator(&self, text: &str) -> Option<OperatorCode> {
+        let by_name = || {
+            let key = names::key(text);
+            let mut operators = self.operators().iter();
+            let named = operators.find(|operator| names::key(&operator.name) == key);
+            named
+                .filter(|_| !key.is_empty())
+                .map(|operator| operator.code.clone())
+        };
+        self.known_code(text)
+            .or_else(|| builtin::operator_by_name(text))
+            .or_else(by_name)
+    }
+
+    fn known_code(&self, text: &str) -> Option<OperatorCode> {
+        let code: OperatorCode = text.to_uppercase().parse().ok()?;
+        let is_known = self.operator(code.as_str()).is_some() || builtin::is_operator(&code);
+        is_known.then_some(code)
+    }
+
+    fn line_by_identifier(&self, text: &str) -> Option<&Line> {
+        let text = text.trim();
+        self.line(text).or_else(|| {
+            let (operator, planning_number) = text.split_once(':')?;
+            self.line(&format!("{}:{planning_number}", operator.to_uppercase()))
+        })
+    }
+
+    /// The lines that a number means: each operator's by itself, those that are valid on
+    /// the day before those that are not.
+    fn lines_by_words(&self, words: &Words<'_>, named: Option<&OperatorCode>) -> LinesFound<'_> {
+        let text = words.line.trim();
+        if text.is_empty() {
+            return LinesFound::nothing(text);
+        }
+        let line_words = self.take_apart(text);
+        let operator = named.or(line_words.operator.as_ref());
+        let mode = words.mode.or(line_words.mode);
+        let mut by_operator = BTreeMap::<_, Vec<&Line>>::new();
+        let places = self.lines_by_number.get(line_words.number.as_str());
+        for place in places.into_iter().flatten() {
+            let line = &self.lines[*place as usize];
+            let code = line.id.operator();
+            let is_operators = operator.is_none_or(|operator| *operator == code);
+            if is_operators && mode.is_none_or(|mode| is_same_mode(mode, line.mode)) {
+                by_operator.entry(code).or_default().push(line);
+            }
+        }
+        for lines in by_operator.values_mut() {
+            if lines.iter().any(|line| line.validity.contains(words.day)) {
+                lines.retain(|line| line.validity.contains(words.day));
+            }
+        }
+        LinesFound {
+            resolution: Some(Resolution::UniqueMatch),
+            found: by_operator.into_values().flatten().collect(),
+        }
+    }
+
+    /// Takes `GVB tram 10` or `lijn 10` apart. The number is in capitals.
+    fn take_apart(&self, text: &str) -> LineWords {
+        let mut words: Vec<_> = text.split_whitespace().collect();
+        let (mut mode, mut operator) = (None, None);
+        while let [first, _, ..] = words[..] {
+            let first = first.to_lowercase();
+            if let Some(named) = mode_word(&first) {
+                mode = Some(named);
+            } else if let Some(code) = self.known_code(&first) {
+                operator = Some(code);
+            } else if !matches!(&*first, "lijn" | "line" | "nr" | "nr." | "nummer") {
+                break;
+            }
+            words.remove(0);
+        }
+        let number = words.join(" ").to_uppercase();
+        let number = match number.strip_prefix("LIJN") {
+            Some(rest) if !rest.is_empty() => rest.trim_start().to_owned(),
+            _ => number,
+        };
+        LineWords {
+            number,
+            mode,
+            operator,
+        }
+    }
+
+    /// The stop that a text means: among those of the lines first, then among the
+    /// operator's, then among all.
+    fn resolve_stop(
+        &self,
+        text: &str,
+        operator: Option<&OperatorCode>,
+        lines: &[&Line],
+    ) -> Match<StopId> {
+        let text = text.trim();
+        if text.is_empty() {
+            return Match::nothing();
+        }
+        if let Some(found) = self.stop_by_code(text, operator) {
+            return found;
+        }
+        let is_on_lines = |stop: &Stop| {
+            lines
+                .iter()
+                .any(|line| stop.lines.binary_search(&line.id).is_ok())
+        };
+        let is_operators =
+            |stop: &Stop| operator.is_some_and(|code| stop.is_served_by(code.as_str()));
+        let circles: [&dyn Fn(&Stop) -> bool; 3] = [&is_on_lines, &is_operators, &|_| true];
+        let by_name = || {
+            circles
+                .iter()
+                .find_map(|is_inside| self.stop_by_name(text, is_inside))
+        };
+        by_name()
+            .or_else(|| self.stop_by_likeness(text, &circles))
+            .unwrap_or_else(Match::unresolved)
+    }
+
+    fn stop_by_code(&self, text: &str, operator: Option<&OperatorCode>) -> Option<Match<StopId>> {
+        let exact = |stop: &Stop| Match::one(Resolution::Exact, stop.id.clone(), &stop.full_name());
+        let with_operator = || operator.and_then(|code| self.stop(&format!("{code}:{text}")));
+        if let Some(stop) = self.stop(text).or_else(with_operator) {
+            return Some(exact(stop));
+        }
+        let places = self.platforms.get(text)?;
+        let all: Vec<_> = places
+            .iter()
+            .map(|place| &self.stops[*place as usize])
+            .collect();
+        let operators: Vec<_> = all
+            .iter()
+            .copied()
+            .filter(|stop| operator.is_some_and(|code| stop.is_served_by(code.as_str())))
+            .collect();
+        let stops = if operators.is_empty() { all } else { operators };
+        Some(match stops[..] {
+            [stop] => exact(stop),
+            _ => ambiguous(&stops),
+        })
+    }
+
+    /// The stop with this name inside a circle, or several; `None` if there is none.
+    fn stop_by_name(&self, text: &str, is_inside: &dyn Fn(&Stop) -> bool) -> Option<Match<StopId>> {
+        let stops: Vec<_> = self
+            .places_by_name(text)
+            .iter()
+            .map(|place| &self.stops[*place as usize])
+            .filter(|stop| is_inside(stop))
+            .collect();
+        match stops[..] {
+            [] => None,
+            [stop] => Some(unique(stop)),
+            _ => Some(ambiguous(&stops)),
+        }
+    }
+
+    /// Places of the stops with this name. `st.` may stand for a station.
+    fn places_by_name(&self, text: &str) -> &[u32] {
+        let found = self.search.same_name(text);
+        if !found.is_empty() {
+            return found;
+        }
+        let is_saint = |word: &str| matches!(word, "st" | "st.");
+        let words: Vec<_> = text
+            .split_whitespace()
+            .map(|word| {
+                if is_saint(&word.to_lowercase()) {
+                    "station"
+                } else {
+                    word
+                }
+            })
+            .collect();
+        self.search.same_name(&words.join(" "))
+    }
+
+    /// The stop whose name is clearly the likest, in the smallest circle that has one.
+    fn stop_by_likeness(
+        &self,
+        text: &str,
+        circles: &[&dyn Fn(&Stop) -> bool],
+    ) -> Option<Match<StopId>> {
+        let hits = self.search.find(text, &self.stops, |_| true);
+        circles.iter().find_map(|is_inside| {
+            let mut inside = hits.iter().filter(|hit| is_inside(&self.stops[hit.stop]));
+            let best = inside.next()?;
+            let next = inside.next().map_or(0, |hit| hit.score);
+            let is_clear = best.is_complete
+                && FUZZY_SCORE_MIN <= best.score
+                && next + FUZZY_LEAD_MIN <= best.score;
+            is_clear.then(|| unique(&self.stops[best.stop]))
+        })
+    }
+}
+
+/// The lines that fit, in order of identifier.
+struct LinesFound<'a> {
+    /// How, if it is one; `None` if nothing was written.
+    resolution: Option<Resolution>,
+    found: Vec<&'a Line>,
+}
+
+impl<'a> LinesFound<'a> {
+    fn exact(line: &'a Line) -> Self {
+        Self {
+            resolution: Some(Resolution::Exact),
+            found: vec![line],
+        }
+    }
+
+    fn nothing(text: &str) -> Self {
+        Self {
+            resolution: (!text.trim().is_empty()).then_some(Resolution::Unresolved),
+            found: Vec::new(),
+        }
+    }
+
+    fn matched(&mut self, day: LocalDay) -> Match<LineId> {
+        let Some(resolution) = self.resolution else {
+            return Match::nothing();
+        };
+        let is_outside = |line: &&Line| !line.validity.contains(day);
+        let mut matched = match self.found[..] {
+            [] => Match::unresolved(),
+            [line] => Match::one(resolution, line.id.clone(), &line.name),
+            _ => Match::ambiguous(self.found.iter().map(|line| line.id.clone()).collect()),
+        };
+        matched.outside_validity = !self.found.is_empty() && self.found.iter().all(is_outside);
+        matched
+    }
+}
+
+fn unique(stop: &Stop) -> Match<StopId> {
+    Match::one(Resolution::UniqueMatch, stop.id.clone(), &stop.full_name())
+}
+
+fn ambiguous(stops: &[&Stop]) -> Match<StopId> {
+    Match::ambiguous(stops.iter().map(|stop| stop.id.clone()).collect())
+}
+
+/// The operator of all these lines, if it is the same.
+fn common_operator(lines: &[&Line]) -> Option<OperatorCode> {
+    let operator = lines.first()?.id.operator();
+    let is_common = lines.iter().all(|line| line.id.operator() == operator);
+    is_common.then_some(operator)
+}
+
+fn mode_word(word: &str) -> Option<Mode> {
+    Some(match word {
+        "tram" | "tramlijn" => Mode::Tram,
+        "bus" | "buslijn" => Mode::Bus,
+        "metro" | "metrolijn" => Mode::Metro,
+        "sneltram" => Mode::LightRail,
+        "trein" | "train" => Mode::Train,
+        "veer" | "pont" | "ferry" | "waterbus" => Mode::Ferry,
+        "buurtbus" => Mode::NeighbourhoodBus,
+        _ => return None,
+    })
+}
+
+/// Whether a traveller may call a line of the second mode by the first.
+fn is_same_mode(told: Mode, listed: Mode) -> bool {
+    let kind = |mode| match mode {
+        Mode::NeighbourhoodBus | Mode::ReplacementBus => Mode::Bus,
+        other => other,
+    };
+    let is_rail = |mode| matches!(mode, Mode::Tram | Mode::Metro);
+    told == Mode::Unknown
+        || listed == Mode::Unknown
+        || kind(told) == kind(listed)
+        || told == Mode::LightRail && is_rail(listed)
+        || listed == Mode::LightRail && is_rail(told)
+}

@@ -1,0 +1,438 @@
+//! Finds stops by what somebody types.
+//!
+//! An index of words: each word of a query is looked for among all words of all names,
+//! as it stands, as the beginning of one, as one with typing errors, and as one that a name
+//! abbreviates; the stops that have the found words are scored by how much of the query
+//! they explain (rare words count more than common ones) and how much of their own name
+//! is explained. Whole numbers throughout, so that an order never depends on the machine.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::model::Stop;
+use super::names::{self, Word};
+use crate::domain::limits::SEARCH_CHARS_MAX;
+
+/// A perfect match of one word, and of a whole query.
+const FULL: u32 = 1_000;
+/// On top, if query and name have the same words.
+const SAME_NAME_BONUS: u32 = 200;
+/// Least part of a query that a stop must explain, of `FULL`.
+const EXPLAINED_MIN: u32 = 500;
+/// Words of a query that are looked at; further ones are not.
+const QUERY_WORDS_MAX: usize = 12;
+/// Shortest word in which a typing error is forgiven, and shortest for two of them.
+const ONE_ERROR_CHARS_MIN: usize = 4;
+const TWO_ERRORS_CHARS_MIN: usize = 8;
+/// Longest beginning of a word that an abbreviation is looked for by.
+const ABBREVIATION_CHARS_MAX: usize = 4;
+/// Longest word whose typing errors are counted.
+const FUZZY_CHARS_MAX: usize = 32;
+
+/// Where in a stop's texts a word stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Part {
+    Name,
+    Town,
+    /// A compound in the name whose parts stand in the index as well.
+    Compound,
+}
+
+/// A word of the vocabulary and what it takes to compare with it quickly.
+struct Entry {
+    text: Box<str>,
+    /// One bit for each letter or digit that it has.
+    letters: u64,
+    /// Where its postings end; they begin where those of the entry before end.
+    postings_end: u32,
+}
+
+/// The index.
+pub(super) struct SearchIndex {
+    /// In order of text. Abbreviations end with a full stop.
+    vocabulary: Vec<Entry>,
+    /// Stops by word: place among the stops, and part.
+    postings: Vec<(u32, Part)>,
+    /// How many words each stop's name has, particles and town left out; 1 at least.
+    name_words: Vec<u8>,
+    /// Stops by the keys of their names, with and without the town.
+    keys: HashMap<Box<str>, Vec<u32>>,
+}
+
+/// A stop that fits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Hit {
+    /// Its place among the stops.
+    pub stop: usize,
+    /// Up to `FULL + SAME_NAME_BONUS`.
+    pub score: u32,
+    /// Whether every word of the query was found, particles left out.
+    pub is_complete: bool,
+}
+
+/// A word of the vocabulary that a word of the query may mean.
+#[derive(Clone, Copy)]
+struct Meaning {
+    entry: usize,
+    score: u32,
+}
+
+/// What a stop has collected so far.
+#[derive(Clone, Copy, Default)]
+struct Tally {
+    /// Sum of scores times weights of finished words.
+    score: u64,
+    /// Best score of the word at hand.
+    best: u32,
+    /// Words of the query found, particles left out.
+    found: u8,
+    /// Of those, in the name.
+    found_in_name: u8,
+    best_is_in_name: bool,
+}
+
+impl SearchIndex {
+    pub(super) fn build(stops: &[Stop]) -> Self {
+        let mut words = BTreeMap::<Box<str>, Vec<(u32, Part)>>::new();
+        let mut keys = HashMap::<Box<str>, Vec<u32>>::new();
+        let mut name_words = Vec::with_capacity(stops.len());
+        for (place, stop) in (0..).zip(stops) {
+            let name = names::words(&stop.name);
+            let count = name.iter().filter(|word| !word.is_particle).count();
+            name_words.push(u8::try_from(count.max(1)).unwrap_or(u8::MAX));
+            for (word, part) in indexed(&name, Part::Name) {
+                words.entry(word).or_default().push((place, part));
+            }
+            for (word, part) in indexed(&names::words(&stop.town), Part::Town) {
+                words.entry(word).or_default().push((place, part));
+            }
+            let mut stop_keys = [names::key(&stop.name), names::key(&stop.full_name())].to_vec();
+            stop_keys.dedup();
+            for key in stop_keys {
+                keys.entry(key.into()).or_default().push(place);
+            }
+        }
+        let mut postings = Vec::new();
+        let vocabulary = words
+            .into_iter()
+            .map(|(text, mut stops)| {
+                stops.sort_unstable();
+                stops.dedup();
+                postings.append(&mut stops);
+                Entry {
+                    letters: letters(&text),
+                    text,
+                    postings_end: u32::try_from(postings.len()).unwrap_or(u32::MAX),
+                }
+            })
+            .collect();
+        Self {
+            vocabulary,
+            postings,
+            name_words,
+            keys,
+        }
+    }
+
+    /// Stops whose name, with or without the town, has the same words as the text: places,
+    /// ascending.
+    pub(super) fn same_name(&self, text: &str) -> &[u32] {
+        self.keys
+            .get(names::key(text).as_str())
+            .map_or(&[], Vec::as_slice)
+    }
+
+    /// The stops that fit and are wanted, best first. `stops` are those that the index was
+    /// built from.
+    pub(super) fn find(
+        &self,
+        query: &str,
+        stops: &[Stop],
+        is_wanted: impl Fn(&Stop) -> bool,
+    ) -> Vec<Hit> {
+        let query: String = query.chars().take(SEARCH_CHARS_MAX).collect();
+        let mut words = names::words(&query);
+        words.truncate(QUERY_WORDS_MAX);
+        let mut tallies = vec![Tally::default(); stops.len()];
+        let weights = self.collect(&words, &mut tallies);
+        let asked = words.iter().filter(|word| !word.is_particle).count();
+        let same_name = self.same_name(&query);
+        let mut hits: Vec<_> = tallies
+            .iter()
+            .enumerate()
+            .filter(|(_, tally)| 0 < tally.score)
+            .filter_map(|(stop, tally)| {
+                let is_same =
+                    u32::try_from(stop).is_ok_and(|stop| same_name.binary_search(&stop).is_ok());
+                let score = score(tally, weights, self.name_words[stop], is_same)?;
+                is_wanted(&stops[stop]).then_some(Hit {
+                    stop,
+                    score,
+                    is_complete: asked <= usize::from(tally.found),
+                })
+            })
+            .collect();
+        // Of equals, those that more lines serve come first.
+        hits.sort_by(|a, b| {
+            let (one, other) = (&stops[a.stop], &stops[b.stop]);
+            b.score
+                .cmp(&a.score)
+                .then_with(|| other.lines.len().cmp(&one.lines.len()))
+                .then_with(|| one.name.cmp(&other.name))
+                .then_with(|| a.stop.cmp(&b.stop))
+        });
+        hits
+    }
+
+    /// Adds up, for each stop, what it has of each word. Returns the sum of all weights.
+    fn collect(&self, words: &[Word], tallies: &mut [Tally]) -> u64 {
+        let mut weights = 0;
+        let mut touched = Vec::new();
+        for (place, word) in words.iter().enumerate() {
+            let meanings = self.meanings(words, place);
+            let weight = self.weight(word, &meanings, tallies.len());
+            weights += weight;
+            for meaning in meanings {
+                for &(stop, part) in self.postings_of(meaning.entry) {
+                    let tally = &mut tallies[stop as usize];
+                    if tally.best == 0 {
+                        touched.push(stop);
+                    }
+                    if tally.best < meaning.score {
+                        tally.best = meaning.score;
+                        tally.best_is_in_name = part != Part::Town;
+                    }
+                }
+            }
+            for stop in touched.drain(..) {
+                let tally = &mut tallies[stop as usize];
+                tally.score += u64::from(std::mem::take(&mut tally.best)) * weight;
+                if !word.is_particle {
+                    tally.found += 1;
+                    tally.found_in_name += u8::from(tally.best_is_in_name);
+                }
+            }
+        }
+        weights
+    }
+
+    /// How much a word of the query counts: more the fewer stops have it, little if the
+    /// name means the same without it.
+    fn weight(&self, word: &Word, meanings: &[Meaning], stops: usize) -> u64 {
+        if word.is_particle {
+            return 1;
+        }
+        let best = meanings.iter().map(|meaning| meaning.score).max();
+        let having: usize = meanings
+            .iter()
+            .filter(|meaning| Some(meaning.score) == best)
+            .map(|meaning| self.postings_of(meaning.entry).len())
+            .sum();
+        4 + u64::from((stops / having.max(1)).max(1).ilog2())
+    }
+
+    fn postings_of(&self, entry: usize) -> &[(u32, Part)] {
+        let first = match entry.checked_sub(1) {
+            Some(before) => self.vocabulary[before].postings_end as usize,
+            None => 0,
+        };
+        &self.postings[first..self.vocabulary[entry].postings_end as usize]
+    }
+
+    /// What the word at a place of the query may mean.
+    fn meanings(&self, words: &[Word], place: usize) -> Vec<Meaning> {
+        let word = &words[place];
+        let is_last = place + 1 == words.len();
+        let mut meanings = self.beginning_with(&word.text, is_last);
+        if word.is_particle {
+            meanings.retain(|meaning| is_last || meaning.score == FULL);
+            return meanings;
+        }
+        if let Some(compound) = &word.compound {
+            meanings.extend(self.beginning_with(compound, is_last));
+        }
+        self.add_joined(words, place, &mut meanings);
+        self.add_abbreviated(&word.text, &mut meanings);
+        if !meanings.iter().any(|meaning| meaning.score == FULL) {
+            self.add_misspelt(&word.text, &mut meanings);
+        }
+        meanings
+    }
+
+    /// Words that begin with a text, or are it. Less for one that is not the last: those
+    /// before it are finished.
+    fn beginning_with(&self, text: &str, is_last: bool) -> Vec<Meaning> {
+        let first = self.vocabulary.partition_point(|entry| *entry.text < *text);
+        let base = if is_last { 900 } else { 800 };
+        self.vocabulary[first..]
+            .iter()
+            .take_while(|entry| entry.text.starts_with(text))
+            .enumerate()
+            .map(|(offset, entry)| {
+                let missing = u32::try_from(entry.text.len() - text.len()).unwrap_or(u32::MAX);
+                let score = if missing == 0 {
+                    FULL
+                } else {
+                    base - 10 * missing.min(20)
+                };
+                Meaning {
+                    entry: first + offset,
+                    score,
+                }
+            })
+            .collect()
+    }
+
+    /// Words that are this one and its neighbour in one: `leidse plein`.
+    fn add_joined(&self, words: &[Word], place: usize, meanings: &mut Vec<Meaning>) {
+        for first in [place.checked_sub(1), Some(place)].into_iter().flatten() {
+            let Some([one, other]) = words.get(first..first + 2) else {
+                continue;
+            };
+            if one.is_particle {
+                continue;
+            }
+            let joined = format!("{}{}", one.text, other.text);
+            let is_last = first + 2 == words.len();
+            let found = self.beginning_with(&joined, is_last);
+            meanings.extend(found.iter().map(|meaning| Meaning {
+                score: meaning.score.min(950),
+                ..*meaning
+            }));
+        }
+    }
+
+    /// Abbreviations in names that stand for the word: `Lod.` for `Lodewijk`.
+    fn add_abbreviated(&self, text: &str, meanings: &mut Vec<Meaning>) {
+        let ends = text.char_indices().skip(1).map(|(end, _)| end);
+        for (end, score) in ends.take(ABBREVIATION_CHARS_MAX).zip([450, 600, 700, 750]) {
+            let abbreviation = format!("{}.", &text[..end]);
+            let found = self
+                .vocabulary
+                .binary_search_by(|entry| (*entry.text).cmp(abbreviation.as_str()));
+            meanings.extend(found.ok().map(|entry| Meaning { entry, score }));
+        }
+    }
+
+    /// Words that differ by a typing error or two, also in their beginnings.
+    fn add_misspelt(&self, text: &str, meanings: &mut Vec<Meaning>) {
+        let typed: Vec<char> = text.chars().collect();
+        let errors_max = match typed.len() {
+            TWO_ERRORS_CHARS_MIN..=FUZZY_CHARS_MAX => 2,
+            ONE_ERROR_CHARS_MIN..=FUZZY_CHARS_MAX => 1,
+            _ => return,
+        };
+        if typed.iter().all(char::is_ascii_digit) {
+            return;
+        }
+        let typed_letters = letters(text);
+        let mut distances = Distances::new(&typed);
+        for (entry, candidate) in self.vocabulary.iter().enumerate() {
+            let missing = (typed_letters & !candidate.letters).count_ones();
+            if errors_max < missing || candidate.text.len() + 2 < typed.len() {
+                continue;
+            }
+            let (whole, beginning) = distances.to(&candidate.text, errors_max);
+            let score = match (whole, beginning) {
+                (1, _) => 720,
+                (2, _) if errors_max == 2 => 560,
+                (_, 1) => 600,
+                (_, 2) if errors_max == 2 => 450,
+                _ => continue,
+            };
+            meanings.push(Meaning { entry, score });
+        }
+    }
+}
+
+/// The words under which a text stands in the index.
+fn indexed(words: &[Word], part: Part) -> impl Iterator<Item = (Box<str>, Part)> {
+    words.iter().flat_map(move |word| {
+        let text = match word.is_abbreviated {
+            true => format!("{}.", word.text).into(),
+            false => word.text.as_str().into(),
+        };
+        let compound = word.compound.as_deref().map(|whole| {
+            let part = match part {
+                Part::Town => Part::Town,
+                Part::Name | Part::Compound => Part::Compound,
+            };
+            (whole.into(), part)
+        });
+        std::iter::once((text, part)).chain(compound)
+    })
+}
+
+/// What a stop has made of the query, of `FULL`, and more if it has the same name; `None`
+/// if that is too little. Four fifths are how much of the query it explains, one fifth how
+/// much of its name is explained.
+fn score(tally: &Tally, weights: u64, name_words: u8, is_same: bool) -> Option<u32> {
+    let explained = u32::try_from(tally.score / weights.max(1)).unwrap_or(FULL);
+    if explained < EXPLAINED_MIN {
+        return None;
+    }
+    let covered = u32::from(tally.found_in_name.min(name_words)) * FULL / u32::from(name_words);
+    let bonus = if is_same { SAME_NAME_BONUS } else { 0 };
+    Some((explained * 4 + covered) / 5 + bonus)
+}
+
+/// One bit for each letter or digit that a text has; all others share one.
+fn letters(text: &str) -> u64 {
+    text.bytes().fold(0, |letters, byte| {
+        let bit = match byte {
+            b'a'..=b'z' => byte - b'a',
+            b'0'..=b'9' => byte - b'0' + 26,
+            _ => 36,
+        };
+        letters | 1 << bit
+    })
+}
+
+/// Counts typing errors between one text and others: letters missing, too many, wrong, or
+/// two swapped (optimal string alignment; Boytsov 2011, section 2.2.1).
+struct Distances<'a> {
+    typed: &'a [char],
+    rows: [Vec<u8>; 3],
+}
+
+impl<'a> Distances<'a> {
+    fn new(typed: &'a [char]) -> Self {
+        let row = vec![0; typed.len() + 1];
+        Self {
+            typed,
+            rows: [row.clone(), row.clone(), row],
+        }
+    }
+
+    /// Errors against the whole of a text and against its best beginning. Counts no further
+    /// than one more than `errors_max`.
+    fn to(&mut self, text: &str, errors_max: u32) -> (u32, u32) {
+        let enough = u8::try_from(errors_max + 1).unwrap_or(u8::MAX);
+        let width = self.typed.len();
+        let [before, above, row] = &mut self.rows;
+        for (value, cell) in (0..).zip(above.iter_mut()) {
+            *cell = value;
+        }
+        let (mut beginning, mut last, mut length) = (enough, None, 0);
+        for letter in text.chars().take(FUZZY_CHARS_MAX + 2) {
+            length += 1;
+            row[0] = length;
+            for (place, &typed) in self.typed.iter().enumerate() {
+                let swap = last == Some(typed) && 0 < place && self.typed[place - 1] == letter;
+                let swapped = if swap { before[place - 1] + 1 } else { u8::MAX };
+                row[place + 1] = (above[place] + u8::from(typed != letter))
+                    .min(above[place + 1] + 1)
+                    .min(row[place] + 1)
+                    .min(swapped);
+            }
+            beginning = beginning.min(row[width]);
+            let is_lost = row.iter().all(|&errors| enough <= errors);
+            last = Some(letter);
+            before.swap_with_slice(above);
+            above.swap_with_slice(row);
+            if is_lost {
+                return (u32::from(enough), u32::from(beginning));
+            }
+        }
+        (u32::from(above[width]), u32::from(beginning))
+    }
+}
