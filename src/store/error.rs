@@ -82,6 +82,12 @@ pub enum StoreError {
         /// What the system says.
         source: io::Error,
     },
+    /// The system gave no threads to scan with.
+    #[error("cannot start the threads of the store")]
+    Threads {
+        /// What the system says.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// A flush failed before.
     #[error("the store refuses to write, because a flush has failed")]
     Poisoned,
@@ -100,7 +106,7 @@ impl StoreError {
             | Self::BlockInvalid { .. }
             | Self::Damaged { .. }
             | Self::Panicked { .. } => true,
-            Self::Locked | Self::Io { .. } | Self::Poisoned => false,
+            Self::Locked | Self::Io { .. } | Self::Threads { .. } | Self::Poisoned => false,
         }
     }
 
