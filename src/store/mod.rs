@@ -140,8 +140,9 @@ impl Store {
 
     /// Calls `each` for every block of the range whose summary `wants` accepts, in any order,
     /// on all threads of the store, with these columns unpacked and a state per thread;
-    /// returns the states. Every checksum is checked. A missing or damaged block makes the scan an error,
-    /// whatever was called before. Leaves no more than a bounded cache in memory.
+    /// returns the states. Every checksum is checked. A missing or damaged block makes the
+    /// scan an error, whatever was called before. Leaves no more than a bounded cache in
+    /// memory. Do not scan from within `each`: it runs on the threads that would do it.
     pub fn scan<S: Send>(
         &self,
         range: Range<u32>,
