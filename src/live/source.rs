@@ -105,8 +105,15 @@ impl View for LedgerView {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
-    use crate::domain::{Hour, LocalDay};
+    use crate::domain::limits::{WATCH_WINDOW_MINUTES_MAX, WATCH_WINDOW_MINUTES_MIN};
+    use crate::domain::question::Breakdown;
+    use crate::domain::taxonomy::Mode;
+    use crate::domain::{Basis, Dimension, Filter, Hour, LocalDay};
+    use crate::ledger::testing::{EPOCH, Maker};
+    use crate::ledger::{Applied, State};
 
     #[test]
     fn span_may_contain_the_hours_that_it_touches_and_no_days() {
@@ -117,5 +124,54 @@ mod tests {
         let is_inside = |hour| span.may_contain(RowTime::Hour(Hour(hour)));
         assert_eq!([0, 1, 2, 3].map(is_inside), [false, true, true, false]);
         assert!(!span.may_contain(RowTime::Day(LocalDay(0))));
+    }
+
+    fn watches(window_minutes: u32) -> [Watch; 3] {
+        let watch = |filter, dimensions| Watch {
+            filter,
+            by: Breakdown::new(dimensions).expect("few and different"),
+            window_minutes,
+        };
+        let mut trams = Filter::all(Basis::SelfReported);
+        trams.modes.insert(Mode::Tram);
+        [
+            watch(Filter::all(Basis::SelfReported), vec![Dimension::Line]),
+            watch(Filter::all(Basis::Observed), Vec::new()),
+            watch(trams, vec![Dimension::Stop, Dimension::Cause]),
+        ]
+    }
+
+    fn changed_rows(applied: Vec<Applied>) -> Vec<Row> {
+        let row = |applied| match applied {
+            Applied::Recorded { row } | Applied::Withdrawn { row } => Some(row),
+            Applied::Repeated { .. } | Applied::Nothing | Applied::Noted => None,
+        };
+        applied.into_iter().filter_map(row).collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
+        #[test]
+        fn rows_that_change_a_figure_are_of_concern(
+            seed: u64,
+            window_minutes in WATCH_WINDOW_MINUTES_MIN..=WATCH_WINDOW_MINUTES_MAX,
+        ) {
+            let ledger = Arc::new(Ledger::new(State::new(EPOCH)));
+            let watches = watches(window_minutes);
+            for entry in Maker::new(seed).entries(100) {
+                let minute = entry.1.minute().expect("after 1970");
+                let before = ledger.view();
+                let rows = changed_rows(ledger.apply(std::slice::from_ref(&entry)));
+                let after = ledger.view();
+                prop_assert_eq!(after.position(), entry.0);
+                for watch in &watches {
+                    let span = watch.span(minute);
+                    let is_changed = before.count(watch, span) != after.count(watch, span);
+                    let is_concerned = after.is_concerned(watch, span, &rows);
+                    prop_assert!(!is_changed || is_concerned);
+                }
+            }
+        }
     }
 }
