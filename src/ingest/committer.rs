@@ -4,7 +4,7 @@
 //! in that order. An id that was recorded before is answered with its place and written no
 //! more. After a failed append nothing is taken in until the next start.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -59,8 +59,13 @@ pub(super) struct Committer {
     batches: u32,
 }
 
-/// How it ended.
-pub(super) type Ending = Result<(), LedgerError>;
+/// What it leaves. The folder stays locked for as long as the writer lives.
+pub(super) struct Ending {
+    /// What it wrote to.
+    pub writer: Writer,
+    /// Through where the checkpoint counts; 0 if there is none.
+    pub checkpointed: Position,
+}
 
 /// Where an entry of a batch came from.
 enum Fate {
@@ -103,9 +108,9 @@ impl Committer {
         }
     }
 
-    /// Commits until the queue ends, then writes a last checkpoint. After a failed append it
-    /// ends at once and `failed` turns true; so it does if a bug makes it panic.
-    pub fn run(mut self, failed: watch::Sender<bool>) -> Ending {
+    /// Commits until the queue ends. After a failed append it ends at once, without an ending,
+    /// and `failed` turns true; so it does if a bug makes it panic.
+    pub fn run(mut self, failed: watch::Sender<bool>) -> Option<Ending> {
         let mut alarm = Alarm {
             queue: Arc::clone(&self.parts.queue),
             failed,
@@ -119,13 +124,23 @@ impl Committer {
             };
             self.check_disk(jobs.is_empty());
             if let Err(error) = self.commit(jobs) {
-                tracing::error!(%error, "journal cannot be written; nothing is taken in any more");
-                return Ok(());
+                let error = &error as &dyn std::error::Error;
+                tracing::error!(
+                    error,
+                    "journal cannot be written; nothing is taken in any more"
+                );
+                return None;
             }
             self.keep_checkpoint();
         }
+        if let Some(thread) = self.checkpoint.take() {
+            self.note_checkpoint(thread);
+        }
         alarm.is_planned = true;
-        self.last_checkpoint()
+        Some(Ending {
+            writer: self.parts.writer,
+            checkpointed: self.parts.checkpointed,
+        })
     }
 
     /// Commits jobs, and a tick if one is due. After an error the jobs are dropped.
@@ -229,14 +244,7 @@ impl Committer {
     /// Begins a checkpoint when one is due, and notes how the one before it ended.
     fn keep_checkpoint(&mut self) {
         if let Some(thread) = self.checkpoint.take_if(|thread| thread.is_finished()) {
-            let last = self.parts.writer.last();
-            match ended(thread) {
-                Ok(position) => self.checkpoint_due = checkpoint_after(position),
-                Err(error) => {
-                    tracing::warn!(%error, "checkpoint not written");
-                    self.checkpoint_due = Position(last.0 + CHECKPOINT_RETRY_ENTRIES);
-                }
-            }
+            self.note_checkpoint(thread);
         }
         if self.checkpoint.is_some() || self.parts.writer.last() < self.checkpoint_due {
             return;
@@ -252,21 +260,22 @@ impl Committer {
         }
     }
 
-    fn last_checkpoint(mut self) -> Ending {
-        if let Some(thread) = self.checkpoint.take() {
-            match ended(thread) {
-                Ok(position) => self.parts.checkpointed = position,
-                Err(error) => tracing::warn!(%error, "checkpoint not written"),
+    fn note_checkpoint(&mut self, thread: JoinHandle<Result<Position, LedgerError>>) {
+        let result = match thread.join() {
+            Ok(result) => result,
+            Err(panic) => std::panic::resume_unwind(panic),
+        };
+        match result {
+            Ok(position) => {
+                self.parts.checkpointed = position;
+                self.checkpoint_due = checkpoint_after(position);
             }
-        }
-        if self.parts.writer.last() <= self.parts.checkpointed {
-            return Ok(());
-        }
-        match write_checkpoint(&self.parts.ledger, &self.parts.folder) {
-            Ok(_) => Ok(()),
-            // The next start folds a little more of the journal.
-            Err(LedgerError::StoreOpening) => Ok(()),
-            Err(error) => Err(error),
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, "checkpoint not written");
+                let last = self.parts.writer.last();
+                self.checkpoint_due = Position(last.0 + CHECKPOINT_RETRY_ENTRIES);
+            }
         }
     }
 }
@@ -309,7 +318,8 @@ fn checkpoint_after(position: Position) -> Position {
     Position(position.0 + CHECKPOINT_ENTRIES_MIN.max(position.0 / CHECKPOINT_PART))
 }
 
-fn write_checkpoint(ledger: &Ledger, folder: &std::path::Path) -> Result<Position, LedgerError> {
+/// Writes a checkpoint, and says so. Blocks; the committer goes on meanwhile.
+pub(super) fn write_checkpoint(ledger: &Ledger, folder: &Path) -> Result<Position, LedgerError> {
     let begun = Instant::now();
     let position = ledger.checkpoint(folder)?;
     let elapsed_ms = begun.elapsed().as_millis();
@@ -317,14 +327,7 @@ fn write_checkpoint(ledger: &Ledger, folder: &std::path::Path) -> Result<Positio
     Ok(position)
 }
 
-fn ended(thread: JoinHandle<Result<Position, LedgerError>>) -> Result<Position, LedgerError> {
-    match thread.join() {
-        Ok(result) => result,
-        Err(panic) => std::panic::resume_unwind(panic),
-    }
-}
-
-fn free_disk_bytes(folder: &std::path::Path) -> std::io::Result<u64> {
+fn free_disk_bytes(folder: &Path) -> std::io::Result<u64> {
     let space = rustix::fs::statvfs(folder)?;
     Ok(space.f_bavail.saturating_mul(space.f_frsize))
 }

@@ -99,24 +99,26 @@ fn find(reader: &Reader, position: Position) -> Result<Option<Found>, JournalErr
 }
 
 /// As it was matched then; only the name is the one in use now.
-fn line_match(_network: &Network, found: &Found) -> Match<LineId> {
+fn line_match(network: &Network, found: &Found) -> Match<LineId> {
     let facts = &found.facts;
+    let line = facts.line.as_ref().and_then(|id| network.line(id.as_str()));
     Match {
         resolution: facts.line_resolution,
         id: facts.line.clone(),
-        name: "".into(),
+        name: line.map(|line| line.name.clone()).unwrap_or_default(),
         candidates: candidates(found, |personal| &personal.line_candidates),
         outside_validity: facts.line_outside_validity,
     }
 }
 
 /// As `line_match`. Stops are listed without dates.
-fn stop_match(_network: &Network, found: &Found) -> Match<StopId> {
+fn stop_match(network: &Network, found: &Found) -> Match<StopId> {
     let facts = &found.facts;
+    let stop = facts.stop.as_ref().and_then(|id| network.stop(id.as_str()));
     Match {
         resolution: facts.stop_resolution,
         id: facts.stop.clone(),
-        name: "".into(),
+        name: stop.map(|stop| stop.full_name().into()).unwrap_or_default(),
         candidates: candidates(found, |personal| &personal.stop_candidates),
         outside_validity: false,
     }

@@ -77,6 +77,9 @@ pub enum RepairError {
     /// Nothing to work on.
     #[error("there is no journal in this folder")]
     NoJournal,
+    /// Not while a server runs.
+    #[error("a server has this folder open; stop it first")]
+    InUse,
     /// The journal fails.
     #[error("the journal cannot be used")]
     Journal(#[from] JournalError),
@@ -135,6 +138,9 @@ pub fn rebuild(folder: &Path, progress: Progress<'_>) -> Result<Rebuilt, RepairE
     let path = folder::journal(folder);
     if !path.is_dir() {
         return Err(RepairError::NoJournal);
+    }
+    if journal::is_in_use(&path)? {
+        return Err(RepairError::InUse);
     }
     // Held until the end, because it locks the folder.
     let (_writer, reader, _) = journal::open(&path, Settings::default())?;
@@ -240,6 +246,9 @@ fn verify_store(folder: &Path, reader: &Reader, blocks: u32, expected: &Blocks) 
     let path = folder::store(folder);
     if !path.exists() {
         return Finding::Missing;
+    }
+    if let Ok(true) = journal::is_in_use(&folder::journal(folder)) {
+        return Finding::InUse;
     }
     let compare = |wrong: &mut u32, number: u32, block: &Block| {
         let rows: Vec<Row> = block.rows().collect();

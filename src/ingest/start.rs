@@ -9,12 +9,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-use super::committer::{Committer, Ending, Parts};
+use super::committer::{Committer, Ending, Parts, write_checkpoint};
 use super::history::History;
 use super::queue::Queue;
 use super::{Clock, Ingest, folder};
@@ -73,6 +72,9 @@ pub enum StopError {
     /// The next start takes longer.
     #[error("the checkpoint cannot be written")]
     Checkpoint(#[source] LedgerError),
+    /// The system.
+    #[error("no thread can be started")]
+    Thread(#[source] io::Error),
 }
 
 /// A running record. Dropped without being stopped, it stops in the background.
@@ -87,8 +89,10 @@ pub struct Running {
     pub reader: Reader,
     queue: Arc<Queue>,
     failed: watch::Receiver<bool>,
-    ended: mpsc::Receiver<Ending>,
-    store: Option<JoinHandle<()>>,
+    committer: mpsc::Receiver<Ending>,
+    /// Ends when the store is open, or made again, or given up.
+    store: mpsc::Receiver<()>,
+    folder: PathBuf,
     is_stopping: Arc<AtomicBool>,
 }
 
@@ -109,6 +113,22 @@ impl Options {
             segment_bytes: self.segment_bytes,
             sync: self.sync,
         }
+    }
+}
+
+/// What a channel gave in time.
+enum Received<T> {
+    It(T),
+    Nobody,
+    Late,
+}
+
+fn receive<T>(channel: &mpsc::Receiver<T>, end: Instant) -> Received<T> {
+    let rest = end.saturating_duration_since(Instant::now());
+    match channel.recv_timeout(rest) {
+        Ok(it) => Received::It(it),
+        Err(mpsc::RecvTimeoutError::Disconnected) => Received::Nobody,
+        Err(mpsc::RecvTimeoutError::Timeout) => Received::Late,
     }
 }
 
@@ -166,7 +186,7 @@ pub fn start_with(
         checkpointed,
         disk_reserve_bytes: options.disk_reserve_bytes,
     };
-    let (failed, ended) = run_committer(parts)?;
+    let (failed, committer) = run_committer(parts)?;
     let ingest = Ingest::new(
         Arc::clone(&queue),
         keys,
@@ -181,8 +201,9 @@ pub fn start_with(
         reader,
         queue,
         failed,
-        ended,
-        store: Some(store),
+        committer,
+        store,
+        folder: folder.to_owned(),
         is_stopping,
     })
 }
@@ -194,28 +215,48 @@ impl Running {
     }
 
     /// Waits until the store is open, or made again, or given up.
-    pub fn wait_for_store(&mut self) {
-        if let Some(Err(panic)) = self.store.take().map(JoinHandle::join) {
-            std::panic::resume_unwind(panic);
-        }
+    pub fn wait_for_store(&self) {
+        // Nothing is ever sent.
+        let _ = self.store.recv();
     }
 
     /// Refuses new incidents, commits those that wait, writes a checkpoint. Blocks, at most
     /// until the deadline.
-    pub fn stop(mut self, deadline: Duration) -> Result<(), StopError> {
+    pub fn stop(self, deadline: Duration) -> Result<(), StopError> {
+        let end = Instant::now() + deadline;
         self.halt();
-        let ending = match self.ended.recv_timeout(deadline) {
-            Ok(ending) => ending,
-            Err(mpsc::RecvTimeoutError::Timeout) => return Err(StopError::Deadline),
+        let ending = match receive(&self.committer, end) {
+            Received::It(ending) => ending,
             // It failed, which `failed` tells.
-            Err(mpsc::RecvTimeoutError::Disconnected) => Ok(()),
+            Received::Nobody => return Ok(()),
+            Received::Late => return Err(StopError::Deadline),
         };
-        // A store that is still opening is left to itself: nothing depends on it.
-        if self.store.as_ref().is_some_and(JoinHandle::is_finished) {
-            self.wait_for_store();
+        // A checkpoint counts only what is in the store. Making a store again stops early.
+        if let Received::Late = receive(&self.store, end) {
+            return Err(StopError::Deadline);
         }
-        tracing::info!("record closed");
-        ending.map_err(StopError::Checkpoint)
+        if ending.checkpointed < ending.writer.last() {
+            self.last_checkpoint(end)?;
+        }
+        tracing::info!(position = %ending.writer.last(), "record closed");
+        Ok(())
+    }
+
+    fn last_checkpoint(&self, end: Instant) -> Result<(), StopError> {
+        let ledger = Arc::clone(&self.ledger);
+        let folder = self.folder.clone();
+        let (done, is_done) = mpsc::sync_channel(1);
+        let write = move || {
+            // Nobody may be waiting.
+            let _ = done.send(write_checkpoint(&ledger, &folder));
+        };
+        spawn("checkpoint", write).map_err(StopError::Thread)?;
+        match receive(&is_done, end) {
+            // Without a store there is nothing to count on; the next start folds more.
+            Received::It(Ok(_) | Err(LedgerError::StoreOpening)) | Received::Nobody => Ok(()),
+            Received::It(Err(error)) => Err(StopError::Checkpoint(error)),
+            Received::Late => Err(StopError::Deadline),
+        }
     }
 
     fn halt(&self) {
@@ -292,15 +333,19 @@ fn run_committer(parts: Parts) -> Result<Committing, StartError> {
     let (has_failed, failed) = watch::channel(false);
     let (has_ended, ended) = mpsc::sync_channel(1);
     let committer = Committer::new(parts);
-    std::thread::Builder::new()
-        .name("committer".to_owned())
-        .spawn(move || {
-            let ending = committer.run(has_failed);
+    spawn("committer", move || {
+        if let Some(ending) = committer.run(has_failed) {
             // Nobody may be waiting.
             let _ = has_ended.send(ending);
-        })
-        .map_err(StartError::Thread)?;
+        }
+    })
+    .map_err(StartError::Thread)?;
     Ok((failed, ended))
+}
+
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    let thread = std::thread::Builder::new().name(name.to_owned());
+    thread.spawn(work).map(drop)
 }
 
 /// Opens the store on a thread of its own, and attaches it.
@@ -309,7 +354,7 @@ fn open_store(
     ledger: &Arc<Ledger>,
     reader: &Reader,
     is_stopping: &Arc<AtomicBool>,
-) -> Result<JoinHandle<()>, StartError> {
+) -> Result<mpsc::Receiver<()>, StartError> {
     let opening = StoreOpening {
         path: folder::store(folder),
         epoch: reader.epoch(),
@@ -317,10 +362,13 @@ fn open_store(
         reader: reader.clone(),
         is_stopping: Arc::clone(is_stopping),
     };
-    std::thread::Builder::new()
-        .name("store".to_owned())
-        .spawn(move || opening.run())
-        .map_err(StartError::Thread)
+    let (opens, opened) = mpsc::sync_channel(1);
+    spawn("store", move || {
+        opening.run();
+        drop::<mpsc::SyncSender<()>>(opens);
+    })
+    .map_err(StartError::Thread)?;
+    Ok(opened)
 }
 
 struct StoreOpening {
