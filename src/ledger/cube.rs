@@ -1,58 +1,403 @@
-//! A table of counts: a row of columns for each bucket of time. (skeleton)
+//! A table of counts: a row of columns for each bucket of time.
+//!
+//! Rows are dense and as narrow as their largest count allows: one byte a count until it
+//! overflows, then two, then four. Clones share their rows, sixteen at a time, until one of
+//! them writes; so a clone costs about as much as copying a pointer for every sixteen rows.
 
-/// Counts by bucket and column. Rows are shared between clones until written, and as narrow as
-/// their largest count allows.
-#[derive(Clone)]
-pub struct Cube;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Rows that are shared, and copied, together.
+const CHUNK_ROWS: usize = 16;
+/// Rows grow by a multiple of this many columns.
+const COLUMNS_STEP: usize = 64;
+
+/// Counts by bucket and column.
+#[derive(Clone, Debug, Default)]
+pub struct Cube {
+    /// The first bucket of the first chunk: a multiple of `CHUNK_ROWS`.
+    first: u32,
+    chunks: Vec<Arc<Chunk>>,
+}
+
+type Chunk = [Counts; CHUNK_ROWS];
+
+/// The counts of one bucket, in the narrowest width that holds them. Empty if nothing was
+/// ever counted.
+#[derive(Clone, Debug)]
+enum Counts {
+    U8(Vec<u8>),
+    U16(Vec<u16>),
+    U32(Vec<u32>),
+}
 
 /// The columns of one bucket; those beyond the end are 0.
 #[derive(Clone, Copy, Debug)]
 pub enum Cells<'a> {
+    /// Counts up to 255.
     U8(&'a [u8]),
+    /// Counts up to 65,535.
     U16(&'a [u16]),
+    /// Greater counts.
     U32(&'a [u32]),
 }
 
 impl Cube {
-    pub fn add(&mut self, _bucket: u32, _column: u32) {
-        todo!()
+    /// Counts one more.
+    pub fn add(&mut self, bucket: u32, column: u32) {
+        let column = column as usize;
+        let counts = self.counts_mut(bucket);
+        if counts.len() <= column {
+            counts.grow(column);
+        }
+        if !counts.increment(column) {
+            counts.widen();
+            let is_counted = counts.increment(column);
+            assert!(is_counted, "a wider count has room");
+        }
     }
-    /// Panics if the cell is 0: only a bug takes away what was never added.
-    pub fn take(&mut self, _bucket: u32, _column: u32) {
-        todo!()
+
+    /// Counts one less. Panics if the count is 0: only a bug takes away what was never added.
+    pub fn take(&mut self, bucket: u32, column: u32) {
+        let cell = self.row(bucket).map_or(0, |cells| cells.get(column));
+        assert!(0 < cell, "what is taken away was counted");
+        self.counts_mut(bucket).decrement(column as usize);
     }
-    /// `None` if nothing was ever counted in that bucket.
-    pub fn row(&self, _bucket: u32) -> Option<Cells<'_>> {
-        todo!()
+
+    /// The counts of a bucket; `None` if nothing was ever counted in it.
+    pub fn row(&self, bucket: u32) -> Option<Cells<'_>> {
+        let index = bucket.checked_sub(self.first)? as usize;
+        let cells = self.chunks.get(index / CHUNK_ROWS)?[index % CHUNK_ROWS].cells();
+        (!cells.is_empty()).then_some(cells)
     }
+
     /// The buckets that may have rows.
-    pub fn buckets(&self) -> std::ops::Range<u32> {
-        todo!()
+    pub fn buckets(&self) -> Range<u32> {
+        let rows = u32::try_from(self.chunks.len() * CHUNK_ROWS).expect("buckets have 32 bits");
+        self.first..self.first + rows
     }
+
+    /// The buckets that have rows, rising, each with its counts.
+    pub fn rows(&self) -> impl Iterator<Item = (u32, Cells<'_>)> {
+        self.buckets()
+            .filter_map(|bucket| Some((bucket, self.row(bucket)?)))
+    }
+
+    /// Puts a whole row, replacing what was there. The counts are given as wide as can be,
+    /// and kept as narrow as can be.
+    pub(super) fn put_row(&mut self, bucket: u32, counts: &[u32]) {
+        *self.counts_mut(bucket) = Counts::narrow(counts);
+    }
+
+    /// Moves the rows of another cube in. Where both have rows within the same sixteen
+    /// buckets, the other's replace.
+    pub(super) fn absorb(&mut self, other: Self) {
+        let starts = (other.first..).step_by(CHUNK_ROWS);
+        for (start, chunk) in starts.zip(other.chunks) {
+            self.counts_mut(start);
+            self.chunks[(start - self.first) as usize / CHUNK_ROWS] = chunk;
+        }
+    }
+
+    fn counts_mut(&mut self, bucket: u32) -> &mut Counts {
+        let is_inside = self.first <= bucket
+            && ((bucket - self.first) as usize) < self.chunks.len() * CHUNK_ROWS;
+        if !is_inside {
+            self.reach(bucket);
+        }
+        let index = (bucket - self.first) as usize;
+        &mut Arc::make_mut(&mut self.chunks[index / CHUNK_ROWS])[index % CHUNK_ROWS]
+    }
+
+    /// Makes room for a bucket, at whichever end it is missing.
+    #[cold]
+    fn reach(&mut self, bucket: u32) {
+        let chunk_rows = CHUNK_ROWS as u32;
+        let start = bucket / chunk_rows * chunk_rows;
+        if self.chunks.is_empty() {
+            self.first = start;
+        }
+        if start < self.first {
+            let missing = (self.first - start) as usize / CHUNK_ROWS;
+            let empty = std::iter::repeat_with(Arc::<Chunk>::default).take(missing);
+            self.chunks.splice(0..0, empty);
+            self.first = start;
+        }
+        let index = (bucket - self.first) as usize / CHUNK_ROWS;
+        if self.chunks.len() <= index {
+            self.chunks.resize_with(index + 1, Arc::default);
+        }
+    }
+}
+
+impl Default for Counts {
+    fn default() -> Self {
+        Self::U8(Vec::new())
+    }
+}
+
+impl Counts {
+    fn narrow(counts: &[u32]) -> Self {
+        let used = counts.iter().rposition(|count| 0 < *count);
+        let counts = &counts[..used.map_or(0, |last| last + 1)];
+        let largest = counts.iter().copied().max().unwrap_or(0);
+        match largest {
+            0..=0xff => Self::U8(counts.iter().map(|count| *count as u8).collect()),
+            0..=0xffff => Self::U16(counts.iter().map(|count| *count as u16).collect()),
+            _ => Self::U32(counts.to_vec()),
+        }
+    }
+
+    fn cells(&self) -> Cells<'_> {
+        match self {
+            Self::U8(counts) => Cells::U8(counts),
+            Self::U16(counts) => Cells::U16(counts),
+            Self::U32(counts) => Cells::U32(counts),
+        }
+    }
+
+    #[inline]
+    fn len(&self) -> usize {
+        self.cells().len()
+    }
+
+    /// Counts one more in a column within the row; says `false` if the width does not allow.
+    #[inline]
+    fn increment(&mut self, column: usize) -> bool {
+        match self {
+            Self::U8(counts) => step(&mut counts[column], u8::checked_add, 1),
+            Self::U16(counts) => step(&mut counts[column], u16::checked_add, 1),
+            Self::U32(counts) => step(&mut counts[column], u32::checked_add, 1),
+        }
+    }
+
+    fn decrement(&mut self, column: usize) {
+        match self {
+            Self::U8(counts) => counts[column] -= 1,
+            Self::U16(counts) => counts[column] -= 1,
+            Self::U32(counts) => counts[column] -= 1,
+        }
+    }
+
+    #[cold]
+    fn widen(&mut self) {
+        *self = match self {
+            Self::U8(counts) => Self::U16(counts.iter().copied().map(u16::from).collect()),
+            Self::U16(counts) => Self::U32(counts.iter().copied().map(u32::from).collect()),
+            Self::U32(_) => panic!("more incidents than positions"),
+        };
+    }
+
+    /// Makes the row long enough for a column.
+    #[cold]
+    fn grow(&mut self, column: usize) {
+        let len = (column + 1).next_multiple_of(COLUMNS_STEP);
+        match self {
+            Self::U8(counts) => lengthen(counts, len),
+            Self::U16(counts) => lengthen(counts, len),
+            Self::U32(counts) => lengthen(counts, len),
+        }
+    }
+}
+
+#[inline]
+fn step<T: Copy>(cell: &mut T, add: impl Fn(T, T) -> Option<T>, one: T) -> bool {
+    let sum = add(*cell, one);
+    if let Some(sum) = sum {
+        *cell = sum;
+    }
+    sum.is_some()
+}
+
+fn lengthen<T: Copy + Default>(counts: &mut Vec<T>, len: usize) {
+    counts.reserve_exact(len - counts.len());
+    counts.resize(len, T::default());
 }
 
 impl<'a> Cells<'a> {
     /// How many columns are told; those beyond are 0.
     pub fn len(self) -> usize {
-        todo!()
+        match self {
+            Self::U8(cells) => cells.len(),
+            Self::U16(cells) => cells.len(),
+            Self::U32(cells) => cells.len(),
+        }
     }
+
+    /// Whether no columns are told.
     pub fn is_empty(self) -> bool {
-        todo!()
+        self.len() == 0
     }
+
     /// The count in one column.
-    pub fn get(self, _column: u32) -> u32 {
-        todo!()
+    pub fn get(self, column: u32) -> u32 {
+        let column = column as usize;
+        match self {
+            Self::U8(cells) => cells.get(column).map_or(0, |count| u32::from(*count)),
+            Self::U16(cells) => cells.get(column).map_or(0, |count| u32::from(*count)),
+            Self::U32(cells) => cells.get(column).copied().unwrap_or(0),
+        }
     }
+
     /// The columns of a range, cut where the row ends; column `range.start` becomes column 0.
-    pub fn columns(self, _range: std::ops::Range<usize>) -> Cells<'a> {
-        todo!()
+    pub fn columns(self, range: Range<usize>) -> Self {
+        let end = range.end.min(self.len());
+        let range = range.start.min(end)..end;
+        match self {
+            Self::U8(cells) => Self::U8(&cells[range]),
+            Self::U16(cells) => Self::U16(&cells[range]),
+            Self::U32(cells) => Self::U32(&cells[range]),
+        }
     }
+
     /// Adds each column to the sum of the same index; columns beyond the sums are left out.
-    pub fn add_to(self, _sums: &mut [u32]) {
-        todo!()
+    pub fn add_to(self, sums: &mut [u32]) {
+        match self {
+            Self::U8(cells) => add_cells(cells, sums),
+            Self::U16(cells) => add_cells(cells, sums),
+            Self::U32(cells) => add_cells(cells, sums),
+        }
     }
+
     /// Sum over all columns.
     pub fn total(self) -> u64 {
-        todo!()
+        match self {
+            Self::U8(cells) => sum_cells(cells),
+            Self::U16(cells) => sum_cells(cells),
+            Self::U32(cells) => sum_cells(cells),
+        }
+    }
+
+    /// Calls `each` for the columns that are not 0, rising, with their counts.
+    pub fn for_each_nonzero(self, each: impl FnMut(u32, u32)) {
+        match self {
+            Self::U8(cells) => each_nonzero(cells, each),
+            Self::U16(cells) => each_nonzero(cells, each),
+            Self::U32(cells) => each_nonzero(cells, each),
+        }
+    }
+}
+
+fn each_nonzero<T: Copy + Into<u32>>(cells: &[T], mut each: impl FnMut(u32, u32)) {
+    for (column, cell) in (0..).zip(cells) {
+        let count: u32 = (*cell).into();
+        if 0 < count {
+            each(column, count);
+        }
+    }
+}
+
+// Plain loops over slices of one width, which the compiler turns into vector instructions.
+fn add_cells<T: Copy + Into<u32>>(cells: &[T], sums: &mut [u32]) {
+    for (sum, cell) in sums.iter_mut().zip(cells) {
+        *sum += (*cell).into();
+    }
+}
+
+/// Cells summed at once in 32 bits: so few that even the greatest counts of 16 bits fit.
+const SUM_CELLS: usize = 4_096;
+
+fn sum_cells<T: Copy + Into<u32>>(cells: &[T]) -> u64 {
+    if size_of::<u32>() <= size_of::<T>() {
+        return cells.iter().map(|cell| u64::from((*cell).into())).sum();
+    }
+    let sum = |cells: &[T]| cells.iter().map(|cell| (*cell).into()).sum::<u32>();
+    cells
+        .chunks(SUM_CELLS)
+        .map(|cells| u64::from(sum(cells)))
+        .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn counts_beyond_a_byte_and_beyond_two_are_kept() {
+        let mut cube = Cube::default();
+        let mut expected = [0; 3];
+        for (column, count) in [(0, 255), (1, 256), (2, 65_536)] {
+            (0..count).for_each(|_| cube.add(500_000, column));
+            expected[column as usize] = count;
+        }
+        let mut sums = [0; 3];
+        let row = cube.row(500_000).expect("counted");
+        row.add_to(&mut sums);
+        assert_eq!(sums, expected);
+        assert_eq!(row.total(), 255 + 256 + 65_536);
+        assert!(matches!(row, Cells::U32(_)));
+    }
+
+    #[test]
+    fn clone_does_not_see_what_comes_later() {
+        let mut cube = Cube::default();
+        cube.add(100, 3);
+        let before = cube.clone();
+        cube.add(100, 3);
+        cube.add(90, 1);
+        assert_eq!(before.row(100).map(|cells| cells.get(3)), Some(1));
+        assert!(before.row(90).is_none());
+        assert_eq!(cube.row(100).map(|cells| cells.get(3)), Some(2));
+    }
+
+    #[test]
+    fn columns_are_cut_where_the_row_ends() {
+        let mut cube = Cube::default();
+        cube.add(0, 5);
+        cube.add(0, 70);
+        let row = cube.row(0).expect("counted");
+        assert_eq!(row.columns(5..8).get(0), 1);
+        assert_eq!(row.columns(60..1_000).total(), 1);
+        assert_eq!(row.columns(900..1_000).len(), 0);
+        assert_eq!(row.columns(8..5).len(), 0);
+        assert_eq!(row.get(1_000_000), 0);
+    }
+
+    #[test]
+    #[should_panic(expected = "was counted")]
+    fn taking_what_was_never_added_panics() {
+        let mut cube = Cube::default();
+        cube.add(7, 1);
+        cube.take(7, 2);
+    }
+
+    proptest! {
+        #[test]
+        fn cube_counts_as_a_map_does(
+            steps in prop::collection::vec((400u32..700, 0u32..300, any::<bool>()), 0..600)
+        ) {
+            let mut cube = Cube::default();
+            let mut map = BTreeMap::<(u32, u32), u32>::new();
+            for (bucket, column, is_add) in steps {
+                let count = map.entry((bucket, column)).or_default();
+                if is_add {
+                    *count += 1;
+                    cube.add(bucket, column);
+                } else if 0 < *count {
+                    *count -= 1;
+                    cube.take(bucket, column);
+                }
+            }
+            map.retain(|_, count| 0 < *count);
+            let mut counted = BTreeMap::new();
+            for (bucket, cells) in cube.rows() {
+                cells.for_each_nonzero(|column, count| {
+                    counted.insert((bucket, column), count);
+                });
+            }
+            prop_assert_eq!(counted, map);
+        }
+
+        #[test]
+        fn rows_put_whole_are_read_back(counts in prop::collection::vec(0u32..70_000, 0..200)) {
+            let mut cube = Cube::default();
+            cube.put_row(33, &counts);
+            let expected = counts.iter().map(|count| u64::from(*count)).sum::<u64>();
+            prop_assert_eq!(cube.row(33).map_or(0, Cells::total), expected);
+        }
     }
 }

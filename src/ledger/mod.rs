@@ -1,226 +1,211 @@
-//! The fold of journal entries into tallies, blocks and the filter of ids. (skeleton)
+//! The fold of journal entries into tallies, blocks and the index of ids; the lock around it,
+//! and the blocks' way to the store.
+//!
+//! An entry is applied whole, and an incident id counts once, however often it arrives.
+//! Everything here can be made again from the journal. Questions, rates and privacy are no
+//! concern of this module.
 
+pub mod checkpoint;
 pub mod cube;
 pub mod dictionary;
+mod ids;
+mod keeper;
+mod parts;
+mod recent;
+mod refill;
+mod restore;
+mod state;
 pub mod tallies;
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::{Arc, RwLock, RwLockReadGuard};
+use std::thread::JoinHandle;
 
 use crate::domain::entry::Epoch;
-use crate::domain::{Entry, IncidentId, Position, Row, Stamp};
-use crate::store::Store;
-use std::path::Path;
-use std::sync::{Arc, RwLockReadGuard};
+use crate::domain::{Entry, Position, Row, Stamp};
+use crate::store::{Store, StoreError};
+use keeper::Keeper;
 
+pub use checkpoint::CheckpointError;
 pub use cube::{Cells, Cube};
 pub use dictionary::Dictionary;
+pub use recent::Recent;
+pub use refill::RefillError;
+pub use state::{Applied, ClosedBlock, FOLD_VERSION, State};
 pub use tallies::{Attribute, AttributeTally, Tallies};
-
-/// What became of an entry.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Applied {
-    /// Counted. The row is what was counted.
-    Recorded { row: Row },
-    /// The id had been recorded before, at this position; nothing was counted. (Whether the content
-    /// is the same is decided by comparing digests in the journal.)
-    Repeated { first: Position },
-    /// Withdrawn: this row (with the position at which it was recorded) counts no more.
-    Withdrawn { row: Row },
-    /// A withdrawal of an incident that is unknown or withdrawn already: nothing changed.
-    Nothing,
-    /// A tick or a change of network.
-    Noted,
-}
-
-/// The state: a pure function of the entries applied. Cloning is cheap (rows are shared).
-#[derive(Clone)]
-pub struct State;
-
-impl State {
-    pub fn new(_epoch: Epoch) -> Self {
-        todo!()
-    }
-    /// Applies the entry at the next position.
-    pub fn apply(&mut self, _position: Position, _stamp: Stamp, _entry: &Entry) -> Applied {
-        todo!()
-    }
-    /// The identity of the journal that is folded.
-    pub fn epoch(&self) -> Epoch {
-        todo!()
-    }
-    /// The last position applied.
-    pub fn position(&self) -> Position {
-        todo!()
-    }
-    pub fn stamp(&self) -> Stamp {
-        todo!()
-    }
-    /// The network last noted in the journal: its version and SHA-256.
-    pub fn network(&self) -> Option<(u32, [u8; 32])> {
-        todo!()
-    }
-    /// Where an incident was recorded.
-    pub fn find(&self, _id: &IncidentId) -> Option<Position> {
-        todo!()
-    }
-    pub fn is_withdrawn(&self, _position: Position) -> bool {
-        todo!()
-    }
-    pub fn tallies(&self, _basis: crate::domain::Basis) -> &Tallies {
-        todo!()
-    }
-    pub fn dictionary(&self) -> &Arc<Dictionary> {
-        todo!()
-    }
-    /// Closed blocks so far: numbers 0..n.
-    pub fn blocks(&self) -> u32 {
-        todo!()
-    }
-    /// Rows of the open block.
-    pub fn open_rows(&self) -> &[Row] {
-        todo!()
-    }
-    /// Withdrawn positions, rising.
-    pub fn withdrawn(&self) -> &std::collections::BTreeSet<Position> {
-        todo!()
-    }
-    /// Rows of the last 25 hours known at least to the minute, by minute, withdrawn ones left out.
-    pub fn recent(&self) -> &Recent {
-        todo!()
-    }
-    /// Digest of everything that the fold made, for `verify`: equal states have equal digests.
-    pub fn digest(&self) -> [u8; 32] {
-        todo!()
-    }
-}
-
-/// Rows of the last 25 hours, by minute of the tap. Cheap to clone (minutes are shared): the
-/// publisher counts a clone, off the lock.
-#[derive(Clone)]
-pub struct Recent;
-impl Recent {
-    /// From which minute on it is complete.
-    pub fn complete_from(&self) -> crate::domain::Minute {
-        todo!()
-    }
-    /// Rows of the minutes in `[from, to)`.
-    pub fn rows(
-        &self,
-        _from: crate::domain::Minute,
-        _to: crate::domain::Minute,
-    ) -> impl Iterator<Item = &Row> {
-        [].iter()
-    }
-}
-
-/// The state with its lock, the store beside it and the blocks on their way to it.
-pub struct Ledger;
 
 /// Why something cannot be answered now.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
+    /// Not yet attached.
     #[error("the store is still opening")]
     StoreOpening,
+    /// Let go, until the next start.
     #[error("the store failed and answers nothing until the next start")]
     StoreFailed,
+    /// An error of its own.
     #[error("the store does not answer")]
-    Store(#[from] crate::store::StoreError),
+    Store(#[from] StoreError),
+    /// The file beside the journal.
     #[error("the checkpoint cannot be written")]
     Checkpoint(#[from] CheckpointError),
 }
 
-/// Why a checkpoint cannot be written or used.
-#[derive(Debug, thiserror::Error)]
-pub enum CheckpointError {
-    #[error("the checkpoint cannot be read or written")]
-    Io(#[from] std::io::Error),
-    #[error("the checkpoint is damaged: {0}")]
-    Damaged(&'static str),
-    #[error("the checkpoint is of another format or fold")]
-    Format,
-    #[error("the checkpoint is of another journal")]
-    Epoch,
-}
-
-/// Everything that a scan needs, as of one position.
+/// Everything that a scan needs, as of one position: blocks `stored` are in the store,
+/// `pending` follow them, and the rows of `open` come last.
 pub struct ScanView {
+    /// The store.
     pub store: Store,
-    pub stored: std::ops::Range<u32>,
-    pub pending: Vec<(u32, Arc<[u8]>)>,
+    /// Numbers of the blocks to be scanned in it.
+    pub stored: Range<u32>,
+    /// Blocks on their way to it.
+    pub pending: Vec<ClosedBlock>,
+    /// Rows of the open block.
     pub open: Vec<Row>,
-    pub withdrawn: Arc<std::collections::BTreeSet<Position>>,
+    /// Positions to be passed over.
+    pub withdrawn: Arc<BTreeSet<Position>>,
+    /// Numbers of operators, lines and stops.
     pub dictionary: Arc<Dictionary>,
+    /// The last position applied.
     pub position: Position,
 }
 
+/// The state with its lock, the store beside it and the blocks on their way to it.
+pub struct Ledger {
+    state: RwLock<State>,
+    keeper: Arc<Keeper>,
+    thread: Option<JoinHandle<()>>,
+    needed: Needed,
+}
+
+/// The blocks that the state counted when the ledger began.
+#[derive(Clone, Copy)]
+struct Needed {
+    blocks: u32,
+    crc: u32,
+}
+
 impl Ledger {
-    /// Begins with a state (empty, or of `read_checkpoint`) and starts the keeper thread. Blocks
-    /// that the state counts are taken to be in the store that will be attached, or refilled.
-    pub fn new(_state: State) -> Self {
-        todo!()
+    /// Begins with a state (empty, or of `read_checkpoint`) and starts the keeper thread.
+    /// Blocks that the state counts are taken to be in the store that will be attached, or
+    /// refilled.
+    pub fn new(state: State) -> Self {
+        let keeper = Keeper::new(state.blocks());
+        let needed = Needed {
+            blocks: state.blocks(),
+            crc: state.blocks_crc,
+        };
+        let shared = Arc::clone(&keeper);
+        let thread = std::thread::Builder::new()
+            .name("keeper".into())
+            .spawn(move || shared.run())
+            .expect("a process at its start can have one more thread");
+        Self {
+            state: RwLock::new(state),
+            keeper,
+            thread: Some(thread),
+            needed,
+        }
     }
+
     /// The state of the checkpoint in a folder; `None` if there is none.
-    pub fn read_checkpoint(_dir: &Path, _epoch: Epoch) -> Result<Option<State>, CheckpointError> {
-        todo!()
+    pub fn read_checkpoint(dir: &Path, epoch: Epoch) -> Result<Option<State>, CheckpointError> {
+        checkpoint::read(dir, epoch)
     }
+
+    /// The state. Held only briefly: the committer waits meanwhile.
     pub fn read(&self) -> RwLockReadGuard<'_, State> {
-        todo!()
+        self.state.read().expect(FOLD_HOLDS)
     }
-    /// Applies a batch under one lock; closed blocks go to the keeper thread, which puts them
-    /// into the store; waits when `BLOCKS_PENDING_MAX` of them are pending.
-    pub fn apply(&self, _batch: &[(Position, Stamp, Entry)]) -> Vec<Applied> {
-        todo!()
+
+    /// Applies a batch under one lock. Closed blocks go to the keeper. Waits while
+    /// `BLOCKS_PENDING_MAX` of them are pending, be it that the store is still opening or that
+    /// it is slow.
+    pub fn apply(&self, batch: &[(Position, Stamp, Entry)]) -> Vec<Applied> {
+        self.keeper.wait_for_room();
+        let mut state = self.state.write().expect(FOLD_HOLDS);
+        let apply = |(position, stamp, entry): &(Position, Stamp, Entry)| {
+            state.apply(*position, *stamp, entry)
+        };
+        let applied = batch.iter().map(apply).collect();
+        // Under the lock: a scan must find each row either open or pending.
+        self.keeper.take(state.take_closed());
+        applied
     }
-    /// Blocks that must be in a store before it is attached: numbers 0..n. (Those closed later
-    /// wait for it in the ledger.)
+
+    /// Blocks that must be in a store before it is attached: numbers `0..n`. (Those closed
+    /// later wait for it here.)
     pub fn blocks_needed(&self) -> u32 {
-        todo!()
+        self.needed.blocks
     }
+
     /// Hands over the opened store: pending blocks go into it, scans can be answered.
-    pub fn attach_store(&self, _store: Store) {
-        todo!()
+    pub fn attach_store(&self, store: Store) {
+        self.keeper.attach(store);
     }
-    /// Fills an empty store with blocks `0..blocks_needed()`, made again from the entries of
-    /// the journal (from its first on, personal parts not needed), and attaches it. Blocking:
-    /// call it on a thread of its own; `apply` may go on meanwhile. Stops early with the
-    /// error that the entries end with.
-    pub fn refill<E>(
-        &self,
-        _store: Store,
-        _entries: impl Iterator<Item = Result<(Position, Stamp, Entry), E>>,
-    ) -> Result<(), RefillError<E>> {
-        todo!()
-    }
+
     /// There will be no store (opening and refilling failed): blocks are let go, scans and
     /// checkpoints are refused, everything else goes on.
     pub fn give_up_store(&self) {
-        todo!()
+        self.keeper.fail();
     }
+
     /// Whether the store failed, by an error of its own or by `give_up_store`.
     pub fn store_failed(&self) -> bool {
-        todo!()
+        self.keeper.has_failed()
     }
+
+    /// Blocks on their way to the store.
+    pub fn blocks_pending(&self) -> usize {
+        self.keeper.pending()
+    }
+
+    /// Everything that a scan needs, as of one position.
     pub fn scan_view(&self) -> Result<ScanView, LedgerError> {
-        todo!()
+        let state = self.read();
+        let kept = self.keeper.kept()?;
+        Ok(ScanView {
+            store: kept.store,
+            stored: 0..kept.stored,
+            pending: kept.pending,
+            open: state.open_rows().to_vec(),
+            withdrawn: Arc::clone(state.withdrawn()),
+            dictionary: Arc::clone(state.dictionary()),
+            position: state.position(),
+        })
     }
+
     /// Waits until all blocks closed so far are in the store, and syncs it.
     pub fn flush_blocks(&self) -> Result<(), LedgerError> {
-        todo!()
+        let blocks = self.read().blocks();
+        self.keeper.flush(blocks)
     }
+
     /// Flushes the blocks, then writes a checkpoint into the folder (aside, synced, renamed).
     /// Returns the position that it holds. Blocking; `apply` may go on meanwhile.
-    pub fn checkpoint(&self, _dir: &Path) -> Result<Position, LedgerError> {
-        todo!()
+    pub fn checkpoint(&self, dir: &Path) -> Result<Position, LedgerError> {
+        let state = self.read().clone();
+        self.keeper.flush(state.blocks())?;
+        checkpoint::write(&state, dir)?;
+        Ok(state.position())
     }
 }
 
-/// Why a store could not be refilled.
-#[derive(Debug, thiserror::Error)]
-pub enum RefillError<E> {
-    #[error("the journal cannot be read")]
-    Journal(#[source] E),
-    #[error("the journal ends before the blocks that the ledger counts")]
-    Short,
-    #[error("the store does not answer")]
-    Store(#[source] crate::store::StoreError),
+/// Why the lock is never poisoned.
+const FOLD_HOLDS: &str = "the fold panics only on a bug, and then nothing may go on";
+
+impl Drop for Ledger {
+    fn drop(&mut self) {
+        self.keeper.stop();
+        if let Some(thread) = self.thread.take() {
+            // A panic of the keeper has been printed already; there is nothing left to save.
+            let _ = thread.join();
+        }
+    }
 }

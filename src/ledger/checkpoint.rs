@@ -1,0 +1,319 @@
+//! The whole state in one file beside the journal, so that a start folds only what came after.
+//!
+//! A file is a header (magic, format, fold version, epoch, number of parts, checksum) and
+//! parts, each with its kind, length and a CRC-32C. It is written aside, synced and renamed,
+//! so that there is always a whole one or none. Whatever is wrong with a file is an error
+//! that says so; the caller then folds from the base. Parts are encoded and decoded on all
+//! cores, a few megabytes at a time.
+
+use std::fs::{self, File};
+use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::path::Path;
+
+use rayon::prelude::*;
+
+use super::parts::{self, END, GROUP_PARTS};
+use super::restore::{self, Builder};
+use super::state::{FOLD_VERSION, State};
+use crate::domain::entry::Epoch;
+
+/// The name of the file.
+pub const FILE: &str = "checkpoint";
+const FILE_ASIDE: &str = "checkpoint.new";
+
+const MAGIC: [u8; 8] = *b"mistapCP";
+const FORMAT: u32 = 1;
+const HEADER_BYTES: usize = 40;
+/// Kind and length of a part.
+const PART_HEADER_BYTES: usize = 9;
+const CRC_BYTES: usize = 4;
+const BUFFER_BYTES: usize = 256 * 1024;
+
+/// Why a checkpoint cannot be written or used.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    /// The file system refuses.
+    #[error("the checkpoint cannot be read or written")]
+    Io(#[from] io::Error),
+    /// Not what was written, or not by us.
+    #[error("the checkpoint is damaged: {0}")]
+    Damaged(&'static str),
+    /// Of another version of this program.
+    #[error("the checkpoint is of another format or fold")]
+    Format,
+    /// Of another journal.
+    #[error("the checkpoint is of another journal")]
+    Epoch,
+}
+
+/// Writes the state into a folder, replacing an earlier checkpoint. Survives a power cut.
+pub fn write(state: &State, dir: &Path) -> Result<(), CheckpointError> {
+    let aside = dir.join(FILE_ASIDE);
+    let mut file = BufWriter::with_capacity(BUFFER_BYTES, File::create(&aside)?);
+    write_parts(state, &mut file)?;
+    let file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
+    file.sync_all()?;
+    fs::rename(&aside, dir.join(FILE))?;
+    File::open(dir)?.sync_all()?;
+    Ok(())
+}
+
+/// The state in a folder's checkpoint; `None` if there is none.
+pub fn read(dir: &Path, epoch: Epoch) -> Result<Option<State>, CheckpointError> {
+    let file = match File::open(dir.join(FILE)) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let len = file.metadata()?.len();
+    let file = BufReader::with_capacity(BUFFER_BYTES, file);
+    read_parts(file, len, epoch).map(Some)
+}
+
+fn write_parts(state: &State, out: &mut impl Write) -> io::Result<()> {
+    let parts = parts::parts(state);
+    out.write_all(&header(state.epoch()))?;
+    let mut count = 0u64;
+    for group in parts.chunks(GROUP_PARTS) {
+        let encode = |part: &parts::Part<'_>| (part.kind(), part.encode(state));
+        let encoded: Vec<_> = group.par_iter().map(encode).collect();
+        for (kind, bytes) in encoded.iter().filter(|(_, bytes)| !bytes.is_empty()) {
+            write_part(out, *kind, bytes)?;
+            count += 1;
+        }
+    }
+    write_part(out, END, &count.to_le_bytes())
+}
+
+fn write_part(out: &mut impl Write, kind: u8, bytes: &[u8]) -> io::Result<()> {
+    let head = part_header(kind, bytes.len());
+    let crc = crc32c::crc32c_append(crc32c::crc32c(&head), bytes);
+    out.write_all(&head)?;
+    out.write_all(bytes)?;
+    out.write_all(&crc.to_le_bytes())
+}
+
+fn part_header(kind: u8, len: usize) -> [u8; PART_HEADER_BYTES] {
+    let mut head = [kind; PART_HEADER_BYTES];
+    head[1..].copy_from_slice(&(len as u64).to_le_bytes());
+    head
+}
+
+fn header(epoch: Epoch) -> [u8; HEADER_BYTES] {
+    let mut header = [0; HEADER_BYTES];
+    header[..8].copy_from_slice(&MAGIC);
+    header[8..12].copy_from_slice(&FORMAT.to_le_bytes());
+    header[12..16].copy_from_slice(&FOLD_VERSION.to_le_bytes());
+    header[16..32].copy_from_slice(&epoch.0);
+    let crc = crc32c::crc32c(&header[..HEADER_BYTES - CRC_BYTES]);
+    header[HEADER_BYTES - CRC_BYTES..].copy_from_slice(&crc.to_le_bytes());
+    header
+}
+
+fn check_header(found: &[u8; HEADER_BYTES], epoch: Epoch) -> Result<(), CheckpointError> {
+    let (told, crc) = found.split_at(HEADER_BYTES - CRC_BYTES);
+    if found[..8] != MAGIC || crc32c::crc32c(told).to_le_bytes() != crc {
+        return Err(CheckpointError::Damaged("the header"));
+    }
+    let expected = header(epoch);
+    if found[8..16] != expected[8..16] {
+        return Err(CheckpointError::Format);
+    }
+    if found[16..32] != expected[16..32] {
+        return Err(CheckpointError::Epoch);
+    }
+    Ok(())
+}
+
+/// A part as it stands in the file, its checksum not looked at yet.
+struct RawPart {
+    kind: u8,
+    bytes: Vec<u8>,
+    crc: [u8; CRC_BYTES],
+}
+
+fn read_parts(file: impl Read + Send, len: u64, epoch: Epoch) -> Result<State, CheckpointError> {
+    let mut file = PartReader { file, left: len };
+    check_header(&file.take()?, epoch)?;
+    let mut builder = Builder::new(State::new(epoch));
+    let mut group = file.group()?;
+    while !group.is_empty() {
+        // The next parts are read while these are decoded.
+        let decode = || {
+            group
+                .into_par_iter()
+                .map(decode)
+                .collect::<Result<Vec<_>, _>>()
+        };
+        let (decoded, next) = rayon::join(decode, || file.group());
+        for part in decoded? {
+            builder.put(part).map_err(CheckpointError::Damaged)?;
+        }
+        group = next?;
+    }
+    builder.finish().map_err(CheckpointError::Damaged)
+}
+
+fn decode(part: RawPart) -> Result<restore::Read, CheckpointError> {
+    let head = part_header(part.kind, part.bytes.len());
+    let crc = crc32c::crc32c_append(crc32c::crc32c(&head), &part.bytes);
+    if crc.to_le_bytes() != part.crc {
+        return Err(CheckpointError::Damaged("the checksum of a part is wrong"));
+    }
+    restore::read(part.kind, part.bytes).map_err(CheckpointError::Damaged)
+}
+
+/// Reads no further than the file is long, and makes no room for what it does not hold.
+struct PartReader<R> {
+    file: R,
+    left: u64,
+}
+
+impl<R: Read> PartReader<R> {
+    /// The next parts; none at the end of the file.
+    fn group(&mut self) -> Result<Vec<RawPart>, CheckpointError> {
+        let mut group = Vec::with_capacity(GROUP_PARTS);
+        while 0 < self.left && group.len() < GROUP_PARTS {
+            group.push(self.part()?);
+        }
+        Ok(group)
+    }
+
+    fn part(&mut self) -> Result<RawPart, CheckpointError> {
+        let [kind, len @ ..] = self.take::<PART_HEADER_BYTES>()?;
+        let len = u64::from_le_bytes(len);
+        self.claim(len)?;
+        let mut bytes = Vec::new();
+        (&mut self.file).take(len).read_to_end(&mut bytes)?;
+        let crc = self.take()?;
+        Ok(RawPart { kind, bytes, crc })
+    }
+
+    fn take<const N: usize>(&mut self) -> Result<[u8; N], CheckpointError> {
+        self.claim(N as u64)?;
+        let mut bytes = [0; N];
+        self.file.read_exact(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    fn claim(&mut self, len: u64) -> Result<(), CheckpointError> {
+        let left = self.left.checked_sub(len);
+        self.left = left.ok_or(CheckpointError::Damaged("it is too short"))?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::testing::{EPOCH, Maker, entries};
+    use super::*;
+
+    fn folded(count: usize) -> State {
+        let mut state = State::new(EPOCH);
+        for (position, stamp, entry) in Maker::new(1).entries(count) {
+            state.apply(position, stamp, &entry);
+        }
+        state.take_closed();
+        state
+    }
+
+    fn bytes_of(state: &State) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        write_parts(state, &mut bytes).expect("memory can be written");
+        bytes
+    }
+
+    fn parse(bytes: &[u8]) -> Result<State, CheckpointError> {
+        read_parts(bytes, bytes.len() as u64, EPOCH)
+    }
+
+    #[test]
+    fn checkpoint_written_to_a_folder_is_read_back() {
+        let dir = tempfile::tempdir().expect("a folder");
+        assert!(read(dir.path(), EPOCH).expect("no file").is_none());
+        let state = folded(2_000);
+        write(&folded(10), dir.path()).expect("written");
+        write(&state, dir.path()).expect("written again");
+        let back = read(dir.path(), EPOCH).expect("whole").expect("there");
+        assert_eq!(back.digest(), state.digest());
+        assert_eq!(back.recent(), state.recent());
+        assert_eq!(bytes_of(&back), bytes_of(&state));
+        assert!(!dir.path().join(FILE_ASIDE).exists());
+    }
+
+    #[test]
+    fn checkpoint_of_another_journal_or_format_is_refused() {
+        let mut bytes = bytes_of(&folded(10));
+        let other = read_parts(&bytes[..], bytes.len() as u64, Epoch([8; 16]));
+        assert!(matches!(other, Err(CheckpointError::Epoch)));
+        bytes[12] += 1;
+        let crc = crc32c::crc32c(&bytes[..36]);
+        bytes[36..40].copy_from_slice(&crc.to_le_bytes());
+        assert!(matches!(parse(&bytes), Err(CheckpointError::Format)));
+    }
+
+    #[test]
+    fn empty_state_is_read_back() {
+        let state = State::new(EPOCH);
+        let back = parse(&bytes_of(&state)).expect("whole");
+        assert_eq!(back.digest(), state.digest());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(16))]
+
+        #[test]
+        fn going_on_from_a_checkpoint_equals_never_having_stopped(
+            entries in entries(1..900), cut in any::<prop::sample::Index>()
+        ) {
+            let (before, after) = entries.split_at(cut.index(entries.len()));
+            let mut state = State::new(EPOCH);
+            for (position, stamp, entry) in before {
+                state.apply(*position, *stamp, entry);
+            }
+            state.take_closed();
+            let mut back = parse(&bytes_of(&state)).expect("whole");
+            for (position, stamp, entry) in after {
+                let applied = state.apply(*position, *stamp, entry);
+                prop_assert_eq!(back.apply(*position, *stamp, entry), applied);
+            }
+            prop_assert_eq!(back.take_closed(), state.take_closed());
+            prop_assert_eq!(back.digest(), state.digest());
+            prop_assert_eq!(back.recent(), state.recent());
+        }
+
+        #[test]
+        fn changed_bytes_are_refused(at in any::<prop::sample::Index>(), bits in 1u8..) {
+            let mut bytes = bytes_of(&folded(300));
+            let at = at.index(bytes.len());
+            bytes[at] ^= bits;
+            prop_assert!(parse(&bytes).is_err());
+        }
+
+        #[test]
+        fn cut_or_longer_files_are_refused(len in any::<prop::sample::Index>()) {
+            let bytes = bytes_of(&folded(300));
+            let len = len.index(bytes.len());
+            prop_assert!(parse(&bytes[..len]).is_err());
+            prop_assert!(parse(&[&bytes, &bytes[len..]].concat()).is_err());
+        }
+
+        #[test]
+        fn parts_with_right_checksums_and_random_content_do_not_panic(
+            kind in 0u8..9, content in prop::collection::vec(any::<u8>(), 0..300)
+        ) {
+            let mut bytes = header(EPOCH).to_vec();
+            for kind in 0..kind {
+                write_part(&mut bytes, kind, &[0, 0, 0, 0]).expect("memory");
+            }
+            write_part(&mut bytes, kind, &content).expect("memory");
+            let _ = parse(&bytes);
+            let mut builder = Builder::new(State::new(EPOCH));
+            if let Ok(read) = restore::read(kind, content) {
+                let _ = builder.put(read);
+            }
+        }
+    }
+}

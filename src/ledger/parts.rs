@@ -1,0 +1,285 @@
+//! The state as a sequence of parts, each in one canonical form: equal states have equal
+//! parts, whatever the widths of their rows and however their ids are laid out. A checkpoint
+//! is these parts in a file, and the digest is made of them.
+//!
+//! Counts are written sparsely: for each row the gaps between the columns that are not 0,
+//! twice the gap if the count is 1, one more if a greater count follows, less two. Whole
+//! numbers are varints of seven bits a byte.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use rayon::prelude::*;
+use sha2::{Digest, Sha256};
+
+use super::cube::Cube;
+use super::dictionary::Dictionary;
+use super::ids::{ENTRY_BYTES, IdEntry};
+use super::recent::Recent;
+use super::state::{FOLD_VERSION, State};
+use crate::domain::{Basis, Position, Row, RowTime};
+
+/// Rows of a cube in one part: a multiple of those that a cube shares.
+pub(super) const PART_BUCKETS: u32 = 256;
+/// Parts that are encoded at once.
+pub(super) const GROUP_PARTS: usize = 16;
+
+/// Kind of what ends the parts: how many came before, in eight bytes.
+pub(super) const END: u8 = 0;
+pub(super) const HEAD: u8 = 1;
+pub(super) const NAMES: u8 = 2;
+pub(super) const OPEN: u8 = 3;
+pub(super) const WITHDRAWN: u8 = 4;
+pub(super) const COUNTS: u8 = 5;
+pub(super) const IDS: u8 = 6;
+pub(super) const RECENT: u8 = 7;
+
+/// One part of a state.
+pub(super) enum Part<'a> {
+    /// Position, stamp, network and blocks.
+    Head,
+    /// Operators, lines and stops by number.
+    Names,
+    /// Rows of the open block.
+    Open,
+    /// Withdrawn positions.
+    Withdrawn,
+    /// Rows of one cube of one basis.
+    Counts {
+        basis: u8,
+        cube: u8,
+        start: u32,
+        counts: &'a Cube,
+    },
+    /// Ids of one day, all or some, sorted.
+    Ids {
+        day: u32,
+        day_ids: usize,
+        sorted: &'a [IdEntry],
+        recent: Vec<IdEntry>,
+    },
+    /// Rows of the last 25 hours by minute. Not part of the digest.
+    Recent,
+}
+
+/// The parts of a state, in an order that depends on nothing else.
+pub(super) fn parts(state: &State) -> Vec<Part<'_>> {
+    let mut parts = vec![Part::Head, Part::Names, Part::Open, Part::Withdrawn];
+    for (basis, tallies) in (0..).zip(&state.tallies) {
+        for (cube, counts) in (0..).zip(tallies.cubes()) {
+            let starts = part_starts(counts.buckets());
+            parts.extend(starts.map(|start| Part::Counts {
+                basis,
+                cube,
+                start,
+                counts,
+            }));
+        }
+    }
+    let ids = state.ids.shards();
+    parts.extend(ids.map(|shard| Part::Ids {
+        day: shard.day,
+        day_ids: shard.day_ids,
+        sorted: shard.sorted,
+        recent: shard.recent,
+    }));
+    parts.push(Part::Recent);
+    parts
+}
+
+fn part_starts(buckets: Range<u32>) -> impl Iterator<Item = u32> {
+    let first = buckets.start / PART_BUCKETS * PART_BUCKETS;
+    (first..buckets.end).step_by(PART_BUCKETS as usize)
+}
+
+/// Digest of all parts but `Recent`. Parts without content do not count.
+pub(super) fn digest(state: &State) -> [u8; 32] {
+    let mut sha256 = Sha256::new();
+    sha256.update(FOLD_VERSION.to_le_bytes());
+    sha256.update(state.epoch.0);
+    for group in parts(state).chunks(GROUP_PARTS) {
+        let encoded: Vec<Vec<u8>> = group.par_iter().map(|part| part.encode(state)).collect();
+        for (part, bytes) in group.iter().zip(encoded) {
+            if !matches!(part, Part::Recent) && !bytes.is_empty() {
+                sha256.update([part.kind()]);
+                sha256.update((bytes.len() as u64).to_le_bytes());
+                sha256.update(bytes);
+            }
+        }
+    }
+    sha256.finalize().into()
+}
+
+// === impl Part ===
+
+impl Part<'_> {
+    /// The number of its kind, as stored.
+    pub(super) fn kind(&self) -> u8 {
+        match self {
+            Self::Head => HEAD,
+            Self::Names => NAMES,
+            Self::Open => OPEN,
+            Self::Withdrawn => WITHDRAWN,
+            Self::Counts { .. } => COUNTS,
+            Self::Ids { .. } => IDS,
+            Self::Recent => RECENT,
+        }
+    }
+
+    /// Its canonical bytes; none if it has no content.
+    pub(super) fn encode(&self, state: &State) -> Vec<u8> {
+        let mut out = Vec::new();
+        match self {
+            Self::Head => put_head(&mut out, state),
+            Self::Names => put_names(&mut out, &state.dictionary),
+            Self::Open => put_rows(&mut out, &state.open),
+            Self::Withdrawn => put_positions(&mut out, &state.withdrawn),
+            Self::Counts {
+                basis,
+                cube,
+                start,
+                counts,
+            } => put_counts(&mut out, [*basis, *cube], *start, counts),
+            Self::Ids {
+                day,
+                day_ids,
+                sorted,
+                recent,
+            } => put_ids(&mut out, *day, *day_ids, sorted, recent),
+            Self::Recent => put_recent(&mut out, &state.recent),
+        }
+        out
+    }
+}
+
+fn put_head(out: &mut Vec<u8>, state: &State) {
+    put(out, state.position.0);
+    put(out, state.stamp.0.cast_unsigned());
+    put(out, state.blocks.into());
+    put(out, state.blocks_crc.into());
+    if let Some((version, sha256)) = state.network {
+        put(out, version.into());
+        out.extend(sha256);
+    }
+}
+
+fn put_names(out: &mut Vec<u8>, dictionary: &Dictionary) {
+    put_texts(
+        out,
+        dictionary.operator_names().iter().map(|name| name.as_str()),
+    );
+    put_texts(
+        out,
+        dictionary.line_names().iter().map(|name| name.as_str()),
+    );
+    put_texts(
+        out,
+        dictionary.stop_names().iter().map(|name| name.as_str()),
+    );
+}
+
+fn put_texts<'a>(out: &mut Vec<u8>, texts: impl ExactSizeIterator<Item = &'a str>) {
+    put(out, texts.len() as u64);
+    for text in texts {
+        put(out, text.len() as u64);
+        out.extend(text.as_bytes());
+    }
+}
+
+fn put_rows(out: &mut Vec<u8>, rows: &[Row]) {
+    put(out, rows.len() as u64);
+    rows.iter().for_each(|row| put_row(out, row));
+}
+
+fn put_row(out: &mut Vec<u8>, row: &Row) {
+    let (is_day, time) = match row.time {
+        RowTime::Hour(hour) => (0, hour.0),
+        RowTime::Day(day) => (1, day.0.cast_unsigned()),
+    };
+    let flags = is_day | u8::from(row.basis == Basis::Observed) << 1;
+    put(out, row.position.0);
+    put(out, time.into());
+    put(out, row.operator.into());
+    put(out, row.line.into());
+    put(out, row.stop.into());
+    out.extend([flags, row.mode, row.tap_kind, row.card_kind, row.signal]);
+    for set in [row.causes, row.staff_acts, row.outcomes] {
+        out.extend(set.to_le_bytes());
+    }
+}
+
+fn put_positions(out: &mut Vec<u8>, positions: &BTreeSet<Position>) {
+    put(out, positions.len() as u64);
+    let mut before = 0;
+    for position in positions {
+        put(out, position.0 - before);
+        before = position.0;
+    }
+}
+
+fn put_counts(out: &mut Vec<u8>, place: [u8; 2], start: u32, counts: &Cube) {
+    let mut tokens = Vec::new();
+    for offset in 0..PART_BUCKETS {
+        let Some(cells) = counts.row(start + offset) else {
+            continue;
+        };
+        tokens.clear();
+        let (mut next, mut cells_count) = (0, 0u64);
+        cells.for_each_nonzero(|column, count| {
+            put_cell(&mut tokens, column - next, count);
+            next = column + 1;
+            cells_count += 1;
+        });
+        if cells_count == 0 {
+            continue;
+        }
+        if out.is_empty() {
+            out.extend(place);
+            put(out, start.into());
+        }
+        put(out, offset.into());
+        put(out, cells_count);
+        out.extend_from_slice(&tokens);
+    }
+}
+
+#[inline]
+fn put_cell(out: &mut Vec<u8>, gap: u32, count: u32) {
+    put(out, u64::from(gap) << 1 | u64::from(1 < count));
+    if 1 < count {
+        put(out, u64::from(count - 2));
+    }
+}
+
+fn put_ids(out: &mut Vec<u8>, day: u32, day_ids: usize, sorted: &[IdEntry], recent: &[IdEntry]) {
+    out.reserve_exact(16 + (sorted.len() + recent.len()) * ENTRY_BYTES);
+    out.extend((day_ids as u64).to_le_bytes());
+    out.extend(day.to_le_bytes());
+    let mut sorted = sorted;
+    for entry in recent {
+        let before = sorted.partition_point(|other| other < entry);
+        out.extend_from_slice(sorted[..before].as_flattened());
+        out.extend_from_slice(entry);
+        sorted = &sorted[before..];
+    }
+    out.extend_from_slice(sorted.as_flattened());
+}
+
+fn put_recent(out: &mut Vec<u8>, recent: &Recent) {
+    put(out, recent.complete_from().0.into());
+    put(out, recent.minutes().len() as u64);
+    for (minute, rows) in recent.minutes() {
+        put(out, minute.0.into());
+        put_rows(out, rows);
+    }
+}
+
+/// Writes a varint.
+#[inline]
+fn put(out: &mut Vec<u8>, mut value: u64) {
+    while 0x7f < value {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}

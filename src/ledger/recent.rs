@@ -1,0 +1,217 @@
+//! The rows of the last 25 hours, by minute of the tap, for sliding windows.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::domain::limits::{RECENT_MINUTES, RECENT_ROWS_MAX};
+use crate::domain::{Hour, Minute, Position, Row, RowTime, Stamp};
+
+/// Rows of the last 25 hours that are known to the minute, by minute of the tap; withdrawn
+/// ones are left out. Cheap to clone (minutes are shared): the publisher counts a clone, off
+/// the lock. If there are more than `RECENT_ROWS_MAX`, the oldest minutes are let go.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recent {
+    complete_from: u32,
+    /// In each minute rising by position; no minute is empty.
+    minutes: BTreeMap<u32, Arc<Vec<Row>>>,
+    rows: usize,
+}
+
+impl Recent {
+    /// From which minute on it is complete.
+    pub fn complete_from(&self) -> Minute {
+        Minute(self.complete_from)
+    }
+
+    /// Rows of the minutes in `[from, to)`; none if that is empty.
+    pub fn rows(&self, from: Minute, to: Minute) -> impl Iterator<Item = &Row> {
+        let to = to.0.max(from.0);
+        self.minutes
+            .range(from.0..to)
+            .flat_map(|(_, rows)| rows.iter())
+    }
+
+    /// How many rows there are.
+    pub fn len(&self) -> usize {
+        self.rows
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.rows == 0
+    }
+
+    /// Begins empty, complete from a minute on.
+    pub(super) fn begin(complete_from: Minute) -> Self {
+        Self {
+            complete_from: complete_from.0,
+            ..Self::default()
+        }
+    }
+
+    /// The minutes, rising, each with its rows.
+    pub(super) fn minutes(&self) -> impl ExactSizeIterator<Item = (Minute, &[Row])> {
+        let minutes = self.minutes.iter();
+        minutes.map(|(minute, rows)| (Minute(*minute), rows.as_slice()))
+    }
+
+    /// Adds a row, unless its minute is too long ago.
+    pub(super) fn add(&mut self, minute: Minute, row: Row) {
+        if minute.0 < self.complete_from {
+            return;
+        }
+        Arc::make_mut(self.minutes.entry(minute.0).or_default()).push(row);
+        self.rows += 1;
+        if RECENT_ROWS_MAX < self.rows {
+            self.shed();
+        }
+    }
+
+    /// Takes a row out, if it is there.
+    pub(super) fn remove(&mut self, row: &Row) {
+        let RowTime::Hour(Hour(hour)) = row.time else {
+            return;
+        };
+        let minutes = hour.saturating_mul(60)..hour.saturating_add(1).saturating_mul(60);
+        let place = self.minutes.range(minutes).find_map(|(minute, rows)| {
+            let place = position_in(rows, row.position)?;
+            Some((*minute, place))
+        });
+        let Some((minute, place)) = place else {
+            return;
+        };
+        self.rows -= 1;
+        let rows = self.minutes.entry(minute).or_default();
+        Arc::make_mut(rows).remove(place);
+        if rows.is_empty() {
+            self.minutes.remove(&minute);
+        }
+    }
+
+    /// Lets go of the minutes that are more than 25 hours before the stamp.
+    pub(super) fn advance(&mut self, stamp: Stamp) {
+        let Some(now) = stamp.minute() else {
+            return;
+        };
+        let from = now.0.saturating_sub(RECENT_MINUTES);
+        if self.complete_from < from {
+            self.drop_before(from);
+        }
+    }
+
+    /// Lets go of the oldest minutes until there are no more rows than allowed.
+    #[cold]
+    fn shed(&mut self) {
+        let mut excess = self.rows - RECENT_ROWS_MAX;
+        let mut from = self.complete_from;
+        for (minute, rows) in &self.minutes {
+            from = minute + 1;
+            excess = excess.saturating_sub(rows.len());
+            if excess == 0 {
+                break;
+            }
+        }
+        self.drop_before(from);
+    }
+
+    fn drop_before(&mut self, from: u32) {
+        let kept = self.minutes.split_off(&from);
+        let dropped = std::mem::replace(&mut self.minutes, kept);
+        self.rows -= dropped.values().map(|rows| rows.len()).sum::<usize>();
+        self.complete_from = from;
+    }
+}
+
+fn position_in(rows: &[Row], position: Position) -> Option<usize> {
+    rows.binary_search_by_key(&position, |row| row.position)
+        .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Basis, UtcMillis};
+
+    const NOON: Minute = Minute(29_882_160);
+
+    fn row(position: u64, minute: Minute) -> Row {
+        Row {
+            position: Position(position),
+            time: RowTime::Hour(minute.hour()),
+            basis: Basis::SelfReported,
+            operator: 0,
+            line: 0,
+            stop: 0,
+            mode: 0,
+            tap_kind: 0,
+            card_kind: 0,
+            signal: 0,
+            causes: 0,
+            staff_acts: 0,
+            outcomes: 0,
+        }
+    }
+
+    fn later(minutes: u32) -> Minute {
+        Minute(NOON.0 + minutes)
+    }
+
+    fn positions(recent: &Recent) -> Vec<u64> {
+        let rows = recent.rows(Minute(0), Minute(u32::MAX));
+        rows.map(|row| row.position.0).collect()
+    }
+
+    #[test]
+    fn minutes_older_than_25_hours_are_let_go() {
+        let mut recent = Recent::default();
+        recent.add(NOON, row(1, NOON));
+        recent.add(later(1), row(2, later(1)));
+        recent.advance(later(RECENT_MINUTES).start());
+        assert_eq!(positions(&recent), [1, 2]);
+        recent.advance(UtcMillis(later(RECENT_MINUTES + 1).start().0 + 59_999));
+        assert_eq!(positions(&recent), [2]);
+        assert_eq!(recent.complete_from(), later(1));
+        recent.add(NOON, row(3, NOON));
+        assert_eq!(positions(&recent), [2]);
+    }
+
+    #[test]
+    fn rows_are_told_by_minute_of_the_tap() {
+        let mut recent = Recent::default();
+        recent.add(later(2), row(1, later(2)));
+        recent.add(NOON, row(2, NOON));
+        let of = |from, to| recent.rows(from, to).count();
+        assert_eq!(of(NOON, later(2)), 1);
+        assert_eq!(of(NOON, later(3)), 2);
+        assert_eq!(of(later(2), NOON), 0);
+    }
+
+    #[test]
+    fn removed_rows_are_gone_from_this_copy_only() {
+        let mut recent = Recent::default();
+        recent.add(later(7), row(1, later(7)));
+        recent.add(later(7), row(2, later(7)));
+        let before = recent.clone();
+        recent.remove(&row(1, later(7)));
+        recent.remove(&row(9, later(7)));
+        assert_eq!(positions(&recent), [2]);
+        assert_eq!(positions(&before), [1, 2]);
+        recent.remove(&row(2, later(7)));
+        assert!(recent.is_empty() && recent.minutes.is_empty());
+    }
+
+    #[test]
+    fn oldest_minutes_are_let_go_when_there_are_too_many_rows() {
+        let mut recent = Recent::default();
+        recent.add(NOON, row(1, NOON));
+        recent.add(NOON, row(2, NOON));
+        let many: Vec<_> = (0..RECENT_ROWS_MAX as u64 - 2)
+            .map(|number| row(3 + number, later(1)))
+            .collect();
+        recent.rows += many.len();
+        recent.minutes.insert(later(1).0, Arc::new(many));
+        recent.add(later(2), row(3_000_000, later(2)));
+        assert_eq!(recent.complete_from(), later(1));
+        assert_eq!(recent.len(), RECENT_ROWS_MAX - 1);
+    }
+}

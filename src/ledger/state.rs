@@ -1,0 +1,303 @@
+//! The state and the fold: what each entry of the journal changes.
+//!
+//! `apply` is a pure function of state and entry: no clock, no randomness, no look-up
+//! elsewhere, no iteration order of a map. An incident id counts once, however often it
+//! arrives. The minute of a tap is a personal part; all else is made from facts alone.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::dictionary::{Dictionary, Numbers};
+use super::ids::IdIndex;
+use super::parts;
+use super::recent::Recent;
+use super::tallies::Tallies;
+use crate::domain::entry::Epoch;
+use crate::domain::incident::is_observed;
+use crate::domain::limits::BLOCK_ROWS;
+use crate::domain::taxonomy::{Taxonomy, TimePrecision, number_of};
+use crate::domain::{
+    Basis, Entry, Facts, IncidentId, Minute, Personal, Position, Row, Stamp, UtcMillis,
+};
+use crate::store::block::Block;
+
+/// Raised whenever equal entries make another state than before: an older checkpoint is then
+/// not used.
+pub const FOLD_VERSION: u32 = 1;
+
+/// What became of an entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// Counted.
+    Recorded {
+        /// What was counted.
+        row: Row,
+    },
+    /// The id had been recorded before; nothing was counted. (Whether the content is the same
+    /// is decided by comparing digests in the journal.)
+    Repeated {
+        /// Where it was recorded.
+        first: Position,
+    },
+    /// Withdrawn: counts no more.
+    Withdrawn {
+        /// What counts no more, with the position at which it was recorded.
+        row: Row,
+    },
+    /// A withdrawal of an incident that is unknown or withdrawn already: nothing changed.
+    Nothing,
+    /// A tick or a change of network.
+    Noted,
+}
+
+/// A closed block: its number and the bytes of `Block::pack`.
+pub type ClosedBlock = (u32, Arc<[u8]>);
+
+/// The state: a pure function of the entries applied. Cloning is cheap (rows are shared).
+#[derive(Clone, Debug)]
+pub struct State {
+    pub(super) epoch: Epoch,
+    pub(super) position: Position,
+    pub(super) stamp: Stamp,
+    pub(super) network: Option<(u32, [u8; 32])>,
+    pub(super) dictionary: Arc<Dictionary>,
+    pub(super) ids: IdIndex,
+    pub(super) tallies: [Tallies; 2],
+    pub(super) recent: Recent,
+    pub(super) withdrawn: Arc<BTreeSet<Position>>,
+    pub(super) open: Vec<Row>,
+    /// How many blocks were closed.
+    pub(super) blocks: u32,
+    /// CRC-32C of the bytes of all closed blocks.
+    pub(super) blocks_crc: u32,
+    /// Blocks closed since `take_closed` was last called.
+    pub(super) closed: Vec<ClosedBlock>,
+}
+
+impl State {
+    /// The state before the first entry.
+    pub fn new(epoch: Epoch) -> Self {
+        Self {
+            epoch,
+            position: Position(0),
+            stamp: UtcMillis(0),
+            network: None,
+            dictionary: Arc::default(),
+            ids: IdIndex::new(epoch),
+            tallies: Default::default(),
+            recent: Recent::default(),
+            withdrawn: Arc::default(),
+            open: Vec::with_capacity(BLOCK_ROWS),
+            blocks: 0,
+            blocks_crc: 0,
+            closed: Vec::new(),
+        }
+    }
+
+    /// Applies the entry at the next position. Panics if it is not later than the one before.
+    pub fn apply(&mut self, position: Position, stamp: Stamp, entry: &Entry) -> Applied {
+        assert!(self.position < position, "entries come in their order");
+        self.position = position;
+        self.stamp = self.stamp.max(stamp);
+        self.recent.advance(self.stamp);
+        match entry {
+            Entry::Incident { facts, personal } => {
+                self.record(position, facts, personal.as_deref())
+            }
+            Entry::Withdrawn { id, facts } => self.withdraw(id, facts),
+            Entry::Tick => {
+                self.ids.settle_days_before(last_day(self.stamp));
+                Applied::Noted
+            }
+            Entry::NetworkChanged { version, sha256 } => {
+                self.network = Some((*version, *sha256));
+                Applied::Noted
+            }
+        }
+    }
+
+    fn record(
+        &mut self,
+        position: Position,
+        facts: &Facts,
+        personal: Option<&Personal>,
+    ) -> Applied {
+        if let Err(first) = self.ids.insert(&facts.id, position) {
+            return Applied::Repeated { first };
+        }
+        let mut numbers = self.dictionary.look_up(facts);
+        if numbers.miss(facts) && self.dictionary.lacks(facts) {
+            Arc::make_mut(&mut self.dictionary).learn(facts);
+            numbers = self.dictionary.look_up(facts);
+        }
+        let row = row(position, facts, numbers);
+        self.tallies[row.basis as usize].add(&row);
+        if let Some(minute) = minute(facts, personal) {
+            self.recent.add(minute, row);
+        }
+        self.open.push(row);
+        if self.open.len() == BLOCK_ROWS {
+            self.close_block();
+        }
+        Applied::Recorded { row }
+    }
+
+    /// Takes away what was counted. The row is made again from the facts: numbers, once given,
+    /// never change.
+    fn withdraw(&mut self, id: &IncidentId, facts: &Facts) -> Applied {
+        let Some(first) = self.ids.find(id) else {
+            return Applied::Nothing;
+        };
+        if !Arc::make_mut(&mut self.withdrawn).insert(first) {
+            return Applied::Nothing;
+        }
+        let row = row(first, facts, self.dictionary.look_up(facts));
+        self.tallies[row.basis as usize].take(&row);
+        self.recent.remove(&row);
+        Applied::Withdrawn { row }
+    }
+
+    fn close_block(&mut self) {
+        let bytes: Arc<[u8]> = Block::pack(self.blocks, &self.open).into();
+        self.blocks_crc = crc32c::crc32c_append(self.blocks_crc, &bytes);
+        self.closed.push((self.blocks, bytes));
+        self.blocks += 1;
+        self.open.clear();
+    }
+
+    /// The blocks closed since this was last called, to be put into the store.
+    pub fn take_closed(&mut self) -> Vec<ClosedBlock> {
+        std::mem::take(&mut self.closed)
+    }
+
+    /// The row of an incident that the fold counted when it applied the entry at this
+    /// position; `None` if the entry repeated an id. `forgotten` remembers, from call to
+    /// call, ids that this state has dropped; entries must be asked for in their order.
+    pub(super) fn counted_row(
+        &self,
+        position: Position,
+        facts: &Facts,
+        forgotten: &mut IdIndex,
+    ) -> Option<Row> {
+        let is_first = match self.ids.find(&facts.id) {
+            Some(first) => first == position,
+            None => forgotten.insert(&facts.id, position).is_ok(),
+        };
+        is_first.then(|| row(position, facts, self.dictionary.look_up(facts)))
+    }
+
+    /// Forgets ids made before a day of UTC (days since 1970-01-01): they are then refused
+    /// elsewhere. Never called by the fold itself.
+    pub fn drop_ids_before(&mut self, day: u32) {
+        self.ids.drop_days_before(day);
+    }
+
+    /// The identity of the journal that is folded.
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// The last position applied; 0 if none was.
+    pub fn position(&self) -> Position {
+        self.position
+    }
+
+    /// The stamp of the last entry; 0 if there is none.
+    pub fn stamp(&self) -> Stamp {
+        self.stamp
+    }
+
+    /// The network last noted in the journal: its version and SHA-256.
+    pub fn network(&self) -> Option<(u32, [u8; 32])> {
+        self.network
+    }
+
+    /// Where an incident was recorded, withdrawn or not.
+    pub fn find(&self, id: &IncidentId) -> Option<Position> {
+        self.ids.find(id)
+    }
+
+    /// How many incidents were recorded, withdrawn ones included.
+    pub fn incidents(&self) -> usize {
+        self.ids.count()
+    }
+
+    /// Whether the incident recorded at a position was withdrawn.
+    pub fn is_withdrawn(&self, position: Position) -> bool {
+        self.withdrawn.contains(&position)
+    }
+
+    /// The tallies of a basis.
+    pub fn tallies(&self, basis: Basis) -> &Tallies {
+        &self.tallies[basis as usize]
+    }
+
+    /// Numbers of operators, lines and stops.
+    pub fn dictionary(&self) -> &Arc<Dictionary> {
+        &self.dictionary
+    }
+
+    /// Closed blocks so far: numbers 0..n.
+    pub fn blocks(&self) -> u32 {
+        self.blocks
+    }
+
+    /// Rows of the open block, withdrawn ones included.
+    pub fn open_rows(&self) -> &[Row] {
+        &self.open
+    }
+
+    /// Withdrawn positions, rising.
+    pub fn withdrawn(&self) -> &Arc<BTreeSet<Position>> {
+        &self.withdrawn
+    }
+
+    /// Rows of the last 25 hours known at least to the minute, by minute, withdrawn ones left out.
+    pub fn recent(&self) -> &Recent {
+        &self.recent
+    }
+
+    /// Digest of everything that the fold makes of facts, for `verify`: equal entries have
+    /// equal digests, however they were batched and wherever a checkpoint came between.
+    /// `recent` is left out, because it rests on minutes, which can be erased. Costs about
+    /// as much as writing a checkpoint.
+    pub fn digest(&self) -> [u8; 32] {
+        parts::digest(self)
+    }
+}
+
+/// The day of UTC before the stamp's: ids of earlier days are rare.
+fn last_day(stamp: Stamp) -> u32 {
+    const DAY_MINUTES: u32 = 24 * 60;
+    let minute = stamp.minute().unwrap_or(Minute(0));
+    (minute.0 / DAY_MINUTES).saturating_sub(1)
+}
+
+/// The minute of a tap, if it is known.
+fn minute(facts: &Facts, personal: Option<&Personal>) -> Option<Minute> {
+    let is_exact = facts.precision == TimePrecision::Exact;
+    personal.filter(|_| is_exact)?.occurred.minute()
+}
+
+/// The row of an incident.
+fn row(position: Position, facts: &Facts, numbers: Numbers) -> Row {
+    let causes = facts.cause_claims.iter();
+    Row {
+        position,
+        time: facts.time,
+        basis: match is_observed(facts) {
+            true => Basis::Observed,
+            false => Basis::SelfReported,
+        },
+        operator: numbers.operator,
+        line: numbers.line,
+        stop: numbers.stop,
+        mode: number_of(facts.mode),
+        tap_kind: number_of(facts.tap_kind),
+        card_kind: number_of(facts.card_kind),
+        signal: number_of(facts.signal),
+        causes: causes.fold(0, |bits, claim| bits | 1 << claim.cause.number()),
+        staff_acts: facts.staff_acts.bits(),
+        outcomes: facts.outcomes.bits(),
+    }
+}

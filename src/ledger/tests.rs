@@ -1,0 +1,328 @@
+//! The fold as a whole: against a recount by brute force, in any batching, with withdrawals.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::testing::{EPOCH, Maker, NOON, entries, operator_code};
+use super::*;
+use crate::domain::limits::{BLOCK_ROWS, OPERATORS_MAX, RECENT_MINUTES};
+use crate::domain::taxonomy::{Cause, Outcome, SetOf, StaffAct, Taxonomy};
+use crate::domain::{Basis, Facts, Minute, RowTime, UtcMillis};
+use crate::store::block::Block;
+
+type Placed = (Position, Stamp, Entry);
+
+fn fold(entries: &[Placed]) -> State {
+    let mut state = State::new(EPOCH);
+    for (position, stamp, entry) in entries {
+        state.apply(*position, *stamp, entry);
+    }
+    state
+}
+
+/// Rows that count after all entries, in the order of their positions.
+fn counting_rows(entries: &[Placed]) -> Vec<Row> {
+    let mut state = State::new(EPOCH);
+    let mut rows = BTreeMap::new();
+    for (position, stamp, entry) in entries {
+        match state.apply(*position, *stamp, entry) {
+            Applied::Recorded { row } => {
+                rows.insert(row.position, row);
+            }
+            Applied::Withdrawn { row } => {
+                let recorded = rows.remove(&row.position);
+                assert_eq!(recorded, Some(row), "a withdrawn row was recorded as such");
+            }
+            Applied::Repeated { .. } | Applied::Nothing | Applied::Noted => {}
+        }
+    }
+    rows.into_values().collect()
+}
+
+fn cells(cube: &Cube) -> BTreeMap<(u32, u32), u32> {
+    let mut counted = BTreeMap::new();
+    for (bucket, cells) in cube.rows() {
+        cells.for_each_nonzero(|column, count| {
+            counted.insert((bucket, column), count);
+        });
+    }
+    counted
+}
+
+/// Counts the keys of each row.
+fn recount(rows: &[&Row], keys: impl Fn(&Row) -> Vec<(u32, u32)>) -> BTreeMap<(u32, u32), u32> {
+    let mut counted = BTreeMap::new();
+    for key in rows.iter().flat_map(|row| keys(row)) {
+        *counted.entry(key).or_default() += 1;
+    }
+    counted
+}
+
+fn hour(row: &Row) -> Option<u32> {
+    match row.time {
+        RowTime::Hour(hour) => Some(hour.0),
+        RowTime::Day(_) => None,
+    }
+}
+
+fn day(row: &Row) -> u32 {
+    tallies::day_bucket(row.time.day())
+}
+
+fn set_numbers<T: Taxonomy>(bits: u16) -> Vec<u32> {
+    let set = SetOf::<T>::from_bits(bits);
+    match set.is_empty() {
+        true => vec![0],
+        false => set.iter().map(|value| value.number().into()).collect(),
+    }
+}
+
+fn values(attribute: Attribute, row: &Row) -> Vec<u32> {
+    match attribute {
+        Attribute::Total => vec![0],
+        Attribute::Mode => vec![row.mode.into()],
+        Attribute::Cause => set_numbers::<Cause>(row.causes),
+        Attribute::CardKind => vec![row.card_kind.into()],
+        Attribute::Signal => vec![row.signal.into()],
+        Attribute::StaffAct => set_numbers::<StaffAct>(row.staff_acts),
+        Attribute::Outcome => set_numbers::<Outcome>(row.outcomes),
+        Attribute::TapKind => vec![row.tap_kind.into()],
+    }
+}
+
+fn check_scopes(tallies: &Tallies, rows: &[&Row]) {
+    let line_hour = recount(rows, |row| {
+        hour(row).map(|hour| (hour, row.line)).into_iter().collect()
+    });
+    assert_eq!(cells(&tallies.line_hour), line_hour);
+    let line_day = recount(rows, |row| vec![(day(row), row.line)]);
+    assert_eq!(cells(&tallies.line_day), line_day);
+    let stop_day = recount(rows, |row| vec![(day(row), row.stop)]);
+    assert_eq!(cells(&tallies.stop_day), stop_day);
+}
+
+fn check_attribute(tallies: &Tallies, attribute: Attribute, rows: &[&Row]) {
+    let tally = tallies.attribute(attribute);
+    let slots = u32::try_from(tally.slots).expect("few");
+    let columns = |row: &Row| {
+        let first = u32::from(row.operator) * slots;
+        values(attribute, row)
+            .into_iter()
+            .map(move |value| first + value)
+    };
+    let by_hour = recount(rows, |row| {
+        let hour = hour(row).into_iter();
+        hour.flat_map(|hour| columns(row).map(move |column| (hour, column)))
+            .collect()
+    });
+    assert_eq!(cells(&tally.hour), by_hour, "{attribute:?} by hour");
+    let day_only = recount(rows, |row| match hour(row) {
+        Some(_) => Vec::new(),
+        None => columns(row).map(|column| (day(row), column)).collect(),
+    });
+    assert_eq!(cells(&tally.day_only), day_only, "{attribute:?} by day");
+}
+
+fn incident(facts: Facts) -> Entry {
+    Entry::Incident {
+        facts: Box::new(facts),
+        personal: None,
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(16))]
+
+    #[test]
+    fn every_tally_equals_a_recount_of_the_rows(entries in entries(0..600)) {
+        let state = fold(&entries);
+        let rows = counting_rows(&entries);
+        for basis in [Basis::SelfReported, Basis::Observed] {
+            let rows: Vec<&Row> = rows.iter().filter(|row| row.basis == basis).collect();
+            let tallies = state.tallies(basis);
+            check_scopes(tallies, &rows);
+            for attribute in Attribute::ALL {
+                check_attribute(tallies, attribute, &rows);
+            }
+        }
+    }
+
+    #[test]
+    fn batching_changes_nothing(entries in entries(1..700), size in 1usize..300) {
+        let ledger = Ledger::new(State::new(EPOCH));
+        for batch in entries.chunks(size) {
+            ledger.apply(batch);
+        }
+        let folded = fold(&entries);
+        let batched = ledger.read().clone();
+        prop_assert_eq!(batched.digest(), folded.digest());
+        prop_assert_eq!(batched.recent(), folded.recent());
+    }
+
+    #[test]
+    fn blocks_and_open_rows_hold_every_recorded_row(seed in any::<u64>()) {
+        let entries = Maker::new(seed).entries(1_500);
+        let mut state = State::new(EPOCH);
+        let mut recorded = Vec::new();
+        for (position, stamp, entry) in &entries {
+            if let Applied::Recorded { row } = state.apply(*position, *stamp, entry) {
+                recorded.push(row);
+            }
+        }
+        let mut rows = Vec::new();
+        for (number, bytes) in state.take_closed() {
+            prop_assert_eq!(number as usize, rows.len() / BLOCK_ROWS);
+            rows.extend(Block::unpack(number, &bytes).expect("just packed").rows());
+        }
+        prop_assert_eq!(state.blocks() as usize, rows.len() / BLOCK_ROWS);
+        rows.extend(state.open_rows());
+        prop_assert_eq!(rows, recorded);
+    }
+
+    #[test]
+    fn recent_holds_what_counts_in_the_last_25_hours(seed in any::<u64>()) {
+        let entries = Maker::new(seed).entries(3_000);
+        let state = fold(&entries);
+        let minutes = entries.iter().filter_map(|(position, stamp, entry)| {
+            let Entry::Incident { facts, personal: Some(personal) } = entry else {
+                return None;
+            };
+            let is_exact = facts.precision == crate::domain::taxonomy::TimePrecision::Exact;
+            let minute = personal.occurred.minute().filter(|_| is_exact)?;
+            let oldest = stamp.minute().expect("after 1970").0 - RECENT_MINUTES;
+            (oldest <= minute.0).then_some((*position, minute))
+        });
+        let minutes: BTreeMap<Position, Minute> = minutes.collect();
+        let from = Minute(state.stamp().minute().expect("after 1970").0 - RECENT_MINUTES);
+        let counting = counting_rows(&entries).into_iter().filter(|row| {
+            minutes.get(&row.position).is_some_and(|minute| from <= *minute)
+        });
+        let mut expected: Vec<Row> = counting.collect();
+        expected.sort_by_key(|row| (minutes[&row.position], row.position));
+        let all = state.recent().rows(from, Minute(u32::MAX)).copied();
+        prop_assert_eq!(all.collect::<Vec<_>>(), expected);
+        prop_assert_eq!(state.recent().complete_from(), from);
+    }
+}
+
+#[test]
+fn repeated_ids_count_once() {
+    let mut maker = Maker::new(3);
+    let entry = maker.incident();
+    let mut state = State::new(EPOCH);
+    assert!(matches!(
+        state.apply(Position(1), UtcMillis(0), &entry),
+        Applied::Recorded { .. }
+    ));
+    let digest = |state: &State| {
+        state
+            .tallies
+            .each_ref()
+            .map(|tallies| tallies.cubes().map(cells).collect::<Vec<_>>())
+    };
+    let before = digest(&state);
+    let again = state.apply(Position(2), UtcMillis(0), &entry);
+    assert_eq!(again, Applied::Repeated { first: Position(1) });
+    assert_eq!(digest(&state), before);
+    assert_eq!(state.open_rows().len(), 1);
+}
+
+#[test]
+fn withdrawal_leaves_the_tallies_as_if_nothing_had_been_told() {
+    let mut maker = Maker::new(4);
+    let kept: Vec<Placed> = (0..200)
+        .map(|_| {
+            let entry = maker.incident();
+            maker.place(entry, 0)
+        })
+        .collect();
+    let mut state = fold(&kept);
+    let counts = |state: &State| -> Vec<_> {
+        state
+            .tallies
+            .iter()
+            .flat_map(|tallies| tallies.cubes().map(cells))
+            .collect()
+    };
+    let (before, recent) = (counts(&state), state.recent().clone());
+    let Entry::Incident { facts, personal } = maker.incident() else {
+        panic!("an incident");
+    };
+    let id = facts.id;
+    let told = Entry::Incident {
+        facts: facts.clone(),
+        personal,
+    };
+    state.apply(Position(201), UtcMillis(0), &told);
+    assert_ne!(counts(&state), before);
+    let withdrawn = Entry::Withdrawn { id, facts };
+    let first = state.apply(Position(202), UtcMillis(0), &withdrawn);
+    assert!(matches!(first, Applied::Withdrawn { row } if row.position == Position(201)));
+    assert_eq!(counts(&state), before);
+    assert_eq!(*state.recent(), recent);
+    assert!(state.is_withdrawn(Position(201)));
+    assert_eq!(state.find(&id), Some(Position(201)));
+    let second = state.apply(Position(203), UtcMillis(0), &withdrawn);
+    assert_eq!(second, Applied::Nothing);
+    let repeat = state.apply(Position(204), UtcMillis(0), &told);
+    assert_eq!(
+        repeat,
+        Applied::Repeated {
+            first: Position(201)
+        }
+    );
+}
+
+#[test]
+fn withdrawal_of_an_unknown_incident_changes_nothing() {
+    let mut maker = Maker::new(5);
+    let facts = Box::new(maker.facts(NOON));
+    let entry = Entry::Withdrawn {
+        id: facts.id,
+        facts,
+    };
+    let mut state = State::new(EPOCH);
+    let applied = state.apply(Position(1), UtcMillis(0), &entry);
+    assert_eq!(applied, Applied::Nothing);
+}
+
+#[test]
+fn operators_beyond_the_bound_are_counted_as_not_known_and_can_be_withdrawn() {
+    let mut maker = Maker::new(6);
+    let mut state = State::new(EPOCH);
+    let mut facts_of = |number| Facts {
+        operator: Some(operator_code(number)),
+        line: None,
+        ..maker.facts(NOON)
+    };
+    let operators = u32::try_from(OPERATORS_MAX).expect("fits");
+    let mut rows = Vec::new();
+    for number in 0..=operators {
+        let entry = incident(facts_of(number));
+        let position = state.position().next();
+        if let Applied::Recorded { row } = state.apply(position, UtcMillis(0), &entry) {
+            rows.push((row.operator, entry));
+        }
+    }
+    assert_eq!(rows[0].0, 1);
+    let Some((0, Entry::Incident { facts, .. })) = rows.pop() else {
+        panic!("the last operator has no number");
+    };
+    let entry = Entry::Withdrawn {
+        id: facts.id,
+        facts,
+    };
+    let applied = state.apply(state.position().next(), UtcMillis(0), &entry);
+    assert!(matches!(applied, Applied::Withdrawn { row } if row.operator == 0));
+}
+
+#[test]
+fn network_in_use_is_remembered() {
+    let entry = Entry::NetworkChanged {
+        version: 9,
+        sha256: [5; 32],
+    };
+    let state = fold(&[(Position(1), UtcMillis(0), entry)]);
+    assert_eq!(state.network(), Some((9, [5; 32])));
+}
