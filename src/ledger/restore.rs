@@ -210,7 +210,7 @@ impl<'a> Input<'a> {
 
     fn dictionary(&mut self) -> Result<Dictionary, Unreadable> {
         let (operators, lines, stops) = (self.names()?, self.names()?, self.names()?);
-        Dictionary::from_names(operators, lines, stops).ok_or("a name stands twice")
+        Dictionary::from_names(&operators, &lines, &stops).ok_or("a name stands twice")
     }
 
     fn names<T: FromStr>(&mut self) -> Result<Vec<T>, Unreadable> {
@@ -315,11 +315,12 @@ impl<'a> Input<'a> {
         row.clear();
         for _ in 0..cells {
             let token = self.long()?;
-            let column = (row.len() as u64).saturating_add(token >> 1);
-            if COLUMNS_MAX as u64 <= column {
+            let gap = usize::try_from(token >> 1).unwrap_or(COLUMNS_MAX);
+            let column = row.len() + gap;
+            if COLUMNS_MAX <= column {
                 return Err("a column is too far");
             }
-            row.resize(column as usize, 0);
+            row.resize(column, 0);
             let more = if token & 1 == 1 {
                 self.number::<u32>()?
             } else {

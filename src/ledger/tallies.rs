@@ -161,7 +161,7 @@ impl Tallies {
                 RowTime::Hour(hour) => (&mut tally.hour, hour.0),
                 RowTime::Day(_) => (&mut tally.day_only, day),
             };
-            let first = u32::from(row.operator) * tally.slots as u32;
+            let first = column(row.operator, tally.slots);
             let mut values = attribute.values(row);
             while values != 0 {
                 change.apply(cube, bucket, first + values.trailing_zeros());
@@ -186,15 +186,19 @@ impl Tallies {
             2 => Some(&mut self.stop_day),
             _ => {
                 let tally = self.attributes.get_mut((index - 3) / 2)?;
-                let is_hour = (index - 3) % 2 == 0;
-                Some(if is_hour {
-                    &mut tally.hour
-                } else {
-                    &mut tally.day_only
+                Some(match index % 2 {
+                    1 => &mut tally.hour,
+                    _ => &mut tally.day_only,
                 })
             }
         }
     }
+}
+
+/// The first column of an operator in a tally with so many slots.
+fn column(operator: u16, slots: usize) -> u32 {
+    let column = usize::from(operator) * slots;
+    u32::try_from(column).expect("16 bits times a few slots")
 }
 
 /// A day as a bucket.
