@@ -1,1 +1,111 @@
-//! (skeleton)
+//! Settings, each by a flag or a `MISTAP_*` variable. Parts of the service receive values,
+//! never these.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+/// How to write the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people on a terminal, JSON elsewhere.
+    #[default]
+    Auto,
+    /// For people.
+    Text,
+    /// One JSON object on each line.
+    Json,
+}
+
+/// What to log, and how.
+#[derive(Args, Clone, Debug)]
+pub struct LogSettings {
+    /// What to log: a level (error, warn, info, debug, trace), or levels by module as in
+    /// `info,mistap::ingest=debug`.
+    #[arg(long, global = true, env = "MISTAP_LOG", default_value = "info")]
+    pub log: String,
+    /// How to write the log.
+    #[arg(long, global = true, env = "MISTAP_LOG_FORMAT", default_value = "auto")]
+    pub log_format: LogFormat,
+}
+
+/// Where the data is.
+#[derive(Args, Clone, Debug)]
+pub struct DataSettings {
+    /// The data folder. It is made if it is not there.
+    #[arg(
+        long = "data",
+        value_name = "FOLDER",
+        env = "MISTAP_DATA",
+        default_value = "mistap-data"
+    )]
+    pub dir: PathBuf,
+}
+
+/// What the server needs.
+#[derive(Args, Clone, Debug)]
+pub struct ServeSettings {
+    /// Where the data is.
+    #[command(flatten)]
+    pub data: DataSettings,
+    /// Address and port to listen at: an address of this machine only, because nobody has
+    /// to prove who they are yet. Port 0 takes any free one.
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        env = "MISTAP_LISTEN",
+        default_value = "127.0.0.1:7070",
+        value_parser = parse_loopback
+    )]
+    pub listen: SocketAddr,
+}
+
+/// Why an address is not listened at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidAddress {
+    /// No address with a port.
+    #[error("must be an address and a port, as in 127.0.0.1:7070")]
+    Malformed,
+    /// Others could reach it.
+    #[error(
+        "must be a loopback address (127.0.0.1 or [::1]): every caller may do everything, so \
+         only this machine may reach the service"
+    )]
+    NotLoopback,
+}
+
+/// Refuses every address that other machines could reach.
+pub fn check_loopback(address: SocketAddr) -> Result<SocketAddr, InvalidAddress> {
+    if address.ip().is_loopback() {
+        Ok(address)
+    } else {
+        Err(InvalidAddress::NotLoopback)
+    }
+}
+
+fn parse_loopback(text: &str) -> Result<SocketAddr, InvalidAddress> {
+    check_loopback(text.parse().map_err(|_| InvalidAddress::Malformed)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_loopback_addresses_are_listened_at() {
+        for good in ["127.0.0.1:7070", "[::1]:0", "127.1.2.3:1"] {
+            assert!(parse_loopback(good).is_ok(), "{good}");
+        }
+        for bad in ["0.0.0.0:7070", "[::]:7070", "192.168.1.2:7070"] {
+            assert_eq!(
+                parse_loopback(bad),
+                Err(InvalidAddress::NotLoopback),
+                "{bad}"
+            );
+        }
+        for bad in ["", "7070", "localhost:7070", "127.0.0.1"] {
+            assert_eq!(parse_loopback(bad), Err(InvalidAddress::Malformed), "{bad}");
+        }
+    }
+}

@@ -1,1 +1,7 @@
-fn main() {}
+//! The `mistap` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    mistap::cli::main()
+}

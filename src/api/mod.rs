@@ -1,1 +1,23 @@
-//! (skeleton)
+//! The API over gRPC: one thin file for each service. Messages are checked and turned into
+//! domain types in `convert`, errors into codes in `status`.
+//!
+//! Nothing that a client sends may panic the server; where it does nevertheless, `guard`
+//! answers `INTERNAL`.
+
+pub mod convert;
+pub mod counters;
+pub mod guard;
+pub mod live;
+pub mod network;
+pub mod pb;
+pub mod reporting;
+pub mod statistics;
+pub mod status;
+mod stream;
+
+use std::sync::Arc;
+
+use crate::domain::UtcMillis;
+
+/// Tells the time. The application owns the clock.
+pub type Clock = Arc<dyn Fn() -> UtcMillis + Send + Sync>;

@@ -4,6 +4,9 @@
 pub const INCIDENT_AGE_DAYS_MAX: i64 = 400;
 /// How far ahead of the server's clock a time may lie, in milliseconds. Further: refused.
 pub const CLOCK_AHEAD_MS_MAX: i64 = 5 * 60_000;
+/// Smallest correction of a device's clock, in milliseconds. Smaller differences may come
+/// from the way to the server: left as they are.
+pub const CLOCK_CORRECTION_MS_MIN: i64 = 2_000;
 /// Largest correction of a device's clock, in milliseconds. Larger: refused.
 pub const CLOCK_CORRECTION_MS_MAX: i64 = 400 * 86_400_000;
 
@@ -51,6 +54,13 @@ pub const INCIDENTS_PER_CALL_MAX: usize = 1_000;
 /// Most incidents of one stream under way. Reached: the stream is read no further until
 /// results are out.
 pub const STREAM_IN_FLIGHT_MAX: usize = 4_096;
+/// Incidents of all streams together under way. Reached: streams are read no further, so
+/// that bulk never fills the committer's queue for single reports.
+pub const STREAMS_IN_FLIGHT_MAX: usize = 8_192;
+/// Incidents that a stream hands over together.
+pub const STREAM_BATCH_MAX: usize = 512;
+/// Open streams of incidents. Reached: refused with `Busy`.
+pub const INCIDENT_STREAMS_MAX: usize = 256;
 /// Entries waiting for the committer. Full: refused with `Busy`.
 pub const QUEUE_ENTRIES_MAX: usize = 16_384;
 /// Entries in one batch of the committer; the rest wait for the next.
@@ -102,6 +112,8 @@ pub const QUESTION_ROWS_MAX: usize = 4_000_000;
 pub const PAGE_ROWS_MAX: usize = 10_000;
 /// Rows of a page when nothing is asked for.
 pub const PAGE_ROWS_DEFAULT: usize = 1_000;
+/// Questions under way at once. Reached: refused with `Busy`.
+pub const QUESTIONS_MAX: usize = 64;
 /// Block scans at once. Reached: refused with `Busy`.
 pub const SCANS_MAX: usize = 2;
 
@@ -144,6 +156,16 @@ pub const CLOCK_CHECK_MS: u64 = 1_000;
 
 /// Longest search text, in characters. Longer: refused.
 pub const SEARCH_CHARS_MAX: usize = 100;
+/// Stops in an answer when nothing is asked for.
+pub const STOPS_PER_ANSWER_DEFAULT: usize = 10;
+/// Radius of a search around a position when none is asked for, in metres.
+pub const RADIUS_METRES_DEFAULT: u32 = 500;
+/// Lines in an answer when nothing is asked for.
+pub const LINES_PER_PAGE_DEFAULT: usize = 100;
+/// Lines in one answer. More asked for: refused.
+pub const LINES_PER_PAGE_MAX: usize = 1_000;
+/// Lines in one answer with their stops. More asked for: refused.
+pub const LINES_WITH_STOPS_PER_PAGE_MAX: usize = 50;
 /// Stops in one answer.
 pub const STOPS_PER_ANSWER_MAX: usize = 50;
 /// Largest radius of a search around a position, in metres.
@@ -167,13 +189,30 @@ pub const MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub const STREAMS_PER_CONNECTION_MAX: u32 = 1_024;
 /// Largest key file, in bytes. Larger: refused.
 pub const KEY_FILE_BYTES_MAX: u64 = 64 * 1024;
+/// How long a call may take until its answer begins, in milliseconds. Longer: ended with
+/// `DEADLINE_EXCEEDED`; a report may have been recorded nevertheless.
+pub const CALL_MS_MAX: u64 = 30_000;
+/// Between two pings on a quiet connection, in milliseconds.
+pub const KEEPALIVE_MS: u64 = 30_000;
+/// How long a ping may stay unanswered, in milliseconds. Longer: the connection is closed.
+pub const KEEPALIVE_ANSWER_MS_MAX: u64 = 20_000;
+/// Longest token of a page or of a watch, in bytes. Longer: refused.
+pub const TOKEN_BYTES_MAX: usize = 1_024;
 /// How long a shutdown waits for work under way, in milliseconds.
 pub const DRAIN_MS_MAX: u64 = 5_000;
+/// What of that is kept for the record: committing what was taken in, and a checkpoint.
+pub const RECORD_DRAIN_MS: u64 = 2_500;
+/// How often a newer network is looked for, in milliseconds.
+pub const NETWORK_LOOK_MS: u64 = 10_000;
 /// What a refused client is told to wait, in milliseconds.
 pub const RETRY_AFTER_MS: u64 = 1_000;
 
 const _: () = assert!(INCIDENTS_PER_CALL_MAX <= BATCH_ENTRIES_MAX);
 const _: () = assert!(STREAM_IN_FLIGHT_MAX <= QUEUE_ENTRIES_MAX);
+const _: () = assert!(STREAMS_IN_FLIGHT_MAX < QUEUE_ENTRIES_MAX);
+const _: () = assert!(STREAM_BATCH_MAX <= STREAM_IN_FLIGHT_MAX);
+const _: () = assert!(STREAM_IN_FLIGHT_MAX <= STREAMS_IN_FLIGHT_MAX);
+const _: () = assert!(RECORD_DRAIN_MS < DRAIN_MS_MAX);
 const _: () = assert!(BATCH_ENTRIES_MAX <= QUEUE_ENTRIES_MAX);
 const _: () = assert!(BATCH_ENTRIES_MAX * RECORD_BYTES_MAX <= 2 * SEGMENT_BYTES as usize);
 const _: () = assert!(WATCH_WINDOW_MINUTES_MAX < RECENT_MINUTES);

@@ -1,1 +1,113 @@
-//! (skeleton)
+//! Plain pages on the port of the API: a start page, whether the service is well, and the
+//! metrics.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{HeaderName, StatusCode, header};
+use axum::response::{Html, IntoResponse};
+use axum::routing::get;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::registry::Registry;
+use tokio::sync::watch;
+
+const START_PAGE: &str = include_str!("start.html");
+const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// Nothing but what is in the page itself may be loaded.
+const PAGE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'";
+
+/// What the pages show.
+#[derive(Clone)]
+pub struct Pages {
+    /// What is counted.
+    pub registry: Arc<Registry>,
+    /// Brings gauges up to date before they are read.
+    pub refresh: Arc<dyn Fn() + Send + Sync>,
+    /// Whether the service takes reports.
+    pub is_serving: watch::Receiver<bool>,
+}
+
+/// The routes.
+pub fn routes(pages: Pages) -> Router {
+    Router::new()
+        .route("/", get(start))
+        .route("/healthz", get(health))
+        .route("/metrics", get(metrics))
+        .with_state(pages)
+}
+
+async fn start() -> impl IntoResponse {
+    let policy = HeaderName::from_static("content-security-policy");
+    ([(policy, PAGE_POLICY)], Html(START_PAGE))
+}
+
+async fn health(State(pages): State<Pages>) -> impl IntoResponse {
+    if *pages.is_serving.borrow() {
+        (StatusCode::OK, "serving\n")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "not serving\n")
+    }
+}
+
+async fn metrics(State(pages): State<Pages>) -> impl IntoResponse {
+    (pages.refresh)();
+    let mut text = String::new();
+    match encode(&mut text, &pages.registry) {
+        Ok(()) => (StatusCode::OK, [(header::CONTENT_TYPE, METRICS_TYPE)], text).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "metrics cannot be written");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::{Body, to_bytes};
+    use axum::http::Request;
+    use prometheus_client::metrics::counter::Counter;
+    use tower::ServiceExt;
+
+    use super::*;
+
+    const BODY_BYTES_MAX: usize = 64 * 1024;
+
+    async fn get_page(path: &str, is_serving: bool) -> (StatusCode, String) {
+        let mut registry = Registry::default();
+        registry.register("things", "Things", Counter::<u64>::default());
+        let pages = Pages {
+            registry: Arc::new(registry),
+            refresh: Arc::new(|| ()),
+            is_serving: watch::channel(is_serving).1,
+        };
+        let request = Request::get(path).body(Body::empty()).expect("a request");
+        let response = routes(pages).oneshot(request).await.expect("infallible");
+        let status = response.status();
+        let body = to_bytes(response.into_body(), BODY_BYTES_MAX).await;
+        let text = String::from_utf8(body.expect("a short body").to_vec());
+        (status, text.expect("text"))
+    }
+
+    #[tokio::test]
+    async fn health_page_says_whether_reports_are_taken() {
+        assert_eq!(get_page("/healthz", true).await.0, StatusCode::OK);
+        let (status, _) = get_page("/healthz", false).await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    }
+
+    #[tokio::test]
+    async fn metrics_are_told_as_text() {
+        let (status, text) = get_page("/metrics", true).await;
+        assert_eq!(status, StatusCode::OK);
+        assert!(text.contains("things_total 0"), "{text}");
+        assert!(text.ends_with("# EOF\n"));
+    }
+
+    #[tokio::test]
+    async fn start_page_loads_nothing_from_elsewhere() {
+        let (status, text) = get_page("/", true).await;
+        assert_eq!(status, StatusCode::OK);
+        assert!(!text.contains("http://") && !text.contains("https://"));
+    }
+}

@@ -581,7 +581,7 @@ fn many_facts_are_decoded_ahead_and_can_be_left_half_way() {
     let sum: u64 = facts()
         .map(|record| record.expect("whole").position.0)
         .sum();
-    assert_eq!(sum, (2..=20_000).sum());
+    assert_eq!(sum, (2..=20_000).sum::<u64>());
     let first = facts().next().expect("there").expect("whole");
     assert_eq!((first.position, first.entry), (Position(2), Entry::Tick));
 }

@@ -1,0 +1,196 @@
+//! What stands around every gRPC call: a span with its method, a time limit, an answer
+//! when a call panics, and the right code for requests that tonic itself refuses.
+
+use std::collections::HashSet;
+use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::response::IntoResponse;
+use futures_util::FutureExt;
+use http::{Request, Response};
+use prometheus_client::metrics::counter::Counter;
+use tonic::{Code, Status};
+use tower::{Layer, Service};
+use tracing::Instrument;
+
+use super::pb;
+use super::status::Problem;
+use crate::domain::limits::CALL_MS_MAX;
+
+/// How tonic 0.14 begins the message of a status for a message past the size limit.
+const TONIC_TOO_LARGE: &str = "Error, decoded message length too large";
+
+/// Puts a `Guard` around a service.
+#[derive(Clone, Debug)]
+pub struct GuardLayer {
+    known: Arc<Known>,
+}
+
+/// What a guard knows.
+#[derive(Debug)]
+struct Known {
+    /// Paths of the API's methods. Any other path is a client's text and is not logged.
+    paths: HashSet<String>,
+    panics: Counter,
+}
+
+impl GuardLayer {
+    /// Counts panics.
+    pub fn new(panics: Counter) -> Self {
+        let mut paths = HashSet::new();
+        for file in pb::descriptors().file {
+            for service in &file.service {
+                let prefix = format!("/{}.{}", file.package(), service.name());
+                let methods = service.method.iter();
+                paths.extend(methods.map(|method| format!("{prefix}/{}", method.name())));
+            }
+        }
+        Self {
+            known: Arc::new(Known { paths, panics }),
+        }
+    }
+}
+
+impl<S> Layer<S> for GuardLayer {
+    type Service = Guard<S>;
+
+    fn layer(&self, inner: S) -> Guard<S> {
+        Guard {
+            inner,
+            known: Arc::clone(&self.known),
+        }
+    }
+}
+
+/// A guarded service.
+#[derive(Clone, Debug)]
+pub struct Guard<S> {
+    inner: S,
+    known: Arc<Known>,
+}
+
+impl<S> Service<Request<Body>> for Guard<S>
+where
+    S: Service<Request<Body>, Error = Infallible> + Clone + Send + 'static,
+    S::Response: IntoResponse,
+    S::Future: Send,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        // The clone takes the place of the service that is ready, see tower's `Service`.
+        let inner = self.inner.clone();
+        let mut inner = std::mem::replace(&mut self.inner, inner);
+        let known = Arc::clone(&self.known);
+        let path = request.uri().path();
+        let method = known.paths.get(path).map_or("other", String::as_str);
+        let span = tracing::info_span!("request", method);
+        let call = async move {
+            let answering = AssertUnwindSafe(async move { inner.call(request).await });
+            let limit = Duration::from_millis(CALL_MS_MAX);
+            match tokio::time::timeout(limit, answering.catch_unwind()).await {
+                Ok(Ok(Ok(response))) => Ok(with_right_code(response.into_response())),
+                Ok(Err(_)) => {
+                    known.panics.inc();
+                    tracing::error!("call panicked");
+                    Ok(refusal(Problem::internal().into()))
+                }
+                Err(_) => {
+                    tracing::warn!(limit_ms = CALL_MS_MAX, "call took too long");
+                    Ok(refusal(Problem::too_late().into()))
+                }
+            }
+        };
+        Box::pin(call.instrument(span))
+    }
+}
+
+/// The status with the code that this API promises, where tonic chose another: a message
+/// past the size limit is RESOURCE_EXHAUSTED, and bytes that are no message are
+/// INVALID_ARGUMENT. Statuses of our own have details and stay as they are.
+pub(super) fn corrected(status: Status) -> Status {
+    let is_own = !status.details().is_empty();
+    match status.code() {
+        Code::OutOfRange if status.message().starts_with(TONIC_TOO_LARGE) => {
+            Problem::too_large().into()
+        }
+        Code::Internal if !is_own => Problem::malformed().into(),
+        _ => status,
+    }
+}
+
+fn with_right_code(mut response: Response<Body>) -> Response<Body> {
+    let Some(status) = response.extensions_mut().remove::<Status>() else {
+        return response;
+    };
+    tracing::debug!(code = ?status.code(), "request refused");
+    let code = status.code();
+    let status = corrected(status);
+    if status.code() == code {
+        return response;
+    }
+    refusal(status)
+}
+
+fn refusal(status: Status) -> Response<Body> {
+    status.into_http()
+}
+
+#[cfg(test)]
+mod tests {
+    use tower::ServiceExt;
+    use tower::service_fn;
+
+    use super::*;
+
+    async fn answer<F>(answer: fn() -> F) -> Status
+    where
+        F: Future<Output = Result<Response<Body>, Infallible>> + Send + 'static,
+    {
+        let guard = GuardLayer::new(Counter::default());
+        let service = guard.layer(service_fn(move |_: Request<Body>| answer()));
+        let response = service.oneshot(Request::new(Body::empty())).await;
+        let response = response.expect("infallible");
+        Status::from_header_map(response.headers()).expect("a status")
+    }
+
+    #[tokio::test]
+    async fn panic_is_answered_with_internal_and_without_its_message() {
+        let status = answer(|| async { panic!("3528 0000 0000 0007") }).await;
+        assert_eq!(status.code(), Code::Internal);
+        assert_eq!(status.message(), "internal error");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn call_that_never_ends_is_ended() {
+        let status = answer(|| async {
+            std::future::pending::<()>().await;
+            Ok(Response::new(Body::empty()))
+        });
+        assert_eq!(status.await.code(), Code::DeadlineExceeded);
+    }
+
+    #[tokio::test]
+    async fn what_tonic_refuses_gets_the_promised_code() {
+        let large = || async {
+            let message = format!("{TONIC_TOO_LARGE}: found 9 bytes, the limit is: 4 bytes");
+            Ok(Status::out_of_range(message).into_http())
+        };
+        assert_eq!(answer(large).await.code(), Code::ResourceExhausted);
+        let malformed = || async { Ok(Status::internal("failed to decode").into_http()) };
+        assert_eq!(answer(malformed).await.code(), Code::InvalidArgument);
+        let own = || async { Ok(Status::from(Problem::internal()).into_http()) };
+        assert_eq!(answer(own).await.code(), Code::Internal);
+    }
+}

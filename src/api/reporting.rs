@@ -1,0 +1,184 @@
+//! `ReportingService`: takes reports and gives them back to whoever holds their secret.
+
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::Clock;
+use super::convert::choices::to_choices;
+use super::convert::incident::{Parsed, parse_incident, parse_key};
+use super::convert::recorded::{Names, to_accepted, to_recorded};
+use super::convert::violation::{Path, Violations};
+use super::counters::Counters;
+use super::pb::v1 as pb;
+use super::pb::v1::reporting_service_server::ReportingService;
+use super::status::Problem;
+use super::stream::{self, Results};
+use crate::domain::limits::{INCIDENT_STREAMS_MAX, INCIDENTS_PER_CALL_MAX, STREAMS_IN_FLIGHT_MAX};
+use crate::ingest::Ingest;
+
+/// The service. Cheap to clone.
+#[derive(Clone)]
+pub struct Reporting {
+    reporter: Reporter,
+    /// Room for incidents of streams under way.
+    in_flight: Arc<Semaphore>,
+    /// Room for streams.
+    streams: Arc<Semaphore>,
+    stop: CancellationToken,
+}
+
+impl Reporting {
+    /// `stop` ends open streams.
+    pub fn new(ingest: Ingest, now: Clock, counters: Counters, stop: CancellationToken) -> Self {
+        Self {
+            reporter: Reporter {
+                ingest,
+                now,
+                counters,
+            },
+            in_flight: Arc::new(Semaphore::new(STREAMS_IN_FLIGHT_MAX)),
+            streams: Arc::new(Semaphore::new(INCIDENT_STREAMS_MAX)),
+            stop,
+        }
+    }
+}
+
+/// Checks incidents, hands them over and counts the results.
+#[derive(Clone)]
+pub(super) struct Reporter {
+    ingest: Ingest,
+    now: Clock,
+    pub(super) counters: Counters,
+}
+
+impl Reporter {
+    /// Reports incidents together. One result each, in their order, when all of them are
+    /// durable. `path` tells where in the request each stands.
+    pub(super) async fn report(
+        &self,
+        messages: Vec<Option<pb::Incident>>,
+        path: fn(usize) -> Path<'static>,
+    ) -> Vec<Result<pb::Accepted, Problem>> {
+        let now = (self.now)();
+        let mut incidents = Vec::with_capacity(messages.len());
+        let mut parsed = Vec::with_capacity(messages.len());
+        for (index, message) in messages.into_iter().enumerate() {
+            parsed.push(parse_incident(path(index), message, now).map(|one| {
+                let Parsed { incident, remarks } = one;
+                incidents.push(incident);
+                remarks
+            }));
+        }
+        let mut submitted = if incidents.is_empty() {
+            Vec::new().into_iter()
+        } else {
+            self.ingest.submit(incidents).await.into_iter()
+        };
+        let mut results = Vec::with_capacity(parsed.len());
+        for remarks in parsed {
+            let result = remarks.map_err(Problem::from).and_then(|remarks| {
+                let accepted = submitted.next().expect("one result for each incident")?;
+                Ok(to_accepted(&accepted, remarks))
+            });
+            self.count(&result);
+            results.push(result);
+        }
+        results
+    }
+
+    fn count(&self, result: &Result<pb::Accepted, Problem>) {
+        match result {
+            Ok(accepted) => self.counters.accepted(accepted.repeated),
+            Err(problem) => self.counters.refused(problem),
+        }
+    }
+}
+
+/// One result of several.
+pub(super) fn to_result(result: Result<pb::Accepted, Problem>) -> pb::Result {
+    let outcome = match result {
+        Ok(accepted) => pb::result::Outcome::Accepted(accepted),
+        Err(problem) => pb::result::Outcome::Refusal(problem.into_refusal()),
+    };
+    pb::Result {
+        outcome: Some(outcome),
+    }
+}
+
+#[tonic::async_trait]
+impl ReportingService for Reporting {
+    type StreamIncidentsStream = Results;
+
+    async fn report_incident(
+        &self,
+        request: Request<pb::ReportIncidentRequest>,
+    ) -> Result<Response<pb::ReportIncidentResponse>, Status> {
+        let incident = request.into_inner().incident;
+        let path = |_| Path::root("incident");
+        let mut results = self.reporter.report(vec![incident], path).await;
+        let accepted = results.pop().expect("one result for one incident")?;
+        Ok(Response::new(pb::ReportIncidentResponse {
+            accepted: Some(accepted),
+        }))
+    }
+
+    async fn report_incidents(
+        &self,
+        request: Request<pb::ReportIncidentsRequest>,
+    ) -> Result<Response<pb::ReportIncidentsResponse>, Status> {
+        let incidents = request.into_inner().incidents;
+        check_size(incidents.len())?;
+        let incidents = incidents.into_iter().map(Some).collect();
+        let path = |index| Path::root("incidents").at(index);
+        let results = self.reporter.report(incidents, path).await;
+        Ok(Response::new(pb::ReportIncidentsResponse {
+            results: results.into_iter().map(to_result).collect(),
+        }))
+    }
+
+    async fn stream_incidents(
+        &self,
+        request: Request<Streaming<pb::StreamIncidentsRequest>>,
+    ) -> Result<Response<Results>, Status> {
+        let room = Arc::clone(&self.streams).try_acquire_owned();
+        let room = room.map_err(|_| Problem::busy())?;
+        let bulk = stream::Bulk {
+            reporter: self.reporter.clone(),
+            in_flight: Arc::clone(&self.in_flight),
+            stop: self.stop.clone(),
+            room,
+        };
+        Ok(Response::new(stream::start(bulk, request.into_inner())))
+    }
+
+    async fn get_incident(
+        &self,
+        request: Request<pb::GetIncidentRequest>,
+    ) -> Result<Response<pb::GetIncidentResponse>, Status> {
+        let (id, secret) = parse_key(request.get_ref()).map_err(Problem::from)?;
+        let ingest = &self.reporter.ingest;
+        let kept = ingest.get(id, &secret).await.map_err(Problem::from)?;
+        let recorded = to_recorded(&kept, Names::default());
+        Ok(Response::new(pb::GetIncidentResponse {
+            recorded: Some(recorded),
+        }))
+    }
+
+    async fn list_choices(
+        &self,
+        _request: Request<pb::ListChoicesRequest>,
+    ) -> Result<Response<pb::ListChoicesResponse>, Status> {
+        Ok(Response::new(to_choices()))
+    }
+}
+
+fn check_size(incidents: usize) -> Result<(), Problem> {
+    if (1..=INCIDENTS_PER_CALL_MAX).contains(&incidents) {
+        return Ok(());
+    }
+    let rule = format_args!("must have 1 to {INCIDENTS_PER_CALL_MAX} values");
+    Err(Violations::one(Path::root("incidents"), rule).into())
+}

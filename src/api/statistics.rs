@@ -1,0 +1,98 @@
+//! `StatisticsService`: exact counts for free questions.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::Semaphore;
+use tonic::{Request, Response, Status};
+
+use super::convert::figures::{Query, parse_query, to_answer};
+use super::counters::Counters;
+use super::pb::v1 as pb;
+use super::pb::v1::statistics_service_server::StatisticsService;
+use super::status::Problem;
+use crate::domain::limits::QUESTIONS_MAX;
+use crate::ledger::Ledger;
+use crate::query::{self, Effort, Page, PageToken};
+
+/// The service. Cheap to clone.
+#[derive(Clone)]
+pub struct Statistics {
+    ledger: Arc<Ledger>,
+    counters: Counters,
+    /// Room for questions being answered.
+    room: Arc<Semaphore>,
+}
+
+impl Statistics {
+    /// Over a ledger.
+    pub fn new(ledger: Arc<Ledger>, counters: Counters) -> Self {
+        Self {
+            ledger,
+            counters,
+            room: Arc::new(Semaphore::new(QUESTIONS_MAX)),
+        }
+    }
+
+    async fn answer(&self, query: Query) -> Result<pb::QueryFiguresResponse, Problem> {
+        let room = Arc::clone(&self.room).try_acquire_owned();
+        let room = room.map_err(|_| Problem::busy())?;
+        let ledger = Arc::clone(&self.ledger);
+        let answering = tokio::task::spawn_blocking(move || {
+            // The answer may be abandoned by its caller; its work is then still under way.
+            let _room = room;
+            answer(&ledger, query)
+        });
+        answering.await.unwrap_or_else(|_| Err(Problem::internal()))
+    }
+
+    fn count(&self, result: &Result<pb::QueryFiguresResponse, Problem>) {
+        match result {
+            Ok(answer) => {
+                let effort = answer.effort.as_ref();
+                let from_tallies = effort.is_some_and(|effort| effort.from_tallies);
+                self.counters.answered(from_tallies);
+            }
+            Err(_) => self.counters.question_refused(),
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl StatisticsService for Statistics {
+    async fn query_figures(
+        &self,
+        request: Request<pb::QueryFiguresRequest>,
+    ) -> Result<Response<pb::QueryFiguresResponse>, Status> {
+        let result = match parse_query(request.into_inner()) {
+            Ok(query) => self.answer(query).await,
+            Err(violations) => Err(violations.into()),
+        };
+        self.count(&result);
+        Ok(Response::new(result?))
+    }
+}
+
+fn answer(ledger: &Ledger, query: Query) -> Result<pb::QueryFiguresResponse, Problem> {
+    let asked = Instant::now();
+    let Query {
+        question, order, ..
+    } = query;
+    let token = query.page_token;
+    let after = match token.is_empty() {
+        true => None,
+        false => Some(PageToken::parse(&token, &question, order)?),
+    };
+    let page = Page {
+        rows: query.rows,
+        order,
+        after,
+    };
+    let answer = query::answer(ledger, &question, &page)?;
+    let elapsed = asked.elapsed();
+    if let Effort::Scan { blocks } = answer.effort {
+        let elapsed_ms = elapsed.as_millis();
+        tracing::debug!(blocks, elapsed_ms, "blocks scanned");
+    }
+    Ok(to_answer(answer, &question.by, elapsed))
+}

@@ -1,0 +1,369 @@
+//! The one place that turns errors into gRPC codes. The caller learns what to do; the log
+//! gets the cause.
+//!
+//! Every variant has its own arm, so that a new error does not compile until someone
+//! chooses its code.
+
+use std::time::Duration;
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
+
+use super::convert::to_duration;
+use super::convert::violation::{Path, Violation, Violations};
+use super::pb::v1 as pb;
+use crate::domain::limits::RETRY_AFTER_MS;
+use crate::ingest::{GetError, SubmitError};
+use crate::ledger::LedgerError;
+use crate::live::WatchError;
+use crate::query::QueryError;
+
+/// Who speaks, in `google.rpc.ErrorInfo`.
+const DOMAIN: &str = "mistap";
+const RETRY_AFTER: Duration = Duration::from_millis(RETRY_AFTER_MS);
+
+/// Why a call, or one item of a call, is refused, as its caller is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    code: Code,
+    reason: &'static str,
+    message: String,
+    violations: Vec<Violation>,
+    retry_after: Option<Duration>,
+}
+
+impl Problem {
+    fn new(code: Code, reason: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            reason,
+            message: message.into(),
+            violations: Vec::new(),
+            retry_after: None,
+        }
+    }
+
+    fn retry(self) -> Self {
+        Self {
+            retry_after: Some(RETRY_AFTER),
+            ..self
+        }
+    }
+
+    /// Something broke that is not the caller's fault. The cause belongs in the log.
+    pub fn internal() -> Self {
+        Self::new(Code::Internal, "INTERNAL", "internal error")
+    }
+
+    /// The service stops; another try finds it, or another one.
+    pub fn stopping() -> Self {
+        Self::new(Code::Unavailable, "STOPPING", "shutting down; try again").retry()
+    }
+
+    /// A bound of the service is reached.
+    pub fn busy() -> Self {
+        Self::new(Code::ResourceExhausted, "BUSY", "busy; try again later").retry()
+    }
+
+    /// The request is larger than the service takes. Trying again does not help.
+    pub fn too_large() -> Self {
+        let message = "the message is larger than 4 MiB";
+        Self::new(Code::ResourceExhausted, "MESSAGE_TOO_LARGE", message)
+    }
+
+    /// The request's bytes are no message of its type.
+    pub fn malformed() -> Self {
+        let message = "the request is not a valid message of its type";
+        Self::new(Code::InvalidArgument, "MALFORMED", message)
+    }
+
+    /// The call took too long.
+    pub fn too_late() -> Self {
+        let message = "the call took too long; a report may have been recorded, and can \
+                       be sent again safely";
+        Self::new(Code::DeadlineExceeded, "TOO_LATE", message)
+    }
+
+    /// The code.
+    pub fn code(&self) -> Code {
+        self.code
+    }
+
+    /// As the result of one item of many.
+    pub fn into_refusal(self) -> pb::Refusal {
+        let to_violation = |one: Violation| pb::Violation {
+            field: one.field,
+            description: one.rule,
+        };
+        pb::Refusal {
+            code: self.code as i32,
+            message: self.message,
+            violations: self.violations.into_iter().map(to_violation).collect(),
+            retry_after: self.retry_after.map(to_duration),
+        }
+    }
+}
+
+impl From<Problem> for Status {
+    fn from(problem: Problem) -> Self {
+        let mut details = ErrorDetails::with_error_info(problem.reason, DOMAIN, []);
+        if !problem.violations.is_empty() {
+            let to_violation = |one: Violation| FieldViolation::new(one.field, one.rule);
+            let violations: Vec<_> = problem.violations.into_iter().map(to_violation).collect();
+            details.set_bad_request(violations);
+        }
+        if problem.retry_after.is_some() {
+            details.set_retry_info(problem.retry_after);
+        }
+        Status::with_error_details(problem.code, problem.message, details)
+    }
+}
+
+impl From<Violations> for Problem {
+    fn from(violations: Violations) -> Self {
+        let count = violations.count();
+        let told = violations.into_told();
+        let message = match count {
+            1 => "1 field breaks a rule".to_owned(),
+            count if count == told.len() => format!("{count} fields break a rule"),
+            count => format!(
+                "{count} fields break a rule; the first {} are told",
+                told.len()
+            ),
+        };
+        Self {
+            violations: told,
+            ..Self::new(Code::InvalidArgument, "INVALID", message)
+        }
+    }
+}
+
+impl From<SubmitError> for Problem {
+    fn from(error: SubmitError) -> Self {
+        match error {
+            SubmitError::Busy => Self::busy(),
+            SubmitError::Stopping => Self::stopping(),
+            SubmitError::Conflict => {
+                let message = "the id is taken by a report with other content or another secret";
+                Self::new(Code::AlreadyExists, "ID_TAKEN", message)
+            }
+            SubmitError::DiskReserve => {
+                let message = "the disk is nearly full; try again later";
+                Self::new(Code::ResourceExhausted, "DISK_RESERVE", message).retry()
+            }
+            // The log has both from where they happened. A client that keeps its report
+            // and tries again loses nothing.
+            SubmitError::Poisoned | SubmitError::Keys => {
+                let message = "reports cannot be stored now; try again later";
+                Self::new(Code::Unavailable, "CANNOT_STORE", message).retry()
+            }
+        }
+    }
+}
+
+impl From<GetError> for Problem {
+    fn from(error: GetError) -> Self {
+        match error {
+            GetError::NotFound => {
+                let message = "no such incident, or another secret";
+                Self::new(Code::NotFound, "NOT_FOUND", message)
+            }
+            GetError::Journal(error) => {
+                tracing::error!(%error, "incident cannot be read");
+                Self::internal()
+            }
+        }
+    }
+}
+
+impl From<LedgerError> for Problem {
+    fn from(error: LedgerError) -> Self {
+        match error {
+            LedgerError::StoreOpening => {
+                let message = "the store is still opening; try again later";
+                Self::new(Code::Unavailable, "STORE_OPENING", message).retry()
+            }
+            LedgerError::Store(error) => {
+                tracing::error!(%error, "store cannot be read");
+                Self::internal()
+            }
+            // The log has the cause from where it happened.
+            LedgerError::StoreFailed => {
+                let message = "the store failed; only what tallies hold can be answered";
+                Self::new(Code::Unavailable, "STORE_FAILED", message)
+            }
+            LedgerError::Checkpoint(error) => {
+                tracing::error!(%error, "checkpoint cannot be written");
+                Self::internal()
+            }
+        }
+    }
+}
+
+impl From<QueryError> for Problem {
+    fn from(error: QueryError) -> Self {
+        match error {
+            QueryError::PageToken => {
+                let rule = "must come from the answer before, with the same question and order";
+                Violations::one(Path::root("page_token"), rule).into()
+            }
+            QueryError::TooManyRows => too_many_rows("question"),
+            QueryError::Busy => Self::busy(),
+            QueryError::Ledger(error) => error.into(),
+        }
+    }
+}
+
+impl From<WatchError> for Problem {
+    fn from(error: WatchError) -> Self {
+        match error {
+            WatchError::Full => {
+                let message = "too many watchers; try again later";
+                Self::new(Code::ResourceExhausted, "TOO_MANY_WATCHERS", message).retry()
+            }
+            WatchError::TooManyRows => too_many_rows("by"),
+            WatchError::Stopping => Self::stopping(),
+            WatchError::Token => {
+                let rule = "must come from an earlier message";
+                Violations::one(Path::root("resume_token"), rule).into()
+            }
+        }
+    }
+}
+
+fn too_many_rows(field: &'static str) -> Problem {
+    let rule = "has too many rows; ask for fewer dimensions, a shorter window or a narrower filter";
+    Problem {
+        reason: "TOO_MANY_ROWS",
+        ..Violations::one(Path::root(field), rule).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Code, reason, and whether another try is worth it, as a client sees them.
+    fn told(problem: impl Into<Problem>) -> (Code, String, bool) {
+        let status = Status::from(problem.into());
+        let details = status.get_error_details();
+        let info = details.error_info().expect("always there");
+        assert_eq!(info.domain, DOMAIN);
+        let is_retry = details.retry_info().is_some();
+        (status.code(), info.reason.clone(), is_retry)
+    }
+
+    #[test]
+    fn each_error_has_its_code_reason_and_advice() {
+        let check = |problem: Problem, code, reason: &str, is_retry| {
+            assert_eq!(told(problem), (code, reason.to_owned(), is_retry));
+        };
+        let exhausted = Code::ResourceExhausted;
+        let invalid = Code::InvalidArgument;
+        check(SubmitError::Busy.into(), exhausted, "BUSY", true);
+        check(
+            SubmitError::Stopping.into(),
+            Code::Unavailable,
+            "STOPPING",
+            true,
+        );
+        check(
+            SubmitError::Conflict.into(),
+            Code::AlreadyExists,
+            "ID_TAKEN",
+            false,
+        );
+        check(
+            SubmitError::DiskReserve.into(),
+            exhausted,
+            "DISK_RESERVE",
+            true,
+        );
+        check(
+            SubmitError::Poisoned.into(),
+            Code::Unavailable,
+            "CANNOT_STORE",
+            true,
+        );
+        check(
+            SubmitError::Keys.into(),
+            Code::Unavailable,
+            "CANNOT_STORE",
+            true,
+        );
+        check(
+            GetError::NotFound.into(),
+            Code::NotFound,
+            "NOT_FOUND",
+            false,
+        );
+        let opening = LedgerError::StoreOpening;
+        check(opening.into(), Code::Unavailable, "STORE_OPENING", true);
+        check(QueryError::PageToken.into(), invalid, "INVALID", false);
+        check(
+            QueryError::TooManyRows.into(),
+            invalid,
+            "TOO_MANY_ROWS",
+            false,
+        );
+        check(QueryError::Busy.into(), exhausted, "BUSY", true);
+        check(
+            WatchError::Full.into(),
+            exhausted,
+            "TOO_MANY_WATCHERS",
+            true,
+        );
+        check(
+            WatchError::TooManyRows.into(),
+            invalid,
+            "TOO_MANY_ROWS",
+            false,
+        );
+        check(
+            WatchError::Stopping.into(),
+            Code::Unavailable,
+            "STOPPING",
+            true,
+        );
+        check(WatchError::Token.into(), invalid, "INVALID", false);
+        check(Problem::internal(), Code::Internal, "INTERNAL", false);
+        check(Problem::too_large(), exhausted, "MESSAGE_TOO_LARGE", false);
+        check(Problem::malformed(), invalid, "MALFORMED", false);
+        check(
+            Problem::too_late(),
+            Code::DeadlineExceeded,
+            "TOO_LATE",
+            false,
+        );
+    }
+
+    #[test]
+    fn violations_travel_with_their_paths_in_both_forms() {
+        let mut violations = Violations::one(Path::root("a"), "must be short");
+        violations.add(Path::root("b").at(1), "must not come twice");
+        let problem = Problem::from(violations);
+        let refusal = problem.clone().into_refusal();
+        assert_eq!(refusal.code, Code::InvalidArgument as i32);
+        assert_eq!(refusal.violations[1].field, "b[1]");
+        let status = Status::from(problem);
+        let details = status.get_error_details();
+        let told = &details.bad_request().expect("violations").field_violations;
+        assert_eq!(told[0].field, "a");
+        assert_eq!(told[1].description, "must not come twice");
+    }
+
+    #[test]
+    fn most_violations_that_can_be_told_fit_a_header() {
+        const HEADER_BYTES_MAX: usize = 8 * 1024;
+        let mut violations = Violations::default();
+        let incident = Path::root("incidents").at(999);
+        for index in 0..10_000 {
+            let claim = incident.field("others_got_through").at(index);
+            violations.add(claim, "must be a known value of OthersGotThrough");
+        }
+        let status = Status::from(Problem::from(violations));
+        let base64_bytes = status.details().len().div_ceil(3) * 4;
+        assert!(base64_bytes < HEADER_BYTES_MAX, "{base64_bytes}");
+        assert!(status.message().contains("10000"));
+    }
+}
