@@ -5,12 +5,13 @@
 //! CRCs are looked at; what the entries say is not decoded.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
+use std::num::NonZero;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, RwLock};
-
-use rayon::prelude::*;
+use std::thread;
 
 use super::format::{
     FORMAT_VERSION, InvalidHeader, PersonalPart, RawRecord, SEGMENT_HEADER_BYTES, SegmentHeader,
@@ -23,6 +24,8 @@ use crate::domain::{Position, Stamp, UtcMillis};
 
 /// What a disk writes whole or not at all, at least.
 const SECTOR_BYTES: usize = 512;
+/// Bytes that are read at a time.
+const PIECE_BYTES: usize = 256 * 1024;
 
 /// What is in a journal, segment by segment.
 #[derive(Debug)]
@@ -130,30 +133,53 @@ pub fn survey_shared(dir: &Path) -> Result<Survey, JournalError> {
 
 /// Proves all segments in `dir`.
 pub fn survey(dir: &Path) -> Result<Survey, JournalError> {
-    let files = segment::list(dir)?;
-    let last = files.len().saturating_sub(1);
-    let results: Vec<Result<Scan, JournalError>> = files
-        .par_iter()
-        .enumerate()
-        .map_init(Vec::new, |buffer, (index, (first, path))| {
-            scan(path, *first, index == last, buffer)
-        })
-        .collect();
+    let results = scan_all(&segment::list(dir)?);
     let mut survey = Survey {
         dir: dir.into(),
         scans: Vec::new(),
         problems: Vec::new(),
     };
+    let mut is_before_known = true;
     for result in results {
+        let is_known = result.is_ok();
         match result {
-            Ok(scan) => survey.join(scan),
+            Ok(scan) => survey.take(scan, is_before_known),
             Err(problem) => survey.problems.push(problem),
         }
+        is_before_known = is_known;
     }
     if survey.scans.is_empty() && survey.problems.is_empty() {
         survey.problems.push(survey.missing(Position(1)));
     }
     Ok(survey)
+}
+
+/// Proves segments, each by itself, in as many threads as there are processors.
+fn scan_all(files: &[(Position, PathBuf)]) -> Vec<Result<Scan, JournalError>> {
+    let workers = thread::available_parallelism().map_or(1, NonZero::get);
+    let taken = AtomicUsize::new(0);
+    let work = || {
+        let (mut buffer, mut scans) = (Vec::new(), Vec::new());
+        loop {
+            let index = taken.fetch_add(1, Ordering::Relaxed);
+            let Some((first, path)) = files.get(index) else {
+                return scans;
+            };
+            let is_last = index + 1 == files.len();
+            scans.push((index, scan(path, *first, is_last, &mut buffer)));
+        }
+    };
+    let mut scans = thread::scope(|scope| {
+        let workers: Vec<_> = (0..workers.min(files.len()))
+            .map(|_| scope.spawn(work))
+            .collect();
+        workers
+            .into_iter()
+            .flat_map(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic)))
+            .collect::<Vec<_>>()
+    });
+    scans.sort_by_key(|(index, _)| *index);
+    scans.into_iter().map(|(_, scan)| scan).collect()
 }
 
 impl Survey {
@@ -203,33 +229,35 @@ impl Survey {
         Ok((unfinished, tail, Arc::new(shared)))
     }
 
-    /// Adds the next segment, and what is wrong between it and the one before.
-    fn join(&mut self, scan: Scan) {
-        let expected = self.scans.last().map_or(Position(1), Scan::next);
-        let number = self
-            .scans
-            .last()
-            .map_or(0, |before| before.header.number + 1);
-        match self.scans.last() {
-            Some(before) if before.header.epoch != scan.header.epoch => {
-                let file = scan.path.clone();
-                self.problems.push(JournalError::WrongEpoch { file });
-            }
-            _ if scan.header.number != number => self.problems.push(self.missing(expected)),
-            Some(before)
-                if before.end == End::Clean
-                    && (expected, before.last_crc)
-                        != (scan.header.first, scan.header.previous_crc) =>
-            {
-                let problem = before.damaged("its last entries are missing");
-                self.problems.push(problem);
-            }
-            _ => {}
+    /// Adds the next segment, and what is wrong with it. How it continues the one before can
+    /// be told only if that could be read.
+    fn take(&mut self, scan: Scan, is_before_known: bool) {
+        if is_before_known {
+            let problem = self.joint(&scan);
+            self.problems.extend(problem);
         }
         if let End::Damaged(what) = scan.end {
             self.problems.push(scan.damaged(what));
         }
         self.scans.push(scan);
+    }
+
+    /// What is wrong between the last segment and the next.
+    fn joint(&self, next: &Scan) -> Option<JournalError> {
+        let Some(before) = self.scans.last() else {
+            return (next.header.number != 0).then(|| self.missing(Position(1)));
+        };
+        if before.header.epoch != next.header.epoch {
+            let file = next.path.clone();
+            return Some(JournalError::WrongEpoch { file });
+        }
+        if before.header.number + 1 != next.header.number {
+            return Some(self.missing(before.next()));
+        }
+        let is_continued =
+            before.next() == next.header.first && before.last_crc == next.header.previous_crc;
+        (before.end == End::Clean && !is_continued)
+            .then(|| before.damaged("its last entries are missing"))
     }
 
     fn missing(&self, position: Position) -> JournalError {
@@ -270,10 +298,11 @@ impl Scan {
         }
     }
 
-    /// Takes in the records of the file, as far as they are whole and continue each other.
+    /// Takes in further records, as far as they are whole and continue each other. `bytes`
+    /// are those of the file from its beginning.
     fn take_records(&mut self, bytes: &[u8]) {
         let seed = self.header.seed();
-        let mut rest = &bytes[SEGMENT_HEADER_BYTES..];
+        let mut rest = bytes.get(offset_of(self.extent.end)..).unwrap_or_default();
         while let Some(raw) = RawRecord::parse(rest, seed) {
             let header = raw.header;
             let personal = raw.personal();
@@ -302,17 +331,14 @@ fn scan(
     is_last: bool,
     buffer: &mut Vec<u8>,
 ) -> Result<Scan, JournalError> {
+    let failed = |source| JournalError::io("read", path, source);
+    let mut file = File::open(path).map_err(|source| JournalError::io("open", path, source))?;
+    let file_bytes = file.metadata().map_err(failed)?.len();
     buffer.clear();
-    let file = File::open(path).map_err(|source| JournalError::io("open", path, source))?;
-    file.take(SEGMENT_BYTES_MAX)
-        .read_to_end(buffer)
-        .map_err(|source| JournalError::io("read", path, source))?;
-    let file_bytes = buffer.len() as u64;
+    read_piece(&mut file, SEGMENT_HEADER_BYTES, buffer).map_err(failed)?;
     let header = parse_header(path, named, buffer)?;
-    buffer.resize(
-        usize::try_from(header.segment_bytes).unwrap_or(buffer.len()),
-        0,
-    );
+    let segment_bytes = usize::try_from(header.segment_bytes.min(SEGMENT_BYTES_MAX))
+        .map_err(|error| failed(io::Error::other(error)))?;
     let mut scan = Scan {
         path: path.into(),
         header,
@@ -325,10 +351,33 @@ fn scan(
         unfinished: Vec::new(),
         end: End::Clean,
     };
-    scan.take_records(buffer);
-    let end = usize::try_from(scan.extent.end).unwrap_or(buffer.len());
-    scan.end = judge(buffer, end, scan.next(), header.seed(), is_last);
+    buffer.reserve(segment_bytes - buffer.len());
+    let mut seen = 0;
+    while seen < buffer.len() {
+        seen = buffer.len();
+        // Records are proved while their bytes are still in the processor's cache.
+        read_piece(&mut file, PIECE_BYTES.min(segment_bytes - seen), buffer).map_err(failed)?;
+        scan.take_records(buffer);
+    }
+    buffer.resize(segment_bytes, 0);
+    scan.end = judge(
+        buffer,
+        offset_of(scan.extent.end),
+        scan.next(),
+        header.seed(),
+        is_last,
+    );
     Ok(scan)
+}
+
+/// Reads up to `bytes` bytes more.
+fn read_piece(file: &mut File, bytes: usize, buffer: &mut Vec<u8>) -> io::Result<()> {
+    file.take(bytes as u64).read_to_end(buffer).map(drop)
+}
+
+/// An offset within a segment that is in memory.
+fn offset_of(offset: u64) -> usize {
+    usize::try_from(offset).expect("no offset is beyond what is in memory")
 }
 
 fn parse_header(path: &Path, named: Position, bytes: &[u8]) -> Result<SegmentHeader, JournalError> {
@@ -388,13 +437,14 @@ fn judge(bytes: &[u8], end: usize, expected: Position, seed: u32, is_last: bool)
 /// sector in which `to` lies: a torn write leaves at least one.
 fn has_unwritten_sector(bytes: &[u8], from: usize, to: usize) -> bool {
     let mut start = from;
-    while let Some(next) = (start / SECTOR_BYTES + 1).checked_mul(SECTOR_BYTES)
-        && next <= to
-    {
+    loop {
+        let next = (start / SECTOR_BYTES + 1) * SECTOR_BYTES;
+        if to < next {
+            return false;
+        }
         if is_zero(&bytes[start..next]) {
             return true;
         }
         start = next;
     }
-    false
 }

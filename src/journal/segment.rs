@@ -15,8 +15,8 @@ use crate::domain::Position;
 /// linger until its memory is freed.
 pub const LOCK_WAIT: Duration = Duration::from_secs(5);
 /// Bytes of records from one mark of a segment's index to the next, at least. One entry is
-/// read by reading this much.
-pub const MARK_BYTES: u64 = 16 * 1024;
+/// read by reading this much; a mark takes 16 bytes of memory.
+pub const MARK_BYTES: u64 = 8 * 1024;
 
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
 const LOCK_NAME: &str = "LOCK";

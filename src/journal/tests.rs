@@ -436,8 +436,13 @@ fn verify_lists_damage_and_changes_nothing() {
         bytes[30_000] ^= 1;
         fs::write(path, &bytes).expect("writes");
     }
+    let third = &segment::list(dir.path()).expect("lists")[2].1;
+    let mut bytes = fs::read(third).expect("reads");
+    bytes[0] ^= 1;
+    fs::write(third, &bytes).expect("writes");
     let report = verify(dir.path()).expect("verifies");
-    assert_eq!(report.problems.len(), 2, "{:?}", report.problems);
+    assert_eq!(report.problems.len(), 3, "{:?}", report.problems);
+    assert_eq!(fs::read(third).expect("reads"), bytes);
     let empty = folder();
     assert_eq!(verify(empty.path()).expect("verifies").problems.len(), 1);
 }
