@@ -13,6 +13,7 @@ pub mod ledger;
 pub mod live;
 pub mod network;
 pub mod query;
+pub mod simulate;
 pub mod stats;
 pub mod store;
 pub mod telemetry;

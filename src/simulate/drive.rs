@@ -1,0 +1,243 @@
+//! Sends simulated reports to a server through its API, in real time: at a steady rate, or
+//! with simulated time passing so many times as fast. Bounded in count and time.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, sleep_until};
+use tonic::transport::Channel;
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
+
+use super::world::World;
+use super::{Sent, Simulation};
+use crate::api::Clock;
+use crate::api::pb::v1 as pb;
+use crate::domain::UtcMillis;
+use pb::network_service_client::NetworkServiceClient;
+use pb::reporting_service_client::ReportingServiceClient;
+
+/// Reports under way at once. More wait.
+const IN_FLIGHT_MAX: usize = 64;
+/// How often one report is tried before it is given up.
+const TRIES_MAX: u32 = 8;
+const BACKOFF_FIRST: Duration = Duration::from_millis(100);
+const BACKOFF_MAX: Duration = Duration::from_secs(5);
+const LINES_PER_PAGE: u32 = 50;
+const LINES_MAX: usize = 5_000;
+
+/// How fast.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Pace {
+    /// So many reports a second, evenly.
+    Rate(f64),
+    /// Simulated time passes so many times as fast; the rhythm stays.
+    SpeedUp(f64),
+}
+
+/// How long.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// At most so many reports.
+    pub reports_max: u64,
+    /// At most so long.
+    pub duration_max: Duration,
+}
+
+/// What became of the reports, counted while they are sent.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// Sent and answered, one way or the other.
+    pub answered: AtomicU64,
+    /// Recorded for the first time.
+    pub recorded: AtomicU64,
+    /// Recorded before.
+    pub repeated: AtomicU64,
+    /// Refused for what they tell.
+    pub refused: AtomicU64,
+    /// Tried again because the server was busy or away.
+    pub tried_again: AtomicU64,
+    /// Given up.
+    pub given_up: AtomicU64,
+}
+
+impl Progress {
+    fn add(counter: &AtomicU64) {
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// The world that a server's network describes; `None` if it lists no line with stops.
+pub async fn world(channel: Channel) -> Result<Option<World>, Status> {
+    let mut client = NetworkServiceClient::new(channel);
+    let mut lines = Vec::new();
+    let mut page_token = String::new();
+    loop {
+        let request = pb::ListLinesRequest {
+            with_stops: true,
+            page_size: LINES_PER_PAGE,
+            page_token,
+            ..Default::default()
+        };
+        let page = client.list_lines(request).await?.into_inner();
+        lines.extend(page.lines);
+        page_token = page.next_page_token;
+        if page_token.is_empty() || LINES_MAX <= lines.len() {
+            return Ok(World::from_wire(&lines));
+        }
+    }
+}
+
+/// Sends until a bound is reached, or the server refuses to be reached at all.
+pub async fn drive(
+    channel: Channel,
+    simulation: &mut Simulation,
+    pace: Pace,
+    bounds: Bounds,
+    now: Clock,
+    progress: Arc<Progress>,
+) {
+    let begun = Instant::now();
+    let end = begun + bounds.duration_max;
+    let mut first_sent = None;
+    let mut under_way = JoinSet::new();
+    for number in 0..bounds.reports_max {
+        let Some(sent) = simulation.next() else { break };
+        let first_sent = *first_sent.get_or_insert(sent.at);
+        let due = begun + due(pace, number, sent.at.0 - first_sent.0);
+        if end <= due {
+            break;
+        }
+        sleep_until(due).await;
+        if IN_FLIGHT_MAX <= under_way.len() {
+            under_way.join_next().await;
+        }
+        let client = ReportingServiceClient::new(channel.clone());
+        under_way.spawn(report(
+            client,
+            restamped(sent, now()),
+            Arc::clone(&progress),
+        ));
+    }
+    while under_way.join_next().await.is_some() {}
+}
+
+/// How long after the beginning a report is sent.
+fn due(pace: Pace, number: u64, simulated_ms: i64) -> Duration {
+    let seconds = match pace {
+        #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+        Pace::Rate(per_second) => number as f64 / per_second,
+        #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+        Pace::SpeedUp(factor) => simulated_ms as f64 / 1_000.0 / factor,
+    };
+    Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX / 4)
+}
+
+/// The same report as if it were sent now.
+fn restamped(sent: Sent, now: UtcMillis) -> pb::Incident {
+    let mut incident = sent.incident;
+    let shift_ms = now.0 - sent.at.0;
+    if let Some(at) = &mut incident.occurred_at {
+        let ms = at.seconds * 1_000 + i64::from(at.nanos) / 1_000_000 + shift_ms;
+        at.seconds = ms.div_euclid(1_000);
+        at.nanos = i32::try_from(ms.rem_euclid(1_000) * 1_000_000).unwrap_or(0);
+    }
+    if let Ok(id) = uuid::Uuid::try_parse(&incident.incident_id) {
+        let mut bytes = id.into_bytes();
+        let made = shifted(&bytes, shift_ms).to_be_bytes();
+        bytes[..6].copy_from_slice(&made[2..]);
+        incident.incident_id = uuid::Uuid::from_bytes(bytes).to_string();
+    }
+    incident
+}
+
+/// When an id was made, moved by so much.
+fn shifted(id: &[u8; 16], shift_ms: i64) -> u64 {
+    let mut made = [0; 8];
+    made[2..].copy_from_slice(&id[..6]);
+    u64::from_be_bytes(made).saturating_add_signed(shift_ms)
+}
+
+async fn report(
+    mut client: ReportingServiceClient<Channel>,
+    incident: pb::Incident,
+    progress: Arc<Progress>,
+) {
+    let mut backoff = BACKOFF_FIRST;
+    for _ in 0..TRIES_MAX {
+        let request = pb::ReportIncidentRequest {
+            incident: Some(incident.clone()),
+        };
+        let status = match client.report_incident(request).await {
+            Ok(response) => {
+                let repeated = response
+                    .into_inner()
+                    .accepted
+                    .is_some_and(|told| told.repeated);
+                Progress::add(if repeated {
+                    &progress.repeated
+                } else {
+                    &progress.recorded
+                });
+                Progress::add(&progress.answered);
+                return;
+            }
+            Err(status) => status,
+        };
+        if !matches!(status.code(), Code::Unavailable | Code::ResourceExhausted) {
+            Progress::add(&progress.refused);
+            Progress::add(&progress.answered);
+            return;
+        }
+        Progress::add(&progress.tried_again);
+        let asked = status
+            .get_details_retry_info()
+            .and_then(|info| info.retry_delay);
+        sleep(asked.unwrap_or(backoff).min(BACKOFF_MAX)).await;
+        backoff = (backoff * 2).min(BACKOFF_MAX);
+    }
+    Progress::add(&progress.given_up);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Scenario;
+    use super::*;
+
+    #[test]
+    fn restamped_report_keeps_how_late_it_is() {
+        let scenario = Scenario {
+            seed: 1,
+            start: UtcMillis(1_760_000_000_000),
+            reports_per_day: 5_000.0,
+        };
+        let now = UtcMillis(1_790_000_000_123);
+        for sent in Simulation::new(scenario, World::for_tests()).take(100) {
+            let ms = |at: &pb::Incident| {
+                at.occurred_at
+                    .as_ref()
+                    .map_or(0, |at| at.seconds * 1_000 + i64::from(at.nanos) / 1_000_000)
+            };
+            let late = sent.at.0 - ms(&sent.incident);
+            let again = restamped(sent, now);
+            assert_eq!(now.0 - ms(&again), late);
+            assert!(
+                again
+                    .incident_id
+                    .parse::<crate::domain::IncidentId>()
+                    .is_ok()
+            );
+        }
+    }
+
+    #[test]
+    fn reports_are_due_evenly_or_as_simulated() {
+        assert_eq!(due(Pace::Rate(4.0), 10, 0), Duration::from_millis(2_500));
+        assert_eq!(
+            due(Pace::SpeedUp(60.0), 10, 90_000),
+            Duration::from_millis(1_500)
+        );
+    }
+}

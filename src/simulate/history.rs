@@ -1,0 +1,125 @@
+//! Writes simulated history into a data folder in bulk: through the same checks, the same
+//! committer and the same fold as a server's reports, but without a network in between and
+//! with simulated time. The folder must not be in use.
+
+use std::collections::VecDeque;
+use std::path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+
+use super::{Sent, Simulation};
+use crate::api::convert::incident::parse_incident;
+use crate::api::convert::violation::Path;
+use crate::domain::UtcMillis;
+use crate::domain::limits::INCIDENTS_PER_CALL_MAX;
+use crate::ingest::{self, Ingest, StartError, StopError, SubmitError};
+use crate::network::Network;
+
+/// Batches under way at once.
+const BATCHES_IN_FLIGHT: usize = 4;
+/// How long the last checkpoint may take.
+const STOP_WAIT: Duration = Duration::from_secs(600);
+
+/// Why history could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum HistoryError {
+    /// The data folder cannot be opened.
+    #[error("the data folder cannot be opened")]
+    Start(#[from] StartError),
+    /// A report was not recorded.
+    #[error("a simulated report was not recorded")]
+    Submit(#[from] SubmitError),
+    /// A task ended before its time.
+    #[error("a task ended before its time")]
+    Task(#[from] tokio::task::JoinError),
+    /// The last checkpoint was not written.
+    #[error("the folder could not be closed")]
+    Stop(#[from] StopError),
+}
+
+/// Where history ends.
+#[derive(Clone, Copy, Debug)]
+pub struct Until {
+    /// No report sent at or after this.
+    pub end: UtcMillis,
+    /// At most so many reports.
+    pub reports_max: u64,
+}
+
+/// What was written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Reports sent.
+    pub reports: u64,
+    /// Reports refused for what they tell.
+    pub refused: u64,
+}
+
+/// Writes the simulation's reports into the folder, each committed at its simulated time.
+/// `told` hears how many there are so far.
+pub async fn write(
+    dir: &path::Path,
+    network: Arc<Network>,
+    simulation: &mut Simulation,
+    until: Until,
+    mut told: impl FnMut(Written),
+) -> Result<Written, HistoryError> {
+    let clock = Arc::new(AtomicI64::new(0));
+    let mut written = Written::default();
+    let mut reports = simulation
+        .take_while(|sent| sent.at < until.end)
+        .take(usize::try_from(until.reports_max).unwrap_or(usize::MAX))
+        .peekable();
+    let Some(first) = reports.peek() else {
+        return Ok(written);
+    };
+    clock.store(first.at.0, Ordering::Relaxed);
+    let shared_clock = Arc::clone(&clock);
+    let now = move || UtcMillis(shared_clock.load(Ordering::Relaxed));
+    let running = ingest::start(dir, network, now)?;
+    let mut under_way = VecDeque::new();
+    loop {
+        let batch: Vec<_> = reports.by_ref().take(INCIDENTS_PER_CALL_MAX).collect();
+        let Some(last) = batch.last() else { break };
+        let now = last.at;
+        clock.store(now.0, Ordering::Relaxed);
+        written.reports += batch.len() as u64;
+        under_way.push_back(tokio::spawn(submit(running.ingest.clone(), batch, now)));
+        if BATCHES_IN_FLIGHT <= under_way.len() {
+            written.refused += finish(under_way.pop_front()).await?;
+        }
+        told(written);
+    }
+    while !under_way.is_empty() {
+        written.refused += finish(under_way.pop_front()).await?;
+    }
+    tokio::task::spawn_blocking(move || running.stop(STOP_WAIT)).await??;
+    Ok(written)
+}
+
+/// Checks and records one batch, and says how many of it were refused.
+async fn submit(ingest: Ingest, batch: Vec<Sent>, now: UtcMillis) -> Result<u64, SubmitError> {
+    let sent = batch.len();
+    let parse = |sent: Sent| {
+        parse_incident(Path::root("incident"), Some(sent.incident), now)
+            .map(|parsed| parsed.incident)
+    };
+    let incidents: Vec<_> = batch
+        .into_iter()
+        .filter_map(|sent| parse(sent).ok())
+        .collect();
+    let refused = sent - incidents.len();
+    for result in ingest.submit(incidents).await {
+        result?;
+    }
+    Ok(refused as u64)
+}
+
+/// Waits for a batch.
+async fn finish(task: Option<JoinHandle<Result<u64, SubmitError>>>) -> Result<u64, HistoryError> {
+    let Some(task) = task else { return Ok(0) };
+    Ok(task.await??)
+}
