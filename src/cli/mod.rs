@@ -1,25 +1,49 @@
 //! The commands of `mistap`, one file for each.
 
+mod choices;
+mod client;
+mod demo;
+mod failure;
+mod import;
+mod network;
+mod output;
+mod progress;
+mod repair;
+mod report;
 mod serve;
+mod simulate;
+mod stats;
+mod watch;
+mod when;
 
-use std::error::Error;
+use std::io;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+use jiff::Timestamp;
 
-use crate::config::{LogSettings, ServeSettings};
+use crate::app;
+use crate::config::{DataSettings, LogSettings, ServeSettings};
 use crate::telemetry;
-
-/// Why a command failed.
-pub(crate) type Failure = Box<dyn Error + Send + Sync>;
+use client::ServerArgs;
+pub use failure::{Failure, Kind};
+pub use output::{Format, Sheet};
 
 /// The open record of failed public-transport check-ins.
 #[derive(Debug, Parser)]
 #[command(name = "mistap", version, about, arg_required_else_help = true)]
+#[command(
+    after_help = "Exit codes: 0 done, 1 unexpected, 2 wrong usage, 3 refused, 4 not found, \
+                        5 id taken, 6 no server or busy, 7 damage found."
+)]
 pub struct Cli {
     /// What to log, and how.
     #[command(flatten)]
     pub log: LogSettings,
+    /// How to print
+    #[arg(long, short, global = true, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -28,46 +52,203 @@ pub struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run the service until it is told to stop (Ctrl-C or SIGTERM).
+    /// Run the service until it is told to stop (Ctrl-C or SIGTERM)
     Serve(ServeSettings),
+    /// Run a throw-away record with simulated history and live traffic
+    Demo(demo::DemoArgs),
+    /// Tell of a failed check-in
+    Report {
+        /// Where to.
+        #[command(flatten)]
+        server: ServerArgs,
+        /// What happened.
+        #[command(flatten)]
+        args: Box<report::ReportArgs>,
+    },
+    /// Show a report again, with its secret
+    Get {
+        /// Where from.
+        #[command(flatten)]
+        server: ServerArgs,
+        /// Which.
+        #[command(flatten)]
+        args: report::GetArgs,
+    },
+    /// List the choices that a report can make, in Dutch and English
+    Choices {
+        /// Where from.
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+    /// Count what was reported
+    Stats {
+        /// Where from.
+        #[command(flatten)]
+        server: ServerArgs,
+        /// What to count.
+        #[command(flatten)]
+        args: Box<stats::StatsArgs>,
+    },
+    /// Watch counts as they change
+    Watch {
+        /// Where from.
+        #[command(flatten)]
+        server: ServerArgs,
+        /// What to watch.
+        #[command(flatten)]
+        args: Box<watch::WatchArgs>,
+    },
+    /// Search stops, list lines, import a feed
+    #[command(subcommand)]
+    Network(NetworkCommand),
+    /// Send made-up reports to a server, or write made-up history
+    Simulate {
+        /// Where to.
+        #[command(flatten)]
+        server: ServerArgs,
+        /// What.
+        #[command(flatten)]
+        args: simulate::SimulateArgs,
+    },
+    /// Prove that the journal is whole and every figure is what it says
+    Verify {
+        /// Which folder.
+        #[command(flatten)]
+        data: DataSettings,
+    },
+    /// Make everything but the journal anew from it
+    Rebuild {
+        /// Which folder.
+        #[command(flatten)]
+        data: DataSettings,
+    },
+    /// Print what a shell needs to complete commands
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+}
+
+/// What to do with the network.
+#[derive(Debug, Subcommand)]
+pub enum NetworkCommand {
+    /// Make a timetable feed (GTFS) the next version of a data folder's network
+    Import {
+        /// Which folder.
+        #[command(flatten)]
+        data: DataSettings,
+        /// Which feed.
+        #[command(flatten)]
+        args: import::ImportArgs,
+    },
+    /// What a server answers.
+    #[command(flatten)]
+    Ask(AskNetwork),
+}
+
+/// A question about the network, and the server that answers it.
+#[derive(Debug, Subcommand)]
+pub enum AskNetwork {
+    /// Find stops by name
+    Search {
+        /// Where from.
+        #[command(flatten)]
+        server: ServerArgs,
+        /// What to find.
+        #[command(flatten)]
+        args: network::SearchArgs,
+    },
+    /// Find stops around a position
+    Near {
+        /// Where from.
+        #[command(flatten)]
+        server: ServerArgs,
+        /// What to find.
+        #[command(flatten)]
+        args: network::NearArgs,
+    },
+    /// List lines, or the stops of a line in order
+    Lines {
+        /// Where from.
+        #[command(flatten)]
+        server: ServerArgs,
+        /// What to list.
+        #[command(flatten)]
+        args: network::LinesArgs,
+    },
+    /// List operators
+    Operators {
+        /// Where from.
+        #[command(flatten)]
+        server: ServerArgs,
+    },
 }
 
 /// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = telemetry::start(&cli.log)
-        .map_err(Failure::from)
-        .and_then(|()| run(cli.command));
+        .map_err(|error| Failure::unexpected("the log cannot be started", &error))
+        .and_then(|()| run(cli.command, cli.format));
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            complain(failure.as_ref());
-            ExitCode::FAILURE
+            complain(&failure);
+            failure.exit_code()
         }
     }
 }
 
-fn run(command: Command) -> Result<(), Failure> {
+fn run(command: Command, format: Format) -> Result<(), Failure> {
     match command {
-        Command::Serve(settings) => serve::run(settings),
+        Command::Verify { data } => repair::verify(&data.dir),
+        Command::Rebuild { data } => repair::rebuild(&data.dir),
+        Command::Network(NetworkCommand::Import { data, args }) => import::import(&args, &data.dir),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "mistap", &mut io::stdout());
+            Ok(())
+        }
+        command => {
+            let runtime = tokio::runtime::Builder::new_multi_thread()
+                .enable_all()
+                .build()
+                .map_err(|error| Failure::unexpected("no threads can be started", &error))?;
+            let result = runtime.block_on(run_async(command, format));
+            // Connections and reads of the keyboard that did not end in time are not waited for.
+            runtime.shutdown_background();
+            result
+        }
     }
 }
 
-/// Tells a failure and all that caused it, on standard error.
-#[expect(clippy::print_stderr, reason = "the answer of a command to its user")]
-fn complain(failure: &(dyn Error + 'static)) {
-    eprintln!("error: {failure}");
-    let mut source = failure.source();
-    while let Some(cause) = source {
-        eprintln!("  because {cause}");
-        source = cause.source();
+async fn run_async(command: Command, format: Format) -> Result<(), Failure> {
+    let clock = app::system_clock();
+    let now = Timestamp::from_millisecond(clock().0).unwrap_or(Timestamp::UNIX_EPOCH);
+    match command {
+        Command::Serve(settings) => serve::run(settings).await,
+        Command::Demo(args) => demo::demo(args, clock).await,
+        Command::Report { server, args } => report::report(&args, &server, format, now).await,
+        Command::Get { server, args } => report::get(args, &server, format).await,
+        Command::Choices { server } => report::choices(&server, format).await,
+        Command::Stats { server, args } => stats::stats(&args, &server, format, now).await,
+        Command::Watch { server, args } => watch::watch(&args, &server, format).await,
+        Command::Simulate { server, args } => simulate::simulate(&args, &server, clock).await,
+        Command::Network(NetworkCommand::Ask(ask)) => network::ask(ask, format).await,
+        Command::Network(NetworkCommand::Import { .. })
+        | Command::Verify { .. }
+        | Command::Rebuild { .. }
+        | Command::Completions { .. } => unreachable!("run without a runtime"),
     }
+}
+
+/// Tells a failure on standard error.
+#[expect(clippy::print_stderr, reason = "the answer of a command to its user")]
+fn complain(failure: &Failure) {
+    eprintln!("{failure}");
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

@@ -5,21 +5,11 @@ use std::io;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::Failure;
-use crate::app::{self, Settings};
+use crate::app::{self, AppError, Settings};
 use crate::config::ServeSettings;
 
 /// Serves until Ctrl-C or SIGTERM; then stops in order.
-pub fn run(settings: ServeSettings) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?;
-    let result = runtime.block_on(serve(settings));
-    // Connections that did not end in time are not waited for.
-    runtime.shutdown_background();
-    result
-}
-
-async fn serve(settings: ServeSettings) -> Result<(), Failure> {
+pub async fn run(settings: ServeSettings) -> Result<(), Failure> {
     // Before anything else, so that no signal is missed.
     let stop = stop_signal()?;
     let mut handle = app::spawn(Settings {
@@ -27,15 +17,18 @@ async fn serve(settings: ServeSettings) -> Result<(), Failure> {
         listen: settings.listen,
         clock: app::system_clock(),
     })
-    .await?;
+    .await
+    .map_err(|error| cannot("the service cannot start", &error))?;
     announce(handle.address);
     tokio::select! {
-        ended = handle.ended() => return Ok(ended?),
+        ended = handle.ended() => {
+            return ended.map_err(|error| cannot("the service ended", &error));
+        }
         () = stop => {}
     }
     tracing::info!("stopping");
-    handle.stop().await?;
-    Ok(())
+    let stopped = handle.stop().await;
+    stopped.map_err(|error| cannot("the service did not end well", &error))
 }
 
 #[expect(clippy::print_stdout, reason = "the answer of a command to its user")]
@@ -53,4 +46,8 @@ fn stop_signal() -> io::Result<impl Future<Output = ()>> {
             _ = interrupt.recv() => {}
         }
     })
+}
+
+fn cannot(what: &str, error: &AppError) -> Failure {
+    Failure::unexpected(what, error)
 }

@@ -1,0 +1,252 @@
+//! `mistap demo`: a throw-away record on the built-in network, with months of simulated
+//! history and live traffic, and the commands to try next.
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tonic::transport::Channel;
+
+use super::client::ServerArgs;
+use super::failure::{Failure, Kind};
+use super::progress;
+use super::when;
+use crate::api::Clock;
+use crate::api::pb::v1 as pb;
+use crate::app::{self, AppError};
+use crate::domain::UtcMillis;
+use crate::network::Network;
+use crate::simulate::drive::{Bounds, Pace, Progress, drive};
+use crate::simulate::history::{self, Until};
+use crate::simulate::world::World;
+use crate::simulate::{Scenario, Simulation};
+
+const DAY_MS: i64 = 86_400_000;
+const SEED_OF_LIVE: u64 = 2;
+/// Most reports that the live traffic of one demo sends.
+const REPORTS_MAX: u64 = 10_000_000;
+const TOP_ROWS: usize = 5;
+
+/// How the demo runs.
+#[derive(Debug, clap::Args)]
+pub struct DemoArgs {
+    /// Where to listen; another free port is taken if this one is in use
+    #[arg(long, env = "MISTAP_LISTEN", default_value = "127.0.0.1:7070")]
+    listen: SocketAddr,
+    /// Days of history
+    #[arg(long, default_value_t = 120)]
+    days: u32,
+    /// Reports on an average day of history
+    #[arg(long, default_value_t = 800.0)]
+    per_day: f64,
+    /// Live reports a second
+    #[arg(long, default_value_t = 2.0)]
+    rate: f64,
+    /// End after so many seconds; runs until Ctrl-C if left out
+    #[arg(long = "for", value_name = "SECONDS")]
+    seconds: Option<u64>,
+}
+
+/// A folder that is removed when the demo ends.
+struct ThrowAway(tempfile::TempDir);
+
+/// Runs `mistap demo`.
+pub async fn demo(args: DemoArgs, now: Clock) -> Result<(), Failure> {
+    let folder = tempfile::Builder::new()
+        .prefix("mistap-demo-")
+        .tempdir()
+        .map_err(|error| Failure::unexpected("no throw-away folder could be made", &error))?;
+    let folder = ThrowAway(folder);
+    let network = Arc::new(Network::built_in());
+    let world = World::from_network(&network)
+        .ok_or_else(|| Failure::new(Kind::Unexpected, "the built-in network has no lines"))?;
+    write_history(&args, &folder, &network, &world, now()).await?;
+    let handle = serve(args.listen, &folder, Arc::clone(&now)).await?;
+    let server = ServerArgs {
+        server: format!("http://{}", handle.address),
+    };
+    print_tour(&server, args.listen)?;
+    let channel = server.connect().await?;
+    let scenario = Scenario {
+        seed: SEED_OF_LIVE,
+        start: now(),
+        reports_per_day: args.per_day,
+    };
+    let live_channel = channel.clone();
+    let bounds = Bounds {
+        reports_max: REPORTS_MAX,
+        duration_max: args.seconds.map_or(Duration::MAX / 8, Duration::from_secs),
+    };
+    let pace = Pace::Rate(args.rate);
+    let traffic = tokio::spawn(async move {
+        let mut simulation = Simulation::new(scenario, world);
+        drive(
+            live_channel,
+            &mut simulation,
+            pace,
+            bounds,
+            now,
+            Arc::<Progress>::default(),
+        )
+        .await;
+    });
+    let interrupted = tokio::signal::ctrl_c();
+    tokio::select! {
+        _ = traffic => {}
+        result = show(channel) => result?,
+        _ = interrupted => {}
+    }
+    writeln!(io::stdout(), "ending; the throw-away folder is removed")?;
+    handle
+        .stop()
+        .await
+        .map_err(|error| Failure::unexpected("the server did not end well", &error))
+}
+
+async fn write_history(
+    args: &DemoArgs,
+    folder: &ThrowAway,
+    network: &Arc<Network>,
+    world: &World,
+    now: UtcMillis,
+) -> Result<(), Failure> {
+    let start = UtcMillis(now.0 - i64::from(args.days) * DAY_MS);
+    let scenario = Scenario {
+        seed: 1,
+        start,
+        reports_per_day: args.per_day,
+    };
+    let mut simulation = Simulation::new(scenario, world.clone());
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "an estimate"
+    )]
+    let expected = (args.per_day * f64::from(args.days)) as u64;
+    let bar = progress::bar(expected, "reports", "simulating history");
+    let until = Until {
+        end: now,
+        reports_max: REPORTS_MAX,
+    };
+    let written = history::write(
+        folder.0.path(),
+        Arc::clone(network),
+        &mut simulation,
+        until,
+        |written| {
+            bar.set_position(written.reports);
+        },
+    )
+    .await
+    .map_err(|error| Failure::unexpected("history could not be written", &error))?;
+    bar.finish_and_clear();
+    writeln!(
+        io::stdout(),
+        "{} days of history: {} reports",
+        args.days,
+        written.reports
+    )?;
+    Ok(())
+}
+
+/// Starts the service, at any free port if the one asked for is in use.
+async fn serve(
+    listen: SocketAddr,
+    folder: &ThrowAway,
+    clock: Clock,
+) -> Result<app::Handle, Failure> {
+    let settings = |listen| app::Settings {
+        dir: folder.0.path().to_path_buf(),
+        listen,
+        clock: Arc::clone(&clock),
+    };
+    let handle = match app::spawn(settings(listen)).await {
+        Err(AppError::Listen { .. }) => app::spawn(settings(SocketAddr::new(listen.ip(), 0))).await,
+        other => other,
+    };
+    handle.map_err(|error| Failure::unexpected("the service cannot start", &error))
+}
+
+fn print_tour(server: &ServerArgs, asked: SocketAddr) -> Result<(), Failure> {
+    let flag = if server.server == format!("http://{asked}") && asked.port() == 7070 {
+        String::new()
+    } else {
+        format!(" --server {}", server.server)
+    };
+    let mut out = io::stdout().lock();
+    writeln!(
+        out,
+        "\nmistap listens on {}. Try in another terminal:\n",
+        server.server
+    )?;
+    for command in [
+        "watch --by line",
+        "stats --by line --order count --limit 10",
+        "stats --by signal,hour-of-day --from yesterday",
+        "stats --by staff-act",
+        "network search centraal",
+        "network lines --number 10 --stops",
+        "report --mode tram --line 10 --tap check-in --card student --signal red-beep --day today",
+    ] {
+        writeln!(out, "  mistap{flag} {command}")?;
+    }
+    writeln!(out, "\nEverything here is simulated. Ctrl-C ends it.\n")?;
+    Ok(())
+}
+
+/// Prints the busiest lines of the last hour whenever they change, at most every 5 seconds.
+async fn show(channel: Channel) -> Result<(), Failure> {
+    let mut client = pb::live_service_client::LiveServiceClient::new(channel);
+    let request = pb::WatchRatesRequest {
+        by: vec![pb::Dimension::Line.into()],
+        window: Some(prost_types::Duration {
+            seconds: 3_600,
+            nanos: 0,
+        }),
+        pace: Some(prost_types::Duration {
+            seconds: 5,
+            nanos: 0,
+        }),
+        ..Default::default()
+    };
+    let mut stream = client.watch_rates(request).await?.into_inner();
+    let mut counts = std::collections::BTreeMap::new();
+    while let Some(message) = stream.message().await? {
+        use pb::watch_rates_response::Update;
+        let figures = match message.update {
+            Some(Update::Snapshot(all)) => {
+                counts.clear();
+                all.figures
+            }
+            Some(Update::Changes(some)) => some.figures,
+            Some(Update::Resumed(_) | Update::Heartbeat(_)) | None => continue,
+        };
+        for figure in figures {
+            let key = figure
+                .keys
+                .into_iter()
+                .next()
+                .map(|key| key.value)
+                .unwrap_or_default();
+            counts.insert(key, figure.count);
+        }
+        let as_of = when::from_wire(message.as_of.as_ref()).unwrap_or(Timestamp::UNIX_EPOCH);
+        let mut top: Vec<_> = counts.iter().filter(|(_, count)| 0 < **count).collect();
+        top.sort_by(|left, right| right.1.cmp(left.1).then(left.0.cmp(right.0)));
+        let top: Vec<_> = top
+            .iter()
+            .take(TOP_ROWS)
+            .map(|(line, count)| format!("{line} {count}"))
+            .collect();
+        let as_of = when::shown(as_of);
+        writeln!(
+            io::stdout(),
+            "{as_of}  {} reported in the last hour: {}",
+            message.total,
+            top.join(", ")
+        )?;
+    }
+    Ok(())
+}

@@ -1,0 +1,202 @@
+//! How a command fails: a sentence, what to do next, and an exit code for scripts.
+//!
+//! | code | meaning |
+//! |---|---|
+//! | 0 | done |
+//! | 1 | something unexpected |
+//! | 2 | wrong usage (printed by the parser of arguments) |
+//! | 3 | refused: the input breaks a rule |
+//! | 4 | not found, or another secret |
+//! | 5 | the id is taken by another report |
+//! | 6 | no server, or it is busy: try again |
+//! | 7 | damage was found |
+
+use std::fmt;
+use std::process::ExitCode;
+
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
+
+/// What went wrong, by what a script would do about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Something unexpected.
+    Unexpected,
+    /// The input breaks a rule.
+    Refused,
+    /// Not found, or another secret.
+    NotFound,
+    /// The id is taken by another report.
+    Taken,
+    /// No server, or it is busy.
+    TryAgain,
+    /// Damage was found.
+    Damage,
+}
+
+impl Kind {
+    /// The exit code.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Unexpected => 1,
+            Self::Refused => 3,
+            Self::NotFound => 4,
+            Self::Taken => 5,
+            Self::TryAgain => 6,
+            Self::Damage => 7,
+        }
+    }
+}
+
+/// Why a command failed, in words for whoever typed it.
+#[derive(Debug)]
+pub struct Failure {
+    kind: Kind,
+    message: String,
+    details: Vec<String>,
+    hint: Option<String>,
+}
+
+impl Failure {
+    /// With a sentence.
+    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+            details: Vec::new(),
+            hint: None,
+        }
+    }
+
+    /// Adds a line below the sentence.
+    #[must_use]
+    pub fn with_detail(mut self, detail: impl Into<String>) -> Self {
+        self.details.push(detail.into());
+        self
+    }
+
+    /// Says what to do next.
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// From an error and the causes below it.
+    pub fn unexpected(message: impl Into<String>, error: &dyn std::error::Error) -> Self {
+        let mut failure = Self::new(Kind::Unexpected, message).with_detail(error.to_string());
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            failure = failure.with_detail(error.to_string());
+            cause = error.source();
+        }
+        failure
+    }
+
+    /// No server answers at this address.
+    pub fn no_server(server: &str) -> Self {
+        Self::new(Kind::TryAgain, format!("no server answers at {server}"))
+            .with_hint("start one with `mistap serve`, or name another with --server")
+    }
+
+    /// Whether the same may succeed later.
+    pub fn is_worth_another_try(&self) -> bool {
+        self.kind == Kind::TryAgain
+    }
+
+    /// The exit code.
+    pub fn exit_code(&self) -> ExitCode {
+        ExitCode::from(self.kind.code())
+    }
+}
+
+impl From<Status> for Failure {
+    fn from(status: Status) -> Self {
+        let (kind, hint) = match status.code() {
+            Code::InvalidArgument | Code::OutOfRange | Code::FailedPrecondition => {
+                (Kind::Refused, None)
+            }
+            Code::NotFound => (Kind::NotFound, Some("check the id and the secret")),
+            Code::AlreadyExists => (
+                Kind::Taken,
+                Some("leave out --id, and a new one is made for you"),
+            ),
+            Code::Unavailable | Code::ResourceExhausted | Code::DeadlineExceeded => {
+                (Kind::TryAgain, Some("try again in a moment"))
+            }
+            Code::Unimplemented => (
+                Kind::Unexpected,
+                Some("the server is older than this program, or no mistap"),
+            ),
+            _ => (Kind::Unexpected, None),
+        };
+        let mut failure = Self::new(kind, status.message());
+        failure.hint = hint.map(str::to_owned);
+        if let Some(request) = status.get_details_bad_request() {
+            failure.details = request
+                .field_violations
+                .into_iter()
+                .map(|violation| format!("{}: {}", violation.field, violation.description))
+                .collect();
+        }
+        failure
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self::unexpected("could not read or write", &error)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "error: {}", self.message)?;
+        for detail in &self.details {
+            write!(f, "\n  {detail}")?;
+        }
+        if let Some(hint) = &self.hint {
+            write!(f, "\nhint: {hint}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic_types::{ErrorDetails, FieldViolation};
+
+    use super::*;
+
+    #[test]
+    fn refusal_names_every_field() {
+        let details = ErrorDetails::with_bad_request(vec![
+            FieldViolation::new("incident.stop", "must be at most 100 characters"),
+            FieldViolation::new("incident.occurred_at", "must be given"),
+        ]);
+        let status =
+            Status::with_error_details(Code::InvalidArgument, "2 fields are wrong", details);
+        let failure = Failure::from(status);
+        assert_eq!(failure.kind, Kind::Refused);
+        assert_eq!(
+            failure.to_string(),
+            "error: 2 fields are wrong\n  incident.stop: must be at most 100 characters\n  \
+             incident.occurred_at: must be given"
+        );
+    }
+
+    #[test]
+    fn every_kind_has_an_exit_code_of_its_own() {
+        let kinds = [
+            Kind::Unexpected,
+            Kind::Refused,
+            Kind::NotFound,
+            Kind::Taken,
+            Kind::TryAgain,
+            Kind::Damage,
+        ];
+        let codes: std::collections::BTreeSet<_> = kinds.iter().map(|kind| kind.code()).collect();
+        assert_eq!(codes.len(), kinds.len());
+        assert!(!codes.contains(&0) && !codes.contains(&2));
+    }
+}

@@ -1,0 +1,216 @@
+//! `mistap network`: search stops, list lines and operators.
+
+use std::io;
+
+use serde_json::json;
+
+use tonic::transport::Channel;
+
+use super::AskNetwork;
+use super::choices::key;
+use super::client::ServerArgs;
+use super::failure::Failure;
+use super::output::{Format, Sheet};
+use crate::api::pb::v1 as pb;
+use crate::api::pb::v1::network_service_client::NetworkServiceClient;
+use crate::domain::taxonomy::Mode;
+
+/// Stops by name.
+#[derive(Debug, clap::Args)]
+pub struct SearchArgs {
+    /// What to look for: words of the name, in any order
+    #[arg(required = true)]
+    words: Vec<String>,
+    /// At most so many stops
+    #[arg(long, default_value_t = 10)]
+    limit: u32,
+}
+
+/// Stops around a position.
+#[derive(Debug, clap::Args)]
+pub struct NearArgs {
+    /// Degrees north
+    #[arg(allow_negative_numbers = true)]
+    latitude: f64,
+    /// Degrees east
+    #[arg(allow_negative_numbers = true)]
+    longitude: f64,
+    /// Metres
+    #[arg(long, default_value_t = 500)]
+    radius: u32,
+    /// At most so many stops
+    #[arg(long, default_value_t = 10)]
+    limit: u32,
+}
+
+/// Lines.
+#[derive(Debug, clap::Args)]
+pub struct LinesArgs {
+    /// Only this operator's, by code
+    #[arg(long, default_value = "", hide_default_value = true)]
+    operator: String,
+    /// Only those that serve this stop, by code
+    #[arg(long, default_value = "", hide_default_value = true)]
+    stop: String,
+    /// Only those with this number on the vehicle
+    #[arg(long, default_value = "", hide_default_value = true)]
+    number: String,
+    /// Show the stops of each direction, in order
+    #[arg(long)]
+    stops: bool,
+    /// At most so many lines
+    #[arg(long, default_value_t = 50)]
+    limit: u32,
+}
+
+/// Asks a server and prints what it answers.
+pub async fn ask(ask: AskNetwork, format: Format) -> Result<(), Failure> {
+    let sheet = match ask {
+        AskNetwork::Search { server, args } => {
+            let request = pb::SearchStopsRequest {
+                query: args.words.join(" "),
+                limit: args.limit,
+            };
+            stops(
+                connect(&server)
+                    .await?
+                    .search_stops(request)
+                    .await?
+                    .into_inner()
+                    .stops,
+            )
+        }
+        AskNetwork::Near { server, args } => {
+            let request = pb::NearbyStopsRequest {
+                latitude: args.latitude,
+                longitude: args.longitude,
+                radius_metres: args.radius,
+                limit: args.limit,
+            };
+            nearby(
+                connect(&server)
+                    .await?
+                    .nearby_stops(request)
+                    .await?
+                    .into_inner()
+                    .stops,
+            )
+        }
+        AskNetwork::Lines { server, args } => {
+            let request = pb::ListLinesRequest {
+                operator_code: args.operator,
+                stop_id: args.stop,
+                public_number: args.number,
+                with_stops: args.stops,
+                page_size: args.limit,
+                page_token: String::new(),
+            };
+            let found = connect(&server)
+                .await?
+                .list_lines(request)
+                .await?
+                .into_inner()
+                .lines;
+            if args.stops {
+                line_stops(found)
+            } else {
+                lines(found)
+            }
+        }
+        AskNetwork::Operators { server } => {
+            let request = pb::ListOperatorsRequest {};
+            operators(
+                connect(&server)
+                    .await?
+                    .list_operators(request)
+                    .await?
+                    .into_inner(),
+            )
+        }
+    };
+    sheet.print(format, &mut io::stdout().lock())
+}
+
+async fn connect(server: &ServerArgs) -> Result<NetworkServiceClient<Channel>, Failure> {
+    Ok(NetworkServiceClient::new(server.connect().await?))
+}
+
+fn stops(stops: Vec<pb::Stop>) -> Sheet {
+    let mut sheet = Sheet::new(["stop_id", "name", "town", "lines"]);
+    for stop in stops {
+        sheet.push(vec![
+            json!(stop.stop_id),
+            json!(stop.name),
+            json!(stop.town),
+            json!(stop.line_ids.join(" ")),
+        ]);
+    }
+    sheet
+}
+
+fn nearby(stops: Vec<pb::NearbyStop>) -> Sheet {
+    let mut sheet = Sheet::new(["metres", "stop_id", "name", "town", "lines"]);
+    for near in stops {
+        let stop = near.stop.unwrap_or_default();
+        sheet.push(vec![
+            json!(near.distance_metres),
+            json!(stop.stop_id),
+            json!(stop.name),
+            json!(stop.town),
+            json!(stop.line_ids.join(" ")),
+        ]);
+    }
+    sheet
+}
+
+fn lines(lines: Vec<pb::Line>) -> Sheet {
+    let mut sheet = Sheet::new([
+        "line_id",
+        "number",
+        "mode",
+        "name",
+        "valid_from",
+        "valid_until",
+    ]);
+    for line in lines {
+        sheet.push(vec![
+            json!(line.line_id),
+            json!(line.public_number),
+            json!(key::<Mode>(line.mode)),
+            json!(line.name),
+            json!(line.valid_from),
+            json!(line.valid_until),
+        ]);
+    }
+    sheet
+}
+
+fn line_stops(lines: Vec<pb::Line>) -> Sheet {
+    let mut sheet = Sheet::new(["line_id", "direction", "place", "stop_id", "name"]);
+    for line in lines {
+        for direction in line.directions {
+            for (place, stop) in direction.stops.into_iter().enumerate() {
+                sheet.push(vec![
+                    json!(line.line_id),
+                    json!(direction.headsign),
+                    json!(place + 1),
+                    json!(stop.stop_id),
+                    json!(stop.name),
+                ]);
+            }
+        }
+    }
+    sheet
+}
+
+fn operators(response: pb::ListOperatorsResponse) -> Sheet {
+    let mut sheet = Sheet::new(["operator", "name", "lines"]);
+    for operator in response.operators {
+        sheet.push(vec![
+            json!(operator.operator_code),
+            json!(operator.name),
+            json!(operator.lines),
+        ]);
+    }
+    sheet
+}

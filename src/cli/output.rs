@@ -1,0 +1,167 @@
+//! How commands print: one sheet of columns and rows, as a table for people, CSV or JSON
+//! for programs. Empty is never zero, and no cell can be taken for a formula.
+
+use std::io::{self, Write};
+
+use comfy_table::presets::NOTHING;
+use comfy_table::{Cell, CellAlignment, ContentArrangement, Table};
+use serde_json::{Map, Value};
+
+use super::failure::Failure;
+
+/// How to print.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Table,
+    /// Comma-separated values with a header.
+    Csv,
+    /// A JSON array of objects; streams print an object a line.
+    Json,
+}
+
+/// Columns and rows. Every row has as many cells as there are columns.
+#[derive(Debug, Default)]
+pub struct Sheet {
+    columns: Vec<String>,
+    rows: Vec<Vec<Value>>,
+}
+
+impl Sheet {
+    /// Without rows.
+    pub fn new(columns: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        Self {
+            columns: columns.into_iter().map(Into::into).collect(),
+            rows: Vec::new(),
+        }
+    }
+
+    /// Adds a row.
+    pub fn push(&mut self, row: Vec<Value>) {
+        assert_eq!(
+            row.len(),
+            self.columns.len(),
+            "a row has a cell for each column"
+        );
+        self.rows.push(row);
+    }
+
+    /// Whether there are no rows.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Prints everything.
+    pub fn print(&self, format: Format, out: &mut impl Write) -> Result<(), Failure> {
+        match format {
+            Format::Table => writeln!(out, "{}", self.table())?,
+            Format::Csv => self.write_csv(out)?,
+            Format::Json => {
+                let rows: Vec<Value> = self.rows.iter().map(|row| self.object(row)).collect();
+                serde_json::to_writer_pretty(&mut *out, &rows).map_err(io::Error::from)?;
+                writeln!(out)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn table(&self) -> Table {
+        let mut table = Table::new();
+        table
+            .load_style(NOTHING)
+            .set_content_arrangement(ContentArrangement::Dynamic);
+        table.set_header(&self.columns);
+        for row in &self.rows {
+            table.add_row(row.iter().map(|value| {
+                let cell = Cell::new(text(value));
+                if value.is_number() {
+                    cell.set_alignment(CellAlignment::Right)
+                } else {
+                    cell
+                }
+            }));
+        }
+        table
+    }
+
+    fn write_csv(&self, out: &mut impl Write) -> Result<(), Failure> {
+        let mut writer = csv::Writer::from_writer(out);
+        writer
+            .write_record(&self.columns)
+            .map_err(io::Error::other)?;
+        for row in &self.rows {
+            writer
+                .write_record(row.iter().map(|value| guarded(value)))
+                .map_err(io::Error::other)?;
+        }
+        writer.flush()?;
+        Ok(())
+    }
+
+    fn object(&self, row: &[Value]) -> Value {
+        let pairs = self.columns.iter().cloned().zip(row.iter().cloned());
+        Value::Object(pairs.collect::<Map<_, _>>())
+    }
+}
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// A cell that no spreadsheet takes for a formula: texts that begin like one get an
+/// apostrophe in front (OWASP, CSV injection).
+fn guarded(value: &Value) -> String {
+    let text = text(value);
+    let is_text = value.is_string();
+    if is_text && text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+        format!("'{text}")
+    } else {
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn printed(format: Format) -> String {
+        let mut sheet = Sheet::new(["stop", "count"]);
+        sheet.push(vec![json!("=cmd()"), json!(3)]);
+        sheet.push(vec![Value::Null, json!(-1)]);
+        let mut out = Vec::new();
+        sheet
+            .print(format, &mut out)
+            .expect("memory can be written");
+        String::from_utf8(out).expect("what is printed is text")
+    }
+
+    #[test]
+    fn csv_keeps_empty_apart_from_zero_and_guards_formulas() {
+        assert_eq!(printed(Format::Csv), "stop,count\n'=cmd(),3\n,-1\n");
+    }
+
+    #[test]
+    fn json_has_an_object_for_each_row() {
+        let rows: Value = serde_json::from_str(&printed(Format::Json)).expect("valid JSON");
+        assert_eq!(
+            rows,
+            json!([{"stop": "=cmd()", "count": 3}, {"stop": null, "count": -1}])
+        );
+    }
+
+    #[test]
+    fn table_shows_every_cell() {
+        let table = printed(Format::Table);
+        assert!(
+            table.contains("=cmd()") && table.contains("count"),
+            "{table}"
+        );
+    }
+}

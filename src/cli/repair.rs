@@ -1,0 +1,126 @@
+//! `mistap verify` proves that every figure is the fold of the journal; `mistap rebuild`
+//! makes everything but the journal anew from it.
+
+use std::error::Error;
+use std::io::{self, Write};
+use std::path::Path;
+
+use super::failure::{Failure, Kind};
+use super::progress;
+use crate::ingest::repair::{self, Finding, RepairError, Report};
+
+/// Runs `mistap verify`.
+pub fn verify(dir: &Path) -> Result<(), Failure> {
+    let bar = progress::bar(0, "entries", "folding the journal");
+    let report = repair::verify(dir, &mut |done, all| {
+        bar.set_length(all);
+        bar.set_position(done);
+    });
+    bar.finish_and_clear();
+    let report = report.map_err(|error| failure(&error, dir))?;
+    print(&report)?;
+    if report.is_clean() {
+        return Ok(());
+    }
+    let failure = Failure::new(Kind::Damage, "the folder is not as the journal says");
+    Err(if report.journal.problems.is_empty() {
+        failure.with_hint(format!("mistap rebuild --data {}", dir.display()))
+    } else {
+        failure.with_hint("restore the journal's files from a backup; nothing can make them again")
+    })
+}
+
+/// Runs `mistap rebuild`.
+pub fn rebuild(dir: &Path) -> Result<(), Failure> {
+    let bar = progress::bar(0, "entries", "rebuilding");
+    let rebuilt = repair::rebuild(dir, &mut |done, all| {
+        bar.set_length(all);
+        bar.set_position(done);
+    });
+    bar.finish_and_clear();
+    let rebuilt = rebuilt.map_err(|error| failure(&error, dir))?;
+    writeln!(
+        io::stdout(),
+        "rebuilt from {} entries, through position {}",
+        rebuilt.entries,
+        rebuilt.position
+    )?;
+    writeln!(io::stdout(), "digest {}", hex(&rebuilt.digest))?;
+    Ok(())
+}
+
+fn print(report: &Report) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    let journal = &report.journal;
+    writeln!(
+        out,
+        "journal     {} entries in {} segments, {} bytes",
+        journal.records,
+        journal.segments.len(),
+        journal.bytes
+    )?;
+    if 0 < journal.torn_bytes {
+        writeln!(
+            out,
+            "            {} bytes torn at the end, never acknowledged",
+            journal.torn_bytes
+        )?;
+    }
+    for problem in &journal.problems {
+        writeln!(out, "            {}", chain(problem))?;
+    }
+    if let Some(fold) = &report.fold {
+        writeln!(
+            out,
+            "fold        {} incidents, through position {}",
+            fold.incidents, fold.position
+        )?;
+        writeln!(out, "checkpoint  {}", found(&fold.checkpoint))?;
+        writeln!(out, "store       {}", found(&fold.store))?;
+        writeln!(out, "digest      {}", hex(&fold.digest))?;
+    }
+    Ok(())
+}
+
+fn found(finding: &Finding) -> String {
+    match finding {
+        Finding::Missing => "none; the next start makes it".to_owned(),
+        Finding::Equal => "equal to the fold".to_owned(),
+        Finding::InUse => "in use by a server, not compared".to_owned(),
+        Finding::Differs => "DIFFERS from the fold".to_owned(),
+        Finding::Unusable(error) => {
+            format!(
+                "unusable ({}); the next start makes it again",
+                chain(error.as_ref())
+            )
+        }
+    }
+}
+
+fn failure(error: &RepairError, dir: &Path) -> Failure {
+    let message = format!("{} cannot be used", dir.display());
+    match error {
+        RepairError::NoJournal => Failure::new(Kind::NotFound, message)
+            .with_detail(error.to_string())
+            .with_hint("name the data folder with --data"),
+        RepairError::InUse => Failure::new(Kind::TryAgain, message)
+            .with_detail(error.to_string())
+            .with_hint("stop the server that uses the folder first"),
+        RepairError::Journal(_) => Failure::new(Kind::Damage, message).with_detail(chain(error)),
+        RepairError::Store(_) | RepairError::Ledger(_) => Failure::unexpected(message, error),
+    }
+}
+
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    text
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,478 @@
+//! `mistap report` tells of one failed tap, `mistap get` shows it again.
+
+use std::io::{self, BufRead, Write};
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use zeroize::Zeroizing;
+
+use super::choices::{choice, key, label, number, numbers};
+use super::client::ServerArgs;
+use super::failure::{Failure, Kind};
+use super::output::{Format, Sheet};
+use super::when;
+use crate::api::pb::v1 as pb;
+use crate::domain::taxonomy::{
+    CardKind, Cause, ClaimSource, ExtraCost, Mode, OthersGotThrough, Outcome, ReaderKind,
+    ReporterKind, Resolution, Signal, StaffAct, StaffMinutes, StaffPresence, TapKind, Taxonomy,
+    TimePrecision, WorkedLater,
+};
+
+/// What happened, as flags. Everything may be left out: what is not said is not counted.
+#[derive(Debug, clap::Args)]
+pub struct ReportArgs {
+    /// When, in local time: `2026-11-23T08:15`; now if left out
+    #[arg(long, conflicts_with_all = ["hour", "day"])]
+    at: Option<String>,
+    /// When, if only the hour is known: `2026-11-23T08:00`
+    #[arg(long, conflicts_with = "day")]
+    hour: Option<String>,
+    /// When, if only the day is known: `2026-11-23`, `today` or `yesterday`
+    #[arg(long)]
+    day: Option<String>,
+    /// Who reports
+    #[arg(long, value_parser = choice::<ReporterKind>(), hide_possible_values = true)]
+    reporter: Option<ReporterKind>,
+    /// What you were on
+    #[arg(long, value_parser = choice::<Mode>())]
+    mode: Option<Mode>,
+    /// What the tap was meant to do
+    #[arg(long, value_parser = choice::<TapKind>())]
+    tap: Option<TapKind>,
+    /// The operator, by code or name: `GVB`
+    #[arg(long, default_value = "", hide_default_value = true)]
+    operator: String,
+    /// The line as shown on the vehicle, `10`, or its identifier, `GVB:10`
+    #[arg(long, default_value = "", hide_default_value = true)]
+    line: String,
+    /// The direction as shown on the vehicle
+    #[arg(long, default_value = "", hide_default_value = true)]
+    direction: String,
+    /// The stop, by name or code
+    #[arg(long, default_value = "", hide_default_value = true)]
+    stop: String,
+    /// The number painted in the vehicle
+    #[arg(long, default_value = "", hide_default_value = true)]
+    vehicle: String,
+    /// The device that the card was held to
+    #[arg(long, value_parser = choice::<ReaderKind>())]
+    reader: Option<ReaderKind>,
+    /// What the reader showed or sounded
+    #[arg(long, value_parser = choice::<Signal>())]
+    signal: Option<Signal>,
+    /// With `--signal green`: found later that the tap was not registered
+    #[arg(long)]
+    found_later: bool,
+    /// The words on the display
+    #[arg(long, default_value = "", hide_default_value = true)]
+    display_text: String,
+    /// How many times you tried
+    #[arg(long, default_value_t = 0, hide_default_value = true)]
+    attempts: u32,
+    /// Did others get through?
+    #[arg(long, value_parser = choice::<OthersGotThrough>())]
+    others: Option<OthersGotThrough>,
+    /// Did the card work elsewhere or later?
+    #[arg(long, value_parser = choice::<WorkedLater>())]
+    worked_later: Option<WorkedLater>,
+    /// A claimed cause and whose word it is: `card-unreadable:staff` (see `mistap choices`)
+    #[arg(long, value_parser = parse_claim, value_name = "CAUSE:SOURCE", value_delimiter = ',')]
+    cause: Vec<(Cause, ClaimSource)>,
+    /// What you held to the reader
+    #[arg(long, value_parser = choice::<CardKind>())]
+    card: Option<CardKind>,
+    /// Ask for the card's number on standard input; it is never kept
+    #[arg(long)]
+    card_number_stdin: bool,
+    /// Were staff there?
+    #[arg(long, value_parser = choice::<StaffPresence>())]
+    staff_present: Option<StaffPresence>,
+    /// What staff did; may be given several times
+    #[arg(long, value_parser = choice::<StaffAct>(), value_delimiter = ',')]
+    staff_act: Vec<StaffAct>,
+    /// Minutes that staff gave
+    #[arg(long, value_parser = choice::<StaffMinutes>())]
+    staff_minutes: Option<StaffMinutes>,
+    /// How it ended; may be given several times
+    #[arg(long, value_parser = choice::<Outcome>(), value_delimiter = ',')]
+    outcome: Vec<Outcome>,
+    /// What it cost you on top of the fare, in euro
+    #[arg(long, value_parser = choice::<ExtraCost>())]
+    extra_cost: Option<ExtraCost>,
+    /// A private note
+    #[arg(long, default_value = "", hide_default_value = true)]
+    note: String,
+    /// The operator may read the note
+    #[arg(long)]
+    note_to_operator: bool,
+    /// The id of an earlier try that you repeat
+    #[arg(long, requires = "secret")]
+    id: Option<String>,
+    /// The secret of an earlier try that you repeat, in hexadecimal
+    #[arg(long, requires = "id", env = "MISTAP_SECRET", hide_env_values = true)]
+    secret: Option<String>,
+}
+
+/// The incident to show.
+#[derive(Debug, clap::Args)]
+pub struct GetArgs {
+    /// The incident's id
+    id: String,
+    /// The incident's secret, in hexadecimal
+    #[arg(env = "MISTAP_SECRET", hide_env_values = true)]
+    secret: String,
+}
+
+fn parse_claim(text: &str) -> Result<(Cause, ClaimSource), String> {
+    let (cause, source) = text
+        .split_once(':')
+        .unwrap_or((text, ClaimSource::Traveller.key()));
+    let keys = |all: Vec<&str>| all.join(", ");
+    let cause = Cause::from_key(cause).ok_or_else(|| {
+        format!(
+            "the cause is one of {}",
+            keys(Cause::ALL.iter().map(|c| c.key()).collect())
+        )
+    })?;
+    let source = ClaimSource::from_key(source).ok_or_else(|| {
+        format!(
+            "the source is one of {}",
+            keys(ClaimSource::ALL.iter().map(|s| s.key()).collect())
+        )
+    })?;
+    Ok((cause, source))
+}
+
+/// Runs `mistap report`.
+pub async fn report(
+    args: &ReportArgs,
+    server: &ServerArgs,
+    format: Format,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    let mut incident = to_incident(args, now)?;
+    if args.card_number_stdin {
+        incident.card_number = read_card_number()?;
+    }
+    let secret = hex(&incident.incident_secret);
+    let channel = server.connect().await?;
+    let mut client = pb::reporting_service_client::ReportingServiceClient::new(channel);
+    let request = pb::ReportIncidentRequest {
+        incident: Some(incident),
+    };
+    let response = client.report_incident(request).await?.into_inner();
+    let accepted = response.accepted.unwrap_or_default();
+    print_accepted(&accepted, &secret, format)
+}
+
+/// Runs `mistap get`.
+pub async fn get(args: GetArgs, server: &ServerArgs, format: Format) -> Result<(), Failure> {
+    let request = pb::GetIncidentRequest {
+        incident_id: args.id,
+        incident_secret: unhex(&args.secret)?.to_vec(),
+    };
+    let channel = server.connect().await?;
+    let mut client = pb::reporting_service_client::ReportingServiceClient::new(channel);
+    let response = client.get_incident(request).await?.into_inner();
+    let recorded = response.recorded.unwrap_or_default();
+    let mut sheet = Sheet::new(["field", "value"]);
+    for (field, value) in fields(&recorded) {
+        if !value.is_empty() {
+            sheet.push(vec![json!(field), Value::String(value)]);
+        }
+    }
+    sheet.print(format, &mut io::stdout().lock())
+}
+
+/// Runs `mistap choices`.
+pub async fn choices(server: &ServerArgs, format: Format) -> Result<(), Failure> {
+    let channel = server.connect().await?;
+    let mut client = pb::reporting_service_client::ReportingServiceClient::new(channel);
+    let response = client
+        .list_choices(pb::ListChoicesRequest {})
+        .await?
+        .into_inner();
+    let mut sheet = Sheet::new(["taxonomy", "choice", "dutch", "english"]);
+    for taxonomy in response.taxonomies {
+        for choice in taxonomy.choices {
+            sheet.push(vec![
+                json!(taxonomy.name),
+                json!(choice.key),
+                json!(choice.label_nl),
+                json!(choice.label_en),
+            ]);
+        }
+    }
+    sheet.print(format, &mut io::stdout().lock())
+}
+
+fn to_incident(args: &ReportArgs, now: Timestamp) -> Result<pb::Incident, Failure> {
+    let (occurred_at, precision) = occurred(args, now)?;
+    let (incident_id, incident_secret) = identity(args, now)?;
+    let claims = args.cause.iter().map(|(cause, source)| pb::CauseClaim {
+        cause: i32::from(cause.number()),
+        source: i32::from(source.number()),
+    });
+    Ok(pb::Incident {
+        incident_id,
+        incident_secret,
+        occurred_at: Some(when::to_wire(occurred_at)),
+        precision: i32::from(precision.number()),
+        device_time: None,
+        reporter: number(args.reporter),
+        mode: number(args.mode),
+        tap_kind: number(args.tap),
+        operator: args.operator.clone(),
+        line: args.line.clone(),
+        direction: args.direction.clone(),
+        stop: args.stop.clone(),
+        vehicle: args.vehicle.clone(),
+        reader_kind: number(args.reader),
+        signal: number(args.signal),
+        found_later: args.found_later,
+        display_text: args.display_text.clone(),
+        attempts: args.attempts,
+        others_got_through: number(args.others),
+        worked_later: number(args.worked_later),
+        cause_claims: claims.collect(),
+        card_kind: number(args.card),
+        card_number: String::new(),
+        installation_id: String::new(),
+        staff_present: number(args.staff_present),
+        staff_acts: numbers(&args.staff_act),
+        staff_minutes: number(args.staff_minutes),
+        outcomes: numbers(&args.outcome),
+        extra_cost: number(args.extra_cost),
+        note: args.note.clone(),
+        note_to_operator: args.note_to_operator,
+    })
+}
+
+fn occurred(args: &ReportArgs, now: Timestamp) -> Result<(Timestamp, TimePrecision), Failure> {
+    if let Some(day) = &args.day {
+        let noon = when::noon_of(when::day(day, now)?)?;
+        return Ok((noon.min(now), TimePrecision::Day));
+    }
+    if let Some(hour) = &args.hour {
+        return Ok((when::instant(hour)?, TimePrecision::Hour));
+    }
+    let at = args.at.as_deref().map_or(Ok(now), when::instant)?;
+    Ok((at, TimePrecision::Exact))
+}
+
+fn identity(args: &ReportArgs, now: Timestamp) -> Result<(String, Vec<u8>), Failure> {
+    if let (Some(id), Some(secret)) = (&args.id, &args.secret) {
+        return Ok((id.clone(), unhex(secret)?.to_vec()));
+    }
+    let mut random = [0; 42];
+    getrandom::fill(&mut random)
+        .map_err(|error| Failure::new(Kind::Unexpected, format!("no random bytes: {error}")))?;
+    let (id_bytes, secret) = random.split_at(10);
+    let id_bytes = id_bytes.try_into().expect("split at ten bytes");
+    let millis = u64::try_from(now.as_millisecond()).unwrap_or(0);
+    let id = uuid::Builder::from_unix_timestamp_millis(millis, id_bytes).into_uuid();
+    Ok((id.to_string(), secret.to_vec()))
+}
+
+fn read_card_number() -> Result<String, Failure> {
+    writeln!(io::stderr(), "card number:")?;
+    let mut line = Zeroizing::new(String::new());
+    io::stdin().lock().read_line(&mut line)?;
+    Ok(line.trim().to_owned())
+}
+
+fn print_accepted(accepted: &pb::Accepted, secret: &str, format: Format) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    let received = when::from_wire(accepted.received_at.as_ref()).map(when::shown);
+    let mut sheet = Sheet::new(["field", "value"]);
+    let mut row = |field: &str, value: String| {
+        if !value.is_empty() {
+            sheet.push(vec![json!(field), Value::String(value)]);
+        }
+    };
+    row(
+        "status",
+        if accepted.repeated {
+            "recorded before"
+        } else {
+            "recorded"
+        }
+        .to_owned(),
+    );
+    row("incident_id", accepted.incident_id.clone());
+    row("secret", secret.to_owned());
+    row("received_at", received.unwrap_or_default());
+    row("position", accepted.position.to_string());
+    row("line", matched(accepted.line_match.as_ref()));
+    row("stop", matched(accepted.stop_match.as_ref()));
+    for warning in &accepted.warnings {
+        row(
+            "warning",
+            format!("{}: {}", warning.field, warning.description),
+        );
+    }
+    sheet.print(format, &mut out)?;
+    if format == Format::Table {
+        writeln!(
+            out,
+            "Keep the id and the secret: they are the only way back."
+        )?;
+        writeln!(out, "  mistap get {} {secret}", accepted.incident_id)?;
+    }
+    Ok(())
+}
+
+fn matched(matched: Option<&pb::Match>) -> String {
+    let Some(matched) = matched.filter(|matched| matched.resolution != 0) else {
+        return String::new();
+    };
+    let mut text = label::<Resolution>(matched.resolution);
+    if !matched.id.is_empty() {
+        text.push_str(&format!(": {} {}", matched.id, matched.name));
+    }
+    if !matched.candidates.is_empty() {
+        text.push_str(&format!(": {}", matched.candidates.join(", ")));
+    }
+    if matched.outside_validity {
+        text.push_str(" (outside its dates of validity)");
+    }
+    text
+}
+
+fn fields(recorded: &pb::RecordedIncident) -> Vec<(&'static str, String)> {
+    let default = pb::Incident::default();
+    let told = recorded.incident.as_ref().unwrap_or(&default);
+    let instant = |at| when::from_wire(at).map(when::shown).unwrap_or_default();
+    let yes = |said: bool| {
+        if said {
+            "yes".to_owned()
+        } else {
+            String::new()
+        }
+    };
+    let nonzero = |value: i64| {
+        if value == 0 {
+            String::new()
+        } else {
+            value.to_string()
+        }
+    };
+    let mut fields = vec![
+        ("incident_id", told.incident_id.clone()),
+        ("occurred_at", instant(told.occurred_at.as_ref())),
+        ("precision", key::<TimePrecision>(told.precision)),
+        (
+            "clock_correction_seconds",
+            nonzero(recorded.clock_correction_seconds),
+        ),
+        ("received_at", instant(recorded.received_at.as_ref())),
+        ("withdrawn", yes(recorded.withdrawn)),
+        ("position", recorded.position.to_string()),
+    ];
+    fields.extend(where_fields(told, recorded));
+    fields.extend([
+        ("reader_kind", key::<ReaderKind>(told.reader_kind)),
+        ("signal", key::<Signal>(told.signal)),
+        ("found_later", yes(told.found_later)),
+        ("display_text", told.display_text.clone()),
+        ("attempts", nonzero(i64::from(told.attempts))),
+        (
+            "others_got_through",
+            key::<OthersGotThrough>(told.others_got_through),
+        ),
+        ("worked_later", key::<WorkedLater>(told.worked_later)),
+        ("cause_claims", joined(&told.cause_claims, claim)),
+        ("card_kind", key::<CardKind>(told.card_kind)),
+        ("card_number_given", yes(recorded.card_given)),
+        ("staff_present", key::<StaffPresence>(told.staff_present)),
+        (
+            "staff_acts",
+            joined(&told.staff_acts, |act| key::<StaffAct>(*act)),
+        ),
+        ("staff_minutes", key::<StaffMinutes>(told.staff_minutes)),
+        (
+            "outcomes",
+            joined(&told.outcomes, |outcome| key::<Outcome>(*outcome)),
+        ),
+        ("extra_cost", key::<ExtraCost>(told.extra_cost)),
+        ("note", told.note.clone()),
+        ("note_to_operator", yes(told.note_to_operator)),
+    ]);
+    fields
+}
+
+fn where_fields(
+    told: &pb::Incident,
+    recorded: &pb::RecordedIncident,
+) -> [(&'static str, String); 11] {
+    [
+        ("reporter", key::<ReporterKind>(told.reporter)),
+        ("mode", key::<Mode>(told.mode)),
+        ("tap_kind", key::<TapKind>(told.tap_kind)),
+        ("operator", told.operator.clone()),
+        ("operator_code", recorded.operator_code.clone()),
+        ("line", told.line.clone()),
+        ("line_match", matched(recorded.line_match.as_ref())),
+        ("direction", told.direction.clone()),
+        ("stop", told.stop.clone()),
+        ("stop_match", matched(recorded.stop_match.as_ref())),
+        ("vehicle", told.vehicle.clone()),
+    ]
+}
+
+fn joined<T>(items: &[T], text: impl Fn(&T) -> String) -> String {
+    items.iter().map(text).collect::<Vec<_>>().join(", ")
+}
+
+fn claim(claim: &pb::CauseClaim) -> String {
+    format!(
+        "{}:{}",
+        key::<Cause>(claim.cause),
+        key::<ClaimSource>(claim.source)
+    )
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn unhex(text: &str) -> Result<[u8; 32], Failure> {
+    let wrong = || Failure::new(Kind::Refused, "the secret must be 64 hexadecimal digits");
+    let digits = text.as_bytes();
+    if digits.len() != 64 || !digits.iter().all(u8::is_ascii_hexdigit) {
+        return Err(wrong());
+    }
+    let mut bytes = [0; 32];
+    for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+        let pair = str::from_utf8(pair).map_err(|_| wrong())?;
+        *byte = u8::from_str_radix(pair, 16).map_err(|_| wrong())?;
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secret_survives_being_printed_and_typed() {
+        let secret: [u8; 32] = std::array::from_fn(|index| u8::try_from(index * 8).unwrap_or(255));
+        assert_eq!(unhex(&hex(&secret)).expect("64 digits"), secret);
+        for wrong in ["", "00", &"0".repeat(63), &"g".repeat(64), &"é".repeat(32)] {
+            assert!(unhex(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn cause_without_a_source_is_the_travellers_belief() {
+        assert_eq!(
+            parse_claim("card-unreadable"),
+            Ok((Cause::CardUnreadable, ClaimSource::Traveller))
+        );
+        assert_eq!(
+            parse_claim("unknown:staff"),
+            Ok((Cause::Unknown, ClaimSource::Staff))
+        );
+        assert!(parse_claim("gremlins").is_err());
+    }
+}

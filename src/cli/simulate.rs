@@ -1,0 +1,168 @@
+//! `mistap simulate`: made-up reports, sent to a server or written into a data folder.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::client::ServerArgs;
+use super::failure::{Failure, Kind};
+use super::progress;
+use crate::api::Clock;
+use crate::domain::UtcMillis;
+use crate::network::Network;
+use crate::simulate::drive::{Bounds, Pace, Progress, drive, world};
+use crate::simulate::history::{self, Until};
+use crate::simulate::world::World;
+use crate::simulate::{Scenario, Simulation};
+
+const DAY_MS: i64 = 86_400_000;
+/// Most reports a second that can be asked for.
+const RATE_MAX: f64 = 100_000.0;
+
+/// What to simulate, and where to.
+#[derive(Debug, clap::Args)]
+pub struct SimulateArgs {
+    /// The same seed gives the same reports
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Reports on an average day
+    #[arg(long, default_value_t = 800.0, value_parser = positive)]
+    per_day: f64,
+    /// Send so many reports a second, evenly
+    #[arg(long, conflicts_with = "speed_up", value_parser = positive)]
+    rate: Option<f64>,
+    /// Let simulated time pass so many times as fast
+    #[arg(long, default_value_t = 60.0, value_parser = positive)]
+    speed_up: f64,
+    /// Send for so many seconds
+    #[arg(long = "for", default_value_t = 60, value_name = "SECONDS")]
+    seconds: u64,
+    /// Send at most so many reports
+    #[arg(long, default_value_t = 1_000_000)]
+    reports: u64,
+    /// Write history into this data folder instead, which no server may be using
+    #[arg(long, value_name = "DIR")]
+    into: Option<PathBuf>,
+    /// With --into: so many days of history, up to now
+    #[arg(long, default_value_t = 365, requires = "into")]
+    days: u32,
+    /// With --into: a made-up network of planning size (20 operators, 3,400 lines, 45,000
+    /// stops) instead of the folder's own
+    #[arg(long, requires = "into")]
+    planning_size: bool,
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    let number: f64 = text.parse().map_err(|_| "must be a number".to_owned())?;
+    if 0.0 < number && number <= RATE_MAX * 1_000.0 {
+        Ok(number)
+    } else {
+        Err("must be above 0".to_owned())
+    }
+}
+
+/// Runs `mistap simulate`.
+pub async fn simulate(args: &SimulateArgs, server: &ServerArgs, now: Clock) -> Result<(), Failure> {
+    match &args.into {
+        Some(dir) => write_history(args, dir.clone(), now()).await,
+        None => send(args, server, now).await,
+    }
+}
+
+async fn send(args: &SimulateArgs, server: &ServerArgs, now: Clock) -> Result<(), Failure> {
+    let channel = server.connect().await?;
+    let world = world(channel.clone()).await?.ok_or_else(no_lines)?;
+    let pace = args.rate.map_or(Pace::SpeedUp(args.speed_up), Pace::Rate);
+    let bounds = Bounds {
+        reports_max: args.reports,
+        duration_max: Duration::from_secs(args.seconds),
+    };
+    let scenario = Scenario {
+        seed: args.seed,
+        start: now(),
+        reports_per_day: args.per_day,
+    };
+    let mut simulation = Simulation::new(scenario, world);
+    let counts: Arc<Progress> = Arc::default();
+    let spinner = progress::spinner("reports sent");
+    let shown = tokio::spawn(show(Arc::clone(&counts), spinner.clone()));
+    drive(
+        channel,
+        &mut simulation,
+        pace,
+        bounds,
+        now,
+        Arc::clone(&counts),
+    )
+    .await;
+    shown.abort();
+    spinner.finish_and_clear();
+    let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+    writeln!(
+        io::stdout(),
+        "{} recorded, {} recorded before, {} refused, {} given up; {} tries again",
+        count(&counts.recorded),
+        count(&counts.repeated),
+        count(&counts.refused),
+        count(&counts.given_up),
+        count(&counts.tried_again),
+    )?;
+    if 0 < count(&counts.given_up) {
+        return Err(Failure::no_server(&server.server));
+    }
+    Ok(())
+}
+
+async fn show(counts: Arc<Progress>, spinner: indicatif::ProgressBar) {
+    loop {
+        spinner.set_position(counts.answered.load(Ordering::Relaxed));
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+async fn write_history(args: &SimulateArgs, dir: PathBuf, now: UtcMillis) -> Result<(), Failure> {
+    let network = Arc::new(Network::built_in());
+    let world = if args.planning_size {
+        World::of_size(20, 3_400, 45_000)
+    } else {
+        World::from_network(&network).ok_or_else(no_lines)?
+    };
+    let start = UtcMillis(now.0 - i64::from(args.days) * DAY_MS);
+    let scenario = Scenario {
+        seed: args.seed,
+        start,
+        reports_per_day: args.per_day,
+    };
+    let mut simulation = Simulation::new(scenario, world);
+    let until = Until {
+        end: now,
+        reports_max: args.reports,
+    };
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "an estimate"
+    )]
+    let expected = (args.per_day * f64::from(args.days)) as u64;
+    let bar = progress::bar(expected.min(args.reports), "reports", "writing history");
+    let written = history::write(&dir, network, &mut simulation, until, |written| {
+        bar.set_position(written.reports);
+    })
+    .await
+    .map_err(|error| Failure::unexpected("history could not be written", &error))?;
+    bar.finish_and_clear();
+    writeln!(
+        io::stdout(),
+        "{} reports written, {} refused",
+        written.reports,
+        written.refused
+    )?;
+    Ok(())
+}
+
+fn no_lines() -> Failure {
+    Failure::new(Kind::Refused, "the network lists no line with stops")
+        .with_hint("import one with `mistap network import FEED.zip`")
+}

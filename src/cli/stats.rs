@@ -1,0 +1,276 @@
+//! `mistap stats`: exact counts for a free question.
+
+use std::io::{self, Write};
+
+use jiff::{Timestamp, ToSpan};
+use serde_json::{Value, json};
+
+use super::choices::{choice, dimension, numbers};
+use super::client::ServerArgs;
+use super::failure::Failure;
+use super::output::{Format, Sheet};
+use super::when;
+use crate::api::pb::v1 as pb;
+use crate::domain::limits::PAGE_ROWS_MAX;
+use crate::domain::question::Dimension;
+use crate::domain::taxonomy::{CardKind, Cause, Mode, Outcome, Signal, StaffAct, TapKind};
+
+const DAYS_DEFAULT: i64 = 30;
+
+/// Which incidents count.
+#[derive(Debug, clap::Args)]
+pub struct FilterArgs {
+    /// Count what devices observed instead of what people reported
+    #[arg(long)]
+    observed: bool,
+    /// Only these operators, by code
+    #[arg(long, value_delimiter = ',')]
+    operator: Vec<String>,
+    /// Only these lines, by identifier: `GVB:10`
+    #[arg(long, value_delimiter = ',')]
+    line: Vec<String>,
+    /// Only these stops, by code
+    #[arg(long, value_delimiter = ',')]
+    stop: Vec<String>,
+    /// Only these modes
+    #[arg(long, value_delimiter = ',', value_parser = choice::<Mode>())]
+    mode: Vec<Mode>,
+    /// Only with one of these claimed causes
+    #[arg(long, value_delimiter = ',', value_parser = choice::<Cause>())]
+    cause: Vec<Cause>,
+    /// Only with these cards
+    #[arg(long, value_delimiter = ',', value_parser = choice::<CardKind>())]
+    card_kind: Vec<CardKind>,
+    /// Only with these signals
+    #[arg(long, value_delimiter = ',', value_parser = choice::<Signal>())]
+    signal: Vec<Signal>,
+    /// Only where staff did one of these
+    #[arg(long, value_delimiter = ',', value_parser = choice::<StaffAct>())]
+    staff_act: Vec<StaffAct>,
+    /// Only with one of these outcomes
+    #[arg(long, value_delimiter = ',', value_parser = choice::<Outcome>())]
+    outcome: Vec<Outcome>,
+    /// Only these taps
+    #[arg(long, value_delimiter = ',', value_parser = choice::<TapKind>())]
+    tap_kind: Vec<TapKind>,
+    /// Only in these hours of the day, 0 to 23
+    #[arg(long, value_delimiter = ',')]
+    hour_of_day: Vec<u32>,
+    /// Only on these weekdays, 1 (Monday) to 7
+    #[arg(long, value_delimiter = ',')]
+    weekday: Vec<u32>,
+}
+
+impl FilterArgs {
+    /// As the API takes it.
+    pub fn to_wire(&self) -> pb::Filter {
+        let basis = if self.observed {
+            pb::Basis::Observed
+        } else {
+            pb::Basis::SelfReported
+        };
+        pb::Filter {
+            basis: basis.into(),
+            operators: self.operator.clone(),
+            lines: self.line.clone(),
+            stops: self.stop.clone(),
+            modes: numbers(&self.mode),
+            causes: numbers(&self.cause),
+            card_kinds: numbers(&self.card_kind),
+            signals: numbers(&self.signal),
+            staff_acts: numbers(&self.staff_act),
+            outcomes: numbers(&self.outcome),
+            tap_kinds: numbers(&self.tap_kind),
+            hours_of_day: self.hour_of_day.clone(),
+            weekdays: self.weekday.clone(),
+        }
+    }
+}
+
+/// What to break down by.
+#[derive(Debug, clap::Args)]
+pub struct ByArgs {
+    /// Break down by up to three dimensions
+    #[arg(long, value_delimiter = ',', value_parser = dimension())]
+    pub by: Vec<Dimension>,
+}
+
+impl ByArgs {
+    /// As the API takes it.
+    pub fn to_wire(&self) -> Vec<i32> {
+        self.by
+            .iter()
+            .map(|dimension| to_wire_dimension(*dimension))
+            .collect()
+    }
+
+    /// The headings of the columns of keys.
+    pub fn columns(&self) -> Vec<String> {
+        self.by
+            .iter()
+            .map(|dimension| dimension.key().replace('-', "_"))
+            .collect()
+    }
+}
+
+fn to_wire_dimension(dimension: Dimension) -> i32 {
+    let place = Dimension::ALL.iter().position(|other| *other == dimension);
+    i32::try_from(place.expect("every dimension is in the list") + 1).expect("fourteen of them")
+}
+
+/// The order of the rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum OrderArg {
+    /// By key, rising
+    Key,
+    /// By count, falling
+    Count,
+}
+
+/// The question.
+#[derive(Debug, clap::Args)]
+pub struct StatsArgs {
+    #[command(flatten)]
+    by: ByArgs,
+    #[command(flatten)]
+    filter: FilterArgs,
+    /// First day: `2026-11-01`, `today` or `yesterday`; 30 days ago if left out
+    #[arg(long)]
+    from: Option<String>,
+    /// Last day, as `--from`; today if left out
+    #[arg(long)]
+    to: Option<String>,
+    /// The order of the rows
+    #[arg(long, value_enum, default_value_t = OrderArg::Key)]
+    order: OrderArg,
+    /// Print at most so many rows
+    #[arg(long, default_value_t = 1_000)]
+    limit: usize,
+}
+
+/// Runs `mistap stats`.
+pub async fn stats(
+    args: &StatsArgs,
+    server: &ServerArgs,
+    format: Format,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    let request = to_request(args, now)?;
+    let channel = server.connect().await?;
+    let mut client = pb::statistics_service_client::StatisticsServiceClient::new(channel);
+    let mut columns = args.by.columns();
+    columns.push("count".to_owned());
+    let mut sheet = Sheet::new(columns);
+    let mut request = request;
+    let mut printed = 0;
+    let (last, has_more) = loop {
+        let answer = client.query_figures(request.clone()).await?.into_inner();
+        for figure in answer.figures.iter().take(args.limit - printed) {
+            sheet.push(to_row(figure));
+            printed += 1;
+        }
+        if answer.next_page_token.is_empty() || args.limit <= printed {
+            let has_more = !answer.next_page_token.is_empty();
+            break (answer, has_more);
+        }
+        request.page_token.clone_from(&answer.next_page_token);
+    };
+    let mut out = io::stdout().lock();
+    sheet.print(format, &mut out)?;
+    if format == Format::Table {
+        write_summary(&mut out, args, &last, has_more)?;
+    }
+    Ok(())
+}
+
+fn write_summary(
+    out: &mut impl Write,
+    args: &StatsArgs,
+    answer: &pb::QueryFiguresResponse,
+    has_more: bool,
+) -> Result<(), Failure> {
+    let told = if args.filter.observed {
+        "observed"
+    } else {
+        "reported"
+    };
+    write!(out, "{} {told}", answer.total)?;
+    if 0 < answer.left_out {
+        write!(
+            out,
+            ", {} of them in no row: the value is not known",
+            answer.left_out
+        )?;
+    }
+    writeln!(out, ". Counts, not rates: no tap counts are known.")?;
+    if has_more {
+        writeln!(
+            out,
+            "There are more rows: raise --limit, or narrow the question."
+        )?;
+    }
+    if let Some(effort) = &answer.effort {
+        let how = if effort.from_tallies {
+            "from tallies".to_owned()
+        } else {
+            format!("scanned {} blocks", effort.blocks_scanned)
+        };
+        writeln!(
+            out,
+            "position {}, {how}, {} µs",
+            answer.position, effort.elapsed_micros
+        )?;
+    }
+    Ok(())
+}
+
+fn to_row(figure: &pb::Figure) -> Vec<Value> {
+    let keys = figure.keys.iter().map(|key| json!(key.value));
+    keys.chain([json!(figure.count)]).collect()
+}
+
+fn to_request(args: &StatsArgs, now: Timestamp) -> Result<pb::QueryFiguresRequest, Failure> {
+    let first = match &args.from {
+        Some(text) => when::day(text, now)?,
+        None => when::days_ago(DAYS_DEFAULT, now)?,
+    };
+    let last = when::day(args.to.as_deref().unwrap_or("today"), now)?;
+    let after_last = last
+        .checked_add(1.day())
+        .map_err(|error| Failure::unexpected("that day is not supported", &error))?;
+    let window = pb::Window {
+        start: Some(when::to_wire(when::start_of(first)?)),
+        end: Some(when::to_wire(when::start_of(after_last)?)),
+    };
+    let order = match args.order {
+        OrderArg::Key => pb::Order::Key,
+        OrderArg::Count => pb::Order::Count,
+    };
+    Ok(pb::QueryFiguresRequest {
+        question: Some(pb::Question {
+            filter: Some(args.filter.to_wire()),
+            by: args.by.to_wire(),
+            window: Some(window),
+        }),
+        order: order.into(),
+        page_size: u32::try_from(args.limit.clamp(1, PAGE_ROWS_MAX)).expect("bounded"),
+        page_token: String::new(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dimensions_have_the_numbers_of_the_api() {
+        for dimension in Dimension::ALL {
+            let wire = pb::Dimension::try_from(to_wire_dimension(dimension)).expect("a number");
+            let name = format!(
+                "DIMENSION_{}",
+                dimension.key().replace('-', "_").to_uppercase()
+            );
+            assert_eq!(wire.as_str_name(), name);
+        }
+    }
+}

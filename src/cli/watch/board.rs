@@ -1,0 +1,306 @@
+//! What a watch knows: the rows, how they went lately, and when it last heard something;
+//! and how that looks in so many columns and lines of text. Pure.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use super::super::when;
+use crate::api::pb::v1 as pb;
+use crate::api::pb::v1::watch_rates_response::Update;
+
+const SPARKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+/// Samples of each row, and how far they lie apart.
+const SAMPLES: usize = 30;
+const SAMPLE_EVERY: Duration = Duration::from_secs(2);
+/// After so long without a message the head says so.
+const QUIET_AFTER: Duration = Duration::from_secs(20);
+const KEY_WIDTH_MAX: usize = 24;
+
+/// The state of a watch.
+pub struct Board {
+    columns: Vec<String>,
+    minutes: u32,
+    rows: BTreeMap<Vec<String>, Row>,
+    total: u64,
+    total_samples: VecDeque<u64>,
+    left_out: u64,
+    position: u64,
+    as_of: Option<Timestamp>,
+    heard: Option<Instant>,
+    sampled: Option<Instant>,
+}
+
+#[derive(Default)]
+struct Row {
+    count: u64,
+    samples: VecDeque<u64>,
+}
+
+impl Board {
+    /// Nothing heard yet.
+    pub fn new(columns: Vec<String>, minutes: u32) -> Self {
+        Self {
+            columns,
+            minutes,
+            rows: BTreeMap::new(),
+            total: 0,
+            total_samples: VecDeque::new(),
+            left_out: 0,
+            position: 0,
+            as_of: None,
+            heard: None,
+            sampled: None,
+        }
+    }
+
+    /// The headings of the keys.
+    pub fn columns(&self) -> &[String] {
+        &self.columns
+    }
+
+    /// Takes a message in.
+    pub fn heard(&mut self, message: &pb::WatchRatesResponse, now: Instant) {
+        self.heard = Some(now);
+        self.total = message.total;
+        self.left_out = message.left_out;
+        self.position = message.position;
+        self.as_of = when::from_wire(message.as_of.as_ref());
+        match &message.update {
+            Some(Update::Snapshot(all)) => {
+                for row in self.rows.values_mut() {
+                    row.count = 0;
+                }
+                self.set(&all.figures);
+                self.drop_empty();
+            }
+            Some(Update::Changes(some)) => self.set(&some.figures),
+            Some(Update::Resumed(_) | Update::Heartbeat(_)) | None => {}
+        }
+        self.sample(now);
+    }
+
+    fn set(&mut self, figures: &[pb::Figure]) {
+        for figure in figures {
+            let key: Vec<_> = figure.keys.iter().map(|key| key.value.clone()).collect();
+            self.rows.entry(key).or_default().count = figure.count;
+        }
+        self.drop_empty();
+    }
+
+    fn drop_empty(&mut self) {
+        self.rows.retain(|_, row| 0 < row.count);
+    }
+
+    fn sample(&mut self, now: Instant) {
+        if self
+            .sampled
+            .is_some_and(|sampled| now < sampled + SAMPLE_EVERY)
+        {
+            return;
+        }
+        self.sampled = Some(now);
+        keep(&mut self.total_samples, self.total);
+        for row in self.rows.values_mut() {
+            keep(&mut row.samples, row.count);
+        }
+    }
+
+    /// The text for a screen of so many columns and lines, newest state, largest rows first.
+    pub fn lines(
+        &mut self,
+        columns: usize,
+        lines: usize,
+        trouble: Option<&str>,
+        now: Instant,
+    ) -> Vec<String> {
+        self.sample(now);
+        let mut text = vec![self.head(trouble, now), self.summary(), String::new()];
+        let mut rows: Vec<_> = self.rows.iter().collect();
+        rows.sort_by(|left, right| right.1.count.cmp(&left.1.count).then(left.0.cmp(right.0)));
+        let widths = self.widths(&rows);
+        text.push(self.heading(&widths));
+        let foot = 1;
+        let room = lines.saturating_sub(text.len() + foot);
+        for (key, row) in rows.iter().take(room) {
+            text.push(line(key, row, &widths, columns));
+        }
+        let hidden = rows.len().saturating_sub(room);
+        text.push(if 0 < hidden {
+            format!("and {hidden} more rows; q ends")
+        } else {
+            "q ends".to_owned()
+        });
+        text.truncate(lines);
+        text.into_iter()
+            .map(|line| line.chars().take(columns).collect())
+            .collect()
+    }
+
+    fn head(&self, trouble: Option<&str>, now: Instant) -> String {
+        let silence = self.heard.map(|heard| now.saturating_duration_since(heard));
+        let state = match (trouble, silence) {
+            (Some(trouble), Some(silence)) => {
+                format!("{trouble}; nothing heard for {} s", silence.as_secs())
+            }
+            (Some(trouble), None) => trouble.to_owned(),
+            (None, None) => "connecting".to_owned(),
+            (None, Some(silence)) if QUIET_AFTER < silence => {
+                format!("nothing heard for {} s", silence.as_secs())
+            }
+            (None, Some(_)) => "live".to_owned(),
+        };
+        let as_of = self.as_of.map(when::shown).unwrap_or_default();
+        format!("mistap · last {} min · {as_of} · {state}", self.minutes)
+    }
+
+    fn summary(&self) -> String {
+        let mut text = format!(
+            "{} reported  {}",
+            self.total,
+            sparkline(&self.total_samples)
+        );
+        if 0 < self.left_out {
+            text.push_str(&format!("  {} in no row", self.left_out));
+        }
+        text
+    }
+
+    fn widths(&self, rows: &[(&Vec<String>, &Row)]) -> Vec<usize> {
+        let width = |place: usize, name: &String| {
+            let keys = rows.iter().filter_map(|(key, _)| key.get(place));
+            let longest = keys.chain([name]).map(|text| text.chars().count()).max();
+            longest.unwrap_or(0).min(KEY_WIDTH_MAX)
+        };
+        self.columns
+            .iter()
+            .enumerate()
+            .map(|(place, name)| width(place, name))
+            .collect()
+    }
+
+    fn heading(&self, widths: &[usize]) -> String {
+        let mut text = keys(&self.columns, widths);
+        text.push_str("  count");
+        text
+    }
+}
+
+fn keep(samples: &mut VecDeque<u64>, value: u64) {
+    if samples.len() == SAMPLES {
+        samples.pop_front();
+    }
+    samples.push_back(value);
+}
+
+fn keys(key: &[String], widths: &[usize]) -> String {
+    let cell = |(text, width): (&String, &usize)| {
+        let short: String = text.chars().take(*width).collect();
+        format!("{short:<width$}")
+    };
+    key.iter()
+        .zip(widths)
+        .map(cell)
+        .collect::<Vec<_>>()
+        .join("  ")
+}
+
+fn line(key: &[String], row: &Row, widths: &[usize], columns: usize) -> String {
+    let mut text = keys(key, widths);
+    text.push_str(&format!("  {:>5}  ", row.count));
+    let room = columns.saturating_sub(text.chars().count());
+    let spark = sparkline(&row.samples);
+    let skip = spark.chars().count().saturating_sub(room);
+    text.extend(spark.chars().skip(skip));
+    text
+}
+
+/// One character for each sample, from the lowest to the highest among them; a flat row is
+/// drawn low.
+fn sparkline(samples: &VecDeque<u64>) -> String {
+    let low = samples.iter().min().copied().unwrap_or(0);
+    let high = samples.iter().max().copied().unwrap_or(0);
+    let span = high - low;
+    let steps = SPARKS.len() as u64 - 1;
+    let spark = |sample: &u64| {
+        let step = ((sample - low) * steps).checked_div(span).unwrap_or(0);
+        SPARKS[usize::try_from(step).expect("at most seven")]
+    };
+    samples.iter().map(spark).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(update: Update, total: u64) -> pb::WatchRatesResponse {
+        pb::WatchRatesResponse {
+            total,
+            update: Some(update),
+            ..Default::default()
+        }
+    }
+
+    fn figure(key: &str, count: u64) -> pb::Figure {
+        let key = pb::Key {
+            dimension: 2,
+            value: key.to_owned(),
+        };
+        pb::Figure {
+            keys: vec![key],
+            count,
+        }
+    }
+
+    fn board() -> (Board, Instant) {
+        let now = Instant::now();
+        let mut board = Board::new(vec!["line".to_owned()], 60);
+        let figures = vec![figure("GVB:1", 3), figure("GVB:10", 7)];
+        board.heard(
+            &message(Update::Snapshot(pb::Snapshot { figures }), 10),
+            now,
+        );
+        (board, now)
+    }
+
+    #[test]
+    fn largest_row_stands_first_and_a_removed_one_is_gone() {
+        let (mut board, now) = board();
+        let lines = board.lines(80, 24, None, now);
+        assert!(lines[4].starts_with("GVB:10"), "{lines:?}");
+        let figures = vec![figure("GVB:10", 0)];
+        board.heard(&message(Update::Changes(pb::Changes { figures }), 3), now);
+        let lines = board.lines(80, 24, None, now);
+        assert!(
+            lines.iter().all(|line| !line.starts_with("GVB:10")),
+            "{lines:?}"
+        );
+    }
+
+    #[test]
+    fn text_fits_a_narrow_and_low_screen() {
+        let (mut board, now) = board();
+        for (columns, height) in [(20, 5), (1, 1), (80, 24), (0, 0)] {
+            let lines = board.lines(columns, height, Some("no connection"), now);
+            assert!(lines.len() <= height);
+            assert!(lines.iter().all(|line| line.chars().count() <= columns));
+        }
+    }
+
+    #[test]
+    fn silence_is_said() {
+        let (mut board, now) = board();
+        let later = now + Duration::from_secs(42);
+        assert!(board.lines(80, 24, None, later)[0].contains("nothing heard for 42 s"));
+        assert!(board.lines(80, 24, None, now)[0].contains("live"));
+    }
+
+    #[test]
+    fn sparkline_reaches_from_low_to_high() {
+        assert_eq!(sparkline(&VecDeque::from([1, 4, 8])), "▁▄█");
+        assert_eq!(sparkline(&VecDeque::from([5, 5])), "▁▁");
+        assert_eq!(sparkline(&VecDeque::new()), "");
+    }
+}

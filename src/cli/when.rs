@@ -1,0 +1,123 @@
+//! Times as people type them and read them: Europe/Amsterdam unless an offset is written.
+
+use jiff::civil::{Date, DateTime};
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan};
+
+use super::failure::{Failure, Kind};
+
+static AMSTERDAM: TimeZone = jiff::tz::get!("Europe/Amsterdam");
+
+/// An instant from `2026-11-23T08:15`, `2026-11-23 08:15` (local) or with an offset.
+pub fn instant(text: &str) -> Result<Timestamp, Failure> {
+    if let Ok(instant) = text.parse::<Timestamp>() {
+        return Ok(instant);
+    }
+    let local: DateTime = text.parse().map_err(|_| {
+        Failure::new(Kind::Refused, "that is no time")
+            .with_hint("write 2026-11-23T08:15, in local time, or 2026-11-23T08:15+01:00")
+    })?;
+    AMSTERDAM
+        .to_ambiguous_timestamp(local)
+        .compatible()
+        .map_err(|error| Failure::unexpected("that time does not exist", &error))
+}
+
+/// A local day from `2026-11-23`, `today` or `yesterday`.
+pub fn day(text: &str, now: Timestamp) -> Result<Date, Failure> {
+    let today = AMSTERDAM.to_datetime(now).date();
+    let day = match text {
+        "today" => Ok(today),
+        "yesterday" => today.yesterday(),
+        _ => text.parse(),
+    };
+    day.map_err(|_| {
+        Failure::new(Kind::Refused, "that is no day")
+            .with_hint("write 2026-11-23, today or yesterday")
+    })
+}
+
+/// The first instant of a local day.
+pub fn start_of(day: Date) -> Result<Timestamp, Failure> {
+    AMSTERDAM
+        .to_ambiguous_timestamp(day.at(0, 0, 0, 0))
+        .compatible()
+        .map_err(|error| Failure::unexpected("that day is not supported", &error))
+}
+
+/// So many local days before today.
+pub fn days_ago(days: i64, now: Timestamp) -> Result<Date, Failure> {
+    let today = AMSTERDAM.to_datetime(now).date();
+    today
+        .checked_sub(days.days())
+        .map_err(|error| Failure::unexpected("that day is not supported", &error))
+}
+
+/// Noon of a local day.
+pub fn noon_of(day: Date) -> Result<Timestamp, Failure> {
+    AMSTERDAM
+        .to_ambiguous_timestamp(day.at(12, 0, 0, 0))
+        .compatible()
+        .map_err(|error| Failure::unexpected("that day is not supported", &error))
+}
+
+/// An instant as people read it: `2026-11-23 08:15:02`, local.
+pub fn shown(instant: Timestamp) -> String {
+    AMSTERDAM
+        .to_datetime(instant)
+        .strftime("%Y-%m-%d %H:%M:%S")
+        .to_string()
+}
+
+/// The wire's timestamp.
+pub fn to_wire(instant: Timestamp) -> prost_types::Timestamp {
+    prost_types::Timestamp {
+        seconds: instant.as_second(),
+        nanos: instant.subsec_nanosecond(),
+    }
+}
+
+/// From the wire's timestamp; `None` if it is absent or out of range.
+pub fn from_wire(instant: Option<&prost_types::Timestamp>) -> Option<Timestamp> {
+    let instant = instant?;
+    Timestamp::new(instant.seconds, instant.nanos).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn now() -> Timestamp {
+        "2026-11-23T23:30:00Z".parse().expect("a time")
+    }
+
+    #[test]
+    fn local_times_and_offsets_are_understood() {
+        let check = |text, expected: &str| {
+            assert_eq!(instant(text).expect(text).to_string(), expected, "{text}");
+        };
+        check("2026-11-23T08:15", "2026-11-23T07:15:00Z");
+        check("2026-07-01 08:15:30", "2026-07-01T06:15:30Z");
+        check("2026-11-23T08:15+00:00", "2026-11-23T08:15:00Z");
+        assert!(instant("ten past eight").is_err());
+    }
+
+    #[test]
+    fn today_is_the_local_day() {
+        assert_eq!(
+            day("today", now()).expect("a day").to_string(),
+            "2026-11-24"
+        );
+        assert_eq!(
+            day("yesterday", now()).expect("a day").to_string(),
+            "2026-11-23"
+        );
+        assert_eq!(
+            start_of(day("today", now()).expect("a day"))
+                .expect("an instant")
+                .to_string(),
+            "2026-11-23T23:00:00Z"
+        );
+        assert!(day("2026-02-30", now()).is_err());
+    }
+}
