@@ -220,7 +220,7 @@ impl Committer {
     /// nothing else to do.
     fn check_disk(&mut self, is_idle: bool) {
         self.batches = self.batches.wrapping_add(1);
-        if !is_idle && !self.is_disk_low && self.batches % DISK_CHECK_BATCHES != 0 {
+        if !is_idle && !self.is_disk_low && !self.batches.is_multiple_of(DISK_CHECK_BATCHES) {
             return;
         }
         let is_low = match free_disk_bytes(&self.parts.folder) {

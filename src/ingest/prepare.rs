@@ -126,10 +126,8 @@ impl<'a> Preparer<'a> {
         incident: &mut Incident,
         day: LocalDay,
     ) -> Result<(Option<Pseudonym>, Option<Pseudonym>), KeyError> {
-        let card = match &incident.card_number {
-            Some(number) => Some(self.keys.card(number, day)),
-            None => None,
-        };
+        let number = incident.card_number.as_ref();
+        let card = number.map(|number| self.keys.card(number, day));
         // Cleared where it lies, whatever became of its pseudonym.
         incident.card_number = None;
         let installation = match incident.installation_id.as_str() {
