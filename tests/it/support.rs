@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use mistap::api::pb::v1 as pb;
 use mistap::app::{self, Handle, Settings};
@@ -20,7 +20,6 @@ pub const SECRET: [u8; 32] = [42; 32];
 /// A running service.
 pub struct Service {
     handle: Handle,
-    now: Arc<AtomicI64>,
     dir: TempDir,
 }
 
@@ -33,16 +32,14 @@ impl Service {
 
     /// One over a folder.
     pub async fn start_in(dir: TempDir) -> Self {
-        let now = Arc::new(AtomicI64::new(START.0));
-        let clock = Arc::clone(&now);
         let handle = app::spawn(Settings {
             dir: dir.path().to_owned(),
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-            clock: Arc::new(move || UtcMillis(clock.load(Ordering::Relaxed))),
+            clock: Arc::new(|| START),
         })
         .await
         .expect("the service starts");
-        Self { handle, now, dir }
+        Self { handle, dir }
     }
 
     /// Where it listens.
@@ -57,11 +54,6 @@ impl Service {
             .connect()
             .await
             .expect("the service listens")
-    }
-
-    /// Moves the service's clock.
-    pub fn pass(&self, ms: i64) {
-        self.now.fetch_add(ms, Ordering::Relaxed);
     }
 
     /// The data folder.
