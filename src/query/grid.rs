@@ -74,7 +74,7 @@ pub(super) fn first_by_key(
 /// cursor's count with all their equals, and all that have the cursor's count.
 pub(super) fn first_by_count(cells: &[u32], after: Option<&Cursor>, rows: usize) -> Vec<Entry> {
     let below = after.map_or(u64::MAX, |cursor| cursor.count);
-    let mut largest = BinaryHeap::with_capacity(rows + 1);
+    let mut largest = BinaryHeap::new();
     let mut least = 0;
     for count in cells.iter().copied() {
         if least < count && u64::from(count) < below {

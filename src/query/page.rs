@@ -9,6 +9,7 @@ use std::hash::{Hash, Hasher};
 use siphasher::sip::SipHasher13;
 
 use crate::domain::Question;
+use crate::domain::limits::QUESTION_ROWS_MAX;
 use crate::ledger::Dictionary;
 
 use super::axis::{Axis, Places};
@@ -27,7 +28,7 @@ pub enum Order {
 /// Which rows of the answer.
 #[derive(Clone, Debug)]
 pub struct Page {
-    /// How many, from 1 up.
+    /// How many, from 1 to `QUESTION_ROWS_MAX`; a number beyond is taken as the nearest.
     pub rows: usize,
     /// In which order.
     pub order: Order,
@@ -135,7 +136,7 @@ pub(super) fn cut(
     page: &Page,
     dictionary: &Dictionary,
 ) -> (Vec<Figure>, Option<PageToken>) {
-    let rows = page.rows.max(1);
+    let rows = page.rows.clamp(1, QUESTION_ROWS_MAX);
     let after = page.after.as_ref().map(|token| &token.cursor);
     // One row more than asked for tells whether there is a next page.
     let entries = match (&counts.cells, page.order) {

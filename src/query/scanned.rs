@@ -1,7 +1,7 @@
 //! Answers by a scan: the columns that a question needs are read from every block that may
 //! matter, and rows are counted in the cells that the tallies would be added up in.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -59,15 +59,11 @@ pub(super) fn scan(view: &ScanView, question: &Question) -> Result<(Counts, u64)
         sorter: Sorter::new(question, &axes, dictionary),
         dense_cells: (axes.cells <= DENSE_CELLS_MAX).then_some(axes.cells),
         has_too_many: AtomicBool::new(false),
-        blocks: AtomicU64::new(0),
     };
     let wants = |summary: &Summary| {
-        let is_wanted = summary.has(question.filter.basis)
+        summary.has(question.filter.basis)
             && summary.may_touch(question.window)
-            && !scan.has_too_many.load(Ordering::Relaxed);
-        scan.blocks
-            .fetch_add(u64::from(is_wanted), Ordering::Relaxed);
-        is_wanted
+            && !scan.has_too_many.load(Ordering::Relaxed)
     };
     let mut columns = scan.sorter.columns;
     if !view.withdrawn.is_empty() {
@@ -98,13 +94,17 @@ pub(super) fn scan(view: &ScanView, question: &Question) -> Result<(Counts, u64)
         }
     }
     pots.push(pot);
-    let (cells, total, left_out) = scan.merge(pots)?;
-    let blocks = scan.blocks.load(Ordering::Relaxed);
+    let pot = scan.merge(pots)?;
+    let blocks = pot.blocks;
     let counts = Counts {
         axes,
-        cells,
-        total,
-        left_out,
+        total: pot.total,
+        left_out: pot.left_out,
+        cells: if scan.dense_cells.is_some() {
+            Cells::Dense(pot.dense)
+        } else {
+            Cells::Sparse(pot.sparse.into_iter().collect())
+        },
     };
     Ok((counts, blocks))
 }
@@ -119,7 +119,6 @@ struct Scan<'a> {
     sorter: Sorter,
     dense_cells: Option<u64>,
     has_too_many: AtomicBool,
-    blocks: AtomicU64,
 }
 
 /// What one thread has counted.
@@ -128,6 +127,7 @@ struct Pot {
     sparse: HashMap<u64, u32>,
     total: u64,
     left_out: u64,
+    blocks: u64,
     /// Cells of the rows of the block in hand.
     cells: Vec<u64>,
 }
@@ -139,11 +139,13 @@ impl Scan<'_> {
             sparse: HashMap::new(),
             total: 0,
             left_out: 0,
+            blocks: 0,
             cells: Vec::new(),
         }
     }
 
     fn count(&self, pot: &mut Pot, block: &Block) {
+        pot.blocks += 1;
         let mut cells = std::mem::take(&mut pot.cells);
         self.sorter.sort(block, &mut cells);
         self.strike_withdrawn(block, &mut cells);
@@ -186,12 +188,13 @@ impl Scan<'_> {
         }
     }
 
-    fn merge(&self, pots: Vec<Pot>) -> Result<(Cells, u64, u64), QueryError> {
+    fn merge(&self, pots: Vec<Pot>) -> Result<Pot, QueryError> {
         let mut pots = pots.into_iter();
         let mut merged = pots.next().unwrap_or_else(|| self.pot());
         for pot in pots {
             merged.total += pot.total;
             merged.left_out += pot.left_out;
+            merged.blocks += pot.blocks;
             for (sum, count) in merged.dense.iter_mut().zip(&pot.dense) {
                 *sum += count;
             }
@@ -203,12 +206,7 @@ impl Scan<'_> {
         if has_too_many || QUESTION_ROWS_MAX < merged.sparse.len() {
             return Err(QueryError::TooManyRows);
         }
-        let cells = if self.dense_cells.is_some() {
-            Cells::Dense(merged.dense)
-        } else {
-            Cells::Sparse(merged.sparse.into_iter().collect())
-        };
-        Ok((cells, merged.total, merged.left_out))
+        Ok(merged)
     }
 }
 
