@@ -276,7 +276,7 @@ impl Parts {
             tracing::error!("reports cannot be stored any more");
             self.tell_health(false).await;
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

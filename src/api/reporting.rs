@@ -16,8 +16,10 @@ use super::pb::v1 as pb;
 use super::pb::v1::reporting_service_server::ReportingService;
 use super::status::Problem;
 use super::stream::{self, Results};
+use crate::domain::Facts;
 use crate::domain::limits::{INCIDENT_STREAMS_MAX, INCIDENTS_PER_CALL_MAX, STREAMS_IN_FLIGHT_MAX};
 use crate::ingest::Ingest;
+use crate::network::Network;
 
 /// The service. Cheap to clone.
 #[derive(Clone)]
@@ -161,7 +163,7 @@ impl ReportingService for Reporting {
         let (id, secret) = parse_key(request.get_ref()).map_err(Problem::from)?;
         let ingest = &self.reporter.ingest;
         let kept = ingest.get(id, &secret).await.map_err(Problem::from)?;
-        let recorded = to_recorded(&kept, Names::default());
+        let recorded = to_recorded(&kept, names(&kept.facts, &ingest.network()));
         Ok(Response::new(pb::GetIncidentResponse {
             recorded: Some(recorded),
         }))
@@ -172,6 +174,16 @@ impl ReportingService for Reporting {
         _request: Request<pb::ListChoicesRequest>,
     ) -> Result<Response<pb::ListChoicesResponse>, Status> {
         Ok(Response::new(to_choices()))
+    }
+}
+
+/// Names of what an incident was matched to, in the network in use now.
+fn names(facts: &Facts, network: &Network) -> Names {
+    let line = facts.line.as_ref().and_then(|id| network.line(id.as_str()));
+    let stop = facts.stop.as_ref().and_then(|id| network.stop(id.as_str()));
+    Names {
+        line: line.map(|line| line.name.clone()).unwrap_or_default(),
+        stop: stop.map(|stop| stop.full_name().into()).unwrap_or_default(),
     }
 }
 

@@ -159,22 +159,16 @@ async fn acquire(semaphore: &Arc<Semaphore>, incidents: usize) -> OwnedSemaphore
         .expect("never closed")
 }
 
-fn report(
-    reporter: Reporter,
-    batch: Batch,
-    permits: OwnedSemaphorePermit,
-) -> impl Future<Output = Answered> + Send {
-    async move {
-        let (sequences, incidents): (Vec<_>, Vec<_>) = batch
-            .into_iter()
-            .map(|request| (request.sequence, request.incident))
-            .unzip();
-        let results = reporter.report(incidents, |_| Path::root("incident")).await;
-        drop(permits);
-        let answer = |(sequence, result)| pb::StreamIncidentsResponse {
-            sequence,
-            result: Some(to_result(result)),
-        };
-        sequences.into_iter().zip(results).map(answer).collect()
-    }
+async fn report(reporter: Reporter, batch: Batch, permits: OwnedSemaphorePermit) -> Answered {
+    let (sequences, incidents): (Vec<_>, Vec<_>) = batch
+        .into_iter()
+        .map(|request| (request.sequence, request.incident))
+        .unzip();
+    let results = reporter.report(incidents, |_| Path::root("incident")).await;
+    drop(permits);
+    let answer = |(sequence, result)| pb::StreamIncidentsResponse {
+        sequence,
+        result: Some(to_result(result)),
+    };
+    sequences.into_iter().zip(results).map(answer).collect()
 }

@@ -300,3 +300,30 @@ fn push_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(&length.to_le_bytes());
     out.extend_from_slice(bytes);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn noon_is_twelve_o_clock_also_when_clocks_change() {
+        for day in ["2026-03-29", "2026-10-25", "2026-11-23"] {
+            let day = LocalDay::parse(day).expect("a date");
+            let noon = noon(day);
+            assert_eq!((noon.hour_of_day(), noon.local_day()), (NOON, day));
+        }
+    }
+
+    #[test]
+    fn texts_cannot_be_moved_from_one_field_to_the_next() {
+        let bytes = |texts: [&str; 2]| {
+            let mut out = Vec::new();
+            for text in texts {
+                push_bytes(&mut out, text.as_bytes());
+            }
+            out
+        };
+        assert_ne!(bytes(["ab", "c"]), bytes(["a", "bc"]));
+        assert_ne!(bytes(["", "abc"]), bytes(["abc", ""]));
+    }
+}

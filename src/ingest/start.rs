@@ -253,7 +253,8 @@ impl Running {
         spawn("checkpoint", write).map_err(StopError::Thread)?;
         match receive(&is_done, end) {
             // Without a store there is nothing to count on; the next start folds more.
-            Received::It(Ok(_) | Err(LedgerError::StoreOpening)) | Received::Nobody => Ok(()),
+            Received::It(Ok(_) | Err(LedgerError::StoreOpening | LedgerError::StoreFailed))
+            | Received::Nobody => Ok(()),
             Received::It(Err(error)) => Err(StopError::Checkpoint(error)),
             Received::Late => Err(StopError::Deadline),
         }
@@ -413,7 +414,10 @@ impl StoreOpening {
         let elapsed_ms = begun.elapsed().as_millis();
         match result {
             Ok(()) => tracing::info!(blocks, elapsed_ms, "store opened"),
-            Err(RemakeError::Refill(RefillError::Journal(ReadError::Stopping))) => {}
+            // Given up, too: the committer must not wait for a store that nobody makes.
+            Err(RemakeError::Refill(RefillError::Journal(ReadError::Stopping))) => {
+                self.ledger.give_up_store();
+            }
             Err(error) => {
                 let error = &error as &dyn std::error::Error;
                 tracing::error!(error, "store cannot be made; questions that need it fail");

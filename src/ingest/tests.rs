@@ -619,6 +619,58 @@ async fn full_disk_refuses_reports() {
 }
 
 #[tokio::test]
+async fn key_that_cannot_be_made_refuses_only_what_needs_it() {
+    let place = Place::new();
+    let running = place.start();
+    submit_all(&running, 1..2).await;
+    // What the new key file is written to is taken, by a folder.
+    fs::create_dir(place.path().join("keys.new")).expect("made");
+    let mut of_last_quarter = incident(2);
+    of_last_quarter.occurred = Occurred::Day(LocalDay::parse("2026-09-30").expect("a date"));
+    let mut without = incident(3);
+    without.card_number = None;
+    without.installation_id = zeroize::Zeroizing::new(String::new());
+    without.occurred = of_last_quarter.occurred;
+    let call = vec![of_last_quarter, without, incident(4)];
+    let results = running.ingest.submit(call).await;
+    let errors: Vec<_> = results.into_iter().map(|result| result.err()).collect();
+    assert_eq!(errors, [Some(SubmitError::Keys), None, None]);
+    assert_eq!(counted(&running), 3);
+}
+
+#[tokio::test]
+async fn journal_that_fails_ends_the_service_and_says_so() {
+    let place = Place::new();
+    let running = place.start();
+    submit_all(&running, 0..10).await;
+    let mut failed = running.failed();
+    assert!(!*failed.borrow_and_update());
+    // The next segment cannot be made.
+    fs::remove_dir_all(folder::journal(place.path())).expect("removed");
+    let mut number = 10;
+    loop {
+        let results = running.ingest.submit(incidents(number..number + 500)).await;
+        if results.iter().any(Result::is_err) {
+            assert!(
+                results
+                    .iter()
+                    .all(|result| matches!(result, Err(SubmitError::Poisoned)))
+            );
+            break;
+        }
+        number += 500;
+        assert!(number < 100_000);
+    }
+    assert!(failed.changed().await.is_ok() && *failed.borrow());
+    let error = submit_one(&running, incident(number))
+        .await
+        .expect_err("refused");
+    assert_eq!(error, SubmitError::Poisoned);
+    assert_eq!(counted(&running) as u64, number);
+    stop(running);
+}
+
+#[tokio::test]
 async fn verify_finds_nothing_wrong_and_tells_a_changed_store() {
     let place = Place::new();
     let running = place.start();

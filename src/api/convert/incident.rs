@@ -249,9 +249,7 @@ fn parse_ways_back(at: Path<'_>, message: &mut pb::Incident, found: &mut Violati
     let secret = found.ok(at.field("incident_secret"), parsed).flatten();
     message.incident_secret.zeroize();
     let installation_id = Zeroizing::new(mem::take(&mut message.installation_id));
-    let length = INSTALLATION_BYTES_MIN..=INSTALLATION_BYTES_MAX;
-    let is_visible = installation_id.bytes().all(|byte| byte.is_ascii_graphic());
-    if !installation_id.is_empty() && !(length.contains(&installation_id.len()) && is_visible) {
+    if !is_installation(&installation_id) {
         let at = at.field("installation_id");
         found.add(at, "must be 16 to 64 visible ASCII characters, or empty");
     }
@@ -261,6 +259,12 @@ fn parse_ways_back(at: Path<'_>, message: &mut pb::Incident, found: &mut Violati
         installation_id,
         note_to_operator: message.note_to_operator,
     }
+}
+
+fn is_installation(id: &str) -> bool {
+    let length = INSTALLATION_BYTES_MIN..=INSTALLATION_BYTES_MAX;
+    let is_visible = || id.bytes().all(|byte| byte.is_ascii_graphic());
+    id.is_empty() || (length.contains(&id.len()) && is_visible())
 }
 
 fn parse_place(at: Path<'_>, message: &pb::Incident, found: &mut Violations) -> Place {

@@ -1,0 +1,487 @@
+//! The service as its clients meet it: every call, the protocols on its one port, what it
+//! refuses and how, and how it stops.
+
+use std::time::Duration;
+
+use mistap::api::pb::v1 as pb;
+use mistap::api::pb::v1::live_service_client::LiveServiceClient;
+use mistap::api::pb::v1::network_service_client::NetworkServiceClient;
+use mistap::api::pb::v1::reporting_service_client::ReportingServiceClient;
+use mistap::api::pb::v1::statistics_service_client::StatisticsServiceClient;
+use prost::Message;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_stream::StreamExt;
+use tonic::transport::Channel;
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
+
+use crate::support::{SECRET, Service, founding_story, new_id, that_day};
+
+/// How long a test waits for something that should come at once.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+async fn report(channel: &Channel, incident: pb::Incident) -> Result<pb::Accepted, Status> {
+    let request = pb::ReportIncidentRequest {
+        incident: Some(incident),
+    };
+    let mut client = ReportingServiceClient::new(channel.clone());
+    let response = client.report_incident(request).await?.into_inner();
+    Ok(response.accepted.expect("always there"))
+}
+
+async fn get(channel: &Channel, id: &str, secret: &[u8]) -> Result<pb::RecordedIncident, Status> {
+    let request = pb::GetIncidentRequest {
+        incident_id: id.to_owned(),
+        incident_secret: secret.to_vec(),
+    };
+    let mut client = ReportingServiceClient::new(channel.clone());
+    let response = client.get_incident(request).await?.into_inner();
+    Ok(response.recorded.expect("always there"))
+}
+
+async fn total(channel: &Channel) -> u64 {
+    let mut client = StatisticsServiceClient::new(channel.clone());
+    let answer = client.query_figures(that_day(&[])).await;
+    answer.expect("an answer").into_inner().total
+}
+
+async fn next<T>(messages: &mut tonic::Streaming<T>) -> Option<Result<T, Status>> {
+    let next = tokio::time::timeout(PATIENCE, messages.next());
+    next.await.expect("a message in time")
+}
+
+/// Sends bytes over a plain connection and reads the answer to its end.
+async fn exchange(service: &Service, request: &[u8]) -> Vec<u8> {
+    let mut connection = TcpStream::connect(service.address())
+        .await
+        .expect("the service listens");
+    connection.write_all(request).await.expect("sent");
+    let mut answer = Vec::new();
+    let reading = connection.read_to_end(&mut answer);
+    let read = tokio::time::timeout(PATIENCE, reading).await;
+    read.expect("an answer in time").expect("an answer");
+    answer
+}
+
+async fn page(service: &Service, path: &str, host: &str) -> String {
+    let request = format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+    let answer = exchange(service, request.as_bytes()).await;
+    String::from_utf8(answer).expect("text")
+}
+
+#[tokio::test]
+async fn story_is_reported_read_back_and_counted() {
+    let service = Service::start().await;
+    let channel = service.connect().await;
+    let story = founding_story();
+    let accepted = report(&channel, story.clone()).await.expect("accepted");
+    assert_eq!(accepted.incident_id, story.incident_id);
+    assert!(!accepted.repeated);
+    let line = accepted.line_match.expect("always there");
+    assert_eq!(line.id, "GVB:10");
+
+    let recorded = get(&channel, &story.incident_id, &SECRET).await;
+    let recorded = recorded.expect("found");
+    assert_eq!(recorded.position, accepted.position);
+    assert_eq!(recorded.operator_code, "GVB");
+    let told = pb::Incident {
+        incident_secret: Vec::new(),
+        reporter: pb::ReporterKind::Traveller as i32,
+        precision: pb::TimePrecision::Exact as i32,
+        ..story
+    };
+    assert_eq!(recorded.incident, Some(told));
+
+    let mut client = StatisticsServiceClient::new(channel.clone());
+    let asked = that_day(&[pb::Dimension::Line, pb::Dimension::Signal]);
+    let answer = client.query_figures(asked).await.expect("an answer");
+    let answer = answer.into_inner();
+    assert_eq!((answer.total, answer.left_out), (1, 0));
+    let keys: Vec<_> = answer.figures[0]
+        .keys
+        .iter()
+        .map(|key| &key.value)
+        .collect();
+    assert_eq!(keys, ["GVB:10", "red-beep"]);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn report_sent_again_counts_once_and_another_under_its_id_is_refused() {
+    let service = Service::start().await;
+    let channel = service.connect().await;
+    let story = founding_story();
+    let first = report(&channel, story.clone()).await.expect("accepted");
+    let second = report(&channel, story.clone()).await.expect("accepted");
+    assert!(second.repeated);
+    assert_eq!(second.position, first.position);
+    assert_eq!(second.received_at, first.received_at);
+    let other_words = pb::Incident {
+        note: "another".into(),
+        ..story.clone()
+    };
+    let other_secret = pb::Incident {
+        incident_secret: vec![1; 32],
+        ..story
+    };
+    for other in [other_words, other_secret] {
+        let status = report(&channel, other).await.expect_err("refused");
+        assert_eq!(status.code(), Code::AlreadyExists);
+    }
+    assert_eq!(total(&channel).await, 1);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn incident_is_not_found_by_another_secret_just_as_if_it_were_not_there() {
+    let service = Service::start().await;
+    let channel = service.connect().await;
+    let story = founding_story();
+    report(&channel, story.clone()).await.expect("accepted");
+    let wrong = get(&channel, &story.incident_id, &[1; 32]).await;
+    let unknown = get(&channel, &new_id(), &SECRET).await;
+    let (wrong, unknown) = (wrong.expect_err("no"), unknown.expect_err("no"));
+    assert_eq!(wrong.code(), Code::NotFound);
+    assert_eq!(wrong.message(), unknown.message());
+    assert_eq!(wrong.details(), unknown.details());
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn each_of_several_reports_has_its_own_result() {
+    let service = Service::start().await;
+    let channel = service.connect().await;
+    let bad = pb::Incident {
+        card_number: "4111 1111 1111 1111".into(),
+        ..founding_story()
+    };
+    let request = pb::ReportIncidentsRequest {
+        incidents: vec![founding_story(), bad, founding_story()],
+    };
+    let mut client = ReportingServiceClient::new(channel.clone());
+    let response = client.report_incidents(request).await.expect("answered");
+    let outcomes = response.into_inner().results.into_iter();
+    let outcomes: Vec<_> = outcomes.map(|result| result.outcome).collect();
+    use pb::result::Outcome::{Accepted, Refusal};
+    let [Some(Accepted(_)), Some(Refusal(refusal)), Some(Accepted(_))] = &outcomes[..] else {
+        panic!("{outcomes:?}");
+    };
+    assert_eq!(refusal.code, Code::InvalidArgument as i32);
+    assert_eq!(refusal.violations[0].field, "incidents[1].card_number");
+    assert_eq!(total(&channel).await, 2);
+
+    for count in [0, 1_001] {
+        let incidents = vec![pb::Incident::default(); count];
+        let request = pb::ReportIncidentsRequest { incidents };
+        let status = client.report_incidents(request).await;
+        let status = status.expect_err("refused whole");
+        assert_eq!(status.code(), Code::InvalidArgument, "{count}");
+    }
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn refusal_names_every_field_and_repeats_nothing_of_it() {
+    let service = Service::start().await;
+    let channel = service.connect().await;
+    let number = "3528 0000 0000 0007";
+    let bad = pb::Incident {
+        stop: number.into(),
+        note: format!("mijn kaart {number}"),
+        attempts: 21,
+        ..founding_story()
+    };
+    let status = report(&channel, bad).await.expect_err("refused");
+    assert_eq!(status.code(), Code::InvalidArgument);
+    let details = status.get_error_details();
+    let violations = &details.bad_request().expect("violations").field_violations;
+    let fields: Vec<_> = violations.iter().map(|one| one.field.as_str()).collect();
+    assert_eq!(
+        fields,
+        ["incident.stop", "incident.attempts", "incident.note"]
+    );
+    assert!(!format!("{status:?} {details:?}").contains("0000"));
+    assert_eq!(total(&channel).await, 0);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn stream_answers_every_incident_in_order() {
+    const INCIDENTS: u64 = 5_000;
+    let service = Service::start().await;
+    let channel = service.connect().await;
+    let requests = (0..INCIDENTS).map(|sequence| {
+        let incident = match sequence % 1_000 {
+            999 => pb::Incident::default(),
+            _ => founding_story(),
+        };
+        pb::StreamIncidentsRequest {
+            incident: Some(incident),
+            sequence,
+        }
+    });
+    let mut client = ReportingServiceClient::new(channel.clone());
+    let stream = client.stream_incidents(tokio_stream::iter(requests)).await;
+    let mut results = stream.expect("a stream").into_inner();
+    for expected in 0..INCIDENTS {
+        let response = next(&mut results)
+            .await
+            .expect("a result")
+            .expect("no error");
+        assert_eq!(response.sequence, expected);
+        let outcome = response.result.and_then(|result| result.outcome);
+        let is_accepted = matches!(outcome, Some(pb::result::Outcome::Accepted(_)));
+        assert_eq!(is_accepted, expected % 1_000 != 999, "{expected}");
+    }
+    assert!(next(&mut results).await.is_none());
+    assert_eq!(total(&channel).await, INCIDENTS - 5);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn watch_begins_with_a_snapshot_and_tells_what_changes() {
+    let service = Service::start().await;
+    let channel = service.connect().await;
+    let mut client = LiveServiceClient::new(channel.clone());
+    let request = pb::WatchRatesRequest {
+        by: vec![pb::Dimension::Line as i32],
+        ..pb::WatchRatesRequest::default()
+    };
+    let stream = client.watch_rates(request).await.expect("a stream");
+    let mut messages = stream.into_inner();
+    use pb::watch_rates_response::Update;
+    let first = next(&mut messages)
+        .await
+        .expect("a message")
+        .expect("no error");
+    assert!(
+        matches!(first.update, Some(Update::Snapshot(_))),
+        "{first:?}"
+    );
+    report(&channel, founding_story()).await.expect("accepted");
+    loop {
+        let message = next(&mut messages)
+            .await
+            .expect("a message")
+            .expect("no error");
+        let Some(Update::Changes(changes)) = message.update else {
+            continue;
+        };
+        assert_eq!(changes.figures[0].keys[0].value, "GVB:10");
+        assert_eq!(message.total, 1);
+        break;
+    }
+    drop(messages);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn network_is_listed_and_searched() {
+    let service = Service::start().await;
+    let mut client = NetworkServiceClient::new(service.connect().await);
+    let operators = client.list_operators(pb::ListOperatorsRequest {}).await;
+    let operators = operators.expect("an answer").into_inner().operators;
+    assert!(operators.iter().any(|one| one.operator_code == "GVB"));
+    let request = pb::ListLinesRequest {
+        operator_code: "GVB".into(),
+        page_size: 1,
+        with_stops: true,
+        ..pb::ListLinesRequest::default()
+    };
+    let page = client.list_lines(request).await.expect("an answer");
+    assert_eq!(page.into_inner().lines.len(), 1);
+    let status = client.search_stops(pb::SearchStopsRequest::default()).await;
+    assert_eq!(status.expect_err("refused").code(), Code::InvalidArgument);
+    let nowhere = pb::NearbyStopsRequest {
+        latitude: f64::NAN,
+        longitude: f64::INFINITY,
+        ..pb::NearbyStopsRequest::default()
+    };
+    let status = client.nearby_stops(nowhere).await;
+    assert_eq!(status.expect_err("refused").code(), Code::InvalidArgument);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn choices_are_listed_with_labels() {
+    let service = Service::start().await;
+    let mut client = ReportingServiceClient::new(service.connect().await);
+    let response = client.list_choices(pb::ListChoicesRequest {}).await;
+    let taxonomies = response.expect("an answer").into_inner().taxonomies;
+    let signal = taxonomies.iter().find(|one| one.name == "Signal");
+    assert_eq!(signal.expect("listed").choices[0].key, "red-beep");
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn message_past_the_bound_and_bytes_that_are_none_have_codes_of_their_own() {
+    let service = Service::start().await;
+    let channel = service.connect().await;
+    let large = pb::Incident {
+        note: "x".repeat(5 * 1024 * 1024),
+        ..founding_story()
+    };
+    let status = report(&channel, large).await.expect_err("refused");
+    assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
+    // Field 1, a message of 127 bytes, of which none follows.
+    let answer = grpc_web(&service, "ReportIncident", &[0x0a, 0x7f]).await;
+    assert!(
+        answer.contains("grpc-status: 3") || answer.contains("grpc-status:3"),
+        "{answer}"
+    );
+    service.stop().await;
+}
+
+/// Calls a method of `ReportingService` over gRPC-Web and HTTP/1.1.
+async fn grpc_web(service: &Service, method: &str, message: &[u8]) -> String {
+    let mut request = format!(
+        "POST /mistap.v1.ReportingService/{method} HTTP/1.1\r\nhost: localhost\r\n\
+         content-type: application/grpc-web+proto\r\nx-grpc-web: 1\r\n\
+         content-length: {}\r\nconnection: close\r\n\r\n\0",
+        message.len() + 5
+    )
+    .into_bytes();
+    let length = u32::try_from(message.len()).expect("a short message");
+    request.extend(length.to_be_bytes());
+    request.extend(message);
+    let answer = exchange(service, &request).await;
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[tokio::test]
+async fn browsers_are_served_over_http_1_on_the_same_port() {
+    let service = Service::start().await;
+    let story = founding_story();
+    let request = pb::ReportIncidentRequest {
+        incident: Some(story.clone()),
+    };
+    let answer = grpc_web(&service, "ReportIncident", &request.encode_to_vec()).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(answer.contains(&story.incident_id), "{answer}");
+    assert!(answer.contains("grpc-status:0"), "{answer}");
+    let health = page(&service, "/healthz", "localhost").await;
+    assert!(health.starts_with("HTTP/1.1 200"), "{health}");
+    let metrics = page(&service, "/metrics", "127.0.0.1").await;
+    assert!(
+        metrics.contains("mistap_reports_total{result=\"Recorded\"} 1"),
+        "{metrics}"
+    );
+    let start = page(&service, "/", "localhost:7070").await;
+    assert!(start.contains("<h1>mistap</h1>"), "{start}");
+    let nothing = page(&service, "/nothing", "localhost").await;
+    assert!(nothing.starts_with("HTTP/1.1 404"), "{nothing}");
+    let foreign = page(&service, "/", "example.org").await;
+    assert!(foreign.starts_with("HTTP/1.1 421"), "{foreign}");
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn unknown_calls_are_unimplemented() {
+    let service = Service::start().await;
+    let channel = service.connect().await;
+    for path in ["/mistap.v1.ReportingService/Nothing", "/no.Service/Nothing"] {
+        let mut client = tonic::client::Grpc::new(channel.clone());
+        client.ready().await.expect("connected");
+        let path = path.parse().expect("a path");
+        let codec = tonic_prost::ProstCodec::<(), ()>::default();
+        let status = client.unary(tonic::Request::new(()), path, codec).await;
+        assert_eq!(status.expect_err("refused").code(), Code::Unimplemented);
+    }
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn health_and_reflection_answer() {
+    use tonic_health::pb::health_client::HealthClient;
+    use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus};
+    use tonic_reflection::pb::v1::ServerReflectionRequest;
+    use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
+    use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
+
+    let service = Service::start().await;
+    let channel = service.connect().await;
+    let mut client = HealthClient::new(channel.clone());
+    for name in ["", "mistap.v1.ReportingService", "mistap.v1.LiveService"] {
+        let service = name.to_owned();
+        let response = client.check(HealthCheckRequest { service }).await;
+        let status = response.expect("known").into_inner().status;
+        assert_eq!(status, ServingStatus::Serving as i32, "{name}");
+    }
+    let mut client = ServerReflectionClient::new(channel);
+    let request = ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(MessageRequest::ListServices(String::new())),
+    };
+    let stream = client
+        .server_reflection_info(tokio_stream::once(request))
+        .await;
+    let mut answers = stream.expect("a stream").into_inner();
+    let answer = next(&mut answers)
+        .await
+        .expect("an answer")
+        .expect("no error");
+    let text = format!("{answer:?}");
+    assert!(text.contains("mistap.v1.StatisticsService"), "{text}");
+    assert!(!text.contains("mistap.journal"), "{text}");
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn stopping_ends_streams_with_unavailable_and_when_to_come_back() {
+    let service = Service::start().await;
+    let channel = service.connect().await;
+    let mut live = LiveServiceClient::new(channel.clone());
+    let watch = live.watch_rates(pb::WatchRatesRequest::default()).await;
+    let mut watch = watch.expect("a stream").into_inner();
+    next(&mut watch)
+        .await
+        .expect("a snapshot")
+        .expect("no error");
+    let mut reporting = ReportingServiceClient::new(channel);
+    let bulk = reporting.stream_incidents(tokio_stream::pending()).await;
+    let mut bulk = bulk.expect("a stream").into_inner();
+
+    let stopping = tokio::spawn(service.stop());
+    let ended = next(&mut bulk).await.expect("an error");
+    check_stopped(&ended.expect_err("an error"));
+    let ended = loop {
+        match next(&mut watch).await.expect("an error") {
+            Ok(_) => {}
+            Err(status) => break status,
+        }
+    };
+    check_stopped(&ended);
+    drop((watch, bulk, live, reporting));
+    stopping.await.expect("stopped");
+}
+
+fn check_stopped(status: &Status) {
+    assert_eq!(status.code(), Code::Unavailable, "{status:?}");
+    let details = status.get_error_details();
+    let retry = details.retry_info().and_then(|info| info.retry_delay);
+    assert!(
+        retry.is_some_and(|delay| Duration::ZERO < delay),
+        "{status:?}"
+    );
+}
+
+#[tokio::test]
+async fn restarted_service_knows_what_it_was_told() {
+    let service = Service::start().await;
+    let channel = service.connect().await;
+    let story = founding_story();
+    report(&channel, story.clone()).await.expect("accepted");
+    drop(channel);
+    let service = Service::start_in(service.stop().await).await;
+    let channel = service.connect().await;
+    let again = report(&channel, story.clone()).await.expect("accepted");
+    assert!(again.repeated);
+    assert_eq!(total(&channel).await, 1);
+    get(&channel, &story.incident_id, &SECRET)
+        .await
+        .expect("found");
+    assert!(service.folder().exists());
+    drop(channel);
+    service.stop().await;
+}

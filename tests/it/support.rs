@@ -1,0 +1,130 @@
+//! A service on a port of its own with a data folder of its own, and what tests say to it.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use mistap::api::pb::v1 as pb;
+use mistap::app::{self, Handle, Settings};
+use mistap::domain::{IncidentId, UtcMillis};
+use prost_types::Timestamp;
+use tempfile::TempDir;
+use tonic::transport::{Channel, Endpoint};
+
+/// 2026-11-23T14:00Z, a Monday: when tests begin.
+pub const START: UtcMillis = UtcMillis(1_795_442_400_000);
+/// The secret of every incident made here.
+pub const SECRET: [u8; 32] = [42; 32];
+
+/// A running service.
+pub struct Service {
+    handle: Handle,
+    dir: TempDir,
+}
+
+impl Service {
+    /// A new one with an empty record.
+    pub async fn start() -> Self {
+        let dir = TempDir::new().expect("a temporary folder");
+        Self::start_in(dir).await
+    }
+
+    /// One over a folder.
+    pub async fn start_in(dir: TempDir) -> Self {
+        let handle = app::spawn(Settings {
+            dir: dir.path().to_owned(),
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            clock: Arc::new(|| START),
+        })
+        .await
+        .expect("the service starts");
+        Self { handle, dir }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.handle.address
+    }
+
+    /// A new connection.
+    pub async fn connect(&self) -> Channel {
+        Endpoint::from_shared(format!("http://{}", self.address()))
+            .expect("a valid address")
+            .connect()
+            .await
+            .expect("the service listens")
+    }
+
+    /// The data folder.
+    pub fn folder(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Stops in order, and gives the folder back.
+    pub async fn stop(self) -> TempDir {
+        self.handle.stop().await.expect("the service stops well");
+        self.dir
+    }
+}
+
+/// An id made at `START`, unlike all others of this process.
+pub fn new_id() -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let mut bytes = [0; 16];
+    bytes[..6].copy_from_slice(&START.0.to_be_bytes()[2..]);
+    bytes[6] = 0x70;
+    bytes[8] = 0x80;
+    bytes[12..].copy_from_slice(&count.to_be_bytes());
+    IncidentId::from_bytes(bytes).expect("a v7").to_string()
+}
+
+/// A point in time for a message.
+pub fn at(time: UtcMillis) -> Option<Timestamp> {
+    Some(Timestamp {
+        seconds: time.0.div_euclid(1_000),
+        nanos: 0,
+    })
+}
+
+/// The founding story: tram 10 of GVB, a student card, red and a beep, and a free ride.
+pub fn founding_story() -> pb::Incident {
+    pb::Incident {
+        incident_id: new_id(),
+        incident_secret: SECRET.to_vec(),
+        occurred_at: at(UtcMillis(START.0 - 10 * 60_000)),
+        mode: pb::Mode::Tram as i32,
+        tap_kind: pb::TapKind::CheckIn as i32,
+        operator: "GVB".into(),
+        line: "10".into(),
+        signal: pb::Signal::RedBeep as i32,
+        card_kind: pb::CardKind::Student as i32,
+        staff_present: pb::StaffPresence::Yes as i32,
+        staff_acts: vec![
+            pb::StaffAct::LetRideFree as i32,
+            pb::StaffAct::WaitedOrHelped as i32,
+        ],
+        outcomes: vec![pb::Outcome::FreeRide as i32],
+        note: "ach, meisje".into(),
+        ..pb::Incident::default()
+    }
+}
+
+/// All self-reports of the day of `START`, by some dimensions.
+pub fn that_day(by: &[pb::Dimension]) -> pb::QueryFiguresRequest {
+    const HOUR_MS: i64 = 3_600_000;
+    let midnight = UtcMillis(START.0 - 15 * HOUR_MS);
+    let window = pb::Window {
+        start: at(midnight),
+        end: at(UtcMillis(midnight.0 + 24 * HOUR_MS)),
+    };
+    pb::QueryFiguresRequest {
+        question: Some(pb::Question {
+            filter: None,
+            by: by.iter().map(|dimension| *dimension as i32).collect(),
+            window: Some(window),
+        }),
+        ..pb::QueryFiguresRequest::default()
+    }
+}
