@@ -115,9 +115,11 @@ impl Recent {
     }
 
     fn drop_before(&mut self, from: u32) {
-        let kept = self.minutes.split_off(&from);
-        let dropped = std::mem::replace(&mut self.minutes, kept);
-        self.rows -= dropped.values().map(|rows| rows.len()).sum::<usize>();
+        while let Some(oldest) = self.minutes.first_entry()
+            && *oldest.key() < from
+        {
+            self.rows -= oldest.remove().len();
+        }
         self.complete_from = from;
     }
 }

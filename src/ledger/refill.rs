@@ -134,3 +134,159 @@ impl Filler {
         self.store.sync().map_err(RefillError::Store)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::path::Path;
+
+    use super::super::testing::{EPOCH, Maker};
+    use super::super::{LedgerError, State};
+    use super::*;
+    use crate::store::Columns;
+
+    type Placed = (Position, Stamp, Entry);
+
+    fn read_back(entries: &[Placed]) -> impl Iterator<Item = Result<Placed, Infallible>> {
+        entries.iter().cloned().map(Ok)
+    }
+
+    /// Every row that a scan would see, in the order of positions.
+    fn scanned(ledger: &Ledger) -> Vec<Row> {
+        let view = ledger.scan_view().expect("the store is attached");
+        let keep = |rows: &mut Vec<Row>, _, block: &Block| rows.extend(block.rows());
+        let states = view
+            .store
+            .scan(view.stored, Columns::all(), |_| true, Vec::new, keep)
+            .expect("whole blocks");
+        let mut rows = states.concat();
+        for (number, bytes) in &view.pending {
+            rows.extend(Block::unpack(*number, bytes).expect("packed here").rows());
+        }
+        rows.extend(view.open);
+        rows.sort_by_key(|row| row.position);
+        rows
+    }
+
+    fn folded(entries: &[Placed]) -> (State, Vec<Row>) {
+        let mut state = State::new(EPOCH);
+        let mut rows = Vec::new();
+        for (position, stamp, entry) in entries {
+            if let super::super::Applied::Recorded { row } = state.apply(*position, *stamp, entry) {
+                rows.push(row);
+            }
+        }
+        state.take_closed();
+        (state, rows)
+    }
+
+    fn store(dir: &Path) -> Store {
+        Store::create(dir, EPOCH).expect("an empty store")
+    }
+
+    #[test]
+    fn scan_sees_each_row_once_wherever_it_is() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let entries = Maker::new(1).entries(4_000);
+        let ledger = Ledger::new(State::new(EPOCH));
+        let (early, late) = entries.split_at(2_500);
+        ledger.apply(early);
+        assert!(matches!(ledger.scan_view(), Err(LedgerError::StoreOpening)));
+        assert_ne!(ledger.blocks_pending(), 0);
+        ledger.attach_store(store(dir.path()));
+        ledger.flush_blocks().expect("a working store");
+        assert_eq!(ledger.blocks_pending(), 0);
+        ledger.apply(late);
+        assert!(scanned(&ledger) == folded(&entries).1);
+    }
+
+    #[test]
+    fn refilled_store_holds_the_same_rows_while_new_ones_arrive() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let entries = Maker::new(2).entries(5_000);
+        let (before, after) = entries.split_at(3_000);
+        let mut state = folded(before).0;
+        // Dropped ids must not make a repeat count twice.
+        state.drop_ids_before(
+            state
+                .find(&first_id(before))
+                .map_or(0, |_| first_id(before).day() + 1),
+        );
+        let ledger = Ledger::new(state);
+        assert_ne!(ledger.blocks_needed(), 0);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                after
+                    .chunks(100)
+                    .for_each(|batch| drop(ledger.apply(batch)))
+            });
+            let refilled = ledger.refill(store(dir.path()), read_back(&entries));
+            refilled.expect("the journal is whole");
+        });
+        ledger.flush_blocks().expect("a working store");
+        let scanned = scanned(&ledger);
+        assert!(scanned[..2_000] == folded(&entries).1[..2_000]);
+    }
+
+    fn first_id(entries: &[Placed]) -> crate::domain::IncidentId {
+        let id = |(_, _, entry): &Placed| match entry {
+            Entry::Incident { facts, .. } => Some(facts.id),
+            _ => None,
+        };
+        entries.iter().find_map(id).expect("an incident")
+    }
+
+    #[test]
+    fn refill_from_another_or_a_shorter_journal_is_refused() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let entries = Maker::new(3).entries(2_000);
+        let ledger = Ledger::new(folded(&entries).0);
+        let short = ledger.refill(store(dir.path()), read_back(&entries[..500]));
+        assert!(matches!(short, Err(RefillError::Short)));
+        assert!(matches!(ledger.scan_view(), Err(LedgerError::StoreOpening)));
+        let broken = read_back(&entries[..500]).map(|entry| entry.map_err(|never| match never {}));
+        let broken = broken.chain(std::iter::once(Err("unreadable")));
+        let failed = ledger.refill(store(dir.path()), broken);
+        assert!(matches!(failed, Err(RefillError::Journal("unreadable"))));
+    }
+
+    #[test]
+    fn without_a_store_reports_are_still_counted() {
+        let entries = Maker::new(4).entries(3_000);
+        let ledger = Ledger::new(State::new(EPOCH));
+        ledger.apply(&entries[..1_500]);
+        ledger.give_up_store();
+        ledger.apply(&entries[1_500..]);
+        assert!(ledger.store_failed());
+        assert_eq!(ledger.blocks_pending(), 0);
+        assert!(matches!(ledger.scan_view(), Err(LedgerError::StoreFailed)));
+        let dir = tempfile::tempdir().expect("a folder");
+        let refused = ledger.checkpoint(dir.path());
+        assert!(matches!(refused, Err(LedgerError::StoreFailed)));
+        let digest = ledger.read().digest();
+        assert_eq!(digest, folded(&entries).0.digest());
+    }
+
+    #[test]
+    fn checkpoint_counts_only_blocks_that_the_store_holds() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (kept, files) = (dir.path().join("store"), dir.path());
+        let entries = Maker::new(5).entries(4_000);
+        {
+            let ledger = Ledger::new(State::new(EPOCH));
+            ledger.apply(&entries[..2_000]);
+            ledger.attach_store(store(&kept));
+            let position = ledger.checkpoint(files).expect("written");
+            assert_eq!(position, Position(2_000));
+            ledger.apply(&entries[2_000..3_000]);
+        }
+        let state = Ledger::read_checkpoint(files, EPOCH)
+            .expect("whole")
+            .expect("there");
+        let ledger = Ledger::new(state);
+        ledger.apply(&entries[2_000..]);
+        let store = Store::open(&kept, EPOCH, ledger.blocks_needed()).expect("whole");
+        ledger.attach_store(store);
+        assert!(scanned(&ledger) == folded(&entries).1);
+    }
+}

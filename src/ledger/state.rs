@@ -180,8 +180,9 @@ impl State {
         forgotten: &mut IdIndex,
     ) -> Option<Row> {
         let is_first = match self.ids.find(&facts.id) {
-            Some(first) => first == position,
-            None => forgotten.insert(&facts.id, position).is_ok(),
+            Some(first) if first <= position => first == position,
+            // Dropped since, and perhaps recorded again later.
+            Some(_) | None => forgotten.insert(&facts.id, position).is_ok(),
         };
         is_first.then(|| row(position, facts, self.dictionary.look_up(facts)))
     }
