@@ -171,8 +171,7 @@ impl Network {
     /// Up to `limit` stops whose names fit the query, best first. Forgives accents,
     /// abbreviations, word order, unfinished words and one or two typing errors a word.
     pub fn search(&self, query: &str, limit: usize) -> Vec<&Stop> {
-        let mut hits = self.search.find(query, &self.stops, |_| true);
-        hits.truncate(limit);
+        let hits = self.search.find(query, limit, &self.stops, |_| true);
         hits.iter().map(|hit| &self.stops[hit.stop]).collect()
     }
 

@@ -14,7 +14,7 @@ const PARTICLES: [&str; 18] = [
 ];
 
 /// Abbreviations that stand for whole words, and words that stand for one another.
-const WORDS: [(&str, &[&str]); 44] = [
+const WORDS: [(&str, &[&str]); 45] = [
     ("cs", &["centraal", "station"]),
     ("hs", &["hollands", "spoor"]),
     ("ns", &["station"]),
@@ -54,9 +54,10 @@ const WORDS: [(&str, &[&str]); 44] = [
     ("winkelc", &["winkelcentrum"]),
     ("zkh", &["ziekenhuis"]),
     ("zkhs", &["ziekenhuis"]),
-    ("adam", &["amsterdam"]),
+    ("a'dam", &["amsterdam"]),
+    ("a'veen", &["amstelveen"]),
     ("asd", &["amsterdam"]),
-    ("rdam", &["rotterdam"]),
+    ("r'dam", &["rotterdam"]),
     ("gravenhage", &["haag"]),
     ("bosch", &["hertogenbosch"]),
 ];
@@ -99,7 +100,11 @@ pub(super) fn words(text: &str) -> Vec<Word> {
     {
         if character.is_alphanumeric() {
             word.extend(character.to_lowercase().flat_map(plain));
-        } else if !is_apostrophe(character) || word.len() < 2 && !word.starts_with(['a', 'r']) {
+        } else if !is_apostrophe(character) {
+            end_word(&mut words, &mut word, character == '.');
+        } else if word == "a" || word == "r" {
+            word.push('\'');
+        } else if word.chars().count() < 2 {
             end_word(&mut words, &mut word, character == '.');
         }
     }
@@ -148,7 +153,7 @@ fn end_word(words: &mut Vec<Word>, word: &mut String, has_full_stop: bool) {
         words.extend(meanings.iter().map(|meaning| plain_word(meaning)));
         return;
     }
-    let (text, is_written_out) = write_out_end(text, has_full_stop);
+    let (text, is_written_out) = write_out_end(text.replace('\'', ""), has_full_stop);
     if let Some(stem) = text.strip_suffix(STATION)
         && STATION_STEM_CHARS_MIN <= stem.len()
     {

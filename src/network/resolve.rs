@@ -274,11 +274,10 @@ impl Network {
         text: &str,
         circles: &[&dyn Fn(&Stop) -> bool],
     ) -> Option<Match<StopId>> {
-        let hits = self.search.find(text, &self.stops, |_| true);
         circles.iter().find_map(|is_inside| {
-            let mut inside = hits.iter().filter(|hit| is_inside(&self.stops[hit.stop]));
-            let best = inside.next()?;
-            let next = inside.next().map_or(0, |hit| hit.score);
+            let hits = self.search.find(text, 2, &self.stops, is_inside);
+            let best = hits.first()?;
+            let next = hits.get(1).map_or(0, |hit| hit.score);
             let is_clear = best.is_complete
                 && FUZZY_SCORE_MIN <= best.score
                 && next + FUZZY_LEAD_MIN <= best.score;

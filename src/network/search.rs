@@ -16,6 +16,8 @@ use crate::domain::limits::SEARCH_CHARS_MAX;
 const FULL: u32 = 1_000;
 /// On top, if query and name have the same words.
 const SAME_NAME_BONUS: u32 = 200;
+/// How much of a name counts as explained if the query is about the town alone.
+const TOWN_COVERED: u32 = 700;
 /// Least part of a query that a stop must explain, of `FULL`.
 const EXPLAINED_MIN: u32 = 500;
 /// Words of a query that are looked at; further ones are not.
@@ -141,11 +143,12 @@ impl SearchIndex {
             .map_or(&[], Vec::as_slice)
     }
 
-    /// The stops that fit and are wanted, best first. `stops` are those that the index was
-    /// built from.
+    /// Up to `limit` of the stops that fit and are wanted, best first. `stops` are those that
+    /// the index was built from.
     pub(super) fn find(
         &self,
         query: &str,
+        limit: usize,
         stops: &[Stop],
         is_wanted: impl Fn(&Stop) -> bool,
     ) -> Vec<Hit> {
@@ -172,14 +175,19 @@ impl SearchIndex {
             })
             .collect();
         // Of equals, those that more lines serve come first.
-        hits.sort_by(|a, b| {
+        let by_rank = |a: &Hit, b: &Hit| {
             let (one, other) = (&stops[a.stop], &stops[b.stop]);
             b.score
                 .cmp(&a.score)
                 .then_with(|| other.lines.len().cmp(&one.lines.len()))
                 .then_with(|| one.name.cmp(&other.name))
                 .then_with(|| a.stop.cmp(&b.stop))
-        });
+        };
+        if 0 < limit && limit < hits.len() {
+            hits.select_nth_unstable_by(limit - 1, by_rank);
+        }
+        hits.truncate(limit);
+        hits.sort_unstable_by(by_rank);
         hits
     }
 
@@ -370,7 +378,10 @@ fn score(tally: &Tally, weights: u64, name_words: u8, is_same: bool) -> Option<u
     if explained < EXPLAINED_MIN {
         return None;
     }
-    let covered = u32::from(tally.found_in_name.min(name_words)) * FULL / u32::from(name_words);
+    let covered = match tally.found_in_name {
+        0 => TOWN_COVERED,
+        found => u32::from(found.min(name_words)) * FULL / u32::from(name_words),
+    };
     let bonus = if is_same { SAME_NAME_BONUS } else { 0 };
     Some((explained * 4 + covered) / 5 + bonus)
 }

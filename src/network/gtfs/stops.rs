@@ -1,7 +1,8 @@
 //! Stops of a feed: its platforms, gathered into places with one name.
 //!
-//! Platforms belong to the station (stop area) that they name as their parent. Of one
-//! operator, stations and lone platforms with the same name close together are one place.
+//! Platforms belong to the station (stop area) that they name as their parent; those that
+//! bear another name than most there are a place of their own. Of one operator, places with
+//! the same name close together are one.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{Read, Seek};
@@ -111,7 +112,7 @@ pub(super) fn read<R: Read + Seek>(
             members.entry(*lead).or_default().push(row);
         }
     }
-    let places = together(&rows, members);
+    let places = together(&rows, apart(&rows, members));
     let mut stops = Vec::with_capacity(places.len());
     for (lead, members) in &places {
         let id = code(&rows[*lead], used).ok_or_else(|| {
@@ -202,6 +203,38 @@ fn lead(
         (Kind::BoardingArea, Kind::Platform) => lead(rows, by_id, parent),
         _ => Err((PARENT, Reason::NotAStation)),
     }
+}
+
+/// Takes platforms with another name than their station's out of it. If no platform has the
+/// station's name, the name that most have is taken for it.
+fn apart(rows: &[Row], members: BTreeMap<usize, Vec<usize>>) -> BTreeMap<usize, Vec<usize>> {
+    let mut places = BTreeMap::new();
+    for (lead, members) in members {
+        let mut by_name = BTreeMap::<String, Vec<usize>>::new();
+        for row in members.into_iter().filter(|row| *row != lead) {
+            let name = names::key(&rows[row].name);
+            by_name.entry(name).or_default().push(row);
+        }
+        let own = names::key(&rows[lead].name);
+        let most = by_name.iter().map(|(_, members)| members.len()).max();
+        let first_of_most = || {
+            let mut names = by_name.iter();
+            let found = names.find(|(_, members)| Some(members.len()) == most);
+            found.map(|(name, _)| name.clone())
+        };
+        let own = match by_name.contains_key(&own) || rows[lead].kind != Kind::Station {
+            true => own,
+            false => first_of_most().unwrap_or(own),
+        };
+        let mut station = by_name.remove(&own).unwrap_or_default();
+        station.push(lead);
+        places.insert(lead, station);
+        for members in by_name.into_values() {
+            let first = members.iter().min_by_key(|row| &rows[**row].id);
+            places.extend(first.copied().map(|first| (first, members)));
+        }
+    }
+    places
 }
 
 /// Brings places of one operator together that have one name and lie close together. A
