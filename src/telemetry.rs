@@ -14,9 +14,9 @@ use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
 use crate::config::{LogFormat, LogSettings};
 
-/// Crates whose debug lines may hold headers or bodies.
+/// Crates whose debug lines may hold headers or bodies, or drown all others.
 const CAPPED: [&str; 8] = [
-    "h2", "hyper", "tonic", "tower", "axum", "prost", "reqwest", "mio",
+    "h2", "hyper", "tonic", "tower", "axum", "prost", "mio", "sled",
 ];
 
 /// Why there is no log.

@@ -1,17 +1,30 @@
 //! What the API counts of itself, for the metrics.
 
+use std::time::Duration;
+
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 use tonic::Code;
 
 use super::status::Problem;
 
+/// Smallest bucket of the time until reports are durable, in seconds; each further one is
+/// twice as long.
+const DURABLE_SECONDS_FIRST: f64 = 0.000_25;
+/// Up to eight seconds.
+const DURABLE_BUCKETS: u16 = 16;
+/// Buckets of reports handed over together: 1, 2, 4 and so on to 1,024.
+const TOGETHER_BUCKETS: u16 = 11;
+
 /// Counters of reports, questions, watchers and failures. Cheap to clone.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Counters {
+    durable_seconds: Histogram,
+    together: Histogram,
     reports: Family<ReportLabels, Counter>,
     questions: Family<QuestionLabels, Counter>,
     /// Open watches.
@@ -50,31 +63,50 @@ enum Answered {
     Refused,
 }
 
+impl Default for Counters {
+    fn default() -> Self {
+        let durable = exponential_buckets(DURABLE_SECONDS_FIRST, 2.0, DURABLE_BUCKETS);
+        Self {
+            durable_seconds: Histogram::new(durable),
+            together: Histogram::new(exponential_buckets(1.0, 2.0, TOGETHER_BUCKETS)),
+            reports: Family::default(),
+            questions: Family::default(),
+            watchers: Gauge::default(),
+            streams: Gauge::default(),
+            panics: Counter::default(),
+        }
+    }
+}
+
 impl Counters {
     /// New ones, in the registry.
     pub fn register(registry: &mut Registry) -> Self {
         let counters = Self::default();
-        let mut add = |name: &str, help: &str, metric: Counter| {
-            registry.register(name, help, metric);
-        };
-        add(
-            "panics",
-            "Calls that ended in a panic",
-            counters.panics.clone(),
-        );
-        registry.register("reports", "Reports by result", counters.reports.clone());
-        registry.register(
-            "questions",
-            "Questions by answer",
-            counters.questions.clone(),
-        );
-        registry.register("watchers", "Open watches", counters.watchers.clone());
-        registry.register(
-            "streams",
-            "Open streams of incidents",
-            counters.streams.clone(),
-        );
+        let Self {
+            durable_seconds,
+            together,
+            reports,
+            questions,
+            watchers,
+            streams,
+            panics,
+        } = counters.clone();
+        let help = "Seconds from a checked report to its answer, durable or refused";
+        registry.register("report_seconds", help, durable_seconds);
+        registry.register("reports_together", "Reports handed over together", together);
+        registry.register("reports", "Reports by result", reports);
+        registry.register("questions", "Questions by answer", questions);
+        registry.register("watchers", "Open watches", watchers);
+        registry.register("streams", "Open streams of incidents", streams);
+        registry.register("panics", "Calls that ended in a panic", panics);
         counters
+    }
+
+    /// Counts reports that were handed over together, and how long they took.
+    pub fn submitted(&self, reports: usize, took: Duration) {
+        self.durable_seconds.observe(took.as_secs_f64());
+        self.together
+            .observe(f64::from(u32::try_from(reports).unwrap_or(u32::MAX)));
     }
 
     /// Counts one accepted report.

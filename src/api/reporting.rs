@@ -1,6 +1,7 @@
 //! `ReportingService`: takes reports and gives them back to whoever holds their secret.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -16,9 +17,9 @@ use super::pb::v1 as pb;
 use super::pb::v1::reporting_service_server::ReportingService;
 use super::status::Problem;
 use super::stream::{self, Results};
-use crate::domain::Facts;
 use crate::domain::limits::{INCIDENT_STREAMS_MAX, INCIDENTS_PER_CALL_MAX, STREAMS_IN_FLIGHT_MAX};
-use crate::ingest::Ingest;
+use crate::domain::{Facts, Incident};
+use crate::ingest::{Accepted, Ingest, SubmitError};
 use crate::network::Network;
 
 /// The service. Cheap to clone.
@@ -74,11 +75,7 @@ impl Reporter {
                 remarks
             }));
         }
-        let mut submitted = if incidents.is_empty() {
-            Vec::new().into_iter()
-        } else {
-            self.ingest.submit(incidents).await.into_iter()
-        };
+        let mut submitted = self.submit(incidents).await.into_iter();
         let mut results = Vec::with_capacity(parsed.len());
         for remarks in parsed {
             let result = remarks.map_err(Problem::from).and_then(|remarks| {
@@ -88,6 +85,17 @@ impl Reporter {
             self.count(&result);
             results.push(result);
         }
+        results
+    }
+
+    async fn submit(&self, incidents: Vec<Incident>) -> Vec<Result<Accepted, SubmitError>> {
+        if incidents.is_empty() {
+            return Vec::new();
+        }
+        let count = incidents.len();
+        let begun = Instant::now();
+        let results = self.ingest.submit(incidents).await;
+        self.counters.submitted(count, begun.elapsed());
         results
     }
 
