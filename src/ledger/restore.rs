@@ -181,6 +181,17 @@ impl<'a> Input<'a> {
 
     #[inline]
     fn long(&mut self) -> Result<u64, Unreadable> {
+        if let [byte, rest @ ..] = self.0
+            && *byte < 0x80
+        {
+            self.0 = rest;
+            return Ok(u64::from(*byte));
+        }
+        self.long_bytes()
+    }
+
+    /// A number of more than one byte.
+    fn long_bytes(&mut self) -> Result<u64, Unreadable> {
         let mut value = 0;
         for shift in (0..u64::BITS).step_by(7) {
             let [byte] = self.take()?;
