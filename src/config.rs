@@ -22,9 +22,9 @@ pub enum LogFormat {
 #[derive(Args, Clone, Debug)]
 pub struct LogSettings {
     /// What to log: a level (error, warn, info, debug, trace), or levels by module as in
-    /// `info,mistap::ingest=debug`.
-    #[arg(long, global = true, env = "MISTAP_LOG", default_value = "info")]
-    pub log: String,
+    /// `info,mistap::ingest=debug`. If left out: info while serving, warnings elsewhere.
+    #[arg(long, global = true, env = "MISTAP_LOG")]
+    pub log: Option<String>,
     /// How to write the log.
     #[arg(long, global = true, env = "MISTAP_LOG_FORMAT", default_value = "auto")]
     pub log_format: LogFormat,

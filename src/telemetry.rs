@@ -30,9 +30,11 @@ pub enum TelemetryError {
     Twice(#[source] TryInitError),
 }
 
-/// Starts the log of the whole process, on standard error.
-pub fn start(settings: &LogSettings) -> Result<(), TelemetryError> {
-    let filter = EnvFilter::try_new(capped(&settings.log)).map_err(TelemetryError::Filter)?;
+/// Starts the log of the whole process, on standard error. `filter` holds where the settings
+/// say nothing.
+pub fn start(settings: &LogSettings, filter: &str) -> Result<(), TelemetryError> {
+    let filter = settings.log.as_deref().unwrap_or(filter);
+    let filter = EnvFilter::try_new(capped(filter)).map_err(TelemetryError::Filter)?;
     let registry = tracing_subscriber::registry().with(filter);
     let lines = tracing_subscriber::fmt::layer().with_writer(stderr);
     let is_json = match settings.log_format {

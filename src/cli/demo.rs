@@ -1,8 +1,10 @@
 //! `mistap demo`: a throw-away record on the built-in network, with months of simulated
 //! history and live traffic, and the commands to try next.
 
+use std::fs::Permissions;
 use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +25,8 @@ use crate::simulate::history::{self, Until};
 use crate::simulate::world::World;
 use crate::simulate::{Scenario, Simulation};
 
+/// For nobody else.
+const FOLDER_MODE: u32 = 0o700;
 const DAY_MS: i64 = 86_400_000;
 const SEED_OF_LIVE: u64 = 2;
 /// Most reports that the live traffic of one demo sends.
@@ -56,6 +60,7 @@ struct ThrowAway(tempfile::TempDir);
 pub async fn demo(args: DemoArgs, now: Clock) -> Result<(), Failure> {
     let folder = tempfile::Builder::new()
         .prefix("mistap-demo-")
+        .permissions(Permissions::from_mode(FOLDER_MODE))
         .tempdir()
         .map_err(|error| Failure::unexpected("no throw-away folder could be made", &error))?;
     let folder = ThrowAway(folder);
@@ -190,7 +195,7 @@ fn print_tour(server: &ServerArgs, asked: SocketAddr) -> Result<(), Failure> {
         "network lines --number 10 --stops",
         "report --mode tram --line 10 --tap check-in --card student --signal red-beep --day today",
     ] {
-        writeln!(out, "  mistap{flag} {command}")?;
+        writeln!(out, "  mistap {command}{flag}")?;
     }
     writeln!(out, "\nEverything here is simulated. Ctrl-C ends it.\n")?;
     Ok(())

@@ -187,7 +187,12 @@ pub enum AskNetwork {
 /// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    let result = telemetry::start(&cli.log)
+    let filter = if matches!(cli.command, Command::Serve(_)) {
+        "info"
+    } else {
+        "warn"
+    };
+    let result = telemetry::start(&cli.log, filter)
         .map_err(|error| Failure::unexpected("the log cannot be started", &error))
         .and_then(|()| run(cli.command, cli.format));
     match result {

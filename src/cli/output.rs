@@ -92,7 +92,7 @@ impl Sheet {
             .map_err(io::Error::other)?;
         for row in &self.rows {
             writer
-                .write_record(row.iter().map(|value| guarded(value)))
+                .write_record(row.iter().map(guarded))
                 .map_err(io::Error::other)?;
         }
         writer.flush()?;

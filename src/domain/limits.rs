@@ -214,7 +214,7 @@ const _: () = assert!(STREAM_BATCH_MAX <= STREAM_IN_FLIGHT_MAX);
 const _: () = assert!(STREAM_IN_FLIGHT_MAX <= STREAMS_IN_FLIGHT_MAX);
 const _: () = assert!(RECORD_DRAIN_MS < DRAIN_MS_MAX);
 const _: () = assert!(BATCH_ENTRIES_MAX <= QUEUE_ENTRIES_MAX);
-const _: () = assert!(BATCH_ENTRIES_MAX * RECORD_BYTES_MAX <= 2 * SEGMENT_BYTES as usize);
+const _: () = assert!((BATCH_ENTRIES_MAX * RECORD_BYTES_MAX) as u64 <= 2 * SEGMENT_BYTES);
 const _: () = assert!(WATCH_WINDOW_MINUTES_MAX < RECENT_MINUTES);
 const _: () = assert!(WATCH_PACE_MS_MIN < WATCH_PACE_MS_MAX);
 const _: () = assert!(CLOCK_CHECK_MS < HEARTBEAT_MS);

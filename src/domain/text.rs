@@ -115,7 +115,7 @@ impl CardNumber {
                 value / 10 + value % 10
             })
             .sum();
-        sum % 10 == 0
+        sum.is_multiple_of(10)
     }
 }
 

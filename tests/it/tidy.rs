@@ -58,7 +58,10 @@ const ANY: &[&str] = &["*"];
 const CRATES: &[(&str, &[&str])] = &[
     ("sled", &["store"]),
     ("tonic", &["api", "app", "bench", "cli", "simulate"]),
-    ("prost", &["api", "journal", "bench", "cli", "simulate"]),
+    (
+        "prost",
+        &["api", "journal", "network", "bench", "cli", "simulate"],
+    ),
     ("axum", &["http", "app", "api"]),
 ];
 

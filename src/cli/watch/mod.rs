@@ -153,7 +153,7 @@ impl Watching {
             match message {
                 Ok(Some(message)) => {
                     silent_at = Instant::now() + SILENCE_MAX;
-                    if self.take(message)? {
+                    if self.take(&message)? {
                         return Ok(Ended::Done);
                     }
                 }
@@ -173,11 +173,11 @@ impl Watching {
     }
 
     /// Takes one message; says whether it was the last wanted.
-    fn take(&mut self, message: pb::WatchRatesResponse) -> Result<bool, Failure> {
+    fn take(&mut self, message: &pb::WatchRatesResponse) -> Result<bool, Failure> {
         self.token.clone_from(&message.resume_token);
-        self.board.heard(&message, Instant::now());
+        self.board.heard(message, Instant::now());
         if let Output::Lines(format) = self.output {
-            print_line(&message, &self.board, format)?;
+            print_line(message, &self.board, format)?;
         }
         self.draw(None)?;
         self.messages_left -= 1;
