@@ -7,7 +7,7 @@ mod failure;
 mod import;
 mod network;
 mod output;
-mod progress;
+pub(crate) mod progress;
 mod repair;
 mod report;
 mod serve;
@@ -24,6 +24,7 @@ use clap_complete::Shell;
 use jiff::Timestamp;
 
 use crate::app;
+use crate::bench::{self, BenchArgs};
 use crate::config::{DataSettings, LogSettings, ServeSettings};
 use crate::telemetry;
 use client::ServerArgs;
@@ -122,6 +123,8 @@ pub enum Command {
         #[command(flatten)]
         data: DataSettings,
     },
+    /// Compare with the peers that are installed: takes minutes
+    Bench(BenchArgs),
     /// Print what a shell needs to complete commands
     Completions {
         /// The shell.
@@ -232,6 +235,7 @@ async fn run_async(command: Command, format: Format) -> Result<(), Failure> {
     match command {
         Command::Serve(settings) => serve::run(settings).await,
         Command::Demo(args) => demo::demo(args, clock).await,
+        Command::Bench(args) => bench::run(args, clock).await,
         Command::Report { server, args } => report::report(&args, &server, format, now).await,
         Command::Get { server, args } => report::get(args, &server, format).await,
         Command::Choices { server } => report::choices(&server, format).await,

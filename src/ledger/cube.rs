@@ -101,6 +101,17 @@ impl Cube {
         }
     }
 
+    /// How much memory its rows take, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        let row = |counts: &Counts| match counts {
+            Counts::U8(counts) => counts.capacity(),
+            Counts::U16(counts) => counts.capacity() * size_of::<u16>(),
+            Counts::U32(counts) => counts.capacity() * size_of::<u32>(),
+        };
+        let chunk = |chunk: &Arc<Chunk>| size_of::<Chunk>() + chunk.iter().map(row).sum::<usize>();
+        self.chunks.iter().map(chunk).sum()
+    }
+
     fn counts_mut(&mut self, bucket: u32) -> &mut Counts {
         let is_inside = self.first <= bucket
             && ((bucket - self.first) as usize) < self.chunks.len() * CHUNK_ROWS;

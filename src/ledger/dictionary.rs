@@ -163,6 +163,12 @@ impl Dictionary {
         &self.stops.names
     }
 
+    /// How much memory it takes, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        let operators = self.line_operators.capacity() * size_of::<u16>();
+        operators + self.operators.bytes() + self.lines.bytes() + self.stops.bytes()
+    }
+
     /// The dictionary with these names; `None` if one stands twice or there are too many.
     pub(super) fn from_names(
         operators: &[OperatorCode],
@@ -218,6 +224,12 @@ impl<T: Borrow<str> + Clone> Names<T> {
 
     fn name(&self, number: u32) -> Option<&T> {
         self.names.get((number as usize).checked_sub(1)?)
+    }
+
+    fn bytes(&self) -> usize {
+        let texts = self.names.iter().map(|name| name.borrow().len());
+        let places = self.names.capacity() * size_of::<T>();
+        texts.sum::<usize>() + places + self.index.allocation_size()
     }
 
     fn lacks(&self, name: &str, count_max: usize) -> bool {

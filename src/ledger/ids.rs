@@ -116,6 +116,14 @@ impl IdIndex {
         self.days.values().map(DayTable::len).sum()
     }
 
+    /// How much memory they take, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        let day = |table: &DayTable| {
+            table.sorted.capacity() * ENTRY_BYTES + table.recent.allocation_size()
+        };
+        self.days.values().map(day).sum()
+    }
+
     /// All ids, by day and hash, in shards of some ten thousand. How they are cut depends on
     /// the number of ids alone.
     pub(super) fn shards(&self) -> impl Iterator<Item = Shard<'_>> {

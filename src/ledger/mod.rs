@@ -10,6 +10,7 @@ pub mod cube;
 pub mod dictionary;
 mod ids;
 mod keeper;
+mod memory;
 mod parts;
 mod recent;
 mod refill;

@@ -18,6 +18,12 @@ pub struct Recent {
 }
 
 impl Recent {
+    /// How much memory its rows take, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        let minutes = self.minutes.values();
+        minutes.map(|rows| rows.capacity() * size_of::<Row>()).sum()
+    }
+
     /// From which minute on it is complete.
     pub fn complete_from(&self) -> Minute {
         Minute(self.complete_from)

@@ -170,6 +170,12 @@ impl Tallies {
         }
     }
 
+    /// How much memory the tallies of all attributes take, in bytes.
+    pub(super) fn attribute_bytes(&self) -> usize {
+        let bytes = |tally: &AttributeTally| tally.hour.bytes() + tally.day_only.bytes();
+        self.attributes.iter().map(bytes).sum()
+    }
+
     /// Every cube, in an order that never changes.
     pub(super) fn cubes(&self) -> impl Iterator<Item = &Cube> {
         let scopes = [&self.line_hour, &self.line_day, &self.stop_day];

@@ -18,6 +18,8 @@ use crate::domain::limits::INCIDENTS_PER_CALL_MAX;
 use crate::ingest::{self, Ingest, StartError, StopError, SubmitError};
 use crate::network::Network;
 
+/// Simulated time within one batch: its reports are all committed at the last one's time.
+const BATCH_MS_MAX: i64 = 6 * 3_600_000;
 /// Batches under way at once.
 const BATCHES_IN_FLIGHT: usize = 4;
 /// How long the last checkpoint may take.
@@ -82,9 +84,12 @@ pub async fn write(
     let running = ingest::start(dir, network, now)?;
     let mut under_way = VecDeque::new();
     loop {
-        let batch: Vec<_> = reports.by_ref().take(INCIDENTS_PER_CALL_MAX).collect();
-        let Some(last) = batch.last() else { break };
-        let now = last.at;
+        let Some(first) = reports.next() else { break };
+        let end = UtcMillis(first.at.0 + BATCH_MS_MAX);
+        let rest = std::iter::from_fn(|| reports.next_if(|sent| sent.at < end));
+        let batch = std::iter::once(first).chain(rest);
+        let batch: Vec<_> = batch.take(INCIDENTS_PER_CALL_MAX).collect();
+        let now = batch.last().map_or(end, |last| last.at);
         clock.store(now.0, Ordering::Relaxed);
         written.reports += batch.len() as u64;
         under_way.push_back(tokio::spawn(submit(running.ingest.clone(), batch, now)));

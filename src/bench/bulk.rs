@@ -1,0 +1,87 @@
+//! `mistap bench bulk`: many reports in streams, each durable and counted before it is
+//! answered.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use prost::Message;
+
+use super::Plan;
+use super::children::{self, Server};
+use super::contest::{self, Better, Contest};
+use super::durable::{check_count, contest_total, missing, rate};
+use super::load::{self, Templates};
+use super::peers::postgres::Postgres;
+use super::world;
+use crate::api::pb::v1 as pb;
+use crate::cli::Failure;
+
+/// Streams, each on a connection of its own.
+const STREAMS: usize = 4;
+const TEMPLATES: usize = 65_536;
+/// Reports in one measurement, for each second that it may take.
+const REPORTS_PER_SECOND: f64 = 150_000.0;
+
+/// The least ratio of ours that is aimed at.
+const COPY_TARGET: f64 = 2.0;
+
+/// Runs it.
+pub async fn run(plan: &Plan) -> Result<(), Failure> {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a count"
+    )]
+    let count = (plan.span.as_secs_f64() * REPORTS_PER_SECOND) as u64;
+    let network = world::network(plan.size)?;
+    let incidents = world::incidents(&network, plan.templates(TEMPLATES), (plan.now)())?;
+    let templates = Arc::new(Templates::streamed(&incidents));
+    let folder = children::throw_away("mistap-bench-bulk-")?;
+    let data = folder.path().join("data");
+    world::save(&network, &data)?;
+    let server = Server::serve(&data)?;
+    let channels = server.connect(STREAMS).await?;
+    let mut postgres = if plan.with_peers {
+        Postgres::start()?
+    } else {
+        None
+    };
+
+    contest::say(&format!(
+        "\nload client: {} ({STREAMS} streams, {count} reports)",
+        load::NAME
+    ))?;
+    let mut contest = Contest::new("bulk reports", "reports a second", Better::More)
+        .with_targets(plan.with_targets);
+    let ours = contest.enter("mistap", None);
+    let copy = contest.enter(
+        "PostgreSQL COPY, psql, same fields, no tallies",
+        Some(COPY_TARGET),
+    );
+    let decode = contest.enter("decoding the messages, one thread, in process", None);
+    load::streamed(&channels, &templates, count / 4, &plan.now).await?;
+    let mut recorded = contest_total(&channels[0], plan).await?;
+    for _ in 0..plan.rounds {
+        let (tally, seconds) = load::streamed(&channels, &templates, count, &plan.now).await?;
+        recorded += tally.recorded;
+        contest.note(ours, rate(tally.recorded, seconds));
+        match &mut postgres {
+            Some(postgres) => contest.note(copy, postgres.copy(&incidents, count, (plan.now)())?),
+            None => contest.skip(copy, missing(plan)),
+        }
+        contest.note(decode, decode_rate(&templates)?);
+    }
+    check_count("mistap", recorded, contest_total(&channels[0], plan).await?)?;
+    contest.print()
+}
+
+fn decode_rate(templates: &Templates) -> Result<f64, Failure> {
+    let begun = Instant::now();
+    let mut decoded = 0;
+    for message in templates.messages() {
+        let request = pb::StreamIncidentsRequest::decode(message)
+            .map_err(|error| Failure::unexpected("a message cannot be read", &error))?;
+        decoded += u64::from(request.incident.is_some());
+    }
+    Ok(rate(decoded, begun.elapsed().as_secs_f64()))
+}

@@ -1,0 +1,186 @@
+//! Processes that a bench starts, and ends again whatever happens; and the throw-away
+//! folders they work in.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tonic::transport::{Channel, Endpoint};
+
+use crate::cli::{Failure, Kind};
+
+/// How long a process may take until it says where it listens.
+const ANNOUNCE_WAIT: Duration = Duration::from_secs(120);
+const ANNOUNCEMENT: &str = "listening on ";
+const LOG_FILE: &str = "server.log";
+
+/// A process that is killed and waited for when it is dropped.
+pub struct Process(Child);
+
+impl Process {
+    /// Starts it.
+    pub fn spawn(command: &mut Command) -> Result<Self, Failure> {
+        let name = command.get_program().to_string_lossy().into_owned();
+        let child = command.spawn();
+        child
+            .map(Self)
+            .map_err(|error| Failure::unexpected(format!("{name} cannot be started"), &error))
+    }
+
+    /// Its number.
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// As by `kill -9`; waits until it is gone.
+    pub fn kill(&mut self) {
+        // Gone already is as good.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+
+    /// Waits until it ends by itself, up to so long.
+    pub fn wait(&mut self, longest: Duration) -> bool {
+        const LOOKS: u32 = 200;
+        (0..LOOKS).any(|_| {
+            let has_ended = matches!(self.0.try_wait(), Ok(Some(_)));
+            if !has_ended {
+                std::thread::sleep(longest / LOOKS);
+            }
+            has_ended
+        })
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// A server of this program, as a process of its own.
+pub struct Server {
+    /// The process.
+    pub process: Process,
+    address: String,
+}
+
+impl Server {
+    /// `mistap serve` on a data folder. Returns when it listens.
+    pub fn serve(data: &Path) -> Result<Self, Failure> {
+        fs::create_dir_all(data)?;
+        let data_text = data.to_string_lossy();
+        let args = ["serve", "--data", &*data_text, "--listen", "127.0.0.1:0"];
+        Self::spawn(&args, Some(&data.with_extension(LOG_FILE)))
+    }
+
+    /// The no-op server.
+    pub fn echo() -> Result<Self, Failure> {
+        Self::spawn(&["bench", "echo-server"], None)
+    }
+
+    fn spawn(args: &[&str], log: Option<&Path>) -> Result<Self, Failure> {
+        let log = match log {
+            Some(path) => Stdio::from(File::create(path)?),
+            None => Stdio::null(),
+        };
+        let mut command = Command::new(std::env::current_exe()?);
+        command
+            .args(args)
+            .env("MISTAP_LOG", "info")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(log);
+        let mut process = Process::spawn(&mut command)?;
+        let address = announced(&mut process).ok_or_else(|| {
+            Failure::new(Kind::Unexpected, "a server did not say where it listens")
+        })?;
+        Ok(Self { process, address })
+    }
+
+    /// So many connections.
+    pub async fn connect(&self, connections: usize) -> Result<Vec<Channel>, Failure> {
+        let mut channels = Vec::with_capacity(connections);
+        for _ in 0..connections {
+            let endpoint = Endpoint::from_shared(self.address.clone())
+                .map_err(|error| Failure::unexpected("a server's address is none", &error))?;
+            let channel = endpoint.tcp_nodelay(true).connect().await;
+            channels.push(
+                channel
+                    .map_err(|error| Failure::unexpected("a server cannot be reached", &error))?,
+            );
+        }
+        Ok(channels)
+    }
+
+    /// Resident memory, in bytes; `None` where the system does not tell.
+    pub fn resident_bytes(&self) -> Option<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id())).ok()?;
+        let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
+        let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+        Some(kib * 1024)
+    }
+}
+
+/// The address that a process prints; `None` if it ends or takes too long.
+fn announced(process: &mut Process) -> Option<String> {
+    let stdout = process.0.stdout.take()?;
+    let (sender, lines) = mpsc::sync_channel(1);
+    std::thread::spawn(move || {
+        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+            if let Some(address) = line.strip_prefix(ANNOUNCEMENT) {
+                // Nobody waits any more: no matter.
+                let _ = sender.send(address.to_owned());
+            }
+        }
+    });
+    lines.recv_timeout(ANNOUNCE_WAIT).ok()
+}
+
+/// A folder that is removed when it is dropped.
+pub fn throw_away(prefix: &str) -> Result<TempDir, Failure> {
+    let made = tempfile::Builder::new().prefix(prefix).tempdir();
+    made.map_err(|error| Failure::unexpected("no throw-away folder could be made", &error))
+}
+
+/// A port of this machine that nobody listens at now.
+pub fn free_port() -> Result<u16, Failure> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
+        .local_addr()?
+        .port())
+}
+
+/// Where a program is: on the path, or else in one of these folders.
+pub fn program(name: &str, folders: &[PathBuf]) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let on_path: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    let mut places = on_path
+        .iter()
+        .chain(folders)
+        .map(|folder| folder.join(name));
+    places.find(|place| place.is_file())
+}
+
+/// What a command prints, if it succeeds.
+pub fn output(command: &mut Command) -> Result<String, Failure> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| Failure::unexpected(format!("{name} cannot be started"), &error))?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    let told = String::from_utf8_lossy(&output.stderr);
+    let last = told
+        .lines()
+        .last()
+        .unwrap_or("it does not say why")
+        .to_owned();
+    Err(Failure::new(Kind::Unexpected, format!("{name} failed")).with_detail(last))
+}

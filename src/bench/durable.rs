@@ -1,0 +1,216 @@
+//! `mistap bench durable`: reports, one a call, each durable before it is answered, with 64 in
+//! flight.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use prost_types::Timestamp;
+use tempfile::TempDir;
+use tonic::transport::Channel;
+
+use super::Plan;
+use super::children::{self, Server};
+use super::contest::{self, Better, Contest};
+use super::load::{self, Templates};
+use super::peers::postgres::Postgres;
+use super::peers::redis::Redis;
+use super::world;
+use crate::api::Clock;
+use crate::api::pb::v1 as pb;
+use crate::cli::{Failure, Kind};
+use crate::domain::Entry;
+use crate::journal::{self, Settings};
+use pb::statistics_service_client::StatisticsServiceClient;
+
+/// Reports in flight.
+pub const IN_FLIGHT: usize = 64;
+/// Connections that they are spread over.
+const CONNECTIONS: usize = 4;
+/// Different reports that are sent, each many times with another id.
+const TEMPLATES: usize = 16_384;
+/// Entries that the raw journal is written with.
+const ENTRIES: usize = 1_024;
+const DAY_MS: i64 = 86_400_000;
+const HOUR_SECONDS: i64 = 3_600;
+
+/// The least ratios of ours that are aimed at.
+const ECHO_TARGET: f64 = 0.4;
+const POSTGRES_TARGET: f64 = 5.0;
+
+/// Runs it.
+pub async fn run(plan: &Plan) -> Result<(), Failure> {
+    let network = world::network(plan.size)?;
+    let incidents = world::incidents(&network, plan.templates(TEMPLATES), (plan.now)())?;
+    let templates = Arc::new(Templates::unary(&incidents));
+    let folder = children::throw_away("mistap-bench-durable-")?;
+    let data = folder.path().join("data");
+    world::save(&network, &data)?;
+    let server = Server::serve(&data)?;
+    let ours = server.connect(CONNECTIONS).await?;
+    let echo_server = Server::echo()?;
+    let echo = echo_server.connect(CONNECTIONS).await?;
+    let mut journal = RawJournal::open(plan).await?;
+    let mut postgres = if plan.with_peers {
+        Postgres::start()?
+    } else {
+        None
+    };
+    let mut redis = if plan.with_peers {
+        Redis::start()?
+    } else {
+        None
+    };
+
+    contest::say(&format!(
+        "\nload client: {} ({IN_FLIGHT} in flight, {CONNECTIONS} connections)",
+        load::NAME
+    ))?;
+    let mut contest = Contest::new("durable reports", "reports a second", Better::More)
+        .with_targets(plan.with_targets);
+    let our_place = contest.enter("mistap", None);
+    let echo_place = contest.enter("no-op tonic echo, same client", Some(ECHO_TARGET));
+    let journal_place = contest.enter("raw journal, 64 an append, in process", None);
+    let postgres_place = contest.enter(
+        "PostgreSQL insert + roll-up trigger, pgbench -c 64",
+        Some(POSTGRES_TARGET),
+    );
+    let redis_place = contest.enter("Redis XADD, always synced, redis-benchmark -c 64", None);
+    warm_up(plan, &ours, &echo, &templates).await?;
+    let mut recorded = contest_total(&ours[0], plan).await?;
+    for _ in 0..plan.rounds {
+        let (tally, seconds) = load(plan, &ours, &templates).await?;
+        recorded += tally.recorded;
+        contest.note(our_place, rate(tally.recorded, seconds));
+        let (tally, seconds) = load(plan, &echo, &templates).await?;
+        contest.note(echo_place, rate(tally.recorded, seconds));
+        contest.note(journal_place, journal.measure(plan.span, &plan.now)?);
+        match &mut postgres {
+            Some(postgres) => contest.note(postgres_place, postgres.inserts(plan.span)?),
+            None => contest.skip(postgres_place, missing(plan)),
+        }
+        match &mut redis {
+            Some(redis) => contest.note(redis_place, redis.appends(plan.span)?),
+            None => contest.skip(redis_place, missing(plan)),
+        }
+    }
+    check_count("mistap", recorded, contest_total(&ours[0], plan).await?)?;
+    if let Some(postgres) = &postgres {
+        postgres.check_counts()?;
+    }
+    contest.print()
+}
+
+/// Why a peer is skipped.
+pub fn missing(plan: &Plan) -> &'static str {
+    if plan.with_peers {
+        "not installed"
+    } else {
+        "left out"
+    }
+}
+
+/// A rate.
+pub fn rate(count: u64, seconds: f64) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+    let count = count as f64;
+    count / seconds
+}
+
+/// Refuses to go on if what is counted is not what was sent.
+pub fn check_count(who: &str, sent: u64, counted: u64) -> Result<(), Failure> {
+    if sent == counted {
+        return Ok(());
+    }
+    let text = format!("{who} counts {counted} incidents where {sent} were recorded");
+    Err(Failure::new(Kind::Damage, text))
+}
+
+/// All that a server has counted.
+pub async fn contest_total(channel: &Channel, plan: &Plan) -> Result<u64, Failure> {
+    let hour = |ms: i64| Timestamp {
+        seconds: ms.div_euclid(1_000).div_euclid(HOUR_SECONDS) * HOUR_SECONDS,
+        nanos: 0,
+    };
+    let now = (plan.now)().0;
+    let window = pb::Window {
+        start: Some(hour(now - 2 * world::HISTORY_DAYS * DAY_MS)),
+        end: Some(hour(now + 3 * DAY_MS)),
+    };
+    let request = pb::QueryFiguresRequest {
+        question: Some(pb::Question {
+            window: Some(window),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    let mut client = StatisticsServiceClient::new(channel.clone());
+    Ok(client.query_figures(request).await?.into_inner().total)
+}
+
+async fn load(
+    plan: &Plan,
+    channels: &[Channel],
+    templates: &Arc<Templates>,
+) -> Result<(load::Tally, f64), Failure> {
+    load::unary(channels, templates, IN_FLIGHT, plan.span, &plan.now).await
+}
+
+/// First calls are slower.
+async fn warm_up(
+    plan: &Plan,
+    ours: &[Channel],
+    echo: &[Channel],
+    templates: &Arc<Templates>,
+) -> Result<(), Failure> {
+    for channels in [ours, echo] {
+        load::unary(channels, templates, IN_FLIGHT, plan.span / 4, &plan.now).await?;
+    }
+    Ok(())
+}
+
+/// The journal alone: no API, no checks, no counting.
+struct RawJournal {
+    writer: journal::Writer,
+    encoded: Vec<journal::Encoded>,
+    _folder: TempDir,
+}
+
+impl RawJournal {
+    /// With entries as a server writes them.
+    async fn open(plan: &Plan) -> Result<Self, Failure> {
+        let folder = children::throw_away("mistap-bench-journal-")?;
+        let sample = world::record(&plan.dir, plan.size, plan.few_incidents, (plan.now)()).await?;
+        let failed = |error| Failure::unexpected("the raw journal failed", &error);
+        let (reader, _) = journal::open_reader(&sample.join("journal")).map_err(failed)?;
+        let mut encoded = Vec::new();
+        let records = reader.entries_from(reader.horizon()).map_err(failed)?;
+        for record in records.take(ENTRIES) {
+            let entry = record.map_err(failed)?.entry;
+            if matches!(entry, Entry::Incident { .. }) {
+                encoded.push(journal::encode(&entry));
+            }
+        }
+        let dir = folder.path().join("raw");
+        let (writer, _, _) = journal::open(&dir, Settings::default()).map_err(failed)?;
+        Ok(Self {
+            writer,
+            encoded,
+            _folder: folder,
+        })
+    }
+
+    /// Entries a second.
+    fn measure(&mut self, span: Duration, now: &Clock) -> Result<f64, Failure> {
+        let begun = Instant::now();
+        let mut entries = 0;
+        for batch in self.encoded.chunks_exact(IN_FLIGHT).cycle() {
+            if span <= begun.elapsed() {
+                break;
+            }
+            let appended = self.writer.append(batch, now());
+            appended.map_err(|error| Failure::unexpected("the raw journal failed", &error))?;
+            entries += batch.len() as u64;
+        }
+        Ok(rate(entries, begun.elapsed().as_secs_f64()))
+    }
+}

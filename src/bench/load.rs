@@ -1,0 +1,278 @@
+//! The load client: many reports at once over a few connections, from this process. Messages
+//! are encoded beforehand and only get their own id, so that the client takes as little of
+//! the machine as it can; answers are decoded and checked.
+
+use std::marker::PhantomData;
+use std::ops::AddAssign;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::{Buf, BufMut, Bytes};
+use futures_util::StreamExt;
+use http::uri::PathAndQuery;
+use prost::Message;
+use rand::rngs::StdRng;
+use rand::{RngCore, SeedableRng};
+use tokio::task::JoinSet;
+use tonic::client::Grpc;
+use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::transport::Channel;
+use tonic::{Request, Status};
+
+use crate::api::Clock;
+use crate::api::pb::v1 as pb;
+use crate::cli::{Failure, Kind};
+
+/// Name of this client, for reports.
+pub const NAME: &str = "this process, tonic client with messages encoded beforehand";
+const REPORT: &str = "/mistap.v1.ReportingService/ReportIncident";
+const STREAM: &str = "/mistap.v1.ReportingService/StreamIncidents";
+/// Stands where an id will be.
+const NO_ID: &str = "00000000-0000-7000-8000-000000000000";
+/// Ids made with one look at the clock.
+const IDS_PER_LOOK: u32 = 64;
+
+/// Random numbers that no other run has, for ids.
+pub fn seeded() -> StdRng {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).expect("a system that runs servers has random numbers");
+    StdRng::from_seed(seed)
+}
+
+/// What became of the reports.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tally {
+    /// Recorded for the first time.
+    pub recorded: u64,
+    /// Anything else.
+    pub others: u64,
+}
+
+impl AddAssign for Tally {
+    fn add_assign(&mut self, other: Self) {
+        self.recorded += other.recorded;
+        self.others += other.others;
+    }
+}
+
+/// Encoded messages, each with the place of its id.
+pub struct Templates(Vec<(Vec<u8>, usize)>);
+
+impl Templates {
+    /// Of `ReportIncident`.
+    pub fn unary(incidents: &[pb::Incident]) -> Self {
+        Self::encode(incidents, |incident| pb::ReportIncidentRequest {
+            incident: Some(incident),
+        })
+    }
+
+    /// Of `StreamIncidents`.
+    pub fn streamed(incidents: &[pb::Incident]) -> Self {
+        let request = |incident| pb::StreamIncidentsRequest {
+            incident: Some(incident),
+            sequence: 1,
+        };
+        Self::encode(incidents, request)
+    }
+
+    fn encode<M: Message>(incidents: &[pb::Incident], request: impl Fn(pb::Incident) -> M) -> Self {
+        let template = |incident: &pb::Incident| {
+            let mut incident = incident.clone();
+            incident.incident_id = NO_ID.to_owned();
+            let bytes = request(incident).encode_to_vec();
+            let place = bytes
+                .windows(NO_ID.len())
+                .position(|text| text == NO_ID.as_bytes());
+            (bytes, place.expect("an id was just encoded"))
+        };
+        Self(incidents.iter().map(template).collect())
+    }
+
+    /// The encoded messages.
+    pub fn messages(&self) -> impl Iterator<Item = &[u8]> {
+        self.0.iter().map(|(bytes, _)| &bytes[..])
+    }
+}
+
+/// Makes messages with ids of their own, from templates in turn.
+struct Mint {
+    templates: Arc<Templates>,
+    random: StdRng,
+    next: usize,
+    clock: Clock,
+    millis: u64,
+    left_of_look: u32,
+}
+
+impl Mint {
+    fn new(templates: &Arc<Templates>, clock: &Clock) -> Self {
+        let mut random = seeded();
+        let next = random.next_u32() as usize % templates.0.len();
+        Self {
+            templates: Arc::clone(templates),
+            random,
+            next,
+            clock: Arc::clone(clock),
+            millis: 0,
+            left_of_look: 0,
+        }
+    }
+
+    fn message(&mut self) -> Bytes {
+        if self.left_of_look == 0 {
+            self.left_of_look = IDS_PER_LOOK;
+            self.millis = u64::try_from((self.clock)().0).unwrap_or(0);
+        }
+        self.left_of_look -= 1;
+        let (template, place) = &self.templates.0[self.next];
+        self.next = (self.next + 1) % self.templates.0.len();
+        let mut message = template.clone();
+        let mut bytes = [0; 10];
+        self.random.fill_bytes(&mut bytes);
+        let id = uuid::Builder::from_unix_timestamp_millis(self.millis, &bytes).into_uuid();
+        id.hyphenated().encode_lower(&mut message[*place..]);
+        message.into()
+    }
+}
+
+/// Reports one a call, `in_flight` at once, for so long, at least one each. Returns what became of them and how
+/// many seconds that took.
+pub async fn unary(
+    channels: &[Channel],
+    templates: &Arc<Templates>,
+    in_flight: usize,
+    span: Duration,
+    clock: &Clock,
+) -> Result<(Tally, f64), Failure> {
+    let begun = Instant::now();
+    let end = begun + span;
+    let mut tasks = JoinSet::new();
+    for channel in channels.iter().cycle().take(in_flight) {
+        let mint = Mint::new(templates, clock);
+        tasks.spawn(unary_task(channel.clone(), mint, end));
+    }
+    let tally = collect(tasks).await?;
+    Ok((tally, begun.elapsed().as_secs_f64()))
+}
+
+async fn unary_task(channel: Channel, mut mint: Mint, end: Instant) -> Result<Tally, Failure> {
+    let mut client = Grpc::new(channel);
+    let path = PathAndQuery::from_static(REPORT);
+    let mut tally = Tally::default();
+    loop {
+        ready(&mut client).await?;
+        let codec = Encoded::<pb::ReportIncidentResponse>(PhantomData);
+        let request = Request::new(mint.message());
+        let response = client.unary(request, path.clone(), codec).await?;
+        let accepted = response.into_inner().accepted;
+        tally += told(accepted.as_ref());
+        if end <= Instant::now() {
+            return Ok(tally);
+        }
+    }
+}
+
+/// Reports `count` in all, over one stream a channel, as fast as they are taken. Returns what
+/// became of them and how many seconds that took.
+pub async fn streamed(
+    channels: &[Channel],
+    templates: &Arc<Templates>,
+    count: u64,
+    clock: &Clock,
+) -> Result<(Tally, f64), Failure> {
+    let begun = Instant::now();
+    let share = usize::try_from(count).unwrap_or(usize::MAX) / channels.len();
+    let mut tasks = JoinSet::new();
+    for channel in channels {
+        let mint = Mint::new(templates, clock);
+        tasks.spawn(stream_task(channel.clone(), mint, share));
+    }
+    let tally = collect(tasks).await?;
+    Ok((tally, begun.elapsed().as_secs_f64()))
+}
+
+async fn stream_task(channel: Channel, mut mint: Mint, count: usize) -> Result<Tally, Failure> {
+    let mut client = Grpc::new(channel);
+    ready(&mut client).await?;
+    let messages = std::iter::repeat_with(move || mint.message()).take(count);
+    let request = Request::new(futures_util::stream::iter(messages));
+    let codec = Encoded::<pb::StreamIncidentsResponse>(PhantomData);
+    let path = PathAndQuery::from_static(STREAM);
+    let mut answers = client.streaming(request, path, codec).await?.into_inner();
+    let mut tally = Tally::default();
+    while let Some(answer) = answers.next().await {
+        let outcome = answer?.result.and_then(|result| result.outcome);
+        tally += match &outcome {
+            Some(pb::result::Outcome::Accepted(accepted)) => told(Some(accepted)),
+            _ => told(None),
+        };
+    }
+    Ok(tally)
+}
+
+fn told(accepted: Option<&pb::Accepted>) -> Tally {
+    let is_new = accepted.is_some_and(|accepted| !accepted.repeated);
+    Tally {
+        recorded: u64::from(is_new),
+        others: u64::from(!is_new),
+    }
+}
+
+async fn ready(client: &mut Grpc<Channel>) -> Result<(), Failure> {
+    let ready = client.ready().await;
+    ready.map_err(|error| Failure::unexpected("a connection was lost", &error))
+}
+
+async fn collect(mut tasks: JoinSet<Result<Tally, Failure>>) -> Result<Tally, Failure> {
+    let mut tally = Tally::default();
+    while let Some(ended) = tasks.join_next().await {
+        let part =
+            ended.map_err(|error| Failure::unexpected("a part of the client ended", &error))?;
+        tally += part?;
+    }
+    if 0 < tally.others {
+        let text = format!("{} reports were not recorded as new", tally.others);
+        return Err(Failure::new(Kind::Unexpected, text));
+    }
+    Ok(tally)
+}
+
+/// Sends bytes as they are, and decodes answers.
+struct Encoded<R>(PhantomData<R>);
+
+impl<R: Message + Default + Send + 'static> Codec for Encoded<R> {
+    type Encode = Bytes;
+    type Decode = R;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        Self(PhantomData)
+    }
+
+    fn decoder(&mut self) -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<R> Encoder for Encoded<R> {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn encode(&mut self, item: Bytes, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        buffer.put(item);
+        Ok(())
+    }
+}
+
+impl<R: Message + Default> Decoder for Encoded<R> {
+    type Item = R;
+    type Error = Status;
+
+    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<R>, Status> {
+        let message = R::decode(buffer.copy_to_bytes(buffer.remaining()));
+        message
+            .map(Some)
+            .map_err(|_| Status::internal("an answer cannot be read"))
+    }
+}

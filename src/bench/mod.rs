@@ -1,0 +1,156 @@
+//! `mistap bench`: this service against each peer that is installed, in turn and in rounds,
+//! at planning sizes, with its own results checked.
+//!
+//! An absolute figure means nothing on a shared machine. What counts is the ratio to a peer
+//! that was measured in the same round, and the target beside it. Everything stays on
+//! loopback and in throw-away folders (but for `--keep`), and every process started here is
+//! ended here.
+
+mod bulk;
+mod children;
+mod contest;
+mod durable;
+mod echo;
+mod load;
+mod peers;
+mod query;
+mod start;
+mod world;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::api::Clock;
+use crate::cli::Failure;
+
+/// Incidents of the small record that a large one is compared with.
+const FEW_INCIDENTS: u64 = 100_000;
+/// Incidents of either record in a quick run.
+const QUICK_INCIDENTS: u64 = 2_000;
+const QUICK_FEW_INCIDENTS: u64 = 500;
+const QUICK_TEMPLATES: usize = 256;
+const QUICK_SPAN: Duration = Duration::from_millis(200);
+
+/// What to measure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum What {
+    /// Durable reports, one a call, 64 in flight
+    Durable,
+    /// Durable reports in bulk
+    Bulk,
+    /// Figures over many incidents
+    Query,
+    /// Start after kill -9, memory, disk
+    Start,
+    /// All of it
+    All,
+    /// Be the no-op server that `durable` compares with
+    #[value(hide = true)]
+    EchoServer,
+}
+
+/// How to measure.
+#[derive(Debug, clap::Args)]
+pub struct BenchArgs {
+    /// What to measure
+    #[arg(value_enum, default_value_t = What::All)]
+    what: What,
+    /// Rounds; in each, all are measured in turn
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=99))]
+    rounds: u32,
+    /// Seconds that one measurement takes, where it is not given by its size
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=600))]
+    seconds: u64,
+    /// Incidents of the large record
+    #[arg(long, default_value_t = 10_000_000)]
+    incidents: u64,
+    /// Keep the large record in this folder, and use it again if it is there
+    #[arg(long, value_name = "FOLDER")]
+    keep: Option<PathBuf>,
+    /// Leave the peers out
+    #[arg(long)]
+    no_peers: bool,
+    /// Tiny sizes: proves that everything works, and measures nothing
+    #[arg(long)]
+    quick: bool,
+}
+
+/// The sizes of a run, and where it may write.
+struct Plan {
+    rounds: u32,
+    /// How long one measurement takes.
+    span: Duration,
+    incidents: u64,
+    few_incidents: u64,
+    /// Folder for records, removed at the end unless it is to be kept.
+    dir: PathBuf,
+    size: world::Size,
+    templates_max: usize,
+    with_peers: bool,
+    /// Whether targets are told: at tiny sizes they mean nothing.
+    with_targets: bool,
+    now: Clock,
+}
+
+impl Plan {
+    /// How many different reports to send, of those that a bench asks for.
+    fn templates(&self, asked: usize) -> usize {
+        asked.min(self.templates_max)
+    }
+}
+
+/// Runs `mistap bench`.
+pub async fn run(args: BenchArgs, now: Clock) -> Result<(), Failure> {
+    if args.what == What::EchoServer {
+        return echo::serve().await;
+    }
+    let throw_away = children::throw_away("mistap-bench-")?;
+    let plan = plan(&args, throw_away.path(), now);
+    std::fs::create_dir_all(&plan.dir)?;
+    if args.what == What::All {
+        for what in [What::Durable, What::Bulk, What::Query, What::Start] {
+            measure(what, &plan).await?;
+        }
+        return Ok(());
+    }
+    measure(args.what, &plan).await
+}
+
+async fn measure(what: What, plan: &Plan) -> Result<(), Failure> {
+    match what {
+        What::Durable => durable::run(plan).await,
+        What::Bulk => bulk::run(plan).await,
+        What::Query => query::run(plan).await,
+        What::Start => start::run(plan).await,
+        What::All | What::EchoServer => Ok(()),
+    }
+}
+
+fn plan(args: &BenchArgs, throw_away: &Path, now: Clock) -> Plan {
+    let dir = args.keep.clone().unwrap_or_else(|| throw_away.to_owned());
+    let full = Plan {
+        rounds: args.rounds,
+        span: Duration::from_secs(args.seconds),
+        incidents: args.incidents,
+        few_incidents: FEW_INCIDENTS.min(args.incidents),
+        dir,
+        size: world::PLANNING_SIZE,
+        templates_max: usize::MAX,
+        with_peers: !args.no_peers,
+        with_targets: true,
+        now,
+    };
+    if !args.quick {
+        return full;
+    }
+    Plan {
+        rounds: 1,
+        span: QUICK_SPAN,
+        incidents: QUICK_INCIDENTS,
+        few_incidents: QUICK_FEW_INCIDENTS,
+        size: world::TINY_SIZE,
+        templates_max: QUICK_TEMPLATES,
+        with_targets: false,
+        ..full
+    }
+}

@@ -1,0 +1,318 @@
+//! PostgreSQL with its own settings for durability, reached over a socket in its folder. It
+//! refuses to run as root, so root starts it as the user `postgres`.
+
+use std::fs;
+use std::io::{BufWriter, Write};
+use std::os::unix::fs::chown;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rand::RngCore;
+use tempfile::TempDir;
+
+use super::super::children::{self, Process};
+use super::super::durable::{check_count, rate};
+use super::super::load::seeded;
+use crate::api::pb::v1 as pb;
+use crate::cli::{Failure, Kind};
+use crate::domain::UtcMillis;
+
+const FOLDER: &str = "/usr/lib/postgresql";
+const USER: &str = "postgres";
+const CLIENTS: &str = "64";
+const THREADS: &str = "2";
+const STOP_WAIT: Duration = Duration::from_secs(20);
+const READY_LOOKS: u32 = 200;
+const READY_PAUSE: Duration = Duration::from_millis(50);
+
+/// What a report has, and its counts by line and hour.
+const SCHEMA: &str = "
+CREATE TABLE incidents (
+  id uuid PRIMARY KEY, secret bytea, at timestamptz NOT NULL, precision smallint,
+  mode smallint, tap_kind smallint, operator text, line text, stop text, vehicle text,
+  reader_kind smallint, signal smallint, attempts smallint, others smallint, later smallint,
+  causes text, card_kind smallint, installation text, staff smallint, acts text,
+  minutes smallint, outcomes text, cost smallint);
+CREATE TABLE reports (LIKE incidents INCLUDING ALL);
+CREATE TABLE line_hours (
+  line text, hour timestamptz, n bigint NOT NULL, PRIMARY KEY (line, hour));
+CREATE FUNCTION count_report() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO line_hours VALUES (NEW.line, date_trunc('hour', NEW.at), 1)
+  ON CONFLICT (line, hour) DO UPDATE SET n = line_hours.n + 1;
+  RETURN NULL;
+END $$;
+CREATE TRIGGER counted AFTER INSERT ON incidents FOR EACH ROW EXECUTE FUNCTION count_report();
+";
+
+/// One report, as pgbench sends it.
+const INSERT: &str = "
+\\set line random(1, 3400)
+\\set stop random(1, 45000)
+\\set hours random(0, 47)
+\\set signal random(1, 8)
+INSERT INTO incidents VALUES (
+  gen_random_uuid(), '\\x0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef',
+  now() - make_interval(hours => :hours), 1, 2, 1, 'OP01', 'OP01:' || :line,
+  'NL:S:' || :stop, '1234', 1, :signal, 2, 1, 1, '1:2', 3, 'simulated-installation-000001',
+  1, '1,2', 2, '5', 1);
+";
+
+/// A running server.
+pub struct Postgres {
+    programs: PathBuf,
+    folder: TempDir,
+    user: Option<User>,
+    process: Process,
+}
+
+/// Whom to be.
+#[derive(Clone, Copy)]
+struct User {
+    uid: u32,
+    gid: u32,
+}
+
+impl Postgres {
+    /// Starts one; `None` if it is not installed.
+    pub fn start() -> Result<Option<Self>, Failure> {
+        let (Some(programs), Some(user)) = (programs(), user()) else {
+            return Ok(None);
+        };
+        let folder = children::throw_away("mistap-bench-postgres-")?;
+        if let Some(user) = user {
+            chown(folder.path(), Some(user.uid), Some(user.gid))?;
+        }
+        let data = folder.path().join("data");
+        let mut initdb = as_user(&programs.join("initdb"), user);
+        initdb
+            .args(["-A", "trust", "-U", USER, "-E", "UTF8", "--locale=C", "-D"])
+            .arg(&data);
+        children::output(&mut initdb)?;
+        let mut server = as_user(&programs.join("postgres"), user);
+        server
+            .arg("-D")
+            .arg(&data)
+            .arg("-k")
+            .arg(folder.path())
+            .args(["-c", "listen_addresses=", "-c", "shared_buffers=512MB"])
+            .args(["-c", "max_wal_size=8GB", "-c", "max_connections=100"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        let process = Process::spawn(&mut server)?;
+        let postgres = Self {
+            programs,
+            folder,
+            user,
+            process,
+        };
+        postgres.wait_until_ready()?;
+        postgres.sql(SCHEMA)?;
+        Ok(Some(postgres))
+    }
+
+    /// Inserts a second.
+    pub fn inserts(&mut self, span: Duration) -> Result<f64, Failure> {
+        let script = self.folder.path().join("insert.sql");
+        fs::write(&script, INSERT)?;
+        let seconds = span.as_secs().max(1).to_string();
+        let mut command = self.client("pgbench");
+        command.args([
+            "-n", "-M", "prepared", "-c", CLIENTS, "-j", THREADS, "-T", &seconds, "-f",
+        ]);
+        let text = children::output(command.arg(&script).arg(USER))?;
+        let told = text.lines().find_map(|line| line.strip_prefix("tps = "));
+        let rate = told.and_then(|rest| rest.split(' ').next()?.parse().ok());
+        rate.ok_or_else(|| Failure::new(Kind::Unexpected, "pgbench told no rate"))
+    }
+
+    /// Whether the roll-up counts what was inserted.
+    pub fn check_counts(&self) -> Result<(), Failure> {
+        let count = |sql| -> Result<u64, Failure> {
+            let text = self.sql(sql)?;
+            let none = |_| Failure::new(Kind::Unexpected, "psql told no count");
+            text.trim().parse().map_err(none)
+        };
+        let inserted = count("SELECT count(*) FROM incidents")?;
+        check_count(
+            "PostgreSQL",
+            inserted,
+            count("SELECT sum(n)::bigint FROM line_hours")?,
+        )
+    }
+
+    /// Rows copied a second, out of a file with these reports in turn.
+    pub fn copy(
+        &mut self,
+        incidents: &[pb::Incident],
+        count: u64,
+        now: UtcMillis,
+    ) -> Result<f64, Failure> {
+        let path = self.folder.path().join("reports.csv");
+        write_csv(&path, incidents, count, now)?;
+        let copy = format!("\\copy reports from '{}' csv", path.display());
+        let begun = Instant::now();
+        let text = self.sql(&copy)?;
+        let seconds = begun.elapsed().as_secs_f64();
+        let copied = text
+            .trim()
+            .strip_prefix("COPY ")
+            .and_then(|count| count.parse().ok());
+        check_count("PostgreSQL", count, copied.unwrap_or(0))?;
+        Ok(rate(count, seconds))
+    }
+
+    /// What psql prints.
+    fn sql(&self, sql: &str) -> Result<String, Failure> {
+        children::output(self.client("psql").args([
+            "-X",
+            "-A",
+            "-t",
+            "-v",
+            "ON_ERROR_STOP=1",
+            "-c",
+            sql,
+        ]))
+    }
+
+    fn client(&self, name: &str) -> Command {
+        let folders = [self.programs.clone()];
+        let program = children::program(name, &folders).unwrap_or_else(|| self.programs.join(name));
+        let mut command = Command::new(program);
+        command.arg("-h").arg(self.folder.path()).args(["-U", USER]);
+        command
+    }
+
+    fn wait_until_ready(&self) -> Result<(), Failure> {
+        for _ in 0..READY_LOOKS {
+            if self.sql("SELECT 1").is_ok() {
+                return Ok(());
+            }
+            std::thread::sleep(READY_PAUSE);
+        }
+        Err(Failure::new(Kind::Unexpected, "PostgreSQL does not answer"))
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        let mut stop = as_user(&self.programs.join("pg_ctl"), self.user);
+        stop.args(["stop", "-m", "immediate", "-D"])
+            .arg(self.folder.path().join("data"));
+        // What cannot be stopped is killed.
+        let _ = children::output(&mut stop);
+        self.process.wait(STOP_WAIT);
+    }
+}
+
+/// Where the newest version's programs are.
+fn programs() -> Option<PathBuf> {
+    let versions = fs::read_dir(FOLDER).ok()?.filter_map(Result::ok);
+    let mut versions: Vec<(u32, PathBuf)> = versions
+        .filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path())))
+        .map(|(version, path)| (version, path.join("bin")))
+        .filter(|(_, bin)| {
+            ["initdb", "postgres", "pg_ctl", "pgbench"]
+                .iter()
+                .all(|name| bin.join(name).is_file())
+        })
+        .collect();
+    versions.sort();
+    Some(versions.pop()?.1)
+}
+
+/// Whom the server runs as: ourselves, or `postgres` if we are root. `None` if we are root
+/// and there is no such user.
+fn user() -> Option<Option<User>> {
+    if !rustix::process::geteuid().is_root() {
+        return Some(None);
+    }
+    let users = fs::read_to_string("/etc/passwd").ok()?;
+    let line = users
+        .lines()
+        .find(|line| line.split(':').next() == Some(USER))?;
+    let mut numbers = line.split(':').skip(2).map(str::parse);
+    let (uid, gid) = (numbers.next()?.ok()?, numbers.next()?.ok()?);
+    Some(Some(User { uid, gid }))
+}
+
+fn as_user(program: &Path, user: Option<User>) -> Command {
+    let mut command = Command::new(program);
+    command.current_dir("/");
+    if let Some(user) = user {
+        command.uid(user.uid).gid(user.gid);
+    }
+    command
+}
+
+fn write_csv(
+    path: &Path,
+    incidents: &[pb::Incident],
+    count: u64,
+    now: UtcMillis,
+) -> Result<(), Failure> {
+    let mut file = BufWriter::new(fs::File::create(path)?);
+    let mut random = seeded();
+    let millis = u64::try_from(now.0).unwrap_or(0);
+    let count = usize::try_from(count).unwrap_or(usize::MAX);
+    for incident in incidents.iter().cycle().take(count) {
+        let mut bytes = [0; 10];
+        random.fill_bytes(&mut bytes);
+        let id = uuid::Builder::from_unix_timestamp_millis(millis, &bytes).into_uuid();
+        write_row(&mut file, id, incident)?;
+    }
+    file.flush()?;
+    Ok(())
+}
+
+/// The columns of `SCHEMA`. No text in simulated reports needs quotes.
+fn write_row(out: &mut impl Write, id: uuid::Uuid, incident: &pb::Incident) -> Result<(), Failure> {
+    let one = incident;
+    let secret: String = one
+        .incident_secret
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let at = one.occurred_at.as_ref().map_or(0, |at| at.seconds);
+    let at = jiff::Timestamp::from_second(at).unwrap_or_default();
+    let causes: Vec<String> = one
+        .cause_claims
+        .iter()
+        .map(|claim| format!("{}:{}", claim.cause, claim.source))
+        .collect();
+    let list = |values: &[i32]| {
+        values
+            .iter()
+            .map(i32::to_string)
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    writeln!(
+        out,
+        "{id},\\x{secret},{at},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{}",
+        one.precision,
+        one.mode,
+        one.tap_kind,
+        one.operator,
+        one.line,
+        one.stop,
+        one.vehicle,
+        one.reader_kind,
+        one.signal,
+        one.attempts,
+        one.others_got_through,
+        one.worked_later,
+        causes.join(" "),
+        one.card_kind,
+        one.installation_id,
+        one.staff_present,
+        list(&one.staff_acts),
+        one.staff_minutes,
+        list(&one.outcomes),
+        one.extra_cost,
+    )?;
+    Ok(())
+}

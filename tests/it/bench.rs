@@ -1,0 +1,30 @@
+//! `mistap bench` measures what it says: a tiny run of all of it ends well, and finds every
+//! incident that it sent.
+
+use std::process::Command;
+
+#[test]
+fn quick_run_of_every_bench_finds_its_results_right() {
+    let output = Command::new(env!("CARGO_BIN_EXE_mistap"))
+        .args(["bench", "all", "--quick", "--no-peers"])
+        .output()
+        .expect("the program was built for this test");
+    let told = String::from_utf8_lossy(&output.stdout);
+    let complained = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{told}\n{complained}");
+    let titles = [
+        "durable reports",
+        "bulk reports",
+        "by line and day",
+        "top 20 stops",
+        "signal by hour of day",
+        "block scan",
+        "start after kill -9",
+        "resident memory",
+        "bytes an incident",
+    ];
+    for title in titles {
+        assert!(told.contains(title), "{title} is missing:\n{told}");
+    }
+    assert!(told.contains("skipped: left out"), "{told}");
+}
