@@ -97,7 +97,7 @@ impl Book {
             for dimension in question.by.dimensions() {
                 let values = values(*dimension, facts);
                 let longer = |key: &Vec<String>| {
-                    let with = |value: &String| [&key[..], &[value.clone()]].concat();
+                    let with = |value| [&key[..], std::slice::from_ref(value)].concat();
                     values.iter().map(with).collect::<Vec<_>>()
                 };
                 keys = keys.iter().flat_map(longer).collect();
