@@ -126,3 +126,68 @@ fn stop(row: &[String]) -> Stop {
         lines: Vec::new(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::near::distance;
+
+    /// Between two stops that follow one another; the metro to Hoek van Holland has longer
+    /// ways, of which not all stops are listed.
+    const METRES_BETWEEN_STOPS_MAX: f64 = 8_000.0;
+
+    #[test]
+    fn built_in_network_has_what_a_first_run_needs() {
+        let network = network();
+        assert_eq!(network.version(), 0);
+        let lines_of = |code| network.operator(code).map_or(0, |operator| operator.lines);
+        assert!(25 <= lines_of("GVB"));
+        assert!(10 <= lines_of("HTM"));
+        assert!(8 <= lines_of("RET"));
+        assert!(network.operator("NS").is_some());
+        assert!(300 <= network.all_stops().len());
+    }
+
+    #[test]
+    fn line_10_goes_from_the_westergasfabriek_to_azartplein() {
+        let network = network();
+        let line = network
+            .line("GVB:10")
+            .expect("the line of the founding story");
+        let last_day = line.validity.until.map(|day| day.to_string());
+        assert_eq!(last_day.as_deref(), Some("2018-07-21"));
+        let stops: Vec<_> = line.directions[0]
+            .stops
+            .iter()
+            .filter_map(|id| network.stop(id.as_str()))
+            .map(|stop| &*stop.name)
+            .collect();
+        assert_eq!(stops.len(), 21);
+        assert_eq!(
+            (stops[0], stops[8], stops[20]),
+            ("Van Hallstraat", "Leidseplein", "Azartplein")
+        );
+    }
+
+    #[test]
+    fn every_line_has_directions_whose_stops_lie_along_a_way() {
+        let network = network();
+        for line in network.all_lines() {
+            assert_eq!(line.directions.len(), 2, "{}", line.id);
+            let stops = line.directions[0].stops.iter();
+            let stops: Vec<_> = stops.filter_map(|id| network.stop(id.as_str())).collect();
+            for pair in stops.windows(2) {
+                let (one, next) = (pair[0], pair[1]);
+                assert_ne!(one.id, next.id, "{}", line.id);
+                let metres = distance(one.latitude, one.longitude, next.latitude, next.longitude);
+                assert!(
+                    metres < METRES_BETWEEN_STOPS_MAX,
+                    "{}: {} to {}",
+                    line.id,
+                    one.name,
+                    next.name
+                );
+            }
+        }
+    }
+}

@@ -99,3 +99,57 @@ fn whole_metres(metres: f64) -> u32 {
     // Half the way round the earth is 20 million metres.
     metres.round() as u32
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::LazyLock;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::network::Network;
+
+    static NETWORK: LazyLock<Network> = LazyLock::new(Network::built_in);
+
+    #[test]
+    fn nearest_stops_come_first_and_far_ones_not_at_all() {
+        let network = &*NETWORK;
+        let near = network.nearby(52.3640, 4.8820, 500, 10);
+        assert_eq!(&*near[0].stop.name, "Leidseplein");
+        assert!(near.is_sorted_by_key(|found| found.distance_metres));
+        assert!(near.iter().all(|found| found.distance_metres <= 500));
+        assert!(network.nearby(52.3640, 4.8830, 500, 2).len() == 2);
+        assert!(network.nearby(0.0, 0.0, 5_000, 10).is_empty());
+        assert!(network.nearby(f64::NAN, 4.9, 500, 10).is_empty());
+    }
+
+    #[test]
+    fn distance_is_that_of_the_sphere() {
+        // A degree of a great circle.
+        let degree = EARTH_METRES * PI / 180.0;
+        assert!((distance(0.0, 0.0, 0.0, 1.0) - degree).abs() < 1e-3);
+        assert!((distance(52.0, 4.0, 53.0, 4.0) - degree).abs() < 1e-3);
+        assert!((distance(0.0, -179.5, 0.0, 179.5) - degree).abs() < 1e-3);
+    }
+
+    proptest! {
+        #[test]
+        fn grid_finds_what_a_look_at_all_stops_finds(
+            latitude in 51.8_f64..52.5,
+            longitude in 4.2_f64..5.1,
+            radius in 1_u32..5_000,
+        ) {
+            let found = NETWORK.nearby(latitude, longitude, radius, usize::MAX).len();
+            let metres = |stop: &Stop| {
+                distance(latitude, longitude, stop.latitude, stop.longitude)
+            };
+            let all = NETWORK.all_stops().iter();
+            prop_assert_eq!(found, all.filter(|stop| metres(stop) <= f64::from(radius)).count());
+        }
+
+        #[test]
+        fn any_position_has_an_answer(latitude: f64, longitude: f64, radius: u32) {
+            NETWORK.nearby(latitude, longitude, radius, 5);
+        }
+    }
+}

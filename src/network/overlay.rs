@@ -76,3 +76,129 @@ fn what_remains(line: Validity, feed: Validity) -> Option<Validity> {
 fn with_codes<K: Ord, T>(items: Vec<T>, code: impl Fn(&T) -> K) -> BTreeMap<K, T> {
     items.into_iter().map(|item| (code(&item), item)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::taxonomy::Mode;
+    use crate::network::Network;
+    use crate::network::model::Direction;
+
+    fn validity(from: &str, until: &str) -> Validity {
+        Validity {
+            from: LocalDay::parse(from),
+            until: LocalDay::parse(until),
+        }
+    }
+
+    fn stop(id: &str, name: &str) -> Stop {
+        Stop {
+            id: id.parse().expect("a code"),
+            name: name.into(),
+            town: "Amsterdam".into(),
+            latitude: 52.37,
+            longitude: 4.9,
+            platforms: Vec::new(),
+            lines: Vec::new(),
+        }
+    }
+
+    fn line(id: &str, days: Validity) -> Line {
+        Line {
+            id: id.parse().expect("an identifier"),
+            number: id.split(':').nth(1).expect("a number").into(),
+            name: "".into(),
+            mode: Mode::Tram,
+            validity: days,
+            directions: vec![Direction {
+                headsign: "".into(),
+                stops: vec!["GVB:x".parse().expect("a code")],
+            }],
+        }
+    }
+
+    fn feed(days: Validity, lines: &[&str]) -> Feed {
+        Feed {
+            operators: Vec::new(),
+            lines: lines.iter().map(|id| line(id, days)).collect(),
+            stops: vec![stop("GVB:x", "Nergens")],
+            validity: days,
+        }
+    }
+
+    fn over_built_in(feed: Feed) -> Network {
+        Network::overlay(&Network::built_in(), vec![feed]).expect("fits")
+    }
+
+    #[test]
+    fn feed_replaces_lines_of_its_operators_and_leaves_others() {
+        let network = over_built_in(feed(validity("2026-01-01", "2026-12-31"), &["GVB:1"]));
+        assert_eq!(network.version(), 1);
+        let stops = &network.line("GVB:1").expect("listed").directions[0].stops;
+        assert_eq!(
+            stops.iter().map(StopId::as_str).collect::<Vec<_>>(),
+            ["GVB:x"]
+        );
+        assert!(
+            network
+                .line("HTM:1")
+                .expect("not covered")
+                .validity
+                .until
+                .is_none()
+        );
+        assert_eq!(
+            network.operator("GVB").map(|operator| &*operator.name),
+            Some("GVB")
+        );
+        assert!(network.stop("GVB:06055").is_some());
+    }
+
+    #[test]
+    fn abolished_lines_stay_and_lines_no_longer_listed_end() {
+        let network = over_built_in(feed(validity("2026-01-01", "2026-12-31"), &["GVB:1"]));
+        let until = |id| network.line(id).and_then(|line| line.validity.until);
+        assert_eq!(until("GVB:10"), LocalDay::parse("2018-07-21"));
+        assert_eq!(until("GVB:2"), LocalDay::parse("2025-12-31"));
+        assert_eq!(until("GVB:1"), None);
+    }
+
+    #[test]
+    fn feed_of_the_past_leaves_what_came_later() {
+        let network = over_built_in(feed(validity("2017-02-12", "2017-12-09"), &["GVB:10"]));
+        assert_eq!(
+            network.line("GVB:52").map(|line| line.validity.from),
+            Some(LocalDay::parse("2018-07-22"))
+        );
+        let ten = network.line("GVB:10").expect("listed");
+        assert_eq!(ten.validity.until, LocalDay::parse("2018-07-21"));
+    }
+
+    #[test]
+    fn line_listed_by_feed_after_feed_is_valid_for_all_their_days() {
+        let first = over_built_in(feed(validity("2026-01-01", "2026-03-31"), &["NEW:1"]));
+        let spring = feed(validity("2026-04-01", "2026-06-30"), &["NEW:1", "NEW:2"]);
+        let second = Network::overlay(&first, vec![spring]).expect("fits");
+        let line = second.line("NEW:1").expect("listed");
+        assert_eq!(line.validity, validity("2026-01-01", "2026-06-30"));
+    }
+
+    #[test]
+    fn line_that_the_feed_should_know_and_does_not_list_goes() {
+        let days = validity("2026-01-01", "2026-03-31");
+        let first = over_built_in(feed(days, &["NEW:1", "NEW:2"]));
+        let second = Network::overlay(&first, vec![feed(days, &["NEW:2"])]).expect("fits");
+        assert!(second.line("NEW:1").is_none());
+    }
+
+    #[test]
+    fn feed_of_stops_alone_ends_no_line() {
+        let stops_only = Feed {
+            lines: Vec::new(),
+            ..feed(Validity::default(), &[])
+        };
+        let network = over_built_in(stops_only);
+        assert_eq!(network.all_lines(), Network::built_in().all_lines());
+        assert!(network.stop("GVB:x").is_some());
+    }
+}

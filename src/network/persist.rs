@@ -336,3 +336,69 @@ fn from_wire_stop(stop: wire::Stop) -> Option<Stop> {
         lines: Vec::new(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn next_version() -> Network {
+        Network::overlay(&Network::built_in(), Vec::new()).expect("nothing new is wrong")
+    }
+
+    #[test]
+    fn network_is_read_as_it_was_written() {
+        let folder = tempfile::tempdir().expect("a folder");
+        assert_eq!(latest_on_disk(folder.path()), None);
+        assert!(Network::load_latest(folder.path()).expect("none").is_none());
+        let network = next_version();
+        network.save(folder.path()).expect("saved");
+        assert_eq!(latest_on_disk(folder.path()), Some(1));
+        let read = Network::load_latest(folder.path())
+            .expect("whole")
+            .expect("there");
+        assert_eq!((read.version(), read.sha256()), (1, network.sha256()));
+        assert_eq!(read.all_lines(), network.all_lines());
+        assert_eq!(read.all_stops(), network.all_stops());
+        assert_eq!(read.operators(), network.operators());
+    }
+
+    #[test]
+    fn newest_version_is_the_latest_and_none_is_written_twice() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let first = next_version();
+        let second = Network::overlay(&first, Vec::new()).expect("nothing new is wrong");
+        second.save(folder.path()).expect("saved");
+        first.save(folder.path()).expect("saved");
+        fs::write(folder.path().join("network/000009.12.tmp"), b"half").expect("written");
+        assert_eq!(latest_on_disk(folder.path()), Some(2));
+        assert!(matches!(
+            first.save(folder.path()),
+            Err(PersistError::VersionTaken(1))
+        ));
+        assert_eq!(first.sha256(), second.sha256());
+    }
+
+    #[test]
+    fn damaged_file_is_refused_wherever_the_damage_is() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = next_version().save(folder.path()).expect("saved");
+        let whole = fs::read(&path).expect("there");
+        let mut wrong: Vec<_> = [0, 7, 9, 40, whole.len() / 2, whole.len() - 1]
+            .map(|place| {
+                let mut bytes = whole.clone();
+                bytes[place] ^= 1;
+                bytes
+            })
+            .to_vec();
+        wrong.extend([0, 8, 20, whole.len() - 1].map(|length| whole[..length].to_vec()));
+        wrong.push([&whole[..], b"x"].concat());
+        for bytes in wrong {
+            fs::write(&path, bytes).expect("written");
+            let read = Network::load_latest(folder.path());
+            assert!(
+                matches!(read, Err(PersistError::Damaged { .. })),
+                "{read:?}"
+            );
+        }
+    }
+}

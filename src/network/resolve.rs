@@ -199,7 +199,14 @@ impl Network {
         };
         let is_operators =
             |stop: &Stop| operator.is_some_and(|code| stop.is_served_by(code.as_str()));
-        let circles: [&dyn Fn(&Stop) -> bool; 3] = [&is_on_lines, &is_operators, &|_| true];
+        let mut circles: Vec<&dyn Fn(&Stop) -> bool> = Vec::new();
+        if !lines.is_empty() {
+            circles.push(&is_on_lines);
+        }
+        if operator.is_some() {
+            circles.push(&is_operators);
+        }
+        circles.push(&|_| true);
         let by_name = || {
             circles
                 .iter()
@@ -363,4 +370,280 @@ fn is_same_mode(told: Mode, listed: Mode) -> bool {
         || kind(told) == kind(listed)
         || told == Mode::LightRail && is_rail(listed)
         || listed == Mode::LightRail && is_rail(told)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::LazyLock;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::domain::limits::CANDIDATES_MAX;
+
+    static NETWORK: LazyLock<Network> = LazyLock::new(Network::built_in);
+
+    fn words<'a>(operator: &'a str, line: &'a str, stop: &'a str, day: &str) -> Words<'a> {
+        Words {
+            operator,
+            line,
+            stop,
+            mode: None,
+            day: LocalDay::parse(day).expect("a day"),
+        }
+    }
+
+    fn resolve(operator: &str, line: &str, stop: &str) -> Resolved {
+        NETWORK.resolve(&words(operator, line, stop, "2026-11-23"))
+    }
+
+    fn ids<T: ToString>(ids: &[T]) -> Vec<String> {
+        ids.iter().map(ToString::to_string).collect()
+    }
+
+    fn check_line(operator: &str, line: &str, resolution: Resolution, id: &str) {
+        let found = resolve(operator, line, "").line;
+        let found_id = found.id.map(|id| id.to_string()).unwrap_or_default();
+        let expected = (Some(resolution), id.to_owned());
+        assert_eq!((found.resolution, found_id), expected, "{operator}, {line}");
+    }
+
+    fn check_stop(operator: &str, line: &str, stop: &str, resolution: Resolution, name: &str) {
+        let found = resolve(operator, line, stop).stop;
+        let expected = (Some(resolution), name);
+        assert_eq!(
+            (found.resolution, &*found.name),
+            expected,
+            "{operator}, {line}, {stop}"
+        );
+    }
+
+    #[test]
+    fn tram_10_without_operator_is_ambiguous() {
+        for day in ["2017-06-01", "2026-11-23"] {
+            let tram = Words {
+                mode: Some(Mode::Tram),
+                ..words("", "10", "", day)
+            };
+            let found = NETWORK.resolve(&tram);
+            assert_eq!(found.operator, None);
+            assert_eq!(found.line.resolution, Some(Resolution::Ambiguous));
+            assert_eq!(ids(&found.line.candidates), ["GVB:10", "HTM:10"]);
+        }
+    }
+
+    #[test]
+    fn tram_10_of_gvb_is_one_line_that_no_longer_runs() {
+        let check = |day, is_outside| {
+            let found = NETWORK.resolve(&words("GVB", "10", "", day));
+            assert_eq!(
+                found.operator.map(|code| code.to_string()).as_deref(),
+                Some("GVB")
+            );
+            assert_eq!(found.line.resolution, Some(Resolution::UniqueMatch));
+            assert_eq!(ids(&Vec::from_iter(found.line.id)), ["GVB:10"]);
+            assert_eq!(&*found.line.name, "Westergasfabriek - Azartplein");
+            assert_eq!(found.line.outside_validity, is_outside, "{day}");
+        };
+        check("2018-07-21", false);
+        check("2018-07-22", true);
+        check("2026-11-23", true);
+    }
+
+    #[test]
+    fn identifier_of_a_line_is_taken_as_it_stands() {
+        check_line("", "GVB:10", Resolution::Exact, "GVB:10");
+        check_line("", "gvb:10", Resolution::Exact, "GVB:10");
+        check_line("HTM", "GVB:10", Resolution::Exact, "GVB:10");
+        let operator = resolve("", "GVB:10", "").operator;
+        assert_eq!(
+            operator.map(|code| code.to_string()).as_deref(),
+            Some("GVB")
+        );
+        check_line("", "GVB:nothing", Resolution::Unresolved, "");
+    }
+
+    #[test]
+    fn number_is_understood_however_it_is_written() {
+        for line in [
+            "26",
+            " 26 ",
+            "lijn 26",
+            "Lijn26",
+            "tram 26",
+            "GVB 26",
+            "gvb tram 26",
+        ] {
+            check_line("", line, Resolution::UniqueMatch, "GVB:26");
+        }
+        check_line("", "metro e", Resolution::UniqueMatch, "RET:E");
+        check_line("", "bus 26", Resolution::Unresolved, "");
+        check_line("GVB", "9999", Resolution::Unresolved, "");
+    }
+
+    #[test]
+    fn mode_leaves_out_lines_of_other_modes() {
+        let found = |mode| {
+            let words = words("", "15", "", "2026-11-23");
+            let line = NETWORK.resolve(&Words { mode, ..words }).line;
+            ids(&Vec::from_iter(line.id))
+        };
+        assert_eq!(found(Some(Mode::Tram)), ["HTM:15"]);
+        assert_eq!(found(Some(Mode::LightRail)), ["HTM:15"]);
+        assert_eq!(found(Some(Mode::ReplacementBus)), ["GVB:15"]);
+        assert!(found(Some(Mode::Unknown)).is_empty());
+        assert!(found(None).is_empty());
+    }
+
+    #[test]
+    fn operator_goes_by_code_and_by_name() {
+        let check = |text, expected: &str| {
+            let operator = resolve(text, "", "").operator;
+            assert_eq!(
+                operator.map(|code| code.to_string()).unwrap_or_default(),
+                expected,
+                "{text}"
+            );
+        };
+        for text in ["GVB", "gvb", " Gvb ", "GVB Amsterdam", "de tram van GVB"] {
+            check(text, "GVB");
+        }
+        check("Nederlandse Spoorwegen", "NS");
+        check("Transdev", "CXX");
+        check("connexxion", "CXX");
+        check("HTM Den Haag", "HTM");
+        check("XYZ9", "XYZ9");
+        check("nobody knows", "");
+        check("GVB or HTM", "");
+        check("", "");
+    }
+
+    #[test]
+    fn line_of_an_operator_that_nobody_knows_is_not_guessed() {
+        check_line("the blue one", "26", Resolution::Unresolved, "");
+        check_line("XYZ", "26", Resolution::Unresolved, "");
+    }
+
+    #[test]
+    fn unique_line_names_the_operator() {
+        let operator = resolve("", "52", "").operator;
+        assert_eq!(
+            operator.map(|code| code.to_string()).as_deref(),
+            Some("GVB")
+        );
+    }
+
+    #[test]
+    fn stop_goes_by_code_and_by_name() {
+        check_stop(
+            "",
+            "",
+            "GVB:06055",
+            Resolution::Exact,
+            "Amsterdam, Leidseplein",
+        );
+        check_stop(
+            "GVB",
+            "",
+            "06055",
+            Resolution::Exact,
+            "Amsterdam, Leidseplein",
+        );
+        for stop in ["Leidseplein", "amsterdam leidseplein", "Leidsepl."] {
+            check_stop(
+                "",
+                "",
+                stop,
+                Resolution::UniqueMatch,
+                "Amsterdam, Leidseplein",
+            );
+        }
+        check_stop(
+            "",
+            "",
+            "Amsterdam st. Zuid",
+            Resolution::UniqueMatch,
+            "Amsterdam, Station Zuid",
+        );
+        check_stop(
+            "",
+            "",
+            "Leidsepliein",
+            Resolution::UniqueMatch,
+            "Amsterdam, Leidseplein",
+        );
+        check_stop("", "", "somewhere else", Resolution::Unresolved, "");
+    }
+
+    #[test]
+    fn stop_is_sought_among_the_lines_stops_first() {
+        check_stop("", "", "Centraal Station", Resolution::Ambiguous, "");
+        check_stop(
+            "GVB",
+            "",
+            "CS",
+            Resolution::UniqueMatch,
+            "Amsterdam, Centraal Station",
+        );
+        check_stop(
+            "",
+            "HTM:9",
+            "CS",
+            Resolution::UniqueMatch,
+            "Den Haag, Centraal Station",
+        );
+        check_stop("", "", "Keizersgracht", Resolution::Ambiguous, "");
+        check_stop(
+            "",
+            "GVB:2",
+            "Keizersgracht",
+            Resolution::UniqueMatch,
+            "Amsterdam, Keizersgracht",
+        );
+        check_stop(
+            "",
+            "GVB:2",
+            "Dijkgraafplein",
+            Resolution::UniqueMatch,
+            "Amsterdam, Dijkgraafplein",
+        );
+    }
+
+    #[test]
+    fn nothing_written_is_nothing_resolved() {
+        let found = resolve("", " ", "");
+        assert_eq!(
+            (found.operator, found.line, found.stop),
+            (None, Match::nothing(), Match::nothing())
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn any_words_have_an_answer(
+            operator in ".{0,20}",
+            line in ".{0,20}",
+            stop in ".{0,110}",
+            day in -1_000_000_i32..1_000_000,
+        ) {
+            let words = Words {
+                operator: &operator,
+                line: &line,
+                stop: &stop,
+                mode: None,
+                day: LocalDay(day),
+            };
+            let found = NETWORK.resolve(&words);
+            prop_assert!(found.line.candidates.len() <= CANDIDATES_MAX);
+            prop_assert!(found.stop.candidates.len() <= CANDIDATES_MAX);
+        }
+
+        #[test]
+        fn every_line_is_exact_by_its_identifier(place in 0..NETWORK.all_lines().len()) {
+            let id = &NETWORK.all_lines()[place].id;
+            let found = NETWORK.resolve(&words("", id.as_str(), "", "2020-01-01"));
+            prop_assert_eq!(found.line.id.as_ref(), Some(id));
+            prop_assert_eq!(found.operator, Some(id.operator()));
+        }
+    }
 }

@@ -16,6 +16,8 @@ use crate::domain::limits::SEARCH_CHARS_MAX;
 const FULL: u32 = 1_000;
 /// On top, if query and name have the same words.
 const SAME_NAME_BONUS: u32 = 200;
+/// Best match of two words that a name has in one.
+const JOINED_SCORE_MAX: u32 = 950;
 /// How much of a name counts as explained if the query is about the town alone.
 const TOWN_COVERED: u32 = 700;
 /// Least part of a query that a stop must explain, of `FULL`.
@@ -258,10 +260,20 @@ impl SearchIndex {
         if let Some(compound) = &word.compound {
             meanings.extend(self.beginning_with(compound, is_last));
         }
-        self.add_joined(words, place, &mut meanings);
+        let joined = joined(words, place);
+        for (joined, is_last) in &joined {
+            let found = self.beginning_with(joined, *is_last);
+            meanings.extend(found.iter().map(|meaning| Meaning {
+                score: meaning.score.min(JOINED_SCORE_MAX),
+                ..*meaning
+            }));
+        }
         self.add_abbreviated(&word.text, &mut meanings);
         if !meanings.iter().any(|meaning| meaning.score == FULL) {
             self.add_misspelt(&word.text, &mut meanings);
+            for (joined, _) in &joined {
+                self.add_misspelt(joined, &mut meanings);
+            }
         }
         meanings
     }
@@ -288,25 +300,6 @@ impl SearchIndex {
                 }
             })
             .collect()
-    }
-
-    /// Words that are this one and its neighbour in one: `leidse plein`.
-    fn add_joined(&self, words: &[Word], place: usize, meanings: &mut Vec<Meaning>) {
-        for first in [place.checked_sub(1), Some(place)].into_iter().flatten() {
-            let Some([one, other]) = words.get(first..first + 2) else {
-                continue;
-            };
-            if one.is_particle {
-                continue;
-            }
-            let joined = format!("{}{}", one.text, other.text);
-            let is_last = first + 2 == words.len();
-            let found = self.beginning_with(&joined, is_last);
-            meanings.extend(found.iter().map(|meaning| Meaning {
-                score: meaning.score.min(950),
-                ..*meaning
-            }));
-        }
     }
 
     /// Abbreviations in names that stand for the word: `Lod.` for `Lodewijk`.
@@ -350,6 +343,21 @@ impl SearchIndex {
             meanings.push(Meaning { entry, score });
         }
     }
+}
+
+/// A word and its neighbours in one, as in `leidse plein`, and whether that is the last.
+fn joined(words: &[Word], place: usize) -> Vec<(String, bool)> {
+    let firsts = [place.checked_sub(1), Some(place)].into_iter().flatten();
+    firsts
+        .filter_map(|first| match words.get(first..first + 2)? {
+            [one, _] if one.is_particle => None,
+            [one, other] => {
+                let is_last = first + 2 == words.len();
+                Some((format!("{}{}", one.text, other.text), is_last))
+            }
+            _ => None,
+        })
+        .collect()
 }
 
 /// The words under which a text stands in the index.
@@ -445,5 +453,146 @@ impl<'a> Distances<'a> {
             }
         }
         (u32::from(above[width]), u32::from(beginning))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::LazyLock;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::network::Network;
+
+    static NETWORK: LazyLock<Network> = LazyLock::new(Network::built_in);
+
+    fn best(query: &str) -> String {
+        let found = NETWORK.search(query, 1);
+        found
+            .first()
+            .map(|stop| stop.full_name())
+            .unwrap_or_default()
+    }
+
+    fn check(query: &str, expected: &str) {
+        assert_eq!(best(query), expected, "{query}");
+    }
+
+    #[test]
+    fn accents_capitals_and_signs_do_not_matter() {
+        check("LEIDSEPLEIN", "Amsterdam, Leidseplein");
+        check("lumierestraat", "Amsterdam, Lumièrestraat");
+        check("Lumièrestraat", "Amsterdam, Lumièrestraat");
+        check("plein 40 45", "Amsterdam, Plein '40-'45");
+        check("mr visserplein", "Amsterdam, Mr. Visserplein");
+    }
+
+    #[test]
+    fn abbreviations_stand_for_what_they_abbreviate() {
+        check("Amsterdam CS", "Amsterdam, Centraal Station");
+        check("a'dam cs", "Amsterdam, Centraal Station");
+        check("leidsepl.", "Amsterdam, Leidseplein");
+        check("v limburg stirumstr", "Amsterdam, Van Limburg Stirumstraat");
+        check("den haag hs", "Den Haag, Station Hollands Spoor");
+        check("burg. eliasstr.", "Amsterdam, Burgemeester Eliasstraat");
+        check("st. zuid", "Amsterdam, Station Zuid");
+        check("C. Schuytstraat", "Amsterdam, Cornelis Schuytstraat");
+    }
+
+    #[test]
+    fn words_may_come_in_any_order_and_be_taken_apart_or_together() {
+        check("leidseplein amsterdam", "Amsterdam, Leidseplein");
+        check("leidse plein", "Amsterdam, Leidseplein");
+        check("station amstel", "Amsterdam, Amstelstation");
+        check("lelylaan station", "Amsterdam, Station Lelylaan");
+    }
+
+    #[test]
+    fn names_are_found_while_they_are_typed() {
+        check("leids", "Amsterdam, Leidseplein");
+        check("amsterdam wete", "Amsterdam, Weteringcircuit");
+        check("azar", "Amsterdam, Azartplein");
+    }
+
+    #[test]
+    fn one_or_two_typing_errors_are_forgiven() {
+        for query in [
+            "lijdseplein",
+            "leidsplein",
+            "leidsepelin",
+            "leiddseplein",
+            "liedseplien",
+        ] {
+            check(query, "Amsterdam, Leidseplein");
+        }
+        check("wetering circut", "Amsterdam, Weteringcircuit");
+        check("azartplien", "Amsterdam, Azartplein");
+        check("amstelstatoin", "Amsterdam, Amstelstation");
+    }
+
+    #[test]
+    fn the_town_chooses_among_stops_of_one_name() {
+        check("rotterdam centraal", "Rotterdam, Rotterdam Centraal");
+        check("den haag centraal station", "Den Haag, Centraal Station");
+        check("amsterdam centraal station", "Amsterdam, Centraal Station");
+    }
+
+    #[test]
+    fn exact_names_come_before_longer_ones() {
+        check("dam", "Amsterdam, Dam");
+        check("spui amsterdam", "Amsterdam, Spui");
+    }
+
+    #[test]
+    fn town_alone_finds_its_stops_busiest_first() {
+        let found = NETWORK.search("amsterdam", 5);
+        assert_eq!(&*found[0].name, "Centraal Station");
+        assert!(found.iter().all(|stop| &*stop.town == "Amsterdam"));
+    }
+
+    #[test]
+    fn what_is_nothing_like_a_name_finds_nothing() {
+        for query in ["xqzzy", "", "  ", "...", "12345678", "\u{301}"] {
+            check(query, "");
+        }
+        assert!(NETWORK.search("leidseplein", 0).is_empty());
+    }
+
+    #[test]
+    fn typing_errors_are_counted_as_the_literature_counts_them() {
+        let check = |typed: &str, text, whole, beginning| {
+            let typed: Vec<_> = typed.chars().collect();
+            assert_eq!(
+                Distances::new(&typed).to(text, 9),
+                (whole, beginning),
+                "{text}"
+            );
+        };
+        check("kitten", "sitting", 3, 2);
+        check("ab", "ba", 1, 1);
+        check("leids", "leidseplein", 6, 0);
+        check("abc", "", 3, 9 + 1);
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_has_an_answer_within_its_limit(query in ".{0,120}", limit in 0_usize..50) {
+            prop_assert!(NETWORK.search(&query, limit).len() <= limit);
+        }
+
+        #[test]
+        fn every_stop_is_found_by_its_own_name(place in 0..NETWORK.all_stops().len()) {
+            let stop = &NETWORK.all_stops()[place];
+            let found = NETWORK.search(&stop.full_name(), 5);
+            prop_assert!(found.iter().any(|found| found.id == stop.id), "{}", stop.full_name());
+        }
+
+        #[test]
+        fn fewer_results_are_the_first_of_more(query in "[a-z]{1,9}", limit in 1_usize..20) {
+            let few = NETWORK.search(&query, limit);
+            let many = NETWORK.search(&query, 50);
+            prop_assert_eq!(&few[..], &many[..few.len()]);
+        }
     }
 }

@@ -10,6 +10,17 @@ use super::error::FeedError;
 use super::table::Table;
 use crate::domain::limits::{FEED_FILE_BYTES_MAX, FEED_FILES_MAX};
 
+/// The files that are read, and how many times.
+const READ_FILES: [(&str, u64); 8] = [
+    ("agency.txt", 1),
+    ("stops.txt", 1),
+    ("routes.txt", 1),
+    ("trips.txt", 1),
+    ("stop_times.txt", 2),
+    ("feed_info.txt", 1),
+    ("calendar.txt", 1),
+    ("calendar_dates.txt", 1),
+];
 /// How many rows are read between two tellings of progress.
 const ROWS_PER_PROGRESS: u32 = 1 << 14;
 
@@ -75,21 +86,11 @@ impl<'p, R: Read + Seek> Archive<'p, R> {
             .filter(|folder| folder.is_empty() || folder.ends_with('/'))
             .map(str::to_owned)
             .collect();
-        let is_read = |name: &str| {
-            folders
-                .iter()
-                .any(|folder| name.starts_with(folder.as_str()))
-        };
-        self.bytes_total = self
-            .files
+        self.bytes_total = folders
             .iter()
-            .filter(|(name, _)| is_read(name) && !name.ends_with("shapes.txt"))
-            .map(|(name, (_, size))| {
-                if name.ends_with(super::lines::STOP_TIMES) {
-                    2 * size
-                } else {
-                    *size
-                }
+            .flat_map(|folder| READ_FILES.map(|(file, times)| (format!("{folder}{file}"), times)))
+            .filter_map(|(name, times)| {
+                Some(self.files.get(name.as_str())?.1.saturating_mul(times))
             })
             .fold(0, u64::saturating_add);
         folders

@@ -20,7 +20,7 @@ use crate::domain::{LineId, LocalDay, OperatorCode};
 use crate::network::builtin;
 use crate::network::model::{Direction, Line, Validity};
 
-pub(super) const STOP_TIMES: &str = "stop_times.txt";
+const STOP_TIMES: &str = "stop_times.txt";
 /// A way counts as usual if it has at least one of so many trips of the most used one.
 const USUAL_SHARE: u32 = 10;
 

@@ -90,3 +90,376 @@ fn visible(text: &str, bytes_max: usize) -> String {
         .take(bytes_max)
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Cursor, Write};
+
+    use zip::write::SimpleFileOptions;
+    use zip::{CompressionMethod, ZipWriter};
+
+    use super::error::Reason;
+    use super::*;
+    use crate::domain::taxonomy::Mode;
+    use crate::network::Network;
+
+    /// A small feed that is right: two areas and a lone platform, one line both ways.
+    const FILES: [(&str, &str); 6] = [
+        (
+            "agency.txt",
+            "agency_id,agency_name,agency_url\nGVB,GVB,x\n",
+        ),
+        (
+            "stops.txt",
+            "stop_id,stop_code,stop_name,stop_lat,stop_lon,location_type,parent_station\n\
+             GVB:1,1,\"Amsterdam, Dam\",52.373,4.893,0,stoparea:GVB:1\n\
+             GVB:2,2,\"Amsterdam, Dam\",52.3731,4.8931,0,stoparea:GVB:1\n\
+             GVB:3,3,\"Amsterdam, Spui\",52.369,4.89,0,stoparea:GVB:3\n\
+             GVB:4,4,\"Amsterdam, Muntplein\",52.367,4.893,0,\n\
+             stoparea:GVB:1,,\"Amsterdam, Dam\",52.373,4.893,1,\n\
+             stoparea:GVB:3,,\"Amsterdam, Spui\",52.369,4.89,1,\n",
+        ),
+        (
+            "routes.txt",
+            "route_id,agency_id,route_short_name,route_long_name,route_type\n\
+             GVB:10,GVB,10,Dam - Muntplein,0\n",
+        ),
+        (
+            "trips.txt",
+            "route_id,service_id,trip_id,trip_headsign,direction_id\n\
+             GVB:10,D,t1,Muntplein,0\nGVB:10,D,t2,Dam,1\nGVB:10,D,t3,Muntplein,0\n",
+        ),
+        (
+            "stop_times.txt",
+            "trip_id,stop_sequence,stop_id\n\
+             t1,3,GVB:4\nt1,1,GVB:1\nt1,2,GVB:3\n\
+             t2,1,GVB:4\nt2,2,GVB:3\nt2,5,GVB:2\n\
+             t3,1,GVB:1\nt3,2,GVB:3\n",
+        ),
+        (
+            "feed_info.txt",
+            "feed_publisher_name,feed_start_date,feed_end_date\nx,20170212,20171209\n",
+        ),
+    ];
+
+    fn zipped(files: &[(&str, &[u8])]) -> Cursor<Vec<u8>> {
+        let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+        let stored = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
+        for (name, content) in files {
+            zip.start_file(*name, stored).expect("in memory");
+            zip.write_all(content).expect("in memory");
+        }
+        zip.finish().expect("in memory")
+    }
+
+    fn read(files: &[(&str, &[u8])]) -> Result<Feed, FeedError> {
+        read_gtfs(zipped(files), &mut |_| ())
+    }
+
+    /// The right feed with one file replaced.
+    fn read_with(name: &str, content: &[u8]) -> Result<Feed, FeedError> {
+        let files = FILES.map(|(file, right)| match file == name {
+            true => (file, content),
+            false => (file, right.as_bytes()),
+        });
+        read(&files)
+    }
+
+    fn right() -> Feed {
+        read_with("", b"").expect("a right feed")
+    }
+
+    #[test]
+    fn platforms_of_an_area_are_one_stop() {
+        let feed = right();
+        let mut stops: Vec<_> = feed
+            .stops
+            .iter()
+            .map(|stop| {
+                (
+                    stop.id.as_str(),
+                    &*stop.town,
+                    &*stop.name,
+                    stop.platforms.concat(),
+                )
+            })
+            .collect();
+        stops.sort();
+        let expected = [
+            ("GVB:1", "Amsterdam", "Dam", "12GVB:2".to_owned()),
+            ("GVB:3", "Amsterdam", "Spui", "3".to_owned()),
+            ("GVB:4", "Amsterdam", "Muntplein", "4".to_owned()),
+        ];
+        assert_eq!(stops, expected);
+    }
+
+    #[test]
+    fn directions_have_the_stops_of_the_longest_trip_in_order() {
+        let feed = right();
+        let line = &feed.lines[0];
+        assert_eq!(
+            (line.id.as_str(), &*line.number, line.mode),
+            ("GVB:10", "10", Mode::Tram)
+        );
+        let directions: Vec<_> = line
+            .directions
+            .iter()
+            .map(|direction| {
+                let stops: Vec<_> = direction.stops.iter().map(|stop| stop.as_str()).collect();
+                (&*direction.headsign, stops.join(" "))
+            })
+            .collect();
+        let there = ("Muntplein", "GVB:1 GVB:3 GVB:4".to_owned());
+        assert_eq!(directions, [there, ("Dam", "GVB:4 GVB:3 GVB:1".to_owned())]);
+    }
+
+    #[test]
+    fn days_are_those_of_the_feed_or_else_of_its_services() {
+        let days = |feed: &Feed| {
+            let text = |day: Option<crate::domain::LocalDay>| day.map(|day| day.to_string());
+            (text(feed.validity.from), text(feed.validity.until))
+        };
+        let expected = (Some("2017-02-12".to_owned()), Some("2017-12-09".to_owned()));
+        assert_eq!(days(&right()), expected);
+        let calendar =
+            b"service_id,start_date,end_date\nD,20170401,20170501\nE,20170212,20171209\n";
+        let mut files = FILES.map(|(file, content)| (file, content.as_bytes()));
+        files[5] = ("calendar.txt", calendar);
+        assert_eq!(days(&read(&files).expect("right")), expected);
+    }
+
+    #[test]
+    fn feed_becomes_part_of_the_network() {
+        let network = Network::overlay(&Network::built_in(), vec![right()]).expect("fits");
+        let line = network.line("GVB:10").expect("listed");
+        assert_eq!(&*line.name, "Dam - Muntplein");
+        let dam = network.stop("GVB:1").expect("listed");
+        assert_eq!(
+            dam.lines
+                .iter()
+                .map(|line| line.as_str())
+                .collect::<Vec<_>>(),
+            ["GVB:10"]
+        );
+    }
+
+    #[test]
+    fn folders_of_stops_alone_are_read_together() {
+        let of = |operator: &str| {
+            format!("stop_id,stop_name,stop_lat,stop_lon\n{operator}:1,\"Delft, Station\",52,4.3\n")
+        };
+        let (htm, ret) = (of("HTM"), of("RET"));
+        let files = [
+            ("htm/stops.txt", htm.as_bytes()),
+            ("ret/stops.txt", ret.as_bytes()),
+        ];
+        let feed = read(&files).expect("right");
+        let codes: Vec<_> = feed
+            .operators
+            .iter()
+            .map(|operator| operator.code.as_str())
+            .collect();
+        assert_eq!(
+            (codes, feed.stops.len(), feed.lines.len()),
+            (vec!["HTM", "RET"], 2, 0)
+        );
+    }
+
+    #[test]
+    fn platforms_with_another_name_than_their_area_are_a_stop_of_their_own() {
+        let stops = "stop_id,stop_name,stop_lat,stop_lon,location_type,parent_station\n\
+                     GVB:1,\"A, Dam\",52.37,4.89,0,a\nGVB:2,\"A, Damrak\",52.37,4.89,0,a\n\
+                     a,\"A, Dam\",52.37,4.89,1,\n";
+        let feed = read(&[("stops.txt", stops.as_bytes())]).expect("right");
+        let mut names: Vec<_> = feed.stops.iter().map(|stop| &*stop.name).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["Dam", "Damrak"]);
+    }
+
+    #[test]
+    fn operators_and_lines_get_codes_also_where_the_feed_has_none() {
+        let agency = b"agency_id,agency_name\n7,Nederlandse Spoorwegen\n";
+        let routes = b"route_id,agency_id,route_short_name,route_long_name,route_type\n\
+                       GVB:10,7,Sprinter,a,2\n91,7,Sprinter,b,2\n92,7,IC direct,c,100\n";
+        let mut files = FILES.map(|(file, content)| (file, content.as_bytes()));
+        files[0].1 = agency;
+        files[2].1 = routes;
+        let feed = read(&files).expect("right");
+        let ids: Vec<_> = feed.lines.iter().map(|line| line.id.as_str()).collect();
+        assert_eq!(
+            ids,
+            ["NS:Sprinter.GVB:10", "NS:Sprinter.91", "NS:IC_direct"]
+        );
+    }
+
+    #[test]
+    fn broken_feed_is_refused_naming_the_place() {
+        let check =
+            |file: &str, content: &[u8], line, column: &str, reason| match read_with(file, content)
+            {
+                Err(FeedError::Refused {
+                    file: f,
+                    line: l,
+                    column: c,
+                    reason: r,
+                }) => {
+                    assert_eq!((&*f, l, &*c, r), (file, line, column, reason));
+                }
+                other => panic!("{file}, {reason:?}: {other:?}"),
+            };
+        let stops = "stops.txt";
+        let head = "stop_id,stop_name,stop_lat,stop_lon,location_type,parent_station\n";
+        let stop = |row: &str| format!("{head}GVB:1,a,52,4,,\n{row}\n").into_bytes();
+        check(
+            stops,
+            b"stop_id,stop_name,stop_lat\n",
+            1,
+            "stop_lon",
+            Reason::ColumnMissing,
+        );
+        check(stops, b"", 1, "stop_id", Reason::ColumnMissing);
+        check(stops, &stop("GVB:1,b,52,4,,"), 3, "stop_id", Reason::Twice);
+        check(stops, &stop(",b,52,4,,"), 3, "stop_id", Reason::Empty);
+        check(stops, &stop("GVB:2,,52,4,,"), 3, "stop_name", Reason::Empty);
+        check(
+            stops,
+            &stop("GVB:2,b,52;0,4,,"),
+            3,
+            "stop_lat",
+            Reason::NotANumber,
+        );
+        check(
+            stops,
+            &stop("GVB:2,b,152,4,,"),
+            3,
+            "stop_lat",
+            Reason::OffTheEarth,
+        );
+        check(
+            stops,
+            &stop("GVB:2,b,52,NaN,,"),
+            3,
+            "stop_lon",
+            Reason::OffTheEarth,
+        );
+        check(stops, &stop("GVB:2,b,52,,,"), 3, "stop_lon", Reason::Empty);
+        check(
+            stops,
+            &stop("GVB:2,b,52,4,9,"),
+            3,
+            "location_type",
+            Reason::NotAValue,
+        );
+        check(
+            stops,
+            &stop("GVB:2,b,52,4,,z"),
+            3,
+            "parent_station",
+            Reason::Unknown,
+        );
+        check(
+            stops,
+            &stop("GVB:2,b,52,4,,GVB:1"),
+            3,
+            "parent_station",
+            Reason::NotAStation,
+        );
+        check(
+            stops,
+            &stop("GVB:2,b,52,4,"),
+            3,
+            "6",
+            Reason::WrongColumnCount,
+        );
+        let long = format!("GVB:2,{},52,4,,", "b".repeat(256));
+        check(stops, &stop(&long), 3, "stop_name", Reason::TooLong);
+        let latin = [&stop("")[..head.len() + 15], b"GVB:2,Caf\xe9,52,4,,\n"].concat();
+        check(stops, &latin, 3, "stop_name", Reason::NotUtf8);
+
+        let routes = |row: &str| format!("route_id,route_type,route_short_name,agency_id\n{row}\n");
+        let route = |row, column, reason| {
+            check("routes.txt", routes(row).as_bytes(), 2, column, reason);
+        };
+        route("GVB:10,0,,GVB", "route_short_name", Reason::Empty);
+        route("GVB:10,tram,10,GVB", "route_type", Reason::NotANumber);
+        route("GVB:10,0,10,HTM", "agency_id", Reason::Unknown);
+
+        let trip = |row: &str, column, reason| {
+            let trips = format!("route_id,trip_id,direction_id\nGVB:10,t1,0\n{row}\n");
+            check("trips.txt", trips.as_bytes(), 3, column, reason);
+        };
+        trip("GVB:11,t2,0", "route_id", Reason::Unknown);
+        trip("GVB:10,t1,0", "trip_id", Reason::Twice);
+        trip("GVB:10,t2,2", "direction_id", Reason::NotAValue);
+
+        let time = |row: &str, column, reason| {
+            let times = format!("trip_id,stop_id,stop_sequence\nt1,GVB:1,1\n{row}\n");
+            check("stop_times.txt", times.as_bytes(), 3, column, reason);
+        };
+        time("t9,GVB:1,2", "trip_id", Reason::Unknown);
+        time("t1,GVB:9,2", "stop_id", Reason::Unknown);
+        time("t1,GVB:3,-2", "stop_sequence", Reason::NotANumber);
+        time("t1,GVB:3,1", "stop_sequence", Reason::Twice);
+
+        let info = b"feed_start_date,feed_end_date\n20170230,20171209\n";
+        check("feed_info.txt", info, 2, "feed_start_date", Reason::NotADay);
+        check(
+            "agency.txt",
+            b"agency_name\n!\n",
+            2,
+            "agency_name",
+            Reason::NoOperator,
+        );
+    }
+
+    #[test]
+    fn missing_file_is_named() {
+        for missing in [
+            "agency.txt",
+            "stops.txt",
+            "routes.txt",
+            "trips.txt",
+            "stop_times.txt",
+        ] {
+            let files: Vec<_> = FILES
+                .iter()
+                .filter(|(file, _)| *file != missing)
+                .map(|(file, content)| (*file, content.as_bytes()))
+                .collect();
+            let error = read(&files).expect_err("a file is missing");
+            assert_eq!(error.to_string(), format!("{missing} is missing"));
+        }
+    }
+
+    #[test]
+    fn what_is_no_archive_or_a_damaged_one_is_refused() {
+        let refused = read_gtfs(Cursor::new(b"no zip".to_vec()), &mut |_| ());
+        assert!(matches!(refused, Err(FeedError::Zip(_))));
+        let whole = zipped(&FILES.map(|(file, content)| (file, content.as_bytes()))).into_inner();
+        for place in (0..whole.len()).step_by(7) {
+            let mut bytes = whole.clone();
+            bytes[place] ^= 0x55;
+            // Some damage hits only names of files that nobody reads, or their dates.
+            drop(read_gtfs(Cursor::new(bytes), &mut |_| ()));
+        }
+        let mut bytes = whole;
+        let content = bytes
+            .windows(6)
+            .position(|window| window == b"GVB,GV")
+            .expect("stored as it is");
+        bytes[content] ^= 1;
+        assert!(read_gtfs(Cursor::new(bytes), &mut |_| ()).is_err());
+    }
+
+    #[test]
+    fn progress_counts_up_to_the_whole() {
+        let files = FILES.map(|(file, content)| (file, content.as_bytes()));
+        let mut told = Vec::new();
+        read_gtfs(zipped(&files), &mut |progress| {
+            told.push((progress.bytes_done, progress.bytes_total));
+        })
+        .expect("right");
+        assert!(told.is_sorted());
+        assert!(told.last().is_some_and(|(done, total)| done == total));
+    }
+}
