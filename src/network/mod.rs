@@ -331,3 +331,75 @@ fn places<K: Into<Box<str>>>(
     }
     places
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ids<'a>(page: &LinePage<'a>) -> Vec<&'a str> {
+        page.lines.iter().map(|line| line.id.as_str()).collect()
+    }
+
+    #[test]
+    fn pages_of_lines_follow_one_another_without_gap_or_repeat() {
+        let network = Network::built_in();
+        let all = network.all_lines().iter().map(|line| line.id.as_str());
+        let mut listed = Vec::new();
+        loop {
+            let filter = LineFilter {
+                after: listed.last().copied().unwrap_or(""),
+                ..LineFilter::default()
+            };
+            let page = network.lines(&filter, 7);
+            listed.extend(ids(&page));
+            if !page.has_more {
+                break;
+            }
+        }
+        assert_eq!(listed, all.collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn lines_are_listed_by_operator_number_and_stop() {
+        let network = Network::built_in();
+        let check = |operator, number, stop, expected: &[&str]| {
+            let filter = LineFilter {
+                operator,
+                number,
+                stop,
+                after: "",
+            };
+            assert_eq!(ids(&network.lines(&filter, 100)), expected);
+        };
+        check("", "10", "", &["GVB:10", "HTM:10"]);
+        check("HTM", "10", "", &["HTM:10"]);
+        check("RET", "e", "", &["RET:E"]);
+        check(
+            "",
+            "",
+            "GVB:06055",
+            &[
+                "GVB:1", "GVB:10", "GVB:12", "GVB:19", "GVB:2", "GVB:5", "GVB:7",
+            ],
+        );
+        check("", "", "nowhere", &[]);
+        check("G", "", "", &[]);
+    }
+
+    #[test]
+    fn content_that_does_not_fit_together_is_no_network() {
+        let network = Network::built_in();
+        let mut content = network.content();
+        content.lines.push(content.lines[0].clone());
+        let twice = Network::assemble(1, content).map(|network| network.version());
+        assert!(matches!(
+            twice,
+            Err(InvalidNetwork::Twice { what: "line", .. })
+        ));
+
+        let mut content = network.content();
+        content.stops.retain(|stop| stop.id.as_str() != "GVB:06055");
+        let missing = Network::assemble(1, content).map(|network| network.version());
+        assert!(matches!(missing, Err(InvalidNetwork::UnknownStop { .. })));
+    }
+}

@@ -90,13 +90,20 @@ pub(super) fn distance(latitude: f64, longitude: f64, to_latitude: f64, to_longi
 }
 
 /// The row or column in which so many degrees lie.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "saturates, which only makes far cells share a number"
+)]
 fn cell(degrees: f64) -> i32 {
-    // Saturates, which only makes far cells share a number.
     (degrees * CELLS_PER_DEGREE).floor() as i32
 }
 
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "not negative, and half the way round the earth is 20 million metres"
+)]
 fn whole_metres(metres: f64) -> u32 {
-    // Half the way round the earth is 20 million metres.
     metres.round() as u32
 }
 

@@ -3,12 +3,14 @@
 //! A feed replaces, for each operator of which it has lines, the lines of that operator,
 //! as far as it can know: what lies wholly before or after the days it was made for stays,
 //! and what it no longer lists ends on the day before it. Stops are united: a stop that the
-//! feed has is as the feed says. So reports about taps of some months ago still find the
-//! line that ran then.
+//! feed has is as the feed says, but keeps its code if the feed calls it by that of another
+//! of its platforms. So reports about taps of some months ago still find the line that ran
+//! then, and figures of a stop go on.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::model::{Feed, Line, Operator, Stop, Validity};
+use super::names;
 use crate::domain::{LineId, LocalDay, OperatorCode, StopId};
 
 /// What `base` becomes, feed after feed.
@@ -16,7 +18,8 @@ pub(super) fn overlay(base: Feed, feeds: Vec<Feed>) -> Feed {
     feeds.into_iter().fold(base, overlay_one)
 }
 
-fn overlay_one(base: Feed, feed: Feed) -> Feed {
+fn overlay_one(base: Feed, mut feed: Feed) -> Feed {
+    keep_codes(&base.stops, &mut feed);
     let covered: BTreeSet<OperatorCode> =
         feed.lines.iter().map(|line| line.id.operator()).collect();
     let mut lines: BTreeMap<LineId, Line> = feed
@@ -44,6 +47,38 @@ fn overlay_one(base: Feed, feed: Feed) -> Feed {
         lines: lines.into_values().collect(),
         stops: stops.into_values().collect(),
         validity: Validity::default(),
+    }
+}
+
+/// Gives stops of a feed the codes that the base has for them. They are the same if the name
+/// is, and the base's code is one of the feed's platforms there.
+fn keep_codes(base: &[Stop], feed: &mut Feed) {
+    let known: BTreeMap<&str, &Stop> = base.iter().map(|stop| (stop.id.as_str(), stop)).collect();
+    let listed: BTreeSet<StopId> = feed.stops.iter().map(|stop| stop.id.clone()).collect();
+    let mut renamed = BTreeMap::new();
+    for stop in &mut feed.stops {
+        if known.contains_key(stop.id.as_str()) {
+            continue;
+        }
+        let name = names::key(&stop.full_name());
+        let codes = stop.platforms.iter().filter_map(|code| known.get(&**code));
+        let mut same = codes.filter(|old| !listed.contains(&old.id));
+        let Some(old) = same.find(|old| names::key(&old.full_name()) == name) else {
+            continue;
+        };
+        let id = std::mem::replace(&mut stop.id, old.id.clone());
+        stop.platforms.push(id.as_str().into());
+        stop.platforms
+            .retain(|platform| **platform != *old.id.as_str());
+        stop.platforms.sort_unstable();
+        stop.platforms.dedup();
+        renamed.insert(id, old.id.clone());
+    }
+    let directions = feed.lines.iter_mut().flat_map(|line| &mut line.directions);
+    for stop in directions.flat_map(|direction| &mut direction.stops) {
+        if let Some(id) = renamed.get(stop) {
+            *stop = id.clone();
+        }
     }
 }
 
@@ -189,6 +224,27 @@ mod tests {
         let first = over_built_in(feed(days, &["NEW:1", "NEW:2"]));
         let second = Network::overlay(&first, vec![feed(days, &["NEW:2"])]).expect("fits");
         assert!(second.line("NEW:1").is_none());
+    }
+
+    #[test]
+    fn stop_keeps_its_code_if_the_feed_calls_it_by_another_platform() {
+        let mut feed = feed(validity("2026-01-01", "2026-12-31"), &["GVB:1"]);
+        let platforms = ["06055", "GVB:06055", "GVB:x"].map(Into::into).to_vec();
+        feed.stops = vec![Stop {
+            platforms,
+            ..stop("GVB:x", "Leidsepl.")
+        }];
+        let network = over_built_in(feed.clone());
+        assert!(network.stop("GVB:x").is_none());
+        let kept = network.stop("GVB:06055").expect("kept");
+        assert_eq!(
+            (&*kept.name, kept.platforms.join(" ").as_str()),
+            ("Leidsepl.", "06055 GVB:x")
+        );
+        assert!(kept.lines.iter().any(|line| line.as_str() == "GVB:1"));
+
+        feed.stops[0].name = "Elsewhere".into();
+        assert!(over_built_in(feed).stop("GVB:x").is_some());
     }
 
     #[test]

@@ -317,7 +317,7 @@ fn from_wire_line(line: wire::Line) -> Option<Line> {
 
 /// A day that has a date. Lines may end on the day before the first supported one.
 fn from_wire_day(day: Option<i32>) -> Option<Option<LocalDay>> {
-    let has_date = |day: i32| FIRST_DAY.0 - 1 <= day && day < END_DAY.0;
+    let has_date = |day: i32| (FIRST_DAY.0 - 1..END_DAY.0).contains(&day);
     day.is_none_or(has_date).then(|| day.map(LocalDay))
 }
 

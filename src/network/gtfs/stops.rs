@@ -216,7 +216,7 @@ fn apart(rows: &[Row], members: BTreeMap<usize, Vec<usize>>) -> BTreeMap<usize, 
             by_name.entry(name).or_default().push(row);
         }
         let own = names::key(&rows[lead].name);
-        let most = by_name.iter().map(|(_, members)| members.len()).max();
+        let most = by_name.values().map(Vec::len).max();
         let first_of_most = || {
             let mut names = by_name.iter();
             let found = names.find(|(_, members)| Some(members.len()) == most);

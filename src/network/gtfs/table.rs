@@ -130,7 +130,7 @@ impl<R: Read> Table<R> {
             .filled(column)?
             .parse()
             .map_err(|_| self.refused(column, Reason::NotANumber))?;
-        if !(degrees.abs() <= max) {
+        if !(-max..=max).contains(&degrees) {
             return Err(self.refused(column, Reason::OffTheEarth));
         }
         Ok(degrees)
