@@ -146,7 +146,10 @@ impl Part<'_> {
                 sorted,
                 recent,
             } => put_ids(&mut out, *day, *day_ids, sorted, recent),
-            Self::Recent => put_recent(&mut out, &state.recent),
+            Self::Recent => {
+                put_recent(&mut out, &state.recent);
+                put_recent(&mut out, &state.untimed);
+            }
         }
         out
     }

@@ -1,13 +1,14 @@
-//! The rows of the last 25 hours, by minute of the tap, for sliding windows.
+//! The rows of the last 25 hours, by minute, for sliding windows.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::domain::limits::{RECENT_MINUTES, RECENT_ROWS_MAX};
 use crate::domain::{Hour, Minute, Position, Row, RowTime, Stamp};
 
-/// Rows of the last 25 hours that are known to the minute, by minute of the tap; withdrawn
-/// ones are left out. Cheap to clone (minutes are shared): the publisher counts a clone, off
+/// Rows of the last 25 hours by minute (of the tap, or of being recorded where the tap's is
+/// not known); withdrawn ones are left out. Cheap to clone (minutes are shared): the publisher counts a clone, off
 /// the lock. If there are more than `RECENT_ROWS_MAX`, the oldest minutes are let go.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recent {
@@ -79,8 +80,17 @@ impl Recent {
             return;
         };
         let minutes = hour.saturating_mul(60)..hour.saturating_add(1).saturating_mul(60);
+        self.remove_among(minutes, row.position);
+    }
+
+    /// Takes the row with this position out, whatever its minute, if it is there.
+    pub(super) fn remove_wherever(&mut self, position: Position) {
+        self.remove_among(0..u32::MAX, position);
+    }
+
+    fn remove_among(&mut self, minutes: Range<u32>, position: Position) {
         let place = self.minutes.range(minutes).find_map(|(minute, rows)| {
-            let place = position_in(rows, row.position)?;
+            let place = position_in(rows, position)?;
             Some((*minute, place))
         });
         let Some((minute, place)) = place else {

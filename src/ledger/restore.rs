@@ -111,7 +111,10 @@ impl Builder {
             NAMES => state.dictionary = Arc::new(input.dictionary()?),
             OPEN => state.open.extend(input.rows(&state.dictionary)?),
             WITHDRAWN => state.withdrawn = Arc::new(input.positions()?),
-            RECENT => state.recent = input.recent(&state.dictionary)?,
+            RECENT => {
+                state.recent = input.recent(&state.dictionary)?;
+                state.untimed = input.recent(&state.dictionary)?;
+            }
             END if u64::from_le_bytes(input.take()?) == self.parts => {}
             END => return Err("parts are missing"),
             _ => return Err("a part is of unknown kind"),

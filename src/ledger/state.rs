@@ -64,6 +64,8 @@ pub struct State {
     pub(super) ids: IdIndex,
     pub(super) tallies: [Tallies; 2],
     pub(super) recent: Recent,
+    /// Incidents not known to the minute, by minute of the entry's stamp.
+    pub(super) untimed: Recent,
     pub(super) withdrawn: Arc<BTreeSet<Position>>,
     pub(super) open: Vec<Row>,
     /// How many blocks were closed.
@@ -86,6 +88,7 @@ impl State {
             ids: IdIndex::new(epoch),
             tallies: Default::default(),
             recent: Recent::default(),
+            untimed: Recent::default(),
             withdrawn: Arc::default(),
             open: Vec::with_capacity(BLOCK_ROWS),
             blocks: 0,
@@ -100,6 +103,7 @@ impl State {
         self.position = position;
         self.stamp = self.stamp.max(stamp);
         self.recent.advance(self.stamp);
+        self.untimed.advance(self.stamp);
         match entry {
             Entry::Incident { facts, personal } => {
                 self.record(position, facts, personal.as_deref())
@@ -134,6 +138,10 @@ impl State {
         self.tallies[row.basis as usize].add(&row);
         if let Some(minute) = minute(facts, personal) {
             self.recent.add(minute, row);
+        } else if facts.precision != TimePrecision::Exact
+            && let Some(minute) = self.stamp.minute()
+        {
+            self.untimed.add(minute, row);
         }
         self.open.push(row);
         if self.open.len() == BLOCK_ROWS {
@@ -154,6 +162,7 @@ impl State {
         let row = row(first, facts, self.dictionary.look_up(facts));
         self.tallies[row.basis as usize].take(&row);
         self.recent.remove(&row);
+        self.untimed.remove_wherever(first);
         Applied::Withdrawn { row }
     }
 
@@ -256,6 +265,12 @@ impl State {
     /// Rows of the last 25 hours known at least to the minute, by minute, withdrawn ones left out.
     pub fn recent(&self) -> &Recent {
         &self.recent
+    }
+
+    /// Rows of the last 25 hours that are not known to the minute, by the minute in which
+    /// they were recorded, withdrawn ones left out.
+    pub fn untimed(&self) -> &Recent {
+        &self.untimed
     }
 
     /// Digest of everything that the fold makes of facts, for `verify`: equal entries have

@@ -78,6 +78,9 @@ pub struct Message {
     pub total: u64,
     /// Those among them that stand in no row.
     pub left_out: u64,
+    /// Incidents recorded in the window's minutes that are known only to the hour or day, and
+    /// are therefore neither in the rows nor in the total.
+    pub untimed: u64,
     /// What it brings.
     pub update: Update,
 }

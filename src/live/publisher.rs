@@ -25,7 +25,7 @@ use crate::domain::{Minute, Position, UtcMillis};
 use super::hub::{Changed, ChangedRows, Hub};
 use super::pace::Pace;
 use super::source::{Source, View};
-use super::state::State;
+use super::state::{Seen, State};
 use super::token::{StreamDigest, Token};
 use super::watcher::{Published, Watcher};
 use super::{Watch, WatchError};
@@ -395,7 +395,7 @@ impl Assignment {
     fn count(&self, view: &impl View, job: &Job) -> Counting {
         let span = job.watch.span(self.minute);
         let is_concerned = match &self.changed.rows {
-            ChangedRows::These(rows) => view.is_concerned(&job.watch, span, rows),
+            ChangedRows::These(rows) => view.is_concerned(&job.watch, rows),
             ChangedRows::Everything => true,
         };
         if !job.is_stale && !is_concerned {
@@ -403,8 +403,12 @@ impl Assignment {
         }
         view.count(&job.watch, span)
             .map_or(Counting::TooManyRows, |counted| {
+                let seen = Seen {
+                    counted,
+                    untimed: view.untimed(&job.watch, span),
+                };
                 let position = view.position();
-                Counting::State(State::new(counted, position, self.minute, &self.epoch.0))
+                Counting::State(State::new(seen, position, self.minute, &self.epoch.0))
             })
     }
 }

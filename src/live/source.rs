@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::domain::entry::Epoch;
 use crate::domain::limits::WATCHED_ROWS_MAX;
-use crate::domain::{Minute, Position, Row, RowTime};
+use crate::domain::{Minute, Position, Row};
 use crate::ledger::{Dictionary, Ledger, Recent};
 use crate::query::{Counted, Counter};
 
@@ -20,17 +20,6 @@ pub struct MinuteSpan {
     pub start: Minute,
     /// The one after the last.
     pub end: Minute,
-}
-
-impl MinuteSpan {
-    /// Whether an incident at that time can lie inside. One that is known only to the day
-    /// never does.
-    pub fn may_contain(self, time: RowTime) -> bool {
-        match time {
-            RowTime::Hour(hour) => self.start.hour() <= hour && hour.start() < self.end.start(),
-            RowTime::Day(_) => false,
-        }
-    }
 }
 
 /// What figures are counted from.
@@ -54,14 +43,19 @@ pub trait View {
     /// The figures of a watch; `None` if there are more than `WATCHED_ROWS_MAX`.
     fn count(&self, watch: &Watch, span: MinuteSpan) -> Option<Counted>;
 
-    /// Whether a change of one of these rows can make a difference to the figures. All of
-    /// them are known to the view.
-    fn is_concerned(&self, watch: &Watch, span: MinuteSpan, rows: &[Row]) -> bool;
+    /// Incidents that the watch takes in, that were recorded in the span, and that are not
+    /// known to the minute.
+    fn untimed(&self, watch: &Watch, span: MinuteSpan) -> u64;
+
+    /// Whether a change of one of these rows can make a difference. All of them are known to
+    /// the view.
+    fn is_concerned(&self, watch: &Watch, rows: &[Row]) -> bool;
 }
 
 /// The recent rows of a ledger.
 pub struct LedgerView {
     recent: Recent,
+    untimed: Recent,
     dictionary: Arc<Dictionary>,
     position: Position,
 }
@@ -77,6 +71,7 @@ impl Source for Arc<Ledger> {
         let state = self.read();
         LedgerView {
             recent: state.recent().clone(),
+            untimed: state.untimed().clone(),
             dictionary: Arc::clone(state.dictionary()),
             position: state.position(),
         }
@@ -96,10 +91,15 @@ impl View for LedgerView {
         counter.finish(&self.dictionary, WATCHED_ROWS_MAX)
     }
 
-    fn is_concerned(&self, watch: &Watch, span: MinuteSpan, rows: &[Row]) -> bool {
+    fn untimed(&self, watch: &Watch, span: MinuteSpan) -> u64 {
         let counter = Counter::new(&watch.filter, &watch.by, &self.dictionary);
-        rows.iter()
-            .any(|row| span.may_contain(row.time) && counter.matches(row))
+        let rows = self.untimed.rows(span.start, span.end);
+        rows.filter(|row| counter.matches(row)).count() as u64
+    }
+
+    fn is_concerned(&self, watch: &Watch, rows: &[Row]) -> bool {
+        let counter = Counter::new(&watch.filter, &watch.by, &self.dictionary);
+        rows.iter().any(|row| counter.matches(row))
     }
 }
 
@@ -110,21 +110,10 @@ mod tests {
     use super::*;
     use crate::domain::limits::{WATCH_WINDOW_MINUTES_MAX, WATCH_WINDOW_MINUTES_MIN};
     use crate::domain::question::Breakdown;
-    use crate::domain::taxonomy::Mode;
-    use crate::domain::{Basis, Dimension, Filter, Hour, LocalDay};
+    use crate::domain::taxonomy::{Mode, ReporterKind, TimePrecision};
+    use crate::domain::{Basis, Dimension, Entry, Filter, RowTime};
     use crate::ledger::testing::{EPOCH, Maker};
     use crate::ledger::{Applied, State};
-
-    #[test]
-    fn span_may_contain_the_hours_that_it_touches_and_no_days() {
-        let span = MinuteSpan {
-            start: Minute(119),
-            end: Minute(180),
-        };
-        let is_inside = |hour| span.may_contain(RowTime::Hour(Hour(hour)));
-        assert_eq!([0, 1, 2, 3].map(is_inside), [false, true, true, false]);
-        assert!(!span.may_contain(RowTime::Day(LocalDay(0))));
-    }
 
     fn watches(window_minutes: u32) -> [Watch; 3] {
         let watch = |filter, dimensions| Watch {
@@ -149,6 +138,34 @@ mod tests {
         applied.into_iter().filter_map(row).collect()
     }
 
+    #[test]
+    fn incident_known_to_the_day_is_seen_when_it_comes_in() {
+        let mut maker = Maker::new(7);
+        let entries = maker.entries(400);
+        let (position, stamp, _) = entries.last().expect("some were asked for").clone();
+        let ledger = Arc::new(Ledger::new(State::new(EPOCH)));
+        ledger.apply(&entries);
+        let [all, ..] = watches(60);
+        let span = all.span(stamp.minute().expect("after 1970"));
+        let before = ledger.view().untimed(&all, span);
+        let mut facts = maker.facts(stamp);
+        facts.time = RowTime::Day(stamp.hour().expect("supported").local_day());
+        facts.precision = TimePrecision::Day;
+        facts.reporter = ReporterKind::Traveller;
+        let (id, told) = (facts.id, Box::new(facts));
+        let report = Entry::Incident {
+            facts: told.clone(),
+            personal: None,
+        };
+        let applied = ledger.apply(&[(position.next(), stamp, report)]);
+        let view = ledger.view();
+        assert_eq!(view.untimed(&all, span), before + 1);
+        assert!(view.is_concerned(&all, &changed_rows(applied)));
+        let withdrawn = Entry::Withdrawn { id, facts: told };
+        ledger.apply(&[(position.next().next(), stamp, withdrawn)]);
+        assert_eq!(ledger.view().untimed(&all, span), before);
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(32))]
 
@@ -167,8 +184,9 @@ mod tests {
                 prop_assert_eq!(after.position(), entry.0);
                 for watch in &watches {
                     let span = watch.span(minute);
-                    let is_changed = before.count(watch, span) != after.count(watch, span);
-                    let is_concerned = after.is_concerned(watch, span, &rows);
+                    let is_changed = before.count(watch, span) != after.count(watch, span)
+                        || before.untimed(watch, span) != after.untimed(watch, span);
+                    let is_concerned = after.is_concerned(watch, &rows);
                     prop_assert!(!is_changed || is_concerned);
                 }
             }

@@ -10,6 +10,14 @@ use crate::domain::limits::WATCH_DIFFERENCES_MAX;
 use crate::domain::{Minute, Position, UtcMillis};
 use crate::query::{Counted, Figure};
 
+/// What was counted of a question.
+pub struct Seen {
+    /// In the window, by the minute of the tap.
+    pub counted: Counted,
+    /// Recorded in the window's minutes, and not known to the minute.
+    pub untimed: u64,
+}
+
 /// The figures of a question, and up to where they hold. Cheap to clone.
 #[derive(Clone)]
 pub struct State {
@@ -24,6 +32,7 @@ struct Body {
     figures: Arc<[Figure]>,
     total: u64,
     left_out: u64,
+    untimed: u64,
     digest: u64,
     differences: Mutex<Vec<Difference>>,
 }
@@ -36,7 +45,8 @@ struct Difference {
 
 impl State {
     /// What was counted at a position, for a running minute. The digest is keyed with `key`.
-    pub fn new(counted: Counted, position: Position, minute: Minute, key: &[u8; 16]) -> Self {
+    pub fn new(seen: Seen, position: Position, minute: Minute, key: &[u8; 16]) -> Self {
+        let Seen { counted, untimed } = seen;
         let mut figures = counted.figures;
         if !figures.is_sorted_by(|one, next| one.keys < next.keys) {
             figures.sort_by(|one, other| one.keys.cmp(&other.keys));
@@ -45,10 +55,12 @@ impl State {
         hash_figures(&mut hasher, &figures);
         hasher.write_u64(counted.total);
         hasher.write_u64(counted.left_out);
+        hasher.write_u64(untimed);
         let body = Body {
             figures: figures.into(),
             total: counted.total,
             left_out: counted.left_out,
+            untimed,
             digest: hasher.finish(),
             differences: Mutex::default(),
         };
@@ -82,6 +94,11 @@ impl State {
     /// Those among them that stand in no row.
     pub fn left_out(&self) -> u64 {
         self.body.left_out
+    }
+
+    /// Those recorded in the window's minutes that are not known to the minute.
+    pub fn untimed(&self) -> u64 {
+        self.body.untimed
     }
 
     /// Start of the running minute.
@@ -184,7 +201,11 @@ mod tests {
             total: counts.values().sum(),
             left_out: 0,
         };
-        State::new(counted, Position(1), Minute(1), &[7; 16])
+        let seen = Seen {
+            counted,
+            untimed: 0,
+        };
+        State::new(seen, Position(1), Minute(1), &[7; 16])
     }
 
     proptest! {

@@ -116,9 +116,12 @@ impl View for Record {
         (counted.total <= WATCHED_ROWS_MAX as u64).then_some(counted)
     }
 
-    fn is_concerned(&self, watch: &Watch, span: MinuteSpan, rows: &[Row]) -> bool {
-        rows.iter()
-            .any(|row| span.may_contain(row.time) && is_counted(watch, row.mode))
+    fn untimed(&self, _watch: &Watch, _span: MinuteSpan) -> u64 {
+        0
+    }
+
+    fn is_concerned(&self, watch: &Watch, rows: &[Row]) -> bool {
+        rows.iter().any(|row| is_counted(watch, row.mode))
     }
 }
 

@@ -111,6 +111,7 @@ impl Watcher {
             as_of: state.as_of(),
             total: state.total(),
             left_out: state.left_out(),
+            untimed: state.untimed(),
             update,
         }
     }

@@ -160,6 +160,7 @@ pub fn to_message(message: Message, by: &Breakdown) -> pb::WatchRatesResponse {
         as_of: Some(to_timestamp(message.as_of)),
         total: message.total,
         left_out: message.left_out,
+        untimed: message.untimed,
         update: Some(update),
     }
 }

@@ -27,6 +27,7 @@ pub struct Board {
     total: u64,
     total_samples: VecDeque<u64>,
     left_out: u64,
+    untimed: u64,
     position: u64,
     as_of: Option<Timestamp>,
     heard: Option<Instant>,
@@ -49,6 +50,7 @@ impl Board {
             total: 0,
             total_samples: VecDeque::new(),
             left_out: 0,
+            untimed: 0,
             position: 0,
             as_of: None,
             heard: None,
@@ -66,6 +68,7 @@ impl Board {
         self.heard = Some(now);
         self.total = message.total;
         self.left_out = message.left_out;
+        self.untimed = message.untimed;
         self.position = message.position;
         self.as_of = when::from_wire(message.as_of.as_ref());
         match &message.update {
@@ -164,6 +167,9 @@ impl Board {
         );
         if 0 < self.left_out {
             text.push_str(&format!("  {} in no row", self.left_out));
+        }
+        if 0 < self.untimed {
+            text.push_str(&format!("  and {} without a time", self.untimed));
         }
         text
     }

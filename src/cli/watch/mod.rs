@@ -244,6 +244,7 @@ fn print_line(
             "as_of": as_of.to_string(),
             "position": message.position,
             "total": message.total,
+            "untimed": message.untimed,
             "figures": rows,
         });
         writeln!(out, "{line}")?;
