@@ -1,0 +1,143 @@
+//! The real program as a process of its own, which can be killed.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
+use tokio::task::JoinHandle;
+use tonic::transport::{Channel, Endpoint};
+
+/// How long a process may take for what it should do at once, on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+const ANNOUNCEMENT: &str = "listening on http://";
+
+/// A running server. Dropped, it is killed.
+pub struct Server {
+    /// Where it listens.
+    pub address: SocketAddr,
+    process: Child,
+    output: Lines<BufReader<ChildStdout>>,
+    log: JoinHandle<String>,
+}
+
+/// How a process ended.
+#[derive(Debug)]
+pub struct End {
+    /// With what code, or by which signal.
+    pub status: ExitStatus,
+    /// All that it wrote to standard error.
+    pub log: String,
+}
+
+/// `mistap serve` over a data folder, at any free port.
+pub fn serve(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mistap"));
+    command
+        .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+        .arg(folder)
+        .env("MISTAP_LOG", "info")
+        .env("MISTAP_LOG_FORMAT", "text");
+    command
+}
+
+impl Server {
+    /// Starts the command and waits until it listens; else tells how it ended.
+    pub async fn start(mut command: Command) -> Result<Self, End> {
+        let mut process = spawn(&mut command);
+        let log = read_all(process.stderr.take().expect("it is piped"));
+        let output = process.stdout.take().expect("it is piped");
+        let mut output = BufReader::new(output).lines();
+        let first = tokio::time::timeout(PATIENCE, output.next_line()).await;
+        let first = first.expect("a word in time").expect("it is text");
+        let Some(address) = first.as_deref().and_then(announced) else {
+            return Err(end(process, log).await);
+        };
+        Ok(Self {
+            address,
+            process,
+            output,
+            log,
+        })
+    }
+
+    /// A new connection.
+    pub async fn connect(&self) -> Channel {
+        let endpoint = Endpoint::from_shared(format!("http://{}", self.address));
+        let endpoint = endpoint.expect("a valid address");
+        endpoint.connect().await.expect("the server listens")
+    }
+
+    /// Kills it with -9, and waits until it is gone.
+    pub async fn kill(mut self) -> End {
+        self.process.start_kill().expect("it can be killed");
+        end(self.process, self.log).await
+    }
+
+    /// Sends SIGTERM, and waits until it has ended.
+    pub async fn terminate(mut self) -> End {
+        let id = self.process.id().expect("it runs");
+        let sent = Command::new("sh")
+            .args(["-c", &format!("kill -TERM {id}")])
+            .status();
+        assert!(sent.await.expect("a shell").success());
+        // Read to its end, so that the process never waits for a reader.
+        while let Ok(Some(_)) = self.output.next_line().await {}
+        end(self.process, self.log).await
+    }
+}
+
+/// Starts the command, and kills it when it has logged some lines, or at once for none; when
+/// it listens at the latest.
+pub async fn kill_while_starting(mut command: Command, lines: usize) {
+    let mut process = spawn(&mut command);
+    let log = process.stderr.take().expect("it is piped");
+    let mut log = BufReader::new(log).lines();
+    let output = process.stdout.take().expect("it is piped");
+    let mut output = BufReader::new(output).lines();
+    let logged = async {
+        for _ in 0..lines {
+            if let Ok(None) | Err(_) = log.next_line().await {
+                break;
+            }
+        }
+    };
+    tokio::select! {
+        () = logged => {}
+        _ = output.next_line() => {}
+    }
+    process.start_kill().expect("it can be killed");
+    process.wait().await.expect("it ends");
+}
+
+fn spawn(command: &mut Command) -> Child {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("the program can be run")
+}
+
+fn announced(line: &str) -> Option<SocketAddr> {
+    line.strip_prefix(ANNOUNCEMENT)?.parse().ok()
+}
+
+fn read_all(mut pipe: impl AsyncRead + Unpin + Send + 'static) -> JoinHandle<String> {
+    tokio::spawn(async move {
+        let mut bytes = Vec::new();
+        pipe.read_to_end(&mut bytes).await.expect("it can be read");
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
+}
+
+async fn end(mut process: Child, log: JoinHandle<String>) -> End {
+    let status = tokio::time::timeout(PATIENCE, process.wait()).await;
+    End {
+        status: status.expect("it ends in time").expect("it ends"),
+        log: log.await.expect("it is only read"),
+    }
+}
