@@ -377,7 +377,7 @@ mod tests {
         check(
             "",
             "",
-            "GVB:06055",
+            "GVB:06061",
             &[
                 "GVB:1", "GVB:10", "GVB:12", "GVB:19", "GVB:2", "GVB:5", "GVB:7",
             ],
@@ -398,7 +398,7 @@ mod tests {
         ));
 
         let mut content = network.content();
-        content.stops.retain(|stop| stop.id.as_str() != "GVB:06055");
+        content.stops.retain(|stop| stop.id.as_str() != "GVB:06061");
         let missing = Network::assemble(1, content).map(|network| network.version());
         assert!(matches!(missing, Err(InvalidNetwork::UnknownStop { .. })));
     }

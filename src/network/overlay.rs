@@ -186,7 +186,7 @@ mod tests {
             network.operator("GVB").map(|operator| &*operator.name),
             Some("GVB")
         );
-        assert!(network.stop("GVB:06055").is_some());
+        assert!(network.stop("GVB:06061").is_some());
     }
 
     #[test]
@@ -229,17 +229,17 @@ mod tests {
     #[test]
     fn stop_keeps_its_code_if_the_feed_calls_it_by_another_platform() {
         let mut feed = feed(validity("2026-01-01", "2026-12-31"), &["GVB:1"]);
-        let platforms = ["06055", "GVB:06055", "GVB:x"].map(Into::into).to_vec();
+        let platforms = ["06061", "GVB:06061", "GVB:x"].map(Into::into).to_vec();
         feed.stops = vec![Stop {
             platforms,
             ..stop("GVB:x", "Leidsepl.")
         }];
         let network = over_built_in(feed.clone());
         assert!(network.stop("GVB:x").is_none());
-        let kept = network.stop("GVB:06055").expect("kept");
+        let kept = network.stop("GVB:06061").expect("kept");
         assert_eq!(
             (&*kept.name, kept.platforms.join(" ").as_str()),
-            ("Leidsepl.", "06055 GVB:x")
+            ("Leidsepl.", "06061 GVB:x")
         );
         assert!(kept.lines.iter().any(|line| line.as_str() == "GVB:1"));
 

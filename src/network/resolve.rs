@@ -538,14 +538,14 @@ mod tests {
         check_stop(
             "",
             "",
-            "GVB:06055",
+            "GVB:06061",
             Resolution::Exact,
             "Amsterdam, Leidseplein",
         );
         check_stop(
             "GVB",
             "",
-            "06055",
+            "06061",
             Resolution::Exact,
             "Amsterdam, Leidseplein",
         );

@@ -4,6 +4,7 @@
 //! bear another name than most there are a place of their own. Of one operator, places with
 //! the same name close together are one.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{Read, Seek};
 
@@ -238,7 +239,8 @@ fn apart(rows: &[Row], members: BTreeMap<usize, Vec<usize>>) -> BTreeMap<usize, 
 }
 
 /// Brings places of one operator together that have one name and lie close together. A
-/// station stands for the place if there is one, else the first by code.
+/// station stands for the place if there is one, of several the largest; of equals the first
+/// by code.
 fn together(rows: &[Row], members: BTreeMap<usize, Vec<usize>>) -> Vec<(usize, Vec<usize>)> {
     let mut by_name = BTreeMap::<(&str, String), Vec<(usize, Vec<usize>)>>::new();
     for (lead, members) in members {
@@ -252,7 +254,10 @@ fn together(rows: &[Row], members: BTreeMap<usize, Vec<usize>>) -> Vec<(usize, V
     }
     let mut places = Vec::new();
     for ((_, name), mut group) in by_name {
-        group.sort_by_key(|(lead, _)| (rows[*lead].kind != Kind::Station, &rows[*lead].id));
+        group.sort_by_key(|(lead, members)| {
+            let row = &rows[*lead];
+            (row.kind != Kind::Station, Reverse(members.len()), &row.id)
+        });
         let mut found: Vec<(usize, Vec<usize>)> = Vec::new();
         for (lead, mut members) in group {
             let row = &rows[lead];
