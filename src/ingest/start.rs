@@ -66,6 +66,9 @@ pub enum StartError {
 /// Why stopping was not complete. What was answered is kept all the same.
 #[derive(Debug, thiserror::Error)]
 pub enum StopError {
+    /// The committer had ended before, by a failed write or by a bug.
+    #[error("the journal could not be written; what was answered until then is kept")]
+    Failed,
     /// Too slow.
     #[error("work under way did not end before the deadline")]
     Deadline,
@@ -227,8 +230,7 @@ impl Running {
         self.halt();
         let ending = match receive(&self.committer, end) {
             Received::It(ending) => ending,
-            // It failed, which `failed` tells.
-            Received::Nobody => return Ok(()),
+            Received::Nobody => return Err(StopError::Failed),
             Received::Late => return Err(StopError::Deadline),
         };
         // A checkpoint counts only what is in the store. Making a store again stops early.

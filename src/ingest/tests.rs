@@ -667,7 +667,7 @@ async fn journal_that_fails_ends_the_service_and_says_so() {
         .expect_err("refused");
     assert_eq!(error, SubmitError::Poisoned);
     assert_eq!(counted(&running) as u64, number);
-    stop(running);
+    assert!(matches!(running.stop(DEADLINE), Err(StopError::Failed)));
 }
 
 #[tokio::test]
