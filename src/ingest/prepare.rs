@@ -290,9 +290,13 @@ fn canonical_bytes(incident: &Incident, secret_hash: Option<&SecretHash>, out: &
     ]);
     out.extend_from_slice(&incident.staff_acts.bits().to_le_bytes());
     out.extend_from_slice(&incident.outcomes.bits().to_le_bytes());
-    for claim in &incident.cause_claims {
-        out.extend_from_slice(&[claim.cause.number(), claim.source.number()]);
-    }
+    // Claims are a set: in which order they are named says nothing.
+    let claims = incident.cause_claims.iter();
+    let mut claims: Vec<_> = claims
+        .map(|claim| [claim.cause.number(), claim.source.number()])
+        .collect();
+    claims.sort_unstable();
+    out.extend_from_slice(claims.as_flattened());
 }
 
 fn push_bytes(out: &mut Vec<u8>, bytes: &[u8]) {

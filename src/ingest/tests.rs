@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use super::repair::{self, Finding};
 use super::*;
-use crate::domain::incident::Occurred;
+use crate::domain::incident::{CauseClaim, Occurred};
 use crate::domain::limits::{BATCH_ENTRIES_MAX, BLOCK_ROWS};
-use crate::domain::taxonomy::{Mode, ReporterKind, SetOf, Signal, StaffAct};
+use crate::domain::taxonomy::{Cause, ClaimSource, Mode, ReporterKind, SetOf, Signal, StaffAct};
 use crate::domain::text::CardNumber;
 use crate::domain::{LocalDay, Row, RowTime};
 use crate::journal::SEGMENT_BYTES_MIN;
@@ -226,6 +226,28 @@ async fn clock_of_the_device_and_card_number_do_not_make_another_report() {
             .expect("accepted")
             .repeated
     );
+}
+
+#[tokio::test]
+async fn order_of_claimed_causes_does_not_make_another_report() {
+    let place = Place::new();
+    let running = place.start();
+    let claim = |cause| CauseClaim {
+        cause,
+        source: ClaimSource::Traveller,
+    };
+    let claims = [claim(Cause::ReaderFault), claim(Cause::CardExpired)];
+    let with = |claims: Vec<CauseClaim>| Incident {
+        cause_claims: claims,
+        ..incident(1)
+    };
+    let first = submit_one(&running, with(claims.to_vec())).await;
+    assert!(!first.expect("accepted").repeated);
+    let turned = claims.iter().rev().copied().collect();
+    let again = submit_one(&running, with(turned)).await;
+    assert!(again.expect("accepted").repeated);
+    let fewer = submit_one(&running, with(vec![claims[0]])).await;
+    assert_eq!(fewer.expect_err("refused"), SubmitError::Conflict);
 }
 
 #[tokio::test]
