@@ -168,6 +168,7 @@ impl From<GetError> for Problem {
                 let message = "no such incident, or another secret";
                 Self::new(Code::NotFound, "NOT_FOUND", message)
             }
+            GetError::Busy => Self::busy(),
             GetError::Journal(error) => {
                 tracing::error!(%error, "incident cannot be read");
                 Self::internal()

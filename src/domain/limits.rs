@@ -59,6 +59,9 @@ pub const STREAM_IN_FLIGHT_MAX: usize = 4_096;
 pub const STREAMS_IN_FLIGHT_MAX: usize = 8_192;
 /// Incidents that a stream hands over together.
 pub const STREAM_BATCH_MAX: usize = 512;
+/// Calls that read the journal at once: incidents asked for, and repeats compared with what
+/// was recorded. Reached: refused with `Busy`.
+pub const JOURNAL_READS_MAX: usize = 64;
 /// Open streams of incidents. Reached: refused with `Busy`.
 pub const INCIDENT_STREAMS_MAX: usize = 256;
 /// Entries waiting for the committer. Full: refused with `Busy`.

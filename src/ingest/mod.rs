@@ -17,13 +17,13 @@ mod start;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
 pub use start::{Options, Running, StartError, StopError, start, start_with};
 
 use crate::auth::{KeyError, Keys};
 use crate::domain::incident::Match;
-use crate::domain::limits::INCIDENTS_PER_CALL_MAX;
+use crate::domain::limits::{INCIDENTS_PER_CALL_MAX, JOURNAL_READS_MAX};
 use crate::domain::{
     Entry, Facts, Incident, IncidentId, IncidentSecret, LineId, Personal, Position, StopId,
     UtcMillis,
@@ -100,6 +100,9 @@ pub enum GetError {
     /// Nobody learns which of the two.
     #[error("no such incident, or another secret")]
     NotFound,
+    /// Too many are being read.
+    #[error("busy; try again later")]
+    Busy,
     /// The journal fails.
     #[error("the journal cannot be read")]
     Journal(#[source] JournalError),
@@ -128,6 +131,8 @@ struct Shared {
     network: RwLock<Arc<Network>>,
     ledger: Arc<Ledger>,
     reader: Reader,
+    /// One for each call that may read the journal at the same time.
+    reads: Arc<Semaphore>,
 }
 
 /// A part of a call that is on its way to the committer.
@@ -150,6 +155,7 @@ impl Ingest {
             network: RwLock::new(network),
             ledger,
             reader,
+            reads: Arc::new(Semaphore::new(JOURNAL_READS_MAX)),
         };
         Self {
             shared: Arc::new(shared),
@@ -178,7 +184,8 @@ impl Ingest {
     pub async fn get(&self, id: IncidentId, secret: &IncidentSecret) -> Result<Kept, GetError> {
         let shared = Arc::clone(&self.shared);
         let secret = secret.clone();
-        blocking(move || recall::get(&shared.ledger, &shared.reader, id, &secret)).await
+        let look_up = move || recall::get(&shared.ledger, &shared.reader, id, &secret);
+        self.read(look_up).await.unwrap_or(Err(GetError::Busy))
     }
 
     /// Withdraws an incident; it counts no more. Again: changes nothing.
@@ -265,8 +272,8 @@ impl Ingest {
                             id: expected.id,
                             digest: expected.digest,
                         });
-                        // Until the journal tells otherwise.
-                        Err(SubmitError::Conflict)
+                        // Until the journal tells more.
+                        Err(SubmitError::Busy)
                     }
                 },
             };
@@ -276,11 +283,26 @@ impl Ingest {
             let reader = self.shared.reader.clone();
             let network = self.network();
             let look_up = move || recall::repeats(&reader, &network, repeats);
-            for (place, result) in blocking(look_up).await {
+            for (place, result) in self.read(look_up).await.unwrap_or_default() {
                 results[place] = result;
             }
         }
         results
+    }
+
+    /// Runs what reads the journal where it holds up nobody; `None`, and not run, if as many
+    /// as may are being run.
+    async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        let permit = Arc::clone(&self.shared.reads).try_acquire_owned().ok()?;
+        let work = move || {
+            // Goes with the work, which a caller that went away does not end.
+            let _permit = permit;
+            work()
+        };
+        Some(blocking(work).await)
     }
 
     /// Commits an entry that is no incident.

@@ -534,6 +534,26 @@ async fn incident_is_shown_whole_to_whoever_has_its_secret() {
 }
 
 #[tokio::test]
+async fn more_readers_of_the_journal_than_there_may_be_are_refused_at_once() {
+    let place = Place::new();
+    let running = place.start();
+    submit_all(&running, 1..2).await;
+    let reads = Arc::clone(&running.ingest.shared.reads);
+    let all = u32::try_from(JOURNAL_READS_MAX).expect("small");
+    let taken = reads.acquire_many(all).await.expect("open");
+    let got = running.ingest.get(id(1), &secret(1)).await;
+    assert!(matches!(got, Err(GetError::Busy)));
+    let results = running.ingest.submit(incidents(1..3)).await;
+    let errors: Vec<_> = results.into_iter().map(Result::err).collect();
+    assert_eq!(errors, [Some(SubmitError::Busy), None]);
+    drop(taken);
+    assert!(running.ingest.get(id(1), &secret(1)).await.is_ok());
+    let again = submit_one(&running, incident(1)).await.expect("accepted");
+    assert!(again.repeated);
+    assert_eq!(reads.available_permits(), JOURNAL_READS_MAX);
+}
+
+#[tokio::test]
 async fn card_number_is_nowhere_in_the_folder() {
     let place = Place::new();
     let running = place.start();
