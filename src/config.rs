@@ -6,6 +6,9 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+/// Heading of the flags that every command takes.
+pub const EVERYWHERE: &str = "Options of every command";
+
 /// How to write the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
@@ -23,17 +26,23 @@ pub enum LogFormat {
 pub struct LogSettings {
     /// What to log: a level (error, warn, info, debug, trace), or levels by module as in
     /// `info,mistap::ingest=debug`. If left out: info while serving, warnings elsewhere.
-    #[arg(long, global = true, env = "MISTAP_LOG")]
+    #[arg(long, global = true, env = "MISTAP_LOG", help_heading = EVERYWHERE)]
     pub log: Option<String>,
     /// How to write the log.
-    #[arg(long, global = true, env = "MISTAP_LOG_FORMAT", default_value = "auto")]
+    #[arg(
+        long,
+        global = true,
+        env = "MISTAP_LOG_FORMAT",
+        default_value = "auto",
+        help_heading = EVERYWHERE
+    )]
     pub log_format: LogFormat,
 }
 
 /// Where the data is.
 #[derive(Args, Clone, Debug)]
 pub struct DataSettings {
-    /// The data folder. It is made if it is not there.
+    /// The data folder
     #[arg(
         long = "data",
         value_name = "FOLDER",

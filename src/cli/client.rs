@@ -5,6 +5,7 @@ use std::time::Duration;
 use tonic::transport::{Channel, Endpoint};
 
 use super::failure::{Failure, Kind};
+use crate::config::EVERYWHERE;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
@@ -15,9 +16,11 @@ pub struct ServerArgs {
     /// Address of the server
     #[arg(
         long,
+        global = true,
         env = "MISTAP_SERVER",
         default_value = "http://127.0.0.1:7070",
-        global = true
+        help_heading = EVERYWHERE,
+        value_parser = parse_server
     )]
     pub server: String,
 }
@@ -36,5 +39,45 @@ impl ServerArgs {
             .connect()
             .await
             .map_err(|_| Failure::no_server(&self.server))
+    }
+}
+
+/// An address, `http://` put in front where nothing is.
+fn parse_server(text: &str) -> Result<String, String> {
+    let address = if text.contains("://") {
+        text.to_owned()
+    } else {
+        format!("http://{text}")
+    };
+    let is_server = address.parse::<http::Uri>().is_ok_and(|uri| {
+        uri.scheme_str() == Some("http") && uri.port().is_some() && uri.host().is_some()
+    });
+    if is_server {
+        Ok(address)
+    } else {
+        Err("an address looks like http://127.0.0.1:7070".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn address_may_lack_its_scheme_but_not_its_port() {
+        let check = |text, expected: Option<&str>| {
+            assert_eq!(parse_server(text).ok().as_deref(), expected, "{text}");
+        };
+        check("localhost:7070", Some("http://localhost:7070"));
+        check("http://[::1]:7070", Some("http://[::1]:7070"));
+        for wrong in [
+            "nonsense",
+            "",
+            "https://127.0.0.1:7070",
+            "http://:7070",
+            "a b:1",
+        ] {
+            check(wrong, None);
+        }
     }
 }

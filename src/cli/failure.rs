@@ -12,6 +12,7 @@
 //! | 7 | damage was found |
 
 use std::fmt;
+use std::io;
 use std::process::ExitCode;
 
 use tonic::{Code, Status};
@@ -55,6 +56,7 @@ pub struct Failure {
     message: String,
     details: Vec<String>,
     hint: Option<String>,
+    is_closed_pipe: bool,
 }
 
 impl Failure {
@@ -65,6 +67,7 @@ impl Failure {
             message: message.into(),
             details: Vec::new(),
             hint: None,
+            is_closed_pipe: false,
         }
     }
 
@@ -97,6 +100,11 @@ impl Failure {
     pub fn no_server(server: &str) -> Self {
         Self::new(Kind::TryAgain, format!("no server answers at {server}"))
             .with_hint("start one with `mistap serve`, or name another with --server")
+    }
+
+    /// Whether whoever read the output wants no more of it, which is no failure.
+    pub fn is_closed_pipe(&self) -> bool {
+        self.is_closed_pipe
     }
 
     /// Whether the same may succeed later.
@@ -143,9 +151,12 @@ impl From<Status> for Failure {
     }
 }
 
-impl From<std::io::Error> for Failure {
-    fn from(error: std::io::Error) -> Self {
-        Self::unexpected("could not read or write", &error)
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self {
+            is_closed_pipe: error.kind() == io::ErrorKind::BrokenPipe,
+            ..Self::unexpected("could not read or write", &error)
+        }
     }
 }
 

@@ -25,7 +25,7 @@ use jiff::Timestamp;
 
 use crate::app;
 use crate::bench::{self, BenchArgs};
-use crate::config::{DataSettings, LogSettings, ServeSettings};
+use crate::config::{DataSettings, EVERYWHERE, LogSettings, ServeSettings};
 use crate::telemetry;
 use client::ServerArgs;
 pub use failure::{Failure, Kind};
@@ -43,8 +43,18 @@ pub struct Cli {
     #[command(flatten)]
     pub log: LogSettings,
     /// How to print
-    #[arg(long, short, global = true, value_enum, default_value_t = Format::Table)]
+    #[arg(
+        long,
+        short,
+        global = true,
+        value_enum,
+        default_value_t = Format::Table,
+        help_heading = EVERYWHERE
+    )]
     pub format: Format,
+    /// Whom to ask.
+    #[command(flatten)]
+    pub server: ServerArgs,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -58,59 +68,20 @@ pub enum Command {
     /// Run a throw-away record with simulated history and live traffic
     Demo(demo::DemoArgs),
     /// Tell of a failed check-in
-    Report {
-        /// Where to.
-        #[command(flatten)]
-        server: ServerArgs,
-        /// What happened.
-        #[command(flatten)]
-        args: Box<report::ReportArgs>,
-    },
+    Report(Box<report::ReportArgs>),
     /// Show a report again, with its secret
-    Get {
-        /// Where from.
-        #[command(flatten)]
-        server: ServerArgs,
-        /// Which.
-        #[command(flatten)]
-        args: report::GetArgs,
-    },
+    Get(report::GetArgs),
     /// List the choices that a report can make, in Dutch and English
-    Choices {
-        /// Where from.
-        #[command(flatten)]
-        server: ServerArgs,
-    },
+    Choices,
     /// Count what was reported
-    Stats {
-        /// Where from.
-        #[command(flatten)]
-        server: ServerArgs,
-        /// What to count.
-        #[command(flatten)]
-        args: Box<stats::StatsArgs>,
-    },
+    Stats(Box<stats::StatsArgs>),
     /// Watch counts as they change
-    Watch {
-        /// Where from.
-        #[command(flatten)]
-        server: ServerArgs,
-        /// What to watch.
-        #[command(flatten)]
-        args: Box<watch::WatchArgs>,
-    },
+    Watch(Box<watch::WatchArgs>),
     /// Search stops, list lines, import a feed
     #[command(subcommand)]
     Network(NetworkCommand),
     /// Send made-up reports to a server, or write made-up history
-    Simulate {
-        /// Where to.
-        #[command(flatten)]
-        server: ServerArgs,
-        /// What.
-        #[command(flatten)]
-        args: simulate::SimulateArgs,
-    },
+    Simulate(simulate::SimulateArgs),
     /// Prove that the journal is whole and every figure is what it says
     Verify {
         /// Which folder.
@@ -153,38 +124,13 @@ pub enum NetworkCommand {
 #[derive(Debug, Subcommand)]
 pub enum AskNetwork {
     /// Find stops by name
-    Search {
-        /// Where from.
-        #[command(flatten)]
-        server: ServerArgs,
-        /// What to find.
-        #[command(flatten)]
-        args: network::SearchArgs,
-    },
+    Search(network::SearchArgs),
     /// Find stops around a position
-    Near {
-        /// Where from.
-        #[command(flatten)]
-        server: ServerArgs,
-        /// What to find.
-        #[command(flatten)]
-        args: network::NearArgs,
-    },
+    Near(network::NearArgs),
     /// List lines, or the stops of a line in order
-    Lines {
-        /// Where from.
-        #[command(flatten)]
-        server: ServerArgs,
-        /// What to list.
-        #[command(flatten)]
-        args: network::LinesArgs,
-    },
+    Lines(network::LinesArgs),
     /// List operators
-    Operators {
-        /// Where from.
-        #[command(flatten)]
-        server: ServerArgs,
-    },
+    Operators,
 }
 
 /// Runs the command that the arguments name.
@@ -197,9 +143,10 @@ pub fn main() -> ExitCode {
     };
     let result = telemetry::start(&cli.log, filter)
         .map_err(|error| Failure::unexpected("the log cannot be started", &error))
-        .and_then(|()| run(cli.command, cli.format));
+        .and_then(|()| run(cli.command, &cli.server, cli.format));
     match result {
         Ok(()) => ExitCode::SUCCESS,
+        Err(failure) if failure.is_closed_pipe() => ExitCode::SUCCESS,
         Err(failure) => {
             complain(&failure);
             failure.exit_code()
@@ -207,7 +154,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command, format: Format) -> Result<(), Failure> {
+fn run(command: Command, server: &ServerArgs, format: Format) -> Result<(), Failure> {
     match command {
         Command::Verify { data } => repair::verify(&data.dir),
         Command::Rebuild { data } => repair::rebuild(&data.dir),
@@ -221,7 +168,7 @@ fn run(command: Command, format: Format) -> Result<(), Failure> {
                 .enable_all()
                 .build()
                 .map_err(|error| Failure::unexpected("no threads can be started", &error))?;
-            let result = runtime.block_on(run_async(command, format));
+            let result = runtime.block_on(run_async(command, server, format));
             // Connections and reads of the keyboard that did not end in time are not waited for.
             runtime.shutdown_background();
             result
@@ -229,20 +176,20 @@ fn run(command: Command, format: Format) -> Result<(), Failure> {
     }
 }
 
-async fn run_async(command: Command, format: Format) -> Result<(), Failure> {
+async fn run_async(command: Command, server: &ServerArgs, format: Format) -> Result<(), Failure> {
     let clock = app::system_clock();
     let now = Timestamp::from_millisecond(clock().0).unwrap_or(Timestamp::UNIX_EPOCH);
     match command {
         Command::Serve(settings) => serve::run(settings).await,
         Command::Demo(args) => demo::demo(args, clock).await,
         Command::Bench(args) => bench::run(args, clock).await,
-        Command::Report { server, args } => report::report(&args, &server, format, now).await,
-        Command::Get { server, args } => report::get(args, &server, format).await,
-        Command::Choices { server } => report::choices(&server, format).await,
-        Command::Stats { server, args } => stats::stats(&args, &server, format, now).await,
-        Command::Watch { server, args } => watch::watch(&args, &server, format).await,
-        Command::Simulate { server, args } => simulate::simulate(&args, &server, clock).await,
-        Command::Network(NetworkCommand::Ask(ask)) => network::ask(ask, format).await,
+        Command::Report(args) => report::report(&args, server, format, now).await,
+        Command::Get(args) => report::get(args, server, format).await,
+        Command::Choices => report::choices(server, format).await,
+        Command::Stats(args) => stats::stats(&args, server, format, now).await,
+        Command::Watch(args) => watch::watch(&args, server, format).await,
+        Command::Simulate(args) => simulate::simulate(&args, server, clock).await,
+        Command::Network(NetworkCommand::Ask(ask)) => network::ask(ask, server, format).await,
         Command::Network(NetworkCommand::Import { .. })
         | Command::Verify { .. }
         | Command::Rebuild { .. }

@@ -4,8 +4,6 @@ use std::io;
 
 use serde_json::json;
 
-use tonic::transport::Channel;
-
 use super::AskNetwork;
 use super::choices::key;
 use super::client::ServerArgs;
@@ -64,39 +62,26 @@ pub struct LinesArgs {
 }
 
 /// Asks a server and prints what it answers.
-pub async fn ask(ask: AskNetwork, format: Format) -> Result<(), Failure> {
+pub async fn ask(ask: AskNetwork, server: &ServerArgs, format: Format) -> Result<(), Failure> {
+    let mut client = NetworkServiceClient::new(server.connect().await?);
     let sheet = match ask {
-        AskNetwork::Search { server, args } => {
+        AskNetwork::Search(args) => {
             let request = pb::SearchStopsRequest {
                 query: args.words.join(" "),
                 limit: args.limit,
             };
-            stops(
-                connect(&server)
-                    .await?
-                    .search_stops(request)
-                    .await?
-                    .into_inner()
-                    .stops,
-            )
+            stops(client.search_stops(request).await?.into_inner().stops)
         }
-        AskNetwork::Near { server, args } => {
+        AskNetwork::Near(args) => {
             let request = pb::NearbyStopsRequest {
                 latitude: args.latitude,
                 longitude: args.longitude,
                 radius_metres: args.radius,
                 limit: args.limit,
             };
-            nearby(
-                connect(&server)
-                    .await?
-                    .nearby_stops(request)
-                    .await?
-                    .into_inner()
-                    .stops,
-            )
+            nearby(client.nearby_stops(request).await?.into_inner().stops)
         }
-        AskNetwork::Lines { server, args } => {
+        AskNetwork::Lines(args) => {
             let request = pb::ListLinesRequest {
                 operator_code: args.operator,
                 stop_id: args.stop,
@@ -105,34 +90,19 @@ pub async fn ask(ask: AskNetwork, format: Format) -> Result<(), Failure> {
                 page_size: args.limit,
                 page_token: String::new(),
             };
-            let found = connect(&server)
-                .await?
-                .list_lines(request)
-                .await?
-                .into_inner()
-                .lines;
+            let found = client.list_lines(request).await?.into_inner().lines;
             if args.stops {
                 line_stops(found)
             } else {
                 lines(found)
             }
         }
-        AskNetwork::Operators { server } => {
+        AskNetwork::Operators => {
             let request = pb::ListOperatorsRequest {};
-            operators(
-                connect(&server)
-                    .await?
-                    .list_operators(request)
-                    .await?
-                    .into_inner(),
-            )
+            operators(client.list_operators(request).await?.into_inner())
         }
     };
     sheet.print(format, &mut io::stdout().lock())
-}
-
-async fn connect(server: &ServerArgs) -> Result<NetworkServiceClient<Channel>, Failure> {
-    Ok(NetworkServiceClient::new(server.connect().await?))
 }
 
 fn stops(stops: Vec<pb::Stop>) -> Sheet {

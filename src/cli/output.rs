@@ -1,7 +1,7 @@
 //! How commands print: one sheet of columns and rows, as a table for people, CSV or JSON
 //! for programs. Empty is never zero, and no cell can be taken for a formula.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table};
@@ -55,15 +55,21 @@ impl Sheet {
     /// Prints everything.
     pub fn print(&self, format: Format, out: &mut impl Write) -> Result<(), Failure> {
         match format {
+            Format::Table if self.rows.is_empty() => writeln!(out, "nothing found")?,
             Format::Table => writeln!(out, "{}", self.table())?,
             Format::Csv => self.write_csv(out)?,
             Format::Json => {
-                let rows: Vec<Value> = self.rows.iter().map(|row| self.object(row)).collect();
-                serde_json::to_writer_pretty(&mut *out, &rows).map_err(io::Error::from)?;
+                serde_json::to_writer_pretty(&mut *out, &self.objects())
+                    .map_err(io::Error::from)?;
                 writeln!(out)?;
             }
         }
         Ok(())
+    }
+
+    /// The rows as JSON objects.
+    pub fn objects(&self) -> Value {
+        Value::Array(self.rows.iter().map(|row| self.object(row)).collect())
     }
 
     fn table(&self) -> Table {
@@ -71,6 +77,9 @@ impl Sheet {
         table
             .load_style(NOTHING)
             .set_content_arrangement(ContentArrangement::Dynamic);
+        if let Some(width) = asked_width() {
+            table.set_width(width);
+        }
         table.set_header(&self.columns);
         for row in &self.rows {
             table.add_row(row.iter().map(|value| {
@@ -89,11 +98,11 @@ impl Sheet {
         let mut writer = csv::Writer::from_writer(out);
         writer
             .write_record(&self.columns)
-            .map_err(io::Error::other)?;
+            .map_err(io::Error::from)?;
         for row in &self.rows {
             writer
                 .write_record(row.iter().map(guarded))
-                .map_err(io::Error::other)?;
+                .map_err(io::Error::from)?;
         }
         writer.flush()?;
         Ok(())
@@ -105,10 +114,67 @@ impl Sheet {
     }
 }
 
+/// One thing: fields and values. Fields that say nothing are left out of the table.
+#[derive(Debug, Default)]
+pub struct Card {
+    fields: Vec<(&'static str, Value)>,
+}
+
+impl Card {
+    /// Adds a field. `Null`, an empty text and an empty list say nothing.
+    pub fn push(&mut self, field: &'static str, value: impl Into<Value>) {
+        let value = value.into();
+        let is_empty = match &value {
+            Value::Null => true,
+            Value::String(text) => text.is_empty(),
+            Value::Array(items) => items.is_empty(),
+            _ => false,
+        };
+        let value = if is_empty { Value::Null } else { value };
+        self.fields.push((field, value));
+    }
+
+    /// Prints everything: in CSV as a header and one row, in JSON as one object.
+    pub fn print(&self, format: Format, out: &mut impl Write) -> Result<(), Failure> {
+        match format {
+            Format::Table => {
+                let mut sheet = Sheet::new(["field", "value"]);
+                for (field, value) in self.fields.iter().filter(|(_, value)| !value.is_null()) {
+                    sheet.push(vec![Value::from(*field), Value::String(text(value))]);
+                }
+                sheet.print(format, out)
+            }
+            Format::Csv => {
+                let mut sheet = Sheet::new(self.fields.iter().map(|(field, _)| *field));
+                sheet.push(self.fields.iter().map(|(_, value)| value.clone()).collect());
+                sheet.print(format, out)
+            }
+            Format::Json => {
+                let pairs = self.fields.iter().cloned();
+                let object: Map<_, _> = pairs
+                    .map(|(field, value)| (field.to_owned(), value))
+                    .collect();
+                serde_json::to_writer_pretty(&mut *out, &object).map_err(io::Error::from)?;
+                writeln!(out)?;
+                Ok(())
+            }
+        }
+    }
+}
+
+/// The width that `COLUMNS` asks for where there is no terminal to ask.
+fn asked_width() -> Option<u16> {
+    if io::stdout().is_terminal() {
+        return None;
+    }
+    std::env::var("COLUMNS").ok()?.parse().ok()
+}
+
 fn text(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
         Value::String(text) => text.clone(),
+        Value::Array(items) => items.iter().map(text).collect::<Vec<_>>().join(", "),
         other => other.to_string(),
     }
 }
@@ -154,6 +220,29 @@ mod tests {
             rows,
             json!([{"stop": "=cmd()", "count": 3}, {"stop": null, "count": -1}])
         );
+    }
+
+    #[test]
+    fn card_is_one_object_and_leaves_empty_fields_out_of_the_table() {
+        let mut card = Card::default();
+        card.push("position", 7);
+        card.push("note", "");
+        card.push("acts", vec!["waited", "helped"]);
+        let printed = |format| {
+            let mut out = Vec::new();
+            card.print(format, &mut out).expect("memory can be written");
+            String::from_utf8(out).expect("what is printed is text")
+        };
+        let object: Value = serde_json::from_str(&printed(Format::Json)).expect("valid JSON");
+        assert_eq!(
+            object,
+            json!({"position": 7, "note": null, "acts": ["waited", "helped"]})
+        );
+        assert_eq!(
+            printed(Format::Csv),
+            "position,note,acts\n7,,\"waited, helped\"\n"
+        );
+        assert!(!printed(Format::Table).contains("note"));
     }
 
     #[test]

@@ -1,15 +1,14 @@
 //! `mistap report` tells of one failed tap, `mistap get` shows it again.
 
-use std::io::{self, BufRead, Write};
+use std::io::{self, BufRead, IsTerminal, Write};
 
 use jiff::Timestamp;
-use serde_json::{Value, json};
-use zeroize::Zeroizing;
+use serde_json::json;
 
 use super::choices::{choice, key, label, number, numbers};
 use super::client::ServerArgs;
 use super::failure::{Failure, Kind};
-use super::output::{Format, Sheet};
+use super::output::{Card, Format, Sheet};
 use super::when;
 use crate::api::pb::v1 as pb;
 use crate::domain::taxonomy::{
@@ -37,7 +36,7 @@ pub struct ReportArgs {
     #[arg(long, value_parser = choice::<Mode>())]
     mode: Option<Mode>,
     /// What the tap was meant to do
-    #[arg(long, value_parser = choice::<TapKind>())]
+    #[arg(long, visible_alias = "tap-kind", value_parser = choice::<TapKind>())]
     tap: Option<TapKind>,
     /// The operator, by code or name: `GVB`
     #[arg(long, default_value = "", hide_default_value = true)]
@@ -55,7 +54,7 @@ pub struct ReportArgs {
     #[arg(long, default_value = "", hide_default_value = true)]
     vehicle: String,
     /// The device that the card was held to
-    #[arg(long, value_parser = choice::<ReaderKind>())]
+    #[arg(long, visible_alias = "reader-kind", value_parser = choice::<ReaderKind>())]
     reader: Option<ReaderKind>,
     /// What the reader showed or sounded
     #[arg(long, value_parser = choice::<Signal>())]
@@ -79,7 +78,7 @@ pub struct ReportArgs {
     #[arg(long, value_parser = parse_claim, value_name = "CAUSE:SOURCE", value_delimiter = ',')]
     cause: Vec<(Cause, ClaimSource)>,
     /// What you held to the reader
-    #[arg(long, value_parser = choice::<CardKind>())]
+    #[arg(long, visible_alias = "card-kind", value_parser = choice::<CardKind>())]
     card: Option<CardKind>,
     /// Ask for the card's number on standard input; it is never kept
     #[arg(long)]
@@ -175,13 +174,7 @@ pub async fn get(args: GetArgs, server: &ServerArgs, format: Format) -> Result<(
     let mut client = pb::reporting_service_client::ReportingServiceClient::new(channel);
     let response = client.get_incident(request).await?.into_inner();
     let recorded = response.recorded.unwrap_or_default();
-    let mut sheet = Sheet::new(["field", "value"]);
-    for (field, value) in fields(&recorded) {
-        if !value.is_empty() {
-            sheet.push(vec![json!(field), Value::String(value)]);
-        }
-    }
-    sheet.print(format, &mut io::stdout().lock())
+    to_card(&recorded).print(format, &mut io::stdout().lock())
 }
 
 /// Runs `mistap choices`.
@@ -274,51 +267,49 @@ fn identity(args: &ReportArgs, now: Timestamp) -> Result<(String, Vec<u8>), Fail
     Ok((id.to_string(), secret.to_vec()))
 }
 
+/// From a terminal without showing it, else the first line of standard input.
 fn read_card_number() -> Result<String, Failure> {
-    writeln!(io::stderr(), "card number:")?;
-    let mut line = Zeroizing::new(String::new());
+    if io::stdin().is_terminal() {
+        return Ok(rpassword::prompt_password("card number (not shown): ")?);
+    }
+    let mut line = String::new();
     io::stdin().lock().read_line(&mut line)?;
-    Ok(line.trim().to_owned())
+    line.truncate(line.trim_end().len());
+    Ok(line)
 }
 
 fn print_accepted(accepted: &pb::Accepted, secret: &str, format: Format) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
-    let received = when::from_wire(accepted.received_at.as_ref()).map(when::shown);
-    let mut sheet = Sheet::new(["field", "value"]);
-    let mut row = |field: &str, value: String| {
-        if !value.is_empty() {
-            sheet.push(vec![json!(field), Value::String(value)]);
-        }
+    let received = when::from_wire(accepted.received_at.as_ref()).map(when::written);
+    let status = if accepted.repeated {
+        "recorded before"
+    } else {
+        "recorded"
     };
-    row(
-        "status",
-        if accepted.repeated {
-            "recorded before"
-        } else {
-            "recorded"
-        }
-        .to_owned(),
+    let warnings = accepted.warnings.iter();
+    let mut card = Card::default();
+    card.push("status", status);
+    card.push("received_at", received);
+    card.push("position", accepted.position);
+    card.push("line", matched(accepted.line_match.as_ref()));
+    card.push("stop", matched(accepted.stop_match.as_ref()));
+    card.push(
+        "warnings",
+        warnings
+            .map(|told| told.description.clone())
+            .collect::<Vec<_>>(),
     );
-    row("incident_id", accepted.incident_id.clone());
-    row("secret", secret.to_owned());
-    row("received_at", received.unwrap_or_default());
-    row("position", accepted.position.to_string());
-    row("line", matched(accepted.line_match.as_ref()));
-    row("stop", matched(accepted.stop_match.as_ref()));
-    for warning in &accepted.warnings {
-        row(
-            "warning",
-            format!("{}: {}", warning.field, warning.description),
-        );
+    if format != Format::Table {
+        card.push("incident_id", accepted.incident_id.clone());
+        card.push("secret", secret);
+        return card.print(format, &mut out);
     }
-    sheet.print(format, &mut out)?;
-    if format == Format::Table {
-        writeln!(
-            out,
-            "Keep the id and the secret: they are the only way back."
-        )?;
-        writeln!(out, "  mistap get {} {secret}", accepted.incident_id)?;
-    }
+    card.print(format, &mut out)?;
+    // Below the table, where no narrow terminal cuts them in pieces.
+    writeln!(out, "\nid      {}", accepted.incident_id)?;
+    writeln!(out, "secret  {secret}")?;
+    writeln!(out, "Keep both: they are the only way back.")?;
+    writeln!(out, "\n  mistap get {} {secret}", accepted.incident_id)?;
     Ok(())
 }
 
@@ -339,89 +330,69 @@ fn matched(matched: Option<&pb::Match>) -> String {
     text
 }
 
-fn fields(recorded: &pb::RecordedIncident) -> Vec<(&'static str, String)> {
+fn to_card(recorded: &pb::RecordedIncident) -> Card {
     let default = pb::Incident::default();
     let told = recorded.incident.as_ref().unwrap_or(&default);
-    let instant = |at| when::from_wire(at).map(when::shown).unwrap_or_default();
-    let yes = |said: bool| {
-        if said {
-            "yes".to_owned()
-        } else {
-            String::new()
-        }
-    };
-    let nonzero = |value: i64| {
-        if value == 0 {
-            String::new()
-        } else {
-            value.to_string()
-        }
-    };
-    let mut fields = vec![
-        ("incident_id", told.incident_id.clone()),
-        ("occurred_at", instant(told.occurred_at.as_ref())),
-        ("precision", key::<TimePrecision>(told.precision)),
-        (
-            "clock_correction_seconds",
-            nonzero(recorded.clock_correction_seconds),
-        ),
-        ("received_at", instant(recorded.received_at.as_ref())),
-        ("withdrawn", yes(recorded.withdrawn)),
-        ("position", recorded.position.to_string()),
-    ];
-    fields.extend(where_fields(told, recorded));
-    fields.extend([
-        ("reader_kind", key::<ReaderKind>(told.reader_kind)),
-        ("signal", key::<Signal>(told.signal)),
-        ("found_later", yes(told.found_later)),
-        ("display_text", told.display_text.clone()),
-        ("attempts", nonzero(i64::from(told.attempts))),
-        (
-            "others_got_through",
-            key::<OthersGotThrough>(told.others_got_through),
-        ),
-        ("worked_later", key::<WorkedLater>(told.worked_later)),
-        ("cause_claims", joined(&told.cause_claims, claim)),
-        ("card_kind", key::<CardKind>(told.card_kind)),
-        ("card_number_given", yes(recorded.card_given)),
-        ("staff_present", key::<StaffPresence>(told.staff_present)),
-        (
-            "staff_acts",
-            joined(&told.staff_acts, |act| key::<StaffAct>(*act)),
-        ),
-        ("staff_minutes", key::<StaffMinutes>(told.staff_minutes)),
-        (
-            "outcomes",
-            joined(&told.outcomes, |outcome| key::<Outcome>(*outcome)),
-        ),
-        ("extra_cost", key::<ExtraCost>(told.extra_cost)),
-        ("note", told.note.clone()),
-        ("note_to_operator", yes(told.note_to_operator)),
-    ]);
-    fields
+    let instant = |at| when::from_wire(at).map(when::written);
+    let nonzero = |value: i64| (value != 0).then_some(value);
+    let said = |said: bool| said.then_some(true);
+    let mut card = Card::default();
+    card.push("incident_id", told.incident_id.clone());
+    card.push("occurred_at", instant(told.occurred_at.as_ref()));
+    card.push("precision", key::<TimePrecision>(told.precision));
+    card.push(
+        "clock_correction_seconds",
+        nonzero(recorded.clock_correction_seconds),
+    );
+    card.push("received_at", instant(recorded.received_at.as_ref()));
+    card.push("withdrawn", said(recorded.withdrawn));
+    card.push("position", recorded.position);
+    push_place(&mut card, told, recorded);
+    card.push("reader_kind", key::<ReaderKind>(told.reader_kind));
+    card.push("signal", key::<Signal>(told.signal));
+    card.push("found_later", said(told.found_later));
+    card.push("display_text", told.display_text.clone());
+    card.push("attempts", nonzero(i64::from(told.attempts)));
+    card.push(
+        "others_got_through",
+        key::<OthersGotThrough>(told.others_got_through),
+    );
+    card.push("worked_later", key::<WorkedLater>(told.worked_later));
+    card.push("cause_claims", each(&told.cause_claims, claim));
+    card.push("card_kind", key::<CardKind>(told.card_kind));
+    card.push("card_number_given", said(recorded.card_given));
+    card.push("staff_present", key::<StaffPresence>(told.staff_present));
+    card.push(
+        "staff_acts",
+        each(&told.staff_acts, |act| key::<StaffAct>(*act)),
+    );
+    card.push("staff_minutes", key::<StaffMinutes>(told.staff_minutes));
+    card.push(
+        "outcomes",
+        each(&told.outcomes, |outcome| key::<Outcome>(*outcome)),
+    );
+    card.push("extra_cost", key::<ExtraCost>(told.extra_cost));
+    card.push("note", told.note.clone());
+    card.push("note_to_operator", said(told.note_to_operator));
+    card
 }
 
-fn where_fields(
-    told: &pb::Incident,
-    recorded: &pb::RecordedIncident,
-) -> [(&'static str, String); 11] {
-    [
-        ("reporter", key::<ReporterKind>(told.reporter)),
-        ("mode", key::<Mode>(told.mode)),
-        ("tap_kind", key::<TapKind>(told.tap_kind)),
-        ("operator", told.operator.clone()),
-        ("operator_code", recorded.operator_code.clone()),
-        ("line", told.line.clone()),
-        ("line_match", matched(recorded.line_match.as_ref())),
-        ("direction", told.direction.clone()),
-        ("stop", told.stop.clone()),
-        ("stop_match", matched(recorded.stop_match.as_ref())),
-        ("vehicle", told.vehicle.clone()),
-    ]
+fn push_place(card: &mut Card, told: &pb::Incident, recorded: &pb::RecordedIncident) {
+    card.push("reporter", key::<ReporterKind>(told.reporter));
+    card.push("mode", key::<Mode>(told.mode));
+    card.push("tap_kind", key::<TapKind>(told.tap_kind));
+    card.push("operator", told.operator.clone());
+    card.push("operator_code", recorded.operator_code.clone());
+    card.push("line", told.line.clone());
+    card.push("line_match", matched(recorded.line_match.as_ref()));
+    card.push("direction", told.direction.clone());
+    card.push("stop", told.stop.clone());
+    card.push("stop_match", matched(recorded.stop_match.as_ref()));
+    card.push("vehicle", told.vehicle.clone());
 }
 
-fn joined<T>(items: &[T], text: impl Fn(&T) -> String) -> String {
-    items.iter().map(text).collect::<Vec<_>>().join(", ")
+fn each<T>(items: &[T], text: impl Fn(&T) -> String) -> Vec<String> {
+    items.iter().map(text).collect()
 }
 
 fn claim(claim: &pb::CauseClaim) -> String {

@@ -175,53 +175,85 @@ pub async fn stats(
         }
         request.page_token.clone_from(&answer.next_page_token);
     };
-    let mut out = io::stdout().lock();
-    sheet.print(format, &mut out)?;
-    if format == Format::Table {
-        write_summary(&mut out, args, &last, has_more)?;
-    }
-    Ok(())
+    let found = Found {
+        sheet,
+        last,
+        has_more,
+    };
+    found.print(args, format)
 }
 
-fn write_summary(
-    out: &mut impl Write,
-    args: &StatsArgs,
-    answer: &pb::QueryFiguresResponse,
+/// The rows that were asked for, and the last answer.
+struct Found {
+    sheet: Sheet,
+    last: pb::QueryFiguresResponse,
     has_more: bool,
-) -> Result<(), Failure> {
-    let told = if args.filter.observed {
-        "observed"
-    } else {
-        "reported"
-    };
-    write!(out, "{} {told}", answer.total)?;
-    if 0 < answer.left_out {
-        write!(
-            out,
-            ", {} of them in no row: the value is not known",
-            answer.left_out
-        )?;
+}
+
+impl Found {
+    fn print(&self, args: &StatsArgs, format: Format) -> Result<(), Failure> {
+        let mut out = io::stdout().lock();
+        match format {
+            Format::Table => {
+                self.sheet.print(format, &mut out)?;
+                self.write_summary(args, &mut out)
+            }
+            Format::Csv => {
+                self.sheet.print(format, &mut out)?;
+                self.write_summary(args, &mut io::stderr().lock())
+            }
+            Format::Json => {
+                let object = json!({
+                    "basis": if args.filter.observed { "observed" } else { "self-reported" },
+                    "total": self.last.total,
+                    "left_out": self.last.left_out,
+                    "position": self.last.position,
+                    "has_more": self.has_more,
+                    "figures": self.sheet.objects(),
+                });
+                writeln!(out, "{object:#}")?;
+                Ok(())
+            }
+        }
     }
-    writeln!(out, ". Counts, not rates: no tap counts are known.")?;
-    if has_more {
-        writeln!(
-            out,
-            "There are more rows: raise --limit, or narrow the question."
-        )?;
-    }
-    if let Some(effort) = &answer.effort {
-        let how = if effort.from_tallies {
-            "from tallies".to_owned()
+
+    fn write_summary(&self, args: &StatsArgs, out: &mut impl Write) -> Result<(), Failure> {
+        let answer = &self.last;
+        let told = if args.filter.observed {
+            "observed"
         } else {
-            format!("scanned {} blocks", effort.blocks_scanned)
+            "reported"
         };
-        writeln!(
-            out,
-            "position {}, {how}, {} µs",
-            answer.position, effort.elapsed_micros
-        )?;
+        writeln!(out, "{} {told}", answer.total)?;
+        if 0 < answer.left_out {
+            writeln!(
+                out,
+                "{} of them in no row: value not known",
+                answer.left_out
+            )?;
+        }
+        if self.has_more {
+            writeln!(out, "more rows: raise --limit or narrow it")?;
+        }
+        writeln!(out, "counts, not rates: no taps are known")?;
+        if let Some(effort) = &answer.effort {
+            let how = if effort.from_tallies {
+                "from tallies".to_owned()
+            } else {
+                format!("scanned {} blocks", effort.blocks_scanned)
+            };
+            let (whole, rest) = (
+                effort.elapsed_micros / 1_000,
+                effort.elapsed_micros % 1_000 / 100,
+            );
+            writeln!(
+                out,
+                "position {}, {how}, {whole}.{rest} ms",
+                answer.position
+            )?;
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 fn to_row(figure: &pb::Figure) -> Vec<Value> {

@@ -61,6 +61,12 @@ pub fn noon_of(day: Date) -> Result<Timestamp, Failure> {
         .map_err(|error| Failure::unexpected("that day is not supported", &error))
 }
 
+/// An instant with its local offset: `2026-11-23T08:15:02+01:00`.
+pub fn written(instant: Timestamp) -> String {
+    let local = instant.to_zoned(AMSTERDAM.clone());
+    local.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()
+}
+
 /// An instant as people read it: `2026-11-23 08:15:02`, local.
 pub fn shown(instant: Timestamp) -> String {
     AMSTERDAM

@@ -61,6 +61,8 @@ struct Watching {
     board: Board,
     token: Vec<u8>,
     messages_left: u64,
+    /// Why nothing arrives, if there is a reason.
+    trouble: Option<&'static str>,
     output: Output,
 }
 
@@ -80,8 +82,12 @@ pub async fn watch(args: &WatchArgs, server: &ServerArgs, format: Format) -> Res
         board: Board::new(args.by.columns(), args.minutes),
         token: Vec::new(),
         messages_left: args.messages.unwrap_or(u64::MAX),
+        trouble: None,
         output,
     };
+    if let Output::Lines(Format::Csv) = watching.output {
+        print_header(&watching.board)?;
+    }
     let mut backoff = BACKOFF_FIRST;
     loop {
         let wait = match connect(args, server, &watching.token).await {
@@ -174,12 +180,13 @@ impl Watching {
 
     /// Takes one message; says whether it was the last wanted.
     fn take(&mut self, message: &pb::WatchRatesResponse) -> Result<bool, Failure> {
+        self.trouble = None;
         self.token.clone_from(&message.resume_token);
         self.board.heard(message, Instant::now());
         if let Output::Lines(format) = self.output {
             print_line(message, &self.board, format)?;
         }
-        self.draw(None)?;
+        self.draw()?;
         self.messages_left -= 1;
         Ok(self.messages_left == 0)
     }
@@ -192,7 +199,8 @@ impl Watching {
             if left.is_zero() {
                 return Ok(false);
             }
-            self.draw(Some("no connection, trying again"))?;
+            self.trouble = Some("no connection, trying again");
+            self.draw()?;
             if self.until_redraw(left.min(REDRAW_EVERY)).await? {
                 return Ok(true);
             }
@@ -206,16 +214,29 @@ impl Watching {
             return Ok(false);
         };
         let done = screen.wait_for_key(wait).await?;
-        self.draw(None)?;
+        self.draw()?;
         Ok(done)
     }
 
-    fn draw(&mut self, trouble: Option<&str>) -> Result<(), Failure> {
+    fn draw(&mut self) -> Result<(), Failure> {
         let Output::Screen(screen) = &mut self.output else {
             return Ok(());
         };
-        screen.draw(|columns, lines| self.board.lines(columns, lines, trouble, Instant::now()))
+        screen.draw(|columns, lines| {
+            self.board
+                .lines(columns, lines, self.trouble, Instant::now())
+        })
     }
+}
+
+fn print_header(board: &Board) -> Result<(), Failure> {
+    let keys = board.columns().iter().map(String::as_str);
+    let columns = ["as_of", "update"]
+        .into_iter()
+        .chain(keys)
+        .chain(["count", "total"]);
+    writeln!(io::stdout(), "{}", columns.collect::<Vec<_>>().join(","))?;
+    Ok(())
 }
 
 fn print_line(
@@ -249,21 +270,45 @@ fn print_line(
         });
         writeln!(out, "{line}")?;
     } else {
-        let separator = if format == Format::Csv { "," } else { "  " };
-        for figure in figures {
-            let keys: Vec<_> = figure.keys.iter().map(|key| key.value.as_str()).collect();
-            let keys = keys.join(separator);
-            writeln!(
-                out,
-                "{as_of}{separator}{kind}{separator}{keys}{separator}{}",
-                figure.count
-            )?;
-        }
-        if figures.is_empty() {
-            writeln!(out, "{as_of}{separator}{kind}{separator}{}", message.total)?;
-        }
+        write_rows(
+            &mut out,
+            &[&as_of.to_string(), kind],
+            message,
+            board,
+            figures,
+            format,
+        )?;
     }
     out.flush()?;
+    Ok(())
+}
+
+/// A line for each row, or one with empty keys where a message has none.
+fn write_rows(
+    out: &mut impl Write,
+    head: &[&str],
+    message: &pb::WatchRatesResponse,
+    board: &Board,
+    figures: &[pb::Figure],
+    format: Format,
+) -> Result<(), Failure> {
+    let separator = if format == Format::Csv { "," } else { "  " };
+    let mut line = |keys: Vec<&str>, count: String| {
+        let total = message.total.to_string();
+        let cells = head
+            .iter()
+            .copied()
+            .chain(keys)
+            .chain([count.as_str(), total.as_str()]);
+        writeln!(out, "{}", cells.collect::<Vec<_>>().join(separator))
+    };
+    for figure in figures {
+        let keys = figure.keys.iter().map(|key| key.value.as_str());
+        line(keys.collect(), figure.count.to_string())?;
+    }
+    if figures.is_empty() {
+        line(vec![""; board.columns().len()], String::new())?;
+    }
     Ok(())
 }
 
