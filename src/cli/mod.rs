@@ -16,7 +16,7 @@ mod stats;
 mod watch;
 mod when;
 
-use std::io;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -160,8 +160,9 @@ fn run(command: Command, server: &ServerArgs, format: Format) -> Result<(), Fail
         Command::Rebuild { data } => repair::rebuild(&data.dir),
         Command::Network(NetworkCommand::Import { data, args }) => import::import(&args, &data.dir),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "mistap", &mut io::stdout());
-            Ok(())
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "mistap", &mut script);
+            Ok(io::stdout().write_all(&script)?)
         }
         command => {
             let runtime = tokio::runtime::Builder::new_multi_thread()

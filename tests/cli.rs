@@ -1,0 +1,301 @@
+//! The commands as their users type them: the real program, its output and its exit codes.
+
+#[path = "it/child.rs"]
+#[allow(dead_code, reason = "shared with the crash tests")]
+mod child;
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use child::Server;
+use serde_json::Value;
+
+const STORY: [&str; 20] = [
+    "--mode",
+    "tram",
+    "--line",
+    "10",
+    "--tap",
+    "check-in",
+    "--card",
+    "student",
+    "--signal",
+    "red-beep",
+    "--staff-present",
+    "yes",
+    "--staff-act",
+    "waited-or-helped,sympathised,knew-the-problem,let-ride-free",
+    "--staff-minutes",
+    "1-5",
+    "--outcome",
+    "free-ride",
+    "--day",
+    "today",
+];
+
+/// Commands against one server.
+struct User {
+    server: String,
+}
+
+impl User {
+    fn of(server: &Server) -> Self {
+        Self {
+            server: server.address.to_string(),
+        }
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        mistap()
+            .args(arguments)
+            .env("MISTAP_SERVER", &self.server)
+            .output()
+            .expect("the program can be run")
+    }
+
+    /// Standard output of a command that must succeed.
+    fn text(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{arguments:?}: {errors}");
+        String::from_utf8(output.stdout).expect("commands print text")
+    }
+
+    fn json(&self, arguments: &[&str]) -> Value {
+        let text = self.text(&[arguments, &["--format", "json"]].concat());
+        serde_json::from_str(&text).expect("valid JSON")
+    }
+
+    /// Exit code and standard error of a command that must fail.
+    fn failure(&self, arguments: &[&str]) -> (i32, String) {
+        let output = self.run(arguments);
+        assert!(!output.status.success(), "{arguments:?}");
+        let errors = String::from_utf8(output.stderr).expect("errors are text");
+        (output.status.code().expect("it was not killed"), errors)
+    }
+}
+
+fn mistap() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mistap"));
+    command
+        .stdin(Stdio::null())
+        .env_remove("MISTAP_LOG")
+        .env_remove("MISTAP_DATA")
+        .env_remove("MISTAP_SECRET");
+    command
+}
+
+async fn serve(folder: &Path) -> Server {
+    let started = Server::start(child::serve(folder)).await;
+    started.unwrap_or_else(|end| panic!("the server did not start: {end:?}"))
+}
+
+fn text_of<'a>(card: &'a Value, field: &str) -> &'a str {
+    card[field].as_str().expect("a text")
+}
+
+#[tokio::test]
+async fn founding_story_is_told_shown_and_counted() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = serve(&folder.path().join("data")).await;
+    let user = User::of(&server);
+
+    let told = user.json(&[&["report"][..], &STORY].concat());
+    assert_eq!(told["status"], "recorded");
+    assert!(
+        text_of(&told, "line").starts_with("Ambiguous: GVB:10, HTM:10"),
+        "{told}"
+    );
+    let (id, secret) = (text_of(&told, "incident_id"), text_of(&told, "secret"));
+    let again = ["--id", id, "--secret", secret];
+    let again = user.json(&[&["report"][..], &STORY, &again].concat());
+    assert_eq!(again["status"], "recorded before");
+
+    let kept = user.json(&["get", id, secret]);
+    assert_eq!(kept["line"], "10");
+    assert_eq!(kept["precision"], "day");
+    assert_eq!(kept["staff_acts"].as_array().map(Vec::len), Some(4));
+    assert!(kept["operator"].is_null() && kept["stop"].is_null());
+
+    let counted = user.json(&["stats", "--by", "staff-act", "--from", "today"]);
+    assert_eq!(counted["total"], 1);
+    assert_eq!(counted["figures"].as_array().map(Vec::len), Some(4));
+
+    let with_operator = [&["report"][..], &STORY, &["--operator", "GVB"]].concat();
+    let told = user.json(&with_operator);
+    assert!(
+        text_of(&told, "line").starts_with("Unique match: GVB:10"),
+        "{told}"
+    );
+    let csv = user.text(&["stats", "--by", "line", "--from", "today", "-f", "csv"]);
+    assert_eq!(csv, "line,count\nGVB:10,1\n");
+    server.kill().await;
+}
+
+#[tokio::test]
+async fn watch_shows_a_report_arrive() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = serve(&folder.path().join("data")).await;
+    let user = User::of(&server);
+    let mut watch = mistap()
+        .args(["watch", "--by", "mode", "--messages", "2", "-f", "json"])
+        .env("MISTAP_SERVER", &user.server)
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the program can be run");
+    let output = watch.stdout.take().expect("it is piped");
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(output));
+    let mut next = || -> Value {
+        let line = lines.next().expect("a line").expect("text");
+        serde_json::from_str(&line).expect("valid JSON")
+    };
+    assert_eq!(next()["update"], "snapshot");
+    user.text(&["report", "--mode", "tram"]);
+    let change = next();
+    assert_eq!(change["figures"][0]["mode"], "tram");
+    assert_eq!(change["total"], 1);
+    assert!(watch.wait().expect("it ends").success());
+    server.kill().await;
+}
+
+#[tokio::test]
+async fn failures_have_exit_codes_and_say_what_to_do() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("data");
+    let server = serve(&data).await;
+    let user = User::of(&server);
+
+    let card_like = "mijn kaart is 3528 0000 0000 0007";
+    let (code, errors) = user.failure(&["report", "--note", card_like, "--attempts", "99"]);
+    assert_eq!(code, 3);
+    assert!(
+        errors.contains("incident.note") && errors.contains("incident.attempts"),
+        "{errors}"
+    );
+    assert!(!errors.contains("3528"), "{errors}");
+
+    let id = "01939d3e-7b3c-7a1e-8b2d-0123456789ab";
+    let (code, errors) = user.failure(&["get", id, &"0".repeat(64)]);
+    assert_eq!(code, 4);
+    assert!(errors.contains("hint:"), "{errors}");
+
+    let told = user.json(&["report", "--mode", "tram", "--day", "today"]);
+    let again = [
+        "--id",
+        text_of(&told, "incident_id"),
+        "--secret",
+        text_of(&told, "secret"),
+    ];
+    let other = [&["report", "--mode", "bus", "--day", "today"][..], &again].concat();
+    assert_eq!(user.failure(&other).0, 5);
+
+    assert_eq!(user.failure(&["report", "--mode", "zeppelin"]).0, 2);
+    assert_eq!(user.failure(&["stats", "--from", "tomorrow"]).0, 3);
+    let data = data.to_str().expect("temporary folders have plain names");
+    assert_eq!(user.failure(&["rebuild", "--data", data]).0, 6);
+    server.kill().await;
+    let (code, errors) = user.failure(&["stats"]);
+    assert_eq!(code, 6);
+    assert!(errors.contains("mistap serve"), "{errors}");
+    let missing = folder.path().join("nothing");
+    let missing = missing
+        .to_str()
+        .expect("temporary folders have plain names");
+    assert_eq!(user.failure(&["verify", "--data", missing]).0, 4);
+}
+
+#[tokio::test]
+async fn server_that_is_told_to_stop_leaves_a_folder_that_verifies() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("data");
+    let server = serve(&data).await;
+    let user = User::of(&server);
+    let simulated = [
+        "simulate",
+        "--rate",
+        "200",
+        "--reports",
+        "100",
+        "--for",
+        "30",
+    ];
+    assert!(user.text(&simulated).contains(" 0 refused, 0 given up"));
+    let end = server.terminate().await;
+    assert!(end.status.success(), "{end:?}");
+    let data = data.to_str().expect("temporary folders have plain names");
+    let verified = user.text(&["verify", "--data", data]);
+    assert!(verified.contains("equal to the fold"), "{verified}");
+    user.text(&["rebuild", "--data", data]);
+    let digest = |text: &str| {
+        text.lines()
+            .find_map(|line| line.strip_prefix("digest"))
+            .map(|hex| hex.trim().to_owned())
+    };
+    assert_eq!(
+        digest(&user.text(&["verify", "--data", data])),
+        digest(&verified)
+    );
+}
+
+#[tokio::test]
+async fn demo_shows_live_figures_and_removes_its_folder() {
+    let place = tempfile::tempdir().expect("a folder");
+    let output = mistap()
+        .args([
+            "demo",
+            "--days",
+            "20",
+            "--per-day",
+            "100",
+            "--rate",
+            "20",
+            "--for",
+            "2",
+        ])
+        .args(["--listen", "127.0.0.1:0"])
+        .env("TMPDIR", place.path())
+        .output()
+        .expect("the program can be run");
+    let text = String::from_utf8(output.stdout).expect("text");
+    assert!(output.status.success(), "{text}");
+    assert!(
+        text.contains("20 days of history") && text.contains("reported in the last hour"),
+        "{text}"
+    );
+    let left = std::fs::read_dir(place.path()).expect("a folder").count();
+    assert_eq!(left, 0, "the demo left something");
+}
+
+#[test]
+fn closed_pipe_is_no_failure() {
+    let mut child = mistap()
+        .args(["completions", "bash"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program can be run");
+    drop(child.stdout.take());
+    let output = child.wait_with_output().expect("it ends");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+#[test]
+fn history_is_written_whole_and_verifies() {
+    let place = tempfile::tempdir().expect("a folder");
+    let folder = place.path().join("data");
+    let run = |arguments: &[&str]| {
+        let output = mistap().args(arguments).arg(&folder).output();
+        let output = output.expect("the program can be run");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{errors}");
+        String::from_utf8(output.stdout).expect("text")
+    };
+    let written = run(&["simulate", "--days", "3", "--per-day", "50", "--into"]);
+    assert!(written.contains(" reports written, 0 refused"), "{written}");
+    let verified = run(&["verify", "--data"]);
+    assert!(verified.contains("equal to the fold"), "{verified}");
+}
