@@ -7,7 +7,7 @@ CARGO_FLAGS ?= --locked
 
 .PHONY: run
 run: ## Build, and run a demo: a throw-away record with history, live traffic and live figures
-	$(CARGO) run $(CARGO_FLAGS) --release -- demo
+	$(CARGO) run $(CARGO_FLAGS) -- demo
 
 .PHONY: test
 test: check ## Everything that CI runs: format, lints, licences, all tests
