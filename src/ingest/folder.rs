@@ -1,9 +1,13 @@
 //! What lies where in a data folder. Nobody but its owner may look into it.
 
-use std::fs::{DirBuilder, Permissions};
+use std::fs::{DirBuilder, File, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+
+use crate::auth::Keys;
+use crate::journal::{self, JournalError};
+use crate::ledger::CHECKPOINT_FILE;
 
 const FOLDER_MODE: u32 = 0o700;
 const MODE_OTHERS: u32 = 0o077;
@@ -13,17 +17,48 @@ pub(super) fn journal(folder: &Path) -> PathBuf {
     folder.join("journal")
 }
 
+/// Where the checkpoint lies.
+pub(super) fn checkpoint(folder: &Path) -> PathBuf {
+    folder.join(CHECKPOINT_FILE)
+}
+
 /// Where the store lies.
 pub(super) fn store(folder: &Path) -> PathBuf {
     folder.join("store")
 }
 
+/// What shows that reports were recorded in this folder although its journal is gone;
+/// `None` if the journal is there, or never was. A first start that was cut short leaves
+/// nothing of the kind: everything else is made after the journal.
+pub(super) fn trace_of_lost_journal(folder: &Path) -> Result<Option<&'static str>, JournalError> {
+    // In this order: another process may be making a new record at this moment.
+    let trace = if journal::has_begun(&journal(folder))? {
+        Some("journal/LOCK")
+    } else if checkpoint(folder).exists() {
+        Some("checkpoint")
+    } else if store(folder).exists() {
+        Some("store")
+    } else if Keys::exist(folder) {
+        Some("keys")
+    } else {
+        None
+    };
+    let is_lost = trace.is_some() && !journal::exists(&journal(folder))?;
+    Ok(trace.filter(|_| is_lost))
+}
+
 /// Makes the folder if there is none, and shuts it to everybody else.
 pub(super) fn prepare(folder: &Path) -> io::Result<()> {
+    let is_new = !folder.exists();
     DirBuilder::new()
         .recursive(true)
         .mode(FOLDER_MODE)
         .create(folder)?;
+    if let Some(parent) = folder.parent().filter(|_| is_new) {
+        let is_here = parent.as_os_str().is_empty();
+        let parent = if is_here { Path::new(".") } else { parent };
+        File::open(parent)?.sync_all()?;
+    }
     let mode = std::fs::metadata(folder)?.mode() & 0o777;
     if mode & MODE_OTHERS != 0 {
         std::fs::set_permissions(folder, Permissions::from_mode(FOLDER_MODE))?;

@@ -136,7 +136,7 @@ pub fn verify(folder: &Path, progress: Progress<'_>) -> Result<Report, RepairErr
 /// Folds the whole journal into a new store and a new checkpoint. The old store is set aside.
 pub fn rebuild(folder: &Path, progress: Progress<'_>) -> Result<Rebuilt, RepairError> {
     let path = folder::journal(folder);
-    if !path.is_dir() {
+    if !journal::exists(&path)? {
         return Err(RepairError::NoJournal);
     }
     if journal::is_in_use(&path)? {

@@ -52,6 +52,17 @@ pub enum StartError {
         /// Why.
         source: io::Error,
     },
+    /// It held a record, whose journal is gone.
+    #[error(
+        "data folder {path} has no journal any more, but reports were recorded in it, as \
+         {trace} shows; restore its journal from a backup, or use a new folder"
+    )]
+    JournalMissing {
+        /// The folder.
+        path: PathBuf,
+        /// The file or folder in it that shows it.
+        trace: &'static str,
+    },
     /// Its keys.
     #[error("the keys cannot be used")]
     Keys(#[from] KeyError),
@@ -157,7 +168,12 @@ pub fn start_with(
         path: folder.to_owned(),
         source,
     })?;
-    // First of all, because it locks the folder.
+    if let Some(trace) = folder::trace_of_lost_journal(folder)? {
+        let path = folder.to_owned();
+        return Err(StartError::JournalMissing { path, trace });
+    }
+    // Before anything else is made: it locks the folder, and what lies in a folder without
+    // a journal proves a loss.
     let (mut writer, reader, opening) = journal::open(&folder::journal(folder), options.journal())?;
     let keys = open_keys(folder, &writer)?;
     let state = checkpointed_state(folder, &writer);

@@ -44,6 +44,14 @@ impl Place {
     }
 
     fn start_with(&self, options: Options) -> Running {
+        self.try_start_with(options).expect("started")
+    }
+
+    fn try_start(&self) -> Result<Running, StartError> {
+        self.try_start_with(Options::default())
+    }
+
+    fn try_start_with(&self, options: Options) -> Result<Running, StartError> {
         let clock = Arc::clone(&self.clock);
         let now = move || UtcMillis(clock.load(Ordering::Relaxed));
         let network = Arc::new(Network::built_in());
@@ -51,7 +59,7 @@ impl Place {
             segment_bytes: SEGMENT_BYTES_MIN.max(options.segment_bytes / 32),
             ..options
         };
-        start_with(self.path(), network, now, options).expect("started")
+        start_with(self.path(), network, now, options)
     }
 
     fn pass(&self, minutes: i64) {
@@ -409,6 +417,79 @@ async fn checkpoint_that_is_missing_damaged_or_of_another_journal_changes_nothin
         assert_eq!(scanned(&running).len(), 700);
         stop(running);
     }
+}
+
+#[tokio::test]
+async fn folder_whose_journal_is_gone_is_refused_and_left_as_it_is() {
+    let place = Place::new();
+    let running = place.start();
+    submit_all(&running, 0..600).await;
+    stop(running);
+    fs::create_dir(place.path().join("network")).expect("made");
+    let journal = folder::journal(place.path());
+    for file in fs::read_dir(&journal).expect("a folder") {
+        let path = file.expect("an entry").path();
+        if path.extension().is_some_and(|suffix| suffix == "segment") {
+            fs::remove_file(path).expect("removed");
+        }
+    }
+    // Each trace is enough, whatever else is lost.
+    for (trace, next) in [
+        ("journal/LOCK", &journal),
+        ("checkpoint", &checkpoint_file(place.path())),
+        ("store", &folder::store(place.path())),
+        ("keys", &place.path().join("keys")),
+    ] {
+        match place.try_start().err().expect("refused") {
+            StartError::JournalMissing { path, trace: found } => {
+                assert_eq!((&*path, found), (place.path(), trace));
+            }
+            error => panic!("{error}"),
+        }
+        assert!(matches!(
+            repair::rebuild(place.path(), &mut |_, _| {}),
+            Err(repair::RepairError::NoJournal)
+        ));
+        if next.is_dir() {
+            fs::remove_dir_all(next).expect("removed");
+        } else {
+            fs::remove_file(next).expect("removed");
+        }
+    }
+    assert_eq!(counted(&place.start()), 0, "a network alone is no record");
+}
+
+#[tokio::test]
+async fn first_start_that_was_cut_short_can_be_made_again() {
+    let left: [&[&str]; 4] = [
+        &["journal/"],
+        &["journal/", "journal/LOCK"],
+        &["journal/", "journal/LOCK", "journal/spare.tmp"],
+        &["network/"],
+    ];
+    for names in left {
+        let place = Place::new();
+        for name in names {
+            match name.strip_suffix('/') {
+                Some(name) => fs::create_dir(place.path().join(name)).expect("made"),
+                None => fs::write(place.path().join(name), b"").expect("written"),
+            }
+        }
+        let running = place.start();
+        submit_all(&running, 0..1).await;
+    }
+}
+
+#[tokio::test]
+async fn record_that_never_got_its_keys_gets_them() {
+    let place = Place::new();
+    let settings = crate::journal::Settings {
+        segment_bytes: SEGMENT_BYTES_MIN,
+        sync: true,
+    };
+    let journal = folder::journal(place.path());
+    drop(crate::journal::open(&journal, settings).expect("new"));
+    submit_all(&place.start(), 0..1).await;
 }
 
 #[tokio::test]

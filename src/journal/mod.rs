@@ -219,8 +219,24 @@ pub struct Opening {
     pub erasures_finished: u64,
 }
 
-/// Opens the journal in `dir`, creating it (and the folder) if there is none; cuts a torn
-/// tail; refuses damage. Waits some seconds for a lock that another process still holds.
+/// Whether there is a journal in `dir`, whole or not: any segment of one.
+pub fn exists(dir: &Path) -> Result<bool, JournalError> {
+    match segment::list(dir) {
+        Ok(segments) => Ok(!segments.is_empty()),
+        Err(JournalError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether a journal was created in `dir` once, be it there still or not.
+pub fn has_begun(dir: &Path) -> Result<bool, JournalError> {
+    segment::is_marked(dir)
+}
+
+/// Opens the journal in `dir`, creating it (and the folder) if there never was one; cuts a
+/// torn tail; refuses damage. Waits some seconds for a lock that another process still holds.
 pub fn open(dir: &Path, settings: Settings) -> Result<(Writer, Reader, Opening), JournalError> {
     if settings.segment_bytes < SEGMENT_BYTES_MIN || SEGMENT_BYTES_MAX < settings.segment_bytes {
         return Err(JournalError::SegmentBytes(settings.segment_bytes));
@@ -229,8 +245,14 @@ pub fn open(dir: &Path, settings: Settings) -> Result<(Writer, Reader, Opening),
     let lock = segment::lock(dir, segment::LOCK_WAIT)?;
     segment::remove_spare(dir)?;
     if segment::list(dir)?.is_empty() {
+        if segment::is_marked(dir)? {
+            let (dir, position) = (dir.into(), Position(1));
+            return Err(JournalError::MissingSegment { dir, position });
+        }
         writer::create(dir, settings)?;
     }
+    // Only now: a creation that was cut short may be begun again.
+    segment::mark(dir, &lock, settings.sync)?;
     let survey = scan::survey(dir)?;
     let mut opening = survey.opening();
     let (unfinished, tail, shared) = survey.into_parts()?;

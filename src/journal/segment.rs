@@ -20,6 +20,9 @@ pub const MARK_BYTES: u64 = 8 * 1024;
 
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
 const LOCK_NAME: &str = "LOCK";
+/// What the lock's file holds once the journal has a segment. Without a segment it proves
+/// that all of them are lost.
+const MARK: &[u8] = b"a journal begins here\n";
 const SPARE_NAME: &str = "spare.tmp";
 const SEGMENT_SUFFIX: &str = ".segment";
 /// Zeros are written and synced in pieces, so that an append never waits for a whole
@@ -125,6 +128,30 @@ pub fn lock(dir: &Path, wait: Duration) -> Result<File, JournalError> {
             }
             Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
         }
+    }
+}
+
+/// Notes in the lock's file, if it is not noted there, that the journal has a segment.
+pub fn mark(dir: &Path, lock: &File, sync: bool) -> Result<(), JournalError> {
+    let path = dir.join(LOCK_NAME);
+    let failed = |source| JournalError::io("write", &path, source);
+    if 0 < lock.metadata().map_err(failed)?.len() {
+        return Ok(());
+    }
+    lock.write_all_at(MARK, 0).map_err(failed)?;
+    if sync {
+        lock.sync_all().map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// Whether `mark` was here.
+pub fn is_marked(dir: &Path) -> Result<bool, JournalError> {
+    let path = dir.join(LOCK_NAME);
+    match fs::metadata(&path) {
+        Ok(metadata) => Ok(0 < metadata.len()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(JournalError::io("read", &path, error)),
     }
 }
 

@@ -90,6 +90,41 @@ fn without_personal(entry: Entry) -> Entry {
     }
 }
 
+/// Removes all segments.
+fn remove_segments(dir: &Path) {
+    for (_, path) in segment::list(dir).expect("a folder") {
+        fs::remove_file(path).expect("removed");
+    }
+}
+
+#[test]
+fn journal_that_lost_all_segments_is_refused() {
+    let dir = journal_of(1, 3);
+    assert!(exists(dir.path()).expect("known") && has_begun(dir.path()).expect("known"));
+    remove_segments(dir.path());
+    assert!(!exists(dir.path()).expect("known") && has_begun(dir.path()).expect("known"));
+    for _ in 0..2 {
+        let error = open(dir.path(), UNSYNCED).map(|_| ()).expect_err("refused");
+        let first = Position(1);
+        assert!(
+            matches!(error, JournalError::MissingSegment { position, .. } if position == first)
+        );
+    }
+}
+
+#[test]
+fn creation_that_was_cut_short_is_begun_again() {
+    let dir = folder();
+    assert!(!has_begun(&dir.path().join("none")).expect("known"));
+    assert!(!exists(&dir.path().join("none")).expect("known"));
+    // What a kill leaves before the first segment has its name.
+    drop(segment::lock(dir.path(), segment::LOCK_WAIT).expect("free"));
+    drop(segment::prepare(dir.path(), SMALL.segment_bytes, false).expect("made"));
+    assert!(!has_begun(dir.path()).expect("known"));
+    open(dir.path(), UNSYNCED).expect("new");
+    assert!(has_begun(dir.path()).expect("known"));
+}
+
 /// The entries that belong at these positions.
 fn batch(positions: std::ops::Range<u64>) -> Vec<Encoded> {
     positions

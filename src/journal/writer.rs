@@ -55,6 +55,9 @@ pub fn create(dir: &Path, settings: Settings) -> Result<(), JournalError> {
     };
     let file = segment::prepare(dir, settings.segment_bytes, settings.sync).map_err(failed)?;
     segment::name(dir, &file, header, settings.sync).map_err(failed)?;
+    if let Some(parent) = dir.parent().filter(|_| settings.sync) {
+        segment::sync_dir(parent).map_err(failed)?;
+    }
     Ok(())
 }
 

@@ -33,7 +33,7 @@ use crate::domain::{Entry, Position, Row, Stamp};
 use crate::store::{Store, StoreError};
 use keeper::Keeper;
 
-pub use checkpoint::CheckpointError;
+pub use checkpoint::{CheckpointError, FILE as CHECKPOINT_FILE};
 pub use cube::{Cells, Cube};
 pub use dictionary::Dictionary;
 pub use recent::Recent;
