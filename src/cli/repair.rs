@@ -23,7 +23,8 @@ pub fn verify(dir: &Path) -> Result<(), Failure> {
         return Ok(());
     }
     let failure = Failure::new(Kind::Damage, "the folder is not as the journal says");
-    Err(if report.journal.problems.is_empty() {
+    let is_whole = report.journal.problems.is_empty() && !report.is_journal_short();
+    Err(if is_whole {
         failure.with_hint(format!("mistap rebuild --data {}", dir.display()))
     } else {
         failure.with_hint("restore the journal's files from a backup; nothing can make them again")
@@ -46,6 +47,15 @@ pub fn rebuild(dir: &Path) -> Result<(), Failure> {
         rebuilt.position
     )?;
     writeln!(io::stdout(), "digest {}", hex(&rebuilt.digest))?;
+    if 0 < rebuilt.lost {
+        writeln!(
+            io::stdout(),
+            "{} entries after that position are GONE: they had been recorded, and the journal \
+             does not have them any more; the checkpoint that counted them is kept as \
+             checkpoint.aside",
+            rebuilt.lost
+        )?;
+    }
     Ok(())
 }
 
@@ -88,6 +98,9 @@ fn found(finding: &Finding) -> String {
         Finding::Equal => "equal to the fold".to_owned(),
         Finding::InUse => "in use by a server, not compared".to_owned(),
         Finding::Differs => "DIFFERS from the fold".to_owned(),
+        Finding::Ahead(position) => {
+            format!("counts entries through position {position}, which the journal has LOST")
+        }
         Finding::Unusable(error) => {
             format!(
                 "unusable ({}); the next start makes it again",
@@ -107,7 +120,9 @@ fn failure(error: &RepairError, dir: &Path) -> Failure {
             .with_detail(error.to_string())
             .with_hint("stop the server that uses the folder first"),
         RepairError::Journal(_) => Failure::new(Kind::Damage, message).with_detail(chain(error)),
-        RepairError::Store(_) | RepairError::Ledger(_) => Failure::unexpected(message, error),
+        RepairError::Store(_) | RepairError::Ledger(_) | RepairError::SetAside(_) => {
+            Failure::unexpected(message, error)
+        }
     }
 }
 

@@ -318,7 +318,8 @@ fn checkpoint_after(position: Position) -> Position {
     Position(position.0 + CHECKPOINT_ENTRIES_MIN.max(position.0 / CHECKPOINT_PART))
 }
 
-/// Writes a checkpoint, and says so. Blocks; the committer goes on meanwhile.
+/// Writes a checkpoint, and says so. Blocks; the committer goes on meanwhile. It holds only
+/// what is durable, because nothing is applied before.
 pub(super) fn write_checkpoint(ledger: &Ledger, folder: &Path) -> Result<Position, LedgerError> {
     let begun = Instant::now();
     let position = ledger.checkpoint(folder)?;

@@ -56,6 +56,8 @@ pub enum Finding {
     InUse,
     /// It is whole, but not what the journal gives: `rebuild` mends it.
     Differs,
+    /// It counts entries through this place, which the journal does not have any more.
+    Ahead(Position),
     /// It cannot be read; the next start makes it again.
     Unusable(Box<dyn std::error::Error + Send + Sync>),
 }
@@ -69,6 +71,8 @@ pub struct Rebuilt {
     pub position: Position,
     /// Digest of the state that came of it.
     pub digest: [u8; 32],
+    /// Entries after that place which the checkpoint held and the journal has lost.
+    pub lost: u64,
 }
 
 /// Why a folder can be neither proven nor rebuilt.
@@ -86,6 +90,9 @@ pub enum RepairError {
     /// The store cannot be made.
     #[error("the store cannot be made")]
     Store(#[from] StoreError),
+    /// The old checkpoint stays in the way.
+    #[error("the checkpoint cannot be set aside")]
+    SetAside(#[source] std::io::Error),
     /// The new state cannot be kept.
     #[error("what was made cannot be kept")]
     Ledger(#[from] LedgerError),
@@ -103,12 +110,20 @@ impl Report {
     }
 }
 
+impl Report {
+    /// Whether the checkpoint counts entries that the journal does not have.
+    pub fn is_journal_short(&self) -> bool {
+        let checkpoint = self.fold.as_ref().map(|fold| &fold.checkpoint);
+        matches!(checkpoint, Some(Finding::Ahead(_)))
+    }
+}
+
 impl Finding {
     /// Whether it needs no mending.
     pub fn is_harmless(&self) -> bool {
         match self {
             Self::Missing | Self::Equal | Self::InUse => true,
-            Self::Differs | Self::Unusable(_) => false,
+            Self::Differs | Self::Ahead(_) | Self::Unusable(_) => false,
         }
     }
 }
@@ -133,7 +148,8 @@ pub fn verify(folder: &Path, progress: Progress<'_>) -> Result<Report, RepairErr
     Ok(Report { journal, fold })
 }
 
-/// Folds the whole journal into a new store and a new checkpoint. The old store is set aside.
+/// Folds the whole journal into a new store and a new checkpoint. The old store is set aside;
+/// so is the old checkpoint if it holds entries that the journal has lost.
 pub fn rebuild(folder: &Path, progress: Progress<'_>) -> Result<Rebuilt, RepairError> {
     let path = folder::journal(folder);
     if !journal::exists(&path)? {
@@ -154,13 +170,29 @@ pub fn rebuild(folder: &Path, progress: Progress<'_>) -> Result<Rebuilt, RepairE
         tell(progress, batch, total);
         Ok(())
     })?;
+    let lost = set_aside_if_ahead(folder, &reader)?;
     let position = ledger.checkpoint(folder)?;
     let digest = ledger.read().digest();
     Ok(Rebuilt {
         entries,
         position,
         digest,
+        lost,
     })
+}
+
+/// Sets a checkpoint ahead of the journal aside. Returns how many entries it is ahead.
+fn set_aside_if_ahead(folder: &Path, reader: &Reader) -> Result<u64, RepairError> {
+    // One that cannot be read proves nothing.
+    let Ok(Some(state)) = Ledger::read_checkpoint(folder, reader.epoch()) else {
+        return Ok(0);
+    };
+    let lost = state.position().0.saturating_sub(reader.last().0);
+    if 0 < lost {
+        let path = folder::checkpoint(folder);
+        std::fs::rename(&path, path.with_extension("aside")).map_err(RepairError::SetAside)?;
+    }
+    Ok(lost)
 }
 
 fn tell(progress: Progress<'_>, batch: &[Placed], total: u64) {
@@ -200,6 +232,7 @@ fn verify_fold(
     let checkpoint_blocks = checkpointed.map_or(0, State::blocks);
     let checkpoint = match checkpoint {
         Ok(None) => Finding::Missing,
+        Ok(Some(ahead)) if state.position() < ahead.position() => Finding::Ahead(ahead.position()),
         Ok(Some(state)) if Some(state.digest()) == digest_there => Finding::Equal,
         Ok(Some(_)) => Finding::Differs,
         Err(error) => Finding::Unusable(error.into()),

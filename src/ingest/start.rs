@@ -1,6 +1,8 @@
 //! From a data folder to a running record, and back to a folder at rest.
 //!
 //! The journal is opened, the checkpoint taken if it fits, and the rest of the journal folded.
+//! A checkpoint holds only what was durable before, so that one ahead of the journal proves
+//! that entries are lost, and ends the start.
 //! The store opens in the background: what it lacks or has wrong is made again from the
 //! journal. A start never trusts a checkpoint or a store more than the journal.
 
@@ -174,10 +176,17 @@ pub fn start_with(
     }
     // Before anything else is made: it locks the folder, and what lies in a folder without
     // a journal proves a loss.
-    let (mut writer, reader, opening) = journal::open(&folder::journal(folder), options.journal())?;
-    let keys = open_keys(folder, &writer)?;
-    let state = checkpointed_state(folder, &writer);
+    let mut state = None;
+    let checkpointed = |epoch| {
+        let state = state.insert(checkpointed_state(folder, epoch));
+        state.position()
+    };
+    let path = folder::journal(folder);
+    let (mut writer, reader, opening) =
+        journal::open_through(&path, options.journal(), checkpointed)?;
+    let state = state.unwrap_or_else(|| State::new(writer.epoch()));
     let checkpointed = state.position();
+    let keys = open_keys(folder, &writer)?;
     let ledger = Arc::new(Ledger::new(state));
     let is_stopping = Arc::new(AtomicBool::new(false));
     let store = open_store(folder, &ledger, &reader, &is_stopping)?;
@@ -303,14 +312,9 @@ fn open_keys(folder: &Path, writer: &Writer) -> Result<Keys, KeyError> {
 }
 
 /// The state of the checkpoint, or an empty one if it is of no use.
-fn checkpointed_state(folder: &Path, writer: &Writer) -> State {
-    let epoch = writer.epoch();
+fn checkpointed_state(folder: &Path, epoch: Epoch) -> State {
     match Ledger::read_checkpoint(folder, epoch) {
-        Ok(Some(state)) if state.position() <= writer.last() => return state,
-        Ok(Some(state)) => {
-            let position = state.position();
-            tracing::warn!(%position, last = %writer.last(), "checkpoint is ahead of the journal");
-        }
+        Ok(Some(state)) => return state,
         Ok(None) => {}
         Err(error) => {
             let error = &error as &dyn std::error::Error;

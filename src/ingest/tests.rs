@@ -493,7 +493,7 @@ async fn record_that_never_got_its_keys_gets_them() {
 }
 
 #[tokio::test]
-async fn checkpoint_ahead_of_the_journal_is_not_used() {
+async fn checkpoint_ahead_of_the_journal_proves_a_loss_that_only_a_person_accepts() {
     let place = Place::new();
     let running = place.start();
     submit_all(&running, 0..10).await;
@@ -502,8 +502,47 @@ async fn checkpoint_ahead_of_the_journal_is_not_used() {
     submit_all(&running, 10..20).await;
     stop(running);
     fs::copy(checkpoint_file(place.path()), checkpoint_file(older.path())).expect("copied");
-    let running = older.start();
-    assert_eq!(digest(&running), before);
+
+    let segments = || {
+        let mut files = Vec::new();
+        visit_files(&folder::journal(older.path()), &mut |_, bytes| {
+            files.push(bytes.to_vec());
+        });
+        files
+    };
+    let there = segments();
+    for _ in 0..2 {
+        match older.try_start().err().expect("refused") {
+            StartError::Journal(JournalError::Lost { last, durable, .. }) => {
+                assert_eq!((last, durable), (Position(11), Position(21)));
+            }
+            error => panic!("{error}"),
+        }
+    }
+    assert!(segments() == there, "nothing is changed");
+    let report = repair::verify(older.path(), &mut |_, _| {}).expect("verified");
+    assert!(!report.is_clean() && report.is_journal_short());
+
+    let rebuilt = repair::rebuild(older.path(), &mut |_, _| {}).expect("rebuilt");
+    assert_eq!((rebuilt.position, rebuilt.lost), (Position(11), 10));
+    assert_eq!(digest(&older.start()), before);
+    let again = repair::rebuild(place.path(), &mut |_, _| {}).expect("rebuilt");
+    assert_eq!(again.lost, 0);
+}
+
+#[tokio::test]
+async fn checkpoint_never_holds_more_than_is_durable() {
+    let place = Place::new();
+    let running = place.start();
+    for number in 0..50 {
+        submit_all(&running, number * 20..number * 20 + 20).await;
+        let (ledger, path) = (Arc::clone(&running.ledger), place.path().to_owned());
+        let writing = tokio::task::spawn_blocking(move || ledger.checkpoint(&path));
+        submit_all(&running, 10_000 + number..10_001 + number).await;
+        let durable = running.reader.last();
+        let position = writing.await.expect("no panic").expect("written");
+        assert!(position <= durable);
+    }
 }
 
 fn checkpoint_file(folder: &Path) -> std::path::PathBuf {

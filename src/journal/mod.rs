@@ -96,6 +96,20 @@ pub enum JournalError {
         /// Of the first entry in it.
         position: Position,
     },
+    /// It ends before an entry that is known to have been durable.
+    #[error(
+        "{dir}: ends with entry {last}, but entries through {durable} had been recorded and \
+         are counted in the checkpoint; restore the journal's files from a backup, or run \
+         `mistap rebuild` to go on without the lost ones"
+    )]
+    Lost {
+        /// The journal's folder.
+        dir: PathBuf,
+        /// The last entry that is there.
+        last: Position,
+        /// The last that was.
+        durable: Position,
+    },
     /// A segment is of another journal.
     #[error("{file}: belongs to another journal than the segments before it")]
     WrongEpoch {
@@ -238,6 +252,16 @@ pub fn has_begun(dir: &Path) -> Result<bool, JournalError> {
 /// Opens the journal in `dir`, creating it (and the folder) if there never was one; cuts a
 /// torn tail; refuses damage. Waits some seconds for a lock that another process still holds.
 pub fn open(dir: &Path, settings: Settings) -> Result<(Writer, Reader, Opening), JournalError> {
+    open_through(dir, settings, |_| Position(0))
+}
+
+/// As `open`, but refuses, with nothing changed, a journal that ends before the entry that
+/// `durable` names for its epoch: one that is known to have been there.
+pub fn open_through(
+    dir: &Path,
+    settings: Settings,
+    durable: impl FnOnce(Epoch) -> Position,
+) -> Result<(Writer, Reader, Opening), JournalError> {
     if settings.segment_bytes < SEGMENT_BYTES_MIN || SEGMENT_BYTES_MAX < settings.segment_bytes {
         return Err(JournalError::SegmentBytes(settings.segment_bytes));
     }
@@ -256,12 +280,18 @@ pub fn open(dir: &Path, settings: Settings) -> Result<(Writer, Reader, Opening),
     let survey = scan::survey(dir)?;
     let mut opening = survey.opening();
     let (unfinished, tail, shared) = survey.into_parts()?;
-    let mut writer = Writer::open(Arc::clone(&shared), tail, settings, lock)?;
+    let reader = Reader::new(Arc::clone(&shared));
+    let (last, durable) = (reader.last(), durable(reader.epoch()));
+    if last < durable {
+        let dir = dir.into();
+        return Err(JournalError::Lost { dir, last, durable });
+    }
+    let mut writer = Writer::open(shared, tail, settings, lock)?;
     for position in unfinished {
         writer.erase_personal(position)?;
         opening.erasures_finished += 1;
     }
-    Ok((writer, Reader::new(shared), opening))
+    Ok((writer, reader, opening))
 }
 
 /// Opens the journal in `dir` for reading only: changes nothing and takes no lock, so that a
