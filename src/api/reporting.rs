@@ -37,11 +37,7 @@ impl Reporting {
     /// `stop` ends open streams.
     pub fn new(ingest: Ingest, now: Clock, counters: Counters, stop: CancellationToken) -> Self {
         Self {
-            reporter: Reporter {
-                ingest,
-                now,
-                counters,
-            },
+            reporter: Reporter::new(ingest, now, counters),
             in_flight: Arc::new(Semaphore::new(STREAMS_IN_FLIGHT_MAX)),
             streams: Arc::new(Semaphore::new(INCIDENT_STREAMS_MAX)),
             stop,
@@ -58,6 +54,14 @@ pub(super) struct Reporter {
 }
 
 impl Reporter {
+    pub(super) fn new(ingest: Ingest, now: Clock, counters: Counters) -> Self {
+        Self {
+            ingest,
+            now,
+            counters,
+        }
+    }
+
     /// Reports incidents together. One result each, in their order, when all of them are
     /// durable. `path` tells where in the request each stands.
     pub(super) async fn report(

@@ -84,6 +84,13 @@ impl Problem {
         Self::new(Code::DeadlineExceeded, "TOO_LATE", message)
     }
 
+    /// A stream's client does not take its results.
+    pub fn untaken() -> Self {
+        let message = "results were not taken; incidents without a result may have been \
+                       recorded, and can be sent again safely";
+        Self::new(Code::DeadlineExceeded, "UNTAKEN", message)
+    }
+
     /// The code.
     pub fn code(&self) -> Code {
         self.code

@@ -62,6 +62,11 @@ pub const STREAM_BATCH_MAX: usize = 512;
 /// Calls that read the journal at once: incidents asked for, and repeats compared with what
 /// was recorded. Reached: refused with `Busy`.
 pub const JOURNAL_READS_MAX: usize = 64;
+/// How long a stream's results may wait while its client takes none, in milliseconds.
+/// Longer: the stream is ended with `DEADLINE_EXCEEDED`.
+pub const STREAM_UNTAKEN_MS_MAX: u64 = 30_000;
+/// The same once the service stops.
+pub const STREAM_UNTAKEN_STOPPING_MS_MAX: u64 = 1_000;
 /// Open streams of incidents. Reached: refused with `Busy`.
 pub const INCIDENT_STREAMS_MAX: usize = 256;
 /// Entries waiting for the committer. Full: refused with `Busy`.
@@ -216,6 +221,7 @@ const _: () = assert!(STREAMS_IN_FLIGHT_MAX < QUEUE_ENTRIES_MAX);
 const _: () = assert!(STREAM_BATCH_MAX <= STREAM_IN_FLIGHT_MAX);
 const _: () = assert!(STREAM_IN_FLIGHT_MAX <= STREAMS_IN_FLIGHT_MAX);
 const _: () = assert!(RECORD_DRAIN_MS < DRAIN_MS_MAX);
+const _: () = assert!(STREAM_UNTAKEN_STOPPING_MS_MAX < DRAIN_MS_MAX - RECORD_DRAIN_MS);
 const _: () = assert!(BATCH_ENTRIES_MAX <= QUEUE_ENTRIES_MAX);
 const _: () = assert!((BATCH_ENTRIES_MAX * RECORD_BYTES_MAX) as u64 <= 2 * SEGMENT_BYTES);
 const _: () = assert!(WATCH_WINDOW_MINUTES_MAX < RECENT_MINUTES);
