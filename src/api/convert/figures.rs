@@ -561,6 +561,27 @@ mod tests {
             assert_eq!(value.name(), format!("DIMENSION_{key}"));
         }
         assert!(names.next().is_none());
+        // By name as well, because a number once given stays for ever.
+        let numbers = [
+            (Dimension::Operator, 1),
+            (Dimension::Line, 2),
+            (Dimension::Stop, 3),
+            (Dimension::Mode, 4),
+            (Dimension::Cause, 5),
+            (Dimension::CardKind, 6),
+            (Dimension::Signal, 7),
+            (Dimension::StaffAct, 8),
+            (Dimension::Outcome, 9),
+            (Dimension::TapKind, 10),
+            (Dimension::HourOfDay, 11),
+            (Dimension::Weekday, 12),
+            (Dimension::Day, 13),
+            (Dimension::Month, 14),
+        ];
+        assert_eq!(numbers.len(), Dimension::ALL.len());
+        for (dimension, number) in numbers {
+            assert_eq!(to_dimension(dimension), number, "{dimension:?}");
+        }
         assert_eq!(parse_dimension(i32::MIN), None);
     }
 }
