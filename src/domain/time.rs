@@ -113,6 +113,15 @@ impl LocalDay {
         Hour(u32::try_from(midnight.as_second() / 3_600).expect("after 1970"))
     }
 
+    /// The hour that begins at twelve, also on days when the clock changes.
+    pub fn noon(self) -> Hour {
+        let noon = AMSTERDAM
+            .to_ambiguous_timestamp(self.date().at(12, 0, 0, 0))
+            .compatible()
+            .expect("a day within the supported years");
+        Hour(u32::try_from(noon.as_second() / 3_600).expect("after 1970"))
+    }
+
     /// The next day.
     pub fn next(self) -> Self {
         Self(self.0 + 1)
@@ -224,6 +233,14 @@ mod tests {
                 window.hours().all(|hour| hour.local_day() == day(text)),
                 "{text}"
             );
+        }
+    }
+
+    #[test]
+    fn noon_is_twelve_o_clock_also_when_clocks_change() {
+        for text in ["2026-03-29", "2026-10-25", "2026-11-23"] {
+            let noon = day(text).noon();
+            assert_eq!((noon.hour_of_day(), noon.local_day()), (12, day(text)));
         }
     }
 

@@ -10,7 +10,7 @@ use crate::auth::{KeyError, Keys, key_period, secret_hash};
 use crate::domain::incident::{Match, Occurred};
 use crate::domain::taxonomy::{Taxonomy, TimePrecision, number_of};
 use crate::domain::{
-    ContentDigest, Entry, Facts, Hour, Incident, IncidentId, LineId, LocalDay, Personal, Position,
+    ContentDigest, Entry, Facts, Incident, IncidentId, LineId, LocalDay, Personal, Position,
     Pseudonym, RowTime, SecretHash, StopId, UtcMillis,
 };
 use crate::journal::{self, Encoded};
@@ -18,7 +18,6 @@ use crate::network::{Network, Resolved, Words};
 
 /// Changes whenever the canonical bytes do: a digest of another version matches nothing.
 const CANONICAL_VERSION: u8 = 1;
-const NOON: u8 = 12;
 
 /// What goes to the committer.
 pub(super) struct Pending {
@@ -155,7 +154,7 @@ impl Time {
                 return Self {
                     counted: RowTime::Day(day),
                     precision: TimePrecision::Day,
-                    occurred: noon(day).start(),
+                    occurred: day.noon().start(),
                     day,
                 };
             }
@@ -170,13 +169,6 @@ impl Time {
             day: hour.local_day(),
         }
     }
-}
-
-fn noon(day: LocalDay) -> Hour {
-    day.window()
-        .hours()
-        .find(|hour| hour.hour_of_day() == NOON)
-        .expect("clocks change at night")
 }
 
 /// The facts, but for those that depend on pseudonyms and on the network's version.
@@ -308,15 +300,6 @@ fn push_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn noon_is_twelve_o_clock_also_when_clocks_change() {
-        for day in ["2026-03-29", "2026-10-25", "2026-11-23"] {
-            let day = LocalDay::parse(day).expect("a date");
-            let noon = noon(day);
-            assert_eq!((noon.hour_of_day(), noon.local_day()), (NOON, day));
-        }
-    }
 
     #[test]
     fn texts_cannot_be_moved_from_one_field_to_the_next() {

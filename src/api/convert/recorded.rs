@@ -4,11 +4,10 @@ use super::incident::Remark;
 use super::{to_number, to_numbers, to_timestamp};
 use crate::api::pb::v1 as pb;
 use crate::domain::incident::{CauseClaim, Match};
-use crate::domain::{Facts, Hour, Personal, RowTime, UtcMillis};
+use crate::domain::{Facts, Personal, RowTime, UtcMillis};
 use crate::ingest::{Accepted, Kept};
 
 const MS_PER_SECOND: i64 = 1_000;
-const HALF_DAY_HOURS: u32 = 12;
 
 /// What became of an accepted report.
 pub fn to_accepted(accepted: &Accepted, remarks: Vec<Remark>) -> pb::Accepted {
@@ -139,6 +138,21 @@ fn to_claim(claim: &CauseClaim) -> pb::CauseClaim {
 fn begin(time: RowTime) -> UtcMillis {
     match time {
         RowTime::Hour(hour) => hour.start(),
-        RowTime::Day(day) => Hour(day.start().0 + HALF_DAY_HOURS).start(),
+        RowTime::Day(day) => day.noon().start(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::LocalDay;
+
+    #[test]
+    fn day_is_told_by_its_noon_also_when_clocks_change() {
+        for (text, utc_hour) in [("2026-03-29", 10), ("2026-10-25", 11), ("2026-11-23", 11)] {
+            let day = LocalDay::parse(text).expect("a date");
+            let hour = begin(RowTime::Day(day)).hour().expect("supported");
+            assert_eq!((hour.0 % 24, hour.local_day()), (utc_hour, day));
+        }
     }
 }
