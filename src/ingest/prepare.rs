@@ -18,6 +18,7 @@ use crate::network::{Network, Resolved, Words};
 
 /// Changes whenever the canonical bytes do: a digest of another version matches nothing.
 const CANONICAL_VERSION: u8 = 1;
+const HOUR_MS: i64 = 3_600_000;
 
 /// What goes to the committer.
 pub(super) struct Pending {
@@ -247,7 +248,12 @@ fn canonical_bytes(incident: &Incident, secret_hash: Option<&SecretHash>, out: &
     push_bytes(out, secret_hash.map_or(&[][..], |hash| &hash.0));
     let (precision, value) = match incident.occurred {
         Occurred::Exact(at) => (TimePrecision::Exact, at.0 - incident.clock_correction_ms),
-        Occurred::Hour(at) => (TimePrecision::Hour, at.0 - incident.clock_correction_ms),
+        Occurred::Hour(at) => {
+            let told_ms = at.0 - incident.clock_correction_ms;
+            // The hour alone counts: correcting begins at its middle.
+            let hour = told_ms.div_euclid(HOUR_MS);
+            (TimePrecision::Hour, hour)
+        }
         Occurred::Day(day) => (TimePrecision::Day, i64::from(day.0)),
     };
     out.push(precision.number());

@@ -22,6 +22,7 @@ use crate::domain::taxonomy::{
 use crate::domain::text::CardNumber;
 use crate::domain::{Hour, Incident, IncidentId, IncidentSecret, UtcMillis};
 
+const HALF_HOUR_MS: i64 = 30 * 60_000;
 const INCIDENT_AGE_MS_MAX: i64 = INCIDENT_AGE_DAYS_MAX * 86_400_000;
 
 /// A remark that does not stop a report.
@@ -208,7 +209,8 @@ fn parse_occurred(
     }
 }
 
-/// What is known only to the hour or the day lies ahead only if its beginning does, and too
+/// The middle of the told hour is corrected, so that a few seconds do not move it into
+/// another. What is known only to the hour or the day lies ahead only if its beginning does, and too
 /// far back only if its end does.
 fn check_occurred(
     told: UtcMillis,
@@ -223,6 +225,10 @@ fn check_occurred(
             (Occurred::Exact(corrected), corrected, corrected)
         }
         TimePrecision::Hour => {
+            let corrected = match clock.correction_ms {
+                0 => told,
+                ms => UtcMillis(hour(told)?.start().0 + HALF_HOUR_MS + ms),
+            };
             let hour = hour(corrected)?;
             let end = Hour(hour.0 + 1).start();
             (Occurred::Hour(corrected), hour.start(), end)
@@ -681,6 +687,31 @@ mod tests {
         let day = LocalDay::parse("2026-11-23").expect("a day");
         assert_eq!(parsed.incident.occurred, Occurred::Day(day));
         assert_eq!(parsed.incident.clock_correction_ms, 0);
+    }
+
+    #[test]
+    fn hour_is_corrected_by_its_middle() {
+        let check = |ahead_ms: i64, expected: i64| {
+            for told_ms in [0, HOUR_MS - 1] {
+                let message = pb::Incident {
+                    occurred_at: at(NOW.0 - 6 * HOUR_MS + told_ms), // 08:00Z
+                    precision: 2,
+                    device_time: at(NOW.0 + ahead_ms),
+                    ..least()
+                };
+                let parsed = accepted(message);
+                let Occurred::Hour(corrected) = parsed.incident.occurred else {
+                    panic!("{:?}", parsed.incident.occurred);
+                };
+                let hour = corrected.hour().expect("supported").0 % 24;
+                assert_eq!(i64::from(hour), expected, "{ahead_ms} {told_ms}");
+                assert_eq!(parsed.incident.clock_correction_ms, -ahead_ms);
+            }
+        };
+        check(3 * SECOND_MS, 8);
+        check(-3 * SECOND_MS, 8);
+        check(40 * 60 * SECOND_MS, 7);
+        check(-40 * 60 * SECOND_MS, 9);
     }
 
     #[test]
