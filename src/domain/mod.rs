@@ -4,6 +4,7 @@
 //! A value of a type in here is valid by its type; nobody checks again. Nothing in here
 //! reads a clock, does I/O or knows how anything travels or is stored.
 
+pub mod calendar;
 pub mod entry;
 pub mod id;
 pub mod incident;
@@ -14,6 +15,7 @@ pub mod taxonomy;
 pub mod text;
 pub mod time;
 
+pub use calendar::Calendar;
 pub use entry::{Entry, Facts, Personal, Position, Stamp};
 pub use id::{
     ContentDigest, IncidentId, IncidentSecret, LineId, OperatorCode, Pseudonym, SecretHash, StopId,

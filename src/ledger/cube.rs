@@ -79,6 +79,27 @@ impl Cube {
         self.first..self.first + rows
     }
 
+    /// From the first bucket that has a row to the last; empty if none has.
+    pub fn used(&self) -> Range<u32> {
+        let has_row = |bucket: &u32| self.row(*bucket).is_some();
+        let first = self.buckets().find(has_row);
+        let last = self.buckets().rfind(has_row);
+        first.unwrap_or(0)..last.map_or(0, |last| last + 1)
+    }
+
+    /// A clone of the rows of these buckets, and perhaps of some next to them.
+    pub fn part(&self, buckets: Range<u32>) -> Self {
+        let chunk = |bucket: u32| bucket.saturating_sub(self.first) as usize / CHUNK_ROWS;
+        let end = buckets.end.saturating_add(CHUNK_BUCKETS - 1);
+        let end = chunk(end).min(self.chunks.len());
+        let start = chunk(buckets.start).min(end);
+        let skipped = u32::try_from(start * CHUNK_ROWS).expect("buckets have 32 bits");
+        Self {
+            first: self.first + skipped,
+            chunks: self.chunks[start..end].to_vec(),
+        }
+    }
+
     /// The buckets that have rows, rising, each with its counts.
     pub fn rows(&self) -> impl Iterator<Item = (u32, Cells<'_>)> {
         self.buckets()

@@ -10,20 +10,13 @@ impl State {
     pub fn memory(&self) -> Vec<(&'static str, usize)> {
         let of_tallies = |bytes: fn(&Tallies) -> usize| self.tallies.iter().map(bytes).sum();
         vec![
+            ("lines", of_tallies(|tallies| tallies.line.bytes())),
             (
-                "line by hour",
-                of_tallies(|tallies| tallies.line_hour.bytes()),
-            ),
-            (
-                "line by day",
-                of_tallies(|tallies| tallies.line_day.bytes()),
-            ),
-            (
-                "stop by day",
+                "stops by day",
                 of_tallies(|tallies| tallies.stop_day.bytes()),
             ),
             (
-                "attributes by operator and hour",
+                "attributes by operator",
                 of_tallies(Tallies::attribute_bytes),
             ),
             ("ids", self.ids.bytes()),

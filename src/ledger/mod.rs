@@ -39,7 +39,7 @@ pub use dictionary::Dictionary;
 pub use recent::Recent;
 pub use refill::RefillError;
 pub use state::{Applied, ClosedBlock, FOLD_VERSION, State};
-pub use tallies::{Attribute, AttributeTally, Tallies};
+pub use tallies::{Attribute, Tallies, Timed, day_bucket, month_hour_bucket};
 
 /// Why something cannot be answered now.
 #[derive(Debug, thiserror::Error)]

@@ -23,7 +23,7 @@ use crate::store::block::Block;
 
 /// Raised whenever equal entries make another state than before: an older checkpoint is then
 /// not used.
-pub const FOLD_VERSION: u32 = 1;
+pub const FOLD_VERSION: u32 = 2;
 
 /// What became of an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -135,6 +135,10 @@ impl State {
             numbers = self.dictionary.look_up(facts);
         }
         let row = row(position, facts, numbers);
+        debug_assert!(
+            row.line == 0 || row.operator == self.dictionary.operator_of_line(row.line),
+            "an incident with a line is of the line's operator"
+        );
         self.tallies[row.basis as usize].add(&row);
         if let Some(minute) = minute(facts, personal) {
             self.recent.add(minute, row);

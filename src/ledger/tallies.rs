@@ -1,11 +1,14 @@
-//! Counts by low-dimensional scope and bucket, of one basis: line by hour and by day, stop by
-//! day, and each attribute by operator and hour.
+//! Counts by low-dimensional scope and bucket, of one basis: stop by day; line, and each
+//! attribute by operator, by hour, by day and by month and hour of day.
+//!
+//! The coarser tables say nothing that the hours do not, but for incidents known only to the
+//! day; they are there so that a question about years reads hundreds of rows, not thousands.
 
 use super::cube::Cube;
 use crate::domain::taxonomy::{
     CardKind, Cause, Mode, Outcome, Signal, StaffAct, TapKind, Taxonomy,
 };
-use crate::domain::{LocalDay, Row, RowTime};
+use crate::domain::{Calendar, LocalDay, LocalMonth, Row, RowTime};
 
 /// What an attribute tally counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,29 +78,34 @@ fn set_values(bits: u16) -> u16 {
     if bits == 0 { 1 } else { bits }
 }
 
-/// Counts by operator and value. Column: operator number × `slots` + value number; value 0 is
-/// "not said" (for sets: empty). `Total` has one slot.
-#[derive(Clone, Debug)]
-pub struct AttributeTally {
-    /// How many values there are, 0 included.
-    pub slots: usize,
+/// Counts of the same columns in buckets of three kinds.
+#[derive(Clone, Debug, Default)]
+pub struct Timed {
     /// Bucket: `Hour`. Without those known only to the day.
     pub hour: Cube,
-    /// Incidents known only to the day. Bucket: `LocalDay`.
-    pub day_only: Cube,
+    /// Bucket: `day_bucket`. All.
+    pub day: Cube,
+    /// Bucket: `month_hour_bucket`. Without those known only to the day.
+    pub month_hour: Cube,
 }
 
 /// The tallies of one basis.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Tallies {
-    /// Bucket `Hour`, column line number (0: not known). Without those known only to the day.
-    pub line_hour: Cube,
-    /// Bucket `LocalDay`, column line number. All.
-    pub line_day: Cube,
-    /// Bucket `LocalDay`, column stop number. All.
+    /// Column: line number (0: not known).
+    pub line: Timed,
+    /// Bucket `day_bucket`, column stop number. All.
     pub stop_day: Cube,
     /// In the order of `Attribute::ALL`.
-    attributes: [AttributeTally; Attribute::ALL.len()],
+    attributes: [Timed; Attribute::ALL.len()],
+}
+
+/// The buckets in which a row counts.
+#[derive(Clone, Copy)]
+struct Buckets {
+    day: u32,
+    /// Hour, and month with hour of day, if the hour is known.
+    hours: Option<(u32, u32)>,
 }
 
 /// Which way a row counts.
@@ -117,25 +125,55 @@ impl Change {
     }
 }
 
-impl Default for Tallies {
-    fn default() -> Self {
-        let attribute = |attribute: Attribute| AttributeTally {
-            slots: attribute.slots(),
-            hour: Cube::default(),
-            day_only: Cube::default(),
-        };
-        Self {
-            line_hour: Cube::default(),
-            line_day: Cube::default(),
-            stop_day: Cube::default(),
-            attributes: Attribute::ALL.map(attribute),
+impl Buckets {
+    fn of(time: RowTime) -> Self {
+        let calendar = Calendar::get();
+        match time {
+            RowTime::Hour(hour) => {
+                let day = calendar.day(hour);
+                let hour_of_day = calendar.hour_of_day(day, hour);
+                let month_hour = month_hour_bucket(calendar.month(day), hour_of_day);
+                Self {
+                    day: day_bucket(day),
+                    hours: Some((hour.0, month_hour)),
+                }
+            }
+            RowTime::Day(day) => Self {
+                day: day_bucket(day),
+                hours: None,
+            },
         }
     }
 }
 
+impl Timed {
+    #[inline]
+    fn change(&mut self, buckets: Buckets, column: u32, change: Change) {
+        change.apply(&mut self.day, buckets.day, column);
+        if let Some((hour, month_hour)) = buckets.hours {
+            change.apply(&mut self.hour, hour, column);
+            change.apply(&mut self.month_hour, month_hour, column);
+        }
+    }
+
+    fn cubes(&self) -> [&Cube; 3] {
+        [&self.hour, &self.day, &self.month_hour]
+    }
+
+    fn cubes_mut(&mut self) -> [&mut Cube; 3] {
+        [&mut self.hour, &mut self.day, &mut self.month_hour]
+    }
+
+    /// How much memory its rows take, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.cubes().into_iter().map(Cube::bytes).sum()
+    }
+}
+
 impl Tallies {
-    /// The tally of an attribute.
-    pub fn attribute(&self, attribute: Attribute) -> &AttributeTally {
+    /// The tally of an attribute. Column: operator number × slots + value number; value 0 is
+    /// "not said" (for sets: empty).
+    pub fn attribute(&self, attribute: Attribute) -> &Timed {
         &self.attributes[attribute as usize]
     }
 
@@ -150,21 +188,14 @@ impl Tallies {
     }
 
     fn change(&mut self, row: &Row, change: Change) {
-        let day = day_bucket(row.time.day());
-        change.apply(&mut self.line_day, day, row.line);
-        change.apply(&mut self.stop_day, day, row.stop);
-        if let RowTime::Hour(hour) = row.time {
-            change.apply(&mut self.line_hour, hour.0, row.line);
-        }
-        for (tally, attribute) in self.attributes.iter_mut().zip(Attribute::ALL) {
-            let (cube, bucket) = match row.time {
-                RowTime::Hour(hour) => (&mut tally.hour, hour.0),
-                RowTime::Day(_) => (&mut tally.day_only, day),
-            };
-            let first = column(row.operator, tally.slots);
+        let buckets = Buckets::of(row.time);
+        self.line.change(buckets, row.line, change);
+        change.apply(&mut self.stop_day, buckets.day, row.stop);
+        for (timed, attribute) in self.attributes.iter_mut().zip(Attribute::ALL) {
+            let first = column(row.operator, attribute.slots());
             let mut values = attribute.values(row);
             while values != 0 {
-                change.apply(cube, bucket, first + values.trailing_zeros());
+                timed.change(buckets, first + values.trailing_zeros(), change);
                 values &= values - 1;
             }
         }
@@ -172,32 +203,22 @@ impl Tallies {
 
     /// How much memory the tallies of all attributes take, in bytes.
     pub(super) fn attribute_bytes(&self) -> usize {
-        let bytes = |tally: &AttributeTally| tally.hour.bytes() + tally.day_only.bytes();
-        self.attributes.iter().map(bytes).sum()
+        self.attributes.iter().map(Timed::bytes).sum()
     }
 
     /// Every cube, in an order that never changes.
     pub(super) fn cubes(&self) -> impl Iterator<Item = &Cube> {
-        let scopes = [&self.line_hour, &self.line_day, &self.stop_day];
-        let attributes = self.attributes.iter();
-        let attributes = attributes.flat_map(|tally| [&tally.hour, &tally.day_only]);
-        scopes.into_iter().chain(attributes)
+        let attributes = self.attributes.iter().flat_map(Timed::cubes);
+        let lines = self.line.cubes().into_iter();
+        lines.chain([&self.stop_day]).chain(attributes)
     }
 
     /// The cube at a place in the order of `cubes`.
     pub(super) fn cube_mut(&mut self, index: usize) -> Option<&mut Cube> {
-        match index {
-            0 => Some(&mut self.line_hour),
-            1 => Some(&mut self.line_day),
-            2 => Some(&mut self.stop_day),
-            _ => {
-                let tally = self.attributes.get_mut((index - 3) / 2)?;
-                Some(match index % 2 {
-                    1 => &mut tally.hour,
-                    _ => &mut tally.day_only,
-                })
-            }
-        }
+        let attributes = self.attributes.iter_mut().flat_map(Timed::cubes_mut);
+        let lines = self.line.cubes_mut().into_iter();
+        let mut cubes = lines.chain([&mut self.stop_day]).chain(attributes);
+        cubes.nth(index)
     }
 }
 
@@ -210,4 +231,10 @@ fn column(operator: u16, slots: usize) -> u32 {
 /// A day as a bucket.
 pub fn day_bucket(day: LocalDay) -> u32 {
     u32::try_from(day.0).expect("supported days come after 1970")
+}
+
+/// A month with an hour of day, 0 to 23, as a bucket.
+pub fn month_hour_bucket(month: LocalMonth, hour_of_day: u8) -> u32 {
+    let month = u32::try_from(month.0).expect("supported months come after 1970");
+    month * 24 + u32::from(hour_of_day)
 }

@@ -67,7 +67,7 @@ fn hour(row: &Row) -> Option<u32> {
 }
 
 fn day(row: &Row) -> u32 {
-    tallies::day_bucket(row.time.day())
+    day_bucket(row.time.day())
 }
 
 fn set_numbers<T: Taxonomy>(bits: u16) -> Vec<u32> {
@@ -91,37 +91,37 @@ fn values(attribute: Attribute, row: &Row) -> Vec<u32> {
     }
 }
 
-fn check_scopes(tallies: &Tallies, rows: &[&Row]) {
-    let line_hour = recount(rows, |row| {
-        hour(row).map(|hour| (hour, row.line)).into_iter().collect()
+fn check_timed(timed: &Timed, rows: &[&Row], columns: impl Fn(&Row) -> Vec<u32>) {
+    let count = |bucket: &dyn Fn(&Row) -> Option<u32>| {
+        recount(rows, |row| {
+            let bucket = bucket(row).into_iter();
+            let cells = |bucket| columns(row).into_iter().map(move |column| (bucket, column));
+            bucket.flat_map(cells).collect()
+        })
+    };
+    assert_eq!(cells(&timed.hour), count(&hour));
+    assert_eq!(cells(&timed.day), count(&|row| Some(day(row))));
+    let month_hour = count(&|row| {
+        let hour = crate::domain::Hour(hour(row)?);
+        let month = hour.local_day().month();
+        Some(month_hour_bucket(month, hour.hour_of_day()))
     });
-    assert_eq!(cells(&tallies.line_hour), line_hour);
-    let line_day = recount(rows, |row| vec![(day(row), row.line)]);
-    assert_eq!(cells(&tallies.line_day), line_day);
+    assert_eq!(cells(&timed.month_hour), month_hour);
+}
+
+fn check_scopes(tallies: &Tallies, rows: &[&Row]) {
+    check_timed(&tallies.line, rows, |row| vec![row.line]);
     let stop_day = recount(rows, |row| vec![(day(row), row.stop)]);
     assert_eq!(cells(&tallies.stop_day), stop_day);
 }
 
 fn check_attribute(tallies: &Tallies, attribute: Attribute, rows: &[&Row]) {
-    let tally = tallies.attribute(attribute);
-    let slots = u32::try_from(tally.slots).expect("few");
-    let columns = |row: &Row| {
+    let slots = u32::try_from(attribute.slots()).expect("few");
+    check_timed(tallies.attribute(attribute), rows, |row| {
         let first = u32::from(row.operator) * slots;
-        values(attribute, row)
-            .into_iter()
-            .map(move |value| first + value)
-    };
-    let by_hour = recount(rows, |row| {
-        let hour = hour(row).into_iter();
-        hour.flat_map(|hour| columns(row).map(move |column| (hour, column)))
-            .collect()
+        let columns = values(attribute, row).into_iter();
+        columns.map(|value| first + value).collect()
     });
-    assert_eq!(cells(&tally.hour), by_hour, "{attribute:?} by hour");
-    let day_only = recount(rows, |row| match hour(row) {
-        Some(_) => Vec::new(),
-        None => columns(row).map(|column| (day(row), column)).collect(),
-    });
-    assert_eq!(cells(&tally.day_only), day_only, "{attribute:?} by day");
 }
 
 fn incident(facts: Facts) -> Entry {

@@ -12,10 +12,9 @@ use crate::domain::taxonomy::{
     CardKind, Cause, Mode, Outcome, Signal, StaffAct, TapKind, Taxonomy,
 };
 use crate::domain::time::LocalMonth;
-use crate::domain::{Dimension, Hour, LocalDay, Question, Window};
+use crate::domain::{Calendar, Dimension, Hour, LocalDay, Question, Window};
 use crate::ledger::Dictionary;
 
-use super::calendar::Calendar;
 use super::sieve::Sieve;
 
 const HOURS_OF_DAY: u32 = 24;
@@ -83,8 +82,8 @@ impl Axis {
             self.first = first.0;
             last.0
         } else {
-            self.first = calendar.month(first);
-            calendar.month(last)
+            self.first = calendar.month(first).0;
+            calendar.month(last).0
         };
         u32::try_from(last - self.first).expect("a window is not empty") + 2
     }

@@ -5,12 +5,11 @@ use hashbrown::HashMap;
 
 use crate::domain::limits::DIMENSIONS_MAX;
 use crate::domain::question::Breakdown;
-use crate::domain::{Dimension, Filter, Row, RowTime};
+use crate::domain::{Calendar, Dimension, Filter, Row, RowTime};
 use crate::ledger::Dictionary;
 
 use super::Figure;
 use super::axis;
-use super::calendar::Calendar;
 use super::sieve::Sieve;
 
 /// Numbers of dictionary, taxonomy or calendar; hours of day are numbered from 1. 0 is "not
@@ -141,7 +140,7 @@ fn values(dimension: Dimension, row: &Row) -> Vec<u32> {
         Dimension::HourOfDay => one(hour_of_day(row.time).map_or(0, |hour| hour + 1)),
         Dimension::Weekday => one(day(row.time).weekday().into()),
         Dimension::Day => one(day(row.time).0.cast_unsigned()),
-        Dimension::Month => one(Calendar::get().month(day(row.time)).cast_unsigned()),
+        Dimension::Month => one(Calendar::get().month(day(row.time)).0.cast_unsigned()),
     }
 }
 

@@ -6,20 +6,18 @@
 //! whom is no concern of this module.
 
 mod axis;
-mod calendar;
 mod clock;
 mod counter;
 mod grid;
 mod page;
 mod plan;
+mod reach;
 mod scanned;
 mod sieve;
 mod sorter;
 mod tallied;
 #[cfg(test)]
 mod tests;
-
-use std::sync::Arc;
 
 use crate::domain::{Position, Question};
 use crate::ledger::{Dictionary, Ledger, LedgerError};
@@ -111,13 +109,12 @@ pub fn answer(ledger: &Ledger, question: &Question, page: &Page) -> Result<Answe
 
 /// Answers a question from tallies; `None` if they do not suffice.
 pub fn answer_by_tallies(ledger: &Ledger, question: &Question, page: &Page) -> Option<Answer> {
-    let (counts, dictionary, position) = {
-        let state = ledger.read();
-        let counts = tallied::tally(&state, question)?;
-        (counts, Arc::clone(state.dictionary()), state.position())
-    };
+    // The ledger is locked while the book is opened, and no longer.
+    let book = tallied::open(&ledger.read(), question)?;
+    let counts = book.tally(book.axes()?);
+    let (dictionary, position) = book.edition();
     let at = (position, Effort::Tallies);
-    Some(cut(&counts, question, page, &dictionary, at))
+    Some(cut(&counts, question, page, dictionary, at))
 }
 
 /// Answers a question by a scan, even where tallies would suffice.

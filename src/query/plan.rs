@@ -10,12 +10,11 @@ pub(super) const DENSE_CELLS_MAX: u64 = QUESTION_ROWS_MAX as u64;
 /// The tallies from which a question can be answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Source {
-    /// By line and day, and by line and hour.
+    /// By line.
     Line,
     /// By stop and day.
     Stop,
-    /// By operator, value and hour, and by operator, value and day for incidents known only
-    /// to the day.
+    /// By operator and value.
     Attribute(Attribute),
 }
 

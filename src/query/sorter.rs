@@ -9,7 +9,7 @@ use crate::ledger::Dictionary;
 use crate::store::{Block, Columns};
 
 use super::axis::{Axes, slots};
-use super::clock::Clock;
+use super::clock::{Clock, TimeTable};
 use super::sieve::{self, Sieve};
 
 /// Of a row that does not count.
@@ -21,7 +21,7 @@ const CELL: u64 = UNKNOWN - 1;
 pub(super) struct Sorter {
     /// The columns that it needs.
     pub(super) columns: Columns,
-    clock: Clock,
+    times: TimeTable,
     width: u64,
     basis: Basis,
     /// The part of each number in the cell, for columns that matter.
@@ -49,7 +49,7 @@ impl Sorter {
         let sieve = Sieve::new(filter, dictionary);
         let mut sorter = Self {
             columns: Columns::TIME | Columns::BASIS,
-            clock: Clock::new(question, axes),
+            times: TimeTable::new(question.window, &Clock::new(question, axes)),
             width: axes.width,
             basis: filter.basis,
             tables: Vec::new(),
@@ -80,7 +80,7 @@ impl Sorter {
     pub(super) fn sort(&self, block: &Block, cells: &mut Vec<u64>) {
         cells.clear();
         let rows = block.times().iter().zip(block.bases());
-        cells.extend(rows.map(|(time, basis)| match self.clock.cell(*time) {
+        cells.extend(rows.map(|(time, basis)| match self.times.cell(*time) {
             Some((cell, is_known)) if *basis == self.basis => {
                 let flag = if is_known { 0 } else { UNKNOWN };
                 (u64::from(cell) * self.width) | flag

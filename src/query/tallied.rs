@@ -4,15 +4,18 @@
 //! exactly one of them, values that are not known included, and otherwise from tallies that
 //! do not depend on what the question is broken down by.
 
-use crate::domain::question::Breakdown;
-use crate::domain::{Dimension, Filter, Hour, LocalDay, Question, Window};
-use crate::ledger::{self, Attribute, Cube, Dictionary, State, Tallies};
+use std::ops::Range;
+use std::sync::Arc;
 
-use super::axis::Axes;
-use super::calendar::Calendar;
-use super::clock::{Clock, SKIP};
+use crate::domain::question::Breakdown;
+use crate::domain::{Calendar, Dimension, Filter, Hour, LocalDay, Position, Question, Window};
+use crate::ledger::{Attribute, Dictionary, State};
+
+use super::axis::{Axes, Axis};
+use super::clock::Clock;
 use super::grid;
 use super::plan::{self, DENSE_CELLS_MAX, Source};
+use super::reach::{Grain, Reach, Shared};
 use super::sieve::{self, Sieve};
 use super::{Cells, Counts};
 
@@ -21,68 +24,85 @@ use super::{Cells, Counts};
 const STAGED_PART: usize = 8;
 /// Least buckets for each combination of times for that to pay.
 const STAGED_BUCKETS_MIN: usize = 4;
+/// Most cells that are added up so.
+const STAGED_CELLS_MAX: usize = 1 << 20;
+/// The tally of every incident.
+const ALL: Source = Source::Attribute(Attribute::Total);
 
-/// Everything that answers a question, or `None` if tallies do not suffice.
-pub(super) fn tally(state: &State, question: &Question) -> Option<Counts> {
-    let source = Source::of(question)?;
-    let dictionary = state.dictionary();
-    let book = Book {
-        tallies: state.tallies(question.filter.basis),
-        dictionary,
-    };
-    let Some(window) = recorded_part(question.window, book.tallies) else {
-        return Some(Counts {
-            axes: Axes::new(question, dictionary),
-            cells: Cells::Sparse(Vec::new()),
-            total: 0,
-            left_out: 0,
-        });
-    };
-    let question = Question {
-        window,
-        ..question.clone()
-    };
-    let axes = Axes::new(&question, dictionary);
-    if DENSE_CELLS_MAX < axes.cells {
-        return None;
-    }
-    let mut cells = book.add_up(source, &question, &axes);
-    let (total, left_out) = match source {
-        Source::Attribute(attribute) if is_expanded(&question, attribute) => {
-            book.take_unknown_of_set(attribute, &question, &axes, &mut cells)
-        }
-        _ => {
-            let counted = grid::sum(&cells);
-            let unknown = take_all_unknown(&mut cells, &axes);
-            let total = book.total(source, &question).unwrap_or(counted);
-            (total, total - (counted - unknown))
-        }
-    };
-    Some(Counts {
-        axes,
-        cells: Cells::Dense(cells),
-        total,
-        left_out,
-    })
+/// What a question needs of the tallies, shared with the ledger, so that adding up does not
+/// keep the ledger from changing.
+pub(super) struct Book {
+    question: Question,
+    source: Source,
+    dictionary: Arc<Dictionary>,
+    position: Position,
+    /// The tally of the source.
+    counts: Shared,
+    /// Every incident, which some totals are made of.
+    all: Shared,
 }
 
-/// What is left of a window, in whole days at both sides, where anything was recorded.
-fn recorded_part(window: Window, tallies: &Tallies) -> Option<Window> {
-    let calendar = Calendar::get();
-    let total = tallies.attribute(Attribute::Total);
-    let (hours, days) = (total.hour.buckets(), total.day_only.buckets());
-    let of_hours = (!hours.is_empty()).then(|| {
-        let day = |hour| calendar.day(Hour(hour));
-        (day(hours.start), day(hours.end - 1))
-    });
-    let of_days = (!days.is_empty()).then(|| (day_of(days.start), day_of(days.end - 1)));
-    let (first, last) = match (of_hours, of_days) {
-        (Some(hours), Some(days)) => (hours.0.min(days.0), hours.1.max(days.1)),
-        (one, other) => one.or(other)?,
+/// Takes from the ledger what a question needs; `None` if tallies do not suffice. Cheap: to
+/// be called under its lock.
+pub(super) fn open(state: &State, question: &Question) -> Option<Book> {
+    let source = Source::of(question)?;
+    let tallies = state.tallies(question.filter.basis);
+    let all = tallies.attribute(Attribute::Total);
+    let grain = Grain::of(question);
+    let window = recorded_part(question.window, grain, all.day.used());
+    // Where nothing was recorded, any hour is as good.
+    let window = window.unwrap_or(first_hour(question.window));
+    let reach = Reach::new(window, grain);
+    let counts = match source {
+        Source::Line => Shared::new(&tallies.line, &reach),
+        Source::Stop => Shared::of_days(&tallies.stop_day, &reach),
+        Source::Attribute(attribute) => Shared::new(tallies.attribute(attribute), &reach),
     };
-    let start = calendar.hours(first).0.max(window.start().0);
-    let end = calendar.hours(last).1.min(window.end().0);
+    Some(Book {
+        question: Question {
+            window,
+            ..question.clone()
+        },
+        source,
+        dictionary: Arc::clone(state.dictionary()),
+        position: state.position(),
+        counts,
+        all: Shared::new(all, &reach),
+    })
+}
+/// What is left of a window where anything was recorded, in whole days, or in whole months if
+/// that is how they are read. `days` are buckets.
+fn recorded_part(window: Window, grain: Grain, days: Range<u32>) -> Option<Window> {
+    if days.is_empty() {
+        return None;
+    }
+    let calendar = Calendar::get();
+    let (mut first, mut last) = (day_of(days.start), day_of(days.end - 1));
+    let (start, end) = (calendar.hours(first).0, calendar.hours(last).1);
+    if grain == Grain::MonthHours {
+        while !calendar.starts_month(first) {
+            first = LocalDay(first.0 - 1);
+        }
+        while !calendar.starts_month(last.next()) {
+            last = last.next();
+        }
+    }
+    let start = if window.start().0 <= start {
+        calendar.hours(first).0
+    } else {
+        window.start().0
+    };
+    let end = if end <= window.end().0 {
+        calendar.hours(last).1
+    } else {
+        window.end().0
+    };
     Window::new(Hour(start), Hour(end))
+}
+
+fn first_hour(window: Window) -> Window {
+    let start = window.start();
+    Window::new(start, Hour(start.0 + 1)).expect("the first of its hours")
 }
 
 fn day_of(bucket: u32) -> LocalDay {
@@ -100,42 +120,65 @@ fn take_all_unknown(cells: &mut [u32], axes: &Axes) -> u64 {
     (0..axes.asked.len()).map(take).sum()
 }
 
-/// Tallies of one basis and the names in them.
-struct Book<'a> {
-    tallies: &'a Tallies,
-    dictionary: &'a Dictionary,
-}
+impl Book {
+    /// The names, and the last position that is counted.
+    pub(super) fn edition(&self) -> (&Dictionary, Position) {
+        (&self.dictionary, self.position)
+    }
 
-impl Book<'_> {
+    /// The axes of the answer; `None` if it has more cells than tallies are added up in.
+    pub(super) fn axes(&self) -> Option<Axes> {
+        let axes = Axes::new(&self.question, &self.dictionary);
+        (axes.cells <= DENSE_CELLS_MAX).then_some(axes)
+    }
+
+    /// Everything that answers the question.
+    pub(super) fn tally(&self, axes: Axes) -> Counts {
+        let mut cells = self.add_up(self.source, &self.question, &axes);
+        let (counted, unknown) = match self.source {
+            Source::Attribute(attribute) if is_expanded(&self.question, attribute) => {
+                self.take_unknown_of_set(attribute, &axes, &mut cells)
+            }
+            _ => (grid::sum(&cells), take_all_unknown(&mut cells, &axes)),
+        };
+        let total = self.total().unwrap_or(counted);
+        Counts {
+            axes,
+            cells: Cells::Dense(cells),
+            total,
+            left_out: total - (counted - unknown),
+        }
+    }
+
     /// The total, where it is not the sum of all cells.
-    fn total(&self, source: Source, question: &Question) -> Option<u64> {
-        let filter = &question.filter;
-        // Incidents known only to the day are in no cube by line and hour.
-        let misses_days = filter.hours_of_day == 0 && plan::has(question, Dimension::HourOfDay);
+    fn total(&self) -> Option<u64> {
+        let filter = &self.question.filter;
+        // Incidents known only to the day have no hour of day.
+        let misses_days =
+            filter.hours_of_day == 0 && plan::has(&self.question, Dimension::HourOfDay);
         // An incident may have an operator and no line.
-        let misses_lines = filter.lines.is_empty() && !filter.operators.is_empty();
-        if source != Source::Line || !(misses_days || misses_lines) {
+        let misses_lines =
+            self.source == Source::Line && filter.lines.is_empty() && !filter.operators.is_empty();
+        if !misses_days && !misses_lines {
             return None;
         }
-        let source = if filter.lines.is_empty() {
-            Source::Attribute(Attribute::Total)
-        } else {
-            Source::Line
+        let is_filtered = match self.source {
+            Source::Line => !filter.lines.is_empty(),
+            Source::Stop => !filter.stops.is_empty(),
+            Source::Attribute(attribute) => plan::mask(filter, attribute) != 0,
         };
-        let whole = Question {
-            by: Breakdown::default(),
-            ..question.clone()
-        };
-        let axes = Axes::new(&whole, self.dictionary);
+        let source = if is_filtered { self.source } else { ALL };
+        let whole = self.without(|_| true);
+        let axes = Axes::new(&whole, &self.dictionary);
         Some(grid::sum(&self.add_up(source, &whole, &axes)))
     }
 
-    /// Empties the cells of incidents with a value that is not known. Returns the total and
-    /// how many of it stand in no row, if an incident may stand in several.
+    /// Empties the cells of incidents with a value that is not known, if an incident may
+    /// stand in several cells. Returns how many incidents were counted, and how many of them
+    /// stand in no row.
     fn take_unknown_of_set(
         &self,
         attribute: Attribute,
-        question: &Question,
         axes: &Axes,
         cells: &mut [u32],
     ) -> (u64, u64) {
@@ -151,25 +194,27 @@ impl Book<'_> {
             .sum();
 
         // Without the set every incident is counted once.
-        let dimensions = question.by.dimensions().iter().copied();
-        let rest = dimensions
-            .filter(|other| Some(*other) != dimension)
-            .collect();
-        let without = Question {
-            by: Breakdown::new(rest).expect("part of a valid one"),
-            ..question.clone()
-        };
-        let axes = Axes::new(&without, self.dictionary);
-        let mut once = self.add_up(Source::Attribute(Attribute::Total), &without, &axes);
-        let total = grid::sum(&once);
+        let without = self.without(|other| Some(other) == dimension);
+        let axes = Axes::new(&without, &self.dictionary);
+        let mut once = self.add_up(ALL, &without, &axes);
+        let counted = grid::sum(&once);
         let unknown = take_all_unknown(&mut once, &axes);
-        (total, unknown + empty)
+        (counted, unknown + empty)
+    }
+
+    /// The question, not broken down by some of its dimensions.
+    fn without(&self, is_dropped: impl Fn(Dimension) -> bool) -> Question {
+        let dimensions = self.question.by.dimensions().iter().copied();
+        let rest = dimensions.filter(|other| !is_dropped(*other)).collect();
+        Question {
+            by: Breakdown::new(rest).expect("part of a valid one"),
+            ..self.question.clone()
+        }
     }
 
     /// The counts of a question by cell, place 0 of each axis included.
     fn add_up(&self, source: Source, question: &Question, axes: &Axes) -> Vec<u32> {
-        let clock = Clock::new(question, axes);
-        let sieve = Sieve::new(&question.filter, self.dictionary);
+        let sieve = Sieve::new(&question.filter, &self.dictionary);
         let columns = match source {
             Source::Line => self.line_columns(&sieve, axes),
             Source::Stop => self.stop_columns(&sieve, axes),
@@ -177,28 +222,17 @@ impl Book<'_> {
                 self.attribute_columns(attribute, &question.filter, &sieve, axes)
             }
         };
-        let cubes = match source {
-            Source::Line if plan::needs_hours_of_day(question) => Cubes::Hours {
-                hour: &self.tallies.line_hour,
-            },
-            Source::Line => Cubes::WholeDays {
-                day: &self.tallies.line_day,
-                hour: Some(&self.tallies.line_hour),
-            },
-            Source::Stop => Cubes::WholeDays {
-                day: &self.tallies.stop_day,
-                hour: None,
-            },
-            Source::Attribute(attribute) => {
-                let tally = self.tallies.attribute(attribute);
-                Cubes::HoursAndDays {
-                    hour: &tally.hour,
-                    day_only: &tally.day_only,
-                }
-            }
+        let counts = if source == ALL {
+            &self.all
+        } else {
+            &self.counts
+        };
+        let times = Times {
+            reach: Reach::new(question.window, Grain::of(question)),
+            clock: Clock::new(question, axes),
         };
         let width = usize::try_from(axes.width).expect("dense cells are bounded");
-        columns.add_up(&cubes, &clock, width)
+        columns.add_up(counts, &times, width)
     }
 
     fn line_columns(&self, sieve: &Sieve, axes: &Axes) -> Columns {
@@ -239,7 +273,7 @@ impl Book<'_> {
         sieve: &Sieve,
         axes: &Axes,
     ) -> Columns {
-        let slots = bound(self.tallies.attribute(attribute).slots);
+        let slots = bound(attribute.slots());
         let mask = plan::mask(filter, attribute);
         let operator = axes.find(Dimension::Operator);
         let value = plan::dimension_of(attribute).and_then(|dimension| axes.find(dimension));
@@ -272,60 +306,16 @@ fn bound(numbers: usize) -> u32 {
 }
 
 /// How far a number of a dimension that may not be asked for is from place 0.
-fn offset(axis: Option<(&super::axis::Axis, u64)>, number: u32) -> usize {
+fn offset(axis: Option<(&Axis, u64)>, number: u32) -> usize {
     axis.map_or(0, |(axis, stride)| {
         usize::try_from(u64::from(axis.place(number)) * stride).expect("dense cells are bounded")
     })
 }
 
-/// Which cubes hold the incidents of a window, each incident once.
-enum Cubes<'a> {
-    /// Those known to the hour.
-    Hours { hour: &'a Cube },
-    /// Whole days from the one, the hours of other days from the other.
-    WholeDays {
-        day: &'a Cube,
-        hour: Option<&'a Cube>,
-    },
-    /// Those known to the hour, and those known only to the day.
-    HoursAndDays { hour: &'a Cube, day_only: &'a Cube },
-}
-
-impl Cubes<'_> {
-    /// Calls `each` with every row and the combination of times that it counts in.
-    fn read(&self, clock: &Clock, mut each: impl FnMut(usize, ledger::Cells<'_>)) {
-        let mut read = |cube: &Cube, bucket: u32, cell: u32| {
-            if cell == SKIP {
-                return;
-            }
-            if let Some(row) = cube.row(bucket) {
-                each(cell as usize, row);
-            }
-        };
-        for day in &clock.days {
-            let bucket = day.day.0.cast_unsigned();
-            let hour = match self {
-                Self::WholeDays { day: cube, .. } if day.is_whole => {
-                    read(cube, bucket, day.cell);
-                    continue;
-                }
-                Self::WholeDays { hour, .. } => *hour,
-                Self::Hours { hour } => Some(*hour),
-                Self::HoursAndDays { hour, day_only } => {
-                    if day.is_whole {
-                        read(day_only, bucket, day.cell);
-                    }
-                    Some(*hour)
-                }
-            };
-            for (cube, hour) in hour.into_iter().flat_map(|cube| {
-                let hours = day.hours.0..day.hours.1;
-                hours.map(move |hour| (cube, hour))
-            }) {
-                read(cube, hour, clock.hour(hour));
-            }
-        }
-    }
+/// Which buckets are read, and where they count.
+struct Times<'a> {
+    reach: Reach,
+    clock: Clock<'a>,
 }
 
 /// Which columns of a cube are counted in which cells of a combination of times.
@@ -341,18 +331,19 @@ enum Columns {
 }
 
 impl Columns {
-    fn add_up(&self, cubes: &Cubes<'_>, clock: &Clock, width: usize) -> Vec<u32> {
+    fn add_up(&self, counts: &Shared, times: &Times<'_>, width: usize) -> Vec<u32> {
+        let Times { reach, clock } = times;
         let mut cells = vec![0; clock.cells * width];
         match self {
-            Self::All => cubes.read(clock, |cell, row| {
+            Self::All => counts.read(reach, clock, |cell, row| {
                 row.add_to(&mut cells[cell * width..][..width]);
             }),
             Self::Picked {
                 columns,
                 width: all,
-            } if self.pays_to_stage(clock) => {
+            } if self.pays_to_stage(times) => {
                 let mut staged = vec![0; clock.cells * all];
-                cubes.read(clock, |cell, row| {
+                counts.read(reach, clock, |cell, row| {
                     row.add_to(&mut staged[cell * all..][..*all]);
                 });
                 let times = staged.chunks_exact(*all).zip(cells.chunks_exact_mut(width));
@@ -362,7 +353,7 @@ impl Columns {
                     }
                 }
             }
-            Self::Picked { columns, .. } => cubes.read(clock, |time, row| {
+            Self::Picked { columns, .. } => counts.read(reach, clock, |time, row| {
                 let cells = &mut cells[time * width..][..width];
                 for (column, cell) in columns {
                     cells[*cell] += row.get(*column);
@@ -372,13 +363,13 @@ impl Columns {
         cells
     }
 
-    fn pays_to_stage(&self, clock: &Clock) -> bool {
+    fn pays_to_stage(&self, times: &Times<'_>) -> bool {
         let Self::Picked { columns, width } = self else {
             return false;
         };
-        let buckets = clock.hours_and_days();
+        let cells = times.clock.cells;
         *width <= columns.len() * STAGED_PART
-            && clock.cells * STAGED_BUCKETS_MIN <= buckets
-            && (clock.cells * width) as u64 <= DENSE_CELLS_MAX
+            && cells * STAGED_BUCKETS_MIN <= times.reach.rows()
+            && cells * width <= STAGED_CELLS_MAX
     }
 }

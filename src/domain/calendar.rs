@@ -3,15 +3,15 @@
 
 use std::sync::LazyLock;
 
-use crate::domain::time::{END_DAY, FIRST_DAY};
-use crate::domain::{Hour, LocalDay};
+use super::time::{END_DAY, FIRST_DAY, Hour, LocalDay, LocalMonth};
 
 static CALENDAR: LazyLock<Calendar> = LazyLock::new(Calendar::new);
 
 const HOURS_PER_DAY: u32 = 24;
 
 /// The supported days.
-pub(super) struct Calendar {
+#[derive(Debug)]
+pub struct Calendar {
     /// First hour of each day from `FIRST_DAY` to `END_DAY`.
     starts: Vec<u32>,
     /// `LocalMonth` of each.
@@ -20,7 +20,7 @@ pub(super) struct Calendar {
 
 impl Calendar {
     /// The one calendar.
-    pub(super) fn get() -> &'static Self {
+    pub fn get() -> &'static Self {
         &CALENDAR
     }
 
@@ -33,25 +33,33 @@ impl Calendar {
     }
 
     /// The hours in a day, half-open.
-    pub(super) fn hours(&self, day: LocalDay) -> (u32, u32) {
+    pub fn hours(&self, day: LocalDay) -> (u32, u32) {
         let place = place(day);
         (self.starts[place], self.starts[place + 1])
     }
 
-    /// The month of a day, as the number in `LocalMonth`.
-    pub(super) fn month(&self, day: LocalDay) -> i32 {
-        self.months[place(day)]
+    /// The month of a day.
+    pub fn month(&self, day: LocalDay) -> LocalMonth {
+        LocalMonth(self.months[place(day)])
     }
 
-    /// The local day of an hour.
-    pub(super) fn day(&self, hour: Hour) -> LocalDay {
-        let days = self.starts.partition_point(|start| *start <= hour.0);
-        let days = i32::try_from(days).expect("as many as days are supported");
-        LocalDay(FIRST_DAY.0 + days - 1)
+    /// Whether a day is the first of its month.
+    pub fn starts_month(&self, day: LocalDay) -> bool {
+        day <= FIRST_DAY || self.months[place(day)] != self.months[place(day) - 1]
+    }
+
+    /// The local day of a supported hour.
+    pub fn day(&self, hour: Hour) -> LocalDay {
+        // Days begin as late as the first one, or up to an hour earlier, so that this is
+        // the day or the one before.
+        let days = (hour.0 - self.starts[0]) / HOURS_PER_DAY;
+        let next = self.starts.get(days as usize + 1);
+        let days = days + u32::from(next.is_some_and(|next| *next <= hour.0));
+        LocalDay(FIRST_DAY.0 + days.cast_signed())
     }
 
     /// The local hour of day of an hour in a day.
-    pub(super) fn hour_of_day(&self, day: LocalDay, hour: Hour) -> u8 {
+    pub fn hour_of_day(&self, day: LocalDay, hour: Hour) -> u8 {
         let (start, end) = self.hours(day);
         if end - start == HOURS_PER_DAY {
             u8::try_from(hour.0 - start).expect("an hour of that day")
@@ -73,14 +81,23 @@ mod tests {
     #[test]
     fn calendar_agrees_with_the_time_zone_around_both_clock_changes() {
         let calendar = Calendar::get();
-        for text in ["2026-03-29", "2026-10-25", "2026-07-01", "2000-01-01"] {
+        let texts = [
+            "2026-03-29",
+            "2026-10-25",
+            "2026-07-01",
+            "2000-01-01",
+            "2099-12-29",
+        ];
+        for text in texts {
             let day = LocalDay::parse(text).expect("a date");
             let first = day.start().0;
             for hour in (first..first + 49).map(Hour) {
                 let found = calendar.day(hour);
                 assert_eq!(found, hour.local_day(), "{hour:?}");
                 assert_eq!(calendar.hour_of_day(found, hour), hour.hour_of_day());
-                assert_eq!(calendar.month(found), found.month().0);
+                assert_eq!(calendar.month(found), found.month());
+                let is_first = found.date().day() == 1;
+                assert_eq!(calendar.starts_month(found), is_first);
             }
         }
     }
