@@ -17,6 +17,8 @@ mod search;
 
 use std::collections::BTreeMap;
 
+use hashbrown::HashMap;
+
 pub use gtfs::{FeedError, FeedReason, Progress, import_gtfs, read_gtfs};
 pub use model::{Direction, Feed, Line, Operator, Stop, Validity};
 pub use near::NearStop;
@@ -36,6 +38,13 @@ pub struct Network {
     operators: Vec<Operator>,
     lines: Vec<Line>,
     stops: Vec<Stop>,
+    /// Places in `lines` by identifier.
+    line_places: HashMap<Box<str>, u32>,
+    /// Places in `stops` by code.
+    stop_places: HashMap<Box<str>, u32>,
+    /// Places in `operators` by what spellings of their names have in common. Where several
+    /// have one name: the first.
+    operators_by_name: BTreeMap<String, u32>,
     /// Lines by number on the vehicle, in capitals: places in `lines`, ascending.
     lines_by_number: BTreeMap<Box<str>, Vec<u32>>,
     /// Stops by platform code: places in `stops`, ascending.
@@ -143,14 +152,14 @@ impl Network {
 
     /// The line with this identifier.
     pub fn line(&self, id: &str) -> Option<&Line> {
-        let place = self.lines.binary_search_by(|line| line.id.as_str().cmp(id));
-        place.ok().map(|place| &self.lines[place])
+        let place = self.line_places.get(id)?;
+        Some(&self.lines[*place as usize])
     }
 
     /// The stop with this code. Codes of platforms are none.
     pub fn stop(&self, id: &str) -> Option<&Stop> {
-        let place = self.stops.binary_search_by(|stop| stop.id.as_str().cmp(id));
-        place.ok().map(|place| &self.stops[place])
+        let place = self.stop_places.get(id)?;
+        Some(&self.stops[*place as usize])
     }
 
     /// The first `limit` lines that pass the filter.
@@ -211,6 +220,9 @@ impl Network {
         Ok(Self {
             version,
             sha256: persist::content_sha256(&operators, &lines, &stops),
+            line_places: places_of_codes(lines.iter().map(|line| line.id.as_str())),
+            stop_places: places_of_codes(stops.iter().map(|stop| stop.id.as_str())),
+            operators_by_name: places_of_names(&operators),
             lines_by_number: places(lines.iter().map(|line| [line.number.to_uppercase()])),
             platforms: places(stops.iter().map(|stop| stop.platforms.clone())),
             search: SearchIndex::build(&stops),
@@ -317,6 +329,19 @@ fn count_lines(lines: &[Line], operators: &mut [Operator]) {
     for operator in operators {
         operator.lines = counts.get(&operator.code).copied().unwrap_or(0);
     }
+}
+
+/// The place of each code, found at once. Its order is never looked at.
+fn places_of_codes<'a>(codes: impl Iterator<Item = &'a str>) -> HashMap<Box<str>, u32> {
+    codes.map(Into::into).zip(0..).collect()
+}
+
+fn places_of_names(operators: &[Operator]) -> BTreeMap<String, u32> {
+    let mut places = BTreeMap::new();
+    for (place, operator) in (0..).zip(operators) {
+        places.entry(names::key(&operator.name)).or_insert(place);
+    }
+    places
 }
 
 /// For each key, the places of the items that have it.

@@ -34,6 +34,14 @@ pub struct Line {
     pub directions: Vec<Direction>,
 }
 
+impl Line {
+    /// The operator's code, which its identifier begins with.
+    pub fn operator(&self) -> &str {
+        let id = self.id.as_str();
+        id.split_once(':').map_or(id, |(operator, _)| operator)
+    }
+}
+
 /// One direction of a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Direction {

@@ -79,6 +79,9 @@ impl Network {
     /// well-formed code that nobody knows is taken as it stands.
     fn resolve_operator(&self, text: &str) -> Option<OperatorCode> {
         let text = text.trim();
+        if text.is_empty() {
+            return None;
+        }
         self.known_operator(text)
             .or_else(|| text.parse().ok())
             .or_else(|| {
@@ -94,11 +97,10 @@ impl Network {
     fn known_operator(&self, text: &str) -> Option<OperatorCode> {
         let by_name = || {
             let key = names::key(text);
-            let mut operators = self.operators().iter();
-            let named = operators.find(|operator| names::key(&operator.name) == key);
-            named
+            let place = self.operators_by_name.get(&key);
+            place
                 .filter(|_| !key.is_empty())
-                .map(|operator| operator.code.clone())
+                .map(|place| self.operators[*place as usize].code.clone())
         };
         self.known_code(text)
             .or_else(|| builtin::operator_by_name(text))
@@ -133,8 +135,8 @@ impl Network {
         let places = self.lines_by_number.get(line_words.number.as_str());
         for place in places.into_iter().flatten() {
             let line = &self.lines[*place as usize];
-            let code = line.id.operator();
-            let is_operators = operator.is_none_or(|operator| *operator == code);
+            let code = line.operator();
+            let is_operators = operator.is_none_or(|operator| operator.as_str() == code);
             if is_operators && mode.is_none_or(|mode| is_same_mode(mode, line.mode)) {
                 by_operator.entry(code).or_default().push(line);
             }
@@ -340,9 +342,9 @@ fn ambiguous(stops: &[&Stop]) -> Match<StopId> {
 
 /// The operator of all these lines, if it is the same.
 fn common_operator(lines: &[&Line]) -> Option<OperatorCode> {
-    let operator = lines.first()?.id.operator();
-    let is_common = lines.iter().all(|line| line.id.operator() == operator);
-    is_common.then_some(operator)
+    let first = lines.first()?;
+    let is_common = lines.iter().all(|line| line.operator() == first.operator());
+    is_common.then(|| first.id.operator())
 }
 
 fn mode_word(word: &str) -> Option<Mode> {
