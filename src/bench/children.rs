@@ -17,6 +17,8 @@ use crate::cli::{Failure, Kind};
 /// How long a process may take until it says where it listens.
 const ANNOUNCE_WAIT: Duration = Duration::from_secs(120);
 const ANNOUNCEMENT: &str = "listening on ";
+/// Lines of a program's complaint that are passed on.
+const ERROR_LINES_MAX: usize = 5;
 const LOG_FILE: &str = "server.log";
 
 /// A process that is killed and waited for when it is dropped.
@@ -177,10 +179,7 @@ pub fn output(command: &mut Command) -> Result<String, Failure> {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     let told = String::from_utf8_lossy(&output.stderr);
-    let last = told
-        .lines()
-        .last()
-        .unwrap_or("it does not say why")
-        .to_owned();
-    Err(Failure::new(Kind::Unexpected, format!("{name} failed")).with_detail(last))
+    let failure = Failure::new(Kind::Unexpected, format!("{name} failed"));
+    let lines = told.lines().take(ERROR_LINES_MAX);
+    Err(lines.fold(failure, Failure::with_detail))
 }
