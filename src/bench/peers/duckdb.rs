@@ -21,6 +21,7 @@ const SCRIPT: &str = r#"
 import duckdb, json, sys, time
 ask = json.loads(sys.argv[1])
 db = duckdb.connect(ask["file"], config={"threads": ask["threads"]})
+db.execute("SET enable_progress_bar = false")
 if ask["load"]:
     db.execute(ask["load"])
 times = []
