@@ -55,8 +55,8 @@ const INSERT: &str = "
 \\set signal random(1, 8)
 INSERT INTO incidents VALUES (
   gen_random_uuid(), '\\x0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef',
-  now() - make_interval(hours => :hours::int), 1, 2, 1, 'OP01', 'OP01:' || :line::text,
-  'NL:S:' || :stop::text, '1234', 1, :signal::smallint, 2, 1, 1, '1:2', 3, 'simulated-installation-000001',
+  now() - make_interval(hours => :hours::int), 1, 2, 1, 'OP01', 'line-' || :line::text,
+  'stop-' || :stop::text, '1234', 1, :signal::smallint, 2, 1, 1, '1:2', 3, 'simulated-installation-000001',
   1, '1,2', 2, '5', 1);
 ";
 
