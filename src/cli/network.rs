@@ -2,7 +2,7 @@
 
 use std::io;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::AskNetwork;
 use super::choices::key;
@@ -12,6 +12,9 @@ use super::output::{Format, Sheet};
 use crate::api::pb::v1 as pb;
 use crate::api::pb::v1::network_service_client::NetworkServiceClient;
 use crate::domain::taxonomy::Mode;
+
+/// Lines of a stop that a table names.
+const LINES_SHOWN: usize = 6;
 
 /// Stops by name.
 #[derive(Debug, clap::Args)]
@@ -70,7 +73,10 @@ pub async fn ask(ask: AskNetwork, server: &ServerArgs, format: Format) -> Result
                 query: args.words.join(" "),
                 limit: args.limit,
             };
-            stops(client.search_stops(request).await?.into_inner().stops)
+            stops(
+                client.search_stops(request).await?.into_inner().stops,
+                format,
+            )
         }
         AskNetwork::Near(args) => {
             let request = pb::NearbyStopsRequest {
@@ -79,7 +85,10 @@ pub async fn ask(ask: AskNetwork, server: &ServerArgs, format: Format) -> Result
                 radius_metres: args.radius,
                 limit: args.limit,
             };
-            nearby(client.nearby_stops(request).await?.into_inner().stops)
+            nearby(
+                client.nearby_stops(request).await?.into_inner().stops,
+                format,
+            )
         }
         AskNetwork::Lines(args) => {
             let request = pb::ListLinesRequest {
@@ -105,20 +114,39 @@ pub async fn ask(ask: AskNetwork, server: &ServerArgs, format: Format) -> Result
     sheet.print(format, &mut io::stdout().lock())
 }
 
-fn stops(stops: Vec<pb::Stop>) -> Sheet {
+/// The lines that serve a stop: all of them for programs, some for people.
+fn serving(lines: &[String], format: Format) -> Value {
+    let shown = if format == Format::Table {
+        LINES_SHOWN
+    } else {
+        lines.len()
+    };
+    let some = lines
+        .iter()
+        .take(shown)
+        .cloned()
+        .collect::<Vec<_>>()
+        .join(" ");
+    match lines.len().saturating_sub(shown) {
+        0 => json!(some),
+        more => json!(format!("{some} and {more} more")),
+    }
+}
+
+fn stops(stops: Vec<pb::Stop>, format: Format) -> Sheet {
     let mut sheet = Sheet::new(["stop_id", "name", "town", "lines"]);
     for stop in stops {
         sheet.push(vec![
             json!(stop.stop_id),
             json!(stop.name),
             json!(stop.town),
-            json!(stop.line_ids.join(" ")),
+            serving(&stop.line_ids, format),
         ]);
     }
     sheet
 }
 
-fn nearby(stops: Vec<pb::NearbyStop>) -> Sheet {
+fn nearby(stops: Vec<pb::NearbyStop>, format: Format) -> Sheet {
     let mut sheet = Sheet::new(["metres", "stop_id", "name", "town", "lines"]);
     for near in stops {
         let stop = near.stop.unwrap_or_default();
@@ -127,7 +155,7 @@ fn nearby(stops: Vec<pb::NearbyStop>) -> Sheet {
             json!(stop.stop_id),
             json!(stop.name),
             json!(stop.town),
-            json!(stop.line_ids.join(" ")),
+            serving(&stop.line_ids, format),
         ]);
     }
     sheet

@@ -156,21 +156,19 @@ impl Board {
             (None, Some(_)) => "live".to_owned(),
         };
         let as_of = self.as_of.map(when::shown).unwrap_or_default();
-        format!("mistap · last {} min · {as_of} · {state}", self.minutes)
+        format!("{state} · last {} min · {as_of}", self.minutes)
     }
 
     fn summary(&self) -> String {
-        let mut text = format!(
-            "{} reported  {}",
-            self.total,
-            sparkline(&self.total_samples)
-        );
+        let mut text = format!("{} reported", self.total);
         if 0 < self.left_out {
-            text.push_str(&format!("  {} in no row", self.left_out));
+            text.push_str(&format!(", {} in no row", self.left_out));
         }
         if 0 < self.untimed {
-            text.push_str(&format!("  and {} without a time", self.untimed));
+            text.push_str(&format!(", and {} without a time", self.untimed));
         }
+        text.push_str("  ");
+        text.push_str(&sparkline(&self.total_samples));
         text
     }
 
