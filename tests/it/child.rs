@@ -32,9 +32,14 @@ pub struct End {
     pub log: String,
 }
 
+/// The program, with nothing said yet.
+pub fn mistap() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_mistap"))
+}
+
 /// `mistap serve` over a data folder, at any free port.
 pub fn serve(folder: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mistap"));
+    let mut command = mistap();
     command
         .args(["serve", "--listen", "127.0.0.1:0", "--data"])
         .arg(folder)

@@ -2,8 +2,11 @@
 //! again to the next one under the same ids.
 
 use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use mistap::api::pb::v1 as pb;
 use mistap::api::pb::v1::reporting_service_client::ReportingServiceClient;
@@ -16,7 +19,8 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
-use crate::reports::{Reporter, as_kept};
+use crate::child::{self, Server};
+use crate::reports::{self, Reporter, as_kept};
 
 /// Most incidents of one call.
 const PER_CALL: usize = 20;
@@ -27,11 +31,14 @@ const AGAIN: f64 = 0.15;
 /// Incidents that one client asks for at once.
 const GETS_AT_ONCE: usize = 8;
 
+/// How long a server may take to stop.
+const DRAIN_MAX: Duration = Duration::from_secs(5);
+
 type Reporting = ReportingServiceClient<Channel>;
 
 /// Counts answers, so that something can happen after a number of them.
 #[derive(Default)]
-pub struct Answers {
+struct Answers {
     count: AtomicU64,
     more: Notify,
 }
@@ -43,7 +50,7 @@ impl Answers {
     }
 
     /// Waits for a number of answers. Only one may wait.
-    pub async fn reach(&self, target: u64) {
+    async fn reach(&self, target: u64) {
         while self.count.load(Ordering::Relaxed) < target {
             self.more.notified().await;
         }
@@ -99,8 +106,19 @@ impl Crowd {
         }
     }
 
+    /// All report; after a number of answers `end` takes the server down under them.
+    pub async fn report_until(&mut self, channel: &Channel, answers: u64, end: impl AsyncFnOnce()) {
+        let given = Arc::new(Answers::default());
+        let mut reporting = pin!(self.report(channel, &given));
+        tokio::select! {
+            () = given.reach(answers) => {}
+            noticed = &mut reporting => panic!("all gave up while the server ran: {noticed:?}"),
+        }
+        tokio::join!(end(), reporting);
+    }
+
     /// All report until the server is gone. Tells by what each of them noticed.
-    pub async fn report(&mut self, channel: &Channel, answers: &Arc<Answers>) -> Vec<Status> {
+    async fn report(&mut self, channel: &Channel, answers: &Arc<Answers>) -> Vec<Status> {
         self.each(channel, &Task::Report(Arc::clone(answers))).await;
         let noticed = self.clients.iter_mut();
         noticed.filter_map(|client| client.noticed.take()).collect()
@@ -342,4 +360,75 @@ async fn get(mut reporting: Reporting, report: &Report) {
         told.occurred_at = None;
     }
     assert_eq!(incident, told);
+}
+
+/// One record that goes through many ends.
+pub struct Trial {
+    /// The data folder.
+    pub folder: PathBuf,
+    /// For what the trial chooses.
+    pub rng: StdRng,
+    /// Those who report to it.
+    pub crowd: Crowd,
+    now: UtcMillis,
+}
+
+impl Trial {
+    /// With an empty record.
+    pub fn new(folder: &Path, seed: u64) -> Self {
+        let now = mistap::app::system_clock()();
+        Self {
+            folder: folder.to_owned(),
+            rng: StdRng::seed_from_u64(seed),
+            crowd: Crowd::new(seed, now),
+            now,
+        }
+    }
+
+    /// Starts a server, whatever the one before left.
+    pub async fn start(&self) -> (Server, Channel) {
+        let server = Server::start(child::serve(&self.folder)).await;
+        let server = server.expect("it starts again");
+        let channel = server.connect().await;
+        (server, channel)
+    }
+
+    /// Those that were sent without an answer may have been recorded, or not.
+    pub async fn check_total(&self, channel: &Channel) {
+        let figures = reports::ask(channel, self.now).await.expect("figures");
+        let total = reports::total(&figures);
+        let answered = self.crowd.answered().count() as u64;
+        let sent = self.crowd.sent().count() as u64;
+        assert!(
+            (answered..=sent).contains(&total),
+            "{answered} of {sent} answered, {total} counted"
+        );
+    }
+
+    /// Everything is sent until it is answered; then everything is there, and counts once.
+    pub async fn settle(&mut self) {
+        let (server, channel) = self.start().await;
+        self.crowd.finish(&channel).await;
+        self.crowd.look_back(&channel, 1).await;
+        let figures = reports::ask(&channel, self.now).await.expect("figures");
+        assert_eq!(figures, reports::count(self.crowd.sent()));
+        drop(channel);
+        stop(server).await;
+    }
+
+    /// Proves the folder by `mistap verify`.
+    pub async fn verify(&self) {
+        let mut command = child::mistap();
+        command.arg("verify").arg("--data").arg(&self.folder);
+        let output = command.output().await.expect("the program can be run");
+        assert!(output.status.success(), "{output:?}");
+    }
+}
+
+/// Stops a server in order, and in time.
+pub async fn stop(server: Server) {
+    let begun = Instant::now();
+    let end = server.terminate().await;
+    assert!(end.status.success(), "{end:?}");
+    assert!(begun.elapsed() < DRAIN_MAX, "{:?}", begun.elapsed());
 }

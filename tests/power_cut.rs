@@ -1,0 +1,329 @@
+//! Power cuts: what was answered survives the loss of everything that was not yet on the
+//! disk. A control that answers before it syncs must lose, or this test proves nothing.
+//!
+//! The disk is an ext4 image; its shutdown call drops every page that was not flushed, the
+//! file system's own journal included. Runs as many rounds as `MISTAP_POWER_CUT_ROUNDS`
+//! says, as root and where loop devices can be mounted; without the variable not at all.
+
+#[allow(dead_code, reason = "each test program uses its part")]
+#[path = "it/child.rs"]
+mod child;
+mod load;
+#[path = "it/reports.rs"]
+mod reports;
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Instant;
+
+use child::Server;
+use load::Trial;
+use mistap::api::convert::incident::parse_incident;
+use mistap::api::convert::violation::Path as FieldPath;
+use mistap::api::pb::v1 as pb;
+use mistap::api::pb::v1::reporting_service_client::ReportingServiceClient;
+use mistap::domain::UtcMillis;
+use mistap::ingest::{self, Options};
+use mistap::journal::SEGMENT_BYTES_MIN;
+use mistap::network::Network;
+use rand::Rng;
+use reports::Reporter;
+use tempfile::TempDir;
+
+const ROUNDS: &str = "MISTAP_POWER_CUT_ROUNDS";
+/// Tells the writer its folder, its seed, its time and whether it syncs.
+const WRITER: &str = "MISTAP_POWER_CUT_WRITER";
+const WRITER_TEST: &str = "writer_reports_until_it_is_killed";
+const ANSWER: &str = "answered";
+
+const DISK_BYTES: u64 = 768 * 1024 * 1024;
+/// Most answers in one round before the power is cut.
+const ANSWERS_MAX: u64 = 300;
+/// Rounds over one data folder; then a new one, so that its beginning is cut, too.
+const ROUNDS_PER_FOLDER: u64 = 4;
+/// Incidents that the writer hands over at once.
+const PER_BATCH: usize = 20;
+
+/// A disk whose power can be cut. Taken apart when dropped.
+struct Disk {
+    folder: TempDir,
+    device: String,
+}
+
+impl Disk {
+    fn new() -> Self {
+        let folder = TempDir::new().expect("a folder");
+        let image = folder.path().join("image");
+        let file = fs::File::create(&image).expect("an image");
+        file.set_len(DISK_BYTES).expect("room");
+        let image = image.to_str().expect("a plain path");
+        run("mkfs.ext4", &["-q", "-F", image]);
+        let device = run("losetup", &["--find", "--show", image]);
+        let device = device.trim().to_owned();
+        let disk = Self { folder, device };
+        fs::create_dir(disk.path()).expect("a folder");
+        disk.mount();
+        disk
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("disk")
+    }
+
+    fn text(&self) -> String {
+        self.path().to_str().expect("a plain path").to_owned()
+    }
+
+    fn mount(&self) {
+        run("mount", &[&self.device, &self.text()]);
+    }
+
+    /// From here on nothing reaches the disk, what waits for it included.
+    fn cut(&self) {
+        // EXT4_IOC_SHUTDOWN with EXT4_GOING_FLAGS_NOLOGFLUSH.
+        let script = "import fcntl, os, struct, sys\n\
+            disk = os.open(sys.argv[1], os.O_RDONLY)\n\
+            fcntl.ioctl(disk, 0x8004587D, struct.pack('I', 2))";
+        run("python3", &["-c", script, &self.text()]);
+    }
+
+    /// Power comes back. Nobody may have a file open.
+    fn restore(&self) {
+        run("umount", &[&self.text()]);
+        self.mount();
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        // Whatever can be taken apart is; a failed test may have left any part of it.
+        let _ = Command::new("umount").arg("-l").arg(self.path()).output();
+        let _ = Command::new("losetup").args(["-d", &self.device]).output();
+    }
+}
+
+fn run(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).output();
+    let output = output.unwrap_or_else(|error| panic!("{program}: {error}"));
+    assert!(output.status.success(), "{program}: {output:?}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// How many rounds; `None`, and why is said, if there are none to be done.
+fn rounds() -> Option<u64> {
+    let Ok(rounds) = std::env::var(ROUNDS) else {
+        println!("nothing done: set {ROUNDS}=20 to cut the power (root and loop devices needed)");
+        return None;
+    };
+    Some(rounds.parse().expect("a number of rounds"))
+}
+
+/// The whole service, under load through its API.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn server_has_all_that_it_answered_before_the_power_was_cut() {
+    let Some(rounds) = rounds() else { return };
+    let seed = reports::seed();
+    let begun = Instant::now();
+    let disk = Disk::new();
+    let (mut answered, mut unanswered) = (0, 0);
+    for first in (0..rounds).step_by(usize::try_from(ROUNDS_PER_FOLDER).expect("small")) {
+        let folder = disk.path().join(format!("data-{first}"));
+        let mut trial = Trial::new(&folder, seed.wrapping_add(first));
+        for _ in first..rounds.min(first + ROUNDS_PER_FOLDER) {
+            let (server, channel) = trial.start().await;
+            trial.crowd.look_back(&channel, 1).await;
+            trial.check_total(&channel).await;
+            trial.verify().await;
+            let target = trial.rng.random_range(0..=ANSWERS_MAX);
+            let end = async || {
+                disk.cut();
+                server.kill().await;
+            };
+            trial.crowd.report_until(&channel, target, end).await;
+            disk.restore();
+        }
+        answered += trial.crowd.answered().count();
+        unanswered += trial.crowd.sent().count() - trial.crowd.answered().count();
+        trial.settle().await;
+        trial.verify().await;
+        fs::remove_dir_all(&folder).expect("it is not needed any more");
+    }
+    println!(
+        "server: {rounds} rounds in {:?}, {answered} answered before a cut, none lost; \
+         {unanswered} had no answer",
+        begun.elapsed()
+    );
+}
+
+/// What became of the reports that a writer answered.
+#[derive(Clone, Copy, Debug, Default)]
+struct Toll {
+    answered: usize,
+    lost: usize,
+}
+
+/// A writer with tiny segments, so that cuts meet their changes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn journal_has_all_that_was_answered_whatever_segment_was_being_made() {
+    let Some(rounds) = rounds() else { return };
+    let toll = cut_writers(rounds, true).await;
+    assert!(toll.answered > 0);
+    assert_eq!(toll.lost, 0, "{toll:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn control_that_answers_before_it_syncs_loses_what_it_answered() {
+    let Some(rounds) = rounds() else { return };
+    let toll = cut_writers(rounds.div_ceil(ROUNDS_PER_FOLDER), false).await;
+    assert!(toll.lost > 0, "{toll:?}: these cuts would prove nothing");
+}
+
+async fn cut_writers(rounds: u64, is_synced: bool) -> Toll {
+    let seed = reports::seed();
+    let begun = Instant::now();
+    let disk = Disk::new();
+    let mut toll = Toll::default();
+    for round in 0..rounds {
+        let writer = Writer {
+            folder: disk.path().join(format!("data-{round}")),
+            seed: seed.wrapping_add(round),
+            now: mistap::app::system_clock()(),
+            is_synced,
+        };
+        let more = writer.cut(&disk).await;
+        toll.answered += more.answered;
+        toll.lost += more.lost;
+    }
+    println!(
+        "writer (synced: {is_synced}): {rounds} rounds in {:?}, {toll:?}",
+        begun.elapsed()
+    );
+    toll
+}
+
+/// A process that is gone when this is dropped.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A process that reports to a record of its own, and tells which were answered.
+struct Writer {
+    folder: PathBuf,
+    seed: u64,
+    now: UtcMillis,
+    is_synced: bool,
+}
+
+impl Writer {
+    async fn cut(&self, disk: &Disk) -> Toll {
+        let target = 1 + usize::try_from(self.seed % ANSWERS_MAX).expect("small");
+        let mut process = self.spawn();
+        let output = process.0.stdout.take().expect("it is piped");
+        let lines = BufReader::new(output).lines();
+        let mut answers = lines.filter(|line| line.as_ref().is_ok_and(|line| line == ANSWER));
+        let mut answered = answers.by_ref().take(target).count();
+        disk.cut();
+        process.0.kill().expect("it can be killed");
+        // What it told before it died was answered, too.
+        answered += answers.count();
+        drop(process);
+        disk.restore();
+        assert!(answered >= target, "it ended by itself");
+        let lost = self.lost(answered).await;
+        Toll { answered, lost }
+    }
+
+    fn spawn(&self) -> Killed {
+        let (folder, seed, now) = (self.folder.display(), self.seed, self.now.0);
+        let program = std::env::current_exe().expect("this program");
+        let process = Command::new(program)
+            .args(["--exact", WRITER_TEST, "--nocapture"])
+            .env(WRITER, format!("{seed} {now} {} {folder}", self.is_synced))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn();
+        Killed(process.expect("it can be run"))
+    }
+
+    /// Reports all that was answered again: what is not known as repeated was lost.
+    async fn lost(&self, answered: usize) -> usize {
+        let Ok(server) = Server::start(child::serve(&self.folder)).await else {
+            return answered;
+        };
+        let mut client = ReportingServiceClient::new(server.connect().await);
+        let mut reporter = Reporter::new(self.seed, self.now);
+        let incidents: Vec<_> = (0..answered).map(|_| reporter.next()).collect();
+        let mut repeated = 0;
+        for incidents in incidents.chunks(PER_BATCH) {
+            let incidents = incidents.to_vec();
+            let request = pb::ReportIncidentsRequest { incidents };
+            let response = client.report_incidents(request).await.expect("answered");
+            let results = response.into_inner().results;
+            repeated += results.iter().filter(|result| is_repeated(result)).count();
+        }
+        let figures = reports::ask(&server.connect().await, self.now).await;
+        let total = reports::total(&figures.expect("figures"));
+        // Some of the last batch may have been recorded without having been answered.
+        let most = answered + PER_BATCH;
+        assert!(
+            (answered as u64..=most as u64).contains(&total),
+            "{total} counted"
+        );
+        load::stop(server).await;
+        answered - repeated
+    }
+}
+
+fn is_repeated(result: &pb::Result) -> bool {
+    match &result.outcome {
+        Some(pb::result::Outcome::Accepted(accepted)) => accepted.repeated,
+        _ => false,
+    }
+}
+
+/// Does nothing, unless one of the tests above starts it as a process of its own.
+#[tokio::test]
+async fn writer_reports_until_it_is_killed() {
+    let Ok(order) = std::env::var(WRITER) else {
+        return;
+    };
+    let order: Vec<_> = order.splitn(4, ' ').collect();
+    let &[seed, now, is_synced, folder] = &order[..] else {
+        panic!("four words");
+    };
+    let now = UtcMillis(now.parse().expect("a time"));
+    let mut reporter = Reporter::new(seed.parse().expect("a seed"), now);
+    let options = Options {
+        segment_bytes: SEGMENT_BYTES_MIN,
+        sync: is_synced.parse().expect("yes or no"),
+        ..Options::default()
+    };
+    let network = Arc::new(Network::built_in());
+    let running = ingest::start_with(Path::new(folder), network, move || now, options);
+    let running = running.expect("it starts");
+    let mut rng = <rand::rngs::StdRng as rand::SeedableRng>::seed_from_u64(now.0.unsigned_abs());
+    loop {
+        let count = rng.random_range(1..=PER_BATCH);
+        let incidents = (0..count).map(|_| {
+            let incident = Some(reporter.next());
+            let parsed = parse_incident(FieldPath::root("incident"), incident, now);
+            parsed.expect("a good report").incident
+        });
+        for result in running.ingest.submit(incidents.collect()).await {
+            if result.is_err() {
+                return;
+            }
+            println!("{}", ANSWER);
+        }
+        std::io::stdout().flush().expect("somebody listens");
+    }
+}
