@@ -1,6 +1,13 @@
 //! Black-box tests: one module for each promise.
 
 mod bench;
+#[allow(dead_code, reason = "crash tests use the rest")]
+mod child;
+mod model;
+mod privacy;
+mod recovery;
+#[allow(dead_code, reason = "crash tests use the rest")]
+mod reports;
 mod service;
 mod support;
 mod tidy;

@@ -2,6 +2,7 @@
 //! gives.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use mistap::api::pb::v1 as pb;
@@ -15,11 +16,15 @@ use prost_types::Timestamp;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
-use tonic::Status;
+use tonic::Code;
 use tonic::transport::Channel;
 
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
+/// How long a store may take to open, or to be made again.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// After what time a refused question is asked again.
+const RETRY: Duration = Duration::from_millis(20);
 /// How far back reports are about.
 const DAYS_BACK: i64 = 70;
 /// Breakdowns that tallies can answer, and others that need a scan of blocks.
@@ -197,31 +202,44 @@ pub struct Figures {
     pub rows: BTreeMap<Vec<String>, u64>,
 }
 
-/// Asks the server for every breakdown and basis, each with all its pages. `now` is the
-/// time of the reports.
-pub async fn ask(channel: &Channel, now: UtcMillis) -> Result<Vec<Figures>, Status> {
-    let mut client = StatisticsServiceClient::new(channel.clone());
-    let mut answers = Vec::new();
-    for (basis, by) in questions() {
-        let mut request = request(basis, by, now);
-        let mut figures = Figures::default();
-        loop {
-            let answer = client.query_figures(request.clone()).await?.into_inner();
-            figures.total = answer.total;
-            figures.left_out = answer.left_out;
-            for row in answer.figures {
-                let keys = row.keys.into_iter().map(|key| key.value).collect();
-                let before = figures.rows.insert(keys, row.count);
-                assert_eq!(before, None, "a row stands in one page only");
-            }
-            if answer.next_page_token.is_empty() {
-                break;
-            }
-            request.page_token = answer.next_page_token;
+/// Asks the server for every breakdown and basis, each with all its pages; again for as long
+/// as its store is opening. `now` is the time of the reports.
+pub async fn ask(channel: &Channel, now: UtcMillis) -> Vec<Figures> {
+    let asking = async {
+        let mut answers = Vec::new();
+        for (basis, by) in questions() {
+            answers.push(ask_one(channel, request(basis, by, now)).await);
         }
-        answers.push(figures);
+        answers
+    };
+    let asking = tokio::time::timeout(PATIENCE, asking);
+    asking.await.expect("the store opens in time")
+}
+
+async fn ask_one(channel: &Channel, mut request: pb::QueryFiguresRequest) -> Figures {
+    let mut client = StatisticsServiceClient::new(channel.clone());
+    let mut figures = Figures::default();
+    loop {
+        let answer = match client.query_figures(request.clone()).await {
+            Ok(answer) => answer.into_inner(),
+            Err(status) if status.code() == Code::Unavailable => {
+                tokio::time::sleep(RETRY).await;
+                continue;
+            }
+            Err(status) => panic!("{status:?}"),
+        };
+        figures.total = answer.total;
+        figures.left_out = answer.left_out;
+        for row in answer.figures {
+            let keys = row.keys.into_iter().map(|key| key.value).collect();
+            let before = figures.rows.insert(keys, row.count);
+            assert_eq!(before, None, "a row stands in one page only");
+        }
+        if answer.next_page_token.is_empty() {
+            return figures;
+        }
+        request.page_token = answer.next_page_token;
     }
-    Ok(answers)
 }
 
 /// What `ask` must answer when these incidents are counted.

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use mistap::api::pb::v1 as pb;
 use mistap::app::{self, Handle, Settings};
 use mistap::domain::{IncidentId, UtcMillis};
+use mistap::ingest::Ingest;
 use prost_types::Timestamp;
 use tempfile::TempDir;
 use tonic::transport::{Channel, Endpoint};
@@ -54,6 +55,11 @@ impl Service {
             .connect()
             .await
             .expect("the service listens")
+    }
+
+    /// To report without a connection.
+    pub fn ingest(&self) -> &Ingest {
+        &self.handle.ingest
     }
 
     /// The data folder.

@@ -1,0 +1,481 @@
+//! What a start makes of a damaged folder: all but the journal is made again; damage to the
+//! journal is refused, and nothing is touched; a tail that was cut short is cut off.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use mistap::api::pb::v1 as pb;
+use mistap::api::pb::v1::reporting_service_client::ReportingServiceClient;
+use mistap::domain::{IncidentId, IncidentSecret};
+use mistap::ingest::repair;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use tempfile::TempDir;
+use tonic::Code;
+use tonic::transport::Channel;
+
+use crate::child::{self, End, Server};
+use crate::reports::{self, Reporter, ask};
+use crate::support::{START, Service};
+
+/// Two closed blocks, and an open one.
+const INCIDENTS: usize = 1_100;
+const WITHDRAWN: usize = 20;
+/// How often a bit is flipped, each time another one.
+const FLIPS: usize = 3;
+const PER_CALL: usize = 550;
+
+/// How long a server may take to notice that the disk has room again.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// After what time a refused report is sent again.
+const RETRY: Duration = Duration::from_millis(50);
+
+const SEGMENT: &str = "journal/00000000000000000001.segment";
+/// Where the first record of a segment begins.
+const SEGMENT_HEADER_BYTES: usize = 4_096;
+
+/// A folder at rest, and what must be counted in it.
+struct Record {
+    folder: TempDir,
+    counted: Vec<pb::Incident>,
+    /// One more, that was not sent.
+    unsent: pb::Incident,
+    rng: StdRng,
+}
+
+impl Record {
+    async fn new() -> Self {
+        let seed = reports::seed();
+        let mut reporter = Reporter::new(seed, START);
+        let mut counted: Vec<_> = (0..INCIDENTS).map(|_| reporter.next()).collect();
+        let service = Service::start().await;
+        let channel = service.connect().await;
+        for some in counted.chunks(PER_CALL) {
+            report(&channel, some).await;
+        }
+        for incident in counted.drain(..WITHDRAWN) {
+            let id: IncidentId = incident.incident_id.parse().expect("an id");
+            let secret = IncidentSecret::parse(&incident.incident_secret);
+            let secret = secret.expect("32 bytes").expect("not empty");
+            let withdrawn = service.ingest().withdraw(id, &secret).await;
+            withdrawn.expect("it can be withdrawn");
+        }
+        assert_eq!(ask(&channel, START).await, reports::count(counted.iter()));
+        drop(channel);
+        Self {
+            folder: service.stop().await,
+            counted,
+            unsent: reporter.next(),
+            rng: StdRng::seed_from_u64(seed),
+        }
+    }
+
+    fn copy(&self) -> TempDir {
+        let copy = TempDir::new().expect("a folder");
+        copy_all(self.folder.path(), copy.path());
+        copy
+    }
+
+    /// After the damage every figure is as before, the next report counts, and the folder
+    /// is whole again.
+    async fn recovers_from(&mut self, what: &str, damage: impl FnOnce(&Path, &mut StdRng)) {
+        println!("{what}");
+        let copy = self.copy();
+        damage(copy.path(), &mut self.rng);
+        let service = Service::start_in(copy).await;
+        let channel = service.connect().await;
+        assert_eq!(
+            ask(&channel, START).await,
+            reports::count(self.counted.iter())
+        );
+        report(&channel, std::slice::from_ref(&self.unsent)).await;
+        let counted = self.counted.iter().chain([&self.unsent]);
+        assert_eq!(ask(&channel, START).await, reports::count(counted));
+        drop(channel);
+        let folder = service.stop().await;
+        let report = repair::verify(folder.path(), &mut |_, _| {}).expect("it can be read");
+        assert!(report.is_clean(), "{report:?}");
+    }
+}
+
+/// Reports incidents, all of which are new and accepted.
+async fn report(channel: &Channel, incidents: &[pb::Incident]) {
+    let request = pb::ReportIncidentsRequest {
+        incidents: incidents.to_vec(),
+    };
+    let mut client = ReportingServiceClient::new(channel.clone());
+    let response = client.report_incidents(request).await.expect("an answer");
+    for result in response.into_inner().results {
+        match result.outcome {
+            Some(pb::result::Outcome::Accepted(accepted)) => assert!(!accepted.repeated),
+            refused => panic!("{refused:?}"),
+        }
+    }
+}
+
+/// Copies a folder with all that is in it.
+pub fn copy_all(from: &Path, to: &Path) {
+    for entry in fs::read_dir(from).expect("a folder") {
+        let entry = entry.expect("an entry");
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            fs::create_dir(&target).expect("a folder");
+            copy_all(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), &target).expect("a copy");
+        }
+    }
+}
+
+/// Changes the content of a file.
+fn change(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
+    let mut bytes = fs::read(path).expect("a file");
+    change(&mut bytes);
+    fs::write(path, bytes).expect("written");
+}
+
+fn halve(path: &Path) {
+    change(path, |bytes| bytes.truncate(bytes.len() / 2));
+}
+
+fn flip_one(path: &Path, rng: &mut StdRng) {
+    change(path, |bytes| {
+        let place = rng.random_range(0..used(bytes));
+        bytes[place] ^= 1 << rng.random_range(0..8);
+    });
+}
+
+/// Bytes before the zeros at the end.
+fn used(bytes: &[u8]) -> usize {
+    let last = bytes.iter().rposition(|byte| *byte != 0);
+    last.map_or(0, |last| last + 1)
+}
+
+fn store_files(folder: &Path) -> Vec<PathBuf> {
+    let names = fs::read_dir(folder.join("store")).expect("a store");
+    let paths = names.map(|entry| entry.expect("an entry").path());
+    paths.filter(|path| path.is_file()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn store_that_is_gone_or_damaged_is_made_again_and_every_figure_is_as_before() {
+    let mut record = Record::new().await;
+    record
+        .recovers_from("store deleted", |folder, _| {
+            fs::remove_dir_all(folder.join("store")).expect("deleted");
+        })
+        .await;
+    record
+        .recovers_from("store replaced by an empty folder", |folder, _| {
+            fs::remove_dir_all(folder.join("store")).expect("deleted");
+            fs::create_dir(folder.join("store")).expect("made");
+        })
+        .await;
+    record
+        .recovers_from("store truncated", |folder, _| {
+            for path in store_files(folder) {
+                halve(&path);
+            }
+        })
+        .await;
+    for _ in 0..FLIPS {
+        record
+            .recovers_from(
+                "one bit of each file of the store flipped",
+                |folder, rng| {
+                    for path in store_files(folder) {
+                        flip_one(&path, rng);
+                    }
+                },
+            )
+            .await;
+    }
+    record
+        .recovers_from("store overwritten with noise", |folder, rng| {
+            for path in store_files(folder) {
+                change(&path, |bytes| rng.fill(&mut bytes[..]));
+            }
+        })
+        .await;
+    let other = Record::new().await;
+    record
+        .recovers_from("store of another record", |folder, _| {
+            fs::remove_dir_all(folder.join("store")).expect("deleted");
+            fs::create_dir(folder.join("store")).expect("made");
+            copy_all(&other.folder.path().join("store"), &folder.join("store"));
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn checkpoint_that_is_gone_or_damaged_is_made_again_and_every_figure_is_as_before() {
+    let mut record = Record::new().await;
+    let checkpoint = |folder: &Path| folder.join("checkpoint");
+    record
+        .recovers_from("checkpoint deleted", |folder, _| {
+            fs::remove_file(checkpoint(folder)).expect("deleted");
+        })
+        .await;
+    record
+        .recovers_from("checkpoint truncated", |folder, _| {
+            halve(&checkpoint(folder))
+        })
+        .await;
+    for _ in 0..FLIPS {
+        record
+            .recovers_from("one bit of the checkpoint flipped", |folder, rng| {
+                flip_one(&checkpoint(folder), rng);
+            })
+            .await;
+    }
+    record
+        .recovers_from("checkpoint and store deleted", |folder, _| {
+            fs::remove_file(checkpoint(folder)).expect("deleted");
+            fs::remove_dir_all(folder.join("store")).expect("deleted");
+        })
+        .await;
+    let other = Record::new().await;
+    record
+        .recovers_from("checkpoint of another record", |folder, _| {
+            let other = checkpoint(other.folder.path());
+            fs::copy(other, checkpoint(folder)).expect("replaced");
+        })
+        .await;
+}
+
+/// The end of a server that must not start over this folder.
+async fn refusal(folder: &Path) -> End {
+    let started = Server::start(child::serve(folder)).await;
+    let end = started.err().expect("it must not start");
+    assert!(!end.status.success(), "{end:?}");
+    assert!(!end.log.contains("panic"), "{}", end.log);
+    end
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn flipped_bit_in_the_journal_is_refused_with_file_offset_and_the_way_out() {
+    let mut record = Record::new().await;
+    let folder = record.copy();
+    let segment = folder.path().join(SEGMENT);
+    let good = fs::read(&segment).expect("a segment");
+    for _ in 0..FLIPS {
+        let mut bad = good.clone();
+        // In the first half: acknowledged entries lie behind it.
+        let place = record
+            .rng
+            .random_range(SEGMENT_HEADER_BYTES..used(&good) / 2);
+        bad[place] ^= 1 << record.rng.random_range(0..8);
+        fs::write(&segment, &bad).expect("written");
+        let end = refusal(folder.path()).await;
+        println!("byte {place}: {}", end.log);
+        let file = segment.to_str().expect("a plain path");
+        for word in [file, "damaged at byte", "mistap verify", "backup"] {
+            assert!(end.log.contains(word), "no {word:?} in: {}", end.log);
+        }
+        assert!(offset(&end.log) <= place, "{place}: {}", end.log);
+        assert!(
+            fs::read(&segment).expect("a segment") == bad,
+            "it was changed"
+        );
+        let verified = verify(folder.path()).await;
+        assert_eq!(verified.status.code(), Some(7));
+        let found = String::from_utf8_lossy(&verified.stdout).into_owned();
+        assert!(
+            found.contains(file) && found.contains("damaged at byte"),
+            "{found}"
+        );
+    }
+    // With the file of the backup all is as before.
+    fs::write(&segment, &good).expect("written");
+    let service = Service::start_in(folder).await;
+    let channel = service.connect().await;
+    assert_eq!(
+        ask(&channel, START).await,
+        reports::count(record.counted.iter())
+    );
+}
+
+/// The number in `damaged at byte N`.
+fn offset(log: &str) -> usize {
+    let (_, rest) = log.split_once("damaged at byte ").expect("it is told");
+    let digits = rest.chars().take_while(char::is_ascii_digit);
+    digits.collect::<String>().parse().expect("a number")
+}
+
+async fn verify(folder: &Path) -> std::process::Output {
+    let mut command = child::mistap();
+    command.arg("verify").arg("--data").arg(folder);
+    command.output().await.expect("the program can be run")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn torn_tail_is_cut_off_and_told_and_nothing_answered_is_lost() {
+    let mut record = Record::new().await;
+    let folder = record.copy();
+    let torn_bytes = record.rng.random_range(1..3_000);
+    change(&folder.path().join(SEGMENT), |bytes| {
+        let end = used(bytes);
+        record.rng.fill(&mut bytes[end..end + torn_bytes]);
+        // So that the last of them is seen.
+        bytes[end + torn_bytes - 1] |= 1;
+    });
+    let server = Server::start(child::serve(folder.path())).await;
+    let server = server.expect("it starts");
+    let channel = server.connect().await;
+    assert_eq!(
+        ask(&channel, START).await,
+        reports::count(record.counted.iter())
+    );
+    drop(channel);
+    let end = server.terminate().await;
+    assert!(end.status.success(), "{end:?}");
+    let opened = end.log.lines().find(|line| line.contains("torn_bytes"));
+    let opened = opened.expect("it is told");
+    assert!(!opened.contains("torn_bytes=0"), "{opened}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn last_entry_cut_short_can_be_reported_again() {
+    let mut record = Record::new().await;
+    record.counted.push(record.unsent.clone());
+    let service = Service::start_in(record.copy()).await;
+    let last = record.counted.last().expect("one");
+    report(&service.connect().await, std::slice::from_ref(last)).await;
+    let folder = service.stop().await;
+    change(&folder.path().join(SEGMENT), |bytes| {
+        let end = used(bytes);
+        bytes[end - 40..end].fill(0);
+    });
+    // The checkpoint still counts the entry that is no more.
+    let service = Service::start_in(folder).await;
+    let channel = service.connect().await;
+    let (last, rest) = record.counted.split_last().expect("many");
+    assert_eq!(ask(&channel, START).await, reports::count(rest.iter()));
+    report(&channel, std::slice::from_ref(last)).await;
+    assert_eq!(
+        ask(&channel, START).await,
+        reports::count(record.counted.iter())
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn folder_that_another_server_uses_is_refused() {
+    let service = Service::start().await;
+    let end = refusal(service.folder()).await;
+    assert!(
+        end.log.contains("another process has this journal open"),
+        "{}",
+        end.log
+    );
+    let verified = verify(service.folder()).await;
+    assert!(
+        verified.status.success(),
+        "verify runs beside a server: {verified:?}"
+    );
+}
+
+/// A file system of its own, in memory. Unmounted when dropped.
+struct Small(TempDir);
+
+impl Small {
+    /// `None`, and why is said, where nothing can be mounted.
+    fn new(mebibytes: u32) -> Option<Self> {
+        let folder = TempDir::new().expect("a folder");
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &format!("size={mebibytes}m"), "tmpfs"]);
+        match mount.arg(folder.path()).output() {
+            Ok(output) if output.status.success() => Some(Self(folder)),
+            refused => {
+                println!("not done, because nothing can be mounted here: {refused:?}");
+                None
+            }
+        }
+    }
+
+    fn remount(&self, option: &str) {
+        let mut mount = Command::new("mount");
+        mount.args(["-o", &format!("remount,{option}")]);
+        let output = mount.arg(self.0.path()).output().expect("mount");
+        assert!(output.status.success(), "{output:?}");
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        // Lazily: a failed test may have left files open.
+        let _ = Command::new("umount").arg("-l").arg(self.0.path()).output();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn full_disk_refuses_reports_and_takes_them_again_when_there_is_room() {
+    const DISK_MIB: u32 = 192;
+    const FILLER_BYTES: usize = 110 * 1024 * 1024;
+    const MANY: usize = 1_000;
+    let Some(disk) = Small::new(DISK_MIB) else {
+        return;
+    };
+    let now = mistap::app::system_clock()();
+    let mut reporter = Reporter::new(reports::seed(), now);
+    let folder = disk.0.path().join("data");
+    let server = Server::start(child::serve(&folder)).await.expect("room");
+    let channel = server.connect().await;
+    let mut counted = vec![reporter.next()];
+    report(&channel, &counted).await;
+
+    let filler = disk.0.path().join("filler");
+    fs::write(&filler, vec![1; FILLER_BYTES]).expect("it fits");
+    let mut client = ReportingServiceClient::new(channel.clone());
+    let refused = loop {
+        assert!(
+            counted.len() < MANY,
+            "the disk is full, and reports are taken"
+        );
+        let incident = reporter.next();
+        let request = pb::ReportIncidentRequest {
+            incident: Some(incident.clone()),
+        };
+        match client.report_incident(request).await {
+            Ok(_) => counted.push(incident),
+            Err(status) => break (incident, status),
+        }
+    };
+    let (incident, status) = refused;
+    assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
+    assert!(status.message().contains("disk"), "{status:?}");
+    assert_eq!(ask(&channel, now).await, reports::count(counted.iter()));
+
+    fs::remove_file(&filler).expect("removed");
+    let request = pb::ReportIncidentRequest {
+        incident: Some(incident.clone()),
+    };
+    let trying = async {
+        while client.report_incident(request.clone()).await.is_err() {
+            tokio::time::sleep(RETRY).await;
+        }
+    };
+    let tried = tokio::time::timeout(PATIENCE, trying).await;
+    tried.expect("there is room, and reports are taken again");
+    counted.push(incident);
+    assert_eq!(ask(&channel, now).await, reports::count(counted.iter()));
+    drop((channel, client));
+    assert!(server.terminate().await.status.success());
+
+    disk.remount("ro");
+    let end = refusal(&folder).await;
+    println!("{}", end.log);
+    assert!(end.log.contains("Read-only file system"), "{}", end.log);
+    assert!(
+        end.log.contains(folder.to_str().expect("plain")),
+        "{}",
+        end.log
+    );
+    disk.remount("rw");
+    let server = Server::start(child::serve(&folder))
+        .await
+        .expect("it starts again");
+    let channel = server.connect().await;
+    assert_eq!(ask(&channel, now).await, reports::count(counted.iter()));
+}
