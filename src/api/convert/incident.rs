@@ -694,6 +694,7 @@ mod tests {
         let check = |ahead_ms: i64, expected: i64| {
             for told_ms in [0, HOUR_MS - 1] {
                 let message = pb::Incident {
+                    incident_id: id_made_at(NOW.0 + ahead_ms),
                     occurred_at: at(NOW.0 - 6 * HOUR_MS + told_ms), // 08:00Z
                     precision: 2,
                     device_time: at(NOW.0 + ahead_ms),
