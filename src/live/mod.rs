@@ -81,6 +81,9 @@ pub struct Message {
     /// Incidents recorded in the window's minutes that are known only to the hour or day, and
     /// are therefore neither in the rows nor in the total.
     pub untimed: u64,
+    /// From when on the window is complete, because too many reports came in to keep all of
+    /// it; `None` if all of it is.
+    pub complete_from: Option<UtcMillis>,
     /// What it brings.
     pub update: Update,
 }

@@ -406,6 +406,7 @@ impl Assignment {
                 let seen = Seen {
                     counted,
                     untimed: view.untimed(&job.watch, span),
+                    complete_from: view.complete_from(span),
                 };
                 let position = view.position();
                 Counting::State(State::new(seen, position, self.minute, &self.epoch.0))

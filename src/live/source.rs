@@ -47,6 +47,10 @@ pub trait View {
     /// known to the minute.
     fn untimed(&self, watch: &Watch, span: MinuteSpan) -> u64;
 
+    /// From which minute on the span is complete; `None` if all of it is. Under a flood of
+    /// reports the oldest rows are let go.
+    fn complete_from(&self, span: MinuteSpan) -> Option<Minute>;
+
     /// Whether a change of one of these rows can make a difference. All of them are known to
     /// the view.
     fn is_concerned(&self, watch: &Watch, rows: &[Row]) -> bool;
@@ -95,6 +99,12 @@ impl View for LedgerView {
         let counter = Counter::new(&watch.filter, &watch.by, &self.dictionary);
         let rows = self.untimed.rows(span.start, span.end);
         rows.filter(|row| counter.matches(row)).count() as u64
+    }
+
+    fn complete_from(&self, span: MinuteSpan) -> Option<Minute> {
+        let recent = self.recent.complete_from();
+        let from = recent.max(self.untimed.complete_from());
+        (span.start < from).then_some(from)
     }
 
     fn is_concerned(&self, watch: &Watch, rows: &[Row]) -> bool {
@@ -164,6 +174,22 @@ mod tests {
         let withdrawn = Entry::Withdrawn { id, facts: told };
         ledger.apply(&[(position.next().next(), stamp, withdrawn)]);
         assert_eq!(ledger.view().untimed(&all, span), before);
+    }
+
+    #[test]
+    fn span_from_before_rows_that_were_let_go_is_not_complete() {
+        let ledger = Arc::new(Ledger::new(State::new(EPOCH)));
+        let entries = Maker::new(7).entries(400);
+        ledger.apply(&entries);
+        let view = ledger.view();
+        let from = view.recent.complete_from();
+        let span = |start| MinuteSpan {
+            start,
+            end: Minute(from.0 + 60),
+        };
+        assert_eq!(view.complete_from(span(from)), None);
+        let before = Minute(from.0 - 1);
+        assert_eq!(view.complete_from(span(before)), Some(from));
     }
 
     proptest! {

@@ -16,6 +16,8 @@ pub struct Seen {
     pub counted: Counted,
     /// Recorded in the window's minutes, and not known to the minute.
     pub untimed: u64,
+    /// From which minute on both are complete; `None` if they are for the whole window.
+    pub complete_from: Option<Minute>,
 }
 
 /// The figures of a question, and up to where they hold. Cheap to clone.
@@ -33,6 +35,7 @@ struct Body {
     total: u64,
     left_out: u64,
     untimed: u64,
+    complete_from: Option<Minute>,
     digest: u64,
     differences: Mutex<Vec<Difference>>,
 }
@@ -46,7 +49,11 @@ struct Difference {
 impl State {
     /// What was counted at a position, for a running minute. The digest is keyed with `key`.
     pub fn new(seen: Seen, position: Position, minute: Minute, key: &[u8; 16]) -> Self {
-        let Seen { counted, untimed } = seen;
+        let Seen {
+            counted,
+            untimed,
+            complete_from,
+        } = seen;
         let mut figures = counted.figures;
         if !figures.is_sorted_by(|one, next| one.keys < next.keys) {
             figures.sort_by(|one, other| one.keys.cmp(&other.keys));
@@ -56,11 +63,15 @@ impl State {
         hasher.write_u64(counted.total);
         hasher.write_u64(counted.left_out);
         hasher.write_u64(untimed);
+        if let Some(Minute(from)) = complete_from {
+            hasher.write_u32(from);
+        }
         let body = Body {
             figures: figures.into(),
             total: counted.total,
             left_out: counted.left_out,
             untimed,
+            complete_from,
             digest: hasher.finish(),
             differences: Mutex::default(),
         };
@@ -99,6 +110,11 @@ impl State {
     /// Those recorded in the window's minutes that are not known to the minute.
     pub fn untimed(&self) -> u64 {
         self.body.untimed
+    }
+
+    /// From when on it is complete; `None` if it is for the whole window.
+    pub fn complete_from(&self) -> Option<UtcMillis> {
+        self.body.complete_from.map(Minute::start)
     }
 
     /// Start of the running minute.
@@ -204,6 +220,7 @@ mod tests {
         let seen = Seen {
             counted,
             untimed: 0,
+            complete_from: None,
         };
         State::new(seen, Position(1), Minute(1), &[7; 16])
     }

@@ -76,6 +76,7 @@ struct Incident {
 struct Record {
     incidents: Vec<Incident>,
     position: Position,
+    complete_from: Option<Minute>,
 }
 
 impl Record {
@@ -118,6 +119,10 @@ impl View for Record {
 
     fn untimed(&self, _watch: &Watch, _span: MinuteSpan) -> u64 {
         0
+    }
+
+    fn complete_from(&self, span: MinuteSpan) -> Option<Minute> {
+        self.complete_from.filter(|from| span.start < *from)
     }
 
     fn is_concerned(&self, watch: &Watch, rows: &[Row]) -> bool {
@@ -527,6 +532,28 @@ async fn question_with_too_many_rows_is_refused_or_ended() {
     assert_eq!(watcher.next().await, Err(WatchError::TooManyRows));
     let refused = service.publisher.watch(watch(0), PACE, None).await;
     assert_eq!(refused.err(), Some(WatchError::TooManyRows));
+}
+
+#[tokio::test(start_paused = true)]
+async fn window_that_is_not_complete_is_said_to_be_so_until_it_is_again() {
+    let service = Service::start();
+    let mut watcher = service.watch(0).await;
+    assert_eq!(next(&mut watcher).await.complete_from, None);
+    let from = Minute(service.minute() - 30);
+    let set = |from| {
+        let mut record = service.memory.record.lock().expect("nobody panics");
+        record.complete_from = from;
+    };
+    set(Some(from));
+    service.report(1);
+    let message = next(&mut watcher).await;
+    assert_eq!(message.complete_from, Some(from.start()));
+    sleep(Duration::from_secs(31 * 60)).await;
+    let mut message = next(&mut watcher).await;
+    while message.complete_from.is_some() {
+        message = next(&mut watcher).await;
+    }
+    assert!(matches!(message.update, Update::Changes(_)), "{message:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -112,6 +112,7 @@ impl Watcher {
             total: state.total(),
             left_out: state.left_out(),
             untimed: state.untimed(),
+            complete_from: state.complete_from(),
             update,
         }
     }

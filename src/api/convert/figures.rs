@@ -161,6 +161,7 @@ pub fn to_message(message: Message, by: &Breakdown) -> pb::WatchRatesResponse {
         total: message.total,
         left_out: message.left_out,
         untimed: message.untimed,
+        complete_from: message.complete_from.map(to_timestamp),
         update: Some(update),
     }
 }

@@ -28,6 +28,7 @@ pub struct Board {
     total_samples: VecDeque<u64>,
     left_out: u64,
     untimed: u64,
+    complete_from: Option<Timestamp>,
     position: u64,
     as_of: Option<Timestamp>,
     heard: Option<Instant>,
@@ -51,6 +52,7 @@ impl Board {
             total_samples: VecDeque::new(),
             left_out: 0,
             untimed: 0,
+            complete_from: None,
             position: 0,
             as_of: None,
             heard: None,
@@ -69,6 +71,7 @@ impl Board {
         self.total = message.total;
         self.left_out = message.left_out;
         self.untimed = message.untimed;
+        self.complete_from = when::from_wire(message.complete_from.as_ref());
         self.position = message.position;
         self.as_of = when::from_wire(message.as_of.as_ref());
         match &message.update {
@@ -166,6 +169,9 @@ impl Board {
         }
         if 0 < self.untimed {
             text.push_str(&format!(", and {} without a time", self.untimed));
+        }
+        if let Some(from) = self.complete_from {
+            text.push_str(&format!(", complete from {}", when::shown(from)));
         }
         text.push_str("  ");
         text.push_str(&sparkline(&self.total_samples));

@@ -266,6 +266,8 @@ fn print_line(
             "position": message.position,
             "total": message.total,
             "untimed": message.untimed,
+            "complete_from": when::from_wire(message.complete_from.as_ref())
+                .map(|from| from.to_string()),
             "figures": rows,
         });
         writeln!(out, "{line}")?;
