@@ -72,10 +72,10 @@ async fn killed_server_has_all_that_it_answered_and_counts_it_once() {
     let unanswered = trial.crowd.sent().count() - trial.crowd.answered().count();
     trial.settle().await;
     trial.verify().await;
-    println!(
+    reports::tell(&format!(
         "{} rounds in {:?}: {} reports, of which {unanswered} had no answer before the end",
         rounds(),
         begun.elapsed(),
         trial.crowd.sent().count(),
-    );
+    ));
 }

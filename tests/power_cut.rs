@@ -115,7 +115,9 @@ fn run(program: &str, arguments: &[&str]) -> String {
 /// How many rounds; `None`, and why is said, if there are none to be done.
 fn rounds() -> Option<u64> {
     let Ok(rounds) = std::env::var(ROUNDS) else {
-        println!("nothing done: set {ROUNDS}=20 to cut the power (root and loop devices needed)");
+        reports::tell(&format!(
+            "nothing done: set {ROUNDS}=20 to cut the power (root and loop devices needed)"
+        ));
         return None;
     };
     Some(rounds.parse().expect("a number of rounds"))
@@ -151,11 +153,11 @@ async fn server_has_all_that_it_answered_before_the_power_was_cut() {
         trial.verify().await;
         fs::remove_dir_all(&folder).expect("it is not needed any more");
     }
-    println!(
+    reports::tell(&format!(
         "server: {rounds} rounds in {:?}, {answered} answered before a cut, none lost; \
          {unanswered} had no answer",
         begun.elapsed()
-    );
+    ));
 }
 
 /// What became of the reports that a writer answered.
@@ -197,10 +199,10 @@ async fn cut_writers(rounds: u64, is_synced: bool) -> Toll {
         toll.answered += more.answered;
         toll.lost += more.lost;
     }
-    println!(
+    reports::tell(&format!(
         "writer (synced: {is_synced}): {rounds} rounds in {:?}, {toll:?}",
         begun.elapsed()
-    );
+    ));
     toll
 }
 
@@ -322,7 +324,7 @@ async fn writer_reports_until_it_is_killed() {
             if result.is_err() {
                 return;
             }
-            println!("{}", ANSWER);
+            println!("{ANSWER}");
         }
         std::io::stdout().flush().expect("somebody listens");
     }

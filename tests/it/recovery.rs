@@ -81,7 +81,7 @@ impl Record {
     /// After the damage every figure is as before, the next report counts, and the folder
     /// is whole again.
     async fn recovers_from(&mut self, what: &str, damage: impl FnOnce(&Path, &mut StdRng)) {
-        println!("{what}");
+        reports::tell(what);
         let copy = self.copy();
         damage(copy.path(), &mut self.rng);
         let service = Service::start_in(copy).await;
@@ -220,7 +220,7 @@ async fn checkpoint_that_is_gone_or_damaged_is_made_again_and_every_figure_is_as
         .await;
     record
         .recovers_from("checkpoint truncated", |folder, _| {
-            halve(&checkpoint(folder))
+            halve(&checkpoint(folder));
         })
         .await;
     for _ in 0..FLIPS {
@@ -269,7 +269,7 @@ async fn flipped_bit_in_the_journal_is_refused_with_file_offset_and_the_way_out(
         bad[place] ^= 1 << record.rng.random_range(0..8);
         fs::write(&segment, &bad).expect("written");
         let end = refusal(folder.path()).await;
-        println!("byte {place}: {}", end.log);
+        reports::tell(&format!("byte {place}: {}", end.log));
         let file = segment.to_str().expect("a plain path");
         for word in [file, "damaged at byte", "mistap verify", "backup"] {
             assert!(end.log.contains(word), "no {word:?} in: {}", end.log);
@@ -388,7 +388,9 @@ impl Small {
         match mount.arg(folder.path()).output() {
             Ok(output) if output.status.success() => Some(Self(folder)),
             refused => {
-                println!("not done, because nothing can be mounted here: {refused:?}");
+                reports::tell(&format!(
+                    "not done, because nothing can be mounted here: {refused:?}"
+                ));
                 None
             }
         }
@@ -465,7 +467,7 @@ async fn full_disk_refuses_reports_and_takes_them_again_when_there_is_room() {
 
     disk.remount("ro");
     let end = refusal(&folder).await;
-    println!("{}", end.log);
+    reports::tell(&end.log);
     assert!(end.log.contains("Read-only file system"), "{}", end.log);
     assert!(
         end.log.contains(folder.to_str().expect("plain")),

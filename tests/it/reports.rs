@@ -55,8 +55,14 @@ pub fn seed() -> u64 {
         Ok(seed) => seed.parse().expect("MISTAP_SEED is a number"),
         Err(_) => getrandom::u64().expect("random bytes"),
     };
-    println!("MISTAP_SEED={seed} makes the same choices again");
+    tell(&format!("MISTAP_SEED={seed} makes the same choices again"));
     seed
+}
+
+/// Tells what is worth knowing when a test fails.
+#[expect(clippy::print_stdout, reason = "the test harness shows it")]
+pub fn tell(text: &str) {
+    println!("{text}");
 }
 
 /// Makes reports.
@@ -243,11 +249,12 @@ async fn ask_one(channel: &Channel, mut request: pb::QueryFiguresRequest) -> Fig
 }
 
 /// What `ask` must answer when these incidents are counted.
-pub fn count<'a>(incidents: impl Iterator<Item = &'a pb::Incident> + Clone) -> Vec<Figures> {
+pub fn count<'a>(incidents: impl Iterator<Item = &'a pb::Incident>) -> Vec<Figures> {
+    let incidents: Vec<_> = incidents.collect();
     questions()
         .map(|(basis, by)| {
             let mut figures = Figures::default();
-            for incident in incidents.clone().filter(|one| basis_of(one) == basis) {
+            for incident in incidents.iter().filter(|one| basis_of(one) == basis) {
                 figures.add(incident, by);
             }
             figures
