@@ -91,6 +91,9 @@ impl View for LedgerView {
         let mut counter = Counter::new(&watch.filter, &watch.by, &self.dictionary);
         for row in self.recent.rows(span.start, span.end) {
             counter.count(row);
+            if WATCHED_ROWS_MAX < counter.rows() {
+                return None;
+            }
         }
         counter.finish(&self.dictionary, WATCHED_ROWS_MAX)
     }

@@ -63,25 +63,18 @@ impl Counter {
             return;
         }
         self.total += 1;
-        let values = |dimension: &Dimension| values(*dimension, row);
-        let mut combinations = vec![Numbers::default()];
-        for (index, values) in self.dimensions.iter().map(values).enumerate() {
-            let with = |numbers: Numbers, value: u32| {
-                let mut numbers = numbers;
-                numbers[index] = value;
-                numbers
-            };
-            combinations = combinations
-                .into_iter()
-                .flat_map(|numbers| values.iter().map(move |value| with(numbers, *value)))
-                .collect();
-        }
-        if combinations.is_empty() {
+        let is_known = |dimension: &Dimension| !values(*dimension, row).is_none();
+        if self.dimensions.iter().all(is_known) {
+            let mut numbers = Numbers::default();
+            count_from(0, &self.dimensions, row, &mut numbers, &mut self.rows);
+        } else {
             self.left_out += 1;
         }
-        for numbers in combinations {
-            *self.rows.entry(numbers).or_default() += 1;
-        }
+    }
+
+    /// Rows so far.
+    pub fn rows(&self) -> usize {
+        self.rows.len()
     }
 
     /// The count; `None` if it has more than `rows_max` rows. The dictionary is the one that
@@ -116,31 +109,64 @@ impl Counter {
     }
 }
 
-/// The numbers of a row's values; none if none is known.
-fn values(dimension: Dimension, row: &Row) -> Vec<u32> {
-    let one = |number: u32| {
-        if number == 0 {
-            Vec::new()
-        } else {
-            vec![number]
-        }
+/// The numbers of a row's values of one dimension.
+#[derive(Clone, Copy)]
+enum Values {
+    /// One; 0 if it is not known.
+    One(u32),
+    /// Those whose bits are set.
+    Set(u16),
+}
+
+impl Values {
+    fn is_none(self) -> bool {
+        matches!(self, Self::One(0) | Self::Set(0))
+    }
+}
+
+/// Counts a row in each combination of its values of the dimensions from this place on.
+fn count_from(
+    place: usize,
+    dimensions: &[Dimension],
+    row: &Row,
+    numbers: &mut Numbers,
+    rows: &mut HashMap<Numbers, u64>,
+) {
+    let Some(dimension) = dimensions.get(place) else {
+        *rows.entry(*numbers).or_default() += 1;
+        return;
     };
-    let set = |bits: u16| (1..u16::BITS).filter(|bit| bits >> bit & 1 == 1).collect();
+    match values(*dimension, row) {
+        Values::One(number) => {
+            numbers[place] = number;
+            count_from(place + 1, dimensions, row, numbers, rows);
+        }
+        Values::Set(mut bits) => {
+            while bits != 0 {
+                numbers[place] = bits.trailing_zeros();
+                count_from(place + 1, dimensions, row, numbers, rows);
+                bits &= bits - 1;
+            }
+        }
+    }
+}
+
+fn values(dimension: Dimension, row: &Row) -> Values {
     match dimension {
-        Dimension::Operator => one(row.operator.into()),
-        Dimension::Line => one(row.line),
-        Dimension::Stop => one(row.stop),
-        Dimension::Mode => one(row.mode.into()),
-        Dimension::Cause => set(row.causes),
-        Dimension::CardKind => one(row.card_kind.into()),
-        Dimension::Signal => one(row.signal.into()),
-        Dimension::StaffAct => set(row.staff_acts),
-        Dimension::Outcome => set(row.outcomes),
-        Dimension::TapKind => one(row.tap_kind.into()),
-        Dimension::HourOfDay => one(hour_of_day(row.time).map_or(0, |hour| hour + 1)),
-        Dimension::Weekday => one(day(row.time).weekday().into()),
-        Dimension::Day => one(day(row.time).0.cast_unsigned()),
-        Dimension::Month => one(Calendar::get().month(day(row.time)).0.cast_unsigned()),
+        Dimension::Operator => Values::One(row.operator.into()),
+        Dimension::Line => Values::One(row.line),
+        Dimension::Stop => Values::One(row.stop),
+        Dimension::Mode => Values::One(row.mode.into()),
+        Dimension::Cause => Values::Set(row.causes),
+        Dimension::CardKind => Values::One(row.card_kind.into()),
+        Dimension::Signal => Values::One(row.signal.into()),
+        Dimension::StaffAct => Values::Set(row.staff_acts),
+        Dimension::Outcome => Values::Set(row.outcomes),
+        Dimension::TapKind => Values::One(row.tap_kind.into()),
+        Dimension::HourOfDay => Values::One(hour_of_day(row.time).map_or(0, |hour| hour + 1)),
+        Dimension::Weekday => Values::One(day(row.time).weekday().into()),
+        Dimension::Day => Values::One(day(row.time).0.cast_unsigned()),
+        Dimension::Month => Values::One(Calendar::get().month(day(row.time)).0.cast_unsigned()),
     }
 }
 
