@@ -4,12 +4,12 @@
 //! table, so it stays valid while incidents arrive: the next page begins with the first row
 //! after that one, whether or not it still exists.
 
-use std::hash::{Hash, Hasher};
+use std::borrow::Cow;
 
 use siphasher::sip::SipHasher13;
 
-use crate::domain::Question;
 use crate::domain::limits::QUESTION_ROWS_MAX;
+use crate::domain::{Basis, Dimension, LineId, OperatorCode, Question, StopId};
 use crate::ledger::Dictionary;
 
 use super::axis::{Axis, Places};
@@ -17,7 +17,7 @@ use super::grid::{self, Entry};
 use super::{Cells, Counts, Figure, QueryError};
 
 /// The order of the rows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
     /// By key, rising, byte by byte.
     Key,
@@ -108,9 +108,54 @@ fn read_token(text: &str, question: &Question, order: Order) -> Option<Cursor> {
 }
 
 fn seal(body: &[u8], question: &Question, order: Order) -> [u8; SEAL_BYTES] {
-    let mut hasher = SipHasher13::new_with_keys(SEAL_KEY.0, SEAL_KEY.1);
-    (question, order, body).hash(&mut hasher);
-    hasher.finish().to_be_bytes()
+    let mut bytes = Vec::new();
+    put_question(&mut bytes, question);
+    bytes.push(match order {
+        Order::Key => 1,
+        Order::Count => 2,
+    });
+    bytes.extend(body);
+    let hasher = SipHasher13::new_with_keys(SEAL_KEY.0, SEAL_KEY.1);
+    hasher.hash(&bytes).to_be_bytes()
+}
+
+/// The question in bytes that no other question has, and that stay the same for whatever
+/// program this becomes.
+fn put_question(out: &mut Vec<u8>, question: &Question) {
+    let filter = &question.filter;
+    out.push(match filter.basis {
+        Basis::SelfReported => 1,
+        Basis::Observed => 2,
+    });
+    put_texts(out, filter.operators.iter().map(OperatorCode::as_str));
+    put_texts(out, filter.lines.iter().map(LineId::as_str));
+    put_texts(out, filter.stops.iter().map(StopId::as_str));
+    for bits in [
+        filter.modes.bits(),
+        filter.causes.bits(),
+        filter.card_kinds.bits(),
+        filter.signals.bits(),
+        filter.staff_acts.bits(),
+        filter.outcomes.bits(),
+        filter.tap_kinds.bits(),
+    ] {
+        out.extend(bits.to_be_bytes());
+    }
+    out.extend(filter.hours_of_day.to_be_bytes());
+    out.push(filter.weekdays);
+    let dimensions = question.by.dimensions().iter().copied();
+    put_texts(out, dimensions.map(Dimension::key));
+    for hour in [question.window.start(), question.window.end()] {
+        out.extend(hour.0.to_be_bytes());
+    }
+}
+
+fn put_texts<'a>(out: &mut Vec<u8>, texts: impl ExactSizeIterator<Item = &'a str>) {
+    out.extend((texts.len() as u64).to_be_bytes());
+    for text in texts {
+        out.extend((text.len() as u64).to_be_bytes());
+        out.extend(text.as_bytes());
+    }
 }
 
 fn from_hex(text: &str) -> Option<Vec<u8>> {
@@ -140,25 +185,27 @@ pub(super) fn cut(
     let after = page.after.as_ref().map(|token| &token.cursor);
     // One row more than asked for tells whether there is a next page.
     let entries = match (&counts.cells, page.order) {
-        (Cells::Sparse(entries), _) => entries.clone(),
+        (Cells::Sparse(entries), _) => Cow::Borrowed(entries.as_slice()),
         (Cells::Dense(cells), Order::Key) => {
-            grid::first_by_key(cells, &counts.axes, after, rows + 1, dictionary)
+            grid::first_by_key(cells, &counts.axes, after, rows + 1, dictionary).into()
         }
-        (Cells::Dense(cells), Order::Count) => grid::first_by_count(cells, after, rows + 1),
+        (Cells::Dense(cells), Order::Count) => grid::first_by_count(cells, after, rows + 1).into(),
     };
-    let places = |(cell, count): &Entry| (counts.axes.places(*cell), *count);
-    let placed: Vec<(Places, u32)> = entries.iter().map(places).collect();
+    let placed = || {
+        let places = |(cell, count): &Entry| (counts.axes.places(*cell), *count);
+        entries.iter().map(places)
+    };
     let rankings: Vec<Ranking> = counts
         .axes
         .asked
         .iter()
         .enumerate()
         .map(|(index, axis)| {
-            let used = placed.iter().map(|(places, _)| places[index]);
+            let used = placed().map(|(places, _)| places[index]);
             Ranking::new(axis, used, dictionary)
         })
         .collect();
-    let mut ranked = rank(&placed, &rankings, page.order, after);
+    let mut ranked = rank(placed(), &rankings, page.order, after);
     if rows + 1 < ranked.len() {
         ranked.select_nth_unstable(rows);
         ranked.truncate(rows + 1);
@@ -193,7 +240,7 @@ struct Ranked {
 }
 
 fn rank(
-    placed: &[(Places, u32)],
+    placed: impl Iterator<Item = (Places, u32)>,
     rankings: &[Ranking],
     order: Order,
     after: Option<&Cursor>,
@@ -209,19 +256,18 @@ fn rank(
         }
         (first(cursor.count), ranks)
     });
-    let row = |(places, count): &(Places, u32)| {
+    let row = |(places, count): (Places, u32)| {
         let mut ranks = Places::default();
         for (rank, (ranking, place)) in ranks.iter_mut().zip(rankings.iter().zip(places)) {
-            *rank = ranking.ranks[*place as usize];
+            *rank = ranking.ranks[place as usize];
         }
         Ranked {
-            first: first(u64::from(*count)),
+            first: first(u64::from(count)),
             ranks,
-            count: *count,
+            count,
         }
     };
     placed
-        .iter()
         .map(row)
         .filter(|row| after.is_none_or(|after| after < (row.first, row.ranks)))
         .collect()
