@@ -251,11 +251,7 @@ fn median_ms(named: &Named, ledger: &Ledger, span: Duration) -> Result<f64, Fail
         let asked = Instant::now();
         let answer = match named.by_scan {
             true => query::answer_by_scan(ledger, &named.question, &named.page).map(Some),
-            false => Ok(query::answer_by_tallies(
-                ledger,
-                &named.question,
-                &named.page,
-            )),
+            false => query::answer_by_tallies(ledger, &named.question, &named.page),
         };
         let answer =
             answer.map_err(|error| Failure::unexpected("a question was not answered", &error))?;

@@ -122,6 +122,9 @@ pub const PAGE_ROWS_MAX: usize = 10_000;
 pub const PAGE_ROWS_DEFAULT: usize = 1_000;
 /// Questions under way at once. Reached: refused with `Busy`.
 pub const QUESTIONS_MAX: usize = 64;
+/// Cells, of four bytes, that all questions under way count in together. Reached: refused
+/// with `Busy`.
+pub const CELLS_IN_USE_MAX: u64 = 48 * 1024 * 1024;
 /// Block scans at once. Reached: refused with `Busy`.
 pub const SCANS_MAX: usize = 2;
 

@@ -207,6 +207,24 @@ proptest! {
 }
 
 #[test]
+fn row_with_a_line_is_of_the_operator_of_the_line() {
+    let mut maker = Maker::new(9);
+    let mut state = State::new(EPOCH);
+    let mut with_line = 0;
+    for position in (1..500).map(Position) {
+        let applied = state.apply(position, UtcMillis(0), &maker.incident());
+        let Applied::Recorded { row } = applied else {
+            panic!("ids of the maker are all different");
+        };
+        if row.line != 0 {
+            with_line += 1;
+            assert_eq!(row.operator, state.dictionary().operator_of_line(row.line));
+        }
+    }
+    assert_ne!(with_line, 0);
+}
+
+#[test]
 fn repeated_ids_count_once() {
     let mut maker = Maker::new(3);
     let entry = maker.incident();

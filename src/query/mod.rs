@@ -8,6 +8,7 @@
 mod axis;
 mod clock;
 mod counter;
+mod gate;
 mod grid;
 mod page;
 mod plan;
@@ -19,6 +20,7 @@ mod tallied;
 #[cfg(test)]
 mod tests;
 
+use crate::domain::limits::QUESTION_ROWS_MAX;
 use crate::domain::{Position, Question};
 use crate::ledger::{Dictionary, Ledger, LedgerError};
 
@@ -26,6 +28,7 @@ pub use counter::{Counted, Counter};
 pub use page::{Order, Page, PageToken};
 
 use axis::Axes;
+use gate::{CELLS, SCANS};
 
 /// One row: as many keys as dimensions were asked for, and the count, which is never 0. A
 /// question without dimensions has one row without keys, unless nothing was found.
@@ -75,8 +78,9 @@ pub enum QueryError {
     /// More than `QUESTION_ROWS_MAX` rows.
     #[error("too many rows; ask for a narrower window or a coarser breakdown")]
     TooManyRows,
-    /// `SCANS_MAX` scans are running, and none ended in time.
-    #[error("too many scans at once")]
+    /// Other questions take all places for scans or all memory for counting, and none ended
+    /// in time.
+    #[error("too many questions at once")]
     Busy,
     /// The ledger cannot be read now.
     #[error(transparent)]
@@ -101,20 +105,30 @@ enum Cells {
 /// Answers a question, from tallies where they suffice, else by a scan. Blocking (up to a
 /// second): call it off the async threads.
 pub fn answer(ledger: &Ledger, question: &Question, page: &Page) -> Result<Answer, QueryError> {
-    match answer_by_tallies(ledger, question, page) {
+    match answer_by_tallies(ledger, question, page)? {
         Some(answer) => Ok(answer),
         None => answer_by_scan(ledger, question, page),
     }
 }
 
 /// Answers a question from tallies; `None` if they do not suffice.
-pub fn answer_by_tallies(ledger: &Ledger, question: &Question, page: &Page) -> Option<Answer> {
+pub fn answer_by_tallies(
+    ledger: &Ledger,
+    question: &Question,
+    page: &Page,
+) -> Result<Option<Answer>, QueryError> {
     // The ledger is locked while the book is opened, and no longer.
-    let book = tallied::open(&ledger.read(), question)?;
-    let counts = book.tally(book.axes()?);
+    let Some(book) = tallied::open(&ledger.read(), question) else {
+        return Ok(None);
+    };
+    let Some(axes) = book.axes() else {
+        return Ok(None);
+    };
+    let _room = CELLS.take(axes.cells, gate::WAIT)?;
+    let counts = book.tally(axes);
     let (dictionary, position) = book.edition();
     let at = (position, Effort::Tallies);
-    Some(cut(&counts, question, page, dictionary, at))
+    Ok(Some(cut(&counts, question, page, dictionary, at)))
 }
 
 /// Answers a question by a scan, even where tallies would suffice.
@@ -123,9 +137,14 @@ pub fn answer_by_scan(
     question: &Question,
     page: &Page,
 ) -> Result<Answer, QueryError> {
-    let _place = scanned::Place::take()?;
+    let _place = SCANS.take(1, gate::WAIT)?;
     let view = ledger.scan_view()?;
-    let (counts, blocks) = scanned::scan(&view, question)?;
+    let axes = Axes::new(question, &view.dictionary);
+    let _room = CELLS.take(
+        scanned::weight(&axes, view.store.scan_threads()),
+        gate::WAIT,
+    )?;
+    let (counts, blocks) = scanned::scan(&view, question, axes, QUESTION_ROWS_MAX)?;
     let at = (view.position, Effort::Scan { blocks });
     Ok(cut(&counts, question, page, &view.dictionary, at))
 }

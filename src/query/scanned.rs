@@ -2,13 +2,12 @@
 //! matter, and rows are counted in the cells that the tallies would be added up in.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Condvar, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
 
 use hashbrown::HashMap;
 
 use crate::domain::Question;
-use crate::domain::limits::{QUESTION_ROWS_MAX, SCANS_MAX};
+use crate::domain::limits::CELLS_IN_USE_MAX;
 use crate::ledger::ScanView;
 use crate::store::{Block, Columns, StoreError, Summary};
 
@@ -17,47 +16,42 @@ use super::plan::DENSE_CELLS_MAX;
 use super::sorter::{OUT, Sorter, UNKNOWN};
 use super::{Cells, Counts, QueryError};
 
-/// How long a scan waits for a place.
-const PLACE_WAIT: Duration = Duration::from_secs(2);
 /// Blocks are numbered from 0; the open one is not numbered yet.
 const OPEN_BLOCK: u32 = u32::MAX;
+/// Rows that a thread counts by itself before it adds them to what all have counted.
+const POT_ROWS_MAX: usize = 65_536;
+/// What a map of `QUESTION_ROWS_MAX` rows and their sorting take, in cells.
+const SPARSE_WEIGHT: u64 = CELLS_IN_USE_MAX / 4 * 3;
 
-static PLACES_TAKEN: Mutex<usize> = Mutex::new(0);
-static PLACE_LEFT: Condvar = Condvar::new();
-
-/// One of the places for scans. Dropping it leaves it.
-pub(super) struct Place(());
-
-impl Place {
-    /// Takes a place, if one is left in time.
-    pub(super) fn take() -> Result<Self, QueryError> {
-        let taken = PLACES_TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
-        let (mut taken, wait) = PLACE_LEFT
-            .wait_timeout_while(taken, PLACE_WAIT, |taken| SCANS_MAX <= *taken)
-            .unwrap_or_else(PoisonError::into_inner);
-        if wait.timed_out() && SCANS_MAX <= *taken {
-            return Err(QueryError::Busy);
-        }
-        *taken += 1;
-        Ok(Self(()))
+/// How many cells of memory it takes at most to scan for an answer with these axes, on so
+/// many threads.
+pub(super) fn weight(axes: &Axes, threads: usize) -> u64 {
+    if is_dense(axes) {
+        // Each thread has cells of its own, and so has the one that asks.
+        axes.cells * (threads as u64 + 1)
+    } else {
+        SPARSE_WEIGHT
     }
 }
 
-impl Drop for Place {
-    fn drop(&mut self) {
-        *PLACES_TAKEN.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
-        PLACE_LEFT.notify_one();
-    }
+fn is_dense(axes: &Axes) -> bool {
+    axes.cells <= DENSE_CELLS_MAX
 }
 
-/// Everything that answers a question, and how many blocks were looked at.
-pub(super) fn scan(view: &ScanView, question: &Question) -> Result<(Counts, u64), QueryError> {
-    let dictionary = &view.dictionary;
-    let axes = Axes::new(question, dictionary);
+/// Everything that answers a question, and how many blocks were looked at. The axes are those
+/// of the question and the view's dictionary.
+pub(super) fn scan(
+    view: &ScanView,
+    question: &Question,
+    axes: Axes,
+    rows_max: usize,
+) -> Result<(Counts, u64), QueryError> {
     let scan = Scan {
         view,
-        sorter: Sorter::new(question, &axes, dictionary),
-        dense_cells: (axes.cells <= DENSE_CELLS_MAX).then_some(axes.cells),
+        sorter: Sorter::new(question, &axes, &view.dictionary),
+        dense_cells: is_dense(&axes).then_some(axes.cells),
+        sparse: Mutex::default(),
+        rows_max,
         has_too_many: AtomicBool::new(false),
     };
     let wants = |summary: &Summary| {
@@ -94,8 +88,11 @@ pub(super) fn scan(view: &ScanView, question: &Question) -> Result<(Counts, u64)
         }
     }
     pots.push(pot);
-    let pot = scan.merge(pots)?;
+    let pot = scan.merge(pots);
     let blocks = pot.blocks;
+    if scan.has_too_many.into_inner() {
+        return Err(QueryError::TooManyRows);
+    }
     let counts = Counts {
         axes,
         total: pot.total,
@@ -103,7 +100,9 @@ pub(super) fn scan(view: &ScanView, question: &Question) -> Result<(Counts, u64)
         cells: if scan.dense_cells.is_some() {
             Cells::Dense(pot.dense)
         } else {
-            Cells::Sparse(pot.sparse.into_iter().collect())
+            let sparse = scan.sparse.into_inner();
+            let sparse = sparse.unwrap_or_else(PoisonError::into_inner);
+            Cells::Sparse(sparse.into_iter().collect())
         },
     };
     Ok((counts, blocks))
@@ -118,12 +117,17 @@ struct Scan<'a> {
     view: &'a ScanView,
     sorter: Sorter,
     dense_cells: Option<u64>,
+    /// What all threads have counted, if not densely.
+    sparse: Mutex<HashMap<u64, u32>>,
+    rows_max: usize,
     has_too_many: AtomicBool,
 }
 
 /// What one thread has counted.
+#[derive(Default)]
 struct Pot {
     dense: Vec<u32>,
+    /// What is not yet added to that of all.
     sparse: HashMap<u64, u32>,
     total: u64,
     left_out: u64,
@@ -136,11 +140,7 @@ impl Scan<'_> {
     fn pot(&self) -> Pot {
         Pot {
             dense: vec![0; index_of(self.dense_cells.unwrap_or(0))],
-            sparse: HashMap::new(),
-            total: 0,
-            left_out: 0,
-            blocks: 0,
-            cells: Vec::new(),
+            ..Pot::default()
         }
     }
 
@@ -167,9 +167,20 @@ impl Scan<'_> {
             });
         }
         pot.cells = cells;
-        if QUESTION_ROWS_MAX < pot.sparse.len() {
+        if POT_ROWS_MAX <= pot.sparse.len() {
+            self.pour(pot);
+        }
+    }
+
+    /// Adds what one thread has counted in its map to what all have.
+    fn pour(&self, pot: &mut Pot) {
+        let mut all = self.sparse.lock().unwrap_or_else(PoisonError::into_inner);
+        for (cell, count) in pot.sparse.drain() {
+            *all.entry(cell).or_default() += count;
+        }
+        if self.rows_max < all.len() {
             self.has_too_many.store(true, Ordering::Relaxed);
-            pot.sparse.clear();
+            *all = HashMap::new();
         }
     }
 
@@ -188,25 +199,22 @@ impl Scan<'_> {
         }
     }
 
-    fn merge(&self, pots: Vec<Pot>) -> Result<Pot, QueryError> {
-        let mut pots = pots.into_iter();
-        let mut merged = pots.next().unwrap_or_else(|| self.pot());
-        for pot in pots {
+    fn merge(&self, pots: Vec<Pot>) -> Pot {
+        let mut merged = Pot::default();
+        for mut pot in pots {
+            self.pour(&mut pot);
             merged.total += pot.total;
             merged.left_out += pot.left_out;
             merged.blocks += pot.blocks;
-            for (sum, count) in merged.dense.iter_mut().zip(&pot.dense) {
-                *sum += count;
-            }
-            for (cell, count) in pot.sparse {
-                *merged.sparse.entry(cell).or_default() += count;
+            if merged.dense.is_empty() {
+                merged.dense = pot.dense;
+            } else {
+                for (sum, count) in merged.dense.iter_mut().zip(&pot.dense) {
+                    *sum += count;
+                }
             }
         }
-        let has_too_many = self.has_too_many.load(Ordering::Relaxed);
-        if has_too_many || QUESTION_ROWS_MAX < merged.sparse.len() {
-            return Err(QueryError::TooManyRows);
-        }
-        Ok(merged)
+        merged
     }
 }
 

@@ -25,7 +25,7 @@ const STAGED_PART: usize = 8;
 /// Least buckets for each combination of times for that to pay.
 const STAGED_BUCKETS_MIN: usize = 4;
 /// Most cells that are added up so.
-const STAGED_CELLS_MAX: usize = 1 << 20;
+const STAGED_CELLS_MAX: usize = 1 << 18;
 /// The tally of every incident.
 const ALL: Source = Source::Attribute(Attribute::Total);
 

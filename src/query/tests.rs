@@ -445,7 +445,8 @@ proptest! {
             let scanned = answer_by_scan(&book.ledger, &question, &all_in(Order::Key));
             let scanned = counted(scanned.expect("a scan"));
             prop_assert_eq!(&scanned, &expected, "scan: {:?}", &question);
-            if let Some(tallied) = answer_by_tallies(&book.ledger, &question, &all_in(Order::Key)) {
+            let tallied = answer_by_tallies(&book.ledger, &question, &all_in(Order::Key));
+            if let Some(tallied) = tallied.expect("room for an answer") {
                 prop_assert_eq!(&counted(tallied), &expected, "tallies: {:?}", &question);
                 tallied_count += 1;
             }
@@ -529,6 +530,17 @@ fn token_of_another_question_or_order_or_with_a_changed_digit_is_refused() {
 }
 
 #[test]
+fn token_made_by_an_earlier_program_is_still_read() {
+    let week = Window::new(day("2026-10-19").start(), day("2026-10-26").start());
+    let mut question = question(&[Dimension::Line, Dimension::Day], week.expect("not empty"));
+    question.filter.operators = vec![operator_code(1)];
+    question.filter.weekdays = 0b10;
+    let token = "010000000000000005054f50313a360a323032362d31302d31396eb0ac9d1d57cf80";
+    let read = PageToken::parse(token, &question, Order::Count);
+    assert_eq!(read.expect("our own token").as_str(), token);
+}
+
+#[test]
 fn repeated_hour_is_one_row_and_the_skipped_one_none() {
     let mut book = Book::new(2);
     for text in ["2026-03-29", "2026-10-25"] {
@@ -590,6 +602,24 @@ fn named_questions_are_answered_from_tallies() {
     ));
     assert!(!is_tallied(&[Dimension::Stop], &one_operator));
     assert!(!is_tallied(&[Dimension::Line, Dimension::Signal], &as_is));
+}
+
+#[test]
+fn more_rows_than_are_allowed_are_refused_however_they_are_counted() {
+    let mut book = Book::new(5);
+    book.grow(600);
+    let window = Window::new(day("2020-01-01").start(), day("2029-01-01").start());
+    let by = [Dimension::Stop, Dimension::Day, Dimension::Line];
+    let question = question(&by, window.expect("not empty"));
+    let rows = book.count(&question).figures.len();
+    let scan = |rows_max| {
+        let view = book.ledger.scan_view().expect("a view");
+        let axes = Axes::new(&question, &view.dictionary);
+        assert!(plan::DENSE_CELLS_MAX < axes.cells);
+        scanned::scan(&view, &question, axes, rows_max)
+    };
+    assert!(scan(rows).is_ok());
+    assert!(matches!(scan(rows - 1), Err(QueryError::TooManyRows)));
 }
 
 #[test]

@@ -177,6 +177,11 @@ impl Store {
         flushed
     }
 
+    /// How many threads a scan runs on.
+    pub fn scan_threads(&self) -> usize {
+        self.0.threads.current_num_threads()
+    }
+
     /// Bytes on disk; 0 if the file system does not tell.
     pub fn bytes(&self) -> u64 {
         self.0.db.size_on_disk().unwrap_or(0)

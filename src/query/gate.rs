@@ -1,0 +1,96 @@
+//! Bounds on what all questions under way take together.
+
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::domain::limits::{CELLS_IN_USE_MAX, SCANS_MAX};
+
+use super::QueryError;
+
+/// How long a question waits for what others have taken.
+pub(super) const WAIT: Duration = Duration::from_secs(2);
+
+/// Scans.
+pub(super) static SCANS: Gate = Gate::new(SCANS_MAX as u64);
+/// Cells that are counted in.
+pub(super) static CELLS: Gate = Gate::new(CELLS_IN_USE_MAX);
+
+/// Lets in as much as there is room for.
+pub(super) struct Gate {
+    taken: Mutex<u64>,
+    left: Condvar,
+    most: u64,
+}
+
+/// Room taken. Dropping it leaves it.
+pub(super) struct Room<'a> {
+    gate: &'a Gate,
+    weight: u64,
+}
+
+impl Gate {
+    pub(super) const fn new(most: u64) -> Self {
+        Self {
+            taken: Mutex::new(0),
+            left: Condvar::new(),
+            most,
+        }
+    }
+
+    /// Takes room, if it is left in time. Whoever wants more than there is gets all of it.
+    pub(super) fn take(&self, weight: u64, wait: Duration) -> Result<Room<'_>, QueryError> {
+        let weight = weight.min(self.most);
+        let is_full = |taken: &mut u64| self.most - *taken < weight;
+        let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut taken, _) = self
+            .left
+            .wait_timeout_while(taken, wait, is_full)
+            .unwrap_or_else(PoisonError::into_inner);
+        if is_full(&mut taken) {
+            return Err(QueryError::Busy);
+        }
+        *taken += weight;
+        Ok(Room { gate: self, weight })
+    }
+}
+
+impl Drop for Room<'_> {
+    fn drop(&mut self) {
+        let taken = self.gate.taken.lock();
+        *taken.unwrap_or_else(PoisonError::into_inner) -= self.weight;
+        self.gate.left.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHORT: Duration = Duration::from_millis(5);
+
+    #[test]
+    fn who_finds_no_room_in_time_is_told_that_others_are_busy() {
+        let gate = Gate::new(5);
+        let first = gate.take(3, SHORT).expect("empty");
+        let second = gate.take(2, SHORT).expect("just enough");
+        assert!(matches!(gate.take(1, SHORT), Err(QueryError::Busy)));
+        drop(first);
+        let third = gate.take(3, SHORT).expect("left again");
+        assert!(matches!(gate.take(1, SHORT), Err(QueryError::Busy)));
+        drop((second, third));
+        let all = gate.take(1_000, SHORT).expect("all of it");
+        assert!(matches!(gate.take(1, SHORT), Err(QueryError::Busy)));
+        drop(all);
+    }
+
+    #[test]
+    fn who_waits_is_let_in_when_another_leaves() {
+        let gate = Gate::new(1);
+        std::thread::scope(|scope| {
+            let room = gate.take(1, SHORT).expect("empty");
+            let waiting = scope.spawn(|| gate.take(1, Duration::from_secs(60)).is_ok());
+            drop(room);
+            assert!(waiting.join().expect("no panic"));
+        });
+    }
+}
