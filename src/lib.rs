@@ -15,6 +15,5 @@ pub mod live;
 pub mod network;
 pub mod query;
 pub mod simulate;
-pub mod stats;
 pub mod store;
 pub mod telemetry;
