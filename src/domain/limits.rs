@@ -4,6 +4,12 @@
 pub const INCIDENT_AGE_DAYS_MAX: i64 = 400;
 /// How far ahead of the server's clock a time may lie, in milliseconds. Further: refused.
 pub const CLOCK_AHEAD_MS_MAX: i64 = 5 * 60_000;
+/// Smallest jump ahead of the server's clock that is not followed at once, in milliseconds.
+pub const CLOCK_JUMP_MS_MIN: i64 = 5 * 60_000;
+/// How long the server's clock must stay ahead until a jump is followed, in milliseconds.
+pub const CLOCK_JUMP_HOLD_MS: u64 = 10 * 60_000;
+/// How far stamps may be ahead of the server's clock, in milliseconds. Further: logged.
+pub const STAMP_AHEAD_MS_MAX: i64 = 60_000;
 /// Smallest correction of a device's clock, in milliseconds. Smaller differences may come
 /// from the way to the server: left as they are.
 pub const CLOCK_CORRECTION_MS_MIN: i64 = 2_000;

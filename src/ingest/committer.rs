@@ -14,11 +14,12 @@ use tokio::sync::watch;
 use super::Clock;
 use super::prepare::Pending;
 use super::queue::{Decided, Job, Queue, Taken};
+use super::steady::Steady;
 use crate::domain::limits::{
     BATCH_ENTRIES_MAX, CHECKPOINT_ENTRIES_MIN, CHECKPOINT_PART, CHECKPOINT_RETRY_ENTRIES,
     DISK_CHECK_BATCHES,
 };
-use crate::domain::{Entry, Minute, Position, Row, Stamp};
+use crate::domain::{Entry, Minute, Position, Row, Stamp, UtcMillis};
 use crate::journal::{Encoded, JournalError, Writer};
 use crate::ledger::{Applied, Ledger, LedgerError, State};
 use crate::live::Hub;
@@ -40,6 +41,8 @@ pub(super) struct Parts {
     pub hub: Hub,
     /// The time.
     pub clock: Clock,
+    /// Whether the clock must keep pace with the time that passes.
+    pub is_clock_checked: bool,
     /// Where the checkpoint lies.
     pub folder: PathBuf,
     /// Through where the checkpoint counts; 0 if there is none.
@@ -51,6 +54,8 @@ pub(super) struct Parts {
 /// The committer.
 pub(super) struct Committer {
     parts: Parts,
+    begun: Instant,
+    steady: Steady,
     /// The minute of the last tick, or of the last entry before the start.
     ticked: Option<Minute>,
     checkpoint_due: Position,
@@ -99,6 +104,8 @@ impl Committer {
             _ => parts.writer.last_stamp().minute(),
         };
         Self {
+            begun: Instant::now(),
+            steady: Steady::default(),
             ticked,
             checkpoint_due: checkpoint_after(parts.checkpointed),
             checkpoint: None,
@@ -145,7 +152,7 @@ impl Committer {
 
     /// Commits jobs, and a tick if one is due. After an error the jobs are dropped.
     fn commit(&mut self, jobs: Vec<Job>) -> Result<(), JournalError> {
-        let now = (self.parts.clock)();
+        let now = self.now();
         let (mut batch, answers) = self.sort_out(jobs);
         let tick = now.minute().filter(|&minute| self.ticked < Some(minute));
         if tick.is_some() && !self.is_disk_low {
@@ -166,6 +173,15 @@ impl Committer {
             let _ = answer.send(decided.collect());
         }
         Ok(())
+    }
+
+    fn now(&mut self) -> UtcMillis {
+        let clock = (self.parts.clock)();
+        if !self.parts.is_clock_checked {
+            return clock;
+        }
+        let last = self.parts.writer.last_stamp();
+        self.steady.time(clock, self.begun.elapsed(), last)
     }
 
     /// Parts what is written from what is known already.

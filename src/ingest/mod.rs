@@ -14,6 +14,7 @@ mod recall;
 pub mod repair;
 
 mod start;
+mod steady;
 
 use std::sync::{Arc, PoisonError, RwLock};
 

@@ -29,7 +29,8 @@ use crate::live::Hub;
 use crate::network::Network;
 use crate::store::{Store, StoreError};
 
-/// Settings of a record, for tests and measurements. The defaults are those of `limits`.
+/// Settings of a record, for tests, measurements and made-up histories. The defaults are
+/// those of `limits`.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     /// Size of the journal's segments, in bytes.
@@ -41,6 +42,9 @@ pub struct Options {
     pub queue_entries_max: usize,
     /// Free disk below which reports are refused, in bytes.
     pub disk_reserve_bytes: u64,
+    /// Whether the clock must keep pace with the time that passes: a jump ahead is followed
+    /// only if it lasts. Not for a clock that is made up.
+    pub is_clock_checked: bool,
 }
 
 /// Why a data folder cannot be opened.
@@ -119,6 +123,7 @@ impl Default for Options {
             sync: true,
             queue_entries_max: QUEUE_ENTRIES_MAX,
             disk_reserve_bytes: DISK_RESERVE_BYTES,
+            is_clock_checked: true,
         }
     }
 }
@@ -212,6 +217,7 @@ pub fn start_with(
         clock,
         folder: folder.to_owned(),
         checkpointed,
+        is_clock_checked: options.is_clock_checked,
         disk_reserve_bytes: options.disk_reserve_bytes,
     };
     let (failed, committer) = run_committer(parts)?;

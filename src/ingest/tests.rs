@@ -40,7 +40,15 @@ impl Place {
     }
 
     fn start(&self) -> Running {
-        self.start_with(Options::default())
+        self.start_with(Self::options())
+    }
+
+    /// The clock of a test jumps as it likes.
+    fn options() -> Options {
+        Options {
+            is_clock_checked: false,
+            ..Options::default()
+        }
     }
 
     fn start_with(&self, options: Options) -> Running {
@@ -48,7 +56,7 @@ impl Place {
     }
 
     fn try_start(&self) -> Result<Running, StartError> {
-        self.try_start_with(Options::default())
+        self.try_start_with(Self::options())
     }
 
     fn try_start_with(&self, options: Options) -> Result<Running, StartError> {
@@ -306,7 +314,7 @@ async fn full_queue_refuses_at_once_and_loses_nothing() {
     let place = Place::new();
     let running = place.start_with(Options {
         queue_entries_max: 8,
-        ..Options::default()
+        ..Place::options()
     });
     let refused = running.ingest.submit(incidents(0..9)).await;
     assert!(
@@ -760,11 +768,32 @@ async fn minute_that_passes_is_an_entry_and_the_network_one_only_when_it_changes
 }
 
 #[tokio::test]
+async fn clock_that_jumps_ahead_for_a_moment_does_not_hold_up_later_stamps() {
+    let place = Place::new();
+    let running = place.start_with(Options {
+        is_clock_checked: true,
+        ..Place::options()
+    });
+    let year = 365 * 24 * 60;
+    let mut received = Vec::new();
+    for (number, jump) in (1..).zip([0, year, -year]) {
+        place.pass(jump);
+        let accepted = submit_one(&running, incident(number)).await;
+        received.push(accepted.expect("accepted").received.0);
+    }
+    assert!(received.is_sorted());
+    assert_eq!(
+        (received[0], received[2] / MINUTE_MS),
+        (NOON, NOON / MINUTE_MS)
+    );
+}
+
+#[tokio::test]
 async fn full_disk_refuses_reports() {
     let place = Place::new();
     let running = place.start_with(Options {
         disk_reserve_bytes: u64::MAX,
-        ..Options::default()
+        ..Place::options()
     });
     let refused =
         |result: &Result<Accepted, SubmitError>| matches!(result, Err(SubmitError::DiskReserve));

@@ -15,7 +15,7 @@ use crate::api::convert::incident::parse_incident;
 use crate::api::convert::violation::Path;
 use crate::domain::UtcMillis;
 use crate::domain::limits::INCIDENTS_PER_CALL_MAX;
-use crate::ingest::{self, Ingest, StartError, StopError, SubmitError};
+use crate::ingest::{self, Ingest, Options, StartError, StopError, SubmitError};
 use crate::network::Network;
 
 /// Simulated time within one batch: its reports are all committed at the last one's time.
@@ -81,7 +81,11 @@ pub async fn write(
     clock.store(first.at.0, Ordering::Relaxed);
     let shared_clock = Arc::clone(&clock);
     let now = move || UtcMillis(shared_clock.load(Ordering::Relaxed));
-    let running = ingest::start(dir, network, now)?;
+    let options = Options {
+        is_clock_checked: false,
+        ..Options::default()
+    };
+    let running = ingest::start_with(dir, network, now, options)?;
     let mut under_way = VecDeque::new();
     loop {
         let Some(first) = reports.next() else { break };
