@@ -1,17 +1,18 @@
 //! The keys of a data folder: one for each quarter of a year, under which cards and
 //! installations become pseudonyms, and one for digests of what clients send.
 //!
-//! A key of a quarter is made when the first report from that quarter needs it, and is on
-//! stable storage before it is used. Pseudonyms of different quarters cannot be joined.
+//! Keys are made ahead, for every quarter that a report may lie in, and are on stable storage
+//! before they are used; using one reads and writes nothing. Pseudonyms of different quarters cannot be joined.
 //! Keys leave this module in no form, and their memory is cleared when they are dropped.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 use hmac::{Hmac, Mac as _};
 use sha2::{Digest as _, Sha256};
@@ -58,6 +59,12 @@ pub enum KeyError {
         /// Why.
         source: io::Error,
     },
+    /// Not made ahead.
+    #[error("there is no key for the quarter {period} (counted from the year 0)")]
+    Missing {
+        /// As of `key_period`.
+        period: u32,
+    },
     /// The system gives no random bytes.
     #[error("the system gives no random bytes")]
     Random(#[source] getrandom::Error),
@@ -93,6 +100,29 @@ impl Keys {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Self::create(path),
             Err(source) => Err(KeyError::Io { path, source }),
         }
+    }
+
+    /// Makes the keys that are missing of all quarters from one day's through another's. If
+    /// that fails, those of before go on to be used. Writes a file, if any is missing; keys
+    /// are used meanwhile. For one thread at a time.
+    pub fn make(&self, from: LocalDay, through: LocalDay) -> Result<(), KeyError> {
+        let mut periods = self.periods().clone();
+        let count = periods.len();
+        for period in key_period(from)..=key_period(through) {
+            if let Entry::Vacant(place) = periods.entry(period) {
+                place.insert(Key::random()?);
+            }
+        }
+        if periods.len() == count {
+            return Ok(());
+        }
+        write(&self.path, &self.digest, &periods)?;
+        *self.periods.write().unwrap_or_else(PoisonError::into_inner) = periods;
+        Ok(())
+    }
+
+    fn periods(&self) -> RwLockReadGuard<'_, BTreeMap<u32, Key>> {
+        self.periods.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether the folder has a key file.
@@ -132,19 +162,9 @@ impl Keys {
     }
 
     fn pseudonym(&self, period: u32, domain: &[u8], name: &[u8]) -> Result<Pseudonym, KeyError> {
-        let periods = self.periods.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(key) = periods.get(&period) {
-            return Ok(Pseudonym(key.mac(&[domain, name])));
-        }
-        drop(periods);
-        let mut periods = self.periods.write().unwrap_or_else(PoisonError::into_inner);
-        if !periods.contains_key(&period) {
-            let mut more = periods.clone();
-            more.insert(period, Key::random()?);
-            write(&self.path, &self.digest, &more)?;
-            *periods = more;
-        }
-        Ok(Pseudonym(periods[&period].mac(&[domain, name])))
+        let periods = self.periods();
+        let key = periods.get(&period).ok_or(KeyError::Missing { period })?;
+        Ok(Pseudonym(key.mac(&[domain, name])))
     }
 }
 
@@ -306,18 +326,46 @@ mod tests {
             .expect("not empty")
     }
 
+    /// The keys of a folder, with those of the quarters that the tests use.
+    fn open(folder: &Path) -> Keys {
+        let keys = Keys::open(folder).expect("made or read");
+        keys.make(day("2025-10-01"), day("2026-11-23"))
+            .expect("made");
+        keys
+    }
+
+    #[test]
+    fn key_that_was_not_made_is_missing_and_a_failure_keeps_the_others() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let keys = open(folder.path());
+        let next = day("2027-01-01");
+        let missing = |keys: &Keys| matches!(keys.card(&number(), next), Err(KeyError::Missing { period }) if period == key_period(next));
+        assert!(missing(&keys));
+        let aside = folder.path().join(FILE_NAME_ASIDE);
+        std::fs::create_dir(&aside).expect("made");
+        assert!(matches!(keys.make(next, next), Err(KeyError::Io { .. })));
+        assert!(missing(&keys));
+        let card = keys.card(&number(), day("2026-11-23")).expect("one");
+        std::fs::remove_dir(&aside).expect("removed");
+        keys.make(next, next).expect("made");
+        assert!(!missing(&keys));
+        let again = Keys::open(folder.path()).expect("read");
+        assert!(!missing(&again));
+        assert_eq!(again.card(&number(), day("2026-11-23")).expect("one"), card);
+    }
+
     #[test]
     fn keys_are_the_same_after_a_restart_and_differ_between_folders() {
         let folder = tempfile::tempdir().expect("a folder");
         let day = day("2026-11-23");
-        let keys = Keys::open(folder.path()).expect("made");
+        let keys = open(folder.path());
         let card = keys.card(&number(), day).expect("a pseudonym");
-        let again = Keys::open(folder.path()).expect("read");
+        let again = open(folder.path());
         assert_eq!(again.card(&number(), day).expect("a pseudonym"), card);
         assert_eq!(again.digest(b"text"), keys.digest(b"text"));
 
         let other = tempfile::tempdir().expect("a folder");
-        let other = Keys::open(other.path()).expect("made");
+        let other = open(other.path());
         assert_ne!(other.card(&number(), day).expect("a pseudonym"), card);
         assert_ne!(other.digest(b"text"), keys.digest(b"text"));
     }
@@ -325,7 +373,7 @@ mod tests {
     #[test]
     fn pseudonyms_of_different_quarters_cannot_be_joined() {
         let folder = tempfile::tempdir().expect("a folder");
-        let keys = Keys::open(folder.path()).expect("made");
+        let keys = open(folder.path());
         let card = |text| keys.card(&number(), day(text)).expect("a pseudonym");
         assert_eq!(card("2026-10-01"), card("2026-12-31"));
         assert_ne!(card("2026-09-30").0, card("2026-10-01").0);
@@ -336,7 +384,7 @@ mod tests {
     #[test]
     fn card_and_installation_of_the_same_name_have_different_pseudonyms() {
         let folder = tempfile::tempdir().expect("a folder");
-        let keys = Keys::open(folder.path()).expect("made");
+        let keys = open(folder.path());
         let day = day("2026-11-23");
         let installation = keys.installation("3528000000000007", day).expect("one");
         assert_ne!(keys.card(&number(), day).expect("one").0, installation.0);
@@ -346,9 +394,7 @@ mod tests {
     fn key_file_is_the_owners_alone_and_refused_otherwise() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join(FILE_NAME);
-        let keys = Keys::open(folder.path()).expect("made");
-        keys.card(&number(), day("2026-11-23"))
-            .expect("a pseudonym");
+        open(folder.path());
         let mode = std::fs::metadata(&path).expect("there").mode();
         assert_eq!(mode & 0o777, 0o600);
         for mode in [0o640, 0o604, 0o660] {
@@ -364,8 +410,8 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join(FILE_NAME);
         let keys = Keys::open(folder.path()).expect("made");
-        keys.card(&number(), day("2026-11-23"))
-            .expect("a pseudonym");
+        let day = day("2026-11-23");
+        keys.make(day, day).expect("made");
         let good = std::fs::read_to_string(&path).expect("read");
         let check = |text: String, expected: usize| {
             std::fs::write(&path, text).expect("written");

@@ -2,6 +2,8 @@
 
 /// Oldest time of an incident, in days. Older: refused, naming the field.
 pub const INCIDENT_AGE_DAYS_MAX: i64 = 400;
+/// How long before a quarter begins the key of its pseudonyms is made, in days.
+pub const KEY_AHEAD_DAYS: i64 = 31;
 /// How far ahead of the server's clock a time may lie, in milliseconds. Further: refused.
 pub const CLOCK_AHEAD_MS_MAX: i64 = 5 * 60_000;
 /// Smallest jump ahead of the server's clock that is not followed at once, in milliseconds.

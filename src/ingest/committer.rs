@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use super::Clock;
+use super::key_maker::KeyMaker;
 use super::prepare::Pending;
 use super::queue::{Decided, Job, Queue, Taken};
 use super::steady::Steady;
@@ -43,6 +44,8 @@ pub(super) struct Parts {
     pub clock: Clock,
     /// Whether the clock must keep pace with the time that passes.
     pub is_clock_checked: bool,
+    /// What makes keys ahead.
+    pub keys: KeyMaker,
     /// Where the checkpoint lies.
     pub folder: PathBuf,
     /// Through where the checkpoint counts; 0 if there is none.
@@ -175,8 +178,11 @@ impl Committer {
         Ok(())
     }
 
+    /// The time to go by. Keys that it calls for are made.
     fn now(&mut self) -> UtcMillis {
         let clock = (self.parts.clock)();
+        // Reports are checked against the clock as it is.
+        self.parts.keys.keep(clock);
         if !self.parts.is_clock_checked {
             return clock;
         }

@@ -8,6 +8,7 @@
 mod committer;
 mod folder;
 mod history;
+mod key_maker;
 mod prepare;
 mod queue;
 mod recall;
@@ -76,8 +77,8 @@ pub enum SubmitError {
     /// The journal failed; only a restart helps.
     #[error("the journal cannot be written")]
     Poisoned,
-    /// A key for the quarter of the tap cannot be made.
-    #[error("the key file cannot be written")]
+    /// There is no key for the quarter of the tap.
+    #[error("the key of the quarter could not be made")]
     Keys,
 }
 
@@ -128,7 +129,7 @@ pub struct Ingest {
 
 struct Shared {
     queue: Arc<Queue>,
-    keys: Keys,
+    keys: Arc<Keys>,
     network: RwLock<Arc<Network>>,
     ledger: Arc<Ledger>,
     reader: Reader,
@@ -145,7 +146,7 @@ struct OnItsWay {
 impl Ingest {
     fn new(
         queue: Arc<Queue>,
-        keys: Keys,
+        keys: Arc<Keys>,
         network: Arc<Network>,
         ledger: Arc<Ledger>,
         reader: Reader,

@@ -82,8 +82,8 @@ impl<'a> Preparer<'a> {
         }
     }
 
-    /// Takes an incident's texts and clears its card number. Fails only if a key cannot be
-    /// made; nothing of the incident is kept then.
+    /// Takes an incident's texts and clears its card number. Reads and writes no file. Fails
+    /// only if a key is missing; nothing of the incident is kept then.
     pub fn prepare(&mut self, incident: &mut Incident) -> Result<(Pending, Expected), KeyError> {
         let secret_hash = incident.secret.as_ref().map(secret_hash);
         canonical_bytes(incident, secret_hash.as_ref(), &mut self.canonical);

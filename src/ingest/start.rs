@@ -17,6 +17,7 @@ use tokio::sync::watch;
 
 use super::committer::{Committer, Ending, Parts, write_checkpoint};
 use super::history::History;
+use super::key_maker::KeyMaker;
 use super::queue::Queue;
 use super::{Clock, Ingest, folder};
 use crate::auth::{KeyError, Keys};
@@ -191,12 +192,13 @@ pub fn start_with(
         journal::open_through(&path, options.journal(), checkpointed)?;
     let state = state.unwrap_or_else(|| State::new(writer.epoch()));
     let checkpointed = state.position();
-    let keys = open_keys(folder, &writer)?;
+    let keys = Arc::new(open_keys(folder, &writer)?);
     let ledger = Arc::new(Ledger::new(state));
     let is_stopping = Arc::new(AtomicBool::new(false));
     let store = open_store(folder, &ledger, &reader, &is_stopping)?;
     let folded = fold_rest(&ledger, &reader, writer.last_stamp())?;
     let clock: Clock = Arc::new(now);
+    let key_maker = KeyMaker::start(Arc::clone(&keys), clock())?;
     note_network(&mut writer, &ledger, &network, clock())?;
     tracing::info!(
         position = %writer.last(),
@@ -215,6 +217,7 @@ pub fn start_with(
         ledger: Arc::clone(&ledger),
         hub: hub.clone(),
         clock,
+        keys: key_maker,
         folder: folder.to_owned(),
         checkpointed,
         is_clock_checked: options.is_clock_checked,

@@ -810,23 +810,48 @@ async fn full_disk_refuses_reports() {
 }
 
 #[tokio::test]
-async fn key_that_cannot_be_made_refuses_only_what_needs_it() {
+async fn preparing_a_report_writes_no_file() {
     let place = Place::new();
     let running = place.start();
-    submit_all(&running, 1..2).await;
-    // What the new key file is written to is taken, by a folder.
+    // What a new key file would be written to is taken, by a folder.
     fs::create_dir(place.path().join("keys.new")).expect("made");
-    let mut of_last_quarter = incident(2);
-    of_last_quarter.occurred = Occurred::Day(LocalDay::parse("2026-09-30").expect("a date"));
-    let mut without = incident(3);
-    without.card_number = None;
-    without.installation_id = zeroize::Zeroizing::new(String::new());
-    without.occurred = of_last_quarter.occurred;
-    let call = vec![of_last_quarter, without, incident(4)];
+    let call = ["2025-10-20", "2026-06-30", "2026-11-23"];
+    let call = call.iter().zip(1..).map(|(text, number)| Incident {
+        occurred: Occurred::Day(LocalDay::parse(text).expect("a date")),
+        ..incident(number)
+    });
+    for result in running.ingest.submit(call.collect()).await {
+        result.expect("accepted");
+    }
+}
+
+#[tokio::test]
+async fn key_that_cannot_be_made_refuses_only_what_needs_it_until_it_can() {
+    let place = Place::new();
+    let running = place.start();
+    let aside = place.path().join("keys.new");
+    fs::create_dir(&aside).expect("made");
+    place.pass(60 * 24 * 60);
+    let of_this_quarter = |number| Incident {
+        occurred: Occurred::Day(LocalDay::parse("2027-01-20").expect("a date")),
+        ..incident(number)
+    };
+    let without = Incident {
+        card_number: None,
+        installation_id: zeroize::Zeroizing::new(String::new()),
+        ..of_this_quarter(2)
+    };
+    let call = vec![of_this_quarter(1), without, incident(3)];
     let results = running.ingest.submit(call).await;
-    let errors: Vec<_> = results.into_iter().map(|result| result.err()).collect();
+    let errors: Vec<_> = results.into_iter().map(Result::err).collect();
     assert_eq!(errors, [Some(SubmitError::Keys), None, None]);
-    assert_eq!(counted(&running), 3);
+    assert_eq!(counted(&running), 2);
+    fs::remove_dir(&aside).expect("removed");
+    place.pass(1);
+    // The committer makes it when it looks at the clock.
+    submit_all(&running, 4..5).await;
+    let result = submit_one(&running, of_this_quarter(1)).await;
+    assert!(!result.expect("accepted").repeated);
 }
 
 #[tokio::test]
