@@ -9,13 +9,13 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
-use super::Clock;
 use super::key_maker::KeyMaker;
 use super::prepare::Pending;
-use super::queue::{Decided, Job, Queue, Taken};
+use super::queue::{Answer, Decided, Job, Queue, Taken};
 use super::steady::Steady;
+use super::{Clock, SubmitError};
 use crate::domain::limits::{
     BATCH_ENTRIES_MAX, CHECKPOINT_ENTRIES_MIN, CHECKPOINT_PART, CHECKPOINT_RETRY_ENTRIES,
     DISK_CHECK_BATCHES,
@@ -160,12 +160,18 @@ impl Committer {
         let tick = now.minute().filter(|&minute| self.ticked < Some(minute));
         if tick.is_some() && !self.is_disk_low {
             batch.push(Pending::new(Entry::Tick));
-            self.ticked = tick;
         }
         let mut written = Vec::new();
         if !batch.entries.is_empty() {
-            let (first, stamp) = self.parts.writer.append(&batch.encoded, now)?;
-            written = self.apply(first, stamp, batch.entries);
+            match self.parts.writer.append(&batch.encoded, now) {
+                Ok((first, stamp)) => written = self.apply(first, stamp, batch.entries),
+                Err(error @ JournalError::NoSegment { .. }) => {
+                    self.refuse(answers, &error);
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
+            }
+            self.ticked = tick.filter(|_| !self.is_disk_low).or(self.ticked);
         }
         for (fates, answer) in batch.fates.into_iter().zip(answers) {
             let decided = fates.into_iter().map(|fate| match fate {
@@ -173,7 +179,7 @@ impl Committer {
                 Fate::Appended(place) => written[place],
             });
             // A caller that went away needs no answer; what it sent is kept.
-            let _ = answer.send(decided.collect());
+            let _ = answer.send(Ok(decided.collect()));
         }
         Ok(())
     }
@@ -191,7 +197,7 @@ impl Committer {
     }
 
     /// Parts what is written from what is known already.
-    fn sort_out(&self, jobs: Vec<Job>) -> (Batch, Vec<tokio::sync::oneshot::Sender<Vec<Decided>>>) {
+    fn sort_out(&self, jobs: Vec<Job>) -> (Batch, Vec<oneshot::Sender<Answer>>) {
         let mut batch = Batch::default();
         let entries = jobs.iter().map(|job| job.entries.len()).sum::<usize>() + 1;
         batch.encoded.reserve_exact(entries);
@@ -236,6 +242,18 @@ impl Committer {
             }
         });
         decided.collect()
+    }
+
+    /// Refuses what could not be written, and all else until the next look at the disk.
+    fn refuse(&mut self, answers: Vec<oneshot::Sender<Answer>>, error: &JournalError) {
+        let error = error as &dyn std::error::Error;
+        tracing::error!(error, "journal has no room; reports are refused");
+        self.is_disk_low = true;
+        self.parts.queue.set_disk_low(true);
+        for answer in answers {
+            // A caller that went away needs no answer.
+            let _ = answer.send(Err(SubmitError::DiskReserve));
+        }
     }
 
     /// Looks at the free disk now and then, and each time while there is too little or

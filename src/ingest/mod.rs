@@ -34,7 +34,7 @@ use crate::journal::{JournalError, Reader};
 use crate::ledger::Ledger;
 use crate::network::Network;
 use prepare::{Expected, Pending, Preparer};
-use queue::{Decided, Job, Queue};
+use queue::{Answer, Decided, Job, Queue};
 
 /// The time, as `app` tells it.
 pub(crate) type Clock = Arc<dyn Fn() -> UtcMillis + Send + Sync>;
@@ -140,7 +140,7 @@ struct Shared {
 /// A part of a call that is on its way to the committer.
 struct OnItsWay {
     expected: Vec<Result<Expected, SubmitError>>,
-    result: oneshot::Receiver<Vec<Decided>>,
+    result: oneshot::Receiver<Answer>,
 }
 
 impl Ingest {
@@ -253,9 +253,9 @@ impl Ingest {
 
     /// Waits for the committer, and looks up what was recorded before.
     async fn answer(&self, part: OnItsWay) -> Vec<Result<Accepted, SubmitError>> {
-        let Ok(decided) = part.result.await else {
-            let failed = Err(SubmitError::Poisoned);
-            return std::iter::repeat_n(failed, part.expected.len()).collect();
+        let decided = match part.result.await.unwrap_or(Err(SubmitError::Poisoned)) {
+            Ok(decided) => decided,
+            Err(error) => return vec![Err(error); part.expected.len()],
         };
         let mut decided = decided.into_iter();
         let mut repeats = Vec::new();
@@ -313,8 +313,8 @@ impl Ingest {
         let (answer, result) = oneshot::channel();
         let entries = vec![Pending::new(entry)];
         room.send(Job { entries, answer })?;
-        let _decided = result.await.map_err(|_| SubmitError::Poisoned)?;
-        Ok(())
+        let answer = result.await.unwrap_or(Err(SubmitError::Poisoned));
+        answer.map(drop)
     }
 }
 

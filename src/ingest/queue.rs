@@ -25,12 +25,15 @@ pub(super) enum Decided {
     Repeated(Position),
 }
 
+/// What became of each entry of a job, or why none was taken in.
+pub(super) type Answer = Result<Vec<Decided>, SubmitError>;
+
 /// Entries of one caller, and where to answer. At most `BATCH_ENTRIES_MAX` entries.
 pub(super) struct Job {
     /// In the caller's order.
     pub entries: Vec<Pending>,
     /// Gets one result for each, or is dropped if they could not be written.
-    pub answer: oneshot::Sender<Vec<Decided>>,
+    pub answer: oneshot::Sender<Answer>,
 }
 
 /// What the committer finds.
@@ -199,7 +202,7 @@ mod tests {
     use super::*;
     use crate::domain::Entry;
 
-    fn job(entries: usize) -> (Job, oneshot::Receiver<Vec<Decided>>) {
+    fn job(entries: usize) -> (Job, oneshot::Receiver<Answer>) {
         let (answer, result) = oneshot::channel();
         let pending = || Pending {
             entry: Entry::Tick,

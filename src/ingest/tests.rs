@@ -6,6 +6,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use super::committer::Committer;
+use super::key_maker::KeyMaker;
 use super::repair::{self, Finding};
 use super::*;
 use crate::domain::incident::{CauseClaim, Occurred};
@@ -14,6 +16,8 @@ use crate::domain::taxonomy::{Cause, ClaimSource, Mode, ReporterKind, SetOf, Sig
 use crate::domain::text::CardNumber;
 use crate::domain::{LocalDay, Row, RowTime};
 use crate::journal::SEGMENT_BYTES_MIN;
+use crate::ledger::State;
+use crate::live::Hub;
 
 /// 2026-11-23T12:00Z.
 const NOON: i64 = 1_795_435_200_000;
@@ -61,7 +65,11 @@ impl Place {
 
     fn try_start_with(&self, options: Options) -> Result<Running, StartError> {
         let clock = Arc::clone(&self.clock);
-        let now = move || UtcMillis(clock.load(Ordering::Relaxed));
+        let now = move || {
+            let now = clock.load(Ordering::Relaxed);
+            assert!(now < i64::MAX, "for the test of what a panic does");
+            UtcMillis(now)
+        };
         let network = Arc::new(Network::built_in());
         let options = Options {
             segment_bytes: SEGMENT_BYTES_MIN.max(options.segment_bytes / 32),
@@ -855,34 +863,80 @@ async fn key_that_cannot_be_made_refuses_only_what_needs_it_until_it_can() {
 }
 
 #[tokio::test]
-async fn journal_that_fails_ends_the_service_and_says_so() {
+async fn segment_that_cannot_be_prepared_refuses_reports_until_it_can() {
     let place = Place::new();
     let running = place.start();
-    submit_all(&running, 0..10).await;
-    let mut failed = running.failed();
-    assert!(!*failed.borrow_and_update());
-    // The next segment cannot be made.
-    fs::remove_dir_all(folder::journal(place.path())).expect("removed");
-    let mut number = 10;
+    let spare = folder::journal(place.path()).join("spare.tmp");
+    fs::create_dir(&spare).expect("made");
+    let refused =
+        |result: &Result<Accepted, SubmitError>| matches!(result, Err(SubmitError::DiskReserve));
+    let mut number = 0;
     loop {
         let results = running.ingest.submit(incidents(number..number + 500)).await;
         if results.iter().any(Result::is_err) {
-            assert!(
-                results
-                    .iter()
-                    .all(|result| matches!(result, Err(SubmitError::Poisoned)))
-            );
+            assert!(results.iter().all(refused));
             break;
         }
         number += 500;
         assert!(number < 100_000);
     }
-    assert!(failed.changed().await.is_ok() && *failed.borrow());
-    let error = submit_one(&running, incident(number))
-        .await
-        .expect_err("refused");
-    assert_eq!(error, SubmitError::Poisoned);
     assert_eq!(counted(&running) as u64, number);
+    fs::remove_dir(&spare).expect("removed");
+    while refused(&submit_one(&running, incident(number)).await) {
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    assert_eq!(counted(&running) as u64, number + 1);
+    assert!(!*running.failed().borrow());
+    stop(running);
+    assert_eq!(counted(&place.start()) as u64, number + 1);
+}
+
+#[tokio::test]
+async fn journal_that_fails_ends_the_committer_and_says_so() {
+    let place = Place::new();
+    let settings = crate::journal::Settings::default();
+    let opened = crate::journal::open(&folder::journal(place.path()), settings);
+    let (mut writer, reader, _) = opened.expect("new");
+    writer.use_read_only_file();
+    let keys = Arc::new(Keys::open(place.path()).expect("made"));
+    let ledger = Arc::new(Ledger::new(State::new(writer.epoch())));
+    let queue = Arc::new(Queue::new(100));
+    let parts = committer::Parts {
+        queue: Arc::clone(&queue),
+        writer,
+        ledger: Arc::clone(&ledger),
+        hub: Hub::new(),
+        clock: Arc::new(|| UtcMillis(NOON)),
+        is_clock_checked: false,
+        keys: KeyMaker::start(Arc::clone(&keys), UtcMillis(NOON)).expect("made"),
+        folder: place.path().to_owned(),
+        checkpointed: Position(0),
+        disk_reserve_bytes: 0,
+    };
+    let (sender, failed) = tokio::sync::watch::channel(false);
+    let committer = std::thread::spawn(|| Committer::new(parts).run(sender));
+    let network = Arc::new(Network::built_in());
+    let ingest = Ingest::new(queue, keys, network, Arc::clone(&ledger), reader);
+    for _ in 0..2 {
+        for result in ingest.submit(incidents(0..10)).await {
+            assert_eq!(result.expect_err("refused"), SubmitError::Poisoned);
+        }
+    }
+    assert!(committer.join().expect("no panic").is_none());
+    assert!(*failed.borrow());
+    assert_eq!(ledger.read().position(), Position(0));
+}
+
+#[tokio::test]
+async fn committer_that_died_makes_stopping_fail() {
+    let place = Place::new();
+    let running = place.start();
+    let mut failed = running.failed();
+    // A time at which the test's clock panics.
+    place.clock.store(i64::MAX, Ordering::Relaxed);
+    let error = submit_one(&running, incident(1)).await;
+    assert_eq!(error.expect_err("refused"), SubmitError::Poisoned);
+    assert!(failed.wait_for(|failed| *failed).await.is_ok());
     assert!(matches!(running.stop(DEADLINE), Err(StopError::Failed)));
 }
 

@@ -3,7 +3,8 @@
 //! Entries are appended in batches, each with one write and one `fdatasync`, to files that
 //! were written with zeros beforehand (`format` has their bytes). What `append` returned for
 //! is on stable storage, and only that can be read. After any failed write or sync the
-//! writer is poisoned: what is on the disk is known again only after the next opening.
+//! writer is poisoned: what is on the disk is known again only after the next opening. If
+//! there is no room for another segment, nothing was written, and nothing is poisoned.
 //!
 //! A batch lies in one segment, and is durable before anything is written after it. Hence,
 //! at opening, what to do about a record that is not whole can be told:
@@ -135,6 +136,14 @@ pub enum JournalError {
         position: Position,
         /// What is wrong with it.
         source: CodecError,
+    },
+    /// No room, or no leave, for the next segment. Nothing was written; it can be tried again.
+    #[error("cannot prepare a segment in {dir}")]
+    NoSegment {
+        /// The journal's folder.
+        dir: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
     },
     /// An entry is larger than a record may be. Nothing was written.
     #[error("an entry of {bytes} bytes is larger than {RECORD_BYTES_MAX}")]

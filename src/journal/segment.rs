@@ -180,18 +180,36 @@ fn parse_name(path: &Path) -> Option<Position> {
 }
 
 /// Makes the file of a segment to come: all zeros, and written, so that an append overwrites
-/// blocks that are already allocated.
+/// blocks that are already allocated. Leaves nothing behind if there is no room.
 pub fn prepare(dir: &Path, segment_bytes: u64, sync: bool) -> io::Result<File> {
+    let path = dir.join(SPARE_NAME);
     let file = OpenOptions::new()
         .create(true)
         .truncate(true)
         .write(true)
-        .open(dir.join(SPARE_NAME))?;
-    fill(&file, 0, segment_bytes, sync)?;
-    if sync {
-        file.sync_all()?;
+        .open(&path)?;
+    let prepared = check_room(dir, segment_bytes).and_then(|()| {
+        fill(&file, 0, segment_bytes, sync)?;
+        if sync {
+            file.sync_all()?;
+        }
+        Ok(())
+    });
+    if let Err(error) = prepared {
+        // One that stays is emptied by the next preparation.
+        let _ = fs::remove_file(&path);
+        return Err(error);
     }
     Ok(file)
+}
+
+/// Whether there is room for so many bytes: better none of them is written than a part.
+fn check_room(dir: &Path, bytes: u64) -> io::Result<()> {
+    let space = rustix::fs::statvfs(dir)?;
+    if space.f_bavail.saturating_mul(space.f_frsize) < bytes {
+        return Err(io::ErrorKind::StorageFull.into());
+    }
+    Ok(())
 }
 
 /// Removes what a preparation left behind.
@@ -206,7 +224,8 @@ pub fn remove_spare(dir: &Path) -> Result<(), JournalError> {
 }
 
 /// Makes a prepared file the segment that its header says it is. It gets its name when the
-/// header is durable, so that no segment is ever without one.
+/// header is durable, so that no segment is ever without one. The name is durable after
+/// `sync_dir`; after an error there is no such segment.
 pub fn name(dir: &Path, file: &File, header: SegmentHeader, sync: bool) -> io::Result<PathBuf> {
     file.write_all_at(&header.to_bytes(), 0)?;
     if sync {
@@ -214,9 +233,6 @@ pub fn name(dir: &Path, file: &File, header: SegmentHeader, sync: bool) -> io::R
     }
     let path = path_of(dir, header.first);
     fs::rename(dir.join(SPARE_NAME), &path)?;
-    if sync {
-        sync_dir(dir)?;
-    }
     Ok(path)
 }
 

@@ -98,6 +98,60 @@ fn remove_segments(dir: &Path) {
 }
 
 #[test]
+fn segment_that_cannot_be_prepared_can_be_tried_again() {
+    let dir = folder();
+    let (mut writer, reader, _) = open(dir.path(), SMALL).expect("new");
+    // What the next segment is prepared in is taken, by a folder.
+    let spare = dir.path().join("spare.tmp");
+    fs::create_dir(&spare).expect("made");
+    let mut next = 1;
+    let error = loop {
+        match writer.append(&batch(next..next + 20), NOW) {
+            Ok((first, _)) => assert_eq!(first, Position(next)),
+            Err(error) => break error,
+        }
+        next += 20;
+    };
+    assert!(matches!(error, JournalError::NoSegment { .. }));
+    assert_eq!(
+        (writer.last(), reader.last()),
+        (Position(next - 1), Position(next - 1))
+    );
+    assert!(writer.append(&batch(next..next + 20), NOW).is_err());
+    fs::remove_dir(&spare).expect("removed");
+    writer.append(&batch(next..next + 20), NOW).expect("room");
+    drop(writer);
+    assert_eq!(segment::list(dir.path()).expect("a folder").len(), 2);
+    let (writer, reader, _) = open(dir.path(), SMALL).expect("whole");
+    assert_eq!(writer.last(), Position(next + 19));
+    assert_eq!(
+        reader.facts_from(Position(1)).expect("read").count() as u64,
+        next + 19
+    );
+}
+
+#[test]
+fn no_room_for_a_segment_is_told_before_any_is_taken() {
+    let dir = folder();
+    let error = segment::prepare(dir.path(), u64::MAX, false).expect_err("refused");
+    assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+    assert_eq!(fs::read_dir(dir.path()).expect("a folder").count(), 0);
+}
+
+#[test]
+fn batch_that_is_half_written_when_there_is_no_segment_poisons() {
+    let dir = folder();
+    let (mut writer, reader, _) = open(dir.path(), SMALL).expect("new");
+    fs::create_dir(dir.path().join("spare.tmp")).expect("made");
+    // More than a segment holds.
+    let error = writer.append(&batch(1..1_001), NOW).expect_err("no room");
+    assert!(matches!(error, JournalError::Io { .. }));
+    assert!(Position(0) < reader.last());
+    let error = writer.append(&batch(1..2), NOW).expect_err("refused");
+    assert!(matches!(error, JournalError::Poisoned));
+}
+
+#[test]
 fn journal_that_lost_all_segments_is_refused() {
     let dir = journal_of(1, 3);
     assert!(exists(dir.path()).expect("known") && has_begun(dir.path()).expect("known"));

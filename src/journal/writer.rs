@@ -55,8 +55,9 @@ pub fn create(dir: &Path, settings: Settings) -> Result<(), JournalError> {
     };
     let file = segment::prepare(dir, settings.segment_bytes, settings.sync).map_err(failed)?;
     segment::name(dir, &file, header, settings.sync).map_err(failed)?;
-    if let Some(parent) = dir.parent().filter(|_| settings.sync) {
-        segment::sync_dir(parent).map_err(failed)?;
+    if settings.sync {
+        segment::sync_dir(dir).map_err(failed)?;
+        segment::sync_dir(dir.parent().unwrap_or(dir)).map_err(failed)?;
     }
     Ok(())
 }
@@ -121,7 +122,8 @@ impl Writer {
 
     /// Appends and makes durable. Returns the position of the first and the stamp given to
     /// all (the later of `now` and the stamp before); of an empty batch, those that the next
-    /// would get. After an error the writer is poisoned, unless it is `TooLarge`.
+    /// would get. After an error the writer is poisoned, unless it is `TooLarge` or
+    /// `NoSegment`: then nothing was written.
     ///
     /// Takes any number of entries; each `BATCH_ENTRIES_MAX` of them, or as many as an empty
     /// segment holds, are a batch and an `fdatasync` of their own.
@@ -142,8 +144,9 @@ impl Writer {
         let mut rest = batch;
         while !rest.is_empty() {
             let (part, bytes) = self.whole_part(rest);
+            let is_begun = rest.len() < batch.len();
             self.append_part(part, bytes, stamp)
-                .inspect_err(|_| self.is_poisoned = true)?;
+                .map_err(|error| self.poison(error, is_begun))?;
             rest = &rest[part.len()..];
         }
         Ok((first, stamp))
@@ -163,6 +166,21 @@ impl Writer {
             self.is_poisoned = true;
             JournalError::io("erase in", &place.path, source)
         })
+    }
+
+    /// Poisons the writer, unless nothing was written. Returns the error to tell.
+    fn poison(&mut self, error: JournalError, is_begun: bool) -> JournalError {
+        match error {
+            JournalError::NoSegment { .. } if !is_begun => error,
+            JournalError::NoSegment { dir, source } => {
+                self.is_poisoned = true;
+                JournalError::io("prepare a segment in", &dir, source)
+            }
+            error => {
+                self.is_poisoned = true;
+                error
+            }
+        }
     }
 
     /// As many of the entries as make one batch, and the bytes of their records.
@@ -193,13 +211,7 @@ impl Writer {
         stamp: Stamp,
     ) -> Result<(), JournalError> {
         if self.segment.header.segment_bytes < self.end + bytes {
-            let dir = &self.shared.dir;
-            let failed = |source| JournalError::io("begin a segment in", dir, source);
-            let spare = self.spare.take();
-            let settings = self.settings;
-            let file = take_spare(dir, settings, spare).map_err(failed)?;
-            let segment = self.begin_segment(&file).map_err(failed)?;
-            self.use_segment(segment, file);
+            self.begin_segment()?;
         }
         self.fill_buffer(part, stamp);
         self.write_buffer()
@@ -265,8 +277,11 @@ impl Writer {
             .ok();
     }
 
-    /// Gives a prepared file its header and its name.
-    fn begin_segment(&self, file: &File) -> io::Result<Arc<Segment>> {
+    /// Goes on in a new segment. It has no entry, so that only a name that may or may not
+    /// survive a power cut poisons.
+    fn begin_segment(&mut self) -> Result<(), JournalError> {
+        let spare = self.spare.take();
+        let dir = &self.shared.dir;
         let header = SegmentHeader {
             epoch: self.shared.epoch,
             number: self.segment.header.number + 1,
@@ -274,8 +289,21 @@ impl Writer {
             segment_bytes: self.settings.segment_bytes,
             previous_crc: self.last_crc,
         };
-        let path = segment::name(&self.shared.dir, file, header, self.settings.sync)?;
-        Ok(Arc::new(Segment::new(path, header, Extent::default())))
+        let named = take_spare(dir, self.settings, spare).and_then(|file| {
+            let path = segment::name(dir, &file, header, self.settings.sync)?;
+            Ok((file, path))
+        });
+        let (file, path) = named.map_err(|source| {
+            let dir = dir.clone();
+            JournalError::NoSegment { dir, source }
+        })?;
+        if self.settings.sync {
+            segment::sync_dir(dir)
+                .map_err(|source| JournalError::io("begin a segment in", dir, source))?;
+        }
+        let segment = Arc::new(Segment::new(path, header, Extent::default()));
+        self.use_segment(segment, file);
+        Ok(())
     }
 
     fn use_segment(&mut self, segment: Arc<Segment>, file: File) {
@@ -289,7 +317,7 @@ impl Writer {
 #[cfg(test)]
 impl Writer {
     /// Makes every write from now on fail.
-    pub(super) fn use_read_only_file(&mut self) {
+    pub(crate) fn use_read_only_file(&mut self) {
         self.file = File::open(&self.segment.path).expect("the segment is there");
     }
 }
