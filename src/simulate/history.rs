@@ -87,8 +87,7 @@ pub async fn write(
     };
     let running = ingest::start_with(dir, network, now, options)?;
     let mut under_way = VecDeque::new();
-    loop {
-        let Some(first) = reports.next() else { break };
+    while let Some(first) = reports.next() {
         let end = UtcMillis(first.at.0 + BATCH_MS_MAX);
         let rest = std::iter::from_fn(|| reports.next_if(|sent| sent.at < end));
         let batch = std::iter::once(first).chain(rest);
