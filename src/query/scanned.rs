@@ -136,6 +136,18 @@ struct Pot {
     cells: Vec<u64>,
 }
 
+impl Pot {
+    /// Counts one more in a cell.
+    #[inline]
+    fn add(&mut self, cell: u64) {
+        if self.dense.is_empty() {
+            *self.sparse.entry(cell).or_default() += 1;
+        } else {
+            self.dense[index_of(cell)] += 1;
+        }
+    }
+}
+
 impl Scan<'_> {
     fn pot(&self) -> Pot {
         Pot {
@@ -158,13 +170,12 @@ impl Scan<'_> {
                 pot.left_out += 1;
                 continue;
             }
-            self.sorter.expand(block, index, *cell, &mut |cell| {
-                if self.dense_cells.is_some() {
-                    pot.dense[index_of(cell)] += 1;
-                } else {
-                    *pot.sparse.entry(cell).or_default() += 1;
-                }
-            });
+            if self.sorter.has_sets() {
+                self.sorter
+                    .expand(block, index, *cell, &mut |cell| pot.add(cell));
+            } else {
+                pot.add(*cell);
+            }
         }
         pot.cells = cells;
         if POT_ROWS_MAX <= pot.sparse.len() {

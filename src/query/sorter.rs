@@ -114,6 +114,11 @@ impl Sorter {
         }
     }
 
+    /// Whether sets are broken down, so that a row may count in several cells.
+    pub(super) fn has_sets(&self) -> bool {
+        !self.expanded.is_empty()
+    }
+
     /// Calls `each` for every combination of values of the sets that are broken down.
     pub(super) fn expand(
         &self,
