@@ -86,7 +86,13 @@ fn print(report: &Report) -> Result<(), Failure> {
             fold.incidents, fold.position
         )?;
         writeln!(out, "checkpoint  {}", found(&fold.checkpoint))?;
-        writeln!(out, "store       {}", found(&fold.store))?;
+        writeln!(
+            out,
+            "store       {}; {} of {} blocks compared",
+            found(&fold.store),
+            fold.blocks_compared,
+            fold.blocks
+        )?;
         writeln!(out, "digest      {}", hex(&fold.digest))?;
     }
     Ok(())
@@ -96,6 +102,9 @@ fn found(finding: &Finding) -> String {
     match finding {
         Finding::Missing => "none; the next start makes it".to_owned(),
         Finding::Equal => "equal to the fold".to_owned(),
+        Finding::Partial => {
+            "as far as it goes equal to the fold; the next start adds the rest".to_owned()
+        }
         Finding::InUse => "in use by a server, not compared".to_owned(),
         Finding::Differs => "DIFFERS from the fold".to_owned(),
         Finding::Ahead(position) => {

@@ -41,8 +41,13 @@ pub struct FoldReport {
     pub digest: [u8; 32],
     /// Whether the checkpoint is what the fold gives at its place.
     pub checkpoint: Finding,
-    /// Whether the blocks that the checkpoint counts are what the fold gives.
+    /// Whether the blocks in the store are what the fold gives, be they counted by the
+    /// checkpoint or not.
     pub store: Finding,
+    /// Blocks in the store that were compared.
+    pub blocks_compared: u64,
+    /// Blocks that the fold gives.
+    pub blocks: u64,
 }
 
 /// What was found about something that can be made again.
@@ -52,6 +57,9 @@ pub enum Finding {
     Missing,
     /// It is what the journal gives.
     Equal,
+    /// What is there is what the journal gives, but not all of it is: so a store is left by a
+    /// kill. The next start adds the rest.
+    Partial,
     /// A server has it open.
     InUse,
     /// It is whole, but not what the journal gives: `rebuild` mends it.
@@ -122,7 +130,7 @@ impl Finding {
     /// Whether it needs no mending.
     pub fn is_harmless(&self) -> bool {
         match self {
-            Self::Missing | Self::Equal | Self::InUse => true,
+            Self::Missing | Self::Equal | Self::Partial | Self::InUse => true,
             Self::Differs | Self::Ahead(_) | Self::Unusable(_) => false,
         }
     }
@@ -237,13 +245,16 @@ fn verify_fold(
         Ok(Some(_)) => Finding::Differs,
         Err(error) => Finding::Unusable(error.into()),
     };
+    let (store, blocks_compared) = verify_store(folder, reader, checkpoint_blocks, &blocks);
     Ok(FoldReport {
         entries,
         position: state.position(),
         incidents: blocks.rows,
         digest: state.digest(),
         checkpoint,
-        store: verify_store(folder, reader, checkpoint_blocks, &blocks),
+        store,
+        blocks_compared,
+        blocks: blocks.digests.len() as u64,
     })
 }
 
@@ -275,25 +286,46 @@ fn block_digest(number: u32, rows: &[Row]) -> [u8; 32] {
     Sha256::digest(Block::pack(number, rows)).into()
 }
 
-fn verify_store(folder: &Path, reader: &Reader, blocks: u32, expected: &Blocks) -> Finding {
+/// Compares all blocks in the store, of which there must be as many as the checkpoint counts,
+/// and says how many those are.
+fn verify_store(
+    folder: &Path,
+    reader: &Reader,
+    checkpoint_blocks: u32,
+    expected: &Blocks,
+) -> (Finding, u64) {
     let path = folder::store(folder);
     if !path.exists() {
-        return Finding::Missing;
+        return (Finding::Missing, 0);
     }
     if let Ok(true) = journal::is_in_use(&folder::journal(folder)) {
-        return Finding::InUse;
+        return (Finding::InUse, 0);
     }
-    let compare = |wrong: &mut u32, number: u32, block: &Block| {
+    let compared = Store::open(&path, reader.epoch(), checkpoint_blocks)
+        .and_then(|store| compare_blocks(&store, expected));
+    match compared {
+        Ok((equal, found)) if equal < found => (Finding::Differs, found),
+        Ok((equal, found)) if equal < expected.digests.len() as u64 => (Finding::Partial, found),
+        Ok((_, found)) => (Finding::Equal, found),
+        Err(StoreError::Locked) => (Finding::InUse, 0),
+        Err(error) => (Finding::Unusable(error.into()), 0),
+    }
+}
+
+/// How many blocks are as expected, of how many.
+fn compare_blocks(store: &Store, expected: &Blocks) -> Result<(u64, u64), StoreError> {
+    let compare = |equal: &mut u64, number: u32, block: &Block| {
         let rows: Vec<Row> = block.rows().collect();
         let is_equal = expected.digests.get(&number) == Some(&block_digest(number, &rows));
-        *wrong += u32::from(!is_equal);
+        *equal += u64::from(is_equal);
     };
-    let wrong = Store::open(&path, reader.epoch(), blocks)
-        .and_then(|store| store.scan(0..blocks, Columns::all(), |_| true, || 0, compare));
-    match wrong {
-        Ok(wrong) if wrong.iter().all(|&wrong| wrong == 0) => Finding::Equal,
-        Ok(_) => Finding::Differs,
-        Err(StoreError::Locked) => Finding::InUse,
-        Err(error) => Finding::Unusable(error.into()),
+    let numbers = store.numbers()?;
+    let mut equal = 0;
+    for run in numbers.chunk_by(|number, next| number + 1 == *next) {
+        if let (Some(&first), Some(&last)) = (run.first(), run.last()) {
+            let counts = store.scan(first..last + 1, Columns::all(), |_| true, || 0, compare)?;
+            equal += counts.iter().sum::<u64>();
+        }
     }
+    Ok((equal, numbers.len() as u64))
 }

@@ -18,6 +18,7 @@ use crate::domain::{LocalDay, Row, RowTime};
 use crate::journal::SEGMENT_BYTES_MIN;
 use crate::ledger::State;
 use crate::live::Hub;
+use crate::store::{Block, Columns, Store};
 
 /// 2026-11-23T12:00Z.
 const NOON: i64 = 1_795_435_200_000;
@@ -192,8 +193,6 @@ fn digest(running: &Running) -> [u8; 32] {
 
 /// All rows, from wherever a scan finds them.
 fn scanned(running: &Running) -> Vec<Row> {
-    use crate::store::{Block, Columns};
-
     running.wait_for_store();
     let view = running.ledger.scan_view().expect("the store is open");
     let collect = |rows: &mut Vec<Row>, _: u32, block: &Block| rows.extend(block.rows());
@@ -975,6 +974,54 @@ async fn verify_finds_nothing_wrong_and_tells_a_changed_store() {
     assert_eq!(rebuilt.digest, before);
     let report = repair::verify(place.path(), &mut |_, _| {}).expect("verified");
     assert!(report.is_clean(), "{report:?}");
+}
+
+#[tokio::test]
+async fn verify_compares_every_block_whether_a_checkpoint_counts_it_or_not() {
+    let place = Place::new();
+    let running = place.start();
+    submit_all(&running, 0..600).await;
+    running.wait_for_store();
+    running.ledger.checkpoint(place.path()).expect("written");
+    let early = fs::read(checkpoint_file(place.path())).expect("read");
+    submit_all(&running, 600..1_600).await;
+    let rows = scanned(&running)[..BLOCK_ROWS].to_vec();
+    stop(running);
+    let blocks = |finding: fn(&Finding) -> bool, compared| {
+        let report = repair::verify(place.path(), &mut |_, _| {}).expect("verified");
+        let fold = report.fold.as_ref().expect("the journal is whole");
+        assert!(finding(&fold.store), "{report:?}");
+        assert_eq!((fold.blocks_compared, fold.blocks), (compared, 3));
+        assert_eq!(report.is_clean(), fold.store.is_harmless());
+    };
+    let is_equal = |finding: &Finding| matches!(finding, Finding::Equal);
+    let is_partial = |finding: &Finding| matches!(finding, Finding::Partial);
+    let differs = |finding: &Finding| matches!(finding, Finding::Differs);
+    blocks(is_equal, 3);
+    fs::write(checkpoint_file(place.path()), &early).expect("written");
+    blocks(is_equal, 3);
+
+    let (path, epoch) = (folder::store(place.path()), journal_epoch(&place));
+    let put = |store: &Store, number: u32| {
+        let bytes: Arc<[u8]> = Block::pack(number, &rows).into();
+        store.put_blocks(&[(number, bytes)]).expect("room");
+        store.sync().expect("room");
+    };
+    let store = Store::open(&path, epoch, 1).expect("whole");
+    put(&store, 2);
+    drop(store);
+    blocks(differs, 3);
+
+    fs::remove_file(checkpoint_file(place.path())).expect("removed");
+    blocks(differs, 3);
+    let store = Store::create(&path, epoch).expect("room");
+    put(&store, 0);
+    drop(store);
+    blocks(is_partial, 1);
+    let store = Store::open(&path, epoch, 1).expect("whole");
+    put(&store, 3);
+    drop(store);
+    blocks(differs, 2);
 }
 
 #[tokio::test]

@@ -163,6 +163,16 @@ impl Store {
         Ok(states.into_iter().map(|(state, _)| state).collect())
     }
 
+    /// Numbers of all blocks that are there, in order. Nothing else about them is looked at.
+    pub fn numbers(&self) -> Result<Vec<u32>, StoreError> {
+        let keys = guarded("read", || {
+            let keys = self.0.blocks.iter().keys();
+            keys.collect::<Result<Vec<_>, _>>()
+        })?;
+        let numbers = keys.iter().filter_map(|key| key[..].try_into().ok());
+        Ok(numbers.map(u32::from_be_bytes).collect())
+    }
+
     /// Makes everything that was put survive a power cut. After an error the store refuses
     /// to write: open it again, or rebuild it.
     pub fn sync(&self) -> Result<(), StoreError> {
@@ -553,7 +563,8 @@ mod tests {
             open_error(&dir, 6),
             StoreError::BlockMissing { number: 5 }
         ));
-        Store::open(&dir, EPOCH, 4).expect("more blocks than needed are no harm");
+        let store = Store::open(&dir, EPOCH, 4).expect("more blocks than needed are no harm");
+        assert_eq!(store.numbers().expect("read"), [0, 1, 2, 3, 4]);
     }
 
     #[test]
