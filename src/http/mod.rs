@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderName, StatusCode, header};
-use axum::response::{Html, IntoResponse};
+use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
@@ -22,7 +22,8 @@ const PAGE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; frame-
 pub struct Pages {
     /// What is counted.
     pub registry: Arc<Registry>,
-    /// Brings gauges up to date before they are read.
+    /// Brings gauges up to date before they are read. May wait for a lock, so it is not run on
+    /// async threads.
     pub refresh: Arc<dyn Fn() + Send + Sync>,
     /// Whether the service takes reports.
     pub is_serving: watch::Receiver<bool>,
@@ -51,15 +52,23 @@ async fn health(State(pages): State<Pages>) -> impl IntoResponse {
 }
 
 async fn metrics(State(pages): State<Pages>) -> impl IntoResponse {
-    (pages.refresh)();
-    let mut text = String::new();
-    match encode(&mut text, &pages.registry) {
-        Ok(()) => (StatusCode::OK, [(header::CONTENT_TYPE, METRICS_TYPE)], text).into_response(),
-        Err(error) => {
-            tracing::error!(%error, "metrics cannot be written");
-            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+    let writing = tokio::task::spawn_blocking(move || {
+        (pages.refresh)();
+        let mut text = String::new();
+        encode(&mut text, &pages.registry).map(|()| text)
+    });
+    match writing.await {
+        Ok(Ok(text)) => {
+            (StatusCode::OK, [(header::CONTENT_TYPE, METRICS_TYPE)], text).into_response()
         }
+        Ok(Err(error)) => no_metrics(&error),
+        Err(error) => no_metrics(&error),
     }
+}
+
+fn no_metrics(error: &(dyn std::error::Error + 'static)) -> Response {
+    tracing::error!(error, "metrics cannot be written");
+    StatusCode::INTERNAL_SERVER_ERROR.into_response()
 }
 
 #[cfg(test)]
@@ -102,6 +111,17 @@ mod tests {
         assert_eq!(status, StatusCode::OK);
         assert!(text.contains("things_total 0"), "{text}");
         assert!(text.ends_with("# EOF\n"));
+    }
+
+    #[tokio::test]
+    async fn metrics_that_cannot_be_read_are_a_failure_and_no_panic() {
+        let pages = Pages {
+            registry: Arc::default(),
+            refresh: Arc::new(|| panic!("the lock is poisoned")),
+            is_serving: watch::channel(true).1,
+        };
+        let response = metrics(State(pages)).await.into_response();
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
     }
 
     #[tokio::test]
