@@ -231,6 +231,11 @@ impl From<WatchError> for Problem {
             }
             WatchError::TooManyRows => too_many_rows("by"),
             WatchError::Stopping => Self::stopping(),
+            // The log has the cause from where it happened.
+            WatchError::Failed => {
+                let message = "counts cannot be watched until the service is started again";
+                Self::new(Code::Unavailable, "LIVE_FAILED", message)
+            }
             WatchError::Token => {
                 let rule = "must come from an earlier message";
                 Violations::one(Path::root("resume_token"), rule).into()
@@ -333,6 +338,13 @@ mod tests {
             "STOPPING",
             true,
         );
+        check(
+            WatchError::Failed.into(),
+            Code::Unavailable,
+            "LIVE_FAILED",
+            false,
+        );
+        check(Problem::untaken(), Code::DeadlineExceeded, "UNTAKEN", false);
         check(WatchError::Token.into(), invalid, "INVALID", false);
         check(Problem::internal(), Code::Internal, "INTERNAL", false);
         check(Problem::too_large(), exhausted, "MESSAGE_TOO_LARGE", false);

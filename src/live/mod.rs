@@ -97,9 +97,12 @@ pub enum WatchError {
     /// The state has more than `WATCHED_ROWS_MAX` rows.
     #[error("too many rows; ask for fewer dimensions or a narrower filter")]
     TooManyRows,
-    /// The server is shutting down, or lost its publisher.
+    /// The server is shutting down, or could not count; worth another try.
     #[error("shutting down")]
     Stopping,
+    /// The publisher is gone, by a bug. Only a new start of the server helps.
+    #[error("nothing can be watched any more")]
+    Failed,
     /// The resume token was not made by this service.
     #[error("the resume token is malformed")]
     Token,

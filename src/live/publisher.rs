@@ -154,8 +154,8 @@ impl Publisher {
         let (answer, answered) = oneshot::channel();
         let request = Request { watch, answer };
         let sent = self.requests.send(request).await;
-        sent.map_err(|_| WatchError::Stopping)?;
-        let mut published = answered.await.map_err(|_| WatchError::Stopping)??;
+        sent.map_err(|_| self.gone())?;
+        let mut published = answered.await.map_err(|_| self.gone())??;
         let is_counted = |published: &Published| !matches!(published, Published::Pending);
         let first = published.wait_for(is_counted).await;
         match &*first.map_err(|_| WatchError::Stopping)? {
@@ -171,6 +171,26 @@ impl Publisher {
             stop: self.stop.clone(),
             _permit: permit,
         })
+    }
+
+    /// Why the task does not answer.
+    fn gone(&self) -> WatchError {
+        if self.stop.is_cancelled() {
+            WatchError::Stopping
+        } else {
+            WatchError::Failed
+        }
+    }
+
+    /// Waits until the task has ended: it was stopped, or a bug made it panic. Then nothing
+    /// can be watched any more.
+    pub async fn ended(&self) {
+        self.requests.closed().await;
+    }
+
+    /// Whether the task has ended.
+    pub fn has_ended(&self) -> bool {
+        self.requests.is_closed()
     }
 
     /// Open streams.

@@ -591,6 +591,26 @@ async fn failure_of_counting_ends_the_streams_but_not_the_publisher() {
     assert_eq!(next(&mut service.watch(0).await).await.total, 0);
 }
 
+#[tokio::test]
+async fn publisher_that_panics_has_ended_and_refuses_with_another_word_than_stopping() {
+    let is_broken = Arc::new(AtomicUsize::new(0));
+    let clock = Arc::clone(&is_broken);
+    let now = move || {
+        assert_eq!(clock.load(Ordering::Relaxed), 0, "the clock is broken");
+        START
+    };
+    let (memory, hub, stop) = (Memory::default(), Hub::new(), CancellationToken::new());
+    let publisher = Publisher::start(memory, hub.clone(), now, stop);
+    assert!(publisher.watch(watch(0), PACE, None).await.is_ok());
+    assert!(!publisher.has_ended());
+    is_broken.store(1, Ordering::Relaxed);
+    hub.mark_changed(&[row(1, START_MINUTE, 1)], Position(1));
+    publisher.ended().await;
+    assert!(publisher.has_ended());
+    let refused = publisher.watch(watch(0), PACE, None).await;
+    assert_eq!(refused.err(), Some(WatchError::Failed));
+}
+
 #[tokio::test(start_paused = true)]
 async fn idle_watcher_is_small() {
     let service = Service::start();
