@@ -162,11 +162,8 @@ async fn serve(
     folder: &ThrowAway,
     clock: Clock,
 ) -> Result<app::Handle, Failure> {
-    let settings = |listen| app::Settings {
-        dir: folder.0.path().to_path_buf(),
-        listen,
-        clock: Arc::clone(&clock),
-    };
+    let dir = folder.0.path();
+    let settings = |listen| app::Settings::new(dir.to_path_buf(), listen, Arc::clone(&clock));
     let handle = match app::spawn(settings(listen)).await {
         Err(AppError::Listen { .. }) => app::spawn(settings(SocketAddr::new(listen.ip(), 0))).await,
         other => other,

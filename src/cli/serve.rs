@@ -12,13 +12,10 @@ use crate::config::ServeSettings;
 pub async fn run(settings: ServeSettings) -> Result<(), Failure> {
     // Before anything else, so that no signal is missed.
     let stop = stop_signal()?;
-    let mut handle = app::spawn(Settings {
-        dir: settings.data.dir,
-        listen: settings.listen,
-        clock: app::system_clock(),
-    })
-    .await
-    .map_err(|error| cannot("the service cannot start", &error))?;
+    let settings = Settings::new(settings.data.dir, settings.listen, app::system_clock());
+    let mut handle = app::spawn(settings)
+        .await
+        .map_err(|error| cannot("the service cannot start", &error))?;
     announce(handle.address);
     tokio::select! {
         ended = handle.ended() => {

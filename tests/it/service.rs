@@ -1,6 +1,8 @@
 //! The service as its clients meet it: every call, the protocols on its one port, what it
 //! refuses and how, and how it stops.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use mistap::api::pb::v1 as pb;
@@ -16,7 +18,7 @@ use tonic::transport::Channel;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use crate::support::{SECRET, Service, founding_story, new_id, that_day};
+use crate::support::{SECRET, START, Service, founding_story, new_id, that_day};
 
 /// How long a test waits for something that should come at once.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -484,4 +486,120 @@ async fn restarted_service_knows_what_it_was_told() {
     assert!(service.folder().exists());
     drop(channel);
     service.stop().await;
+}
+
+#[tokio::test]
+async fn clients_that_take_no_results_hold_up_nobody_else() {
+    const UNREAD: u64 = 10_000;
+    const READ: u64 = 2_000;
+    let service = Service::start().await;
+    let requests = |count| {
+        let request = |sequence| pb::StreamIncidentsRequest {
+            incident: Some(founding_story()),
+            sequence,
+        };
+        tokio_stream::iter((0..count).map(request))
+    };
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        let mut client = ReportingServiceClient::new(service.connect().await);
+        let stream = client.stream_incidents(requests(UNREAD)).await;
+        held.push((client, stream.expect("a stream")));
+    }
+    // Until they are stuck.
+    let channel = service.connect().await;
+    let mut before = 0;
+    loop {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let now = total(&channel).await;
+        if 0 < now && now == before {
+            break;
+        }
+        before = now;
+    }
+    let mut client = ReportingServiceClient::new(channel);
+    let stream = client.stream_incidents(requests(READ)).await;
+    let mut results = stream.expect("a stream").into_inner();
+    for expected in 0..READ {
+        let response = next(&mut results).await.expect("a result");
+        assert_eq!(response.expect("no error").sequence, expected);
+    }
+    drop((held, results, client));
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn network_that_is_imported_while_the_service_runs_is_used() {
+    use mistap::network::Network;
+    let dir = tempfile::TempDir::new().expect("a temporary folder");
+    let often = Duration::from_millis(20);
+    let service = Service::start_with(dir, |settings| settings.network_look = often).await;
+    let channel = service.connect().await;
+    let first = report(&channel, founding_story()).await.expect("accepted");
+    let base = Network::built_in();
+    let newer = Network::overlay(&base, Vec::new()).expect("nothing new is wrong");
+    newer.save(service.folder()).expect("saved");
+    // The journal notes it, at one more position.
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    let mut reports = 1;
+    loop {
+        let next = report(&channel, founding_story()).await.expect("accepted");
+        if first.position + reports < next.position && service.network_version() == 1 {
+            break;
+        }
+        reports += 1;
+        assert!(tokio::time::Instant::now() < deadline, "not used in time");
+        tokio::time::sleep(often).await;
+    }
+    drop(channel);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn record_that_fails_refuses_reports_and_answers_questions_until_it_is_stopped() {
+    use mistap::app::AppError;
+    use mistap::ingest::StopError;
+    use tonic_health::pb::HealthCheckRequest;
+    use tonic_health::pb::health_check_response::ServingStatus;
+    use tonic_health::pb::health_client::HealthClient;
+
+    let dir = tempfile::TempDir::new().expect("a temporary folder");
+    let is_broken = Arc::new(AtomicBool::new(false));
+    let breaks = Arc::clone(&is_broken);
+    let clock = move || {
+        let is_committer = std::thread::current().name() == Some("committer");
+        assert!(!is_committer || !breaks.load(Ordering::Relaxed), "a bug");
+        START
+    };
+    let service = Service::start_with(dir, |settings| settings.clock = Arc::new(clock)).await;
+    let channel = service.connect().await;
+    report(&channel, founding_story()).await.expect("accepted");
+    is_broken.store(true, Ordering::Relaxed);
+    let refused = report(&channel, founding_story()).await;
+    let refused = refused.expect_err("nobody commits it");
+    assert_eq!(refused.code(), Code::Unavailable, "{refused:?}");
+    assert_eq!(total(&channel).await, 1);
+    let mut client = HealthClient::new(channel.clone());
+    let mut status = async |name: &str| {
+        let service = name.to_owned();
+        let response = client.check(HealthCheckRequest { service }).await;
+        response.expect("known").into_inner().status()
+    };
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while status("").await == ServingStatus::Serving {
+        assert!(tokio::time::Instant::now() < deadline, "not told in time");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let reporting = status("mistap.v1.ReportingService").await;
+    assert_eq!(reporting, ServingStatus::NotServing);
+    let statistics = status("mistap.v1.StatisticsService").await;
+    assert_eq!(statistics, ServingStatus::Serving);
+    let health = page(&service, "/healthz", "localhost").await;
+    assert!(health.starts_with("HTTP/1.1 503"), "{health}");
+    drop(channel);
+    let ended = service.end().await;
+    assert!(
+        matches!(ended, Err(AppError::Stop(StopError::Failed))),
+        "{ended:?}"
+    );
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use mistap::api::pb::v1 as pb;
-use mistap::app::{self, Handle, Settings};
+use mistap::app::{self, AppError, Handle, Settings};
 use mistap::domain::{IncidentId, UtcMillis};
 use mistap::ingest::Ingest;
 use prost_types::Timestamp;
@@ -33,13 +33,15 @@ impl Service {
 
     /// One over a folder.
     pub async fn start_in(dir: TempDir) -> Self {
-        let handle = app::spawn(Settings {
-            dir: dir.path().to_owned(),
-            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-            clock: Arc::new(|| START),
-        })
-        .await
-        .expect("the service starts");
+        Self::start_with(dir, |_| ()).await
+    }
+
+    /// One over a folder, with other settings than the usual.
+    pub async fn start_with(dir: TempDir, change: impl FnOnce(&mut Settings)) -> Self {
+        let listen = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut settings = Settings::new(dir.path().to_owned(), listen, Arc::new(|| START));
+        change(&mut settings);
+        let handle = app::spawn(settings).await.expect("the service starts");
         Self { handle, dir }
     }
 
@@ -62,9 +64,19 @@ impl Service {
         &self.handle.ingest
     }
 
+    /// The version of the network in use.
+    pub fn network_version(&self) -> u32 {
+        self.handle.ingest.network().version()
+    }
+
     /// The data folder.
     pub fn folder(&self) -> &Path {
         self.dir.path()
+    }
+
+    /// Stops, and tells how that went.
+    pub async fn end(self) -> Result<(), AppError> {
+        self.handle.stop().await
     }
 
     /// Stops in order, and gives the folder back.

@@ -5,19 +5,21 @@
 //! answered, what was taken in is committed, and a checkpoint is written; all within
 //! `DRAIN_MS_MAX`.
 
-use std::error::Error;
+mod follow;
+mod names;
+mod run;
+
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::Router;
 use axum::extract::Request;
-use axum::http::header::{CONTENT_TYPE, HOST};
-use axum::http::uri::Authority;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, Version};
-use axum::middleware::{self, Next};
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
@@ -28,7 +30,6 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tonic::server::NamedService;
 use tonic::service::Routes;
-use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
@@ -48,15 +49,13 @@ use crate::api::reporting::Reporting;
 use crate::api::statistics::Statistics;
 use crate::config::{InvalidAddress, check_loopback};
 use crate::domain::UtcMillis;
-use crate::domain::limits::{
-    DRAIN_MS_MAX, KEEPALIVE_ANSWER_MS_MAX, KEEPALIVE_MS, MESSAGE_BYTES_MAX, NETWORK_LOOK_MS,
-    RECORD_DRAIN_MS, STREAMS_PER_CONNECTION_MAX,
-};
+use crate::domain::limits::{MESSAGE_BYTES_MAX, NETWORK_LOOK_MS};
 use crate::http::{self, Pages};
-use crate::ingest::{self, Ingest, Running, StartError, StopError, SubmitError};
+use crate::ingest::{self, Ingest, Running, StartError, StopError};
 use crate::ledger::Ledger;
 use crate::live::Publisher;
-use crate::network::{Network, PersistError, latest_on_disk};
+use crate::network::{Network, PersistError};
+use follow::Follower;
 
 /// The name under which health checks ask for the service as a whole.
 const WHOLE_SERVICE: &str = "";
@@ -78,6 +77,20 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// The time.
     pub clock: Clock,
+    /// How often a newer network is looked for.
+    pub network_look: Duration,
+}
+
+impl Settings {
+    /// With what is usual.
+    pub fn new(dir: PathBuf, listen: SocketAddr, clock: Clock) -> Self {
+        Self {
+            dir,
+            listen,
+            clock,
+            network_look: Duration::from_millis(NETWORK_LOOK_MS),
+        }
+    }
 }
 
 /// Why the service does not start, or did not stop well.
@@ -100,15 +113,15 @@ pub enum AppError {
     /// The imported network cannot be read.
     #[error("the imported network cannot be used")]
     Network(#[from] PersistError),
-    /// Another network cannot be noted in the journal.
-    #[error("the network cannot be noted in the journal")]
-    Note(#[from] SubmitError),
     /// Reflection cannot be built.
     #[error("the descriptors of the API are broken")]
     Reflection(#[from] tonic_reflection::server::Error),
     /// Connections cannot be served.
     #[error("the server failed")]
     Serve(#[from] tonic::transport::Error),
+    /// The publisher ended before the service.
+    #[error("counts could not be watched any more, by a bug; the record is complete")]
+    Publisher,
     /// Stopping was not complete.
     #[error("the record was not closed well; the next start repairs it")]
     Stop(#[from] StopError),
@@ -136,7 +149,9 @@ impl Handle {
         self.task.await?
     }
 
-    /// Waits until the service has stopped by itself, which it does only by an error.
+    /// Waits until the service has stopped by itself, which it does only when it can serve no
+    /// connections. A record that fails does not stop it: health checks tell that, reports
+    /// are refused, questions are answered, and `stop` returns the error.
     pub async fn ended(&mut self) -> Result<(), AppError> {
         (&mut self.task).await?
     }
@@ -165,13 +180,20 @@ pub async fn spawn(settings: Settings) -> Result<Handle, AppError> {
     })?;
     let running = open(&settings).await?;
     let stop = CancellationToken::new();
-    let parts = Parts::start(&settings, &running, stop.clone())?;
+    let parts = match Parts::start(&settings, &running, stop.clone()) {
+        Ok(parts) => parts,
+        Err(error) => {
+            stop.cancel();
+            run::close(running, Instant::now()).await?;
+            return Err(error);
+        }
+    };
     let handle = Handle {
         address,
         ingest: running.ingest.clone(),
         ledger: Arc::clone(&running.ledger),
         stop: stop.clone(),
-        task: tokio::spawn(run(incoming, parts, running, stop)),
+        task: tokio::spawn(run::run(incoming, parts, running, stop)),
     };
     tracing::info!(%address, "serving");
     Ok(handle)
@@ -206,7 +228,9 @@ fn network_in_use(dir: &Path) -> Result<Arc<Network>, PersistError> {
 struct Parts {
     router: Router,
     health: HealthReporter,
+    /// Whether all is well, for the health page.
     is_serving: watch::Sender<bool>,
+    publisher: Publisher,
     followers: Vec<JoinHandle<()>>,
 }
 
@@ -220,6 +244,7 @@ impl Parts {
         let counters = Counters::register(&mut registry);
         let (health, health_server) = tonic_health::server::health_reporter();
         let (is_serving, serving) = watch::channel(true);
+        let publisher = publisher(settings, running, stop.clone());
         let services = Services {
             reporting: Reporting::new(
                 running.ingest.clone(),
@@ -228,7 +253,7 @@ impl Parts {
                 stop.clone(),
             ),
             statistics: Statistics::new(Arc::clone(&running.ledger), counters.clone()),
-            live: Live::new(publisher(settings, running, stop.clone()), counters.clone()),
+            live: Live::new(publisher.clone(), counters.clone()),
             networks: Networks::new(running.ingest.clone()),
         };
         let grpc = services
@@ -246,37 +271,58 @@ impl Parts {
         let router = grpc
             .merge(http::routes(pages))
             .fallback(nothing_here)
-            .layer(middleware::from_fn(refuse_foreign_names));
-        let follow = follow_network(settings.dir.clone(), running.ingest.clone(), stop);
+            .layer(middleware::from_fn(names::refuse_foreign_names));
+        let follower = Follower {
+            dir: settings.dir.clone(),
+            ingest: running.ingest.clone(),
+            every: settings.network_look,
+        };
         Ok(Self {
             router,
             health,
             is_serving,
-            followers: vec![tokio::spawn(follow)],
+            publisher,
+            followers: vec![tokio::spawn(follower.run(stop))],
         })
     }
 
-    /// Tells health checks and the health page.
-    async fn tell_health(&self, is_serving: bool) {
-        let status = if is_serving {
-            ServingStatus::Serving
-        } else {
-            ServingStatus::NotServing
-        };
-        for name in SERVICES.into_iter().chain([WHOLE_SERVICE]) {
-            self.health.set_service_status(name, status).await;
-        }
-        self.is_serving.send_replace(is_serving);
+    /// Tells health checks that all is well.
+    async fn tell_serving(&self) {
+        self.tell(&SERVICES, ServingStatus::Serving).await;
+        self.tell(&[WHOLE_SERVICE], ServingStatus::Serving).await;
+        self.is_serving.send_replace(true);
     }
 
-    /// Waits for the record to fail, and then tells that for ever. Figures can still be
-    /// asked for; only a person can repair the disk.
-    async fn tell_failure(&self, mut failed: watch::Receiver<bool>) {
-        if failed.wait_for(|failed| *failed).await.is_ok() {
-            tracing::error!("reports cannot be stored any more");
-            self.tell_health(false).await;
+    /// Tells health checks and the health page that everything ends.
+    async fn tell_stopping(&self) {
+        self.tell(&SERVICES, ServingStatus::NotServing).await;
+        self.tell_not_whole().await;
+    }
+
+    /// Tells health checks and the health page that no reports are taken in.
+    async fn tell_record_failed(&self) {
+        let reporting = [ReportingServiceServer::<Reporting>::NAME];
+        self.tell(&reporting, ServingStatus::NotServing).await;
+        self.tell_not_whole().await;
+    }
+
+    /// Tells health checks and the health page that nothing can be watched.
+    async fn tell_publisher_failed(&self) {
+        let live = [LiveServiceServer::<Live>::NAME];
+        self.tell(&live, ServingStatus::NotServing).await;
+        self.tell_not_whole().await;
+    }
+
+    async fn tell_not_whole(&self) {
+        let whole = [WHOLE_SERVICE];
+        self.tell(&whole, ServingStatus::NotServing).await;
+        self.is_serving.send_replace(false);
+    }
+
+    async fn tell(&self, names: &[&str], status: ServingStatus) {
+        for name in names {
+            self.health.set_service_status(*name, status).await;
         }
-        std::future::pending::<()>().await;
     }
 }
 
@@ -358,146 +404,4 @@ async fn nothing_here(request: Request) -> Response {
     let mut response = Status::unimplemented("no such service").into_http::<axum::body::Body>();
     response.headers_mut().insert(CONTENT_TYPE, kind.clone());
     response
-}
-
-/// Refuses requests of browsers under a name that is not this machine's: a page from
-/// elsewhere whose name was pointed at this machine could else act as its user. Browsers
-/// speak HTTP/1.1 without TLS, so only that is looked at.
-async fn refuse_foreign_names(request: Request, next: Next) -> Response {
-    let is_browser = request.version() <= Version::HTTP_11;
-    if is_browser && !is_local_name(request.headers()) {
-        return (StatusCode::MISDIRECTED_REQUEST, "unknown host name\n").into_response();
-    }
-    next.run(request).await
-}
-
-fn is_local_name(headers: &HeaderMap) -> bool {
-    let host = headers.get(HOST).map_or(Ok(""), HeaderValue::to_str);
-    let Ok(authority) = host.unwrap_or_default().parse::<Authority>() else {
-        return false;
-    };
-    let name = authority.host().trim_matches(['[', ']']);
-    name.eq_ignore_ascii_case("localhost")
-        || name
-            .parse::<IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
-}
-
-/// Looks for newer networks until the service stops, and brings them into use.
-async fn follow_network(dir: PathBuf, ingest: Ingest, stop: CancellationToken) {
-    let mut looks = tokio::time::interval(Duration::from_millis(NETWORK_LOOK_MS));
-    // One that cannot be read is told once, and not tried again.
-    let mut refused = None;
-    while stop.run_until_cancelled(looks.tick()).await.is_some() {
-        let newest = latest_on_disk(&dir);
-        if newest <= Some(ingest.network().version()) || newest == refused {
-            continue;
-        }
-        match change_network(dir.clone(), &ingest).await {
-            Ok(version) => tracing::info!(version, "network changed"),
-            Err(error) => {
-                refused = newest;
-                let error = &error as &dyn Error;
-                tracing::error!(error, "imported network cannot be brought into use");
-            }
-        }
-    }
-}
-
-async fn change_network(dir: PathBuf, ingest: &Ingest) -> Result<u32, AppError> {
-    let loading = tokio::task::spawn_blocking(move || network_in_use(&dir));
-    let network = loading.await??;
-    let version = network.version();
-    ingest.use_network(network).await?;
-    Ok(version)
-}
-
-/// Serves until told to stop or until the record fails; then takes everything down.
-async fn run(
-    incoming: TcpIncoming,
-    parts: Parts,
-    running: Running,
-    stop: CancellationToken,
-) -> Result<(), AppError> {
-    let stopping = stop.clone().cancelled_owned();
-    let server = Server::builder()
-        .accept_http1(true)
-        .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)
-        .http2_keepalive_interval(Some(Duration::from_millis(KEEPALIVE_MS)))
-        .http2_keepalive_timeout(Some(Duration::from_millis(KEEPALIVE_ANSWER_MS_MAX)))
-        .serve_with_incoming_shutdown(parts.router.clone(), incoming, stopping);
-    let mut serving = tokio::spawn(server);
-    parts.tell_health(true).await;
-    let served = tokio::select! {
-        served = &mut serving => Some(served),
-        () = stop.cancelled() => None,
-        () = parts.tell_failure(running.failed()) => None,
-    };
-    let begun = Instant::now();
-    stop.cancel();
-    parts.tell_health(false).await;
-    let served = match served {
-        Some(served) => served?.map_err(AppError::from),
-        None => drained(serving, begun).await,
-    };
-    for follower in parts.followers {
-        follower.await?;
-    }
-    close(running, begun).await?;
-    served
-}
-
-/// Waits until connections have ended, but leaves time for the record. What is still open
-/// then is cut off.
-async fn drained(
-    serving: JoinHandle<Result<(), tonic::transport::Error>>,
-    begun: Instant,
-) -> Result<(), AppError> {
-    let limit = Duration::from_millis(DRAIN_MS_MAX - RECORD_DRAIN_MS);
-    match tokio::time::timeout_at(begun + limit, serving).await {
-        Ok(served) => Ok(served??),
-        Err(_) => {
-            tracing::warn!("connections were still open at the end, and are cut off");
-            Ok(())
-        }
-    }
-}
-
-async fn close(running: Running, begun: Instant) -> Result<(), AppError> {
-    let left = Duration::from_millis(DRAIN_MS_MAX).saturating_sub(begun.elapsed());
-    let closing = tokio::task::spawn_blocking(move || running.stop(left));
-    Ok(closing.await??)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_names_of_this_machine_are_local() {
-        let check = |host: &'static str, expected| {
-            let mut headers = HeaderMap::new();
-            headers.insert(HOST, HeaderValue::from_static(host));
-            assert_eq!(is_local_name(&headers), expected, "{host}");
-        };
-        for host in [
-            "localhost",
-            "LOCALHOST:7070",
-            "127.0.0.1:7070",
-            "[::1]:7070",
-            "127.9.9.9",
-        ] {
-            check(host, true);
-        }
-        for host in [
-            "",
-            "example.org",
-            "127.0.0.1.example.org",
-            "10.0.0.1:7070",
-            "localhost.evil",
-        ] {
-            check(host, false);
-        }
-        assert!(!is_local_name(&HeaderMap::new()));
-    }
 }

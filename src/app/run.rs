@@ -1,0 +1,155 @@
+//! Serves, and takes everything down again.
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+
+use super::{AppError, Parts};
+use crate::domain::limits::{
+    DRAIN_MS_MAX, KEEPALIVE_ANSWER_MS_MAX, KEEPALIVE_MS, RECORD_DRAIN_MS,
+    STREAMS_PER_CONNECTION_MAX,
+};
+use crate::ingest::Running;
+
+/// Serves until told to stop, or until connections can be served no more; then takes
+/// everything down. A part that fails does not end the service: health checks and the log
+/// tell it, the others go on, and the result says so in the end.
+pub(super) async fn run(
+    incoming: TcpIncoming,
+    parts: Parts,
+    running: Running,
+    stop: CancellationToken,
+) -> Result<(), AppError> {
+    let stopping = stop.clone().cancelled_owned();
+    let server = Server::builder()
+        .accept_http1(true)
+        .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)
+        .http2_keepalive_interval(Some(Duration::from_millis(KEEPALIVE_MS)))
+        .http2_keepalive_timeout(Some(Duration::from_millis(KEEPALIVE_ANSWER_MS_MAX)))
+        .serve_with_incoming_shutdown(parts.router.clone(), incoming, stopping);
+    let mut serving = tokio::spawn(server);
+    parts.tell_serving().await;
+    let served = tokio::select! {
+        biased;
+        () = stop.cancelled() => None,
+        served = &mut serving => Some(served),
+        () = tell_failures(&parts, running.failed()) => None,
+    };
+    let has_lost_publisher = parts.publisher.has_ended() && !stop.is_cancelled();
+    let begun = Instant::now();
+    stop.cancel();
+    parts.tell_stopping().await;
+    let served = match served {
+        Some(served) => served.map_err(AppError::from).and_then(|it| Ok(it?)),
+        None => drained(serving, begun).await,
+    };
+    let followed = ended(parts.followers, begun).await;
+    // Whatever happened before: what was taken in is committed.
+    let closed = close(running, begun).await;
+    let watched = if has_lost_publisher {
+        Err(AppError::Publisher)
+    } else {
+        Ok(())
+    };
+    first_error([closed, served, followed, watched])
+}
+
+/// Tells for ever what fails. Only a person can repair the disk, and only a new start makes
+/// another publisher; whatever else there is goes on.
+async fn tell_failures(parts: &Parts, mut failed: watch::Receiver<bool>) {
+    let record = async {
+        if failed.wait_for(|failed| *failed).await.is_ok() {
+            tracing::error!("reports cannot be stored any more; questions are still answered");
+            parts.tell_record_failed().await;
+        }
+    };
+    let publisher = async {
+        parts.publisher.ended().await;
+        tracing::error!("counts cannot be watched any more; all else goes on");
+        parts.tell_publisher_failed().await;
+    };
+    tokio::join!(record, publisher);
+    std::future::pending::<()>().await;
+}
+
+/// The first error; further ones are only logged.
+fn first_error(results: impl IntoIterator<Item = Result<(), AppError>>) -> Result<(), AppError> {
+    let mut errors = results.into_iter().filter_map(Result::err);
+    let first = errors.next();
+    for error in errors {
+        let error = &error as &dyn std::error::Error;
+        tracing::error!(error, "another part did not end well");
+    }
+    first.map_or(Ok(()), Err)
+}
+
+/// When what is not the record must have ended.
+fn drain_end(begun: Instant) -> Instant {
+    begun + Duration::from_millis(DRAIN_MS_MAX - RECORD_DRAIN_MS)
+}
+
+/// Waits until connections have ended, but leaves time for the record. What is still open
+/// then ends with the process.
+async fn drained(
+    mut serving: JoinHandle<Result<(), tonic::transport::Error>>,
+    begun: Instant,
+) -> Result<(), AppError> {
+    match tokio::time::timeout_at(drain_end(begun), &mut serving).await {
+        Ok(served) => Ok(served??),
+        Err(_) => {
+            tracing::warn!("connections were still open at the end, and are cut off");
+            serving.abort();
+            Ok(())
+        }
+    }
+}
+
+/// Waits for followers, but not for ever.
+async fn ended(followers: Vec<JoinHandle<()>>, begun: Instant) -> Result<(), AppError> {
+    let mut result = Ok(());
+    for mut follower in followers {
+        match tokio::time::timeout_at(drain_end(begun), &mut follower).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => result = Err(error.into()),
+            Err(_) => follower.abort(),
+        }
+    }
+    result
+}
+
+/// Closes the record within what is left of the time.
+pub(super) async fn close(running: Running, begun: Instant) -> Result<(), AppError> {
+    let left = Duration::from_millis(DRAIN_MS_MAX).saturating_sub(begun.elapsed());
+    let closing = tokio::task::spawn_blocking(move || running.stop(left));
+    Ok(closing.await??)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn first_of_several_errors_is_told() {
+        assert!(first_error([Ok(()), Ok(())]).is_ok());
+        let result = first_error([
+            Ok(()),
+            Err(AppError::Publisher),
+            Err(AppError::Stop(crate::ingest::StopError::Deadline)),
+        ]);
+        assert!(matches!(result, Err(AppError::Publisher)), "{result:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn follower_that_does_not_end_is_cut_off() {
+        let begun = Instant::now();
+        let followers = vec![tokio::spawn(std::future::pending())];
+        assert!(ended(followers, begun).await.is_ok());
+        let limit = Duration::from_millis(DRAIN_MS_MAX - RECORD_DRAIN_MS);
+        assert_eq!(begun.elapsed(), limit);
+    }
+}
