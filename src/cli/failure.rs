@@ -87,7 +87,12 @@ impl Failure {
 
     /// From an error and the causes below it.
     pub fn unexpected(message: impl Into<String>, error: &dyn std::error::Error) -> Self {
-        let mut failure = Self::new(Kind::Unexpected, message).with_detail(error.to_string());
+        Self::caused(Kind::Unexpected, message, error)
+    }
+
+    /// Of a kind, from an error and the causes below it.
+    pub fn caused(kind: Kind, message: impl Into<String>, error: &dyn std::error::Error) -> Self {
+        let mut failure = Self::new(kind, message).with_detail(error.to_string());
         let mut cause = error.source();
         while let Some(error) = cause {
             failure = failure.with_detail(error.to_string());
@@ -110,6 +115,12 @@ impl Failure {
     /// Whether the same may succeed later.
     pub fn is_worth_another_try(&self) -> bool {
         self.kind == Kind::TryAgain
+    }
+
+    /// What went wrong.
+    #[cfg(test)]
+    pub fn kind(&self) -> Kind {
+        self.kind
     }
 
     /// The exit code.

@@ -1,50 +1,181 @@
 //! `mistap serve`: the service.
 
-use std::io;
+use std::io::{self, Write};
+use std::net::SocketAddr;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::Failure;
+use super::failure::{Failure, Kind};
 use crate::app::{self, AppError, Settings};
+use crate::auth::KeyError;
 use crate::config::ServeSettings;
+use crate::ingest::StartError;
+use crate::journal::JournalError;
+use crate::network::PersistError;
 
-/// Serves until Ctrl-C or SIGTERM; then stops in order.
+/// Serves until Ctrl-C or SIGTERM; then stops in order. Told so a second time, it ends at
+/// once, which the next start repairs; so it does while it starts, when nothing is open yet.
 pub async fn run(settings: ServeSettings) -> Result<(), Failure> {
     // Before anything else, so that no signal is missed.
-    let stop = stop_signal()?;
+    let mut signals = Signals::listen()?;
     let settings = Settings::new(settings.data.dir, settings.listen, app::system_clock());
-    let mut handle = app::spawn(settings)
-        .await
-        .map_err(|error| cannot("the service cannot start", &error))?;
+    let mut handle = tokio::select! {
+        biased;
+        started = app::spawn(settings) => {
+            started.map_err(|error| failure("the service cannot start", &error))?
+        }
+        () = signals.next() => {
+            tracing::info!("told to stop while starting");
+            return Ok(());
+        }
+    };
     announce(handle.address);
     tokio::select! {
         ended = handle.ended() => {
-            return ended.map_err(|error| cannot("the service ended", &error));
+            return ended.map_err(|error| failure("the service ended", &error));
         }
-        () = stop => {}
+        () = signals.next() => {}
     }
     tracing::info!("stopping");
-    let stopped = handle.stop().await;
-    stopped.map_err(|error| cannot("the service did not end well", &error))
-}
-
-#[expect(clippy::print_stdout, reason = "the answer of a command to its user")]
-fn announce(address: std::net::SocketAddr) {
-    println!("listening on http://{address}");
-}
-
-/// Ends at the first Ctrl-C or SIGTERM.
-fn stop_signal() -> io::Result<impl Future<Output = ()>> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+    tokio::select! {
+        biased;
+        stopped = handle.stop() => {
+            stopped.map_err(|error| failure("the service did not end well", &error))
         }
-    })
+        () = signals.next() => Err(Failure::new(
+            Kind::Unexpected,
+            "told to stop a second time: ended at once; the next start takes longer",
+        )),
+    }
 }
 
-fn cannot(what: &str, error: &AppError) -> Failure {
-    Failure::unexpected(what, error)
+/// Tells where it listens. Nobody has to be there to read it.
+fn announce(address: SocketAddr) {
+    let mut out = io::stdout().lock();
+    let _ = writeln!(out, "listening on http://{address}").and_then(|()| out.flush());
+}
+
+/// What tells the process to stop.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Waits for the next Ctrl-C or SIGTERM.
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Why a service did not start, or did not end well, in words and with an exit code. Every
+/// error has its own arm, so that a new one does not compile until someone chooses.
+pub(super) fn failure(what: &str, error: &AppError) -> Failure {
+    let (kind, hint) = match error {
+        AppError::Address(_) => (Kind::Refused, None),
+        AppError::Listen { source, .. } => match source.kind() {
+            io::ErrorKind::AddrInUse => (Kind::TryAgain, Some(PORT_IN_USE)),
+            _ => (Kind::Unexpected, None),
+        },
+        AppError::Start(error) => start_failure(error),
+        AppError::Network(error) => match error {
+            PersistError::Damaged { .. } | PersistError::Invalid { .. } => (Kind::Damage, None),
+            PersistError::Io { .. } | PersistError::VersionTaken(_) => (Kind::Unexpected, None),
+        },
+        AppError::Reflection(_)
+        | AppError::Serve(_)
+        | AppError::Publisher
+        | AppError::Stop(_)
+        | AppError::Part(_) => (Kind::Unexpected, None),
+    };
+    let failure = Failure::caused(kind, what, error);
+    match hint {
+        Some(hint) => failure.with_hint(hint),
+        None => failure,
+    }
+}
+
+const PORT_IN_USE: &str = "another program listens there, maybe another mistap; stop it, or \
+                           choose another address with --listen (port 0 takes any free one)";
+const FOLDER_IN_USE: &str =
+    "another mistap uses the folder; stop it, or name another folder with --data";
+const NEWER_VERSION: &str = "the folder was written by a newer mistap; use that one";
+
+/// What to do about a data folder that cannot be opened. The errors themselves say how
+/// damage is repaired.
+fn start_failure(error: &StartError) -> (Kind, Option<&'static str>) {
+    match error {
+        StartError::JournalMissing { .. } => (Kind::Damage, None),
+        StartError::Keys(error) => match error {
+            KeyError::Malformed { .. } => (Kind::Damage, Some(RESTORE_KEYS)),
+            KeyError::Exposed { .. }
+            | KeyError::Io { .. }
+            | KeyError::Missing { .. }
+            | KeyError::Random(_) => (Kind::Unexpected, None),
+        },
+        StartError::Journal(error) => match error {
+            JournalError::Locked { .. } => (Kind::TryAgain, Some(FOLDER_IN_USE)),
+            JournalError::Damaged { .. }
+            | JournalError::MissingSegment { .. }
+            | JournalError::Lost { .. }
+            | JournalError::WrongEpoch { .. } => (Kind::Damage, None),
+            JournalError::NewerFormat { .. } | JournalError::Undecodable { .. } => {
+                (Kind::Unexpected, Some(NEWER_VERSION))
+            }
+            JournalError::Permission { .. }
+            | JournalError::Io { .. }
+            | JournalError::NoSegment { .. }
+            | JournalError::TooLarge { .. }
+            | JournalError::Poisoned
+            | JournalError::SegmentBytes(_) => (Kind::Unexpected, None),
+        },
+        StartError::Folder { .. } | StartError::Thread(_) => (Kind::Unexpected, None),
+    }
+}
+
+const RESTORE_KEYS: &str = "restore the key file from a backup";
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    #[test]
+    fn what_can_be_tried_again_and_damage_have_codes_of_their_own() {
+        let check = |error: AppError, kind: Kind, text: &str| {
+            let failure = failure("the service cannot start", &error);
+            assert_eq!(failure.kind(), kind, "{failure}");
+            assert!(failure.to_string().contains(text), "{failure}");
+        };
+        let address = SocketAddr::from(([127, 0, 0, 1], 7070));
+        let listen = |kind| AppError::Listen {
+            address,
+            source: io::Error::from(kind),
+        };
+        check(listen(io::ErrorKind::AddrInUse), Kind::TryAgain, "--listen");
+        let other = listen(io::ErrorKind::AddrNotAvailable);
+        check(other, Kind::Unexpected, "cannot listen");
+        let journal = |error| AppError::Start(StartError::Journal(error));
+        let dir = PathBuf::from("here");
+        let locked = JournalError::Locked { dir: dir.clone() };
+        check(journal(locked), Kind::TryAgain, "--data");
+        let damaged = JournalError::WrongEpoch { file: dir.clone() };
+        check(journal(damaged), Kind::Damage, "another journal");
+        let missing = StartError::JournalMissing {
+            path: dir,
+            trace: "keys",
+        };
+        check(AppError::Start(missing), Kind::Damage, "backup");
+    }
 }
