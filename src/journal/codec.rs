@@ -14,8 +14,8 @@ use crate::domain::taxonomy::{
     Signal, StaffMinutes, StaffPresence, TapKind, Taxonomy, WorkedLater, number_of,
 };
 use crate::domain::{
-    ContentDigest, Entry, Facts, Hour, IncidentId, LocalDay, Personal, Pseudonym, RowTime,
-    SecretHash, UtcMillis,
+    ContentDigest, Entry, Facts, Hour, IncidentId, LineId, LocalDay, OperatorCode, Personal,
+    Pseudonym, RowTime, SecretHash, StopId, UtcMillis,
 };
 
 use wire::entry::Kind;
@@ -27,6 +27,11 @@ mod wire {
 
 /// Claim sources are below this number; see `cause_claims` in the schema.
 const CLAIM_SOURCES: u32 = 8;
+
+/// The words that are left out because the facts have them; see `words_are_ids`.
+const OPERATOR_IS_ID: u32 = 1;
+const LINE_IS_ID: u32 = 2;
+const STOP_IS_ID: u32 = 4;
 
 /// Why bytes are no entry that this version understands. Never holds what was in them.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -50,7 +55,7 @@ pub fn encode(entry: &Entry) -> Encoded {
             Kind::Incident(to_facts(facts)),
             personal
                 .as_deref()
-                .map(|personal| to_personal(personal).encode_to_vec()),
+                .map(|personal| to_personal(personal, facts).encode_to_vec()),
         ),
         Entry::Withdrawn { id, facts } => (
             Kind::Withdrawn(wire::Withdrawn {
@@ -77,10 +82,14 @@ pub fn encode(entry: &Entry) -> Encoded {
 /// Decodes an entry; without the bytes of a personal part, it has none.
 pub fn decode(facts: &[u8], personal: Option<&[u8]>) -> Result<Entry, CodecError> {
     match wire::Entry::decode(facts)?.kind.ok_or(CodecError::Kind)? {
-        Kind::Incident(facts) => Ok(Entry::Incident {
-            facts: Box::new(parse_facts(&facts)?),
-            personal: personal.map(decode_personal).transpose()?.map(Box::new),
-        }),
+        Kind::Incident(wire) => {
+            let facts = parse_facts(&wire)?;
+            let personal = personal.map(|bytes| decode_personal(bytes, wire));
+            Ok(Entry::Incident {
+                facts: Box::new(facts),
+                personal: personal.transpose()?.map(Box::new),
+            })
+        }
         Kind::Withdrawn(withdrawn) => Ok(Entry::Withdrawn {
             id: parse_id(&withdrawn.incident_id)?,
             facts: Box::new(parse_facts(
@@ -95,8 +104,37 @@ pub fn decode(facts: &[u8], personal: Option<&[u8]>) -> Result<Entry, CodecError
     }
 }
 
-fn decode_personal(bytes: &[u8]) -> Result<Personal, CodecError> {
-    parse_personal(wire::IncidentPersonal::decode(bytes)?)
+fn decode_personal(bytes: &[u8], facts: wire::IncidentFacts) -> Result<Personal, CodecError> {
+    let mut wire = wire::IncidentPersonal::decode(bytes)?;
+    restore_words(&mut wire, facts)?;
+    parse_personal(wire)
+}
+
+/// Puts in the words that were left out.
+fn restore_words(
+    wire: &mut wire::IncidentPersonal,
+    facts: wire::IncidentFacts,
+) -> Result<(), CodecError> {
+    const FIELD: &str = "words_are_ids";
+    let mut left = wire.words_are_ids;
+    for (bit, words, id) in [
+        (OPERATOR_IS_ID, &mut wire.operator_words, facts.operator),
+        (LINE_IS_ID, &mut wire.line_words, facts.line),
+        (STOP_IS_ID, &mut wire.stop_words, facts.stop),
+    ] {
+        if left & bit == 0 {
+            continue;
+        }
+        if id.is_empty() || !words.is_empty() {
+            return Err(CodecError::Field(FIELD));
+        }
+        *words = id;
+        left &= !bit;
+    }
+    if left != 0 {
+        return Err(CodecError::Field(FIELD));
+    }
+    Ok(())
 }
 
 // === Entries to wire types ===
@@ -147,7 +185,21 @@ fn to_claim(claim: &CauseClaim) -> u32 {
     u32::from(claim.cause.number()) * CLAIM_SOURCES + u32::from(claim.source.number())
 }
 
-fn to_personal(personal: &Personal) -> wire::IncidentPersonal {
+fn to_personal(personal: &Personal, facts: &Facts) -> wire::IncidentPersonal {
+    let operator = facts.operator.as_ref().map(OperatorCode::as_str);
+    let line = facts.line.as_ref().map(LineId::as_str);
+    let stop = facts.stop.as_ref().map(StopId::as_str);
+    let mut words_are_ids = 0;
+    let mut words = |words: &str, id: Option<&str>, bit| {
+        if id == Some(words) {
+            words_are_ids |= bit;
+            return String::new();
+        }
+        words.to_owned()
+    };
+    let operator_words = words(&personal.operator_words, operator, OPERATOR_IS_ID);
+    let line_words = words(&personal.line_words, line, LINE_IS_ID);
+    let stop_words = words(&personal.stop_words, stop, STOP_IS_ID);
     let pseudonym = |pseudonym: Option<Pseudonym>| pseudonym.map_or_else(Vec::new, |p| p.0.into());
     wire::IncidentPersonal {
         occurred_ms: personal.occurred.0,
@@ -157,14 +209,15 @@ fn to_personal(personal: &Personal) -> wire::IncidentPersonal {
         key_period: personal.key_period,
         vehicle: personal.vehicle.to_string(),
         display_text: personal.display_text.to_string(),
-        operator_words: personal.operator_words.to_string(),
-        line_words: personal.line_words.to_string(),
+        operator_words,
+        line_words,
         direction_words: personal.direction_words.to_string(),
-        stop_words: personal.stop_words.to_string(),
+        stop_words,
         note: personal.note.to_string(),
         note_to_operator: personal.note_to_operator,
         line_candidates: texts_of(&personal.line_candidates),
         stop_candidates: texts_of(&personal.stop_candidates),
+        words_are_ids,
     }
 }
 
@@ -317,7 +370,6 @@ mod tests {
 
     use super::*;
     use crate::domain::taxonomy::{Outcome, StaffAct};
-    use crate::domain::{LineId, OperatorCode, StopId};
 
     fn said<T: Taxonomy>() -> impl Strategy<Value = Option<T>> {
         proptest::option::of(select(T::ALL))
@@ -430,6 +482,45 @@ mod tests {
             let encoded = encode(&entry);
             prop_assert!(!encoded.facts.is_empty());
             prop_assert_eq!(decode(&encoded.facts, encoded.personal.as_deref()), Ok(entry));
+        }
+
+        #[test]
+        fn words_that_are_identifiers_are_written_once_and_read_back(
+            facts in facts(), personal in personal(), same in any::<[bool; 3]>(),
+        ) {
+            let text = |id: Option<String>| Box::<str>::from(id.unwrap_or_default());
+            let mut said = personal;
+            if same[0] {
+                said.operator_words = text(facts.operator.as_ref().map(ToString::to_string));
+            }
+            if same[1] {
+                said.line_words = text(facts.line.as_ref().map(ToString::to_string));
+            }
+            if same[2] {
+                said.stop_words = text(facts.stop.as_ref().map(ToString::to_string));
+            }
+            let wire = to_personal(&said, &facts);
+            prop_assert!(!same[2] || wire.stop_words.is_empty());
+            let entry = Entry::Incident {
+                facts: Box::new(facts),
+                personal: Some(Box::new(said)),
+            };
+            let encoded = encode(&entry);
+            prop_assert_eq!(decode(&encoded.facts, encoded.personal.as_deref()), Ok(entry));
+        }
+
+        #[test]
+        fn words_that_the_facts_do_not_have_are_an_error(
+            facts in facts(), personal in personal(), bits in 8_u32..,
+        ) {
+            let facts = Facts { line: None, ..facts };
+            let entry = encode(&Entry::Incident { facts: Box::new(facts.clone()), personal: None });
+            for bits in [bits, LINE_IS_ID] {
+                let mut wire = to_personal(&personal, &facts);
+                wire.words_are_ids = bits;
+                let error = decode(&entry.facts, Some(&wire.encode_to_vec()));
+                prop_assert_eq!(error, Err(CodecError::Field("words_are_ids")));
+            }
         }
 
         #[test]
