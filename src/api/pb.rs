@@ -8,8 +8,11 @@ pub mod v1 {
     tonic::include_proto!("mistap.v1");
 }
 
+use std::fmt;
+
 use prost::Message;
 use prost_types::FileDescriptorSet;
+use zeroize::Zeroize;
 
 /// Every compiled `.proto` file, those of the journal included.
 const COMPILED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
@@ -24,9 +27,120 @@ pub fn descriptors() -> FileDescriptorSet {
     set
 }
 
+/// Shows only which one it is: everything else of an incident can lead back to a person.
+impl fmt::Debug for v1::Incident {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Incident")
+            .field("incident_id", &self.incident_id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Shows no secret.
+impl fmt::Debug for v1::GetIncidentRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GetIncidentRequest")
+            .field("incident_id", &self.incident_id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Incidents of a request, or requests with one. Those that nobody took out are cleared of
+/// what leads back to a person when this is dropped.
+pub(super) struct Wiped<T: Wipe>(Vec<T>);
+
+/// What holds an incident.
+pub(super) trait Wipe {
+    /// Clears what leads back to a person, where it lies.
+    fn wipe(&mut self);
+}
+
+impl<T: Wipe> Wiped<T> {
+    /// None.
+    pub fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    /// Adds one.
+    pub fn push(&mut self, one: T) {
+        self.0.push(one);
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Takes all of them out.
+    pub fn take(&mut self) -> Vec<T> {
+        std::mem::take(&mut self.0)
+    }
+}
+
+impl<T: Wipe> From<Vec<T>> for Wiped<T> {
+    fn from(all: Vec<T>) -> Self {
+        Self(all)
+    }
+}
+
+impl<T: Wipe> Drop for Wiped<T> {
+    fn drop(&mut self) {
+        self.0.iter_mut().for_each(T::wipe);
+    }
+}
+
+impl Wipe for v1::Incident {
+    fn wipe(&mut self) {
+        self.card_number.zeroize();
+        self.installation_id.zeroize();
+        self.incident_secret.zeroize();
+    }
+}
+
+impl Wipe for v1::StreamIncidentsRequest {
+    fn wipe(&mut self) {
+        if let Some(incident) = &mut self.incident {
+            incident.wipe();
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_leads_back_to_a_person_is_neither_shown_nor_left_behind() {
+        let mut incident = v1::Incident {
+            incident_id: "an id".into(),
+            incident_secret: vec![77; 32],
+            card_number: "3528 0000 0000 0007".into(),
+            installation_id: "0123456789abcdef".into(),
+            note: "ach, meisje".into(),
+            ..v1::Incident::default()
+        };
+        let request = v1::ReportIncidentsRequest {
+            incidents: vec![incident.clone()],
+        };
+        let shown = format!("{request:?}");
+        assert!(shown.contains("an id"), "{shown}");
+        for hidden in ["0000", "77", "abcdef", "meisje"] {
+            assert!(!shown.contains(hidden), "{shown}");
+        }
+        let get = v1::GetIncidentRequest {
+            incident_id: "an id".into(),
+            incident_secret: vec![77; 32],
+        };
+        assert!(!format!("{get:?}").contains("77"));
+        incident.wipe();
+        assert!(incident.card_number.is_empty() && incident.installation_id.is_empty());
+        assert!(incident.incident_secret.is_empty());
+    }
 
     #[test]
     fn reflection_shows_the_api_and_not_the_journal() {

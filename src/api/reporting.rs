@@ -13,6 +13,7 @@ use super::convert::incident::{Parsed, parse_incident, parse_key};
 use super::convert::recorded::{Names, to_accepted, to_recorded};
 use super::convert::violation::{Path, Violations};
 use super::counters::Counters;
+use super::pb::Wiped;
 use super::pb::v1 as pb;
 use super::pb::v1::reporting_service_server::ReportingService;
 use super::status::Problem;
@@ -143,9 +144,10 @@ impl ReportingService for Reporting {
         &self,
         request: Request<pb::ReportIncidentsRequest>,
     ) -> Result<Response<pb::ReportIncidentsResponse>, Status> {
-        let incidents = request.into_inner().incidents;
+        // Cleared also if there are too many of them.
+        let mut incidents = Wiped::from(request.into_inner().incidents);
         check_size(incidents.len())?;
-        let incidents = incidents.into_iter().map(Some).collect();
+        let incidents = incidents.take().into_iter().map(Some).collect();
         let path = |index| Path::root("incidents").at(index);
         let results = self.reporter.report(incidents, path).await;
         Ok(Response::new(pb::ReportIncidentsResponse {

@@ -28,6 +28,7 @@ use tracing::Instrument;
 use super::convert::violation::Path;
 use super::counters::Open;
 use super::guard::corrected;
+use super::pb::Wiped;
 use super::pb::v1 as pb;
 use super::reporting::{Reporter, to_result};
 use super::status::Problem;
@@ -38,7 +39,8 @@ use crate::domain::limits::{
 /// Batches of results that wait for the client to take them.
 const RESULT_BATCHES_MAX: usize = 4;
 
-type Batch = Vec<pb::StreamIncidentsRequest>;
+/// Dropped before it is reported, it is cleared.
+type Batch = Wiped<pb::StreamIncidentsRequest>;
 type Answered = Vec<pb::StreamIncidentsResponse>;
 /// How a stream ends.
 type End = Result<(), Status>;
@@ -200,7 +202,7 @@ impl UnderWay {
     }
 
     fn report(&mut self, reporter: &Reporter, permits: OwnedSemaphorePermit) {
-        let batch = std::mem::take(&mut self.waiting);
+        let batch = std::mem::replace(&mut self.waiting, Batch::new());
         self.incidents += batch.len();
         let report = report(reporter.clone(), batch, permits);
         self.reports
@@ -296,8 +298,9 @@ async fn acquire(semaphore: &Arc<Semaphore>, incidents: usize) -> OwnedSemaphore
         .expect("never closed")
 }
 
-async fn report(reporter: Reporter, batch: Batch, permits: OwnedSemaphorePermit) -> Answered {
+async fn report(reporter: Reporter, mut batch: Batch, permits: OwnedSemaphorePermit) -> Answered {
     let (sequences, incidents): (Vec<_>, Vec<_>) = batch
+        .take()
         .into_iter()
         .map(|request| (request.sequence, request.incident))
         .unzip();
