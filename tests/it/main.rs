@@ -5,6 +5,7 @@ mod bench;
 mod child;
 mod model;
 mod privacy;
+mod process;
 mod recovery;
 #[allow(dead_code, reason = "crash tests use the rest")]
 mod reports;

@@ -1,0 +1,120 @@
+//! The program as whoever runs it meets it: signals, exit codes, and an output that nobody
+//! reads.
+
+use std::net::SocketAddr;
+use std::process::{ExitStatus, Output, Stdio};
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::process::Command;
+
+use crate::child::{Server, serve};
+
+/// How long a process may take for what it should do at once, on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+const TRY_AGAIN: i32 = 6;
+
+async fn output(command: &mut Command) -> Output {
+    let running = tokio::time::timeout(PATIENCE, command.output());
+    running.await.expect("it ends in time").expect("it runs")
+}
+
+async fn signal(process: u32, name: &str) {
+    let kill = format!("kill -{name} {process}");
+    let sent = Command::new("sh").args(["-c", &kill]).status();
+    assert!(sent.await.expect("a shell").success());
+}
+
+#[tokio::test]
+async fn folder_and_port_in_use_are_worth_another_try() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let server = Server::start(serve(folder.path())).await;
+    let server = server.expect("it starts");
+    let second = output(&mut serve(folder.path())).await;
+    let told = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert_eq!(second.status.code(), Some(TRY_AGAIN), "{told}");
+    assert!(
+        told.contains("hint: another mistap uses the folder"),
+        "{told}"
+    );
+
+    let other = TempDir::new().expect("a temporary folder");
+    let listen = server.address.to_string();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mistap"));
+    command.args(["serve", "--listen", &listen, "--data"]);
+    let second = output(command.arg(other.path())).await;
+    let told = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert_eq!(second.status.code(), Some(TRY_AGAIN), "{told}");
+    assert!(told.contains("hint: another program listens"), "{told}");
+    server.kill().await;
+}
+
+#[tokio::test]
+async fn output_that_nobody_reads_does_not_end_the_server() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let mut command = serve(folder.path());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut process = command.kill_on_drop(true).spawn().expect("it runs");
+    drop(process.stdout.take());
+    let mut log = process.stderr.take().expect("it is piped");
+    let mut told = Vec::new();
+    while !String::from_utf8_lossy(&told).contains("serving") {
+        let read = tokio::time::timeout(PATIENCE, log.read_buf(&mut told));
+        assert_ne!(read.await.expect("in time").expect("text"), 0, "{told:?}");
+    }
+    // The word to the user comes right after.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(process.try_wait().expect("known").is_none());
+    signal(process.id().expect("it runs"), "TERM").await;
+    let ended = tokio::time::timeout(PATIENCE, process.wait()).await;
+    assert!(ended.expect("in time").expect("it ends").success());
+}
+
+/// A request whose body does not come.
+const UNFINISHED: &[u8] = b"POST /mistap.v1.ReportingService/ReportIncident HTTP/1.1\r\n\
+    host: localhost\r\ncontent-type: application/grpc-web+proto\r\ncontent-length: 99\r\n\r\n";
+/// A server waits longer than this for requests to end when it stops.
+const DRAIN_MIN: Duration = Duration::from_secs(2);
+
+/// Starts a server with a request that does not end, so that stopping takes its time.
+/// Sends it signals, and tells how it ended and how long that took.
+async fn stopped_by(signals: &[&str]) -> (ExitStatus, Duration) {
+    let folder = TempDir::new().expect("a temporary folder");
+    let mut command = serve(folder.path());
+    command.stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut process = command.kill_on_drop(true).spawn().expect("it runs");
+    let mut output = process.stdout.take().expect("it is piped");
+    let mut told = String::new();
+    while !told.ends_with('\n') {
+        let mut byte = [0];
+        let read = output.read_exact(&mut byte).await;
+        assert_eq!(read.expect("it says where it listens"), 1);
+        told.push(char::from(byte[0]));
+    }
+    let address = told.trim().rsplit('/').next().expect("an address");
+    let address: SocketAddr = address.parse().expect("an address");
+    let mut held = TcpStream::connect(address).await.expect("it listens");
+    held.write_all(UNFINISHED).await.expect("sent");
+    // Until it is read.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let begun = tokio::time::Instant::now();
+    for name in signals {
+        signal(process.id().expect("it runs"), name).await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    let ended = tokio::time::timeout(PATIENCE, process.wait()).await;
+    drop(held);
+    (ended.expect("in time").expect("it ends"), begun.elapsed())
+}
+
+#[tokio::test]
+async fn second_signal_ends_at_once() {
+    let (status, took) = stopped_by(&["TERM"]).await;
+    assert!(status.success(), "{status}");
+    assert!(DRAIN_MIN < took, "{took:?}");
+    let (status, took) = stopped_by(&["INT", "TERM"]).await;
+    assert_eq!(status.code(), Some(1), "{status}");
+    assert!(took < DRAIN_MIN, "{took:?}");
+}
