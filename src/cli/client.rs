@@ -50,7 +50,9 @@ fn parse_server(text: &str) -> Result<String, String> {
         format!("http://{text}")
     };
     let is_server = address.parse::<http::Uri>().is_ok_and(|uri| {
-        uri.scheme_str() == Some("http") && uri.port().is_some() && uri.host().is_some()
+        uri.scheme_str() == Some("http")
+            && uri.port().is_some()
+            && uri.host().is_some_and(|host| !host.is_empty())
     });
     if is_server {
         Ok(address)
