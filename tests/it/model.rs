@@ -55,6 +55,21 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..STEPS)
 }
 
+/// How every run ends: with a step of each kind.
+fn last_steps(index: Index) -> [Step; 9] {
+    [
+        Step::Report(1),
+        Step::Repeat(index),
+        Step::RepeatLater(index),
+        Step::Conflict(index),
+        Step::Impostor(index),
+        Step::Withdraw(index),
+        Step::Crash,
+        Step::Restart,
+        Step::Get(index),
+    ]
+}
+
 /// What must be known of one incident.
 struct Known {
     incident: pb::Incident,
@@ -264,7 +279,11 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn any_run_agrees_with_a_plain_map(steps in steps(), seed in any::<u64>()) {
+    fn any_run_agrees_with_a_plain_map(
+        steps in steps(),
+        last in any::<Index>(),
+        seed in any::<u64>(),
+    ) {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
@@ -272,10 +291,9 @@ proptest! {
             .expect("a runtime");
         runtime.block_on(async {
             let mut run = Run::new(seed).await;
-            for step in steps {
+            for step in steps.into_iter().chain(last_steps(last)) {
                 run = run.step(step).await;
             }
-            run = run.step(Step::Restart).await;
             run.ask().await;
             drop(run.channel);
             run.service.stop().await;

@@ -142,8 +142,23 @@ fn halve(path: &Path) {
 
 fn flip_one(path: &Path, rng: &mut StdRng) {
     change(path, |bytes| {
-        let place = rng.random_range(0..used(bytes));
+        let places: Vec<_> = (0..bytes.len())
+            .filter(|&place| bytes[place] != 0)
+            .collect();
+        let place = places[rng.random_range(0..places.len())];
         bytes[place] ^= 1 << rng.random_range(0..8);
+    });
+}
+
+/// One in each piece that is shorter than a block.
+fn flip_some(path: &Path, rng: &mut StdRng) {
+    const PIECE_BYTES: usize = 2_048;
+    change(path, |bytes| {
+        let used = used(bytes);
+        for piece in bytes[..used].chunks_mut(PIECE_BYTES) {
+            let place = rng.random_range(0..piece.len());
+            piece[place] ^= 1 << rng.random_range(0..8);
+        }
     });
 }
 
@@ -190,6 +205,13 @@ async fn store_that_is_gone_or_damaged_is_made_again_and_every_figure_is_as_befo
                     }
                 },
             )
+            .await;
+        record
+            .recovers_from("many bits of the store flipped", |folder, rng| {
+                for path in store_files(folder) {
+                    flip_some(&path, rng);
+                }
+            })
             .await;
     }
     record
