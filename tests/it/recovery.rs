@@ -32,6 +32,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// After what time a refused report is sent again.
 const RETRY: Duration = Duration::from_millis(50);
 
+/// How a command ends that finds damage.
+const DAMAGE: i32 = 7;
+
 const SEGMENT: &str = "journal/00000000000000000001.segment";
 /// Where the first record of a segment begins.
 const SEGMENT_HEADER_BYTES: usize = 4_096;
@@ -291,6 +294,7 @@ async fn flipped_bit_in_the_journal_is_refused_with_file_offset_and_the_way_out(
         bad[place] ^= 1 << record.rng.random_range(0..8);
         fs::write(&segment, &bad).expect("written");
         let end = refusal(folder.path()).await;
+        assert_eq!(end.status.code(), Some(DAMAGE));
         reports::tell(&format!("byte {place}: {}", end.log));
         let file = segment.to_str().expect("a plain path");
         for word in [file, "damaged at byte", "mistap verify", "backup"] {
@@ -302,7 +306,7 @@ async fn flipped_bit_in_the_journal_is_refused_with_file_offset_and_the_way_out(
             "it was changed"
         );
         let verified = verify(folder.path()).await;
-        assert_eq!(verified.status.code(), Some(7));
+        assert_eq!(verified.status.code(), Some(DAMAGE));
         let found = String::from_utf8_lossy(&verified.stdout).into_owned();
         assert!(
             found.contains(file) && found.contains("damaged at byte"),
@@ -362,24 +366,43 @@ async fn torn_tail_is_cut_off_and_told_and_nothing_answered_is_lost() {
 async fn last_entry_cut_short_can_be_reported_again() {
     let mut record = Record::new().await;
     record.counted.push(record.unsent.clone());
-    let service = Service::start_in(record.copy()).await;
-    let last = record.counted.last().expect("one");
-    report(&service.connect().await, std::slice::from_ref(last)).await;
-    let folder = service.stop().await;
-    change(&folder.path().join(SEGMENT), |bytes| {
-        let end = used(bytes);
-        bytes[end - 40..end].fill(0);
-    });
-    // The checkpoint still counts the entry that is no more.
-    let service = Service::start_in(folder).await;
-    let channel = service.connect().await;
     let (last, rest) = record.counted.split_last().expect("many");
+    let service = Service::start_in(record.copy()).await;
+    report(&service.connect().await, std::slice::from_ref(last)).await;
+    // As a crash leaves it, with the checkpoint of the start.
+    let crashed = TempDir::new().expect("a folder");
+    copy_all(service.folder(), crashed.path());
+    change(&crashed.path().join(SEGMENT), cut_last);
+    let again = Service::start_in(crashed).await;
+    let channel = again.connect().await;
     assert_eq!(ask(&channel, START).await, reports::count(rest.iter()));
     report(&channel, std::slice::from_ref(last)).await;
-    assert_eq!(
-        ask(&channel, START).await,
-        reports::count(record.counted.iter())
-    );
+    let counted = record.counted.iter();
+    assert_eq!(ask(&channel, START).await, reports::count(counted));
+
+    // The checkpoint of a stop proves that the entry was there.
+    let stopped = service.stop().await;
+    change(&stopped.path().join(SEGMENT), cut_last);
+    let end = refusal(stopped.path()).await;
+    assert_eq!(end.status.code(), Some(DAMAGE));
+    let journal = stopped.path().join("journal");
+    let journal = journal.to_str().expect("a plain path");
+    for word in [journal, "backup", "mistap rebuild"] {
+        assert!(end.log.contains(word), "no {word:?} in: {}", end.log);
+    }
+    let mut rebuild = child::mistap();
+    rebuild.arg("rebuild").arg("--data").arg(stopped.path());
+    let rebuilt = rebuild.output().await.expect("the program can be run");
+    assert!(rebuilt.status.success(), "{rebuilt:?}");
+    let rebuilt = Service::start_in(stopped).await;
+    let channel = rebuilt.connect().await;
+    assert_eq!(ask(&channel, START).await, reports::count(rest.iter()));
+}
+
+fn cut_last(bytes: &mut Vec<u8>) {
+    const CUT_BYTES: usize = 40;
+    let end = used(bytes);
+    bytes[end - CUT_BYTES..end].fill(0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
