@@ -372,7 +372,7 @@ async fn last_entry_cut_short_can_be_reported_again() {
     // As a crash leaves it, with the checkpoint of the start.
     let crashed = TempDir::new().expect("a folder");
     copy_all(service.folder(), crashed.path());
-    change(&crashed.path().join(SEGMENT), cut_last);
+    change(&crashed.path().join(SEGMENT), |bytes| cut_last(bytes));
     let again = Service::start_in(crashed).await;
     let channel = again.connect().await;
     assert_eq!(ask(&channel, START).await, reports::count(rest.iter()));
@@ -382,7 +382,7 @@ async fn last_entry_cut_short_can_be_reported_again() {
 
     // The checkpoint of a stop proves that the entry was there.
     let stopped = service.stop().await;
-    change(&stopped.path().join(SEGMENT), cut_last);
+    change(&stopped.path().join(SEGMENT), |bytes| cut_last(bytes));
     let end = refusal(stopped.path()).await;
     assert_eq!(end.status.code(), Some(DAMAGE));
     let journal = stopped.path().join("journal");
@@ -399,7 +399,7 @@ async fn last_entry_cut_short_can_be_reported_again() {
     assert_eq!(ask(&channel, START).await, reports::count(rest.iter()));
 }
 
-fn cut_last(bytes: &mut Vec<u8>) {
+fn cut_last(bytes: &mut [u8]) {
     const CUT_BYTES: usize = 40;
     let end = used(bytes);
     bytes[end - CUT_BYTES..end].fill(0);
