@@ -107,7 +107,7 @@ pub async fn drive(
         let Some(sent) = simulation.next() else { break };
         let first_sent = *first_sent.get_or_insert(sent.at);
         let due = begun + due(pace, number, sent.at.0 - first_sent.0);
-        if end <= due {
+        if end <= due.max(Instant::now()) {
             break;
         }
         sleep_until(due).await;
