@@ -8,7 +8,7 @@ use prost::Message;
 
 use super::Plan;
 use super::children::{self, Server};
-use super::contest::{self, Better, Contest};
+use super::contest::{self, Better, Contest, Effort};
 use super::durable::{check_count, contest_total, missing, rate};
 use super::load::{self, Templates};
 use super::peers::postgres::Postgres;
@@ -61,8 +61,11 @@ pub async fn run(plan: &Plan) -> Result<(), Failure> {
     let decode = contest.enter("decoding the messages, one thread, in process", None);
     load::streamed(&channels, &templates, count / 4, &plan.now).await?;
     let mut recorded = contest_total(&channels[0], plan).await?;
+    let mut effort = Effort::default();
     for _ in 0..plan.rounds {
+        let before = Effort::so_far(&server);
         let (tally, seconds) = load::streamed(&channels, &templates, count, &plan.now).await?;
+        effort.add_since(before, &server, tally.recorded);
         recorded += tally.recorded;
         contest.note(ours, rate(tally.recorded, seconds));
         match &mut postgres {
@@ -72,7 +75,8 @@ pub async fn run(plan: &Plan) -> Result<(), Failure> {
         contest.note(decode, decode_rate(&templates)?);
     }
     check_count("mistap", recorded, contest_total(&channels[0], plan).await?)?;
-    contest.print()
+    contest.print()?;
+    effort.say("mistap")
 }
 
 fn decode_rate(templates: &Templates) -> Result<f64, Failure> {

@@ -120,6 +120,11 @@ impl Server {
         Ok(channels)
     }
 
+    /// Processor time so far, in seconds; `None` where the system does not tell.
+    pub fn cpu_seconds(&self) -> Option<f64> {
+        cpu_seconds(&self.process.id().to_string())
+    }
+
     /// Resident memory, in bytes; `None` where the system does not tell.
     pub fn resident_bytes(&self) -> Option<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.process.id())).ok()?;
@@ -142,6 +147,18 @@ fn announced(process: &mut Process) -> Option<String> {
         }
     });
     lines.recv_timeout(ANNOUNCE_WAIT).ok()
+}
+
+/// Processor time of a process, by its number or as `self`.
+pub fn cpu_seconds(process: &str) -> Option<f64> {
+    // Not those of the machine: the system tells all processes 100 ticks a second.
+    const TICKS_PER_SECOND: f64 = 100.0;
+    let told = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    // The second field is a name in brackets; user and system time are fields 14 and 15.
+    let (_, fields) = told.rsplit_once(')')?;
+    let ticks = fields.split_whitespace().skip(11).take(2).map(str::parse);
+    let ticks: Vec<f64> = ticks.collect::<Result<_, _>>().ok()?;
+    Some(ticks.iter().sum::<f64>() / TICKS_PER_SECOND)
 }
 
 /// A folder that is removed when it is dropped.

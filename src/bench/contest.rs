@@ -5,6 +5,7 @@ use std::io::{self, Write};
 
 use serde_json::{Value, json};
 
+use super::children::{self, Server};
 use crate::cli::{Failure, Format, Sheet};
 
 /// Which way is better.
@@ -141,6 +142,49 @@ impl Contest {
             })
             .collect();
         median(&ratios)
+    }
+}
+
+/// Processor time of whoever takes part in a measurement, which a busy machine changes less
+/// than the rate.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Effort {
+    /// Of the server, in seconds.
+    pub server_seconds: f64,
+    /// Of this process, in seconds.
+    pub client_seconds: f64,
+    /// Reports.
+    pub reports: u64,
+}
+
+impl Effort {
+    /// So far: to be taken away from what is looked at later.
+    pub fn so_far(server: &Server) -> Self {
+        Self {
+            server_seconds: server.cpu_seconds().unwrap_or(0.0),
+            client_seconds: children::cpu_seconds("self").unwrap_or(0.0),
+            reports: 0,
+        }
+    }
+
+    /// Adds what has gone by since, for so many reports.
+    pub fn add_since(&mut self, before: Self, server: &Server, reports: u64) {
+        let now = Self::so_far(server);
+        self.server_seconds += now.server_seconds - before.server_seconds;
+        self.client_seconds += now.client_seconds - before.client_seconds;
+        self.reports += reports;
+    }
+
+    /// Says it, for one report.
+    pub fn say(self, who: &str) -> Result<(), Failure> {
+        #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+        let reports = self.reports.max(1) as f64;
+        let micros = |seconds: f64| shown(seconds * 1e6 / reports);
+        let server = micros(self.server_seconds);
+        let client = micros(self.client_seconds);
+        say(&format!(
+            "processor time of {who}, microseconds a report: {server} server, {client} client"
+        ))
     }
 }
 

@@ -10,7 +10,7 @@ use tonic::transport::Channel;
 
 use super::Plan;
 use super::children::{self, Server};
-use super::contest::{self, Better, Contest};
+use super::contest::{self, Better, Contest, Effort};
 use super::load::{self, Templates};
 use super::peers::postgres::Postgres;
 use super::peers::redis::Redis;
@@ -77,11 +77,16 @@ pub async fn run(plan: &Plan) -> Result<(), Failure> {
     let redis_place = contest.enter("Redis XADD, always synced, redis-benchmark -c 64", None);
     warm_up(plan, &ours, &echo, &templates).await?;
     let mut recorded = contest_total(&ours[0], plan).await?;
+    let (mut effort, mut echo_effort) = (Effort::default(), Effort::default());
     for _ in 0..plan.rounds {
+        let before = Effort::so_far(&server);
         let (tally, seconds) = load(plan, &ours, &templates).await?;
+        effort.add_since(before, &server, tally.recorded);
         recorded += tally.recorded;
         contest.note(our_place, rate(tally.recorded, seconds));
+        let before = Effort::so_far(&echo_server);
         let (tally, seconds) = load(plan, &echo, &templates).await?;
+        echo_effort.add_since(before, &echo_server, tally.recorded);
         contest.note(echo_place, rate(tally.recorded, seconds));
         contest.note(journal_place, journal.measure(plan.span, &plan.now)?);
         match &mut postgres {
@@ -97,7 +102,9 @@ pub async fn run(plan: &Plan) -> Result<(), Failure> {
     if let Some(postgres) = &postgres {
         postgres.check_counts()?;
     }
-    contest.print()
+    contest.print()?;
+    effort.say("mistap")?;
+    echo_effort.say("the no-op echo")
 }
 
 /// Why a peer is skipped.

@@ -66,7 +66,7 @@ pub const STREAM_IN_FLIGHT_MAX: usize = 4_096;
 /// that bulk never fills the committer's queue for single reports.
 pub const STREAMS_IN_FLIGHT_MAX: usize = 8_192;
 /// Incidents that a stream hands over together.
-pub const STREAM_BATCH_MAX: usize = 512;
+pub const STREAM_BATCH_MAX: usize = 128;
 /// Calls that read the journal at once: incidents asked for, and repeats compared with what
 /// was recorded. Reached: refused with `Busy`.
 pub const JOURNAL_READS_MAX: usize = 64;
