@@ -192,9 +192,11 @@ pub fn key_period(day: LocalDay) -> u32 {
     u32::try_from(day.month().0 / 3).expect("supported days are after 1970")
 }
 
-/// SHA-256 of an incident's secret.
+/// SHA-256 of an incident's secret, cut to 16 bytes.
 pub fn secret_hash(secret: &IncidentSecret) -> SecretHash {
-    SecretHash(Sha256::digest(secret.expose()).into())
+    let mut short = [0; 16];
+    short.copy_from_slice(&Sha256::digest(secret.expose())[..16]);
+    SecretHash(short)
 }
 
 /// Whether a secret has this hash, in a time that does not depend on either.

@@ -109,9 +109,9 @@ impl fmt::Debug for IncidentSecret {
     }
 }
 
-/// SHA-256 of an incident's secret.
+/// SHA-256 of an incident's secret, cut to 16 bytes: nobody finds another secret for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SecretHash(pub [u8; 32]);
+pub struct SecretHash(pub [u8; 16]);
 
 /// Keyed digest of what a client sent, to tell a repeat from another report under the same id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -416,7 +416,7 @@ mod tests {
     prop_compose! {
         fn facts()(
             (id, digest, secret, time) in
-                (incident_id(), any::<[u8; 16]>(), any::<Option<[u8; 32]>>(), time()),
+                (incident_id(), any::<[u8; 16]>(), any::<Option<[u8; 16]>>(), time()),
             (precision, reporter, mode, tap_kind) in
                 (select(Taxonomy::ALL), select(Taxonomy::ALL), said(), said()),
             (operator, line, line_resolution, stop, stop_resolution) in (

@@ -28,7 +28,7 @@ fn incident(number: u64) -> Entry {
     let facts = Facts {
         id: IncidentId::from_bytes(id).expect("version 7"),
         digest: ContentDigest([3; 16]),
-        secret_hash: Some(SecretHash([4; 32])),
+        secret_hash: Some(SecretHash([4; 16])),
         time: RowTime::Hour(Hour(500_000)),
         precision: TimePrecision::Exact,
         reporter: ReporterKind::Traveller,
