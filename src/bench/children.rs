@@ -94,7 +94,6 @@ impl Server {
         let mut command = Command::new(std::env::current_exe()?);
         command
             .args(args)
-            .env("MISTAP_LOG", "info")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log);

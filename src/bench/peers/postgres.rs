@@ -1,4 +1,4 @@
-//! PostgreSQL with its own settings for durability, reached over a socket in its folder. It
+//! PostgreSQL with its own settings, those for durability included, reached over a socket in its folder. It
 //! refuses to run as root, so root starts it as the user `postgres`.
 
 use std::fs;
@@ -97,8 +97,7 @@ impl Postgres {
             .arg(&data)
             .arg("-k")
             .arg(folder.path())
-            .args(["-c", "listen_addresses=", "-c", "shared_buffers=512MB"])
-            .args(["-c", "max_wal_size=8GB", "-c", "max_connections=100"])
+            .args(["-c", "listen_addresses="])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null());
