@@ -549,6 +549,7 @@ async fn checkpoint_ahead_of_the_journal_proves_a_loss_that_only_a_person_accept
 async fn checkpoint_never_holds_more_than_is_durable() {
     let place = Place::new();
     let running = place.start();
+    running.wait_for_store();
     for number in 0..50 {
         submit_all(&running, number * 20..number * 20 + 20).await;
         let (ledger, path) = (Arc::clone(&running.ledger), place.path().to_owned());
