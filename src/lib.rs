@@ -15,5 +15,6 @@ pub mod live;
 pub mod network;
 pub mod query;
 pub mod simulate;
+pub mod stats;
 pub mod store;
 pub mod telemetry;

@@ -1,0 +1,4 @@
+//! The mathematics of figures: intervals, rates, rankings and screening.
+//!
+//! Plain numbers in, plain numbers out. Nothing here knows where a number came from, what
+//! time it is, or who will read the result.
