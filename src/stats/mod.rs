@@ -2,3 +2,7 @@
 //!
 //! Plain numbers in, plain numbers out. Nothing here knows where a number came from, what
 //! time it is, or who will read the result.
+
+pub mod dispersion;
+pub mod interval;
+mod quantile;
