@@ -173,6 +173,11 @@ pub const WATCH_REST_MS_MAX: u64 = 1_000;
 /// in milliseconds.
 pub const CLOCK_CHECK_MS: u64 = 1_000;
 
+/// Fewest reporters (of self-reports) or refused taps (of observations) behind any published
+/// figure and behind any difference of published figures. Fewer: joined with others, or not
+/// published.
+pub const PUBLISHED_GROUP_MIN: usize = 10;
+
 /// Longest search text, in characters. Longer: refused.
 pub const SEARCH_CHARS_MAX: usize = 100;
 /// Stops in an answer when nothing is asked for.

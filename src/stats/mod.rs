@@ -6,3 +6,4 @@
 pub mod dispersion;
 pub mod interval;
 mod quantile;
+pub mod screening;

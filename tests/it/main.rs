@@ -1,5 +1,6 @@
 //! Black-box tests: one module for each promise.
 
+mod attack;
 mod bench;
 #[allow(dead_code, reason = "crash tests use the rest")]
 mod child;
