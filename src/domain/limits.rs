@@ -136,6 +136,12 @@ pub const CELLS_IN_USE_MAX: u64 = 48 * 1024 * 1024;
 /// Block scans at once. Reached: refused with `Busy`.
 pub const SCANS_MAX: usize = 2;
 
+/// Days of a period that must have taps for a rate, in percent. Fewer: a count and no rate.
+pub const COVERED_DAYS_PERCENT_MIN: u64 = 90;
+/// Reports of a period that must be matched to taps for a rate, in percent. Fewer: a count
+/// and no rate.
+pub const MATCHED_REPORTS_PERCENT_MIN: u64 = 80;
+
 /// Open watch streams. Reached: refused.
 pub const WATCHERS_MAX: usize = 16_384;
 /// Different questions watched at once. Reached: refused.

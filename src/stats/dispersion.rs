@@ -32,8 +32,8 @@ impl Dispersion {
     /// φ of daily counts over daily exposure, against a Poisson count with the same rate on
     /// every day: X² = Σ (cᵢ − eᵢr)² / (eᵢr) with r = Σc / Σe, over the days less one.
     ///
-    /// Days without exposure tell nothing and are left out, with what was counted on them:
-    /// without taps a report is in no rate. With fewer than two days left, or nothing
+    /// Days without exposure are left out, with what was counted on them: no count can be
+    /// expected there. With fewer than two days left, or nothing
     /// counted, φ cannot be estimated and is 1 with no degrees of freedom.
     pub fn of_counts(days: &[Day]) -> Self {
         Self::pearson(days, |expected, _| expected)

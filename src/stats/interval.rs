@@ -3,10 +3,10 @@
 //! Wilson for proportions, Garwood for counts over an exposure, Jeffreys and Clopper-Pearson
 //! where asked for; never Wald. Each stays inside what is possible, holds its estimate, ends
 //! at exactly 0 when nothing was counted and at exactly 1 when everything was. Dispersion
-//! above 1 widens them. Quantiles come from a library, behind `quantile`.
+//! above 1 widens them. Quantiles come from a library, behind `distribution`.
 
 use super::dispersion::Dispersion;
-use super::quantile;
+use super::distribution;
 
 /// How sure an interval is: the share of such intervals that hold the truth, from 0.5 to
 /// 0.999999.
@@ -144,7 +144,7 @@ impl Proportion {
     pub fn wilson(&self, level: Level, dispersion: Dispersion) -> Interval {
         let estimate = self.estimate();
         let trials = self.trials as f64 / dispersion.factor();
-        let z = quantile::standard_normal_upper(level.tail());
+        let z = distribution::standard_normal_upper(level.tail());
         let shift = z * z / trials;
         let centre = estimate + shift / 2.0;
         let half = z * (estimate * (1.0 - estimate) / trials + shift / (4.0 * trials)).sqrt();
@@ -160,11 +160,11 @@ impl Proportion {
         let (successes, failures) = self.effective(dispersion);
         let low = match self.successes {
             0 => 0.0,
-            _ => quantile::beta(successes, failures + 1.0, level.tail()),
+            _ => distribution::beta_lower(successes, failures + 1.0, level.tail()),
         };
         let high = match self.trials - self.successes {
             0 => 1.0,
-            _ => 1.0 - quantile::beta(failures, successes + 1.0, level.tail()),
+            _ => distribution::beta_upper(successes + 1.0, failures, level.tail()),
         };
         self.interval(low, high, Method::ClopperPearson, level, dispersion)
     }
@@ -174,8 +174,14 @@ impl Proportion {
     /// succeeded and the upper end 1 when everything did.
     pub fn jeffreys(&self, level: Level, dispersion: Dispersion) -> Interval {
         let (successes, failures) = self.effective(dispersion);
-        let low = quantile::beta(successes + 0.5, failures + 0.5, level.tail());
-        let high = 1.0 - quantile::beta(failures + 0.5, successes + 0.5, level.tail());
+        let low = match self.successes {
+            0 => 0.0,
+            _ => distribution::beta_lower(successes + 0.5, failures + 0.5, level.tail()),
+        };
+        let high = match self.trials - self.successes {
+            0 => 1.0,
+            _ => distribution::beta_upper(successes + 0.5, failures + 0.5, level.tail()),
+        };
         self.interval(low, high, Method::Jeffreys, level, dispersion)
     }
 
@@ -249,9 +255,9 @@ impl EventRate {
         let events = self.events as f64 / dispersion.factor();
         let low = match self.events {
             0 => 0.0,
-            _ => quantile::gamma_lower(events, level.tail()),
+            _ => distribution::gamma_lower(events, level.tail()),
         };
-        let high = quantile::gamma_upper(events + 1.0, level.tail());
+        let high = distribution::gamma_upper(events + 1.0, level.tail());
         self.interval(low, high, Method::Garwood, level, dispersion)
     }
 
@@ -260,8 +266,11 @@ impl EventRate {
     /// counted.
     pub fn jeffreys(&self, level: Level, dispersion: Dispersion) -> Interval {
         let shape = self.events as f64 / dispersion.factor() + 0.5;
-        let low = quantile::gamma_lower(shape, level.tail());
-        let high = quantile::gamma_upper(shape, level.tail());
+        let low = match self.events {
+            0 => 0.0,
+            _ => distribution::gamma_lower(shape, level.tail()),
+        };
+        let high = distribution::gamma_upper(shape, level.tail());
         self.interval(low, high, Method::Jeffreys, level, dispersion)
     }
 

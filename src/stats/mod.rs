@@ -3,7 +3,9 @@
 //! Plain numbers in, plain numbers out. Nothing here knows where a number came from, what
 //! time it is, or who will read the result.
 
+pub mod comparison;
 pub mod dispersion;
+mod distribution;
 pub mod interval;
-mod quantile;
+pub mod rate;
 pub mod screening;
