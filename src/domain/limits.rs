@@ -141,6 +141,10 @@ pub const COVERED_DAYS_PERCENT_MIN: u64 = 90;
 /// Reports of a period that must be matched to taps for a rate, in percent. Fewer: a count
 /// and no rate.
 pub const MATCHED_REPORTS_PERCENT_MIN: u64 = 80;
+/// Scopes with enough data that a ranking needs. Fewer: no ranking.
+pub const RANKED_SCOPES_MIN: usize = 20;
+/// Events that a scope must expect at the network's rate to be ranked. Fewer: listed apart.
+pub const RANKED_EXPECTED_MIN: f64 = 5.0;
 
 /// Open watch streams. Reached: refused.
 pub const WATCHERS_MAX: usize = 16_384;

@@ -5,10 +5,10 @@
 //! (McCullagh and Nelder 1989, *Generalized Linear Models*, §4.5 and §6.2) says how much
 //! more; intervals are as wide as if there had been φ times fewer events.
 
-/// The dispersion parameter φ of an interval. Invariant: finite, at least 1.
-#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
+/// The dispersion parameter φ of an interval. Invariant: the ratio is finite and at least 0.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Dispersion {
-    factor: f64,
+    ratio: f64,
     degrees_of_freedom: u32,
 }
 
@@ -25,7 +25,7 @@ pub struct Day {
 impl Dispersion {
     /// No more scatter than chance: φ = 1, not estimated.
     pub const NONE: Self = Self {
-        factor: 1.0,
+        ratio: 1.0,
         degrees_of_freedom: 0,
     };
 
@@ -46,9 +46,26 @@ impl Dispersion {
         Self::pearson(days, |expected, share| expected * (1.0 - share))
     }
 
+    /// φ of several scopes or periods together, each against its own rate: ΣX² / Σdf.
+    pub fn pooled(parts: impl IntoIterator<Item = Self>) -> Self {
+        let mut statistic = 0.0;
+        let mut degrees_of_freedom = 0_u32;
+        for part in parts {
+            statistic += part.ratio * f64::from(part.degrees_of_freedom);
+            degrees_of_freedom = degrees_of_freedom.saturating_add(part.degrees_of_freedom);
+        }
+        if degrees_of_freedom == 0 {
+            return Self::NONE;
+        }
+        Self {
+            ratio: statistic / f64::from(degrees_of_freedom),
+            degrees_of_freedom,
+        }
+    }
+
     /// φ, at least 1.
     pub fn factor(self) -> f64 {
-        self.factor
+        self.ratio.max(1.0)
     }
 
     /// Days it was estimated from, less one. 0: it was not estimated.
@@ -75,13 +92,98 @@ impl Dispersion {
                 difference * difference / variance(expected, rate)
             })
             .sum();
-        let factor = statistic / f64::from(degrees_of_freedom);
-        if !factor.is_finite() {
+        let ratio = statistic / f64::from(degrees_of_freedom);
+        if !ratio.is_finite() {
             return Self::NONE;
         }
         Self {
-            factor: factor.max(1.0),
+            ratio,
             degrees_of_freedom,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn days(counts: &[(u64, u64)]) -> Vec<Day> {
+        counts
+            .iter()
+            .map(|&(count, exposure)| Day { count, exposure })
+            .collect()
+    }
+
+    fn week() -> Vec<Day> {
+        days(&[
+            (3, 1_000),
+            (0, 900),
+            (5, 1_100),
+            (1, 1_200),
+            (0, 800),
+            (12, 1_000),
+            (2, 500),
+        ])
+    }
+
+    /// Poisson and binomial regressions on a constant, with scale X2, of statsmodels 0.15.0.
+    #[test]
+    fn dispersion_is_as_computed_elsewhere() {
+        let counts = Dispersion::of_counts(&week());
+        assert!((counts.factor() - 4.859_738_691_260_43).abs() < 1e-12);
+        assert_eq!(counts.degrees_of_freedom(), 6);
+        let proportions = Dispersion::of_proportions(&week());
+        assert!((proportions.factor() - 4.876_995_753_156_213).abs() < 1e-12);
+    }
+
+    #[test]
+    fn without_enough_days_it_is_not_estimated() {
+        for told in [
+            days(&[]),
+            days(&[(5, 100)]),
+            days(&[(5, 100), (7, 0), (0, 0)]),
+            days(&[(0, 100), (0, 50)]),
+        ] {
+            assert_eq!(Dispersion::of_counts(&told), Dispersion::NONE, "{told:?}");
+        }
+        let all_succeeded = days(&[(100, 100), (50, 50)]);
+        assert_eq!(Dispersion::of_proportions(&all_succeeded), Dispersion::NONE);
+        assert_eq!(Dispersion::NONE.factor(), 1.0);
+        assert_eq!(Dispersion::NONE.degrees_of_freedom(), 0);
+    }
+
+    #[test]
+    fn days_without_taps_are_left_out() {
+        let mut with_closed_days = week();
+        with_closed_days.extend(days(&[(0, 0), (4, 0)]));
+        let of_both = [with_closed_days, week()].map(|days| Dispersion::of_counts(&days));
+        assert_eq!(of_both[0], of_both[1]);
+    }
+
+    #[test]
+    fn counts_that_follow_the_taps_are_not_dispersed() {
+        let followed = days(&[(10, 1_000), (20, 2_000), (40, 4_000)]);
+        let dispersion = Dispersion::of_counts(&followed);
+        assert_eq!(dispersion.factor(), 1.0);
+        assert_eq!(dispersion.degrees_of_freedom(), 2);
+        let equal_days: Vec<Day> = followed
+            .iter()
+            .map(|day| Day {
+                exposure: 1,
+                ..*day
+            })
+            .collect();
+        assert!(5.0 < Dispersion::of_counts(&equal_days).factor());
+    }
+
+    #[test]
+    fn pooling_weighs_by_degrees_of_freedom() {
+        let calm = Dispersion::of_counts(&days(&[(10, 100), (10, 100), (10, 100)]));
+        let one = Dispersion::of_counts(&week());
+        let pooled = Dispersion::pooled([one, calm, Dispersion::NONE]);
+        assert!((pooled.factor() - one.factor() * 6.0 / 8.0).abs() < 1e-12);
+        assert_eq!(pooled.degrees_of_freedom(), 8);
+        assert_eq!(Dispersion::pooled([]), Dispersion::NONE);
+        assert_eq!(Dispersion::pooled([calm]).factor(), 1.0);
     }
 }

@@ -5,7 +5,7 @@
 //! beta distribution, Cody 1969 for the normal). Every quantile is asked for by its smaller
 //! tail, so that none is lost in 1 − p.
 
-use cdflib::special::{beta_inc, dinvnr};
+use cdflib::special::{beta_inc, cumnor, dinvnr, gamma_inc, gamma_log};
 use cdflib::{Beta, Continuous, ContinuousCdf, Gamma};
 
 /// Most steps from the library's beta quantile to the last digits.
@@ -17,6 +17,11 @@ const POLISHED: f64 = 1e-14;
 /// at most ½.
 pub(super) fn standard_normal_upper(tail: f64) -> f64 {
     dinvnr(1.0 - tail, tail)
+}
+
+/// The probability that a standard normal variable stays below this value.
+pub(super) fn standard_normal_below(value: f64) -> f64 {
+    cumnor(value).0
 }
 
 /// The value that a Gamma(shape, 1) variable stays below with this probability, above 0 and
@@ -53,6 +58,16 @@ pub(super) fn beta_upper(a: f64, b: f64, tail: f64) -> f64 {
     polish(rough, tail, |x| {
         (beta_inc(a, b, x, 1.0 - x).1, -distribution.pdf(x))
     })
+}
+
+/// The probability that a Gamma(shape, 1) variable exceeds this value, at least 0.
+pub(super) fn gamma_above(shape: f64, value: f64) -> f64 {
+    gamma_inc(shape, value).1
+}
+
+/// ln Γ(x) for x above 0.
+pub(super) fn ln_gamma(x: f64) -> f64 {
+    gamma_log(x)
 }
 
 /// The probability that a Beta(a, b) variable stays below this value, from 0 to 1.

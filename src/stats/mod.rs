@@ -7,5 +7,7 @@ pub mod comparison;
 pub mod dispersion;
 mod distribution;
 pub mod interval;
+pub mod ranking;
 pub mod rate;
 pub mod screening;
+pub mod staff;
