@@ -5,13 +5,14 @@ use std::{env, error::Error, fs};
 
 use prost::Message;
 
-const PROTO_FILES: [&str; 7] = [
+const PROTO_FILES: [&str; 8] = [
     "mistap/v1/taxonomy.proto",
     "mistap/v1/incident.proto",
     "mistap/v1/reporting_service.proto",
     "mistap/v1/statistics_service.proto",
     "mistap/v1/live_service.proto",
     "mistap/v1/network_service.proto",
+    "mistap/v1/operations_service.proto",
     "mistap/journal/v1/entry.proto",
 ];
 

@@ -4,7 +4,9 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, ValueEnum, value_parser};
+
+use crate::domain::limits::{TAP_DAYS_DEFAULT, TAP_DAYS_MAX, TAP_DAYS_MIN};
 
 /// Heading of the flags that every command takes.
 pub const EVERYWHERE: &str = "Options of every command";
@@ -68,6 +70,15 @@ pub struct ServeSettings {
         value_parser = parse_loopback
     )]
     pub listen: SocketAddr,
+    /// How long tap counts are kept, in days: 18 months if left out
+    #[arg(
+        long,
+        value_name = "DAYS",
+        env = "MISTAP_TAP_DAYS",
+        default_value_t = TAP_DAYS_DEFAULT,
+        value_parser = value_parser!(u32).range(i64::from(TAP_DAYS_MIN)..=i64::from(TAP_DAYS_MAX))
+    )]
+    pub tap_days: u32,
 }
 
 /// Why an address is not listened at.

@@ -299,3 +299,70 @@ fn history_is_written_whole_and_verifies() {
     let verified = run(&["verify", "--data"]);
     assert!(verified.contains("equal to the fold"), "{verified}");
 }
+
+#[tokio::test]
+async fn tap_counts_are_imported_whole_or_with_a_list_of_what_is_left_out() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let server = serve(&folder.path().join("data")).await;
+    let user = User::of(&server);
+    let table = folder.path().join("taps.csv");
+    // Days of the last month are taken whenever this runs.
+    let day = jiff::Zoned::now()
+        .date()
+        .saturating_sub(jiff::Span::new().days(20));
+    let lines = format!(
+        "Day;Hour;Line;Taps\n{day};7;10;1200\n{day};8;10;900\n{day};9;no line;3\n{day};99;10;3\n"
+    );
+    std::fs::write(&table, lines).expect("room");
+    let import = [
+        "taps",
+        "import",
+        table.to_str().expect("a plain path"),
+        "--feed",
+        "gvb.lines",
+        "--operator",
+        "GVB",
+        "--delimiter",
+        ";",
+        "--date",
+        "day",
+        "--hour",
+        "hour",
+        "--line",
+        "line",
+        "--count",
+        "taps",
+    ];
+    let (code, told) = user.failure(&import);
+    assert_eq!(code, 3, "{told}");
+    assert!(
+        told.contains("2 of 4 lines are refused; nothing is imported"),
+        "{told}"
+    );
+    let summary = user.json(&[&import[..], &["--skip-refused"]].concat());
+    assert_eq!(summary["recorded"], 2);
+    assert_eq!(summary["taps"], 2_100);
+    assert_eq!(summary["refused"], 2);
+    assert_eq!(summary["refused_lines"][0]["line"], 4);
+    assert_eq!(summary["refused_lines"][0]["column"], "line");
+    assert_eq!(summary["refused_lines"][1]["column"], "hour");
+    let other = [&import[..], &["--skip-refused", "--refusals", "included"]].concat();
+    let (code, told) = user.failure(&other);
+    assert_eq!(code, 5, "{told}");
+    assert!(told.contains("feed.refusals: must be unknown"), "{told}");
+    assert!(told.contains("0 of 2 counts recorded"), "{told}");
+    let (code, told) = user.failure(&[
+        "taps",
+        "import",
+        "missing.csv",
+        "--feed",
+        "a",
+        "--operator",
+        "GVB",
+        "--date",
+        "a",
+        "--count",
+        "b",
+    ]);
+    assert_eq!(code, 4, "{told}");
+}

@@ -27,6 +27,7 @@ pub struct Counters {
     together: Histogram,
     reports: Family<ReportLabels, Counter>,
     questions: Family<QuestionLabels, Counter>,
+    tap_counts: Counter,
     /// Open watches.
     pub watchers: Gauge,
     /// Open streams of incidents.
@@ -71,6 +72,7 @@ impl Default for Counters {
             together: Histogram::new(exponential_buckets(1.0, 2.0, TOGETHER_BUCKETS)),
             reports: Family::default(),
             questions: Family::default(),
+            tap_counts: Counter::default(),
             watchers: Gauge::default(),
             streams: Gauge::default(),
             panics: Counter::default(),
@@ -87,6 +89,7 @@ impl Counters {
             together,
             reports,
             questions,
+            tap_counts,
             watchers,
             streams,
             panics,
@@ -96,6 +99,7 @@ impl Counters {
         registry.register("reports_together", "Reports handed over together", together);
         registry.register("reports", "Reports by result", reports);
         registry.register("questions", "Questions by answer", questions);
+        registry.register("tap_counts", "Tap counts recorded", tap_counts);
         registry.register("watchers", "Open watches", watchers);
         registry.register("streams", "Open streams of incidents", streams);
         registry.register("panics", "Calls that ended in a panic", panics);
@@ -127,6 +131,11 @@ impl Counters {
             Code::Unavailable => ReportResult::Unavailable,
             _ => ReportResult::Failed,
         });
+    }
+
+    /// Counts tap counts that were recorded.
+    pub fn taps_recorded(&self, counts: usize) {
+        self.tap_counts.inc_by(counts as u64);
     }
 
     /// Counts one answered question.

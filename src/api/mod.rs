@@ -9,6 +9,7 @@ pub mod counters;
 pub mod guard;
 pub mod live;
 pub mod network;
+pub mod operations;
 pub mod pb;
 pub mod reporting;
 pub mod statistics;

@@ -9,11 +9,13 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
+use super::convert::taps::differences;
 use super::convert::to_duration;
 use super::convert::violation::{Path, Violation, Violations};
 use super::pb::v1 as pb;
+use crate::domain::TapFeed;
 use crate::domain::limits::RETRY_AFTER_MS;
-use crate::ingest::{GetError, SubmitError};
+use crate::ingest::{GetError, SubmitError, TapsError};
 use crate::ledger::LedgerError;
 use crate::live::WatchError;
 use crate::query::QueryError;
@@ -89,6 +91,32 @@ impl Problem {
         let message = "results were not taken; incidents without a result may have been \
                        recorded, and can be sent again safely";
         Self::new(Code::DeadlineExceeded, "UNTAKEN", message)
+    }
+
+    /// Tap counts that come with another declaration of their feed than the one before.
+    pub fn feed_differs(recorded: &TapFeed, declared: &TapFeed) -> Self {
+        let message = "the feed was declared otherwise before; choose another feed_id";
+        let violations = differences(Path::root("feed"), recorded, declared);
+        Self {
+            violations: violations.into_told(),
+            ..Self::new(Code::AlreadyExists, "FEED_DIFFERS", message)
+        }
+    }
+
+    /// Why tap counts that came with a declaration are not recorded.
+    pub fn of_taps(error: TapsError, declared: &TapFeed) -> Self {
+        match error {
+            TapsError::Submit(error) => error.into(),
+            TapsError::FeedDiffers { recorded } => Self::feed_differs(&recorded, declared),
+            TapsError::TooManyFeeds => {
+                let message = "there are 256 feeds of tap counts already";
+                Self::new(Code::ResourceExhausted, "TOO_MANY_FEEDS", message)
+            }
+            TapsError::TooManyScopes => {
+                let message = "there are more lines or stops than can be told apart";
+                Self::new(Code::ResourceExhausted, "TOO_MANY_SCOPES", message)
+            }
+        }
     }
 
     /// The code.

@@ -40,18 +40,20 @@ use crate::api::counters::Counters;
 use crate::api::guard::GuardLayer;
 use crate::api::live::Live;
 use crate::api::network::Networks;
+use crate::api::operations::Operations;
 use crate::api::pb;
 use crate::api::pb::v1::live_service_server::LiveServiceServer;
 use crate::api::pb::v1::network_service_server::NetworkServiceServer;
+use crate::api::pb::v1::operations_service_server::OperationsServiceServer;
 use crate::api::pb::v1::reporting_service_server::ReportingServiceServer;
 use crate::api::pb::v1::statistics_service_server::StatisticsServiceServer;
 use crate::api::reporting::Reporting;
 use crate::api::statistics::Statistics;
 use crate::config::{InvalidAddress, check_loopback};
 use crate::domain::UtcMillis;
-use crate::domain::limits::{MESSAGE_BYTES_MAX, NETWORK_LOOK_MS};
+use crate::domain::limits::{MESSAGE_BYTES_MAX, NETWORK_LOOK_MS, TAP_DAYS_DEFAULT};
 use crate::http::{self, Pages};
-use crate::ingest::{self, Ingest, Running, StartError, StopError};
+use crate::ingest::{self, Ingest, Options, Running, StartError, StopError};
 use crate::ledger::Ledger;
 use crate::live::Publisher;
 use crate::network::{Network, PersistError};
@@ -60,11 +62,12 @@ use follow::Follower;
 /// The name under which health checks ask for the service as a whole.
 const WHOLE_SERVICE: &str = "";
 /// The services whose health is told, besides the whole.
-const SERVICES: [&str; 4] = [
+const SERVICES: [&str; 5] = [
     ReportingServiceServer::<Reporting>::NAME,
     StatisticsServiceServer::<Statistics>::NAME,
     LiveServiceServer::<Live>::NAME,
     NetworkServiceServer::<Networks>::NAME,
+    OperationsServiceServer::<Operations>::NAME,
 ];
 const GRPC: &str = "application/grpc";
 
@@ -79,6 +82,8 @@ pub struct Settings {
     pub clock: Clock,
     /// How often a newer network is looked for.
     pub network_look: Duration,
+    /// How long tap counts are kept, in days.
+    pub tap_days: u32,
 }
 
 impl Settings {
@@ -89,6 +94,7 @@ impl Settings {
             listen,
             clock,
             network_look: Duration::from_millis(NETWORK_LOOK_MS),
+            tap_days: TAP_DAYS_DEFAULT,
         }
     }
 }
@@ -211,9 +217,14 @@ fn listen(address: SocketAddr) -> Result<TcpIncoming, AppError> {
 async fn open(settings: &Settings) -> Result<Running, AppError> {
     let dir = settings.dir.clone();
     let clock = Arc::clone(&settings.clock);
+    let options = Options {
+        tap_days: settings.tap_days,
+        ..Options::default()
+    };
     let opening = tokio::task::spawn_blocking(move || {
         let network = network_in_use(&dir)?;
-        Ok(ingest::start(&dir, network, move || clock())?)
+        let running = ingest::start_with(&dir, network, move || clock(), options);
+        Ok(running?)
     });
     opening.await?
 }
@@ -255,6 +266,12 @@ impl Parts {
             statistics: Statistics::new(Arc::clone(&running.ledger), counters.clone()),
             live: Live::new(publisher.clone(), counters.clone()),
             networks: Networks::new(running.ingest.clone()),
+            operations: Operations::new(
+                running.ingest.clone(),
+                Arc::clone(&settings.clock),
+                counters.clone(),
+                stop.clone(),
+            ),
         };
         let grpc = services
             .routes()?
@@ -301,8 +318,11 @@ impl Parts {
 
     /// Tells health checks and the health page that no reports are taken in.
     async fn tell_record_failed(&self) {
-        let reporting = [ReportingServiceServer::<Reporting>::NAME];
-        self.tell(&reporting, ServingStatus::NotServing).await;
+        let taking_in = [
+            ReportingServiceServer::<Reporting>::NAME,
+            OperationsServiceServer::<Operations>::NAME,
+        ];
+        self.tell(&taking_in, ServingStatus::NotServing).await;
         self.tell_not_whole().await;
     }
 
@@ -332,6 +352,7 @@ struct Services {
     statistics: Statistics,
     live: Live,
     networks: Networks,
+    operations: Operations,
 }
 
 impl Services {
@@ -348,11 +369,13 @@ impl Services {
         let statistics = StatisticsServiceServer::new(self.statistics);
         let live = LiveServiceServer::new(self.live);
         let networks = NetworkServiceServer::new(self.networks);
+        let operations = OperationsServiceServer::new(self.operations);
         Ok(routes
             .add_service(reporting.max_decoding_message_size(MESSAGE_BYTES_MAX))
             .add_service(statistics.max_decoding_message_size(MESSAGE_BYTES_MAX))
             .add_service(live.max_decoding_message_size(MESSAGE_BYTES_MAX))
             .add_service(networks.max_decoding_message_size(MESSAGE_BYTES_MAX))
+            .add_service(operations.max_decoding_message_size(MESSAGE_BYTES_MAX))
             .add_service(reflection().build_v1()?)
             .add_service(reflection().build_v1alpha()?))
     }

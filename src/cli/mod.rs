@@ -13,6 +13,7 @@ mod report;
 mod serve;
 mod simulate;
 mod stats;
+mod taps;
 mod watch;
 mod when;
 
@@ -80,6 +81,9 @@ pub enum Command {
     /// Search stops, list lines, import a feed
     #[command(subcommand)]
     Network(NetworkCommand),
+    /// Tell how many taps there were
+    #[command(subcommand)]
+    Taps(TapsCommand),
     /// Send made-up reports to a server, or write made-up history
     Simulate(simulate::SimulateArgs),
     /// Prove that the journal is whole and every figure is what it says
@@ -118,6 +122,13 @@ pub enum NetworkCommand {
     /// What a server answers.
     #[command(flatten)]
     Ask(AskNetwork),
+}
+
+/// What to do with tap counts.
+#[derive(Debug, Subcommand)]
+pub enum TapsCommand {
+    /// Send the tap counts of a CSV file to a server; sent again, they replace
+    Import(Box<taps::ImportArgs>),
 }
 
 /// A question about the network, and the server that answers it.
@@ -189,6 +200,7 @@ async fn run_async(command: Command, server: &ServerArgs, format: Format) -> Res
         Command::Choices => report::choices(server, format).await,
         Command::Stats(args) => stats::stats(&args, server, format, now).await,
         Command::Watch(args) => watch::watch(&args, server, format).await,
+        Command::Taps(TapsCommand::Import(args)) => taps::import(*args, server, format).await,
         Command::Simulate(args) => simulate::simulate(&args, server, clock).await,
         Command::Network(NetworkCommand::Ask(ask)) => network::ask(ask, server, format).await,
         Command::Network(NetworkCommand::Import { .. })

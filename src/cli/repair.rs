@@ -88,10 +88,12 @@ fn print(report: &Report) -> Result<(), Failure> {
         writeln!(out, "checkpoint  {}", found(&fold.checkpoint))?;
         writeln!(
             out,
-            "store       {}; {} of {} blocks compared",
+            "store       {}; {} of {} blocks compared, {} of {} blocks of tap counts",
             found(&fold.store),
             fold.blocks_compared,
-            fold.blocks
+            fold.blocks,
+            fold.tap_blocks_compared,
+            fold.tap_blocks
         )?;
         writeln!(out, "digest      {}", hex(&fold.digest))?;
     }
@@ -129,9 +131,10 @@ fn failure(error: &RepairError, dir: &Path) -> Failure {
             .with_detail(error.to_string())
             .with_hint("stop the server that uses the folder first"),
         RepairError::Journal(_) => Failure::new(Kind::Damage, message).with_detail(chain(error)),
-        RepairError::Store(_) | RepairError::Ledger(_) | RepairError::SetAside(_) => {
-            Failure::unexpected(message, error)
-        }
+        RepairError::Store(_)
+        | RepairError::Ledger(_)
+        | RepairError::Scratch(_)
+        | RepairError::SetAside(_) => Failure::unexpected(message, error),
     }
 }
 

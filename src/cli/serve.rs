@@ -18,7 +18,11 @@ use crate::network::PersistError;
 pub async fn run(settings: ServeSettings) -> Result<(), Failure> {
     // Before anything else, so that no signal is missed.
     let mut signals = Signals::listen()?;
-    let settings = Settings::new(settings.data.dir, settings.listen, app::system_clock());
+    let tap_days = settings.tap_days;
+    let settings = Settings {
+        tap_days,
+        ..Settings::new(settings.data.dir, settings.listen, app::system_clock())
+    };
     let mut handle = tokio::select! {
         biased;
         started = app::spawn(settings) => {

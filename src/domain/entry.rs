@@ -4,11 +4,12 @@
 use super::id::{ContentDigest, IncidentId, LineId, OperatorCode, Pseudonym, SecretHash, StopId};
 use super::incident::CauseClaim;
 use super::row::RowTime;
+use super::taps::TapBatch;
 use super::taxonomy::{
     CardKind, ExtraCost, Mode, OthersGotThrough, Outcome, ReaderKind, ReporterKind, Resolution,
     SetOf, Signal, StaffAct, StaffMinutes, StaffPresence, TapKind, TimePrecision, WorkedLater,
 };
-use super::time::UtcMillis;
+use super::time::{LocalDay, UtcMillis};
 
 /// An entry's place in the journal, from 1 up. 0 stands before the first entry.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -60,6 +61,13 @@ pub enum Entry {
         version: u32,
         /// SHA-256 of its canonical bytes.
         sha256: [u8; 32],
+    },
+    /// An operator told how many taps there were.
+    TapCounts(Box<TapBatch>),
+    /// Tap counts of service days before this one are kept no longer.
+    TapCountsRemoved {
+        /// The first day that is kept.
+        before: LocalDay,
     },
 }
 

@@ -116,6 +116,31 @@ pub const RECENT_ROWS_MAX: usize = 2_000_000;
 /// Minutes kept for sliding windows.
 pub const RECENT_MINUTES: u32 = 25 * 60;
 
+/// Longest name of a feed of tap counts.
+pub const FEED_ID_BYTES_MAX: usize = 32;
+/// Most taps that one count can tell. More: refused.
+pub const TAPS_PER_COUNT_MAX: u32 = 1_000_000_000;
+/// Tap counts in one call, or in one message of a stream. More: refused whole.
+pub const TAP_COUNTS_PER_CALL_MAX: usize = 1_000;
+/// Size of one entry of tap counts, in bytes; further ones go into the next.
+pub const TAP_BATCH_BYTES_MAX: usize = 12 * 1024;
+/// Feeds of tap counts. More: refused.
+pub const TAP_FEEDS_MAX: usize = 256;
+/// Scopes (lines, stops, or pairs of both) of one feed. More: refused.
+pub const TAP_SCOPES_MAX: usize = 262_144;
+/// How long tap counts are kept when nothing else is set, in days: 18 months.
+pub const TAP_DAYS_DEFAULT: u32 = 548;
+/// How long tap counts may be kept at least and at most, in days.
+pub const TAP_DAYS_MIN: u32 = 31;
+/// See `TAP_DAYS_MIN`.
+pub const TAP_DAYS_MAX: u32 = 3_660;
+/// Entries of tap counts that are not yet in the store. Reached: the committer waits.
+pub const TAP_CHANGES_PENDING_MAX: usize = 512;
+/// Messages of one stream of tap counts under way. Reached: the stream is read no further.
+pub const TAP_MESSAGES_IN_FLIGHT_MAX: usize = 8;
+/// Open streams of tap counts. Reached: refused with `Busy`.
+pub const TAP_STREAMS_MAX: usize = 16;
+
 /// Dimensions of one question. More: refused.
 pub const DIMENSIONS_MAX: usize = 3;
 /// Values in one list of a filter. More: refused.
@@ -254,3 +279,6 @@ const _: () = assert!(WATCH_WINDOW_MINUTES_MAX < RECENT_MINUTES);
 const _: () = assert!(WATCH_PACE_MS_MIN < WATCH_PACE_MS_MAX);
 const _: () = assert!(CLOCK_CHECK_MS < HEARTBEAT_MS);
 const _: () = assert!(BLOCK_ROWS * 64 <= BLOCK_BYTES_MAX);
+const _: () = assert!(TAP_BATCH_BYTES_MAX < RECORD_BYTES_MAX);
+const _: () = assert!(TAP_FEEDS_MAX <= u16::MAX as usize);
+const _: () = assert!(TAP_DAYS_MIN <= TAP_DAYS_DEFAULT && TAP_DAYS_DEFAULT <= TAP_DAYS_MAX);

@@ -11,6 +11,7 @@ pub mod incident;
 pub mod limits;
 pub mod question;
 pub mod row;
+pub mod taps;
 pub mod taxonomy;
 pub mod text;
 pub mod time;
@@ -23,4 +24,5 @@ pub use id::{
 pub use incident::{Incident, Match};
 pub use question::{Basis, Dimension, Filter, Question};
 pub use row::{Row, RowTime};
+pub use taps::{FeedId, TapBatch, TapCount, TapFeed, TapScope, TapSlot};
 pub use time::{Hour, LocalDay, LocalMonth, Minute, UtcMillis, Window};

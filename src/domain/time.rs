@@ -106,20 +106,23 @@ impl LocalDay {
 
     /// The first hour of UTC in it.
     pub fn start(self) -> Hour {
-        let midnight = AMSTERDAM
-            .to_ambiguous_timestamp(self.date().at(0, 0, 0, 0))
-            .compatible()
-            .expect("a day within the supported years");
-        Hour(u32::try_from(midnight.as_second() / 3_600).expect("after 1970"))
+        self.hour_at(0)
     }
 
     /// The hour that begins at twelve, also on days when the clock changes.
     pub fn noon(self) -> Hour {
-        let noon = AMSTERDAM
-            .to_ambiguous_timestamp(self.date().at(12, 0, 0, 0))
+        self.hour_at(12)
+    }
+
+    /// The hour that begins at an hour of day, 0 to 23. The first of the two where clocks
+    /// go back, the one after where they skip it.
+    pub fn hour_at(self, hour_of_day: u8) -> Hour {
+        let hour_of_day = i8::try_from(hour_of_day).expect("0 to 23");
+        let instant = AMSTERDAM
+            .to_ambiguous_timestamp(self.date().at(hour_of_day, 0, 0, 0))
             .compatible()
             .expect("a day within the supported years");
-        Hour(u32::try_from(noon.as_second() / 3_600).expect("after 1970"))
+        Hour(u32::try_from(instant.as_second() / 3_600).expect("after 1970"))
     }
 
     /// The next day.

@@ -20,15 +20,15 @@ use crate::domain::limits::{
     BATCH_ENTRIES_MAX, CHECKPOINT_ENTRIES_MIN, CHECKPOINT_PART, CHECKPOINT_RETRY_ENTRIES,
     DISK_CHECK_BATCHES,
 };
-use crate::domain::{Entry, Minute, Position, Row, Stamp, UtcMillis};
+use crate::domain::{Entry, LocalDay, Minute, Position, Row, Stamp, UtcMillis};
 use crate::journal::{Encoded, JournalError, Writer};
-use crate::ledger::{Applied, Ledger, LedgerError, State};
+use crate::ledger::{Applied, Ledger, LedgerError, State, TapsApplied};
 use crate::live::Hub;
 
 /// How long the committer sleeps at most before it looks at the clock.
 const IDLE_WAIT: Duration = Duration::from_secs(1);
-/// A tick must fit in the batch, too.
-const TAKEN_ENTRIES_MAX: usize = BATCH_ENTRIES_MAX - 1;
+/// A tick must fit in the batch, and the end of some tap counts, too.
+const TAKEN_ENTRIES_MAX: usize = BATCH_ENTRIES_MAX - 2;
 
 /// What the committer works with.
 pub(super) struct Parts {
@@ -52,6 +52,8 @@ pub(super) struct Parts {
     pub checkpointed: Position,
     /// Free disk below which nothing is taken in, in bytes.
     pub disk_reserve_bytes: u64,
+    /// How long tap counts are kept, in days.
+    pub tap_days: u32,
 }
 
 /// The committer.
@@ -160,6 +162,7 @@ impl Committer {
         let tick = now.minute().filter(|&minute| self.ticked < Some(minute));
         if tick.is_some() && !self.is_disk_low {
             batch.push(Pending::new(Entry::Tick));
+            batch.push_all(self.tap_days_ended(now));
         }
         let mut written = Vec::new();
         if !batch.entries.is_empty() {
@@ -196,10 +199,18 @@ impl Committer {
         self.steady.time(clock, self.begun.elapsed(), last)
     }
 
+    /// The entry that ends the oldest tap counts, if some were kept long enough.
+    fn tap_days_ended(&self, now: UtcMillis) -> Option<Pending> {
+        let today = now.hour()?.local_day();
+        let before = LocalDay(today.0.checked_sub_unsigned(self.parts.tap_days)?);
+        let first = self.parts.ledger.read().taps().first_day()?;
+        (first < before).then(|| Pending::new(Entry::TapCountsRemoved { before }))
+    }
+
     /// Parts what is written from what is known already.
     fn sort_out(&self, jobs: Vec<Job>) -> (Batch, Vec<oneshot::Sender<Answer>>) {
         let mut batch = Batch::default();
-        let entries = jobs.iter().map(|job| job.entries.len()).sum::<usize>() + 1;
+        let entries = jobs.iter().map(|job| job.entries.len()).sum::<usize>() + 2;
         batch.encoded.reserve_exact(entries);
         batch.entries.reserve_exact(entries);
         let mut answers = Vec::with_capacity(jobs.len());
@@ -228,6 +239,7 @@ impl Committer {
             .collect();
         let applied = self.parts.ledger.apply(&batch);
         let rows: Vec<Row> = applied.iter().filter_map(changed_row).collect();
+        applied.iter().for_each(tell_taps_left_out);
         let last = Position(first.0 + batch.len() as u64 - 1);
         // Marked after the sync: a watcher must never see what a crash could take back.
         self.parts.hub.mark_changed(&rows, last);
@@ -238,7 +250,9 @@ impl Committer {
                 Applied::Recorded { .. }
                 | Applied::Withdrawn { .. }
                 | Applied::Nothing
-                | Applied::Noted => Decided::Committed { position, stamp },
+                | Applied::Noted
+                | Applied::Taps(TapsApplied::Told { .. }) => Decided::Committed { position, stamp },
+                Applied::Taps(TapsApplied::FeedRefused) => Decided::Nothing,
             }
         });
         decided.collect()
@@ -321,6 +335,12 @@ impl Committer {
 }
 
 impl Batch {
+    fn push_all(&mut self, all: impl IntoIterator<Item = Pending>) {
+        for pending in all {
+            self.push(pending);
+        }
+    }
+
     /// Adds an entry and returns its place.
     fn push(&mut self, pending: Pending) -> usize {
         self.encoded.push(pending.encoded);
@@ -342,14 +362,27 @@ impl Drop for Alarm {
 fn known(state: &State, entry: &Entry) -> Option<Position> {
     match entry {
         Entry::Incident { facts, .. } => state.find(&facts.id),
-        Entry::Withdrawn { .. } | Entry::Tick | Entry::NetworkChanged { .. } => None,
+        Entry::Withdrawn { .. }
+        | Entry::Tick
+        | Entry::NetworkChanged { .. }
+        | Entry::TapCounts(_)
+        | Entry::TapCountsRemoved { .. } => None,
     }
 }
 
 fn changed_row(applied: &Applied) -> Option<Row> {
     match applied {
         Applied::Recorded { row } | Applied::Withdrawn { row } => Some(*row),
-        Applied::Repeated { .. } | Applied::Nothing | Applied::Noted => None,
+        Applied::Repeated { .. } | Applied::Nothing | Applied::Noted | Applied::Taps(_) => None,
+    }
+}
+
+/// Whoever sends tap counts is refused before; only calls at the same time get this far.
+fn tell_taps_left_out(applied: &Applied) {
+    if let Applied::Taps(TapsApplied::Told { left_out }) = applied
+        && 0 < *left_out
+    {
+        tracing::warn!(left_out, "tap counts left out: too old, or too many scopes");
     }
 }
 

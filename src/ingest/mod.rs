@@ -16,12 +16,14 @@ pub mod repair;
 
 mod start;
 mod steady;
+mod taps;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::sync::{Semaphore, oneshot};
 
 pub use start::{Options, Running, StartError, StopError, start, start_with};
+pub use taps::{TapsAccepted, TapsError};
 
 use crate::auth::{KeyError, Keys};
 use crate::domain::incident::Match;
@@ -135,6 +137,8 @@ struct Shared {
     reader: Reader,
     /// One for each call that may read the journal at the same time.
     reads: Arc<Semaphore>,
+    /// How long tap counts are kept.
+    tap_days: u32,
 }
 
 /// A part of a call that is on its way to the committer.
@@ -150,6 +154,7 @@ impl Ingest {
         network: Arc<Network>,
         ledger: Arc<Ledger>,
         reader: Reader,
+        tap_days: u32,
     ) -> Self {
         let shared = Shared {
             queue,
@@ -158,6 +163,7 @@ impl Ingest {
             ledger,
             reader,
             reads: Arc::new(Semaphore::new(JOURNAL_READS_MAX)),
+            tap_days,
         };
         Self {
             shared: Arc::new(shared),
@@ -277,6 +283,8 @@ impl Ingest {
                         // Until the journal tells more.
                         Err(SubmitError::Busy)
                     }
+                    // Only tap counts end so.
+                    Decided::Nothing => Err(SubmitError::Conflict),
                 },
             };
             results.push(result);

@@ -23,6 +23,9 @@ pub(super) enum Decided {
     },
     /// Its id was recorded before, at this place.
     Repeated(Position),
+    /// It is in the journal, and counts nothing: tap counts of a feed whose name another
+    /// declaration took a moment before.
+    Nothing,
 }
 
 /// What became of each entry of a job, or why none was taken in.

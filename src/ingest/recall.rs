@@ -94,7 +94,11 @@ fn find(reader: &Reader, position: Position) -> Result<Option<Found>, JournalErr
             personal: personal.map(|personal| *personal),
             stamp: record.stamp,
         }),
-        Entry::Withdrawn { .. } | Entry::Tick | Entry::NetworkChanged { .. } => None,
+        Entry::Withdrawn { .. }
+        | Entry::Tick
+        | Entry::NetworkChanged { .. }
+        | Entry::TapCounts(_)
+        | Entry::TapCountsRemoved { .. } => None,
     }))
 }
 

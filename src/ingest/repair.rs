@@ -5,16 +5,19 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
 use super::folder;
 use super::history::{History, Placed};
+use crate::domain::entry::Epoch;
 use crate::domain::limits::BLOCK_ROWS;
-use crate::domain::{Position, Row};
+use crate::domain::{LocalDay, Position, Row};
 use crate::journal::{self, JournalError, Reader, Settings};
 use crate::ledger::{Applied, CheckpointError, Ledger, LedgerError, State};
-use crate::store::{Block, Columns, Store, StoreError};
+use crate::store::taps::TapBlock;
+use crate::store::{Block, Columns, Store, StoreError, TapChange};
 
 /// Told how many entries are done, of how many.
 pub type Progress<'a> = &'a mut dyn FnMut(u64, u64);
@@ -48,6 +51,10 @@ pub struct FoldReport {
     pub blocks_compared: u64,
     /// Blocks that the fold gives.
     pub blocks: u64,
+    /// Blocks of tap counts in the store that were compared.
+    pub tap_blocks_compared: u64,
+    /// Blocks of tap counts that the fold gives.
+    pub tap_blocks: u64,
 }
 
 /// What was found about something that can be made again.
@@ -98,6 +105,9 @@ pub enum RepairError {
     /// The store cannot be made.
     #[error("the store cannot be made")]
     Store(#[from] StoreError),
+    /// There is no room to make tap counts again.
+    #[error("no folder can be made for tap counts to compare with")]
+    Scratch(#[source] std::io::Error),
     /// The old checkpoint stays in the way.
     #[error("the checkpoint cannot be set aside")]
     SetAside(#[source] std::io::Error),
@@ -220,6 +230,7 @@ fn verify_fold(
     let mut digest_there = None;
     let mut state = State::new(reader.epoch());
     let mut blocks = Blocks::default();
+    let mut taps = Taps::default();
     if compared_at == Some(state.position()) {
         digest_there = Some(state.digest());
     }
@@ -230,14 +241,19 @@ fn verify_fold(
             if let Applied::Recorded { row } = state.apply(*position, *stamp, entry) {
                 blocks.add(row);
             }
+            // Compared by the rows above.
+            state.take_closed();
             if compared_at == Some(*position) {
                 digest_there = Some(state.digest());
             }
         }
+        taps.put(&state.take_tap_changes(), reader.epoch())?;
         tell(progress, batch, total);
         Ok(())
     })?;
+    taps.finish(state.taps().kept_from())?;
     let checkpoint_blocks = checkpointed.map_or(0, State::blocks);
+    let checkpoint_position = compared_at.unwrap_or_default();
     let checkpoint = match checkpoint {
         Ok(None) => Finding::Missing,
         Ok(Some(ahead)) if state.position() < ahead.position() => Finding::Ahead(ahead.position()),
@@ -245,7 +261,13 @@ fn verify_fold(
         Ok(Some(_)) => Finding::Differs,
         Err(error) => Finding::Unusable(error.into()),
     };
-    let (store, blocks_compared) = verify_store(folder, reader, checkpoint_blocks, &blocks);
+    let (store, compared) = verify_store(
+        folder,
+        reader,
+        (checkpoint_blocks, checkpoint_position),
+        &blocks,
+        &taps,
+    );
     Ok(FoldReport {
         entries,
         position: state.position(),
@@ -253,8 +275,10 @@ fn verify_fold(
         digest: state.digest(),
         checkpoint,
         store,
-        blocks_compared,
+        blocks_compared: compared.incidents,
         blocks: blocks.digests.len() as u64,
+        tap_blocks_compared: compared.taps,
+        tap_blocks: taps.blocks,
     })
 }
 
@@ -286,30 +310,133 @@ fn block_digest(number: u32, rows: &[Row]) -> [u8; 32] {
     Sha256::digest(Block::pack(number, rows)).into()
 }
 
+/// Tap counts as the fold gives them, in a store of their own that is thrown away.
+#[derive(Default)]
+struct Taps {
+    /// Made when the first counts come.
+    scratch: Option<(Store, tempfile::TempDir)>,
+    blocks: u64,
+    kept_from: Option<LocalDay>,
+}
+
+impl Taps {
+    fn put(&mut self, changes: &[Arc<TapChange>], epoch: Epoch) -> Result<(), RepairError> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let scratch = match self.scratch.take() {
+            Some(scratch) => scratch,
+            None => {
+                let dir = tempfile::tempdir().map_err(RepairError::Scratch)?;
+                (Store::create(&dir.path().join("store"), epoch)?, dir)
+            }
+        };
+        let (store, _) = self.scratch.insert(scratch);
+        Ok(store.put_taps(changes)?)
+    }
+
+    /// Counts the blocks that were made; of those, days before this one were removed.
+    fn finish(&mut self, kept_from: Option<LocalDay>) -> Result<(), StoreError> {
+        self.kept_from = kept_from;
+        let blocks = &mut self.blocks;
+        if let Some((store, _)) = &self.scratch {
+            store.each_tap_block(|_| {
+                *blocks += 1;
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
+    /// The block that should be where another is.
+    fn same(&self, block: &TapBlock) -> Result<Option<TapBlock>, StoreError> {
+        let scratch = self.scratch.as_ref();
+        scratch.map_or(Ok(None), |(store, _)| store.same_tap_block(block))
+    }
+}
+
+/// How many blocks of each kind were compared.
+#[derive(Clone, Copy, Default)]
+struct Compared {
+    incidents: u64,
+    taps: u64,
+}
+
 /// Compares all blocks in the store, of which there must be as many as the checkpoint counts,
 /// and says how many those are.
 fn verify_store(
     folder: &Path,
     reader: &Reader,
-    checkpoint_blocks: u32,
+    (checkpoint_blocks, checkpointed): (u32, Position),
     expected: &Blocks,
-) -> (Finding, u64) {
+    taps: &Taps,
+) -> (Finding, Compared) {
     let path = folder::store(folder);
     if !path.exists() {
-        return (Finding::Missing, 0);
+        return (Finding::Missing, Compared::default());
     }
     if let Ok(true) = journal::is_in_use(&folder::journal(folder)) {
-        return (Finding::InUse, 0);
+        return (Finding::InUse, Compared::default());
     }
-    let compared = Store::open(&path, reader.epoch(), checkpoint_blocks)
-        .and_then(|store| compare_blocks(&store, expected));
-    match compared {
-        Ok((equal, found)) if equal < found => (Finding::Differs, found),
-        Ok((equal, found)) if equal < expected.digests.len() as u64 => (Finding::Partial, found),
-        Ok((_, found)) => (Finding::Equal, found),
-        Err(StoreError::Locked) => (Finding::InUse, 0),
-        Err(error) => (Finding::Unusable(error.into()), 0),
+    let compared = Store::open(&path, reader.epoch(), checkpoint_blocks).and_then(|store| {
+        let blocks = compare_blocks(&store, expected)?;
+        Ok((blocks, compare_taps(&store, checkpointed, taps)?))
+    });
+    let ((equal, found), of_taps) = match compared {
+        Ok(compared) => compared,
+        Err(StoreError::Locked) => return (Finding::InUse, Compared::default()),
+        Err(error) => return (Finding::Unusable(error.into()), Compared::default()),
+    };
+    let compared = Compared {
+        incidents: found,
+        taps: of_taps.equal,
+    };
+    let all = expected.digests.len() as u64;
+    let finding = match of_taps.differs || equal < found {
+        true => Finding::Differs,
+        false if equal < all || of_taps.equal < taps.blocks => Finding::Partial,
+        false => Finding::Equal,
+    };
+    (finding, compared)
+}
+
+/// What a comparison of tap counts showed.
+#[derive(Default)]
+struct TapsCompared {
+    /// Blocks that are as the fold gives them.
+    equal: u64,
+    /// Whether any is otherwise, though everything that the checkpoint counts is in it.
+    differs: bool,
+}
+
+/// Compares every block of tap counts. One that lacks what came after the checkpoint is only
+/// behind: the next start adds it.
+fn compare_taps(
+    store: &Store,
+    checkpointed: Position,
+    expected: &Taps,
+) -> Result<TapsCompared, StoreError> {
+    let mut compared = TapsCompared::default();
+    store.each_tap_block(|block| {
+        match expected.same(block)? {
+            Some(same) if same == *block => compared.equal += 1,
+            Some(same) => {
+                let is_behind = block.position < same.position && checkpointed < same.position;
+                compared.differs |= !is_behind;
+            }
+            // Days that were removed since are removed again by the next start.
+            None => compared.differs |= expected.kept_from.is_none_or(|from| from <= block.day()),
+        }
+        Ok(())
+    })?;
+    if let Some((scratch, _)) = &expected.scratch {
+        scratch.each_tap_block(|block| {
+            let is_missing = store.same_tap_block(block)?.is_none();
+            compared.differs |= is_missing && block.position <= checkpointed;
+            Ok(())
+        })?;
     }
+    Ok(compared)
 }
 
 /// How many blocks are as expected, of how many.

@@ -22,13 +22,16 @@ use super::queue::Queue;
 use super::{Clock, Ingest, folder};
 use crate::auth::{KeyError, Keys};
 use crate::domain::entry::Epoch;
-use crate::domain::limits::{DISK_RESERVE_BYTES, QUEUE_ENTRIES_MAX, SEGMENT_BYTES};
+use crate::domain::limits::{
+    DISK_RESERVE_BYTES, QUEUE_ENTRIES_MAX, SEGMENT_BYTES, TAP_DAYS_DEFAULT,
+};
+use crate::domain::taps::TapInterval;
 use crate::domain::{Entry, Position, UtcMillis};
 use crate::journal::{self, JournalError, Reader, Settings, Writer};
 use crate::ledger::{Ledger, LedgerError, RefillError, State};
 use crate::live::Hub;
 use crate::network::Network;
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, TapPlace};
 
 /// Settings of a record, for tests, measurements and made-up histories. The defaults are
 /// those of `limits`.
@@ -46,6 +49,8 @@ pub struct Options {
     /// Whether the clock must keep pace with the time that passes: a jump ahead is followed
     /// only if it lasts. Not for a clock that is made up.
     pub is_clock_checked: bool,
+    /// How long tap counts are kept, in days.
+    pub tap_days: u32,
 }
 
 /// Why a data folder cannot be opened.
@@ -125,6 +130,7 @@ impl Default for Options {
             queue_entries_max: QUEUE_ENTRIES_MAX,
             disk_reserve_bytes: DISK_RESERVE_BYTES,
             is_clock_checked: true,
+            tap_days: TAP_DAYS_DEFAULT,
         }
     }
 }
@@ -222,6 +228,7 @@ pub fn start_with(
         checkpointed,
         is_clock_checked: options.is_clock_checked,
         disk_reserve_bytes: options.disk_reserve_bytes,
+        tap_days: options.tap_days,
     };
     let (failed, committer) = run_committer(parts)?;
     let ingest = Ingest::new(
@@ -230,6 +237,7 @@ pub fn start_with(
         network,
         Arc::clone(&ledger),
         reader.clone(),
+        options.tap_days,
     );
     Ok(Running {
         ingest,
@@ -393,6 +401,7 @@ fn open_store(
         ledger: Arc::clone(ledger),
         reader: reader.clone(),
         is_stopping: Arc::clone(is_stopping),
+        taps: ledger.taps_needed(),
     };
     let (opens, opened) = mpsc::sync_channel(1);
     spawn("store", move || {
@@ -409,6 +418,8 @@ struct StoreOpening {
     ledger: Arc<Ledger>,
     reader: Reader,
     is_stopping: Arc<AtomicBool>,
+    /// Blocks of tap counts that should be there.
+    taps: Vec<(TapPlace, TapInterval)>,
 }
 
 /// Why a store cannot be made again.
@@ -460,7 +471,11 @@ impl StoreOpening {
     /// The store as it lies there, if it is whole.
     fn open(&self, blocks: u32) -> Option<Store> {
         let is_first = blocks == 0 && !self.path.exists();
-        match Store::open(&self.path, self.epoch, blocks) {
+        let opened = Store::open(&self.path, self.epoch, blocks).and_then(|store| {
+            store.check_taps(&self.taps, self.reader.last())?;
+            Ok(store)
+        });
+        match opened {
             Ok(store) => Some(store),
             Err(_) if is_first => None,
             Err(error) => {

@@ -902,6 +902,7 @@ async fn journal_that_fails_ends_the_committer_and_says_so() {
     let ledger = Arc::new(Ledger::new(State::new(writer.epoch())));
     let queue = Arc::new(Queue::new(100));
     let parts = committer::Parts {
+        tap_days: 548,
         queue: Arc::clone(&queue),
         writer,
         ledger: Arc::clone(&ledger),
@@ -916,7 +917,7 @@ async fn journal_that_fails_ends_the_committer_and_says_so() {
     let (sender, failed) = tokio::sync::watch::channel(false);
     let committer = std::thread::spawn(|| Committer::new(parts).run(sender));
     let network = Arc::new(Network::built_in());
-    let ingest = Ingest::new(queue, keys, network, Arc::clone(&ledger), reader);
+    let ingest = Ingest::new(queue, keys, network, Arc::clone(&ledger), reader, 548);
     for _ in 0..2 {
         for result in ingest.submit(incidents(0..10)).await {
             assert_eq!(result.expect_err("refused"), SubmitError::Poisoned);

@@ -3,6 +3,8 @@
 //! What this version does not know (a number of a taxonomy, a kind of entry) is an error
 //! and never left out: a fold that skips what it does not understand counts wrong.
 
+mod taps;
+
 use std::str::FromStr;
 
 use prost::Message;
@@ -72,6 +74,13 @@ pub fn encode(entry: &Entry) -> Encoded {
             }),
             None,
         ),
+        Entry::TapCounts(batch) => (Kind::TapCounts(taps::to_wire(batch)), None),
+        Entry::TapCountsRemoved { before } => (
+            Kind::TapCountsRemoved(wire::TapCountsRemoved {
+                before_day: before.0,
+            }),
+            None,
+        ),
     };
     Encoded {
         facts: wire::Entry { kind: Some(kind) }.encode_to_vec(),
@@ -100,6 +109,10 @@ pub fn decode(facts: &[u8], personal: Option<&[u8]>) -> Result<Entry, CodecError
         Kind::NetworkChanged(changed) => Ok(Entry::NetworkChanged {
             version: changed.version,
             sha256: fixed(&changed.sha256, "sha256")?,
+        }),
+        Kind::TapCounts(counts) => Ok(Entry::TapCounts(Box::new(taps::parse(counts)?))),
+        Kind::TapCountsRemoved(removed) => Ok(Entry::TapCountsRemoved {
+            before: LocalDay(removed.before_day),
         }),
     }
 }

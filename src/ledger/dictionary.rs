@@ -7,7 +7,7 @@ use std::hash::BuildHasher;
 use hashbrown::{DefaultHashBuilder, HashTable};
 
 use crate::domain::limits::{LINES_MAX, OPERATORS_MAX, STOPS_MAX};
-use crate::domain::{Facts, LineId, OperatorCode, StopId};
+use crate::domain::{Facts, LineId, OperatorCode, StopId, TapScope};
 
 /// The numbers given out so far. A number, once given, never changes.
 #[derive(Clone, Debug, Default)]
@@ -133,6 +133,21 @@ impl Dictionary {
             self.learn_line(id);
         }
         if let Some(id) = &facts.stop {
+            self.stops.learn(id, STOPS_MAX);
+        }
+    }
+
+    /// Gives a number to an operator.
+    pub(super) fn learn_operator(&mut self, code: &OperatorCode) {
+        self.operators.learn(code, OPERATORS_MAX);
+    }
+
+    /// Gives numbers to what tap counts name: line (its operator first), then stop.
+    pub(super) fn learn_scope(&mut self, scope: &TapScope) {
+        if let Some(id) = scope.line() {
+            self.learn_line(id);
+        }
+        if let Some(id) = scope.stop() {
             self.stops.learn(id, STOPS_MAX);
         }
     }

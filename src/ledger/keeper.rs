@@ -1,26 +1,33 @@
-//! Puts closed blocks into the store, on a thread of its own, so that the committer never
-//! waits for sled. Blocks wait here until they are in; how many may wait is bounded.
+//! Puts closed blocks and changed tap counts into the store, on a thread of its own, so that
+//! the committer never waits for sled. They wait here until they are in; how many may wait
+//! is bounded.
 //!
 //! The store is attached when it has been opened. If it fails, blocks are let go (the next
 //! start makes them again from the journal), scans and checkpoints are refused, and reports
 //! are still taken.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use super::LedgerError;
 use super::state::ClosedBlock;
-use crate::domain::limits::BLOCKS_PENDING_MAX;
-use crate::store::Store;
+use crate::domain::Position;
+use crate::domain::limits::{BLOCKS_PENDING_MAX, TAP_CHANGES_PENDING_MAX};
+use crate::store::{Store, StoreError, TapChange};
 
 /// Blocks put into the store at once.
 const PUT_BLOCKS: usize = 64;
+/// Changes of tap counts put into the store at once. Those of one block are put together.
+const PUT_TAP_CHANGES: usize = 128;
 
 /// The blocks on their way, shared by the ledger and the keeper's thread.
 pub(super) struct Keeper {
     desk: Mutex<Desk>,
     /// Told whenever anything on the desk changes.
     changed: Condvar,
+    /// Held for writing while tap counts are being put, so that whoever reads them sees the
+    /// store and the changes on their way as of one position.
+    taps: RwLock<()>,
 }
 
 struct Desk {
@@ -29,7 +36,15 @@ struct Desk {
     pending: VecDeque<ClosedBlock>,
     /// Blocks `0..stored` are in the store, or will be before it is attached.
     stored: u32,
+    /// Rising in their positions.
+    tap_changes: VecDeque<Arc<TapChange>>,
     is_stopping: bool,
+}
+
+/// What is put next.
+enum Work {
+    Blocks(Vec<ClosedBlock>),
+    Taps(Vec<Arc<TapChange>>),
 }
 
 #[derive(Clone)]
@@ -54,21 +69,28 @@ impl Keeper {
                 slot: Slot::Opening,
                 pending: VecDeque::new(),
                 stored,
+                tap_changes: VecDeque::new(),
                 is_stopping: false,
             }),
             changed: Condvar::new(),
+            taps: RwLock::new(()),
         })
     }
 
-    /// Waits until fewer than `BLOCKS_PENDING_MAX` blocks are pending.
+    /// Waits until fewer than `BLOCKS_PENDING_MAX` blocks and fewer than
+    /// `TAP_CHANGES_PENDING_MAX` changes of tap counts are pending.
     pub(super) fn wait_for_room(&self) {
-        let is_full = |desk: &Desk| BLOCKS_PENDING_MAX <= desk.pending.len() && !desk.is_stopping;
+        let is_full = |desk: &Desk| {
+            let has_room = desk.pending.len() < BLOCKS_PENDING_MAX
+                && desk.tap_changes.len() < TAP_CHANGES_PENDING_MAX;
+            !has_room && !desk.is_stopping
+        };
         drop(self.wait_while(is_full));
     }
 
-    /// Takes closed blocks, which follow those taken before.
-    pub(super) fn take(&self, closed: Vec<ClosedBlock>) {
-        if closed.is_empty() {
+    /// Takes closed blocks and changes of tap counts, which follow those taken before.
+    pub(super) fn take(&self, closed: Vec<ClosedBlock>, tap_changes: Vec<Arc<TapChange>>) {
+        if closed.is_empty() && tap_changes.is_empty() {
             return;
         }
         let mut desk = self.desk();
@@ -76,6 +98,7 @@ impl Keeper {
             return;
         }
         desk.pending.extend(closed);
+        desk.tap_changes.extend(tap_changes);
         self.changed.notify_all();
     }
 
@@ -90,6 +113,7 @@ impl Keeper {
         let mut desk = self.desk();
         desk.slot = Slot::Failed;
         desk.pending.clear();
+        desk.tap_changes.clear();
         self.changed.notify_all();
     }
 
@@ -113,15 +137,33 @@ impl Keeper {
         })
     }
 
-    /// Waits until blocks `0..blocks` are in the store, and syncs it.
-    pub(super) fn flush(&self, blocks: u32) -> Result<(), LedgerError> {
+    /// Keeps tap counts in the store as they are, as long as it is held. Never to be asked
+    /// for with the state locked: putting takes a while.
+    pub(super) fn hold_taps(&self) -> RwLockReadGuard<'_, ()> {
+        self.taps.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The store, and the changes of tap counts that are not yet in it. Stays so while
+    /// `hold_taps` is held.
+    pub(super) fn kept_taps(&self) -> Result<(Store, Vec<Arc<TapChange>>), LedgerError> {
+        let desk = self.desk();
+        Ok((desk.store()?, desk.tap_changes.iter().cloned().collect()))
+    }
+
+    /// Waits until blocks `0..blocks` and all changes of tap counts through this position are
+    /// in the store, and syncs it.
+    pub(super) fn flush(&self, blocks: u32, taps: Position) -> Result<(), LedgerError> {
+        let lacks = |desk: &Desk| {
+            let lacks_taps = |change: &Arc<TapChange>| change.position() <= taps;
+            desk.stored < blocks || desk.tap_changes.front().is_some_and(lacks_taps)
+        };
         let is_waiting = |desk: &Desk| {
             let is_ready = matches!(desk.slot, Slot::Ready(_));
-            is_ready && desk.stored < blocks && !desk.is_stopping
+            is_ready && lacks(desk) && !desk.is_stopping
         };
         let desk = self.wait_while(is_waiting);
         let store = desk.store()?;
-        if desk.stored < blocks {
+        if lacks(&desk) {
             return Err(LedgerError::StoreFailed);
         }
         drop(desk);
@@ -135,31 +177,50 @@ impl Keeper {
         self.changed.notify_all();
     }
 
-    /// Puts blocks into the store until told to stop.
+    /// Puts blocks and tap counts into the store until told to stop.
     pub(super) fn run(&self) {
-        while let Some((store, blocks)) = self.next_blocks() {
-            match store.put_blocks(&blocks) {
-                Ok(()) => self.mark_stored(blocks.len()),
-                Err(error) => {
-                    tracing::error!(%error, "store failed");
-                    self.fail();
-                }
+        while let Some((store, work)) = self.next_work() {
+            if let Err(error) = self.put(&store, &work) {
+                tracing::error!(%error, "store failed");
+                self.fail();
             }
         }
     }
 
-    /// Waits for blocks to put; `None` when stopping. They stay pending until they are in.
-    fn next_blocks(&self) -> Option<(Store, Vec<ClosedBlock>)> {
+    fn put(&self, store: &Store, work: &Work) -> Result<(), StoreError> {
+        match work {
+            Work::Blocks(blocks) => {
+                store.put_blocks(blocks)?;
+                self.mark_stored(blocks.len());
+            }
+            Work::Taps(changes) => {
+                let _alone = self.taps.write().unwrap_or_else(PoisonError::into_inner);
+                store.put_taps(changes)?;
+                self.mark_taps_stored(changes.len());
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for something to put; `None` when stopping. It stays pending until it is in.
+    /// Blocks come first: there are few of them.
+    fn next_work(&self) -> Option<(Store, Work)> {
         let is_idle = |desk: &Desk| {
-            let has_work = matches!(desk.slot, Slot::Ready(_)) && !desk.pending.is_empty();
+            let is_empty = desk.pending.is_empty() && desk.tap_changes.is_empty();
+            let has_work = matches!(desk.slot, Slot::Ready(_)) && !is_empty;
             !has_work && !desk.is_stopping
         };
         let desk = self.wait_while(is_idle);
         if desk.is_stopping {
             return None;
         }
-        let blocks = desk.pending.iter().take(PUT_BLOCKS).cloned().collect();
-        Some((desk.store().ok()?, blocks))
+        let work = if desk.pending.is_empty() {
+            let changes = desk.tap_changes.iter().take(PUT_TAP_CHANGES);
+            Work::Taps(changes.cloned().collect())
+        } else {
+            Work::Blocks(desk.pending.iter().take(PUT_BLOCKS).cloned().collect())
+        };
+        Some((desk.store().ok()?, work))
     }
 
     fn mark_stored(&self, count: usize) {
@@ -169,6 +230,15 @@ impl Keeper {
         }
         desk.pending.drain(..count);
         desk.stored += u32::try_from(count).expect("at most PUT_BLOCKS");
+        self.changed.notify_all();
+    }
+
+    fn mark_taps_stored(&self, count: usize) {
+        let mut desk = self.desk();
+        if matches!(desk.slot, Slot::Failed) {
+            return;
+        }
+        desk.tap_changes.drain(..count);
         self.changed.notify_all();
     }
 

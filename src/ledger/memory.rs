@@ -22,6 +22,7 @@ impl State {
             ("ids", self.ids.bytes()),
             ("last 25 hours", self.recent.bytes()),
             ("dictionary", self.dictionary.bytes()),
+            ("tap counts", self.taps.bytes()),
             ("open block", self.open.capacity() * size_of::<Row>()),
         ]
     }

@@ -17,6 +17,7 @@ mod refill;
 mod restore;
 mod state;
 pub mod tallies;
+pub mod taps;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -29,8 +30,9 @@ use std::sync::{Arc, RwLock, RwLockReadGuard};
 use std::thread::JoinHandle;
 
 use crate::domain::entry::Epoch;
+use crate::domain::taps::TapInterval;
 use crate::domain::{Entry, Position, Row, Stamp};
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, TapChange, TapPlace, TapReader};
 use keeper::Keeper;
 
 pub use checkpoint::{CheckpointError, FILE as CHECKPOINT_FILE};
@@ -40,6 +42,7 @@ pub use recent::Recent;
 pub use refill::RefillError;
 pub use state::{Applied, ClosedBlock, FOLD_VERSION, State};
 pub use tallies::{Attribute, Tallies, Timed, day_bucket, month_hour_bucket};
+pub use taps::{FeedBook, TapBook, TapsApplied};
 
 /// Why something cannot be answered now.
 #[derive(Debug, thiserror::Error)]
@@ -77,6 +80,27 @@ pub struct ScanView {
     pub position: Position,
 }
 
+/// Tap counts as of one position: the store and what is not yet in it. While it lives, no
+/// counts are put into the store.
+pub struct TapView<'a> {
+    store: Store,
+    changes: Vec<Arc<TapChange>>,
+    /// Feeds, scopes and days.
+    pub book: Arc<TapBook>,
+    /// Numbers of operators, lines and stops.
+    pub dictionary: Arc<Dictionary>,
+    /// The last position applied.
+    pub position: Position,
+    _held: RwLockReadGuard<'a, ()>,
+}
+
+impl TapView<'_> {
+    /// Reads the counts.
+    pub fn reader(&self) -> TapReader<'_> {
+        TapReader::new(&self.store, &self.changes)
+    }
+}
+
 /// The state with its lock, the store beside it and the blocks on their way to it.
 pub struct Ledger {
     state: RwLock<State>,
@@ -90,6 +114,8 @@ pub struct Ledger {
 struct Needed {
     blocks: u32,
     crc: u32,
+    /// Changes of tap counts through this position.
+    taps: Position,
 }
 
 impl Ledger {
@@ -101,6 +127,7 @@ impl Ledger {
         let needed = Needed {
             blocks: state.blocks(),
             crc: state.blocks_crc,
+            taps: state.taps().last(),
         };
         let shared = Arc::clone(&keeper);
         let thread = std::thread::Builder::new()
@@ -136,7 +163,8 @@ impl Ledger {
         };
         let applied = batch.iter().map(apply).collect();
         // Under the lock: a scan must find each row either open or pending.
-        self.keeper.take(state.take_closed());
+        let closed = state.take_closed();
+        self.keeper.take(closed, state.take_tap_changes());
         applied
     }
 
@@ -144,6 +172,12 @@ impl Ledger {
     /// later wait for it here.)
     pub fn blocks_needed(&self) -> u32 {
         self.needed.blocks
+    }
+
+    /// Blocks of tap counts that must be in a store before it is attached, and the place of
+    /// the last change that they may know of. To be asked for before anything is applied.
+    pub fn taps_needed(&self) -> Vec<(TapPlace, TapInterval)> {
+        self.read().taps().places()
     }
 
     /// Hands over the opened store: pending blocks go into it, scans can be answered.
@@ -182,17 +216,40 @@ impl Ledger {
         })
     }
 
-    /// Waits until all blocks closed so far are in the store, and syncs it.
+    /// Tap counts, and whatever else `with` takes of the state, as of one position.
+    pub fn tap_view<T>(
+        &self,
+        with: impl FnOnce(&State) -> T,
+    ) -> Result<(TapView<'_>, T), LedgerError> {
+        let held = self.keeper.hold_taps();
+        let state = self.read();
+        let (store, changes) = self.keeper.kept_taps()?;
+        let other = with(&state);
+        let view = TapView {
+            store,
+            changes,
+            book: Arc::clone(state.taps()),
+            dictionary: Arc::clone(state.dictionary()),
+            position: state.position(),
+            _held: held,
+        };
+        Ok((view, other))
+    }
+
+    /// Waits until all blocks closed and all tap counts told so far are in the store, and
+    /// syncs it.
     pub fn flush_blocks(&self) -> Result<(), LedgerError> {
-        let blocks = self.read().blocks();
-        self.keeper.flush(blocks)
+        let state = self.read();
+        let (blocks, taps) = (state.blocks(), state.taps().last());
+        drop(state);
+        self.keeper.flush(blocks, taps)
     }
 
     /// Flushes the blocks, then writes a checkpoint into the folder (aside, synced, renamed).
     /// Returns the position that it holds. Blocking; `apply` may go on meanwhile.
     pub fn checkpoint(&self, dir: &Path) -> Result<Position, LedgerError> {
         let state = self.read().clone();
-        self.keeper.flush(state.blocks())?;
+        self.keeper.flush(state.blocks(), state.taps().last())?;
         checkpoint::write(&state, dir)?;
         Ok(state.position())
     }

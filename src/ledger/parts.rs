@@ -17,7 +17,8 @@ use super::dictionary::Dictionary;
 use super::ids::{ENTRY_BYTES, IdEntry};
 use super::recent::Recent;
 use super::state::{FOLD_VERSION, State};
-use crate::domain::{Basis, Position, Row, RowTime};
+use super::taps::TapBook;
+use crate::domain::{Basis, Position, Row, RowTime, TapFeed};
 
 /// Rows of a cube in one part: a multiple of those that a cube shares.
 pub(super) const PART_BUCKETS: u32 = 256;
@@ -33,6 +34,7 @@ pub(super) const WITHDRAWN: u8 = 4;
 pub(super) const COUNTS: u8 = 5;
 pub(super) const IDS: u8 = 6;
 pub(super) const RECENT: u8 = 7;
+pub(super) const TAPS: u8 = 8;
 
 /// One part of a state.
 pub(super) enum Part<'a> {
@@ -60,6 +62,8 @@ pub(super) enum Part<'a> {
     },
     /// Rows of the last 25 hours by minute. Not part of the digest.
     Recent,
+    /// Feeds of tap counts, their scopes, and which blocks were told.
+    Taps,
 }
 
 /// The parts of a state, in an order that depends on nothing else.
@@ -84,6 +88,7 @@ pub(super) fn parts(state: &State) -> Vec<Part<'_>> {
         recent: shard.recent,
     }));
     parts.push(Part::Recent);
+    parts.push(Part::Taps);
     parts
 }
 
@@ -123,6 +128,7 @@ impl Part<'_> {
             Self::Counts { .. } => COUNTS,
             Self::Ids { .. } => IDS,
             Self::Recent => RECENT,
+            Self::Taps => TAPS,
         }
     }
 
@@ -150,6 +156,7 @@ impl Part<'_> {
                 put_recent(&mut out, &state.recent);
                 put_recent(&mut out, &state.untimed);
             }
+            Self::Taps => put_taps(&mut out, &state.taps),
         }
         out
     }
@@ -275,6 +282,42 @@ fn put_recent(out: &mut Vec<u8>, recent: &Recent) {
         put(out, minute.0.into());
         put_rows(out, rows);
     }
+}
+
+fn put_taps(out: &mut Vec<u8>, taps: &TapBook) {
+    put(out, taps.last.0);
+    put(out, taps.crc.into());
+    put(
+        out,
+        taps.kept_from
+            .map_or(0, |day| u64::from(day.0.cast_unsigned())),
+    );
+    put(out, taps.feeds.len() as u64);
+    for book in &taps.feeds {
+        put_feed(out, &book.feed);
+        put(out, book.scopes.len() as u64);
+        for (line, stop) in &book.scopes {
+            put(out, (*line).into());
+            put(out, (*stop).into());
+        }
+        put(out, book.days.len() as u64);
+        for (day, chunks) in &book.days {
+            put(out, day.0.cast_unsigned().into());
+            put(out, chunks.len() as u64);
+            chunks.iter().for_each(|chunk| put(out, (*chunk).into()));
+        }
+    }
+}
+
+fn put_feed(out: &mut Vec<u8>, feed: &TapFeed) {
+    put_texts(out, [feed.id.as_str(), feed.operator.as_str()].into_iter());
+    out.extend([
+        feed.grain.number(),
+        feed.interval.number(),
+        feed.refusals.number(),
+        feed.day_begin.hour(),
+    ]);
+    out.extend(feed.kinds.set().bits().to_le_bytes());
 }
 
 /// Writes a varint.

@@ -1,6 +1,6 @@
-//! Makes the blocks of a lost store again from the entries of the journal, while new ones go
-//! on being produced. Which entries counted, and under which numbers, is asked of the state;
-//! so it costs no memory, and the bytes come out the same.
+//! Makes the blocks and tap counts of a lost store again from the entries of the journal,
+//! while new ones go on being produced. Which entries counted, and under which numbers, is
+//! asked of the state; so it costs no memory, and the bytes come out the same.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use super::{Ledger, Needed};
 use crate::domain::limits::BLOCK_ROWS;
 use crate::domain::{Entry, Position, Row, Stamp};
 use crate::store::block::Block;
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, TapChange};
 
 /// Entries looked up under one lock.
 const ENTRIES_PER_LOCK: usize = 512;
@@ -47,12 +47,20 @@ impl Ledger {
         let mut filler = Filler::new(store.clone(), self.needed);
         let mut forgotten = IdIndex::new(self.read().epoch());
         let mut entries = entries.peekable();
-        while !filler.is_full() && entries.peek().is_some() {
+        let mut reached = Position(0);
+        while !(filler.is_full() && self.needed.taps <= reached) && entries.peek().is_some() {
             let next = entries.by_ref().take(ENTRIES_PER_LOCK);
             let next = next.collect::<Result<Vec<_>, E>>();
-            for row in self.counted_rows(&next.map_err(RefillError::Journal)?, &mut forgotten) {
+            let next = next.map_err(RefillError::Journal)?;
+            reached = next.last().map_or(reached, |(position, ..)| *position);
+            for row in self.counted_rows(&next, &mut forgotten) {
                 filler.push(row).map_err(RefillError::Store)?;
             }
+            let changes = self.tap_changes(&next);
+            store.put_taps(&changes).map_err(RefillError::Store)?;
+        }
+        if reached < self.needed.taps {
+            return Err(RefillError::Short);
         }
         filler.finish()?;
         self.attach_store(store);
@@ -67,9 +75,27 @@ impl Ledger {
         let state = self.read();
         let row = |(position, _, entry): &(Position, Stamp, Entry)| match entry {
             Entry::Incident { facts, .. } => state.counted_row(*position, facts, forgotten),
-            Entry::Withdrawn { .. } | Entry::Tick | Entry::NetworkChanged { .. } => None,
+            Entry::Withdrawn { .. }
+            | Entry::Tick
+            | Entry::NetworkChanged { .. }
+            | Entry::TapCounts(_)
+            | Entry::TapCountsRemoved { .. } => None,
         };
         entries.iter().filter_map(row).collect()
+    }
+
+    /// The changes of tap counts that the store must have before it is attached; those after
+    /// come from the keeper. Days that were removed since are left out.
+    fn tap_changes(&self, entries: &[(Position, Stamp, Entry)]) -> Vec<Arc<TapChange>> {
+        let state = self.read();
+        let change = |(position, _, entry): &(Position, Stamp, Entry)| match entry {
+            Entry::TapCounts(batch) if *position <= self.needed.taps => {
+                let change = state.taps().again(*position, batch, state.dictionary());
+                change.map(Arc::new)
+            }
+            _ => None,
+        };
+        entries.iter().filter_map(change).collect()
     }
 }
 
@@ -87,7 +113,11 @@ impl Filler {
         Self {
             store,
             needed,
-            made: Needed { blocks: 0, crc: 0 },
+            made: Needed {
+                blocks: 0,
+                crc: 0,
+                taps: Position(0),
+            },
             rows: Vec::with_capacity(BLOCK_ROWS),
             blocks: Vec::with_capacity(PUT_BLOCKS),
         }

@@ -9,12 +9,15 @@ use std::sync::Arc;
 use super::cube::Cube;
 use super::dictionary::Dictionary;
 use super::ids::{ENTRY_BYTES, IdEntry};
-use super::parts::{COUNTS, END, HEAD, IDS, NAMES, OPEN, PART_BUCKETS, RECENT, WITHDRAWN};
+use super::parts::{COUNTS, END, HEAD, IDS, NAMES, OPEN, PART_BUCKETS, RECENT, TAPS, WITHDRAWN};
 use super::recent::Recent;
 use super::state::State;
-use crate::domain::limits::{BLOCK_ROWS, STOPS_MAX};
+use super::taps::{FeedBook, TapBook};
+use crate::domain::limits::{BLOCK_ROWS, STOPS_MAX, TAP_FEEDS_MAX, TAP_SCOPES_MAX};
+use crate::domain::taps::{DayBegin, Refusals, TapGrain, TapInterval, TapKinds};
+use crate::domain::taxonomy::SetOf;
 use crate::domain::time::{END_DAY, FIRST_DAY};
-use crate::domain::{Basis, Hour, LocalDay, Minute, Position, Row, RowTime, UtcMillis};
+use crate::domain::{Basis, Hour, LocalDay, Minute, Position, Row, RowTime, TapFeed, UtcMillis};
 
 /// Most columns of a cube: beyond the stops and beyond the values of all operators.
 const COLUMNS_MAX: usize = STOPS_MAX + 1;
@@ -98,7 +101,7 @@ impl Builder {
     /// The state, when all parts are in place.
     pub(super) fn finish(mut self) -> Result<State, Unreadable> {
         self.end_day()?;
-        if self.kinds != [HEAD, NAMES, OPEN, WITHDRAWN, RECENT, END] {
+        if self.kinds != [HEAD, NAMES, OPEN, WITHDRAWN, RECENT, TAPS, END] {
             return Err("parts are missing");
         }
         Ok(self.state)
@@ -115,6 +118,7 @@ impl Builder {
                 state.recent = input.recent(&state.dictionary)?;
                 state.untimed = input.recent(&state.dictionary)?;
             }
+            TAPS => state.taps = Arc::new(input.taps(&state.dictionary)?),
             END if u64::from_le_bytes(input.take()?) == self.parts => {}
             END => return Err("parts are missing"),
             _ => return Err("a part is of unknown kind"),
@@ -155,6 +159,17 @@ impl Builder {
         } else {
             Err("the ids are out of order")
         }
+    }
+}
+
+/// Any text.
+struct Text(String);
+
+impl FromStr for Text {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self(text.to_owned()))
     }
 }
 
@@ -236,6 +251,74 @@ impl<'a> Input<'a> {
             names.push(text.parse().map_err(|_| "a name is no identifier")?);
         }
         Ok(names)
+    }
+
+    fn taps(&mut self, dictionary: &Dictionary) -> Result<TapBook, Unreadable> {
+        let mut taps = TapBook {
+            last: Position(self.long()?),
+            crc: self.number()?,
+            kept_from: match self.number::<i32>()? {
+                0 => None,
+                day => Some(LocalDay(day)),
+            },
+            feeds: Vec::new(),
+        };
+        let count: usize = self.number()?;
+        for _ in 0..count {
+            let book = self.feed_book(dictionary)?;
+            if taps.find(&book.feed.id).is_some() || TAP_FEEDS_MAX <= taps.feeds.len() {
+                return Err("a feed stands twice, or there are too many");
+            }
+            taps.feeds.push(Arc::new(book));
+        }
+        Ok(taps)
+    }
+
+    fn feed_book(&mut self, dictionary: &Dictionary) -> Result<FeedBook, Unreadable> {
+        let mut book = FeedBook::new(self.feed()?);
+        let scopes: u32 = self.number()?;
+        for _ in 0..scopes {
+            let numbers = (self.number()?, self.number()?);
+            let (line, stop): (u32, u32) = numbers;
+            let is_known = (line as usize) < dictionary.lines()
+                && (stop as usize) < dictionary.stops()
+                && book.scopes.len() < TAP_SCOPES_MAX;
+            if !is_known || !book.add(numbers) {
+                return Err("a scope is unknown or stands twice");
+            }
+        }
+        let days: u32 = self.number()?;
+        for _ in 0..days {
+            let day = LocalDay(self.number()?);
+            let chunks: u32 = self.number()?;
+            let chunks = (0..chunks)
+                .map(|_| self.number())
+                .collect::<Result<Vec<u16>, _>>()?;
+            let is_sound = FIRST_DAY < day && day < END_DAY && chunks.is_sorted();
+            if !is_sound || book.days.insert(day, chunks).is_some() {
+                return Err("a day of tap counts is unsound");
+            }
+        }
+        Ok(book)
+    }
+
+    fn feed(&mut self) -> Result<TapFeed, Unreadable> {
+        const UNSOUND: Unreadable = "a feed is unsound";
+        let texts: Vec<Text> = self.names()?;
+        let [id, operator] = &texts[..] else {
+            return Err(UNSOUND);
+        };
+        let [grain, interval, refusals, begin] = self.take()?;
+        let kinds = SetOf::from_bits(u16::from_le_bytes(self.take()?));
+        Ok(TapFeed {
+            id: id.0.parse().map_err(|_| UNSOUND)?,
+            operator: operator.0.parse().map_err(|_| UNSOUND)?,
+            grain: TapGrain::from_number(grain).ok_or(UNSOUND)?,
+            interval: TapInterval::from_number(interval).ok_or(UNSOUND)?,
+            kinds: TapKinds::new(kinds).map_err(|_| UNSOUND)?,
+            refusals: Refusals::from_number(refusals).ok_or(UNSOUND)?,
+            day_begin: DayBegin::new(begin.into()).map_err(|_| UNSOUND)?,
+        })
     }
 
     fn rows(&mut self, dictionary: &Dictionary) -> Result<Vec<Row>, Unreadable> {

@@ -12,6 +12,7 @@ use super::ids::IdIndex;
 use super::parts;
 use super::recent::Recent;
 use super::tallies::Tallies;
+use super::taps::{TapBook, TapsApplied};
 use crate::domain::entry::Epoch;
 use crate::domain::incident::is_observed;
 use crate::domain::limits::BLOCK_ROWS;
@@ -19,11 +20,12 @@ use crate::domain::taxonomy::{Taxonomy, TimePrecision, number_of};
 use crate::domain::{
     Basis, Entry, Facts, IncidentId, Minute, Personal, Position, Row, Stamp, UtcMillis,
 };
+use crate::store::TapChange;
 use crate::store::block::Block;
 
 /// Raised whenever equal entries make another state than before: an older checkpoint is then
 /// not used.
-pub const FOLD_VERSION: u32 = 2;
+pub const FOLD_VERSION: u32 = 3;
 
 /// What became of an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,8 +48,10 @@ pub enum Applied {
     },
     /// A withdrawal of an incident that is unknown or withdrawn already: nothing changed.
     Nothing,
-    /// A tick or a change of network.
+    /// A tick, a change of network, or the end of some tap counts.
     Noted,
+    /// Tap counts.
+    Taps(TapsApplied),
 }
 
 /// A closed block: its number and the bytes of `Block::pack`.
@@ -74,6 +78,9 @@ pub struct State {
     pub(super) blocks_crc: u32,
     /// Blocks closed since `take_closed` was last called.
     pub(super) closed: Vec<ClosedBlock>,
+    pub(super) taps: Arc<TapBook>,
+    /// Changes of tap counts since `take_tap_changes` was last called.
+    pub(super) tap_changes: Vec<Arc<TapChange>>,
 }
 
 impl State {
@@ -94,6 +101,8 @@ impl State {
             blocks: 0,
             blocks_crc: 0,
             closed: Vec::new(),
+            taps: Arc::default(),
+            tap_changes: Vec::new(),
         }
     }
 
@@ -115,6 +124,17 @@ impl State {
             }
             Entry::NetworkChanged { version, sha256 } => {
                 self.network = Some((*version, *sha256));
+                Applied::Noted
+            }
+            Entry::TapCounts(batch) => {
+                let taps = Arc::make_mut(&mut self.taps);
+                let (applied, change) = taps.tell(position, batch, &mut self.dictionary);
+                self.tap_changes.extend(change.map(Arc::new));
+                Applied::Taps(applied)
+            }
+            Entry::TapCountsRemoved { before } => {
+                let change = Arc::make_mut(&mut self.taps).remove(position, *before);
+                self.tap_changes.extend(change.map(Arc::new));
                 Applied::Noted
             }
         }
@@ -181,6 +201,16 @@ impl State {
     /// The blocks closed since this was last called, to be put into the store.
     pub fn take_closed(&mut self) -> Vec<ClosedBlock> {
         std::mem::take(&mut self.closed)
+    }
+
+    /// The changes of tap counts since this was last called, to be put into the store.
+    pub fn take_tap_changes(&mut self) -> Vec<Arc<TapChange>> {
+        std::mem::take(&mut self.tap_changes)
+    }
+
+    /// Feeds of tap counts, and which days were told.
+    pub fn taps(&self) -> &Arc<TapBook> {
+        &self.taps
     }
 
     /// The row of an incident that the fold counted when it applied the entry at this

@@ -7,13 +7,17 @@ use rand::{Rng, SeedableRng};
 
 use crate::domain::entry::Epoch;
 use crate::domain::incident::CauseClaim;
+use crate::domain::taps::{
+    DayBegin, Refusals, TapBatch, TapCount, TapFeed, TapGrain, TapInterval, TapKinds, TapScope,
+    TapSlot, Taps,
+};
 use crate::domain::taxonomy::{
     CardKind, Cause, ClaimSource, Mode, Outcome, ReporterKind, SetOf, Signal, StaffAct, TapKind,
     Taxonomy, TimePrecision,
 };
 use crate::domain::{
-    ContentDigest, Entry, Facts, IncidentId, LineId, OperatorCode, Personal, Position, RowTime,
-    Stamp, StopId, UtcMillis,
+    ContentDigest, Entry, Facts, IncidentId, LineId, LocalDay, OperatorCode, Personal, Position,
+    RowTime, Stamp, StopId, UtcMillis,
 };
 
 /// The epoch of test journals.
@@ -55,6 +59,7 @@ impl Maker {
                 version: 1,
                 sha256: [0; 32],
             },
+            4 => self.tap_counts(),
             _ => self.incident(),
         };
         let pause_ms = self.random.random_range(0..90_000);
@@ -86,6 +91,30 @@ impl Maker {
             personal: Some(Box::new(personal(occurred))),
             facts: Box::new(facts),
         }
+    }
+
+    /// Counts of one of four feeds, within a few days, so that they often replace others;
+    /// now and then the end of some.
+    pub(crate) fn tap_counts(&mut self) -> Entry {
+        let today = self.stamp.hour().expect("a supported year").local_day();
+        if self.random.random_range(0..20) == 0 {
+            let before = LocalDay(today.0 - self.random.random_range(2..5));
+            return Entry::TapCountsRemoved { before };
+        }
+        let feed = tap_feed(self.random.random_range(0..4));
+        let some = self.random.random_range(1..40);
+        let count = |_| {
+            let day = LocalDay(today.0 - self.random.random_range(0..4));
+            let slot = self.random.random_range(0..feed.slots(day));
+            TapCount {
+                scope: tap_scope(feed.grain, self.random.random_range(0..STOPS)),
+                slot: TapSlot { day, slot },
+                taps: Taps::new(self.random.random_range(0..70_000)).expect("few"),
+            }
+        };
+        let counts: Vec<TapCount> = (0..some).map(count).collect();
+        let batch = TapBatch::pack(&feed, counts).remove(0);
+        Entry::TapCounts(Box::new(batch))
     }
 
     /// Random facts of an incident that happened then.
@@ -238,6 +267,37 @@ pub(crate) fn personal(occurred: UtcMillis) -> Personal {
         note_to_operator: false,
         line_candidates: Vec::new(),
         stop_candidates: Vec::new(),
+    }
+}
+
+/// One of four feeds, of all grains and intervals.
+pub(crate) fn tap_feed(number: u8) -> TapFeed {
+    let (grain, interval) = match number {
+        0 => (TapGrain::Operator, TapInterval::Day),
+        1 => (TapGrain::Line, TapInterval::Quarter),
+        2 => (TapGrain::Stop, TapInterval::Hour),
+        _ => (TapGrain::LineStop, TapInterval::Hour),
+    };
+    let kinds = [TapKind::CheckIn].into_iter().collect();
+    TapFeed {
+        id: format!("feed-{number}").parse().expect("a name"),
+        operator: operator_code(1),
+        grain,
+        interval,
+        kinds: TapKinds::new(kinds).expect("a tap"),
+        refusals: Refusals::Excluded,
+        day_begin: DayBegin::new(number.into()).expect("early"),
+    }
+}
+
+/// A scope of a grain: of the lines of operator 1 and of all stops.
+pub(crate) fn tap_scope(grain: TapGrain, number: u32) -> TapScope {
+    let line = || line_id(number / OPERATORS * OPERATORS + 1);
+    match grain {
+        TapGrain::Operator => TapScope::Operator,
+        TapGrain::Line => TapScope::Line(line()),
+        TapGrain::Stop => TapScope::Stop(stop_id(number)),
+        TapGrain::LineStop => TapScope::LineStop(line(), stop_id(number)),
     }
 }
 

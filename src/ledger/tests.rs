@@ -34,7 +34,7 @@ fn counting_rows(entries: &[Placed]) -> Vec<Row> {
                 let recorded = rows.remove(&row.position);
                 assert_eq!(recorded, Some(row), "a withdrawn row was recorded as such");
             }
-            Applied::Repeated { .. } | Applied::Nothing | Applied::Noted => {}
+            Applied::Repeated { .. } | Applied::Nothing | Applied::Noted | Applied::Taps(_) => {}
         }
     }
     rows.into_values().collect()

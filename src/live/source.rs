@@ -146,7 +146,7 @@ mod tests {
     fn changed_rows(applied: Vec<Applied>) -> Vec<Row> {
         let row = |applied| match applied {
             Applied::Recorded { row } | Applied::Withdrawn { row } => Some(row),
-            Applied::Repeated { .. } | Applied::Nothing | Applied::Noted => None,
+            Applied::Repeated { .. } | Applied::Nothing | Applied::Noted | Applied::Taps(_) => None,
         };
         applied.into_iter().filter_map(row).collect()
     }

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::domain::LocalDay;
+
 /// Why bytes are not the block that they should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidBlock {
@@ -58,6 +60,26 @@ pub enum StoreError {
         /// What is wrong with it.
         source: InvalidBlock,
     },
+    /// Tap counts that should be there are not.
+    #[error("tap counts of {day} are missing from the store")]
+    TapsMissing {
+        /// Of the first block noticed.
+        day: LocalDay,
+    },
+    /// Tap counts are not what was put.
+    #[error("tap counts of {day} are damaged")]
+    TapsInvalid {
+        /// Of the first block noticed.
+        day: LocalDay,
+        /// What is wrong with it.
+        source: InvalidBlock,
+    },
+    /// Tap counts stand under a key that is none.
+    #[error("tap counts stand under an unknown key")]
+    TapsKey,
+    /// Tap counts come from entries that the journal does not have.
+    #[error("tap counts are ahead of the journal")]
+    TapsAhead,
     /// sled found its own files damaged.
     #[error("cannot {action} the store")]
     Damaged {
@@ -104,6 +126,10 @@ impl StoreError {
             | Self::Epoch
             | Self::BlockMissing { .. }
             | Self::BlockInvalid { .. }
+            | Self::TapsMissing { .. }
+            | Self::TapsInvalid { .. }
+            | Self::TapsKey
+            | Self::TapsAhead
             | Self::Damaged { .. }
             | Self::Panicked { .. } => true,
             Self::Locked | Self::Io { .. } | Self::Threads { .. } | Self::Poisoned => false,

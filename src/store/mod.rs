@@ -1,4 +1,4 @@
-//! sled, behind a wall: blocks of incidents under their numbers, and nothing else.
+//! sled, behind a wall: blocks of incidents under their numbers, and tap counts (`taps`).
 //!
 //! The store is never the only copy: every block can be made again from the journal, so
 //! whatever is wrong with a store is told by an error, and the caller sets it aside and
@@ -29,6 +29,7 @@ pub mod block;
 mod error;
 mod folder;
 mod summary;
+pub mod taps;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -44,6 +45,7 @@ use crate::domain::entry::Epoch;
 pub use block::{Block, Columns};
 pub use error::{InvalidBlock, StoreError};
 pub use summary::Summary;
+pub use taps::{TapChange, TapPlace, TapReader};
 
 const FORMAT: u8 = 1;
 const META_KEY: &[u8] = b"meta";
@@ -74,6 +76,7 @@ pub struct Store(Arc<Inner>);
 struct Inner {
     db: sled::Db,
     blocks: sled::Tree,
+    taps: sled::Tree,
     data_file: File,
     threads: rayon::ThreadPool,
     /// By number, of the blocks that were checked when opening or put since.
@@ -200,12 +203,14 @@ impl Store {
     fn open_unchecked(dir: &Path, may_retry: impl FnMut() -> bool) -> Result<Self, StoreError> {
         let db = open_sled(dir, may_retry)?;
         let blocks = guarded("open", || db.open_tree(BLOCKS_TREE))?;
+        let taps = guarded("open", || db.open_tree(taps::TAPS_TREE))?;
         let data_path = dir.join(DATA_FILE);
         let data_file =
             File::open(&data_path).map_err(|source| StoreError::io("open", &data_path, source))?;
         Ok(Self(Arc::new(Inner {
             db,
             blocks,
+            taps,
             data_file,
             threads: scan_threads()?,
             summaries: RwLock::default(),

@@ -12,4 +12,5 @@ mod recovery;
 mod reports;
 mod service;
 mod support;
+mod taps;
 mod tidy;

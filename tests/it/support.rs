@@ -9,6 +9,7 @@ use mistap::api::pb::v1 as pb;
 use mistap::app::{self, AppError, Handle, Settings};
 use mistap::domain::{IncidentId, UtcMillis};
 use mistap::ingest::Ingest;
+use mistap::ledger::Ledger;
 use prost_types::Timestamp;
 use tempfile::TempDir;
 use tonic::transport::{Channel, Endpoint};
@@ -62,6 +63,11 @@ impl Service {
     /// To report without a connection.
     pub fn ingest(&self) -> &Ingest {
         &self.handle.ingest
+    }
+
+    /// To read without a connection.
+    pub fn ledger(&self) -> &Ledger {
+        &self.handle.ledger
     }
 
     /// The version of the network in use.

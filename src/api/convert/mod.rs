@@ -6,6 +6,7 @@ pub mod figures;
 pub mod incident;
 pub mod network;
 pub mod recorded;
+pub mod taps;
 pub mod violation;
 
 use prost_types::{Duration, Timestamp};

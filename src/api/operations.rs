@@ -1,0 +1,216 @@
+//! `OperationsService`: takes the tap counts of operators.
+//!
+//! A stream is read no further while `TAP_MESSAGES_IN_FLIGHT_MAX` of its messages are under
+//! way or their results not taken. A client that takes none holds up nobody else. When the
+//! service stops, what was read is answered first; the stream then ends with `UNAVAILABLE`.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::stream::{self, Stream, StreamExt};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::Clock;
+use super::convert::taps::{Taken, parse_count, parse_feed};
+use super::convert::violation::{Path, Violations};
+use super::counters::Counters;
+use super::guard::corrected;
+use super::pb::v1 as pb;
+use super::pb::v1::operations_service_server::OperationsService;
+use super::status::Problem;
+use crate::domain::limits::{TAP_COUNTS_PER_CALL_MAX, TAP_MESSAGES_IN_FLIGHT_MAX, TAP_STREAMS_MAX};
+use crate::ingest::Ingest;
+
+/// How often a message of a stream is tried while the queue is full of reports, and how long
+/// is waited in between.
+const BUSY_TRIES_MAX: usize = 50;
+const BUSY_PAUSE: Duration = Duration::from_millis(100);
+
+/// Results of a stream, one message after the other.
+pub type Results = Pin<Box<dyn Stream<Item = Result<pb::StreamTapCountsResponse, Status>> + Send>>;
+
+/// The service. Cheap to clone.
+#[derive(Clone)]
+pub struct Operations {
+    recorder: Recorder,
+    /// Room for streams.
+    streams: Arc<Semaphore>,
+    stop: CancellationToken,
+}
+
+impl Operations {
+    /// `stop` ends open streams.
+    pub fn new(ingest: Ingest, now: Clock, counters: Counters, stop: CancellationToken) -> Self {
+        Self {
+            recorder: Recorder {
+                ingest,
+                now,
+                counters,
+            },
+            streams: Arc::new(Semaphore::new(TAP_STREAMS_MAX)),
+            stop,
+        }
+    }
+}
+
+/// Checks tap counts and hands them over.
+#[derive(Clone)]
+struct Recorder {
+    ingest: Ingest,
+    now: Clock,
+    counters: Counters,
+}
+
+type Outcome = Result<Vec<pb::TapCountResult>, Problem>;
+
+impl Recorder {
+    /// One result for each count, or why none was taken.
+    async fn record(&self, feed: Option<&pb::TapFeed>, counts: &[pb::TapCount]) -> Outcome {
+        let feed = parse_feed(Path::root("feed"), feed);
+        check_size(counts.len())?;
+        let feed = feed?;
+        let now = (self.now)();
+        let taken = Taken {
+            from: self.ingest.taps_kept_from(now),
+            now,
+        };
+        let mut sound = Vec::with_capacity(counts.len());
+        let mut refusals = Vec::with_capacity(counts.len());
+        for (index, count) in counts.iter().enumerate() {
+            match parse_count(Path::root("counts").at(index), count, &feed, taken) {
+                Ok(count) => {
+                    sound.push(count);
+                    refusals.push(None);
+                }
+                Err(violations) => refusals.push(Some(Problem::from(violations))),
+            }
+        }
+        let accepted = self.ingest.record_taps(&feed, sound).await;
+        let accepted = accepted.map_err(|error| Problem::of_taps(error, &feed))?;
+        self.counters.taps_recorded(accepted.positions.len());
+        let mut positions = accepted.positions.into_iter();
+        let to_outcome = |refusal: Option<Problem>| match refusal {
+            None => {
+                let position = positions.next().expect("one for each sound count");
+                let position = position.0;
+                pb::tap_count_result::Outcome::Recorded(pb::TapCountRecorded { position })
+            }
+            Some(problem) => pb::tap_count_result::Outcome::Refusal(problem.into_refusal()),
+        };
+        let results = refusals.into_iter().map(to_outcome);
+        Ok(results
+            .map(|outcome| pb::TapCountResult {
+                outcome: Some(outcome),
+            })
+            .collect())
+    }
+
+    /// Answers one message of a stream. Panics end the stream, not the service.
+    async fn answer(
+        self,
+        feed: Option<pb::TapFeed>,
+        request: pb::StreamTapCountsRequest,
+    ) -> Result<pb::StreamTapCountsResponse, Status> {
+        let panics = self.counters.panics.clone();
+        let sequence = request.sequence;
+        let record = tokio::spawn(async move {
+            for _ in 1..BUSY_TRIES_MAX {
+                match self.record(feed.as_ref(), &request.counts).await {
+                    Err(problem) if problem == Problem::busy() => sleep(BUSY_PAUSE).await,
+                    outcome => return outcome,
+                }
+            }
+            self.record(feed.as_ref(), &request.counts).await
+        });
+        let results = match record.await {
+            Ok(outcome) => outcome?,
+            Err(_) => {
+                panics.inc();
+                tracing::error!("message of tap counts panicked");
+                return Err(Problem::internal().into());
+            }
+        };
+        Ok(pb::StreamTapCountsResponse { sequence, results })
+    }
+}
+
+fn check_size(counts: usize) -> Result<(), Problem> {
+    if (1..=TAP_COUNTS_PER_CALL_MAX).contains(&counts) {
+        return Ok(());
+    }
+    let rule = format_args!("must have 1 to {TAP_COUNTS_PER_CALL_MAX} values");
+    Err(Violations::one(Path::root("counts"), rule).into())
+}
+
+#[tonic::async_trait]
+impl OperationsService for Operations {
+    type StreamTapCountsStream = Results;
+
+    async fn record_tap_counts(
+        &self,
+        request: Request<pb::RecordTapCountsRequest>,
+    ) -> Result<Response<pb::RecordTapCountsResponse>, Status> {
+        let request = request.get_ref();
+        let recorded = self.recorder.record(request.feed.as_ref(), &request.counts);
+        let results = recorded.await?;
+        Ok(Response::new(pb::RecordTapCountsResponse { results }))
+    }
+
+    async fn stream_tap_counts(
+        &self,
+        request: Request<Streaming<pb::StreamTapCountsRequest>>,
+    ) -> Result<Response<Results>, Status> {
+        let room = Arc::clone(&self.streams).try_acquire_owned();
+        let room = room.map_err(|_| Problem::busy())?;
+        let results = answers(
+            self.recorder.clone(),
+            request.into_inner(),
+            self.stop.clone(),
+            room,
+        );
+        Ok(Response::new(Box::pin(results)))
+    }
+}
+
+/// The results of a stream. `room` is held until it ends.
+fn answers<R>(
+    recorder: Recorder,
+    requests: R,
+    stop: CancellationToken,
+    room: OwnedSemaphorePermit,
+) -> impl Stream<Item = Result<pb::StreamTapCountsResponse, Status>> + Send
+where
+    R: Stream<Item = Result<pb::StreamTapCountsRequest, Status>> + Send,
+{
+    let requests = requests.take_until(stop.clone().cancelled_owned());
+    let declared = requests.scan(None::<pb::TapFeed>, |feed, request| {
+        let request = request.map_err(corrected).map(|mut request| {
+            let declared = request.feed.take();
+            *feed = declared.or(feed.take());
+            (feed.clone(), request)
+        });
+        std::future::ready(Some(request))
+    });
+    let answered = declared
+        .map(move |request| {
+            let recorder = recorder.clone();
+            async move {
+                let (feed, request) = request?;
+                recorder.answer(feed, request).await
+            }
+        })
+        .buffered(TAP_MESSAGES_IN_FLIGHT_MAX);
+    let last = stream::once(async move {
+        let _room = room;
+        stop.is_cancelled()
+    });
+    let last = last.filter_map(|is_stopping| {
+        let end = is_stopping.then(|| Err(Problem::stopping().into()));
+        std::future::ready(end)
+    });
+    answered.chain(last)
+}

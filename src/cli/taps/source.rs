@@ -1,0 +1,165 @@
+//! A table that can be read several times: a file, or one file of a zip archive.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use super::super::failure::{Failure, Kind};
+
+/// How every zip archive begins.
+const ZIP_MAGIC: [u8; 4] = *b"PK\x03\x04";
+/// Largest table, uncompressed, in bytes.
+const TABLE_BYTES_MAX: u64 = 16 * 1024 * 1024 * 1024;
+
+/// Where the table is.
+#[derive(Clone, Debug)]
+pub struct Source {
+    path: PathBuf,
+    entry: Option<String>,
+    delimiter: u8,
+    bytes: u64,
+}
+
+impl Source {
+    /// Looks into the file. An archive must hold one table, or `entry` says which.
+    pub fn find(path: &Path, entry: Option<&str>, delimiter: u8) -> Result<Self, Failure> {
+        let mut magic = [0; 4];
+        let mut file = open(path)?;
+        let is_zip = file.read_exact(&mut magic).is_ok() && magic == ZIP_MAGIC;
+        if !is_zip {
+            if entry.is_some() {
+                return Err(Failure::new(Kind::Refused, "--entry is for zip archives"));
+            }
+            return Ok(Self {
+                path: path.to_owned(),
+                entry: None,
+                delimiter,
+                bytes: file.metadata()?.len(),
+            });
+        }
+        let mut archive = archive(path)?;
+        let name = choose(&archive, entry)?;
+        let bytes = archive
+            .by_name(&name)
+            .map_err(|error| broken(&error))?
+            .size();
+        Ok(Self {
+            path: path.to_owned(),
+            entry: Some(name),
+            delimiter,
+            bytes,
+        })
+    }
+
+    /// How large the table is, as far as the archive tells.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// What stands between columns.
+    pub fn delimiter(&self) -> u8 {
+        self.delimiter
+    }
+
+    /// The table from its beginning.
+    pub fn open(&self) -> Result<Box<dyn Read + Send>, Failure> {
+        let Some(entry) = &self.entry else {
+            return Ok(Box::new(BufReader::new(open(&self.path)?)));
+        };
+        let mut archive = archive(&self.path)?;
+        let place = archive.index_for_name(entry);
+        let place = place.ok_or_else(|| Failure::new(Kind::Refused, "the archive has changed"))?;
+        // The archive is read on a thread of its own, which ends when nobody listens.
+        let (sender, chunks) = std::sync::mpsc::sync_channel(CHUNKS_AHEAD);
+        std::thread::spawn(move || {
+            let mut read = || -> io::Result<()> {
+                let file = archive.by_index(place).map_err(io::Error::other)?;
+                let mut file = file.take(TABLE_BYTES_MAX);
+                loop {
+                    let mut chunk = vec![0; CHUNK_BYTES];
+                    let length = file.read(&mut chunk)?;
+                    chunk.truncate(length);
+                    if length == 0 || sender.send(Ok(chunk)).is_err() {
+                        return Ok(());
+                    }
+                }
+            };
+            if let Err(error) = read() {
+                // Nobody may be listening.
+                let _ = sender.send(Err(error));
+            }
+        });
+        Ok(Box::new(Chunks {
+            chunks,
+            rest: Vec::new(),
+            read: 0,
+        }))
+    }
+}
+
+const CHUNKS_AHEAD: usize = 4;
+const CHUNK_BYTES: usize = 64 * 1024;
+
+/// What the archive's thread reads.
+struct Chunks {
+    chunks: std::sync::mpsc::Receiver<io::Result<Vec<u8>>>,
+    rest: Vec<u8>,
+    read: usize,
+}
+
+impl Read for Chunks {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.read == self.rest.len() {
+            self.rest = self.chunks.recv().unwrap_or(Ok(Vec::new()))?;
+            self.read = 0;
+        }
+        let length = buffer.len().min(self.rest.len() - self.read);
+        buffer[..length].copy_from_slice(&self.rest[self.read..self.read + length]);
+        self.read += length;
+        Ok(length)
+    }
+}
+
+fn open(path: &Path) -> Result<File, Failure> {
+    File::open(path).map_err(|error| {
+        let kind = match error.kind() {
+            io::ErrorKind::NotFound => Kind::NotFound,
+            _ => Kind::Unexpected,
+        };
+        Failure::caused(kind, format!("{} cannot be read", path.display()), &error)
+    })
+}
+
+fn archive(path: &Path) -> Result<zip::ZipArchive<BufReader<File>>, Failure> {
+    zip::ZipArchive::new(BufReader::new(open(path)?)).map_err(|error| broken(&error))
+}
+
+fn broken(error: &zip::result::ZipError) -> Failure {
+    Failure::caused(Kind::Refused, "the archive cannot be read", error)
+}
+
+fn choose<R>(archive: &zip::ZipArchive<R>, entry: Option<&str>) -> Result<String, Failure>
+where
+    R: Read + io::Seek,
+{
+    let names: Vec<&str> = archive
+        .file_names()
+        .filter(|name| !name.ends_with('/'))
+        .collect();
+    let chosen = match (entry, &names[..]) {
+        (Some(entry), names) => names.iter().find(|name| **name == entry),
+        (None, [only]) => Some(only),
+        (None, _) => None,
+    };
+    match chosen {
+        Some(name) => Ok((*name).to_owned()),
+        None => {
+            let message = match entry {
+                Some(_) => "the archive has no such file",
+                None => "the archive holds several files; choose one with --entry",
+            };
+            let failure = Failure::new(Kind::Refused, message);
+            Err(names.into_iter().fold(failure, Failure::with_detail))
+        }
+    }
+}

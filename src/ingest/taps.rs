@@ -1,0 +1,120 @@
+//! Tap counts on their way to the committer: packed into entries, refused where the feed is
+//! not what it was declared to be. Durable before the answer; told again, they replace.
+
+use std::collections::BTreeSet;
+
+use tokio::sync::oneshot;
+
+use super::prepare::Pending;
+use super::queue::{Decided, Job};
+use super::{Ingest, SubmitError};
+use crate::domain::limits::{LINES_MAX, STOPS_MAX, TAP_FEEDS_MAX, TAP_SCOPES_MAX};
+use crate::domain::{
+    Entry, LineId, LocalDay, Position, StopId, TapBatch, TapCount, TapFeed, TapScope, UtcMillis,
+};
+use crate::ledger::State;
+
+/// What became of accepted tap counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TapsAccepted {
+    /// For each count the place of its entry in the journal.
+    pub positions: Vec<Position>,
+    /// When they became durable; 0 if there were none.
+    pub received: UtcMillis,
+}
+
+/// Why tap counts are not recorded. None of them is, unless it is said otherwise.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TapsError {
+    /// They cannot be stored now; those of a call that were stored nevertheless can be told
+    /// again without harm.
+    #[error(transparent)]
+    Submit(#[from] SubmitError),
+    /// The feed was declared otherwise before.
+    #[error("the feed was declared otherwise before")]
+    FeedDiffers {
+        /// What it was declared to be.
+        recorded: Box<TapFeed>,
+    },
+    /// More than `TAP_FEEDS_MAX`.
+    #[error("there are too many feeds")]
+    TooManyFeeds,
+    /// More than `TAP_SCOPES_MAX` of one feed, or more lines or stops than are told apart.
+    #[error("there are too many lines or stops")]
+    TooManyScopes,
+}
+
+impl Ingest {
+    /// Records tap counts of one feed, in their order. Their scopes must be of its grain.
+    pub async fn record_taps(
+        &self,
+        feed: &TapFeed,
+        counts: Vec<TapCount>,
+    ) -> Result<TapsAccepted, TapsError> {
+        let batches = TapBatch::pack(feed, counts);
+        check(&self.shared.ledger.read(), feed, &batches)?;
+        if batches.is_empty() {
+            return Ok(TapsAccepted {
+                positions: Vec::new(),
+                received: UtcMillis(0),
+            });
+        }
+        let cells: Vec<usize> = batches.iter().map(|batch| batch.cells().len()).collect();
+        let room = self.shared.queue.reserve(batches.len())?;
+        let entries = batches
+            .into_iter()
+            .map(|batch| Pending::new(Entry::TapCounts(Box::new(batch))));
+        let (answer, result) = oneshot::channel();
+        let entries = entries.collect();
+        room.send(Job { entries, answer })?;
+        let decided = result.await.unwrap_or(Err(SubmitError::Poisoned))?;
+        let mut positions = Vec::new();
+        let mut received = UtcMillis(0);
+        for (decided, cells) in decided.into_iter().zip(cells) {
+            let Decided::Committed { position, stamp } = decided else {
+                // Another declaration came first, a moment ago.
+                check(&self.shared.ledger.read(), feed, &[])?;
+                return Err(TapsError::TooManyFeeds);
+            };
+            positions.extend(std::iter::repeat_n(position, cells));
+            received = stamp;
+        }
+        Ok(TapsAccepted {
+            positions,
+            received,
+        })
+    }
+
+    /// The first service day of which tap counts are taken.
+    pub fn taps_kept_from(&self, now: UtcMillis) -> LocalDay {
+        let today = now.hour().map_or(LocalDay(0), |hour| hour.local_day());
+        let oldest = LocalDay(today.0.saturating_sub_unsigned(self.shared.tap_days));
+        let removed = self.shared.ledger.read().taps().kept_from();
+        removed.map_or(oldest, |from| from.max(oldest))
+    }
+}
+
+fn check(state: &State, feed: &TapFeed, batches: &[TapBatch]) -> Result<(), TapsError> {
+    let book = state.taps();
+    let known = book.find(&feed.id).map(|(_, known)| known);
+    match known {
+        Some(known) if known.feed() != feed => {
+            let recorded = Box::new(known.feed().clone());
+            return Err(TapsError::FeedDiffers { recorded });
+        }
+        None if TAP_FEEDS_MAX <= book.feeds().len() => return Err(TapsError::TooManyFeeds),
+        _ => {}
+    }
+    let dictionary = state.dictionary();
+    let scopes = batches.iter().flat_map(TapBatch::scopes);
+    let is_new = |scope: &&TapScope| known.is_none_or(|known| !known.knows(scope, dictionary));
+    let new: BTreeSet<&TapScope> = scopes.filter(is_new).collect();
+    let lines: BTreeSet<&LineId> = new.iter().filter_map(|scope| scope.line()).collect();
+    let stops: BTreeSet<&StopId> = new.iter().filter_map(|scope| scope.stop()).collect();
+    let lacks_line = |line: &&&LineId| dictionary.line_number(line.as_str()).is_none();
+    let lacks_stop = |stop: &&&StopId| dictionary.stop_number(stop.as_str()).is_none();
+    let has_room = known.map_or(0, |known| known.scopes().len()) + new.len() <= TAP_SCOPES_MAX
+        && dictionary.lines() + lines.iter().filter(lacks_line).count() <= LINES_MAX + 1
+        && dictionary.stops() + stops.iter().filter(lacks_stop).count() <= STOPS_MAX + 1;
+    has_room.then_some(()).ok_or(TapsError::TooManyScopes)
+}

@@ -1,0 +1,977 @@
+//! Tap counts in sled: dense blocks for each feed and service day.
+//!
+//! The scopes of a feed are numbered from 0; a *chunk* is so many of them that their counts
+//! of one day fit in a block: 4,096 of a feed of days, 256 of hours, 64 of quarters. Where a
+//! day has several intervals, *totals* blocks (of 4,096 scopes each) tell for each scope how
+//! many of them were told and their sum, so that questions about whole days read a twentieth.
+//!
+//! Every block carries the place in the journal of the last change that touched it, so that
+//! changes can be put again after a start without being counted twice. Blocks of one key
+//! are replaced as a whole; each ends in a CRC-32C.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::error::InvalidBlock;
+use super::{BATCH_BLOCKS_MAX, READS_PER_BLOCK, Store, StoreError, guarded};
+use crate::domain::taps::{TapInterval, Taps};
+use crate::domain::{LocalDay, Position};
+
+pub(super) const TAPS_TREE: &[u8] = b"taps";
+const FORMAT: u8 = 1;
+/// Format, interval, key, position.
+const HEADER_BYTES: usize = 2 + KEY_BYTES + 8;
+const KEY_BYTES: usize = 9;
+const CRC_BYTES: usize = 4;
+/// Scopes in one block of totals, and in one block of a feed of days.
+const TOTALS_SCOPES: u32 = 4_096;
+/// Keys looked at, or removed, at once.
+const KEYS_AT_ONCE: usize = 1_024;
+
+/// What a block holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Part {
+    Totals = 0,
+    Counts = 1,
+}
+
+/// The place of one block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct Key {
+    feed: u16,
+    day: LocalDay,
+    part: Part,
+    chunk: u16,
+}
+
+/// A block of counts that should be there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TapPlace {
+    /// Number of the feed.
+    pub feed: u16,
+    /// The service day.
+    pub day: LocalDay,
+    /// Number of the chunk of scopes.
+    pub chunk: u16,
+}
+
+/// One count, with numbers in place of names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlacedTaps {
+    /// The service day.
+    pub day: LocalDay,
+    /// Number of the scope in its feed.
+    pub scope: u32,
+    /// Number of the interval in the day.
+    pub slot: u8,
+    /// How many taps.
+    pub taps: Taps,
+}
+
+/// What one entry of the journal changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TapChange {
+    /// Counts of one feed, each replacing what was told before.
+    Counts {
+        /// The entry's place.
+        position: Position,
+        /// Number of the feed.
+        feed: u16,
+        /// How long its intervals are.
+        interval: TapInterval,
+        /// In the order in which they were told.
+        counts: Vec<PlacedTaps>,
+    },
+    /// Days before this one are kept no longer, of any feed.
+    Removed {
+        /// The entry's place.
+        position: Position,
+        /// The first day that is kept.
+        before: LocalDay,
+    },
+}
+
+impl TapChange {
+    /// The entry's place.
+    pub fn position(&self) -> Position {
+        match self {
+            Self::Counts { position, .. } | Self::Removed { position, .. } => *position,
+        }
+    }
+}
+
+/// How many intervals of a day were told of a scope, and their taps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DayTotal {
+    /// Intervals that were told; 0 if none.
+    pub told: u8,
+    /// Taps in them.
+    pub taps: u64,
+}
+
+/// The number of the chunk in which a feed of such intervals keeps a scope.
+pub fn tap_chunk(interval: TapInterval, scope: u32) -> u16 {
+    u16::try_from(scope / chunk_scopes(interval)).expect("scopes are bounded, see limits")
+}
+
+fn chunk_scopes(interval: TapInterval) -> u32 {
+    match interval {
+        TapInterval::Quarter => 64,
+        TapInterval::Hour => 256,
+        TapInterval::Day => TOTALS_SCOPES,
+    }
+}
+
+/// Counts of a chunk of scopes on one day: for each scope the slots, up to the last told.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Counts {
+    position: Position,
+    /// By scope within the chunk; taps plus one, 0 where nothing was told.
+    rows: Vec<Vec<u32>>,
+}
+
+/// Totals of a chunk of scopes on one day.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Totals {
+    position: Position,
+    rows: Vec<DayTotal>,
+}
+
+// === impl Key ===
+
+impl Key {
+    fn bytes(self) -> [u8; KEY_BYTES] {
+        let mut bytes = [0; KEY_BYTES];
+        bytes[..2].copy_from_slice(&self.feed.to_be_bytes());
+        // Days come after 1970, so that they sort as their bytes do.
+        bytes[2..6].copy_from_slice(&self.day.0.to_be_bytes());
+        bytes[6] = self.part as u8;
+        bytes[7..].copy_from_slice(&self.chunk.to_be_bytes());
+        bytes
+    }
+
+    fn parse(bytes: &[u8]) -> Option<Self> {
+        let [f0, f1, d0, d1, d2, d3, part, c0, c1] = *bytes else {
+            return None;
+        };
+        Some(Self {
+            feed: u16::from_be_bytes([f0, f1]),
+            day: LocalDay(i32::from_be_bytes([d0, d1, d2, d3])),
+            part: match part {
+                0 => Part::Totals,
+                1 => Part::Counts,
+                _ => return None,
+            },
+            chunk: u16::from_be_bytes([c0, c1]),
+        })
+    }
+}
+
+/// A block as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TapBlock {
+    key: Key,
+    /// The place of the last change in it.
+    pub position: Position,
+    bytes: Vec<u8>,
+}
+
+impl TapBlock {
+    fn read(key: Key, bytes: &[u8]) -> Result<Self, StoreError> {
+        let (position, _) = open(key, bytes).map_err(|source| invalid(key, source))?;
+        Ok(Self {
+            key,
+            position,
+            bytes: bytes.to_vec(),
+        })
+    }
+
+    /// The service day that it tells of.
+    pub fn day(&self) -> LocalDay {
+        self.key.day
+    }
+}
+
+impl From<TapPlace> for Key {
+    fn from(place: TapPlace) -> Self {
+        Self {
+            feed: place.feed,
+            day: place.day,
+            part: Part::Counts,
+            chunk: place.chunk,
+        }
+    }
+}
+
+// === Blocks as bytes ===
+
+fn begin(key: Key, position: Position) -> Vec<u8> {
+    let mut out = Vec::with_capacity(HEADER_BYTES);
+    out.extend([FORMAT, 0]);
+    out.extend(key.bytes());
+    out.extend(position.0.to_le_bytes());
+    out
+}
+
+fn finish(mut out: Vec<u8>) -> Vec<u8> {
+    let crc = crc32c::crc32c(&out);
+    out.extend(crc.to_le_bytes());
+    out
+}
+
+/// What is between header and checksum, both checked, and the position.
+fn open(key: Key, bytes: &[u8]) -> Result<(Position, &[u8]), InvalidBlock> {
+    let (told, crc) = bytes
+        .split_last_chunk::<CRC_BYTES>()
+        .ok_or(InvalidBlock::Length)?;
+    if crc32c::crc32c(told).to_le_bytes() != *crc {
+        return Err(InvalidBlock::Checksum);
+    }
+    let (header, body) = told
+        .split_at_checked(HEADER_BYTES)
+        .ok_or(InvalidBlock::Length)?;
+    if header[..2] != [FORMAT, 0] {
+        return Err(InvalidBlock::Format);
+    }
+    if header[2..2 + KEY_BYTES] != key.bytes() {
+        return Err(InvalidBlock::Number);
+    }
+    let position = header[2 + KEY_BYTES..].try_into();
+    let position = position.map_err(|_| InvalidBlock::Length)?;
+    Ok((Position(u64::from_le_bytes(position)), body))
+}
+
+impl Counts {
+    /// For each scope how many slots follow, and, if any do, how many bytes each takes.
+    fn pack(&self, key: Key) -> Vec<u8> {
+        let mut out = begin(key, self.position);
+        for row in &self.rows {
+            let used = row.iter().rposition(|value| *value != 0);
+            let row = &row[..used.map_or(0, |last| last + 1)];
+            out.push(u8::try_from(row.len()).expect("at most 100 slots"));
+            let width = match row.iter().max() {
+                None => continue,
+                Some(..=0xff) => 1,
+                Some(..=0xffff) => 2,
+                Some(_) => size_of::<u32>(),
+            };
+            out.push(u8::try_from(width).expect("at most 4"));
+            for value in row {
+                out.extend(&value.to_le_bytes()[..width]);
+            }
+        }
+        finish(out)
+    }
+
+    fn unpack(key: Key, bytes: &[u8]) -> Result<Self, InvalidBlock> {
+        let (position, mut body) = open(key, bytes)?;
+        let mut rows = Vec::new();
+        while let [len, rest @ ..] = body {
+            body = rest;
+            if *len == 0 {
+                rows.push(Vec::new());
+                continue;
+            }
+            let [width @ (1 | 2 | 4), rest @ ..] = body else {
+                return Err(InvalidBlock::Format);
+            };
+            let width = usize::from(*width);
+            let (values, rest) = rest
+                .split_at_checked(usize::from(*len) * width)
+                .ok_or(InvalidBlock::Length)?;
+            body = rest;
+            rows.push(values.chunks_exact(width).map(read_value).collect());
+        }
+        Ok(Self { position, rows })
+    }
+
+    fn set(&mut self, scope: u32, slot: u8, taps: Taps) {
+        let (scope, slot) = (scope as usize, usize::from(slot));
+        if self.rows.len() <= scope {
+            self.rows.resize(scope + 1, Vec::new());
+        }
+        let row = &mut self.rows[scope];
+        if row.len() <= slot {
+            row.resize(slot + 1, 0);
+        }
+        row[slot] = taps.get() + 1;
+    }
+
+    /// Sets what comes after what is there already.
+    fn apply(&mut self, told: &[OneTold]) {
+        let had = self.position;
+        for (position, scope, slot, taps) in told {
+            if had < *position {
+                self.set(*scope, *slot, *taps);
+                self.position = self.position.max(*position);
+            }
+        }
+    }
+
+    fn total(&self, scope: u32) -> DayTotal {
+        let row = self.rows.get(scope as usize).map_or(&[][..], Vec::as_slice);
+        row.iter()
+            .filter(|value| **value != 0)
+            .fold(DayTotal::default(), |total, value| DayTotal {
+                told: total.told + 1,
+                taps: total.taps + u64::from(value - 1),
+            })
+    }
+}
+
+fn read_value(bytes: &[u8]) -> u32 {
+    let mut value = [0; 4];
+    value[..bytes.len()].copy_from_slice(bytes);
+    u32::from_le_bytes(value)
+}
+
+impl Totals {
+    fn pack(&self, key: Key) -> Vec<u8> {
+        let mut out = begin(key, self.position);
+        for row in &self.rows {
+            out.push(row.told);
+            if row.told != 0 {
+                put(&mut out, row.taps);
+            }
+        }
+        finish(out)
+    }
+
+    fn unpack(key: Key, bytes: &[u8]) -> Result<Self, InvalidBlock> {
+        let (position, mut body) = open(key, bytes)?;
+        let mut rows = Vec::with_capacity(body.len() / 2);
+        while let [told, rest @ ..] = body {
+            body = rest;
+            let taps = match told {
+                0 => 0,
+                _ => take(&mut body).ok_or(InvalidBlock::Length)?,
+            };
+            rows.push(DayTotal { told: *told, taps });
+        }
+        Ok(Self { position, rows })
+    }
+
+    fn set(&mut self, scope: u32, total: DayTotal) {
+        let scope = scope as usize;
+        if self.rows.len() <= scope {
+            self.rows.resize(scope + 1, DayTotal::default());
+        }
+        self.rows[scope] = total;
+    }
+}
+
+/// Writes a varint.
+fn put(out: &mut Vec<u8>, mut value: u64) {
+    while 0x7f < value {
+        out.push(value.to_le_bytes()[0] | 0x80);
+        value >>= 7;
+    }
+    out.push(value.to_le_bytes()[0]);
+}
+
+fn take(body: &mut &[u8]) -> Option<u64> {
+    let mut value = 0;
+    for shift in (0..u64::BITS).step_by(7) {
+        let (byte, rest) = body.split_first()?;
+        *body = rest;
+        value |= u64::from(byte & 0x7f) << shift;
+        if *byte < 0x80 {
+            return Some(value);
+        }
+    }
+    None
+}
+
+// === Reading ===
+
+/// The counts of the store with changes on their way laid over them.
+pub struct TapReader<'a> {
+    store: &'a Store,
+    pending: BTreeMap<TapPlace, Told>,
+}
+
+impl<'a> TapReader<'a> {
+    /// `changes` are those that the store may not have yet, in their order.
+    pub fn new(store: &'a Store, changes: &[Arc<TapChange>]) -> Self {
+        let mut pending = BTreeMap::<_, Told>::new();
+        for change in changes {
+            each_told(change, |place, told| {
+                pending.entry(place).or_default().push(told);
+            });
+        }
+        Self { store, pending }
+    }
+
+    /// The totals of a day, by number of scope; scopes beyond the end told nothing. `chunks`
+    /// are the chunks of counts that were ever told on that day.
+    pub fn totals(
+        &self,
+        feed: u16,
+        interval: TapInterval,
+        day: LocalDay,
+        chunks: &[u16],
+    ) -> Result<Vec<DayTotal>, StoreError> {
+        let mut all = Vec::new();
+        let mut put = |first: u32, rows: &[DayTotal]| {
+            let (first, end) = (first as usize, first as usize + rows.len());
+            if all.len() < end {
+                all.resize(end, DayTotal::default());
+            }
+            all[first..end].copy_from_slice(rows);
+        };
+        let per_total = TOTALS_SCOPES / chunk_scopes(interval);
+        for same in
+            chunks.chunk_by(|one, next| u32::from(*one) / per_total == u32::from(*next) / per_total)
+        {
+            let big = same
+                .first()
+                .map_or(0, |chunk| u32::from(*chunk) / per_total);
+            let place = |chunk: &u16| TapPlace {
+                feed,
+                day,
+                chunk: *chunk,
+            };
+            let is_pending = |chunk: &u16| self.pending.contains_key(&place(chunk));
+            if interval == TapInterval::Day || same.iter().any(is_pending) {
+                for chunk in same {
+                    let counts = self.counts(place(chunk))?;
+                    let scopes = 0..u32::try_from(counts.rows.len()).unwrap_or(0);
+                    let rows: Vec<_> = scopes.map(|scope| counts.total(scope)).collect();
+                    put(u32::from(*chunk) * chunk_scopes(interval), &rows);
+                }
+                continue;
+            }
+            let key = Key {
+                feed,
+                day,
+                part: Part::Totals,
+                chunk: u16::try_from(big).expect("fewer than chunks of counts"),
+            };
+            let totals = self.store.read_taps(key, Totals::unpack)?;
+            put(big * TOTALS_SCOPES, &totals.ok_or(missing(key))?.rows);
+        }
+        Ok(all)
+    }
+
+    /// Calls `each` with scope, slot and taps of every count of a day.
+    pub fn each_count(
+        &self,
+        feed: u16,
+        interval: TapInterval,
+        day: LocalDay,
+        chunks: &[u16],
+        mut each: impl FnMut(u32, u8, u32),
+    ) -> Result<(), StoreError> {
+        for chunk in chunks {
+            let counts = self.counts(TapPlace {
+                feed,
+                day,
+                chunk: *chunk,
+            })?;
+            let first = u32::from(*chunk) * chunk_scopes(interval);
+            for (scope, row) in (first..).zip(&counts.rows) {
+                for (slot, value) in (0..).zip(row) {
+                    if *value != 0 {
+                        each(scope, slot, value - 1);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn counts(&self, place: TapPlace) -> Result<Counts, StoreError> {
+        let found = self.store.read_taps(place.into(), Counts::unpack)?;
+        match (found, self.pending.get(&place)) {
+            (Some(counts), None) => Ok(counts),
+            (None, None) => Err(missing(place.into())),
+            (found, Some(told)) => {
+                let mut counts = found.unwrap_or_default();
+                counts.apply(told);
+                Ok(counts)
+            }
+        }
+    }
+}
+
+fn missing(key: Key) -> StoreError {
+    StoreError::TapsMissing { day: key.day }
+}
+
+// === Writing and checking ===
+
+/// A count that is to be set in a block: position, scope within the chunk, slot, taps.
+type OneTold = (Position, u32, u8, Taps);
+type Told = Vec<OneTold>;
+
+/// Calls `each` with every count of a change and the block that it belongs in.
+fn each_told(change: &TapChange, mut each: impl FnMut(TapPlace, OneTold)) {
+    let TapChange::Counts {
+        position,
+        feed,
+        interval,
+        counts,
+    } = change
+    else {
+        return;
+    };
+    for count in counts {
+        let place = TapPlace {
+            feed: *feed,
+            day: count.day,
+            chunk: tap_chunk(*interval, count.scope),
+        };
+        let within = count.scope % chunk_scopes(*interval);
+        each(place, (*position, within, count.slot, count.taps));
+    }
+}
+
+impl Store {
+    /// Puts changes, in their order. Changes that a block has already are left out of it. They
+    /// survive a power cut after the next `sync`.
+    pub fn put_taps(&self, changes: &[Arc<TapChange>]) -> Result<(), StoreError> {
+        self.check_poison()?;
+        let is_removal = |change: &Arc<TapChange>| matches!(**change, TapChange::Removed { .. });
+        for run in changes.chunk_by(|one, next| is_removal(one) == is_removal(next)) {
+            match run.last().map(|change| &**change) {
+                Some(TapChange::Removed { before, .. }) => self.remove_taps(*before)?,
+                _ => self.put_counts(run)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn put_counts(&self, changes: &[Arc<TapChange>]) -> Result<(), StoreError> {
+        // By block of totals, so that each is made once.
+        let mut told = BTreeMap::<(u16, LocalDay, u32), BTreeMap<u16, Told>>::new();
+        let mut intervals = BTreeMap::new();
+        for change in changes {
+            let TapChange::Counts { feed, interval, .. } = &**change else {
+                continue;
+            };
+            intervals.insert(*feed, *interval);
+            each_told(change, |place, one| {
+                let big = u32::from(place.chunk) * chunk_scopes(*interval) / TOTALS_SCOPES;
+                let blocks = told.entry((place.feed, place.day, big)).or_default();
+                blocks.entry(place.chunk).or_default().push(one);
+            });
+        }
+        let mut batch = Batch::new(self);
+        for ((feed, day, big), blocks) in told {
+            self.put_day(&mut batch, (feed, intervals[&feed]), (day, big), blocks)?;
+        }
+        batch.write()
+    }
+
+    /// Puts the blocks of one day and block of totals.
+    fn put_day(
+        &self,
+        batch: &mut Batch<'_>,
+        (feed, interval): (u16, TapInterval),
+        (day, big): (LocalDay, u32),
+        blocks: BTreeMap<u16, Told>,
+    ) -> Result<(), StoreError> {
+        let key = |part, chunk| Key {
+            feed,
+            day,
+            part,
+            chunk,
+        };
+        let has_totals = interval != TapInterval::Day;
+        let totals_key = key(Part::Totals, u16::try_from(big).expect("few scopes"));
+        let mut totals = match has_totals {
+            true => self
+                .read_taps(totals_key, Totals::unpack)?
+                .unwrap_or_default(),
+            false => Totals::default(),
+        };
+        for (chunk, cells) in blocks {
+            let key = key(Part::Counts, chunk);
+            let mut counts = self.read_taps(key, Counts::unpack)?.unwrap_or_default();
+            counts.apply(&cells);
+            let first = u32::from(chunk) * chunk_scopes(interval) % TOTALS_SCOPES;
+            for (_, scope, ..) in &cells {
+                totals.set(first + scope, counts.total(*scope));
+            }
+            totals.position = totals.position.max(counts.position);
+            batch.put(key, counts.pack(key))?;
+        }
+        if has_totals {
+            batch.put(totals_key, totals.pack(totals_key))?;
+        }
+        Ok(())
+    }
+
+    /// Removes all days before this one.
+    fn remove_taps(&self, before: LocalDay) -> Result<(), StoreError> {
+        let taps = &self.0.taps;
+        let mut feed = self.first_tap_key(0)?.map(|key| key.feed);
+        while let Some(of) = feed {
+            let key = |day| {
+                Key {
+                    feed: of,
+                    day,
+                    part: Part::Totals,
+                    chunk: 0,
+                }
+                .bytes()
+            };
+            let range = key(LocalDay(0))..key(before);
+            loop {
+                let keys = guarded("read", || {
+                    let keys = taps.range(range.clone()).keys().take(KEYS_AT_ONCE);
+                    keys.collect::<Result<Vec<_>, _>>()
+                })?;
+                if keys.is_empty() {
+                    break;
+                }
+                let mut batch = sled::Batch::default();
+                keys.into_iter().for_each(|key| batch.remove(key));
+                guarded("write to", || taps.apply_batch(batch))?;
+            }
+            feed = match of.checked_add(1) {
+                Some(next) => self.first_tap_key(next)?.map(|key| key.feed),
+                None => None,
+            };
+        }
+        Ok(())
+    }
+
+    /// The first key of a feed or of any after it.
+    fn first_tap_key(&self, feed: u16) -> Result<Option<Key>, StoreError> {
+        let found = guarded("read", || {
+            let from = self.0.taps.range(feed.to_be_bytes()..);
+            from.keys().next().transpose()
+        })?;
+        Ok(found.as_deref().and_then(Key::parse))
+    }
+
+    /// Checks that each of these blocks is there and whole, with the totals that it needs, and
+    /// that none knows of changes after `last`.
+    pub fn check_taps(
+        &self,
+        places: &[(TapPlace, TapInterval)],
+        last: Position,
+    ) -> Result<(), StoreError> {
+        let mut totals_before = None;
+        for (place, interval) in places {
+            let counts = self.read_taps((*place).into(), Counts::unpack)?;
+            let counts = counts.ok_or(missing((*place).into()))?;
+            let big = u32::from(place.chunk) * chunk_scopes(*interval) / TOTALS_SCOPES;
+            let totals_key = Key {
+                part: Part::Totals,
+                chunk: u16::try_from(big).expect("fewer than chunks of counts"),
+                ..(*place).into()
+            };
+            if *interval != TapInterval::Day && totals_before != Some(totals_key) {
+                let totals = self.read_taps(totals_key, Totals::unpack)?;
+                totals.ok_or(missing(totals_key))?;
+                totals_before = Some(totals_key);
+            }
+            if last < counts.position {
+                return Err(StoreError::TapsAhead);
+            }
+        }
+        Ok(())
+    }
+
+    /// Calls `each` for every block of tap counts, in the order of the keys. Checks every
+    /// checksum.
+    pub fn each_tap_block(
+        &self,
+        mut each: impl FnMut(&TapBlock) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let mut from: Vec<u8> = Vec::new();
+        loop {
+            let found = guarded("read", || {
+                let blocks = self.0.taps.range(from.clone()..).take(BATCH_BLOCKS_MAX);
+                blocks.collect::<Result<Vec<_>, _>>()
+            })?;
+            let Some((last, _)) = found.last() else {
+                return Ok(());
+            };
+            from = [last, &[0][..]].concat();
+            for (key, bytes) in &found {
+                let key = Key::parse(key).ok_or(StoreError::TapsKey)?;
+                each(&TapBlock::read(key, bytes)?)?;
+            }
+        }
+    }
+
+    /// The block under the key of another, which may be of another store.
+    pub fn same_tap_block(&self, other: &TapBlock) -> Result<Option<TapBlock>, StoreError> {
+        let key = other.key;
+        let found = guarded("read", || self.0.taps.get(key.bytes()))?;
+        found.map(|bytes| TapBlock::read(key, &bytes)).transpose()
+    }
+
+    fn read_taps<T>(
+        &self,
+        key: Key,
+        unpack: impl FnOnce(Key, &[u8]) -> Result<T, InvalidBlock>,
+    ) -> Result<Option<T>, StoreError> {
+        let bytes = key.bytes();
+        let found = guarded("read", || {
+            // Asked for so often that sled evicts others, see the module above.
+            for _ in 1..READS_PER_BLOCK {
+                self.0.taps.get(bytes)?;
+            }
+            self.0.taps.get(bytes)
+        })?;
+        let unpacked = found.map(|found| unpack(key, &found)).transpose();
+        unpacked.map_err(|source| invalid(key, source))
+    }
+}
+
+fn invalid(key: Key, source: InvalidBlock) -> StoreError {
+    StoreError::TapsInvalid {
+        day: key.day,
+        source,
+    }
+}
+
+/// Blocks on their way into sled, a bounded number at a time.
+struct Batch<'a> {
+    store: &'a Store,
+    batch: sled::Batch,
+    blocks: usize,
+}
+
+impl<'a> Batch<'a> {
+    fn new(store: &'a Store) -> Self {
+        Self {
+            store,
+            batch: sled::Batch::default(),
+            blocks: 0,
+        }
+    }
+
+    fn put(&mut self, key: Key, bytes: Vec<u8>) -> Result<(), StoreError> {
+        self.batch.insert(&key.bytes(), bytes);
+        self.blocks += 1;
+        if self.blocks < BATCH_BLOCKS_MAX {
+            return Ok(());
+        }
+        self.blocks = 0;
+        let batch = std::mem::take(&mut self.batch);
+        guarded("write to", || self.store.0.taps.apply_batch(batch))
+    }
+
+    fn write(self) -> Result<(), StoreError> {
+        guarded("write to", || self.store.0.taps.apply_batch(self.batch))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::domain::entry::Epoch;
+    use crate::domain::limits::{BLOCK_BYTES_MAX, TAPS_PER_COUNT_MAX};
+
+    const EPOCH: Epoch = Epoch([7; 16]);
+    const DAY: LocalDay = LocalDay(20_000);
+
+    fn key(part: Part) -> Key {
+        Key {
+            feed: 3,
+            day: DAY,
+            part,
+            chunk: 9,
+        }
+    }
+
+    fn taps(taps: u32) -> Taps {
+        Taps::new(taps.into()).expect("in range")
+    }
+
+    fn change(position: u64, interval: TapInterval, counts: &[(u32, u8, u32)]) -> Arc<TapChange> {
+        let count = |&(scope, slot, number): &(u32, u8, u32)| PlacedTaps {
+            day: DAY,
+            scope,
+            slot,
+            taps: taps(number),
+        };
+        Arc::new(TapChange::Counts {
+            position: Position(position),
+            feed: 3,
+            interval,
+            counts: counts.iter().map(count).collect(),
+        })
+    }
+
+    #[test]
+    fn fullest_block_of_each_interval_is_within_its_bound() {
+        for interval in TapInterval::ALL.iter().copied() {
+            let mut counts = Counts::default();
+            let mut totals = Totals::default();
+            for scope in 0..chunk_scopes(interval) {
+                for slot in 0..interval.slots_max() {
+                    counts.set(scope, slot, taps(TAPS_PER_COUNT_MAX));
+                }
+            }
+            for scope in 0..TOTALS_SCOPES {
+                totals.set(scope, counts.total(scope % chunk_scopes(interval)));
+            }
+            assert!(counts.pack(key(Part::Counts)).len() <= BLOCK_BYTES_MAX);
+            assert!(totals.pack(key(Part::Totals)).len() <= BLOCK_BYTES_MAX);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn blocks_are_read_back_and_any_change_of_a_byte_is_noticed(
+            cells in prop::collection::vec((0u32..64, 0u8..100, 0u32..=1_000_000_000), 1..200),
+            at in any::<prop::sample::Index>(),
+            bits in 1u8..,
+        ) {
+            let mut counts = Counts { position: Position(5), rows: Vec::new() };
+            let mut totals = Totals { position: Position(6), rows: Vec::new() };
+            for (scope, slot, number) in cells {
+                counts.set(scope, slot, taps(number));
+                totals.set(scope, counts.total(scope));
+            }
+            let (counts_key, totals_key) = (key(Part::Counts), key(Part::Totals));
+            let mut bytes = counts.pack(counts_key);
+            let back = Counts::unpack(counts_key, &bytes).expect("as packed");
+            prop_assert_eq!(back.pack(counts_key), bytes.clone());
+            for scope in 0..64 {
+                prop_assert_eq!(back.total(scope), counts.total(scope));
+            }
+            let totals_bytes = totals.pack(totals_key);
+            prop_assert_eq!(Totals::unpack(totals_key, &totals_bytes).expect("as packed"), totals);
+            let at = at.index(bytes.len());
+            bytes[at] ^= bits;
+            prop_assert!(Counts::unpack(counts_key, &bytes).is_err());
+        }
+
+        #[test]
+        fn bodies_with_a_right_checksum_and_random_content_do_not_panic(
+            body in prop::collection::vec(any::<u8>(), 0..300)
+        ) {
+            for part in [Part::Counts, Part::Totals] {
+                let mut bytes = begin(key(part), Position(1));
+                bytes.extend(&body);
+                let bytes = finish(bytes);
+                let _ = Counts::unpack(key(part), &bytes);
+                let _ = Totals::unpack(key(part), &bytes);
+            }
+        }
+
+        #[test]
+        fn keys_sort_as_feeds_days_and_chunks_do(
+            one in (0u16..300, 10_000i32..40_000, 0u16..70),
+            other in (0u16..300, 10_000i32..40_000, 0u16..70),
+        ) {
+            let key = |(feed, day, chunk)| Key { feed, day: LocalDay(day), part: Part::Counts, chunk };
+            prop_assert_eq!(one.cmp(&other), key(one).bytes().cmp(&key(other).bytes()));
+            prop_assert_eq!(Key::parse(&key(one).bytes()), Some(key(one)));
+        }
+    }
+
+    #[test]
+    fn changes_put_again_count_once_and_older_ones_never_win() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let store = Store::create(&dir.path().join("store"), EPOCH).expect("an empty folder");
+        let first = change(1, TapInterval::Hour, &[(0, 0, 5), (300, 24, 9)]);
+        let second = change(2, TapInterval::Hour, &[(0, 0, 6)]);
+        store.put_taps(&[Arc::clone(&first), second]).expect("room");
+        store.put_taps(&[first]).expect("room");
+        let reader = TapReader::new(&store, &[]);
+        let totals = reader
+            .totals(3, TapInterval::Hour, DAY, &[0, 1])
+            .expect("whole");
+        assert_eq!(totals[0], DayTotal { told: 1, taps: 6 });
+        assert_eq!(totals[300], DayTotal { told: 1, taps: 9 });
+    }
+
+    #[test]
+    fn blocks_that_are_missing_damaged_or_ahead_are_told() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let store = Store::create(&dir.path().join("store"), EPOCH).expect("an empty folder");
+        let interval = TapInterval::Hour;
+        store
+            .put_taps(&[change(4, interval, &[(0, 0, 5)])])
+            .expect("room");
+        let place = |chunk| TapPlace {
+            feed: 3,
+            day: DAY,
+            chunk,
+        };
+        let check = |chunk, last| store.check_taps(&[(place(chunk), interval)], Position(last));
+        assert!(check(0, 4).is_ok());
+        assert!(matches!(check(0, 3), Err(StoreError::TapsAhead)));
+        assert!(matches!(
+            check(1, 4),
+            Err(StoreError::TapsMissing { day: DAY })
+        ));
+        let totals = Key {
+            part: Part::Totals,
+            ..place(0).into()
+        }
+        .bytes();
+        let whole = store
+            .0
+            .taps
+            .remove(totals)
+            .expect("room")
+            .expect("was there");
+        assert!(matches!(check(0, 4), Err(StoreError::TapsMissing { .. })));
+        store.0.taps.insert(totals, whole).expect("room");
+        let key = Key::from(place(0)).bytes();
+        let mut bytes = store
+            .0
+            .taps
+            .get(key)
+            .expect("read")
+            .expect("there")
+            .to_vec();
+        bytes[HEADER_BYTES] ^= 1;
+        store.0.taps.insert(key, bytes).expect("room");
+        let error = check(0, 4).expect_err("damaged");
+        assert!(matches!(
+            error,
+            StoreError::TapsInvalid {
+                source: InvalidBlock::Checksum,
+                ..
+            }
+        ));
+        assert!(error.calls_for_rebuild());
+        assert!(store.each_tap_block(|_| Ok(())).is_err());
+    }
+
+    #[test]
+    fn days_before_one_are_removed_of_every_feed() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let store = Store::create(&dir.path().join("store"), EPOCH).expect("an empty folder");
+        let count = |day| PlacedTaps {
+            day: LocalDay(day),
+            scope: 0,
+            slot: 0,
+            taps: taps(1),
+        };
+        let changes = [0, 7, u16::MAX].map(|feed| {
+            Arc::new(TapChange::Counts {
+                position: Position(1),
+                feed,
+                interval: TapInterval::Hour,
+                counts: (20_000..20_600).map(count).collect(),
+            })
+        });
+        store.put_taps(&changes).expect("room");
+        let removed = TapChange::Removed {
+            position: Position(2),
+            before: LocalDay(20_599),
+        };
+        store.put_taps(&[Arc::new(removed)]).expect("room");
+        let mut days = Vec::new();
+        store
+            .each_tap_block(|block| {
+                days.push(block.day().0);
+                Ok(())
+            })
+            .expect("whole");
+        assert_eq!(days, [20_599; 6]);
+    }
+}
