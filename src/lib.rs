@@ -7,6 +7,7 @@ pub mod bench;
 pub mod cli;
 pub mod config;
 pub mod domain;
+pub mod edition;
 pub mod http;
 pub mod ingest;
 pub mod journal;

@@ -1,4 +1,4 @@
-//! `StatisticsService`: exact counts for free questions.
+//! `StatisticsService`: exact counts for free questions, and editions.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -6,12 +6,14 @@ use std::time::Instant;
 use tokio::sync::Semaphore;
 use tonic::{Request, Response, Status};
 
+use super::convert::edition::{EditionQuery, parse_get_edition, to_edition_page, to_editions};
 use super::convert::figures::{Query, parse_query, to_answer};
 use super::counters::Counters;
 use super::pb::v1 as pb;
 use super::pb::v1::statistics_service_server::StatisticsService;
 use super::status::Problem;
 use crate::domain::limits::QUESTIONS_MAX;
+use crate::edition::library::Library;
 use crate::ledger::Ledger;
 use crate::query::{self, Effort, Page, PageToken};
 
@@ -19,16 +21,18 @@ use crate::query::{self, Effort, Page, PageToken};
 #[derive(Clone)]
 pub struct Statistics {
     ledger: Arc<Ledger>,
+    library: Arc<Library>,
     counters: Counters,
     /// Room for questions being answered.
     room: Arc<Semaphore>,
 }
 
 impl Statistics {
-    /// Over a ledger.
-    pub fn new(ledger: Arc<Ledger>, counters: Counters) -> Self {
+    /// Over a ledger and editions.
+    pub fn new(ledger: Arc<Ledger>, library: Arc<Library>, counters: Counters) -> Self {
         Self {
             ledger,
+            library,
             counters,
             room: Arc::new(Semaphore::new(QUESTIONS_MAX)),
         }
@@ -44,6 +48,20 @@ impl Statistics {
             answer(&ledger, query)
         });
         answering.await.unwrap_or_else(|_| Err(Problem::internal()))
+    }
+
+    async fn edition(&self, query: EditionQuery) -> Result<pb::GetEditionResponse, Problem> {
+        let room = Arc::clone(&self.room).try_acquire_owned();
+        let room = room.map_err(|_| Problem::busy())?;
+        let library = Arc::clone(&self.library);
+        let reading = tokio::task::spawn_blocking(move || {
+            let _room = room;
+            match library.get(query.month)? {
+                Some(held) => Ok(to_edition_page(&held, &query)),
+                None => Err(Problem::no_edition()),
+            }
+        });
+        reading.await.unwrap_or_else(|_| Err(Problem::internal()))
     }
 
     fn count(&self, result: &Result<pb::QueryFiguresResponse, Problem>) {
@@ -70,6 +88,21 @@ impl StatisticsService for Statistics {
         };
         self.count(&result);
         Ok(Response::new(result?))
+    }
+
+    async fn list_editions(
+        &self,
+        _: Request<pb::ListEditionsRequest>,
+    ) -> Result<Response<pb::ListEditionsResponse>, Status> {
+        Ok(Response::new(to_editions(&self.library.list())))
+    }
+
+    async fn get_edition(
+        &self,
+        request: Request<pb::GetEditionRequest>,
+    ) -> Result<Response<pb::GetEditionResponse>, Status> {
+        let query = parse_get_edition(request.into_inner()).map_err(Problem::from)?;
+        Ok(Response::new(self.edition(query).await?))
     }
 }
 

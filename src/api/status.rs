@@ -15,6 +15,7 @@ use super::convert::violation::{Path, Violation, Violations};
 use super::pb::v1 as pb;
 use crate::domain::TapFeed;
 use crate::domain::limits::RETRY_AFTER_MS;
+use crate::edition::library::EditionError;
 use crate::ingest::{GetError, SubmitError, TapsError};
 use crate::ledger::LedgerError;
 use crate::live::WatchError;
@@ -117,6 +118,12 @@ impl Problem {
                 Self::new(Code::ResourceExhausted, "TOO_MANY_SCOPES", message)
             }
         }
+    }
+
+    /// There is no edition of the month.
+    pub fn no_edition() -> Self {
+        let message = "there is no edition of this month; ListEditions has those that there are";
+        Self::new(Code::NotFound, "NO_EDITION", message)
     }
 
     /// The code.
@@ -246,6 +253,22 @@ impl From<QueryError> for Problem {
             QueryError::TooManyRows => too_many_rows("question"),
             QueryError::Busy => Self::busy(),
             QueryError::Ledger(error) => error.into(),
+        }
+    }
+}
+
+impl From<EditionError> for Problem {
+    fn from(error: EditionError) -> Self {
+        match error {
+            EditionError::Journal(_)
+            | EditionError::Io { .. }
+            | EditionError::Damaged { .. }
+            | EditionError::Lost { .. }
+            | EditionError::Format(_) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::error!(error, "edition cannot be read");
+                Self::internal()
+            }
         }
     }
 }

@@ -5,6 +5,7 @@
 //! answered, what was taken in is committed, and a checkpoint is written; all within
 //! `DRAIN_MS_MAX`.
 
+pub mod editions;
 mod follow;
 mod names;
 mod run;
@@ -51,12 +52,16 @@ use crate::api::reporting::Reporting;
 use crate::api::statistics::Statistics;
 use crate::config::{InvalidAddress, check_loopback};
 use crate::domain::UtcMillis;
-use crate::domain::limits::{MESSAGE_BYTES_MAX, NETWORK_LOOK_MS, TAP_DAYS_DEFAULT};
+use crate::domain::limits::{
+    EDITION_LOOK_MS, MESSAGE_BYTES_MAX, NETWORK_LOOK_MS, TAP_DAYS_DEFAULT,
+};
+use crate::edition::library::{EditionError, Library};
 use crate::http::{self, Pages};
 use crate::ingest::{self, Ingest, Options, Running, StartError, StopError};
 use crate::ledger::Ledger;
 use crate::live::Publisher;
 use crate::network::{Network, PersistError};
+use editions::Closer;
 use follow::Follower;
 
 /// The name under which health checks ask for the service as a whole.
@@ -84,6 +89,8 @@ pub struct Settings {
     pub network_look: Duration,
     /// How long tap counts are kept, in days.
     pub tap_days: u32,
+    /// How often it is looked whether an edition is due.
+    pub edition_look: Duration,
 }
 
 impl Settings {
@@ -95,6 +102,7 @@ impl Settings {
             clock,
             network_look: Duration::from_millis(NETWORK_LOOK_MS),
             tap_days: TAP_DAYS_DEFAULT,
+            edition_look: Duration::from_millis(EDITION_LOOK_MS),
         }
     }
 }
@@ -119,6 +127,9 @@ pub enum AppError {
     /// The imported network cannot be read.
     #[error("the imported network cannot be used")]
     Network(#[from] PersistError),
+    /// The editions cannot be read.
+    #[error("the editions cannot be used")]
+    Editions(#[from] EditionError),
     /// Reflection cannot be built.
     #[error("the descriptors of the API are broken")]
     Reflection(#[from] tonic_reflection::server::Error),
@@ -144,6 +155,8 @@ pub struct Handle {
     pub ingest: Ingest,
     /// To read without a connection.
     pub ledger: Arc<Ledger>,
+    /// To read editions without a connection.
+    pub library: Arc<Library>,
     stop: CancellationToken,
     task: JoinHandle<Result<(), AppError>>,
 }
@@ -184,9 +197,9 @@ pub async fn spawn(settings: Settings) -> Result<Handle, AppError> {
         address: settings.listen,
         source,
     })?;
-    let running = open(&settings).await?;
+    let (running, library) = open(&settings).await?;
     let stop = CancellationToken::new();
-    let parts = match Parts::start(&settings, &running, stop.clone()) {
+    let parts = match Parts::start(&settings, &running, &library, stop.clone()) {
         Ok(parts) => parts,
         Err(error) => {
             stop.cancel();
@@ -198,6 +211,7 @@ pub async fn spawn(settings: Settings) -> Result<Handle, AppError> {
         address,
         ingest: running.ingest.clone(),
         ledger: Arc::clone(&running.ledger),
+        library,
         stop: stop.clone(),
         task: tokio::spawn(run::run(incoming, parts, running, stop)),
     };
@@ -214,7 +228,7 @@ fn listen(address: SocketAddr) -> Result<TcpIncoming, AppError> {
 }
 
 /// Opens the data folder, which reads what the last checkpoint does not hold.
-async fn open(settings: &Settings) -> Result<Running, AppError> {
+async fn open(settings: &Settings) -> Result<(Running, Arc<Library>), AppError> {
     let dir = settings.dir.clone();
     let clock = Arc::clone(&settings.clock);
     let options = Options {
@@ -223,8 +237,9 @@ async fn open(settings: &Settings) -> Result<Running, AppError> {
     };
     let opening = tokio::task::spawn_blocking(move || {
         let network = network_in_use(&dir)?;
-        let running = ingest::start_with(&dir, network, move || clock(), options);
-        Ok(running?)
+        let running = ingest::start_with(&dir, network, move || clock(), options)?;
+        let library = Library::open(&dir, running.reader.clone())?;
+        Ok((running, Arc::new(library)))
     });
     opening.await?
 }
@@ -249,6 +264,7 @@ impl Parts {
     fn start(
         settings: &Settings,
         running: &Running,
+        library: &Arc<Library>,
         stop: CancellationToken,
     ) -> Result<Self, AppError> {
         let mut registry = Registry::with_prefix("mistap");
@@ -263,7 +279,11 @@ impl Parts {
                 counters.clone(),
                 stop.clone(),
             ),
-            statistics: Statistics::new(Arc::clone(&running.ledger), counters.clone()),
+            statistics: Statistics::new(
+                Arc::clone(&running.ledger),
+                Arc::clone(library),
+                counters.clone(),
+            ),
             live: Live::new(publisher.clone(), counters.clone()),
             networks: Networks::new(running.ingest.clone()),
             operations: Operations::new(
@@ -294,12 +314,20 @@ impl Parts {
             ingest: running.ingest.clone(),
             every: settings.network_look,
         };
+        let closer = Closer {
+            library: Arc::clone(library),
+            ingest: running.ingest.clone(),
+            every: settings.edition_look,
+        };
         Ok(Self {
             router,
             health,
             is_serving,
             publisher,
-            followers: vec![tokio::spawn(follower.run(stop))],
+            followers: vec![
+                tokio::spawn(follower.run(stop.clone())),
+                tokio::spawn(closer.run(stop)),
+            ],
         })
     }
 

@@ -147,9 +147,12 @@ async fn write_history(
     .await
     .map_err(|error| Failure::unexpected("history could not be written", &error))?;
     bar.finish_and_clear();
+    let closed = history::close_editions(folder.0.path(), Arc::clone(network), now)
+        .await
+        .map_err(|error| Failure::unexpected("editions could not be closed", &error))?;
     writeln!(
         io::stdout(),
-        "{} days of history: {} reports",
+        "{} days of history: {} reports, {closed} editions",
         args.days,
         written.reports
     )?;
@@ -188,6 +191,7 @@ fn print_tour(server: &ServerArgs, asked: SocketAddr) -> Result<(), Failure> {
         "stats --by line --order count --limit 10",
         "stats --by signal,hour-of-day --from yesterday",
         "stats --by staff-act",
+        "edition list",
         "network search centraal",
         "network lines --number 10 --stops",
         "report --mode tram --line 10 --tap check-in --card student --signal red-beep --day today",

@@ -3,6 +3,7 @@
 mod choices;
 mod client;
 mod demo;
+mod edition;
 mod failure;
 mod import;
 mod network;
@@ -76,6 +77,9 @@ pub enum Command {
     Choices,
     /// Count what was reported
     Stats(Box<stats::StatsArgs>),
+    /// Published figures: list them, show them, close them, prove them
+    #[command(subcommand)]
+    Edition(edition::EditionCommand),
     /// Watch counts as they change
     Watch(Box<watch::WatchArgs>),
     /// Search stops, list lines, import a feed
@@ -199,6 +203,7 @@ async fn run_async(command: Command, server: &ServerArgs, format: Format) -> Res
         Command::Get(args) => report::get(args, server, format).await,
         Command::Choices => report::choices(server, format).await,
         Command::Stats(args) => stats::stats(&args, server, format, now).await,
+        Command::Edition(command) => edition::edition(command, server, format, clock).await,
         Command::Watch(args) => watch::watch(&args, server, format).await,
         Command::Taps(TapsCommand::Import(args)) => taps::import(*args, server, format).await,
         Command::Simulate(args) => simulate::simulate(&args, server, clock).await,

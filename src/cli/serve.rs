@@ -9,6 +9,7 @@ use super::failure::{Failure, Kind};
 use crate::app::{self, AppError, Settings};
 use crate::auth::KeyError;
 use crate::config::ServeSettings;
+use crate::edition::library::EditionError;
 use crate::ingest::StartError;
 use crate::journal::JournalError;
 use crate::network::PersistError;
@@ -95,6 +96,12 @@ pub(super) fn failure(what: &str, error: &AppError) -> Failure {
         AppError::Network(error) => match error {
             PersistError::Damaged { .. } | PersistError::Invalid { .. } => (Kind::Damage, None),
             PersistError::Io { .. } | PersistError::VersionTaken(_) => (Kind::Unexpected, None),
+        },
+        AppError::Editions(error) => match error {
+            EditionError::Damaged { .. } | EditionError::Lost { .. } => (Kind::Damage, None),
+            EditionError::Journal(_) | EditionError::Io { .. } | EditionError::Format(_) => {
+                (Kind::Unexpected, None)
+            }
         },
         AppError::Reflection(_)
         | AppError::Serve(_)

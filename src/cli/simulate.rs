@@ -147,9 +147,15 @@ async fn write_history(args: &SimulateArgs, dir: PathBuf, now: UtcMillis) -> Res
     )]
     let expected = (args.per_day * f64::from(args.days)) as u64;
     let bar = progress::bar(expected.min(args.reports), "reports", "writing history");
-    let written = history::write(&dir, network, &mut simulation, until, |written| {
-        bar.set_position(written.reports);
-    })
+    let written = history::write(
+        &dir,
+        Arc::clone(&network),
+        &mut simulation,
+        until,
+        |written| {
+            bar.set_position(written.reports);
+        },
+    )
     .await
     .map_err(|error| Failure::unexpected("history could not be written", &error))?;
     bar.finish_and_clear();
@@ -159,6 +165,10 @@ async fn write_history(args: &SimulateArgs, dir: PathBuf, now: UtcMillis) -> Res
         written.reports,
         written.refused
     )?;
+    let closed = history::close_editions(&dir, network, now)
+        .await
+        .map_err(|error| Failure::unexpected("editions could not be closed", &error))?;
+    writeln!(io::stdout(), "{closed} editions closed")?;
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use super::taxonomy::{
     CardKind, ExtraCost, Mode, OthersGotThrough, Outcome, ReaderKind, ReporterKind, Resolution,
     SetOf, Signal, StaffAct, StaffMinutes, StaffPresence, TapKind, TimePrecision, WorkedLater,
 };
-use super::time::{LocalDay, UtcMillis};
+use super::time::{LocalDay, LocalMonth, UtcMillis};
 
 /// An entry's place in the journal, from 1 up. 0 stands before the first entry.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -69,6 +69,19 @@ pub enum Entry {
         /// The first day that is kept.
         before: LocalDay,
     },
+    /// The edition of a month was closed.
+    EditionClosed(ClosedEdition),
+}
+
+/// What the journal knows of an edition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClosedEdition {
+    /// The month that it covers.
+    pub month: LocalMonth,
+    /// The last position that it counts.
+    pub through: Position,
+    /// SHA-256 of its canonical bytes.
+    pub sha256: [u8; 32],
 }
 
 /// What is counted of an incident.

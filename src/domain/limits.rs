@@ -213,6 +213,25 @@ pub const CLOCK_CHECK_MS: u64 = 1_000;
 /// published.
 pub const PUBLISHED_GROUP_MIN: usize = 10;
 
+/// Local day of the next month on which the edition of a month closes, at midnight. What is
+/// recorded later: counted only as too late.
+pub const EDITION_CLOSES_ON_DAY: i8 = 22;
+/// Reports of one reporter and month that an edition counts. Further ones: left out, and
+/// counted as such.
+pub const COUNTED_REPORTS_PER_MONTH_MAX: usize = 10;
+/// Editions that are kept in memory after being read. Further ones: the oldest is let go.
+pub const EDITIONS_HELD_MAX: usize = 12;
+/// Largest file of an edition, in bytes. Larger: not read.
+pub const EDITION_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// How often it is looked whether an edition is due, in milliseconds.
+pub const EDITION_LOOK_MS: u64 = 60_000;
+/// Rows of one page of an edition. More asked for: refused.
+pub const EDITION_ROWS_PER_PAGE_MAX: usize = 10_000;
+/// Rows of a page of an edition when nothing is asked for.
+pub const EDITION_ROWS_PER_PAGE_DEFAULT: usize = 1_000;
+/// Editions of one download. More asked for: refused.
+pub const EDITIONS_PER_DOWNLOAD_MAX: usize = 120;
+
 /// Longest search text, in characters. Longer: refused.
 pub const SEARCH_CHARS_MAX: usize = 100;
 /// Stops in an answer when nothing is asked for.

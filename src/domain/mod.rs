@@ -13,6 +13,8 @@ pub mod question;
 pub mod row;
 pub mod taps;
 pub mod taxonomy;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod text;
 pub mod time;
 

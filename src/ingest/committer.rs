@@ -366,7 +366,8 @@ fn known(state: &State, entry: &Entry) -> Option<Position> {
         | Entry::Tick
         | Entry::NetworkChanged { .. }
         | Entry::TapCounts(_)
-        | Entry::TapCountsRemoved { .. } => None,
+        | Entry::TapCountsRemoved { .. }
+        | Entry::EditionClosed(_) => None,
     }
 }
 

@@ -26,6 +26,7 @@ pub use start::{Options, Running, StartError, StopError, start, start_with};
 pub use taps::{TapsAccepted, TapsError};
 
 use crate::auth::{KeyError, Keys};
+use crate::domain::entry::ClosedEdition;
 use crate::domain::incident::Match;
 use crate::domain::limits::{INCIDENTS_PER_CALL_MAX, JOURNAL_READS_MAX};
 use crate::domain::{
@@ -233,6 +234,11 @@ impl Ingest {
         Ok(())
     }
 
+    /// Notes in the journal that an edition was closed, and says where.
+    pub async fn note_edition(&self, closed: ClosedEdition) -> Result<Position, SubmitError> {
+        self.commit(Entry::EditionClosed(closed)).await
+    }
+
     /// Reserves room first, so that a full queue costs next to nothing.
     async fn send(&self, incidents: &mut [Incident]) -> Result<OnItsWay, SubmitError> {
         let room = self.shared.queue.reserve(incidents.len())?;
@@ -315,14 +321,19 @@ impl Ingest {
         Some(blocking(work).await)
     }
 
-    /// Commits an entry that is no incident.
-    async fn commit(&self, entry: Entry) -> Result<(), SubmitError> {
+    /// Commits an entry that is no incident, and says where.
+    async fn commit(&self, entry: Entry) -> Result<Position, SubmitError> {
         let room = self.shared.queue.reserve(1)?;
         let (answer, result) = oneshot::channel();
         let entries = vec![Pending::new(entry)];
         room.send(Job { entries, answer })?;
         let answer = result.await.unwrap_or(Err(SubmitError::Poisoned));
-        answer.map(drop)
+        match answer?.first() {
+            Some(Decided::Committed { position, .. }) => Ok(*position),
+            Some(Decided::Repeated(_) | Decided::Nothing) | None => {
+                unreachable!("what is neither an incident nor tap counts is always written")
+            }
+        }
     }
 }
 

@@ -98,7 +98,8 @@ fn find(reader: &Reader, position: Position) -> Result<Option<Found>, JournalErr
         | Entry::Tick
         | Entry::NetworkChanged { .. }
         | Entry::TapCounts(_)
-        | Entry::TapCountsRemoved { .. } => None,
+        | Entry::TapCountsRemoved { .. }
+        | Entry::EditionClosed(_) => None,
     }))
 }
 

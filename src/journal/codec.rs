@@ -10,14 +10,15 @@ use std::str::FromStr;
 use prost::Message;
 
 use super::Encoded;
+use crate::domain::entry::ClosedEdition;
 use crate::domain::incident::CauseClaim;
 use crate::domain::taxonomy::{
     CardKind, Cause, ClaimSource, ExtraCost, Mode, OthersGotThrough, ReaderKind, Resolution, SetOf,
     Signal, StaffMinutes, StaffPresence, TapKind, Taxonomy, WorkedLater, number_of,
 };
 use crate::domain::{
-    ContentDigest, Entry, Facts, Hour, IncidentId, LineId, LocalDay, OperatorCode, Personal,
-    Pseudonym, RowTime, SecretHash, StopId, UtcMillis,
+    ContentDigest, Entry, Facts, Hour, IncidentId, LineId, LocalDay, LocalMonth, OperatorCode,
+    Personal, Position, Pseudonym, RowTime, SecretHash, StopId, UtcMillis,
 };
 
 use wire::entry::Kind;
@@ -81,6 +82,14 @@ pub fn encode(entry: &Entry) -> Encoded {
             }),
             None,
         ),
+        Entry::EditionClosed(closed) => (
+            Kind::EditionClosed(wire::EditionClosed {
+                month: closed.month.0,
+                through: closed.through.0,
+                sha256: closed.sha256.to_vec(),
+            }),
+            None,
+        ),
     };
     Encoded {
         facts: wire::Entry { kind: Some(kind) }.encode_to_vec(),
@@ -114,6 +123,11 @@ pub fn decode(facts: &[u8], personal: Option<&[u8]>) -> Result<Entry, CodecError
         Kind::TapCountsRemoved(removed) => Ok(Entry::TapCountsRemoved {
             before: LocalDay(removed.before_day),
         }),
+        Kind::EditionClosed(closed) => Ok(Entry::EditionClosed(ClosedEdition {
+            month: LocalMonth(closed.month),
+            through: Position(closed.through),
+            sha256: fixed(&closed.sha256, "sha256")?,
+        })),
     }
 }
 
@@ -486,6 +500,10 @@ mod tests {
             1 => Just(Entry::Tick),
             1 => any::<(u32, [u8; 32])>()
                 .prop_map(|(version, sha256)| Entry::NetworkChanged { version, sha256 }),
+            1 => any::<(i32, u64, [u8; 32])>().prop_map(|(month, through, sha256)| {
+                let (month, through) = (LocalMonth(month), Position(through));
+                Entry::EditionClosed(ClosedEdition { month, through, sha256 })
+            }),
         ]
     }
 

@@ -79,7 +79,8 @@ impl Ledger {
             | Entry::Tick
             | Entry::NetworkChanged { .. }
             | Entry::TapCounts(_)
-            | Entry::TapCountsRemoved { .. } => None,
+            | Entry::TapCountsRemoved { .. }
+            | Entry::EditionClosed(_) => None,
         };
         entries.iter().filter_map(row).collect()
     }

@@ -137,6 +137,7 @@ impl State {
                 self.tap_changes.extend(change.map(Arc::new));
                 Applied::Noted
             }
+            Entry::EditionClosed(_) => Applied::Noted,
         }
     }
 

@@ -13,8 +13,10 @@ use tokio::task::JoinHandle;
 use super::{Sent, Simulation};
 use crate::api::convert::incident::parse_incident;
 use crate::api::convert::violation::Path;
+use crate::app::editions::{CloseError, close_due};
 use crate::domain::UtcMillis;
 use crate::domain::limits::INCIDENTS_PER_CALL_MAX;
+use crate::edition::library::{EditionError, Library};
 use crate::ingest::{self, Ingest, Options, StartError, StopError, SubmitError};
 use crate::network::Network;
 
@@ -37,6 +39,12 @@ pub enum HistoryError {
     /// A task ended before its time.
     #[error("a task ended before its time")]
     Task(#[from] tokio::task::JoinError),
+    /// The editions cannot be opened.
+    #[error("the editions cannot be used")]
+    Editions(#[from] EditionError),
+    /// An edition was not closed.
+    #[error("an edition was not closed")]
+    Close(#[from] CloseError),
     /// The last checkpoint was not written.
     #[error("the folder could not be closed")]
     Stop(#[from] StopError),
@@ -106,6 +114,24 @@ pub async fn write(
     }
     tokio::task::spawn_blocking(move || running.stop(STOP_WAIT)).await??;
     Ok(written)
+}
+
+/// Closes all editions that are due in a folder with history, by the time of its last entry.
+/// Returns how many.
+pub async fn close_editions(
+    dir: &path::Path,
+    network: Arc<Network>,
+    now: UtcMillis,
+) -> Result<usize, HistoryError> {
+    let options = Options {
+        is_clock_checked: false,
+        ..Options::default()
+    };
+    let running = ingest::start_with(dir, network, move || now, options)?;
+    let library = Arc::new(Library::open(dir, running.reader.clone())?);
+    let closed = close_due(&library, &running.ingest).await;
+    tokio::task::spawn_blocking(move || running.stop(STOP_WAIT)).await??;
+    Ok(closed?.len())
 }
 
 /// Checks and records one batch, and says how many of it were refused.

@@ -99,6 +99,13 @@ pub fn screen(groups: &[Group]) -> Option<Published> {
     })
 }
 
+/// A count of reports that no table divides, such as those left out: none, or ten or more,
+/// or withheld.
+pub fn screen_count(reports: u64) -> Option<u64> {
+    let is_large = usize::try_from(reports).map_or(true, |count| PUBLISHED_GROUP_MIN <= count);
+    (reports == 0 || is_large).then_some(reports)
+}
+
 // === impl Published ===
 
 impl Published {

@@ -18,6 +18,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         "query",
         &["domain", "network", "stats", "ledger", "store", "journal"],
     ),
+    ("edition", &["domain", "stats", "journal", "query"]),
     (
         "live",
         &["domain", "stats", "ledger", "store", "journal", "query"],
@@ -32,14 +33,14 @@ const LAYERS: &[(&str, &[&str])] = &[
         "api",
         &[
             "domain", "network", "stats", "journal", "store", "auth", "ledger", "query", "live",
-            "ingest",
+            "ingest", "edition",
         ],
     ),
     (
         "http",
         &[
             "domain", "network", "stats", "journal", "store", "auth", "ledger", "query", "live",
-            "ingest",
+            "ingest", "edition",
         ],
     ),
     ("app", ANY),

@@ -2,6 +2,7 @@
 //! tells every violation with its path; `to_*` cannot fail.
 
 pub mod choices;
+pub mod edition;
 pub mod figures;
 pub mod incident;
 pub mod network;

@@ -34,8 +34,8 @@ impl PublishedQuarter {
 }
 
 /// What may be published of one table for a quarter, after its three months, in order. The
-/// groups must be those that the months were screened from. Only groups that are published
-/// in all three months are looked at.
+/// groups hold the reports that the months were screened from, but their reporters are numbered
+/// alike in all three. Only groups that are published in all three months are looked at.
 pub fn screen_quarter(table: &str, months: [(&[Group], &Published); 3]) -> Vec<PublishedQuarter> {
     let (_, first) = months[0];
     let groups = first.groups.iter().map(|group| &group.key);

@@ -271,3 +271,11 @@ fn line_that_was_published_for_a_month_does_not_appear_for_the_quarter() {
     assert!(found.iter().all(|(line, _)| line != "b"), "{found:?}");
     assert!(!found.is_empty());
 }
+
+#[test]
+fn count_of_one_to_nine_is_withheld() {
+    assert_eq!(
+        [0, 1, 9, 10].map(screen_count),
+        [Some(0), None, None, Some(10)]
+    );
+}

@@ -1,0 +1,238 @@
+//! `mistap edition`: what is published, and proof of it.
+
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::client::ServerArgs;
+use super::failure::{Failure, Kind};
+use super::output::{Format, Sheet};
+use super::when;
+use crate::api::Clock;
+use crate::api::pb::v1 as pb;
+use crate::api::pb::v1::statistics_service_client::StatisticsServiceClient;
+use crate::app::editions::close_due;
+use crate::config::DataSettings;
+use crate::domain::LocalMonth;
+use crate::domain::limits::EDITION_ROWS_PER_PAGE_MAX;
+use crate::edition::library::{Library, Verdict};
+use crate::edition::month;
+use crate::ingest;
+use crate::journal;
+use crate::network::Network;
+
+const STOP_WAIT: std::time::Duration = std::time::Duration::from_secs(600);
+
+/// What to do with editions.
+#[derive(Debug, clap::Subcommand)]
+pub enum EditionCommand {
+    /// List the editions that a server publishes
+    List,
+    /// Show the figures of an edition
+    Show(ShowArgs),
+    /// Close all editions that are due in a data folder that no server uses
+    Close {
+        /// Which folder.
+        #[command(flatten)]
+        data: DataSettings,
+    },
+    /// Prove that the editions of a data folder are what was closed, and what the journal gives
+    Verify {
+        /// Which folder.
+        #[command(flatten)]
+        data: DataSettings,
+        /// Only this month, as in 2026-10
+        #[arg(long, value_parser = month_of)]
+        month: Option<LocalMonth>,
+    },
+}
+
+/// Which figures to show.
+#[derive(Debug, clap::Args)]
+pub struct ShowArgs {
+    /// The month, as in 2026-10
+    month: String,
+    /// Only of this operator
+    #[arg(long, default_value = "")]
+    operator: String,
+    /// Only of this dimension, as in line or staff-act
+    #[arg(long, default_value = "")]
+    dimension: String,
+}
+
+fn month_of(text: &str) -> Result<LocalMonth, String> {
+    month::parse(text).ok_or_else(|| "must be a month, as in 2026-10".to_owned())
+}
+
+/// Runs `mistap edition`.
+pub async fn edition(
+    command: EditionCommand,
+    server: &ServerArgs,
+    format: Format,
+    now: Clock,
+) -> Result<(), Failure> {
+    match command {
+        EditionCommand::List => list(server, format).await,
+        EditionCommand::Show(args) => show(args, server, format).await,
+        EditionCommand::Close { data } => close(&data.dir, now).await,
+        EditionCommand::Verify { data, month } => verify(&data.dir, month, format),
+    }
+}
+
+async fn list(server: &ServerArgs, format: Format) -> Result<(), Failure> {
+    let mut client = StatisticsServiceClient::new(server.connect().await?);
+    let request = pb::ListEditionsRequest {};
+    let found = client.list_editions(request).await?.into_inner().editions;
+    let mut sheet = Sheet::new(["edition", "closed_at", "sha256", "path"]);
+    for edition in found {
+        let closed_at = when::from_wire(edition.closed_at.as_ref());
+        sheet.push(vec![
+            json!(edition.month),
+            json!(closed_at.map(|at| at.to_string())),
+            json!(edition.sha256),
+            json!(edition.path),
+        ]);
+    }
+    sheet.print(format, &mut io::stdout().lock())
+}
+
+async fn show(args: ShowArgs, server: &ServerArgs, format: Format) -> Result<(), Failure> {
+    let mut client = StatisticsServiceClient::new(server.connect().await?);
+    let mut request = pb::GetEditionRequest {
+        month: args.month,
+        operator_code: args.operator,
+        dimension: args.dimension,
+        page_size: u32::try_from(EDITION_ROWS_PER_PAGE_MAX).unwrap_or(0),
+        page_token: String::new(),
+    };
+    let mut sheet = Sheet::new([
+        "basis",
+        "period",
+        "operator",
+        "dimension",
+        "key",
+        "answer",
+        "flag",
+        "count",
+        "rate",
+        "low",
+        "high",
+        "unit",
+    ]);
+    let citation = loop {
+        let page = client.get_edition(request.clone()).await?.into_inner();
+        for row in page.rows {
+            let key = [row.source, row.key].join(" ");
+            sheet.push(vec![
+                json!(row.basis),
+                json!(format!("{}/{}", row.period_start, row.period_end)),
+                json!(row.operator_code),
+                json!(row.dimension),
+                json!(key.trim()),
+                json!(row.answer),
+                json!(row.flag),
+                json!(row.count),
+                json!(row.rate),
+                json!(row.low),
+                json!(row.high),
+                json!(row.unit),
+            ]);
+        }
+        if page.next_page_token.is_empty() {
+            break page.edition.unwrap_or_default().citation;
+        }
+        request.page_token = page.next_page_token;
+    };
+    let mut out = io::stdout().lock();
+    sheet.print(format, &mut out)?;
+    if format == Format::Table {
+        writeln!(out, "\n{citation}")?;
+    }
+    Ok(())
+}
+
+async fn close(dir: &Path, now: Clock) -> Result<(), Failure> {
+    let failed = |error: &(dyn std::error::Error + 'static)| {
+        Failure::unexpected(format!("{} cannot be used", dir.display()), error)
+    };
+    if !matches!(journal::exists(&dir.join("journal")), Ok(true)) {
+        let message = format!("there is no journal in {}", dir.display());
+        return Err(Failure::new(Kind::NotFound, message));
+    }
+    let network = Network::load_latest(dir).map_err(|error| failed(&error))?;
+    let network = Arc::new(network.unwrap_or_else(Network::built_in));
+    let running = ingest::start(dir, network, move || now()).map_err(|error| failed(&error))?;
+    let library = Library::open(dir, running.reader.clone()).map_err(|error| failed(&error));
+    let closed = match library {
+        Ok(library) => close_due(&Arc::new(library), &running.ingest)
+            .await
+            .map_err(|error| failed(&error)),
+        Err(error) => Err(error),
+    };
+    let stopping = tokio::task::spawn_blocking(move || running.stop(STOP_WAIT));
+    let stopped = stopping.await.map_err(|error| failed(&error))?;
+    let closed = closed?;
+    stopped.map_err(|error| failed(&error))?;
+    for edition in &closed {
+        writeln!(
+            io::stdout(),
+            "{} closed, sha256 {}",
+            edition.month,
+            edition.hash
+        )?;
+    }
+    if closed.is_empty() {
+        writeln!(io::stdout(), "no edition is due")?;
+    }
+    Ok(())
+}
+
+fn verify(dir: &Path, month: Option<LocalMonth>, format: Format) -> Result<(), Failure> {
+    let failed = |error: &(dyn std::error::Error + 'static)| {
+        Failure::unexpected(format!("{} cannot be used", dir.display()), error)
+    };
+    let journal_dir = dir.join("journal");
+    if !matches!(journal::exists(&journal_dir), Ok(true)) {
+        let message = format!("there is no journal in {}", dir.display());
+        return Err(Failure::new(Kind::NotFound, message));
+    }
+    let (reader, _) = journal::open_reader(&journal_dir).map_err(|error| failed(&error))?;
+    let library = Library::open(dir, reader).map_err(|error| failed(&error))?;
+    let closed = library.list().into_iter().map(|closed| closed.month);
+    let months: Vec<_> = closed
+        .filter(|found| month.is_none_or(|month| month == *found))
+        .collect();
+    if months.is_empty() {
+        return Err(Failure::new(Kind::NotFound, "there is no such edition"));
+    }
+    let mut sheet = Sheet::new(["edition", "found"]);
+    let mut is_clean = true;
+    for month in months {
+        let found = match library.verify(month) {
+            Ok(Some(Verdict::Recomputed)) => "made again from the journal, to the byte".to_owned(),
+            Ok(Some(Verdict::Erased(reports))) => {
+                format!("hash as in the journal; {reports} reports erased since, not made again")
+            }
+            Ok(Some(Verdict::Gone)) => {
+                "hash as in the journal, which no longer holds its reports".to_owned()
+            }
+            Ok(Some(Verdict::Differs)) => "DIFFERS from what the journal gives".to_owned(),
+            Ok(None) => "GONE".to_owned(),
+            Err(error) => format!("DAMAGED: {error}"),
+        };
+        is_clean &= !["DIFFERS", "GONE", "DAMAGED"]
+            .iter()
+            .any(|bad| found.starts_with(bad));
+        sheet.push(vec![json!(month.to_string()), json!(found)]);
+    }
+    sheet.print(format, &mut io::stdout().lock())?;
+    if is_clean {
+        return Ok(());
+    }
+    Err(
+        Failure::new(Kind::Damage, "an edition is not what was closed")
+            .with_hint("restore its file from a backup"),
+    )
+}

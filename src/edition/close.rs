@@ -1,0 +1,232 @@
+//! Makes the edition of a month out of the journal. The same journal gives the same bytes.
+
+use std::collections::BTreeSet;
+
+use super::format::{Edition, FORMAT, LICENCE, METHOD, Row};
+use super::gather::{Gathered, Report, gather};
+use super::month;
+use super::reporters;
+use super::rows::{month_rows, quarter_rows};
+use super::tables::{self, LINE};
+use crate::domain::{Basis, LocalMonth};
+use crate::journal::{JournalError, Reader};
+use crate::stats::screening::{Group, Published, screen, screen_count, screen_quarter};
+
+/// An edition, and what is known of how well it can be made again.
+#[derive(Clone, Debug)]
+pub struct Made {
+    /// The edition.
+    pub edition: Edition,
+    /// Reports whose personal parts have been erased since they were recorded. With none, it
+    /// can be made again, to the byte.
+    pub erased: u64,
+}
+
+/// A month, counted.
+struct Counted {
+    gathered: Gathered,
+    /// Places of the countable self-reports, and of what devices observed.
+    told: Vec<usize>,
+    observed: Vec<usize>,
+    published: [Option<Published>; 2],
+}
+
+/// Makes the edition of a month; `None` if the month is not over yet as far as the journal
+/// knows, or if the journal no longer holds it. `earlier` gives the edition of an earlier
+/// month, as it was published.
+pub fn make(
+    reader: &Reader,
+    month: LocalMonth,
+    earlier: impl Fn(LocalMonth) -> Option<Edition>,
+) -> Result<Option<Made>, JournalError> {
+    let Some(counted) = count(reader, month)? else {
+        return Ok(None);
+    };
+    let mut rows = counted.rows();
+    let mut erased = counted.gathered.erased;
+    if let Some(months) = month::quarter_ending(month) {
+        let first = earlier_month(reader, months[0], &earlier)?;
+        let second = earlier_month(reader, months[1], &earlier)?;
+        if let (Some(first), Some(second)) = (&first, &second) {
+            erased += first.gathered.erased + second.gathered.erased;
+            let is_published = [first, second].iter().zip(months).all(|(counted, month)| {
+                earlier(month).is_some_and(|edition| counted.is_as_published(&edition))
+            });
+            // What a quarter is measured against must be what has been published: a month
+            // that comes out differently now, because of erasures, has no ladder.
+            if is_published {
+                rows.extend(ladder(months, [first, second, &counted]));
+            }
+        }
+    }
+    Ok(Some(counted.made(rows, erased)))
+}
+
+/// An earlier month of the quarter, if it has an edition and the journal still holds it.
+fn earlier_month(
+    reader: &Reader,
+    month: LocalMonth,
+    earlier: &impl Fn(LocalMonth) -> Option<Edition>,
+) -> Result<Option<Counted>, JournalError> {
+    match earlier(month) {
+        Some(_) => count(reader, month),
+        None => Ok(None),
+    }
+}
+
+fn count(reader: &Reader, month: LocalMonth) -> Result<Option<Counted>, JournalError> {
+    Ok(gather(reader, month)?.map(Counted::new))
+}
+
+impl Counted {
+    fn new(gathered: Gathered) -> Self {
+        let places = 0..gathered.reports.len();
+        let (observed, told): (Vec<_>, Vec<_>) =
+            places.partition(|place| gathered.reports[*place].is_observed);
+        let all_told: Vec<_> = told.iter().map(|place| &gathered.reports[*place]).collect();
+        let are_counted = reporters::are_counted(&all_told);
+        let counted = told.into_iter().zip(are_counted);
+        let told: Vec<_> = counted
+            .filter_map(|(place, is_counted)| is_counted.then_some(place))
+            .collect();
+        let mut counted = Self {
+            gathered,
+            told,
+            observed,
+            published: [None, None],
+        };
+        let numbers = reporters::number(&counted.reports(Basis::SelfReported));
+        counted.published = [
+            screen(&counted.groups(Basis::SelfReported, &numbers)),
+            screen(&counted.groups(Basis::Observed, &counted.taps(0))),
+        ];
+        counted
+    }
+
+    fn reports(&self, basis: Basis) -> Vec<&Report> {
+        let places = match basis {
+            Basis::SelfReported => &self.told,
+            Basis::Observed => &self.observed,
+        };
+        let report = |place: &usize| &self.gathered.reports[*place];
+        places.iter().map(report).collect()
+    }
+
+    /// A number for each tap that a device refused: all different.
+    fn taps(&self, first: u32) -> Vec<u32> {
+        (first..).take(self.observed.len()).collect()
+    }
+
+    fn groups(&self, basis: Basis, reporters: &[u32]) -> Vec<Group> {
+        tables::groups(&self.reports(basis), reporters)
+    }
+
+    fn rows(&self) -> Vec<Row> {
+        let bases = [Basis::SelfReported, Basis::Observed];
+        let published = bases.into_iter().zip(&self.published);
+        published
+            .filter_map(|(basis, published)| Some((basis, published.as_ref()?)))
+            .flat_map(|(basis, published)| month_rows(basis, self.gathered.month, published))
+            .collect()
+    }
+
+    /// Whether the month is still what its edition says. Figures of quarters are not looked
+    /// at.
+    fn is_as_published(&self, edition: &Edition) -> bool {
+        let rows = self.rows();
+        let day = month::first_day(self.gathered.month).to_string();
+        let end = crate::domain::LocalDay(month::first_day(month::next(self.gathered.month)).0 - 1);
+        let of_month = |row: &&Row| row.period_start == day && row.period_end == end.to_string();
+        let as_counted = |row: &Row| Row {
+            taps: None,
+            denominator_source: None,
+            coverage: None,
+            rate: None,
+            unit: None,
+            low: None,
+            high: None,
+            interval_method: None,
+            no_rate: None,
+            ..row.clone()
+        };
+        let published = edition.rows.iter().filter(of_month).map(as_counted);
+        published.eq(rows.iter().map(as_counted))
+    }
+
+    fn made(self, rows: Vec<Row>, erased: u64) -> Made {
+        let left_out = self.gathered.reports.len() - self.told.len() - self.observed.len();
+        let closed = jiff::Timestamp::from_millisecond(month::closes_at(self.gathered.month).0);
+        let edition = Edition {
+            format: FORMAT,
+            method: METHOD,
+            month: self.gathered.month.to_string(),
+            closed_at: closed.expect("a supported year").to_string(),
+            licence: LICENCE.to_owned(),
+            through: self.gathered.through.0,
+            networks: self.gathered.networks.into_iter().collect(),
+            left_out: screen_count(left_out as u64),
+            too_late: screen_count(self.gathered.too_late),
+            rows,
+        };
+        Made { edition, erased }
+    }
+}
+
+/// The quarter ladder of both bases.
+fn ladder(months: [LocalMonth; 3], counted: [&Counted; 3]) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for (place, basis) in [Basis::SelfReported, Basis::Observed]
+        .into_iter()
+        .enumerate()
+    {
+        let [Some(first), Some(second), Some(third)] =
+            counted.map(|month| month.published[place].as_ref())
+        else {
+            continue;
+        };
+        let numbers = quarter_numbers(basis, counted);
+        let mut rest = &numbers[..];
+        let groups = counted.map(|month| {
+            let (own, after) = rest.split_at(month.reports(basis).len());
+            rest = after;
+            month.groups(basis, own)
+        });
+        let [a, b, c] = &groups;
+        let quarters = screen_quarter(LINE, [(a, first), (b, second), (c, third)]);
+        rows.extend(quarter_rows(basis, months, &quarters));
+    }
+    rows
+}
+
+/// Reporters of three months, numbered alike, in the order of the months.
+fn quarter_numbers(basis: Basis, counted: [&Counted; 3]) -> Vec<u32> {
+    let all: Vec<&Report> = counted
+        .iter()
+        .flat_map(|month| month.reports(basis))
+        .collect();
+    match basis {
+        Basis::SelfReported => reporters::number(&all),
+        Basis::Observed => (0..).take(all.len()).collect(),
+    }
+}
+
+/// The months whose editions are due, as far as the journal knows, and are not `closed`:
+/// from the month of its first entry on.
+pub fn due(
+    reader: &Reader,
+    closed: &BTreeSet<LocalMonth>,
+) -> Result<Vec<LocalMonth>, JournalError> {
+    let stamp = |position| Ok(reader.entry(position)?.map(|record| record.stamp));
+    let (Some(first), Some(last)) = (stamp(reader.horizon())?, stamp(reader.last())?) else {
+        return Ok(Vec::new());
+    };
+    let month_of = |stamp: crate::domain::UtcMillis| Some(stamp.hour()?.local_day().month());
+    let Some(first) = month_of(first) else {
+        return Ok(Vec::new());
+    };
+    let months = (first.0..).map(LocalMonth);
+    Ok(months
+        .take_while(|month| month::closes_at(*month) <= last)
+        .filter(|month| !closed.contains(month))
+        .collect())
+}

@@ -1,0 +1,240 @@
+//! Reads what an edition is made of from the journal.
+//!
+//! A month's reports lie between the entry with which the month began and the instant at
+//! which its edition closes, so that nothing else is read. Stamps only rise: once an entry at
+//! or after that instant is there, a later reading finds the same.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use super::month;
+use crate::domain::incident::{CauseClaim, is_observed};
+use crate::domain::limits::CLOCK_AHEAD_MS_MAX;
+use crate::domain::taxonomy::{
+    CardKind, Mode, Outcome, SetOf, Signal, StaffAct, StaffPresence, TapKind,
+};
+use crate::domain::{
+    Entry, Facts, IncidentId, LineId, LocalDay, LocalMonth, OperatorCode, Personal, Position,
+    Pseudonym, RowTime, StopId, UtcMillis,
+};
+use crate::journal::{JournalError, Reader, Record};
+
+/// What of an incident an edition needs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Report {
+    /// Whether a device observed it.
+    pub is_observed: bool,
+    /// The local day.
+    pub day: LocalDay,
+    /// The local hour of day; `None` if only the day is known.
+    pub hour_of_day: Option<u8>,
+    /// Whether it was recorded before the day's part closed.
+    pub is_in_time: bool,
+    /// The operator, if known.
+    pub operator: Option<OperatorCode>,
+    /// The line, if known.
+    pub line: Option<LineId>,
+    /// The stop, if known.
+    pub stop: Option<StopId>,
+    /// What the traveller was on.
+    pub mode: Option<Mode>,
+    /// What the tap was meant to do.
+    pub tap_kind: Option<TapKind>,
+    /// What was held to the reader.
+    pub card_kind: Option<CardKind>,
+    /// What the reader showed.
+    pub signal: Option<Signal>,
+    /// Claimed causes.
+    pub cause_claims: Vec<CauseClaim>,
+    /// What staff did; empty if they were not there or nobody said.
+    pub staff_acts: SetOf<StaffAct>,
+    /// How it ended; empty if nobody said.
+    pub outcomes: SetOf<Outcome>,
+    /// Pseudonym of the card.
+    pub card: Option<Pseudonym>,
+    /// Pseudonym of the installation.
+    pub installation: Option<Pseudonym>,
+}
+
+/// A month's reports, in the order of the journal.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Gathered {
+    /// The month.
+    pub month: LocalMonth,
+    /// Reports of the month, without those withdrawn in time.
+    pub reports: Vec<Report>,
+    /// Reports of months before that came after those had closed, and before this one did.
+    pub too_late: u64,
+    /// The last position that is counted.
+    pub through: Position,
+    /// The first position that was read.
+    pub from: Position,
+    /// Versions of the network that matched lines and stops.
+    pub networks: BTreeSet<u32>,
+    /// Reports whose personal parts have been erased: who told them is no longer known.
+    pub erased: u64,
+}
+
+/// Reads a month. `None` if it is not over yet as far as the journal knows, or if the journal
+/// no longer holds it.
+pub fn gather(reader: &Reader, month: LocalMonth) -> Result<Option<Gathered>, JournalError> {
+    let begins = month::first_day(month).start().start();
+    // No tap is further ahead of its entry.
+    let from = first_at(reader, UtcMillis(begins.0 - CLOCK_AHEAD_MS_MAX))?;
+    let end = first_at(reader, month::closes_at(month))?;
+    let has_gone = from == reader.horizon() && Position(1) < from;
+    if reader.last() < end || has_gone {
+        return Ok(None);
+    }
+    let mut gatherer = Gatherer::new(month);
+    for record in reader.entries_from(from)? {
+        let record = record?;
+        if end <= record.position {
+            break;
+        }
+        gatherer.add(record);
+    }
+    Ok(Some(gatherer.finish(from, Position(end.0 - 1))))
+}
+
+/// The first position whose stamp is at or after an instant; the one after the last, if
+/// there is none.
+pub fn first_at(reader: &Reader, instant: UtcMillis) -> Result<Position, JournalError> {
+    let (mut low, mut high) = (reader.horizon().0, reader.last().0 + 1);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        let record = reader.entry(Position(middle))?;
+        if record.is_some_and(|record| record.stamp < instant) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    Ok(Position(low))
+}
+
+struct Gatherer {
+    month: LocalMonth,
+    /// When the edition of the month before closed.
+    closed_before: UtcMillis,
+    /// By place: `None` once withdrawn.
+    reports: Vec<Option<Report>>,
+    places: HashMap<IncidentId, usize>,
+    too_late: HashSet<IncidentId>,
+    networks: BTreeSet<u32>,
+    erased: u64,
+}
+
+impl Gatherer {
+    fn new(month: LocalMonth) -> Self {
+        Self {
+            month,
+            closed_before: month::closes_at(LocalMonth(month.0 - 1)),
+            reports: Vec::new(),
+            places: HashMap::new(),
+            too_late: HashSet::new(),
+            networks: BTreeSet::new(),
+            erased: 0,
+        }
+    }
+
+    fn add(&mut self, record: Record) {
+        match record.entry {
+            Entry::Incident { facts, personal } => {
+                let month = facts.time.day().month();
+                let is_repeat = self.places.contains_key(&facts.id);
+                if month == self.month && !is_repeat {
+                    self.networks.insert(facts.network_version);
+                    self.erased += u64::from(personal.is_none());
+                    self.places.insert(facts.id, self.reports.len());
+                    let report = Report::new(&facts, personal.as_deref(), record.stamp);
+                    self.reports.push(Some(report));
+                } else if month < self.month && self.closed_before <= record.stamp {
+                    self.too_late.insert(facts.id);
+                }
+            }
+            Entry::Withdrawn { id, .. } => {
+                self.too_late.remove(&id);
+                if let Some(place) = self.places.get(&id) {
+                    self.reports[*place] = None;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn finish(self, from: Position, through: Position) -> Gathered {
+        Gathered {
+            month: self.month,
+            reports: self.reports.into_iter().flatten().collect(),
+            too_late: self.too_late.len() as u64,
+            from,
+            through,
+            networks: self.networks,
+            erased: self.erased,
+        }
+    }
+}
+
+impl Report {
+    fn new(facts: &Facts, personal: Option<&Personal>, recorded: UtcMillis) -> Self {
+        let day = facts.time.day();
+        let has_staff = facts.staff_present == Some(StaffPresence::Yes);
+        Self {
+            is_observed: is_observed(facts),
+            day,
+            hour_of_day: match facts.time {
+                RowTime::Hour(hour) => Some(hour.hour_of_day()),
+                RowTime::Day(_) => None,
+            },
+            is_in_time: recorded < month::day_closes_at(day),
+            operator: facts.operator.clone(),
+            line: facts.line.clone(),
+            stop: facts.stop.clone(),
+            mode: facts.mode,
+            tap_kind: facts.tap_kind,
+            card_kind: facts.card_kind,
+            signal: facts.signal,
+            cause_claims: facts.cause_claims.clone(),
+            staff_acts: if has_staff {
+                facts.staff_acts
+            } else {
+                SetOf::EMPTY
+            },
+            outcomes: facts.outcomes,
+            card: personal.and_then(|personal| personal.card),
+            installation: personal.and_then(|personal| personal.installation),
+        }
+    }
+
+    /// The line, or nothing.
+    pub fn place(&self) -> &str {
+        self.line.as_ref().map_or("", |line| line.as_str())
+    }
+}
+
+#[cfg(test)]
+pub(super) mod testing {
+    use super::*;
+
+    /// A report of which only the day is told.
+    pub(crate) fn report() -> Report {
+        Report {
+            is_observed: false,
+            day: LocalDay(20_000),
+            hour_of_day: None,
+            is_in_time: true,
+            operator: None,
+            line: None,
+            stop: None,
+            mode: None,
+            tap_kind: None,
+            card_kind: None,
+            signal: None,
+            cause_claims: Vec::new(),
+            staff_acts: SetOf::EMPTY,
+            outcomes: SetOf::EMPTY,
+            card: None,
+            installation: None,
+        }
+    }
+}

@@ -1,0 +1,357 @@
+//! Editions on disk: one file each, kept for ever, and only what the journal says is one.
+//!
+//! A file is written whole before its hash goes into the journal, and counts only once it is
+//! there: one that a crash left behind is made again. Beside it lies a note of where in the
+//! journal the hash is, so that nobody has to look for it; without the note it is looked for.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use super::close::{self, Made};
+use super::format::{Edition, FormatError, Hash};
+use super::gather::first_at;
+use super::month;
+use crate::domain::entry::ClosedEdition;
+use crate::domain::limits::{EDITION_BYTES_MAX, EDITIONS_HELD_MAX};
+use crate::domain::{Entry, LocalMonth, Position};
+use crate::journal::{JournalError, Reader};
+
+const FOLDER: &str = "editions";
+const EDITION_EXTENSION: &str = "json";
+const NOTE_EXTENSION: &str = "note";
+const ASIDE_EXTENSION: &str = "new";
+
+/// Why an edition cannot be closed, read or checked.
+#[derive(Debug, thiserror::Error)]
+pub enum EditionError {
+    /// The journal cannot be read.
+    #[error("the journal cannot be read")]
+    Journal(#[from] JournalError),
+    /// A file cannot be read or written.
+    #[error("cannot {action} {path}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// Its bytes are not those whose hash the journal holds.
+    #[error("{path} is not the edition that was closed; restore this file from a backup")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Closed before, but its file is gone, and what it was made of has been erased since.
+    #[error(
+        "the edition of {month} was closed, but its file {path} is gone; restore it from a backup"
+    )]
+    Lost {
+        /// As in `2026-10`.
+        month: LocalMonth,
+        /// The file.
+        path: PathBuf,
+    },
+    /// Its bytes are not of the form.
+    #[error("an edition cannot be read")]
+    Format(#[from] FormatError),
+}
+
+/// An edition in the journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Closed {
+    /// The month that it covers.
+    pub month: LocalMonth,
+    /// Of its bytes.
+    pub hash: Hash,
+    /// Where in the journal that is said.
+    pub position: Position,
+}
+
+/// An edition that was read and is whole.
+#[derive(Debug)]
+pub struct Held {
+    /// What the journal says of it.
+    pub closed: Closed,
+    /// What it says.
+    pub edition: Edition,
+    /// Its canonical bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// What came of making an edition ready.
+#[derive(Debug)]
+pub enum Prepared {
+    /// Its file is there. Its hash must go into the journal, and then `keep` be called.
+    Ready(ClosedEdition),
+    /// It had been closed before, and its file was made again.
+    Restored(Closed),
+    /// The month is not over yet, or the journal no longer holds it.
+    NotNow,
+}
+
+/// What checking an edition found. Its hash is right in any case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The journal gives the same, to the byte.
+    Recomputed,
+    /// So many reports have been erased since: it cannot be made again.
+    Erased(u64),
+    /// The journal no longer holds its incidents.
+    Gone,
+    /// The journal gives another.
+    Differs,
+}
+
+/// The editions of a data folder.
+pub struct Library {
+    folder: PathBuf,
+    reader: Reader,
+    closed: RwLock<BTreeMap<LocalMonth, Closed>>,
+    /// Those that were read last, newest last.
+    held: Mutex<Vec<Arc<Held>>>,
+}
+
+impl Library {
+    /// Of a data folder, with its journal.
+    pub fn open(data: &Path, reader: Reader) -> Result<Self, EditionError> {
+        let library = Self {
+            folder: data.join(FOLDER),
+            reader,
+            closed: RwLock::default(),
+            held: Mutex::default(),
+        };
+        let mut unknown = BTreeSet::new();
+        for month in library.months_on_disk()? {
+            match library.noted(month)? {
+                Some(closed) => library.add(closed),
+                None => {
+                    unknown.insert(month);
+                }
+            }
+        }
+        if let Some(first) = unknown.first() {
+            for closed in library.marks_from(*first)? {
+                if unknown.contains(&closed.month) {
+                    library.write_note(closed)?;
+                    library.add(closed);
+                }
+            }
+        }
+        Ok(library)
+    }
+
+    /// All editions, by month.
+    pub fn list(&self) -> Vec<Closed> {
+        let closed = self.closed.read().unwrap_or_else(PoisonError::into_inner);
+        closed.values().copied().collect()
+    }
+
+    /// An edition, read and checked; `None` if there is none of the month.
+    pub fn get(&self, month: LocalMonth) -> Result<Option<Arc<Held>>, EditionError> {
+        let closed = self.closed.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(closed) = closed.get(&month).copied() else {
+            return Ok(None);
+        };
+        if let Some(held) = self.held().iter().find(|held| held.closed == closed) {
+            return Ok(Some(Arc::clone(held)));
+        }
+        let bytes = self.read(month)?;
+        if Hash::of(&bytes) != closed.hash {
+            return Err(EditionError::Damaged {
+                path: self.path(month),
+            });
+        }
+        let edition = Edition::from_bytes(&bytes)?;
+        let read = Arc::new(Held {
+            closed,
+            edition,
+            bytes,
+        });
+        let mut held = self.held();
+        if EDITIONS_HELD_MAX <= held.len() {
+            held.remove(0);
+        }
+        held.push(Arc::clone(&read));
+        Ok(Some(read))
+    }
+
+    /// The months whose editions are due, as far as the journal knows.
+    pub fn due(&self) -> Result<Vec<LocalMonth>, EditionError> {
+        let closed = self.list().into_iter().map(|closed| closed.month);
+        Ok(close::due(&self.reader, &closed.collect())?)
+    }
+
+    /// Makes the edition of a due month, and writes its file.
+    pub fn prepare(&self, month: LocalMonth) -> Result<Prepared, EditionError> {
+        let Some(made) = self.make(month)? else {
+            return Ok(Prepared::NotNow);
+        };
+        let bytes = made.edition.to_bytes();
+        let hash = Hash::of(&bytes);
+        let before = self.marks_from(month)?;
+        let before = before.into_iter().find(|closed| closed.month == month);
+        let path = self.path(month);
+        if before.is_some_and(|closed| closed.hash != hash) {
+            return Err(EditionError::Lost { month, path });
+        }
+        self.write(&path, &bytes)?;
+        match before {
+            Some(closed) => {
+                self.keep(closed)?;
+                Ok(Prepared::Restored(closed))
+            }
+            None => Ok(Prepared::Ready(ClosedEdition {
+                month,
+                through: made.edition.through(),
+                sha256: hash.0,
+            })),
+        }
+    }
+
+    /// Takes in an edition whose hash is in the journal and whose file is there.
+    pub fn keep(&self, closed: Closed) -> Result<(), EditionError> {
+        self.write_note(closed)?;
+        self.add(closed);
+        Ok(())
+    }
+
+    /// Checks an edition: its file against the hash in the journal, and all of it against
+    /// the journal. `None` if there is none of the month.
+    pub fn verify(&self, month: LocalMonth) -> Result<Option<Verdict>, EditionError> {
+        let Some(held) = self.get(month)? else {
+            return Ok(None);
+        };
+        Ok(Some(match self.make(month)? {
+            None => Verdict::Gone,
+            Some(made) if made.edition.to_bytes() == held.bytes => Verdict::Recomputed,
+            Some(made) if 0 < made.erased => Verdict::Erased(made.erased),
+            Some(_) => Verdict::Differs,
+        }))
+    }
+
+    fn make(&self, month: LocalMonth) -> Result<Option<Made>, EditionError> {
+        let earlier = |month| {
+            let held = self.get(month).ok().flatten()?;
+            Some(held.edition.clone())
+        };
+        Ok(close::make(&self.reader, month, earlier)?)
+    }
+
+    fn add(&self, closed: Closed) {
+        let mut all = self.closed.write().unwrap_or_else(PoisonError::into_inner);
+        all.insert(closed.month, closed);
+    }
+
+    fn held(&self) -> std::sync::MutexGuard<'_, Vec<Arc<Held>>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the journal says of editions that closed no earlier than a month's.
+    fn marks_from(&self, month: LocalMonth) -> Result<Vec<Closed>, EditionError> {
+        let from = first_at(&self.reader, month::closes_at(month))?;
+        let mut marks = Vec::new();
+        for record in self.reader.facts_from(from)? {
+            let record = record?;
+            if let Entry::EditionClosed(closed) = record.entry {
+                marks.push(Closed {
+                    month: closed.month,
+                    hash: Hash(closed.sha256),
+                    position: record.position,
+                });
+            }
+        }
+        Ok(marks)
+    }
+}
+
+// === Files ===
+
+impl Library {
+    fn path(&self, month: LocalMonth) -> PathBuf {
+        self.folder.join(format!("{month}.{EDITION_EXTENSION}"))
+    }
+
+    fn note_path(&self, month: LocalMonth) -> PathBuf {
+        self.folder.join(format!("{month}.{NOTE_EXTENSION}"))
+    }
+
+    fn months_on_disk(&self) -> Result<Vec<LocalMonth>, EditionError> {
+        let files = match fs::read_dir(&self.folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            files => files.map_err(|source| io_error("list", &self.folder, source))?,
+        };
+        let mut months = Vec::new();
+        for file in files {
+            let file = file.map_err(|source| io_error("list", &self.folder, source))?;
+            let path = file.path();
+            let is_edition = path
+                .extension()
+                .is_some_and(|found| found == EDITION_EXTENSION);
+            let name = path.file_stem().and_then(|name| name.to_str());
+            months.extend(name.filter(|_| is_edition).and_then(month::parse));
+        }
+        months.sort();
+        Ok(months)
+    }
+
+    /// What the note beside a file says, if the journal says the same there.
+    fn noted(&self, month: LocalMonth) -> Result<Option<Closed>, EditionError> {
+        let Ok(text) = fs::read_to_string(self.note_path(month)) else {
+            return Ok(None);
+        };
+        let Ok(position) = text.trim().parse().map(Position) else {
+            return Ok(None);
+        };
+        let record = self.reader.entry(position)?;
+        Ok(record.and_then(|record| match record.entry {
+            Entry::EditionClosed(closed) if closed.month == month => Some(Closed {
+                month,
+                hash: Hash(closed.sha256),
+                position,
+            }),
+            _ => None,
+        }))
+    }
+
+    fn write_note(&self, closed: Closed) -> Result<(), EditionError> {
+        let text = format!("{}\n", closed.position);
+        self.write(&self.note_path(closed.month), text.as_bytes())
+    }
+
+    fn read(&self, month: LocalMonth) -> Result<Vec<u8>, EditionError> {
+        let path = self.path(month);
+        let mut bytes = Vec::new();
+        let file = File::open(&path).map_err(|source| io_error("open", &path, source))?;
+        let mut file = file.take(EDITION_BYTES_MAX + 1);
+        file.read_to_end(&mut bytes)
+            .map_err(|source| io_error("read", &path, source))?;
+        Ok(bytes)
+    }
+
+    /// Aside, synced, and renamed.
+    fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), EditionError> {
+        let aside = path.with_extension(ASIDE_EXTENSION);
+        let write = || {
+            fs::create_dir_all(&self.folder)?;
+            let mut file = File::create(&aside)?;
+            file.write_all(bytes)?;
+            file.sync_all()?;
+            fs::rename(&aside, path)?;
+            File::open(&self.folder)?.sync_all()
+        };
+        write().map_err(|source| io_error("write", path, source))
+    }
+}
+
+fn io_error(action: &'static str, path: &Path, source: io::Error) -> EditionError {
+    EditionError::Io {
+        action,
+        path: path.into(),
+        source,
+    }
+}

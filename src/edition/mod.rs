@@ -1,0 +1,21 @@
+//! Editions: what the public gets. One covers a calendar month in Europe/Amsterdam, closes at
+//! the beginning of day 22 of the next, and is never changed.
+//!
+//! The way of an edition: the journal is read (`gather`), reporters are told apart and
+//! counted (`reporters`), reports are divided by one-way tables (`tables`), screened
+//! (`stats::screening`), written as rows (`rows`) and as canonical bytes (`format`). The bytes
+//! are kept in a file for ever, and their SHA-256 is an entry of the journal (`library`).
+//!
+//! Who asks for an edition, and when it is closed, is no concern of this module.
+
+mod close;
+pub mod columns;
+pub mod format;
+mod gather;
+pub mod library;
+pub mod month;
+mod reporters;
+mod rows;
+mod tables;
+#[cfg(test)]
+mod tests;

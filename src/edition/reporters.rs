@@ -1,0 +1,155 @@
+//! Who told what, as far as it is known, and which reports count.
+//!
+//! Cards and installations are joined into one reporter where one report names both. All
+//! reports that name neither are of one reporter together. The numbers that come out mean
+//! nothing outside one call, and nothing in here is kept.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use super::gather::Report;
+use crate::domain::limits::COUNTED_REPORTS_PER_MONTH_MAX;
+use crate::domain::{LocalDay, Pseudonym};
+
+/// The reporter of whoever names neither a card nor an installation.
+const NOBODY: u32 = 0;
+
+/// The number of each report's reporter.
+pub fn number(reports: &[&Report]) -> Vec<u32> {
+    let mut people = People::default();
+    for report in reports {
+        people.meet(report);
+    }
+    reports.iter().map(|report| people.number(report)).collect()
+}
+
+/// Which reports count: of each reporter, the first for each line and day, and at most ten a
+/// month. Reports are in the order of the journal, and of one month.
+pub fn are_counted(reports: &[&Report]) -> Vec<bool> {
+    let mut seen: HashSet<(u32, &str, LocalDay)> = HashSet::new();
+    let mut counted: HashMap<u32, usize> = HashMap::new();
+    let numbers = number(reports);
+    let mut are_counted = Vec::with_capacity(reports.len());
+    for (report, reporter) in reports.iter().zip(numbers) {
+        let told = counted.entry(reporter).or_default();
+        let is_counted = *told < COUNTED_REPORTS_PER_MONTH_MAX
+            && seen.insert((reporter, report.place(), report.day));
+        *told += usize::from(is_counted);
+        are_counted.push(is_counted);
+    }
+    are_counted
+}
+
+/// Cards and installations, joined.
+#[derive(Default)]
+struct People {
+    places: BTreeMap<(bool, [u8; 16]), usize>,
+    parents: Vec<usize>,
+}
+
+impl People {
+    fn meet(&mut self, report: &Report) {
+        let card = report.card.map(|card| self.place(true, card));
+        let installation = report.installation.map(|id| self.place(false, id));
+        if let (Some(card), Some(installation)) = (card, installation) {
+            let (card, installation) = (self.root(card), self.root(installation));
+            self.parents[card] = installation;
+        }
+    }
+
+    fn place(&mut self, is_card: bool, pseudonym: Pseudonym) -> usize {
+        let next = self.parents.len();
+        let place = *self.places.entry((is_card, pseudonym.0)).or_insert(next);
+        if place == next {
+            self.parents.push(next);
+        }
+        place
+    }
+
+    fn root(&mut self, mut place: usize) -> usize {
+        while self.parents[place] != place {
+            self.parents[place] = self.parents[self.parents[place]];
+            place = self.parents[place];
+        }
+        place
+    }
+
+    fn number(&mut self, report: &Report) -> u32 {
+        let named = report.card.map(|card| (true, card));
+        let named = named.or(report.installation.map(|id| (false, id)));
+        let Some((is_card, pseudonym)) = named else {
+            return NOBODY;
+        };
+        let place = self.place(is_card, pseudonym);
+        let root = self.root(place);
+        u32::try_from(root + 1).expect("fewer reports than that in a quarter")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::edition::gather::testing::report;
+
+    fn told(card: u8, installation: u8) -> Report {
+        let pseudonym = |number: u8| (0 < number).then_some(Pseudonym([number; 16]));
+        Report {
+            card: pseudonym(card),
+            installation: pseudonym(installation),
+            ..report()
+        }
+    }
+
+    fn different(reports: &[Report]) -> usize {
+        let reports: Vec<_> = reports.iter().collect();
+        number(&reports).into_iter().collect::<HashSet<_>>().len()
+    }
+
+    #[test]
+    fn card_and_installation_of_one_report_are_one_reporter() {
+        assert_eq!(different(&[told(1, 0), told(0, 1)]), 2);
+        assert_eq!(different(&[told(1, 0), told(0, 1), told(1, 1)]), 1);
+        assert_eq!(
+            different(&[told(1, 1), told(2, 1), told(2, 2), told(0, 2)]),
+            1
+        );
+        assert_eq!(different(&[told(1, 1), told(2, 2)]), 2);
+    }
+
+    #[test]
+    fn reports_that_name_nobody_are_of_one_reporter() {
+        assert_eq!(different(&[told(0, 0), told(0, 0), told(1, 0)]), 2);
+    }
+
+    fn counted(reports: &[Report]) -> Vec<bool> {
+        are_counted(&reports.iter().collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn one_report_counts_for_each_reporter_line_and_day() {
+        let on = |line: &str, day| Report {
+            line: Some(line.parse().expect("a line")),
+            day: LocalDay(20_000 + day),
+            ..told(1, 0)
+        };
+        let reports = [
+            on("GVB:1", 1),
+            on("GVB:1", 1),
+            on("GVB:2", 1),
+            on("GVB:1", 2),
+        ];
+        assert_eq!(counted(&reports), [true, false, true, true]);
+    }
+
+    #[test]
+    fn ten_reports_count_for_each_reporter() {
+        let on = |card, day| Report {
+            day: LocalDay(20_000 + day),
+            ..told(card, 0)
+        };
+        let mut reports: Vec<_> = (0..15).map(|day| on(1, day)).collect();
+        reports.push(on(2, 0));
+        let counted = counted(&reports);
+        assert_eq!(counted.iter().filter(|counted| **counted).count(), 11);
+        assert!(counted[9] && !counted[10] && counted[15]);
+    }
+}

@@ -1,0 +1,642 @@
+//! Tests of closing: what counts for which month, and that an edition never changes.
+
+use std::collections::BTreeMap;
+
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan};
+use proptest::prelude::*;
+
+use super::format::{Edition, Hash, Row};
+use super::library::{Closed, EditionError, Library, Prepared, Verdict};
+use super::{close, month};
+use crate::domain::entry::ClosedEdition;
+use crate::domain::incident::CauseClaim;
+use crate::domain::taxonomy::{
+    CardKind, Cause, ClaimSource, Outcome, ReporterKind, StaffAct, StaffPresence, TimePrecision,
+};
+use crate::domain::testing::{blank_facts, personal};
+use crate::domain::{
+    Entry, Facts, IncidentId, LocalMonth, Personal, Position, Pseudonym, RowTime, UtcMillis,
+};
+use crate::journal::{self, Reader, SEGMENT_BYTES_MIN, Settings, Writer, encode};
+
+const HOUR_MS: i64 = 3_600_000;
+const DAY_MS: i64 = 24 * HOUR_MS;
+
+/// A journal with made-up entries.
+struct Record {
+    folder: tempfile::TempDir,
+    writer: Writer,
+    reader: Reader,
+    made: u64,
+}
+
+impl Record {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let settings = Settings {
+            segment_bytes: SEGMENT_BYTES_MIN,
+            sync: false,
+        };
+        let (writer, reader, _) =
+            journal::open(&folder.path().join("journal"), settings).expect("a journal");
+        Self {
+            folder,
+            writer,
+            reader,
+            made: 0,
+        }
+    }
+
+    fn library(&self) -> Library {
+        Library::open(self.folder.path(), self.reader.clone()).expect("readable")
+    }
+
+    fn append(&mut self, at: UtcMillis, entry: &Entry) -> Position {
+        self.writer.append(&[encode(entry)], at).expect("room");
+        self.reader.last()
+    }
+
+    /// Facts of a tap, with an id of its own.
+    fn facts(&mut self, tapped: UtcMillis) -> Facts {
+        self.made += 1;
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&self.made.to_be_bytes());
+        bytes[6] = 0x70;
+        bytes[8] = 0x80;
+        bytes[9..].copy_from_slice(&self.made.to_be_bytes()[1..]);
+        let id = IncidentId::from_bytes(bytes).expect("version 7");
+        let time = RowTime::Hour(tapped.hour().expect("a supported year"));
+        blank_facts(id, time, TimePrecision::Exact)
+    }
+
+    /// Records a report of an installation.
+    fn tell(&mut self, at: UtcMillis, facts: Facts, installation: u32) -> Position {
+        let mut pseudonym = [0; 16];
+        pseudonym[..4].copy_from_slice(&installation.to_be_bytes());
+        let personal = Personal {
+            installation: Some(Pseudonym(pseudonym)),
+            ..personal(at)
+        };
+        let entry = Entry::Incident {
+            facts: Box::new(facts),
+            personal: Some(Box::new(personal)),
+        };
+        self.append(at, &entry)
+    }
+
+    /// A report of GVB, told at once by an installation of its own.
+    fn tell_of_gvb(&mut self, at: UtcMillis) {
+        let facts = Facts {
+            operator: Some("GVB".parse().expect("a code")),
+            line: Some("GVB:10".parse().expect("a line")),
+            ..self.facts(at)
+        };
+        let installation = u32::try_from(self.made).expect("few");
+        self.tell(at, facts, installation);
+    }
+
+    fn make(&self, month: &str) -> Option<Edition> {
+        let made = close::make(&self.reader, of(month), |_| None).expect("readable");
+        made.map(|made| made.edition)
+    }
+
+    /// Closes a month as the service does.
+    fn close(&mut self, library: &Library, month: &str) -> Closed {
+        match library.prepare(of(month)).expect("prepared") {
+            Prepared::Ready(ready) => {
+                let at = UtcMillis(self.writer.last_stamp().0 + 1);
+                let closed = Closed {
+                    month: ready.month,
+                    hash: Hash(ready.sha256),
+                    position: self.append(at, &Entry::EditionClosed(ready)),
+                };
+                library.keep(closed).expect("written");
+                closed
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn of(text: &str) -> LocalMonth {
+    month::parse(text).expect("a month")
+}
+
+fn amsterdam(text: &str) -> UtcMillis {
+    let local: jiff::civil::DateTime = text.parse().expect("a local time");
+    let zone = TimeZone::get("Europe/Amsterdam").expect("bundled");
+    let at = zone
+        .to_ambiguous_timestamp(local)
+        .compatible()
+        .expect("a time");
+    UtcMillis(at.as_millisecond())
+}
+
+fn total(edition: &Edition, operator: &str) -> Option<u64> {
+    let is_total = |row: &&Row| {
+        row.basis == "self-reported" && row.dimension == "total" && row.operator_code == operator
+    };
+    edition.rows.iter().find(is_total).map(|row| row.count)
+}
+
+#[test]
+fn month_is_closed_only_when_the_journal_has_passed_its_closing() {
+    let mut record = Record::new();
+    for _ in 0..12 {
+        record.tell_of_gvb(amsterdam("2026-10-31T23:30"));
+    }
+    record.append(amsterdam("2026-11-21T23:59"), &Entry::Tick);
+    assert!(record.make("2026-10").is_none());
+    assert!(record.library().due().expect("readable").is_empty());
+    record.append(amsterdam("2026-11-22T00:00"), &Entry::Tick);
+    assert_eq!(record.library().due().expect("readable"), [of("2026-10")]);
+    let edition = record.make("2026-10").expect("over");
+    assert_eq!(total(&edition, ""), Some(12));
+    assert_eq!(total(&edition, "GVB"), Some(12));
+}
+
+#[test]
+fn journal_that_is_empty_has_no_editions() {
+    let record = Record::new();
+    assert!(record.library().due().expect("readable").is_empty());
+    assert!(record.make("2026-10").is_none());
+}
+
+#[test]
+fn what_comes_on_day_22_is_too_late_and_counted_as_such() {
+    let mut record = Record::new();
+    let tapped = amsterdam("2026-10-31T12:00");
+    for _ in 0..15 {
+        record.tell_of_gvb(tapped);
+    }
+    let late = |record: &mut Record, at, count| {
+        for _ in 0..count {
+            let facts = record.facts(tapped);
+            let installation = 1_000 + u32::try_from(record.made).expect("few");
+            record.tell(at, facts, installation);
+        }
+    };
+    late(&mut record, amsterdam("2026-11-21T23:59"), 3);
+    late(&mut record, amsterdam("2026-11-22T00:00"), 11);
+    record.append(amsterdam("2026-12-22T00:00"), &Entry::Tick);
+    let october = record.make("2026-10").expect("over");
+    assert_eq!((total(&october, ""), october.too_late), (Some(18), Some(0)));
+    let november = record.make("2026-11").expect("over");
+    assert_eq!((total(&november, ""), november.too_late), (None, Some(11)));
+}
+
+#[test]
+fn surplus_reports_of_one_reporter_are_left_out_and_told() {
+    let mut record = Record::new();
+    let at = amsterdam("2026-10-05T12:00");
+    for _ in 0..15 {
+        record.tell_of_gvb(at);
+    }
+    for day in 0..25 {
+        let at = UtcMillis(at.0 + day * DAY_MS);
+        let facts = record.facts(at);
+        record.tell(at, facts, 77_777);
+    }
+    record.append(amsterdam("2026-11-22T00:00"), &Entry::Tick);
+    let edition = record.make("2026-10").expect("over");
+    assert_eq!(
+        (total(&edition, ""), edition.left_out),
+        (Some(25), Some(15))
+    );
+}
+
+#[test]
+fn day_parts_hold_only_what_was_recorded_by_noon_of_the_next() {
+    let mut record = Record::new();
+    // The clock changes in the night between.
+    let tapped = amsterdam("2026-10-24T18:00");
+    for (at, count) in [("2026-10-25T11:59", 12), ("2026-10-25T12:00", 14)] {
+        for _ in 0..count {
+            let facts = record.facts(tapped);
+            let installation = u32::try_from(record.made).expect("few");
+            record.tell(amsterdam(at), facts, installation);
+        }
+    }
+    record.append(amsterdam("2026-11-22T00:00"), &Entry::Tick);
+    let edition = record.make("2026-10").expect("over");
+    // Nobody named an operator, so that "not said" is the whole.
+    let days = edition.rows.iter().filter(|row| row.dimension == "day");
+    let days: Vec<_> = days.map(|row| (row.key.as_str(), row.count)).collect();
+    assert_eq!(days, [("2026-10-24", 12), ("recorded-later", 14)]);
+}
+
+#[test]
+fn staff_figures_are_shares_of_those_who_answered() {
+    let mut record = Record::new();
+    let at = amsterdam("2026-10-05T12:00");
+    for place in 0..60 {
+        let facts = record.facts(at);
+        let facts = Facts {
+            operator: Some("GVB".parse().expect("a code")),
+            staff_present: (place < 50).then_some(StaffPresence::Yes),
+            staff_acts: match place {
+                0..20 => [StaffAct::LetRideFree].into_iter().collect(),
+                20..40 => [StaffAct::CouldNotHelp].into_iter().collect(),
+                _ => [].into_iter().collect(),
+            },
+            ..facts
+        };
+        record.tell(at, facts, place);
+    }
+    record.append(amsterdam("2026-11-22T00:00"), &Entry::Tick);
+    let edition = record.make("2026-10").expect("over");
+    let share = |act: &str, answer: &str| {
+        let mut rows = edition.rows.iter();
+        let row = rows.find(|row| row.key == act && row.answer == answer)?;
+        Some((row.count, row.rate, row.low, row.high))
+    };
+    // Twenty of the forty who answered: those who did not are no "no".
+    let (count, rate, low, high) = share("could-not-help", "yes").expect("published");
+    assert_eq!((count, rate), (20, Some(0.5)));
+    // By Wilson, z = 1.959964.
+    assert_eq!((low, high), (Some(0.351995), Some(0.648005)));
+    // The other acts are not shown, so that these two cover nothing for all that is known.
+    assert_eq!(share("let-ride-free", "yes").map(|found| found.0), Some(20));
+}
+
+#[test]
+fn causes_stand_by_their_source_and_refused_barcodes_within_their_tickets() {
+    let mut record = Record::new();
+    let at = amsterdam("2026-10-05T12:00");
+    for place in 0..60 {
+        let facts = record.facts(at);
+        let is_barcode = place < 20;
+        let cause = if place < 14 {
+            Cause::BarcodeRejected
+        } else {
+            Cause::ReaderFault
+        };
+        let facts = Facts {
+            operator: Some("NS".parse().expect("a code")),
+            card_kind: Some(if is_barcode {
+                CardKind::BarcodeTicket
+            } else {
+                CardKind::Student
+            }),
+            cause_claims: vec![CauseClaim {
+                cause,
+                source: ClaimSource::Display,
+            }],
+            outcomes: [Outcome::TravelledOn].into_iter().collect(),
+            ..facts
+        };
+        record.tell(at, facts, place);
+    }
+    record.append(amsterdam("2026-11-22T00:00"), &Entry::Tick);
+    let edition = record.make("2026-10").expect("over");
+    let of = |dimension: &str| {
+        let rows = edition
+            .rows
+            .iter()
+            .filter(move |row| row.dimension == dimension);
+        rows.map(|row| (row.key.clone(), row.count))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        of("card-kind"),
+        [("barcode-ticket".into(), 20), ("student".into(), 40)]
+    );
+    // Six barcode tickets failed for another reason: causes would tell so.
+    assert_eq!(of("cause"), []);
+}
+
+#[test]
+fn what_devices_observed_is_counted_apart_and_by_taps() {
+    let mut record = Record::new();
+    let at = amsterdam("2026-10-05T12:00");
+    for _ in 0..30 {
+        let facts = record.facts(at);
+        let facts = Facts {
+            reporter: ReporterKind::Device,
+            operator: Some("RET".parse().expect("a code")),
+            ..facts
+        };
+        // One card, thirty times.
+        record.tell(at, facts, 1);
+    }
+    record.append(amsterdam("2026-11-22T00:00"), &Entry::Tick);
+    let edition = record.make("2026-10").expect("over");
+    assert_eq!(total(&edition, ""), None);
+    let observed = edition.rows.iter().find(|row| row.basis == "observed");
+    assert_eq!(observed.map(|row| row.count), Some(30));
+    assert_eq!(edition.left_out, Some(0));
+}
+
+// === The library ===
+
+/// A record with one closed edition.
+fn closed() -> (Record, Library, Closed) {
+    let mut record = Record::new();
+    for _ in 0..12 {
+        record.tell_of_gvb(amsterdam("2026-10-20T10:00"));
+    }
+    record.append(amsterdam("2026-11-22T00:00"), &Entry::Tick);
+    let library = record.library();
+    let closed = record.close(&library, "2026-10");
+    (record, library, closed)
+}
+
+#[test]
+fn closed_edition_is_there_after_a_restart_with_and_without_its_note() {
+    let (record, library, closed) = closed();
+    assert_eq!(library.list(), [closed]);
+    assert_eq!(record.library().list(), [closed]);
+    let editions = record.folder.path().join("editions");
+    std::fs::remove_file(editions.join("2026-10.note")).expect("there");
+    assert_eq!(record.library().list(), [closed]);
+    std::fs::write(editions.join("2026-10.note"), "1\n").expect("written");
+    assert_eq!(record.library().list(), [closed]);
+    let held = library.get(of("2026-10")).expect("whole").expect("closed");
+    assert_eq!(Hash::of(&held.bytes), closed.hash);
+    assert_eq!(held.edition.to_bytes(), held.bytes);
+    assert!(library.get(of("2026-09")).expect("none").is_none());
+}
+
+#[test]
+fn file_without_its_hash_in_the_journal_is_no_edition() {
+    let (record, _, _) = closed();
+    let editions = record.folder.path().join("editions");
+    std::fs::copy(editions.join("2026-10.json"), editions.join("2026-09.json")).expect("copied");
+    std::fs::write(editions.join("2026-09.note"), "13\n").expect("written");
+    let months: Vec<_> = record
+        .library()
+        .list()
+        .into_iter()
+        .map(|closed| closed.month)
+        .collect();
+    assert_eq!(months, [of("2026-10")]);
+}
+
+#[test]
+fn changed_file_is_damage_and_never_shown() {
+    let (record, _, _) = closed();
+    let path = record.folder.path().join("editions/2026-10.json");
+    let text = std::fs::read_to_string(&path).expect("there");
+    std::fs::write(&path, text.replace("\"count\":12", "\"count\":13")).expect("written");
+    let library = record.library();
+    for result in [
+        library.get(of("2026-10")).map(drop),
+        library.verify(of("2026-10")).map(drop),
+    ] {
+        assert!(
+            matches!(result, Err(EditionError::Damaged { .. })),
+            "{result:?}"
+        );
+    }
+}
+
+#[test]
+fn lost_file_is_made_again_from_the_journal() {
+    let (record, library, closed) = closed();
+    let path = record.folder.path().join("editions/2026-10.json");
+    let bytes = std::fs::read(&path).expect("there");
+    std::fs::remove_dir_all(record.folder.path().join("editions")).expect("removed");
+    drop(library);
+    let library = record.library();
+    assert_eq!(library.list(), []);
+    let again = library.prepare(of("2026-10")).expect("made");
+    assert!(
+        matches!(again, Prepared::Restored(found) if found == closed),
+        "{again:?}"
+    );
+    assert_eq!(std::fs::read(&path).expect("there"), bytes);
+}
+
+#[test]
+fn edition_is_proved_by_the_journal_or_by_its_hash() {
+    let (mut record, library, _) = closed();
+    let verify = |library: &Library| library.verify(of("2026-10")).expect("whole");
+    assert_eq!(verify(&library), Some(Verdict::Recomputed));
+    assert_eq!(library.verify(of("2026-09")).expect("none"), None);
+    record.writer.erase_personal(Position(3)).expect("erased");
+    record.writer.erase_personal(Position(4)).expect("erased");
+    record.writer.erase_personal(Position(5)).expect("erased");
+    // Those who told are no longer known to be different.
+    assert_eq!(verify(&record.library()), Some(Verdict::Erased(3)));
+}
+
+#[test]
+fn edition_that_the_journal_does_not_give_differs() {
+    let (mut record, library, _) = closed();
+    let other = Edition {
+        too_late: Some(10),
+        ..library
+            .get(of("2026-10"))
+            .expect("whole")
+            .expect("closed")
+            .edition
+            .clone()
+    };
+    let bytes = other.to_bytes();
+    let hash = Hash::of(&bytes);
+    let mark = ClosedEdition {
+        month: of("2026-10"),
+        through: other.through(),
+        sha256: hash.0,
+    };
+    let at = UtcMillis(record.writer.last_stamp().0 + 1);
+    let position = record.append(at, &Entry::EditionClosed(mark));
+    std::fs::write(record.folder.path().join("editions/2026-10.json"), bytes).expect("written");
+    let month = of("2026-10");
+    library
+        .keep(Closed {
+            month,
+            hash,
+            position,
+        })
+        .expect("written");
+    assert_eq!(
+        library.verify(month).expect("whole"),
+        Some(Verdict::Differs)
+    );
+}
+
+#[test]
+fn line_of_no_month_appears_in_the_edition_that_ends_the_quarter() {
+    let mut record = Record::new();
+    let tell = |record: &mut Record, at: &str, line: &str, count: u32, first: u32| {
+        let at = amsterdam(at);
+        for place in 0..count {
+            let facts = record.facts(at);
+            let line: crate::domain::LineId = line.parse().expect("a line");
+            let facts = Facts {
+                operator: Some(line.operator()),
+                line: Some(line),
+                ..facts
+            };
+            record.tell(at, facts, first + place);
+        }
+    };
+    let library = record.library();
+    for (number, month) in ["2026-07", "2026-08", "2026-09"].into_iter().enumerate() {
+        let day = format!("{month}-10T12:00");
+        let first = 1_000 * u32::try_from(number).expect("three");
+        tell(&mut record, &day, "GVB:1", 40, first);
+        tell(&mut record, &day, "GVB:2", 8, first + 100);
+        tell(&mut record, &day, "GVB:3", 9, first + 200);
+    }
+    record.append(amsterdam("2026-10-22T00:00"), &Entry::Tick);
+    for month in ["2026-07", "2026-08", "2026-09"] {
+        record.close(&library, month);
+    }
+    let edition = &library
+        .get(of("2026-09"))
+        .expect("whole")
+        .expect("closed")
+        .edition;
+    let rows = edition.rows.iter().filter(|row| row.dimension == "line");
+    let rows: Vec<_> = rows
+        .map(|row| {
+            (
+                row.period_start.as_str(),
+                row.key.as_str(),
+                row.flag.as_str(),
+                row.count,
+            )
+        })
+        .collect();
+    assert_eq!(
+        rows,
+        [
+            ("2026-09-01", "GVB:1", "exact", 40),
+            ("2026-09-01", "", "rest", 17),
+            ("2026-07-01", "GVB:3", "exact", 27),
+            ("2026-07-01", "", "rest", 24),
+        ]
+    );
+    assert_eq!(
+        library.verify(of("2026-09")).expect("whole"),
+        Some(Verdict::Recomputed)
+    );
+    // Without the editions before there is nothing to measure the quarter against.
+    let alone = record.make("2026-09").expect("over");
+    assert!(
+        alone
+            .rows
+            .iter()
+            .all(|row| row.period_start == "2026-09-01")
+    );
+}
+
+// === Any order of late reports and withdrawals ===
+
+/// One report: when the tap was, how long after it was told, and how long after that it was
+/// withdrawn, if it was.
+#[derive(Clone, Debug)]
+struct Told {
+    tapped: UtcMillis,
+    delay_ms: i64,
+    withdrawn_ms: Option<i64>,
+}
+
+fn told() -> impl Strategy<Value = Told> {
+    // Around month ends and both changes of the clock.
+    let around = prop_oneof![
+        Just("2026-09-30T22:00"),
+        Just("2026-10-24T22:00"),
+        Just("2026-10-31T22:00"),
+        Just("2026-03-28T22:00"),
+        Just("2026-03-31T22:00"),
+    ];
+    let delay = prop_oneof![0..HOUR_MS, 0..2 * DAY_MS, 18 * DAY_MS..56 * DAY_MS];
+    let withdrawn = proptest::option::weighted(0.3, 0..40 * DAY_MS);
+    (around, 0..4 * HOUR_MS, delay, withdrawn).prop_map(|(around, plus, delay_ms, withdrawn_ms)| {
+        let tapped = UtcMillis(amsterdam(around).0 + plus);
+        Told {
+            tapped,
+            delay_ms,
+            withdrawn_ms,
+        }
+    })
+}
+
+/// When a month closes, and which month a tap lies in, by the calendar alone.
+fn closing(month: Date) -> UtcMillis {
+    let day = month
+        .checked_add(1.month())
+        .expect("a date")
+        .with()
+        .day(22)
+        .build();
+    amsterdam(&format!("{}T00:00", day.expect("a date")))
+}
+
+fn month_of(tapped: UtcMillis) -> Date {
+    let at = Timestamp::from_millisecond(tapped.0).expect("a time");
+    let zone = TimeZone::get("Europe/Amsterdam").expect("bundled");
+    at.to_zoned(zone).date().first_of_month()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn edition_counts_what_was_told_and_not_withdrawn_before_it_closed(
+        all in proptest::collection::vec(told(), 1..120),
+    ) {
+        let mut record = Record::new();
+        let mut events: BTreeMap<(i64, usize), Entry> = BTreeMap::new();
+        for (number, one) in all.iter().enumerate() {
+            let facts = record.facts(one.tapped);
+            let mut pseudonym = [1; 16];
+            pseudonym[..8].copy_from_slice(&number.to_be_bytes());
+            let personal = Personal {
+                installation: Some(Pseudonym(pseudonym)),
+                ..personal(one.tapped)
+            };
+            let at = one.tapped.0 + one.delay_ms;
+            if let Some(after) = one.withdrawn_ms {
+                let (id, facts) = (facts.id, Box::new(facts.clone()));
+                events.insert((at + 1 + after, number), Entry::Withdrawn { id, facts });
+            }
+            let (facts, personal) = (Box::new(facts), Some(Box::new(personal)));
+            events.insert((at, number), Entry::Incident { facts, personal });
+        }
+        for ((at, _), entry) in &events {
+            record.append(UtcMillis(*at), entry);
+        }
+        record.append(amsterdam("2027-03-01T00:00"), &Entry::Tick);
+        let mut late = 0;
+        for month in ["2026-03-01", "2026-04-01", "2026-09-01", "2026-10-01", "2026-11-01"] {
+            let month: Date = month.parse().expect("a date");
+            let closes = closing(month);
+            let is_live = |one: &&Told, at: UtcMillis| {
+                let told = one.tapped.0 + one.delay_ms;
+                let withdrawn = one.withdrawn_ms.map(|after| told + 1 + after);
+                told < at.0 && withdrawn.is_none_or(|withdrawn| at.0 <= withdrawn)
+            };
+            let of_month = all.iter().filter(|one| month_of(one.tapped) == month);
+            let expected = of_month.filter(|one| is_live(one, closes)).count() as u64;
+            let text = month.strftime("%Y-%m").to_string();
+            let edition = record.make(&text).expect("over");
+            let shown = (10 <= expected).then_some(expected);
+            prop_assert_eq!(total(&edition, ""), shown, "{}", text);
+            prop_assert_eq!(edition.left_out, Some(0));
+
+            let before = closing(month.checked_sub(1.month()).expect("a date"));
+            let too_late = all.iter().filter(|one| {
+                let told = one.tapped.0 + one.delay_ms;
+                month_of(one.tapped) < month && before.0 <= told && is_live(one, closes)
+            });
+            let too_late = too_late.count() as u64;
+            late += too_late;
+            let shown = (too_late == 0 || 10 <= too_late).then_some(too_late);
+            prop_assert_eq!(edition.too_late, shown, "{}", text);
+
+            // What comes afterwards changes nothing.
+            let bytes = edition.to_bytes();
+            let facts = record.facts(amsterdam(&format!("{month}T12:00")));
+            let at = record.writer.last_stamp();
+            record.tell(at, facts, 1);
+            prop_assert_eq!(record.make(&text).expect("over").to_bytes(), bytes);
+        }
+        prop_assert!(late <= all.len() as u64);
+    }
+}
