@@ -22,11 +22,11 @@ use prior::Effective;
 pub use prior::Prior;
 
 /// Points of a scope's posterior at which its rank is taken, on each side of the median.
-const RANK_NODES_PER_SIDE: i32 = 10;
+const RANK_NODES_PER_SIDE: i32 = 20;
 /// Their distance, in standard deviations of a normal variable.
-const RANK_NODE_STEP: f64 = 0.5;
+const RANK_NODE_STEP: f64 = 0.25;
 /// Points at which the scopes lying above are counted; between them it is read off linearly.
-const ABOVE_NODES: usize = 256;
+const ABOVE_NODES: usize = 1_024;
 
 /// What is known of one scope.
 #[derive(Clone, Copy, Debug, PartialEq)]
