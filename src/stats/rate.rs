@@ -9,6 +9,7 @@ use super::comparison::RateRatio;
 use super::dispersion::{Day, Dispersion};
 use super::interval::{EventRate, Interval, Level, Proportion};
 use crate::domain::limits::{COVERED_DAYS_PERCENT_MIN, MATCHED_REPORTS_PERCENT_MIN};
+use crate::domain::taps::Refusals;
 
 /// Taps that reports are told per.
 pub const REPORTS_PER_TAPS: f64 = 100_000.0;
@@ -20,17 +21,6 @@ pub enum Numerator {
     SelfReports,
     /// Refusals that devices observed.
     ObservedRefusals,
-}
-
-/// What the taps of a feed tell about refused ones.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusals {
-    /// They are among the taps: a count tells attempts.
-    Included,
-    /// They are not: a count tells successes.
-    Excluded,
-    /// Nobody knows.
-    Unknown,
 }
 
 /// Reports set against taps, interval by interval of the feed. Built with
