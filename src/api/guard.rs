@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::body::Body;
-use axum::response::IntoResponse;
+use bytes::Bytes;
 use futures_util::FutureExt;
 use http::{Request, Response};
+use http_body::Body;
 use prometheus_client::metrics::counter::Counter;
 use tonic::{Code, Status};
 use tower::{Layer, Service};
@@ -35,7 +35,7 @@ pub struct GuardLayer {
 #[derive(Debug)]
 struct Known {
     /// Paths of the API's methods. Any other path is a client's text and is not logged.
-    paths: HashSet<String>,
+    paths: HashSet<Arc<str>>,
     panics: Counter,
 }
 
@@ -47,7 +47,7 @@ impl GuardLayer {
             for service in &file.service {
                 let prefix = format!("/{}.{}", file.package(), service.name());
                 let methods = service.method.iter();
-                paths.extend(methods.map(|method| format!("{prefix}/{}", method.name())));
+                paths.extend(methods.map(|method| format!("{prefix}/{}", method.name()).into()));
             }
         }
         Self {
@@ -74,46 +74,55 @@ pub struct Guard<S> {
     known: Arc<Known>,
 }
 
-impl<S> Service<Request<Body>> for Guard<S>
+impl<S, Q, R> Service<Request<Q>> for Guard<S>
 where
-    S: Service<Request<Body>, Error = Infallible> + Clone + Send + 'static,
-    S::Response: IntoResponse,
+    S: Service<Request<Q>, Response = Response<R>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
+    Q: Send + 'static,
+    R: Body<Data = Bytes> + Default + Send + 'static,
 {
-    type Response = Response<Body>;
+    type Response = Response<R>;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<R>, Infallible>> + Send>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
+    fn call(&mut self, request: Request<Q>) -> Self::Future {
         // The clone takes the place of the service that is ready, see tower's `Service`.
         let inner = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, inner);
         let known = Arc::clone(&self.known);
-        let path = request.uri().path();
-        let method = known.paths.get(path).map_or("other", String::as_str);
-        let span = tracing::info_span!("request", method);
+        let method = known.paths.get(request.uri().path()).cloned();
+        // A span that is on costs as much as checking a report, so it is off unless asked for.
+        let span = tracing::debug_span!("request", method = name(&method));
         let call = async move {
             let answering = AssertUnwindSafe(async move { inner.call(request).await });
             let limit = Duration::from_millis(CALL_MS_MAX);
             match tokio::time::timeout(limit, answering.catch_unwind()).await {
-                Ok(Ok(Ok(response))) => Ok(with_right_code(response.into_response())),
+                Ok(Ok(Ok(response))) => Ok(with_right_code(response)),
                 Ok(Err(_)) => {
                     known.panics.inc();
-                    tracing::error!("call panicked");
+                    tracing::error!(method = name(&method), "call panicked");
                     Ok(refusal(Problem::internal().into()))
                 }
                 Err(_) => {
-                    tracing::warn!(limit_ms = CALL_MS_MAX, "call took too long");
+                    tracing::warn!(
+                        method = name(&method),
+                        limit_ms = CALL_MS_MAX,
+                        "call took too long"
+                    );
                     Ok(refusal(Problem::too_late().into()))
                 }
             }
         };
         Box::pin(call.instrument(span))
     }
+}
+
+fn name(method: &Option<Arc<str>>) -> &str {
+    method.as_deref().unwrap_or("other")
 }
 
 /// The status with the code that this API promises, where tonic chose another: a message
@@ -130,7 +139,7 @@ pub(super) fn corrected(status: Status) -> Status {
     }
 }
 
-fn with_right_code(mut response: Response<Body>) -> Response<Body> {
+fn with_right_code<R: Default>(mut response: Response<R>) -> Response<R> {
     let Some(status) = response.extensions_mut().remove::<Status>() else {
         return response;
     };
@@ -143,12 +152,13 @@ fn with_right_code(mut response: Response<Body>) -> Response<Body> {
     refusal(status)
 }
 
-fn refusal(status: Status) -> Response<Body> {
+fn refusal<R: Default>(status: Status) -> Response<R> {
     status.into_http()
 }
 
 #[cfg(test)]
 mod tests {
+    use axum::body::Body;
     use tower::ServiceExt;
     use tower::service_fn;
 

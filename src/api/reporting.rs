@@ -85,7 +85,7 @@ impl Reporter {
         for remarks in parsed {
             let result = remarks.map_err(Problem::from).and_then(|remarks| {
                 let accepted = submitted.next().expect("one result for each incident")?;
-                Ok(to_accepted(&accepted, remarks))
+                Ok(to_accepted(accepted, remarks))
             });
             self.count(&result);
             results.push(result);

@@ -5,8 +5,10 @@
 //! answered, what was taken in is committed, and a checkpoint is written; all within
 //! `DRAIN_MS_MAX`.
 
+pub mod cork;
 pub mod editions;
 mod follow;
+mod front;
 mod names;
 mod run;
 
@@ -35,6 +37,7 @@ use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 use tonic_web::GrpcWebLayer;
+use tower::Layer as _;
 
 use crate::api::Clock;
 use crate::api::counters::Counters;
@@ -63,6 +66,7 @@ use crate::live::Publisher;
 use crate::network::{Network, PersistError};
 use editions::Closer;
 use follow::Follower;
+use front::Front;
 
 /// The name under which health checks ask for the service as a whole.
 const WHOLE_SERVICE: &str = "";
@@ -252,7 +256,7 @@ fn network_in_use(dir: &Path) -> Result<Arc<Network>, PersistError> {
 
 /// Everything that serves, ready to be asked.
 struct Parts {
-    router: Router,
+    front: Front,
     health: HealthReporter,
     /// Whether all is well, for the health page.
     is_serving: watch::Sender<bool>,
@@ -293,11 +297,13 @@ impl Parts {
                 stop.clone(),
             ),
         };
+        let guard = GuardLayer::new(counters.panics.clone());
+        let reports = guard.layer(services.reports());
         let grpc = services
             .routes()?
             .add_service(health_server)
             .into_axum_router()
-            .layer(GuardLayer::new(counters.panics.clone()))
+            .layer(guard)
             .layer(GrpcWebLayer::new());
         let refresh = gauges(&mut registry, running);
         let pages = Pages {
@@ -320,7 +326,7 @@ impl Parts {
             every: settings.edition_look,
         };
         Ok(Self {
-            router,
+            front: Front { reports, router },
             health,
             is_serving,
             publisher,
@@ -384,6 +390,11 @@ struct Services {
 }
 
 impl Services {
+    fn reports(&self) -> ReportingServiceServer<Reporting> {
+        let reporting = ReportingServiceServer::new(self.reporting.clone());
+        reporting.max_decoding_message_size(MESSAGE_BYTES_MAX)
+    }
+
     fn routes(self) -> Result<Routes, AppError> {
         let set = pb::descriptors();
         let reflection = || {
@@ -393,13 +404,13 @@ impl Services {
         };
         // An empty router, because tonic's own answers every unknown path as gRPC.
         let routes = Routes::from(Router::new());
-        let reporting = ReportingServiceServer::new(self.reporting);
+        let reporting = self.reports();
         let statistics = StatisticsServiceServer::new(self.statistics);
         let live = LiveServiceServer::new(self.live);
         let networks = NetworkServiceServer::new(self.networks);
         let operations = OperationsServiceServer::new(self.operations);
         Ok(routes
-            .add_service(reporting.max_decoding_message_size(MESSAGE_BYTES_MAX))
+            .add_service(reporting)
             .add_service(statistics.max_decoding_message_size(MESSAGE_BYTES_MAX))
             .add_service(live.max_decoding_message_size(MESSAGE_BYTES_MAX))
             .add_service(networks.max_decoding_message_size(MESSAGE_BYTES_MAX))

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::TryStreamExt;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -9,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 
+use super::cork::Corked;
 use super::{AppError, Parts};
 use crate::domain::limits::{
     DRAIN_MS_MAX, KEEPALIVE_ANSWER_MS_MAX, KEEPALIVE_MS, RECORD_DRAIN_MS,
@@ -26,12 +28,13 @@ pub(super) async fn run(
     stop: CancellationToken,
 ) -> Result<(), AppError> {
     let stopping = stop.clone().cancelled_owned();
+    let connections = incoming.map_ok(Corked::new);
     let server = Server::builder()
         .accept_http1(true)
         .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)
         .http2_keepalive_interval(Some(Duration::from_millis(KEEPALIVE_MS)))
         .http2_keepalive_timeout(Some(Duration::from_millis(KEEPALIVE_ANSWER_MS_MAX)))
-        .serve_with_incoming_shutdown(parts.router.clone(), incoming, stopping);
+        .serve_with_incoming_shutdown(parts.front.clone(), connections, stopping);
     let mut serving = tokio::spawn(server);
     parts.tell_serving().await;
     let served = tokio::select! {

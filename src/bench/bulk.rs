@@ -49,7 +49,7 @@ pub async fn run(plan: &Plan) -> Result<(), Failure> {
 
     contest::say(&format!(
         "\nload client: {} ({STREAMS} streams, {count} reports)",
-        load::NAME
+        load::STREAMS_NAME
     ))?;
     let mut contest = Contest::new("bulk reports", "reports a second", Better::More)
         .with_targets(plan.with_targets);

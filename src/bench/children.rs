@@ -2,16 +2,23 @@
 //! folders they work in.
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
+use http::Uri;
+use http::uri::Authority;
+use hyper_util::rt::TokioIo;
 use tempfile::TempDir;
+use tokio::net::TcpStream;
 use tonic::transport::{Channel, Endpoint};
+use tower::service_fn;
 
+use super::wire::Wire;
+use crate::app::cork::Corked;
 use crate::cli::{Failure, Kind};
 
 /// How long a process may take until it says where it listens.
@@ -110,13 +117,22 @@ impl Server {
         for _ in 0..connections {
             let endpoint = Endpoint::from_shared(self.address.clone())
                 .map_err(|error| Failure::unexpected("a server's address is none", &error))?;
-            let channel = endpoint.tcp_nodelay(true).connect().await;
+            let channel = endpoint.connect_with_connector(service_fn(dial)).await;
             channels.push(
                 channel
                     .map_err(|error| Failure::unexpected("a server cannot be reached", &error))?,
             );
         }
         Ok(channels)
+    }
+
+    /// So many connections for single calls.
+    pub async fn wires(&self, connections: usize) -> Result<Vec<Wire>, Failure> {
+        let mut wires = Vec::with_capacity(connections);
+        for _ in 0..connections {
+            wires.push(Wire::connect(&self.address).await?);
+        }
+        Ok(wires)
     }
 
     /// Processor time so far, in seconds; `None` where the system does not tell.
@@ -131,6 +147,15 @@ impl Server {
         let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
         Some(kib * 1024)
     }
+}
+
+/// A connection that sends the requests of several tasks at once, as the server does with its
+/// answers: the client takes less of the cores that it shares with the server.
+async fn dial(address: Uri) -> io::Result<TokioIo<Corked<TcpStream>>> {
+    let authority = address.authority().map_or("", Authority::as_str);
+    let stream = TcpStream::connect(authority).await?;
+    stream.set_nodelay(true)?;
+    Ok(TokioIo::new(Corked::new(stream)))
 }
 
 /// The address that a process prints; `None` if it ends or takes too long.

@@ -14,6 +14,7 @@ use super::contest::{self, Better, Contest, Effort};
 use super::load::{self, Templates};
 use super::peers::postgres::Postgres;
 use super::peers::redis::Redis;
+use super::wire::Wire;
 use super::world;
 use crate::api::Clock;
 use crate::api::pb::v1 as pb;
@@ -46,9 +47,10 @@ pub async fn run(plan: &Plan) -> Result<(), Failure> {
     let data = folder.path().join("data");
     world::save(&network, &data)?;
     let server = Server::serve(&data)?;
-    let ours = server.connect(CONNECTIONS).await?;
+    let questions = server.connect(1).await?;
+    let ours = server.wires(CONNECTIONS).await?;
     let echo_server = Server::echo()?;
-    let echo = echo_server.connect(CONNECTIONS).await?;
+    let echo = echo_server.wires(CONNECTIONS).await?;
     let mut journal = RawJournal::open(plan).await?;
     let mut postgres = if plan.with_peers {
         Postgres::start()?
@@ -76,7 +78,7 @@ pub async fn run(plan: &Plan) -> Result<(), Failure> {
     );
     let redis_place = contest.enter("Redis XADD, always synced, redis-benchmark -c 64", None);
     warm_up(plan, &ours, &echo, &templates).await?;
-    let mut recorded = contest_total(&ours[0], plan).await?;
+    let mut recorded = contest_total(&questions[0], plan).await?;
     let (mut effort, mut echo_effort) = (Effort::default(), Effort::default());
     for _ in 0..plan.rounds {
         let before = Effort::so_far(&server);
@@ -98,7 +100,11 @@ pub async fn run(plan: &Plan) -> Result<(), Failure> {
             None => contest.skip(redis_place, missing(plan)),
         }
     }
-    check_count("mistap", recorded, contest_total(&ours[0], plan).await?)?;
+    check_count(
+        "mistap",
+        recorded,
+        contest_total(&questions[0], plan).await?,
+    )?;
     if let Some(postgres) = &postgres {
         postgres.check_counts()?;
     }
@@ -156,21 +162,21 @@ pub async fn contest_total(channel: &Channel, plan: &Plan) -> Result<u64, Failur
 
 async fn load(
     plan: &Plan,
-    channels: &[Channel],
+    wires: &[Wire],
     templates: &Arc<Templates>,
 ) -> Result<(load::Tally, f64), Failure> {
-    load::unary(channels, templates, IN_FLIGHT, plan.span, &plan.now).await
+    load::unary(wires, templates, IN_FLIGHT, plan.span, &plan.now).await
 }
 
 /// First calls are slower.
 async fn warm_up(
     plan: &Plan,
-    ours: &[Channel],
-    echo: &[Channel],
+    ours: &[Wire],
+    echo: &[Wire],
     templates: &Arc<Templates>,
 ) -> Result<(), Failure> {
-    for channels in [ours, echo] {
-        load::unary(channels, templates, IN_FLIGHT, plan.span / 4, &plan.now).await?;
+    for wires in [ours, echo] {
+        load::unary(wires, templates, IN_FLIGHT, plan.span / 4, &plan.now).await?;
     }
     Ok(())
 }

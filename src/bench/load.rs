@@ -19,12 +19,16 @@ use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::transport::Channel;
 use tonic::{Request, Status};
 
+use super::wire::Wire;
 use crate::api::Clock;
 use crate::api::pb::v1 as pb;
 use crate::cli::{Failure, Kind};
 
 /// Name of this client, for reports.
-pub const NAME: &str = "this process, tonic client with messages encoded beforehand";
+pub const NAME: &str =
+    "this process, HTTP/2 with messages encoded beforehand, one task a connection";
+/// Name of the client of streams, for reports.
+pub const STREAMS_NAME: &str = "this process, tonic client with messages encoded beforehand";
 const REPORT: &str = "/mistap.v1.ReportingService/ReportIncident";
 const STREAM: &str = "/mistap.v1.ReportingService/StreamIncidents";
 /// Stands where an id will be.
@@ -135,10 +139,10 @@ impl Mint {
     }
 }
 
-/// Reports one a call, `in_flight` at once, for so long, at least one each. Returns what became of them and how
-/// many seconds that took.
+/// Reports one a call, `in_flight` at once over all connections, for so long, at least one a
+/// connection. Returns what became of them and how many seconds that took.
 pub async fn unary(
-    channels: &[Channel],
+    wires: &[Wire],
     templates: &Arc<Templates>,
     in_flight: usize,
     span: Duration,
@@ -147,29 +151,30 @@ pub async fn unary(
     let begun = Instant::now();
     let end = begun + span;
     let mut tasks = JoinSet::new();
-    for channel in channels.iter().cycle().take(in_flight) {
+    for wire in wires.iter().take(in_flight) {
         let mint = Mint::new(templates, clock);
-        tasks.spawn(unary_task(channel.clone(), mint, end));
+        let share = in_flight / wires.len().min(in_flight);
+        tasks.spawn(unary_task(wire.clone(), mint, share, end));
     }
     let tally = collect(tasks).await?;
     Ok((tally, begun.elapsed().as_secs_f64()))
 }
 
-async fn unary_task(channel: Channel, mut mint: Mint, end: Instant) -> Result<Tally, Failure> {
-    let mut client = Grpc::new(channel);
-    let path = PathAndQuery::from_static(REPORT);
+async fn unary_task(
+    wire: Wire,
+    mut mint: Mint,
+    in_flight: usize,
+    end: Instant,
+) -> Result<Tally, Failure> {
+    let mut is_first = true;
+    let messages = std::iter::from_fn(|| {
+        let is_due = std::mem::take(&mut is_first) || Instant::now() < end;
+        is_due.then(|| mint.message())
+    });
     let mut tally = Tally::default();
-    loop {
-        ready(&mut client).await?;
-        let codec = Encoded::<pb::ReportIncidentResponse>(PhantomData);
-        let request = Request::new(mint.message());
-        let response = client.unary(request, path.clone(), codec).await?;
-        let accepted = response.into_inner().accepted;
-        tally += told(accepted.as_ref());
-        if end <= Instant::now() {
-            return Ok(tally);
-        }
-    }
+    let count = |answer: pb::ReportIncidentResponse| tally += told(answer.accepted.as_ref());
+    wire.call(REPORT, in_flight, messages, count).await?;
+    Ok(tally)
 }
 
 /// Reports `count` in all, over one stream a channel, as fast as they are taken. Returns what

@@ -15,6 +15,7 @@ mod load;
 mod peers;
 mod query;
 mod start;
+mod wire;
 mod world;
 
 use std::path::{Path, PathBuf};

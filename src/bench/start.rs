@@ -47,18 +47,19 @@ pub async fn run(plan: &Plan) -> Result<(), Failure> {
     let store = contest.enter("the same, until a scan is answered", None);
     let mut server = Server::serve(&data)?;
     let mut channels = server.connect(1).await?;
+    let mut wires = server.wires(1).await?;
     let mut recorded = contest_total(&channels[0], plan).await?;
     for _ in 0..plan.rounds {
-        let (tally, _) =
-            load::unary(&channels, &templates, IN_FLIGHT, plan.span, &plan.now).await?;
+        let (tally, _) = load::unary(&wires, &templates, IN_FLIGHT, plan.span, &plan.now).await?;
         recorded += tally.recorded;
         server.process.kill();
         let begun = Instant::now();
         server = Server::serve(&data)?;
-        channels = server.connect(1).await?;
-        let (tally, _) = load::unary(&channels, &templates, 1, Duration::ZERO, &plan.now).await?;
+        wires = server.wires(1).await?;
+        let (tally, _) = load::unary(&wires, &templates, 1, Duration::ZERO, &plan.now).await?;
         contest.note(ours, begun.elapsed().as_secs_f64());
         recorded += tally.recorded;
+        channels = server.connect(1).await?;
         wait_for_store(&channels[0], plan).await?;
         contest.note(store, begun.elapsed().as_secs_f64());
         check_count("mistap", recorded, contest_total(&channels[0], plan).await?)?;

@@ -263,6 +263,8 @@ pub const FEED_TEXT_CHARS_MAX: usize = 255;
 
 /// Largest request, in bytes. Larger: refused by the server.
 pub const MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// What a connection holds back to write it with what comes next, in bytes. More: written.
+pub const CORKED_BYTES_MAX: usize = 64 * 1024;
 /// Streams of one connection. More wait.
 pub const STREAMS_PER_CONNECTION_MAX: u32 = 1_024;
 /// Largest key file, in bytes. Larger: refused.

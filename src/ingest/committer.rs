@@ -13,7 +13,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::key_maker::KeyMaker;
 use super::prepare::Pending;
-use super::queue::{Answer, Decided, Job, Queue, Taken};
+use super::queue::{Decided, Delivery, Job, Queue, Taken};
 use super::steady::Steady;
 use super::{Clock, SubmitError};
 use crate::domain::limits::{
@@ -176,14 +176,15 @@ impl Committer {
             }
             self.ticked = tick.filter(|_| !self.is_disk_low).or(self.ticked);
         }
-        for (fates, answer) in batch.fates.into_iter().zip(answers) {
-            let decided = fates.into_iter().map(|fate| match fate {
-                Fate::Known(first) => Decided::Repeated(first),
-                Fate::Appended(place) => written[place],
-            });
-            // A caller that went away needs no answer; what it sent is kept.
-            let _ = answer.send(Ok(decided.collect()));
-        }
+        let decided = |fate| match fate {
+            Fate::Known(first) => Decided::Repeated(first),
+            Fate::Appended(place) => written[place],
+        };
+        let answered = answers.into_iter().zip(batch.fates).map(|(caller, fates)| {
+            let decided = fates.into_iter().map(decided);
+            (caller, Ok(decided.collect()))
+        });
+        Delivery::send(answered.collect());
         Ok(())
     }
 
@@ -208,7 +209,7 @@ impl Committer {
     }
 
     /// Parts what is written from what is known already.
-    fn sort_out(&self, jobs: Vec<Job>) -> (Batch, Vec<oneshot::Sender<Answer>>) {
+    fn sort_out(&self, jobs: Vec<Job>) -> (Batch, Vec<oneshot::Sender<Delivery>>) {
         let mut batch = Batch::default();
         let entries = jobs.iter().map(|job| job.entries.len()).sum::<usize>() + 2;
         batch.encoded.reserve_exact(entries);
@@ -259,15 +260,13 @@ impl Committer {
     }
 
     /// Refuses what could not be written, and all else until the next look at the disk.
-    fn refuse(&mut self, answers: Vec<oneshot::Sender<Answer>>, error: &JournalError) {
+    fn refuse(&mut self, answers: Vec<oneshot::Sender<Delivery>>, error: &JournalError) {
         let error = error as &dyn std::error::Error;
         tracing::error!(error, "journal has no room; reports are refused");
         self.is_disk_low = true;
         self.parts.queue.set_disk_low(true);
-        for answer in answers {
-            // A caller that went away needs no answer.
-            let _ = answer.send(Err(SubmitError::DiskReserve));
-        }
+        let refused = |caller| (caller, Err(SubmitError::DiskReserve));
+        Delivery::send(answers.into_iter().map(refused).collect());
     }
 
     /// Looks at the free disk now and then, and each time while there is too little or

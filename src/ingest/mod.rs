@@ -37,7 +37,7 @@ use crate::journal::{JournalError, Reader};
 use crate::ledger::Ledger;
 use crate::network::Network;
 use prepare::{Expected, Pending, Preparer};
-use queue::{Answer, Decided, Job, Queue};
+use queue::{Decided, Delivery, Job, Queue};
 
 /// The time, as `app` tells it.
 pub(crate) type Clock = Arc<dyn Fn() -> UtcMillis + Send + Sync>;
@@ -145,7 +145,7 @@ struct Shared {
 /// A part of a call that is on its way to the committer.
 struct OnItsWay {
     expected: Vec<Result<Expected, SubmitError>>,
-    result: oneshot::Receiver<Answer>,
+    result: oneshot::Receiver<Delivery>,
 }
 
 impl Ingest {
@@ -265,7 +265,8 @@ impl Ingest {
 
     /// Waits for the committer, and looks up what was recorded before.
     async fn answer(&self, part: OnItsWay) -> Vec<Result<Accepted, SubmitError>> {
-        let decided = match part.result.await.unwrap_or(Err(SubmitError::Poisoned)) {
+        let answer = part.result.await.map(Delivery::take);
+        let decided = match answer.unwrap_or(Err(SubmitError::Poisoned)) {
             Ok(decided) => decided,
             Err(error) => return vec![Err(error); part.expected.len()],
         };
@@ -327,8 +328,8 @@ impl Ingest {
         let (answer, result) = oneshot::channel();
         let entries = vec![Pending::new(entry)];
         room.send(Job { entries, answer })?;
-        let answer = result.await.unwrap_or(Err(SubmitError::Poisoned));
-        match answer?.first() {
+        let answer = result.await.map(Delivery::take);
+        match answer.unwrap_or(Err(SubmitError::Poisoned))?.first() {
             Some(Decided::Committed { position, .. }) => Ok(*position),
             Some(Decided::Repeated(_) | Decided::Nothing) | None => {
                 unreachable!("what is neither an incident nor tap counts is always written")

@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 use super::Accepted;
 use crate::auth::{KeyError, Keys, key_period, secret_hash};
 use crate::domain::incident::{Match, Occurred};
+use crate::domain::limits::CAUSE_CLAIMS_MAX;
 use crate::domain::taxonomy::{Taxonomy, TimePrecision, number_of};
 use crate::domain::{
     ContentDigest, Entry, Facts, Incident, IncidentId, LineId, LocalDay, Personal, Position,
@@ -19,6 +20,8 @@ use crate::network::{Network, Resolved, Words};
 /// Changes whenever the canonical bytes do: a digest of another version matches nothing.
 const CANONICAL_VERSION: u8 = 1;
 const HOUR_MS: i64 = 3_600_000;
+/// More than the canonical bytes of an incident take without its texts; a claim takes two.
+const CANONICAL_BYTES_BESIDE_TEXTS: usize = 128 + 2 * CAUSE_CLAIMS_MAX;
 
 /// What goes to the committer.
 pub(super) struct Pending {
@@ -70,15 +73,12 @@ pub(super) struct Preparer<'a> {
 }
 
 impl<'a> Preparer<'a> {
-    /// Large enough for the canonical bytes of any incident, so that they do not move.
-    const CANONICAL_BYTES: usize = 8 * 1024;
-
     /// One for each batch: its buffer is used again and again.
     pub fn new(keys: &'a Keys, network: &'a Network) -> Self {
         Self {
             keys,
             network,
-            canonical: Zeroizing::new(Vec::with_capacity(Self::CANONICAL_BYTES)),
+            canonical: Zeroizing::default(),
         }
     }
 
@@ -241,7 +241,26 @@ fn personal(incident: &mut Incident, time: &Time, resolved: &Resolved) -> Person
 /// What a client sent, as bytes: two incidents have the same ones if, and only if, all of
 /// it is the same, card number and the device's clock left out. The time is the one that
 /// was sent, before it was corrected.
-fn canonical_bytes(incident: &Incident, secret_hash: Option<&SecretHash>, out: &mut Vec<u8>) {
+fn canonical_bytes(
+    incident: &Incident,
+    secret_hash: Option<&SecretHash>,
+    out: &mut Zeroizing<Vec<u8>>,
+) {
+    let texts = [
+        &incident.operator_words,
+        &incident.line_words,
+        &incident.direction_words,
+        &incident.stop_words,
+        &incident.vehicle,
+        &incident.display_text,
+        &incident.note,
+    ];
+    let text_bytes = texts.iter().map(|text| text.len()).sum::<usize>();
+    let room = CANONICAL_BYTES_BESIDE_TEXTS + text_bytes + incident.installation_id.len();
+    if out.capacity() < room {
+        // The bytes must not move while they are written: what is left behind is not cleared.
+        *out = Zeroizing::new(Vec::with_capacity(room));
+    }
     out.clear();
     out.push(CANONICAL_VERSION);
     out.extend_from_slice(incident.id.as_bytes());
@@ -258,15 +277,7 @@ fn canonical_bytes(incident: &Incident, secret_hash: Option<&SecretHash>, out: &
     };
     out.push(precision.number());
     out.extend_from_slice(&value.to_le_bytes());
-    for text in [
-        &incident.operator_words,
-        &incident.line_words,
-        &incident.direction_words,
-        &incident.stop_words,
-        &incident.vehicle,
-        &incident.display_text,
-        &incident.note,
-    ] {
+    for text in texts {
         push_bytes(out, text.as_bytes());
     }
     push_bytes(out, incident.installation_id.as_bytes());

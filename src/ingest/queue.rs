@@ -31,12 +31,48 @@ pub(super) enum Decided {
 /// What became of each entry of a job, or why none was taken in.
 pub(super) type Answer = Result<Vec<Decided>, SubmitError>;
 
+/// The answer to a caller. The answers of a batch travel together, to the first caller, which
+/// hands the others theirs: one wake-up across threads instead of one for each.
+pub(super) struct Delivery {
+    own: Answer,
+    others: Vec<(oneshot::Sender<Delivery>, Answer)>,
+}
+
+impl Delivery {
+    /// Sends all answers of a batch.
+    pub fn send(answers: Vec<(oneshot::Sender<Self>, Answer)>) {
+        let mut answers = answers.into_iter();
+        let Some((first, own)) = answers.next() else {
+            return;
+        };
+        let others = answers.collect();
+        // To a caller that went away it comes back, and is dropped here.
+        let _ = first.send(Self { own, others });
+    }
+
+    /// The caller's own.
+    pub fn take(mut self) -> Answer {
+        std::mem::replace(&mut self.own, Err(SubmitError::Poisoned))
+    }
+}
+
+/// Whatever becomes of the first caller, the others get theirs.
+impl Drop for Delivery {
+    fn drop(&mut self) {
+        for (caller, own) in self.others.drain(..) {
+            let others = Vec::new();
+            // A caller that went away needs no answer; what it sent is kept.
+            let _ = caller.send(Self { own, others });
+        }
+    }
+}
+
 /// Entries of one caller, and where to answer. At most `BATCH_ENTRIES_MAX` entries.
 pub(super) struct Job {
     /// In the caller's order.
     pub entries: Vec<Pending>,
     /// Gets one result for each, or is dropped if they could not be written.
-    pub answer: oneshot::Sender<Answer>,
+    pub answer: oneshot::Sender<Delivery>,
 }
 
 /// What the committer finds.
@@ -62,6 +98,8 @@ struct State {
     entries: usize,
     /// Why nothing is taken in.
     refusal: Option<SubmitError>,
+    /// Whether the committer waits for jobs. To notify nobody costs a system call, too.
+    is_waited_for: bool,
 }
 
 /// Room for entries of one job. Given back when dropped.
@@ -77,6 +115,7 @@ impl Queue {
             jobs: VecDeque::new(),
             entries: 0,
             refusal: None,
+            is_waited_for: false,
         };
         Self {
             state: Mutex::new(state),
@@ -105,10 +144,13 @@ impl Queue {
     pub fn take(&self, entries_max: usize, wait: Duration) -> Taken {
         let is_idle =
             |state: &mut State| state.jobs.is_empty() && !(state.is_closed() && state.entries == 0);
+        let mut state = self.lock();
+        state.is_waited_for = true;
         let (mut state, _) = self
             .changed
-            .wait_timeout_while(self.lock(), wait, is_idle)
+            .wait_timeout_while(state, wait, is_idle)
             .unwrap_or_else(PoisonError::into_inner);
+        state.is_waited_for = false;
         let mut jobs = Vec::new();
         let mut entries = 0;
         while let Some(job) = state.jobs.front() {
@@ -180,10 +222,14 @@ impl Reservation {
             return Err(SubmitError::Poisoned);
         }
         state.jobs.push_back(job);
+        // Once is enough: when it comes, it takes all that is there.
+        let is_waited_for = std::mem::take(&mut state.is_waited_for);
         drop(state);
         // These entries are given back when the committer takes them.
         self.entries -= entries;
-        self.queue.changed.notify_one();
+        if is_waited_for {
+            self.queue.changed.notify_one();
+        }
         Ok(())
     }
 }
@@ -203,9 +249,9 @@ impl Drop for Reservation {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::Entry;
+    use crate::domain::{Entry, UtcMillis};
 
-    fn job(entries: usize) -> (Job, oneshot::Receiver<Answer>) {
+    fn job(entries: usize) -> (Job, oneshot::Receiver<Delivery>) {
         let (answer, result) = oneshot::channel();
         let pending = || Pending {
             entry: Entry::Tick,
@@ -295,5 +341,29 @@ mod tests {
         assert_eq!(refusal(&queue).as_deref(), Some("the disk is nearly full"));
         queue.set_disk_low(false);
         assert_eq!(refusal(&queue), None);
+    }
+    #[test]
+    fn answers_of_a_batch_reach_everybody_also_if_the_first_went_away() {
+        let committed = |position| {
+            let position = Position(position);
+            let stamp = UtcMillis(0);
+            Ok(vec![Decided::Committed { position, stamp }])
+        };
+        for gone in 0..4_usize {
+            let (callers, mut results): (Vec<_>, Vec<_>) =
+                (0..3).map(|_| oneshot::channel::<Delivery>()).unzip();
+            let answers = callers.into_iter().zip((0..3).map(committed)).collect();
+            if gone < 3 {
+                drop(results.remove(gone));
+            }
+            Delivery::send(answers);
+            // Dropped unread, the first one's still hands out the rest.
+            let mut left = results.into_iter();
+            drop(left.next());
+            for mut result in left {
+                let delivery = result.try_recv().expect("an answer");
+                assert!(delivery.take().is_ok());
+            }
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use tokio::sync::oneshot;
 
 use super::prepare::Pending;
-use super::queue::{Decided, Job};
+use super::queue::{Decided, Delivery, Job};
 use super::{Ingest, SubmitError};
 use crate::domain::limits::{LINES_MAX, STOPS_MAX, TAP_FEEDS_MAX, TAP_SCOPES_MAX};
 use crate::domain::{
@@ -67,7 +67,8 @@ impl Ingest {
         let (answer, result) = oneshot::channel();
         let entries = entries.collect();
         room.send(Job { entries, answer })?;
-        let decided = result.await.unwrap_or(Err(SubmitError::Poisoned))?;
+        let answer = result.await.map(Delivery::take);
+        let decided = answer.unwrap_or(Err(SubmitError::Poisoned))?;
         let mut positions = Vec::new();
         let mut received = UtcMillis(0);
         for (decided, cells) in decided.into_iter().zip(cells) {

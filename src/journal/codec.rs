@@ -10,6 +10,7 @@ use std::str::FromStr;
 use prost::Message;
 
 use super::Encoded;
+use super::fields::Fields;
 use crate::domain::entry::ClosedEdition;
 use crate::domain::incident::CauseClaim;
 use crate::domain::taxonomy::{
@@ -27,6 +28,12 @@ mod wire {
     #![allow(clippy::large_enum_variant, reason = "generated, and never kept")]
     include!(concat!(env!("OUT_DIR"), "/mistap.journal.v1.rs"));
 }
+
+/// Kinds of entries that are many, by their numbers in the schema.
+const INCIDENT: u32 = 1;
+const WITHDRAWN: u32 = 2;
+/// What comes before the message of an entry, in bytes.
+const KIND_BYTES_MAX: usize = 4;
 
 /// Claim sources are below this number; see `cause_claims` in the schema.
 const CLAIM_SOURCES: u32 = 8;
@@ -53,48 +60,53 @@ pub enum CodecError {
 /// Encodes an entry, so that it can be appended. Done by whoever made the entry, not by the
 /// writer, which has every other's entries to write.
 pub fn encode(entry: &Entry) -> Encoded {
-    let (kind, personal) = match entry {
-        Entry::Incident { facts, personal } => (
-            Kind::Incident(to_facts(facts)),
-            personal
-                .as_deref()
-                .map(|personal| to_personal(personal, facts).encode_to_vec()),
-        ),
-        Entry::Withdrawn { id, facts } => (
-            Kind::Withdrawn(wire::Withdrawn {
-                incident_id: id.as_bytes().to_vec(),
-                facts: Some(to_facts(facts)),
-            }),
-            None,
-        ),
-        Entry::Tick => (Kind::Tick(wire::Tick {}), None),
-        Entry::NetworkChanged { version, sha256 } => (
-            Kind::NetworkChanged(wire::NetworkChanged {
+    let mut personal = None;
+    let facts = match entry {
+        Entry::Incident {
+            facts,
+            personal: part,
+        } => {
+            personal = part.as_deref().map(|part| personal_bytes(part, facts));
+            kind_bytes(INCIDENT, &facts_bytes(facts))
+        }
+        Entry::Withdrawn { id, facts } => {
+            let mut withdrawn = Fields::default();
+            withdrawn.bytes(1, id.as_bytes());
+            withdrawn.element(2, &facts_bytes(facts));
+            kind_bytes(WITHDRAWN, &withdrawn.into_bytes())
+        }
+        Entry::Tick => generated(Kind::Tick(wire::Tick {})),
+        Entry::NetworkChanged { version, sha256 } => {
+            generated(Kind::NetworkChanged(wire::NetworkChanged {
                 version: *version,
                 sha256: sha256.to_vec(),
-            }),
-            None,
-        ),
-        Entry::TapCounts(batch) => (Kind::TapCounts(taps::to_wire(batch)), None),
-        Entry::TapCountsRemoved { before } => (
-            Kind::TapCountsRemoved(wire::TapCountsRemoved {
+            }))
+        }
+        Entry::TapCounts(batch) => generated(Kind::TapCounts(taps::to_wire(batch))),
+        Entry::TapCountsRemoved { before } => {
+            generated(Kind::TapCountsRemoved(wire::TapCountsRemoved {
                 before_day: before.0,
-            }),
-            None,
-        ),
-        Entry::EditionClosed(closed) => (
-            Kind::EditionClosed(wire::EditionClosed {
-                month: closed.month.0,
-                through: closed.through.0,
-                sha256: closed.sha256.to_vec(),
-            }),
-            None,
-        ),
+            }))
+        }
+        Entry::EditionClosed(closed) => generated(Kind::EditionClosed(wire::EditionClosed {
+            month: closed.month.0,
+            through: closed.through.0,
+            sha256: closed.sha256.to_vec(),
+        })),
     };
-    Encoded {
-        facts: wire::Entry { kind: Some(kind) }.encode_to_vec(),
-        personal,
-    }
+    Encoded { facts, personal }
+}
+
+/// An entry of one kind, from its message.
+fn kind_bytes(kind: u32, message: &[u8]) -> Vec<u8> {
+    let mut entry = Fields::with_capacity(message.len() + KIND_BYTES_MAX);
+    entry.element(kind, message);
+    entry.into_bytes()
+}
+
+/// An entry of a kind that is rare.
+fn generated(kind: Kind) -> Vec<u8> {
+    wire::Entry { kind: Some(kind) }.encode_to_vec()
 }
 
 /// Decodes an entry; without the bytes of a personal part, it has none.
@@ -164,96 +176,109 @@ fn restore_words(
     Ok(())
 }
 
-// === Entries to wire types ===
+// === Entries to bytes ===
 
-fn to_facts(facts: &Facts) -> wire::IncidentFacts {
-    let (hour, day) = match facts.time {
-        RowTime::Hour(hour) => (Some(hour.0), None),
-        RowTime::Day(day) => (None, Some(day.0)),
-    };
-    wire::IncidentFacts {
-        incident_id: facts.id.as_bytes().to_vec(),
-        content_digest: facts.digest.0.to_vec(),
-        secret_hash: facts
-            .secret_hash
-            .map_or_else(Vec::new, |hash| hash.0.into()),
-        hour,
-        day,
-        precision: facts.precision.number().into(),
-        reporter: facts.reporter.number().into(),
-        mode: number_of(facts.mode).into(),
-        tap_kind: number_of(facts.tap_kind).into(),
-        operator: text_of(facts.operator.as_ref().map(|operator| operator.as_str())),
-        line: text_of(facts.line.as_ref().map(|line| line.as_str())),
-        line_resolution: number_of(facts.line_resolution).into(),
-        stop: text_of(facts.stop.as_ref().map(|stop| stop.as_str())),
-        stop_resolution: number_of(facts.stop_resolution).into(),
-        network_version: facts.network_version,
-        reader_kind: number_of(facts.reader_kind).into(),
-        signal: number_of(facts.signal).into(),
-        found_later: facts.found_later,
-        attempts: facts.attempts.into(),
-        others_got_through: number_of(facts.others_got_through).into(),
-        worked_later: number_of(facts.worked_later).into(),
-        cause_claims: facts.cause_claims.iter().map(to_claim).collect(),
-        card_kind: number_of(facts.card_kind).into(),
-        staff_present: number_of(facts.staff_present).into(),
-        staff_acts: facts.staff_acts.bits().into(),
-        staff_minutes: number_of(facts.staff_minutes).into(),
-        outcomes: facts.outcomes.bits().into(),
-        extra_cost: number_of(facts.extra_cost).into(),
-        card_given: facts.card_given,
-        installation_given: facts.installation_given,
-        line_outside_validity: facts.line_outside_validity,
+/// Most incidents take less.
+const FACTS_BYTES: usize = 192;
+const PERSONAL_BYTES: usize = 192;
+
+fn facts_bytes(facts: &Facts) -> Vec<u8> {
+    let mut fields = Fields::with_capacity(FACTS_BYTES);
+    fields.bytes(1, facts.id.as_bytes());
+    fields.bytes(2, &facts.digest.0);
+    fields.bytes(
+        3,
+        facts.secret_hash.as_ref().map_or(&[], |hash| &hash.0[..]),
+    );
+    match facts.time {
+        RowTime::Hour(hour) => fields.told_number(4, hour.0.into()),
+        RowTime::Day(day) => fields.told_number(5, i64::from(day.0).cast_unsigned()),
     }
+    fields.number(6, facts.precision.number());
+    fields.number(7, facts.reporter.number());
+    fields.number(8, number_of(facts.mode));
+    fields.number(9, number_of(facts.tap_kind));
+    fields.bytes(
+        10,
+        id_bytes(facts.operator.as_ref().map(OperatorCode::as_str)),
+    );
+    fields.bytes(11, id_bytes(facts.line.as_ref().map(LineId::as_str)));
+    fields.number(12, number_of(facts.line_resolution));
+    fields.bytes(13, id_bytes(facts.stop.as_ref().map(StopId::as_str)));
+    fields.number(14, number_of(facts.stop_resolution));
+    fields.number(15, facts.network_version);
+    fields.number(16, number_of(facts.reader_kind));
+    fields.number(17, number_of(facts.signal));
+    fields.number(18, facts.found_later);
+    fields.number(19, facts.attempts);
+    fields.number(20, number_of(facts.others_got_through));
+    fields.number(21, number_of(facts.worked_later));
+    fields.packed(22, facts.cause_claims.iter().map(claim_number));
+    fields.number(23, number_of(facts.card_kind));
+    fields.number(24, number_of(facts.staff_present));
+    fields.number(25, facts.staff_acts.bits());
+    fields.number(26, number_of(facts.staff_minutes));
+    fields.number(27, facts.outcomes.bits());
+    fields.number(28, number_of(facts.extra_cost));
+    fields.number(29, facts.card_given);
+    fields.number(30, facts.installation_given);
+    fields.number(31, facts.line_outside_validity);
+    fields.into_bytes()
 }
 
-fn to_claim(claim: &CauseClaim) -> u32 {
+fn claim_number(claim: &CauseClaim) -> u32 {
     u32::from(claim.cause.number()) * CLAIM_SOURCES + u32::from(claim.source.number())
 }
 
-fn to_personal(personal: &Personal, facts: &Facts) -> wire::IncidentPersonal {
+fn personal_bytes(personal: &Personal, facts: &Facts) -> Vec<u8> {
     let operator = facts.operator.as_ref().map(OperatorCode::as_str);
     let line = facts.line.as_ref().map(LineId::as_str);
     let stop = facts.stop.as_ref().map(StopId::as_str);
     let mut words_are_ids = 0;
-    let mut words = |words: &str, id: Option<&str>, bit| {
-        if id == Some(words) {
-            words_are_ids |= bit;
-            return String::new();
-        }
-        words.to_owned()
+    let mut words = |words: &'_ str, id: Option<&str>, bit| {
+        let is_id = id == Some(words);
+        words_are_ids |= if is_id { bit } else { 0_u32 };
+        !is_id
     };
-    let operator_words = words(&personal.operator_words, operator, OPERATOR_IS_ID);
-    let line_words = words(&personal.line_words, line, LINE_IS_ID);
-    let stop_words = words(&personal.stop_words, stop, STOP_IS_ID);
-    let pseudonym = |pseudonym: Option<Pseudonym>| pseudonym.map_or_else(Vec::new, |p| p.0.into());
-    wire::IncidentPersonal {
-        occurred_ms: personal.occurred.0,
-        clock_correction_ms: personal.clock_correction_ms,
-        card_pseudonym: pseudonym(personal.card),
-        installation_pseudonym: pseudonym(personal.installation),
-        key_period: personal.key_period,
-        vehicle: personal.vehicle.to_string(),
-        display_text: personal.display_text.to_string(),
-        operator_words,
-        line_words,
-        direction_words: personal.direction_words.to_string(),
-        stop_words,
-        note: personal.note.to_string(),
-        note_to_operator: personal.note_to_operator,
-        line_candidates: texts_of(&personal.line_candidates),
-        stop_candidates: texts_of(&personal.stop_candidates),
-        words_are_ids,
+    let has_operator_words = words(&personal.operator_words, operator, OPERATOR_IS_ID);
+    let has_line_words = words(&personal.line_words, line, LINE_IS_ID);
+    let has_stop_words = words(&personal.stop_words, stop, STOP_IS_ID);
+    let mut fields = Fields::with_capacity(PERSONAL_BYTES);
+    fields.signed(1, personal.occurred.0);
+    fields.signed(2, personal.clock_correction_ms);
+    fields.bytes(3, pseudonym_bytes(personal.card.as_ref()));
+    fields.bytes(4, pseudonym_bytes(personal.installation.as_ref()));
+    fields.number(5, personal.key_period);
+    fields.bytes(6, personal.vehicle.as_bytes());
+    fields.bytes(7, personal.display_text.as_bytes());
+    for (number, words, has_words) in [
+        (8, &personal.operator_words, has_operator_words),
+        (9, &personal.line_words, has_line_words),
+        (10, &personal.direction_words, true),
+        (11, &personal.stop_words, has_stop_words),
+    ] {
+        if has_words {
+            fields.bytes(number, words.as_bytes());
+        }
     }
+    fields.bytes(12, personal.note.as_bytes());
+    fields.number(13, personal.note_to_operator);
+    for line in &personal.line_candidates {
+        fields.element(14, line.as_str().as_bytes());
+    }
+    for stop in &personal.stop_candidates {
+        fields.element(15, stop.as_str().as_bytes());
+    }
+    fields.number(16, words_are_ids);
+    fields.into_bytes()
 }
 
-fn text_of(text: Option<&str>) -> String {
-    text.unwrap_or_default().to_owned()
+fn id_bytes(id: Option<&str>) -> &[u8] {
+    id.unwrap_or_default().as_bytes()
 }
 
-fn texts_of<T: ToString>(values: &[T]) -> Vec<String> {
-    values.iter().map(T::to_string).collect()
+fn pseudonym_bytes(pseudonym: Option<&Pseudonym>) -> &[u8] {
+    pseudonym.map_or(&[], |pseudonym| &pseudonym.0)
 }
 
 // === Wire types to entries ===
@@ -507,7 +532,38 @@ mod tests {
         ]
     }
 
+    fn wire_facts(facts: &Facts) -> wire::IncidentFacts {
+        wire::IncidentFacts::decode(&facts_bytes(facts)[..]).expect("of the schema")
+    }
+
+    fn wire_personal(personal: &Personal, facts: &Facts) -> wire::IncidentPersonal {
+        let bytes = personal_bytes(personal, facts);
+        wire::IncidentPersonal::decode(&bytes[..]).expect("of the schema")
+    }
+
+    fn check_written_as_generated(entry: &Entry) {
+        let encoded = encode(entry);
+        let wire = wire::Entry::decode(&encoded.facts[..]).expect("of the schema");
+        assert_eq!(encoded.facts, wire.encode_to_vec());
+        if let Some(personal) = &encoded.personal {
+            let wire = wire::IncidentPersonal::decode(&personal[..]).expect("of the schema");
+            assert_eq!(personal, &wire.encode_to_vec());
+        }
+    }
+
     proptest! {
+        #[test]
+        fn bytes_are_those_that_generated_messages_are_written_as(
+            facts in facts(), personal in personal(), version in any::<u32>(),
+        ) {
+            let (id, facts) = (facts.id, Box::new(facts));
+            let personal = Some(Box::new(personal));
+            check_written_as_generated(&Entry::Withdrawn { id, facts: facts.clone() });
+            check_written_as_generated(&Entry::Incident { facts, personal });
+            check_written_as_generated(&Entry::NetworkChanged { version, sha256: [7; 32] });
+            check_written_as_generated(&Entry::Tick);
+        }
+
         #[test]
         fn every_entry_reads_back_as_it_was(entry in entry()) {
             let encoded = encode(&entry);
@@ -530,7 +586,7 @@ mod tests {
             if same[2] {
                 said.stop_words = text(facts.stop.as_ref().map(ToString::to_string));
             }
-            let wire = to_personal(&said, &facts);
+            let wire = wire_personal(&said, &facts);
             prop_assert!(!same[2] || wire.stop_words.is_empty());
             let entry = Entry::Incident {
                 facts: Box::new(facts),
@@ -547,7 +603,7 @@ mod tests {
             let facts = Facts { line: None, ..facts };
             let entry = encode(&Entry::Incident { facts: Box::new(facts.clone()), personal: None });
             for bits in [bits, LINE_IS_ID] {
-                let mut wire = to_personal(&personal, &facts);
+                let mut wire = wire_personal(&personal, &facts);
                 wire.words_are_ids = bits;
                 let error = decode(&entry.facts, Some(&wire.encode_to_vec()));
                 prop_assert_eq!(error, Err(CodecError::Field("words_are_ids")));
@@ -577,7 +633,7 @@ mod tests {
         #[test]
         fn value_that_is_not_known_is_an_error(facts in facts(), number in 14_u32..) {
             let check = |change: fn(&mut wire::IncidentFacts, u32), field| {
-                let mut wire = to_facts(&facts);
+                let mut wire = wire_facts(&facts);
                 change(&mut wire, number);
                 let kind = Some(Kind::Incident(wire));
                 let bytes = wire::Entry { kind }.encode_to_vec();

@@ -29,6 +29,7 @@ use crate::domain::limits::{RECORD_BYTES_MAX, SEGMENT_BYTES};
 use crate::domain::{Entry, Position, Stamp};
 
 mod codec;
+mod fields;
 mod format;
 mod reader;
 mod scan;

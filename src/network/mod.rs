@@ -16,6 +16,7 @@ mod resolve;
 mod search;
 
 use std::collections::BTreeMap;
+use std::hash::Hash;
 
 use hashbrown::HashMap;
 
@@ -39,16 +40,16 @@ pub struct Network {
     lines: Vec<Line>,
     stops: Vec<Stop>,
     /// Places in `lines` by identifier.
-    line_places: HashMap<Box<str>, u32>,
+    line_places: HashMap<LineId, u32>,
     /// Places in `stops` by code.
-    stop_places: HashMap<Box<str>, u32>,
+    stop_places: HashMap<StopId, u32>,
     /// Places in `operators` by what spellings of their names have in common. Where several
     /// have one name: the first.
     operators_by_name: BTreeMap<String, u32>,
     /// Lines by number on the vehicle, in capitals: places in `lines`, ascending.
-    lines_by_number: BTreeMap<Box<str>, Vec<u32>>,
+    lines_by_number: HashMap<Box<str>, Vec<u32>>,
     /// Stops by platform code: places in `stops`, ascending.
-    platforms: BTreeMap<Box<str>, Vec<u32>>,
+    platforms: HashMap<Box<str>, Vec<u32>>,
     search: SearchIndex,
     grid: Grid,
 }
@@ -215,13 +216,13 @@ impl Network {
         })?;
         check_codes("line", LINES_MAX, &lines, |line| line.id.as_str())?;
         check_codes("stop", NETWORK_STOPS_MAX, &stops, |stop| stop.id.as_str())?;
-        serve_stops(&lines, &mut stops)?;
+        serve_stops(&mut lines, &mut stops)?;
         count_lines(&lines, &mut operators);
         Ok(Self {
             version,
             sha256: persist::content_sha256(&operators, &lines, &stops),
-            line_places: places_of_codes(lines.iter().map(|line| line.id.as_str())),
-            stop_places: places_of_codes(stops.iter().map(|stop| stop.id.as_str())),
+            line_places: places_of_codes(lines.iter().map(|line| &line.id)),
+            stop_places: places_of_codes(stops.iter().map(|stop| &stop.id)),
             operators_by_name: places_of_names(&operators),
             lines_by_number: places(lines.iter().map(|line| [line.number.to_uppercase()])),
             platforms: places(stops.iter().map(|stop| stop.platforms.clone())),
@@ -295,26 +296,25 @@ fn check_codes<T>(
     }
 }
 
-/// Tells each stop which lines serve it. Lines and stops are in order.
-fn serve_stops(lines: &[Line], stops: &mut [Stop]) -> Result<(), InvalidNetwork> {
+/// Tells each stop which lines serve it; lines then share its code's text. Lines and stops are
+/// in order.
+fn serve_stops(lines: &mut [Line], stops: &mut [Stop]) -> Result<(), InvalidNetwork> {
     for stop in stops.iter_mut() {
         stop.lines.clear();
     }
     for line in lines {
-        for id in line
-            .directions
-            .iter()
-            .flat_map(|direction| &direction.stops)
-        {
+        let directions = line.directions.iter_mut();
+        for id in directions.flat_map(|direction| &mut direction.stops) {
             let place = stops
                 .binary_search_by(|stop| stop.id.cmp(id))
                 .map_err(|_| InvalidNetwork::UnknownStop {
                     line: line.id.clone(),
                     stop: id.clone(),
                 })?;
-            let serving = &mut stops[place].lines;
-            if serving.last() != Some(&line.id) {
-                serving.push(line.id.clone());
+            let stop = &mut stops[place];
+            id.clone_from(&stop.id);
+            if stop.lines.last() != Some(&line.id) {
+                stop.lines.push(line.id.clone());
             }
         }
     }
@@ -332,8 +332,10 @@ fn count_lines(lines: &[Line], operators: &mut [Operator]) {
 }
 
 /// The place of each code, found at once. Its order is never looked at.
-fn places_of_codes<'a>(codes: impl Iterator<Item = &'a str>) -> HashMap<Box<str>, u32> {
-    codes.map(Into::into).zip(0..).collect()
+fn places_of_codes<'a, T: Clone + Eq + Hash + 'a>(
+    codes: impl Iterator<Item = &'a T>,
+) -> HashMap<T, u32> {
+    codes.cloned().zip(0..).collect()
 }
 
 fn places_of_names(operators: &[Operator]) -> BTreeMap<String, u32> {
@@ -347,8 +349,8 @@ fn places_of_names(operators: &[Operator]) -> BTreeMap<String, u32> {
 /// For each key, the places of the items that have it.
 fn places<K: Into<Box<str>>>(
     keys_of_items: impl Iterator<Item = impl IntoIterator<Item = K>>,
-) -> BTreeMap<Box<str>, Vec<u32>> {
-    let mut places = BTreeMap::<Box<str>, Vec<u32>>::new();
+) -> HashMap<Box<str>, Vec<u32>> {
+    let mut places = HashMap::<Box<str>, Vec<u32>>::new();
     for (place, keys) in (0..).zip(keys_of_items) {
         for key in keys {
             places.entry(key.into()).or_default().push(place);

@@ -76,7 +76,7 @@ impl Stop {
         if self.town.is_empty() {
             self.name.to_string()
         } else {
-            format!("{}, {}", self.town, self.name)
+            [&self.town, ", ", &self.name].concat()
         }
     }
 
@@ -85,8 +85,13 @@ impl Stop {
     pub fn is_served_by(&self, operator: &str) -> bool {
         let is_of_operator =
             |id: &str| id.split_once(':').is_some_and(|(code, _)| code == operator);
-        is_of_operator(self.id.as_str())
-            || self.lines.iter().any(|line| is_of_operator(line.as_str()))
+        let prefix = || operator.bytes().chain([b':']);
+        // Lines are in order: the operator's, if there are any, begin here.
+        let place = self
+            .lines
+            .partition_point(|line| line.as_str().bytes().lt(prefix()));
+        let line = self.lines.get(place);
+        is_of_operator(self.id.as_str()) || line.is_some_and(|line| is_of_operator(line.as_str()))
     }
 }
 

@@ -1,5 +1,7 @@
 //! What became of incidents, and incidents as they are kept.
 
+use std::borrow::Borrow;
+
 use super::incident::Remark;
 use super::{to_number, to_numbers, to_timestamp};
 use crate::api::pb::v1 as pb;
@@ -10,14 +12,14 @@ use crate::ingest::{Accepted, Kept};
 const MS_PER_SECOND: i64 = 1_000;
 
 /// What became of an accepted report.
-pub fn to_accepted(accepted: &Accepted, remarks: Vec<Remark>) -> pb::Accepted {
+pub fn to_accepted(accepted: Accepted, remarks: Vec<Remark>) -> pb::Accepted {
     pb::Accepted {
         incident_id: accepted.id.to_string(),
         position: accepted.position.0,
         received_at: Some(to_timestamp(accepted.received)),
         repeated: accepted.repeated,
-        line_match: Some(to_match(&accepted.line)),
-        stop_match: Some(to_match(&accepted.stop)),
+        line_match: Some(to_match(accepted.line)),
+        stop_match: Some(to_match(accepted.stop)),
         warnings: remarks.into_iter().map(to_warning).collect(),
     }
 }
@@ -55,8 +57,8 @@ pub fn to_recorded(kept: &Kept, names: Names) -> pb::RecordedIncident {
         incident: Some(to_incident(facts, personal)),
         received_at: Some(to_timestamp(kept.received)),
         position: kept.position.0,
-        line_match: Some(to_match(&line_match)),
-        stop_match: Some(to_match(&stop_match)),
+        line_match: Some(to_match(line_match)),
+        stop_match: Some(to_match(stop_match)),
         operator_code: operator.unwrap_or_default(),
         clock_correction_seconds: correction_ms / MS_PER_SECOND,
         withdrawn: kept.withdrawn,
@@ -73,12 +75,13 @@ fn to_warning(remark: Remark) -> pb::Warning {
     }
 }
 
-fn to_match<T: ToString>(found: &Match<T>) -> pb::Match {
+fn to_match<T: Borrow<str>>(found: Match<T>) -> pb::Match {
+    let text = |id: &T| id.borrow().to_owned();
     pb::Match {
         resolution: to_number(found.resolution),
-        id: found.id.as_ref().map(T::to_string).unwrap_or_default(),
-        name: found.name.to_string(),
-        candidates: found.candidates.iter().map(T::to_string).collect(),
+        id: found.id.as_ref().map(text).unwrap_or_default(),
+        name: found.name.into(),
+        candidates: found.candidates.iter().map(text).collect(),
         outside_validity: found.outside_validity,
     }
 }

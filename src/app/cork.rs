@@ -1,0 +1,230 @@
+//! Lets a connection write the answers of several calls at once.
+//!
+//! A call that is answered wakes the task of its connection, and the runtime runs next what
+//! was woken last: each answer would be a system call, and a packet, of its own. So a flush
+//! waits for one round of the runtime, in which all else that is ready may add to it.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, BytesMut};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tonic::transport::server::Connected;
+
+use crate::domain::limits::CORKED_BYTES_MAX;
+
+/// A buffer larger than this is given back as soon as it is empty, in bytes.
+const KEPT_BYTES_MAX: usize = 4 * 1024;
+
+/// A connection that holds back what is written, at most `CORKED_BYTES_MAX` bytes and for one
+/// round of the runtime.
+pub struct Corked<S> {
+    inner: S,
+    waiting: BytesMut,
+    /// Whether a flush has already waited for its round.
+    has_waited: bool,
+}
+
+impl<S> Corked<S> {
+    /// Nothing is held back yet.
+    pub fn new(inner: S) -> Self {
+        Self {
+            inner,
+            waiting: BytesMut::new(),
+            has_waited: false,
+        }
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Corked<S> {
+    /// Writes what was held back.
+    fn poll_drain(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.waiting.is_empty() {
+            let written = ready!(Pin::new(&mut self.inner).poll_write(context, &self.waiting))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.waiting.advance(written);
+        }
+        self.has_waited = false;
+        // `advance` keeps the space in front; taken back if it is small, given up if not.
+        if KEPT_BYTES_MAX < self.waiting.capacity() || !self.waiting.try_reclaim(1) {
+            self.waiting = BytesMut::new();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Corked<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_read(context, buffer)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Corked<S> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(context, &[IoSlice::new(bytes)])
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if CORKED_BYTES_MAX <= self.waiting.len() {
+            ready!(self.poll_drain(context))?;
+        }
+        let mut taken = 0;
+        for part in parts {
+            let room = CORKED_BYTES_MAX - self.waiting.len();
+            let length = part.len().min(room);
+            self.waiting.extend_from_slice(&part[..length]);
+            taken += length;
+        }
+        Poll::Ready(Ok(taken))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.waiting.is_empty() && !self.has_waited {
+            self.has_waited = true;
+            // A task that wakes itself while it runs comes after all that is ready.
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        ready!(self.poll_drain(context))?;
+        Pin::new(&mut self.inner).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_drain(context))?;
+        Pin::new(&mut self.inner).poll_shutdown(context)
+    }
+}
+
+impl<S: Connected> Connected for Corked<S> {
+    type ConnectInfo = S::ConnectInfo;
+
+    fn connect_info(&self) -> S::ConnectInfo {
+        self.inner.connect_info()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    /// Counts what reaches the connection.
+    struct Counted {
+        inner: tokio::io::DuplexStream,
+        writes: usize,
+    }
+
+    impl AsyncWrite for Counted {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            context: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            self.writes += 1;
+            Pin::new(&mut self.inner).poll_write(context, bytes)
+        }
+
+        fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.inner).poll_flush(context)
+        }
+
+        fn poll_shutdown(
+            mut self: Pin<&mut Self>,
+            context: &mut Context<'_>,
+        ) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.inner).poll_shutdown(context)
+        }
+    }
+
+    fn counted(buffer_bytes: usize) -> (Corked<Counted>, tokio::io::DuplexStream) {
+        let (inner, other) = tokio::io::duplex(buffer_bytes);
+        (Corked::new(Counted { inner, writes: 0 }), other)
+    }
+
+    #[tokio::test]
+    async fn what_is_added_while_a_flush_waits_goes_with_it_in_one_write() {
+        let (mut corked, mut other) = counted(1_024);
+        corked.write_all(b"one ").await.expect("room");
+        let flush = std::future::poll_fn(|context| {
+            Poll::Ready(Pin::new(&mut corked).poll_flush(context).is_pending())
+        });
+        assert!(flush.await, "the first flush waits for a round");
+        corked.write_all(b"two").await.expect("room");
+        corked.flush().await.expect("an open connection");
+        assert_eq!(corked.inner.writes, 1);
+        let mut read = [0; 7];
+        other.read_exact(&mut read).await.expect("what was flushed");
+        assert_eq!(&read, b"one two");
+    }
+
+    #[tokio::test]
+    async fn shutting_down_loses_nothing() {
+        let (mut corked, mut other) = counted(1_024);
+        corked.write_all(b"last words").await.expect("room");
+        corked.shutdown().await.expect("an open connection");
+        let mut read = Vec::new();
+        other.read_to_end(&mut read).await.expect("all of it");
+        assert_eq!(read, b"last words");
+    }
+
+    #[tokio::test]
+    async fn holds_back_no_more_than_the_bound() {
+        let (mut corked, other) = counted(16);
+        let large = vec![7; 2 * CORKED_BYTES_MAX];
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        let taken = Pin::new(&mut corked).poll_write(&mut context, &large);
+        assert!(matches!(taken, Poll::Ready(Ok(CORKED_BYTES_MAX))));
+        let taken = Pin::new(&mut corked).poll_write(&mut context, &large);
+        assert!(taken.is_pending());
+        drop(other);
+        assert!(corked.flush().await.is_err(), "the other side is gone");
+    }
+
+    proptest! {
+        #[test]
+        fn every_byte_arrives_in_order(
+            parts in prop::collection::vec((prop::collection::vec(any::<u8>(), 0..200), any::<bool>()), 0..50),
+            buffer_bytes in 1_usize..300,
+        ) {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+            let expected: Vec<u8> = parts.iter().flat_map(|(bytes, _)| bytes.clone()).collect();
+            let read = runtime.block_on(async move {
+                let (mut corked, mut other) = counted(buffer_bytes);
+                let writing = async move {
+                    for (bytes, is_flushed) in parts {
+                        corked.write_all(&bytes).await?;
+                        if is_flushed {
+                            corked.flush().await?;
+                        }
+                    }
+                    corked.shutdown().await
+                };
+                let mut read = Vec::new();
+                let (written, reading) = tokio::join!(writing, other.read_to_end(&mut read));
+                written.and(reading).map(|_| read)
+            });
+            prop_assert_eq!(read.expect("an open connection"), expected);
+        }
+    }
+}
