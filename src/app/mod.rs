@@ -313,6 +313,7 @@ impl Parts {
         };
         let router = grpc
             .merge(http::routes(pages))
+            .merge(http::editions::routes(Arc::clone(library)))
             .fallback(nothing_here)
             .layer(middleware::from_fn(names::refuse_foreign_names));
         let follower = Follower {

@@ -10,6 +10,7 @@
 
 mod close;
 pub mod columns;
+pub mod download;
 pub mod format;
 mod gather;
 pub mod library;

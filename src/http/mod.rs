@@ -1,5 +1,7 @@
-//! Plain pages on the port of the API: a start page, whether the service is well, and the
-//! metrics.
+//! Plain pages on the port of the API: a start page, whether the service is well, the
+//! metrics, and editions as downloads.
+
+pub mod editions;
 
 use std::sync::Arc;
 

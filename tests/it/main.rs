@@ -4,6 +4,7 @@ mod attack;
 mod bench;
 #[allow(dead_code, reason = "crash tests use the rest")]
 mod child;
+mod editions;
 mod model;
 mod privacy;
 mod process;

@@ -1,0 +1,268 @@
+//! Editions over HTTP: `/editions.json` lists them, `/editions/2026-10.json` has the
+//! canonical bytes of one, `/editions/2026-10.zip` its data package, and
+//! `/editions/2026-10/gvb/line.csv` (or `.json`) one table; `2026-01..2026-10` in place of a
+//! month has that table of all editions from one month through the other.
+//!
+//! What stands at the address of a month never changes.
+
+use std::io;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use futures_util::{Stream, StreamExt, stream};
+use serde_json::json;
+
+use crate::domain::LocalMonth;
+use crate::domain::limits::EDITIONS_PER_DOWNLOAD_MAX;
+use crate::edition::download::{
+    self, Selection, csv_header, csv_rows, entity_tag, json_head, json_rows, json_tail,
+};
+use crate::edition::format::{LICENCE, METHOD, citation, path};
+use crate::edition::library::{Closed, EditionError, Held, Library};
+use crate::edition::month;
+
+const JSON: &str = "application/json";
+const CSV: &str = "text/csv; charset=utf-8";
+const ZIP: &str = "application/zip";
+/// An edition never changes.
+const FOR_EVER: &str = "public, max-age=31536000, immutable";
+/// A span of months may get more editions.
+const ASK_AGAIN: &str = "public, no-cache";
+const CITATION: HeaderName = HeaderName::from_static("x-citation");
+const SPAN: &str = "..";
+
+/// Why a download is refused.
+enum Refusal {
+    /// No such address, or no edition there.
+    NotFound(&'static str),
+    /// The service failed; the log has the cause.
+    Failed,
+}
+
+/// The routes.
+pub fn routes(library: Arc<Library>) -> Router {
+    Router::new()
+        .route("/editions.json", get(list))
+        .route("/editions/{file}", get(whole))
+        .route("/editions/{months}/{operator}/{file}", get(table))
+        .with_state(library)
+}
+
+async fn list(State(library): State<Arc<Library>>) -> impl IntoResponse {
+    let editions: Vec<_> = library.list().iter().map(to_listed).collect();
+    let text = format!("{}\n", json!({ "editions": editions }));
+    let kept = (header::CACHE_CONTROL, ASK_AGAIN);
+    ([(header::CONTENT_TYPE, JSON), kept], text)
+}
+
+fn to_listed(closed: &Closed) -> serde_json::Value {
+    let month = closed.month.to_string();
+    json!({
+        "edition": month,
+        "sha256": closed.hash.to_string(),
+        "position": closed.position.0,
+        "method_version": METHOD,
+        "licence": LICENCE,
+        "path": path(&month),
+        "package": format!("/editions/{month}.zip"),
+        "citation": citation(&month, closed.hash, &path(&month)),
+    })
+}
+
+/// The canonical bytes of an edition, or its package.
+async fn whole(
+    State(library): State<Arc<Library>>,
+    Path(file): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let (month, kind) = file.rsplit_once('.').ok_or(NO_ADDRESS)?;
+    let month = month::parse(month).ok_or(NO_ADDRESS)?;
+    let content = match kind {
+        "json" => JSON,
+        "zip" => ZIP,
+        _ => return Err(NO_ADDRESS),
+    };
+    let closed = library
+        .list()
+        .into_iter()
+        .find(|closed| closed.month == month);
+    let closed = closed.ok_or(NO_EDITION)?;
+    let facts = Facts::new(&[closed], &path(&month.to_string()), content, FOR_EVER);
+    if facts.are_known(&headers) {
+        return Ok(facts.not_modified());
+    }
+    let held = read(library, month).await?;
+    let bytes = if kind == "zip" {
+        let packing = tokio::task::spawn_blocking(move || download::package(&held));
+        packing.await.map_err(failed)?.map_err(failed)?
+    } else {
+        held.bytes.clone()
+    };
+    Ok(facts.with(Body::from(bytes)))
+}
+
+/// One table, of one edition or of several.
+async fn table(
+    State(library): State<Arc<Library>>,
+    Path((months, operator, file)): Path<(String, String, String)>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let (dimension, kind) = file.rsplit_once('.').ok_or(NO_ADDRESS)?;
+    let selection = Selection::parse(&operator, dimension).ok_or(NO_ADDRESS)?;
+    let (first, last) = months.split_once(SPAN).unwrap_or((&months, &months));
+    let first = month::parse(first).ok_or(NO_ADDRESS)?;
+    let last = month::parse(last).ok_or(NO_ADDRESS)?;
+    let content = match kind {
+        "csv" => CSV,
+        "json" => JSON,
+        _ => return Err(NO_ADDRESS),
+    };
+    let closed: Vec<_> = library
+        .list()
+        .into_iter()
+        .filter(|closed| first <= closed.month && closed.month <= last)
+        .collect();
+    if closed.is_empty() {
+        return Err(NO_EDITION);
+    }
+    if EDITIONS_PER_DOWNLOAD_MAX < closed.len() {
+        return Err(Refusal::NotFound(
+            "more than 120 editions; ask for fewer months\n",
+        ));
+    }
+    let kept = if months.contains(SPAN) {
+        ASK_AGAIN
+    } else {
+        FOR_EVER
+    };
+    let address = format!("/editions/{months}/{operator}/{file}");
+    let facts = Facts::new(&closed, &address, content, kept);
+    if facts.are_known(&headers) {
+        return Ok(facts.not_modified());
+    }
+    let known = read(Arc::clone(&library), closed[closed.len() - 1].month).await?;
+    if closed.len() == 1 && !selection.is_known(&known.edition) {
+        let message = "this edition has no figures of this operator alone\n";
+        return Err(Refusal::NotFound(message));
+    }
+    let rows = rows(library, closed.clone(), selection, kind == "csv");
+    let (head, tail) = if kind == "csv" {
+        (csv_header(), Vec::new())
+    } else {
+        let names: Vec<_> = closed
+            .iter()
+            .map(|closed| closed.month.to_string())
+            .collect();
+        (json_head(&names, &facts.citation), json_tail())
+    };
+    let whole = |bytes: Vec<u8>| stream::iter([Ok(Bytes::from(bytes))]);
+    let body = Body::from_stream(whole(head).chain(rows).chain(whole(tail)));
+    Ok(facts.with(body))
+}
+
+/// The rows of editions, one piece for each. What fails ends the download before its end.
+fn rows(
+    library: Arc<Library>,
+    closed: Vec<Closed>,
+    selection: Selection,
+    is_csv: bool,
+) -> impl Stream<Item = Result<Bytes, io::Error>> {
+    let months = stream::iter(closed.into_iter().map(|closed| closed.month));
+    // Only one that has rows is the first.
+    let has_rows = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    months.then(move |month| {
+        let (library, selection) = (Arc::clone(&library), selection.clone());
+        let has_rows = Arc::clone(&has_rows);
+        async move {
+            let held = read(library, month).await;
+            let held = held.map_err(|_| io::Error::other("an edition cannot be read"))?;
+            if is_csv {
+                return Ok(Bytes::from(csv_rows(&held.edition, &selection)));
+            }
+            use std::sync::atomic::Ordering::Relaxed;
+            let bytes = json_rows(&held.edition, &selection, !has_rows.load(Relaxed));
+            has_rows.fetch_or(!bytes.is_empty(), Relaxed);
+            Ok(Bytes::from(bytes))
+        }
+    })
+}
+
+async fn read(library: Arc<Library>, month: LocalMonth) -> Result<Arc<Held>, Refusal> {
+    let reading = tokio::task::spawn_blocking(move || library.get(month));
+    let held: Result<_, EditionError> = reading.await.map_err(failed)?;
+    held.map_err(failed)?.ok_or(NO_EDITION)
+}
+
+const NO_ADDRESS: Refusal = Refusal::NotFound("nothing here\n");
+const NO_EDITION: Refusal = Refusal::NotFound("no edition is published of this month\n");
+
+fn failed(error: impl std::error::Error + 'static) -> Refusal {
+    let error: &(dyn std::error::Error + 'static) = &error;
+    tracing::error!(error, "edition cannot be downloaded");
+    Refusal::Failed
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        match self {
+            Self::NotFound(message) => (StatusCode::NOT_FOUND, message).into_response(),
+            Self::Failed => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+        }
+    }
+}
+
+/// What the headers of a download say.
+struct Facts {
+    tag: String,
+    citation: String,
+    content: &'static str,
+    kept: &'static str,
+}
+
+impl Facts {
+    fn new(closed: &[Closed], address: &str, content: &'static str, kept: &'static str) -> Self {
+        let hashes: Vec<_> = closed.iter().map(|closed| closed.hash).collect();
+        let last = closed[closed.len() - 1];
+        let months: Vec<_> = closed
+            .iter()
+            .map(|closed| closed.month.to_string())
+            .collect();
+        Self {
+            tag: entity_tag(&hashes),
+            citation: citation(&months.join(" "), last.hash, address),
+            content,
+            kept,
+        }
+    }
+
+    fn are_known(&self, headers: &HeaderMap) -> bool {
+        let tags = headers.get_all(header::IF_NONE_MATCH).iter();
+        let mut tags = tags
+            .filter_map(|tags| tags.to_str().ok())
+            .flat_map(|tags| tags.split(','));
+        tags.any(|tag| [self.tag.as_str(), "*"].contains(&tag.trim().trim_start_matches("W/")))
+    }
+
+    fn not_modified(self) -> Response {
+        let mut response = self.with(Body::empty());
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        response
+    }
+
+    fn with(&self, body: Body) -> Response {
+        let mut response = Response::new(body);
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(self.content));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(self.kept));
+        let texts = [(header::ETAG, &self.tag), (CITATION, &self.citation)];
+        for (name, text) in texts {
+            headers.extend(HeaderValue::from_str(text).ok().map(|value| (name, value)));
+        }
+        response
+    }
+}

@@ -1,0 +1,231 @@
+//! Editions end to end: the service closes them by itself, and gives them to everybody over
+//! gRPC and over HTTP.
+
+use std::io::{Cursor, Read as _};
+use std::sync::Arc;
+use std::time::Duration;
+
+use mistap::api::pb::v1 as pb;
+use mistap::api::pb::v1::statistics_service_client::StatisticsServiceClient;
+use mistap::domain::UtcMillis;
+use mistap::edition::format::{Edition, Hash};
+use mistap::network::Network;
+use mistap::simulate::history::{self, Until};
+use mistap::simulate::world::World;
+use mistap::simulate::{Scenario, Simulation};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tonic::Code;
+
+use crate::support::{START, Service};
+
+const DAY_MS: i64 = 86_400_000;
+const DAYS: i64 = 60;
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A folder with two months of history up to `START`, of which no edition is closed.
+async fn history() -> TempDir {
+    let dir = TempDir::new().expect("a temporary folder");
+    let network = Arc::new(Network::built_in());
+    let world = World::from_network(&network).expect("lines");
+    let scenario = Scenario {
+        seed: 3,
+        start: UtcMillis(START.0 - DAYS * DAY_MS),
+        reports_per_day: 120.0,
+    };
+    let until = Until {
+        end: START,
+        reports_max: u64::MAX,
+    };
+    let mut simulation = Simulation::new(scenario, world);
+    history::write(dir.path(), network, &mut simulation, until, |_| ())
+        .await
+        .expect("written");
+    dir
+}
+
+/// A service that has closed all editions that are due.
+async fn service() -> (Service, Vec<pb::Edition>) {
+    let dir = history().await;
+    let often = Duration::from_millis(50);
+    let service = Service::start_with(dir, |settings| settings.edition_look = often).await;
+    let mut client = StatisticsServiceClient::new(service.connect().await);
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        let request = pb::ListEditionsRequest {};
+        let answer = client.list_editions(request).await.expect("an answer");
+        let editions = answer.into_inner().editions;
+        if editions.len() == 2 {
+            return (service, editions);
+        }
+        assert!(tokio::time::Instant::now() < deadline, "not closed in time");
+        tokio::time::sleep(often).await;
+    }
+}
+
+/// Status, headers and body of a page, asked for with one more header.
+async fn get(service: &Service, path: &str, header: &str) -> (u16, String, Vec<u8>) {
+    let mut connection = TcpStream::connect(service.address())
+        .await
+        .expect("it listens");
+    let request =
+        format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n{header}Connection: close\r\n\r\n");
+    connection
+        .write_all(request.as_bytes())
+        .await
+        .expect("sent");
+    let mut answer = Vec::new();
+    connection
+        .read_to_end(&mut answer)
+        .await
+        .expect("an answer");
+    let end = answer
+        .windows(4)
+        .position(|bytes| bytes == b"\r\n\r\n")
+        .expect("headers");
+    let body = answer.split_off(end + 4);
+    let head = String::from_utf8(answer).expect("text");
+    let status = head
+        .split(' ')
+        .nth(1)
+        .and_then(|status| status.parse().ok());
+    (status.expect("a status"), head.to_lowercase(), body)
+}
+
+async fn text(service: &Service, path: &str) -> String {
+    let (status, head, body) = get(service, path, "").await;
+    assert_eq!(status, 200, "{path}: {head}");
+    String::from_utf8(body).expect("text")
+}
+
+fn header<'a>(head: &'a str, name: &str) -> &'a str {
+    let mut lines = head.lines();
+    let found = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+    found.unwrap_or_else(|| panic!("no {name} in {head}"))
+}
+
+#[tokio::test]
+async fn service_closes_editions_by_itself_and_publishes_them() {
+    let (service, editions) = service().await;
+    let months: Vec<_> = editions
+        .iter()
+        .map(|edition| edition.month.as_str())
+        .collect();
+    assert_eq!(months, ["2026-09", "2026-10"]);
+    let october = &editions[1];
+
+    let bytes = text(&service, &october.path).await.into_bytes();
+    assert_eq!(Hash::of(&bytes).to_string(), october.sha256);
+    let edition = Edition::from_bytes(&bytes).expect("an edition");
+
+    let mut client = StatisticsServiceClient::new(service.connect().await);
+    let mut rows = Vec::new();
+    let mut request = pb::GetEditionRequest {
+        month: "2026-10".into(),
+        page_size: 7,
+        ..pb::GetEditionRequest::default()
+    };
+    loop {
+        let page = client
+            .get_edition(request.clone())
+            .await
+            .expect("a page")
+            .into_inner();
+        assert!(page.rows.len() <= 7);
+        rows.extend(page.rows);
+        if page.next_page_token.is_empty() {
+            break;
+        }
+        request.page_token = page.next_page_token;
+    }
+    assert!(100 < rows.len(), "{}", rows.len());
+    let same = rows.iter().zip(&edition.rows).all(|(wire, row)| {
+        (&wire.operator_code, &wire.dimension, &wire.key, wire.count)
+            == (&row.operator_code, &row.dimension, &row.key, row.count)
+    });
+    assert!(same && rows.len() == edition.rows.len());
+
+    let refused = |month: &str, page_token: &str| pb::GetEditionRequest {
+        month: month.into(),
+        page_token: page_token.into(),
+        ..pb::GetEditionRequest::default()
+    };
+    for (request, code) in [
+        (refused("2026-08", ""), Code::NotFound),
+        (refused("October", ""), Code::InvalidArgument),
+        (refused("2026-10", "x"), Code::InvalidArgument),
+    ] {
+        let error = client.get_edition(request).await.expect_err("refused");
+        assert_eq!(error.code(), code, "{error}");
+    }
+    drop(client);
+
+    // After a restart they are the same, and nothing is closed again.
+    let service = Service::start_in(service.stop().await).await;
+    assert_eq!(text(&service, &october.path).await.into_bytes(), bytes);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn editions_are_downloads_at_addresses_that_do_not_change() {
+    let (service, _) = service().await;
+    let table = text(&service, "/editions/2026-10/gvb/line.csv").await;
+    let lines: Vec<_> = table.lines().collect();
+    assert!(lines[0].starts_with("basis,period_start,period_end,operator_code,dimension"));
+    assert!(
+        3 < lines.len() && lines[1..].iter().all(|line| line.contains(",GVB,")),
+        "{table}"
+    );
+    assert!(
+        lines.iter().any(|line| line.contains(",GVB:12,")),
+        "{table}"
+    );
+
+    let both = text(&service, "/editions/2026-09..2026-10/gvb/line.csv").await;
+    let september = text(&service, "/editions/2026-09/gvb/line.csv").await;
+    assert_eq!(
+        both.lines().count(),
+        lines.len() + september.lines().count() - 1
+    );
+
+    let json = text(&service, "/editions/2026-09..2026-10/gvb/line.json").await;
+    let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!(
+        json["rows"].as_array().map(Vec::len),
+        Some(both.lines().count() - 1)
+    );
+
+    let (_, head, _) = get(&service, "/editions/2026-10/gvb/line.csv", "").await;
+    assert_eq!(header(&head, "content-type"), "text/csv; charset=utf-8");
+    assert!(header(&head, "cache-control").contains("immutable"));
+    assert!(header(&head, "x-citation").contains("edition 2026-10"));
+    let known = format!("If-None-Match: {}\r\n", header(&head, "etag"));
+    let (status, _, body) = get(&service, "/editions/2026-10/gvb/line.csv", &known).await;
+    assert_eq!((status, body.len()), (304, 0));
+    let (status, _, _) = get(&service, "/editions/2026-09/gvb/line.csv", &known).await;
+    assert_eq!(status, 200);
+
+    let (status, _, package) = get(&service, "/editions/2026-10.zip", "").await;
+    assert_eq!(status, 200);
+    let mut package = zip::ZipArchive::new(Cursor::new(package)).expect("an archive");
+    let mut description = String::new();
+    let mut file = package.by_name("datapackage.json").expect("in the package");
+    file.read_to_string(&mut description).expect("text");
+    assert!(description.contains("CC0-1.0"));
+
+    let list = text(&service, "/editions.json").await;
+    assert!(list.contains("/editions/2026-10.zip"), "{list}");
+    for path in [
+        "/editions/2026-08.json",
+        "/editions/2026-10.exe",
+        "/editions/2026-10/gvb/secrets.csv",
+        "/editions/2026-10/nobody/line.csv",
+        "/editions/2026-10/GVB%0d%0a/line.csv",
+        "/editions/2026-08/gvb/line.csv",
+    ] {
+        let (status, head, _) = get(&service, path, "").await;
+        assert_eq!(status, 404, "{path}: {head}");
+    }
+    service.stop().await;
+}
