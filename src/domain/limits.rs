@@ -221,6 +221,10 @@ pub const EDITION_CLOSES_ON_DAY: i8 = 22;
 pub const COUNTED_REPORTS_PER_MONTH_MAX: usize = 10;
 /// Editions that are kept in memory after being read. Further ones: the oldest is let go.
 pub const EDITIONS_HELD_MAX: usize = 12;
+/// Fewest reports of an operator of which an edition has rates.
+pub const EDITION_RATED_REPORTS_MIN: u64 = 50;
+/// Tap counts, of four bytes, that closing a month holds. More: the edition has no rates.
+pub const EDITION_TAP_CELLS_MAX: usize = 48 * 1024 * 1024;
 /// Largest file of an edition, in bytes. Larger: not read.
 pub const EDITION_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// How often it is looked whether an edition is due, in milliseconds.
@@ -303,3 +307,8 @@ const _: () = assert!(BLOCK_ROWS * 64 <= BLOCK_BYTES_MAX);
 const _: () = assert!(TAP_BATCH_BYTES_MAX < RECORD_BYTES_MAX);
 const _: () = assert!(TAP_FEEDS_MAX <= u16::MAX as usize);
 const _: () = assert!(TAP_DAYS_MIN <= TAP_DAYS_DEFAULT && TAP_DAYS_DEFAULT <= TAP_DAYS_MAX);
+// A fifth of the reports may stay unmatched; that it is no more must not tell of fewer than ten.
+const _: () = assert!(
+    PUBLISHED_GROUP_MIN as u64 * 100
+        <= EDITION_RATED_REPORTS_MIN * (100 - MATCHED_REPORTS_PERCENT_MIN)
+);

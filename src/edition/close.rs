@@ -8,7 +8,9 @@ use super::month;
 use super::reporters;
 use super::rows::{month_rows, quarter_rows};
 use super::tables::{self, LINE};
-use crate::domain::{Basis, LocalMonth};
+use super::taps::{Known, is_matched};
+use crate::domain::taxonomy::SetOf;
+use crate::domain::{Basis, LocalMonth, TapFeed};
 use crate::journal::{JournalError, Reader};
 use crate::stats::screening::{Group, Published, screen, screen_count, screen_quarter};
 
@@ -124,10 +126,38 @@ impl Counted {
     fn rows(&self) -> Vec<Row> {
         let bases = [Basis::SelfReported, Basis::Observed];
         let published = bases.into_iter().zip(&self.published);
-        published
+        let mut rows: Vec<_> = published
             .filter_map(|(basis, published)| Some((basis, published.as_ref()?)))
             .flat_map(|(basis, published)| month_rows(basis, self.gathered.month, published))
-            .collect()
+            .collect();
+        let taps = &self.gathered.taps;
+        taps.rate(&mut rows, |row, feed| self.matched(row, feed));
+        rows
+    }
+
+    /// How many of an operator's counted reports a feed tells the interval and the kind of,
+    /// and how many there are.
+    fn matched(&self, row: &Row, feed: &TapFeed) -> (u64, u64) {
+        let basis = match row.basis.as_str() {
+            "observed" => Basis::Observed,
+            _ => Basis::SelfReported,
+        };
+        let reports = self.reports(basis).into_iter();
+        let all: Vec<_> = reports
+            .filter(|report| report.operator.as_ref() == Some(&feed.operator))
+            .collect();
+        let is_matched = |report: &&&Report| {
+            let known = Known {
+                is_day: report.hour_of_day.is_none(),
+                is_exact: report.is_exact,
+                kind: report.tap_kind.into_iter().collect::<SetOf<_>>().bits(),
+            };
+            is_matched(feed, &known)
+        };
+        (
+            all.iter().filter(is_matched).count() as u64,
+            all.len() as u64,
+        )
     }
 
     /// Whether the month is still what its edition says. Figures of quarters are not looked

@@ -77,13 +77,13 @@ pub struct Row {
     /// Where the taps come from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub denominator_source: Option<String>,
-    /// Part of the reports that is matched with taps, 0 to 1.
+    /// Part of the days for which taps were told, 0 to 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub coverage: Option<f64>,
     /// The rate, or the share of `yes`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate: Option<f64>,
-    /// Of the rate: `share`, or `per-100000-taps`.
+    /// Of the rate: `share`, `per-100000-taps` or `share-of-attempts`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit: Option<String>,
     /// Lower end of the interval.
@@ -92,7 +92,7 @@ pub struct Row {
     /// Upper end of the interval.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub high: Option<f64>,
-    /// How the interval was computed, and how sure it is.
+    /// How the interval was computed, how sure it is, and how much the days scatter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interval_method: Option<String>,
     /// Why there is no rate.

@@ -7,10 +7,11 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::month;
+use super::taps::Taps;
 use crate::domain::incident::{CauseClaim, is_observed};
 use crate::domain::limits::CLOCK_AHEAD_MS_MAX;
 use crate::domain::taxonomy::{
-    CardKind, Mode, Outcome, SetOf, Signal, StaffAct, StaffPresence, TapKind,
+    CardKind, Mode, Outcome, SetOf, Signal, StaffAct, StaffPresence, TapKind, TimePrecision,
 };
 use crate::domain::{
     Entry, Facts, IncidentId, LineId, LocalDay, LocalMonth, OperatorCode, Personal, Position,
@@ -27,6 +28,8 @@ pub struct Report {
     pub day: LocalDay,
     /// The local hour of day; `None` if only the day is known.
     pub hour_of_day: Option<u8>,
+    /// Whether the time is known to the minute.
+    pub is_exact: bool,
     /// Whether it was recorded before the day's part closed.
     pub is_in_time: bool,
     /// The operator, if known.
@@ -70,6 +73,8 @@ pub struct Gathered {
     pub from: Position,
     /// Versions of the network that matched lines and stops.
     pub networks: BTreeSet<u32>,
+    /// Tap counts of the month.
+    pub taps: Taps,
     /// Reports whose personal parts have been erased: who told them is no longer known.
     pub erased: u64,
 }
@@ -121,6 +126,7 @@ struct Gatherer {
     places: HashMap<IncidentId, usize>,
     too_late: HashSet<IncidentId>,
     networks: BTreeSet<u32>,
+    taps: Taps,
     erased: u64,
 }
 
@@ -133,6 +139,7 @@ impl Gatherer {
             places: HashMap::new(),
             too_late: HashSet::new(),
             networks: BTreeSet::new(),
+            taps: Taps::new(month),
             erased: 0,
         }
     }
@@ -158,7 +165,11 @@ impl Gatherer {
                     self.reports[*place] = None;
                 }
             }
-            _ => {}
+            Entry::TapCounts(batch) => self.taps.add(&batch),
+            Entry::Tick
+            | Entry::NetworkChanged { .. }
+            | Entry::TapCountsRemoved { .. }
+            | Entry::EditionClosed(_) => {}
         }
     }
 
@@ -170,6 +181,7 @@ impl Gatherer {
             from,
             through,
             networks: self.networks,
+            taps: self.taps,
             erased: self.erased,
         }
     }
@@ -186,6 +198,7 @@ impl Report {
                 RowTime::Hour(hour) => Some(hour.hour_of_day()),
                 RowTime::Day(_) => None,
             },
+            is_exact: facts.precision == TimePrecision::Exact,
             is_in_time: recorded < month::day_closes_at(day),
             operator: facts.operator.clone(),
             line: facts.line.clone(),
@@ -222,6 +235,7 @@ pub(super) mod testing {
             is_observed: false,
             day: LocalDay(20_000),
             hour_of_day: None,
+            is_exact: false,
             is_in_time: true,
             operator: None,
             line: None,

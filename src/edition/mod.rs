@@ -18,5 +18,6 @@ pub mod month;
 mod reporters;
 mod rows;
 mod tables;
+mod taps;
 #[cfg(test)]
 mod tests;

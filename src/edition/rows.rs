@@ -3,6 +3,7 @@
 use super::format::Row;
 use super::month;
 use super::tables::{LINE, LINE_PREFIX, NO, STATION_PREFIX, YES};
+use super::taps::rounded;
 use crate::domain::{Basis, LocalMonth};
 use crate::stats::dispersion::Dispersion;
 use crate::stats::interval::{Interval, Level, Proportion};
@@ -19,8 +20,6 @@ const SHARE: &str = "share";
 const NO_DENOMINATOR: &str = "no denominator";
 /// Dimensions whose counts are set against taps.
 const HAVE_RATES: [&str; 4] = [TOTAL, OPERATOR, LINE, STATION];
-/// Digits that are kept of a rate.
-const DIGITS: i32 = 6;
 
 /// The rows of a month.
 pub fn month_rows(basis: Basis, month: LocalMonth, published: &Published) -> Vec<Row> {
@@ -172,11 +171,4 @@ fn with_share(row: Row, table: &PublishedTable) -> Row {
 
 fn method(interval: &Interval) -> String {
     format!("{} {}", interval.method().key(), interval.level().get())
-}
-
-/// To so many digits, so that the last bits of a machine's arithmetic do not show.
-fn rounded(value: f64) -> f64 {
-    format!("{value:.*e}", DIGITS.unsigned_abs() as usize - 1)
-        .parse()
-        .expect("a number that was printed")
 }

@@ -12,12 +12,18 @@ use super::library::{Closed, EditionError, Library, Prepared, Verdict};
 use super::{close, month};
 use crate::domain::entry::ClosedEdition;
 use crate::domain::incident::CauseClaim;
+use crate::domain::taps::{
+    DayBegin, Refusals, TapBatch, TapCount, TapFeed, TapGrain, TapInterval, TapKinds, TapScope,
+    TapSlot, Taps,
+};
 use crate::domain::taxonomy::{
-    CardKind, Cause, ClaimSource, Outcome, ReporterKind, StaffAct, StaffPresence, TimePrecision,
+    CardKind, Cause, ClaimSource, Outcome, ReporterKind, StaffAct, StaffPresence, TapKind,
+    TimePrecision,
 };
 use crate::domain::testing::{blank_facts, personal};
 use crate::domain::{
-    Entry, Facts, IncidentId, LocalMonth, Personal, Position, Pseudonym, RowTime, UtcMillis,
+    Entry, Facts, IncidentId, LocalDay, LocalMonth, Personal, Position, Pseudonym, RowTime,
+    UtcMillis,
 };
 use crate::journal::{self, Reader, SEGMENT_BYTES_MIN, Settings, Writer, encode};
 
@@ -327,6 +333,125 @@ fn what_devices_observed_is_counted_apart_and_by_taps() {
     let observed = edition.rows.iter().find(|row| row.basis == "observed");
     assert_eq!(observed.map(|row| row.count), Some(30));
     assert_eq!(edition.left_out, Some(0));
+}
+
+/// A feed of GVB's check-ins by line and day, and what it tells of line 10.
+fn taps_of_line_10(per_day: u64, days: std::ops::Range<i32>) -> Entry {
+    let feed = TapFeed {
+        id: "gvb".parse().expect("a name"),
+        operator: "GVB".parse().expect("a code"),
+        grain: TapGrain::Line,
+        interval: TapInterval::Day,
+        kinds: TapKinds::new([TapKind::CheckIn].into_iter().collect()).expect("a tap"),
+        refusals: Refusals::Excluded,
+        day_begin: DayBegin::new(0).expect("midnight"),
+    };
+    let first = month::first_day(of("2026-10")).0;
+    let counts = days.map(|day| TapCount {
+        scope: TapScope::Line("GVB:10".parse().expect("a line")),
+        slot: TapSlot {
+            day: LocalDay(first + day),
+            slot: 0,
+        },
+        taps: Taps::new(per_day).expect("few"),
+    });
+    let batch = TapBatch::pack(&feed, counts).remove(0);
+    Entry::TapCounts(Box::new(batch))
+}
+
+/// 40 reports of line 10 and others of line 1, set against taps; the row of line 10.
+fn row_of_line_10(kind: Option<TapKind>, others: u32, taps: &[Entry]) -> Row {
+    let mut record = Record::new();
+    for number in 0..40 + others {
+        let at = UtcMillis(amsterdam("2026-10-01T12:00").0 + i64::from(number % 31) * DAY_MS);
+        let line = if number < 40 { "GVB:10" } else { "GVB:1" };
+        let facts = Facts {
+            operator: Some("GVB".parse().expect("a code")),
+            line: Some(line.parse().expect("a line")),
+            tap_kind: kind,
+            ..record.facts(at)
+        };
+        record.tell(UtcMillis(amsterdam("2026-11-01T12:00").0), facts, number);
+    }
+    for taps in taps {
+        record.append(amsterdam("2026-11-02T12:00"), taps);
+    }
+    record.append(amsterdam("2026-11-22T00:00"), &Entry::Tick);
+    let edition = record.make("2026-10").expect("over");
+    let mut rows = edition.rows.into_iter();
+    rows.find(|row| row.key == "GVB:10").expect("published")
+}
+
+#[test]
+fn line_of_the_worked_example_has_the_rate_and_interval_of_the_literature() {
+    // 31 days of 10,000 taps, of which the last is told again: 300,000.
+    let taps = [taps_of_line_10(10_000, 0..31), taps_of_line_10(0, 30..31)];
+    let row = row_of_line_10(Some(TapKind::CheckIn), 20, &taps);
+    assert_eq!(
+        (row.count, row.taps, row.coverage),
+        (40, Some(300_000), Some(1.0))
+    );
+    assert_eq!(row.no_rate, None);
+    let printed = |value: Option<f64>| format!("{:.1}", value.expect("a rate"));
+    let figures = [row.rate, row.low, row.high].map(printed);
+    assert_eq!(figures, ["13.3", "9.5", "18.2"]);
+    assert_eq!(row.unit.as_deref(), Some("per-100000-taps"));
+    assert_eq!(
+        row.interval_method.as_deref(),
+        Some("garwood 0.95 dispersion 1.00")
+    );
+    let source = row.denominator_source.expect("taps");
+    assert_eq!(source, "feed gvb: check-in by line and day");
+}
+
+#[test]
+fn row_without_a_rate_says_why() {
+    let reason = |kind, taps: &[Entry]| row_of_line_10(kind, 20, taps).no_rate;
+    let check_in = Some(TapKind::CheckIn);
+    let whole = taps_of_line_10(10_000, 0..31);
+    assert_eq!(reason(check_in, &[]).as_deref(), Some("no denominator"));
+    let half = taps_of_line_10(10_000, 0..15);
+    assert_eq!(
+        reason(check_in, &[half]).as_deref(),
+        Some("days-not-covered")
+    );
+    let none = taps_of_line_10(0, 0..31);
+    assert_eq!(reason(check_in, &[none]).as_deref(), Some("zero-taps"));
+    assert_eq!(
+        reason(None, &[whole]).as_deref(),
+        Some("reports-not-matched")
+    );
+}
+
+#[test]
+fn operator_with_fewer_than_fifty_reports_has_counts_and_no_rates() {
+    let mut record = Record::new();
+    for number in 0..49 {
+        let at = amsterdam("2026-10-05T12:00");
+        let facts = Facts {
+            operator: Some("GVB".parse().expect("a code")),
+            line: Some("GVB:10".parse().expect("a line")),
+            tap_kind: Some(TapKind::CheckIn),
+            ..record.facts(at)
+        };
+        record.tell(at, facts, number);
+    }
+    record.append(
+        amsterdam("2026-11-02T12:00"),
+        &taps_of_line_10(10_000, 0..31),
+    );
+    record.append(amsterdam("2026-11-22T00:00"), &Entry::Tick);
+    let edition = record.make("2026-10").expect("over");
+    let row = edition
+        .rows
+        .iter()
+        .find(|row| row.operator_code == "GVB")
+        .expect("the whole");
+    assert_eq!(
+        (row.rate, row.no_rate.as_deref()),
+        (None, Some("too-few-reports"))
+    );
+    assert_eq!(row.taps, Some(310_000));
 }
 
 // === The library ===
