@@ -346,6 +346,19 @@ async fn tap_counts_are_imported_whole_or_with_a_list_of_what_is_left_out() {
     assert_eq!(summary["refused_lines"][0]["line"], 4);
     assert_eq!(summary["refused_lines"][0]["column"], "line");
     assert_eq!(summary["refused_lines"][1]["column"], "hour");
+    let day = day.to_string();
+    let rates = user.json(&[
+        "stats", "--by", "line", "--rate", "--from", &day, "--to", &day,
+    ]);
+    assert_eq!(rates["feeds"][0]["feed"], "gvb.lines");
+    assert_eq!(rates["total_rate"]["taps"], 2_100);
+    assert_eq!(rates["total_rate"]["rate"], 0.0);
+    let (code, told) = user.failure(&["stats", "--rate", "--feed", "other"]);
+    assert_eq!(code, 3, "{told}");
+    assert!(
+        told.contains("rates.feeds[0]: must be the name of a feed"),
+        "{told}"
+    );
     let other = [&import[..], &["--skip-refused", "--refusals", "included"]].concat();
     let (code, told) = user.failure(&other);
     assert_eq!(code, 5, "{told}");

@@ -1,4 +1,4 @@
-//! `StatisticsService`: exact counts for free questions, and editions.
+//! `StatisticsService`: exact counts and rates for free questions, and editions.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -7,7 +7,7 @@ use tokio::sync::Semaphore;
 use tonic::{Request, Response, Status};
 
 use super::convert::edition::{EditionQuery, parse_get_edition, to_edition_page, to_editions};
-use super::convert::figures::{Query, parse_query, to_answer};
+use super::convert::figures::{Query, parse_query, to_answer, to_rated_answer};
 use super::counters::Counters;
 use super::pb::v1 as pb;
 use super::pb::v1::statistics_service_server::StatisticsService;
@@ -121,6 +121,11 @@ fn answer(ledger: &Ledger, query: Query) -> Result<pb::QueryFiguresResponse, Pro
         order,
         after,
     };
+    if let Some(wanted) = query.rates {
+        let rated = query::answer_with_rates(ledger, &question, &page, &wanted)?;
+        let elapsed = asked.elapsed();
+        return Ok(to_rated_answer(rated, wanted.level, &question.by, elapsed));
+    }
     let answer = query::answer(ledger, &question, &page)?;
     let elapsed = asked.elapsed();
     if let Effort::Scan { blocks } = answer.effort {

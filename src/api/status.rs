@@ -251,6 +251,11 @@ impl From<QueryError> for Problem {
                 Violations::one(Path::root("page_token"), rule).into()
             }
             QueryError::TooManyRows => too_many_rows("question"),
+            QueryError::UnknownFeed { place } => {
+                let at = Path::root("rates");
+                let rule = "must be the name of a feed that told tap counts";
+                Violations::one(at.field("feeds").at(place), rule).into()
+            }
             QueryError::Busy => Self::busy(),
             QueryError::Ledger(error) => error.into(),
         }

@@ -1,4 +1,4 @@
-//! `mistap stats`: exact counts for a free question.
+//! `mistap stats`: exact counts for a free question, and rates where taps are known.
 
 use std::io::{self, Write};
 
@@ -140,6 +140,12 @@ pub struct StatsArgs {
     /// Last day, as `--from`; today if left out
     #[arg(long)]
     to: Option<String>,
+    /// Set the counts against taps, where an operator told them
+    #[arg(long)]
+    rate: bool,
+    /// Only against the taps of these feeds
+    #[arg(long, value_delimiter = ',', requires = "rate")]
+    feed: Vec<String>,
     /// The order of the rows
     #[arg(long, value_enum, default_value_t = OrderArg::Key)]
     order: OrderArg,
@@ -160,6 +166,9 @@ pub async fn stats(
     let mut client = pb::statistics_service_client::StatisticsServiceClient::new(channel);
     let mut columns = args.by.columns();
     columns.push("count".to_owned());
+    if args.rate {
+        columns.extend(RATE_COLUMNS.map(str::to_owned));
+    }
     let mut sheet = Sheet::new(columns);
     let mut request = request;
     let mut printed = 0;
@@ -203,7 +212,7 @@ impl Found {
                 self.write_summary(args, &mut io::stderr().lock())
             }
             Format::Json => {
-                let object = json!({
+                let mut object = json!({
                     "basis": if args.filter.observed { "observed" } else { "self-reported" },
                     "total": self.last.total,
                     "left_out": self.last.left_out,
@@ -211,6 +220,14 @@ impl Found {
                     "has_more": self.has_more,
                     "figures": self.sheet.objects(),
                 });
+                if let Some(rate) = &self.last.total_rate {
+                    let cells = RATE_COLUMNS.into_iter().zip(rate_cells(rate));
+                    object["total_rate"] = cells
+                        .map(|(column, cell)| (column.to_owned(), cell))
+                        .collect::<serde_json::Map<_, _>>()
+                        .into();
+                    object["feeds"] = self.last.feeds.iter().map(to_feed).collect();
+                }
                 writeln!(out, "{object:#}")?;
                 Ok(())
             }
@@ -235,7 +252,10 @@ impl Found {
         if self.has_more {
             writeln!(out, "more rows: raise --limit or narrow it")?;
         }
-        writeln!(out, "counts, not rates: no taps are known")?;
+        match &answer.total_rate {
+            Some(rate) => write_rate(rate, &answer.feeds, out)?,
+            None => writeln!(out, "counts, not rates: ask for those with --rate")?,
+        }
         if let Some(effort) = &answer.effort {
             let how = if effort.from_tallies {
                 "from tallies".to_owned()
@@ -258,7 +278,134 @@ impl Found {
 
 fn to_row(figure: &pb::Figure) -> Vec<Value> {
     let keys = figure.keys.iter().map(|key| json!(key.value));
-    keys.chain([json!(figure.count)]).collect()
+    let rate = figure.rate.iter().flat_map(rate_cells);
+    keys.chain([json!(figure.count)]).chain(rate).collect()
+}
+
+/// Headings of what a rate says. Coverage is days with taps of all days, and reports matched
+/// of all reports; contradictions are days with more reports than taps.
+const RATE_COLUMNS: [&str; 11] = [
+    "matched",
+    "taps",
+    "rate",
+    "low",
+    "high",
+    "unit",
+    "method",
+    "covered_days",
+    "matched_reports",
+    "contradictions",
+    "no_rate",
+];
+
+fn rate_cells(rate: &pb::Rate) -> [Value; 11] {
+    let unit = match rate.unit() {
+        pb::RateUnit::Unspecified => Value::Null,
+        pb::RateUnit::ReportsPer100000Taps => json!("per 100000 taps"),
+        pb::RateUnit::ShareOfAttempts => json!("share of attempts"),
+    };
+    let number = |value: Option<f64>| value.map_or(Value::Null, |value| json!(rounded(value)));
+    let method = Some(&rate.method).filter(|method| !method.is_empty());
+    [
+        json!(rate.matched),
+        json!(rate.taps),
+        number(rate.value),
+        number(rate.low),
+        number(rate.high),
+        unit,
+        method.map_or(Value::Null, |method| json!(method)),
+        share(rate.days_with_taps.into(), rate.days.into()),
+        share(rate.matched, rate.reports),
+        json!(rate.contradictions),
+        no_rate(rate.no_rate()).map_or(Value::Null, |reason| json!(reason)),
+    ]
+}
+
+/// Four digits that count: more would only look exact.
+fn rounded(value: f64) -> f64 {
+    format!("{value:.3e}").parse().unwrap_or(value)
+}
+
+fn share(part: u64, whole: u64) -> Value {
+    match whole {
+        0 => Value::Null,
+        #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+        _ => json!(rounded(part as f64 / whole as f64)),
+    }
+}
+
+fn no_rate(reason: pb::NoRate) -> Option<&'static str> {
+    match reason {
+        pb::NoRate::Unspecified => None,
+        pb::NoRate::NotToldSo => Some("not-told-so"),
+        pb::NoRate::NoTaps => Some("no-taps"),
+        pb::NoRate::DaysNotCovered => Some("days-not-covered"),
+        pb::NoRate::ReportsNotMatched => Some("reports-not-matched"),
+        pb::NoRate::ZeroTaps => Some("zero-taps"),
+        pb::NoRate::RefusalsUnknown => Some("refusals-unknown"),
+        pb::NoRate::MoreThanTaps => Some("more-than-taps"),
+    }
+}
+
+/// The rate of all rows together, and where the taps came from.
+fn write_rate(
+    rate: &pb::Rate,
+    feeds: &[pb::FeedUsed],
+    out: &mut impl Write,
+) -> Result<(), Failure> {
+    let (value, low, high) = (rate.value, rate.low, rate.high);
+    let percent = 100.0 * rate.level;
+    match value.zip(low).zip(high) {
+        Some(((value, low), high)) => {
+            let (value, low, high) = (rounded(value), rounded(low), rounded(high));
+            let unit = match rate.unit() {
+                pb::RateUnit::ShareOfAttempts => "of attempts failed",
+                _ => "reports per 100000 taps",
+            };
+            let method = &rate.method;
+            writeln!(
+                out,
+                "{value} {unit} ({low} to {high}, {percent} %, {method})"
+            )?;
+        }
+        None => {
+            let reason = no_rate(rate.no_rate()).unwrap_or("no rate");
+            writeln!(out, "no rate of all: {reason}")?;
+        }
+    }
+    writeln!(
+        out,
+        "{} of {} reports matched, taps on {} of {} days",
+        rate.matched, rate.reports, rate.days_with_taps, rate.days
+    )?;
+    if 0 < rate.contradictions {
+        writeln!(
+            out,
+            "{} days have more reports than taps: one of the two counts is wrong",
+            rate.contradictions
+        )?;
+    }
+    for used in feeds {
+        let feed = used.feed.as_ref();
+        let (id, operator) = feed.map_or(("", ""), |feed| (&feed.feed_id, &feed.operator_code));
+        writeln!(out, "taps told by {operator}: {id}, {} days", used.days)?;
+    }
+    if rate.unit() == pb::RateUnit::ReportsPer100000Taps {
+        writeln!(
+            out,
+            "who reports is not who travels: this is no failure rate"
+        )?;
+    }
+    Ok(())
+}
+
+fn to_feed(used: &pb::FeedUsed) -> Value {
+    let feed = used.feed.as_ref();
+    json!({
+        "feed": feed.map(|feed| &feed.feed_id),
+        "operator": feed.map(|feed| &feed.operator_code),
+        "days": used.days,
+    })
 }
 
 fn to_request(args: &StatsArgs, now: Timestamp) -> Result<pb::QueryFiguresRequest, Failure> {
@@ -287,6 +434,10 @@ fn to_request(args: &StatsArgs, now: Timestamp) -> Result<pb::QueryFiguresReques
         order: order.into(),
         page_size: u32::try_from(args.limit.clamp(1, PAGE_ROWS_MAX)).expect("bounded"),
         page_token: String::new(),
+        rates: args.rate.then(|| pb::RatesRequest {
+            feeds: args.feed.clone(),
+            ..pb::RatesRequest::default()
+        }),
     })
 }
 

@@ -203,7 +203,20 @@ impl Ledger {
 
     /// Everything that a scan needs, as of one position.
     pub fn scan_view(&self) -> Result<ScanView, LedgerError> {
-        let state = self.read();
+        self.scan_of(&self.read())
+    }
+
+    /// Tap counts, everything that a scan needs, and what `with` takes of the state, all as
+    /// of one position.
+    pub fn rate_view<T>(
+        &self,
+        with: impl FnOnce(&State) -> T,
+    ) -> Result<(TapView<'_>, ScanView, T), LedgerError> {
+        let (taps, (scan, other)) = self.tap_view(|state| (self.scan_of(state), with(state)))?;
+        Ok((taps, scan?, other))
+    }
+
+    fn scan_of(&self, state: &State) -> Result<ScanView, LedgerError> {
         let kept = self.keeper.kept()?;
         Ok(ScanView {
             store: kept.store,

@@ -111,7 +111,7 @@ impl Counter {
 
 /// The numbers of a row's values of one dimension.
 #[derive(Clone, Copy)]
-enum Values {
+pub(super) enum Values {
     /// One; 0 if it is not known.
     One(u32),
     /// Those whose bits are set.
@@ -151,7 +151,8 @@ fn count_from(
     }
 }
 
-fn values(dimension: Dimension, row: &Row) -> Values {
+/// The numbers of a row's values of a dimension; 0 or none if it is not known.
+pub(super) fn values(dimension: Dimension, row: &Row) -> Values {
     match dimension {
         Dimension::Operator => Values::One(row.operator.into()),
         Dimension::Line => Values::One(row.line),

@@ -2,6 +2,7 @@
 //!
 //! A question is answered from the tallies in memory where they suffice, and by a scan of
 //! the blocks otherwise; both give the same answer, exact as of one position of the journal.
+//! Where rates are asked for, the rows are set against tap counts as of the same position.
 //! Only the rows of the page asked for are ever made. Whether a figure may be shown to
 //! whom is no concern of this module.
 
@@ -12,6 +13,7 @@ mod gate;
 mod grid;
 mod page;
 mod plan;
+pub mod rates;
 mod reach;
 mod scanned;
 mod sieve;
@@ -26,6 +28,7 @@ use crate::ledger::{Dictionary, Ledger, LedgerError};
 
 pub use counter::{Counted, Counter};
 pub use page::{Order, Page, PageToken};
+pub use rates::{RatedAnswer, RatesWanted, answer_with_rates};
 
 use axis::Axes;
 use gate::{CELLS, SCANS};
@@ -78,6 +81,12 @@ pub enum QueryError {
     /// More than `QUESTION_ROWS_MAX` rows.
     #[error("too many rows; ask for a narrower window or a coarser breakdown")]
     TooManyRows,
+    /// No feed of tap counts has this name.
+    #[error("feed {place} of those asked for is not known")]
+    UnknownFeed {
+        /// Its place among those asked for.
+        place: usize,
+    },
     /// Other questions take all places for scans or all memory for counting, and none ended
     /// in time.
     #[error("too many questions at once")]

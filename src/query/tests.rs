@@ -21,19 +21,19 @@ const HOURS_IN_TEN_YEARS: u32 = 87_000;
 /// Questions asked of each random state.
 const QUESTIONS: usize = 80;
 /// Days around which incidents happen: both changes of the clock, and an ordinary one.
-const DAYS: [&str; 3] = ["2026-03-29", "2026-10-25", "2026-09-30"];
+pub(super) const DAYS: [&str; 3] = ["2026-03-29", "2026-10-25", "2026-09-30"];
 
 /// A ledger, and beside it what should be counted.
-struct Book {
+pub(super) struct Book {
     maker: Maker,
     random: StdRng,
-    ledger: Ledger,
-    kept: Vec<(Facts, Row)>,
+    pub(super) ledger: Ledger,
+    pub(super) kept: Vec<(Facts, Row)>,
     _dir: tempfile::TempDir,
 }
 
 impl Book {
-    fn new(seed: u64) -> Self {
+    pub(super) fn new(seed: u64) -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let store = Store::create(&dir.path().join("store"), EPOCH).expect("a new store");
         let ledger = Ledger::new(State::new(EPOCH));
@@ -48,7 +48,7 @@ impl Book {
     }
 
     /// Records random incidents, and withdraws some.
-    fn grow(&mut self, count: usize) {
+    pub(super) fn grow(&mut self, count: usize) {
         for _ in 0..count {
             let day = day(DAYS[self.random.random_range(0..DAYS.len())]);
             let shift_ms = self.random.random_range(-40 * HOUR_MS..64 * HOUR_MS);
@@ -67,7 +67,7 @@ impl Book {
         }
     }
 
-    fn record(&mut self, facts: Facts) {
+    pub(super) fn record(&mut self, facts: Facts) {
         let applied = self.apply(Entry::Incident {
             facts: Box::new(facts.clone()),
             personal: None,
@@ -78,7 +78,7 @@ impl Book {
         self.kept.push((facts, row));
     }
 
-    fn apply(&mut self, entry: Entry) -> Applied {
+    pub(super) fn apply(&mut self, entry: Entry) -> Applied {
         let placed = self.maker.place(entry, 1);
         let mut applied = self.ledger.apply(&[placed]);
         applied.pop().expect("one for each entry")
@@ -129,7 +129,7 @@ impl Book {
     }
 }
 
-fn day(text: &str) -> LocalDay {
+pub(super) fn day(text: &str) -> LocalDay {
     LocalDay::parse(text).expect("a date")
 }
 
@@ -140,7 +140,7 @@ fn lies_in(window: Window, facts: &Facts) -> bool {
     }
 }
 
-fn takes(question: &Question, facts: &Facts) -> bool {
+pub(super) fn takes(question: &Question, facts: &Facts) -> bool {
     let filter = &question.filter;
     let is_observed = crate::domain::incident::is_observed(facts);
     let takes_hour = match facts.time {
@@ -174,7 +174,7 @@ fn is_in<T: Taxonomy>(wanted: SetOf<T>, values: SetOf<T>) -> bool {
     wanted.is_empty() || values.iter().any(|value| wanted.contains(value))
 }
 
-fn values(dimension: Dimension, facts: &Facts) -> Vec<String> {
+pub(super) fn values(dimension: Dimension, facts: &Facts) -> Vec<String> {
     fn keys<T: Taxonomy>(values: impl IntoIterator<Item = T>) -> Vec<String> {
         values
             .into_iter()
@@ -210,10 +210,10 @@ fn values(dimension: Dimension, facts: &Facts) -> Vec<String> {
 }
 
 /// Random questions; half of them of a kind that tallies can mostly answer.
-struct Asker(StdRng);
+pub(super) struct Asker(pub(super) StdRng);
 
 impl Asker {
-    fn question(&mut self) -> Question {
+    pub(super) fn question(&mut self) -> Question {
         if self.0.random() {
             return self.question_about_one();
         }
@@ -369,7 +369,7 @@ impl Asker {
     }
 }
 
-fn all_in(order: Order) -> Page {
+pub(super) fn all_in(order: Order) -> Page {
     Page {
         rows: usize::MAX,
         order,

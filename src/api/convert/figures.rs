@@ -3,6 +3,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::rates::{parse_rates, to_rate, to_used};
 use super::violation::{Path, Violations};
 use super::{parse_duration_ms, to_timestamp};
 use crate::api::pb::v1 as pb;
@@ -14,7 +15,8 @@ use crate::domain::limits::{
 use crate::domain::question::Breakdown;
 use crate::domain::{Basis, Dimension, Filter, Hour, Question, Window};
 use crate::live::{Message, Update, Watch};
-use crate::query::{Answer, Effort, Figure, Order};
+use crate::query::{Answer, Effort, Figure, Order, RatedAnswer, RatesWanted};
+use crate::stats::interval::Level;
 
 const HOURS_OF_DAY: std::ops::RangeInclusive<u32> = 0..=23;
 const WEEKDAYS: std::ops::RangeInclusive<u32> = 1..=7;
@@ -31,6 +33,8 @@ pub struct Query {
     pub rows: usize,
     /// As sent; empty for the first page.
     pub page_token: String,
+    /// How rates are to be made, if they are asked for.
+    pub rates: Option<RatesWanted>,
 }
 
 /// What `WatchRates` asks, the token not yet judged.
@@ -65,11 +69,13 @@ pub fn parse_query(request: pb::QueryFiguresRequest) -> Result<Query, Violations
         request.page_token.len(),
         &mut found,
     );
+    let rates = parse_rates(request.rates.as_ref(), &mut found);
     let query = question.zip(order).map(|(question, order)| Query {
         question,
         order,
         rows,
         page_token: request.page_token,
+        rates,
     });
     found.finish(query)
 }
@@ -138,6 +144,26 @@ pub fn to_answer(answer: Answer, by: &Breakdown, elapsed: Duration) -> pb::Query
             blocks_scanned,
             elapsed_micros: u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX),
         }),
+        total_rate: None,
+        feeds: Vec::new(),
+    }
+}
+
+/// An answer with rates.
+pub fn to_rated_answer(
+    rated: RatedAnswer,
+    level: Level,
+    by: &Breakdown,
+    elapsed: Duration,
+) -> pb::QueryFiguresResponse {
+    let mut answer = to_answer(rated.answer, by, elapsed);
+    for (figure, rate) in answer.figures.iter_mut().zip(&rated.rates) {
+        figure.rate = Some(to_rate(rate, level));
+    }
+    pb::QueryFiguresResponse {
+        total_rate: Some(to_rate(&rated.total, level)),
+        feeds: to_used(&rated.feeds),
+        ..answer
     }
 }
 
@@ -178,6 +204,7 @@ fn to_figures(figures: &[Figure], by: &Breakdown) -> Vec<pb::Figure> {
             })
             .collect(),
         count: figure.count,
+        rate: None,
     };
     figures.iter().map(to_figure).collect()
 }
@@ -446,6 +473,7 @@ mod tests {
             order: 3,
             page_size: 10_001,
             page_token: "x".repeat(TOKEN_BYTES_MAX + 1),
+            rates: None,
         };
         let expected = [
             "question.filter.basis",

@@ -3,7 +3,7 @@
 use super::violation::{Path, Violations};
 use crate::api::pb::v1 as pb;
 use crate::domain::taps::{DayBegin, Refusals, TapGrain, TapInterval, TapKinds, TapScope, Taps};
-use crate::domain::taxonomy::TapKind;
+use crate::domain::taxonomy::{TapKind, Taxonomy};
 use crate::domain::{LineId, LocalDay, OperatorCode, StopId, TapCount, TapFeed, UtcMillis};
 
 /// Most kinds of tap in one list.
@@ -159,6 +159,20 @@ fn parse_slot(
     Some(slot)
 }
 
+/// A feed's declaration.
+pub fn to_feed(feed: &TapFeed) -> pb::TapFeed {
+    let kinds = feed.kinds.set().iter();
+    pb::TapFeed {
+        feed_id: feed.id.to_string(),
+        operator_code: feed.operator.to_string(),
+        grain: feed.grain.number().into(),
+        interval: feed.interval.number().into(),
+        tap_kinds: kinds.map(|kind| i32::from(kind.number())).collect(),
+        refusals: feed.refusals.number().into(),
+        day_begins: feed.day_begin.hour().into(),
+    }
+}
+
 /// What differs between a feed as it was declared and as it is declared now.
 pub fn differences(at: Path<'_>, recorded: &TapFeed, now: &TapFeed) -> Violations {
     let mut found = Violations::default();
@@ -180,7 +194,6 @@ pub fn differences(at: Path<'_>, recorded: &TapFeed, now: &TapFeed) -> Violation
 }
 
 fn kinds(feed: &TapFeed) -> String {
-    use crate::domain::taxonomy::Taxonomy;
     let kinds = feed.kinds.set().iter().map(TapKind::key);
     kinds.collect::<Vec<_>>().join(" and ")
 }
@@ -232,7 +245,8 @@ mod tests {
     #[test]
     fn every_wrong_field_of_a_feed_is_told() {
         let at = Path::root("feed");
-        assert!(parse_feed(at, Some(&feed())).is_ok());
+        let parsed = parse_feed(at, Some(&feed())).expect("a feed");
+        assert_eq!(to_feed(&parsed), feed());
         let wrong = pb::TapFeed {
             feed_id: "No Name".into(),
             operator_code: "gvb".into(),

@@ -261,6 +261,7 @@ mod tests {
         pb::Figure {
             keys: vec![key],
             count,
+            rate: None,
         }
     }
 

@@ -1,0 +1,230 @@
+//! The rows of a page as numbers, to find the row of a report and the rows of a tap count.
+
+use hashbrown::HashMap;
+
+use crate::domain::limits::DIMENSIONS_MAX;
+use crate::domain::taxonomy::{
+    CardKind, Cause, Mode, Outcome, Signal, StaffAct, TapKind, Taxonomy,
+};
+use crate::domain::{Calendar, Dimension, LocalDay, Question, Row};
+use crate::ledger::Dictionary;
+
+use super::super::Figure;
+use super::super::counter::{Values, values};
+use super::told::When;
+
+/// Numbers of dictionary, taxonomy or calendar, in the order asked for; hours of day from 1.
+pub(super) type Numbers = [u32; DIMENSIONS_MAX];
+
+/// Where the taps of a row are added up.
+pub(super) struct RowKeys {
+    by: Vec<Dimension>,
+    rows: HashMap<Numbers, u32>,
+    /// In the order of the page.
+    numbers: Vec<Numbers>,
+    /// By what taps can be told of a row's numbers.
+    cells: HashMap<Numbers, u32>,
+    cell_of_row: Vec<u32>,
+}
+
+impl RowKeys {
+    pub fn new(question: &Question, figures: &[Figure], dictionary: &Dictionary) -> Self {
+        let by = question.by.dimensions().to_vec();
+        let numbers = |figure: &Figure| {
+            let mut numbers = Numbers::default();
+            for (number, (dimension, key)) in numbers.iter_mut().zip(by.iter().zip(&figure.keys)) {
+                *number = number_of(*dimension, key, dictionary);
+            }
+            numbers
+        };
+        let numbers: Vec<Numbers> = figures.iter().map(numbers).collect();
+        let mut cells = HashMap::new();
+        let mut cell_of_row = Vec::with_capacity(numbers.len());
+        for row in &numbers {
+            let mut key = *row;
+            for (number, dimension) in key.iter_mut().zip(&by) {
+                if !is_told(*dimension) {
+                    *number = 0;
+                }
+            }
+            let next = u32::try_from(cells.len()).expect("a page is bounded");
+            cell_of_row.push(*cells.entry(key).or_insert(next));
+        }
+        Self {
+            rows: (0..)
+                .zip(&numbers)
+                .map(|(row, numbers)| (*numbers, row))
+                .collect(),
+            by,
+            numbers,
+            cells,
+            cell_of_row,
+        }
+    }
+
+    /// How many cells of memory the sums of all rows take at most.
+    pub fn weight(&self, question: &Question) -> u64 {
+        let has_day = self.by.contains(&Dimension::Day);
+        let days = match has_day {
+            true => 1,
+            false => question.window.days().count() as u64 + 1,
+        };
+        // A day and its taps, and a day and its reports.
+        6 * days * (self.numbers.len() as u64 + 1)
+    }
+
+    /// The row of all reports, after those of the page.
+    pub fn total(&self) -> usize {
+        self.numbers.len()
+    }
+
+    /// Cells of taps, that of all taps included.
+    pub fn cells(&self) -> usize {
+        self.cells.len() + 1
+    }
+
+    /// The cell of all taps.
+    pub fn total_cell(&self) -> u32 {
+        u32::try_from(self.cells.len()).expect("a page is bounded")
+    }
+
+    /// The cell of a row's taps.
+    pub fn tap_cell(&self, row: usize) -> u32 {
+        let cell = self.cell_of_row.get(row).copied();
+        cell.unwrap_or_else(|| self.total_cell())
+    }
+
+    /// The cell of a count of taps, besides that of all; `None` if it is of no row.
+    pub fn cell(&self, scope: &Scope, when: When) -> Option<u32> {
+        let mut key = Numbers::default();
+        for (number, dimension) in key.iter_mut().zip(&self.by) {
+            *number = match dimension {
+                Dimension::Operator => scope.operator.into(),
+                Dimension::Line => scope.line,
+                Dimension::Stop => scope.stop,
+                Dimension::TapKind => scope.kind.into(),
+                Dimension::HourOfDay => when.hour_of_day.map_or(0, |hour| u32::from(hour) + 1),
+                Dimension::Weekday | Dimension::Day | Dimension::Month => {
+                    date_number(*dimension, when.day)
+                }
+                _ => 0,
+            };
+        }
+        self.cells.get(&key).copied()
+    }
+
+    /// Calls `each` with every row of the page that a report stands in.
+    pub fn each_row(&self, row: &Row, mut each: impl FnMut(u32)) {
+        let mut numbers = Numbers::default();
+        self.each_from(0, row, &mut numbers, &mut each);
+    }
+
+    fn each_from(
+        &self,
+        place: usize,
+        row: &Row,
+        numbers: &mut Numbers,
+        each: &mut impl FnMut(u32),
+    ) {
+        let Some(dimension) = self.by.get(place) else {
+            if let Some(row) = self.rows.get(numbers) {
+                each(*row);
+            }
+            return;
+        };
+        match values(*dimension, row) {
+            Values::One(0) | Values::Set(0) => {}
+            Values::One(number) => {
+                numbers[place] = number;
+                self.each_from(place + 1, row, numbers, each);
+            }
+            Values::Set(mut bits) => {
+                while bits != 0 {
+                    numbers[place] = bits.trailing_zeros();
+                    self.each_from(place + 1, row, numbers, each);
+                    bits &= bits - 1;
+                }
+            }
+        }
+    }
+
+    /// Days of the window that a row is about.
+    pub fn period_days(&self, row: usize, question: &Question) -> u64 {
+        let weekdays = question.filter.weekdays;
+        let is_wanted = |day: &LocalDay| weekdays == 0 || weekdays >> day.weekday() & 1 == 1;
+        let numbers = self.numbers.get(row);
+        let is_of_row = |day: &LocalDay| {
+            let Some(numbers) = numbers else { return true };
+            let mut all = self.by.iter().zip(numbers);
+            all.all(|(dimension, number)| match dimension {
+                Dimension::Weekday | Dimension::Day | Dimension::Month => {
+                    date_number(*dimension, *day) == *number
+                }
+                _ => true,
+            })
+        };
+        let days = question.window.days();
+        days.filter(|day| is_wanted(day) && is_of_row(day)).count() as u64
+    }
+}
+
+/// Whose taps, as numbers.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Scope {
+    pub operator: u16,
+    pub line: u32,
+    pub stop: u32,
+    /// The kind of tap, if it is of one only.
+    pub kind: u8,
+}
+
+/// Whether taps can be told by this dimension. By the others, which are about reports alone,
+/// all rows share their taps.
+fn is_told(dimension: Dimension) -> bool {
+    matches!(
+        dimension,
+        Dimension::Operator
+            | Dimension::Line
+            | Dimension::Stop
+            | Dimension::TapKind
+            | Dimension::HourOfDay
+            | Dimension::Weekday
+            | Dimension::Day
+            | Dimension::Month
+    )
+}
+
+fn date_number(dimension: Dimension, day: LocalDay) -> u32 {
+    match dimension {
+        Dimension::Weekday => day.weekday().into(),
+        Dimension::Day => day.0.cast_unsigned(),
+        _ => Calendar::get().month(day).0.cast_unsigned(),
+    }
+}
+
+/// The number of a key that an answer gave; 0 if it is none.
+fn number_of(dimension: Dimension, key: &str, dictionary: &Dictionary) -> u32 {
+    match dimension {
+        Dimension::Operator => dictionary.operator_number(key).map_or(0, u32::from),
+        Dimension::Line => dictionary.line_number(key).unwrap_or(0),
+        Dimension::Stop => dictionary.stop_number(key).unwrap_or(0),
+        Dimension::Mode => chosen::<Mode>(key),
+        Dimension::Cause => chosen::<Cause>(key),
+        Dimension::CardKind => chosen::<CardKind>(key),
+        Dimension::Signal => chosen::<Signal>(key),
+        Dimension::StaffAct => chosen::<StaffAct>(key),
+        Dimension::Outcome => chosen::<Outcome>(key),
+        Dimension::TapKind => chosen::<TapKind>(key),
+        Dimension::HourOfDay => key.parse::<u32>().map_or(0, |hour| hour + 1),
+        Dimension::Weekday => key.parse().unwrap_or(0),
+        Dimension::Day => LocalDay::parse(key).map_or(0, |day| day.0.cast_unsigned()),
+        Dimension::Month => {
+            let first = LocalDay::parse(&format!("{key}-01"));
+            first.map_or(0, |day| day.month().0.cast_unsigned())
+        }
+    }
+}
+
+fn chosen<T: Taxonomy>(key: &str) -> u32 {
+    T::from_key(key).map_or(0, |value| value.number().into())
+}

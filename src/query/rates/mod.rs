@@ -1,0 +1,211 @@
+//! Rates: the rows of an answer set against the tap counts of feeds.
+//!
+//! A report is matched if the feed of its operator told taps for its scope and its interval;
+//! what is not matched stands in no rate, and taps of intervals without a report count all
+//! the same. Rows, reports and taps are as of one position of the journal.
+//!
+//! With a feed of days that begin later than at midnight, days in rates are its service
+//! days: such a window of days begins and ends at that hour.
+
+mod choice;
+mod keys;
+mod matched;
+mod told;
+
+use std::sync::Arc;
+
+use crate::domain::{Basis, FeedId, Question, TapFeed};
+use crate::ledger::Ledger;
+use crate::stats::dispersion::{Day, Dispersion};
+use crate::stats::interval::Level;
+use crate::stats::rate::{self, Estimator, Matching, NoRate, Numerator, Rate};
+
+use super::axis::Axes;
+use super::gate::{self, CELLS, SCANS};
+use super::{Answer, Counts, Effort, Page, QueryError, cut, scanned, tallied};
+use crate::domain::limits::{CELLS_IN_USE_MAX, QUESTION_ROWS_MAX};
+use choice::Choice;
+use keys::RowKeys;
+use matched::Matches;
+use told::TapSums;
+
+/// How rates are to be made.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RatesWanted {
+    /// Only over these feeds; empty for all that fit.
+    pub feeds: Vec<FeedId>,
+    /// Which interval.
+    pub estimator: Estimator,
+    /// How sure it is to be.
+    pub level: Level,
+}
+
+/// Why a row has a count and no rate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// By the rules of a rate.
+    Rule(NoRate),
+    /// There are taps, but none told as finely as the question asks: by line, stop, hour, kind
+    /// of tap or mode.
+    NotToldSo,
+}
+
+impl Missing {
+    /// Short name in answers and downloads.
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::Rule(rule) => rule.key(),
+            Self::NotToldSo => "not-told-so",
+        }
+    }
+}
+
+/// The rate of one row, with what it was made of.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RateFigure {
+    /// Reports, those that were matched, taps and days. Contradictions are days with more
+    /// matched reports than taps.
+    pub matching: Matching,
+    /// How much more the days scatter than chance.
+    pub dispersion: Dispersion,
+    /// The rate, or why there is none.
+    pub rate: Result<Rate, Missing>,
+}
+
+/// Rows with their rates.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RatedAnswer {
+    /// The rows of the page.
+    pub answer: Answer,
+    /// One for each row.
+    pub rates: Vec<RateFigure>,
+    /// Of all incidents of the question.
+    pub total: RateFigure,
+    /// The feeds whose taps were used, with the number of service days each told.
+    pub feeds: Vec<(TapFeed, u64)>,
+}
+
+/// Answers a question with rates. Blocking, up to some seconds: call it off the async threads.
+pub fn answer_with_rates(
+    ledger: &Ledger,
+    question: &Question,
+    page: &Page,
+    wanted: &RatesWanted,
+) -> Result<RatedAnswer, QueryError> {
+    let _place = SCANS.take(1, gate::WAIT)?;
+    let (taps, view, book) = ledger.rate_view(|state| tallied::open(state, question))?;
+    let feeds = Arc::clone(&taps.book);
+    let is_unknown = |id: &FeedId| feeds.find(id).is_none();
+    if let Some(place) = wanted.feeds.iter().position(is_unknown) {
+        return Err(QueryError::UnknownFeed { place });
+    }
+    let at = view.position;
+    let (counts, effort) = count(&view, question, book)?;
+    let answer = cut(&counts, question, page, &view.dictionary, (at, effort));
+    drop(counts);
+    let keys = RowKeys::new(question, &answer.figures, &view.dictionary);
+    let choice = Choice::of(question, wanted, &feeds, &view.dictionary);
+    let weight = told::weight(&choice, question) + keys.weight(question);
+    if CELLS_IN_USE_MAX < weight {
+        return Err(QueryError::TooManyRows);
+    }
+    let _room = CELLS.take(weight, gate::WAIT)?;
+    let (told, sums) = told::read(&taps, &choice, question, &keys)?;
+    // Tap counts may be put into the store again.
+    drop(taps);
+    let matches = matched::scan(&view, question, &choice, &told, &keys)?;
+    let rated = Rated {
+        question,
+        wanted,
+        choice: &choice,
+        keys: &keys,
+        sums: &sums,
+        matches: &matches,
+    };
+    Ok(RatedAnswer {
+        rates: (0..answer.figures.len())
+            .map(|row| rated.rate(row))
+            .collect(),
+        total: rated.rate(keys.total()),
+        feeds: choice.used(),
+        answer,
+    })
+}
+
+/// The counts of the question, from tallies where they suffice.
+fn count(
+    view: &crate::ledger::ScanView,
+    question: &Question,
+    book: Option<tallied::Book>,
+) -> Result<(Counts, Effort), QueryError> {
+    if let Some(book) = book
+        && let Some(axes) = book.axes()
+    {
+        let _room = CELLS.take(axes.cells, gate::WAIT)?;
+        return Ok((book.tally(axes), Effort::Tallies));
+    }
+    let axes = Axes::new(question, &view.dictionary);
+    let weight = scanned::weight(&axes, view.store.scan_threads());
+    let _room = CELLS.take(weight, gate::WAIT)?;
+    let (counts, blocks) = scanned::scan(view, question, axes, QUESTION_ROWS_MAX)?;
+    Ok((counts, Effort::Scan { blocks }))
+}
+
+/// Everything that rates are made of.
+struct Rated<'a> {
+    question: &'a Question,
+    wanted: &'a RatesWanted,
+    choice: &'a Choice<'a>,
+    keys: &'a RowKeys,
+    sums: &'a TapSums,
+    matches: &'a Matches,
+}
+
+impl Rated<'_> {
+    fn rate(&self, row: usize) -> RateFigure {
+        let taps = self.sums.days(self.keys.tap_cell(row));
+        let counted = &self.matches.rows[row];
+        let days: Vec<Day> = taps
+            .iter()
+            .map(|(day, taps)| Day {
+                count: counted.on(*day),
+                exposure: *taps,
+            })
+            .collect();
+        let matching = Matching {
+            days: self.keys.period_days(row, self.question),
+            days_with_taps: days.len() as u64,
+            reports: counted.reports,
+            matched: counted.matched,
+            taps: days.iter().map(|day| day.exposure).sum(),
+            contradictions: days.iter().filter(|day| day.exposure < day.count).count() as u64,
+        };
+        let numerator = match self.question.filter.basis {
+            Basis::SelfReported => Numerator::SelfReports,
+            Basis::Observed => Numerator::ObservedRefusals,
+        };
+        let refusals = self.choice.refusals();
+        let dispersion = rate::dispersion(numerator, refusals, &days);
+        let rate = if self.choice.is_none_fine_enough() {
+            Err(Missing::NotToldSo)
+        } else {
+            let made = rate::rate(
+                numerator,
+                refusals,
+                &matching,
+                self.wanted.estimator,
+                self.wanted.level,
+                dispersion,
+            );
+            made.map_err(Missing::Rule)
+        };
+        RateFigure {
+            matching,
+            dispersion,
+            rate,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,570 @@
+//! Rates against a plain recount, the worked example, and what makes a rate impossible.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+use super::super::tests::{Asker, Book, DAYS, all_in, day, takes, values};
+use super::*;
+use crate::domain::question::{Breakdown, Filter};
+use crate::domain::taps::{
+    DayBegin, TapBatch, TapCount, TapFeed, TapGrain, TapInterval, TapKinds, TapScope, TapSlot, Taps,
+};
+use crate::domain::taxonomy::{TapKind, TimePrecision};
+use crate::domain::testing::blank_facts;
+use crate::domain::{Dimension, Entry, Facts, Hour, IncidentId, LocalDay, Row, RowTime, Window};
+use crate::ledger::testing::{line_id, operator_code, tap_feed, tap_scope};
+use crate::query::Order;
+
+const QUESTIONS: usize = 60;
+/// Different numbers of scopes.
+const SCOPES: u32 = 12;
+
+/// Taps of one feed.
+type Told = BTreeMap<(TapScope, TapSlot), u32>;
+
+fn wanted(feeds: &[&TapFeed]) -> RatesWanted {
+    RatesWanted {
+        feeds: feeds.iter().map(|feed| feed.id.clone()).collect(),
+        estimator: Estimator::Standard,
+        level: Level::P95,
+    }
+}
+
+/// The four feeds, and one of service days by line.
+fn feeds() -> Vec<TapFeed> {
+    let kinds = [TapKind::CheckIn, TapKind::CheckOut, TapKind::Transfer];
+    let all = TapKinds::new(kinds.into_iter().collect()).expect("taps");
+    let mut feeds: Vec<TapFeed> = (0..4).map(tap_feed).collect();
+    for feed in &mut feeds[..3] {
+        feed.kinds = all;
+    }
+    feeds.push(TapFeed {
+        id: "feed-4".parse().expect("a name"),
+        grain: TapGrain::Line,
+        interval: TapInterval::Day,
+        day_begin: DayBegin::new(4).expect("early"),
+        ..feeds[0].clone()
+    });
+    feeds
+}
+
+fn tell(book: &mut Book, feed: &TapFeed, told: &Told) {
+    let counts = told.iter().map(|((scope, slot), taps)| TapCount {
+        scope: scope.clone(),
+        slot: *slot,
+        taps: Taps::new((*taps).into()).expect("few"),
+    });
+    for batch in TapBatch::pack(feed, counts) {
+        book.apply(Entry::TapCounts(Box::new(batch)));
+    }
+}
+
+/// Random taps around the days on which incidents happen: of many scopes, on most days, whole
+/// or in part.
+fn made(random: &mut StdRng, feed: &TapFeed) -> Told {
+    let mut told = Told::new();
+    for text in DAYS {
+        for shift in -3..4 {
+            let day = LocalDay(day(text).0 + shift);
+            for number in 0..SCOPES {
+                let part = match random.random_range(0..8) {
+                    0 => 0,
+                    1 => 50,
+                    _ => 100,
+                };
+                for slot in 0..feed.slots(day) {
+                    if random.random_range(0..100) < part {
+                        let slot = TapSlot { day, slot };
+                        let taps = random.random_range(0..40);
+                        told.insert((tap_scope(feed.grain, number), slot), taps);
+                    }
+                }
+            }
+        }
+    }
+    told
+}
+
+/// An interval as rates know it: an hour, or a service day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Unit {
+    Hour(u32),
+    Day(i32),
+}
+
+/// Taps by scope and interval, quarters added up where all four were told.
+fn units(feed: &TapFeed, told: &Told) -> BTreeMap<(TapScope, Unit), u64> {
+    let mut units = BTreeMap::<_, (u8, u64)>::new();
+    for ((scope, slot), taps) in told {
+        let start = feed.hours(slot.day).0;
+        let unit = match feed.interval {
+            TapInterval::Quarter => Unit::Hour(start + u32::from(slot.slot) / 4),
+            TapInterval::Hour => Unit::Hour(start + u32::from(slot.slot)),
+            TapInterval::Day => Unit::Day(slot.day.0),
+        };
+        let sum = units.entry((scope.clone(), unit)).or_default();
+        *sum = (sum.0 + 1, sum.1 + u64::from(*taps));
+    }
+    let needed = match feed.interval {
+        TapInterval::Quarter => 4,
+        TapInterval::Hour | TapInterval::Day => 1,
+    };
+    let whole = units.into_iter().filter(|(_, (told, _))| *told == needed);
+    whole.map(|(place, (_, taps))| (place, taps)).collect()
+}
+
+fn scope_of(feed: &TapFeed, facts: &Facts) -> Option<TapScope> {
+    if facts.operator.as_ref() != Some(&feed.operator) {
+        return None;
+    }
+    let (line, stop) = (facts.line.clone(), facts.stop.clone());
+    match feed.grain {
+        TapGrain::Operator => Some(TapScope::Operator),
+        TapGrain::Line => line.map(TapScope::Line),
+        TapGrain::Stop => stop.map(TapScope::Stop),
+        TapGrain::LineStop => line
+            .zip(stop)
+            .map(|(line, stop)| TapScope::LineStop(line, stop)),
+    }
+}
+
+fn has_service_days(feed: &TapFeed) -> bool {
+    feed.interval == TapInterval::Day && feed.day_begin.hour() != 0
+}
+
+/// The interval of a report, if its time is known as finely.
+fn unit_of(feed: &TapFeed, time: RowTime) -> Option<Unit> {
+    match (feed.interval, time) {
+        (TapInterval::Day, RowTime::Hour(hour)) => Some(Unit::Day(feed.day_of(hour).0)),
+        (TapInterval::Day, RowTime::Day(day)) if !has_service_days(feed) => Some(Unit::Day(day.0)),
+        (TapInterval::Hour | TapInterval::Quarter, RowTime::Hour(hour)) => Some(Unit::Hour(hour.0)),
+        _ => None,
+    }
+}
+
+/// The same report, on its service day if its operator's days are such.
+fn placed(feed: &TapFeed, facts: &Facts) -> Facts {
+    let mut facts = facts.clone();
+    if has_service_days(feed)
+        && facts.operator.as_ref() == Some(&feed.operator)
+        && let RowTime::Hour(hour) = facts.time
+    {
+        facts.time = RowTime::Day(feed.day_of(hour));
+    }
+    facts
+}
+
+/// A tap as if it were a report without attributes, to ask what rows it is of.
+fn as_facts(feed: &TapFeed, scope: &TapScope, unit: Unit) -> Facts {
+    let mut bytes = [0; 16];
+    (bytes[6], bytes[8]) = (0x70, 0x80);
+    let id = IncidentId::from_bytes(bytes).expect("a v7");
+    let (time, precision) = match unit {
+        Unit::Hour(hour) => (RowTime::Hour(Hour(hour)), TimePrecision::Hour),
+        Unit::Day(day) => (RowTime::Day(LocalDay(day)), TimePrecision::Day),
+    };
+    let mut kinds = feed.kinds.set().iter();
+    Facts {
+        operator: Some(feed.operator.clone()),
+        line: scope.line().cloned(),
+        stop: scope.stop().cloned(),
+        tap_kind: kinds.next().filter(|_| kinds.next().is_none()),
+        ..blank_facts(id, time, precision)
+    }
+}
+
+/// The question as far as it is about taps.
+fn about_taps(question: &Question) -> Question {
+    let filter = &question.filter;
+    Question {
+        filter: Filter {
+            operators: filter.operators.clone(),
+            lines: filter.lines.clone(),
+            stops: filter.stops.clone(),
+            hours_of_day: filter.hours_of_day,
+            weekdays: filter.weekdays,
+            ..Filter::all(Basis::SelfReported)
+        },
+        ..question.clone()
+    }
+}
+
+fn is_attribute(dimension: Dimension) -> bool {
+    matches!(
+        dimension,
+        Dimension::Cause
+            | Dimension::CardKind
+            | Dimension::Signal
+            | Dimension::StaffAct
+            | Dimension::Outcome
+    )
+}
+
+/// What a row's rate is made of, counted in the plainest way; all rows if there are no keys.
+fn recount(
+    kept: &[(Facts, Row)],
+    feed: &TapFeed,
+    units: &BTreeMap<(TapScope, Unit), u64>,
+    question: &Question,
+    keys: Option<&[String]>,
+) -> Matching {
+    let by = question.by.dimensions();
+    let is_of_row = |facts: &Facts, skips: bool| {
+        let Some(keys) = keys else { return true };
+        by.iter().zip(keys).all(|(dimension, key)| {
+            skips && is_attribute(*dimension) || values(*dimension, facts).contains(key)
+        })
+    };
+    let taps_only = about_taps(question);
+    let mut days = BTreeMap::<i32, (u64, u64)>::new();
+    for ((scope, unit), taps) in units {
+        let facts = as_facts(feed, scope, *unit);
+        if takes(&taps_only, &facts) && is_of_row(&facts, true) {
+            days.entry(facts.time.day().0).or_default().1 += taps;
+        }
+    }
+    let mut matching = Matching::default();
+    for (facts, _) in kept {
+        let report = placed(feed, facts);
+        let is_tap = facts.tap_kind != Some(TapKind::Inspection);
+        if !is_tap || !takes(question, &report) || !is_of_row(&report, false) {
+            continue;
+        }
+        matching.reports += 1;
+        let is_of_kind = facts
+            .tap_kind
+            .is_some_and(|kind| feed.kinds.set().contains(kind));
+        let scope = scope_of(feed, facts).filter(|_| is_of_kind);
+        let place = scope.zip(unit_of(feed, facts.time));
+        if place.is_some_and(|place| units.contains_key(&place)) {
+            matching.matched += 1;
+            if let Some(day) = days.get_mut(&report.time.day().0) {
+                day.0 += 1;
+            }
+        }
+    }
+    for day in question.window.days() {
+        let facts = as_facts(feed, &TapScope::Operator, Unit::Day(day.0));
+        let is_date = |dimension: &Dimension| {
+            matches!(
+                dimension,
+                Dimension::Day | Dimension::Weekday | Dimension::Month
+            )
+        };
+        let weekdays = question.filter.weekdays;
+        let is_wanted = weekdays == 0 || weekdays >> day.weekday() & 1 == 1;
+        let is_of_row = keys.is_none_or(|keys| {
+            let mut all = by
+                .iter()
+                .zip(keys)
+                .filter(|(dimension, _)| is_date(dimension));
+            all.all(|(dimension, key)| values(*dimension, &facts).contains(key))
+        });
+        matching.days += u64::from(is_wanted && is_of_row);
+    }
+    matching.days_with_taps = days.len() as u64;
+    matching.taps = days.values().map(|(_, taps)| taps).sum();
+    matching.contradictions = days
+        .values()
+        .filter(|(reports, taps)| taps < reports)
+        .count() as u64;
+    matching
+}
+
+#[test]
+fn rates_are_made_of_what_a_plain_recount_gives() {
+    let mut compared = BTreeMap::<String, usize>::new();
+    let mut missing = BTreeSet::new();
+    for seed in 0..3 {
+        let mut book = Book::new(seed);
+        let mut random = StdRng::seed_from_u64(seed);
+        book.grow(700);
+        let mut all = Vec::new();
+        for feed in feeds() {
+            let told = made(&mut random, &feed);
+            tell(&mut book, &feed, &told);
+            all.push((units(&feed, &told), feed));
+        }
+        let mut asker = Asker(random);
+        for number in 0..QUESTIONS {
+            let question = asker.question();
+            let (units, feed) = &all[number % all.len()];
+            let page = all_in(Order::Key);
+            let rated = answer_with_rates(&book.ledger, &question, &page, &wanted(&[feed]));
+            let rated = rated.expect("an answer");
+            let plain = super::super::answer(&book.ledger, &question, &page).expect("an answer");
+            assert_eq!(rated.answer.figures, plain.figures);
+            if rated.feeds.is_empty() {
+                assert!(rated.total.rate.is_err());
+                missing.insert(rated.total.rate.map_err(Missing::key).err());
+                continue;
+            }
+            let check = |figure: &RateFigure, keys: Option<&[String]>| {
+                let expected = recount(&book.kept, feed, units, &question, keys);
+                assert_eq!(
+                    figure.matching, expected,
+                    "{seed} {feed:?} {question:?} {keys:?}"
+                );
+            };
+            check(&rated.total, None);
+            for (figure, rate) in rated.answer.figures.iter().zip(&rated.rates).take(15) {
+                check(rate, Some(&figure.keys));
+                *compared.entry(feed.id.to_string()).or_default() += 1;
+            }
+        }
+    }
+    assert_eq!(compared.len(), 5, "each feed is compared: {compared:?}");
+    assert!(missing.contains(&Some("not-told-so")), "{missing:?}");
+}
+
+/// GVB line 10 with 300,000 taps in a month, and so many reports on as many days.
+fn line_ten(reports: u32) -> (Book, Question, TapFeed) {
+    let mut book = Book::new(1);
+    let feed = TapFeed {
+        grain: TapGrain::Line,
+        interval: TapInterval::Hour,
+        day_begin: DayBegin::default(),
+        ..tap_feed(0)
+    };
+    let line = line_id(1);
+    let first = day("2026-10-01");
+    let window = Window::new(first.start(), day("2026-11-01").start()).expect("a month");
+    let mut told = Told::new();
+    for day in window.days() {
+        for slot in 0..feed.slots(day) {
+            // 75 more on the first day, which make it even.
+            let taps = match slot {
+                7 if day == first => 720,
+                7..22 => 645,
+                _ => 0,
+            };
+            told.insert((TapScope::Line(line.clone()), TapSlot { day, slot }), taps);
+        }
+    }
+    assert_eq!(told.values().sum::<u32>(), 300_000);
+    tell(&mut book, &feed, &told);
+    for number in 0..reports {
+        let at = LocalDay(first.0 + i32::try_from(number % 31).expect("small"));
+        let mut bytes = [0; 16];
+        (bytes[6], bytes[8]) = (0x70, 0x80);
+        bytes[12..].copy_from_slice(&number.to_be_bytes());
+        let id = IncidentId::from_bytes(bytes).expect("a v7");
+        let time = RowTime::Hour(Hour(at.start().0 + 9));
+        book.record(Facts {
+            operator: Some(operator_code(1)),
+            line: Some(line.clone()),
+            tap_kind: Some(TapKind::CheckIn),
+            ..blank_facts(id, time, TimePrecision::Hour)
+        });
+    }
+    let by = Breakdown::new(vec![Dimension::Line]).expect("one");
+    let filter = Filter::all(Basis::SelfReported);
+    (book, Question { filter, by, window }, feed)
+}
+
+fn rated(book: &Book, question: &Question) -> RatedAnswer {
+    let page = all_in(Order::Key);
+    answer_with_rates(&book.ledger, question, &page, &wanted(&[])).expect("an answer")
+}
+
+#[test]
+fn forty_reports_over_three_hundred_thousand_taps_are_thirteen_per_hundred_thousand() {
+    let (book, question, feed) = line_ten(40);
+    let rated = rated(&book, &question);
+    assert_eq!(rated.feeds, [(feed, 31)]);
+    let figure = &rated.rates[0];
+    assert_eq!(rated.answer.figures[0].count, 40);
+    assert_eq!(
+        (figure.matching.matched, figure.matching.taps),
+        (40, 300_000)
+    );
+    assert_eq!(
+        (figure.matching.days, figure.matching.days_with_taps),
+        (31, 31)
+    );
+    let Ok(Rate::Reports {
+        per_100_000,
+        interval,
+    }) = figure.rate
+    else {
+        panic!("{figure:?}");
+    };
+    let shown = |value: f64| format!("{value:.1}");
+    assert_eq!(shown(per_100_000), "13.3");
+    assert_eq!(
+        (shown(interval.low()), shown(interval.high())),
+        ("9.5".into(), "18.2".into())
+    );
+    assert_eq!(interval.method().key(), "garwood");
+}
+
+#[test]
+fn reports_that_come_on_one_day_widen_the_interval() {
+    let (mut book, question, _) = line_ten(20);
+    for number in 0..20u32 {
+        let mut bytes = [1; 16];
+        (bytes[6], bytes[8]) = (0x70, 0x80);
+        bytes[12..].copy_from_slice(&number.to_be_bytes());
+        let time = RowTime::Hour(Hour(day("2026-10-09").start().0 + 9));
+        let id = IncidentId::from_bytes(bytes).expect("a v7");
+        book.record(Facts {
+            operator: Some(operator_code(1)),
+            line: Some(line_id(1)),
+            tap_kind: Some(TapKind::CheckIn),
+            ..blank_facts(id, time, TimePrecision::Hour)
+        });
+    }
+    let figure = rated(&book, &question).rates[0];
+    assert!(1.5 < figure.dispersion.factor(), "{figure:?}");
+    let Ok(Rate::Reports { interval, .. }) = figure.rate else {
+        panic!("{figure:?}");
+    };
+    assert!(
+        interval.low() < 9.5 && 18.2 < interval.high(),
+        "{interval:?}"
+    );
+}
+
+#[test]
+fn what_keeps_a_rate_from_being_made_is_told() {
+    let (mut book, question, _) = line_ten(40);
+    let reason = |book: &Book, question: &Question| {
+        let rated = rated(book, question);
+        rated.total.rate.map_err(Missing::key).err()
+    };
+    assert_eq!(reason(&book, &question), None);
+    let ask = |by: &[Dimension], change: &dyn Fn(&mut Filter)| {
+        let mut question = question.clone();
+        question.by = Breakdown::new(by.to_vec()).expect("different ones");
+        change(&mut question.filter);
+        question
+    };
+    let none = |_: &mut Filter| ();
+    let by_stop = ask(&[Dimension::Stop], &none);
+    let by_mode = ask(&[Dimension::Mode], &none);
+    let other = ask(&[], &|filter| filter.operators = vec![operator_code(2)]);
+    let observed = ask(&[], &|filter| filter.basis = Basis::Observed);
+    assert_eq!(reason(&book, &by_stop), Some("not-told-so"));
+    assert_eq!(reason(&book, &by_mode), Some("not-told-so"));
+    assert_eq!(reason(&book, &other), Some("no-taps"));
+    // No refusal was observed, and the feed leaves refused taps out.
+    assert_eq!(reason(&book, &observed), None);
+    let longer = Question {
+        window: Window::new(day("2026-09-25").start(), question.window.end()).expect("longer"),
+        ..question.clone()
+    };
+    assert_eq!(reason(&book, &longer), Some("days-not-covered"));
+    // Twelve of another line make 40 of 52 matched, which is below 80 %.
+    for number in 0..12u32 {
+        let mut bytes = [2; 16];
+        (bytes[6], bytes[8]) = (0x70, 0x80);
+        bytes[12..].copy_from_slice(&number.to_be_bytes());
+        let id = IncidentId::from_bytes(bytes).expect("a v7");
+        let time = RowTime::Hour(Hour(question.window.start().0 + 9));
+        book.record(Facts {
+            operator: Some(operator_code(1)),
+            line: Some(line_id(5)),
+            tap_kind: Some(TapKind::CheckIn),
+            ..blank_facts(id, time, TimePrecision::Hour)
+        });
+    }
+    assert_eq!(reason(&book, &question), Some("reports-not-matched"));
+    let unknown = RatesWanted {
+        feeds: vec!["no-such-feed".parse().expect("a name")],
+        ..wanted(&[])
+    };
+    let refused = answer_with_rates(&book.ledger, &question, &all_in(Order::Key), &unknown);
+    assert!(matches!(refused, Err(QueryError::UnknownFeed { place: 0 })));
+}
+
+#[test]
+fn of_feeds_that_count_the_same_taps_one_is_used() {
+    let (mut book, question, feed) = line_ten(40);
+    let shorter = TapFeed {
+        id: "a-shorter-one".parse().expect("a name"),
+        ..feed.clone()
+    };
+    let count = (
+        (
+            TapScope::Line(line_id(1)),
+            TapSlot {
+                day: day("2026-10-05"),
+                slot: 9,
+            },
+        ),
+        1_000_000,
+    );
+    tell(&mut book, &shorter, &Told::from([count]));
+    let rated = rated(&book, &question);
+    assert_eq!(rated.feeds.len(), 1);
+    assert_eq!(rated.rates[0].matching.taps, 300_000);
+}
+
+#[test]
+fn observed_refusals_give_a_share_of_attempts_unless_nobody_knows_what_was_counted() {
+    use crate::domain::taps::Refusals as Told;
+    let check = |refusals: Told, expected: Result<(u64, f64), &str>| {
+        let (mut book, mut question, feed) = line_ten(0);
+        question.filter.basis = Basis::Observed;
+        let feed = TapFeed {
+            id: "another".parse().expect("a name"),
+            refusals,
+            ..feed
+        };
+        let slot = |slot| TapSlot {
+            day: day("2026-10-09"),
+            slot,
+        };
+        question.window = day("2026-10-09").window();
+        let line = TapScope::Line(line_id(1));
+        let told = [((line.clone(), slot(9)), 990), ((line, slot(10)), 0)].into();
+        tell(&mut book, &feed, &told);
+        for number in 0..10u32 {
+            let mut bytes = [3; 16];
+            (bytes[6], bytes[8]) = (0x70, 0x80);
+            bytes[12..].copy_from_slice(&number.to_be_bytes());
+            let id = IncidentId::from_bytes(bytes).expect("a v7");
+            let time = RowTime::Hour(Hour(question.window.start().0 + 9));
+            book.record(Facts {
+                operator: Some(operator_code(1)),
+                line: Some(line_id(1)),
+                tap_kind: Some(TapKind::CheckIn),
+                reporter: crate::domain::taxonomy::ReporterKind::Device,
+                ..blank_facts(id, time, TimePrecision::Hour)
+            });
+        }
+        let page = all_in(Order::Key);
+        let rated = answer_with_rates(&book.ledger, &question, &page, &wanted(&[&feed]));
+        let made = match rated.expect("an answer").rates[0].rate {
+            Ok(Rate::Failures {
+                share, attempts, ..
+            }) => Ok((attempts, share)),
+            Ok(Rate::Reports { .. }) => Err("reports"),
+            Err(missing) => Err(missing.key()),
+        };
+        assert_eq!(made, expected);
+    };
+    check(Told::Excluded, Ok((1_000, 0.01)));
+    check(Told::Included, Ok((990, 10.0 / 990.0)));
+    check(Told::Unknown, Err("refusals-unknown"));
+}
+
+#[test]
+fn day_with_more_reports_than_taps_is_told_and_not_cut_down() {
+    let (mut book, question, feed) = line_ten(40);
+    let slots = feed.slots(day("2026-10-09"));
+    let none = |slot| {
+        let slot = TapSlot {
+            day: day("2026-10-09"),
+            slot,
+        };
+        ((TapScope::Line(line_id(1)), slot), 0)
+    };
+    let told = (0..slots).map(none).collect();
+    tell(&mut book, &feed, &told);
+    let rated = rated(&book, &question);
+    assert_eq!(rated.rates[0].matching.contradictions, 1);
+    assert_eq!(rated.rates[0].matching.matched, 40);
+}
