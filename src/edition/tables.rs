@@ -8,8 +8,9 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::gather::Report;
-use crate::domain::taxonomy::{Cause, ClaimSource, Mode, Outcome, StaffAct, Taxonomy};
+use crate::domain::taxonomy::{CardKind, Cause, ClaimSource, Mode, Outcome, StaffAct, Taxonomy};
 use crate::stats::screening::{ClassName, Group, Logic, Name, Sheet};
+use crate::stats::staff::HELPING;
 
 /// The table of lines and stations, which alone has a quarter ladder.
 pub const LINE: &str = "line";
@@ -27,6 +28,8 @@ pub const STATION_PREFIX: &str = "station/";
 pub const YES: &str = "yes";
 /// The other class.
 pub const NO: &str = "no";
+/// In place of an act: whether there was any that helped the traveller on.
+const ANY_HELP: &str = "staff-act/any-that-helps";
 const STAFF_ANSWERED: &str = "staff-answered";
 const OUTCOME_ANSWERED: &str = "outcome-answered";
 
@@ -84,6 +87,9 @@ fn sheet(reports: &[&Report], reporters: Vec<u32>) -> Sheet {
             answer(report.staff_acts.contains(*act))
         });
     }
+    divide(ANY_HELP.into(), Some(&staff), &|report| {
+        answer(HELPING.iter().any(|act| report.staff_acts.contains(*act)))
+    });
     divide(OUTCOME_ANSWERED.into(), None, &|report| {
         answer(!report.outcomes.is_empty())
     });
@@ -105,27 +111,32 @@ fn know(sheet: &mut Sheet, staff: ClassName, outcome: ClassName) {
                 format!("cause/{}", source.key()),
                 Cause::BarcodeRejected.key(),
             ),
-            outer: ClassName::new(
-                "card-kind",
-                crate::domain::taxonomy::CardKind::BarcodeTicket.key(),
-            ),
+            outer: ClassName::new("card-kind", CardKind::BarcodeTicket.key()),
         });
     }
+    let help = |answer| ClassName::new(ANY_HELP, answer);
+    let acts = StaffAct::ALL.iter().copied();
+    let (helping, other): (Vec<StaffAct>, Vec<StaffAct>) =
+        acts.partition(|act| HELPING.contains(act));
+    for inner in yes("staff-act", &helping) {
+        let outer = help(YES);
+        sheet.know(Logic::Inside { inner, outer });
+    }
     // Who answers names at least one: there is no other way to answer.
-    let acts = StaffAct::ALL.iter();
-    sheet.know(Logic::Covered {
-        outer: staff,
-        by: acts
-            .map(|act| ClassName::new(format!("staff-act/{}", act.key()), YES))
-            .collect(),
-    });
-    let outcomes = Outcome::ALL.iter();
-    sheet.know(Logic::Covered {
-        outer: outcome,
-        by: outcomes
-            .map(|ending| ClassName::new(format!("outcome/{}", ending.key()), YES))
-            .collect(),
-    });
+    for (outer, by) in [
+        (staff, yes("staff-act", StaffAct::ALL)),
+        (help(YES), yes("staff-act", &helping)),
+        (help(NO), yes("staff-act", &other)),
+        (outcome, yes("outcome", Outcome::ALL)),
+    ] {
+        sheet.know(Logic::Covered { outer, by });
+    }
+}
+
+/// The classes of all that name one of some values.
+fn yes<T: Taxonomy>(dimension: &str, values: &[T]) -> Vec<ClassName> {
+    let class = |value: &T| ClassName::new(format!("{dimension}/{}", value.key()), YES);
+    values.iter().map(class).collect()
 }
 
 fn said<T: Taxonomy>(value: Option<T>) -> Name {

@@ -7,7 +7,7 @@ use super::interval::Proportion;
 use crate::domain::taxonomy::{Outcome, SetOf, StaffAct, StaffPresence, Taxonomy};
 
 /// Acts that helped the traveller on.
-const HELPING: [StaffAct; 3] = [
+pub const HELPING: [StaffAct; 3] = [
     StaffAct::LetRideFree,
     StaffAct::WaitedOrHelped,
     StaffAct::LetTryAgain,

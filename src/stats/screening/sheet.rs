@@ -45,7 +45,7 @@ pub enum Logic {
     Covered {
         /// The class that is covered.
         outer: ClassName,
-        /// Those that cover it. Each lies inside it.
+        /// Those that cover it.
         by: Vec<ClassName>,
     },
 }

@@ -12,13 +12,9 @@ const OPERATORS: [&str; 4] = ["ARR", "GVB", "HTM", "NS"];
 const LINES: [&str; 5] = ["1", "10", "14", "26", "4"];
 const CARDS: [&str; 3] = ["barcode-ticket", "personal", "student"];
 const CAUSES: [&str; 3] = ["barcode-rejected", "reader-fault", "unknown"];
-/// What staff did: `None` if nobody said, else each act yes or no, and at least one yes.
-const ACTS: [Option<[bool; 2]>; 4] = [
-    None,
-    Some([true, false]),
-    Some([false, true]),
-    Some([true, true]),
-];
+/// Acts of staff. The first two help.
+const ACTS: [&str; 4] = ["act-1", "act-2", "act-3", "act-4"];
+const HELPING: u8 = 0b0011;
 
 /// A class that a report can be in.
 pub type Class = (&'static str, &'static str);
@@ -138,6 +134,9 @@ impl Data {
             ("staff", None),
             ("act-1", Some(&told)),
             ("act-2", Some(&told)),
+            ("act-3", Some(&told)),
+            ("act-4", Some(&told)),
+            ("help", Some(&told)),
         ] {
             sheet.divide(table, base, |row| {
                 let class = self.profiles[reports[row].profile].class(table);
@@ -148,27 +147,40 @@ impl Data {
             inner: ClassName::new("cause", "barcode-rejected"),
             outer: ClassName::new("card-kind", "barcode-ticket"),
         });
-        sheet.know(Logic::Covered {
-            outer: told,
-            by: vec![
-                ClassName::new("act-1", "yes"),
-                ClassName::new("act-2", "yes"),
-            ],
-        });
+        let yes = |acts: &[&'static str]| -> Vec<ClassName> {
+            acts.iter().map(|act| ClassName::new(*act, "yes")).collect()
+        };
+        for inner in yes(&ACTS[..2]) {
+            let outer = ClassName::new("help", "yes");
+            sheet.know(Logic::Inside { inner, outer });
+        }
+        for (outer, acts) in [
+            (told, &ACTS[..]),
+            (ClassName::new("help", "yes"), &ACTS[..2]),
+            (ClassName::new("help", "no"), &ACTS[2..]),
+        ] {
+            let by = yes(acts);
+            sheet.know(Logic::Covered { outer, by });
+        }
         sheet
     }
 }
 
 /// Every profile that the logic of the classes allows.
 fn profiles(random: &mut StdRng) -> Vec<Profile> {
-    let lines = &LINES[..random.random_range(2..=LINES.len())];
+    // What staff did makes many profiles: then there are fewer of everything else.
+    let has_acts = random.random_bool(0.35);
+    let lines_max = if has_acts { 2 } else { LINES.len() };
+    let lines = &LINES[..random.random_range(2..=lines_max)];
     let cards = &CARDS[random.random_range(0..2)..];
     let causes = &CAUSES[random.random_range(0..2)..];
-    let acts = if random.random_bool(0.5) {
-        &ACTS[..]
+    let (cards, causes) = if has_acts {
+        (&cards[..2], &causes[..2])
     } else {
-        &ACTS[..1]
+        (cards, causes)
     };
+    // 0 if nobody said, else a bit for each act: whoever says names at least one.
+    let acts = if has_acts { 0..16_u8 } else { 0..1 };
     let mut profiles = Vec::new();
     for line in lines {
         for (card, cause) in cards
@@ -178,11 +190,15 @@ fn profiles(random: &mut StdRng) -> Vec<Profile> {
             if *cause == "barcode-rejected" && *card != "barcode-ticket" {
                 continue;
             }
-            for act in acts {
+            for act in acts.clone() {
                 let mut classes = vec![("line", *line), ("card-kind", *card), ("cause", *cause)];
-                classes.push(("staff", if act.is_some() { "told" } else { "not-told" }));
-                for (table, yes) in ["act-1", "act-2"].into_iter().zip(act.iter().flatten()) {
-                    classes.push((table, if *yes { "yes" } else { "no" }));
+                classes.push(("staff", if act == 0 { "not-told" } else { "told" }));
+                let answer = |is_yes| if is_yes { "yes" } else { "no" };
+                if act != 0 {
+                    for (place, table) in ACTS.into_iter().enumerate() {
+                        classes.push((table, answer(act >> place & 1 == 1)));
+                    }
+                    classes.push(("help", answer(act & HELPING != 0)));
                 }
                 profiles.push(Profile { classes });
             }

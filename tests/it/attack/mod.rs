@@ -14,9 +14,21 @@ use bounds::{Attacker, Statement};
 use data::{Class, Data, MONTHS, Profile};
 
 const SETS_VARIABLE: &str = "MISTAP_ATTACK_SETS";
-const SETS_DEFAULT: u64 = 300;
+const SETS_DEFAULT: u64 = 250;
 /// Data sets of the control.
 const CONTROL_SETS: u64 = 8;
+/// Tables whose classes are crossed.
+const TABLES: [&str; 9] = [
+    "line",
+    "card-kind",
+    "cause",
+    "staff",
+    "act-1",
+    "act-2",
+    "act-3",
+    "act-4",
+    "help",
+];
 const WIDTH: f64 = 10.0;
 /// Classes in one crossed cell.
 const CROSSED_MAX: usize = 3;
@@ -157,7 +169,7 @@ impl Editions {
     fn small_groups(&self, truth: &[u64]) -> Vec<Crossed> {
         let mut classes: Vec<Class> = Vec::new();
         for profile in &self.data.profiles {
-            for table in ["line", "card-kind", "cause", "staff", "act-1", "act-2"] {
+            for table in TABLES {
                 let class = profile.class(table).map(|key| (table, key));
                 classes.extend(class.filter(|class| !classes.contains(class)));
             }
