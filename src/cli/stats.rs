@@ -385,6 +385,17 @@ fn write_rate(
             rate.contradictions
         )?;
     }
+    if let Some(ratio) = &rate.reporting {
+        let (value, low, high) = (
+            rounded(ratio.value),
+            rounded(ratio.low),
+            rounded(ratio.high),
+        );
+        writeln!(
+            out,
+            "{value} reports for each refusal that devices saw ({low} to {high})"
+        )?;
+    }
     for used in feeds {
         let feed = used.feed.as_ref();
         let (id, operator) = feed.map_or(("", ""), |feed| (&feed.feed_id, &feed.operator_code));

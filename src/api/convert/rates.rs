@@ -55,6 +55,7 @@ pub fn to_rate(figure: &RateFigure, level: Level) -> pb::Rate {
         contradictions: few(matching.contradictions),
         dispersion: figure.dispersion.factor(),
         level: level.get(),
+        reporting: to_reporting(figure),
         ..pb::Rate::default()
     };
     let (unit, value, interval, attempts) = match figure.rate {
@@ -83,6 +84,18 @@ pub fn to_rate(figure: &RateFigure, level: Level) -> pb::Rate {
         attempts,
         ..made
     }
+}
+
+fn to_reporting(figure: &RateFigure) -> Option<pb::ReportingRatio> {
+    let ratio = figure.reports_per_failure.as_ref()?;
+    Some(pb::ReportingRatio {
+        self_reports: figure.told.self_reports,
+        observed_refusals: figure.told.observed_refusals,
+        value: ratio.estimate?,
+        low: ratio.low,
+        high: ratio.high?,
+    })
+    .filter(|ratio| 0 < ratio.self_reports)
 }
 
 /// The feeds that were used.

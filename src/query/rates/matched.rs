@@ -1,9 +1,10 @@
-//! Counts the reports of a question by row and day, and those of them that are matched.
+//! Counts the reports of a question by row and day, those of them that are matched, and those
+//! of the other basis.
 
 use hashbrown::HashMap;
 
 use crate::domain::taxonomy::{TapKind, Taxonomy};
-use crate::domain::{Calendar, Hour, LocalDay, Question, Row, RowTime, Window};
+use crate::domain::{Basis, Calendar, Filter, Hour, LocalDay, Question, Row, RowTime, Window};
 use crate::ledger::{LedgerError, ScanView};
 use crate::store::{Block, Columns, StoreError, Summary};
 
@@ -18,6 +19,8 @@ use super::told::FeedTold;
 pub(super) struct Counted {
     pub reports: u64,
     pub matched: u64,
+    /// Those of the other basis: observed refusals for self-reports, and the reverse.
+    pub others: u64,
     days: HashMap<i32, u64>,
 }
 
@@ -38,6 +41,7 @@ impl Counted {
     fn merge(&mut self, other: Self) {
         self.reports += other.reports;
         self.matched += other.matched;
+        self.others += other.others;
         for (day, matched) in other.days {
             *self.days.entry(day).or_default() += matched;
         }
@@ -53,6 +57,8 @@ struct Scan<'a> {
     view: &'a ScanView,
     question: &'a Question,
     sieve: Sieve,
+    /// The same for the other basis.
+    others: Sieve,
     told: &'a [FeedTold],
     /// Places in `told` by operator number.
     by_operator: Vec<Vec<usize>>,
@@ -70,10 +76,18 @@ pub(super) fn scan(
     for (place, feed) in told.iter().enumerate() {
         by_operator[usize::from(feed.operator())].push(place);
     }
+    let others = Filter {
+        basis: match question.filter.basis {
+            Basis::SelfReported => Basis::Observed,
+            Basis::Observed => Basis::SelfReported,
+        },
+        ..question.filter.clone()
+    };
     let scan = Scan {
         view,
         question,
         sieve: Sieve::new(&question.filter, &view.dictionary),
+        others: Sieve::new(&others, &view.dictionary),
         told,
         by_operator,
         keys,
@@ -94,9 +108,7 @@ fn reached(window: Window, choice: &Choice<'_>, told: &[FeedTold]) -> Window {
 impl Scan<'_> {
     fn run(&self, window: Window) -> Result<Matches, QueryError> {
         let rows = || vec![Counted::default(); self.keys.total() + 1];
-        let wants = |summary: &Summary| {
-            summary.has(self.question.filter.basis) && summary.may_touch(window)
-        };
+        let wants = |summary: &Summary| summary.may_touch(window);
         let view = self.view;
         let mut all = view
             .store
@@ -133,7 +145,9 @@ impl Scan<'_> {
 
     fn count(&self, row: &Row, rows: &mut [Counted]) {
         let is_tap = row.tap_kind != TapKind::Inspection.number();
-        if !is_tap || !self.sieve.takes(row) || self.view.withdrawn.contains(&row.position) {
+        let is_other = self.others.takes(row);
+        let is_taken = is_other || self.sieve.takes(row);
+        if !is_tap || !is_taken || self.view.withdrawn.contains(&row.position) {
             return;
         }
         let feeds = self.by_operator.get(usize::from(row.operator));
@@ -145,9 +159,15 @@ impl Scan<'_> {
             RowTime::Hour(hour) => Calendar::get().day(hour),
             RowTime::Day(day) => day,
         };
+        let placed = Row { time, ..*row };
+        if is_other {
+            rows[self.keys.total()].others += 1;
+            self.keys
+                .each_row(&placed, |place| rows[place as usize].others += 1);
+            return;
+        }
         let is_matched = feeds.iter().any(|place| self.told[*place].tells(row));
         rows[self.keys.total()].add(day, is_matched);
-        let placed = Row { time, ..*row };
         self.keys
             .each_row(&placed, |place| rows[place as usize].add(day, is_matched));
     }

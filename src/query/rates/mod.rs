@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use crate::domain::{Basis, FeedId, Question, TapFeed};
 use crate::ledger::Ledger;
+use crate::stats::comparison::RateRatio;
 use crate::stats::dispersion::{Day, Dispersion};
 use crate::stats::interval::Level;
 use crate::stats::rate::{self, Estimator, Matching, NoRate, Numerator, Rate};
@@ -70,6 +71,20 @@ pub struct RateFigure {
     pub dispersion: Dispersion,
     /// The rate, or why there is none.
     pub rate: Result<Rate, Missing>,
+    /// Self-reports and observed refusals of the row, inspections left out.
+    pub told: Bases,
+    /// Self-reports per observed refusal: the only measure there is of how readily failures
+    /// are reported. `None` without observed refusals.
+    pub reports_per_failure: Option<RateRatio>,
+}
+
+/// What both bases told of the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bases {
+    /// By travellers and staff.
+    pub self_reports: u64,
+    /// By devices.
+    pub observed_refusals: u64,
 }
 
 /// Rows with their rates.
@@ -186,6 +201,16 @@ impl Rated<'_> {
         };
         let refusals = self.choice.refusals();
         let dispersion = rate::dispersion(numerator, refusals, &days);
+        let told = match self.question.filter.basis {
+            Basis::SelfReported => Bases {
+                self_reports: counted.reports,
+                observed_refusals: counted.others,
+            },
+            Basis::Observed => Bases {
+                self_reports: counted.others,
+                observed_refusals: counted.reports,
+            },
+        };
         let rate = if self.choice.is_none_fine_enough() {
             Err(Missing::NotToldSo)
         } else {
@@ -203,6 +228,13 @@ impl Rated<'_> {
             matching,
             dispersion,
             rate,
+            told,
+            reports_per_failure: rate::reports_per_observed_failure(
+                told.self_reports,
+                told.observed_refusals,
+                self.wanted.level,
+                dispersion,
+            ),
         }
     }
 }
