@@ -129,6 +129,13 @@ async fn founding_story_is_told_shown_and_counted() {
     );
     let csv = user.text(&["stats", "--by", "line", "--from", "today", "-f", "csv"]);
     assert_eq!(csv, "line,count\nGVB:10,1\n");
+
+    let before = counted["position"].to_string();
+    let then = ["stats", "--by", "staff-act", "--from", "today", "--as-of"];
+    let again = user.json(&[&then[..], &[&before]].concat());
+    assert_eq!(again, counted, "the second report came later");
+    let (code, errors) = user.failure(&[&then[..], &["0"]].concat());
+    assert!(errors.contains("must be 1 to "), "{code}: {errors}");
     server.kill().await;
 }
 

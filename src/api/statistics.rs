@@ -126,7 +126,10 @@ fn answer(ledger: &Ledger, query: Query) -> Result<pb::QueryFiguresResponse, Pro
         let elapsed = asked.elapsed();
         return Ok(to_rated_answer(rated, wanted.level, &question.by, elapsed));
     }
-    let answer = query::answer(ledger, &question, &page)?;
+    let answer = match query.as_of {
+        Some(at) => query::answer_as_of(ledger, &question, &page, at)?,
+        None => query::answer(ledger, &question, &page)?,
+    };
     let elapsed = asked.elapsed();
     if let Effort::Scan { blocks } = answer.effort {
         let elapsed_ms = elapsed.as_millis();

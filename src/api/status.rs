@@ -257,6 +257,10 @@ impl From<QueryError> for Problem {
                 Violations::one(at.field("feeds").at(place), rule).into()
             }
             QueryError::Busy => Self::busy(),
+            QueryError::OutOfRange { first, last } => {
+                let message = format!("as_of_position must be {first} to {last}");
+                Self::new(Code::OutOfRange, "POSITION_OUT_OF_RANGE", message)
+            }
             QueryError::Ledger(error) => error.into(),
         }
     }

@@ -9,6 +9,7 @@ use super::choices::{choice, dimension, numbers};
 use super::client::ServerArgs;
 use super::failure::Failure;
 use super::output::{Format, Sheet};
+use super::progress;
 use super::when;
 use crate::api::pb::v1 as pb;
 use crate::domain::limits::PAGE_ROWS_MAX;
@@ -146,6 +147,9 @@ pub struct StatsArgs {
     /// Only against the taps of these feeds
     #[arg(long, value_delimiter = ',', requires = "rate")]
     feed: Vec<String>,
+    /// As the figures were when this position of the record was the last
+    #[arg(long, value_name = "POSITION", conflicts_with = "rate")]
+    as_of: Option<u64>,
     /// The order of the rows
     #[arg(long, value_enum, default_value_t = OrderArg::Key)]
     order: OrderArg,
@@ -172,18 +176,21 @@ pub async fn stats(
     let mut sheet = Sheet::new(columns);
     let mut request = request;
     let mut printed = 0;
+    let progress = progress::spinner("asking; rows so far:");
     let (last, has_more) = loop {
         let answer = client.query_figures(request.clone()).await?.into_inner();
         for figure in answer.figures.iter().take(args.limit - printed) {
             sheet.push(to_row(figure));
             printed += 1;
         }
+        progress.set_position(printed as u64);
         if answer.next_page_token.is_empty() || args.limit <= printed {
             let has_more = !answer.next_page_token.is_empty();
             break (answer, has_more);
         }
         request.page_token.clone_from(&answer.next_page_token);
     };
+    progress.finish_and_clear();
     let found = Found {
         sheet,
         last,
@@ -217,6 +224,7 @@ impl Found {
                     "total": self.last.total,
                     "left_out": self.last.left_out,
                     "position": self.last.position,
+                    "fold_version": self.last.fold_version,
                     "has_more": self.has_more,
                     "figures": self.sheet.objects(),
                 });
@@ -445,6 +453,7 @@ fn to_request(args: &StatsArgs, now: Timestamp) -> Result<pb::QueryFiguresReques
         order: order.into(),
         page_size: u32::try_from(args.limit.clamp(1, PAGE_ROWS_MAX)).expect("bounded"),
         page_token: String::new(),
+        as_of_position: args.as_of,
         rates: args.rate.then(|| pb::RatesRequest {
             feeds: args.feed.clone(),
             ..pb::RatesRequest::default()

@@ -5,6 +5,7 @@
 //! Everything here can be made again from the journal. Questions, rates and privacy are no
 //! concern of this module.
 
+mod as_of;
 pub mod checkpoint;
 pub mod cube;
 pub mod dictionary;
@@ -35,12 +36,13 @@ use crate::domain::{Entry, Position, Row, Stamp};
 use crate::store::{Store, StoreError, TapChange, TapPlace, TapReader};
 use keeper::Keeper;
 
+pub use as_of::AsOfError;
 pub use checkpoint::{CheckpointError, FILE as CHECKPOINT_FILE};
 pub use cube::{Cells, Cube};
 pub use dictionary::Dictionary;
 pub use recent::Recent;
 pub use refill::RefillError;
-pub use state::{Applied, ClosedBlock, FOLD_VERSION, State};
+pub use state::{Applied, ClosedBlock, FOLD_VERSION, State, Withdrawal};
 pub use tallies::{Attribute, Tallies, Timed, day_bucket, month_hour_bucket};
 pub use taps::{FeedBook, TapBook, TapsApplied};
 

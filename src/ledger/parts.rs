@@ -6,7 +6,6 @@
 //! twice the gap if the count is 1, one more if a greater count follows, less two. Whole
 //! numbers are varints of seven bits a byte.
 
-use std::collections::BTreeSet;
 use std::ops::Range;
 
 use rayon::prelude::*;
@@ -16,9 +15,9 @@ use super::cube::Cube;
 use super::dictionary::Dictionary;
 use super::ids::{ENTRY_BYTES, IdEntry};
 use super::recent::Recent;
-use super::state::{FOLD_VERSION, State};
+use super::state::{FOLD_VERSION, State, Withdrawal};
 use super::taps::TapBook;
-use crate::domain::{Basis, Position, Row, RowTime, TapFeed};
+use crate::domain::{Basis, Row, RowTime, TapFeed};
 
 /// Rows of a cube in one part: a multiple of those that a cube shares.
 pub(super) const PART_BUCKETS: u32 = 256;
@@ -44,7 +43,7 @@ pub(super) enum Part<'a> {
     Names,
     /// Rows of the open block.
     Open,
-    /// Withdrawn positions.
+    /// Withdrawals, each with what it withdrew.
     Withdrawn,
     /// Rows of one cube of one basis.
     Counts {
@@ -139,7 +138,7 @@ impl Part<'_> {
             Self::Head => put_head(&mut out, state),
             Self::Names => put_names(&mut out, &state.dictionary),
             Self::Open => put_rows(&mut out, &state.open),
-            Self::Withdrawn => put_positions(&mut out, &state.withdrawn),
+            Self::Withdrawn => put_withdrawals(&mut out, &state.withdrawals),
             Self::Counts {
                 basis,
                 cube,
@@ -163,6 +162,7 @@ impl Part<'_> {
 }
 
 fn put_head(out: &mut Vec<u8>, state: &State) {
+    put(out, state.first.0);
     put(out, state.position.0);
     put(out, state.stamp.0.cast_unsigned());
     put(out, state.blocks.into());
@@ -218,12 +218,13 @@ fn put_row(out: &mut Vec<u8>, row: &Row) {
     }
 }
 
-fn put_positions(out: &mut Vec<u8>, positions: &BTreeSet<Position>) {
-    put(out, positions.len() as u64);
+fn put_withdrawals(out: &mut Vec<u8>, withdrawals: &[Withdrawal]) {
+    put(out, withdrawals.len() as u64);
     let mut before = 0;
-    for position in positions {
-        put(out, position.0 - before);
-        before = position.0;
+    for Withdrawal { at, of } in withdrawals {
+        put(out, at.0 - before);
+        put(out, at.0 - of.0);
+        before = at.0;
     }
 }
 

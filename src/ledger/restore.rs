@@ -11,7 +11,7 @@ use super::dictionary::Dictionary;
 use super::ids::{ENTRY_BYTES, IdEntry};
 use super::parts::{COUNTS, END, HEAD, IDS, NAMES, OPEN, PART_BUCKETS, RECENT, TAPS, WITHDRAWN};
 use super::recent::Recent;
-use super::state::State;
+use super::state::{State, Withdrawal};
 use super::taps::{FeedBook, TapBook};
 use crate::domain::limits::{BLOCK_ROWS, STOPS_MAX, TAP_FEEDS_MAX, TAP_SCOPES_MAX};
 use crate::domain::taps::{DayBegin, Refusals, TapGrain, TapInterval, TapKinds};
@@ -113,7 +113,15 @@ impl Builder {
             HEAD => input.head(state)?,
             NAMES => state.dictionary = Arc::new(input.dictionary()?),
             OPEN => state.open.extend(input.rows(&state.dictionary)?),
-            WITHDRAWN => state.withdrawn = Arc::new(input.positions()?),
+            WITHDRAWN => {
+                let withdrawals = input.withdrawals()?;
+                let withdrawn: BTreeSet<Position> = withdrawals.iter().map(|one| one.of).collect();
+                if withdrawn.len() != withdrawals.len() {
+                    return Err("an incident is withdrawn twice");
+                }
+                state.withdrawn = Arc::new(withdrawn);
+                state.withdrawals = Arc::new(withdrawals);
+            }
             RECENT => {
                 state.recent = input.recent(&state.dictionary)?;
                 state.untimed = input.recent(&state.dictionary)?;
@@ -227,6 +235,7 @@ impl<'a> Input<'a> {
     }
 
     fn head(&mut self, state: &mut State) -> Result<(), Unreadable> {
+        state.first = Position(self.long()?);
         state.position = Position(self.long()?);
         state.stamp = UtcMillis(self.long()?.cast_signed());
         state.blocks = self.number()?;
@@ -363,7 +372,7 @@ impl<'a> Input<'a> {
         }
     }
 
-    fn positions(&mut self) -> Result<BTreeSet<Position>, Unreadable> {
+    fn withdrawals(&mut self) -> Result<Vec<Withdrawal>, Unreadable> {
         let count: u64 = self.long()?;
         let mut before = 0u64;
         (0..count)
@@ -371,7 +380,11 @@ impl<'a> Input<'a> {
                 before = before
                     .checked_add(self.long()?)
                     .ok_or("a number is too great")?;
-                Ok(Position(before))
+                let of = before.checked_sub(self.long()?);
+                Ok(Withdrawal {
+                    at: Position(before),
+                    of: Position(of.ok_or("a number is too great")?),
+                })
             })
             .collect()
     }

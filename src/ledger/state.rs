@@ -25,7 +25,7 @@ use crate::store::block::Block;
 
 /// Raised whenever equal entries make another state than before: an older checkpoint is then
 /// not used.
-pub const FOLD_VERSION: u32 = 3;
+pub const FOLD_VERSION: u32 = 4;
 
 /// What became of an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +54,15 @@ pub enum Applied {
     Taps(TapsApplied),
 }
 
+/// That an incident was withdrawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Withdrawal {
+    /// The position of the withdrawal.
+    pub at: Position,
+    /// The position of the incident.
+    pub of: Position,
+}
+
 /// A closed block: its number and the bytes of `Block::pack`.
 pub type ClosedBlock = (u32, Arc<[u8]>);
 
@@ -61,6 +70,8 @@ pub type ClosedBlock = (u32, Arc<[u8]>);
 #[derive(Clone, Debug)]
 pub struct State {
     pub(super) epoch: Epoch,
+    /// The first position applied; 0 if none was.
+    pub(super) first: Position,
     pub(super) position: Position,
     pub(super) stamp: Stamp,
     pub(super) network: Option<(u32, [u8; 32])>,
@@ -71,6 +82,8 @@ pub struct State {
     /// Incidents not known to the minute, by minute of the entry's stamp.
     pub(super) untimed: Recent,
     pub(super) withdrawn: Arc<BTreeSet<Position>>,
+    /// In the order in which they came.
+    pub(super) withdrawals: Arc<Vec<Withdrawal>>,
     pub(super) open: Vec<Row>,
     /// How many blocks were closed.
     pub(super) blocks: u32,
@@ -88,6 +101,7 @@ impl State {
     pub fn new(epoch: Epoch) -> Self {
         Self {
             epoch,
+            first: Position(0),
             position: Position(0),
             stamp: UtcMillis(0),
             network: None,
@@ -97,6 +111,7 @@ impl State {
             recent: Recent::default(),
             untimed: Recent::default(),
             withdrawn: Arc::default(),
+            withdrawals: Arc::default(),
             open: Vec::with_capacity(BLOCK_ROWS),
             blocks: 0,
             blocks_crc: 0,
@@ -109,6 +124,9 @@ impl State {
     /// Applies the entry at the next position. Panics if it is not later than the one before.
     pub fn apply(&mut self, position: Position, stamp: Stamp, entry: &Entry) -> Applied {
         assert!(self.position < position, "entries come in their order");
+        if self.first == Position(0) {
+            self.first = position;
+        }
         self.position = position;
         self.stamp = self.stamp.max(stamp);
         self.recent.advance(self.stamp);
@@ -117,7 +135,7 @@ impl State {
             Entry::Incident { facts, personal } => {
                 self.record(position, facts, personal.as_deref())
             }
-            Entry::Withdrawn { id, facts } => self.withdraw(id, facts),
+            Entry::Withdrawn { id, facts } => self.withdraw(position, id, facts),
             Entry::Tick => {
                 self.ids.settle_days_before(last_day(self.stamp));
                 Applied::Noted
@@ -177,13 +195,14 @@ impl State {
 
     /// Takes away what was counted. The row is made again from the facts: numbers, once given,
     /// never change.
-    fn withdraw(&mut self, id: &IncidentId, facts: &Facts) -> Applied {
+    fn withdraw(&mut self, at: Position, id: &IncidentId, facts: &Facts) -> Applied {
         let Some(first) = self.ids.find(id) else {
             return Applied::Nothing;
         };
         if !Arc::make_mut(&mut self.withdrawn).insert(first) {
             return Applied::Nothing;
         }
+        Arc::make_mut(&mut self.withdrawals).push(Withdrawal { at, of: first });
         let row = row(first, facts, self.dictionary.look_up(facts));
         self.tallies[row.basis as usize].take(&row);
         self.recent.remove(&row);
@@ -242,6 +261,11 @@ impl State {
         self.epoch
     }
 
+    /// The first position applied; 0 if none was.
+    pub fn first(&self) -> Position {
+        self.first
+    }
+
     /// The last position applied; 0 if none was.
     pub fn position(&self) -> Position {
         self.position
@@ -295,6 +319,11 @@ impl State {
     /// Withdrawn positions, rising.
     pub fn withdrawn(&self) -> &Arc<BTreeSet<Position>> {
         &self.withdrawn
+    }
+
+    /// All withdrawals, in the order in which they came.
+    pub fn withdrawals(&self) -> &Arc<Vec<Withdrawal>> {
+        &self.withdrawals
     }
 
     /// Rows of the last 25 hours known at least to the minute, by minute, withdrawn ones left out.

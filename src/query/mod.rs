@@ -6,6 +6,7 @@
 //! Only the rows of the page asked for are ever made. Whether a figure may be shown to
 //! whom is no concern of this module.
 
+mod as_of;
 mod axis;
 mod clock;
 mod counter;
@@ -26,6 +27,7 @@ use crate::domain::limits::QUESTION_ROWS_MAX;
 use crate::domain::{Position, Question};
 use crate::ledger::{Dictionary, Ledger, LedgerError};
 
+pub use as_of::answer_as_of;
 pub use counter::{Counted, Counter};
 pub use page::{Order, Page, PageToken};
 pub use rates::{RatedAnswer, RatesWanted, answer_with_rates};
@@ -91,6 +93,14 @@ pub enum QueryError {
     /// in time.
     #[error("too many questions at once")]
     Busy,
+    /// As of a position before the first entry or after the last.
+    #[error("the position is not one of {first} to {last}")]
+    OutOfRange {
+        /// The first that can be asked for; 0 if there is none.
+        first: Position,
+        /// The last; 0 if there is none.
+        last: Position,
+    },
     /// The ledger cannot be read now.
     #[error(transparent)]
     Ledger(#[from] LedgerError),

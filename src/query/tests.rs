@@ -6,6 +6,8 @@ use proptest::prelude::*;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
+mod as_of;
+
 use super::*;
 use crate::domain::question::Breakdown;
 use crate::domain::taxonomy::{SetOf, Taxonomy};

@@ -1,5 +1,6 @@
 //! Black-box tests: one module for each promise.
 
+mod as_of;
 mod attack;
 mod bench;
 #[allow(dead_code, reason = "crash tests use the rest")]

@@ -13,7 +13,8 @@ use crate::domain::limits::{
     WATCH_WINDOW_MINUTES_MAX, WATCH_WINDOW_MINUTES_MIN, WINDOW_HOURS_MAX,
 };
 use crate::domain::question::Breakdown;
-use crate::domain::{Basis, Dimension, Filter, Hour, Question, Window};
+use crate::domain::{Basis, Dimension, Filter, Hour, Position, Question, Window};
+use crate::ledger::FOLD_VERSION;
 use crate::live::{Message, Update, Watch};
 use crate::query::{Answer, Effort, Figure, Order, RatedAnswer, RatesWanted};
 use crate::stats::interval::Level;
@@ -35,6 +36,8 @@ pub struct Query {
     pub page_token: String,
     /// How rates are to be made, if they are asked for.
     pub rates: Option<RatesWanted>,
+    /// The last position to be counted; `None` for now. Never with rates.
+    pub as_of: Option<Position>,
 }
 
 /// What `WatchRates` asks, the token not yet judged.
@@ -70,12 +73,18 @@ pub fn parse_query(request: pb::QueryFiguresRequest) -> Result<Query, Violations
         &mut found,
     );
     let rates = parse_rates(request.rates.as_ref(), &mut found);
+    let as_of = request.as_of_position.map(Position);
+    if as_of.is_some() && request.rates.is_some() {
+        let at = Path::root("as_of_position");
+        found.add(at, "must not be given together with rates");
+    }
     let query = question.zip(order).map(|(question, order)| Query {
         question,
         order,
         rows,
         page_token: request.page_token,
         rates,
+        as_of,
     });
     found.finish(query)
 }
@@ -146,6 +155,7 @@ pub fn to_answer(answer: Answer, by: &Breakdown, elapsed: Duration) -> pb::Query
         }),
         total_rate: None,
         feeds: Vec::new(),
+        fold_version: FOLD_VERSION,
     }
 }
 
@@ -474,6 +484,7 @@ mod tests {
             page_size: 10_001,
             page_token: "x".repeat(TOKEN_BYTES_MAX + 1),
             rates: None,
+            as_of_position: None,
         };
         let expected = [
             "question.filter.basis",

@@ -1,0 +1,103 @@
+//! Figures as of a position stay what they were, through the API and over a restart.
+
+use mistap::api::pb::v1 as pb;
+use mistap::domain::{IncidentId, IncidentSecret};
+use pb::reporting_service_client::ReportingServiceClient;
+use pb::statistics_service_client::StatisticsServiceClient;
+use tonic::transport::Channel;
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
+
+use crate::support::{SECRET, Service, founding_story, that_day};
+
+async fn report(channel: &Channel) -> IncidentId {
+    let incident = founding_story();
+    let id = incident.incident_id.parse().expect("made here");
+    let request = pb::ReportIncidentRequest {
+        incident: Some(incident),
+    };
+    let mut client = ReportingServiceClient::new(channel.clone());
+    client.report_incident(request).await.expect("recorded");
+    id
+}
+
+/// Total by signal and the position, once the store is open.
+async fn ask(channel: &Channel, as_of: Option<u64>) -> Result<(u64, u64), Status> {
+    let mut client = StatisticsServiceClient::new(channel.clone());
+    loop {
+        let request = pb::QueryFiguresRequest {
+            as_of_position: as_of,
+            ..that_day(&[pb::Dimension::Signal])
+        };
+        match client.query_figures(request).await {
+            Ok(answer) => {
+                let answer = answer.into_inner();
+                let rows: u64 = answer.figures.iter().map(|row| row.count).sum();
+                assert_eq!(rows, answer.total);
+                assert_ne!(answer.fold_version, 0);
+                return Ok((answer.total, answer.position));
+            }
+            Err(status) if status.code() == Code::Unavailable => tokio::task::yield_now().await,
+            Err(status) => return Err(status),
+        }
+    }
+}
+
+#[tokio::test]
+async fn figures_as_of_a_position_stay_after_late_reports_withdrawals_and_a_restart() {
+    let service = Service::start().await;
+    let channel = service.connect().await;
+    let mut known = Vec::new();
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        ids.push(report(&channel).await);
+        known.push(ask(&channel, None).await.expect("an answer"));
+    }
+    let secret = IncidentSecret::parse(&SECRET).expect("32 bytes");
+    let secret = secret.expect("not empty");
+    for id in &ids[..2] {
+        let withdrawn = service.ingest().withdraw(*id, &secret).await;
+        withdrawn.expect("it is there");
+        known.push(ask(&channel, None).await.expect("an answer"));
+    }
+    report(&channel).await;
+    let totals: Vec<u64> = known.iter().map(|(total, _)| *total).collect();
+    assert_eq!(totals, [1, 2, 3, 2, 1]);
+    for (total, position) in &known {
+        let found = ask(&channel, Some(*position)).await;
+        assert_eq!(found.expect("an answer"), (*total, *position));
+    }
+    let again = Service::start_in(service.stop().await).await;
+    let channel = again.connect().await;
+    for (total, position) in &known {
+        let found = ask(&channel, Some(*position)).await;
+        assert_eq!(found.expect("an answer"), (*total, *position));
+    }
+    again.stop().await;
+}
+
+#[tokio::test]
+async fn positions_that_are_not_there_are_refused_with_the_bounds() {
+    let service = Service::start().await;
+    let channel = service.connect().await;
+    report(&channel).await;
+    let (_, last) = ask(&channel, None).await.expect("an answer");
+    for position in [0, last + 100, u64::MAX] {
+        let refused = ask(&channel, Some(position)).await.expect_err("refused");
+        assert_eq!(refused.code(), Code::OutOfRange);
+        let bounds = format!("must be 1 to {last}");
+        assert!(refused.message().ends_with(&bounds), "{refused}");
+    }
+    let mut client = StatisticsServiceClient::new(channel);
+    let request = pb::QueryFiguresRequest {
+        as_of_position: Some(1),
+        rates: Some(pb::RatesRequest::default()),
+        ..that_day(&[])
+    };
+    let refused = client.query_figures(request).await.expect_err("refused");
+    assert_eq!(refused.code(), Code::InvalidArgument);
+    let details = refused.get_error_details();
+    let violations = &details.bad_request().expect("told").field_violations;
+    assert_eq!(violations[0].field, "as_of_position");
+    service.stop().await;
+}
