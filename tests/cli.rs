@@ -360,6 +360,15 @@ async fn tap_counts_are_imported_whole_or_with_a_list_of_what_is_left_out() {
     assert_eq!(rates["feeds"][0]["feed"], "gvb.lines");
     assert_eq!(rates["total_rate"]["taps"], 2_100);
     assert_eq!(rates["total_rate"]["rate"], 0.0);
+    let ranking = user.json(&["rank", "line", "--from", &day, "--to", &day]);
+    assert_eq!(ranking["verdict"], "too-few-scopes");
+    assert_eq!(ranking["scopes"][0]["scope"], "GVB:10");
+    assert_eq!(ranking["scopes"][0]["place"], "too little data");
+    assert_eq!(ranking["scopes"][0]["taps"], 2_100);
+    let told = user.text(&["rank", "line", "--from", &day, "--to", &day]);
+    assert!(told.contains("no ranking: too few scopes"), "{told}");
+    let (code, told) = user.failure(&["rank", "line", "--feed", "other"]);
+    assert_eq!(code, 3, "{told}");
     let (code, told) = user.failure(&["stats", "--rate", "--feed", "other"]);
     assert_eq!(code, 3, "{told}");
     assert!(

@@ -8,6 +8,7 @@ use tonic::{Request, Response, Status};
 
 use super::convert::edition::{EditionQuery, parse_get_edition, to_edition_page, to_editions};
 use super::convert::figures::{Query, parse_query, to_answer, to_rated_answer};
+use super::convert::rank::{RankQuery, parse_rank, to_ranking};
 use super::counters::Counters;
 use super::pb::v1 as pb;
 use super::pb::v1::statistics_service_server::StatisticsService;
@@ -50,6 +51,18 @@ impl Statistics {
         answering.await.unwrap_or_else(|_| Err(Problem::internal()))
     }
 
+    async fn ranking(&self, query: RankQuery) -> Result<pb::RankScopesResponse, Problem> {
+        let room = Arc::clone(&self.room).try_acquire_owned();
+        let room = room.map_err(|_| Problem::busy())?;
+        let ledger = Arc::clone(&self.ledger);
+        let ranking = tokio::task::spawn_blocking(move || {
+            let _room = room;
+            let answer = query::rates::rank_scopes(&ledger, &query.wanted);
+            Ok(to_ranking(&answer.map_err(Problem::of_ranking)?, &query))
+        });
+        ranking.await.unwrap_or_else(|_| Err(Problem::internal()))
+    }
+
     async fn edition(&self, query: EditionQuery) -> Result<pb::GetEditionResponse, Problem> {
         let room = Arc::clone(&self.room).try_acquire_owned();
         let room = room.map_err(|_| Problem::busy())?;
@@ -88,6 +101,14 @@ impl StatisticsService for Statistics {
         };
         self.count(&result);
         Ok(Response::new(result?))
+    }
+
+    async fn rank_scopes(
+        &self,
+        request: Request<pb::RankScopesRequest>,
+    ) -> Result<Response<pb::RankScopesResponse>, Status> {
+        let query = parse_rank(&request.into_inner()).map_err(Problem::from)?;
+        Ok(Response::new(self.ranking(query).await?))
     }
 
     async fn list_editions(

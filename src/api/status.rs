@@ -23,6 +23,8 @@ use crate::query::QueryError;
 
 /// Who speaks, in `google.rpc.ErrorInfo`.
 const DOMAIN: &str = "mistap";
+/// The rule about names of feeds.
+const UNKNOWN_FEED: &str = "must be the name of a feed that told tap counts";
 const RETRY_AFTER: Duration = Duration::from_millis(RETRY_AFTER_MS);
 
 /// Why a call, or one item of a call, is refused, as its caller is told.
@@ -117,6 +119,23 @@ impl Problem {
                 let message = "there are more lines or stops than can be told apart";
                 Self::new(Code::ResourceExhausted, "TOO_MANY_SCOPES", message)
             }
+        }
+    }
+
+    /// Why there is no ranking.
+    pub fn of_ranking(error: QueryError) -> Self {
+        match error {
+            QueryError::TooManyRows => {
+                let rule = "has too many scopes or days; ask for a shorter window or fewer of them";
+                Self {
+                    reason: "TOO_MANY_ROWS",
+                    ..Violations::one(Path::root("filter"), rule).into()
+                }
+            }
+            QueryError::UnknownFeed { place } => {
+                Violations::one(Path::root("feeds").at(place), UNKNOWN_FEED).into()
+            }
+            other => other.into(),
         }
     }
 
@@ -253,8 +272,7 @@ impl From<QueryError> for Problem {
             QueryError::TooManyRows => too_many_rows("question"),
             QueryError::UnknownFeed { place } => {
                 let at = Path::root("rates");
-                let rule = "must be the name of a feed that told tap counts";
-                Violations::one(at.field("feeds").at(place), rule).into()
+                Violations::one(at.field("feeds").at(place), UNKNOWN_FEED).into()
             }
             QueryError::Busy => Self::busy(),
             QueryError::OutOfRange { first, last } => {

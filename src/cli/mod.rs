@@ -9,6 +9,7 @@ mod import;
 mod network;
 mod output;
 pub(crate) mod progress;
+mod rank;
 mod repair;
 mod report;
 mod serve;
@@ -77,6 +78,8 @@ pub enum Command {
     Choices,
     /// Count what was reported
     Stats(Box<stats::StatsArgs>),
+    /// Say which operators, lines or stops stand out, if any does
+    Rank(Box<rank::RankArgs>),
     /// Published figures: list them, show them, close them, prove them
     #[command(subcommand)]
     Edition(edition::EditionCommand),
@@ -203,6 +206,7 @@ async fn run_async(command: Command, server: &ServerArgs, format: Format) -> Res
         Command::Get(args) => report::get(args, server, format).await,
         Command::Choices => report::choices(server, format).await,
         Command::Stats(args) => stats::stats(&args, server, format, now).await,
+        Command::Rank(args) => rank::rank(&args, server, format, now).await,
         Command::Edition(command) => edition::edition(command, server, format, clock).await,
         Command::Watch(args) => watch::watch(&args, server, format).await,
         Command::Taps(TapsCommand::Import(args)) => taps::import(*args, server, format).await,

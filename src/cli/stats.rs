@@ -330,7 +330,7 @@ fn rate_cells(rate: &pb::Rate) -> [Value; 11] {
 }
 
 /// Four digits that count: more would only look exact.
-fn rounded(value: f64) -> f64 {
+pub(super) fn rounded(value: f64) -> f64 {
     format!("{value:.3e}").parse().unwrap_or(value)
 }
 

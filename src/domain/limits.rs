@@ -168,6 +168,8 @@ pub const COVERED_DAYS_PERCENT_MIN: u64 = 90;
 pub const MATCHED_REPORTS_PERCENT_MIN: u64 = 80;
 /// Scopes with enough data that a ranking needs. Fewer: no ranking.
 pub const RANKED_SCOPES_MIN: usize = 20;
+/// Operators, lines or stops of one ranking. More: refused.
+pub const RANKED_SCOPES_MAX: usize = 10_000;
 /// Events that a scope must expect at the network's rate to be ranked. Fewer: listed apart.
 pub const RANKED_EXPECTED_MIN: f64 = 5.0;
 

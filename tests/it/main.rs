@@ -9,6 +9,7 @@ mod editions;
 mod model;
 mod privacy;
 mod process;
+mod ranking;
 mod recovery;
 #[allow(dead_code, reason = "crash tests use the rest")]
 mod reports;

@@ -220,7 +220,7 @@ fn to_figures(figures: &[Figure], by: &Breakdown) -> Vec<pb::Figure> {
 }
 
 /// The API's number of a dimension: its place among all, from 1 up.
-fn to_dimension(dimension: Dimension) -> i32 {
+pub(super) fn to_dimension(dimension: Dimension) -> i32 {
     dimension as i32 + 1
 }
 
@@ -260,7 +260,11 @@ fn parse_breakdown(at: Path<'_>, numbers: &[i32], found: &mut Violations) -> Opt
     Breakdown::new(dimensions)
 }
 
-fn parse_filter(at: Path<'_>, filter: Option<&pb::Filter>, found: &mut Violations) -> Filter {
+pub(super) fn parse_filter(
+    at: Path<'_>,
+    filter: Option<&pb::Filter>,
+    found: &mut Violations,
+) -> Filter {
     let Some(filter) = filter else {
         return Filter::all(Basis::SelfReported);
     };
@@ -342,7 +346,7 @@ fn parse_bits(
     bits
 }
 
-fn parse_window(
+pub(super) fn parse_window(
     at: Path<'_>,
     window: Option<&pb::Window>,
     found: &mut Violations,

@@ -6,6 +6,7 @@ pub mod edition;
 pub mod figures;
 pub mod incident;
 pub mod network;
+pub mod rank;
 pub mod rates;
 pub mod recorded;
 pub mod taps;

@@ -3,6 +3,7 @@
 use super::taps::to_feed;
 use super::violation::{Path, Violations};
 use crate::api::pb::v1 as pb;
+use crate::domain::FeedId;
 use crate::domain::limits::FILTER_VALUES_MAX;
 use crate::query::RatesWanted;
 use crate::query::rates::{Missing, RateFigure};
@@ -16,13 +17,7 @@ pub fn parse_rates(
 ) -> Option<RatesWanted> {
     let request = request?;
     let root = Path::root("rates");
-    let at = root.field("feeds");
-    let mut feeds = Vec::new();
-    if found.bounded(at, request.feeds.len(), FILTER_VALUES_MAX) {
-        for (index, feed) in request.feeds.iter().enumerate() {
-            feeds.extend(found.ok(at.at(index), feed.parse()));
-        }
-    }
+    let feeds = parse_feeds(root.field("feeds"), &request.feeds, found);
     let estimator = match request.estimator {
         0 | 1 => Some(Estimator::Standard),
         2 => Some(Estimator::Jeffreys),
@@ -30,16 +25,32 @@ pub fn parse_rates(
     };
     let rule = "must be a known value of Estimator";
     let estimator = found.some(root.field("estimator"), estimator, rule);
-    let level = match request.level {
-        0.0 => Some(Level::P95),
-        level => Level::new(level),
-    };
-    let level = found.some(root.field("level"), level, "must be 0.5 to 0.999999, or 0");
+    let level = parse_level(root.field("level"), request.level, found);
     Some(RatesWanted {
         feeds,
         estimator: estimator?,
         level: level?,
     })
+}
+
+/// Checks names of feeds of tap counts.
+pub(super) fn parse_feeds(at: Path<'_>, names: &[String], found: &mut Violations) -> Vec<FeedId> {
+    let mut feeds = Vec::new();
+    if found.bounded(at, names.len(), FILTER_VALUES_MAX) {
+        for (index, feed) in names.iter().enumerate() {
+            feeds.extend(found.ok(at.at(index), feed.parse()));
+        }
+    }
+    feeds
+}
+
+/// Checks how sure an interval is to be: 0 is the default.
+pub(super) fn parse_level(at: Path<'_>, level: f64, found: &mut Violations) -> Option<Level> {
+    let level = match level {
+        0.0 => Some(Level::P95),
+        level => Level::new(level),
+    };
+    found.some(at, level, "must be 0.5 to 0.999999, or 0")
 }
 
 /// A rate, or why there is none.

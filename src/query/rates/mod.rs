@@ -10,6 +10,7 @@
 mod choice;
 mod keys;
 mod matched;
+mod ranked;
 mod told;
 
 use std::sync::Arc;
@@ -29,6 +30,8 @@ use choice::Choice;
 use keys::RowKeys;
 use matched::Matches;
 use told::TapSums;
+
+pub use ranked::{Places, RankAnswer, RankBy, RankWanted, RankedScope, rank_scopes};
 
 /// How rates are to be made.
 #[derive(Clone, Debug, PartialEq)]

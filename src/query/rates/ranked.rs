@@ -1,0 +1,276 @@
+//! Rankings of operators, lines or stops: every scope with reports or taps, set against its
+//! taps as in any rate, and ordered by the rules of `stats::ranking`.
+//!
+//! A scope without a single report is ranked as well: that nothing failed there is known
+//! from its taps. A scope without a rate is not ranked, and told with its reason.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::domain::limits::{CELLS_IN_USE_MAX, QUESTION_ROWS_MAX, RANKED_SCOPES_MAX};
+use crate::domain::question::Breakdown;
+use crate::domain::{Basis, Dimension, FeedId, Filter, Position, Question, TapFeed, Window};
+use crate::ledger::{Dictionary, Ledger};
+use crate::stats::dispersion::Dispersion;
+use crate::stats::interval::{EventRate, Level};
+use crate::stats::ranking::{self, Prior, Ranked, Scope, Suspected, Verdict};
+use crate::stats::rate::{Estimator, REPORTS_PER_TAPS, Rate};
+
+use super::super::gate::{self, CELLS, SCANS};
+use super::super::sieve::Sieve;
+use super::super::{Figure, Order, Page, QueryError, cut};
+use super::choice::Choice;
+use super::keys::RowKeys;
+use super::{RateFigure, Rated, RatesWanted, count, matched, told};
+
+/// What is ranked by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RankBy {
+    /// Operators.
+    Operator,
+    /// Lines.
+    Line,
+    /// Stops.
+    Stop,
+}
+
+/// What is to be ranked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RankWanted {
+    /// Which scopes.
+    pub by: RankBy,
+    /// Which incidents count.
+    pub filter: Filter,
+    /// When.
+    pub window: Window,
+    /// Only over these feeds; empty for all that fit.
+    pub feeds: Vec<FeedId>,
+    /// How sure intervals and the verdict are to be.
+    pub level: Level,
+}
+
+/// One scope with its own rate.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RankedScope {
+    /// The code of the operator, line or stop.
+    pub key: String,
+    /// Its own rate, as in any other answer, or why it has none.
+    pub figure: RateFigure,
+}
+
+/// The scopes in their order, by what is counted.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Places {
+    /// Too few scopes have enough data.
+    TooFewScopes,
+    /// No difference can be shown.
+    NoDifference,
+    /// By observed refusals, worst first.
+    Observed(Prior, Vec<(RankedScope, Ranked)>),
+    /// By how likely they lie above the network, with self-reports.
+    SelfReported(Prior, Vec<(RankedScope, Suspected)>),
+}
+
+/// A ranking. Rates are in the unit of the scopes' own rates.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RankAnswer {
+    /// What can be said.
+    pub places: Places,
+    /// Scopes with a rate but too little data to be ranked, by key.
+    pub too_little: Vec<RankedScope>,
+    /// Scopes without a rate, by key.
+    pub without_rate: Vec<RankedScope>,
+    /// The rate of all scopes that have one, together; `None` if none has.
+    pub network_rate: Option<f64>,
+    /// The dispersion of all scopes together.
+    pub dispersion: Dispersion,
+    /// The feeds whose taps were used, with the number of service days each told.
+    pub feeds: Vec<(TapFeed, u64)>,
+    /// The last position that is counted.
+    pub position: Position,
+}
+
+/// Ranks scopes. Blocking, up to some seconds: call it off the async threads.
+pub fn rank_scopes(ledger: &Ledger, wanted: &RankWanted) -> Result<RankAnswer, QueryError> {
+    let question = Question {
+        filter: wanted.filter.clone(),
+        by: Breakdown::new(vec![wanted.by.dimension()]).expect("one dimension"),
+        window: wanted.window,
+    };
+    let rates = RatesWanted {
+        feeds: wanted.feeds.clone(),
+        estimator: Estimator::Standard,
+        level: wanted.level,
+    };
+    let _place = SCANS.take(1, gate::WAIT)?;
+    let (taps, view, ()) = ledger.rate_view(|_| ())?;
+    let feeds = Arc::clone(&taps.book);
+    let is_unknown = |id: &FeedId| feeds.find(id).is_none();
+    if let Some(place) = wanted.feeds.iter().position(is_unknown) {
+        return Err(QueryError::UnknownFeed { place });
+    }
+    let choice = Choice::of(&question, &rates, &feeds, &view.dictionary);
+    let (counts, effort) = count(&view, &question, None)?;
+    let page = Page {
+        rows: QUESTION_ROWS_MAX,
+        order: Order::Key,
+        after: None,
+    };
+    let at = (view.position, effort);
+    let reported = cut(&counts, &question, &page, &view.dictionary, at).figures;
+    drop(counts);
+    let figures = all_scopes(reported, wanted, &choice, &view.dictionary)?;
+    let keys = RowKeys::new(&question, &figures, &view.dictionary);
+    let weight = told::weight(&choice, &question) + keys.weight(&question);
+    if CELLS_IN_USE_MAX < weight {
+        return Err(QueryError::TooManyRows);
+    }
+    let _room = CELLS.take(weight, gate::WAIT)?;
+    let (told, sums) = told::read(&taps, &choice, &question, &keys)?;
+    // Tap counts may be put into the store again.
+    drop(taps);
+    let matches = matched::scan(&view, &question, &choice, &told, &keys)?;
+    let rated = Rated {
+        question: &question,
+        wanted: &rates,
+        choice: &choice,
+        keys: &keys,
+        sums: &sums,
+        matches: &matches,
+    };
+    let scopes = figures.iter().enumerate().map(|(row, figure)| RankedScope {
+        key: figure.keys.join(" "),
+        figure: rated.rate(row),
+    });
+    // Feeds name scopes of which they may tell nothing in this window.
+    let is_told = |scope: &RankedScope| {
+        let matching = &scope.figure.matching;
+        0 < matching.reports || 0 < matching.days_with_taps
+    };
+    let answer = placed(scopes.filter(is_told).collect(), wanted);
+    Ok(RankAnswer {
+        feeds: choice.used(),
+        position: view.position,
+        ..answer
+    })
+}
+
+impl RankBy {
+    fn dimension(self) -> Dimension {
+        match self {
+            Self::Operator => Dimension::Operator,
+            Self::Line => Dimension::Line,
+            Self::Stop => Dimension::Stop,
+        }
+    }
+}
+
+/// The rows of scopes with reports, and rows without any for the other scopes with taps.
+fn all_scopes(
+    reported: Vec<Figure>,
+    wanted: &RankWanted,
+    choice: &Choice<'_>,
+    dictionary: &Dictionary,
+) -> Result<Vec<Figure>, QueryError> {
+    let sieve = Sieve::new(&wanted.filter, dictionary);
+    let known = reported.iter().flat_map(|figure| figure.keys.first());
+    let known: BTreeSet<&str> = known.map(String::as_str).collect();
+    let mut others = BTreeSet::new();
+    for chosen in &choice.feeds {
+        if !sieve.takes_operator(chosen.operator.into()) {
+            continue;
+        }
+        let of_filter =
+            |(line, stop): &&(u32, u32)| sieve.takes_line(*line) && sieve.takes_stop(*stop);
+        for (line, stop) in chosen.book.scopes().iter().filter(of_filter) {
+            let key = match wanted.by {
+                RankBy::Operator => Some(chosen.feed().operator.as_str()),
+                RankBy::Line => dictionary.line(*line).map(|line| line.as_str()),
+                RankBy::Stop => dictionary.stop(*stop).map(|stop| stop.as_str()),
+            };
+            others.extend(key.filter(|key| !known.contains(key)));
+        }
+    }
+    if RANKED_SCOPES_MAX < known.len() + others.len() {
+        return Err(QueryError::TooManyRows);
+    }
+    let silent = others.into_iter().map(|key| Figure {
+        keys: vec![key.to_owned()],
+        count: 0,
+    });
+    let silent: Vec<Figure> = silent.collect();
+    let mut all = reported;
+    all.extend(silent);
+    all.sort_by(|one, other| one.keys.cmp(&other.keys));
+    Ok(all)
+}
+
+/// Orders scopes by key into those ranked, those with too little data and those without a
+/// rate. Feeds and position are left for the caller.
+fn placed(scopes: Vec<RankedScope>, wanted: &RankWanted) -> RankAnswer {
+    let (rated, without_rate): (Vec<_>, Vec<_>) = scopes
+        .into_iter()
+        .partition(|scope| scope.to_rank().is_some());
+    let to_rank: Vec<Scope> = rated.iter().filter_map(RankedScope::to_rank).collect();
+    let of = |places: &[usize]| places.iter().map(|place| rated[*place].clone()).collect();
+    let (places, too_little, network_rate, dispersion) = match wanted.filter.basis {
+        Basis::Observed => {
+            let ranking = ranking::rank_observed(&to_rank, wanted.level);
+            let places = match ranking.verdict {
+                Verdict::TooFewScopes => Places::TooFewScopes,
+                Verdict::NoDifference => Places::NoDifference,
+                Verdict::Shown { prior, scopes } => {
+                    let with_rate = |one: Ranked| (rated[one.scope].clone(), one);
+                    Places::Observed(prior, scopes.into_iter().map(with_rate).collect())
+                }
+            };
+            let too_little = of(&ranking.too_little);
+            (places, too_little, ranking.network_rate, ranking.dispersion)
+        }
+        Basis::SelfReported => {
+            let ranking = ranking::rank_self_reported(&to_rank, wanted.level);
+            let places = match ranking.verdict {
+                Verdict::TooFewScopes => Places::TooFewScopes,
+                Verdict::NoDifference => Places::NoDifference,
+                Verdict::Shown { prior, scopes } => {
+                    let with_rate = |one: Suspected| (rated[one.scope].clone(), one);
+                    Places::SelfReported(prior, scopes.into_iter().map(with_rate).collect())
+                }
+            };
+            let too_little = of(&ranking.too_little);
+            (places, too_little, ranking.network_rate, ranking.dispersion)
+        }
+    };
+    RankAnswer {
+        places,
+        too_little,
+        without_rate,
+        network_rate,
+        dispersion,
+        feeds: Vec::new(),
+        position: Position(0),
+    }
+}
+
+impl RankedScope {
+    /// Events over exposure, in the unit of its rate; `None` without a rate.
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "taps beyond 2^53 are centuries away"
+    )]
+    fn to_rank(&self) -> Option<Scope> {
+        let matching = &self.figure.matching;
+        let exposure = match self.figure.rate {
+            Ok(Rate::Reports { .. }) => matching.taps as f64 / REPORTS_PER_TAPS,
+            Ok(Rate::Failures { attempts, .. }) => attempts as f64,
+            Err(_) => return None,
+        };
+        Some(Scope {
+            rate: EventRate::new(matching.matched, exposure)?,
+            dispersion: self.figure.dispersion,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,155 @@
+//! Rankings through the API: a line that is reported far more often stands first, with what
+//! would reverse it.
+
+use mistap::api::pb::v1 as pb;
+use mistap::domain::UtcMillis;
+use pb::operations_service_client::OperationsServiceClient;
+use pb::reporting_service_client::ReportingServiceClient;
+use pb::statistics_service_client::StatisticsServiceClient;
+use tonic::transport::Channel;
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
+
+use crate::support::{START, Service, at, founding_story};
+
+const HOUR_MS: i64 = 3_600_000;
+const DAY_MS: i64 = 24 * HOUR_MS;
+/// Midnight of the day before `START`, in Amsterdam.
+const MIDNIGHT: UtcMillis = UtcMillis(START.0 - 15 * HOUR_MS - DAY_MS);
+const LINES: [&str; 24] = [
+    "1", "2", "3", "4", "5", "7", "12", "13", "14", "15", "17", "18", "21", "22", "24", "27", "34",
+    "35", "37", "40", "41", "48", "62", "65",
+];
+const BAD: &str = "13";
+
+async fn tell_taps(channel: &Channel) {
+    let counts = LINES.map(|line| pb::TapCount {
+        line_id: format!("GVB:{line}"),
+        start: at(MIDNIGHT),
+        taps: 10_000,
+        ..pb::TapCount::default()
+    });
+    let request = pb::RecordTapCountsRequest {
+        feed: Some(pb::TapFeed {
+            feed_id: "gvb.lines".into(),
+            operator_code: "GVB".into(),
+            grain: pb::TapGrain::Line.into(),
+            interval: pb::TapInterval::Day.into(),
+            tap_kinds: vec![pb::TapKind::CheckIn.into()],
+            refusals: pb::Refusals::Unknown.into(),
+            day_begins: 0,
+        }),
+        counts: counts.to_vec(),
+    };
+    let mut client = OperationsServiceClient::new(channel.clone());
+    client.record_tap_counts(request).await.expect("recorded");
+}
+
+async fn report(channel: &Channel) {
+    let one = |line: &str| pb::Incident {
+        line: line.to_owned(),
+        occurred_at: at(UtcMillis(MIDNIGHT.0 + 9 * HOUR_MS)),
+        mode: pb::Mode::Unspecified.into(),
+        ..founding_story()
+    };
+    let count = |line: &str| if line == BAD { 80 } else { 10 };
+    let incidents = LINES
+        .iter()
+        .flat_map(|line| (0..count(line)).map(move |_| one(line)));
+    let request = pb::ReportIncidentsRequest {
+        incidents: incidents.collect(),
+    };
+    let mut client = ReportingServiceClient::new(channel.clone());
+    client.report_incidents(request).await.expect("recorded");
+}
+
+async fn rank(
+    channel: &Channel,
+    request: pb::RankScopesRequest,
+) -> Result<pb::RankScopesResponse, Status> {
+    let mut client = StatisticsServiceClient::new(channel.clone());
+    loop {
+        match client.rank_scopes(request.clone()).await {
+            Err(status) if status.code() == Code::Unavailable => tokio::task::yield_now().await,
+            result => return Ok(result?.into_inner()),
+        }
+    }
+}
+
+fn by_line() -> pb::RankScopesRequest {
+    pb::RankScopesRequest {
+        by: pb::Dimension::Line.into(),
+        window: Some(pb::Window {
+            start: at(MIDNIGHT),
+            end: at(UtcMillis(MIDNIGHT.0 + DAY_MS)),
+        }),
+        ..pb::RankScopesRequest::default()
+    }
+}
+
+#[tokio::test]
+async fn line_that_is_reported_far_more_often_stands_first() {
+    let service = Service::start().await;
+    let channel = service.connect().await;
+    tell_taps(&channel).await;
+    report(&channel).await;
+    let answer = rank(&channel, by_line()).await.expect("a ranking");
+    assert_eq!(answer.verdict(), pb::RankingVerdict::Shown);
+    assert_eq!(answer.scopes_ranked, 24);
+    assert_eq!(answer.scopes.len(), 24);
+    let first = &answer.scopes[0];
+    let scope = first.scope.as_ref().expect("always there");
+    assert_eq!(scope.key.as_ref().map(|key| &*key.value), Some("GVB:13"));
+    let rate = scope.rate.as_ref().expect("always there");
+    assert_eq!((rate.matched, rate.taps), (80, 10_000));
+    assert!(0.999 < first.probability_above);
+    let ratio = first.reversing_ratio.expect("of self-reports");
+    assert!((4.0..8.0).contains(&ratio), "{ratio}");
+    assert!(first.expected_rank.is_none() && first.shrunken_rate.is_none());
+    // 310 reports over 240,000 taps.
+    let network = answer.network_rate.expect("there are rates");
+    assert!((network - 310.0 / 2.4).abs() < 1e-9, "{network}");
+    assert_eq!(answer.feeds[0].days, 1);
+
+    let two = pb::RankScopesRequest {
+        limit: 2,
+        ..by_line()
+    };
+    let two = rank(&channel, two).await.expect("a ranking");
+    assert_eq!((two.scopes.len(), two.scopes_ranked), (2, 24));
+    let observed = pb::RankScopesRequest {
+        filter: Some(pb::Filter {
+            basis: pb::Basis::Observed.into(),
+            ..pb::Filter::default()
+        }),
+        ..by_line()
+    };
+    let observed = rank(&channel, observed).await.expect("an answer");
+    assert_eq!(observed.verdict(), pb::RankingVerdict::TooFewScopes);
+    assert_eq!(observed.scopes_without_rate, 24, "taps of unknown refusals");
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn ranking_of_what_cannot_be_ranked_is_refused_with_its_field() {
+    let service = Service::start().await;
+    let channel = service.connect().await;
+    let check = async |request, field: &str| {
+        let refused = rank(&channel, request).await.expect_err("refused");
+        assert_eq!(refused.code(), Code::InvalidArgument);
+        let details = refused.get_error_details();
+        let told = &details.bad_request().expect("told").field_violations;
+        assert_eq!(told[0].field, field);
+    };
+    let unknown = pb::RankScopesRequest {
+        feeds: vec!["other".into()],
+        ..by_line()
+    };
+    check(unknown, "feeds[0]").await;
+    let by_mode = pb::RankScopesRequest {
+        by: pb::Dimension::Mode.into(),
+        ..by_line()
+    };
+    check(by_mode, "by").await;
+    service.stop().await;
+}
