@@ -1,56 +1,73 @@
 //! `LiveService`: streams of what happens now.
 
+use std::net::IpAddr;
 use std::pin::Pin;
 
 use futures_util::stream::{self, Stream};
 use tonic::{Request, Response, Status};
 
 use super::convert::figures::{parse_watch, to_message};
+use super::convert::log::{parse_log, to_log_message};
 use super::counters::{Counters, Open};
 use super::pb::v1 as pb;
 use super::pb::v1::live_service_server::LiveService;
 use super::status::Problem;
 use crate::domain::question::Breakdown;
-use crate::live::{Publisher, Watcher};
+use crate::live::log::{Log, LogWatcher};
+use crate::live::{Permits, Publisher, Watcher};
+
+type Messages<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 /// The service. Cheap to clone.
 #[derive(Clone)]
 pub struct Live {
     publisher: Publisher,
+    log: Log,
+    permits: Permits,
     counters: Counters,
 }
 
 impl Live {
-    /// Over a publisher, which ends every watch when it is stopped.
-    pub fn new(publisher: Publisher, counters: Counters) -> Self {
+    /// Over a publisher and a log, which end every watch when they are stopped.
+    pub fn new(publisher: Publisher, log: Log, permits: Permits, counters: Counters) -> Self {
         Self {
             publisher,
+            log,
+            permits,
             counters,
         }
     }
 }
 
-/// One watch as its client sees it.
+/// One watch of counts as its client sees it.
 struct Watching {
     watcher: Watcher,
     by: Breakdown,
     _open: Open,
 }
 
+/// One watch of incidents as its client sees it.
+struct Following {
+    watcher: LogWatcher,
+    _open: Open,
+}
+
 #[tonic::async_trait]
 impl LiveService for Live {
-    type WatchRatesStream =
-        Pin<Box<dyn Stream<Item = Result<pb::WatchRatesResponse, Status>> + Send>>;
+    type WatchRatesStream = Messages<pb::WatchRatesResponse>;
+    type WatchIncidentsStream = Messages<pb::WatchIncidentsResponse>;
 
     async fn watch_rates(
         &self,
         request: Request<pb::WatchRatesRequest>,
     ) -> Result<Response<Self::WatchRatesStream>, Status> {
+        let address = address_of(&request);
         let asked = parse_watch(request.into_inner()).map_err(Problem::from)?;
         let by = asked.watch.by.clone();
+        let permit = self.permits.take(address).map_err(Problem::from)?;
         let watching = self
             .publisher
-            .watch(asked.watch, asked.pace, asked.resume_token);
+            .watch(asked.watch, asked.pace, asked.resume_token, permit);
         let watching = Watching {
             watcher: watching.await.map_err(Problem::from)?,
             by,
@@ -59,6 +76,26 @@ impl LiveService for Live {
         let messages = stream::unfold(Some(watching), next);
         Ok(Response::new(Box::pin(messages)))
     }
+
+    async fn watch_incidents(
+        &self,
+        request: Request<pb::WatchIncidentsRequest>,
+    ) -> Result<Response<Self::WatchIncidentsStream>, Status> {
+        let address = address_of(&request);
+        let asked = parse_log(request.into_inner()).map_err(Problem::from)?;
+        let permit = self.permits.take(address).map_err(Problem::from)?;
+        let following = self.log.watch(asked.filter, asked.start, permit);
+        let following = Following {
+            watcher: following.await.map_err(Problem::from)?,
+            _open: Open::new(&self.counters.watchers),
+        };
+        let messages = stream::unfold(Some(following), next_events);
+        Ok(Response::new(Box::pin(messages)))
+    }
+}
+
+fn address_of<T>(request: &Request<T>) -> Option<IpAddr> {
+    request.remote_addr().map(|address| address.ip())
 }
 
 /// The next message; after an error there is none.
@@ -71,6 +108,20 @@ async fn next(
             let message = to_message(message, &watching.by);
             Some((Ok(message), Some(watching)))
         }
+        Err(error) => Some((Err(Problem::from(error).into()), None)),
+    }
+}
+
+/// The next message; after an error there is none.
+async fn next_events(
+    following: Option<Following>,
+) -> Option<(
+    Result<pb::WatchIncidentsResponse, Status>,
+    Option<Following>,
+)> {
+    let mut following = following?;
+    match following.watcher.next().await {
+        Ok(message) => Some((Ok(to_log_message(&message)), Some(following))),
         Err(error) => Some((Err(Problem::from(error).into()), None)),
     }
 }

@@ -4,6 +4,7 @@
 //! Every variant has its own arm, so that a new error does not compile until someone
 //! chooses its code.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use tonic::{Code, Status};
@@ -18,7 +19,8 @@ use crate::domain::limits::RETRY_AFTER_MS;
 use crate::edition::library::EditionError;
 use crate::ingest::{GetError, SubmitError, TapsError};
 use crate::ledger::LedgerError;
-use crate::live::WatchError;
+use crate::live::log::{Gone, LogError};
+use crate::live::{NoPermit, WatchError};
 use crate::query::QueryError;
 
 /// Who speaks, in `google.rpc.ErrorInfo`.
@@ -35,6 +37,19 @@ pub struct Problem {
     message: String,
     violations: Vec<Violation>,
     retry_after: Option<Duration>,
+    /// Where the caller can go on, for streams.
+    resume_token: Option<Box<[u8]>>,
+    /// The bound that is reached, if it is one of the caller's.
+    quota: Option<&'static Quota>,
+}
+
+/// A bound that a caller has reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Quota {
+    /// Whose bound.
+    subject: &'static str,
+    /// What it bounds.
+    description: &'static str,
 }
 
 impl Problem {
@@ -45,6 +60,8 @@ impl Problem {
             message: message.into(),
             violations: Vec::new(),
             retry_after: None,
+            resume_token: None,
+            quota: None,
         }
     }
 
@@ -167,7 +184,13 @@ impl Problem {
 
 impl From<Problem> for Status {
     fn from(problem: Problem) -> Self {
-        let mut details = ErrorDetails::with_error_info(problem.reason, DOMAIN, []);
+        let token = problem.resume_token.as_deref().map(hexadecimal);
+        let metadata = token.map(|token| ("resume_token".to_owned(), token));
+        let metadata: HashMap<_, _> = metadata.into_iter().collect();
+        let mut details = ErrorDetails::with_error_info(problem.reason, DOMAIN, metadata);
+        if let Some(quota) = problem.quota {
+            details.add_quota_failure_violation(quota.subject, quota.description);
+        }
         if !problem.violations.is_empty() {
             let to_violation = |one: Violation| FieldViolation::new(one.field, one.rule);
             let violations: Vec<_> = problem.violations.into_iter().map(to_violation).collect();
@@ -322,6 +345,81 @@ impl From<WatchError> for Problem {
     }
 }
 
+impl From<NoPermit> for Problem {
+    fn from(error: NoPermit) -> Self {
+        let (message, quota) = match error {
+            NoPermit::Total => (
+                "too many watchers; try again later",
+                &Quota {
+                    subject: "service",
+                    description: "open streams in total",
+                },
+            ),
+            NoPermit::Prefix => (
+                "too many watchers from this address; close some, or try again later",
+                &Quota {
+                    subject: "address",
+                    description: "open streams from one IPv4 address or IPv6 /64",
+                },
+            ),
+        };
+        let problem = Self::new(Code::ResourceExhausted, "TOO_MANY_WATCHERS", message).retry();
+        Self {
+            quota: Some(quota),
+            ..problem
+        }
+    }
+}
+
+impl From<LogError> for Problem {
+    fn from(error: LogError) -> Self {
+        match error {
+            LogError::Token => {
+                let rule = "must come from an earlier message";
+                Violations::one(Path::root("resume_token"), rule).into()
+            }
+            LogError::Gone { why, oldest_token } => {
+                let (reason, message) = match why {
+                    Gone::OtherJournal => (
+                        "TOKEN_OF_OTHER_JOURNAL",
+                        "the resume token is of another record; begin anew",
+                    ),
+                    Gone::TooOld => (
+                        "TOKEN_TOO_OLD",
+                        "what came next is kept no longer; begin with the oldest that there is",
+                    ),
+                    Gone::Ahead => (
+                        "TOKEN_AHEAD",
+                        "the record does not reach as far as the resume token; begin anew",
+                    ),
+                };
+                Self {
+                    resume_token: Some(oldest_token.into()),
+                    ..Self::new(Code::OutOfRange, reason, message)
+                }
+            }
+            LogError::Lagged { resume_token } => {
+                let message = "the stream was read too slowly; resume with the token";
+                Self {
+                    resume_token: Some(resume_token.into()),
+                    ..Self::new(Code::ResourceExhausted, "WATCHER_LAGGED", message).retry()
+                }
+            }
+            LogError::Stopping => Self::stopping(),
+            // The log has the cause from where it happened.
+            LogError::Failed => {
+                let message = "incidents cannot be watched now; try again later";
+                Self::new(Code::Unavailable, "LOG_FAILED", message).retry()
+            }
+        }
+    }
+}
+
+/// Bytes in a text: two digits each.
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 fn too_many_rows(field: &'static str) -> Problem {
     let rule = "has too many rows; ask for fewer dimensions, a shorter window or a narrower filter";
     Problem {
@@ -422,6 +520,33 @@ mod tests {
             "LIVE_FAILED",
             false,
         );
+        let gone = |why| LogError::Gone {
+            why,
+            oldest_token: vec![2],
+        };
+        let range = Code::OutOfRange;
+        check(
+            gone(Gone::OtherJournal).into(),
+            range,
+            "TOKEN_OF_OTHER_JOURNAL",
+            false,
+        );
+        check(gone(Gone::TooOld).into(), range, "TOKEN_TOO_OLD", false);
+        check(gone(Gone::Ahead).into(), range, "TOKEN_AHEAD", false);
+        check(LogError::Token.into(), invalid, "INVALID", false);
+        check(
+            LogError::Stopping.into(),
+            Code::Unavailable,
+            "STOPPING",
+            true,
+        );
+        check(
+            LogError::Failed.into(),
+            Code::Unavailable,
+            "LOG_FAILED",
+            true,
+        );
+        check(NoPermit::Total.into(), exhausted, "TOO_MANY_WATCHERS", true);
         check(Problem::untaken(), Code::DeadlineExceeded, "UNTAKEN", false);
         check(WatchError::Token.into(), invalid, "INVALID", false);
         check(Problem::internal(), Code::Internal, "INTERNAL", false);
@@ -433,6 +558,26 @@ mod tests {
             "TOO_LATE",
             false,
         );
+    }
+
+    #[test]
+    fn watcher_that_is_ended_is_told_where_to_resume() {
+        let resume_token = vec![2, 0, 255];
+        let lagged = Problem::from(LogError::Lagged { resume_token });
+        let details = Status::from(lagged).get_error_details();
+        let info = details.error_info().expect("always there");
+        assert_eq!(info.reason, "WATCHER_LAGGED");
+        assert_eq!(info.metadata["resume_token"], "0200ff");
+        assert!(details.retry_info().is_some());
+    }
+
+    #[test]
+    fn bound_of_an_address_is_told_as_its_quota() {
+        let status = Status::from(Problem::from(NoPermit::Prefix));
+        let details = status.get_error_details();
+        let quota = details.quota_failure().expect("a quota");
+        assert_eq!(quota.violations[0].subject, "address");
+        assert!(details.retry_info().is_some());
     }
 
     #[test]

@@ -62,7 +62,8 @@ use crate::edition::library::{EditionError, Library};
 use crate::http::{self, Pages};
 use crate::ingest::{self, Ingest, Options, Running, StartError, StopError};
 use crate::ledger::Ledger;
-use crate::live::Publisher;
+use crate::live::log::{JournalPast, Log};
+use crate::live::{PermitBounds, Permits, Publisher};
 use crate::network::{Network, PersistError};
 use editions::Closer;
 use follow::Follower;
@@ -95,6 +96,8 @@ pub struct Settings {
     pub tap_days: u32,
     /// How often it is looked whether an edition is due.
     pub edition_look: Duration,
+    /// How many streams may be open.
+    pub permits: PermitBounds,
 }
 
 impl Settings {
@@ -107,6 +110,7 @@ impl Settings {
             network_look: Duration::from_millis(NETWORK_LOOK_MS),
             tap_days: TAP_DAYS_DEFAULT,
             edition_look: Duration::from_millis(EDITION_LOOK_MS),
+            permits: PermitBounds::default(),
         }
     }
 }
@@ -288,7 +292,12 @@ impl Parts {
                 Arc::clone(library),
                 counters.clone(),
             ),
-            live: Live::new(publisher.clone(), counters.clone()),
+            live: Live::new(
+                publisher.clone(),
+                log(running, stop.clone()),
+                Permits::new(settings.permits),
+                counters.clone(),
+            ),
             networks: Networks::new(running.ingest.clone()),
             operations: Operations::new(
                 running.ingest.clone(),
@@ -425,6 +434,11 @@ fn publisher(settings: &Settings, running: &Running, stop: CancellationToken) ->
     let clock = Arc::clone(&settings.clock);
     let ledger = Arc::clone(&running.ledger);
     Publisher::start(ledger, running.hub.clone(), move || clock(), stop)
+}
+
+fn log(running: &Running, stop: CancellationToken) -> Log {
+    let past = JournalPast::new(running.reader.clone(), Arc::clone(&running.ledger));
+    Log::start(past, &running.hub, stop)
 }
 
 /// Gauges of the record. Returns what brings them up to date.

@@ -175,6 +175,27 @@ pub const RANKED_EXPECTED_MIN: f64 = 5.0;
 
 /// Open watch streams. Reached: refused.
 pub const WATCHERS_MAX: usize = 16_384;
+/// Open watch streams from one address of IPv4, or one /64 of IPv6. Reached: refused.
+pub const WATCHERS_PER_PREFIX_MAX: usize = 1_024;
+/// Open watch streams from this machine, which all share one prefix. Reached: refused.
+pub const WATCHERS_ON_LOOPBACK_MAX: usize = WATCHERS_MAX;
+/// Incidents, and what happened to them, in one message. More: the next message has them.
+pub const LOG_EVENTS_PER_MESSAGE_MAX: usize = 256;
+/// Incidents, and what happened to them, that are kept in memory for all watchers together. A
+/// watcher that falls behind by more is ended with `RESOURCE_EXHAUSTED`, and can resume.
+pub const LOG_EVENTS_KEPT_MAX: usize = 8_192;
+/// Of those, how many are looked at for one watcher before others have a turn.
+pub const LOG_EVENTS_LOOKED_AT_MAX: usize = 1_024;
+/// Entries of the journal that are read at a time for a watcher. More: read next.
+pub const LOG_READ_ENTRIES_MAX: u64 = 4_096;
+/// Reads of the journal for watchers at once. Reached: the next watcher waits.
+pub const LOG_READS_MAX: usize = 4;
+/// Ids that are looked up under one lock of the ledger, so that the committer never waits
+/// for long.
+pub const LOG_IDS_PER_LOCK_MAX: usize = 128;
+/// After a failed read of the journal for all watchers, when it is tried again, in
+/// milliseconds.
+pub const LOG_RETRY_MS: u64 = 1_000;
 /// Different questions watched at once. Reached: refused.
 pub const WATCHED_QUESTIONS_MAX: usize = 1_024;
 /// Rows that a watched question may have. More: refused, or the stream is ended.
@@ -305,6 +326,9 @@ const _: () = assert!((BATCH_ENTRIES_MAX * RECORD_BYTES_MAX) as u64 <= 2 * SEGME
 const _: () = assert!(WATCH_WINDOW_MINUTES_MAX < RECENT_MINUTES);
 const _: () = assert!(WATCH_PACE_MS_MIN < WATCH_PACE_MS_MAX);
 const _: () = assert!(CLOCK_CHECK_MS < HEARTBEAT_MS);
+const _: () = assert!(WATCHERS_PER_PREFIX_MAX <= WATCHERS_MAX);
+const _: () = assert!(LOG_EVENTS_PER_MESSAGE_MAX <= LOG_EVENTS_LOOKED_AT_MAX);
+const _: () = assert!(LOG_EVENTS_LOOKED_AT_MAX <= LOG_EVENTS_KEPT_MAX);
 const _: () = assert!(BLOCK_ROWS * 64 <= BLOCK_BYTES_MAX);
 const _: () = assert!(TAP_BATCH_BYTES_MAX < RECORD_BYTES_MAX);
 const _: () = assert!(TAP_FEEDS_MAX <= u16::MAX as usize);

@@ -222,7 +222,7 @@ impl Committer {
                     .into_iter()
                     .map(|pending| match known(&state, &pending.entry) {
                         Some(first) => Fate::Known(first),
-                        None => Fate::Appended(batch.push(pending)),
+                        None => Fate::Appended(batch.push_once(pending)),
                     });
             let fates = fates.collect();
             batch.fates.push(fates);
@@ -340,6 +340,17 @@ impl Batch {
         }
     }
 
+    /// As `push`, but of withdrawals of one incident only the first is added.
+    fn push_once(&mut self, pending: Pending) -> usize {
+        let place = match &pending.entry {
+            Entry::Withdrawn { id, .. } => self.entries.iter().position(
+                |entry| matches!(entry, Entry::Withdrawn { id: other, .. } if other == id),
+            ),
+            _ => None,
+        };
+        place.unwrap_or_else(|| self.push(pending))
+    }
+
     /// Adds an entry and returns its place.
     fn push(&mut self, pending: Pending) -> usize {
         self.encoded.push(pending.encoded);
@@ -357,12 +368,13 @@ impl Drop for Alarm {
     }
 }
 
-/// Where an incident with the same id was recorded.
+/// Where an incident with the same id was recorded, or the one that was withdrawn before:
+/// whoever watches hears of a withdrawal once.
 fn known(state: &State, entry: &Entry) -> Option<Position> {
     match entry {
         Entry::Incident { facts, .. } => state.find(&facts.id),
-        Entry::Withdrawn { .. }
-        | Entry::Tick
+        Entry::Withdrawn { id, .. } => state.find(id).filter(|first| state.is_withdrawn(*first)),
+        Entry::Tick
         | Entry::NetworkChanged { .. }
         | Entry::TapCounts(_)
         | Entry::TapCountsRemoved { .. }

@@ -19,6 +19,8 @@ use crate::domain::entry::Epoch;
 
 /// Bytes that are read at a time when many entries are.
 const READ_BYTES: usize = 256 * 1024;
+/// Bytes that are read at a time when some entries are.
+const READ_SOME_BYTES: usize = 64 * 1024;
 /// Entries from which on it pays to decode them in a thread of their own.
 const AHEAD_ENTRIES_MIN: u64 = 16_384;
 /// Entries that are handed over at a time by that thread.
@@ -91,6 +93,15 @@ impl Reader {
         }
         decode_ahead(entries)
             .map_err(|source| JournalError::io("start a thread to read", &self.shared.dir, source))
+    }
+
+    /// Facts only from one position through another, as far as they are there and durable
+    /// now. For some thousand entries; read in the caller's thread.
+    pub fn facts_within(&self, from: Position, through: Position) -> Records {
+        let (from, last) = (from.max(self.horizon()), through.min(self.last()));
+        let cursor = Cursor::new(Arc::clone(&self.shared), from, last, READ_SOME_BYTES);
+        let parts = Parts::Facts;
+        Box::new(Entries { cursor, parts })
     }
 
     /// As `facts_from`, with the personal parts, and in the caller's thread.

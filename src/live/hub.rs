@@ -5,7 +5,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use crate::domain::limits::CHANGED_ROWS_MAX;
 use crate::domain::{Position, Row};
@@ -19,6 +19,8 @@ pub struct Hub(Arc<Shared>);
 struct Shared {
     changed: Mutex<Changed>,
     notify: Notify,
+    /// The last position that was told.
+    reached: watch::Sender<Position>,
 }
 
 /// What changed since it was last taken.
@@ -55,6 +57,13 @@ impl Hub {
         if !rows.is_empty() {
             self.0.notify.notify_one();
         }
+        self.0.reached.send_replace(position);
+    }
+
+    /// The position through which everything is durable and applied, as it moves up; 0 until
+    /// the first call of `mark_changed`.
+    pub(super) fn reached(&self) -> watch::Receiver<Position> {
+        self.0.reached.subscribe()
     }
 
     /// Takes what changed. What is marked from now on is for the next call.

@@ -3,10 +3,13 @@
 //! Rates are state, not a log. A stream begins with the whole state, or says that the client
 //! has it already, and from then on always arrives at the newest state; what lies between two
 //! messages is skipped. A question's figures are counted once, however many watch it, and no
-//! watcher delays a write or another watcher. How messages travel is left to the API.
+//! watcher delays a write or another watcher. Incidents, unlike rates, are a log: nothing of it
+//! is skipped (`log`). How messages travel is left to the API.
 
 mod hub;
+pub mod log;
 mod pace;
+mod permits;
 mod publisher;
 mod source;
 mod state;
@@ -22,6 +25,7 @@ use crate::domain::{Filter, Minute, Position, UtcMillis};
 use crate::query::Figure;
 
 pub use hub::{Changed, ChangedRows, Hub};
+pub use permits::{NoPermit, Permit, PermitBounds, Permits};
 pub use publisher::Publisher;
 pub use source::{MinuteSpan, Source, View};
 pub use watcher::Watcher;
@@ -91,8 +95,8 @@ pub struct Message {
 /// Why a watch is refused, or ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WatchError {
-    /// `WATCHERS_MAX` or `WATCHED_QUESTIONS_MAX` is reached. Refused; worth another try.
-    #[error("too many watchers")]
+    /// `WATCHED_QUESTIONS_MAX` is reached. Refused; worth another try.
+    #[error("too many questions are watched")]
     Full,
     /// The state has more than `WATCHED_ROWS_MAX` rows.
     #[error("too many rows; ask for fewer dimensions or a narrower filter")]

@@ -11,19 +11,20 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::entry::Epoch;
 use crate::domain::limits::{
     CLOCK_CHECK_MS, WATCH_PACE_MS_MIN, WATCH_REQUESTS_MAX, WATCH_REST_MS_MAX, WATCH_RESULTS_MAX,
-    WATCHED_QUESTIONS_MAX, WATCHERS_MAX,
+    WATCHED_QUESTIONS_MAX,
 };
 use crate::domain::{Minute, Position, UtcMillis};
 
 use super::hub::{Changed, ChangedRows, Hub};
 use super::pace::Pace;
+use super::permits::Permit;
 use super::source::{Source, View};
 use super::state::{Seen, State};
 use super::token::{StreamDigest, Token};
@@ -34,7 +35,6 @@ use super::{Watch, WatchError};
 #[derive(Clone)]
 pub struct Publisher {
     requests: mpsc::Sender<Request>,
-    places: Arc<Semaphore>,
     epoch: Epoch,
     stop: CancellationToken,
 }
@@ -133,23 +133,22 @@ impl Publisher {
         });
         Self {
             requests,
-            places: Arc::new(Semaphore::new(WATCHERS_MAX)),
             epoch,
             stop,
         }
     }
 
     /// Begins to watch, with at least `pace` between two changes, from a token of an earlier
-    /// stream if there is one. Returns when there is a first state.
+    /// stream if there is one. Returns when there is a first state. The permit is held as long
+    /// as the watcher lives.
     pub async fn watch(
         &self,
         watch: Watch,
         pace: Duration,
         token: Option<Vec<u8>>,
+        permit: Permit,
     ) -> Result<Watcher, WatchError> {
         let resume = token.as_deref().map(Token::parse).transpose()?;
-        let place = Arc::clone(&self.places).try_acquire_owned();
-        let permit = place.map_err(|_| WatchError::Full)?;
         let stream = StreamDigest::of(self.epoch, &watch);
         let (answer, answered) = oneshot::channel();
         let request = Request { watch, answer };
@@ -191,11 +190,6 @@ impl Publisher {
     /// Whether the task has ended.
     pub fn has_ended(&self) -> bool {
         self.requests.is_closed()
-    }
-
-    /// Open streams.
-    pub fn watchers(&self) -> usize {
-        WATCHERS_MAX - self.places.available_permits()
     }
 }
 

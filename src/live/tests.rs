@@ -13,7 +13,6 @@ use super::*;
 use crate::domain::entry::Epoch;
 use crate::domain::limits::{
     CHANGED_ROWS_MAX, HEARTBEAT_MS, WATCH_PACE_MS_MIN, WATCHED_QUESTIONS_MAX, WATCHED_ROWS_MAX,
-    WATCHERS_MAX,
 };
 use crate::domain::{Basis, Row, RowTime};
 use crate::query::Counted;
@@ -149,6 +148,11 @@ impl Source for Memory {
     }
 }
 
+fn permit() -> Permit {
+    let permits = Permits::new(PermitBounds::default());
+    permits.take(None).expect("there is room")
+}
+
 /// A publisher with a committer's side to it.
 struct Service {
     memory: Memory,
@@ -224,13 +228,19 @@ impl Service {
     }
 
     async fn watch(&self, only_key: u8) -> Watcher {
-        let watch = self.publisher.watch(watch(only_key), PACE, None).await;
+        let watch = self
+            .publisher
+            .watch(watch(only_key), PACE, None, permit())
+            .await;
         watch.expect("there is room")
     }
 
     async fn resume(&self, only_key: u8, token: &[u8]) -> Result<Message, WatchError> {
         let token = Some(token.to_vec());
-        let mut watcher = self.publisher.watch(watch(only_key), PACE, token).await?;
+        let mut watcher = self
+            .publisher
+            .watch(watch(only_key), PACE, token, permit())
+            .await?;
         watcher.next().await
     }
 
@@ -375,7 +385,10 @@ async fn idle_stream_has_heartbeats_that_are_up_to_date() {
 async fn token_of_a_heartbeat_does_not_hide_a_change_that_the_pace_holds_back() {
     let service = Service::start();
     let pace = Duration::from_secs(40);
-    let slow = service.publisher.watch(watch(0), pace, None).await;
+    let slow = service
+        .publisher
+        .watch(watch(0), pace, None, permit())
+        .await;
     let mut slow = slow.expect("there is room");
     next(&mut slow).await;
     service.report(1);
@@ -485,19 +498,15 @@ async fn more_changes_than_there_is_room_for_miss_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn watcher_beyond_the_limit_is_refused_and_dropping_one_frees_its_place() {
+async fn permit_is_held_as_long_as_the_watcher() {
     let service = Service::start();
-    let mut watchers = Vec::new();
-    for _ in 0..WATCHERS_MAX {
-        watchers.push(service.watch(0).await);
-    }
-    let refused = service.publisher.watch(watch(0), PACE, None).await;
-    assert_eq!(refused.err(), Some(WatchError::Full));
-    watchers.pop();
-    watchers.push(service.watch(0).await);
-    assert_eq!(service.publisher.watchers(), WATCHERS_MAX);
-    drop(watchers);
-    assert_eq!(service.publisher.watchers(), 0);
+    let permits = Permits::new(PermitBounds::default());
+    let permit = permits.take(None).expect("there is room");
+    let watching = service.publisher.watch(watch(0), PACE, None, permit);
+    let watcher = watching.await.expect("a watcher");
+    assert_eq!(permits.open(), 1);
+    drop(watcher);
+    assert_eq!(permits.open(), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -509,14 +518,20 @@ async fn question_beyond_the_limit_is_refused_and_unwatched_ones_are_dropped() {
     };
     let mut watchers = Vec::new();
     for number in 0..WATCHED_QUESTIONS_MAX {
-        let watcher = service.publisher.watch(question(number), PACE, None).await;
+        let watcher = service
+            .publisher
+            .watch(question(number), PACE, None, permit())
+            .await;
         watchers.push(watcher.expect("there is room"));
     }
     let another = question(WATCHED_QUESTIONS_MAX);
-    let refused = service.publisher.watch(another.clone(), PACE, None).await;
+    let refused = service
+        .publisher
+        .watch(another.clone(), PACE, None, permit())
+        .await;
     assert_eq!(refused.err(), Some(WatchError::Full));
     watchers.pop();
-    let admitted = service.publisher.watch(another, PACE, None).await;
+    let admitted = service.publisher.watch(another, PACE, None, permit()).await;
     assert!(admitted.is_ok());
 }
 
@@ -530,7 +545,10 @@ async fn question_with_too_many_rows_is_refused_or_ended() {
     }
     assert_eq!(watcher.next().await, Err(WatchError::TooManyRows));
     assert_eq!(watcher.next().await, Err(WatchError::TooManyRows));
-    let refused = service.publisher.watch(watch(0), PACE, None).await;
+    let refused = service
+        .publisher
+        .watch(watch(0), PACE, None, permit())
+        .await;
     assert_eq!(refused.err(), Some(WatchError::TooManyRows));
 }
 
@@ -575,7 +593,10 @@ async fn stopping_ends_every_stream_and_refuses_new_ones() {
     assert_eq!(idle.next().await, Err(WatchError::Stopping));
     assert_eq!(unread.next().await, Err(WatchError::Stopping));
     assert_eq!(begun.elapsed(), Duration::from_millis(10));
-    let refused = service.publisher.watch(watch(0), PACE, None).await;
+    let refused = service
+        .publisher
+        .watch(watch(0), PACE, None, permit())
+        .await;
     assert_eq!(refused.err(), Some(WatchError::Stopping));
 }
 
@@ -601,13 +622,18 @@ async fn publisher_that_panics_has_ended_and_refuses_with_another_word_than_stop
     };
     let (memory, hub, stop) = (Memory::default(), Hub::new(), CancellationToken::new());
     let publisher = Publisher::start(memory, hub.clone(), now, stop);
-    assert!(publisher.watch(watch(0), PACE, None).await.is_ok());
+    assert!(
+        publisher
+            .watch(watch(0), PACE, None, permit())
+            .await
+            .is_ok()
+    );
     assert!(!publisher.has_ended());
     is_broken.store(1, Ordering::Relaxed);
     hub.mark_changed(&[row(1, START_MINUTE, 1)], Position(1));
     publisher.ended().await;
     assert!(publisher.has_ended());
-    let refused = publisher.watch(watch(0), PACE, None).await;
+    let refused = publisher.watch(watch(0), PACE, None, permit()).await;
     assert_eq!(refused.err(), Some(WatchError::Failed));
 }
 
@@ -695,7 +721,10 @@ impl Client {
             ..watch(u8::try_from(number / 2).expect("a small number"))
         };
         let pace = Duration::from_millis(100 + 400 * number);
-        let watcher = service.publisher.watch(watch.clone(), pace, None).await;
+        let watcher = service
+            .publisher
+            .watch(watch.clone(), pace, None, permit())
+            .await;
         Self {
             watch,
             pace,
@@ -707,7 +736,10 @@ impl Client {
     async fn reconnect(&mut self, service: &Service) {
         let token = self.mirror.token.clone();
         let watch = self.watch.clone();
-        let watcher = service.publisher.watch(watch, self.pace, token).await;
+        let watcher = service
+            .publisher
+            .watch(watch, self.pace, token, permit())
+            .await;
         self.watcher = watcher.expect("there is room");
     }
 

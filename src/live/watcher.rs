@@ -5,11 +5,12 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::pace::{Pace, Step};
+use super::permits::Permit;
 use super::state::State;
 use super::token::{StreamDigest, Token};
 use super::{Message, Update, WatchError};
@@ -35,7 +36,7 @@ pub struct Watcher {
     pub(super) sent: Option<State>,
     pub(super) pace: Pace,
     pub(super) stop: CancellationToken,
-    pub(super) _permit: OwnedSemaphorePermit,
+    pub(super) _permit: Permit,
 }
 
 impl Watcher {

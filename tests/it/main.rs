@@ -17,3 +17,4 @@ mod service;
 mod support;
 mod taps;
 mod tidy;
+mod watching;

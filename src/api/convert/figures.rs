@@ -308,7 +308,8 @@ fn parse_basis(at: Path<'_>, number: i32, found: &mut Violations) -> Basis {
         .unwrap_or(Basis::SelfReported)
 }
 
-fn parse_ids<T>(at: Path<'_>, texts: &[String], found: &mut Violations) -> Vec<T>
+/// Identifiers of a filter, sorted and without repeats.
+pub fn parse_ids<T>(at: Path<'_>, texts: &[String], found: &mut Violations) -> Vec<T>
 where
     T: FromStr<Err: std::fmt::Display> + Ord,
 {

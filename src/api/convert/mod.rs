@@ -5,6 +5,7 @@ pub mod choices;
 pub mod edition;
 pub mod figures;
 pub mod incident;
+pub mod log;
 pub mod network;
 pub mod rank;
 pub mod rates;

@@ -130,7 +130,8 @@ fn with_personal(counted: pb::Incident, personal: &Personal) -> pb::Incident {
     }
 }
 
-fn to_claim(claim: &CauseClaim) -> pb::CauseClaim {
+/// A claimed cause.
+pub fn to_claim(claim: &CauseClaim) -> pb::CauseClaim {
     pb::CauseClaim {
         cause: to_number(Some(claim.cause)),
         source: to_number(Some(claim.source)),
@@ -138,7 +139,7 @@ fn to_claim(claim: &CauseClaim) -> pb::CauseClaim {
 }
 
 /// The instant to tell where only the hour or the day is left: its beginning, or noon.
-fn begin(time: RowTime) -> UtcMillis {
+pub fn begin(time: RowTime) -> UtcMillis {
     match time {
         RowTime::Hour(hour) => hour.start(),
         RowTime::Day(day) => day.noon().start(),

@@ -1,0 +1,198 @@
+//! Watches of incidents, and what they bring.
+
+use super::figures::{check_token, parse_ids};
+use super::recorded::{begin, to_claim};
+use super::violation::{Path, Violations};
+use super::{parse_millis, to_number, to_numbers, to_timestamp};
+use crate::api::pb::v1 as pb;
+use crate::domain::taxonomy::TimePrecision;
+use crate::domain::{Facts, RowTime};
+use crate::live::log::{Change, Event, LogFilter, LogMessage, Start};
+
+/// What `WatchIncidents` asks, a token not yet judged.
+#[derive(Debug, PartialEq, Eq)]
+pub struct LogRequest {
+    /// Which incidents.
+    pub filter: LogFilter,
+    /// From where on.
+    pub start: Start,
+}
+
+/// Checks what to watch.
+pub fn parse_log(request: pb::WatchIncidentsRequest) -> Result<LogRequest, Violations> {
+    let mut found = Violations::default();
+    let filter = LogFilter {
+        operators: parse_ids(Path::root("operators"), &request.operators, &mut found),
+        lines: parse_ids(Path::root("lines"), &request.lines, &mut found),
+    };
+    let start = parse_start(request.start, &mut found);
+    found.finish(start.map(|start| LogRequest { filter, start }))
+}
+
+fn parse_start(
+    start: Option<pb::watch_incidents_request::Start>,
+    found: &mut Violations,
+) -> Option<Start> {
+    use pb::watch_incidents_request::Start as In;
+    match start {
+        None => Some(Start::Now),
+        // What a client has that has not heard anything yet.
+        Some(In::ResumeToken(token)) if token.is_empty() => Some(Start::Now),
+        Some(In::ResumeToken(token)) => {
+            check_token(Path::root("resume_token"), token.len(), found);
+            Some(Start::Token(token))
+        }
+        Some(In::FromTime(time)) => {
+            let at = Path::root("from_time");
+            let time = found.some(at, parse_millis(&time), "must be a valid point in time");
+            time.map(Start::Time)
+        }
+    }
+}
+
+/// A message to a watcher.
+pub fn to_log_message(message: &LogMessage) -> pb::WatchIncidentsResponse {
+    use pb::watch_incidents_response::Update as Out;
+    let update = if message.events.is_empty() {
+        Out::Heartbeat(pb::Heartbeat {})
+    } else {
+        let events = message.events.iter().map(|event| to_event(event));
+        Out::Events(pb::IncidentEvents {
+            events: events.collect(),
+        })
+    };
+    pb::WatchIncidentsResponse {
+        resume_token: message.resume_token.clone(),
+        position: message.position.0,
+        update: Some(update),
+    }
+}
+
+fn to_event(event: &Event) -> pb::IncidentEvent {
+    use pb::incident_event::Change as Out;
+    let change = match event.change {
+        Change::Recorded => Out::Recorded(pb::IncidentRecorded {}),
+        Change::Withdrawn { recorded } => Out::Withdrawn(pb::IncidentWithdrawn {
+            recorded_position: recorded.0,
+        }),
+    };
+    pb::IncidentEvent {
+        position: event.position.0,
+        received_at: Some(to_timestamp(event.stamp)),
+        incident: Some(to_facts(&event.facts)),
+        change: Some(change),
+    }
+}
+
+/// Every field of the facts that is not an identifier, a digest or a hash.
+fn to_facts(facts: &Facts) -> pb::IncidentFacts {
+    let text = |id: Option<&str>| id.unwrap_or_default().to_owned();
+    pb::IncidentFacts {
+        occurred_at: Some(to_timestamp(begin(facts.time))),
+        precision: to_number(Some(precision(facts.time))),
+        reporter: to_number(Some(facts.reporter)),
+        mode: to_number(facts.mode),
+        tap_kind: to_number(facts.tap_kind),
+        operator: text(facts.operator.as_ref().map(|code| code.as_str())),
+        line: text(facts.line.as_ref().map(|line| line.as_str())),
+        line_resolution: to_number(facts.line_resolution),
+        stop: text(facts.stop.as_ref().map(|stop| stop.as_str())),
+        stop_resolution: to_number(facts.stop_resolution),
+        reader_kind: to_number(facts.reader_kind),
+        signal: to_number(facts.signal),
+        found_later: facts.found_later,
+        attempts: u32::from(facts.attempts),
+        others_got_through: to_number(facts.others_got_through),
+        worked_later: to_number(facts.worked_later),
+        cause_claims: facts.cause_claims.iter().map(to_claim).collect(),
+        card_kind: to_number(facts.card_kind),
+        staff_present: to_number(facts.staff_present),
+        staff_acts: to_numbers(facts.staff_acts),
+        staff_minutes: to_number(facts.staff_minutes),
+        outcomes: to_numbers(facts.outcomes),
+        extra_cost: to_number(facts.extra_cost),
+    }
+}
+
+/// As finely as facts know it.
+fn precision(time: RowTime) -> TimePrecision {
+    match time {
+        RowTime::Hour(_) => TimePrecision::Hour,
+        RowTime::Day(_) => TimePrecision::Day,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use prost::Message;
+
+    use super::*;
+    use crate::domain::{ContentDigest, Position, SecretHash, UtcMillis};
+    use crate::ledger::testing::Maker;
+
+    fn contains(bytes: &[u8], part: &[u8]) -> bool {
+        bytes.windows(part.len()).any(|window| window == part)
+    }
+
+    #[test]
+    fn every_wrong_field_of_a_watch_is_told() {
+        let request = pb::WatchIncidentsRequest {
+            operators: vec!["GVB".into(), "no operator".into()],
+            lines: vec!["x".repeat(65)],
+            start: Some(pb::watch_incidents_request::Start::FromTime(
+                prost_types::Timestamp {
+                    seconds: i64::MAX,
+                    nanos: 0,
+                },
+            )),
+        };
+        let violations = parse_log(request).expect_err("refused").into_told();
+        let fields: Vec<_> = violations.iter().map(|one| one.field.as_str()).collect();
+        assert_eq!(fields, ["operators[1]", "lines[0]", "from_time"]);
+    }
+
+    #[test]
+    fn watch_begins_now_if_nothing_is_said_or_the_token_is_empty() {
+        let empty = pb::watch_incidents_request::Start::ResumeToken(Vec::new());
+        for start in [None, Some(empty)] {
+            let request = pb::WatchIncidentsRequest {
+                start,
+                ..pb::WatchIncidentsRequest::default()
+            };
+            let asked = parse_log(request).expect("valid");
+            assert_eq!(asked.start, Start::Now);
+        }
+    }
+
+    #[test]
+    fn neither_id_nor_digest_nor_hash_is_told() {
+        let stamp = UtcMillis(1_795_442_400_000);
+        let mut maker = Maker::new(7);
+        for number in 1..=100 {
+            let facts = Facts {
+                digest: ContentDigest([0xab; 16]),
+                secret_hash: Some(SecretHash([0xcd; 16])),
+                ..maker.facts(stamp)
+            };
+            let id = facts.id;
+            let event = Event {
+                position: Position(number),
+                stamp,
+                facts: Box::new(facts),
+                change: Change::Recorded,
+            };
+            let message = to_log_message(&LogMessage {
+                resume_token: vec![1],
+                position: Position(number),
+                events: vec![Arc::new(event)],
+            });
+            let bytes = message.encode_to_vec();
+            assert!(!contains(&bytes, id.as_bytes()));
+            assert!(!contains(&bytes, id.to_string().as_bytes()));
+            assert!(!contains(&bytes, &[0xab; 16]));
+            assert!(!contains(&bytes, &[0xcd; 16]));
+        }
+    }
+}

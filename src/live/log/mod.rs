@@ -1,0 +1,326 @@
+//! Incidents as a log: each, and what happens to it, once and in the order of the journal.
+//!
+//! Every watcher has a place in the journal and goes on from there; nothing is kept for it. At
+//! the end of the journal all watchers share the newest events, which one task reads once
+//! (`tail`). Whoever is not that far reads the journal by itself, in bounded batches off the
+//! asynchronous threads (`past`), and thereby comes to the end of it without a gap or a
+//! repeat. A watcher that was at the end and falls out of what is shared is ended, with a
+//! token to resume from. Only what is durable and applied is ever seen.
+
+mod past;
+mod tail;
+#[cfg(test)]
+mod tests;
+mod token;
+mod watcher;
+
+use std::sync::Arc;
+
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::hub::Hub;
+use super::permits::Permit;
+use crate::domain::limits::LOG_READS_MAX;
+use crate::domain::{Facts, LineId, OperatorCode, Position, Stamp, UtcMillis};
+use crate::journal::JournalError;
+
+pub use past::{JournalPast, Past, Stretch};
+pub use watcher::LogWatcher;
+
+use tail::{Tail, Tailer};
+use token::LogToken;
+
+/// What happened to an incident.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    /// Its place in the journal.
+    pub position: Position,
+    /// When it became durable.
+    pub stamp: Stamp,
+    /// What is counted of the incident.
+    pub facts: Box<Facts>,
+    /// What happened.
+    pub change: Change,
+}
+
+/// What can happen to an incident.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It was recorded.
+    Recorded,
+    /// Its reporter withdrew it, and it counts no more.
+    Withdrawn {
+        /// Where it was recorded.
+        recorded: Position,
+    },
+}
+
+/// Which incidents are wanted. An empty list does not restrict; both must be met.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogFilter {
+    /// Operators.
+    pub operators: Vec<OperatorCode>,
+    /// Lines.
+    pub lines: Vec<LineId>,
+}
+
+/// Where to begin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// After everything that is applied now.
+    Now,
+    /// After the message that brought this token.
+    Token(Vec<u8>),
+    /// With what became durable at this time or later.
+    Time(UtcMillis),
+}
+
+/// One message to a watcher.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LogMessage {
+    /// Resumes after this message.
+    pub resume_token: Vec<u8>,
+    /// Everything wanted through here has been told.
+    pub position: Position,
+    /// In the order of their positions; at most `LOG_EVENTS_PER_MESSAGE_MAX`. None: a bookmark.
+    pub events: Vec<Arc<Event>>,
+}
+
+/// Why a token or a time is no place to begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gone {
+    /// The token is of another journal.
+    OtherJournal,
+    /// What came after it is not kept any more.
+    TooOld,
+    /// The journal does not reach that far.
+    Ahead,
+}
+
+/// Why a log cannot be watched, or ends.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LogError {
+    /// The resume token was not made by this service.
+    #[error("the resume token is malformed")]
+    Token,
+    /// The place to begin is not there.
+    #[error("the log does not have what comes after the place to begin")]
+    Gone {
+        /// Why.
+        why: Gone,
+        /// Resumes with the oldest that there is.
+        oldest_token: Vec<u8>,
+    },
+    /// The watcher was too slow.
+    #[error("the watcher fell behind")]
+    Lagged {
+        /// Resumes where it is.
+        resume_token: Vec<u8>,
+    },
+    /// The server is shutting down; worth another try.
+    #[error("shutting down")]
+    Stopping,
+    /// The journal cannot be read, or the task is gone, by a bug.
+    #[error("the log cannot be read")]
+    Failed,
+}
+
+/// Why a stretch of the journal cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// It begins below the horizon.
+    #[error("the journal begins later")]
+    BelowHorizon,
+    /// An entry is not where it should be.
+    #[error("entry {0} is missing")]
+    Missing(Position),
+    /// The journal.
+    #[error("the journal cannot be read")]
+    Journal(#[from] JournalError),
+}
+
+/// The log that is watched. Clones are the same log.
+#[derive(Clone)]
+pub struct Log(Arc<Shared>);
+
+/// What the log's task and its watchers share.
+struct Shared {
+    past: Arc<dyn Past>,
+    /// For watchers to come.
+    tail: watch::Receiver<Tail>,
+    /// Told when a watcher comes.
+    arrivals: Notify,
+    reads: Semaphore,
+    applied: Applied,
+    stop: CancellationToken,
+}
+
+/// Through where everything is durable and applied.
+#[derive(Clone)]
+struct Applied {
+    at_start: Position,
+    hub: watch::Receiver<Position>,
+}
+
+// === impl LogFilter ===
+
+impl LogFilter {
+    /// Whether an incident with these facts is wanted.
+    pub fn matches(&self, facts: &Facts) -> bool {
+        is_among(&self.operators, facts.operator.as_ref())
+            && is_among(&self.lines, facts.line.as_ref())
+    }
+}
+
+fn is_among<T: PartialEq>(wanted: &[T], value: Option<&T>) -> bool {
+    wanted.is_empty() || value.is_some_and(|value| wanted.contains(value))
+}
+
+// === impl Log ===
+
+impl Log {
+    /// Spawns the log's task on the current tokio runtime. It learns from `hub` how far the
+    /// journal is applied, and ends all streams when `stop` is cancelled. Call it before
+    /// serving: what is applied is looked up once.
+    pub fn start(past: impl Past, hub: &Hub, stop: CancellationToken) -> Self {
+        let hub = hub.reached();
+        let at_start = past.applied();
+        let (published, tail) = watch::channel(Tail::at(at_start));
+        let shared = Arc::new(Shared {
+            past: Arc::new(past),
+            tail,
+            arrivals: Notify::new(),
+            reads: Semaphore::new(LOG_READS_MAX),
+            applied: Applied { at_start, hub },
+            stop: stop.clone(),
+        });
+        let tailer = Tailer::new(Arc::clone(&shared), published);
+        tokio::spawn(async move {
+            // Dropping the task drops its channel, which ends every stream.
+            stop.run_until_cancelled(tailer.run()).await;
+        });
+        Self(shared)
+    }
+
+    /// Begins to watch. The permit is held as long as the watcher lives.
+    pub async fn watch(
+        &self,
+        filter: LogFilter,
+        start: Start,
+        permit: Permit,
+    ) -> Result<LogWatcher, LogError> {
+        let shared = &self.0;
+        if shared.stop.is_cancelled() {
+            return Err(LogError::Stopping);
+        }
+        // First of all, so that the task runs when the watcher looks at what it brings.
+        let tail = shared.tail.clone();
+        shared.arrivals.notify_one();
+        let cursor = match start {
+            Start::Now => shared.applied.now(),
+            Start::Token(bytes) => shared.resume(&bytes)?,
+            Start::Time(time) => shared.before(time).await?,
+        };
+        Ok(LogWatcher {
+            shared: Arc::clone(shared),
+            tail,
+            filter: Arc::new(filter),
+            cursor,
+            at_end: None,
+            due: Instant::now(),
+            _permit: permit,
+        })
+    }
+}
+
+impl Shared {
+    /// The place that a token stands for.
+    fn resume(&self, bytes: &[u8]) -> Result<Position, LogError> {
+        let token = LogToken::parse(bytes).ok_or(LogError::Token)?;
+        let position = token.position();
+        if !token.is_of(self.past.epoch()) {
+            return Err(self.gone(Gone::OtherJournal));
+        }
+        if position.next() < self.past.horizon() {
+            return Err(self.gone(Gone::TooOld));
+        }
+        if self.applied.now() < position {
+            return Err(self.gone(Gone::Ahead));
+        }
+        Ok(position)
+    }
+
+    /// The place before everything from a time on.
+    async fn before(self: &Arc<Self>, time: UtcMillis) -> Result<Position, LogError> {
+        let applied = self.applied.now();
+        let first = self
+            .read(move |past| past.first_since(time, applied))
+            .await?;
+        let horizon = self.past.horizon();
+        // What was there before the horizon may have been of that time as well.
+        if first == horizon && Position(1) < horizon {
+            return Err(self.gone(Gone::TooOld));
+        }
+        Ok(Position(first.0 - 1))
+    }
+
+    fn gone(&self, why: Gone) -> LogError {
+        let oldest = Position(self.past.horizon().0 - 1);
+        LogError::Gone {
+            why,
+            oldest_token: self.token(oldest),
+        }
+    }
+
+    fn token(&self, position: Position) -> Vec<u8> {
+        LogToken::new(self.past.epoch(), position).to_bytes()
+    }
+
+    /// Reads off the asynchronous threads, when it is its turn.
+    async fn read<T: Send + 'static>(
+        self: &Arc<Self>,
+        read: impl FnOnce(&dyn Past) -> Result<T, ReadError> + Send + 'static,
+    ) -> Result<T, LogError> {
+        let turn = self.reads.acquire().await;
+        let _turn = turn.map_err(|_| LogError::Stopping)?;
+        self.read_at_once(read).await
+    }
+
+    /// As `read`, without waiting for a turn.
+    async fn read_at_once<T: Send + 'static>(
+        self: &Arc<Self>,
+        read: impl FnOnce(&dyn Past) -> Result<T, ReadError> + Send + 'static,
+    ) -> Result<T, LogError> {
+        let past = Arc::clone(&self.past);
+        match tokio::task::spawn_blocking(move || read(&*past)).await {
+            Ok(Ok(found)) => Ok(found),
+            Ok(Err(ReadError::BelowHorizon)) => Err(self.gone(Gone::TooOld)),
+            Ok(Err(error)) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::error!(error, "journal cannot be read for watchers");
+                Err(LogError::Failed)
+            }
+            Err(error) => {
+                tracing::error!(%error, "reading for watchers ended in a panic");
+                Err(LogError::Failed)
+            }
+        }
+    }
+
+    /// Why the log's task does not answer.
+    fn ended(&self) -> LogError {
+        if self.stop.is_cancelled() {
+            LogError::Stopping
+        } else {
+            LogError::Failed
+        }
+    }
+}
+
+impl Applied {
+    fn now(&self) -> Position {
+        self.at_start.max(*self.hub.borrow())
+    }
+}

@@ -1,0 +1,181 @@
+//! Events read back from the journal, by position.
+//!
+//! The journal has each incident that was sent; whether one counted or was a repeat is the
+//! fold's decision, which the ledger remembers.
+
+use std::sync::Arc;
+
+use super::{Change, Event, LogFilter, ReadError};
+use crate::domain::entry::Epoch;
+use crate::domain::limits::LOG_IDS_PER_LOCK_MAX;
+use crate::domain::{Entry, Facts, IncidentId, Position, Stamp, UtcMillis};
+use crate::journal::{Reader, Record};
+use crate::ledger::Ledger;
+
+/// What a log is read from.
+pub trait Past: Send + Sync + 'static {
+    /// The journal's identity.
+    fn epoch(&self) -> Epoch;
+
+    /// The oldest position that can be read, from 1 up.
+    fn horizon(&self) -> Position;
+
+    /// Everything through here is applied. May wait for a lock.
+    fn applied(&self) -> Position;
+
+    /// The events that are wanted from a position on, through one that is applied, and how far
+    /// that goes: shorter where there are more than `events_max`. Blocks.
+    fn read(
+        &self,
+        from: Position,
+        through: Position,
+        wanted: &LogFilter,
+        events_max: usize,
+    ) -> Result<Stretch, ReadError>;
+
+    /// The first position, through one that is applied, that became durable at a time or
+    /// later; the one after it if there is none. Blocks.
+    fn first_since(&self, time: UtcMillis, through: Position) -> Result<Position, ReadError>;
+}
+
+/// A stretch of the journal.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Stretch {
+    /// What is wanted of it, in order.
+    pub events: Vec<Arc<Event>>,
+    /// Its last position.
+    pub reached: Position,
+}
+
+/// The journal, and the ledger that is its fold.
+pub struct JournalPast {
+    reader: Reader,
+    ledger: Arc<Ledger>,
+}
+
+/// An entry that may be an event.
+struct Candidate {
+    position: Position,
+    stamp: Stamp,
+    id: IncidentId,
+    facts: Box<Facts>,
+    is_withdrawal: bool,
+}
+
+// === impl JournalPast ===
+
+impl JournalPast {
+    /// Of a running record.
+    pub fn new(reader: Reader, ledger: Arc<Ledger>) -> Self {
+        Self { reader, ledger }
+    }
+
+    /// Keeps what the fold counted. An incident counted where its id was first seen; a
+    /// withdrawal, of which the committer writes one for each incident, after that.
+    fn decide(&self, candidates: &mut Vec<Candidate>, events: &mut Vec<Arc<Event>>) {
+        let state = self.ledger.read();
+        let firsts: Vec<_> = candidates.iter().map(|one| state.find(&one.id)).collect();
+        drop(state);
+        for (candidate, first) in candidates.drain(..).zip(firsts) {
+            let change = match first {
+                Some(first) if !candidate.is_withdrawal && first == candidate.position => {
+                    Change::Recorded
+                }
+                Some(recorded) if candidate.is_withdrawal && recorded < candidate.position => {
+                    Change::Withdrawn { recorded }
+                }
+                Some(_) | None => continue,
+            };
+            events.push(Arc::new(Event {
+                position: candidate.position,
+                stamp: candidate.stamp,
+                facts: candidate.facts,
+                change,
+            }));
+        }
+    }
+
+    fn stamp(&self, position: Position) -> Result<Stamp, ReadError> {
+        let mut records = self.reader.facts_within(position, position);
+        match records.next().transpose()? {
+            Some(record) if record.position == position => Ok(record.stamp),
+            Some(_) | None => Err(ReadError::BelowHorizon),
+        }
+    }
+}
+
+impl Past for JournalPast {
+    fn epoch(&self) -> Epoch {
+        self.reader.epoch()
+    }
+
+    fn horizon(&self) -> Position {
+        self.reader.horizon()
+    }
+
+    fn applied(&self) -> Position {
+        self.ledger.read().position()
+    }
+
+    fn read(
+        &self,
+        from: Position,
+        through: Position,
+        wanted: &LogFilter,
+        events_max: usize,
+    ) -> Result<Stretch, ReadError> {
+        if from < self.reader.horizon() {
+            return Err(ReadError::BelowHorizon);
+        }
+        let mut records = self.reader.facts_within(from, through);
+        let mut events = Vec::new();
+        let mut candidates = Vec::new();
+        let mut next = from;
+        while next <= through && events.len() < events_max {
+            let room = LOG_IDS_PER_LOCK_MAX.min(events_max - events.len());
+            while next <= through && candidates.len() < room {
+                let record = records.next().transpose()?;
+                let record = record.filter(|record| record.position == next);
+                let record = record.ok_or(ReadError::Missing(next))?;
+                candidates.extend(candidate(record, wanted));
+                next = next.next();
+            }
+            self.decide(&mut candidates, &mut events);
+        }
+        let reached = Position(next.0 - 1);
+        Ok(Stretch { events, reached })
+    }
+
+    fn first_since(&self, time: UtcMillis, through: Position) -> Result<Position, ReadError> {
+        // Stamps never fall, so what is below `low` is earlier, and from `high` on it is not.
+        let (mut low, mut high) = (self.reader.horizon(), through.next());
+        while low < high {
+            let middle = Position(low.0 + (high.0 - low.0) / 2);
+            if self.stamp(middle)? < time {
+                low = middle.next();
+            } else {
+                high = middle;
+            }
+        }
+        Ok(low)
+    }
+}
+
+fn candidate(record: Record, wanted: &LogFilter) -> Option<Candidate> {
+    let (id, facts, is_withdrawal) = match record.entry {
+        Entry::Incident { facts, .. } => (facts.id, facts, false),
+        Entry::Withdrawn { id, facts } => (id, facts, true),
+        Entry::Tick
+        | Entry::NetworkChanged { .. }
+        | Entry::TapCounts(_)
+        | Entry::TapCountsRemoved { .. }
+        | Entry::EditionClosed(_) => return None,
+    };
+    wanted.matches(&facts).then_some(Candidate {
+        position: record.position,
+        stamp: record.stamp,
+        id,
+        facts,
+        is_withdrawal,
+    })
+}

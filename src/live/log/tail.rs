@@ -1,0 +1,175 @@
+//! The newest events, read once for all watchers that are at the end of the journal.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+use super::{Event, LogError, LogFilter, Shared, Stretch};
+use crate::domain::Position;
+use crate::domain::limits::{
+    LOG_EVENTS_KEPT_MAX, LOG_EVENTS_LOOKED_AT_MAX, LOG_EVENTS_PER_MESSAGE_MAX,
+    LOG_READ_ENTRIES_MAX, LOG_RETRY_MS,
+};
+
+/// The newest events, at most `LOG_EVENTS_KEPT_MAX`.
+pub(super) struct Tail {
+    events: VecDeque<Arc<Event>>,
+    /// Every event after here, through `reached`, is among them.
+    after: Position,
+    reached: Position,
+    /// Another number says that it was begun anew, because nobody watched for a while.
+    pub generation: u64,
+    /// Whether the journal could not be read.
+    pub has_failed: bool,
+}
+
+/// What a tail has for a watcher.
+pub(super) enum Found {
+    /// What is wanted after its place, which may be nothing, and how far that goes.
+    Events(Stretch),
+    /// Its place is before what is kept.
+    TooEarly,
+    /// Its place is the end, or lies ahead.
+    Nothing,
+}
+
+/// The task that reads them.
+pub(super) struct Tailer {
+    shared: Arc<Shared>,
+    published: watch::Sender<Tail>,
+    hub: watch::Receiver<Position>,
+}
+
+// === impl Tail ===
+
+impl Tail {
+    /// Without events, at a place.
+    pub fn at(position: Position) -> Self {
+        Self {
+            events: VecDeque::new(),
+            after: position,
+            reached: position,
+            generation: 0,
+            has_failed: false,
+        }
+    }
+
+    /// What is wanted after a place. Looks at `LOG_EVENTS_LOOKED_AT_MAX` at most.
+    pub fn since(&self, place: Position, wanted: &LogFilter) -> Found {
+        if place < self.after {
+            return Found::TooEarly;
+        }
+        if self.reached <= place {
+            return Found::Nothing;
+        }
+        let begin = self.events.partition_point(|event| event.position <= place);
+        let mut events = Vec::new();
+        let mut last = place;
+        for event in self.events.range(begin..).take(LOG_EVENTS_LOOKED_AT_MAX) {
+            if LOG_EVENTS_PER_MESSAGE_MAX <= events.len() {
+                break;
+            }
+            last = event.position;
+            if wanted.matches(&event.facts) {
+                events.push(Arc::clone(event));
+            }
+        }
+        let is_all = self
+            .events
+            .back()
+            .is_none_or(|event| event.position <= last);
+        let reached = if is_all { self.reached } else { last };
+        Found::Events(Stretch { events, reached })
+    }
+
+    fn extend(&mut self, stretch: Stretch) {
+        self.events.extend(stretch.events);
+        self.reached = stretch.reached;
+        self.has_failed = false;
+        while LOG_EVENTS_KEPT_MAX < self.events.len() {
+            self.after = self.events.pop_front().map_or(self.after, |it| it.position);
+        }
+    }
+
+    fn begin_anew(&mut self, position: Position) {
+        *self = Self {
+            generation: self.generation + 1,
+            ..Self::at(position)
+        };
+    }
+}
+
+// === impl Tailer ===
+
+impl Tailer {
+    /// Ready to run.
+    pub fn new(shared: Arc<Shared>, published: watch::Sender<Tail>) -> Self {
+        let hub = shared.applied.hub.clone();
+        Self {
+            shared,
+            published,
+            hub,
+        }
+    }
+
+    /// Reads what becomes durable, as long as somebody watches.
+    pub async fn run(mut self) {
+        loop {
+            if !self.is_watched() {
+                self.shared.arrivals.notified().await;
+                self.skip_what_nobody_watched();
+                continue;
+            }
+            self.hub.mark_unchanged();
+            let (reached, applied) = (self.published.borrow().reached, self.shared.applied.now());
+            if reached.next() < self.shared.past.horizon() {
+                // Watchers that are no further find out by themselves that it is gone.
+                self.begin_anew(applied);
+            } else if reached < applied {
+                self.read(reached.next(), applied).await;
+            } else if self.hub.changed().await.is_err() {
+                return; // There will be no more.
+            }
+        }
+    }
+
+    fn is_watched(&self) -> bool {
+        // One receiver is the log's own.
+        1 < self.published.receiver_count()
+    }
+
+    /// Gives up what is kept, if more was missed than could be kept.
+    fn skip_what_nobody_watched(&self) {
+        let applied = self.shared.applied.now();
+        let missed = applied.0.saturating_sub(self.published.borrow().reached.0);
+        if LOG_EVENTS_KEPT_MAX as u64 <= missed {
+            self.begin_anew(applied);
+        }
+    }
+
+    fn begin_anew(&self, position: Position) {
+        self.published.send_modify(|tail| tail.begin_anew(position));
+    }
+
+    async fn read(&self, from: Position, applied: Position) {
+        let through = applied.min(Position(from.0 + LOG_READ_ENTRIES_MAX - 1));
+        let read = self.shared.read_at_once(move |past| {
+            past.read(from, through, &LogFilter::default(), LOG_EVENTS_KEPT_MAX)
+        });
+        match read.await {
+            Ok(stretch) => self.published.send_modify(|tail| tail.extend(stretch)),
+            Err(error) => self.rest_after(&error).await,
+        }
+    }
+
+    /// Nobody is told less than there is: watchers are ended rather than left waiting.
+    async fn rest_after(&self, error: &LogError) {
+        tracing::error!(%error, "incidents cannot be watched");
+        self.published.send_modify(|tail| tail.has_failed = true);
+        sleep(Duration::from_millis(LOG_RETRY_MS)).await;
+        self.published.send_modify(|tail| tail.has_failed = false);
+    }
+}

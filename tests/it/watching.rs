@@ -1,0 +1,200 @@
+//! Streams of incidents as their clients meet them: what is told and what is not, where a
+//! stream may begin, how many may be open, and how they end.
+
+use std::time::Duration;
+
+use mistap::api::pb::v1 as pb;
+use mistap::api::pb::v1::incident_event::Change;
+use mistap::api::pb::v1::live_service_client::LiveServiceClient;
+use mistap::api::pb::v1::reporting_service_client::ReportingServiceClient;
+use mistap::api::pb::v1::watch_incidents_request::Start;
+use mistap::api::pb::v1::watch_incidents_response::Update;
+use mistap::domain::{IncidentId, IncidentSecret};
+use mistap::live::PermitBounds;
+use prost::Message;
+use tempfile::TempDir;
+use tonic::transport::Channel;
+use tonic::{Code, Status, Streaming};
+use tonic_types::StatusExt;
+
+use crate::support::{SECRET, Service, founding_story};
+
+/// How long a test waits for something that should come at once.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+type Messages = Streaming<pb::WatchIncidentsResponse>;
+
+async fn report(channel: &Channel, incident: &pb::Incident) -> u64 {
+    let request = pb::ReportIncidentRequest {
+        incident: Some(incident.clone()),
+    };
+    let mut client = ReportingServiceClient::new(channel.clone());
+    let response = client.report_incident(request).await.expect("accepted");
+    let accepted = response.into_inner().accepted;
+    accepted.expect("always there").position
+}
+
+async fn watch(
+    channel: &Channel,
+    operators: &[&str],
+    start: Option<Start>,
+) -> Result<Messages, Status> {
+    let request = pb::WatchIncidentsRequest {
+        operators: operators.iter().map(|&code| code.to_owned()).collect(),
+        lines: Vec::new(),
+        start,
+    };
+    let mut client = LiveServiceClient::new(channel.clone());
+    Ok(client.watch_incidents(request).await?.into_inner())
+}
+
+async fn next(messages: &mut Messages) -> Result<pb::WatchIncidentsResponse, Status> {
+    let next = tokio::time::timeout(PATIENCE, messages.message());
+    let message = next.await.expect("a message in time")?;
+    Ok(message.expect("the stream goes on"))
+}
+
+/// The next message that is no bookmark.
+async fn next_events(messages: &mut Messages) -> (Vec<pb::IncidentEvent>, Vec<u8>) {
+    loop {
+        let message = next(messages).await.expect("no error");
+        if let Some(Update::Events(events)) = message.update {
+            return (events.events, message.resume_token);
+        }
+    }
+}
+
+fn reason(status: &Status) -> String {
+    let details = status.get_error_details();
+    details.error_info().expect("always there").reason.clone()
+}
+
+#[tokio::test]
+async fn incident_and_its_withdrawal_are_told_in_order_without_anything_personal() {
+    let service = Service::start().await;
+    let channel = service.connect().await;
+    let mut all = watch(&channel, &[], None).await.expect("a stream");
+    let mut others = watch(&channel, &["HTM"], None).await.expect("a stream");
+    for messages in [&mut all, &mut others] {
+        let first = next(messages).await.expect("no error");
+        assert!(matches!(first.update, Some(Update::Heartbeat(_))));
+    }
+    let story = founding_story();
+    let position = report(&channel, &story).await;
+    // A repeat is no event.
+    assert_eq!(report(&channel, &story).await, position);
+    let id: IncidentId = story.incident_id.parse().expect("an id");
+    let secret = IncidentSecret::parse(&SECRET)
+        .expect("valid")
+        .expect("given");
+    for _ in 0..2 {
+        let withdrawn = service.ingest().withdraw(id, &secret).await;
+        withdrawn.expect("withdrawn");
+    }
+    let mut events = Vec::new();
+    while events.len() < 2 {
+        events.extend(next_events(&mut all).await.0);
+    }
+    assert_eq!(events.len(), 2);
+    assert_eq!(events[0].position, position);
+    assert!(matches!(events[0].change, Some(Change::Recorded(_))));
+    let Some(Change::Withdrawn(withdrawn)) = &events[1].change else {
+        panic!("{events:?}");
+    };
+    assert_eq!(withdrawn.recorded_position, position);
+    let facts = events[0].incident.as_ref().expect("always there");
+    assert_eq!(
+        (facts.operator.as_str(), facts.line.as_str()),
+        ("GVB", "GVB:10")
+    );
+    assert_eq!(facts.precision, pb::TimePrecision::Hour as i32);
+    assert_eq!(facts.staff_acts, story.staff_acts);
+    let bytes = pb::IncidentEvents { events }.encode_to_vec();
+    for secret in [story.incident_id.as_bytes(), id.as_bytes(), b"meisje"] {
+        assert!(!bytes.windows(secret.len()).any(|part| part == secret));
+    }
+    drop((all, others));
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn stream_is_resumed_after_a_restart_and_refused_over_another_record() {
+    let service = Service::start().await;
+    let channel = service.connect().await;
+    let mut messages = watch(&channel, &[], None).await.expect("a stream");
+    let first = report(&channel, &founding_story()).await;
+    let (events, token) = next_events(&mut messages).await;
+    assert_eq!(events[0].position, first);
+    drop(messages);
+    let second = report(&channel, &founding_story()).await;
+    let dir = service.stop().await;
+    let service = Service::start_in(dir).await;
+    let channel = service.connect().await;
+    let third = report(&channel, &founding_story()).await;
+    let start = || Some(Start::ResumeToken(token.clone()));
+    let mut resumed = watch(&channel, &[], start()).await.expect("a stream");
+    let mut positions = Vec::new();
+    while positions.len() < 2 {
+        let (events, _) = next_events(&mut resumed).await;
+        positions.extend(events.iter().map(|event| event.position));
+    }
+    assert_eq!(positions, [second, third]);
+    drop(resumed);
+    service.stop().await;
+
+    let other = Service::start().await;
+    let refused = watch(&other.connect().await, &[], start()).await;
+    let status = refused.expect_err("refused");
+    assert_eq!(status.code(), Code::OutOfRange);
+    assert_eq!(reason(&status), "TOKEN_OF_OTHER_JOURNAL");
+    let details = status.get_error_details();
+    let info = details.error_info().expect("always there");
+    assert!(info.metadata.contains_key("resume_token"));
+    other.stop().await;
+}
+
+#[tokio::test]
+async fn stream_beyond_the_bound_is_refused_and_one_that_ends_gives_its_place_back() {
+    let dir = TempDir::new().expect("a temporary folder");
+    let service = Service::start_with(dir, |settings| {
+        settings.permits = PermitBounds {
+            on_loopback: 2,
+            ..PermitBounds::default()
+        };
+    })
+    .await;
+    let channel = service.connect().await;
+    let mut incidents = watch(&channel, &[], None).await.expect("a stream");
+    next(&mut incidents).await.expect("no error");
+    let mut client = LiveServiceClient::new(channel.clone());
+    let rates = client.watch_rates(pb::WatchRatesRequest::default()).await;
+    let rates = rates.expect("a stream").into_inner();
+    let status = watch(&channel, &[], None).await.expect_err("refused");
+    assert_eq!(status.code(), Code::ResourceExhausted);
+    assert_eq!(reason(&status), "TOO_MANY_WATCHERS");
+    let details = status.get_error_details();
+    assert!(details.retry_info().is_some() && details.quota_failure().is_some());
+    drop(rates);
+    let again = async {
+        while watch(&channel, &[], None).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    let again = tokio::time::timeout(PATIENCE, again).await;
+    again.expect("a place in time");
+    drop(incidents);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn service_that_stops_ends_streams_with_advice_to_try_again() {
+    let service = Service::start().await;
+    let channel = service.connect().await;
+    let mut messages = watch(&channel, &[], None).await.expect("a stream");
+    next(&mut messages).await.expect("no error");
+    let ended = tokio::spawn(async move { next(&mut messages).await });
+    service.stop().await;
+    let status = ended.await.expect("no panic").expect_err("an end");
+    assert_eq!(status.code(), Code::Unavailable);
+    assert!(status.get_error_details().retry_info().is_some());
+}
