@@ -21,6 +21,9 @@ pub enum Format {
     Json,
 }
 
+/// A table with more columns is too wide for most terminals.
+const COLUMNS_MANY: usize = 6;
+
 /// Columns and rows. Every row has as many cells as there are columns.
 #[derive(Debug, Default)]
 pub struct Sheet {
@@ -56,7 +59,13 @@ impl Sheet {
     pub fn print(&self, format: Format, out: &mut impl Write) -> Result<(), Failure> {
         match format {
             Format::Table if self.rows.is_empty() => writeln!(out, "nothing found")?,
-            Format::Table => writeln!(out, "{}", self.table())?,
+            Format::Table => {
+                let (common, sheet) = self.for_people();
+                if !common.is_empty() {
+                    writeln!(out, "{common}\n")?;
+                }
+                writeln!(out, "{}", sheet.table())?;
+            }
             Format::Csv => self.write_csv(out)?,
             Format::Json => {
                 serde_json::to_writer_pretty(&mut *out, &self.objects())
@@ -70,6 +79,32 @@ impl Sheet {
     /// The rows as JSON objects.
     pub fn objects(&self) -> Value {
         Value::Array(self.rows.iter().map(|row| self.object(row)).collect())
+    }
+
+    /// What stands in all of many rows of a wide sheet, and the sheet without it and without
+    /// columns that are empty: a terminal is narrow, and nobody reads a column of equal cells.
+    fn for_people(&self) -> (String, Self) {
+        let is_wide = COLUMNS_MANY < self.columns.len() && 1 < self.rows.len();
+        let mut common = Vec::new();
+        let mut kept = Vec::new();
+        for (place, column) in self.columns.iter().enumerate() {
+            let mut cells = self.rows.iter().map(|row| text(&row[place]));
+            let first = cells.next().unwrap_or_default();
+            let is_same = cells.all(|cell| cell == first);
+            if is_same && first.is_empty() {
+                continue;
+            }
+            if is_same && is_wide {
+                common.push(format!("{column}: {first}"));
+            } else {
+                kept.push(place);
+            }
+        }
+        let mut sheet = Self::new(kept.iter().map(|place| self.columns[*place].clone()));
+        for row in &self.rows {
+            sheet.push(kept.iter().map(|place| row[*place].clone()).collect());
+        }
+        (common.join(", "), sheet)
     }
 
     fn table(&self) -> Table {
@@ -243,6 +278,29 @@ mod tests {
             "position,note,acts\n7,,\"waited, helped\"\n"
         );
         assert!(!printed(Format::Table).contains("note"));
+    }
+
+    #[test]
+    fn wide_table_tells_once_what_is_the_same_in_all_rows_and_leaves_empty_columns_out() {
+        let mut sheet = Sheet::new(["a", "b", "c", "d", "e", "f", "same", "empty"]);
+        for row in 0..2 {
+            let mut cells: Vec<Value> = (0..6).map(|column| json!(10 * row + column)).collect();
+            cells.extend([json!("month"), Value::Null]);
+            sheet.push(cells);
+        }
+        let mut out = Vec::new();
+        sheet
+            .print(Format::Table, &mut out)
+            .expect("memory can be written");
+        let table = String::from_utf8(out).expect("what is printed is text");
+        assert!(table.starts_with("same: month\n"), "{table}");
+        assert!(!table.contains("empty"), "{table}");
+        assert!(table.contains("15"), "{table}");
+        let mut out = Vec::new();
+        sheet
+            .print(Format::Csv, &mut out)
+            .expect("memory can be written");
+        assert!(out.starts_with(b"a,b,c,d,e,f,same,empty\n"));
     }
 
     #[test]
