@@ -139,6 +139,14 @@ async fn founding_story_is_told_shown_and_counted() {
     server.kill().await;
 }
 
+#[test]
+fn method_is_the_page_in_docs() {
+    let output = mistap().arg("method").output().expect("it runs");
+    assert!(output.status.success());
+    let page = include_str!("../docs/method.md");
+    assert!(output.stdout == page.as_bytes(), "run `mistap method`");
+}
+
 #[tokio::test]
 async fn watch_shows_a_report_arrive() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -8,6 +8,7 @@ use tonic::{Request, Response, Status};
 
 use super::convert::edition::{EditionQuery, parse_get_edition, to_edition_page, to_editions};
 use super::convert::figures::{Query, parse_query, to_answer, to_rated_answer};
+use super::convert::method::to_method;
 use super::convert::rank::{RankQuery, parse_rank, to_ranking};
 use super::counters::Counters;
 use super::pb::v1 as pb;
@@ -111,6 +112,13 @@ impl StatisticsService for Statistics {
         Ok(Response::new(self.ranking(query).await?))
     }
 
+    async fn describe_method(
+        &self,
+        _: Request<pb::DescribeMethodRequest>,
+    ) -> Result<Response<pb::DescribeMethodResponse>, Status> {
+        Ok(Response::new(to_method(&query::method::method())))
+    }
+
     async fn list_editions(
         &self,
         _: Request<pb::ListEditionsRequest>,
@@ -145,7 +153,7 @@ fn answer(ledger: &Ledger, query: Query) -> Result<pb::QueryFiguresResponse, Pro
     if let Some(wanted) = query.rates {
         let rated = query::answer_with_rates(ledger, &question, &page, &wanted)?;
         let elapsed = asked.elapsed();
-        return Ok(to_rated_answer(rated, wanted.level, &question.by, elapsed));
+        return Ok(to_rated_answer(rated, wanted.level, &question, elapsed));
     }
     let answer = match query.as_of {
         Some(at) => query::answer_as_of(ledger, &question, &page, at)?,
@@ -156,5 +164,5 @@ fn answer(ledger: &Ledger, query: Query) -> Result<pb::QueryFiguresResponse, Pro
         let elapsed_ms = elapsed.as_millis();
         tracing::debug!(blocks, elapsed_ms, "blocks scanned");
     }
-    Ok(to_answer(answer, &question.by, elapsed))
+    Ok(to_answer(answer, &question, elapsed))
 }

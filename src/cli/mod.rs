@@ -6,6 +6,7 @@ mod demo;
 mod edition;
 mod failure;
 mod import;
+mod method;
 mod network;
 mod output;
 pub(crate) mod progress;
@@ -80,6 +81,8 @@ pub enum Command {
     Stats(Box<stats::StatsArgs>),
     /// Say which operators, lines or stops stand out, if any does
     Rank(Box<rank::RankArgs>),
+    /// Print how figures are made
+    Method,
     /// Published figures: list them, show them, close them, prove them
     #[command(subcommand)]
     Edition(edition::EditionCommand),
@@ -177,6 +180,7 @@ fn run(command: Command, server: &ServerArgs, format: Format) -> Result<(), Fail
         Command::Verify { data } => repair::verify(&data.dir),
         Command::Rebuild { data } => repair::rebuild(&data.dir),
         Command::Network(NetworkCommand::Import { data, args }) => import::import(&args, &data.dir),
+        Command::Method => method::print(),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "mistap", &mut script);
@@ -215,6 +219,7 @@ async fn run_async(command: Command, server: &ServerArgs, format: Format) -> Res
         Command::Network(NetworkCommand::Import { .. })
         | Command::Verify { .. }
         | Command::Rebuild { .. }
+        | Command::Method
         | Command::Completions { .. } => unreachable!("run without a runtime"),
     }
 }

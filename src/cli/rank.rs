@@ -88,6 +88,7 @@ pub async fn rank(
                 "level": answer.level,
                 "position": answer.position,
                 "fold_version": answer.fold_version,
+                "citation": answer.citation,
                 "scopes": sheet.objects(),
             });
             Ok(writeln!(out, "{object:#}")?)
@@ -216,5 +217,6 @@ fn write_summary(answer: &pb::RankScopesResponse, out: &mut impl Write) -> Resul
         "{} with too little data, {} without a rate; position {}",
         answer.scopes_too_little, answer.scopes_without_rate, answer.position
     )?;
+    writeln!(out, "{}", answer.citation)?;
     Ok(())
 }

@@ -225,6 +225,7 @@ impl Found {
                     "left_out": self.last.left_out,
                     "position": self.last.position,
                     "fold_version": self.last.fold_version,
+                    "citation": self.last.citation,
                     "has_more": self.has_more,
                     "figures": self.sheet.objects(),
                 });
@@ -264,6 +265,7 @@ impl Found {
             Some(rate) => write_rate(rate, &answer.feeds, out)?,
             None => writeln!(out, "counts, not rates: ask for those with --rate")?,
         }
+        writeln!(out, "{}", answer.citation)?;
         if let Some(effort) = &answer.effort {
             let how = if effort.from_tallies {
                 "from tallies".to_owned()

@@ -9,6 +9,7 @@ pub mod entry;
 pub mod id;
 pub mod incident;
 pub mod limits;
+pub mod method;
 pub mod question;
 pub mod row;
 pub mod taps;

@@ -10,12 +10,11 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::month;
+pub use crate::domain::method::METHOD;
 use crate::domain::{LocalMonth, Position};
 
 /// Version of the form of editions.
 pub const FORMAT: u32 = 1;
-/// Version of the method: what is counted, and how it is screened.
-pub const METHOD: u32 = 1;
 /// What may be done with an edition: everything.
 pub const LICENCE: &str = "CC0-1.0";
 

@@ -12,6 +12,7 @@ mod clock;
 mod counter;
 mod gate;
 mod grid;
+pub mod method;
 mod page;
 mod plan;
 pub mod rates;

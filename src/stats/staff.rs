@@ -13,7 +13,7 @@ pub const HELPING: [StaffAct; 3] = [
     StaffAct::LetTryAgain,
 ];
 /// Outcomes that cost the traveller money or the ride.
-const HARMFUL: [Outcome; 4] = [
+pub const HARMFUL: [Outcome; 4] = [
     Outcome::PaidAgain,
     Outcome::Surcharged,
     Outcome::Refused,

@@ -6,6 +6,7 @@ mod bench;
 #[allow(dead_code, reason = "crash tests use the rest")]
 mod child;
 mod editions;
+mod method;
 mod model;
 mod privacy;
 mod process;

@@ -16,6 +16,7 @@ use crate::domain::question::Breakdown;
 use crate::domain::{Basis, Dimension, Filter, Hour, Position, Question, Window};
 use crate::ledger::FOLD_VERSION;
 use crate::live::{Message, Update, Watch};
+use crate::query::method::citation;
 use crate::query::{Answer, Effort, Figure, Order, RatedAnswer, RatesWanted};
 use crate::stats::interval::Level;
 
@@ -134,13 +135,17 @@ pub fn check_token(at: Path<'_>, len: usize, found: &mut Violations) {
 }
 
 /// An answer.
-pub fn to_answer(answer: Answer, by: &Breakdown, elapsed: Duration) -> pb::QueryFiguresResponse {
+pub fn to_answer(
+    answer: Answer,
+    question: &Question,
+    elapsed: Duration,
+) -> pb::QueryFiguresResponse {
     let (from_tallies, blocks_scanned) = match answer.effort {
         Effort::Tallies => (true, 0),
         Effort::Scan { blocks } => (false, blocks),
     };
     pb::QueryFiguresResponse {
-        figures: to_figures(&answer.figures, by),
+        figures: to_figures(&answer.figures, &question.by),
         total: answer.total,
         left_out: answer.left_out,
         next_page_token: answer
@@ -156,6 +161,7 @@ pub fn to_answer(answer: Answer, by: &Breakdown, elapsed: Duration) -> pb::Query
         total_rate: None,
         feeds: Vec::new(),
         fold_version: FOLD_VERSION,
+        citation: citation(question.filter.basis, question.window, answer.position),
     }
 }
 
@@ -163,10 +169,10 @@ pub fn to_answer(answer: Answer, by: &Breakdown, elapsed: Duration) -> pb::Query
 pub fn to_rated_answer(
     rated: RatedAnswer,
     level: Level,
-    by: &Breakdown,
+    question: &Question,
     elapsed: Duration,
 ) -> pb::QueryFiguresResponse {
-    let mut answer = to_answer(rated.answer, by, elapsed);
+    let mut answer = to_answer(rated.answer, question, elapsed);
     for (figure, rate) in answer.figures.iter_mut().zip(&rated.rates) {
         figure.rate = Some(to_rate(rate, level));
     }

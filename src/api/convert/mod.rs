@@ -6,6 +6,7 @@ pub mod edition;
 pub mod figures;
 pub mod incident;
 pub mod log;
+pub mod method;
 pub mod network;
 pub mod rank;
 pub mod rates;

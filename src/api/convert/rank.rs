@@ -7,6 +7,7 @@ use crate::api::pb::v1 as pb;
 use crate::domain::Dimension;
 use crate::domain::limits::{PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX};
 use crate::ledger::FOLD_VERSION;
+use crate::query::method::citation;
 use crate::query::rates::{Places, RankAnswer, RankBy, RankWanted, RankedScope};
 use crate::stats::ranking::{Prior, Ranked, Suspected};
 
@@ -112,6 +113,7 @@ pub fn to_ranking(answer: &RankAnswer, query: &RankQuery) -> pb::RankScopesRespo
         feeds: to_used(&answer.feeds),
         position: answer.position.0,
         fold_version: FOLD_VERSION,
+        citation: citation(wanted.filter.basis, wanted.window, answer.position),
     }
 }
 

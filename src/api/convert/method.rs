@@ -1,0 +1,31 @@
+//! The method, as the API tells it.
+
+use crate::api::pb::v1 as pb;
+use crate::domain::method::{Break, METHOD};
+use crate::ledger::FOLD_VERSION;
+use crate::query::method::{Method, Parameter, Section};
+
+/// The method.
+pub fn to_method(method: &Method) -> pb::DescribeMethodResponse {
+    let to_section = |section: &Section| pb::MethodSection {
+        key: section.key.to_owned(),
+        title: section.title.to_owned(),
+        text: section.text.clone(),
+    };
+    let to_parameter = |parameter: &Parameter| pb::MethodParameter {
+        key: parameter.key.to_owned(),
+        value: parameter.value,
+        meaning: parameter.meaning.to_owned(),
+    };
+    let to_break = |one: &Break| pb::MethodBreak {
+        since: one.since.to_owned(),
+        what: one.what.to_owned(),
+    };
+    pb::DescribeMethodResponse {
+        method_version: METHOD,
+        fold_version: FOLD_VERSION,
+        sections: method.sections.iter().map(to_section).collect(),
+        parameters: method.parameters.iter().map(to_parameter).collect(),
+        breaks: method.breaks.iter().map(to_break).collect(),
+    }
+}

@@ -1,0 +1,31 @@
+//! The version of the method, and what changed with it.
+
+/// Version of the method: what is counted, and how it is screened.
+pub const METHOD: u32 = 1;
+
+/// Something that makes figures before it and after it hard to compare.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Break {
+    /// From when on, as a day or month: `2023-06-06`.
+    pub since: &'static str,
+    /// What changed, in one sentence.
+    pub what: &'static str,
+}
+
+/// All known breaks, in the order in which they came or will come.
+pub const BREAKS: [Break; 3] = [
+    Break {
+        since: "2023-06-06",
+        what: "Bank cards and phones can be tapped in the whole country (OVpay); more than \
+               60,000 readers and gates were replaced or adapted for it.",
+    },
+    Break {
+        since: "2026-11",
+        what: "Method 1: the first.",
+    },
+    Break {
+        since: "2028-01",
+        what: "The OV-chipkaart is accepted no longer, as was announced in 2026: kinds of card \
+               and of cause before and after are not of one series.",
+    },
+];

@@ -1,0 +1,414 @@
+//! How figures are made, told from the constants that they are made with, and the one line
+//! that cites them.
+//!
+//! `docs/method.md` is this text, and a test holds the two together.
+
+use std::fmt::Write;
+
+use crate::domain::limits::{
+    COUNTED_REPORTS_PER_MONTH_MAX, COVERED_DAYS_PERCENT_MIN, EDITION_CLOSES_ON_DAY,
+    EDITION_RATED_REPORTS_MIN, INCIDENT_AGE_DAYS_MAX, MATCHED_REPORTS_PERCENT_MIN,
+    PUBLISHED_GROUP_MIN, RANKED_EXPECTED_MIN, RANKED_SCOPES_MAX, RANKED_SCOPES_MIN,
+    TAP_DAYS_DEFAULT,
+};
+use crate::domain::method::{BREAKS, Break, METHOD};
+use crate::domain::taxonomy::Taxonomy;
+use crate::domain::{Basis, Calendar, Hour, Position, Window};
+use crate::ledger::FOLD_VERSION;
+use crate::stats::interval::Level;
+use crate::stats::rate::REPORTS_PER_TAPS;
+use crate::stats::staff::{HARMFUL, HELPING};
+
+/// Lines of the Netherlands, roughly.
+const LINES: u32 = 3_400;
+/// Reports a day, and how many of the lines can then be expected to reach ten reports a month:
+/// planning figures, for lines as unequal as they are.
+const EXPECTED: [(u32, u32); 2] = [(80, 18), (800, 500)];
+
+/// One part of the method.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Section {
+    /// Short name, which stays: `not-counted`.
+    pub key: &'static str,
+    /// Heading.
+    pub title: &'static str,
+    /// Paragraphs, with an empty line between them.
+    pub text: String,
+}
+
+/// A number that figures are made with.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Parameter {
+    /// Short name, which stays.
+    pub key: &'static str,
+    /// The number.
+    pub value: f64,
+    /// Of what, in a few words.
+    pub meaning: &'static str,
+}
+
+/// How figures are made.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Method {
+    /// In the order of reading.
+    pub sections: Vec<Section>,
+    /// The numbers in it.
+    pub parameters: Vec<Parameter>,
+    /// What makes figures before and after hard to compare.
+    pub breaks: Vec<Break>,
+}
+
+/// One line that names the source of exact figures.
+pub fn citation(basis: Basis, window: Window, position: Position) -> String {
+    let day = |hour| Calendar::get().day(hour);
+    let (first, last) = (day(window.start()), day(Hour(window.end().0 - 1)));
+    let whose = match basis {
+        Basis::SelfReported => "as reported by travellers and staff",
+        Basis::Observed => "as observed by devices",
+    };
+    format!(
+        "mistap, exact figures as of position {position}: failed check-ins {whose}, {first} to \
+         {last} (Europe/Amsterdam), method {METHOD}, fold {FOLD_VERSION}"
+    )
+}
+
+/// The method.
+pub fn method() -> Method {
+    Method {
+        sections: sections(),
+        parameters: parameters(),
+        breaks: BREAKS.to_vec(),
+    }
+}
+
+fn sections() -> Vec<Section> {
+    let section = |key, title, text| Section { key, title, text };
+    vec![
+        section("counted", "What is counted", counted()),
+        section("not-counted", "What is not counted", not_counted()),
+        section("rates", "Rates", rates()),
+        section("intervals", "Intervals", intervals()),
+        section("rankings", "Rankings", rankings()),
+        section("staff", "What staff did", staff()),
+        section("editions", "Editions: what everybody gets", editions()),
+        section("coalitions", "What a coalition can do", coalitions()),
+        section("as-of", "Late reports, withdrawals, corrections", as_of()),
+        section("volume", "How much can be expected", volume()),
+        section("unfit", "What the figures are unfit for", unfit()),
+        section("citing", "Citing", citing()),
+    ]
+}
+
+fn parameters() -> Vec<Parameter> {
+    #[expect(clippy::cast_precision_loss, reason = "small whole numbers")]
+    let whole = |value: usize| value as f64;
+    #[expect(clippy::cast_precision_loss, reason = "small whole numbers")]
+    let long = |value: u64| value as f64;
+    let parameter = |key, value, meaning| Parameter {
+        key,
+        value,
+        meaning,
+    };
+    vec![
+        parameter("method-version", METHOD.into(), "this method"),
+        parameter(
+            "fold-version",
+            FOLD_VERSION.into(),
+            "how entries are counted",
+        ),
+        parameter(
+            "reporters-min",
+            whole(PUBLISHED_GROUP_MIN),
+            "reporters behind what is published",
+        ),
+        parameter(
+            "edition-closes-on-day",
+            f64::from(EDITION_CLOSES_ON_DAY),
+            "day of the next month",
+        ),
+        parameter(
+            "reports-per-reporter-max",
+            whole(COUNTED_REPORTS_PER_MONTH_MAX),
+            "in an edition",
+        ),
+        parameter(
+            "edition-rated-reports-min",
+            long(EDITION_RATED_REPORTS_MIN),
+            "of an operator and month",
+        ),
+        parameter(
+            "covered-days-percent-min",
+            long(COVERED_DAYS_PERCENT_MIN),
+            "days with taps",
+        ),
+        parameter(
+            "matched-reports-percent-min",
+            long(MATCHED_REPORTS_PERCENT_MIN),
+            "reports matched",
+        ),
+        parameter(
+            "rate-per-taps",
+            REPORTS_PER_TAPS,
+            "taps that self-reports are told per",
+        ),
+        parameter(
+            "level",
+            Level::P95.get(),
+            "of intervals, unless asked otherwise",
+        ),
+        parameter(
+            "ranked-scopes-min",
+            whole(RANKED_SCOPES_MIN),
+            "scopes with enough data",
+        ),
+        parameter(
+            "ranked-scopes-max",
+            whole(RANKED_SCOPES_MAX),
+            "scopes of one ranking",
+        ),
+        parameter(
+            "ranked-expected-min",
+            RANKED_EXPECTED_MIN,
+            "events to be expected of a scope",
+        ),
+        parameter(
+            "tap-days",
+            TAP_DAYS_DEFAULT.into(),
+            "days that tap counts are kept, by default",
+        ),
+    ]
+}
+
+fn counted() -> String {
+    "One incident is one failed tap at check-in, check-out or transfer, or a failed inspection, \
+     as somebody told it or a device observed it. Self-reports (of travellers and staff) and \
+     observations are two bases, and are never added up. An incident counts once, however often \
+     it is sent, from the moment that it is on stable storage until it is withdrawn.\n\n\
+     Days, weekdays and hours are those of Europe/Amsterdam; the repeated hour of October \
+     counts in one row. Who knows only the day tells the day: such an incident counts in figures \
+     by day, and in none by hour. What was seen, what the traveller believes, what staff said and \
+     what was confirmed are kept apart: causes are claims, and an incident may have several."
+        .to_owned()
+}
+
+fn not_counted() -> String {
+    format!(
+        "Taps that failed and that nobody told of: nearly all of them. Incidents more than \
+         {INCIDENT_AGE_DAYS_MAX} days old when they are told. Withdrawn incidents. An incident \
+         whose operator, line or stop could not be resolved is kept, counted in totals and left \
+         out of rows that need what is not known; how many those are stands beside every \
+         answer. Inspections are recorded, but are no taps, and stand in no rate."
+    )
+}
+
+fn rates() -> String {
+    format!(
+        "Self-reports over taps are *reports per {REPORTS_PER_TAPS:.0} taps*: how often failing \
+         is reported, never how often taps fail. Only refusals that devices observed give a \
+         failure rate: f / (s + f) where the operator counts successes s, f / attempts where it \
+         counts refused taps as well, none where that is not known.\n\n\
+         Taps are told by operators, feed by feed, and are matched to reports interval by \
+         interval. A rate needs taps on {COVERED_DAYS_PERCENT_MIN} % of the days and \
+         {MATCHED_REPORTS_PERCENT_MIN} % of the reports matched; both are printed. Where a rule is \
+         broken there is a count, no rate, and the reason. More failures than taps are told as \
+         the contradiction that they are. An edition has rates only of operators with at least \
+         {EDITION_RATED_REPORTS_MIN} reports in the month. Tap counts are kept \
+         {TAP_DAYS_DEFAULT} days unless the instance is set otherwise."
+    )
+}
+
+fn intervals() -> String {
+    format!(
+        "Every rate has an interval of {} % unless another level is asked for: Garwood's for \
+         counts over taps, Wilson's for shares, Jeffreys' where asked for. Days scatter more than \
+         chance has them, because outages cluster: the dispersion max(1, X² / degrees of \
+         freedom) of the days widens the interval, and is printed. An interval covers chance. It \
+         does not cover that the few who report may differ from all who travel.",
+        Level::P95.get() * 100.0
+    )
+}
+
+fn rankings() -> String {
+    format!(
+        "The busiest line always has most reports, and the smallest has the wildest rate. So \
+         scopes are ranked by rates drawn towards each other as far as their own data are few \
+         (gamma-Poisson shrinkage by maximum likelihood). There is a ranking only if at least \
+         {RANKED_SCOPES_MIN} scopes can expect {RANKED_EXPECTED_MIN} events each; the others are \
+         listed apart. Where the scopes scatter no more than chance has them, the answer is that \
+         no difference can be shown.\n\n\
+         Self-reports are not ranked by how often taps fail, because nobody knows how readily \
+         the travellers of each line report. Told are the probability that a line is reported \
+         more often than the network, and the ratio of readiness to report that would turn the \
+         statement round."
+    )
+}
+
+fn staff() -> String {
+    let labels = |labels: Vec<&'static str>| labels.join(", ").to_lowercase();
+    format!(
+        "The *help rate* is the share of reports in which staff did one of: {}. The *harm rate* \
+         is the share that ended in one of: {}. Both stand on the same base: reports in which \
+         staff were present and the question was answered. A missing answer is never a \"no\". No \
+         figure tells what staff did in one single incident.",
+        labels(HELPING.iter().map(|act| act.label_en()).collect()),
+        labels(HARMFUL.iter().map(|outcome| outcome.label_en()).collect()),
+    )
+}
+
+fn editions() -> String {
+    format!(
+        "The public gets editions and nothing else. One covers a calendar month, closes on day \
+         {EDITION_CLOSES_ON_DAY} of the next, and is never changed: what comes later is counted \
+         as too late. Counts in it are exact, and never rounded.\n\n\
+         A class with fewer than {PUBLISHED_GROUP_MIN} reporters joins the rest of its table; \
+         while the rest has fewer than {PUBLISHED_GROUP_MIN}, the smallest class joins it; with \
+         fewer than two parts left only the whole is shown. A line that is published in no month \
+         of a quarter may appear for the quarter. Where one class lies inside another by its \
+         meaning, the difference has {PUBLISHED_GROUP_MIN} reporters, too. So nobody can work out \
+         a group of fewer.\n\n\
+         A reporter is a card, an installation, or both where one report names both; all reports \
+         that name neither are of one reporter together. Of each reporter an edition counts one \
+         report for each line and day, and at most {COUNTED_REPORTS_PER_MONTH_MAX} a month; how \
+         many were left out is printed."
+    )
+}
+
+fn coalitions() -> String {
+    format!(
+        "Who knows their own reports can subtract them. A coalition of c reporters who tell each \
+         other what they reported lowers {PUBLISHED_GROUP_MIN} to {PUBLISHED_GROUP_MIN} − c: of a \
+         class of {PUBLISHED_GROUP_MIN} reporters, {} who work together are left with one whom \
+         they can single out. A coalition can also report together: c reporters can add up to \
+         {COUNTED_REPORTS_PER_MONTH_MAX} × c reports to a month, on lines of their choice.",
+        PUBLISHED_GROUP_MIN - 1
+    )
+}
+
+fn as_of() -> String {
+    format!(
+        "An instance counts from its first entry on. Since incidents may be told up to \
+         {INCIDENT_AGE_DAYS_MAX} days late, figures of the time before that are incomplete, and a \
+         month goes on growing until its edition closes.\n\n\
+         Every answer names the position of the journal that it includes. Asked again as of that \
+         position, counts are the same to the digit, whatever was reported late or withdrawn \
+         since, as long as the fold version ({FOLD_VERSION}) is the same and the position is \
+         kept. A correction is a withdrawal and a new report."
+    )
+}
+
+fn volume() -> String {
+    let mut text = format!(
+        "Of the about {LINES} lines of the Netherlands, few can have figures of their own. \
+         Expected to reach ten reports in a month:"
+    );
+    for (reports, lines) in EXPECTED {
+        let _ = write!(text, " at {reports} reports a day, about {lines} lines;");
+    }
+    text.pop();
+    text.push_str(
+        ". These are planning figures, and the reporters must be different. A national outage \
+         brings six reports a second, and says little about any line.",
+    );
+    text
+}
+
+fn unfit() -> String {
+    [
+        "How often taps fail: self-reports are a numerator only, of those who chose to report.",
+        "League tables of operators by counts: who is larger, or has keener travellers, has more.",
+        "Comparing lines by self-reports without saying that their travellers may report \
+         differently readily.",
+        "What any single person, driver or conductor did.",
+        "Causes: nobody at the reader can know a blocked card from a broken one. Claims are \
+         claims.",
+        "Trends across a break in the list below, and trends of a young instance: more reports may \
+         only mean that more people know of it.",
+        "That a line without reports has no failures.",
+    ]
+    .map(|point| format!("- {point}"))
+    .join("\n")
+}
+
+fn citing() -> String {
+    "Every answer and every download carries one line that names its source, its period, its \
+     method and, of an edition, its hash. Whoever prints a figure prints that line with it. \
+     Editions are CC0: they belong to everybody."
+        .to_owned()
+}
+
+impl Method {
+    /// The whole as Markdown.
+    pub fn to_markdown(&self) -> String {
+        let mut out = format!(
+            "# Method\n\nHow the figures of mistap are made. Method {METHOD}, fold {FOLD_VERSION}. \
+             This page is printed by `mistap method` from the numbers that the program counts \
+             with.\n"
+        );
+        for section in &self.sections {
+            let _ = write!(out, "\n## {}\n\n{}\n", section.title, section.text);
+        }
+        out.push_str("\n## Known breaks\n\n");
+        for Break { since, what } in &self.breaks {
+            let _ = writeln!(out, "- {since}: {what}");
+        }
+        out.push_str("\n## Numbers\n\n| number | value | of what |\n|---|---|---|\n");
+        for Parameter {
+            key,
+            value,
+            meaning,
+        } in &self.parameters
+        {
+            let _ = writeln!(out, "| `{key}` | {value} | {meaning} |");
+        }
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::LocalDay;
+
+    #[test]
+    fn page_in_docs_is_what_the_program_says() {
+        let page = include_str!("../../docs/method.md");
+        let told = method().to_markdown();
+        assert!(page == told, "run `mistap method > docs/method.md`");
+    }
+
+    #[test]
+    fn every_number_stands_in_the_page() {
+        let told = method().to_markdown();
+        for text in [
+            format!("at least {RANKED_SCOPES_MIN} scopes can expect {RANKED_EXPECTED_MIN} events"),
+            format!("fewer than {PUBLISHED_GROUP_MIN} reporters"),
+            format!("closes on day {EDITION_CLOSES_ON_DAY} of"),
+            format!("on {COVERED_DAYS_PERCENT_MIN} % of the days"),
+            format!("`fold-version` | {FOLD_VERSION} |"),
+            "at 80 reports a day, about 18 lines; at 800 reports a day, about 500 lines.".into(),
+        ] {
+            assert!(told.contains(&text), "{text}");
+        }
+        let keys: Vec<_> = method().sections.iter().map(|one| one.key).collect();
+        let mut distinct = keys.clone();
+        distinct.sort_unstable();
+        distinct.dedup();
+        assert_eq!(distinct.len(), keys.len());
+    }
+
+    #[test]
+    fn citation_names_basis_period_position_and_method_in_one_line() {
+        let day = |text| LocalDay::parse(text).expect("a date").start();
+        let window = Window::new(day("2026-10-01"), day("2026-11-01")).expect("a month");
+        assert_eq!(
+            citation(Basis::SelfReported, window, Position(1234)),
+            format!(
+                "mistap, exact figures as of position 1234: failed check-ins as reported by \
+                 travellers and staff, 2026-10-01 to 2026-10-31 (Europe/Amsterdam), method \
+                 {METHOD}, fold {FOLD_VERSION}"
+            )
+        );
+        let observed = citation(Basis::Observed, window, Position(1));
+        assert!(observed.contains("as observed by devices") && !observed.contains('\n'));
+    }
+}

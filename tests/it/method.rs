@@ -1,0 +1,60 @@
+//! The method as the API tells it, the page in `docs/` and the constants are one.
+
+use mistap::api::pb::v1 as pb;
+use mistap::domain::limits;
+use mistap::ledger::FOLD_VERSION;
+use pb::statistics_service_client::StatisticsServiceClient;
+
+use crate::support::{Service, that_day};
+
+const PAGE: &str = include_str!("../../docs/method.md");
+
+#[tokio::test]
+async fn method_of_the_api_is_that_of_the_page_and_has_the_numbers_in_use() {
+    let service = Service::start().await;
+    let mut client = StatisticsServiceClient::new(service.connect().await);
+    let method = client.describe_method(pb::DescribeMethodRequest {}).await;
+    let method = method.expect("always told").into_inner();
+    assert_eq!(method.fold_version, FOLD_VERSION);
+    for section in &method.sections {
+        let part = format!("## {}\n\n{}\n", section.title, section.text);
+        assert!(PAGE.contains(&part), "{}", section.key);
+    }
+    for one in &method.breaks {
+        assert!(PAGE.contains(&format!("- {}: {}\n", one.since, one.what)));
+    }
+    let value = |key: &str| {
+        let mut parameters = method.parameters.iter();
+        let found = parameters.find(|one| one.key == key);
+        found.unwrap_or_else(|| panic!("{key} is told")).value
+    };
+    let check = |key, expected: f64| {
+        assert!((value(key) - expected).abs() < f64::EPSILON, "{key}");
+        assert!(PAGE.contains(&format!("| `{key}` | {expected} |")), "{key}");
+    };
+    check("reporters-min", 10.0);
+    check(
+        "edition-closes-on-day",
+        limits::EDITION_CLOSES_ON_DAY.into(),
+    );
+    check("ranked-expected-min", limits::RANKED_EXPECTED_MIN);
+    check("tap-days", limits::TAP_DAYS_DEFAULT.into());
+    check("fold-version", FOLD_VERSION.into());
+    for key in ["coalitions", "unfit", "volume", "not-counted"] {
+        assert!(method.sections.iter().any(|one| one.key == key), "{key}");
+    }
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn answers_are_cited_with_their_position_and_method() {
+    let service = Service::start().await;
+    let mut client = StatisticsServiceClient::new(service.connect().await);
+    let answer = client.query_figures(that_day(&[])).await;
+    let answer = answer.expect("an answer").into_inner();
+    let as_of = format!("as of position {}:", answer.position);
+    assert!(answer.citation.contains(&as_of), "{}", answer.citation);
+    assert!(answer.citation.contains("2026-11-23 to 2026-11-23"));
+    assert!(!answer.citation.contains('\n'));
+    service.stop().await;
+}
