@@ -1,5 +1,6 @@
 //! `mistap edition`: what is published, and proof of it.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
@@ -127,7 +128,7 @@ async fn show(args: ShowArgs, server: &ServerArgs, format: Format) -> Result<(),
             let key = [row.source, row.key].join(" ");
             sheet.push(vec![
                 json!(row.basis),
-                json!(format!("{}/{}", row.period_start, row.period_end)),
+                json!(months(&row.period_start, &row.period_end)),
                 json!(row.operator_code),
                 json!(row.dimension),
                 json!(key.trim()),
@@ -235,4 +236,12 @@ fn verify(dir: &Path, month: Option<LocalMonth>, format: Format) -> Result<(), F
         Failure::new(Kind::Damage, "an edition is not what was closed")
             .with_hint("restore its file from a backup"),
     )
+}
+/// The months from one day to another: `2026-09`, or `2026-07/2026-09`.
+fn months<'a>(start: &'a str, end: &'a str) -> Cow<'a, str> {
+    let month = |day: &'a str| day.rsplit_once('-').map_or(day, |(month, _)| month);
+    if month(start) == month(end) {
+        return month(start).into();
+    }
+    format!("{}/{}", month(start), month(end)).into()
 }
