@@ -28,17 +28,21 @@ pub struct ServerArgs {
 impl ServerArgs {
     /// Connects.
     pub async fn connect(&self) -> Result<Channel, Failure> {
+        let connecting = self.endpoint()?;
+        let connected = connecting.connect().await;
+        connected.map_err(|_| Failure::no_server(&self.server))
+    }
+
+    /// How to connect.
+    pub fn endpoint(&self) -> Result<Endpoint, Failure> {
         let endpoint = Endpoint::from_shared(self.server.clone()).map_err(|_| {
             Failure::new(Kind::Refused, "--server is no address")
                 .with_hint("an address looks like http://127.0.0.1:7070")
         })?;
-        endpoint
+        Ok(endpoint
             .connect_timeout(CONNECT_TIMEOUT)
             .tcp_nodelay(true)
-            .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
-            .connect()
-            .await
-            .map_err(|_| Failure::no_server(&self.server))
+            .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL))
     }
 }
 

@@ -16,6 +16,7 @@ mod report;
 mod serve;
 mod simulate;
 mod stats;
+mod tail;
 mod taps;
 mod watch;
 mod when;
@@ -88,6 +89,8 @@ pub enum Command {
     Edition(edition::EditionCommand),
     /// Watch counts as they change
     Watch(Box<watch::WatchArgs>),
+    /// Print incidents as they are recorded, a line for each
+    Tail(tail::TailArgs),
     /// Search stops, list lines, import a feed
     #[command(subcommand)]
     Network(NetworkCommand),
@@ -213,6 +216,7 @@ async fn run_async(command: Command, server: &ServerArgs, format: Format) -> Res
         Command::Rank(args) => rank::rank(&args, server, format, now).await,
         Command::Edition(command) => edition::edition(command, server, format, clock).await,
         Command::Watch(args) => watch::watch(&args, server, format).await,
+        Command::Tail(args) => tail::tail(&args, server, format).await,
         Command::Taps(TapsCommand::Import(args)) => taps::import(*args, server, format).await,
         Command::Simulate(args) => simulate::simulate(&args, server, clock).await,
         Command::Network(NetworkCommand::Ask(ask)) => network::ask(ask, server, format).await,

@@ -46,6 +46,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("app", ANY),
     ("bench", ANY),
     ("cli", ANY),
+    ("client", ANY),
     ("config", ANY),
     ("lib", ANY),
     ("main", ANY),
@@ -58,7 +59,10 @@ const ANY: &[&str] = &["*"];
 /// Crates that may be named only in these modules.
 const CRATES: &[(&str, &[&str])] = &[
     ("sled", &["store"]),
-    ("tonic", &["api", "app", "bench", "cli", "simulate"]),
+    (
+        "tonic",
+        &["api", "app", "bench", "cli", "client", "simulate"],
+    ),
     (
         "prost",
         &["api", "journal", "network", "bench", "cli", "simulate"],

@@ -9,11 +9,12 @@ use mistap::api::pb::v1::live_service_client::LiveServiceClient;
 use mistap::api::pb::v1::reporting_service_client::ReportingServiceClient;
 use mistap::api::pb::v1::watch_incidents_request::Start;
 use mistap::api::pb::v1::watch_incidents_response::Update;
+use mistap::client::{Follower, Heard};
 use mistap::domain::{IncidentId, IncidentSecret};
 use mistap::live::PermitBounds;
 use prost::Message;
 use tempfile::TempDir;
-use tonic::transport::Channel;
+use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status, Streaming};
 use tonic_types::StatusExt;
 
@@ -197,4 +198,44 @@ async fn service_that_stops_ends_streams_with_advice_to_try_again() {
     let status = ended.await.expect("no panic").expect_err("an end");
     assert_eq!(status.code(), Code::Unavailable);
     assert!(status.get_error_details().retry_info().is_some());
+}
+
+#[tokio::test]
+async fn follower_goes_on_after_a_restart_without_a_gap_or_a_repeat() {
+    let service = Service::start().await;
+    let address = service.address();
+    let endpoint = Endpoint::from_shared(format!("http://{address}")).expect("an address");
+    let mut follower = Follower::new(endpoint, pb::WatchIncidentsRequest::default());
+    assert!(matches!(follower.next().await, Ok(Heard::Message(_))));
+    let (mut expected, mut seen) = (Vec::new(), Vec::new());
+    let channel = service.connect().await;
+    expected.push(report(&channel, &founding_story()).await);
+    let heard = tokio::time::timeout(PATIENCE, follower.next()).await;
+    let Ok(Ok(Heard::Message(message))) = heard else {
+        panic!("{heard:?}");
+    };
+    seen.extend(positions(&message));
+    expected.push(report(&channel, &founding_story()).await);
+    let dir = service.stop().await;
+    let service = Service::start_with(dir, |settings| settings.listen = address).await;
+    expected.push(report(&service.connect().await, &founding_story()).await);
+    let mut lost = 0;
+    while seen.len() < expected.len() {
+        let heard = tokio::time::timeout(PATIENCE, follower.next()).await;
+        match heard.expect("in time").expect("worth another try") {
+            Heard::Message(message) => seen.extend(positions(&message)),
+            Heard::Lost => lost += 1,
+        }
+    }
+    assert_eq!(seen, expected);
+    assert!(0 < lost);
+    drop(follower);
+    service.stop().await;
+}
+
+fn positions(message: &pb::WatchIncidentsResponse) -> Vec<u64> {
+    match &message.update {
+        Some(Update::Events(events)) => events.events.iter().map(|one| one.position).collect(),
+        Some(Update::Heartbeat(_)) | None => Vec::new(),
+    }
 }
