@@ -280,32 +280,7 @@ impl Parts {
         let (health, health_server) = tonic_health::server::health_reporter();
         let (is_serving, serving) = watch::channel(true);
         let publisher = publisher(settings, running, stop.clone());
-        let services = Services {
-            reporting: Reporting::new(
-                running.ingest.clone(),
-                Arc::clone(&settings.clock),
-                counters.clone(),
-                stop.clone(),
-            ),
-            statistics: Statistics::new(
-                Arc::clone(&running.ledger),
-                Arc::clone(library),
-                counters.clone(),
-            ),
-            live: Live::new(
-                publisher.clone(),
-                log(running, stop.clone()),
-                Permits::new(settings.permits),
-                counters.clone(),
-            ),
-            networks: Networks::new(running.ingest.clone()),
-            operations: Operations::new(
-                running.ingest.clone(),
-                Arc::clone(&settings.clock),
-                counters.clone(),
-                stop.clone(),
-            ),
-        };
+        let services = Services::start(settings, running, library, &publisher, &counters, &stop);
         let guard = GuardLayer::new(counters.panics.clone());
         let reports = guard.layer(services.reports());
         let grpc = services
@@ -325,25 +300,12 @@ impl Parts {
             .merge(http::editions::routes(Arc::clone(library)))
             .fallback(nothing_here)
             .layer(middleware::from_fn(names::refuse_foreign_names));
-        let follower = Follower {
-            dir: settings.dir.clone(),
-            ingest: running.ingest.clone(),
-            every: settings.network_look,
-        };
-        let closer = Closer {
-            library: Arc::clone(library),
-            ingest: running.ingest.clone(),
-            every: settings.edition_look,
-        };
         Ok(Self {
             front: Front { reports, router },
             health,
             is_serving,
             publisher,
-            followers: vec![
-                tokio::spawn(follower.run(stop.clone())),
-                tokio::spawn(closer.run(stop)),
-            ],
+            followers: followers(settings, running, library, stop),
         })
     }
 
@@ -390,6 +352,29 @@ impl Parts {
     }
 }
 
+/// What looks now and then whether there is something to do.
+fn followers(
+    settings: &Settings,
+    running: &Running,
+    library: &Arc<Library>,
+    stop: CancellationToken,
+) -> Vec<JoinHandle<()>> {
+    let follower = Follower {
+        dir: settings.dir.clone(),
+        ingest: running.ingest.clone(),
+        every: settings.network_look,
+    };
+    let closer = Closer {
+        library: Arc::clone(library),
+        ingest: running.ingest.clone(),
+        every: settings.edition_look,
+    };
+    vec![
+        tokio::spawn(follower.run(stop.clone())),
+        tokio::spawn(closer.run(stop)),
+    ]
+}
+
 /// The services of the API.
 struct Services {
     reporting: Reporting,
@@ -400,6 +385,28 @@ struct Services {
 }
 
 impl Services {
+    fn start(
+        settings: &Settings,
+        running: &Running,
+        library: &Arc<Library>,
+        publisher: &Publisher,
+        counters: &Counters,
+        stop: &CancellationToken,
+    ) -> Self {
+        let ingest = || running.ingest.clone();
+        let clock = || Arc::clone(&settings.clock);
+        let ledger = Arc::clone(&running.ledger);
+        let permits = Permits::new(settings.permits);
+        let log = log(running, stop.clone());
+        Self {
+            reporting: Reporting::new(ingest(), clock(), counters.clone(), stop.clone()),
+            statistics: Statistics::new(ledger, Arc::clone(library), counters.clone()),
+            live: Live::new(publisher.clone(), log, permits, counters.clone()),
+            networks: Networks::new(ingest()),
+            operations: Operations::new(ingest(), clock(), counters.clone(), stop.clone()),
+        }
+    }
+
     fn reports(&self) -> ReportingServiceServer<Reporting> {
         let reporting = ReportingServiceServer::new(self.reporting.clone());
         reporting.max_decoding_message_size(MESSAGE_BYTES_MAX)

@@ -209,7 +209,8 @@ fn rates() -> String {
          counts refused taps as well, none where that is not known.\n\n\
          Taps are told by operators, feed by feed, and are matched to reports interval by \
          interval. A rate needs taps on {COVERED_DAYS_PERCENT_MIN} % of the days and \
-         {MATCHED_REPORTS_PERCENT_MIN} % of the reports matched; both are printed. Where a rule is \
+         {MATCHED_REPORTS_PERCENT_MIN} % of the reports matched; exact figures print both, an edition \
+         the days. Where a rule is \
          broken there is a count, no rate, and the reason. More failures than taps are told as \
          the contradiction that they are. An edition has rates only of operators with at least \
          {EDITION_RATED_REPORTS_MIN} reports in the month. Tap counts are kept \
