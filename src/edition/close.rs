@@ -27,7 +27,8 @@ pub struct Made {
 /// A month, counted.
 struct Counted {
     gathered: Gathered,
-    /// Places of the countable self-reports, and of what devices observed.
+    /// Places of all self-reports, rising; of those that count; and of what devices observed.
+    all_told: Vec<usize>,
     told: Vec<usize>,
     observed: Vec<usize>,
     published: [Option<Published>; 2],
@@ -87,17 +88,20 @@ impl Counted {
             places.partition(|place| gathered.reports[*place].is_observed);
         let all_told: Vec<_> = told.iter().map(|place| &gathered.reports[*place]).collect();
         let are_counted = reporters::are_counted(&all_told);
-        let counted = told.into_iter().zip(are_counted);
-        let told: Vec<_> = counted
-            .filter_map(|(place, is_counted)| is_counted.then_some(place))
-            .collect();
+        // A report that does not count may still say that a card and an installation are one
+        // reporter's.
+        let numbers = reporters::number(&all_told);
+        let places = told.iter().copied().zip(numbers).zip(are_counted);
+        let (told_counted, numbers): (Vec<_>, Vec<_>) = places
+            .filter_map(|(numbered, is_counted)| is_counted.then_some(numbered))
+            .unzip();
         let mut counted = Self {
             gathered,
-            told,
+            all_told: told,
+            told: told_counted,
             observed,
             published: [None, None],
         };
-        let numbers = reporters::number(&counted.reports(Basis::SelfReported));
         counted.published = [
             screen(&counted.groups(Basis::SelfReported, &numbers)),
             screen(&counted.groups(Basis::Observed, &counted.taps(0))),
@@ -235,9 +239,31 @@ fn quarter_numbers(basis: Basis, counted: [&Counted; 3]) -> Vec<u32> {
         .flat_map(|month| month.reports(basis))
         .collect();
     match basis {
-        Basis::SelfReported => reporters::number(&all),
+        Basis::SelfReported => self_reporters(counted),
         Basis::Observed => (0..).take(all.len()).collect(),
     }
+}
+
+/// Reporters of the self-reports that count, numbered over all that were told.
+fn self_reporters(counted: [&Counted; 3]) -> Vec<u32> {
+    let of_month = |month: &'_ Counted| {
+        let is_counted = |place: &usize| month.told.binary_search(place).is_ok();
+        month.all_told.iter().map(is_counted).collect::<Vec<_>>()
+    };
+    let are_counted: Vec<_> = counted.iter().flat_map(|month| of_month(month)).collect();
+    let all: Vec<&Report> = counted
+        .iter()
+        .flat_map(|month| {
+            month
+                .all_told
+                .iter()
+                .map(|place| &month.gathered.reports[*place])
+        })
+        .collect();
+    let numbers = reporters::number(&all).into_iter().zip(are_counted);
+    numbers
+        .filter_map(|(number, is_counted)| is_counted.then_some(number))
+        .collect()
 }
 
 /// The months whose editions are due, as far as the journal knows, and are not `closed`:
@@ -259,4 +285,50 @@ pub fn due(
         .take_while(|month| month::closes_at(*month) <= last)
         .filter(|month| !closed.contains(month))
         .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{LocalDay, Position, Pseudonym};
+    use crate::edition::gather::testing::report;
+    use crate::edition::taps::Taps;
+
+    #[test]
+    fn link_in_a_report_that_does_not_count_still_joins_card_and_installation() {
+        let person = |number: u8, first_day: LocalDay| {
+            let (card, installation) = (Pseudonym([number; 16]), Pseudonym([number; 16]));
+            let told = |day: i32, has_card: bool, has_installation: bool| Report {
+                card: has_card.then_some(card),
+                installation: has_installation.then_some(installation),
+                day: LocalDay(first_day.0 + day),
+                ..report()
+            };
+            // The second names both, and is left out: the same line on the same day.
+            [
+                told(0, false, true),
+                told(0, true, true),
+                told(1, true, false),
+            ]
+        };
+        let month = report().day.month();
+        let first_day = month::first_day(month);
+        let reporters = |people: u8| {
+            let reports = (1..=people).flat_map(|number| person(number, first_day));
+            let counted = Counted::new(Gathered {
+                month,
+                reports: reports.collect(),
+                too_late: 0,
+                through: Position(1),
+                from: Position(1),
+                networks: BTreeSet::new(),
+                taps: Taps::new(month),
+                erased: 0,
+            });
+            assert_eq!(counted.told.len(), 2 * usize::from(people));
+            counted.published[0].is_some()
+        };
+        assert!(!reporters(9), "eighteen reports of nine people");
+        assert!(reporters(10), "twenty reports of ten people");
+    }
 }

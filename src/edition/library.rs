@@ -153,8 +153,12 @@ impl Library {
 
     /// An edition, read and checked; `None` if there is none of the month.
     pub fn get(&self, month: LocalMonth) -> Result<Option<Arc<Held>>, EditionError> {
-        let closed = self.closed.read().unwrap_or_else(PoisonError::into_inner);
-        let Some(closed) = closed.get(&month).copied() else {
+        let closed = {
+            let all = self.closed.read().unwrap_or_else(PoisonError::into_inner);
+            all.get(&month).copied()
+        };
+        // Nothing is locked while the file is read.
+        let Some(closed) = closed else {
             return Ok(None);
         };
         if let Some(held) = self.held().iter().find(|held| held.closed == closed) {

@@ -139,14 +139,10 @@ impl Taps {
     /// The feed that a row is set against, with its taps by day.
     fn denominator(&self, row: &Row) -> Option<(&TapFeed, ByDay)> {
         let grains: &[TapGrain] = match row.dimension.as_str() {
-            "total" | "operator" => &[
-                TapGrain::Operator,
-                TapGrain::Line,
-                TapGrain::Stop,
-                TapGrain::LineStop,
-            ],
-            "line" => &[TapGrain::Line, TapGrain::LineStop],
-            "station" => &[TapGrain::Stop, TapGrain::LineStop],
+            // Only what is told of the whole: parts that were told may not be all there are.
+            "total" | "operator" => &[TapGrain::Operator],
+            "line" => &[TapGrain::Line],
+            "station" => &[TapGrain::Stop],
             _ => return None,
         };
         let is_class = !row.key.is_empty() || !matches!(row.dimension.as_str(), "line");
@@ -233,7 +229,8 @@ impl Taps {
 }
 
 impl Feed {
-    /// Taps of the scope of a row, by day.
+    /// Taps of the scope of a row, by day. A day counts if all of it was told: of no other is
+    /// it known how many taps its reports stand against.
     fn by_day(&self, row: &Row) -> ByDay {
         let is_asked = |scope: &TapScope| match row.dimension.as_str() {
             "line" => scope.line().is_some_and(|line| line.as_str() == row.key),
@@ -242,9 +239,10 @@ impl Feed {
         };
         let mut by_day = ByDay::new();
         let scopes = self.told.iter().filter(|(scope, _)| is_asked(scope));
-        for (day, slots) in scopes.flat_map(|(_, days)| days) {
-            let told = slots.iter().filter(|taps| **taps != NOT_TOLD);
-            *by_day.entry(*day).or_default() += told.map(|taps| u64::from(*taps)).sum::<u64>();
+        let days = scopes.flat_map(|(_, days)| days);
+        for (day, slots) in days.filter(|(_, slots)| !slots.contains(&NOT_TOLD)) {
+            let taps = slots.iter().copied().map(u64::from);
+            *by_day.entry(*day).or_default() += taps.sum::<u64>();
         }
         by_day
     }

@@ -434,7 +434,11 @@ fn operator_with_fewer_than_fifty_reports_has_counts_and_no_rates() {
         let at = amsterdam("2026-10-05T12:00");
         let facts = Facts {
             operator: Some("GVB".parse().expect("a code")),
-            line: Some("GVB:10".parse().expect("a line")),
+            line: Some(
+                ["GVB:10", "GVB:1"][usize::from(number % 2 == 1)]
+                    .parse()
+                    .expect("a line"),
+            ),
             tap_kind: Some(TapKind::CheckIn),
             ..record.facts(at)
         };
@@ -446,11 +450,13 @@ fn operator_with_fewer_than_fifty_reports_has_counts_and_no_rates() {
     );
     record.append(amsterdam("2026-11-22T00:00"), &Entry::Tick);
     let edition = record.make("2026-10").expect("over");
-    let row = edition
-        .rows
-        .iter()
+    let mut rows = edition.rows.iter();
+    let whole = rows
         .find(|row| row.operator_code == "GVB")
         .expect("the whole");
+    // Taps of one line are not those of the operator.
+    assert_eq!(whole.no_rate.as_deref(), Some("no denominator"));
+    let row = rows.find(|row| row.key == "GVB:10").expect("published");
     assert_eq!(
         (row.rate, row.no_rate.as_deref()),
         (None, Some("too-few-reports"))

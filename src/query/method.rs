@@ -213,7 +213,9 @@ fn rates() -> String {
          the days. Where a rule is \
          broken there is a count, no rate, and the reason. More failures than taps are told as \
          the contradiction that they are. An edition has rates only of operators with at least \
-         {EDITION_RATED_REPORTS_MIN} reports in the month. Tap counts are kept \
+         {EDITION_RATED_REPORTS_MIN} reports in the month, over taps that were told of the whole \
+         operator, line or station and of the whole day; above the line stands its published \
+         count, inspections included. Tap counts are kept \
          {TAP_DAYS_DEFAULT} days unless the instance is set otherwise."
     )
 }
