@@ -1,8 +1,8 @@
 //! `OperationsService`: takes the tap counts of operators.
 //!
-//! A stream is read no further while `TAP_MESSAGES_IN_FLIGHT_MAX` of its messages are under
-//! way or their results not taken. A client that takes none holds up nobody else. When the
-//! service stops, what was read is answered first; the stream then ends with `UNAVAILABLE`.
+//! A stream is read no further while a message of it is under way or its results are not taken:
+//! of two counts for one slot the later must stand. A client that takes none holds up nobody
+//! else. When the service stops, what was read is answered first; the stream then ends with `UNAVAILABLE`.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use super::guard::corrected;
 use super::pb::v1 as pb;
 use super::pb::v1::operations_service_server::OperationsService;
 use super::status::Problem;
-use crate::domain::limits::{TAP_COUNTS_PER_CALL_MAX, TAP_MESSAGES_IN_FLIGHT_MAX, TAP_STREAMS_MAX};
+use crate::domain::limits::{TAP_COUNTS_PER_CALL_MAX, TAP_STREAMS_MAX};
 use crate::ingest::Ingest;
 
 /// How often a message of a stream is tried while the queue is full of reports, and how long
@@ -195,15 +195,14 @@ where
         });
         std::future::ready(Some(request))
     });
-    let answered = declared
-        .map(move |request| {
-            let recorder = recorder.clone();
-            async move {
-                let (feed, request) = request?;
-                recorder.answer(feed, request).await
-            }
-        })
-        .buffered(TAP_MESSAGES_IN_FLIGHT_MAX);
+    // One after the other, because of two counts for the same slot the later one stands.
+    let answered = declared.then(move |request| {
+        let recorder = recorder.clone();
+        async move {
+            let (feed, request) = request?;
+            recorder.answer(feed, request).await
+        }
+    });
     let last = stream::once(async move {
         let _room = room;
         stop.is_cancelled()

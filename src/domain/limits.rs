@@ -136,8 +136,8 @@ pub const TAP_DAYS_MIN: u32 = 31;
 pub const TAP_DAYS_MAX: u32 = 3_660;
 /// Entries of tap counts that are not yet in the store. Reached: the committer waits.
 pub const TAP_CHANGES_PENDING_MAX: usize = 512;
-/// Messages of one stream of tap counts under way. Reached: the stream is read no further.
-pub const TAP_MESSAGES_IN_FLIGHT_MAX: usize = 8;
+/// Downloads of editions that are being made. More wait.
+pub const DOWNLOADS_MADE_MAX: usize = 4;
 /// Open streams of tap counts. Reached: refused with `Busy`.
 pub const TAP_STREAMS_MAX: usize = 16;
 

@@ -16,9 +16,10 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use futures_util::{Stream, StreamExt, stream};
 use serde_json::json;
+use tower::limit::GlobalConcurrencyLimitLayer;
 
 use crate::domain::LocalMonth;
-use crate::domain::limits::EDITIONS_PER_DOWNLOAD_MAX;
+use crate::domain::limits::{DOWNLOADS_MADE_MAX, EDITIONS_PER_DOWNLOAD_MAX};
 use crate::edition::download::{
     self, Selection, csv_header, csv_rows, entity_tag, json_head, json_rows, json_tail,
 };
@@ -51,6 +52,7 @@ pub fn routes(library: Arc<Library>) -> Router {
         .route("/editions/{file}", get(whole))
         .route("/editions/{months}/{operator}/{file}", get(table))
         .with_state(library)
+        .layer(GlobalConcurrencyLimitLayer::new(DOWNLOADS_MADE_MAX))
 }
 
 async fn list(State(library): State<Arc<Library>>) -> impl IntoResponse {

@@ -243,11 +243,12 @@ impl Shared {
         if !token.is_of(self.past.epoch()) {
             return Err(self.gone(Gone::OtherJournal));
         }
-        if position.next() < self.past.horizon() {
-            return Err(self.gone(Gone::TooOld));
-        }
+        // First, because a forged position may have none after it.
         if self.applied.now() < position {
             return Err(self.gone(Gone::Ahead));
+        }
+        if position.next() < self.past.horizon() {
+            return Err(self.gone(Gone::TooOld));
         }
         Ok(position)
     }

@@ -70,6 +70,14 @@ impl JournalPast {
         Self { reader, ledger }
     }
 
+    /// What it means that an entry is not there: it may just have gone below the horizon.
+    fn missing(&self, position: Position) -> ReadError {
+        if position < self.reader.horizon() {
+            return ReadError::BelowHorizon;
+        }
+        ReadError::Missing(position)
+    }
+
     /// Keeps what the fold counted. An incident counted where its id was first seen; a
     /// withdrawal, of which the committer writes one for each incident, after that.
     fn decide(&self, candidates: &mut Vec<Candidate>, events: &mut Vec<Arc<Event>>) {
@@ -136,7 +144,7 @@ impl Past for JournalPast {
             while next <= through && candidates.len() < room {
                 let record = records.next().transpose()?;
                 let record = record.filter(|record| record.position == next);
-                let record = record.ok_or(ReadError::Missing(next))?;
+                let record = record.ok_or_else(|| self.missing(next))?;
                 candidates.extend(candidate(record, wanted));
                 next = next.next();
             }

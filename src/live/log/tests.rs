@@ -367,6 +367,7 @@ async fn token_that_is_no_place_to_begin_is_refused_with_the_oldest() {
     check(token(Epoch([4; 16]), 7), Gone::OtherJournal).await;
     check(token(epoch, 3), Gone::TooOld).await;
     check(token(epoch, 11), Gone::Ahead).await;
+    check(token(epoch, u64::MAX), Gone::Ahead).await;
     check(Start::Time(stamp_of(4)), Gone::TooOld).await;
     let garbage = service.try_watch(&[], Start::Token(vec![1, 2, 3])).await;
     assert_eq!(garbage.err(), Some(LogError::Token));

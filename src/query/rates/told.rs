@@ -78,13 +78,23 @@ pub(super) struct FeedTold {
     partial: HashMap<(u32, u32), u32>,
 }
 
+/// Cells that the hours of one scope and day take while their table grows.
+const PARTIAL_CELLS: u64 = 6;
+
 /// How many cells of memory it takes at most to remember what was told.
 pub(super) fn weight(choice: &Choice<'_>, question: &Question) -> u64 {
     let days = question.window.days().count() as u64 + 2;
-    let scopes = |chosen: &Chosen<'_>| chosen.book.scopes().len() as u64;
-    let all: u64 = choice.feeds.iter().map(scopes).sum();
-    // A byte each.
-    all * days / 4 + all
+    let feed = |chosen: &Chosen<'_>| {
+        let scopes = chosen.book.scopes().len() as u64;
+        let scope_days = scopes * days;
+        // A byte each; of parts of days the hours that were told, in a hash table.
+        scopes
+            + match chosen.feed().interval {
+                TapInterval::Day => scope_days / 4,
+                TapInterval::Hour | TapInterval::Quarter => scope_days * PARTIAL_CELLS,
+            }
+    };
+    choice.feeds.iter().map(feed).sum()
 }
 
 /// Reads all taps of the window.
