@@ -19,6 +19,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use zeroize::{ZeroizeOnDrop, Zeroizing};
 
+use super::CaseNumbers;
 use crate::domain::limits::KEY_FILE_BYTES_MAX;
 use crate::domain::text::CardNumber;
 use crate::domain::{ContentDigest, IncidentSecret, LocalDay, Pseudonym, SecretHash};
@@ -31,6 +32,8 @@ const FILE_MODE: u32 = 0o600;
 const FILE_MODE_OTHERS: u32 = 0o077;
 const FIRST_LINE: &str = "mistap keys 1";
 const KEY_BYTES: usize = 32;
+/// What the key of case numbers is drawn from.
+const CASE_NUMBERS: &[u8] = b"case numbers";
 
 /// Why keys cannot be read or made.
 #[derive(Debug, thiserror::Error)]
@@ -159,6 +162,12 @@ impl Keys {
     /// Keyed digest of what a client sent.
     pub fn digest(&self, canonical: &[u8]) -> ContentDigest {
         ContentDigest(self.digest.mac(&[canonical]))
+    }
+
+    /// What makes case numbers. They last as long as the key of digests.
+    pub fn case_numbers(&self) -> CaseNumbers {
+        // What clients send begins with the version of its canonical form, never with this.
+        CaseNumbers::new(self.digest.mac(&[CASE_NUMBERS]))
     }
 
     fn pseudonym(&self, period: u32, domain: &[u8], name: &[u8]) -> Result<Pseudonym, KeyError> {

@@ -5,6 +5,7 @@
 //! reads a clock, does I/O or knows how anything travels or is stored.
 
 pub mod calendar;
+pub mod case;
 pub mod entry;
 pub mod id;
 pub mod incident;
@@ -20,6 +21,7 @@ pub mod text;
 pub mod time;
 
 pub use calendar::Calendar;
+pub use case::CaseNumber;
 pub use entry::{Entry, Facts, Personal, Position, Stamp};
 pub use id::{
     ContentDigest, IncidentId, IncidentSecret, LineId, OperatorCode, Pseudonym, SecretHash, StopId,

@@ -25,7 +25,7 @@ use tokio::sync::{Semaphore, oneshot};
 pub use start::{Options, Running, StartError, StopError, start, start_with};
 pub use taps::{TapsAccepted, TapsError};
 
-use crate::auth::{KeyError, Keys};
+use crate::auth::{CaseNumbers, KeyError, Keys};
 use crate::domain::entry::ClosedEdition;
 use crate::domain::incident::Match;
 use crate::domain::limits::{INCIDENTS_PER_CALL_MAX, JOURNAL_READS_MAX};
@@ -210,6 +210,11 @@ impl Ingest {
         let facts = Box::new(kept.facts);
         self.commit(Entry::Withdrawn { id, facts }).await?;
         Ok(())
+    }
+
+    /// What operators call incidents by.
+    pub fn case_numbers(&self) -> CaseNumbers {
+        self.shared.keys.case_numbers()
     }
 
     /// The network in use.

@@ -1,0 +1,25 @@
+//! Who calls, as `guard` found out.
+
+use tonic::Request;
+
+use crate::auth::Principal;
+
+/// Who calls. Whoever did not come through `guard` is the public.
+pub fn caller<T>(request: &Request<T>) -> Principal {
+    let known = request.extensions().get::<Principal>();
+    known.cloned().unwrap_or(Principal::Public)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::Role;
+
+    #[test]
+    fn nobody_knows_means_the_public() {
+        let mut request = Request::new(());
+        assert_eq!(caller(&request).role(), Role::Public);
+        request.extensions_mut().insert(Principal::Steward(None));
+        assert_eq!(caller(&request).role(), Role::Steward);
+    }
+}
