@@ -15,6 +15,7 @@ use super::status::Problem;
 use crate::domain::question::Breakdown;
 use crate::live::log::{Log, LogWatcher};
 use crate::live::{Permits, Publisher, Watcher};
+use crate::stats::interval::Level;
 
 type Messages<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
@@ -43,6 +44,7 @@ impl Live {
 struct Watching {
     watcher: Watcher,
     by: Breakdown,
+    level: Level,
     _open: Open,
 }
 
@@ -64,6 +66,8 @@ impl LiveService for Live {
         let address = address_of(&request);
         let asked = parse_watch(request.into_inner()).map_err(Problem::from)?;
         let by = asked.watch.by.clone();
+        let rates = asked.watch.rates.as_ref();
+        let level = rates.map_or(Level::P95, |rates| rates.level);
         let permit = self.permits.take(address).map_err(Problem::from)?;
         let watching = self
             .publisher
@@ -71,6 +75,7 @@ impl LiveService for Live {
         let watching = Watching {
             watcher: watching.await.map_err(Problem::from)?,
             by,
+            level,
             _open: Open::new(&self.counters.watchers),
         };
         let messages = stream::unfold(Some(watching), next);
@@ -105,7 +110,7 @@ async fn next(
     let mut watching = watching?;
     match watching.watcher.next().await {
         Ok(message) => {
-            let message = to_message(message, &watching.by);
+            let message = to_message(message, &watching.by, watching.level);
             Some((Ok(message), Some(watching)))
         }
         Err(error) => Some((Err(Problem::from(error).into()), None)),

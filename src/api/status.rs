@@ -19,8 +19,8 @@ use crate::domain::limits::RETRY_AFTER_MS;
 use crate::edition::library::EditionError;
 use crate::ingest::{GetError, SubmitError, TapsError};
 use crate::ledger::LedgerError;
-use crate::live::log::{Gone, LogError};
-use crate::live::{NoPermit, WatchError};
+use crate::live::log::LogError;
+use crate::live::{Gone, NoPermit, WatchError};
 use crate::query::QueryError;
 
 /// Who speaks, in `google.rpc.ErrorInfo`.
@@ -337,10 +337,17 @@ impl From<WatchError> for Problem {
                 let message = "counts cannot be watched until the service is started again";
                 Self::new(Code::Unavailable, "LIVE_FAILED", message)
             }
+            WatchError::UnknownFeed { place } => {
+                let at = Path::root("rates");
+                Violations::one(at.field("feeds").at(place), UNKNOWN_FEED).into()
+            }
+            WatchError::StoreOpening => LedgerError::StoreOpening.into(),
+            WatchError::StoreFailed => LedgerError::StoreFailed.into(),
             WatchError::Token => {
                 let rule = "must come from an earlier message";
                 Violations::one(Path::root("resume_token"), rule).into()
             }
+            WatchError::Gone { why, oldest_token } => gone(why, oldest_token),
         }
     }
 }
@@ -378,26 +385,7 @@ impl From<LogError> for Problem {
                 let rule = "must come from an earlier message";
                 Violations::one(Path::root("resume_token"), rule).into()
             }
-            LogError::Gone { why, oldest_token } => {
-                let (reason, message) = match why {
-                    Gone::OtherJournal => (
-                        "TOKEN_OF_OTHER_JOURNAL",
-                        "the resume token is of another record; begin anew",
-                    ),
-                    Gone::TooOld => (
-                        "TOKEN_TOO_OLD",
-                        "what came next is kept no longer; begin with the oldest that there is",
-                    ),
-                    Gone::Ahead => (
-                        "TOKEN_AHEAD",
-                        "the record does not reach as far as the resume token; begin anew",
-                    ),
-                };
-                Self {
-                    resume_token: Some(oldest_token.into()),
-                    ..Self::new(Code::OutOfRange, reason, message)
-                }
-            }
+            LogError::Gone { why, oldest_token } => gone(why, oldest_token),
             LogError::Lagged { resume_token } => {
                 let message = "the stream was read too slowly; resume with the token";
                 Self {
@@ -412,6 +400,28 @@ impl From<LogError> for Problem {
                 Self::new(Code::Unavailable, "LOG_FAILED", message).retry()
             }
         }
+    }
+}
+
+/// A token is no place to begin; the other one is.
+fn gone(why: Gone, oldest_token: Vec<u8>) -> Problem {
+    let (reason, message) = match why {
+        Gone::OtherJournal => (
+            "TOKEN_OF_OTHER_JOURNAL",
+            "the resume token is of another record; begin anew",
+        ),
+        Gone::TooOld => (
+            "TOKEN_TOO_OLD",
+            "what came next is kept no longer; begin with the oldest that there is",
+        ),
+        Gone::Ahead => (
+            "TOKEN_AHEAD",
+            "the record does not reach as far as the resume token; begin anew",
+        ),
+    };
+    Problem {
+        resume_token: Some(oldest_token.into()),
+        ..Problem::new(Code::OutOfRange, reason, message)
     }
 }
 
@@ -549,6 +559,19 @@ mod tests {
         check(NoPermit::Total.into(), exhausted, "TOO_MANY_WATCHERS", true);
         check(Problem::untaken(), Code::DeadlineExceeded, "UNTAKEN", false);
         check(WatchError::Token.into(), invalid, "INVALID", false);
+        let unknown = WatchError::UnknownFeed { place: 1 };
+        check(unknown.into(), invalid, "INVALID", false);
+        check(
+            WatchError::StoreOpening.into(),
+            Code::Unavailable,
+            "STORE_OPENING",
+            true,
+        );
+        let gone = WatchError::Gone {
+            why: Gone::TooOld,
+            oldest_token: vec![2],
+        };
+        check(gone.into(), range, "TOKEN_TOO_OLD", false);
         check(Problem::internal(), Code::Internal, "INTERNAL", false);
         check(Problem::too_large(), exhausted, "MESSAGE_TOO_LARGE", false);
         check(Problem::malformed(), invalid, "MALFORMED", false);

@@ -63,7 +63,7 @@ use crate::http::{self, Pages};
 use crate::ingest::{self, Ingest, Options, Running, StartError, StopError};
 use crate::ledger::Ledger;
 use crate::live::log::{JournalPast, Log};
-use crate::live::{PermitBounds, Permits, Publisher};
+use crate::live::{LedgerSource, PermitBounds, Permits, Publisher};
 use crate::network::{Network, PersistError};
 use editions::Closer;
 use follow::Follower;
@@ -439,8 +439,8 @@ impl Services {
 
 fn publisher(settings: &Settings, running: &Running, stop: CancellationToken) -> Publisher {
     let clock = Arc::clone(&settings.clock);
-    let ledger = Arc::clone(&running.ledger);
-    Publisher::start(ledger, running.hub.clone(), move || clock(), stop)
+    let source = LedgerSource::new(Arc::clone(&running.ledger), running.reader.clone());
+    Publisher::start(source, running.hub.clone(), move || clock(), stop)
 }
 
 fn log(running: &Running, stop: CancellationToken) -> Log {

@@ -198,6 +198,14 @@ pub const LOG_IDS_PER_LOCK_MAX: usize = 128;
 pub const LOG_RETRY_MS: u64 = 1_000;
 /// Different questions watched at once. Reached: refused.
 pub const WATCHED_QUESTIONS_MAX: usize = 1_024;
+/// Different questions with rates watched at once, since each keeps taps. Reached: refused.
+pub const WATCHED_RATES_MAX: usize = 32;
+/// Sums of taps, by what rows tell apart and by day, that a watched question with rates may
+/// need. More: refused, or the stream is ended.
+pub const WATCHED_TAP_SUMS_MAX: usize = 65_536;
+/// Part of the window that taps must be told for before a watch has rates, in percent. Less:
+/// counts and no rates.
+pub const WATCH_RATED_PERCENT_MIN: u32 = 50;
 /// Rows that a watched question may have. More: refused, or the stream is ended.
 pub const WATCHED_ROWS_MAX: usize = 10_000;
 /// Shortest and longest window of a watch, in minutes.

@@ -30,4 +30,4 @@ pub use incident::{Incident, Match};
 pub use question::{Basis, Dimension, Filter, Question};
 pub use row::{Row, RowTime};
 pub use taps::{FeedId, TapBatch, TapCount, TapFeed, TapScope, TapSlot};
-pub use time::{Hour, LocalDay, LocalMonth, Minute, UtcMillis, Window};
+pub use time::{Hour, LocalDay, LocalMonth, Minute, MinuteSpan, UtcMillis, Window};

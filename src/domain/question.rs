@@ -139,6 +139,17 @@ impl Filter {
             weekdays: 0,
         }
     }
+
+    /// The same of what the other basis told.
+    pub fn of_other_basis(&self) -> Self {
+        Self {
+            basis: match self.basis {
+                Basis::SelfReported => Basis::Observed,
+                Basis::Observed => Basis::SelfReported,
+            },
+            ..self.clone()
+        }
+    }
 }
 
 /// Up to three different dimensions, in the order of the keys.

@@ -53,6 +53,22 @@ impl Minute {
     }
 }
 
+/// A half-open span of minutes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct MinuteSpan {
+    /// The first.
+    pub start: Minute,
+    /// The one after the last.
+    pub end: Minute,
+}
+
+impl MinuteSpan {
+    /// Whether the minute lies inside.
+    pub fn contains(self, minute: Minute) -> bool {
+        self.start <= minute && minute < self.end
+    }
+}
+
 /// An hour of UTC: hours since 1970-01-01T00:00Z.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Hour(pub u32);

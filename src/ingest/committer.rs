@@ -243,6 +243,10 @@ impl Committer {
         applied.iter().for_each(tell_taps_left_out);
         let last = Position(first.0 + batch.len() as u64 - 1);
         // Marked after the sync: a watcher must never see what a crash could take back.
+        let is_of_taps = |applied: &Applied| matches!(applied, Applied::Taps(_));
+        if applied.iter().any(is_of_taps) {
+            self.parts.hub.mark_taps();
+        }
         self.parts.hub.mark_changed(&rows, last);
         let decided = batch.iter().zip(applied).map(|((position, ..), applied)| {
             let position = *position;

@@ -38,6 +38,13 @@ impl Recent {
             .flat_map(|(_, rows)| rows.iter())
     }
 
+    /// As `rows`, each with its minute.
+    pub fn rows_by_minute(&self, from: Minute, to: Minute) -> impl Iterator<Item = (Minute, &Row)> {
+        let to = to.0.max(from.0);
+        let minutes = self.minutes.range(from.0..to);
+        minutes.flat_map(|(minute, rows)| rows.iter().map(|row| (Minute(*minute), row)))
+    }
+
     /// How many rows there are.
     pub fn len(&self) -> usize {
         self.rows

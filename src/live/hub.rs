@@ -28,6 +28,8 @@ struct Shared {
 pub struct Changed {
     /// Incidents that count now and did not, or the other way round.
     pub rows: ChangedRows,
+    /// Whether any count of taps changed.
+    pub taps: bool,
     /// Everything up to here is included.
     pub position: Position,
 }
@@ -60,6 +62,12 @@ impl Hub {
         self.0.reached.send_replace(position);
     }
 
+    /// Says that counts of taps changed. To be followed by `mark_changed`, with the position.
+    pub fn mark_taps(&self) {
+        self.changed().taps = true;
+        self.0.notify.notify_one();
+    }
+
     /// The position through which everything is durable and applied, as it moves up; 0 until
     /// the first call of `mark_changed`.
     pub(super) fn reached(&self) -> watch::Receiver<Position> {
@@ -71,10 +79,15 @@ impl Hub {
         let mut changed = self.changed();
         let position = changed.position;
         let rows = std::mem::take(&mut changed.rows);
-        Changed { rows, position }
+        let taps = std::mem::take(&mut changed.taps);
+        Changed {
+            rows,
+            taps,
+            position,
+        }
     }
 
-    /// Waits until rows were marked since the last wait. May end once too often, never once
+    /// Waits until rows or taps were marked since the last wait. May end once too often, never once
     /// too seldom. Safe to drop.
     pub(super) async fn marked(&self) {
         self.0.notify.notified().await;
@@ -89,6 +102,11 @@ impl Hub {
 // === impl Changed ===
 
 impl Changed {
+    /// Whether anything changed.
+    pub(super) fn is_any(&self) -> bool {
+        self.taps || !self.rows.is_none()
+    }
+
     fn add(&mut self, rows: &[Row], position: Position) {
         self.position = self.position.max(position);
         match &mut self.rows {

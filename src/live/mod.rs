@@ -1,4 +1,5 @@
-//! What changes, to whoever watches: counts over a window that slides with the time of day.
+//! What changes, to whoever watches: counts and rates over a window that slides with the time
+//! of day.
 //!
 //! Rates are state, not a log. A stream begins with the whole state, or says that the client
 //! has it already, and from then on always arrives at the newest state; what lies between two
@@ -21,13 +22,14 @@ mod watcher;
 use std::sync::Arc;
 
 use crate::domain::question::Breakdown;
-use crate::domain::{Filter, Minute, Position, UtcMillis};
-use crate::query::Figure;
+use crate::domain::{Filter, Minute, MinuteSpan, Position, TapFeed, UtcMillis};
+use crate::query::RatesWanted;
+use crate::query::rates::RateFigure;
 
 pub use hub::{Changed, ChangedRows, Hub};
 pub use permits::{NoPermit, Permit, PermitBounds, Permits};
 pub use publisher::Publisher;
-pub use source::{MinuteSpan, Source, View};
+pub use source::{LedgerSource, Source, View};
 pub use watcher::Watcher;
 
 /// What a watcher asks for.
@@ -40,6 +42,41 @@ pub struct Watch {
     /// How many minutes the window has, the running one included;
     /// `WATCH_WINDOW_MINUTES_MIN` to `WATCH_WINDOW_MINUTES_MAX`.
     pub window_minutes: u32,
+    /// How rates are to be made, if they are asked for.
+    pub rates: Option<RatesWanted>,
+}
+
+/// One row of a watch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Watched {
+    /// As many keys as dimensions.
+    pub keys: Vec<String>,
+    /// Incidents; 0 removes the row.
+    pub count: u64,
+    /// If rates are asked for.
+    pub rate: Option<Box<RateFigure>>,
+}
+
+/// What belongs to all rates of a watch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WindowRates {
+    /// Of all incidents of the rated part.
+    pub total: RateFigure,
+    /// The feeds whose taps were used, with the number of service days each told.
+    pub feeds: Vec<(TapFeed, u64)>,
+    /// The part of the window that rates are about; `None` if no taps were told in it.
+    pub rated: Option<MinuteSpan>,
+}
+
+/// Why a token or a time is no place to begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gone {
+    /// The token is of another journal.
+    OtherJournal,
+    /// What came after it is not kept any more.
+    TooOld,
+    /// The journal does not reach that far.
+    Ahead,
 }
 
 impl Watch {
@@ -55,22 +92,22 @@ impl Watch {
 }
 
 /// What a message brings.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Update {
     /// The whole state, by key. Everything before is to be forgotten.
-    Snapshot(Arc<[Figure]>),
+    Snapshot(Arc<[Watched]>),
     /// The state is the one that the resume token stands for.
     Resumed,
     /// The rows that are different since the last message, by key. A count of 0 removes the
     /// row.
-    Changes(Arc<[Figure]>),
+    Changes(Arc<[Watched]>),
     /// Nothing changed up to the message's position and minute. A change that the pace still
     /// holds back lies after them.
     Heartbeat,
 }
 
 /// One message to a watcher.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Message {
     /// Resumes after this message.
     pub resume_token: Vec<u8>,
@@ -88,17 +125,20 @@ pub struct Message {
     /// From when on the window is complete, because too many reports came in to keep all of
     /// it; `None` if all of it is.
     pub complete_from: Option<UtcMillis>,
+    /// What belongs to all rates, if they are asked for.
+    pub rates: Option<Arc<WindowRates>>,
     /// What it brings.
     pub update: Update,
 }
 
 /// Why a watch is refused, or ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WatchError {
-    /// `WATCHED_QUESTIONS_MAX` is reached. Refused; worth another try.
+    /// `WATCHED_QUESTIONS_MAX` or `WATCHED_RATES_MAX` is reached. Refused; worth another try.
     #[error("too many questions are watched")]
     Full,
-    /// The state has more than `WATCHED_ROWS_MAX` rows.
+    /// The state has more than `WATCHED_ROWS_MAX` rows, or its rates need more than
+    /// `WATCHED_TAP_SUMS_MAX` sums of taps.
     #[error("too many rows; ask for fewer dimensions or a narrower filter")]
     TooManyRows,
     /// The server is shutting down, or could not count; worth another try.
@@ -107,7 +147,27 @@ pub enum WatchError {
     /// The publisher is gone, by a bug. Only a new start of the server helps.
     #[error("nothing can be watched any more")]
     Failed,
+    /// No feed of tap counts has this name.
+    #[error("feed {place} of those asked for is not known")]
+    UnknownFeed {
+        /// Its place among those asked for.
+        place: usize,
+    },
+    /// Taps cannot be read now, as the store is opening; worth another try.
+    #[error("taps cannot be read yet")]
+    StoreOpening,
+    /// Taps cannot be read until the next start.
+    #[error("taps cannot be read any more")]
+    StoreFailed,
     /// The resume token was not made by this service.
     #[error("the resume token is malformed")]
     Token,
+    /// The state that the token stands for is none of this record's.
+    #[error("the resume token is no place to begin")]
+    Gone {
+        /// Why.
+        why: Gone,
+        /// Begins with a snapshot.
+        oldest_token: Vec<u8>,
+    },
 }

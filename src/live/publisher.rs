@@ -18,25 +18,42 @@ use tokio_util::sync::CancellationToken;
 use crate::domain::entry::Epoch;
 use crate::domain::limits::{
     CLOCK_CHECK_MS, WATCH_PACE_MS_MIN, WATCH_REQUESTS_MAX, WATCH_REST_MS_MAX, WATCH_RESULTS_MAX,
-    WATCHED_QUESTIONS_MAX,
+    WATCHED_QUESTIONS_MAX, WATCHED_RATES_MAX,
 };
 use crate::domain::{Minute, Position, UtcMillis};
 
 use super::hub::{Changed, ChangedRows, Hub};
 use super::pace::Pace;
 use super::permits::Permit;
-use super::source::{Source, View};
-use super::state::{Seen, State};
+use super::source::{Source, TapsKept, View};
+use super::state::State;
 use super::token::{StreamDigest, Token};
 use super::watcher::{Published, Watcher};
-use super::{Watch, WatchError};
+use super::{Gone, Watch, WatchError};
 
 /// Handle of the publisher's task. Clones are the same publisher.
 #[derive(Clone)]
 pub struct Publisher {
     requests: mpsc::Sender<Request>,
     epoch: Epoch,
+    bounds: Arc<dyn Bounds>,
     stop: CancellationToken,
+}
+
+/// How far back and ahead the journal reaches.
+trait Bounds: Send + Sync {
+    fn horizon(&self) -> Position;
+    fn applied(&self) -> Position;
+}
+
+impl<S: Source> Bounds for S {
+    fn horizon(&self) -> Position {
+        Source::horizon(self)
+    }
+
+    fn applied(&self) -> Position {
+        Source::applied(self)
+    }
 }
 
 /// Somebody wants to watch.
@@ -67,6 +84,7 @@ struct Question {
     published: watch::Sender<Published>,
     /// Whether it must be counted whatever rows changed: it is new, or a minute passed.
     is_stale: bool,
+    taps: Arc<TapsKept>,
 }
 
 /// Counting under way on a blocking thread.
@@ -90,12 +108,14 @@ struct Assignment {
 struct Job {
     watch: Arc<Watch>,
     is_stale: bool,
+    taps: Arc<TapsKept>,
 }
 
 /// What became of a job.
 enum Counting {
     State(State),
-    TooManyRows,
+    /// It cannot be watched any more.
+    Ended(WatchError),
     /// No changed row concerns it: what it was holds up to this position.
     Unconcerned(Position),
 }
@@ -114,8 +134,10 @@ impl Publisher {
     ) -> Self {
         let (requests, requested) = mpsc::channel(WATCH_REQUESTS_MAX);
         let epoch = source.epoch();
+        let source = Arc::new(source);
+        let bounds = Arc::clone(&source) as Arc<dyn Bounds>;
         let task = Task {
-            source: Arc::new(source),
+            source,
             epoch,
             hub,
             minute: minute_of(now()),
@@ -134,6 +156,7 @@ impl Publisher {
         Self {
             requests,
             epoch,
+            bounds,
             stop,
         }
     }
@@ -148,8 +171,11 @@ impl Publisher {
         token: Option<Vec<u8>>,
         permit: Permit,
     ) -> Result<Watcher, WatchError> {
-        let resume = token.as_deref().map(Token::parse).transpose()?;
         let stream = StreamDigest::of(self.epoch, &watch);
+        let resume = token.as_deref().map(Token::parse).transpose()?;
+        if let Some(token) = resume {
+            self.check(token, stream)?;
+        }
         let (answer, answered) = oneshot::channel();
         let request = Request { watch, answer };
         let sent = self.requests.send(request).await;
@@ -158,7 +184,7 @@ impl Publisher {
         let is_counted = |published: &Published| !matches!(published, Published::Pending);
         let first = published.wait_for(is_counted).await;
         match &*first.map_err(|_| WatchError::Stopping)? {
-            Published::TooManyRows => return Err(WatchError::TooManyRows),
+            Published::Ended(error) => return Err(error.clone()),
             Published::State(_) | Published::Pending => {}
         }
         Ok(Watcher {
@@ -169,6 +195,25 @@ impl Publisher {
             pace: Pace::new(pace, Instant::now()),
             stop: self.stop.clone(),
             _permit: permit,
+        })
+    }
+
+    /// Whether a token can be of any state of this journal.
+    fn check(&self, token: Token, stream: StreamDigest) -> Result<(), WatchError> {
+        let horizon = self.bounds.horizon();
+        let why = if !token.stream.is_of_journal(stream) {
+            Gone::OtherJournal
+        } else if self.bounds.applied() < token.position {
+            Gone::Ahead
+        } else if token.position.next() < horizon {
+            Gone::TooOld
+        } else {
+            return Ok(());
+        };
+        let oldest = Token::before_all(stream, Position(horizon.0 - 1));
+        Err(WatchError::Gone {
+            why,
+            oldest_token: oldest.to_bytes(),
         })
     }
 
@@ -217,10 +262,10 @@ impl<S: Source, N: Fn() -> UtcMillis> Task<S, N> {
             let _ = request.answer.send(Ok(question.published.subscribe()));
             return;
         }
-        if WATCHED_QUESTIONS_MAX <= self.questions.len() {
+        if self.is_full_for(&request.watch) {
             self.drop_unwatched();
         }
-        if WATCHED_QUESTIONS_MAX <= self.questions.len() {
+        if self.is_full_for(&request.watch) {
             let _ = request.answer.send(Err(WatchError::Full));
             return;
         }
@@ -228,10 +273,17 @@ impl<S: Source, N: Fn() -> UtcMillis> Task<S, N> {
         let question = Question {
             published,
             is_stale: true,
+            taps: Arc::default(),
         };
         self.questions.insert(Arc::new(request.watch), question);
         // If the watcher is gone meanwhile, the next round drops the question.
         let _ = request.answer.send(Ok(receiver));
+    }
+
+    fn is_full_for(&self, watch: &Watch) -> bool {
+        let rated = || self.questions.keys().filter(|watch| watch.rates.is_some());
+        WATCHED_QUESTIONS_MAX <= self.questions.len()
+            || watch.rates.is_some() && WATCHED_RATES_MAX <= rated().count()
     }
 
     fn drop_unwatched(&mut self) {
@@ -265,8 +317,8 @@ impl<S: Source, N: Fn() -> UtcMillis> Task<S, N> {
         }
         let started = Instant::now();
         let changed = self.take_changed(started);
-        let is_of_changes = !changed.rows.is_none();
-        let jobs = self.jobs(is_of_changes);
+        let is_of_changes = changed.is_any();
+        let jobs = self.jobs(&changed);
         if jobs.is_empty() {
             return;
         }
@@ -296,21 +348,24 @@ impl<S: Source, N: Fn() -> UtcMillis> Task<S, N> {
         }
         self.is_marked = false;
         let changed = self.hub.take();
-        if !changed.rows.is_none() {
+        if changed.is_any() {
             self.changed_due = now + Duration::from_millis(WATCH_PACE_MS_MIN);
         }
         changed
     }
 
-    /// Every question if rows changed, else the stale ones.
-    fn jobs(&mut self, is_changed: bool) -> Vec<Job> {
+    /// Every question if rows changed, else the stale ones; those with rates also if taps
+    /// changed.
+    fn jobs(&mut self, changed: &Changed) -> Vec<Job> {
         self.drop_unwatched();
         let mut jobs = Vec::new();
         for (watch, question) in &mut self.questions {
-            if is_changed || question.is_stale {
+            question.is_stale |= changed.taps && watch.rates.is_some();
+            if !changed.rows.is_none() || question.is_stale {
                 jobs.push(Job {
                     watch: Arc::clone(watch),
                     is_stale: std::mem::take(&mut question.is_stale),
+                    taps: Arc::clone(&question.taps),
                 });
             }
         }
@@ -335,8 +390,8 @@ impl<S: Source, N: Fn() -> UtcMillis> Task<S, N> {
                     .published
                     .send_if_modified(|published| reach(published, position));
             }
-            Counting::TooManyRows => {
-                question.published.send_replace(Published::TooManyRows);
+            Counting::Ended(error) => {
+                question.published.send_replace(Published::Ended(error));
                 self.questions.remove(watch);
             }
         }
@@ -377,7 +432,7 @@ async fn next_result(round: &mut Option<Round>) -> Option<(Arc<Watch>, Counting)
 fn replace(published: &mut Published, mut newest: State) -> bool {
     let is_news = match published {
         Published::State(known) => !newest.share(known),
-        Published::Pending | Published::TooManyRows => true,
+        Published::Pending | Published::Ended(_) => true,
     };
     *published = Published::State(newest);
     is_news
@@ -415,16 +470,10 @@ impl Assignment {
         if !job.is_stale && !is_concerned {
             return Counting::Unconcerned(self.changed.position);
         }
-        view.count(&job.watch, span)
-            .map_or(Counting::TooManyRows, |counted| {
-                let seen = Seen {
-                    counted,
-                    untimed: view.untimed(&job.watch, span),
-                    complete_from: view.complete_from(span),
-                };
-                let position = view.position();
-                Counting::State(State::new(seen, position, self.minute, &self.epoch.0))
-            })
+        match view.see(&job.watch, span, &job.taps) {
+            Ok(seen) => Counting::State(State::new(seen, self.minute, &self.epoch.0)),
+            Err(error) => Counting::Ended(error),
+        }
     }
 }
 

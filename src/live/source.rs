@@ -1,26 +1,25 @@
-//! Where the publisher's figures come from: the ledger's recent rows.
+//! Where the publisher's figures come from: the ledger's recent rows, and the taps told.
 //!
 //! A view is taken under the ledger's lock, which costs no more than counting references up;
-//! everything is counted on the view, off the lock.
+//! everything is counted on the view, off the lock. Taps are read anew only when any changed
+//! or the window reached another quarter of an hour.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::domain::entry::Epoch;
 use crate::domain::limits::WATCHED_ROWS_MAX;
-use crate::domain::{Minute, Position, Row};
-use crate::ledger::{Dictionary, Ledger, Recent};
-use crate::query::{Counted, Counter};
+use crate::domain::{Filter, Minute, MinuteSpan, Position, Row};
+use crate::journal::Reader;
+use crate::ledger::{Dictionary, Ledger, LedgerError, Recent, State};
+use crate::query::rates::{Sliding, WindowTaps};
+use crate::query::{Counted, Counter, QueryError};
 
-use super::Watch;
+use super::state::Seen;
+use super::{Watch, WatchError};
 
-/// A half-open span of minutes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MinuteSpan {
-    /// The first.
-    pub start: Minute,
-    /// The one after the last.
-    pub end: Minute,
-}
+/// The taps of one watched question, from one count to the next.
+#[derive(Default)]
+pub struct TapsKept(Mutex<Option<WindowTaps>>);
 
 /// What figures are counted from.
 pub trait Source: Send + Sync + 'static {
@@ -30,6 +29,12 @@ pub trait Source: Send + Sync + 'static {
     /// The journal's identity.
     fn epoch(&self) -> Epoch;
 
+    /// The oldest position that is kept, from 1 up.
+    fn horizon(&self) -> Position;
+
+    /// Everything through here is applied. May wait for a lock, but never for long.
+    fn applied(&self) -> Position;
+
     /// The rows as they are now. May wait for a lock, so not for async threads.
     fn view(&self) -> Self::View;
 }
@@ -37,56 +42,129 @@ pub trait Source: Send + Sync + 'static {
 /// The recent rows as of one position. Counting takes up to some tenths of a second, so it is
 /// not for async threads.
 pub trait View {
-    /// The last place in the journal that is included.
-    fn position(&self) -> Position;
-
-    /// The figures of a watch; `None` if there are more than `WATCHED_ROWS_MAX`.
-    fn count(&self, watch: &Watch, span: MinuteSpan) -> Option<Counted>;
-
-    /// Incidents that the watch takes in, that were recorded in the span, and that are not
-    /// known to the minute.
-    fn untimed(&self, watch: &Watch, span: MinuteSpan) -> u64;
-
-    /// From which minute on the span is complete; `None` if all of it is. Under a flood of
-    /// reports the oldest rows are let go.
-    fn complete_from(&self, span: MinuteSpan) -> Option<Minute>;
+    /// The figures of a watch, as of this view's place in the journal or, where taps had to
+    /// be read, of a later one.
+    fn see(&self, watch: &Watch, span: MinuteSpan, kept: &TapsKept) -> Result<Seen, WatchError>;
 
     /// Whether a change of one of these rows can make a difference. All of them are known to
     /// the view.
     fn is_concerned(&self, watch: &Watch, rows: &[Row]) -> bool;
 }
 
+/// A ledger, and the journal that it is the fold of.
+pub struct LedgerSource {
+    ledger: Arc<Ledger>,
+    reader: Reader,
+}
+
 /// The recent rows of a ledger.
 pub struct LedgerView {
+    ledger: Arc<Ledger>,
+    /// Place of the last change of any count of taps.
+    taps_changed: Position,
     recent: Recent,
     untimed: Recent,
     dictionary: Arc<Dictionary>,
     position: Position,
 }
 
-impl Source for Arc<Ledger> {
+impl LedgerSource {
+    /// Of a running record.
+    pub fn new(ledger: Arc<Ledger>, reader: Reader) -> Self {
+        Self { ledger, reader }
+    }
+}
+
+impl Source for LedgerSource {
     type View = LedgerView;
 
     fn epoch(&self) -> Epoch {
-        self.read().epoch()
+        self.ledger.read().epoch()
+    }
+
+    fn horizon(&self) -> Position {
+        self.reader.horizon()
+    }
+
+    fn applied(&self) -> Position {
+        self.ledger.read().position()
     }
 
     fn view(&self) -> LedgerView {
-        let state = self.read();
-        LedgerView {
+        LedgerView::of(&self.ledger, &self.ledger.read())
+    }
+}
+
+impl View for LedgerView {
+    fn see(&self, watch: &Watch, span: MinuteSpan, kept: &TapsKept) -> Result<Seen, WatchError> {
+        let Some(wanted) = &watch.rates else {
+            return self.seen(watch, span, None);
+        };
+        let asked = Sliding {
+            filter: &watch.filter,
+            by: &watch.by,
+            wanted,
+            span,
+        };
+        let mut kept = kept.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(taps) = &*kept
+            && taps.holds_for(span, self.taps_changed)
+        {
+            return self.seen(watch, span, Some((taps, asked)));
+        }
+        let view = self.ledger.tap_view(|state| Self::of(&self.ledger, state));
+        let (taps, later) = view.map_err(QueryError::from).map_err(told)?;
+        let read = WindowTaps::read(&taps, asked).map_err(told)?;
+        // Tap counts may be put into the store again.
+        drop(taps);
+        let seen = later.seen(watch, span, Some((&read, asked)));
+        *kept = Some(read);
+        seen
+    }
+
+    fn is_concerned(&self, watch: &Watch, rows: &[Row]) -> bool {
+        let concerns = |filter: &Filter| {
+            let counter = Counter::new(filter, &watch.by, &self.dictionary);
+            rows.iter().any(|row| counter.matches(row))
+        };
+        // Beside rates stands what the other basis told.
+        concerns(&watch.filter) || watch.rates.is_some() && concerns(&watch.filter.of_other_basis())
+    }
+}
+
+impl LedgerView {
+    fn of(ledger: &Arc<Ledger>, state: &State) -> Self {
+        Self {
+            ledger: Arc::clone(ledger),
+            taps_changed: state.taps().last(),
             recent: state.recent().clone(),
             untimed: state.untimed().clone(),
             dictionary: Arc::clone(state.dictionary()),
             position: state.position(),
         }
     }
-}
 
-impl View for LedgerView {
-    fn position(&self) -> Position {
-        self.position
+    fn seen(
+        &self,
+        watch: &Watch,
+        span: MinuteSpan,
+        taps: Option<(&WindowTaps, Sliding<'_>)>,
+    ) -> Result<Seen, WatchError> {
+        let counted = self.count(watch, span).ok_or(WatchError::TooManyRows)?;
+        let rates = taps.and_then(|(taps, asked)| {
+            let rows = self.recent.rows_by_minute(span.start, span.end);
+            taps.rates(asked, &counted.figures, rows, &self.dictionary)
+        });
+        Ok(Seen {
+            position: self.position,
+            counted,
+            rates,
+            untimed: self.untimed(watch, span),
+            complete_from: self.complete_from(span),
+        })
     }
 
+    /// `None` if there are more than `WATCHED_ROWS_MAX`.
     fn count(&self, watch: &Watch, span: MinuteSpan) -> Option<Counted> {
         let mut counter = Counter::new(&watch.filter, &watch.by, &self.dictionary);
         for row in self.recent.rows(span.start, span.end) {
@@ -98,21 +176,37 @@ impl View for LedgerView {
         counter.finish(&self.dictionary, WATCHED_ROWS_MAX)
     }
 
+    /// Incidents that the watch takes in, that were recorded in the span, and that are not
+    /// known to the minute.
     fn untimed(&self, watch: &Watch, span: MinuteSpan) -> u64 {
         let counter = Counter::new(&watch.filter, &watch.by, &self.dictionary);
         let rows = self.untimed.rows(span.start, span.end);
         rows.filter(|row| counter.matches(row)).count() as u64
     }
 
+    /// From which minute on the span is complete; `None` if all of it is. Under a flood of
+    /// reports the oldest rows are let go.
     fn complete_from(&self, span: MinuteSpan) -> Option<Minute> {
         let recent = self.recent.complete_from();
         let from = recent.max(self.untimed.complete_from());
         (span.start < from).then_some(from)
     }
+}
 
-    fn is_concerned(&self, watch: &Watch, rows: &[Row]) -> bool {
-        let counter = Counter::new(&watch.filter, &watch.by, &self.dictionary);
-        rows.iter().any(|row| counter.matches(row))
+/// Why taps cannot be read, as watchers are told. What only a person can repair goes to the
+/// log.
+fn told(error: QueryError) -> WatchError {
+    match error {
+        QueryError::TooManyRows => WatchError::TooManyRows,
+        QueryError::UnknownFeed { place } => WatchError::UnknownFeed { place },
+        QueryError::Ledger(LedgerError::StoreOpening) | QueryError::Busy => {
+            WatchError::StoreOpening
+        }
+        error => {
+            let error = &error as &dyn std::error::Error;
+            tracing::error!(error, "taps cannot be read for watchers");
+            WatchError::StoreFailed
+        }
     }
 }
 
@@ -133,6 +227,7 @@ mod tests {
             filter,
             by: Breakdown::new(dimensions).expect("few and different"),
             window_minutes,
+            rates: None,
         };
         let mut trams = Filter::all(Basis::SelfReported);
         trams.modes.insert(Mode::Tram);
@@ -141,6 +236,10 @@ mod tests {
             watch(Filter::all(Basis::Observed), Vec::new()),
             watch(trams, vec![Dimension::Stop, Dimension::Cause]),
         ]
+    }
+
+    fn view_of(ledger: &Arc<Ledger>) -> LedgerView {
+        LedgerView::of(ledger, &ledger.read())
     }
 
     fn changed_rows(applied: Vec<Applied>) -> Vec<Row> {
@@ -160,7 +259,7 @@ mod tests {
         ledger.apply(&entries);
         let [all, ..] = watches(60);
         let span = all.span(stamp.minute().expect("after 1970"));
-        let before = ledger.view().untimed(&all, span);
+        let before = view_of(&ledger).untimed(&all, span);
         let mut facts = maker.facts(stamp);
         facts.time = RowTime::Day(stamp.hour().expect("supported").local_day());
         facts.precision = TimePrecision::Day;
@@ -171,12 +270,12 @@ mod tests {
             personal: None,
         };
         let applied = ledger.apply(&[(position.next(), stamp, report)]);
-        let view = ledger.view();
+        let view = view_of(&ledger);
         assert_eq!(view.untimed(&all, span), before + 1);
         assert!(view.is_concerned(&all, &changed_rows(applied)));
         let withdrawn = Entry::Withdrawn { id, facts: told };
         ledger.apply(&[(position.next().next(), stamp, withdrawn)]);
-        assert_eq!(ledger.view().untimed(&all, span), before);
+        assert_eq!(view_of(&ledger).untimed(&all, span), before);
     }
 
     #[test]
@@ -184,7 +283,7 @@ mod tests {
         let ledger = Arc::new(Ledger::new(State::new(EPOCH)));
         let entries = Maker::new(7).entries(400);
         ledger.apply(&entries);
-        let view = ledger.view();
+        let view = view_of(&ledger);
         let from = view.recent.complete_from();
         let span = |start| MinuteSpan {
             start,
@@ -207,10 +306,10 @@ mod tests {
             let watches = watches(window_minutes);
             for entry in Maker::new(seed).entries(100) {
                 let minute = entry.1.minute().expect("after 1970");
-                let before = ledger.view();
+                let before = view_of(&ledger);
                 let rows = changed_rows(ledger.apply(std::slice::from_ref(&entry)));
-                let after = ledger.view();
-                prop_assert_eq!(after.position(), entry.0);
+                let after = view_of(&ledger);
+                prop_assert_eq!(after.position, entry.0);
                 for watch in &watches {
                     let span = watch.span(minute);
                     let is_changed = before.count(watch, span) != after.count(watch, span)

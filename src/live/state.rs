@@ -8,12 +8,20 @@ use siphasher::sip::SipHasher13;
 
 use crate::domain::limits::WATCH_DIFFERENCES_MAX;
 use crate::domain::{Minute, Position, UtcMillis};
-use crate::query::{Counted, Figure};
+use crate::query::Counted;
+use crate::query::rates::{Missing, RateFigure, SlidingRates};
+use crate::stats::rate::Matching;
+
+use super::{Watched, WindowRates};
 
 /// What was counted of a question.
 pub struct Seen {
+    /// The last place in the journal that is included.
+    pub position: Position,
     /// In the window, by the minute of the tap.
     pub counted: Counted,
+    /// If rates are asked for; one for each figure.
+    pub rates: Option<SlidingRates>,
     /// Recorded in the window's minutes, and not known to the minute.
     pub untimed: u64,
     /// From which minute on both are complete; `None` if they are for the whole window.
@@ -31,7 +39,8 @@ pub struct State {
 }
 
 struct Body {
-    figures: Arc<[Figure]>,
+    figures: Arc<[Watched]>,
+    rates: Option<Arc<WindowRates>>,
     total: u64,
     left_out: u64,
     untimed: u64,
@@ -43,18 +52,27 @@ struct Body {
 /// What leads from the state with a digest to the one that keeps this.
 struct Difference {
     from_digest: u64,
-    figures: Arc<[Figure]>,
+    figures: Arc<[Watched]>,
 }
 
 impl State {
-    /// What was counted at a position, for a running minute. The digest is keyed with `key`.
-    pub fn new(seen: Seen, position: Position, minute: Minute, key: &[u8; 16]) -> Self {
+    /// What was counted for a running minute. The digest is keyed with `key`.
+    pub fn new(seen: Seen, minute: Minute, key: &[u8; 16]) -> Self {
         let Seen {
+            position,
             counted,
+            rates,
             untimed,
             complete_from,
         } = seen;
-        let mut figures = counted.figures;
+        let (row_rates, rates) = rates.map_or((Vec::new(), None), apart);
+        let mut row_rates = row_rates.into_iter();
+        let watched = counted.figures.into_iter().map(|figure| Watched {
+            keys: figure.keys,
+            count: figure.count,
+            rate: row_rates.next().map(Box::new),
+        });
+        let mut figures: Vec<_> = watched.collect();
         if !figures.is_sorted_by(|one, next| one.keys < next.keys) {
             figures.sort_by(|one, other| one.keys.cmp(&other.keys));
         }
@@ -66,8 +84,12 @@ impl State {
         if let Some(Minute(from)) = complete_from {
             hasher.write_u32(from);
         }
+        if let Some(rates) = &rates {
+            hash_window(&mut hasher, rates);
+        }
         let body = Body {
             figures: figures.into(),
+            rates: rates.map(Arc::new),
             total: counted.total,
             left_out: counted.left_out,
             untimed,
@@ -93,8 +115,13 @@ impl State {
     }
 
     /// All rows, by key.
-    pub fn figures(&self) -> &Arc<[Figure]> {
+    pub fn figures(&self) -> &Arc<[Watched]> {
         &self.body.figures
+    }
+
+    /// What belongs to all rates, if they are asked for.
+    pub fn rates(&self) -> Option<&Arc<WindowRates>> {
+        self.body.rates.as_ref()
     }
 
     /// Distinct incidents in the window.
@@ -130,11 +157,11 @@ impl State {
 
     /// What leads from an earlier state to this one, by key; a count of 0 removes a row. Made
     /// once for all watchers that come from the same state.
-    pub fn since(&self, earlier: &Self) -> Arc<[Figure]> {
+    pub fn since(&self, earlier: &Self) -> Arc<[Watched]> {
         if let Some(known) = self.known_difference(earlier.digest()) {
             return known;
         }
-        let figures: Arc<[Figure]> = difference(&earlier.body.figures, &self.body.figures).into();
+        let figures: Arc<[Watched]> = difference(&earlier.body.figures, &self.body.figures).into();
         let poisoned = PoisonError::into_inner;
         let mut differences = self.body.differences.lock().unwrap_or_else(poisoned);
         if differences.len() < WATCH_DIFFERENCES_MAX {
@@ -146,7 +173,7 @@ impl State {
         figures
     }
 
-    fn known_difference(&self, from_digest: u64) -> Option<Arc<[Figure]>> {
+    fn known_difference(&self, from_digest: u64) -> Option<Arc<[Watched]>> {
         let poisoned = PoisonError::into_inner;
         let differences = self.body.differences.lock().unwrap_or_else(poisoned);
         let known = differences
@@ -157,7 +184,7 @@ impl State {
 }
 
 /// Lengths go in as well, so that no two lists of keys look alike.
-fn hash_figures(hasher: &mut SipHasher13, figures: &[Figure]) {
+fn hash_figures(hasher: &mut SipHasher13, figures: &[Watched]) {
     hasher.write_u64(figures.len() as u64);
     for figure in figures {
         hasher.write_u64(figure.keys.len() as u64);
@@ -166,11 +193,67 @@ fn hash_figures(hasher: &mut SipHasher13, figures: &[Figure]) {
             hasher.write(key.as_bytes());
         }
         hasher.write_u64(figure.count);
+        if let Some(rate) = &figure.rate {
+            hash_rate(hasher, rate);
+        }
     }
 }
 
+/// Everything of a rate follows from these and from the feeds, but its interval, which the
+/// dispersion decides.
+fn hash_rate(hasher: &mut SipHasher13, figure: &RateFigure) {
+    let Matching {
+        days,
+        days_with_taps,
+        reports,
+        matched,
+        taps,
+        contradictions,
+    } = figure.matching;
+    let told = figure.told;
+    for number in [
+        days,
+        days_with_taps,
+        reports,
+        matched,
+        taps,
+        contradictions,
+        told.self_reports,
+        told.observed_refusals,
+        figure.dispersion.factor().to_bits(),
+    ] {
+        hasher.write_u64(number);
+    }
+    let reason = figure.rate.err().map_or("", Missing::key);
+    hasher.write_u64(reason.len() as u64);
+    hasher.write(reason.as_bytes());
+}
+
+fn hash_window(hasher: &mut SipHasher13, rates: &WindowRates) {
+    hash_rate(hasher, &rates.total);
+    for (feed, days) in &rates.feeds {
+        hasher.write_u64(feed.id.as_str().len() as u64);
+        hasher.write(feed.id.as_str().as_bytes());
+        hasher.write_u64(*days);
+    }
+    if let Some(rated) = rates.rated {
+        hasher.write_u32(rated.start.0);
+        hasher.write_u32(rated.end.0);
+    }
+}
+
+/// The rates of rows, and what belongs to all.
+fn apart(rates: SlidingRates) -> (Vec<RateFigure>, Option<WindowRates>) {
+    let window = WindowRates {
+        total: rates.total,
+        feeds: rates.feeds,
+        rated: rates.rated,
+    };
+    (rates.rows, Some(window))
+}
+
 /// Both are sorted by key, without repeats; so is the result.
-fn difference(earlier: &[Figure], later: &[Figure]) -> Vec<Figure> {
+fn difference(earlier: &[Watched], later: &[Watched]) -> Vec<Watched> {
     let mut earlier = earlier.iter().peekable();
     let mut later = later.iter().peekable();
     let mut changed = Vec::new();
@@ -186,16 +269,17 @@ fn difference(earlier: &[Figure], later: &[Figure]) -> Vec<Figure> {
         match (old, new) {
             (Some(old), None) => changed.push(removed(old)),
             (None, Some(new)) => changed.push(new.clone()),
-            (Some(old), Some(new)) if old.count != new.count => changed.push(new.clone()),
+            (Some(old), Some(new)) if old != new => changed.push(new.clone()),
             _ => {}
         }
     }
 }
 
-fn removed(figure: &Figure) -> Figure {
-    Figure {
+fn removed(figure: &Watched) -> Watched {
+    Watched {
         keys: figure.keys.clone(),
         count: 0,
+        rate: None,
     }
 }
 
@@ -206,6 +290,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::query::Figure;
 
     fn state(counts: &BTreeMap<u8, u64>) -> State {
         let figure = |(key, count): (&u8, &u64)| Figure {
@@ -218,11 +303,13 @@ mod tests {
             left_out: 0,
         };
         let seen = Seen {
+            position: Position(1),
+            rates: None,
             counted,
             untimed: 0,
             complete_from: None,
         };
-        State::new(seen, Position(1), Minute(1), &[7; 16])
+        State::new(seen, Minute(1), &[7; 16])
     }
 
     proptest! {

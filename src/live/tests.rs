@@ -1,7 +1,7 @@
 //! The layer as its users see it: on paused time, counted from a plain list of incidents.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -15,7 +15,9 @@ use crate::domain::limits::{
     CHANGED_ROWS_MAX, HEARTBEAT_MS, WATCH_PACE_MS_MIN, WATCHED_QUESTIONS_MAX, WATCHED_ROWS_MAX,
 };
 use crate::domain::{Basis, Row, RowTime};
-use crate::query::Counted;
+use crate::query::{Counted, Figure};
+use source::TapsKept;
+use state::Seen;
 
 const PACE: Duration = Duration::from_millis(1_000);
 /// A watcher and its waiting for the next message.
@@ -54,6 +56,7 @@ fn watch(only_key: u8) -> Watch {
         filter,
         by: Breakdown::default(),
         window_minutes: 60,
+        rates: None,
     }
 }
 
@@ -105,23 +108,20 @@ impl Record {
 }
 
 impl View for Record {
-    fn position(&self) -> Position {
-        self.position
-    }
-
-    fn count(&self, watch: &Watch, span: MinuteSpan) -> Option<Counted> {
+    fn see(&self, watch: &Watch, span: MinuteSpan, _kept: &TapsKept) -> Result<Seen, WatchError> {
         let counted = self.count_at(watch, span, self.position);
         let is_sound = !self.incidents.iter().any(|one| one.key == UNSOUND);
         assert!(is_sound, "counting fails, as a test wants it");
-        (counted.total <= WATCHED_ROWS_MAX as u64).then_some(counted)
-    }
-
-    fn untimed(&self, _watch: &Watch, _span: MinuteSpan) -> u64 {
-        0
-    }
-
-    fn complete_from(&self, span: MinuteSpan) -> Option<Minute> {
-        self.complete_from.filter(|from| span.start < *from)
+        if (WATCHED_ROWS_MAX as u64) < counted.total {
+            return Err(WatchError::TooManyRows);
+        }
+        Ok(Seen {
+            position: self.position,
+            counted,
+            rates: None,
+            untimed: 0,
+            complete_from: self.complete_from.filter(|from| span.start < *from),
+        })
     }
 
     fn is_concerned(&self, watch: &Watch, rows: &[Row]) -> bool {
@@ -133,13 +133,24 @@ impl View for Record {
 struct Memory {
     record: Arc<Mutex<Record>>,
     views: Arc<AtomicUsize>,
+    epoch: Arc<AtomicU8>,
+    /// Positions below the horizon.
+    removed: Arc<AtomicU64>,
 }
 
 impl Source for Memory {
     type View = Record;
 
     fn epoch(&self) -> Epoch {
-        Epoch([3; 16])
+        Epoch([self.epoch.load(Ordering::Relaxed); 16])
+    }
+
+    fn horizon(&self) -> Position {
+        Position(1 + self.removed.load(Ordering::Relaxed))
+    }
+
+    fn applied(&self) -> Position {
+        self.record.lock().expect("nobody panics").position
     }
 
     fn view(&self) -> Record {
@@ -436,11 +447,50 @@ async fn token_of_another_question_starts_anew_and_garbage_is_refused() {
     assert_eq!(refused, Err(WatchError::Token));
 }
 
-fn figure(key: &str, count: u64) -> Figure {
-    Figure {
+fn figure(key: &str, count: u64) -> Watched {
+    Watched {
         keys: vec![key.to_owned()],
         count,
+        rate: None,
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn token_of_another_journal_too_old_or_ahead_is_refused_with_one_that_begins_anew() {
+    let service = Service::start();
+    for _ in 0..5 {
+        service.report(1);
+    }
+    let token = next(&mut service.watch(0).await).await.resume_token;
+    service.report(1);
+    service.report(1);
+    let check = async |expected: Gone| {
+        let again = Service::start_with(service.memory.clone());
+        let refused = again.resume(0, &token).await;
+        let Err(WatchError::Gone { why, oldest_token }) = refused else {
+            panic!("{refused:?}");
+        };
+        assert_eq!(why, expected);
+        let message = again.resume(0, &oldest_token).await.expect("a stream");
+        assert!(matches!(message.update, Update::Snapshot(_)), "{message:?}");
+    };
+    service.memory.removed.store(6, Ordering::Relaxed);
+    check(Gone::TooOld).await;
+    service.memory.removed.store(5, Ordering::Relaxed);
+    assert!(
+        service.resume(0, &token).await.is_ok(),
+        "the last below the horizon"
+    );
+    service.memory.epoch.store(9, Ordering::Relaxed);
+    check(Gone::OtherJournal).await;
+    service.memory.epoch.store(0, Ordering::Relaxed);
+    service.memory.removed.store(0, Ordering::Relaxed);
+    let shorter = Record {
+        position: Position(4),
+        ..Record::default()
+    };
+    *service.memory.record.lock().expect("nobody panics") = shorter;
+    check(Gone::Ahead).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -657,7 +707,7 @@ impl Mirror {
     /// Takes a message in, and demands that the mirror then is what the record was at the
     /// position and minute that the message names.
     fn take(&mut self, message: &Message, record: &Record, watch: &Watch) {
-        let changes: &[Figure] = match &message.update {
+        let changes: &[Watched] = match &message.update {
             Update::Snapshot(figures) => {
                 self.counts.clear();
                 figures

@@ -47,6 +47,11 @@ impl StreamDigest {
             question: of_question.finish(),
         }
     }
+
+    /// Whether both are of one journal.
+    pub fn is_of_journal(self, other: Self) -> bool {
+        self.epoch == other.epoch
+    }
 }
 
 impl Token {
@@ -56,6 +61,15 @@ impl Token {
             stream,
             position: state.position,
             state_digest: state.digest(),
+        }
+    }
+
+    /// Stands for no state that can still be the newest: its stream begins with a snapshot.
+    pub fn before_all(stream: StreamDigest, position: Position) -> Self {
+        Self {
+            stream,
+            position,
+            state_digest: 0,
         }
     }
 

@@ -22,8 +22,8 @@ pub(super) enum Published {
     Pending,
     /// Its newest state.
     State(State),
-    /// It has more rows than `WATCHED_ROWS_MAX`, and is watched no more.
-    TooManyRows,
+    /// It is watched no more.
+    Ended(WatchError),
 }
 
 /// One watcher. Dropping it ends the watch and frees its place.
@@ -67,7 +67,7 @@ impl Watcher {
         }
         let newest = match &*self.published.borrow_and_update() {
             Published::State(state) => state.clone(),
-            Published::TooManyRows => return Err(WatchError::TooManyRows),
+            Published::Ended(error) => return Err(error.clone()),
             Published::Pending => unreachable!("a watcher is made when its question is counted"),
         };
         if let Some(sent) = &mut self.sent
@@ -114,6 +114,7 @@ impl Watcher {
             left_out: state.left_out(),
             untimed: state.untimed(),
             complete_from: state.complete_from(),
+            rates: state.rates().cloned(),
             update,
         }
     }

@@ -5,6 +5,8 @@
 //! at exactly 0 when nothing was counted and at exactly 1 when everything was. Dispersion
 //! above 1 widens them. Quantiles come from a library, behind `distribution`.
 
+use std::hash::{Hash, Hasher};
+
 use super::dispersion::Dispersion;
 use super::distribution;
 
@@ -12,6 +14,15 @@ use super::distribution;
 /// 0.999999.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
 pub struct Level(f64);
+
+/// Never not a number.
+impl Eq for Level {}
+
+impl Hash for Level {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.to_bits().hash(state);
+    }
+}
 
 impl Level {
     /// 95 %, what every figure is printed with unless told otherwise.

@@ -121,7 +121,7 @@ impl NoRate {
 }
 
 /// Which interval a rate is given.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Estimator {
     /// Garwood for reports per 100,000 taps, Wilson for a failure rate.
     #[default]

@@ -1,16 +1,19 @@
-//! Streams of incidents as their clients meet them: what is told and what is not, where a
-//! stream may begin, how many may be open, and how they end.
+//! Streams as their clients meet them: what is told and what is not, where a stream may begin,
+//! how many may be open, and how they end.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use mistap::api::pb::v1 as pb;
 use mistap::api::pb::v1::incident_event::Change;
 use mistap::api::pb::v1::live_service_client::LiveServiceClient;
+use mistap::api::pb::v1::operations_service_client::OperationsServiceClient;
 use mistap::api::pb::v1::reporting_service_client::ReportingServiceClient;
+use mistap::api::pb::v1::statistics_service_client::StatisticsServiceClient;
 use mistap::api::pb::v1::watch_incidents_request::Start;
 use mistap::api::pb::v1::watch_incidents_response::Update;
 use mistap::client::{Follower, Heard};
-use mistap::domain::{IncidentId, IncidentSecret};
+use mistap::domain::{IncidentId, IncidentSecret, UtcMillis};
 use mistap::live::PermitBounds;
 use prost::Message;
 use tempfile::TempDir;
@@ -18,7 +21,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status, Streaming};
 use tonic_types::StatusExt;
 
-use crate::support::{SECRET, Service, founding_story};
+use crate::support::{SECRET, START, Service, at, founding_story};
 
 /// How long a test waits for something that should come at once.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -238,4 +241,190 @@ fn positions(message: &pb::WatchIncidentsResponse) -> Vec<u64> {
         Some(Update::Events(events)) => events.events.iter().map(|one| one.position).collect(),
         Some(Update::Heartbeat(_)) | None => Vec::new(),
     }
+}
+
+const HOUR_MS: i64 = 3_600_000;
+/// Hours before `START` of which taps are told; nothing is told of the hour after it.
+const HOURS_TOLD: i64 = 5;
+
+/// A feed of line GVB:10 by the hour tells so many taps of each hour.
+async fn tell_taps(channel: &Channel, taps: u64) {
+    let count = |hours_ago| pb::TapCount {
+        line_id: "GVB:10".into(),
+        start: at(UtcMillis(START.0 - hours_ago * HOUR_MS)),
+        taps,
+        ..pb::TapCount::default()
+    };
+    let request = pb::RecordTapCountsRequest {
+        feed: Some(pb::TapFeed {
+            feed_id: "gvb.lines".into(),
+            operator_code: "GVB".into(),
+            grain: pb::TapGrain::Line.into(),
+            interval: pb::TapInterval::Hour.into(),
+            tap_kinds: vec![pb::TapKind::CheckIn.into()],
+            refusals: pb::Refusals::Excluded.into(),
+            day_begins: 0,
+        }),
+        counts: (1..=HOURS_TOLD).map(count).collect(),
+    };
+    let mut client = OperationsServiceClient::new(channel.clone());
+    client.record_tap_counts(request).await.expect("recorded");
+}
+
+fn rates_by_line(feeds: &[&str]) -> pb::WatchRatesRequest {
+    pb::WatchRatesRequest {
+        by: vec![pb::Dimension::Line.into()],
+        window: Some(prost_types::Duration {
+            seconds: (HOURS_TOLD + 1) * 3_600,
+            nanos: 0,
+        }),
+        rates: Some(pb::RatesRequest {
+            feeds: feeds.iter().map(|&feed| feed.to_owned()).collect(),
+            ..pb::RatesRequest::default()
+        }),
+        ..pb::WatchRatesRequest::default()
+    }
+}
+
+/// What a question gives of the hours that taps were told of.
+async fn asked(channel: &Channel) -> pb::QueryFiguresResponse {
+    let request = pb::QueryFiguresRequest {
+        question: Some(pb::Question {
+            by: vec![pb::Dimension::Line.into()],
+            window: Some(pb::Window {
+                start: at(UtcMillis(START.0 - HOURS_TOLD * HOUR_MS)),
+                end: at(START),
+            }),
+            ..pb::Question::default()
+        }),
+        rates: Some(pb::RatesRequest::default()),
+        ..pb::QueryFiguresRequest::default()
+    };
+    let mut client = StatisticsServiceClient::new(channel.clone());
+    let answer = client.query_figures(request).await.expect("an answer");
+    answer.into_inner()
+}
+
+/// The first message that is for the state as of this position or later, and its rows.
+async fn state_of(
+    messages: &mut Streaming<pb::WatchRatesResponse>,
+    position: u64,
+) -> (pb::WatchRatesResponse, Vec<pb::Figure>) {
+    use pb::watch_rates_response::Update;
+    loop {
+        let message = tokio::time::timeout(PATIENCE, messages.message()).await;
+        let message = message.expect("in time").expect("no error");
+        let message = message.expect("the stream goes on");
+        let rows = match &message.update {
+            Some(Update::Snapshot(all)) => all.figures.clone(),
+            Some(Update::Changes(some)) => some.figures.clone(),
+            _ => Vec::new(),
+        };
+        if position <= message.position {
+            return (message, rows);
+        }
+    }
+}
+
+#[tokio::test]
+async fn rates_follow_reports_and_taps_and_are_those_of_a_question() {
+    let dir = TempDir::new().expect("a temporary folder");
+    // The last minute of the hour after `START`, so that the window is six whole hours.
+    let now = UtcMillis(START.0 + HOUR_MS - 30_000);
+    let service = Service::start_with(dir, |settings| settings.clock = Arc::new(move || now)).await;
+    let channel = service.connect().await;
+    let mut client = LiveServiceClient::new(channel.clone());
+    let opened = async {
+        loop {
+            match client.watch_rates(rates_by_line(&[])).await {
+                Ok(opened) => break opened.into_inner(),
+                Err(status) => assert_eq!(reason(&status), "STORE_OPENING"),
+            }
+        }
+    };
+    let opened = tokio::time::timeout(PATIENCE, opened).await;
+    let mut messages = opened.expect("the store opens in time");
+    let (first, _) = state_of(&mut messages, 0).await;
+    let total = first.total_rate.expect("asked for");
+    assert_eq!(total.no_rate(), pb::NoRate::NoTaps);
+    assert_eq!((first.rated_from, first.rated_until), (None, None));
+
+    tell_taps(&channel, 10_000).await;
+    for _ in 0..3 {
+        report(&channel, &founding_story()).await;
+    }
+    for taps in [10_000, 30_000] {
+        tell_taps(&channel, taps).await;
+        let question = asked(&channel).await;
+        let (message, rows) = state_of(&mut messages, question.position).await;
+        assert_eq!(message.rated_until, at(START));
+        assert_eq!(
+            message.rated_from,
+            at(UtcMillis(START.0 - HOURS_TOLD * HOUR_MS))
+        );
+        assert_eq!(message.total_rate, question.total_rate);
+        assert_eq!(
+            rows, question.figures,
+            "the count of a window without other reports"
+        );
+        let rate = rows[0].rate.as_ref().expect("asked for");
+        assert_eq!(rate.taps, 5 * taps);
+        let per_100_000 = 3.0 / (5.0 * taps as f64) * 100_000.0;
+        assert!((rate.value.expect("a rate") - per_100_000).abs() < 1e-9);
+        assert_eq!(message.feeds, question.feeds);
+    }
+
+    let refused = client
+        .watch_rates(rates_by_line(&["gvb.lines", "none"]))
+        .await;
+    let status = refused.expect_err("refused");
+    assert_eq!(status.code(), Code::InvalidArgument);
+    let details = status.get_error_details();
+    let violation = &details
+        .bad_request()
+        .expect("always there")
+        .field_violations[0];
+    assert_eq!(violation.field, "rates.feeds[1]");
+    drop(messages);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn tokens_of_rates_over_another_record_are_refused_with_one_that_begins_anew() {
+    let service = Service::start().await;
+    let channel = service.connect().await;
+    let mut client = LiveServiceClient::new(channel.clone());
+    let messages = client.watch_rates(pb::WatchRatesRequest::default()).await;
+    let mut messages = messages.expect("a stream").into_inner();
+    let token = state_of(&mut messages, 0).await.0.resume_token;
+    drop(messages);
+    service.stop().await;
+
+    let other = Service::start().await;
+    let mut client = LiveServiceClient::new(other.connect().await);
+    let with = |resume_token| pb::WatchRatesRequest {
+        resume_token,
+        ..pb::WatchRatesRequest::default()
+    };
+    let refused = client.watch_rates(with(token)).await;
+    let status = refused.expect_err("refused");
+    assert_eq!(status.code(), Code::OutOfRange);
+    assert_eq!(reason(&status), "TOKEN_OF_OTHER_JOURNAL");
+    let details = status.get_error_details();
+    let info = details.error_info().expect("always there");
+    let digits = info.metadata["resume_token"].as_bytes();
+    let oldest = digits.chunks(2).map(|pair| {
+        let pair = std::str::from_utf8(pair).expect("digits");
+        u8::from_str_radix(pair, 16).expect("hexadecimal")
+    });
+    let messages = client.watch_rates(with(oldest.collect())).await;
+    let mut messages = messages.expect("a stream").into_inner();
+    let (message, _) = state_of(&mut messages, 0).await;
+    let update = message.update.expect("always there");
+    assert!(matches!(
+        update,
+        pb::watch_rates_response::Update::Snapshot(_)
+    ));
+    drop(messages);
+    other.stop().await;
 }

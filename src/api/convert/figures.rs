@@ -15,7 +15,7 @@ use crate::domain::limits::{
 use crate::domain::question::Breakdown;
 use crate::domain::{Basis, Dimension, Filter, Hour, Position, Question, Window};
 use crate::ledger::FOLD_VERSION;
-use crate::live::{Message, Update, Watch};
+use crate::live::{Message, Update, Watch, Watched};
 use crate::query::method::citation;
 use crate::query::{Answer, Effort, Figure, Order, RatedAnswer, RatesWanted};
 use crate::stats::interval::Level;
@@ -99,10 +99,12 @@ pub fn parse_watch(request: pb::WatchRatesRequest) -> Result<WatchRequest, Viola
     let pace_ms = parse_pace_ms(request.pace.as_ref(), &mut found);
     let token = request.resume_token;
     check_token(Path::root("resume_token"), token.len(), &mut found);
+    let rates = parse_rates(request.rates.as_ref(), &mut found);
     let watch = by.zip(window_minutes).map(|(by, window_minutes)| Watch {
         filter,
         by,
         window_minutes,
+        rates,
     });
     let request = watch.zip(pace_ms).map(|(watch, pace_ms)| WatchRequest {
         watch,
@@ -183,20 +185,32 @@ pub fn to_rated_answer(
     }
 }
 
-/// A message to a watcher.
-pub fn to_message(message: Message, by: &Breakdown) -> pb::WatchRatesResponse {
+/// A message to a watcher; `level` is what rates were asked for with.
+pub fn to_message(message: Message, by: &Breakdown, level: Level) -> pb::WatchRatesResponse {
     use pb::watch_rates_response::Update as Out;
+    let to_rows = |figures: &[Watched]| {
+        let figures = figures.iter();
+        figures
+            .map(|figure| to_watched(figure, by, level))
+            .collect()
+    };
     let update = match &message.update {
         Update::Snapshot(figures) => Out::Snapshot(pb::Snapshot {
-            figures: to_figures(figures, by),
+            figures: to_rows(figures),
         }),
         Update::Resumed => Out::Resumed(pb::Resumed {}),
         Update::Changes(figures) => Out::Changes(pb::Changes {
-            figures: to_figures(figures, by),
+            figures: to_rows(figures),
         }),
         Update::Heartbeat => Out::Heartbeat(pb::Heartbeat {}),
     };
+    let rates = message.rates.as_deref();
+    let rated = rates.and_then(|rates| rates.rated);
     pb::WatchRatesResponse {
+        total_rate: rates.map(|rates| to_rate(&rates.total, level)),
+        feeds: rates.map_or_else(Vec::new, |rates| to_used(&rates.feeds)),
+        rated_from: rated.map(|span| to_timestamp(span.start.start())),
+        rated_until: rated.map(|span| to_timestamp(span.end.start())),
         resume_token: message.resume_token,
         position: message.position.0,
         as_of: Some(to_timestamp(message.as_of)),
@@ -210,19 +224,29 @@ pub fn to_message(message: Message, by: &Breakdown) -> pb::WatchRatesResponse {
 
 fn to_figures(figures: &[Figure], by: &Breakdown) -> Vec<pb::Figure> {
     let to_figure = |figure: &Figure| pb::Figure {
-        keys: by
-            .dimensions()
-            .iter()
-            .zip(&figure.keys)
-            .map(|(dimension, key)| pb::Key {
-                dimension: to_dimension(*dimension),
-                value: key.clone(),
-            })
-            .collect(),
+        keys: to_keys(&figure.keys, by),
         count: figure.count,
         rate: None,
     };
     figures.iter().map(to_figure).collect()
+}
+
+fn to_watched(row: &Watched, by: &Breakdown, level: Level) -> pb::Figure {
+    let rate = row.rate.as_deref();
+    pb::Figure {
+        keys: to_keys(&row.keys, by),
+        count: row.count,
+        rate: rate.map(|rate| to_rate(rate, level)),
+    }
+}
+
+fn to_keys(keys: &[String], by: &Breakdown) -> Vec<pb::Key> {
+    let keys = by.dimensions().iter().zip(keys);
+    let to_key = |(dimension, key): (&Dimension, &String)| pb::Key {
+        dimension: to_dimension(*dimension),
+        value: key.clone(),
+    };
+    keys.map(to_key).collect()
 }
 
 /// The API's number of a dimension: its place among all, from 1 up.

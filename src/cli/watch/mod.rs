@@ -123,6 +123,7 @@ async fn connect(
         }),
         pace: Some(to_wire_millis(args.pace_ms)?),
         resume_token: token.to_vec(),
+        rates: None,
     };
     let channel = server.connect().await?;
     let mut client = pb::live_service_client::LiveServiceClient::new(channel);

@@ -20,6 +20,7 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::Gone;
 use super::hub::Hub;
 use super::permits::Permit;
 use crate::domain::limits::LOG_READS_MAX;
@@ -86,17 +87,6 @@ pub struct LogMessage {
     pub position: Position,
     /// In the order of their positions; at most `LOG_EVENTS_PER_MESSAGE_MAX`. None: a bookmark.
     pub events: Vec<Arc<Event>>,
-}
-
-/// Why a token or a time is no place to begin.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Gone {
-    /// The token is of another journal.
-    OtherJournal,
-    /// What came after it is not kept any more.
-    TooOld,
-    /// The journal does not reach that far.
-    Ahead,
 }
 
 /// Why a log cannot be watched, or ends.

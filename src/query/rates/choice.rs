@@ -49,12 +49,37 @@ impl<'a> Choice<'a> {
         book: &'a TapBook,
         dictionary: &Dictionary,
     ) -> Self {
+        Self::meeting(&Needs::of(question), question, wanted, book, dictionary)
+    }
+
+    /// For a window of minutes that lies within the question's: days are too coarse, and the
+    /// finest comes first, of which most lies wholly inside.
+    pub fn sliding(
+        question: &Question,
+        wanted: &RatesWanted,
+        book: &'a TapBook,
+        dictionary: &Dictionary,
+    ) -> Self {
+        let needs = Needs {
+            is_whole_days: false,
+            is_fine: true,
+            ..Needs::of(question)
+        };
+        Self::meeting(&needs, question, wanted, book, dictionary)
+    }
+
+    fn meeting(
+        needs: &Needs,
+        question: &Question,
+        wanted: &RatesWanted,
+        book: &'a TapBook,
+        dictionary: &Dictionary,
+    ) -> Self {
         let filter = &question.filter;
         let is_wanted = |feed: &TapFeed| {
             (wanted.feeds.is_empty() || wanted.feeds.contains(&feed.id))
                 && (filter.operators.is_empty() || filter.operators.contains(&feed.operator))
         };
-        let needs = Needs::of(question);
         let mut has_unfit = false;
         let mut fitting = Vec::new();
         for (number, book) in (0..).zip(book.feeds()) {
@@ -80,8 +105,11 @@ impl<'a> Choice<'a> {
                 interval,
                 ..
             } = feed.feed();
-            let coarse = u8::MAX - interval.number();
-            (u64::MAX - feed.days, coarse, grain.number(), id.clone())
+            let coarseness = match needs.is_fine {
+                true => interval.number(),
+                false => u8::MAX - interval.number(),
+            };
+            (u64::MAX - feed.days, coarseness, grain.number(), id.clone())
         });
         let mut feeds: Vec<Chosen<'a>> = Vec::new();
         for feed in fitting {
@@ -135,6 +163,8 @@ struct Needs {
     one_kind: bool,
     modes: bool,
     is_whole_days: bool,
+    /// Whether of several that fit the finest is best.
+    is_fine: bool,
 }
 
 impl Needs {
@@ -153,6 +183,7 @@ impl Needs {
             one_kind: by(Dimension::TapKind),
             modes: by(Dimension::Mode) || !filter.modes.is_empty(),
             is_whole_days: is_whole_day(first) && is_whole_day(days.last().or(first)),
+            is_fine: false,
         }
     }
 

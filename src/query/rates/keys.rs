@@ -41,12 +41,7 @@ impl RowKeys {
         let mut cells = HashMap::new();
         let mut cell_of_row = Vec::with_capacity(numbers.len());
         for row in &numbers {
-            let mut key = *row;
-            for (number, dimension) in key.iter_mut().zip(&by) {
-                if !is_told(*dimension) {
-                    *number = 0;
-                }
-            }
+            let key = told_part(&by, row);
             let next = u32::try_from(cells.len()).expect("a page is bounded");
             cell_of_row.push(*cells.entry(key).or_insert(next));
         }
@@ -96,21 +91,14 @@ impl RowKeys {
 
     /// The cell of a count of taps, besides that of all; `None` if it is of no row.
     pub fn cell(&self, scope: &Scope, when: When) -> Option<u32> {
-        let mut key = Numbers::default();
-        for (number, dimension) in key.iter_mut().zip(&self.by) {
-            *number = match dimension {
-                Dimension::Operator => scope.operator.into(),
-                Dimension::Line => scope.line,
-                Dimension::Stop => scope.stop,
-                Dimension::TapKind => scope.kind.into(),
-                Dimension::HourOfDay => when.hour_of_day.map_or(0, |hour| u32::from(hour) + 1),
-                Dimension::Weekday | Dimension::Day | Dimension::Month => {
-                    date_number(*dimension, when.day)
-                }
-                _ => 0,
-            };
-        }
-        self.cells.get(&key).copied()
+        self.cells.get(&tap_numbers(&self.by, scope, when)).copied()
+    }
+
+    /// What taps can be told of a row, as `tap_numbers` gives it; `None` for all rows
+    /// together.
+    pub fn told_part(&self, row: usize) -> Option<Numbers> {
+        let row = self.numbers.get(row)?;
+        Some(told_part(&self.by, row))
     }
 
     /// Calls `each` with every row of the page that a report stands in.
@@ -176,6 +164,36 @@ pub(super) struct Scope {
     pub stop: u32,
     /// The kind of tap, if it is of one only.
     pub kind: u8,
+}
+
+/// What rows can tell apart of a count of taps.
+pub(super) fn tap_numbers(by: &[Dimension], scope: &Scope, when: When) -> Numbers {
+    let mut numbers = Numbers::default();
+    for (number, dimension) in numbers.iter_mut().zip(by) {
+        *number = match dimension {
+            Dimension::Operator => scope.operator.into(),
+            Dimension::Line => scope.line,
+            Dimension::Stop => scope.stop,
+            Dimension::TapKind => scope.kind.into(),
+            Dimension::HourOfDay => when.hour_of_day.map_or(0, |hour| u32::from(hour) + 1),
+            Dimension::Weekday | Dimension::Day | Dimension::Month => {
+                date_number(*dimension, when.day)
+            }
+            _ => 0,
+        };
+    }
+    numbers
+}
+
+/// A row's numbers without those that taps cannot be told by.
+fn told_part(by: &[Dimension], row: &Numbers) -> Numbers {
+    let mut told = *row;
+    for (number, dimension) in told.iter_mut().zip(by) {
+        if !is_told(*dimension) {
+            *number = 0;
+        }
+    }
+    told
 }
 
 /// Whether taps can be told by this dimension. By the others, which are about reports alone,

@@ -4,7 +4,7 @@
 use hashbrown::HashMap;
 
 use crate::domain::taxonomy::{TapKind, Taxonomy};
-use crate::domain::{Basis, Calendar, Filter, Hour, LocalDay, Question, Row, RowTime, Window};
+use crate::domain::{Calendar, Hour, LocalDay, Question, Row, RowTime, Window};
 use crate::ledger::{LedgerError, ScanView};
 use crate::store::{Block, Columns, StoreError, Summary};
 
@@ -30,7 +30,7 @@ impl Counted {
         self.days.get(&day).copied().unwrap_or(0)
     }
 
-    fn add(&mut self, day: LocalDay, is_matched: bool) {
+    pub fn add(&mut self, day: LocalDay, is_matched: bool) {
         self.reports += 1;
         if is_matched {
             self.matched += 1;
@@ -76,13 +76,7 @@ pub(super) fn scan(
     for (place, feed) in told.iter().enumerate() {
         by_operator[usize::from(feed.operator())].push(place);
     }
-    let others = Filter {
-        basis: match question.filter.basis {
-            Basis::SelfReported => Basis::Observed,
-            Basis::Observed => Basis::SelfReported,
-        },
-        ..question.filter.clone()
-    };
+    let others = question.filter.of_other_basis();
     let scan = Scan {
         view,
         question,

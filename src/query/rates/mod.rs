@@ -11,12 +11,14 @@ mod choice;
 mod keys;
 mod matched;
 mod ranked;
+mod sliding;
 mod told;
 
 use std::sync::Arc;
 
+use crate::domain::taps::Refusals;
 use crate::domain::{Basis, FeedId, Question, TapFeed};
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, TapBook};
 use crate::stats::comparison::RateRatio;
 use crate::stats::dispersion::{Day, Dispersion};
 use crate::stats::interval::Level;
@@ -28,13 +30,15 @@ use super::{Answer, Counts, Effort, Page, QueryError, cut, scanned, tallied};
 use crate::domain::limits::{CELLS_IN_USE_MAX, QUESTION_ROWS_MAX};
 use choice::Choice;
 use keys::RowKeys;
-use matched::Matches;
+use matched::{Counted, Matches};
 use told::TapSums;
+
+pub use sliding::{Sliding, SlidingRates, WindowTaps};
 
 pub use ranked::{Places, RankAnswer, RankBy, RankWanted, RankedScope, rank_scopes};
 
 /// How rates are to be made.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct RatesWanted {
     /// Only over these feeds; empty for all that fit.
     pub feeds: Vec<FeedId>,
@@ -61,6 +65,15 @@ impl Missing {
             Self::Rule(rule) => rule.key(),
             Self::NotToldSo => "not-told-so",
         }
+    }
+}
+
+/// The first feed asked for that nobody knows.
+fn check_feeds(wanted: &RatesWanted, book: &TapBook) -> Result<(), QueryError> {
+    let is_unknown = |id: &FeedId| book.find(id).is_none();
+    match wanted.feeds.iter().position(is_unknown) {
+        Some(place) => Err(QueryError::UnknownFeed { place }),
+        None => Ok(()),
     }
 }
 
@@ -113,10 +126,7 @@ pub fn answer_with_rates(
     let _place = SCANS.take(1, gate::WAIT)?;
     let (taps, view, book) = ledger.rate_view(|state| tallied::open(state, question))?;
     let feeds = Arc::clone(&taps.book);
-    let is_unknown = |id: &FeedId| feeds.find(id).is_none();
-    if let Some(place) = wanted.feeds.iter().position(is_unknown) {
-        return Err(QueryError::UnknownFeed { place });
-    }
+    check_feeds(wanted, &feeds)?;
     let at = view.position;
     let (counts, effort) = count(&view, question, book)?;
     let answer = cut(&counts, question, page, &view.dictionary, (at, effort));
@@ -181,8 +191,30 @@ struct Rated<'a> {
 
 impl Rated<'_> {
     fn rate(&self, row: usize) -> RateFigure {
+        let rules = Rules {
+            basis: self.question.filter.basis,
+            refusals: self.choice.refusals(),
+            is_none_fine_enough: self.choice.is_none_fine_enough(),
+            wanted: self.wanted,
+        };
+        let days = self.keys.period_days(row, self.question);
         let taps = self.sums.days(self.keys.tap_cell(row));
-        let counted = &self.matches.rows[row];
+        rules.rate(days, taps, &self.matches.rows[row])
+    }
+}
+
+/// What a rate follows, besides the figures that it is made of.
+struct Rules<'a> {
+    basis: Basis,
+    refusals: Refusals,
+    /// Whether there are feeds, but none tells taps as finely as the question asks.
+    is_none_fine_enough: bool,
+    wanted: &'a RatesWanted,
+}
+
+impl Rules<'_> {
+    /// The rate of reports over taps by day, of a period of so many days.
+    fn rate(&self, period_days: u64, taps: &[(i32, u64)], counted: &Counted) -> RateFigure {
         let days: Vec<Day> = taps
             .iter()
             .map(|(day, taps)| Day {
@@ -191,41 +223,45 @@ impl Rated<'_> {
             })
             .collect();
         let matching = Matching {
-            days: self.keys.period_days(row, self.question),
+            days: period_days,
             days_with_taps: days.len() as u64,
             reports: counted.reports,
             matched: counted.matched,
             taps: days.iter().map(|day| day.exposure).sum(),
             contradictions: days.iter().filter(|day| day.exposure < day.count).count() as u64,
         };
-        let numerator = match self.question.filter.basis {
-            Basis::SelfReported => Numerator::SelfReports,
-            Basis::Observed => Numerator::ObservedRefusals,
+        let (numerator, told) = match self.basis {
+            Basis::SelfReported => (
+                Numerator::SelfReports,
+                Bases {
+                    self_reports: counted.reports,
+                    observed_refusals: counted.others,
+                },
+            ),
+            Basis::Observed => (
+                Numerator::ObservedRefusals,
+                Bases {
+                    self_reports: counted.others,
+                    observed_refusals: counted.reports,
+                },
+            ),
         };
-        let refusals = self.choice.refusals();
-        let dispersion = rate::dispersion(numerator, refusals, &days);
-        let told = match self.question.filter.basis {
-            Basis::SelfReported => Bases {
-                self_reports: counted.reports,
-                observed_refusals: counted.others,
-            },
-            Basis::Observed => Bases {
-                self_reports: counted.others,
-                observed_refusals: counted.reports,
-            },
-        };
-        let rate = if self.choice.is_none_fine_enough() {
+        let dispersion = rate::dispersion(numerator, self.refusals, &days);
+        let RatesWanted {
+            estimator, level, ..
+        } = *self.wanted;
+        let rate = if self.is_none_fine_enough {
             Err(Missing::NotToldSo)
         } else {
-            let made = rate::rate(
+            rate::rate(
                 numerator,
-                refusals,
+                self.refusals,
                 &matching,
-                self.wanted.estimator,
-                self.wanted.level,
+                estimator,
+                level,
                 dispersion,
-            );
-            made.map_err(Missing::Rule)
+            )
+            .map_err(Missing::Rule)
         };
         RateFigure {
             matching,
@@ -235,7 +271,7 @@ impl Rated<'_> {
             reports_per_failure: rate::reports_per_observed_failure(
                 told.self_reports,
                 told.observed_refusals,
-                self.wanted.level,
+                level,
                 dispersion,
             ),
         }

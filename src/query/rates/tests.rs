@@ -22,9 +22,9 @@ const QUESTIONS: usize = 60;
 const SCOPES: u32 = 12;
 
 /// Taps of one feed.
-type Told = BTreeMap<(TapScope, TapSlot), u32>;
+pub(super) type Told = BTreeMap<(TapScope, TapSlot), u32>;
 
-fn wanted(feeds: &[&TapFeed]) -> RatesWanted {
+pub(super) fn wanted(feeds: &[&TapFeed]) -> RatesWanted {
     RatesWanted {
         feeds: feeds.iter().map(|feed| feed.id.clone()).collect(),
         estimator: Estimator::Standard,
@@ -33,7 +33,7 @@ fn wanted(feeds: &[&TapFeed]) -> RatesWanted {
 }
 
 /// The four feeds, and one of service days by line.
-fn feeds() -> Vec<TapFeed> {
+pub(super) fn feeds() -> Vec<TapFeed> {
     let kinds = [TapKind::CheckIn, TapKind::CheckOut, TapKind::Transfer];
     let all = TapKinds::new(kinds.into_iter().collect()).expect("taps");
     let mut feeds: Vec<TapFeed> = (0..4).map(tap_feed).collect();
@@ -50,7 +50,7 @@ fn feeds() -> Vec<TapFeed> {
     feeds
 }
 
-fn tell(book: &mut Book, feed: &TapFeed, told: &Told) {
+pub(super) fn tell(book: &mut Book, feed: &TapFeed, told: &Told) {
     let counts = told.iter().map(|((scope, slot), taps)| TapCount {
         scope: scope.clone(),
         slot: *slot,

@@ -118,6 +118,28 @@ pub(super) fn read(
     Ok((all, sums))
 }
 
+/// The scopes of a feed, by number; `None` where the filter leaves one out.
+pub(super) fn scopes_of(chosen: &Chosen<'_>, sieve: &Sieve) -> Vec<Option<Scope>> {
+    let kinds = chosen.feed().kinds.set();
+    let mut one = kinds.iter();
+    let kind = match (one.next(), one.next()) {
+        (Some(kind), None) => crate::domain::taxonomy::Taxonomy::number(kind),
+        _ => 0,
+    };
+    let scope = |&(line, stop): &(u32, u32)| {
+        let is_wanted = sieve.takes_operator(chosen.operator.into())
+            && sieve.takes_line(line)
+            && sieve.takes_stop(stop);
+        is_wanted.then_some(Scope {
+            operator: chosen.operator,
+            line,
+            stop,
+            kind,
+        })
+    };
+    chosen.book.scopes().iter().map(scope).collect()
+}
+
 struct FeedReader<'a> {
     chosen: &'a Chosen<'a>,
     question: &'a Question,
@@ -136,29 +158,12 @@ impl<'a> FeedReader<'a> {
         keys: &'a RowKeys,
         sieve: &Sieve,
     ) -> Self {
-        let kinds = chosen.feed().kinds.set();
-        let mut one = kinds.iter();
-        let kind = match (one.next(), one.next()) {
-            (Some(kind), None) => crate::domain::taxonomy::Taxonomy::number(kind),
-            _ => 0,
-        };
-        let scope = |&(line, stop): &(u32, u32)| {
-            let is_wanted = sieve.takes_operator(chosen.operator.into())
-                && sieve.takes_line(line)
-                && sieve.takes_stop(stop);
-            is_wanted.then_some(Scope {
-                operator: chosen.operator,
-                line,
-                stop,
-                kind,
-            })
-        };
         Self {
             chosen,
             question,
             keys,
             told: FeedTold::new(chosen, question),
-            scopes: chosen.book.scopes().iter().map(scope).collect(),
+            scopes: scopes_of(chosen, sieve),
             has_hours: plan::needs_hours_of_day(question),
         }
     }

@@ -1,0 +1,411 @@
+//! Rates over a window of minutes, for those who watch it.
+//!
+//! Taps are told when their interval is over, so that the end of a window that slides with the
+//! clock never has any. Rates are therefore about its rated part alone: from the first interval
+//! of a feed that lies wholly in the window and was told, to the end of the last. Reports of
+//! that part are matched by the minute, so that quarters need not make up an hour; otherwise
+//! all is as in a question of that part. What was told changes far less often than what is
+//! reported, and is therefore kept from one count to the next.
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+
+use crate::domain::limits::{WATCH_RATED_PERCENT_MIN, WATCHED_TAP_SUMS_MAX};
+use crate::domain::question::Breakdown;
+use crate::domain::taps::{Refusals, TapGrain, TapInterval};
+use crate::domain::taxonomy::{TapKind, Taxonomy};
+use crate::domain::{
+    Calendar, Filter, Hour, LocalDay, Minute, MinuteSpan, Position, Question, Row, RowTime,
+    TapFeed, Window,
+};
+use crate::ledger::{Dictionary, LedgerError, TapView};
+use crate::stats::rate::NoRate;
+
+use super::super::sieve::Sieve;
+use super::super::{Figure, QueryError};
+use super::choice::{Choice, Chosen};
+use super::keys::{Numbers, RowKeys, tap_numbers};
+use super::matched::Counted;
+use super::told::{When, scopes_of};
+use super::{Missing, RateFigure, RatesWanted, Rules, check_feeds};
+
+const QUARTER_MINUTES: u32 = 15;
+const HOUR_MINUTES: u32 = 60;
+
+/// What is asked of a window.
+#[derive(Clone, Copy)]
+pub struct Sliding<'a> {
+    /// Which incidents.
+    pub filter: &'a Filter,
+    /// Broken down by what.
+    pub by: &'a Breakdown,
+    /// How rates are to be made.
+    pub wanted: &'a RatesWanted,
+    /// The window, of at most a day.
+    pub span: MinuteSpan,
+}
+
+/// The taps told within a window, of one filter and breakdown. Holds until a count of taps
+/// changes or the window reaches another quarter of an hour.
+pub struct WindowTaps {
+    quarters: Quarters,
+    changed: Position,
+    feeds: Vec<Told>,
+    /// Days rising, by what rows tell apart of taps.
+    sums: HashMap<Numbers, Vec<(i32, u64)>>,
+    total: Vec<(i32, u64)>,
+    rated: Option<MinuteSpan>,
+    refusals: Refusals,
+    is_none_fine_enough: bool,
+    used: Vec<(TapFeed, u64)>,
+}
+
+/// The rows of a watch with their rates.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SlidingRates {
+    /// One for each row.
+    pub rows: Vec<RateFigure>,
+    /// Of all reports of the rated part.
+    pub total: RateFigure,
+    /// The feeds whose taps were used, with the number of service days each told.
+    pub feeds: Vec<(TapFeed, u64)>,
+    /// The part that rates are about; `None` if no taps were told.
+    pub rated: Option<MinuteSpan>,
+}
+
+/// The whole quarters of an hour within a window, half-open, numbered since 1970.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Quarters {
+    start: u32,
+    end: u32,
+}
+
+/// What one feed told.
+struct Told {
+    operator: u16,
+    kinds: u16,
+    grain: TapGrain,
+    /// Quarters told, as bits from the first of the window, by numbers of line and stop.
+    by_scope: HashMap<(u32, u32), u128>,
+}
+
+/// A quarter of an hour as questions see it; `None` if the filter leaves it out.
+type Seen = Option<When>;
+
+/// How taps are read into sums.
+struct Reading<'a> {
+    taps: &'a TapView<'a>,
+    by: &'a Breakdown,
+    window: Window,
+    quarters: Quarters,
+    /// By place in `quarters`.
+    times: Vec<Seen>,
+    sums: HashMap<Numbers, Vec<(i32, u64)>>,
+    total: Vec<(i32, u64)>,
+    /// All quarters told by any feed.
+    all: u128,
+}
+
+// === impl Quarters ===
+
+impl Quarters {
+    fn within(span: MinuteSpan) -> Self {
+        let start = span.start.0.div_ceil(QUARTER_MINUTES);
+        Self {
+            start,
+            end: (span.end.0 / QUARTER_MINUTES).max(start),
+        }
+    }
+
+    /// Its place, if the quarters from it on, so many, lie inside.
+    fn place(self, quarter: u32, quarters: u32) -> Option<u32> {
+        let is_inside = self.start <= quarter && quarter + quarters <= self.end;
+        is_inside.then(|| quarter - self.start)
+    }
+
+    /// The span from the first to the last of these bits.
+    fn span(self, bits: u128) -> Option<MinuteSpan> {
+        let last = 127u32.checked_sub(bits.leading_zeros())?;
+        let first = bits.trailing_zeros();
+        Some(MinuteSpan {
+            start: Minute((self.start + first) * QUARTER_MINUTES),
+            end: Minute((self.start + last + 1) * QUARTER_MINUTES),
+        })
+    }
+}
+
+// === impl WindowTaps ===
+
+impl WindowTaps {
+    /// Whether it is what reading the taps of this window would give, when the last change of
+    /// any count is at this place.
+    pub fn holds_for(&self, span: MinuteSpan, changed: Position) -> bool {
+        self.quarters == Quarters::within(span) && self.changed == changed
+    }
+
+    /// Reads the taps of a window. Blocking.
+    pub fn read(taps: &TapView<'_>, asked: Sliding<'_>) -> Result<Self, QueryError> {
+        let Sliding {
+            filter,
+            by,
+            wanted,
+            span,
+        } = asked;
+        let book = Arc::clone(&taps.book);
+        check_feeds(wanted, &book)?;
+        let question = question(filter, by, span).ok_or(QueryError::TooManyRows)?;
+        let choice = Choice::sliding(&question, wanted, &book, &taps.dictionary);
+        let quarters = Quarters::within(span);
+        let times = (quarters.start..quarters.end).map(|quarter| seen(filter, quarter));
+        let mut reading = Reading {
+            taps,
+            by,
+            window: question.window,
+            quarters,
+            times: times.collect(),
+            sums: HashMap::new(),
+            total: Vec::new(),
+            all: 0,
+        };
+        let sieve = Sieve::new(filter, &taps.dictionary);
+        let feeds = choice.feeds.iter();
+        let feeds: Result<Vec<_>, _> = feeds.map(|feed| reading.feed(feed, &sieve)).collect();
+        Ok(Self {
+            quarters,
+            changed: book.last(),
+            feeds: feeds?,
+            rated: quarters.span(reading.all),
+            sums: reading.sums,
+            total: reading.total,
+            refusals: choice.refusals(),
+            is_none_fine_enough: choice.is_none_fine_enough(),
+            used: choice.used(),
+        })
+    }
+
+    /// Sets the rows of a window against its taps. `rows` are all of the window, with their
+    /// minutes; `figures` are what counting them gave. `None` outside the supported years.
+    pub fn rates<'r>(
+        &self,
+        asked: Sliding<'_>,
+        figures: &[Figure],
+        rows: impl Iterator<Item = (Minute, &'r Row)>,
+        dictionary: &Dictionary,
+    ) -> Option<SlidingRates> {
+        let Sliding {
+            filter,
+            by,
+            wanted,
+            span,
+        } = asked;
+        let part = self.rated.unwrap_or(span);
+        let question = question(filter, by, part)?;
+        let keys = RowKeys::new(&question, figures, dictionary);
+        let counted = self.count(&question, part, &keys, rows, dictionary);
+        let rules = Rules {
+            basis: filter.basis,
+            refusals: self.refusals,
+            is_none_fine_enough: self.is_none_fine_enough,
+            wanted,
+        };
+        let is_covered = self.covers(filter, span);
+        let rate = |row: usize, counted: &Counted| {
+            let taps = match keys.told_part(row) {
+                Some(told) => self.sums.get(&told).map_or(&[][..], Vec::as_slice),
+                None => &self.total,
+            };
+            let figure = rules.rate(keys.period_days(row, &question), taps, counted);
+            RateFigure {
+                rate: match figure.rate {
+                    Ok(_) if !is_covered => Err(Missing::Rule(NoRate::DaysNotCovered)),
+                    rate => rate,
+                },
+                ..figure
+            }
+        };
+        let mut rates: Vec<_> = (0..).zip(&counted).map(|(row, of)| rate(row, of)).collect();
+        let total = rates.pop()?;
+        Some(SlidingRates {
+            rows: rates,
+            total,
+            feeds: self.used.clone(),
+            rated: self.rated,
+        })
+    }
+
+    /// Whether enough of what the filter takes of the window was told.
+    fn covers(&self, filter: &Filter, span: MinuteSpan) -> bool {
+        let rated = self.rated.map_or(0, |rated| minutes(filter, rated));
+        minutes(filter, span) * WATCH_RATED_PERCENT_MIN <= rated * 100
+    }
+
+    /// Reports by row; those of all rows, and of none, come last.
+    fn count<'r>(
+        &self,
+        question: &Question,
+        part: MinuteSpan,
+        keys: &RowKeys,
+        rows: impl Iterator<Item = (Minute, &'r Row)>,
+        dictionary: &Dictionary,
+    ) -> Vec<Counted> {
+        let filter = &question.filter;
+        let sieve = Sieve::new(filter, dictionary);
+        let others = Sieve::new(&filter.of_other_basis(), dictionary);
+        let mut counted = vec![Counted::default(); keys.total() + 1];
+        for (minute, row) in rows {
+            let is_other = others.takes(row);
+            let is_tap = row.tap_kind != TapKind::Inspection.number();
+            let is_taken = is_tap && (is_other || sieve.takes(row));
+            if !is_taken || !part.contains(minute) || !takes_time(filter, row.time) {
+                continue;
+            }
+            let day = row.time.day();
+            let is_matched = !is_other && self.tells(row, minute);
+            let mut add = |place: usize| match is_other {
+                true => counted[place].others += 1,
+                false => counted[place].add(day, is_matched),
+            };
+            add(keys.total());
+            keys.each_row(row, |place| add(place as usize));
+        }
+        counted
+    }
+
+    /// Whether taps were told for the scope and the minute of a report.
+    fn tells(&self, row: &Row, minute: Minute) -> bool {
+        let Some(place) = self.quarters.place(minute.0 / QUARTER_MINUTES, 1) else {
+            return false;
+        };
+        self.feeds.iter().any(|feed| {
+            feed.operator == row.operator
+                && row.tap_kind != 0
+                && feed.kinds >> row.tap_kind & 1 == 1
+                && feed.quarters(row) >> place & 1 == 1
+        })
+    }
+}
+
+// === impl Told ===
+
+impl Told {
+    fn quarters(&self, row: &Row) -> u128 {
+        let scope = match self.grain {
+            TapGrain::Operator => (0, 0),
+            TapGrain::Line => (row.line, 0),
+            TapGrain::Stop => (0, row.stop),
+            TapGrain::LineStop => (row.line, row.stop),
+        };
+        self.by_scope.get(&scope).copied().unwrap_or(0)
+    }
+}
+
+// === impl Reading ===
+
+impl Reading<'_> {
+    fn feed(&mut self, chosen: &Chosen<'_>, sieve: &Sieve) -> Result<Told, QueryError> {
+        let feed = chosen.feed();
+        let quarters = match feed.interval {
+            TapInterval::Quarter => 1,
+            TapInterval::Hour | TapInterval::Day => HOUR_MINUTES / QUARTER_MINUTES,
+        };
+        let scopes = scopes_of(chosen, sieve);
+        let numbers = chosen.book.scopes();
+        let mut by_scope = HashMap::<_, u128>::new();
+        let days = self.window.days();
+        let first = days.clone().next().map_or(LocalDay(0), |day| day);
+        let last = days.last().unwrap_or(first);
+        // One day earlier, as the night of the first day may lie in the service day before.
+        let reached = LocalDay(first.0 - 1)..=last;
+        for (day, chunks) in chosen.book.days().range(reached) {
+            let start = feed.hours(*day).0 * (HOUR_MINUTES / QUARTER_MINUTES);
+            let each = |scope: u32, slot: u8, taps: u32| {
+                let quarter = start + u32::from(slot) * quarters;
+                let Some(place) = self.quarters.place(quarter, quarters) else {
+                    return;
+                };
+                let Some(wanted) = scopes[scope as usize] else {
+                    return;
+                };
+                let Some(when) = self.times[place as usize] else {
+                    return;
+                };
+                let bits = ((1u128 << quarters) - 1) << place;
+                *by_scope.entry(numbers[scope as usize]).or_default() |= bits;
+                self.all |= bits;
+                add(&mut self.total, when.day, taps);
+                let key = tap_numbers(self.by.dimensions(), &wanted, when);
+                add(self.sums.entry(key).or_default(), when.day, taps);
+            };
+            self.taps
+                .reader()
+                .each_count(chosen.number, feed.interval, *day, chunks, each)
+                .map_err(LedgerError::from)?;
+            if WATCHED_TAP_SUMS_MAX < self.sums.len() {
+                return Err(QueryError::TooManyRows);
+            }
+        }
+        Ok(Told {
+            operator: chosen.operator,
+            kinds: feed.kinds.set().bits(),
+            grain: feed.grain,
+            by_scope,
+        })
+    }
+}
+
+fn add(days: &mut Vec<(i32, u64)>, day: LocalDay, taps: u32) {
+    match days.binary_search_by_key(&day.0, |(day, _)| *day) {
+        Ok(place) => days[place].1 += u64::from(taps),
+        Err(place) => days.insert(place, (day.0, taps.into())),
+    }
+}
+
+/// The question of the hours that a span touches; `None` outside the supported years.
+fn question(filter: &Filter, by: &Breakdown, span: MinuteSpan) -> Option<Question> {
+    let end = Hour(span.end.0.div_ceil(HOUR_MINUTES));
+    Some(Question {
+        filter: filter.clone(),
+        by: by.clone(),
+        window: Window::new(span.start.hour(), end)?,
+    })
+}
+
+/// How many minutes of a span the filter takes.
+fn minutes(filter: &Filter, span: MinuteSpan) -> u32 {
+    let quarters = span.start.0 / QUARTER_MINUTES..span.end.0.div_ceil(QUARTER_MINUTES);
+    let taken = quarters.filter(|quarter| seen(filter, *quarter).is_some());
+    let inside = taken.map(|quarter| {
+        let start = (quarter * QUARTER_MINUTES).max(span.start.0);
+        let end = ((quarter + 1) * QUARTER_MINUTES).min(span.end.0);
+        end - start
+    });
+    inside.sum()
+}
+
+fn seen(filter: &Filter, quarter: u32) -> Seen {
+    let hour = Hour(quarter * QUARTER_MINUTES / HOUR_MINUTES);
+    let calendar = Calendar::get();
+    let day = calendar.day(hour);
+    takes_time(filter, RowTime::Hour(hour)).then(|| When {
+        day,
+        hour_of_day: Some(calendar.hour_of_day(day, hour)),
+    })
+}
+
+fn takes_time(filter: &Filter, time: RowTime) -> bool {
+    let calendar = Calendar::get();
+    let (day, hour_of_day) = match time {
+        RowTime::Hour(hour) => {
+            let day = calendar.day(hour);
+            (day, Some(calendar.hour_of_day(day, hour)))
+        }
+        RowTime::Day(day) => (day, None),
+    };
+    let takes_hour = filter.hours_of_day == 0
+        || hour_of_day.is_some_and(|hour| filter.hours_of_day >> hour & 1 == 1);
+    takes_hour && (filter.weekdays == 0 || filter.weekdays >> day.weekday() & 1 == 1)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,309 @@
+//! Rates of a window against those of a question, and against a plain recount by the minute.
+
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+use super::super::super::tests::{Asker, Book, DAYS, all_in, day};
+use super::super::tests::{Told, feeds, tell, wanted};
+use super::super::{Rate, answer_with_rates};
+use super::*;
+use crate::domain::taps::{TapScope, TapSlot};
+use crate::domain::{Basis, Dimension};
+use crate::ledger::testing::{line_id, tap_scope};
+use crate::query::Order;
+
+const SCOPES: u32 = 12;
+const HOURS: u32 = 23;
+
+/// Taps by the hour or quarter of many scopes on three days; an hour is told wholly, or in one
+/// of `parts` so many parts.
+fn made(random: &mut StdRng, feed: &TapFeed, first: LocalDay, parts: u8) -> Told {
+    let mut told = Told::new();
+    for day in (first.0 - 1..first.0 + 2).map(LocalDay) {
+        for number in 0..SCOPES {
+            let per_hour = match feed.interval {
+                TapInterval::Quarter => 4 / parts,
+                TapInterval::Hour | TapInterval::Day => 1,
+            };
+            for unit in 0..feed.slots(day) / per_hour {
+                if random.random_range(0..10) == 0 {
+                    continue;
+                }
+                for slot in unit * per_hour..(unit + 1) * per_hour {
+                    let taps = random.random_range(0..40);
+                    let slot = TapSlot { day, slot };
+                    told.insert((tap_scope(feed.grain, number), slot), taps);
+                }
+            }
+        }
+    }
+    told
+}
+
+fn minutes(start: u32, end: u32) -> MinuteSpan {
+    MinuteSpan {
+        start: Minute(start),
+        end: Minute(end),
+    }
+}
+
+/// The book's rows with minutes within their hours; those known to the day have none.
+fn rows(book: &Book) -> Vec<(Minute, Row)> {
+    let minute = |row: &Row| match row.time {
+        RowTime::Hour(hour) => {
+            let within = u32::try_from(row.position.0 * 7 % 60).expect("below 60");
+            Some((Minute(hour.0 * 60 + within), *row))
+        }
+        RowTime::Day(_) => None,
+    };
+    book.kept
+        .iter()
+        .filter_map(|(_, row)| minute(row))
+        .collect()
+}
+
+fn within(all: &[(Minute, Row)], span: MinuteSpan) -> impl Iterator<Item = (Minute, &Row)> {
+    let inside = all.iter().filter(move |(minute, _)| span.contains(*minute));
+    inside.map(|(minute, row)| (*minute, row))
+}
+
+fn read(book: &Book, asked: Sliding<'_>) -> WindowTaps {
+    let (taps, ()) = book.ledger.tap_view(|_| ()).expect("a store");
+    WindowTaps::read(&taps, asked).expect("few sums")
+}
+
+#[test]
+fn rates_of_whole_hours_are_those_of_a_question() {
+    let (mut compared, mut with_rate) = (0, 0);
+    for seed in 0..6 {
+        let mut random = StdRng::seed_from_u64(seed);
+        let mut book = Book::new(seed);
+        book.grow(900);
+        let first = day(DAYS[usize::try_from(seed).expect("small") % DAYS.len()]);
+        let of_hours = |feed: &TapFeed| feed.interval != TapInterval::Day;
+        let feeds: Vec<_> = feeds().into_iter().filter(of_hours).collect();
+        for feed in &feeds {
+            let told = made(&mut random, feed, first, 1);
+            tell(&mut book, feed, &told);
+        }
+        let all = rows(&book);
+        let mut asker = Asker(random);
+        for number in 0..60 {
+            let mut question = asker.question();
+            let feed = &feeds[number % feeds.len()];
+            let wanted = wanted(&[feed]);
+            let start = first.start().0 + u32::try_from(number % 20).expect("small");
+            let asked = Sliding {
+                filter: &question.filter,
+                by: &question.by,
+                wanted: &wanted,
+                span: minutes(start * 60, (start + HOURS) * 60),
+            };
+            let taps = read(&book, asked);
+            let Some(part) = taps.rated else { continue };
+            question.window = Window::new(part.start.hour(), part.end.hour()).expect("hours");
+            let page = all_in(Order::Key);
+            let rated = answer_with_rates(&book.ledger, &question, &page, &wanted);
+            let rated = rated.expect("an answer");
+            let asked = Sliding {
+                filter: &question.filter,
+                by: &question.by,
+                ..asked
+            };
+            let (taken, _) = book.ledger.tap_view(|_| ()).expect("a store");
+            let rows = within(&all, asked.span);
+            let figures = &rated.answer.figures;
+            let found = taps.rates(asked, figures, rows, &taken.dictionary);
+            let found = found.expect("a supported year");
+            let is_covered = taps.covers(asked.filter, asked.span);
+            let expected = |figure: &RateFigure| RateFigure {
+                rate: match figure.rate {
+                    Ok(_) if !is_covered => Err(Missing::Rule(NoRate::DaysNotCovered)),
+                    rate => rate,
+                },
+                ..*figure
+            };
+            let rows: Vec<_> = rated.rates.iter().map(expected).collect();
+            assert_eq!(found.total, expected(&rated.total), "{seed} {question:?}");
+            assert_eq!(found.rows, rows, "{seed} {question:?}");
+            with_rate += usize::from(found.total.rate.is_ok());
+            assert_eq!(found.feeds[0].0, rated.feeds[0].0);
+            compared += found.rows.len();
+        }
+    }
+    assert!(1_000 < compared && 10 < with_rate, "{compared} {with_rate}");
+}
+
+#[test]
+fn reports_are_matched_by_the_quarter_in_windows_that_begin_and_end_at_any_minute() {
+    let feed = feeds().remove(1);
+    assert_eq!(feed.interval, TapInterval::Quarter);
+    let (mut with_taps, mut matched) = (0, 0);
+    for seed in 0..6 {
+        let mut random = StdRng::seed_from_u64(seed);
+        let mut book = Book::new(seed);
+        book.grow(900);
+        let first = day(DAYS[0]);
+        let told = made(&mut random, &feed, first, 4);
+        tell(&mut book, &feed, &told);
+        let all = rows(&book);
+        let (taken, _) = book.ledger.tap_view(|_| ()).expect("a store");
+        let dictionary = Arc::clone(&taken.dictionary);
+        drop(taken);
+        for _ in 0..40 {
+            let start = first.start().0 * 60 + random.random_range(0..600);
+            let span = minutes(start, start + random.random_range(5..=1_440));
+            let filter = Filter::all(Basis::SelfReported);
+            let wanted = wanted(&[&feed]);
+            let asked = Sliding {
+                filter: &filter,
+                by: &Breakdown::default(),
+                wanted: &wanted,
+                span,
+            };
+            let found = read(&book, asked).rates(asked, &[], within(&all, span), &dictionary);
+            let found = found.expect("a supported year");
+            let begins = |slot: &TapSlot| feed.hours(slot.day).0 * 60 + u32::from(slot.slot) * 15;
+            let inside: Vec<_> = told
+                .iter()
+                .map(|((scope, slot), taps)| (scope, begins(slot), u64::from(*taps)))
+                .filter(|(_, at, _)| span.start.0 <= *at && at + 15 <= span.end.0)
+                .collect();
+            let ends = inside.iter().map(|(_, at, _)| at + 15).max();
+            let starts = inside.iter().map(|(_, at, _)| *at).min();
+            let part = starts.zip(ends).map(|(start, end)| minutes(start, end));
+            assert_eq!(found.rated, part);
+            let taps: u64 = inside.iter().map(|(_, _, taps)| *taps).sum();
+            assert_eq!(found.total.matching.taps, taps);
+            let is_told = |minute: Minute, row: &Row| {
+                let is_of_kind =
+                    row.tap_kind != 0 && feed.kinds.set().bits() >> row.tap_kind & 1 == 1;
+                let of_line = |scope: &TapScope| match scope {
+                    TapScope::Line(line) => dictionary.line_number(line.as_str()) == Some(row.line),
+                    _ => false,
+                };
+                let holds = |at: u32| at <= minute.0 && minute.0 < at + 15;
+                is_of_kind
+                    && inside
+                        .iter()
+                        .any(|(scope, at, _)| holds(*at) && of_line(scope))
+            };
+            let expected = within(&all, span)
+                .filter(|(minute, row)| row.basis == Basis::SelfReported && is_told(*minute, row));
+            let expected = expected.count() as u64;
+            assert_eq!(found.total.matching.matched, expected, "{seed} {span:?}");
+            with_taps += u64::from(part.is_some());
+            matched += expected;
+        }
+    }
+    assert!(100 < with_taps && 100 < matched, "{with_taps} {matched}");
+}
+
+/// Line 1 with 100 taps a quarter through some minutes of a day, and one report in each.
+fn line_one(told_minutes: u32) -> (Book, Vec<(Minute, Row)>, u32) {
+    let feed = feeds().remove(1);
+    let mut book = Book::new(1);
+    let day = day(DAYS[0]);
+    let start = feed.hours(day).0 * 60;
+    let scope = TapScope::Line(line_id(1));
+    let slots = u8::try_from(told_minutes / 15).expect("a day");
+    let before = TapSlot {
+        day: LocalDay(day.0 - 1),
+        slot: 0,
+    };
+    let told = (0..slots).map(|slot| TapSlot { day, slot });
+    let told = told
+        .chain([before])
+        .map(|slot| ((scope.clone(), slot), 100));
+    tell(&mut book, &feed, &told.collect());
+    let (taken, _) = book.ledger.tap_view(|_| ()).expect("a store");
+    let line = taken.dictionary.line_number("OP1:1").expect("told");
+    let operator = taken.dictionary.operator_number("OP1").expect("told");
+    drop(taken);
+    let report = |minute: u32| Row {
+        position: Position(u64::from(minute)),
+        time: RowTime::Hour(Minute(minute).hour()),
+        basis: Basis::SelfReported,
+        operator,
+        line,
+        stop: 0,
+        mode: 0,
+        tap_kind: TapKind::CheckIn.number(),
+        card_kind: 0,
+        signal: 0,
+        causes: 0,
+        staff_acts: 0,
+        outcomes: 0,
+    };
+    let minutes = (0..96).map(|quarter| start + quarter * 15 + 7);
+    let rows = minutes.map(|minute| (Minute(minute), report(minute)));
+    (book, rows.collect(), start)
+}
+
+fn rated(told_minutes: u32, window_minutes: u32) -> SlidingRates {
+    let (book, all, start) = line_one(told_minutes);
+    let filter = Filter::all(Basis::SelfReported);
+    let by = Breakdown::new(vec![Dimension::Line]).expect("one");
+    let asked = Sliding {
+        filter: &filter,
+        by: &by,
+        wanted: &wanted(&[]),
+        span: minutes(start, start + window_minutes),
+    };
+    let taps = read(&book, asked);
+    let (taken, _) = book.ledger.tap_view(|_| ()).expect("a store");
+    let figures = [Figure {
+        keys: vec!["OP1:1".into()],
+        count: u64::from(window_minutes / 15),
+    }];
+    let rows = within(&all, asked.span);
+    let rates = taps.rates(asked, &figures, rows, &taken.dictionary);
+    rates.expect("a supported year")
+}
+
+#[test]
+fn rate_is_about_the_part_of_the_window_that_was_told() {
+    let rates = rated(45, 60);
+    let part = rates.rated.expect("taps were told");
+    assert_eq!(part.end.0 - part.start.0, 45);
+    let matching = rates.rows[0].matching;
+    assert_eq!(
+        (matching.reports, matching.matched, matching.taps),
+        (3, 3, 300)
+    );
+    let Ok(Rate::Reports { per_100_000, .. }) = rates.rows[0].rate else {
+        panic!("{rates:?}");
+    };
+    assert!((per_100_000 - 1_000.0).abs() < 1e-9, "{per_100_000}");
+}
+
+#[test]
+fn less_than_half_of_the_window_gives_no_rate_and_the_reason() {
+    assert!(rated(30, 60).total.rate.is_ok());
+    let rates = rated(15, 60);
+    let reason = Err(Missing::Rule(NoRate::DaysNotCovered));
+    assert_eq!(rates.total.rate, reason);
+    assert_eq!(rates.rows[0].rate, reason);
+    assert_eq!(rates.rows[0].matching.taps, 100);
+    let rates = rated(0, 60);
+    assert_eq!(rates.rated, None);
+    assert_eq!(rates.total.matching.reports, 4);
+}
+
+#[test]
+fn taps_hold_until_one_changes_or_a_quarter_passes() {
+    let (book, _, start) = line_one(60);
+    let filter = Filter::all(Basis::SelfReported);
+    let asked = Sliding {
+        filter: &filter,
+        by: &Breakdown::default(),
+        wanted: &wanted(&[]),
+        span: minutes(start + 1, start + 61),
+    };
+    let taps = read(&book, asked);
+    let changed = book.ledger.read().taps().last();
+    assert!(taps.holds_for(minutes(start + 14, start + 74), changed));
+    assert!(!taps.holds_for(minutes(start + 15, start + 75), changed));
+    assert!(!taps.holds_for(minutes(start + 16, start + 76), changed));
+    assert!(!taps.holds_for(asked.span, changed.next()));
+}
