@@ -13,7 +13,8 @@ use crate::ledger::testing::{line_id, tap_scope};
 use crate::query::Order;
 
 const SCOPES: u32 = 12;
-const HOURS: u32 = 23;
+/// Fewer than any day has: what is known only to the day is in no such window.
+const HOURS: u32 = 22;
 
 /// Taps by the hour or quarter of many scopes on three days; an hour is told wholly, or in one
 /// of `parts` so many parts.
