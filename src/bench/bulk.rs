@@ -11,7 +11,7 @@ use super::children::{self, Server};
 use super::contest::{self, Better, Contest, Effort};
 use super::durable::{check_count, contest_total, missing, rate};
 use super::load::{self, Templates};
-use super::peers::postgres::Postgres;
+use super::peers::postgres::{Postgres, RollUp};
 use super::world;
 use crate::api::pb::v1 as pb;
 use crate::cli::Failure;
@@ -54,10 +54,17 @@ pub async fn run(plan: &Plan) -> Result<(), Failure> {
     let mut contest = Contest::new("bulk reports", "reports a second", Better::More)
         .with_targets(plan.with_targets);
     let ours = contest.enter("mistap", None);
-    let copy = contest.enter(
-        "PostgreSQL COPY, psql, same fields, no tallies",
-        Some(COPY_TARGET),
-    );
+    let copies = [
+        (
+            RollUp::None,
+            "PostgreSQL COPY, psql, same fields, no tallies",
+        ),
+        (
+            RollUp::Questions,
+            "PostgreSQL COPY + roll-ups for the three questions",
+        ),
+    ]
+    .map(|(roll_up, name)| (roll_up, contest.enter(name, Some(COPY_TARGET))));
     let decode = contest.enter("decoding the messages, one thread, in process", None);
     load::streamed(&channels, &templates, count / 4, &plan.now).await?;
     let mut recorded = contest_total(&channels[0], plan).await?;
@@ -68,13 +75,21 @@ pub async fn run(plan: &Plan) -> Result<(), Failure> {
         effort.add_since(before, &server, tally.recorded);
         recorded += tally.recorded;
         contest.note(ours, rate(tally.recorded, seconds));
-        match &mut postgres {
-            Some(postgres) => contest.note(copy, postgres.copy(&incidents, count, (plan.now)())?),
-            None => contest.skip(copy, missing(plan)),
+        for (roll_up, place) in copies {
+            match &mut postgres {
+                Some(postgres) => {
+                    let copied = postgres.copy(roll_up, &incidents, count, (plan.now)())?;
+                    contest.note(place, copied);
+                }
+                None => contest.skip(place, missing(plan)),
+            }
         }
         contest.note(decode, decode_rate(&templates)?);
     }
     check_count("mistap", recorded, contest_total(&channels[0], plan).await?)?;
+    if let Some(postgres) = &postgres {
+        postgres.check_counts()?;
+    }
     contest.print()?;
     effort.say("mistap")
 }

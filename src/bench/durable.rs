@@ -12,7 +12,7 @@ use super::Plan;
 use super::children::{self, Server};
 use super::contest::{self, Better, Contest, Effort};
 use super::load::{self, Templates};
-use super::peers::postgres::Postgres;
+use super::peers::postgres::{Postgres, RollUp};
 use super::peers::redis::Redis;
 use super::wire::Wire;
 use super::world;
@@ -72,10 +72,17 @@ pub async fn run(plan: &Plan) -> Result<(), Failure> {
     let our_place = contest.enter("mistap", None);
     let echo_place = contest.enter("no-op tonic echo, same client", Some(ECHO_TARGET));
     let journal_place = contest.enter("raw journal, 64 an append, in process", None);
-    let postgres_place = contest.enter(
-        "PostgreSQL insert + roll-up trigger, pgbench -c 64",
-        Some(POSTGRES_TARGET),
-    );
+    let postgres_places = [
+        (
+            RollUp::LineHours,
+            "PostgreSQL insert + roll-up by line and hour, pgbench -c 64",
+        ),
+        (
+            RollUp::Questions,
+            "PostgreSQL insert + roll-ups for the three questions",
+        ),
+    ]
+    .map(|(roll_up, name)| (roll_up, contest.enter(name, Some(POSTGRES_TARGET))));
     let redis_place = contest.enter("Redis XADD, always synced, redis-benchmark -c 64", None);
     warm_up(plan, &ours, &echo, &templates).await?;
     let mut recorded = contest_total(&questions[0], plan).await?;
@@ -91,9 +98,11 @@ pub async fn run(plan: &Plan) -> Result<(), Failure> {
         echo_effort.add_since(before, &echo_server, tally.recorded);
         contest.note(echo_place, rate(tally.recorded, seconds));
         contest.note(journal_place, journal.measure(plan.span, &plan.now)?);
-        match &mut postgres {
-            Some(postgres) => contest.note(postgres_place, postgres.inserts(plan.span)?),
-            None => contest.skip(postgres_place, missing(plan)),
+        for (roll_up, place) in postgres_places {
+            match &mut postgres {
+                Some(postgres) => contest.note(place, postgres.inserts(roll_up, plan.span)?),
+                None => contest.skip(place, missing(plan)),
+            }
         }
         match &mut redis {
             Some(redis) => contest.note(redis_place, redis.appends(plan.span)?),

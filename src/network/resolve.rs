@@ -226,6 +226,9 @@ impl Network {
             return Some(exact(stop));
         }
         let places = self.platforms.get(text)?;
+        if let [place] = places[..] {
+            return Some(exact(&self.stops[place as usize]));
+        }
         let all: Vec<_> = places
             .iter()
             .map(|place| &self.stops[*place as usize])

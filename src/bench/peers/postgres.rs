@@ -27,7 +27,8 @@ const STOP_WAIT: Duration = Duration::from_secs(20);
 const READY_LOOKS: u32 = 200;
 const READY_PAUSE: Duration = Duration::from_millis(50);
 
-/// What a report has, and its counts by line and hour.
+/// What a report has, in four tables: counted by line and hour one by one; counted for the
+/// three questions of `bench query`, one by one and a statement at a time; not counted.
 const SCHEMA: &str = "
 CREATE TABLE incidents (
   id uuid PRIMARY KEY, secret bytea, at timestamptz NOT NULL, precision smallint,
@@ -35,30 +36,74 @@ CREATE TABLE incidents (
   reader_kind smallint, signal smallint, attempts smallint, others smallint, later smallint,
   causes text, card_kind smallint, installation text, staff smallint, acts text,
   minutes smallint, outcomes text, cost smallint);
-CREATE TABLE reports (LIKE incidents INCLUDING ALL);
+CREATE TABLE asked (LIKE incidents INCLUDING ALL);
+CREATE TABLE bulk (LIKE incidents INCLUDING ALL);
+CREATE TABLE bulk_asked (LIKE incidents INCLUDING ALL);
 CREATE TABLE line_hours (
   line text, hour timestamptz, n bigint NOT NULL, PRIMARY KEY (line, hour));
-CREATE FUNCTION count_report() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE TABLE line_days (line text, day date, n bigint NOT NULL, PRIMARY KEY (line, day));
+CREATE TABLE stop_days (stop text, day date, n bigint NOT NULL, PRIMARY KEY (stop, day));
+CREATE TABLE signal_hours (
+  signal smallint, hour timestamptz, n bigint NOT NULL, PRIMARY KEY (signal, hour));
+CREATE FUNCTION count_line() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   INSERT INTO line_hours VALUES (NEW.line, date_trunc('hour', NEW.at), 1)
   ON CONFLICT (line, hour) DO UPDATE SET n = line_hours.n + 1;
   RETURN NULL;
 END $$;
-CREATE TRIGGER counted AFTER INSERT ON incidents FOR EACH ROW EXECUTE FUNCTION count_report();
+CREATE FUNCTION count_one() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO line_days VALUES (NEW.line, (NEW.at AT TIME ZONE 'Europe/Amsterdam')::date, 1)
+  ON CONFLICT (line, day) DO UPDATE SET n = line_days.n + 1;
+  INSERT INTO stop_days VALUES (NEW.stop, (NEW.at AT TIME ZONE 'Europe/Amsterdam')::date, 1)
+  ON CONFLICT (stop, day) DO UPDATE SET n = stop_days.n + 1;
+  INSERT INTO signal_hours VALUES (NEW.signal, date_trunc('hour', NEW.at), 1)
+  ON CONFLICT (signal, hour) DO UPDATE SET n = signal_hours.n + 1;
+  RETURN NULL;
+END $$;
+CREATE FUNCTION count_all() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO line_days
+  SELECT coalesce(line, ''), (at AT TIME ZONE 'Europe/Amsterdam')::date AS day, count(*) FROM new GROUP BY 1, 2
+  ON CONFLICT (line, day) DO UPDATE SET n = line_days.n + excluded.n;
+  INSERT INTO stop_days
+  SELECT coalesce(stop, ''), (at AT TIME ZONE 'Europe/Amsterdam')::date AS day, count(*) FROM new GROUP BY 1, 2
+  ON CONFLICT (stop, day) DO UPDATE SET n = stop_days.n + excluded.n;
+  INSERT INTO signal_hours
+  SELECT coalesce(signal, 0), date_trunc('hour', at) AS hour, count(*) FROM new GROUP BY 1, 2
+  ON CONFLICT (signal, hour) DO UPDATE SET n = signal_hours.n + excluded.n;
+  RETURN NULL;
+END $$;
+CREATE TRIGGER counted AFTER INSERT ON incidents FOR EACH ROW EXECUTE FUNCTION count_line();
+CREATE TRIGGER counted AFTER INSERT ON asked FOR EACH ROW EXECUTE FUNCTION count_one();
+CREATE TRIGGER counted AFTER INSERT ON bulk_asked
+  REFERENCING NEW TABLE AS new FOR EACH STATEMENT EXECUTE FUNCTION count_all();
 ";
 
-/// One report, as pgbench sends it.
+/// One report, as pgbench sends it, into `TABLE`.
 const INSERT: &str = "
 \\set line random(1, 3400)
 \\set stop random(1, 45000)
 \\set hours random(0, 47)
 \\set signal random(1, 8)
-INSERT INTO incidents VALUES (
+INSERT INTO TABLE VALUES (
   gen_random_uuid(), '\\x0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef',
   now() - make_interval(hours => :hours::int), 1, 2, 1, 'OP01', 'line-' || :line::text,
   'stop-' || :stop::text, '1234', 1, :signal::smallint, 2, 1, 1, '1:2', 3, 'simulated-installation-000001',
   1, '1,2', 2, '5', 1);
 ";
+
+/// What PostgreSQL counts of the reports that it takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RollUp {
+    /// Nothing.
+    None,
+    /// By line and hour.
+    LineHours,
+    /// What the three questions of `bench query` need: by line and day, by stop and day, by
+    /// signal and hour. Less than mistap counts.
+    Questions,
+}
 
 /// A running server.
 pub struct Postgres {
@@ -113,10 +158,15 @@ impl Postgres {
         Ok(Some(postgres))
     }
 
-    /// Inserts a second.
-    pub fn inserts(&mut self, span: Duration) -> Result<f64, Failure> {
+    /// Inserts a second, each a transaction of its own.
+    pub fn inserts(&mut self, roll_up: RollUp, span: Duration) -> Result<f64, Failure> {
+        let table = match roll_up {
+            RollUp::None => "bulk",
+            RollUp::LineHours => "incidents",
+            RollUp::Questions => "asked",
+        };
         let script = self.folder.path().join("insert.sql");
-        fs::write(&script, INSERT)?;
+        fs::write(&script, INSERT.replace("TABLE", table))?;
         let seconds = span.as_secs().max(1).to_string();
         let mut command = self.client("pgbench");
         command.args([
@@ -128,31 +178,41 @@ impl Postgres {
         rate.ok_or_else(|| Failure::new(Kind::Unexpected, "pgbench told no rate"))
     }
 
-    /// Whether the roll-up counts what was inserted.
+    /// Whether the roll-ups count what was inserted.
     pub fn check_counts(&self) -> Result<(), Failure> {
-        let count = |sql| -> Result<u64, Failure> {
+        let count = |sql: &str| -> Result<u64, Failure> {
             let text = self.sql(sql)?;
             let none = |_| Failure::new(Kind::Unexpected, "psql told no count");
             text.trim().parse().map_err(none)
         };
+        let counted =
+            |table: &str| count(&format!("SELECT coalesce(sum(n), 0)::bigint FROM {table}"));
         let inserted = count("SELECT count(*) FROM incidents")?;
-        check_count(
-            "PostgreSQL",
-            inserted,
-            count("SELECT sum(n)::bigint FROM line_hours")?,
-        )
+        check_count("PostgreSQL", inserted, counted("line_hours")?)?;
+        let asked =
+            count("SELECT (SELECT count(*) FROM asked) + (SELECT count(*) FROM bulk_asked)")?;
+        for table in ["line_days", "stop_days", "signal_hours"] {
+            check_count("PostgreSQL", asked, counted(table)?)?;
+        }
+        Ok(())
     }
 
-    /// Rows copied a second, out of a file with these reports in turn.
+    /// Rows copied a second, out of a file with these reports in turn, in one transaction.
     pub fn copy(
         &mut self,
+        roll_up: RollUp,
         incidents: &[pb::Incident],
         count: u64,
         now: UtcMillis,
     ) -> Result<f64, Failure> {
         let path = self.folder.path().join("reports.csv");
         write_csv(&path, incidents, count, now)?;
-        let copy = format!("\\copy reports from '{}' csv", path.display());
+        let table = match roll_up {
+            RollUp::None => "bulk",
+            RollUp::LineHours => "incidents",
+            RollUp::Questions => "bulk_asked",
+        };
+        let copy = format!("\\copy {table} from '{}' csv", path.display());
         let begun = Instant::now();
         let text = self.sql(&copy)?;
         let seconds = begun.elapsed().as_secs_f64();
