@@ -79,6 +79,11 @@ pub struct ServeSettings {
         value_parser = value_parser!(u32).range(i64::from(TAP_DAYS_MIN)..=i64::from(TAP_DAYS_MAX))
     )]
     pub tap_days: u32,
+    /// Calls from this machine come through a proxy on it, which adds the caller's address to
+    /// x-forwarded-for. Without it, all of them count as one caller that is trusted: bounds by
+    /// address, those of figures included, are then the proxy's to keep
+    #[arg(long, env = "MISTAP_BEHIND_PROXY")]
+    pub behind_proxy: bool,
 }
 
 /// Why an address is not listened at.

@@ -1,6 +1,5 @@
 //! `LiveService`: streams of what happens now.
 
-use std::net::IpAddr;
 use std::pin::Pin;
 
 use futures_util::stream::{self, Stream};
@@ -9,6 +8,7 @@ use tonic::{Request, Response, Status};
 use super::convert::figures::{parse_watch, to_message};
 use super::convert::log::{parse_log, to_log_message};
 use super::counters::{Counters, Open};
+use super::origin::Callers;
 use super::pb::v1 as pb;
 use super::pb::v1::live_service_server::LiveService;
 use super::status::Problem;
@@ -25,16 +25,25 @@ pub struct Live {
     publisher: Publisher,
     log: Log,
     permits: Permits,
+    callers: Callers,
     counters: Counters,
 }
 
 impl Live {
     /// Over a publisher and a log, which end every watch when they are stopped.
-    pub fn new(publisher: Publisher, log: Log, permits: Permits, counters: Counters) -> Self {
+    /// `callers` tells who opens streams.
+    pub fn new(
+        publisher: Publisher,
+        log: Log,
+        permits: Permits,
+        callers: Callers,
+        counters: Counters,
+    ) -> Self {
         Self {
             publisher,
             log,
             permits,
+            callers,
             counters,
         }
     }
@@ -63,7 +72,7 @@ impl LiveService for Live {
         &self,
         request: Request<pb::WatchRatesRequest>,
     ) -> Result<Response<Self::WatchRatesStream>, Status> {
-        let address = address_of(&request);
+        let address = self.callers.address(&request);
         let asked = parse_watch(request.into_inner()).map_err(Problem::from)?;
         let by = asked.watch.by.clone();
         let rates = asked.watch.rates.as_ref();
@@ -86,7 +95,7 @@ impl LiveService for Live {
         &self,
         request: Request<pb::WatchIncidentsRequest>,
     ) -> Result<Response<Self::WatchIncidentsStream>, Status> {
-        let address = address_of(&request);
+        let address = self.callers.address(&request);
         let asked = parse_log(request.into_inner()).map_err(Problem::from)?;
         let permit = self.permits.take(address).map_err(Problem::from)?;
         let following = self.log.watch(asked.filter, asked.start, permit);
@@ -97,10 +106,6 @@ impl LiveService for Live {
         let messages = stream::unfold(Some(following), next_events);
         Ok(Response::new(Box::pin(messages)))
     }
-}
-
-fn address_of<T>(request: &Request<T>) -> Option<IpAddr> {
-    request.remote_addr().map(|address| address.ip())
 }
 
 /// The next message; after an error there is none.

@@ -11,6 +11,7 @@ pub mod guard;
 pub mod live;
 pub mod network;
 pub mod operations;
+pub mod origin;
 pub mod pb;
 pub mod reporting;
 pub mod statistics;

@@ -1,5 +1,6 @@
 //! `ReportingService`: takes reports and gives them back to whoever holds their secret.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -13,6 +14,7 @@ use super::convert::incident::{Parsed, parse_incident, parse_key};
 use super::convert::recorded::{Names, to_accepted, to_recorded};
 use super::convert::violation::{Path, Violations};
 use super::counters::Counters;
+use super::origin::{Callers, origin};
 use super::pb::Wiped;
 use super::pb::v1 as pb;
 use super::pb::v1::reporting_service_server::ReportingService;
@@ -31,16 +33,24 @@ pub struct Reporting {
     in_flight: Arc<Semaphore>,
     /// Room for streams.
     streams: Arc<Semaphore>,
+    callers: Callers,
     stop: CancellationToken,
 }
 
 impl Reporting {
-    /// `stop` ends open streams.
-    pub fn new(ingest: Ingest, now: Clock, counters: Counters, stop: CancellationToken) -> Self {
+    /// `callers` tells where reports come from; `stop` ends open streams.
+    pub fn new(
+        ingest: Ingest,
+        now: Clock,
+        counters: Counters,
+        callers: Callers,
+        stop: CancellationToken,
+    ) -> Self {
         Self {
             reporter: Reporter::new(ingest, now, counters),
             in_flight: Arc::new(Semaphore::new(STREAMS_IN_FLIGHT_MAX)),
             streams: Arc::new(Semaphore::new(INCIDENT_STREAMS_MAX)),
+            callers,
             stop,
         }
     }
@@ -64,19 +74,21 @@ impl Reporter {
     }
 
     /// Reports incidents together. One result each, in their order, when all of them are
-    /// durable. `path` tells where in the request each stands.
+    /// durable. `path` tells where in the request each stands, `from` the caller's address.
     pub(super) async fn report(
         &self,
         messages: Vec<Option<pb::Incident>>,
         path: fn(usize) -> Path<'static>,
+        from: Option<IpAddr>,
     ) -> Vec<Result<pb::Accepted, Problem>> {
         let now = (self.now)();
+        let origin = origin(from, now);
         let mut incidents = Vec::with_capacity(messages.len());
         let mut parsed = Vec::with_capacity(messages.len());
         for (index, message) in messages.into_iter().enumerate() {
             parsed.push(parse_incident(path(index), message, now).map(|one| {
                 let Parsed { incident, remarks } = one;
-                incidents.push(incident);
+                incidents.push(Incident { origin, ..incident });
                 remarks
             }));
         }
@@ -131,9 +143,10 @@ impl ReportingService for Reporting {
         &self,
         request: Request<pb::ReportIncidentRequest>,
     ) -> Result<Response<pb::ReportIncidentResponse>, Status> {
+        let from = self.callers.address(&request);
         let incident = request.into_inner().incident;
         let path = |_| Path::root("incident");
-        let mut results = self.reporter.report(vec![incident], path).await;
+        let mut results = self.reporter.report(vec![incident], path, from).await;
         let accepted = results.pop().expect("one result for one incident")?;
         Ok(Response::new(pb::ReportIncidentResponse {
             accepted: Some(accepted),
@@ -144,12 +157,13 @@ impl ReportingService for Reporting {
         &self,
         request: Request<pb::ReportIncidentsRequest>,
     ) -> Result<Response<pb::ReportIncidentsResponse>, Status> {
+        let from = self.callers.address(&request);
         // Cleared also if there are too many of them.
         let mut incidents = Wiped::from(request.into_inner().incidents);
         check_size(incidents.len())?;
         let incidents = incidents.take().into_iter().map(Some).collect();
         let path = |index| Path::root("incidents").at(index);
-        let results = self.reporter.report(incidents, path).await;
+        let results = self.reporter.report(incidents, path, from).await;
         Ok(Response::new(pb::ReportIncidentsResponse {
             results: results.into_iter().map(to_result).collect(),
         }))
@@ -164,6 +178,7 @@ impl ReportingService for Reporting {
         let bulk = stream::Bulk {
             reporter: self.reporter.clone(),
             in_flight: Arc::clone(&self.in_flight),
+            from: self.callers.address(&request),
             stop: self.stop.clone(),
             room,
         };

@@ -9,6 +9,7 @@
 //! `UNAVAILABLE`.
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -50,6 +51,8 @@ pub(super) struct Bulk {
     pub reporter: Reporter,
     /// Shared by all streams, one permit for each incident under way.
     pub in_flight: Arc<Semaphore>,
+    /// The client's address, as far as it is known.
+    pub from: Option<IpAddr>,
     pub stop: CancellationToken,
     /// Held as long as the stream is open.
     pub room: OwnedSemaphorePermit,
@@ -180,7 +183,7 @@ impl UnderWay {
                     self.untaken_since = Instant::now();
                 }
                 permits = acquire(&bulk.in_flight, self.waiting.len()),
-                    if !self.waiting.is_empty() => self.report(&bulk.reporter, permits),
+                    if !self.waiting.is_empty() => self.report(bulk, permits),
                 () = bulk.stop.cancelled(), if !self.is_stopping => self.begin_to_stop(),
                 () = sleep_until(untaken_due), if is_answered => self.check_taken()?,
                 first = requests.next(), if may_read => {
@@ -201,10 +204,10 @@ impl UnderWay {
         self.end.is_none() && self.waiting.is_empty() && has_room
     }
 
-    fn report(&mut self, reporter: &Reporter, permits: OwnedSemaphorePermit) {
+    fn report(&mut self, bulk: &Bulk, permits: OwnedSemaphorePermit) {
         let batch = std::mem::replace(&mut self.waiting, Batch::new());
         self.incidents += batch.len();
-        let report = report(reporter.clone(), batch, permits);
+        let report = report(bulk.reporter.clone(), batch, bulk.from, permits);
         self.reports
             .push_back(tokio::spawn(report.in_current_span()));
     }
@@ -298,13 +301,19 @@ async fn acquire(semaphore: &Arc<Semaphore>, incidents: usize) -> OwnedSemaphore
         .expect("never closed")
 }
 
-async fn report(reporter: Reporter, mut batch: Batch, permits: OwnedSemaphorePermit) -> Answered {
+async fn report(
+    reporter: Reporter,
+    mut batch: Batch,
+    from: Option<IpAddr>,
+    permits: OwnedSemaphorePermit,
+) -> Answered {
     let (sequences, incidents): (Vec<_>, Vec<_>) = batch
         .take()
         .into_iter()
         .map(|request| (request.sequence, request.incident))
         .unzip();
-    let results = reporter.report(incidents, |_| Path::root("incident")).await;
+    let path = |_| Path::root("incident");
+    let results = reporter.report(incidents, path, from).await;
     drop(permits);
     let answer = |(sequence, result)| pb::StreamIncidentsResponse {
         sequence,
@@ -359,6 +368,7 @@ mod tests {
                     self.counters.clone(),
                 ),
                 in_flight: Arc::clone(&self.in_flight),
+                from: None,
                 stop: self.stop.clone(),
                 room: room.expect("nobody else"),
             }

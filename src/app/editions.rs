@@ -53,6 +53,7 @@ async fn close(
             let closed = Closed {
                 month,
                 hash,
+                method: ready.method,
                 position,
             };
             let keeping = Arc::clone(library);

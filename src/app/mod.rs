@@ -45,6 +45,7 @@ use crate::api::guard::GuardLayer;
 use crate::api::live::Live;
 use crate::api::network::Networks;
 use crate::api::operations::Operations;
+use crate::api::origin::Callers;
 use crate::api::pb;
 use crate::api::pb::v1::live_service_server::LiveServiceServer;
 use crate::api::pb::v1::network_service_server::NetworkServiceServer;
@@ -98,6 +99,8 @@ pub struct Settings {
     pub edition_look: Duration,
     /// How many streams may be open.
     pub permits: PermitBounds,
+    /// How addresses of callers are known.
+    pub callers: Callers,
 }
 
 impl Settings {
@@ -111,6 +114,7 @@ impl Settings {
             tap_days: TAP_DAYS_DEFAULT,
             edition_look: Duration::from_millis(EDITION_LOOK_MS),
             permits: PermitBounds::default(),
+            callers: Callers::default(),
         }
     }
 }
@@ -398,10 +402,11 @@ impl Services {
         let ledger = Arc::clone(&running.ledger);
         let permits = Permits::new(settings.permits);
         let log = log(running, stop.clone());
+        let callers = settings.callers;
         Self {
-            reporting: Reporting::new(ingest(), clock(), counters.clone(), stop.clone()),
+            reporting: Reporting::new(ingest(), clock(), counters.clone(), callers, stop.clone()),
             statistics: Statistics::new(ledger, Arc::clone(library), counters.clone()),
-            live: Live::new(publisher.clone(), log, permits, counters.clone()),
+            live: Live::new(publisher.clone(), log, permits, callers, counters.clone()),
             networks: Networks::new(ingest()),
             operations: Operations::new(ingest(), clock(), counters.clone(), stop.clone()),
         }

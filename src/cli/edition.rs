@@ -216,6 +216,9 @@ fn verify(dir: &Path, month: Option<LocalMonth>, format: Format) -> Result<(), F
             Ok(Some(Verdict::Erased(reports))) => {
                 format!("hash as in the journal; {reports} reports erased since, not made again")
             }
+            Ok(Some(Verdict::OtherMethod(method))) => {
+                format!("hash as in the journal; made by method {method}, not made again")
+            }
             Ok(Some(Verdict::Gone)) => {
                 "hash as in the journal, which no longer holds its reports".to_owned()
             }
@@ -237,6 +240,7 @@ fn verify(dir: &Path, month: Option<LocalMonth>, format: Format) -> Result<(), F
             .with_hint("restore its file from a backup"),
     )
 }
+
 /// The months from one day to another: `2026-09`, or `2026-07/2026-09`.
 fn months<'a>(start: &'a str, end: &'a str) -> Cow<'a, str> {
     let month = |day: &'a str| day.rsplit_once('-').map_or(day, |(month, _)| month);

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::failure::{Failure, Kind};
+use crate::api::origin::Callers;
 use crate::app::{self, AppError, Settings};
 use crate::auth::KeyError;
 use crate::config::ServeSettings;
@@ -20,8 +21,12 @@ pub async fn run(settings: ServeSettings) -> Result<(), Failure> {
     // Before anything else, so that no signal is missed.
     let mut signals = Signals::listen()?;
     let tap_days = settings.tap_days;
+    let callers = Callers {
+        are_behind_proxy: settings.behind_proxy,
+    };
     let settings = Settings {
         tap_days,
+        callers,
         ..Settings::new(settings.data.dir, settings.listen, app::system_clock())
     };
     let mut handle = tokio::select! {

@@ -82,6 +82,8 @@ pub struct ClosedEdition {
     pub through: Position,
     /// SHA-256 of its canonical bytes.
     pub sha256: [u8; 32],
+    /// Version of the method by which it was made, from 1 up.
+    pub method: u32,
 }
 
 /// What is counted of an incident.
@@ -147,6 +149,9 @@ pub struct Facts {
     pub card_given: bool,
     /// Whether an installation identifier came with it.
     pub installation_given: bool,
+    /// Whether an edition must leave it out: it came from one of more new installations
+    /// without a card than an address prefix may have for an operator in a day.
+    pub is_uncountable: bool,
 }
 
 /// What else was told about an incident. Never enters the store, logs or default backups.

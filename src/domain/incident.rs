@@ -1,5 +1,6 @@
 //! One failed tap, checked, before it is resolved against the network.
 
+use super::address::Origin;
 use super::entry::Facts;
 use super::id::{IncidentId, IncidentSecret};
 use super::limits::CANDIDATES_MAX;
@@ -95,6 +96,8 @@ pub struct Incident {
     pub note: Box<str>,
     /// Whether the operator may read the note.
     pub note_to_operator: bool,
+    /// Where it came from; `None` if from this machine. Goes no further than the queue.
+    pub origin: Option<Origin>,
 }
 
 /// How something that a reporter wrote was matched to the network.

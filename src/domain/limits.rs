@@ -250,7 +250,14 @@ pub const EDITION_CLOSES_ON_DAY: i8 = 22;
 /// Reports of one reporter and month that an edition counts. Further ones: left out, and
 /// counted as such.
 pub const COUNTED_REPORTS_PER_MONTH_MAX: usize = 10;
-/// Editions that are kept in memory after being read. Further ones: the oldest is let go.
+/// New installations without a card whose reports an edition counts, for each address prefix,
+/// operator and day. Further ones: their reports are flagged, and left out.
+pub const NEW_INSTALLATIONS_PER_PREFIX_MAX: usize = 3;
+/// Address prefixes, each with an operator, that are remembered for a day. Reached: reports of
+/// further ones are flagged, too.
+pub const NEWCOMER_PREFIXES_MAX: usize = 131_072;
+/// Editions that are kept in memory after being read. Further ones: the one that was asked
+/// for longest ago is let go.
 pub const EDITIONS_HELD_MAX: usize = 12;
 /// Fewest reports of an operator of which an edition has rates.
 pub const EDITION_RATED_REPORTS_MIN: u64 = 50;

@@ -4,6 +4,7 @@
 //! A value of a type in here is valid by its type; nobody checks again. Nothing in here
 //! reads a clock, does I/O or knows how anything travels or is stored.
 
+pub mod address;
 pub mod calendar;
 pub mod case;
 pub mod entry;
@@ -20,6 +21,7 @@ pub(crate) mod testing;
 pub mod text;
 pub mod time;
 
+pub use address::{AddressPrefix, Origin};
 pub use calendar::Calendar;
 pub use case::CaseNumber;
 pub use entry::{Entry, Facts, Personal, Position, Stamp};

@@ -39,6 +39,7 @@ pub(crate) fn blank_facts(id: IncidentId, time: RowTime, precision: TimePrecisio
         extra_cost: None,
         card_given: false,
         installation_given: false,
+        is_uncountable: false,
     }
 }
 

@@ -12,7 +12,7 @@ use super::taps::{Known, is_matched};
 use crate::domain::taxonomy::SetOf;
 use crate::domain::{Basis, LocalMonth, TapFeed};
 use crate::journal::{JournalError, Reader};
-use crate::stats::screening::{Group, Published, screen, screen_count, screen_quarter};
+use crate::stats::screening::{Group, Published, distinct, screen, screen_count, screen_quarter};
 
 /// An edition, and what is known of how well it can be made again.
 #[derive(Clone, Debug)]
@@ -27,10 +27,13 @@ pub struct Made {
 /// A month, counted.
 struct Counted {
     gathered: Gathered,
-    /// Places of all self-reports, rising; of those that count; and of what devices observed.
-    all_told: Vec<usize>,
+    /// Places of all self-reports, rising, and whether each counts.
+    all_told: Vec<(usize, bool)>,
+    /// Places of those that count, and of what devices observed.
     told: Vec<usize>,
     observed: Vec<usize>,
+    /// Reports that do not count; `None` if few people told them.
+    left_out: Option<u64>,
     published: [Option<Published>; 2],
 }
 
@@ -87,19 +90,20 @@ impl Counted {
         let (observed, told): (Vec<_>, Vec<_>) =
             places.partition(|place| gathered.reports[*place].is_observed);
         let all_told: Vec<_> = told.iter().map(|place| &gathered.reports[*place]).collect();
-        let are_counted = reporters::are_counted(&all_told);
         // A report that does not count may still say that a card and an installation are one
         // reporter's.
-        let numbers = reporters::number(&all_told);
-        let places = told.iter().copied().zip(numbers).zip(are_counted);
-        let (told_counted, numbers): (Vec<_>, Vec<_>) = places
-            .filter_map(|(numbered, is_counted)| is_counted.then_some(numbered))
-            .unzip();
+        let numbers = reporters::number(all_told.iter().map(|report| report.names()));
+        let are_counted = reporters::are_counted(&all_told, &numbers);
+        let places = told.iter().copied().zip(numbers).zip(&are_counted);
+        let (counted, left_out): (Vec<_>, Vec<_>) = places.partition(|(_, counts)| **counts);
+        let left_out: Vec<_> = left_out.iter().map(|((_, number), _)| *number).collect();
+        let (counted, numbers): (Vec<_>, Vec<_>) = counted.into_iter().map(|(one, _)| one).unzip();
         let mut counted = Self {
             gathered,
-            all_told: told,
-            told: told_counted,
+            all_told: told.into_iter().zip(are_counted).collect(),
+            told: counted,
             observed,
+            left_out: screen_count(left_out.len() as u64, distinct(left_out.into_iter())),
             published: [None, None],
         };
         counted.published = [
@@ -188,7 +192,6 @@ impl Counted {
     }
 
     fn made(self, rows: Vec<Row>, erased: u64) -> Made {
-        let left_out = self.gathered.reports.len() - self.told.len() - self.observed.len();
         let closed = jiff::Timestamp::from_millisecond(month::closes_at(self.gathered.month).0);
         let edition = Edition {
             format: FORMAT,
@@ -198,8 +201,8 @@ impl Counted {
             licence: LICENCE.to_owned(),
             through: self.gathered.through.0,
             networks: self.gathered.networks.into_iter().collect(),
-            left_out: screen_count(left_out as u64),
-            too_late: screen_count(self.gathered.too_late),
+            left_out: self.left_out,
+            too_late: self.gathered.too_late.screened(),
             rows,
         };
         Made { edition, erased }
@@ -218,7 +221,13 @@ fn ladder(months: [LocalMonth; 3], counted: [&Counted; 3]) -> Vec<Row> {
         else {
             continue;
         };
-        let numbers = quarter_numbers(basis, counted);
+        let numbers = match basis {
+            Basis::SelfReported => self_reporters(counted),
+            Basis::Observed => {
+                let taps = counted.map(|month| month.observed.len());
+                (0..).take(taps.iter().sum()).collect()
+            }
+        };
         let mut rest = &numbers[..];
         let groups = counted.map(|month| {
             let (own, after) = rest.split_at(month.reports(basis).len());
@@ -232,37 +241,19 @@ fn ladder(months: [LocalMonth; 3], counted: [&Counted; 3]) -> Vec<Row> {
     rows
 }
 
-/// Reporters of three months, numbered alike, in the order of the months.
-fn quarter_numbers(basis: Basis, counted: [&Counted; 3]) -> Vec<u32> {
-    let all: Vec<&Report> = counted
-        .iter()
-        .flat_map(|month| month.reports(basis))
-        .collect();
-    match basis {
-        Basis::SelfReported => self_reporters(counted),
-        Basis::Observed => (0..).take(all.len()).collect(),
-    }
-}
-
-/// Reporters of the self-reports that count, numbered over all that were told.
+/// Reporters of the self-reports that count in three months, in their order, numbered alike
+/// over all that were told.
 fn self_reporters(counted: [&Counted; 3]) -> Vec<u32> {
     let of_month = |month: &'_ Counted| {
-        let is_counted = |place: &usize| month.told.binary_search(place).is_ok();
-        month.all_told.iter().map(is_counted).collect::<Vec<_>>()
+        let told = month.all_told.iter();
+        let told = told.map(|(place, counts)| (month.gathered.reports[*place].names(), *counts));
+        told.collect::<Vec<_>>()
     };
-    let are_counted: Vec<_> = counted.iter().flat_map(|month| of_month(month)).collect();
-    let all: Vec<&Report> = counted
-        .iter()
-        .flat_map(|month| {
-            month
-                .all_told
-                .iter()
-                .map(|place| &month.gathered.reports[*place])
-        })
-        .collect();
-    let numbers = reporters::number(&all).into_iter().zip(are_counted);
-    numbers
-        .filter_map(|(number, is_counted)| is_counted.then_some(number))
+    let all: Vec<_> = counted.iter().flat_map(|month| of_month(month)).collect();
+    let numbers = reporters::number(all.iter().map(|(names, _)| *names));
+    let numbered = numbers.into_iter().zip(&all);
+    numbered
+        .filter_map(|(number, (_, counts))| counts.then_some(number))
         .collect()
 }
 
@@ -291,7 +282,7 @@ pub fn due(
 mod tests {
     use super::*;
     use crate::domain::{LocalDay, Position, Pseudonym};
-    use crate::edition::gather::testing::report;
+    use crate::edition::gather::{TooLate, testing::report};
     use crate::edition::taps::Taps;
 
     #[test]
@@ -318,7 +309,7 @@ mod tests {
             let counted = Counted::new(Gathered {
                 month,
                 reports: reports.collect(),
-                too_late: 0,
+                too_late: TooLate::default(),
                 through: Position(1),
                 from: Position(1),
                 networks: BTreeSet::new(),

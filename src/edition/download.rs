@@ -37,6 +37,7 @@ pub const DIMENSIONS: [&str; 12] = [
 /// Dimensions whose rows stand in the table of another.
 const JOINED: [(&str, &str); 2] = [("station", LINE), ("outcome-answered", "outcome")];
 const PUBLIC_DOMAIN: &str = "https://creativecommons.org/publicdomain/zero/1.0/";
+const FEW: &str = "some, maybe of fewer than ten reporters";
 const FORMULA_STARTS: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
 
 /// Which rows to download.
@@ -247,7 +248,7 @@ fn dictionary() -> String {
 
 fn readme(held: &Held) -> String {
     let edition = &held.edition;
-    let told = |count: Option<u64>| count.map_or("1 to 9".to_owned(), |count| count.to_string());
+    let told = |count: Option<u64>| count.map_or(FEW.to_owned(), |count| count.to_string());
     format!(
         "# Failed check-ins, {month}\n\n{citation}\n\n\
          `edition.json` holds the canonical bytes; its SHA-256 is {hash}. The tables in \
@@ -322,6 +323,7 @@ mod tests {
             closed: Closed {
                 month: LocalMonth(2026 * 12 + 9),
                 hash: Hash::of(&bytes),
+                method: edition.method,
                 position: Position(100),
             },
             edition,

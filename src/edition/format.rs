@@ -35,10 +35,11 @@ pub struct Edition {
     pub through: u64,
     /// Versions of the network that matched lines and stops.
     pub networks: Vec<u32>,
-    /// Reports that are not countable and were left out; `None` if 1 to 9.
+    /// Reports that are not countable and were left out; `None` if they are of 1 to 9
+    /// reporters.
     pub left_out: Option<u64>,
     /// Reports of earlier months that came after their editions had closed, since the edition
-    /// before; `None` if 1 to 9.
+    /// before; `None` if they may be of 1 to 9 reporters.
     pub too_late: Option<u64>,
     /// The figures, in a fixed order.
     pub rows: Vec<Row>,

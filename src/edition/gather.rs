@@ -4,9 +4,10 @@
 //! which its edition closes, so that nothing else is read. Stamps only rise: once an entry at
 //! or after that instant is there, a later reading finds the same.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::month;
+use super::reporters::{self, Names};
 use super::taps::Taps;
 use crate::domain::incident::{CauseClaim, is_observed};
 use crate::domain::limits::CLOCK_AHEAD_MS_MAX;
@@ -18,6 +19,7 @@ use crate::domain::{
     Pseudonym, RowTime, StopId, UtcMillis,
 };
 use crate::journal::{JournalError, Reader, Record};
+use crate::stats::screening::{distinct, screen_count};
 
 /// What of an incident an edition needs.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,6 +58,8 @@ pub struct Report {
     pub card: Option<Pseudonym>,
     /// Pseudonym of the installation.
     pub installation: Option<Pseudonym>,
+    /// Whether it was flagged when it came in, and counts in no edition.
+    pub is_uncountable: bool,
 }
 
 /// A month's reports, in the order of the journal.
@@ -66,7 +70,7 @@ pub struct Gathered {
     /// Reports of the month, without those withdrawn in time.
     pub reports: Vec<Report>,
     /// Reports of months before that came after those had closed, and before this one did.
-    pub too_late: u64,
+    pub too_late: TooLate,
     /// The last position that is counted.
     pub through: Position,
     /// The first position that was read.
@@ -77,6 +81,25 @@ pub struct Gathered {
     pub taps: Taps,
     /// Reports whose personal parts have been erased: who told them is no longer known.
     pub erased: u64,
+}
+
+/// Reports that came after the edition of their month had closed.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TooLate(HashMap<IncidentId, (LocalMonth, Names)>);
+
+impl TooLate {
+    /// How many; `None` if they may be of few people. Pseudonyms of different quarters cannot
+    /// be joined, so that those of one quarter must be enough.
+    pub fn screened(&self) -> Option<u64> {
+        let mut by_quarter: BTreeMap<i32, Vec<Names>> = BTreeMap::new();
+        for (month, names) in self.0.values() {
+            let quarter = by_quarter.entry(month::quarter(*month)).or_default();
+            quarter.push(*names);
+        }
+        let quarters = by_quarter.values().map(|names| names.iter().copied());
+        let reporters = quarters.map(|names| distinct(reporters::number(names).into_iter()));
+        screen_count(self.0.len() as u64, reporters.max().unwrap_or(0))
+    }
 }
 
 /// Reads a month. `None` if it is not over yet as far as the journal knows, or if the journal
@@ -124,7 +147,7 @@ struct Gatherer {
     /// By place: `None` once withdrawn.
     reports: Vec<Option<Report>>,
     places: HashMap<IncidentId, usize>,
-    too_late: HashSet<IncidentId>,
+    too_late: TooLate,
     networks: BTreeSet<u32>,
     taps: Taps,
     erased: u64,
@@ -137,7 +160,7 @@ impl Gatherer {
             closed_before: month::closes_at(LocalMonth(month.0 - 1)),
             reports: Vec::new(),
             places: HashMap::new(),
-            too_late: HashSet::new(),
+            too_late: TooLate::default(),
             networks: BTreeSet::new(),
             taps: Taps::new(month),
             erased: 0,
@@ -151,16 +174,17 @@ impl Gatherer {
                 let is_repeat = self.places.contains_key(&facts.id);
                 if month == self.month && !is_repeat {
                     self.networks.insert(facts.network_version);
-                    self.erased += u64::from(personal.is_none());
+                    self.erased += u64::from(are_names_erased(&facts, personal.as_deref()));
                     self.places.insert(facts.id, self.reports.len());
                     let report = Report::new(&facts, personal.as_deref(), record.stamp);
                     self.reports.push(Some(report));
                 } else if month < self.month && self.closed_before <= record.stamp {
-                    self.too_late.insert(facts.id);
+                    let names = names(personal.as_deref());
+                    self.too_late.0.insert(facts.id, (month, names));
                 }
             }
             Entry::Withdrawn { id, .. } => {
-                self.too_late.remove(&id);
+                self.too_late.0.remove(&id);
                 if let Some(place) = self.places.get(&id) {
                     self.reports[*place] = None;
                 }
@@ -177,7 +201,7 @@ impl Gatherer {
         Gathered {
             month: self.month,
             reports: self.reports.into_iter().flatten().collect(),
-            too_late: self.too_late.len() as u64,
+            too_late: self.too_late,
             from,
             through,
             networks: self.networks,
@@ -214,8 +238,17 @@ impl Report {
                 SetOf::EMPTY
             },
             outcomes: facts.outcomes,
-            card: personal.and_then(|personal| personal.card),
-            installation: personal.and_then(|personal| personal.installation),
+            card: names(personal).card,
+            installation: names(personal).installation,
+            is_uncountable: facts.is_uncountable,
+        }
+    }
+
+    /// Whom it names.
+    pub fn names(&self) -> Names {
+        Names {
+            card: self.card,
+            installation: self.installation,
         }
     }
 
@@ -223,6 +256,21 @@ impl Report {
     pub fn place(&self) -> &str {
         self.line.as_ref().map_or("", |line| line.as_str())
     }
+}
+
+fn names(personal: Option<&Personal>) -> Names {
+    Names {
+        card: personal.and_then(|personal| personal.card),
+        installation: personal.and_then(|personal| personal.installation),
+    }
+}
+
+/// Whether it is no longer known who told it, although it was.
+fn are_names_erased(facts: &Facts, personal: Option<&Personal>) -> bool {
+    let names = names(personal);
+    let is_card_gone = facts.card_given && names.card.is_none();
+    let is_installation_gone = facts.installation_given && names.installation.is_none();
+    personal.is_none() || is_card_gone || is_installation_gone
 }
 
 #[cfg(test)]
@@ -249,6 +297,7 @@ pub(super) mod testing {
             outcomes: SetOf::EMPTY,
             card: None,
             installation: None,
+            is_uncountable: false,
         }
     }
 }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use super::close::{self, Made};
-use super::format::{Edition, FormatError, Hash};
+use super::format::{Edition, FormatError, Hash, METHOD};
 use super::gather::first_at;
 use super::month;
 use crate::domain::entry::ClosedEdition;
@@ -68,6 +68,8 @@ pub struct Closed {
     pub month: LocalMonth,
     /// Of its bytes.
     pub hash: Hash,
+    /// Version of the method by which it was made.
+    pub method: u32,
     /// Where in the journal that is said.
     pub position: Position,
 }
@@ -103,6 +105,8 @@ pub enum Verdict {
     Erased(u64),
     /// The journal no longer holds its incidents.
     Gone,
+    /// It was made by this version of the method, and this program makes another.
+    OtherMethod(u32),
     /// The journal gives another.
     Differs,
 }
@@ -112,7 +116,7 @@ pub struct Library {
     folder: PathBuf,
     reader: Reader,
     closed: RwLock<BTreeMap<LocalMonth, Closed>>,
-    /// Those that were read last, newest last.
+    /// Those that were asked for last, newest last.
     held: Mutex<Vec<Arc<Held>>>,
 }
 
@@ -161,8 +165,8 @@ impl Library {
         let Some(closed) = closed else {
             return Ok(None);
         };
-        if let Some(held) = self.held().iter().find(|held| held.closed == closed) {
-            return Ok(Some(Arc::clone(held)));
+        if let Some(held) = self.held_again(closed) {
+            return Ok(Some(held));
         }
         let bytes = self.read(month)?;
         if Hash::of(&bytes) != closed.hash {
@@ -182,6 +186,15 @@ impl Library {
         }
         held.push(Arc::clone(&read));
         Ok(Some(read))
+    }
+
+    /// One of those that were read last, which is the newest of them from now on.
+    fn held_again(&self, closed: Closed) -> Option<Arc<Held>> {
+        let mut held = self.held();
+        let place = held.iter().position(|held| held.closed == closed)?;
+        let again = held.remove(place);
+        held.push(Arc::clone(&again));
+        Some(again)
     }
 
     /// The months whose editions are due, as far as the journal knows.
@@ -213,6 +226,7 @@ impl Library {
                 month,
                 through: made.edition.through(),
                 sha256: hash.0,
+                method: made.edition.method,
             })),
         }
     }
@@ -230,6 +244,9 @@ impl Library {
         let Some(held) = self.get(month)? else {
             return Ok(None);
         };
+        if held.closed.method != METHOD {
+            return Ok(Some(Verdict::OtherMethod(held.closed.method)));
+        }
         Ok(Some(match self.make(month)? {
             None => Verdict::Gone,
             Some(made) if made.edition.to_bytes() == held.bytes => Verdict::Recomputed,
@@ -265,6 +282,7 @@ impl Library {
                 marks.push(Closed {
                     month: closed.month,
                     hash: Hash(closed.sha256),
+                    method: closed.method,
                     position: record.position,
                 });
             }
@@ -316,6 +334,7 @@ impl Library {
             Entry::EditionClosed(closed) if closed.month == month => Some(Closed {
                 month,
                 hash: Hash(closed.sha256),
+                method: closed.method,
                 position,
             }),
             _ => None,

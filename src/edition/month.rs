@@ -33,6 +33,11 @@ pub fn quarter_ending(month: LocalMonth) -> Option<[LocalMonth; 3]> {
     is_last.then(|| [LocalMonth(month.0 - 2), LocalMonth(month.0 - 1), month])
 }
 
+/// The quarter that a month lies in, counted from the year 0.
+pub fn quarter(month: LocalMonth) -> i32 {
+    month.0.div_euclid(MONTHS_PER_QUARTER)
+}
+
 /// From `2026-10`; `None` if it is no month whose edition closes within the supported years.
 pub fn parse(text: &str) -> Option<LocalMonth> {
     let day = LocalDay::parse(&format!("{text}-01"))?;

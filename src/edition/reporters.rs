@@ -13,25 +13,35 @@ use crate::domain::{LocalDay, Pseudonym};
 /// The reporter of whoever names neither a card nor an installation.
 const NOBODY: u32 = 0;
 
+/// Whom a report names.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Names {
+    /// Pseudonym of the card.
+    pub card: Option<Pseudonym>,
+    /// Pseudonym of the installation.
+    pub installation: Option<Pseudonym>,
+}
+
 /// The number of each report's reporter.
-pub fn number(reports: &[&Report]) -> Vec<u32> {
+pub fn number(reports: impl Iterator<Item = Names> + Clone) -> Vec<u32> {
     let mut people = People::default();
-    for report in reports {
-        people.meet(report);
+    for names in reports.clone() {
+        people.meet(names);
     }
-    reports.iter().map(|report| people.number(report)).collect()
+    reports.map(|names| people.number(names)).collect()
 }
 
 /// Which reports count: of each reporter, the first for each line and day, and at most ten a
-/// month. Reports are in the order of the journal, and of one month.
-pub fn are_counted(reports: &[&Report]) -> Vec<bool> {
+/// month; none that were flagged when they came in. Reports are in the order of the journal,
+/// and of one month, each with the number of its reporter.
+pub fn are_counted(reports: &[&Report], numbers: &[u32]) -> Vec<bool> {
     let mut seen: HashSet<(u32, &str, LocalDay)> = HashSet::new();
     let mut counted: HashMap<u32, usize> = HashMap::new();
-    let numbers = number(reports);
     let mut are_counted = Vec::with_capacity(reports.len());
-    for (report, reporter) in reports.iter().zip(numbers) {
+    for (report, reporter) in reports.iter().zip(numbers.iter().copied()) {
         let told = counted.entry(reporter).or_default();
-        let is_counted = *told < COUNTED_REPORTS_PER_MONTH_MAX
+        let is_counted = !report.is_uncountable
+            && *told < COUNTED_REPORTS_PER_MONTH_MAX
             && seen.insert((reporter, report.place(), report.day));
         *told += usize::from(is_counted);
         are_counted.push(is_counted);
@@ -47,9 +57,9 @@ struct People {
 }
 
 impl People {
-    fn meet(&mut self, report: &Report) {
-        let card = report.card.map(|card| self.place(true, card));
-        let installation = report.installation.map(|id| self.place(false, id));
+    fn meet(&mut self, names: Names) {
+        let card = names.card.map(|card| self.place(true, card));
+        let installation = names.installation.map(|id| self.place(false, id));
         if let (Some(card), Some(installation)) = (card, installation) {
             let (card, installation) = (self.root(card), self.root(installation));
             self.parents[card] = installation;
@@ -73,9 +83,9 @@ impl People {
         place
     }
 
-    fn number(&mut self, report: &Report) -> u32 {
-        let named = report.card.map(|card| (true, card));
-        let named = named.or(report.installation.map(|id| (false, id)));
+    fn number(&mut self, names: Names) -> u32 {
+        let named = names.card.map(|card| (true, card));
+        let named = named.or(names.installation.map(|id| (false, id)));
         let Some((is_card, pseudonym)) = named else {
             return NOBODY;
         };
@@ -100,8 +110,8 @@ mod tests {
     }
 
     fn different(reports: &[Report]) -> usize {
-        let reports: Vec<_> = reports.iter().collect();
-        number(&reports).into_iter().collect::<HashSet<_>>().len()
+        let names = reports.iter().map(Report::names);
+        number(names).into_iter().collect::<HashSet<_>>().len()
     }
 
     #[test]
@@ -121,7 +131,8 @@ mod tests {
     }
 
     fn counted(reports: &[Report]) -> Vec<bool> {
-        are_counted(&reports.iter().collect::<Vec<_>>())
+        let numbers = number(reports.iter().map(Report::names));
+        are_counted(&reports.iter().collect::<Vec<_>>(), &numbers)
     }
 
     #[test]
@@ -138,6 +149,17 @@ mod tests {
             on("GVB:1", 2),
         ];
         assert_eq!(counted(&reports), [true, false, true, true]);
+    }
+
+    #[test]
+    fn flagged_report_does_not_count_and_takes_no_place() {
+        let on = |day, is_uncountable| Report {
+            day: LocalDay(20_000 + day),
+            is_uncountable,
+            ..told(0, 1)
+        };
+        let reports = [on(0, true), on(0, false), on(1, true), on(2, false)];
+        assert_eq!(counted(&reports), [false, true, false, true]);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 use proptest::prelude::*;
 
-use super::format::{Edition, Hash, Row};
+use super::format::{Edition, Hash, METHOD, Row};
 use super::library::{Closed, EditionError, Library, Prepared, Verdict};
 use super::{close, month};
 use crate::domain::entry::ClosedEdition;
@@ -116,6 +116,7 @@ impl Record {
                 let closed = Closed {
                     month: ready.month,
                     hash: Hash(ready.sha256),
+                    method: ready.method,
                     position: self.append(at, &Entry::EditionClosed(ready)),
                 };
                 library.keep(closed).expect("written");
@@ -200,17 +201,26 @@ fn surplus_reports_of_one_reporter_are_left_out_and_told() {
     for _ in 0..15 {
         record.tell_of_gvb(at);
     }
-    for day in 0..25 {
-        let at = UtcMillis(at.0 + day * DAY_MS);
-        let facts = record.facts(at);
-        record.tell(at, facts, 77_777);
+    let surplus = |record: &mut Record, people: u32| {
+        for (day, person) in (0..25).flat_map(|day| (0..people).map(move |one| (day, one))) {
+            let at = UtcMillis(at.0 + day * DAY_MS);
+            let facts = record.facts(at);
+            record.tell(at, facts, 77_777 + person);
+        }
+    };
+    surplus(&mut record, 1);
+    let mut other = Record::new();
+    surplus(&mut other, 10);
+    for record in [&mut record, &mut other] {
+        record.append(amsterdam("2026-11-22T00:00"), &Entry::Tick);
     }
-    record.append(amsterdam("2026-11-22T00:00"), &Entry::Tick);
-    let edition = record.make("2026-10").expect("over");
-    assert_eq!(
-        (total(&edition, ""), edition.left_out),
-        (Some(25), Some(15))
-    );
+    let figures = |record: &Record| {
+        let edition = record.make("2026-10").expect("over");
+        (total(&edition, ""), edition.left_out)
+    };
+    // Whoever told too much alone is not told of.
+    assert_eq!(figures(&record), (Some(25), None));
+    assert_eq!(figures(&other), (Some(100), Some(150)));
 }
 
 #[test]
@@ -575,6 +585,7 @@ fn edition_that_the_journal_does_not_give_differs() {
         month: of("2026-10"),
         through: other.through(),
         sha256: hash.0,
+        method: other.method,
     };
     let at = UtcMillis(record.writer.last_stamp().0 + 1);
     let position = record.append(at, &Entry::EditionClosed(mark));
@@ -584,6 +595,7 @@ fn edition_that_the_journal_does_not_give_differs() {
         .keep(Closed {
             month,
             hash,
+            method: mark.method,
             position,
         })
         .expect("written");
@@ -591,6 +603,34 @@ fn edition_that_the_journal_does_not_give_differs() {
         library.verify(month).expect("whole"),
         Some(Verdict::Differs)
     );
+}
+
+#[test]
+fn edition_of_another_method_is_not_made_again() {
+    let (mut record, library, closed) = closed();
+    let edition = Edition {
+        method: METHOD + 1,
+        ..library
+            .get(closed.month)
+            .expect("whole")
+            .expect("closed")
+            .edition
+            .clone()
+    };
+    let bytes = edition.to_bytes();
+    let mark = ClosedEdition {
+        month: closed.month,
+        through: edition.through(),
+        sha256: Hash::of(&bytes).0,
+        method: edition.method,
+    };
+    let at = UtcMillis(record.writer.last_stamp().0 + 1);
+    let position = record.append(at, &Entry::EditionClosed(mark));
+    let folder = record.folder.path().join("editions");
+    std::fs::write(folder.join("2026-10.json"), bytes).expect("written");
+    std::fs::write(folder.join("2026-10.note"), format!("{position}\n")).expect("written");
+    let verdict = record.library().verify(closed.month).expect("whole");
+    assert_eq!(verdict, Some(Verdict::OtherMethod(METHOD + 1)));
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod committer;
 mod folder;
 mod history;
 mod key_maker;
+mod newcomers;
 mod prepare;
 mod queue;
 mod recall;
@@ -36,6 +37,7 @@ use crate::domain::{
 use crate::journal::{JournalError, Reader};
 use crate::ledger::Ledger;
 use crate::network::Network;
+use newcomers::Newcomers;
 use prepare::{Expected, Pending, Preparer};
 use queue::{Decided, Delivery, Job, Queue};
 
@@ -133,6 +135,7 @@ pub struct Ingest {
 struct Shared {
     queue: Arc<Queue>,
     keys: Arc<Keys>,
+    newcomers: Newcomers,
     network: RwLock<Arc<Network>>,
     ledger: Arc<Ledger>,
     reader: Reader,
@@ -160,6 +163,7 @@ impl Ingest {
         let shared = Shared {
             queue,
             keys,
+            newcomers: Newcomers::default(),
             network: RwLock::new(network),
             ledger,
             reader,
@@ -248,7 +252,7 @@ impl Ingest {
     async fn send(&self, incidents: &mut [Incident]) -> Result<OnItsWay, SubmitError> {
         let room = self.shared.queue.reserve(incidents.len())?;
         let network = self.network();
-        let mut preparer = Preparer::new(&self.shared.keys, &network);
+        let mut preparer = Preparer::new(&self.shared.keys, &network, &self.shared.newcomers);
         let mut expected = Vec::with_capacity(incidents.len());
         let mut entries = Vec::with_capacity(incidents.len());
         for (incident, number) in incidents.iter_mut().zip(1_usize..) {

@@ -6,6 +6,7 @@
 use zeroize::Zeroizing;
 
 use super::Accepted;
+use super::newcomers::Newcomers;
 use crate::auth::{KeyError, Keys, key_period, secret_hash};
 use crate::domain::incident::{Match, Occurred};
 use crate::domain::limits::CAUSE_CLAIMS_MAX;
@@ -69,15 +70,17 @@ impl Expected {
 pub(super) struct Preparer<'a> {
     keys: &'a Keys,
     network: &'a Network,
+    newcomers: &'a Newcomers,
     canonical: Zeroizing<Vec<u8>>,
 }
 
 impl<'a> Preparer<'a> {
     /// One for each batch: its buffer is used again and again.
-    pub fn new(keys: &'a Keys, network: &'a Network) -> Self {
+    pub fn new(keys: &'a Keys, network: &'a Network, newcomers: &'a Newcomers) -> Self {
         Self {
             keys,
             network,
+            newcomers,
             canonical: Zeroizing::default(),
         }
     }
@@ -97,12 +100,16 @@ impl<'a> Preparer<'a> {
             mode: incident.mode,
             day: time.day,
         });
-        let facts = Facts {
+        let mut facts = Facts {
             card_given: card.is_some(),
             installation_given: installation.is_some(),
             network_version: self.network.version(),
             ..facts(incident, digest, secret_hash, &time, &resolved)
         };
+        if let (Some(origin), None, Some(installation)) = (incident.origin, card, installation) {
+            let operator = facts.operator.as_ref();
+            facts.is_uncountable = self.newcomers.are_too_many(origin, operator, &installation);
+        }
         let personal = Personal {
             card,
             installation,
@@ -213,6 +220,7 @@ fn facts(
         extra_cost: incident.extra_cost,
         card_given: false,
         installation_given: false,
+        is_uncountable: false,
     }
 }
 

@@ -162,6 +162,7 @@ fn incident(number: u64) -> Incident {
         extra_cost: None,
         note: "ach, meisje".into(),
         note_to_operator: false,
+        origin: None,
     }
 }
 

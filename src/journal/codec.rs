@@ -92,6 +92,7 @@ pub fn encode(entry: &Entry) -> Encoded {
             month: closed.month.0,
             through: closed.through.0,
             sha256: closed.sha256.to_vec(),
+            method: closed.method,
         })),
     };
     Encoded { facts, personal }
@@ -139,6 +140,8 @@ pub fn decode(facts: &[u8], personal: Option<&[u8]>) -> Result<Entry, CodecError
             month: LocalMonth(closed.month),
             through: Position(closed.through),
             sha256: fixed(&closed.sha256, "sha256")?,
+            // Before there was another, it was not written.
+            method: closed.method.max(1),
         })),
     }
 }
@@ -223,6 +226,7 @@ fn facts_bytes(facts: &Facts) -> Vec<u8> {
     fields.number(29, facts.card_given);
     fields.number(30, facts.installation_given);
     fields.number(31, facts.line_outside_validity);
+    fields.number(32, facts.is_uncountable);
     fields.into_bytes()
 }
 
@@ -322,6 +326,7 @@ fn parse_facts(wire: &wire::IncidentFacts) -> Result<Facts, CodecError> {
         extra_cost: value::<ExtraCost>(wire.extra_cost, "extra_cost")?,
         card_given: wire.card_given,
         installation_given: wire.installation_given,
+        is_uncountable: wire.uncountable,
     })
 }
 
@@ -480,7 +485,7 @@ mod tests {
             (staff_present, staff_minutes, extra_cost) in (said(), said(), said()),
             cause_claims in proptest::collection::vec(claim(), 0..5),
             (staff_acts, outcomes) in (set_of::<StaffAct>(), set_of::<Outcome>()),
-            (network_version, attempts, flags) in (any::<u32>(), any::<u8>(), any::<[bool; 4]>()),
+            (network_version, attempts, flags) in (any::<u32>(), any::<u8>(), any::<[bool; 5]>()),
         ) -> Facts {
             Facts {
                 id, digest: ContentDigest(digest), secret_hash: secret.map(SecretHash), time,
@@ -489,6 +494,7 @@ mod tests {
                 reader_kind, signal, found_later: flags[1], attempts, others_got_through,
                 worked_later, cause_claims, card_kind, staff_present, staff_acts, staff_minutes,
                 outcomes, extra_cost, card_given: flags[2], installation_given: flags[3],
+                is_uncountable: flags[4],
             }
         }
     }
@@ -526,8 +532,9 @@ mod tests {
             1 => any::<(u32, [u8; 32])>()
                 .prop_map(|(version, sha256)| Entry::NetworkChanged { version, sha256 }),
             1 => any::<(i32, u64, [u8; 32])>().prop_map(|(month, through, sha256)| {
+                let method = u32::from(sha256[0]).max(1);
                 let (month, through) = (LocalMonth(month), Position(through));
-                Entry::EditionClosed(ClosedEdition { month, through, sha256 })
+                Entry::EditionClosed(ClosedEdition { month, through, sha256, method })
             }),
         ]
     }

@@ -56,6 +56,7 @@ fn incident(number: u64) -> Entry {
         extra_cost: None,
         card_given: false,
         installation_given: false,
+        is_uncountable: false,
     };
     let personal = Personal {
         occurred: NOW,

@@ -8,8 +8,8 @@ use std::fmt::Write;
 use crate::domain::limits::{
     COUNTED_REPORTS_PER_MONTH_MAX, COVERED_DAYS_PERCENT_MIN, EDITION_CLOSES_ON_DAY,
     EDITION_RATED_REPORTS_MIN, INCIDENT_AGE_DAYS_MAX, MATCHED_REPORTS_PERCENT_MIN,
-    PUBLISHED_GROUP_MIN, RANKED_EXPECTED_MIN, RANKED_SCOPES_MAX, RANKED_SCOPES_MIN,
-    TAP_DAYS_DEFAULT,
+    NEW_INSTALLATIONS_PER_PREFIX_MAX, PUBLISHED_GROUP_MIN, RANKED_EXPECTED_MIN, RANKED_SCOPES_MAX,
+    RANKED_SCOPES_MIN, TAP_DAYS_DEFAULT,
 };
 use crate::domain::method::{BREAKS, Break, METHOD};
 use crate::domain::taxonomy::Taxonomy;
@@ -130,6 +130,11 @@ fn parameters() -> Vec<Parameter> {
             "reports-per-reporter-max",
             whole(COUNTED_REPORTS_PER_MONTH_MAX),
             "in an edition",
+        ),
+        parameter(
+            "new-installations-per-prefix-max",
+            whole(NEW_INSTALLATIONS_PER_PREFIX_MAX),
+            "without a card, for an operator and day",
         ),
         parameter(
             "edition-rated-reports-min",
@@ -271,8 +276,12 @@ fn editions() -> String {
          a group of fewer.\n\n\
          A reporter is a card, an installation, or both where one report names both; all reports \
          that name neither are of one reporter together. Of each reporter an edition counts one \
-         report for each line and day, and at most {COUNTED_REPORTS_PER_MONTH_MAX} a month; how \
-         many were left out is printed."
+         report for each line and day, and at most {COUNTED_REPORTS_PER_MONTH_MAX} a month. \
+         Installations and card numbers can be invented, addresses less easily: of installations \
+         without a card only the first {NEW_INSTALLATIONS_PER_PREFIX_MAX} from one address prefix \
+         (24 bits of IPv4, 48 of IPv6) count for an operator and a day. Prefixes are kept in \
+         memory under a key of the day, and of a report only whether it counts. How many were \
+         left out is printed, if they are of {PUBLISHED_GROUP_MIN} reporters or more."
     )
 }
 

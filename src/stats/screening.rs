@@ -21,7 +21,7 @@ pub use sheet::{ClassName, Logic, Name, Sheet};
 
 use crate::domain::limits::PUBLISHED_GROUP_MIN;
 use cut::{Cut, cut};
-use sheet::distinct;
+pub use sheet::distinct;
 
 /// Name of the table that divides a month into groups.
 const GROUPS: &str = "group";
@@ -99,11 +99,10 @@ pub fn screen(groups: &[Group]) -> Option<Published> {
     })
 }
 
-/// A count of reports that no table divides, such as those left out: none, or ten or more,
-/// or withheld.
-pub fn screen_count(reports: u64) -> Option<u64> {
-    let is_large = usize::try_from(reports).map_or(true, |count| PUBLISHED_GROUP_MIN <= count);
-    (reports == 0 || is_large).then_some(reports)
+/// A count of reports that no table divides, such as those left out: none, or of ten or more
+/// reporters, or withheld.
+pub fn screen_count(reports: u64, reporters: usize) -> Option<u64> {
+    (reports == 0 || PUBLISHED_GROUP_MIN <= reporters).then_some(reports)
 }
 
 // === impl Published ===

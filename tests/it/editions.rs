@@ -5,7 +5,10 @@ use std::io::{Cursor, Read as _};
 use std::sync::Arc;
 use std::time::Duration;
 
+use mistap::api::Clock;
+use mistap::api::origin::Callers;
 use mistap::api::pb::v1 as pb;
+use mistap::api::pb::v1::reporting_service_client::ReportingServiceClient;
 use mistap::api::pb::v1::statistics_service_client::StatisticsServiceClient;
 use mistap::domain::UtcMillis;
 use mistap::edition::format::{Edition, Hash};
@@ -18,10 +21,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tonic::Code;
 
-use crate::support::{START, Service};
+use crate::support::{START, Service, founding_story, new_id};
 
 const DAY_MS: i64 = 86_400_000;
 const DAYS: i64 = 60;
+const HONEST: usize = 12;
+const FLOOD: usize = 1_000;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A folder with two months of history up to `START`, of which no edition is closed.
@@ -62,6 +67,41 @@ async fn service() -> (Service, Vec<pb::Edition>) {
         assert!(tokio::time::Instant::now() < deadline, "not closed in time");
         tokio::time::sleep(often).await;
     }
+}
+
+/// A service behind a proxy, at some time.
+async fn behind_proxy(dir: TempDir, now: UtcMillis) -> Service {
+    let clock: Clock = Arc::new(move || now);
+    Service::start_with(dir, |settings| {
+        settings.clock = clock;
+        settings.edition_look = Duration::from_millis(50);
+        settings.callers = Callers {
+            are_behind_proxy: true,
+        };
+    })
+    .await
+}
+
+/// Reports of an operator, each of an installation of its own, through the proxy.
+async fn report_from(service: &Service, address: &str, operator: &str, installations: Vec<String>) {
+    let mut client = ReportingServiceClient::new(service.connect().await);
+    let incident = |installation_id| pb::Incident {
+        incident_id: new_id(),
+        operator: operator.into(),
+        installation_id,
+        ..founding_story()
+    };
+    let count = installations.len();
+    let incidents = installations.into_iter().map(incident).collect();
+    let mut request = tonic::Request::new(pb::ReportIncidentsRequest { incidents });
+    let from = format!("203.0.113.1, {address}").parse().expect("a value");
+    request.metadata_mut().insert("x-forwarded-for", from);
+    let answer = client.report_incidents(request).await.expect("an answer");
+    let results = answer.into_inner().results;
+    let accepted = results
+        .iter()
+        .filter(|result| matches!(result.outcome, Some(pb::result::Outcome::Accepted(_))));
+    assert_eq!(accepted.count(), count);
 }
 
 /// Status, headers and body of a page, asked for with one more header.
@@ -227,5 +267,51 @@ async fn editions_are_downloads_at_addresses_that_do_not_change() {
         let (status, head, _) = get(&service, path, "").await;
         assert_eq!(status, 404, "{path}: {head}");
     }
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn flood_from_one_address_prefix_moves_no_figure_by_more_than_three() {
+    let service = behind_proxy(TempDir::new().expect("a folder"), START).await;
+    for (place, operator) in ["GVB", "HTM"].into_iter().enumerate() {
+        for person in 0..HONEST {
+            let address = format!("198.51.{}.7", 20 * place + person);
+            let installation = format!("an-honest-installation-{operator}-{person}");
+            report_from(&service, &address, operator, vec![installation]).await;
+        }
+    }
+    let invented = (0..FLOOD).map(|number| format!("invented-installation-{number:06}"));
+    let invented: Vec<_> = invented.collect();
+    for (place, part) in invented.chunks(FLOOD / 4).enumerate() {
+        report_from(&service, &format!("192.0.2.{place}"), "GVB", part.to_vec()).await;
+    }
+    let dir = service.stop().await;
+
+    let service = behind_proxy(dir, UtcMillis(START.0 + 30 * DAY_MS)).await;
+    let mut client = StatisticsServiceClient::new(service.connect().await);
+    let request = pb::GetEditionRequest {
+        month: "2026-11".into(),
+        ..pb::GetEditionRequest::default()
+    };
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    let edition = loop {
+        match client.get_edition(request.clone()).await {
+            Ok(answer) => break answer.into_inner(),
+            Err(error) => assert_eq!(error.code(), Code::NotFound, "{error}"),
+        }
+        assert!(tokio::time::Instant::now() < deadline, "not closed in time");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    let count = |operator: &str| {
+        let mut rows = edition.rows.iter();
+        let total = rows.find(|row| row.operator_code == operator && row.dimension == "total");
+        total.map(|row| row.count)
+    };
+    let honest = HONEST as u64;
+    assert_eq!(count("GVB"), Some(honest + 3));
+    assert_eq!(count("HTM"), Some(honest));
+    assert_eq!(count(""), Some(2 * honest + 3));
+    assert_eq!(edition.left_out, Some(FLOOD as u64 - 3));
+    drop(client);
     service.stop().await;
 }

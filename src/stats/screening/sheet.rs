@@ -202,7 +202,7 @@ impl Sheet {
 }
 
 /// Different numbers among some.
-pub(super) fn distinct(numbers: impl Iterator<Item = u32>) -> usize {
+pub fn distinct(numbers: impl Iterator<Item = u32>) -> usize {
     let mut numbers: Vec<_> = numbers.collect();
     numbers.sort_unstable();
     numbers.dedup();

@@ -273,9 +273,10 @@ fn line_that_was_published_for_a_month_does_not_appear_for_the_quarter() {
 }
 
 #[test]
-fn count_of_one_to_nine_is_withheld() {
+fn count_of_fewer_than_ten_reporters_is_withheld() {
+    let counts = [(0, 0), (1, 1), (30, 9), (30, 10)];
     assert_eq!(
-        [0, 1, 9, 10].map(screen_count),
-        [Some(0), None, None, Some(10)]
+        counts.map(|(reports, reporters)| screen_count(reports, reporters)),
+        [Some(0), None, None, Some(30)]
     );
 }
