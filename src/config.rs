@@ -60,14 +60,14 @@ pub struct ServeSettings {
     /// Where the data is.
     #[command(flatten)]
     pub data: DataSettings,
-    /// Address and port to listen at: an address of this machine only, because nobody has
-    /// to prove who they are yet. Port 0 takes any free one.
+    /// Address and port to listen at. Without tokens (see mistap token) an address of this
+    /// machine only, because nobody has to prove who they are. Port 0 takes any free one.
     #[arg(
         long,
         value_name = "ADDRESS",
         env = "MISTAP_LISTEN",
         default_value = "127.0.0.1:7070",
-        value_parser = parse_loopback
+        value_parser = parse_address
     )]
     pub listen: SocketAddr,
     /// How long tap counts are kept, in days: 18 months if left out
@@ -94,8 +94,8 @@ pub enum InvalidAddress {
     Malformed,
     /// Others could reach it.
     #[error(
-        "must be a loopback address (127.0.0.1 or [::1]): every caller may do everything, so \
-         only this machine may reach the service"
+        "must be a loopback address (127.0.0.1 or [::1]): there are no tokens, so every caller \
+         may do everything, and only this machine may reach the service"
     )]
     NotLoopback,
 }
@@ -109,8 +109,8 @@ pub fn check_loopback(address: SocketAddr) -> Result<SocketAddr, InvalidAddress>
     }
 }
 
-fn parse_loopback(text: &str) -> Result<SocketAddr, InvalidAddress> {
-    check_loopback(text.parse().map_err(|_| InvalidAddress::Malformed)?)
+fn parse_address(text: &str) -> Result<SocketAddr, InvalidAddress> {
+    text.parse().map_err(|_| InvalidAddress::Malformed)
 }
 
 #[cfg(test)]
@@ -118,19 +118,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_loopback_addresses_are_listened_at() {
+    fn addresses_that_others_could_reach_are_told_apart() {
+        let check = |text: &str| parse_address(text).and_then(check_loopback);
         for good in ["127.0.0.1:7070", "[::1]:0", "127.1.2.3:1"] {
-            assert!(parse_loopback(good).is_ok(), "{good}");
+            assert!(check(good).is_ok(), "{good}");
         }
         for bad in ["0.0.0.0:7070", "[::]:7070", "192.168.1.2:7070"] {
-            assert_eq!(
-                parse_loopback(bad),
-                Err(InvalidAddress::NotLoopback),
-                "{bad}"
-            );
+            assert_eq!(check(bad), Err(InvalidAddress::NotLoopback), "{bad}");
         }
         for bad in ["", "7070", "localhost:7070", "127.0.0.1"] {
-            assert_eq!(parse_loopback(bad), Err(InvalidAddress::Malformed), "{bad}");
+            assert_eq!(check(bad), Err(InvalidAddress::Malformed), "{bad}");
         }
     }
 }

@@ -1,8 +1,19 @@
 //! Who calls, as `guard` found out.
 
+use std::net::IpAddr;
+
 use tonic::Request;
 
 use crate::auth::Principal;
+
+/// Who calls, and from where.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// Who.
+    pub principal: Principal,
+    /// The address, as far as it is known.
+    pub address: Option<IpAddr>,
+}
 
 /// Who calls. Whoever did not come through `guard` is the public.
 pub fn caller<T>(request: &Request<T>) -> Principal {

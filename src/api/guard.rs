@@ -1,7 +1,8 @@
-//! What stands around every gRPC call: a span with its method, a time limit, an answer
-//! when a call panics, and the right code for requests that tonic itself refuses.
+//! What stands around every gRPC call: who calls and whether it may, a span with the method, a
+//! time limit, an answer when a call panics, and the right code for requests that tonic itself
+//! refuses.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
@@ -11,7 +12,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use http::{Request, Response};
+use http::header::AUTHORIZATION;
+use http::{HeaderValue, Request, Response};
 use http_body::Body;
 use prometheus_client::metrics::counter::Counter;
 use tonic::{Code, Status};
@@ -20,40 +22,71 @@ use tracing::Instrument;
 
 use super::pb;
 use super::status::Problem;
-use crate::auth::Principal;
+use crate::auth::table::{self, Roles};
+use crate::auth::{Gate, Principal, UnknownToken};
 use crate::domain::limits::CALL_MS_MAX;
 
 /// How tonic 0.14 begins the message of a status for a message past the size limit.
 const TONIC_TOO_LARGE: &str = "Error, decoded message length too large";
 
 /// Puts a `Guard` around a service.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct GuardLayer {
     known: Arc<Known>,
 }
 
 /// What a guard knows.
-#[derive(Debug)]
 struct Known {
-    /// Paths of the API's methods. Any other path is a client's text and is not logged.
-    paths: HashSet<Arc<str>>,
+    /// Paths of the API's methods, and who may call each. Any other path is a client's text and
+    /// is not logged.
+    paths: HashMap<Arc<str>, Roles>,
+    gate: Gate,
     panics: Counter,
 }
 
 impl GuardLayer {
-    /// Counts panics.
-    pub fn new(panics: Counter) -> Self {
-        let mut paths = HashSet::new();
+    /// Asks the gate who calls, and counts panics.
+    pub fn new(gate: Gate, panics: Counter) -> Self {
+        let mut paths = HashMap::new();
         for file in pb::descriptors().file {
             for service in &file.service {
-                let prefix = format!("/{}.{}", file.package(), service.name());
-                let methods = service.method.iter();
-                paths.extend(methods.map(|method| format!("{prefix}/{}", method.name()).into()));
+                for method in &service.method {
+                    let name = format!("{}/{}", service.name(), method.name());
+                    let path = format!("/{}.{name}", file.package());
+                    paths.insert(path.into(), table::call(&name));
+                }
             }
         }
         Self {
-            known: Arc::new(Known { paths, panics }),
+            known: Arc::new(Known {
+                paths,
+                gate,
+                panics,
+            }),
         }
+    }
+}
+
+impl Known {
+    /// Lets a call in, and says which method it is of; `None` for what is no method of the
+    /// API: health checks, reflection, and what there is not.
+    fn admit<Q>(&self, request: &mut Request<Q>) -> Result<Option<Arc<str>>, Problem> {
+        let authorization = request.headers().get(AUTHORIZATION);
+        let authorization = authorization.map(HeaderValue::as_bytes);
+        let caller = self.gate.principal(authorization);
+        let caller = caller.map_err(|UnknownToken| Problem::unknown_token())?;
+        let called = self.paths.get_key_value(request.uri().path());
+        if let Some((_, roles)) = called
+            && !roles.admits(caller.role())
+        {
+            return Err(match caller {
+                Principal::Public => Problem::no_token(),
+                _ => Problem::not_for_role(),
+            });
+        }
+        let method = called.map(|(path, _)| Arc::clone(path));
+        request.extensions_mut().insert(caller);
+        Ok(method)
     }
 }
 
@@ -69,7 +102,7 @@ impl<S> Layer<S> for GuardLayer {
 }
 
 /// A guarded service.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Guard<S> {
     inner: S,
     known: Arc<Known>,
@@ -91,13 +124,17 @@ where
     }
 
     fn call(&mut self, mut request: Request<Q>) -> Self::Future {
-        // Only this machine reaches the service, and whoever does may do everything.
-        request.extensions_mut().insert(Principal::Steward(None));
         // The clone takes the place of the service that is ready, see tower's `Service`.
         let inner = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, inner);
         let known = Arc::clone(&self.known);
-        let method = known.paths.get(request.uri().path()).cloned();
+        let method = match known.admit(&mut request) {
+            Ok(method) => method,
+            Err(problem) => {
+                tracing::debug!("call not admitted");
+                return Box::pin(std::future::ready(Ok(refusal(problem.into()))));
+            }
+        };
         // A span that is on costs as much as checking a report, so it is off unless asked for.
         let span = tracing::debug_span!("request", method = name(&method));
         let call = async move {
@@ -171,7 +208,9 @@ mod tests {
     where
         F: Future<Output = Result<Response<Body>, Infallible>> + Send + 'static,
     {
-        let guard = GuardLayer::new(Counter::default());
+        let folder = tempfile::tempdir().expect("a folder");
+        let gate = Gate::open(folder.path()).expect("no tokens");
+        let guard = GuardLayer::new(gate, Counter::default());
         let service = guard.layer(service_fn(move |_: Request<Body>| answer()));
         let response = service.oneshot(Request::new(Body::empty())).await;
         let response = response.expect("infallible");

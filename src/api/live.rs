@@ -5,13 +5,17 @@ use std::pin::Pin;
 use futures_util::stream::{self, Stream};
 use tonic::{Request, Response, Status};
 
+use super::access::{check_asked, check_question};
+use super::caller::caller;
 use super::convert::figures::{parse_watch, to_message};
-use super::convert::log::{parse_log, to_log_message};
+use super::convert::log::{Sight, parse_log, to_log_message};
+use super::convert::violation::Path;
 use super::counters::{Counters, Open};
 use super::origin::Callers;
 use super::pb::v1 as pb;
 use super::pb::v1::live_service_server::LiveService;
 use super::status::Problem;
+use crate::auth::CaseNumbers;
 use crate::domain::question::Breakdown;
 use crate::live::log::{Log, LogWatcher};
 use crate::live::{Permits, Publisher, Watcher};
@@ -26,6 +30,7 @@ pub struct Live {
     log: Log,
     permits: Permits,
     callers: Callers,
+    cases: CaseNumbers,
     counters: Counters,
 }
 
@@ -37,6 +42,7 @@ impl Live {
         log: Log,
         permits: Permits,
         callers: Callers,
+        cases: CaseNumbers,
         counters: Counters,
     ) -> Self {
         Self {
@@ -44,6 +50,7 @@ impl Live {
             log,
             permits,
             callers,
+            cases,
             counters,
         }
     }
@@ -60,6 +67,7 @@ struct Watching {
 /// One watch of incidents as its client sees it.
 struct Following {
     watcher: LogWatcher,
+    sight: Sight,
     _open: Open,
 }
 
@@ -73,7 +81,10 @@ impl LiveService for Live {
         request: Request<pb::WatchRatesRequest>,
     ) -> Result<Response<Self::WatchRatesStream>, Status> {
         let address = self.callers.address(&request);
+        let caller = caller(&request);
         let asked = parse_watch(request.into_inner()).map_err(Problem::from)?;
+        let (filter, by) = (Path::root("filter"), Path::root("by"));
+        check_question(&caller, filter, &asked.watch.filter, by, &asked.watch.by)?;
         let by = asked.watch.by.clone();
         let rates = asked.watch.rates.as_ref();
         let level = rates.map_or(Level::P95, |rates| rates.level);
@@ -96,11 +107,17 @@ impl LiveService for Live {
         request: Request<pb::WatchIncidentsRequest>,
     ) -> Result<Response<Self::WatchIncidentsStream>, Status> {
         let address = self.callers.address(&request);
+        let caller = caller(&request);
         let asked = parse_log(request.into_inner()).map_err(Problem::from)?;
+        check_asked(&caller, Path::root("operators"), &asked.filter.operators)?;
         let permit = self.permits.take(address).map_err(Problem::from)?;
         let following = self.log.watch(asked.filter, asked.start, permit);
         let following = Following {
             watcher: following.await.map_err(Problem::from)?,
+            sight: Sight {
+                is_whole: caller.sees_staff(),
+                cases: self.cases.clone(),
+            },
             _open: Open::new(&self.counters.watchers),
         };
         let messages = stream::unfold(Some(following), next_events);
@@ -131,7 +148,10 @@ async fn next_events(
 )> {
     let mut following = following?;
     match following.watcher.next().await {
-        Ok(message) => Some((Ok(to_log_message(&message)), Some(following))),
+        Ok(message) => {
+            let message = to_log_message(&message, &following.sight);
+            Some((Ok(message), Some(following)))
+        }
         Err(error) => Some((Err(Problem::from(error).into()), None)),
     }
 }

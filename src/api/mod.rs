@@ -4,6 +4,7 @@
 //! Nothing that a client sends may panic the server; where it does nevertheless, `guard`
 //! answers `INTERNAL`.
 
+mod access;
 pub mod caller;
 pub mod convert;
 pub mod counters;

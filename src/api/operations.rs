@@ -15,6 +15,8 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::Clock;
+use super::access::check_told_feed;
+use super::caller::caller;
 use super::convert::taps::{Taken, parse_count, parse_feed};
 use super::convert::violation::{Path, Violations};
 use super::counters::Counters;
@@ -22,8 +24,9 @@ use super::guard::corrected;
 use super::pb::v1 as pb;
 use super::pb::v1::operations_service_server::OperationsService;
 use super::status::Problem;
+use crate::auth::Principal;
 use crate::domain::limits::{TAP_COUNTS_PER_CALL_MAX, TAP_STREAMS_MAX};
-use crate::ingest::Ingest;
+use crate::ingest::{Ingest, TapsError};
 
 /// How often a message of a stream is tried while the queue is full of reports, and how long
 /// is waited in between.
@@ -69,10 +72,17 @@ type Outcome = Result<Vec<pb::TapCountResult>, Problem>;
 
 impl Recorder {
     /// One result for each count, or why none was taken.
-    async fn record(&self, feed: Option<&pb::TapFeed>, counts: &[pb::TapCount]) -> Outcome {
-        let feed = parse_feed(Path::root("feed"), feed);
+    async fn record(
+        &self,
+        caller: &Principal,
+        feed: Option<&pb::TapFeed>,
+        counts: &[pb::TapCount],
+    ) -> Outcome {
+        let at = Path::root("feed");
+        let feed = parse_feed(at, feed);
         check_size(counts.len())?;
         let feed = feed?;
+        check_told_feed(caller, at.field("operator_code"), &feed)?;
         let now = (self.now)();
         let taken = Taken {
             from: self.ingest.taps_kept_from(now),
@@ -90,7 +100,14 @@ impl Recorder {
             }
         }
         let accepted = self.ingest.record_taps(&feed, sound).await;
-        let accepted = accepted.map_err(|error| Problem::of_taps(error, &feed))?;
+        let accepted = accepted.map_err(|error| match error {
+            TapsError::FeedDiffers { recorded }
+                if !caller.scope().holds(Some(&recorded.operator)) =>
+            {
+                Problem::feed_taken()
+            }
+            error => Problem::of_taps(error, &feed),
+        })?;
         self.counters.taps_recorded(accepted.positions.len());
         let mut positions = accepted.positions.into_iter();
         let to_outcome = |refusal: Option<Problem>| match refusal {
@@ -112,6 +129,7 @@ impl Recorder {
     /// Answers one message of a stream. Panics end the stream, not the service.
     async fn answer(
         self,
+        caller: Principal,
         feed: Option<pb::TapFeed>,
         request: pb::StreamTapCountsRequest,
     ) -> Result<pb::StreamTapCountsResponse, Status> {
@@ -119,12 +137,12 @@ impl Recorder {
         let sequence = request.sequence;
         let record = tokio::spawn(async move {
             for _ in 1..BUSY_TRIES_MAX {
-                match self.record(feed.as_ref(), &request.counts).await {
+                match self.record(&caller, feed.as_ref(), &request.counts).await {
                     Err(problem) if problem == Problem::busy() => sleep(BUSY_PAUSE).await,
                     outcome => return outcome,
                 }
             }
-            self.record(feed.as_ref(), &request.counts).await
+            self.record(&caller, feed.as_ref(), &request.counts).await
         });
         let results = match record.await {
             Ok(outcome) => outcome?,
@@ -154,8 +172,11 @@ impl OperationsService for Operations {
         &self,
         request: Request<pb::RecordTapCountsRequest>,
     ) -> Result<Response<pb::RecordTapCountsResponse>, Status> {
+        let caller = caller(&request);
         let request = request.get_ref();
-        let recorded = self.recorder.record(request.feed.as_ref(), &request.counts);
+        let recorded = self
+            .recorder
+            .record(&caller, request.feed.as_ref(), &request.counts);
         let results = recorded.await?;
         Ok(Response::new(pb::RecordTapCountsResponse { results }))
     }
@@ -166,8 +187,10 @@ impl OperationsService for Operations {
     ) -> Result<Response<Results>, Status> {
         let room = Arc::clone(&self.streams).try_acquire_owned();
         let room = room.map_err(|_| Problem::busy())?;
+        let caller = caller(&request);
         let results = answers(
             self.recorder.clone(),
+            caller,
             request.into_inner(),
             self.stop.clone(),
             room,
@@ -179,6 +202,7 @@ impl OperationsService for Operations {
 /// The results of a stream. `room` is held until it ends.
 fn answers<R>(
     recorder: Recorder,
+    caller: Principal,
     requests: R,
     stop: CancellationToken,
     room: OwnedSemaphorePermit,
@@ -198,9 +222,10 @@ where
     // One after the other, because of two counts for the same slot the later one stands.
     let answered = declared.then(move |request| {
         let recorder = recorder.clone();
+        let caller = caller.clone();
         async move {
             let (feed, request) = request?;
-            recorder.answer(feed, request).await
+            recorder.answer(caller, feed, request).await
         }
     });
     let last = stream::once(async move {

@@ -1,6 +1,5 @@
 //! `ReportingService`: takes reports and gives them back to whoever holds their secret.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -9,6 +8,8 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::Clock;
+use super::access::check_incident;
+use super::caller::{Caller, caller};
 use super::convert::choices::to_choices;
 use super::convert::incident::{Parsed, parse_incident, parse_key};
 use super::convert::recorded::{Names, to_accepted, to_recorded};
@@ -54,6 +55,13 @@ impl Reporting {
             stop,
         }
     }
+
+    fn caller<T>(&self, request: &Request<T>) -> Caller {
+        Caller {
+            principal: caller(request),
+            address: self.callers.address(request),
+        }
+    }
 }
 
 /// Checks incidents, hands them over and counts the results.
@@ -74,28 +82,31 @@ impl Reporter {
     }
 
     /// Reports incidents together. One result each, in their order, when all of them are
-    /// durable. `path` tells where in the request each stands, `from` the caller's address.
+    /// durable. `path` tells where in the request each stands.
     pub(super) async fn report(
         &self,
+        caller: &Caller,
         messages: Vec<Option<pb::Incident>>,
         path: fn(usize) -> Path<'static>,
-        from: Option<IpAddr>,
     ) -> Vec<Result<pb::Accepted, Problem>> {
         let now = (self.now)();
-        let origin = origin(from, now);
+        let origin = origin(caller.address, now);
         let mut incidents = Vec::with_capacity(messages.len());
         let mut parsed = Vec::with_capacity(messages.len());
         for (index, message) in messages.into_iter().enumerate() {
-            parsed.push(parse_incident(path(index), message, now).map(|one| {
+            let one = parse_incident(path(index), message, now);
+            let one = one.map_err(Problem::from).and_then(|one| {
                 let Parsed { incident, remarks } = one;
+                check_incident(&caller.principal, path(index), &incident)?;
                 incidents.push(Incident { origin, ..incident });
-                remarks
-            }));
+                Ok(remarks)
+            });
+            parsed.push(one);
         }
         let mut submitted = self.submit(incidents).await.into_iter();
         let mut results = Vec::with_capacity(parsed.len());
         for remarks in parsed {
-            let result = remarks.map_err(Problem::from).and_then(|remarks| {
+            let result = remarks.and_then(|remarks| {
                 let accepted = submitted.next().expect("one result for each incident")?;
                 Ok(to_accepted(accepted, remarks))
             });
@@ -143,10 +154,10 @@ impl ReportingService for Reporting {
         &self,
         request: Request<pb::ReportIncidentRequest>,
     ) -> Result<Response<pb::ReportIncidentResponse>, Status> {
-        let from = self.callers.address(&request);
+        let caller = self.caller(&request);
         let incident = request.into_inner().incident;
         let path = |_| Path::root("incident");
-        let mut results = self.reporter.report(vec![incident], path, from).await;
+        let mut results = self.reporter.report(&caller, vec![incident], path).await;
         let accepted = results.pop().expect("one result for one incident")?;
         Ok(Response::new(pb::ReportIncidentResponse {
             accepted: Some(accepted),
@@ -157,13 +168,13 @@ impl ReportingService for Reporting {
         &self,
         request: Request<pb::ReportIncidentsRequest>,
     ) -> Result<Response<pb::ReportIncidentsResponse>, Status> {
-        let from = self.callers.address(&request);
+        let caller = self.caller(&request);
         // Cleared also if there are too many of them.
         let mut incidents = Wiped::from(request.into_inner().incidents);
         check_size(incidents.len())?;
         let incidents = incidents.take().into_iter().map(Some).collect();
         let path = |index| Path::root("incidents").at(index);
-        let results = self.reporter.report(incidents, path, from).await;
+        let results = self.reporter.report(&caller, incidents, path).await;
         Ok(Response::new(pb::ReportIncidentsResponse {
             results: results.into_iter().map(to_result).collect(),
         }))
@@ -177,8 +188,8 @@ impl ReportingService for Reporting {
         let room = room.map_err(|_| Problem::busy())?;
         let bulk = stream::Bulk {
             reporter: self.reporter.clone(),
+            caller: self.caller(&request),
             in_flight: Arc::clone(&self.in_flight),
-            from: self.callers.address(&request),
             stop: self.stop.clone(),
             room,
         };

@@ -6,15 +6,21 @@ use std::time::Instant;
 use tokio::sync::Semaphore;
 use tonic::{Request, Response, Status};
 
+use super::access::check_question;
+use super::caller::caller;
 use super::convert::edition::{EditionQuery, parse_get_edition, to_edition_page, to_editions};
 use super::convert::figures::{Query, parse_query, to_answer, to_rated_answer};
 use super::convert::method::to_method;
 use super::convert::rank::{RankQuery, parse_rank, to_ranking};
+use super::convert::violation::Path;
 use super::counters::Counters;
 use super::pb::v1 as pb;
 use super::pb::v1::statistics_service_server::StatisticsService;
 use super::status::Problem;
+use crate::auth::Principal;
+use crate::domain::Question;
 use crate::domain::limits::QUESTIONS_MAX;
+use crate::domain::question::Breakdown;
 use crate::edition::library::Library;
 use crate::ledger::Ledger;
 use crate::query::{self, Effort, Page, PageToken};
@@ -96,9 +102,12 @@ impl StatisticsService for Statistics {
         &self,
         request: Request<pb::QueryFiguresRequest>,
     ) -> Result<Response<pb::QueryFiguresResponse>, Status> {
-        let result = match parse_query(request.into_inner()) {
+        let caller = caller(&request);
+        let query = parse_query(request.into_inner()).map_err(Problem::from);
+        let query = query.and_then(|query| allow(&caller, query));
+        let result = match query {
             Ok(query) => self.answer(query).await,
-            Err(violations) => Err(violations.into()),
+            Err(problem) => Err(problem),
         };
         self.count(&result);
         Ok(Response::new(result?))
@@ -108,7 +117,11 @@ impl StatisticsService for Statistics {
         &self,
         request: Request<pb::RankScopesRequest>,
     ) -> Result<Response<pb::RankScopesResponse>, Status> {
+        let caller = caller(&request);
         let query = parse_rank(&request.into_inner()).map_err(Problem::from)?;
+        let (at, by) = (Path::root("filter"), Path::root("by"));
+        let filter = &query.wanted.filter;
+        check_question(&caller, at, filter, by, &Breakdown::default())?;
         Ok(Response::new(self.ranking(query).await?))
     }
 
@@ -133,6 +146,14 @@ impl StatisticsService for Statistics {
         let query = parse_get_edition(request.into_inner()).map_err(Problem::from)?;
         Ok(Response::new(self.edition(query).await?))
     }
+}
+
+/// The query, if its caller may ask it.
+fn allow(caller: &Principal, query: Query) -> Result<Query, Problem> {
+    let at = Path::root("question");
+    let Question { filter, by, .. } = &query.question;
+    check_question(caller, at.field("filter"), filter, at.field("by"), by)?;
+    Ok(query)
 }
 
 fn answer(ledger: &Ledger, query: Query) -> Result<pb::QueryFiguresResponse, Problem> {

@@ -113,6 +113,44 @@ impl Problem {
         Self::new(Code::DeadlineExceeded, "UNTAKEN", message)
     }
 
+    /// Who calls presents a token that is none.
+    pub fn unknown_token() -> Self {
+        let message = "the token is not known, or was revoked";
+        Self::new(Code::Unauthenticated, "TOKEN_UNKNOWN", message)
+    }
+
+    /// Who calls presents no token, and not everybody may call the method.
+    pub fn no_token() -> Self {
+        let message = "not everybody may call this: send `authorization: Bearer` and a token";
+        Self::new(Code::Unauthenticated, "NO_TOKEN", message)
+    }
+
+    /// Who calls has a token of a role that may not call the method.
+    pub fn not_for_role() -> Self {
+        let message = "tokens of this role may not call this";
+        Self::new(Code::PermissionDenied, "ROLE", message)
+    }
+
+    /// Who calls may call the method, but not with these fields.
+    pub fn not_allowed(violations: Violations) -> Self {
+        let message = "the token does not allow this; the fields tell what it allows";
+        Self {
+            violations: violations.into_told(),
+            ..Self::new(Code::PermissionDenied, "NOT_ALLOWED", message)
+        }
+    }
+
+    /// A name of a feed that somebody else declared otherwise. Tells nothing of theirs.
+    pub fn feed_taken() -> Self {
+        let message = "the feed was declared otherwise before; choose another feed_id";
+        let rule = "must not be the name of another feed";
+        let violations = Violations::one(Path::root("feed").field("feed_id"), rule);
+        Self {
+            violations: violations.into_told(),
+            ..Self::new(Code::AlreadyExists, "FEED_DIFFERS", message)
+        }
+    }
+
     /// Tap counts that come with another declaration of their feed than the one before.
     pub fn feed_differs(recorded: &TapFeed, declared: &TapFeed) -> Self {
         let message = "the feed was declared otherwise before; choose another feed_id";

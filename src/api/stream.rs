@@ -9,7 +9,6 @@
 //! `UNAVAILABLE`.
 
 use std::collections::VecDeque;
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tracing::Instrument;
 
+use super::caller::Caller;
 use super::convert::violation::Path;
 use super::counters::Open;
 use super::guard::corrected;
@@ -49,10 +49,10 @@ type End = Result<(), Status>;
 /// What a stream needs.
 pub(super) struct Bulk {
     pub reporter: Reporter,
+    /// Who reports.
+    pub caller: Caller,
     /// Shared by all streams, one permit for each incident under way.
     pub in_flight: Arc<Semaphore>,
-    /// The client's address, as far as it is known.
-    pub from: Option<IpAddr>,
     pub stop: CancellationToken,
     /// Held as long as the stream is open.
     pub room: OwnedSemaphorePermit,
@@ -207,7 +207,7 @@ impl UnderWay {
     fn report(&mut self, bulk: &Bulk, permits: OwnedSemaphorePermit) {
         let batch = std::mem::replace(&mut self.waiting, Batch::new());
         self.incidents += batch.len();
-        let report = report(bulk.reporter.clone(), batch, bulk.from, permits);
+        let report = report(bulk.reporter.clone(), bulk.caller.clone(), batch, permits);
         self.reports
             .push_back(tokio::spawn(report.in_current_span()));
     }
@@ -303,8 +303,8 @@ async fn acquire(semaphore: &Arc<Semaphore>, incidents: usize) -> OwnedSemaphore
 
 async fn report(
     reporter: Reporter,
+    caller: Caller,
     mut batch: Batch,
-    from: Option<IpAddr>,
     permits: OwnedSemaphorePermit,
 ) -> Answered {
     let (sequences, incidents): (Vec<_>, Vec<_>) = batch
@@ -313,7 +313,7 @@ async fn report(
         .map(|request| (request.sequence, request.incident))
         .unzip();
     let path = |_| Path::root("incident");
-    let results = reporter.report(incidents, path, from).await;
+    let results = reporter.report(&caller, incidents, path).await;
     drop(permits);
     let answer = |(sequence, result)| pb::StreamIncidentsResponse {
         sequence,
@@ -328,6 +328,7 @@ mod tests {
 
     use super::*;
     use crate::api::counters::Counters;
+    use crate::auth::Principal;
     use crate::domain::UtcMillis;
     use crate::domain::limits::STREAMS_IN_FLIGHT_MAX;
     use crate::ingest::{self, Running};
@@ -367,8 +368,11 @@ mod tests {
                     Arc::new(|| NOW),
                     self.counters.clone(),
                 ),
+                caller: Caller {
+                    principal: Principal::Steward(None),
+                    address: None,
+                },
                 in_flight: Arc::clone(&self.in_flight),
-                from: None,
                 stop: self.stop.clone(),
                 room: room.expect("nobody else"),
             }

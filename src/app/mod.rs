@@ -11,6 +11,7 @@ mod follow;
 mod front;
 mod names;
 mod run;
+mod tokens;
 
 use std::io;
 use std::net::SocketAddr;
@@ -54,10 +55,11 @@ use crate::api::pb::v1::reporting_service_server::ReportingServiceServer;
 use crate::api::pb::v1::statistics_service_server::StatisticsServiceServer;
 use crate::api::reporting::Reporting;
 use crate::api::statistics::Statistics;
+use crate::auth::{Gate, TokenError};
 use crate::config::{InvalidAddress, check_loopback};
 use crate::domain::UtcMillis;
 use crate::domain::limits::{
-    EDITION_LOOK_MS, MESSAGE_BYTES_MAX, NETWORK_LOOK_MS, TAP_DAYS_DEFAULT,
+    EDITION_LOOK_MS, MESSAGE_BYTES_MAX, NETWORK_LOOK_MS, TAP_DAYS_DEFAULT, TOKEN_LOOK_MS,
 };
 use crate::edition::library::{EditionError, Library};
 use crate::http::{self, Pages};
@@ -97,6 +99,8 @@ pub struct Settings {
     pub tap_days: u32,
     /// How often it is looked whether an edition is due.
     pub edition_look: Duration,
+    /// How often it is looked whether the tokens changed.
+    pub token_look: Duration,
     /// How many streams may be open.
     pub permits: PermitBounds,
     /// How addresses of callers are known.
@@ -113,6 +117,7 @@ impl Settings {
             network_look: Duration::from_millis(NETWORK_LOOK_MS),
             tap_days: TAP_DAYS_DEFAULT,
             edition_look: Duration::from_millis(EDITION_LOOK_MS),
+            token_look: Duration::from_millis(TOKEN_LOOK_MS),
             permits: PermitBounds::default(),
             callers: Callers::default(),
         }
@@ -125,6 +130,9 @@ pub enum AppError {
     /// Others could reach the address.
     #[error(transparent)]
     Address(#[from] InvalidAddress),
+    /// Who may call cannot be found out.
+    #[error("the tokens cannot be used")]
+    Tokens(#[from] TokenError),
     /// The address is taken, or not this machine's.
     #[error("cannot listen at {address}")]
     Listen {
@@ -204,14 +212,15 @@ pub fn system_clock() -> Clock {
 
 /// Starts a service. It takes calls when this returns.
 pub async fn spawn(settings: Settings) -> Result<Handle, AppError> {
-    let incoming = listen(settings.listen)?;
+    let gate = Gate::open(&settings.dir)?;
+    let incoming = listen(settings.listen, &gate)?;
     let address = incoming.local_addr().map_err(|source| AppError::Listen {
         address: settings.listen,
         source,
     })?;
     let (running, library) = open(&settings).await?;
     let stop = CancellationToken::new();
-    let parts = match Parts::start(&settings, &running, &library, stop.clone()) {
+    let parts = match Parts::start(&settings, &running, &library, &gate, stop.clone()) {
         Ok(parts) => parts,
         Err(error) => {
             stop.cancel();
@@ -227,12 +236,27 @@ pub async fn spawn(settings: Settings) -> Result<Handle, AppError> {
         stop: stop.clone(),
         task: tokio::spawn(run::run(incoming, parts, running, stop)),
     };
+    tell_who_may_call(&gate);
     tracing::info!(%address, "serving");
     Ok(handle)
 }
 
-fn listen(address: SocketAddr) -> Result<TcpIncoming, AppError> {
-    check_loopback(address)?;
+/// Says so where whoever reaches the service may do everything.
+fn tell_who_may_call(gate: &Gate) {
+    if gate.asks() {
+        tracing::info!("tokens are asked for");
+    } else {
+        tracing::warn!(
+            "there are no tokens: every program on this machine may do everything here, and no \
+             other machine is listened to; mistap token new makes the first token"
+        );
+    }
+}
+
+fn listen(address: SocketAddr, gate: &Gate) -> Result<TcpIncoming, AppError> {
+    if !gate.asks() {
+        check_loopback(address)?;
+    }
     let incoming = TcpIncoming::bind(address);
     let incoming = incoming.map_err(|source| AppError::Listen { address, source })?;
     // tonic's own setting is ignored for listeners made outside of it.
@@ -277,6 +301,7 @@ impl Parts {
         settings: &Settings,
         running: &Running,
         library: &Arc<Library>,
+        gate: &Gate,
         stop: CancellationToken,
     ) -> Result<Self, AppError> {
         let mut registry = Registry::with_prefix("mistap");
@@ -285,7 +310,7 @@ impl Parts {
         let (is_serving, serving) = watch::channel(true);
         let publisher = publisher(settings, running, stop.clone());
         let services = Services::start(settings, running, library, &publisher, &counters, &stop);
-        let guard = GuardLayer::new(counters.panics.clone());
+        let guard = GuardLayer::new(gate.clone(), counters.panics.clone());
         let reports = guard.layer(services.reports());
         let grpc = services
             .routes()?
@@ -300,16 +325,18 @@ impl Parts {
             is_serving: serving,
         };
         let router = grpc
-            .merge(http::routes(pages))
-            .merge(http::editions::routes(Arc::clone(library)))
+            .merge(http::routes(pages, library, gate))
             .fallback(nothing_here)
-            .layer(middleware::from_fn(names::refuse_foreign_names));
+            .layer(middleware::from_fn_with_state(
+                gate.clone(),
+                names::refuse_foreign_names,
+            ));
         Ok(Self {
             front: Front { reports, router },
             health,
             is_serving,
             publisher,
-            followers: followers(settings, running, library, stop),
+            followers: followers(settings, running, library, gate, stop),
         })
     }
 
@@ -361,6 +388,7 @@ fn followers(
     settings: &Settings,
     running: &Running,
     library: &Arc<Library>,
+    gate: &Gate,
     stop: CancellationToken,
 ) -> Vec<JoinHandle<()>> {
     let follower = Follower {
@@ -375,7 +403,8 @@ fn followers(
     };
     vec![
         tokio::spawn(follower.run(stop.clone())),
-        tokio::spawn(closer.run(stop)),
+        tokio::spawn(closer.run(stop.clone())),
+        tokio::spawn(tokens::follow(gate.clone(), settings.token_look, stop)),
     ]
 }
 
@@ -406,7 +435,14 @@ impl Services {
         Self {
             reporting: Reporting::new(ingest(), clock(), counters.clone(), callers, stop.clone()),
             statistics: Statistics::new(ledger, Arc::clone(library), counters.clone()),
-            live: Live::new(publisher.clone(), log, permits, callers, counters.clone()),
+            live: Live::new(
+                publisher.clone(),
+                log,
+                permits,
+                callers,
+                running.ingest.case_numbers(),
+                counters.clone(),
+            ),
             networks: Networks::new(ingest()),
             operations: Operations::new(ingest(), clock(), counters.clone(), stop.clone()),
         }

@@ -2,19 +2,26 @@
 
 use std::net::IpAddr;
 
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::http::header::HOST;
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Version};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use crate::auth::Gate;
+
 /// Refuses requests of browsers under a name that is not this machine's: a page from
 /// elsewhere whose name was pointed at this machine could else act as its user. Browsers
-/// speak HTTP/1.1 without TLS, so only that is looked at.
-pub(super) async fn refuse_foreign_names(request: Request, next: Next) -> Response {
+/// speak HTTP/1.1 without TLS, so only that is looked at. Where tokens are asked for, such a
+/// page has none, and whoever serves the public has a name.
+pub(super) async fn refuse_foreign_names(
+    State(gate): State<Gate>,
+    request: Request,
+    next: Next,
+) -> Response {
     let is_browser = request.version() <= Version::HTTP_11;
-    if is_browser && !is_local_name(request.headers()) {
+    if !gate.asks() && is_browser && !is_local_name(request.headers()) {
         return (StatusCode::MISDIRECTED_REQUEST, "unknown host name\n").into_response();
     }
     next.run(request).await

@@ -1,10 +1,17 @@
-//! Who may do what, and what stands for people and incidents: pseudonyms, digests and case
-//! numbers.
+//! Who may do what, and what stands for people and incidents: roles, tokens, pseudonyms,
+//! digests and case numbers.
 
 mod cases;
+mod gate;
 mod keys;
 mod role;
+pub mod table;
+mod tokens;
 
 pub use cases::CaseNumbers;
+pub use gate::{Gate, UnknownToken};
 pub use keys::{KeyError, Keys, key_period, secret_hash, secret_matches};
 pub use role::{Grant, Principal, Role, Scope, TokenId};
+pub use tokens::{
+    KnownToken, NewToken, TOKEN_BYTES, TOKEN_PREFIX, Token, TokenError, TokenFile, TokenRefused,
+};

@@ -1,13 +1,18 @@
 //! The way from a command to a server.
 
+use std::error::Error;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Endpoint;
+use zeroize::Zeroizing;
 
 use super::failure::{Failure, Kind};
+use crate::client::{Bearer, Connection};
 use crate::config::EVERYWHERE;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const NO_TOKEN: &str = "the token cannot be had from its file";
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
 
 /// Where the server is.
@@ -23,14 +28,56 @@ pub struct ServerArgs {
         value_parser = parse_server
     )]
     pub server: String,
+    /// Token to call with; other users of this machine can see it among your processes, so
+    /// that --token-file or the variable is better
+    #[arg(
+        long,
+        global = true,
+        env = "MISTAP_TOKEN",
+        hide_env_values = true,
+        help_heading = EVERYWHERE,
+        value_parser = Bearer::new
+    )]
+    pub token: Option<Bearer>,
+    /// File that holds the token to call with
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "MISTAP_TOKEN_FILE",
+        help_heading = EVERYWHERE,
+        conflicts_with = "token"
+    )]
+    pub token_file: Option<PathBuf>,
 }
 
 impl ServerArgs {
+    /// Of a server at this address, without a token.
+    pub fn at(server: String) -> Self {
+        Self {
+            server,
+            token: None,
+            token_file: None,
+        }
+    }
+
     /// Connects.
-    pub async fn connect(&self) -> Result<Channel, Failure> {
+    pub async fn connect(&self) -> Result<Connection, Failure> {
+        let bearer = self.bearer()?;
         let connecting = self.endpoint()?;
         let connected = connecting.connect().await;
-        connected.map_err(|_| Failure::no_server(&self.server))
+        let channel = connected.map_err(|_| Failure::no_server(&self.server))?;
+        Ok(bearer.over(channel))
+    }
+
+    /// The token to call with.
+    pub fn bearer(&self) -> Result<Bearer, Failure> {
+        let Some(file) = &self.token_file else {
+            return Ok(self.token.clone().unwrap_or_default());
+        };
+        let refused = |error: &dyn Error| Failure::caused(Kind::Refused, NO_TOKEN, error);
+        let text = Zeroizing::new(std::fs::read_to_string(file).map_err(|error| refused(&error))?);
+        Bearer::new(&text).map_err(|error| refused(&error))
     }
 
     /// How to connect.

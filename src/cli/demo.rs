@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tonic::transport::Channel;
 
 use super::client::ServerArgs;
 use super::failure::{Failure, Kind};
@@ -18,6 +17,7 @@ use super::when;
 use crate::api::Clock;
 use crate::api::pb::v1 as pb;
 use crate::app::{self, AppError};
+use crate::client::Connection;
 use crate::domain::UtcMillis;
 use crate::network::Network;
 use crate::simulate::drive::{Bounds, Pace, Progress, drive};
@@ -69,9 +69,7 @@ pub async fn demo(args: DemoArgs, now: Clock) -> Result<(), Failure> {
         .ok_or_else(|| Failure::new(Kind::Unexpected, "the built-in network has no lines"))?;
     write_history(&args, &folder, &network, &world, now()).await?;
     let handle = serve(args.listen, &folder, Arc::clone(&now)).await?;
-    let server = ServerArgs {
-        server: format!("http://{}", handle.address),
-    };
+    let server = ServerArgs::at(format!("http://{}", handle.address));
     print_tour(&server, args.listen)?;
     let channel = server.connect().await?;
     let scenario = Scenario {
@@ -203,7 +201,7 @@ fn print_tour(server: &ServerArgs, asked: SocketAddr) -> Result<(), Failure> {
 }
 
 /// Prints the busiest lines of the last hour whenever they change, at most every 5 seconds.
-async fn show(channel: Channel) -> Result<(), Failure> {
+async fn show(channel: Connection) -> Result<(), Failure> {
     let mut client = pb::live_service_client::LiveServiceClient::new(channel);
     let request = pb::WatchRatesRequest {
         by: vec![pb::Dimension::Line.into()],

@@ -143,6 +143,13 @@ impl From<Status> for Failure {
             Code::Unavailable | Code::ResourceExhausted | Code::DeadlineExceeded => {
                 (Kind::TryAgain, Some("try again in a moment"))
             }
+            Code::Unauthenticated => (
+                Kind::Refused,
+                Some(
+                    "say who you are with --token-file, or ask whoever runs the server for a token",
+                ),
+            ),
+            Code::PermissionDenied => (Kind::Refused, None),
             Code::Unimplemented => (
                 Kind::Unexpected,
                 Some("the server is older than this program, or no mistap"),

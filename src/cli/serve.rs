@@ -8,7 +8,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::failure::{Failure, Kind};
 use crate::api::origin::Callers;
 use crate::app::{self, AppError, Settings};
-use crate::auth::KeyError;
+use crate::auth::{KeyError, TokenError};
 use crate::config::ServeSettings;
 use crate::edition::library::EditionError;
 use crate::ingest::StartError;
@@ -92,7 +92,13 @@ impl Signals {
 /// error has its own arm, so that a new one does not compile until someone chooses.
 pub(super) fn failure(what: &str, error: &AppError) -> Failure {
     let (kind, hint) = match error {
-        AppError::Address(_) => (Kind::Refused, None),
+        AppError::Address(_) => (Kind::Refused, Some(NO_TOKENS)),
+        AppError::Tokens(error) => match error {
+            TokenError::Malformed { .. } => (Kind::Damage, None),
+            TokenError::Exposed { .. } | TokenError::Refused(_) => (Kind::Refused, None),
+            TokenError::Locked { .. } => (Kind::TryAgain, None),
+            TokenError::Io { .. } | TokenError::Random(_) => (Kind::Unexpected, None),
+        },
         AppError::Listen { source, .. } => match source.kind() {
             io::ErrorKind::AddrInUse => (Kind::TryAgain, Some(PORT_IN_USE)),
             _ => (Kind::Unexpected, None),
@@ -121,6 +127,8 @@ pub(super) fn failure(what: &str, error: &AppError) -> Failure {
     }
 }
 
+const NO_TOKENS: &str = "make a token first, with mistap token new and the same --data; or \
+                         listen at 127.0.0.1 alone";
 const PORT_IN_USE: &str = "another program listens there, maybe another mistap; stop it, or \
                            choose another address with --listen (port 0 takes any free one)";
 const FOLDER_IN_USE: &str =

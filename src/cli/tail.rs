@@ -55,7 +55,7 @@ pub async fn tail(args: &TailArgs, server: &ServerArgs, format: Format) -> Resul
         lines: args.line.clone(),
         start: from.map(|from| Start::FromTime(when::to_wire(from))),
     };
-    let mut follower = Follower::new(server.endpoint()?, request);
+    let mut follower = Follower::new(server.endpoint()?, server.bearer()?, request);
     if format == Format::Csv {
         writeln!(io::stdout(), "{}", COLUMNS.join(","))?;
     }

@@ -4,12 +4,16 @@
 //! is gone, waits as long as the server says, and tells since when nothing was heard. What it
 //! brings, pieced together, has no gap and no repeat.
 
+mod bearer;
+
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until, timeout_at};
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Endpoint;
 use tonic::{Code, Status, Streaming};
 use tonic_types::StatusExt;
+
+pub use bearer::{Bearer, Connection, InvalidToken};
 
 use crate::api::pb::v1 as pb;
 use crate::api::pb::v1::live_service_client::LiveServiceClient;
@@ -25,6 +29,7 @@ const SILENCE_MAX: Duration = Duration::from_secs(35);
 /// Follows incidents.
 pub struct Follower {
     endpoint: Endpoint,
+    bearer: Bearer,
     request: pb::WatchIncidentsRequest,
     messages: Option<Streaming<pb::WatchIncidentsResponse>>,
     /// When the next try to connect is due.
@@ -44,9 +49,10 @@ pub enum Heard {
 
 impl Follower {
     /// Follows from where the request says. Connects at the first call of `next`.
-    pub fn new(endpoint: Endpoint, request: pb::WatchIncidentsRequest) -> Self {
+    pub fn new(endpoint: Endpoint, bearer: Bearer, request: pb::WatchIncidentsRequest) -> Self {
         Self {
             endpoint,
+            bearer,
             request,
             messages: None,
             due: Instant::now(),
@@ -89,8 +95,9 @@ impl Follower {
 
     async fn connect(&self) -> Result<Streaming<pb::WatchIncidentsResponse>, Status> {
         let channel = self.endpoint.connect().await;
-        let channel: Channel = channel.map_err(|error| Status::from_error(Box::new(error)))?;
-        let mut client = LiveServiceClient::new(channel);
+        let channel = channel.map_err(|error| Status::from_error(Box::new(error)))?;
+        let connection = self.bearer.clone().over(channel);
+        let mut client = LiveServiceClient::new(connection);
         let response = client.watch_incidents(self.request.clone()).await?;
         Ok(response.into_inner())
     }

@@ -309,6 +309,18 @@ pub const MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub const CORKED_BYTES_MAX: usize = 64 * 1024;
 /// Streams of one connection. More wait.
 pub const STREAMS_PER_CONNECTION_MAX: u32 = 1_024;
+/// Live tokens. More: refused. Revoked ones are kept for the list as long as there is room.
+pub const TOKENS_MAX: usize = 1_024;
+/// Live tokens of one label, so that one can take the place of another. More: refused.
+pub const TOKENS_PER_LABEL_MAX: usize = 2;
+/// Longest label of a token, in characters. Longer: refused.
+pub const TOKEN_LABEL_CHARS_MAX: usize = 64;
+/// Operators that one token is bound to. More: refused.
+pub const TOKEN_OPERATORS_MAX: usize = 64;
+/// Largest file of tokens, in bytes. Larger: refused.
+pub const TOKEN_FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// How often it is looked whether the file of tokens changed, in milliseconds.
+pub const TOKEN_LOOK_MS: u64 = 1_000;
 /// Largest key file, in bytes. Larger: refused.
 pub const KEY_FILE_BYTES_MAX: u64 = 64 * 1024;
 /// How long a call may take until its answer begins, in milliseconds. Longer: ended with

@@ -1,6 +1,7 @@
 //! Plain pages on the port of the API: a start page, whether the service is well, the
 //! metrics, and editions as downloads.
 
+mod access;
 pub mod editions;
 
 use std::sync::Arc;
@@ -8,11 +9,15 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderName, StatusCode, header};
+use axum::middleware;
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
+
+use crate::auth::Gate;
+use crate::edition::library::Library;
 
 const START_PAGE: &str = include_str!("start.html");
 const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -31,8 +36,15 @@ pub struct Pages {
     pub is_serving: watch::Receiver<bool>,
 }
 
-/// The routes.
-pub fn routes(pages: Pages) -> Router {
+/// Every route, each for those that may see it.
+pub fn routes(pages: Pages, library: &Arc<Library>, gate: &Gate) -> Router {
+    let check = middleware::from_fn_with_state(gate.clone(), access::check);
+    page_routes(pages)
+        .merge(editions::routes(Arc::clone(library)))
+        .route_layer(check)
+}
+
+fn page_routes(pages: Pages) -> Router {
     Router::new()
         .route("/", get(start))
         .route("/healthz", get(health))
@@ -93,7 +105,10 @@ mod tests {
             is_serving: watch::channel(is_serving).1,
         };
         let request = Request::get(path).body(Body::empty()).expect("a request");
-        let response = routes(pages).oneshot(request).await.expect("infallible");
+        let response = page_routes(pages)
+            .oneshot(request)
+            .await
+            .expect("infallible");
         let status = response.status();
         let body = to_bytes(response.into_body(), BODY_BYTES_MAX).await;
         let text = String::from_utf8(body.expect("a short body").to_vec());

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
-use tonic::transport::Channel;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
@@ -15,6 +14,7 @@ use super::world::World;
 use super::{Sent, Simulation};
 use crate::api::Clock;
 use crate::api::pb::v1 as pb;
+use crate::client::Connection;
 use crate::domain::UtcMillis;
 use pb::network_service_client::NetworkServiceClient;
 use pb::reporting_service_client::ReportingServiceClient;
@@ -70,7 +70,7 @@ impl Progress {
 }
 
 /// The world that a server's network describes; `None` if it lists no line with stops.
-pub async fn world(channel: Channel) -> Result<Option<World>, Status> {
+pub async fn world(channel: Connection) -> Result<Option<World>, Status> {
     let mut client = NetworkServiceClient::new(channel);
     let mut lines = Vec::new();
     let mut page_token = String::new();
@@ -92,7 +92,7 @@ pub async fn world(channel: Channel) -> Result<Option<World>, Status> {
 
 /// Sends until a bound is reached, or the server refuses to be reached at all.
 pub async fn drive(
-    channel: Channel,
+    channel: Connection,
     simulation: &mut Simulation,
     pace: Pace,
     bounds: Bounds,
@@ -161,7 +161,7 @@ fn shifted(id: &[u8; 16], shift_ms: i64) -> u64 {
 }
 
 async fn report(
-    mut client: ReportingServiceClient<Channel>,
+    mut client: ReportingServiceClient<Connection>,
     incident: pb::Incident,
     progress: Arc<Progress>,
 ) {

@@ -14,6 +14,7 @@ mod ranking;
 mod recovery;
 #[allow(dead_code, reason = "crash tests use the rest")]
 mod reports;
+mod roles;
 mod service;
 mod support;
 mod taps;

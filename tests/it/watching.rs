@@ -12,7 +12,7 @@ use mistap::api::pb::v1::reporting_service_client::ReportingServiceClient;
 use mistap::api::pb::v1::statistics_service_client::StatisticsServiceClient;
 use mistap::api::pb::v1::watch_incidents_request::Start;
 use mistap::api::pb::v1::watch_incidents_response::Update;
-use mistap::client::{Follower, Heard};
+use mistap::client::{Bearer, Follower, Heard};
 use mistap::domain::{IncidentId, IncidentSecret, UtcMillis};
 use mistap::live::PermitBounds;
 use prost::Message;
@@ -208,7 +208,11 @@ async fn follower_goes_on_after_a_restart_without_a_gap_or_a_repeat() {
     let service = Service::start().await;
     let address = service.address();
     let endpoint = Endpoint::from_shared(format!("http://{address}")).expect("an address");
-    let mut follower = Follower::new(endpoint, pb::WatchIncidentsRequest::default());
+    let mut follower = Follower::new(
+        endpoint,
+        Bearer::default(),
+        pb::WatchIncidentsRequest::default(),
+    );
     assert!(matches!(follower.next().await, Ok(Heard::Message(_))));
     let (mut expected, mut seen) = (Vec::new(), Vec::new());
     let channel = service.connect().await;

@@ -5,8 +5,10 @@ use super::recorded::{begin, to_claim};
 use super::violation::{Path, Violations};
 use super::{parse_millis, to_number, to_numbers, to_timestamp};
 use crate::api::pb::v1 as pb;
-use crate::domain::taxonomy::TimePrecision;
-use crate::domain::{Facts, RowTime};
+use crate::auth::CaseNumbers;
+use crate::domain::incident::CauseClaim;
+use crate::domain::taxonomy::{ClaimSource, ReporterKind, TimePrecision};
+use crate::domain::{Facts, Position, RowTime};
 use crate::live::log::{Change, Event, LogFilter, LogMessage, Start};
 
 /// What `WatchIncidents` asks, a token not yet judged.
@@ -50,47 +52,103 @@ fn parse_start(
     }
 }
 
+/// What a watcher is told of incidents; `auth::table` has the fields.
+pub struct Sight {
+    /// All of it. Else neither what staff did and what shows it, nor places in the journal.
+    pub is_whole: bool,
+    /// Gives each incident its case number.
+    pub cases: CaseNumbers,
+}
+
 /// A message to a watcher.
-pub fn to_log_message(message: &LogMessage) -> pb::WatchIncidentsResponse {
+pub fn to_log_message(message: &LogMessage, sight: &Sight) -> pb::WatchIncidentsResponse {
     use pb::watch_incidents_response::Update as Out;
     let update = if message.events.is_empty() {
         Out::Heartbeat(pb::Heartbeat {})
     } else {
-        let events = message.events.iter().map(|event| to_event(event));
+        let events = message.events.iter().map(|event| to_event(event, sight));
         Out::Events(pb::IncidentEvents {
             events: events.collect(),
         })
     };
     pb::WatchIncidentsResponse {
         resume_token: message.resume_token.clone(),
-        position: message.position.0,
+        position: sight.place(message.position),
         update: Some(update),
     }
 }
 
-fn to_event(event: &Event) -> pb::IncidentEvent {
+impl Sight {
+    fn place(&self, position: Position) -> u64 {
+        if self.is_whole { position.0 } else { 0 }
+    }
+
+    /// What is told of who reported: an operator learns only whether a device did.
+    fn reporter(&self, reporter: ReporterKind) -> Option<ReporterKind> {
+        (self.is_whole || reporter == ReporterKind::Device).then_some(reporter)
+    }
+
+    /// What is told of claims. That staff said something shows that they were there: an
+    /// operator cannot tell their claims from the traveller's, nor one of both from one.
+    fn claims(&self, claims: &[CauseClaim]) -> Vec<pb::CauseClaim> {
+        let mut told = Vec::with_capacity(claims.len());
+        for claim in claims {
+            let is_said = matches!(claim.source, ClaimSource::Staff | ClaimSource::Traveller);
+            let mut claim = to_claim(claim);
+            if is_said && !self.is_whole {
+                claim.source = 0;
+            }
+            if !told.contains(&claim) {
+                told.push(claim);
+            }
+        }
+        told
+    }
+}
+
+fn to_event(event: &Event, sight: &Sight) -> pb::IncidentEvent {
     use pb::incident_event::Change as Out;
-    let change = match event.change {
-        Change::Recorded => Out::Recorded(pb::IncidentRecorded {}),
-        Change::Withdrawn { recorded } => Out::Withdrawn(pb::IncidentWithdrawn {
-            recorded_position: recorded.0,
-        }),
+    let (recorded, change) = match event.change {
+        Change::Recorded => (event.position, Out::Recorded(pb::IncidentRecorded {})),
+        Change::Withdrawn { recorded } => {
+            let recorded_position = sight.place(recorded);
+            let withdrawn = pb::IncidentWithdrawn { recorded_position };
+            (recorded, Out::Withdrawn(withdrawn))
+        }
     };
     pb::IncidentEvent {
-        position: event.position.0,
+        position: sight.place(event.position),
+        case_number: sight.cases.of(recorded).to_string(),
         received_at: Some(to_timestamp(event.stamp)),
-        incident: Some(to_facts(&event.facts)),
+        incident: Some(to_facts(&event.facts, sight)),
         change: Some(change),
     }
 }
 
-/// Every field of the facts that is not an identifier, a digest or a hash.
-fn to_facts(facts: &Facts) -> pb::IncidentFacts {
+/// Every field of the facts that is not an identifier, a digest or a hash, as far as the
+/// watcher is told them.
+fn to_facts(facts: &Facts, sight: &Sight) -> pb::IncidentFacts {
+    let seen = to_seen(facts, sight);
+    if !sight.is_whole {
+        return seen;
+    }
+    pb::IncidentFacts {
+        staff_present: to_number(facts.staff_present),
+        staff_acts: to_numbers(facts.staff_acts),
+        staff_minutes: to_number(facts.staff_minutes),
+        outcomes: to_numbers(facts.outcomes),
+        extra_cost: to_number(facts.extra_cost),
+        ..seen
+    }
+}
+
+/// What everybody is told who watches.
+fn to_seen(facts: &Facts, sight: &Sight) -> pb::IncidentFacts {
     let text = |id: Option<&str>| id.unwrap_or_default().to_owned();
     pb::IncidentFacts {
         occurred_at: Some(to_timestamp(begin(facts.time))),
         precision: to_number(Some(precision(facts.time))),
-        reporter: to_number(Some(facts.reporter)),
+        reporter: to_number(sight.reporter(facts.reporter)),
         mode: to_number(facts.mode),
         tap_kind: to_number(facts.tap_kind),
         operator: text(facts.operator.as_ref().map(|code| code.as_str())),
@@ -104,13 +162,9 @@ fn to_facts(facts: &Facts) -> pb::IncidentFacts {
         attempts: u32::from(facts.attempts),
         others_got_through: to_number(facts.others_got_through),
         worked_later: to_number(facts.worked_later),
-        cause_claims: facts.cause_claims.iter().map(to_claim).collect(),
+        cause_claims: sight.claims(&facts.cause_claims),
         card_kind: to_number(facts.card_kind),
-        staff_present: to_number(facts.staff_present),
-        staff_acts: to_numbers(facts.staff_acts),
-        staff_minutes: to_number(facts.staff_minutes),
-        outcomes: to_numbers(facts.outcomes),
-        extra_cost: to_number(facts.extra_cost),
+        ..pb::IncidentFacts::default()
     }
 }
 
@@ -129,8 +183,32 @@ mod tests {
     use prost::Message;
 
     use super::*;
-    use crate::domain::{ContentDigest, Position, SecretHash, UtcMillis};
+    use crate::auth::Keys;
+    use crate::domain::taxonomy::Cause;
+    use crate::domain::{ContentDigest, SecretHash, UtcMillis};
     use crate::ledger::testing::Maker;
+
+    fn sight(is_whole: bool) -> Sight {
+        let folder = tempfile::tempdir().expect("a folder");
+        let keys = Keys::open(folder.path()).expect("made");
+        Sight {
+            is_whole,
+            cases: keys.case_numbers(),
+        }
+    }
+
+    #[test]
+    fn operator_cannot_tell_staff_from_travellers_by_what_was_claimed() {
+        let claim = |cause, source| CauseClaim { cause, source };
+        let told = |claims: &[CauseClaim]| sight(false).claims(claims);
+        let traveller = claim(Cause::ReaderFault, ClaimSource::Traveller);
+        let staff = claim(Cause::ReaderFault, ClaimSource::Staff);
+        let display = claim(Cause::ReaderFault, ClaimSource::Display);
+        assert_eq!(told(&[traveller]), told(&[staff]));
+        assert_eq!(told(&[traveller]), told(&[traveller, staff]));
+        assert_ne!(told(&[traveller]), told(&[display]));
+        assert_eq!(sight(true).claims(&[traveller, staff]).len(), 2);
+    }
 
     fn contains(bytes: &[u8], part: &[u8]) -> bool {
         bytes.windows(part.len()).any(|window| window == part)
@@ -183,11 +261,12 @@ mod tests {
                 facts: Box::new(facts),
                 change: Change::Recorded,
             };
-            let message = to_log_message(&LogMessage {
+            let message = LogMessage {
                 resume_token: vec![1],
                 position: Position(number),
                 events: vec![Arc::new(event)],
-            });
+            };
+            let message = to_log_message(&message, &sight(true));
             let bytes = message.encode_to_vec();
             assert!(!contains(&bytes, id.as_bytes()));
             assert!(!contains(&bytes, id.to_string().as_bytes()));

@@ -2,13 +2,13 @@
 
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::Channel;
 
 use super::super::failure::Failure;
 use super::super::progress;
 use super::rows::{Columns, Refused, Rows};
 use super::source::Source;
 use crate::api::pb::v1 as pb;
+use crate::client::Connection;
 use crate::domain::limits::TAP_COUNTS_PER_CALL_MAX;
 use pb::operations_service_client::OperationsServiceClient;
 
@@ -36,7 +36,7 @@ pub struct Broken {
 /// Sends all counts of a table; lines that are none are left out. `counts` is how many there
 /// are.
 pub async fn send(
-    channel: Channel,
+    channel: Connection,
     feed: pb::TapFeed,
     source: Source,
     columns: Columns,

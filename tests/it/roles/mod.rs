@@ -1,0 +1,743 @@
+//! Every method, page, role and field: who may call, ask and see is what `auth::table` says.
+
+mod raw;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use mistap::api::pb::{self as wire, v1 as pb};
+use mistap::auth::{NewToken, Role, Token, TokenFile, TokenId, table};
+use mistap::client::{Bearer, Connection};
+use mistap::domain::{IncidentSecret, LocalDay};
+use prost::Message;
+use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, ReflectMessage, Value};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
+
+use crate::support::{SECRET, Service, founding_story, new_id, that_day};
+use raw::{call, messages};
+
+type Live = pb::live_service_client::LiveServiceClient<Connection>;
+type Operations = pb::operations_service_client::OperationsServiceClient<Connection>;
+type Reporting = pb::reporting_service_client::ReportingServiceClient<Connection>;
+type Statistics = pb::statistics_service_client::StatisticsServiceClient<Connection>;
+
+/// Roles that a caller can have; a traveller is any of them with a secret.
+const CALLERS: [Role; 4] = [Role::Public, Role::Device, Role::Operator, Role::Steward];
+
+/// A service that asks for tokens, and one of each role. Devices and operators are GVB's.
+struct Guarded {
+    service: Service,
+    tokens: BTreeMap<Role, Token>,
+    other_operator: Token,
+}
+
+fn today() -> LocalDay {
+    LocalDay::parse("2026-11-23").expect("a date")
+}
+
+fn add(folder: &TempDir, role: Role, operator: Option<&str>) -> Token {
+    let operators = operator.iter().map(|code| code.parse().expect("a code"));
+    let new = NewToken {
+        label: format!("{role} of {operator:?}"),
+        role,
+        operators: operators.collect(),
+    };
+    TokenFile::add(folder.path(), new, today()).expect("made")
+}
+
+impl Guarded {
+    async fn start() -> Self {
+        let folder = TempDir::new().expect("a folder");
+        let tokens = [
+            (Role::Device, Some("GVB")),
+            (Role::Operator, Some("GVB")),
+            (Role::Steward, None),
+        ];
+        let tokens = tokens.map(|(role, operator)| (role, add(&folder, role, operator)));
+        let other_operator = add(&folder, Role::Operator, Some("RET"));
+        Self {
+            service: Service::start_in(folder).await,
+            tokens: BTreeMap::from(tokens),
+            other_operator,
+        }
+    }
+
+    async fn with(&self, token: Option<&Token>) -> Connection {
+        let bearer = token.map(|token| Bearer::new(token.expose()).expect("it can be sent"));
+        bearer
+            .unwrap_or_default()
+            .over(self.service.connect().await)
+    }
+
+    async fn of(&self, role: Role) -> Connection {
+        self.with(self.tokens.get(&role)).await
+    }
+}
+
+/// The reason of a refusal; `OK` if there is none.
+fn reason<T>(result: &Result<T, Status>) -> String {
+    let Err(status) = result else {
+        return "OK".to_owned();
+    };
+    let info = status.get_details_error_info();
+    info.map_or_else(|| format!("{:?}", status.code()), |info| info.reason)
+}
+
+/// The fields that a refusal names.
+fn fields<T>(result: &Result<T, Status>) -> Vec<String> {
+    let request = result
+        .as_ref()
+        .err()
+        .and_then(StatusExt::get_details_bad_request);
+    let violations = request.map(|request| request.field_violations);
+    let violations = violations.into_iter().flatten();
+    violations.map(|violation| violation.field).collect()
+}
+
+fn pool() -> DescriptorPool {
+    DescriptorPool::from_file_descriptor_set(wire::descriptors())
+        .expect("the descriptors are whole")
+}
+
+fn message(pool: &DescriptorPool, name: &str) -> MessageDescriptor {
+    pool.get_message_by_name(&format!("mistap.v1.{name}"))
+        .expect("the table names messages of the API")
+}
+
+#[tokio::test]
+async fn every_method_lets_in_whom_the_table_says() {
+    let guarded = Guarded::start().await;
+    let mut known = BTreeSet::new();
+    for file in wire::descriptors().file {
+        for service in &file.service {
+            for method in &service.method {
+                let name = format!("{}/{}", service.name(), method.name());
+                let row = table::CALLS.iter().find(|(known, _)| *known == name);
+                let roles = row.unwrap_or_else(|| panic!("{name} has no row")).1;
+                for role in CALLERS {
+                    let connection = guarded.of(role).await;
+                    let result = call(connection, file.package(), &name).await;
+                    let expected = match role {
+                        _ if roles.admits(role) => None,
+                        Role::Public => Some("NO_TOKEN"),
+                        _ => Some("ROLE"),
+                    };
+                    let found = reason(&result);
+                    let is_refused = ["NO_TOKEN", "ROLE"].contains(&found.as_str());
+                    let found = is_refused.then_some(found.as_str());
+                    assert_eq!(found, expected, "{name} as {role}: {result:?}");
+                }
+                let unknown = Bearer::new(&format!("mistap_{}", "0".repeat(64)));
+                let unknown = unknown.expect("it can be sent");
+                let connection = unknown.over(guarded.service.connect().await);
+                let result = call(connection, file.package(), &name).await;
+                assert_eq!(reason(&result), "TOKEN_UNKNOWN", "{name}");
+                known.insert(name);
+            }
+        }
+    }
+    for (name, _) in table::CALLS {
+        assert!(known.contains(*name), "{name} is no method");
+    }
+}
+
+/// Fields and enum values that were told.
+#[derive(Default)]
+struct Told {
+    fields: BTreeSet<(String, String)>,
+    values: BTreeSet<(String, String, String)>,
+    /// Every text and every run of bytes.
+    texts: BTreeSet<String>,
+    bytes: BTreeSet<Vec<u8>>,
+}
+
+impl Told {
+    fn add(&mut self, message: &DynamicMessage) {
+        let name = message.descriptor().name().to_owned();
+        for (field, value) in message.fields() {
+            let at = (name.clone(), field.name().to_owned());
+            let kind = field.kind();
+            let values = match value {
+                Value::List(values) => values.iter().collect(),
+                value => vec![value],
+            };
+            for value in values {
+                match value {
+                    Value::Message(inner) => self.add(inner),
+                    Value::String(text) => drop(self.texts.insert(text.clone())),
+                    Value::Bytes(bytes) => drop(self.bytes.insert(bytes.to_vec())),
+                    Value::EnumNumber(number) => {
+                        let kind = kind.as_enum().expect("a number of an enum");
+                        let value = kind.get_value(*number).expect("a known value");
+                        let value = value.name().to_owned();
+                        self.values.insert((at.0.clone(), at.1.clone(), value));
+                    }
+                    _ => {}
+                }
+            }
+            self.fields.insert(at);
+        }
+    }
+}
+
+/// Incidents that have every field, of GVB and of RET: of a traveller, of staff, and of a
+/// device; and what happens to one.
+async fn record(guarded: &Guarded) {
+    let mut client = Reporting::new(guarded.of(Role::Steward).await);
+    let claim = |source: pb::ClaimSource| pb::CauseClaim {
+        cause: pb::Cause::ReaderFault as i32,
+        source: source as i32,
+    };
+    let whole = |operator: &str, reporter: pb::ReporterKind, source| pb::Incident {
+        incident_id: new_id(),
+        operator: operator.into(),
+        line: format!("{operator}:10"),
+        stop: "Dam".into(),
+        reporter: reporter as i32,
+        reader_kind: pb::ReaderKind::Gate as i32,
+        signal: pb::Signal::Green as i32,
+        found_later: true,
+        attempts: 3,
+        others_got_through: pb::OthersGotThrough::Yes as i32,
+        worked_later: pb::WorkedLater::No as i32,
+        cause_claims: vec![claim(source)],
+        staff_minutes: pb::StaffMinutes::OneToFive as i32,
+        extra_cost: pb::ExtraCost::Under5 as i32,
+        card_number: "3528 0160 4471 9359".into(),
+        installation_id: "inst-7Qm2zR9xWc4Lk8Vb".into(),
+        ..founding_story()
+    };
+    use pb::{ClaimSource as Source, ReporterKind as Kind};
+    let withdrawn = whole("GVB", Kind::Traveller, Source::Traveller);
+    let id = withdrawn.incident_id.parse().expect("an id");
+    for incident in [
+        withdrawn,
+        whole("GVB", Kind::Staff, Source::Staff),
+        whole("GVB", Kind::Device, Source::Display),
+        whole("RET", Kind::Traveller, Source::Staff),
+    ] {
+        let incident = Some(incident);
+        let request = pb::ReportIncidentRequest { incident };
+        client.report_incident(request).await.expect("recorded");
+    }
+    let secret = IncidentSecret::parse(&SECRET).expect("32 bytes");
+    let secret = secret.expect("not empty");
+    let ingest = guarded.service.ingest();
+    ingest.withdraw(id, &secret).await.expect("withdrawn");
+}
+
+fn watch_gvb() -> pb::WatchIncidentsRequest {
+    pb::WatchIncidentsRequest {
+        operators: vec!["GVB".into()],
+        ..pb::WatchIncidentsRequest::default()
+    }
+}
+
+/// What two roles are told who watch the same at the same time.
+async fn watched(guarded: &Guarded, pool: &DescriptorPool) -> [Told; 2] {
+    const EVENTS: usize = 4;
+    let mut streams = Vec::new();
+    for role in [Role::Operator, Role::Steward] {
+        let connection = guarded.of(role).await;
+        let mut stream = messages(connection, "LiveService/WatchIncidents", &watch_gvb()).await;
+        let first = stream.message().await.expect("a message");
+        streams.push((stream, vec![first.expect("a heartbeat")]));
+    }
+    record(guarded).await;
+    let kind = message(pool, "WatchIncidentsResponse");
+    let mut both = [Told::default(), Told::default()];
+    for ((stream, received), told) in streams.iter_mut().zip(&mut both) {
+        let mut events = 0;
+        while events < EVENTS {
+            let message = stream.message().await.expect("open").expect("a message");
+            let typed = pb::WatchIncidentsResponse::decode(&*message).expect("one");
+            if let Some(pb::watch_incidents_response::Update::Events(told)) = typed.update {
+                events += told.events.len();
+            }
+            received.push(message);
+        }
+        for bytes in received {
+            told.add(&DynamicMessage::decode(kind.clone(), &**bytes).expect("one"));
+        }
+    }
+    both
+}
+
+#[tokio::test]
+async fn every_field_is_told_to_whom_the_table_says() {
+    let guarded = Guarded::start().await;
+    let pool = pool();
+    let [operator, steward] = watched(&guarded, &pool).await;
+    for (role, told) in [(Role::Operator, &operator), (Role::Steward, &steward)] {
+        for (message, field, roles) in table::FIELDS {
+            let at = ((*message).to_owned(), (*field).to_owned());
+            let is_told = told.fields.contains(&at);
+            assert_eq!(is_told, roles.has(role), "{message}.{field} as {role}");
+        }
+        for (message, field, value, roles) in table::VALUES {
+            let at = (
+                (*message).to_owned(),
+                (*field).to_owned(),
+                (*value).to_owned(),
+            );
+            let is_told = told.values.contains(&at);
+            assert_eq!(
+                is_told,
+                roles.has(role),
+                "{message}.{field} {value} as {role}"
+            );
+        }
+        assert!(!told.texts.iter().any(|text| text.contains("RET")));
+    }
+}
+
+#[test]
+fn every_answer_has_its_rows() {
+    let pool = pool();
+    let differing: BTreeSet<_> = table::FIELDS.iter().map(|(message, ..)| *message).collect();
+    let is_alike = |name: &str| table::ALIKE.contains(&name);
+    for (name, field, _) in table::FIELDS {
+        assert!(
+            message(&pool, name).get_field_by_name(field).is_some(),
+            "{name}.{field}"
+        );
+        assert!(!is_alike(name), "{name} is both");
+    }
+    for name in table::ALIKE {
+        message(&pool, name);
+    }
+    let mut open: Vec<_> = pool
+        .services()
+        .flat_map(|service| {
+            let methods: Vec<_> = service.methods().collect();
+            methods.into_iter().map(|method| method.output())
+        })
+        .collect();
+    let mut seen = BTreeSet::new();
+    while let Some(answer) = open.pop() {
+        let name = answer.name();
+        if answer.package_name() != "mistap.v1" || !seen.insert(name.to_owned()) || is_alike(name) {
+            continue;
+        }
+        assert!(
+            differing.contains(name),
+            "{name} is neither in FIELDS nor in ALIKE"
+        );
+        for field in answer.fields() {
+            let row = |(message, known, _): &&(&str, &str, table::Roles)| {
+                *message == name && *known == field.name()
+            };
+            assert!(
+                table::FIELDS.iter().any(|at| row(&at)),
+                "{name}.{} has no row",
+                field.name()
+            );
+            open.extend(field.kind().as_message().cloned());
+        }
+    }
+}
+
+#[tokio::test]
+async fn only_devices_observe_and_only_people_tell() {
+    let guarded = Guarded::start().await;
+    for (message, field, value, roles) in table::ASKS {
+        if (*message, *field) != ("Incident", "reporter") {
+            continue;
+        }
+        let value = value.expect("a kind of reporter");
+        let reporter = pb::ReporterKind::from_str_name(value).expect("known");
+        for role in CALLERS {
+            let mut client = Reporting::new(guarded.of(role).await);
+            let incident = Some(pb::Incident {
+                incident_id: new_id(),
+                reporter: reporter as i32,
+                line: "GVB:10".into(),
+                ..founding_story()
+            });
+            let request = pb::ReportIncidentRequest { incident };
+            let result = client.report_incident(request).await;
+            if roles.has(role) {
+                assert_eq!(reason(&result), "OK", "{value} as {role}");
+            } else {
+                assert_eq!(reason(&result), "NOT_ALLOWED", "{value} as {role}");
+                assert_eq!(fields(&result), ["incident.reporter"]);
+            }
+        }
+    }
+}
+
+/// A filter with one field set, beside its operator.
+fn filter_with(pool: &DescriptorPool, field: &str) -> pb::Filter {
+    let kind = message(pool, "Filter");
+    let mut filter = DynamicMessage::new(kind.clone());
+    let field = kind
+        .get_field_by_name(field)
+        .expect("a field of the filter");
+    let value = match field.kind() {
+        prost_reflect::Kind::Enum(_) => Value::EnumNumber(1),
+        prost_reflect::Kind::Uint32 => Value::U32(1),
+        _ => Value::String(
+            if field.name() == "stops" {
+                "x"
+            } else {
+                "GVB:10"
+            }
+            .into(),
+        ),
+    };
+    let value = if field.is_list() {
+        Value::List(vec![value])
+    } else {
+        value
+    };
+    filter.set_field(&field, value);
+    let mut filter = pb::Filter::decode(&*filter.encode_to_vec()).expect("the same");
+    filter.operators = vec!["GVB".into()];
+    filter
+}
+
+/// Whether the table keeps something for stewards.
+fn is_stewards(message: &str, field: &str, value: Option<&str>) -> bool {
+    let row = table::ASKS
+        .iter()
+        .find(|(known, known_field, known_value, _)| {
+            (*known, *known_field, *known_value) == (message, field, value)
+        });
+    row.is_some_and(|(.., roles)| !roles.has(Role::Operator))
+}
+
+fn query(filter: pb::Filter, by: &[pb::Dimension]) -> pb::QueryFiguresRequest {
+    let mut request = that_day(by);
+    if let Some(question) = &mut request.question {
+        question.filter = Some(filter);
+    }
+    request
+}
+
+#[tokio::test]
+async fn every_field_of_a_filter_and_every_dimension_is_asked_by_whom_the_table_says() {
+    let guarded = Guarded::start().await;
+    let pool = pool();
+    let fields_of_filter = message(&pool, "Filter");
+    let dimensions = pool.get_enum_by_name("mistap.v1.Dimension").expect("known");
+    for role in [Role::Operator, Role::Steward] {
+        let mut statistics = Statistics::new(guarded.of(role).await);
+        let mut live = Live::new(guarded.of(role).await);
+        let check = |refused: bool, result: String, told: Vec<String>, path: &str| {
+            let expected = if refused { "NOT_ALLOWED" } else { "OK" };
+            assert_eq!(result, expected, "{path} as {role}");
+            assert_eq!(
+                told,
+                if refused {
+                    vec![path.to_owned()]
+                } else {
+                    Vec::new()
+                }
+            );
+        };
+        for field in fields_of_filter.fields() {
+            let name = field.name();
+            let filter = filter_with(&pool, name);
+            let refused = is_stewards("Filter", name, None) && role != Role::Steward;
+            let result = statistics.query_figures(query(filter.clone(), &[])).await;
+            let path = format!("question.filter.{name}");
+            check(refused, reason(&result), fields(&result), &path);
+            let request = pb::WatchRatesRequest {
+                filter: Some(filter.clone()),
+                ..pb::WatchRatesRequest::default()
+            };
+            let result = live.watch_rates(request).await;
+            check(
+                refused,
+                reason(&result),
+                fields(&result),
+                &format!("filter.{name}"),
+            );
+            let request = pb::RankScopesRequest {
+                filter: Some(filter),
+                by: pb::Dimension::Line as i32,
+                window: that_day(&[]).question.and_then(|question| question.window),
+                ..pb::RankScopesRequest::default()
+            };
+            let result = statistics.rank_scopes(request).await;
+            check(
+                refused,
+                reason(&result),
+                fields(&result),
+                &format!("filter.{name}"),
+            );
+        }
+        for value in dimensions.values().filter(|value| value.number() != 0) {
+            let by = pb::Dimension::try_from(value.number()).expect("known");
+            let refused =
+                |message| is_stewards(message, "by", Some(value.name())) && role != Role::Steward;
+            let filter = pb::Filter {
+                operators: vec!["GVB".into()],
+                ..pb::Filter::default()
+            };
+            let result = statistics.query_figures(query(filter.clone(), &[by])).await;
+            check(
+                refused("Question"),
+                reason(&result),
+                fields(&result),
+                "question.by[0]",
+            );
+            let request = pb::WatchRatesRequest {
+                filter: Some(filter),
+                by: vec![by as i32],
+                ..pb::WatchRatesRequest::default()
+            };
+            let result = live.watch_rates(request).await;
+            check(
+                refused("WatchRatesRequest"),
+                reason(&result),
+                fields(&result),
+                "by[0]",
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn operator_asks_only_about_its_own_operators() {
+    let guarded = Guarded::start().await;
+    let filter = |operators: &[&str]| pb::Filter {
+        operators: operators.iter().map(|code| (*code).to_owned()).collect(),
+        ..pb::Filter::default()
+    };
+    let token = &guarded.tokens[&Role::Operator];
+    let check = async |token: &Token, operators: &[&str], is_allowed: bool| {
+        let mut statistics = Statistics::new(guarded.with(Some(token)).await);
+        let mut live = Live::new(guarded.with(Some(token)).await);
+        let told = |result: String, fields: Vec<String>, path: &str| {
+            let expected = if is_allowed { "OK" } else { "NOT_ALLOWED" };
+            assert_eq!(result, expected, "{path} {operators:?}");
+            assert!(is_allowed || fields == [path], "{fields:?}");
+        };
+        let result = statistics
+            .query_figures(query(filter(operators), &[]))
+            .await;
+        told(
+            reason(&result),
+            fields(&result),
+            "question.filter.operators",
+        );
+        let request = pb::RankScopesRequest {
+            filter: Some(filter(operators)),
+            by: pb::Dimension::Line as i32,
+            window: that_day(&[]).question.and_then(|question| question.window),
+            ..pb::RankScopesRequest::default()
+        };
+        let result = statistics.rank_scopes(request).await;
+        told(reason(&result), fields(&result), "filter.operators");
+        let request = pb::WatchRatesRequest {
+            filter: Some(filter(operators)),
+            ..pb::WatchRatesRequest::default()
+        };
+        let result = live.watch_rates(request).await;
+        told(reason(&result), fields(&result), "filter.operators");
+        let request = pb::WatchIncidentsRequest {
+            operators: filter(operators).operators,
+            ..pb::WatchIncidentsRequest::default()
+        };
+        let result = live.watch_incidents(request).await;
+        told(reason(&result), fields(&result), "operators");
+    };
+    check(token, &["GVB"], true).await;
+    check(token, &[], false).await;
+    check(token, &["RET"], false).await;
+    check(token, &["GVB", "RET"], false).await;
+    check(&guarded.other_operator, &["RET"], true).await;
+    check(&guarded.other_operator, &["GVB"], false).await;
+    check(&guarded.tokens[&Role::Steward], &[], true).await;
+}
+
+#[tokio::test]
+async fn taps_are_told_by_their_own_operator_and_names_of_feeds_tell_nothing() {
+    let guarded = Guarded::start().await;
+    let feed = |operator: &str| pb::TapFeed {
+        feed_id: "taps".into(),
+        operator_code: operator.into(),
+        grain: pb::TapGrain::Operator as i32,
+        interval: pb::TapInterval::Hour as i32,
+        tap_kinds: vec![pb::TapKind::CheckIn as i32],
+        refusals: pb::Refusals::Included as i32,
+        day_begins: 4,
+    };
+    let tell = async |token: &Token, operator: &str| {
+        let mut client = Operations::new(guarded.with(Some(token)).await);
+        let start = that_day(&[]).question.and_then(|question| question.window);
+        let request = pb::RecordTapCountsRequest {
+            feed: Some(feed(operator)),
+            counts: vec![pb::TapCount {
+                start: start.and_then(|window| window.start),
+                taps: 1_000,
+                ..pb::TapCount::default()
+            }],
+        };
+        client.record_tap_counts(request).await
+    };
+    let device = &guarded.tokens[&Role::Device];
+    let refused = tell(device, "RET").await;
+    assert_eq!(reason(&refused), "NOT_ALLOWED");
+    assert_eq!(fields(&refused), ["feed.operator_code"]);
+    assert_eq!(reason(&tell(device, "GVB").await), "OK");
+    let taken = tell(&guarded.other_operator, "RET").await;
+    assert_eq!(reason(&taken), "FEED_DIFFERS");
+    assert_eq!(fields(&taken), ["feed.feed_id"]);
+    let told = format!("{taken:?}");
+    assert!(!told.contains("GVB"), "{told}");
+}
+
+#[tokio::test]
+async fn device_tells_only_of_its_own_operators_and_by_identifiers() {
+    let guarded = Guarded::start().await;
+    let mut client = Reporting::new(guarded.of(Role::Device).await);
+    let mut check = async |operator: &str, line: &str, expected: &[&str]| {
+        let incident = Some(pb::Incident {
+            incident_id: new_id(),
+            reporter: pb::ReporterKind::Device as i32,
+            operator: operator.into(),
+            line: line.into(),
+            ..founding_story()
+        });
+        let result = client
+            .report_incident(pb::ReportIncidentRequest { incident })
+            .await;
+        assert_eq!(fields(&result), expected, "{operator} {line}");
+    };
+    check("GVB", "GVB:10", &[]).await;
+    check("GVB", "", &[]).await;
+    check("", "GVB:10", &["incident.operator"]).await;
+    check("RET", "", &["incident.operator"]).await;
+    check("GVB", "RET:2", &["incident.line"]).await;
+    check("GVB", "NS 10", &["incident.line"]).await;
+}
+
+/// The status of a page.
+async fn page(guarded: &Guarded, path: &str, token: Option<&str>) -> u16 {
+    let address = guarded.service.address();
+    let mut connection = TcpStream::connect(address).await.expect("it listens");
+    let header = token.map(|token| format!("authorization: Bearer {token}\r\n"));
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nhost: mistap.example\r\n{}connection: close\r\n\r\n",
+        header.unwrap_or_default()
+    );
+    connection
+        .write_all(request.as_bytes())
+        .await
+        .expect("sent");
+    let mut answer = Vec::new();
+    connection.read_to_end(&mut answer).await.expect("answered");
+    let answer = String::from_utf8_lossy(&answer);
+    let status = answer.split(' ').nth(1).expect("a status");
+    status.parse().expect("a number")
+}
+
+#[tokio::test]
+async fn every_page_lets_in_whom_the_table_says() {
+    let guarded = Guarded::start().await;
+    for (route, roles) in table::PAGES {
+        let path = route.replace("{file}", "2026-10.json");
+        let path = path
+            .replace("{months}", "2026-10")
+            .replace("{operator}", "GVB");
+        for role in CALLERS {
+            let token = guarded.tokens.get(&role).map(Token::expose);
+            let status = page(&guarded, &path, token).await;
+            let expected = match role {
+                _ if roles.admits(role) => None,
+                Role::Public => Some(401),
+                _ => Some(403),
+            };
+            let found = [401, 403].contains(&status).then_some(status);
+            assert_eq!(found, expected, "{route} as {role}: {status}");
+        }
+        assert_eq!(
+            page(&guarded, &path, Some("nonsense")).await,
+            401,
+            "{route}"
+        );
+    }
+}
+
+#[test]
+fn every_route_has_its_row() {
+    let mut routes = BTreeSet::new();
+    for file in ["src/http/mod.rs", "src/http/editions.rs"] {
+        let text = std::fs::read_to_string(file).expect("a source file");
+        for part in text.split(".route(").skip(1) {
+            let route = part
+                .split('"')
+                .nth(1)
+                .expect("a route begins with its path");
+            routes.insert(route.to_owned());
+        }
+    }
+    let known: BTreeSet<_> = table::PAGES
+        .iter()
+        .map(|(route, _)| (*route).to_owned())
+        .collect();
+    assert_eq!(routes, known);
+}
+
+#[tokio::test]
+async fn operator_that_replays_all_it_sees_gets_at_nothing() {
+    let guarded = Guarded::start().await;
+    let [operator, _] = watched(&guarded, &pool()).await;
+    assert!(!operator.texts.is_empty() && !operator.bytes.is_empty());
+    for role in CALLERS {
+        let mut client = Reporting::new(guarded.of(role).await);
+        for text in &operator.texts {
+            for bytes in &operator.bytes {
+                for incident_secret in [bytes.clone(), text.clone().into_bytes(), Vec::new()] {
+                    let request = pb::GetIncidentRequest {
+                        incident_id: text.clone(),
+                        incident_secret,
+                    };
+                    let refused = client.get_incident(request).await;
+                    let code = refused.expect_err("no secret").code();
+                    let expected = [Code::InvalidArgument, Code::NotFound];
+                    assert!(expected.contains(&code), "{code:?}");
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn tokens_are_taken_up_and_revoked_while_the_service_runs() {
+    let folder = TempDir::new().expect("a folder");
+    let service = Service::start_with(folder, |settings| {
+        settings.token_look = std::time::Duration::from_millis(1);
+    })
+    .await;
+    let service = Arc::new(service);
+    let count = async |bearer: Bearer| {
+        let mut client = Statistics::new(bearer.over(service.connect().await));
+        reason(&client.query_figures(that_day(&[])).await)
+    };
+    // How often a look comes is no concern here, only that one does.
+    let becomes = async |bearer: &Bearer, expected: &str| {
+        while count(bearer.clone()).await != expected {
+            tokio::task::yield_now().await;
+        }
+    };
+    assert_eq!(count(Bearer::default()).await, "OK");
+    let new = NewToken {
+        label: "us".into(),
+        role: Role::Steward,
+        operators: Vec::new(),
+    };
+    let token = TokenFile::add(service.folder(), new, today()).expect("made");
+    let bearer = Bearer::new(token.expose()).expect("it can be sent");
+    becomes(&Bearer::default(), "NO_TOKEN").await;
+    becomes(&bearer, "OK").await;
+    TokenFile::revoke(service.folder(), TokenId(1), today()).expect("it lives");
+    becomes(&bearer, "TOKEN_UNKNOWN").await;
+    assert_eq!(count(Bearer::default()).await, "NO_TOKEN");
+}
