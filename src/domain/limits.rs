@@ -134,6 +134,9 @@ pub const TAP_DAYS_DEFAULT: u32 = 548;
 pub const TAP_DAYS_MIN: u32 = 31;
 /// See `TAP_DAYS_MIN`.
 pub const TAP_DAYS_MAX: u32 = 3_660;
+/// What is kept in memory of tap counts that were read for rates, in bytes. Reached: let go,
+/// and read again when it is asked for.
+pub const DAY_HEADS_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Entries of tap counts that are not yet in the store. Reached: the committer waits.
 pub const TAP_CHANGES_PENDING_MAX: usize = 512;
 /// Downloads of editions that are being made. More wait.

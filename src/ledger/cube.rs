@@ -1,11 +1,14 @@
 //! A table of counts: a row of columns for each bucket of time.
 //!
 //! Rows are dense and as narrow as their largest count allows: one byte a count until it
-//! overflows, then two, then four. Clones share their rows, sixteen at a time, until one of
+//! overflows, then two, then four. Rows of a sparse cube hold only what is not 0, four bytes
+//! each, as long as that is less. Clones share their rows, sixteen at a time, until one of
 //! them writes; so a clone costs about as much as copying a pointer for every sixteen rows.
 
 use std::ops::Range;
 use std::sync::Arc;
+
+use crate::domain::limits::STOPS_MAX;
 
 /// Rows that are shared, and copied, together.
 const CHUNK_ROWS: usize = 16;
@@ -13,6 +16,13 @@ const CHUNK_BUCKETS: u32 = 16;
 const _: () = assert!(CHUNK_BUCKETS as usize == CHUNK_ROWS);
 /// Rows grow by a multiple of this many columns.
 const COLUMNS_STEP: usize = 64;
+/// A cell of a sparse row: the count in the lower bits, the column above.
+const COUNT_BITS: u32 = 14;
+const COUNT_MAX: u32 = (1 << COUNT_BITS) - 1;
+const COLUMN_MAX: u32 = (1 << (u32::BITS - COUNT_BITS)) - 1;
+const _: () = assert!(STOPS_MAX <= COLUMN_MAX as usize);
+/// Sparse rows grow by an eighth, and at least by this many cells.
+const CELLS_STEP: usize = 8;
 
 /// Counts by bucket and column.
 #[derive(Clone, Debug, Default)]
@@ -20,6 +30,7 @@ pub struct Cube {
     /// The first bucket of the first chunk: a multiple of `CHUNK_ROWS`.
     first: u32,
     chunks: Vec<Arc<Chunk>>,
+    is_sparse: bool,
 }
 
 type Chunk = [Counts; CHUNK_ROWS];
@@ -31,6 +42,8 @@ enum Counts {
     U8(Vec<u8>),
     U16(Vec<u16>),
     U32(Vec<u32>),
+    /// Columns with their counts, rising, none of them 0.
+    Sparse(Vec<u32>),
 }
 
 /// The columns of one bucket; those beyond the end are 0.
@@ -42,13 +55,30 @@ pub enum Cells<'a> {
     U16(&'a [u16]),
     /// Greater counts.
     U32(&'a [u32]),
+    /// Only those that are not 0, each packed with its column.
+    Sparse(&'a [u32]),
 }
 
 impl Cube {
+    /// Without counts; rows hold only what is not 0, where that is less.
+    pub fn sparse() -> Self {
+        Self {
+            is_sparse: true,
+            ..Self::default()
+        }
+    }
+
     /// Counts one more.
     pub fn add(&mut self, bucket: u32, column: u32) {
-        let column = column as usize;
+        let is_sparse = self.is_sparse;
         let counts = self.counts_mut(bucket);
+        if is_sparse && counts.len() == 0 {
+            *counts = Counts::Sparse(Vec::new());
+        }
+        if counts.increment_sparse(column) {
+            return;
+        }
+        let column = column as usize;
         if counts.len() <= column {
             counts.grow(column);
         }
@@ -59,11 +89,22 @@ impl Cube {
         }
     }
 
+    /// Sets a count that was 0, in a dense cube.
+    pub fn set(&mut self, bucket: u32, column: u32, count: u32) {
+        let counts = self.counts_mut(bucket);
+        if counts.len() <= column as usize {
+            counts.grow(column as usize);
+        }
+        while !counts.set(column as usize, count) {
+            counts.widen();
+        }
+    }
+
     /// Counts one less. Panics if the count is 0: only a bug takes away what was never added.
     pub fn take(&mut self, bucket: u32, column: u32) {
         let cell = self.row(bucket).map_or(0, |cells| cells.get(column));
         assert!(0 < cell, "what is taken away was counted");
-        self.counts_mut(bucket).decrement(column as usize);
+        self.counts_mut(bucket).decrement(column);
     }
 
     /// The counts of a bucket; `None` if nothing was ever counted in it.
@@ -97,6 +138,7 @@ impl Cube {
         Self {
             first: self.first + skipped,
             chunks: self.chunks[start..end].to_vec(),
+            is_sparse: self.is_sparse,
         }
     }
 
@@ -116,8 +158,13 @@ impl Cube {
     /// buckets, the other's replace.
     pub(super) fn absorb(&mut self, other: Self) {
         let starts = (other.first..).step_by(CHUNK_ROWS);
-        for (start, chunk) in starts.zip(other.chunks) {
+        for (start, mut chunk) in starts.zip(other.chunks) {
             self.counts_mut(start);
+            if self.is_sparse {
+                Arc::make_mut(&mut chunk)
+                    .iter_mut()
+                    .for_each(Counts::thin_out);
+            }
             self.chunks[(start - self.first) as usize / CHUNK_ROWS] = chunk;
         }
     }
@@ -127,7 +174,7 @@ impl Cube {
         let row = |counts: &Counts| match counts {
             Counts::U8(counts) => counts.capacity(),
             Counts::U16(counts) => counts.capacity() * size_of::<u16>(),
-            Counts::U32(counts) => counts.capacity() * size_of::<u32>(),
+            Counts::U32(counts) | Counts::Sparse(counts) => counts.capacity() * size_of::<u32>(),
         };
         let chunk = |chunk: &Arc<Chunk>| size_of::<Chunk>() + chunk.iter().map(row).sum::<usize>();
         self.chunks.iter().map(chunk).sum()
@@ -188,6 +235,56 @@ impl Counts {
             Self::U8(counts) => Cells::U8(counts),
             Self::U16(counts) => Cells::U16(counts),
             Self::U32(counts) => Cells::U32(counts),
+            Self::Sparse(cells) => Cells::Sparse(cells),
+        }
+    }
+
+    /// Counts one more in a sparse row; says `false` if it is none, or is none any more.
+    #[inline]
+    fn increment_sparse(&mut self, column: u32) -> bool {
+        let Self::Sparse(cells) = self else {
+            return false;
+        };
+        match find(cells, column) {
+            Ok(place) if cells[place] & COUNT_MAX < COUNT_MAX => cells[place] += 1,
+            Err(place) if column <= COLUMN_MAX && pays(cells, column) => {
+                if cells.len() == cells.capacity() {
+                    cells.reserve_exact(cells.len() / 8 + CELLS_STEP);
+                }
+                cells.insert(place, column << COUNT_BITS | 1);
+            }
+            Ok(_) | Err(_) => {
+                *self = self.dense();
+                return false;
+            }
+        }
+        true
+    }
+
+    /// The same as a dense row.
+    #[cold]
+    fn dense(&self) -> Self {
+        let mut wide = vec![0; self.len()];
+        self.cells().add_to(&mut wide);
+        Self::narrow(&wide)
+    }
+
+    /// Makes a row sparse, where that is less.
+    fn thin_out(&mut self) {
+        let mut cells = Vec::new();
+        let mut fits = true;
+        self.cells().for_each_nonzero(|column, count| {
+            fits = fits && column <= COLUMN_MAX && count <= COUNT_MAX;
+            cells.push(column << COUNT_BITS | count & COUNT_MAX);
+        });
+        let bytes = match self {
+            Self::U16(counts) => counts.len() * size_of::<u16>(),
+            Self::U8(counts) => counts.len(),
+            Self::U32(_) | Self::Sparse(_) => 0,
+        };
+        if fits && cells.len() * size_of::<u32>() < bytes {
+            cells.shrink_to_fit();
+            *self = Self::Sparse(cells);
         }
     }
 
@@ -203,14 +300,33 @@ impl Counts {
             Self::U8(counts) => step(&mut counts[column], u8::checked_add, 1),
             Self::U16(counts) => step(&mut counts[column], u16::checked_add, 1),
             Self::U32(counts) => step(&mut counts[column], u32::checked_add, 1),
+            Self::Sparse(_) => false,
         }
     }
 
-    fn decrement(&mut self, column: usize) {
+    /// Sets a count in a column within the row; says `false` if the width does not allow.
+    fn set(&mut self, column: usize, count: u32) -> bool {
         match self {
-            Self::U8(counts) => counts[column] -= 1,
-            Self::U16(counts) => counts[column] -= 1,
-            Self::U32(counts) => counts[column] -= 1,
+            Self::U8(counts) => put(&mut counts[column], count),
+            Self::U16(counts) => put(&mut counts[column], count),
+            Self::U32(counts) => put(&mut counts[column], count),
+            Self::Sparse(_) => false,
+        }
+    }
+
+    fn decrement(&mut self, column: u32) {
+        let index = column as usize;
+        match self {
+            Self::U8(counts) => counts[index] -= 1,
+            Self::U16(counts) => counts[index] -= 1,
+            Self::U32(counts) => counts[index] -= 1,
+            Self::Sparse(cells) => {
+                let place = find(cells, column).expect("the count is not 0");
+                cells[place] -= 1;
+                if cells[place] & COUNT_MAX == 0 {
+                    cells.remove(place);
+                }
+            }
         }
     }
 
@@ -220,6 +336,7 @@ impl Counts {
             Self::U8(counts) => Self::U16(counts.iter().copied().map(u16::from).collect()),
             Self::U16(counts) => Self::U32(counts.iter().copied().map(u32::from).collect()),
             Self::U32(_) => panic!("more incidents than positions"),
+            Self::Sparse(_) => self.dense(),
         };
     }
 
@@ -231,8 +348,23 @@ impl Counts {
             Self::U8(counts) => lengthen(counts, len),
             Self::U16(counts) => lengthen(counts, len),
             Self::U32(counts) => lengthen(counts, len),
+            Self::Sparse(_) => {}
         }
     }
+}
+
+/// The place of a column in a sparse row, or where it would be.
+fn find(cells: &[u32], column: u32) -> Result<usize, usize> {
+    cells.binary_search_by_key(&column, |cell| cell >> COUNT_BITS)
+}
+
+/// Whether a sparse row with one more cell is less than a dense one.
+fn pays(cells: &[u32], column: u32) -> bool {
+    let last = cells
+        .last()
+        .map_or(0, |cell| cell >> COUNT_BITS)
+        .max(column);
+    size_of_val(cells) <= last as usize
 }
 
 fn low_byte(count: u32) -> u8 {
@@ -253,6 +385,15 @@ fn step<T: Copy>(cell: &mut T, add: impl Fn(T, T) -> Option<T>, one: T) -> bool 
     sum.is_some()
 }
 
+fn put<T: TryFrom<u32>>(cell: &mut T, count: u32) -> bool {
+    let narrow = T::try_from(count).ok();
+    let fits = narrow.is_some();
+    if let Some(narrow) = narrow {
+        *cell = narrow;
+    }
+    fits
+}
+
 fn lengthen<T: Copy + Default>(counts: &mut Vec<T>, len: usize) {
     counts.reserve_exact(len - counts.len());
     counts.resize(len, T::default());
@@ -265,6 +406,9 @@ impl<'a> Cells<'a> {
             Self::U8(cells) => cells.len(),
             Self::U16(cells) => cells.len(),
             Self::U32(cells) => cells.len(),
+            Self::Sparse(cells) => cells
+                .last()
+                .map_or(0, |cell| (cell >> COUNT_BITS) as usize + 1),
         }
     }
 
@@ -280,17 +424,10 @@ impl<'a> Cells<'a> {
             Self::U8(cells) => cells.get(column).map_or(0, |count| u32::from(*count)),
             Self::U16(cells) => cells.get(column).map_or(0, |count| u32::from(*count)),
             Self::U32(cells) => cells.get(column).copied().unwrap_or(0),
-        }
-    }
-
-    /// The columns of a range, cut where the row ends; column `range.start` becomes column 0.
-    pub fn columns(self, range: Range<usize>) -> Self {
-        let end = range.end.min(self.len());
-        let range = range.start.min(end)..end;
-        match self {
-            Self::U8(cells) => Self::U8(&cells[range]),
-            Self::U16(cells) => Self::U16(&cells[range]),
-            Self::U32(cells) => Self::U32(&cells[range]),
+            Self::Sparse(cells) => {
+                let wanted = u32::try_from(column).expect("it was 32 bits");
+                find(cells, wanted).map_or(0, |place| cells[place] & COUNT_MAX)
+            }
         }
     }
 
@@ -300,6 +437,13 @@ impl<'a> Cells<'a> {
             Self::U8(cells) => add_cells(cells, sums),
             Self::U16(cells) => add_cells(cells, sums),
             Self::U32(cells) => add_cells(cells, sums),
+            Self::Sparse(cells) => {
+                for cell in cells {
+                    if let Some(sum) = sums.get_mut((cell >> COUNT_BITS) as usize) {
+                        *sum += cell & COUNT_MAX;
+                    }
+                }
+            }
         }
     }
 
@@ -309,15 +453,21 @@ impl<'a> Cells<'a> {
             Self::U8(cells) => sum_cells(cells),
             Self::U16(cells) => sum_cells(cells),
             Self::U32(cells) => sum_cells(cells),
+            Self::Sparse(cells) => cells.iter().map(|cell| u64::from(cell & COUNT_MAX)).sum(),
         }
     }
 
     /// Calls `each` for the columns that are not 0, rising, with their counts.
-    pub fn for_each_nonzero(self, each: impl FnMut(u32, u32)) {
+    pub fn for_each_nonzero(self, mut each: impl FnMut(u32, u32)) {
         match self {
             Self::U8(cells) => each_nonzero(cells, each),
             Self::U16(cells) => each_nonzero(cells, each),
             Self::U32(cells) => each_nonzero(cells, each),
+            Self::Sparse(cells) => {
+                for cell in cells {
+                    each(cell >> COUNT_BITS, cell & COUNT_MAX);
+                }
+            }
         }
     }
 }
@@ -389,15 +539,24 @@ mod tests {
     }
 
     #[test]
-    fn columns_are_cut_where_the_row_ends() {
-        let mut cube = Cube::default();
-        cube.add(0, 5);
-        cube.add(0, 70);
-        let row = cube.row(0).expect("counted");
-        assert_eq!(row.columns(5..8).get(0), 1);
-        assert_eq!(row.columns(60..1_000).total(), 1);
-        assert_eq!(row.columns(900..1_000).len(), 0);
-        assert_eq!(row.get(1_000_000), 0);
+    fn sparse_rows_become_dense_where_that_is_less_or_a_count_is_too_great() {
+        let mut cube = Cube::sparse();
+        let check = |cube: &Cube, is_sparse: bool, counted: &[(u32, u32)]| {
+            let row = cube.row(9).expect("counted");
+            assert_eq!(matches!(row, Cells::Sparse(_)), is_sparse);
+            let mut found = Vec::new();
+            row.for_each_nonzero(|column, count| found.push((column, count)));
+            assert_eq!(found, counted);
+        };
+        cube.add(9, 200_000);
+        cube.add(9, 7);
+        check(&cube, true, &[(7, 1), (200_000, 1)]);
+        (0..COUNT_MAX).for_each(|_| cube.add(9, 7));
+        check(&cube, false, &[(7, COUNT_MAX + 1), (200_000, 1)]);
+        let mut cube = Cube::sparse();
+        (0..50).for_each(|column| cube.add(9, column));
+        let all: Vec<_> = (0..50).map(|column| (column, 1)).collect();
+        check(&cube, false, &all);
     }
 
     #[test]
@@ -411,9 +570,10 @@ mod tests {
     proptest! {
         #[test]
         fn cube_counts_as_a_map_does(
-            steps in prop::collection::vec((400u32..700, 0u32..300, any::<bool>()), 0..600)
+            steps in prop::collection::vec((400u32..430, 0u32..300, any::<bool>()), 0..1_600),
+            is_sparse: bool,
         ) {
-            let mut cube = Cube::default();
+            let mut cube = if is_sparse { Cube::sparse() } else { Cube::default() };
             let mut map = BTreeMap::<(u32, u32), u32>::new();
             for (bucket, column, is_add) in steps {
                 let count = map.entry((bucket, column)).or_default();
@@ -432,7 +592,21 @@ mod tests {
                     counted.insert((bucket, column), count);
                 });
             }
-            prop_assert_eq!(counted, map);
+            prop_assert_eq!(&counted, &map);
+            for ((bucket, column), count) in map {
+                prop_assert_eq!(cube.row(bucket).map(|row| row.get(column)), Some(count));
+            }
+            let mut back = Cube::sparse();
+            back.absorb(cube.clone());
+            for (bucket, cells) in cube.rows() {
+                let mut sums = [vec![0; 300], vec![0; 300]];
+                cells.add_to(&mut sums[0]);
+                if let Some(row) = back.row(bucket) {
+                    row.add_to(&mut sums[1]);
+                }
+                prop_assert_eq!(&sums[0], &sums[1]);
+                prop_assert_eq!(cells.total(), back.row(bucket).map_or(0, Cells::total));
+            }
         }
 
         #[test]

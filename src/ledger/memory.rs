@@ -19,6 +19,10 @@ impl State {
                 "attributes by operator",
                 of_tallies(Tallies::attribute_bytes),
             ),
+            (
+                "what rates set apart",
+                of_tallies(|tallies| tallies.apart.bytes()),
+            ),
             ("ids", self.ids.bytes()),
             ("last 25 hours", self.recent.bytes()),
             ("dictionary", self.dictionary.bytes()),

@@ -5,10 +5,12 @@
 //! Everything here can be made again from the journal. Questions, rates and privacy are no
 //! concern of this module.
 
+pub mod apart;
 mod as_of;
 pub mod checkpoint;
 pub mod cube;
 pub mod dictionary;
+mod heads;
 mod ids;
 mod keeper;
 mod memory;
@@ -34,17 +36,20 @@ use crate::domain::entry::Epoch;
 use crate::domain::taps::TapInterval;
 use crate::domain::{Entry, Position, Row, Stamp};
 use crate::store::{Store, StoreError, TapChange, TapPlace, TapReader};
+use heads::HeadCache;
 use keeper::Keeper;
 
+pub use apart::{Less, Reason};
 pub use as_of::AsOfError;
 pub use checkpoint::{CheckpointError, FILE as CHECKPOINT_FILE};
 pub use cube::{Cells, Cube};
 pub use dictionary::Dictionary;
+pub use heads::{DayHead, Heads, ToldScopes};
 pub use recent::Recent;
 pub use refill::RefillError;
 pub use state::{Applied, ClosedBlock, FOLD_VERSION, State, Withdrawal};
 pub use tallies::{Attribute, Tallies, Timed, day_bucket, month_hour_bucket};
-pub use taps::{FeedBook, TapBook, TapsApplied};
+pub use taps::{FeedBook, TapBook, TapDay, TapsApplied};
 
 /// Why something cannot be answered now.
 #[derive(Debug, thiserror::Error)]
@@ -87,6 +92,7 @@ pub struct ScanView {
 pub struct TapView<'a> {
     store: Store,
     changes: Vec<Arc<TapChange>>,
+    heads: &'a HeadCache,
     /// Feeds, scopes and days.
     pub book: Arc<TapBook>,
     /// Numbers of operators, lines and stops.
@@ -107,6 +113,7 @@ impl TapView<'_> {
 pub struct Ledger {
     state: RwLock<State>,
     keeper: Arc<Keeper>,
+    heads: HeadCache,
     thread: Option<JoinHandle<()>>,
     needed: Needed,
 }
@@ -139,6 +146,7 @@ impl Ledger {
         Self {
             state: RwLock::new(state),
             keeper,
+            heads: HeadCache::default(),
             thread: Some(thread),
             needed,
         }
@@ -203,6 +211,11 @@ impl Ledger {
         self.keeper.pending()
     }
 
+    /// About how much memory is taken by what was read of tap counts, in bytes.
+    pub fn heads_bytes(&self) -> usize {
+        self.heads.bytes()
+    }
+
     /// Everything that a scan needs, as of one position.
     pub fn scan_view(&self) -> Result<ScanView, LedgerError> {
         self.scan_of(&self.read())
@@ -243,6 +256,7 @@ impl Ledger {
         let view = TapView {
             store,
             changes,
+            heads: &self.heads,
             book: Arc::clone(state.taps()),
             dictionary: Arc::clone(state.dictionary()),
             position: state.position(),

@@ -16,7 +16,7 @@ use super::dictionary::Dictionary;
 use super::ids::{ENTRY_BYTES, IdEntry};
 use super::recent::Recent;
 use super::state::{FOLD_VERSION, State, Withdrawal};
-use super::taps::TapBook;
+use super::taps::{TapBook, TapDay};
 use crate::domain::{Basis, Row, RowTime, TapFeed};
 
 /// Rows of a cube in one part: a multiple of those that a cube shares.
@@ -296,14 +296,16 @@ fn put_taps(out: &mut Vec<u8>, taps: &TapBook) {
     put(out, taps.feeds.len() as u64);
     for book in &taps.feeds {
         put_feed(out, &book.feed);
+        put(out, book.declared.0);
         put(out, book.scopes.len() as u64);
         for (line, stop) in &book.scopes {
             put(out, (*line).into());
             put(out, (*stop).into());
         }
         put(out, book.days.len() as u64);
-        for (day, chunks) in &book.days {
+        for (day, TapDay { chunks, changed }) in &book.days {
             put(out, day.0.cast_unsigned().into());
+            put(out, changed.0);
             put(out, chunks.len() as u64);
             chunks.iter().for_each(|chunk| put(out, (*chunk).into()));
         }

@@ -12,7 +12,7 @@ use super::ids::{ENTRY_BYTES, IdEntry};
 use super::parts::{COUNTS, END, HEAD, IDS, NAMES, OPEN, PART_BUCKETS, RECENT, TAPS, WITHDRAWN};
 use super::recent::Recent;
 use super::state::{State, Withdrawal};
-use super::taps::{FeedBook, TapBook};
+use super::taps::{FeedBook, TapBook, TapDay};
 use crate::domain::limits::{BLOCK_ROWS, STOPS_MAX, TAP_FEEDS_MAX, TAP_SCOPES_MAX};
 use crate::domain::taps::{DayBegin, Refusals, TapGrain, TapInterval, TapKinds};
 use crate::domain::taxonomy::SetOf;
@@ -284,7 +284,7 @@ impl<'a> Input<'a> {
     }
 
     fn feed_book(&mut self, dictionary: &Dictionary) -> Result<FeedBook, Unreadable> {
-        let mut book = FeedBook::new(self.feed()?);
+        let mut book = FeedBook::new(self.feed()?, Position(self.long()?));
         let scopes: u32 = self.number()?;
         for _ in 0..scopes {
             let numbers = (self.number()?, self.number()?);
@@ -299,12 +299,13 @@ impl<'a> Input<'a> {
         let days: u32 = self.number()?;
         for _ in 0..days {
             let day = LocalDay(self.number()?);
+            let changed = Position(self.long()?);
             let chunks: u32 = self.number()?;
             let chunks = (0..chunks)
                 .map(|_| self.number())
                 .collect::<Result<Vec<u16>, _>>()?;
             let is_sound = FIRST_DAY < day && day < END_DAY && chunks.is_sorted();
-            if !is_sound || book.days.insert(day, chunks).is_some() {
+            if !is_sound || book.days.insert(day, TapDay { chunks, changed }).is_some() {
                 return Err("a day of tap counts is unsound");
             }
         }

@@ -25,7 +25,7 @@ use crate::store::block::Block;
 
 /// Raised whenever equal entries make another state than before: an older checkpoint is then
 /// not used.
-pub const FOLD_VERSION: u32 = 4;
+pub const FOLD_VERSION: u32 = 5;
 
 /// What became of an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,6 +4,7 @@
 //! The coarser tables say nothing that the hours do not, but for incidents known only to the
 //! day; they are there so that a question about years reads hundreds of rows, not thousands.
 
+use super::apart::Apart;
 use super::cube::Cube;
 use crate::domain::taxonomy::{
     CardKind, Cause, Mode, Outcome, Signal, StaffAct, TapKind, Taxonomy,
@@ -58,6 +59,17 @@ impl Attribute {
         }
     }
 
+    /// Calls `each` with every column in which a row counts.
+    #[inline]
+    pub(super) fn each_column(self, row: &Row, mut each: impl FnMut(u32)) {
+        let first = column(row.operator, self.slots());
+        let mut values = self.values(row);
+        while values != 0 {
+            each(first + values.trailing_zeros());
+            values &= values - 1;
+        }
+    }
+
     /// The values that a row has, as bits: bit n is the value with number n, bit 0 is "not
     /// said". The total is always bit 0.
     pub fn values(self, row: &Row) -> u16 {
@@ -90,34 +102,51 @@ pub struct Timed {
 }
 
 /// The tallies of one basis.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Tallies {
-    /// Column: line number (0: not known).
+    /// Column: line number (0: not known). By hour sparse: most lines have no report in most
+    /// hours.
     pub line: Timed,
     /// Bucket `day_bucket`, column stop number. All.
     pub stop_day: Cube,
     /// In the order of `Attribute::ALL`.
     attributes: [Timed; Attribute::ALL.len()],
+    /// Reports that stand in no numerator of a rate.
+    pub apart: Apart,
+}
+
+impl Default for Tallies {
+    fn default() -> Self {
+        Self {
+            line: Timed {
+                hour: Cube::sparse(),
+                ..Timed::default()
+            },
+            stop_day: Cube::default(),
+            attributes: Default::default(),
+            apart: Apart::default(),
+        }
+    }
 }
 
 /// The buckets in which a row counts.
 #[derive(Clone, Copy)]
-struct Buckets {
-    day: u32,
+pub(super) struct Buckets {
+    pub(super) day: u32,
     /// Hour, and month with hour of day, if the hour is known.
-    hours: Option<(u32, u32)>,
+    pub(super) hours: Option<(u32, u32)>,
 }
 
 /// Which way a row counts.
 #[derive(Clone, Copy)]
-enum Change {
+pub(super) enum Change {
     Add,
     Take,
 }
 
 impl Change {
     #[inline]
-    fn apply(self, cube: &mut Cube, bucket: u32, column: u32) {
+    pub(super) fn apply(self, cube: &mut Cube, bucket: u32, column: u32) {
         match self {
             Self::Add => cube.add(bucket, column),
             Self::Take => cube.take(bucket, column),
@@ -192,13 +221,9 @@ impl Tallies {
         self.line.change(buckets, row.line, change);
         change.apply(&mut self.stop_day, buckets.day, row.stop);
         for (timed, attribute) in self.attributes.iter_mut().zip(Attribute::ALL) {
-            let first = column(row.operator, attribute.slots());
-            let mut values = attribute.values(row);
-            while values != 0 {
-                timed.change(buckets, first + values.trailing_zeros(), change);
-                values &= values - 1;
-            }
+            attribute.each_column(row, |column| timed.change(buckets, column, change));
         }
+        self.apart.change(row, buckets, change);
     }
 
     /// How much memory the tallies of all attributes take, in bytes.
@@ -210,15 +235,18 @@ impl Tallies {
     pub(super) fn cubes(&self) -> impl Iterator<Item = &Cube> {
         let attributes = self.attributes.iter().flat_map(Timed::cubes);
         let lines = self.line.cubes().into_iter();
-        lines.chain([&self.stop_day]).chain(attributes)
+        lines
+            .chain([&self.stop_day])
+            .chain(attributes)
+            .chain(self.apart.cubes())
     }
 
     /// The cube at a place in the order of `cubes`.
     pub(super) fn cube_mut(&mut self, index: usize) -> Option<&mut Cube> {
         let attributes = self.attributes.iter_mut().flat_map(Timed::cubes_mut);
         let lines = self.line.cubes_mut().into_iter();
-        let mut cubes = lines.chain([&mut self.stop_day]).chain(attributes);
-        cubes.nth(index)
+        let cubes = lines.chain([&mut self.stop_day]).chain(attributes);
+        cubes.chain(self.apart.cubes_mut()).nth(index)
     }
 }
 

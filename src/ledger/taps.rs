@@ -35,8 +35,19 @@ pub struct FeedBook {
     /// By number, from 0 up.
     pub(super) scopes: Vec<ScopeNumbers>,
     index: HashMap<ScopeNumbers, u32>,
-    /// Chunks of scopes that were told on each service day, rising.
-    pub(super) days: BTreeMap<LocalDay, Vec<u16>>,
+    /// Place of the entry that declared it.
+    pub(super) declared: Position,
+    /// What was told on each service day.
+    pub(super) days: BTreeMap<LocalDay, TapDay>,
+}
+
+/// What was told on one service day.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TapDay {
+    /// Chunks of scopes of which anything was told, rising.
+    pub chunks: Vec<u16>,
+    /// Place of the last entry that told any of it.
+    pub changed: Position,
 }
 
 /// What became of an entry of tap counts.
@@ -87,7 +98,7 @@ impl TapBook {
     pub fn places(&self) -> Vec<(TapPlace, TapInterval)> {
         let mut places = Vec::new();
         for (feed, book) in (0..).zip(&self.feeds) {
-            for (day, chunks) in &book.days {
+            for (day, TapDay { chunks, .. }) in &book.days {
                 let place = |chunk: &u16| TapPlace {
                     feed,
                     day: *day,
@@ -111,7 +122,7 @@ impl TapBook {
             Some((number, book)) if book.feed == *batch.feed() => number,
             Some(_) => return (TapsApplied::FeedRefused, None),
             None if TAP_FEEDS_MAX <= self.feeds.len() => return (TapsApplied::FeedRefused, None),
-            None => self.begin(batch.feed(), dictionary),
+            None => self.begin(position, batch.feed(), dictionary),
         };
         let book = Arc::make_mut(&mut self.feeds[usize::from(number)]);
         let scopes: Vec<_> = batch
@@ -126,7 +137,7 @@ impl TapBook {
         if counts.is_empty() {
             return (applied, None);
         }
-        book.note(&counts);
+        book.note(position, &counts);
         let change = TapChange::Counts {
             position,
             feed: number,
@@ -180,11 +191,17 @@ impl TapBook {
         })
     }
 
-    fn begin(&mut self, feed: &TapFeed, dictionary: &mut Arc<Dictionary>) -> u16 {
+    fn begin(
+        &mut self,
+        position: Position,
+        feed: &TapFeed,
+        dictionary: &mut Arc<Dictionary>,
+    ) -> u16 {
         if dictionary.operator_number(feed.operator.as_str()).is_none() {
             Arc::make_mut(dictionary).learn_operator(&feed.operator);
         }
-        self.feeds.push(Arc::new(FeedBook::new(feed.clone())));
+        let book = FeedBook::new(feed.clone(), position);
+        self.feeds.push(Arc::new(book));
         u16::try_from(self.feeds.len() - 1).expect("TAP_FEEDS_MAX is small")
     }
 
@@ -217,7 +234,7 @@ impl TapBook {
     /// How much memory it takes, in bytes.
     pub(super) fn bytes(&self) -> usize {
         let book = |book: &Arc<FeedBook>| {
-            let days = book.days.values().map(|chunks| chunks.capacity() * 2 + 40);
+            let days = book.days.values().map(|day| day.chunks.capacity() * 2 + 48);
             book.scopes.capacity() * size_of::<ScopeNumbers>()
                 + book.index.allocation_size()
                 + days.sum::<usize>()
@@ -249,9 +266,10 @@ fn placed(
 // === impl FeedBook ===
 
 impl FeedBook {
-    pub(super) fn new(feed: TapFeed) -> Self {
+    pub(super) fn new(feed: TapFeed, declared: Position) -> Self {
         Self {
             feed,
+            declared,
             scopes: Vec::new(),
             index: HashMap::new(),
             days: BTreeMap::new(),
@@ -268,8 +286,13 @@ impl FeedBook {
         &self.scopes
     }
 
-    /// The service days of which anything was told, with the chunks of scopes told.
-    pub fn days(&self) -> &BTreeMap<LocalDay, Vec<u16>> {
+    /// Place of the entry that declared it.
+    pub fn declared(&self) -> Position {
+        self.declared
+    }
+
+    /// The service days of which anything was told.
+    pub fn days(&self) -> &BTreeMap<LocalDay, TapDay> {
         &self.days
     }
 
@@ -311,10 +334,11 @@ impl FeedBook {
         self.index.get(&numbers(scope, dictionary)?).copied()
     }
 
-    fn note(&mut self, counts: &[PlacedTaps]) {
+    fn note(&mut self, position: Position, counts: &[PlacedTaps]) {
         for run in counts.chunk_by(|one, next| one.day == next.day) {
             let Some(first) = run.first() else { continue };
-            let chunks = self.days.entry(first.day).or_default();
+            let TapDay { chunks, changed } = self.days.entry(first.day).or_default();
+            *changed = position;
             for count in run {
                 let chunk = tap_chunk(self.feed.interval, count.scope);
                 if let Err(place) = chunks.binary_search(&chunk) {
@@ -398,7 +422,7 @@ mod tests {
                     (Some(line), Some(stop)) => TapScope::LineStop(line, stop),
                 }
             };
-            for (day, chunks) in &book.days {
+            for (day, TapDay { chunks, .. }) in &book.days {
                 let mut sums = BTreeMap::<u32, DayTotal>::new();
                 let each = |number, slot, taps| {
                     let slot = TapSlot { day: *day, slot };

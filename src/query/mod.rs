@@ -31,7 +31,7 @@ use crate::ledger::{Dictionary, Ledger, LedgerError};
 pub use as_of::answer_as_of;
 pub use counter::{Counted, Counter};
 pub use page::{Order, Page, PageToken};
-pub use rates::{RatedAnswer, RatesWanted, answer_with_rates};
+pub use rates::{RatedAnswer, RatesWanted, answer_with_rates, answer_with_rates_by_scan};
 
 use axis::Axes;
 use gate::{CELLS, SCANS};

@@ -115,7 +115,7 @@ async fn kept(service: &Service) -> Told {
     let reader = view.reader();
     for (number, book) in (0..).zip(view.book.feeds()) {
         let feed = book.feed();
-        for (day, chunks) in book.days() {
+        for (day, told_on) in book.days() {
             let start = i64::from(feed.hours(*day).0) * HOUR_MS;
             let each = |scope: u32, slot: u8, taps: u32| {
                 let (_, stop) = book.scopes()[scope as usize];
@@ -124,7 +124,7 @@ async fn kept(service: &Service) -> Told {
                 told.insert((stop, hours_ago), taps.into());
             };
             reader
-                .each_count(number, feed.interval, *day, chunks, each)
+                .each_count(number, feed.interval, *day, &told_on.chunks, each)
                 .expect("whole");
         }
     }

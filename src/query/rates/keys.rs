@@ -1,6 +1,6 @@
 //! The rows of a page as numbers, to find the row of a report and the rows of a tap count.
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 use crate::domain::limits::DIMENSIONS_MAX;
 use crate::domain::taxonomy::{
@@ -73,6 +73,11 @@ impl RowKeys {
         self.numbers.len()
     }
 
+    /// The numbers of the rows, in the order of the page.
+    pub fn rows(&self) -> &[Numbers] {
+        &self.numbers
+    }
+
     /// Cells of taps, that of all taps included.
     pub fn cells(&self) -> usize {
         self.cells.len() + 1
@@ -99,6 +104,35 @@ impl RowKeys {
     pub fn told_part(&self, row: usize) -> Option<Numbers> {
         let row = self.numbers.get(row)?;
         Some(told_part(&self.by, row))
+    }
+
+    /// Whether rows tell lines or stops apart.
+    pub fn tells_scopes(&self) -> bool {
+        self.by.contains(&Dimension::Line) || self.by.contains(&Dimension::Stop)
+    }
+
+    /// The lines and stops of all rows; 0 where rows do not tell them.
+    pub fn scopes(&self) -> HashSet<(u32, u32)> {
+        let number = |numbers: &Numbers, wanted| {
+            let place = self.by.iter().position(|dimension| *dimension == wanted);
+            place.map_or(0, |place| numbers[place])
+        };
+        let rows = self.numbers.iter();
+        rows.map(|row| (number(row, Dimension::Line), number(row, Dimension::Stop)))
+            .collect()
+    }
+
+    /// What rows tell of a feed: its operator and its kind of tap; 0 for what they do not.
+    pub fn feed_scope(&self, operator: u16, kind: u8) -> (u16, u8) {
+        let tells = |dimension| self.by.contains(&dimension);
+        (
+            if tells(Dimension::Operator) {
+                operator
+            } else {
+                0
+            },
+            if tells(Dimension::TapKind) { kind } else { 0 },
+        )
     }
 
     /// Calls `each` with every row of the page that a report stands in.
@@ -136,23 +170,38 @@ impl RowKeys {
         }
     }
 
-    /// Days of the window that a row is about.
-    pub fn period_days(&self, row: usize, question: &Question) -> u64 {
+    /// Days of the window that each row is about, and those of the window.
+    pub fn period_days(&self, question: &Question) -> Vec<u64> {
         let weekdays = question.filter.weekdays;
         let is_wanted = |day: &LocalDay| weekdays == 0 || weekdays >> day.weekday() & 1 == 1;
-        let numbers = self.numbers.get(row);
-        let is_of_row = |day: &LocalDay| {
-            let Some(numbers) = numbers else { return true };
-            let mut all = self.by.iter().zip(numbers);
-            all.all(|(dimension, number)| match dimension {
-                Dimension::Weekday | Dimension::Day | Dimension::Month => {
-                    date_number(*dimension, *day) == *number
-                }
-                _ => true,
-            })
+        let mut days = HashMap::<Numbers, u64>::new();
+        let mut all = 0;
+        for day in question.window.days().filter(is_wanted) {
+            *days
+                .entry(self.dates(|_, dimension| date_number(dimension, day)))
+                .or_default() += 1;
+            all += 1;
+        }
+        let of_row = |numbers: &Numbers| {
+            let dates = self.dates(|place, _| numbers[place]);
+            days.get(&dates).copied().unwrap_or(0)
         };
-        let days = question.window.days();
-        days.filter(|day| is_wanted(day) && is_of_row(day)).count() as u64
+        let rows = self.numbers.iter().map(of_row);
+        rows.chain([all]).collect()
+    }
+
+    /// Numbers with those of dates alone.
+    fn dates(&self, number: impl Fn(usize, Dimension) -> u32) -> Numbers {
+        let mut numbers = Numbers::default();
+        for (place, dimension) in self.by.iter().enumerate() {
+            if matches!(
+                dimension,
+                Dimension::Weekday | Dimension::Day | Dimension::Month
+            ) {
+                numbers[place] = number(place, *dimension);
+            }
+        }
+        numbers
     }
 }
 
@@ -212,7 +261,8 @@ fn is_told(dimension: Dimension) -> bool {
     )
 }
 
-fn date_number(dimension: Dimension, day: LocalDay) -> u32 {
+/// The number of a day for a dimension of dates.
+pub(super) fn date_number(dimension: Dimension, day: LocalDay) -> u32 {
     match dimension {
         Dimension::Weekday => day.weekday().into(),
         Dimension::Day => day.0.cast_unsigned(),

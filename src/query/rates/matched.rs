@@ -1,10 +1,10 @@
 //! Counts the reports of a question by row and day, those of them that are matched, and those
 //! of the other basis.
 
-use hashbrown::HashMap;
+use std::collections::BTreeSet;
 
 use crate::domain::taxonomy::{TapKind, Taxonomy};
-use crate::domain::{Calendar, Hour, LocalDay, Question, Row, RowTime, Window};
+use crate::domain::{Calendar, Dimension, Hour, LocalDay, Question, Row, RowTime, Window};
 use crate::ledger::{LedgerError, ScanView};
 use crate::store::{Block, Columns, StoreError, Summary};
 
@@ -21,29 +21,62 @@ pub(super) struct Counted {
     pub matched: u64,
     /// Those of the other basis: observed refusals for self-reports, and the reverse.
     pub others: u64,
-    days: HashMap<i32, u64>,
+    /// The first day with matched reports, and how many each day has from there on.
+    first: i32,
+    days: Vec<u64>,
 }
 
 impl Counted {
     /// Matched reports of a day.
     pub fn on(&self, day: i32) -> u64 {
-        self.days.get(&day).copied().unwrap_or(0)
+        let place = usize::try_from(i64::from(day) - i64::from(self.first));
+        let found = place.ok().and_then(|place| self.days.get(place));
+        found.copied().unwrap_or(0)
     }
 
-    pub fn add(&mut self, day: LocalDay, is_matched: bool) {
-        self.reports += 1;
-        if is_matched {
-            self.matched += 1;
-            *self.days.entry(day.0).or_default() += 1;
+    /// Adds reports of one day, matched ones among them.
+    pub fn add_many(&mut self, day: LocalDay, reports: u32, matched: u32) {
+        self.add_sums(day, reports.into(), matched.into());
+    }
+
+    /// The same.
+    pub fn add_sums(&mut self, day: LocalDay, reports: u64, matched: u64) {
+        self.reports += reports;
+        self.matched += matched;
+        if 0 < matched {
+            *self.day_mut(day.0) += matched;
         }
+    }
+
+    /// Adds a report.
+    pub fn add(&mut self, day: LocalDay, is_matched: bool) {
+        self.add_sums(day, 1, is_matched.into());
+    }
+
+    fn day_mut(&mut self, day: i32) -> &mut u64 {
+        if self.days.is_empty() {
+            self.first = day;
+        }
+        if day < self.first {
+            let missing = usize::try_from(self.first - day).expect("it is earlier");
+            self.days.splice(0..0, std::iter::repeat_n(0, missing));
+            self.first = day;
+        }
+        let place = usize::try_from(day - self.first).expect("it is not earlier");
+        if self.days.len() <= place {
+            self.days.resize(place + 1, 0);
+        }
+        &mut self.days[place]
     }
 
     fn merge(&mut self, other: Self) {
         self.reports += other.reports;
         self.matched += other.matched;
         self.others += other.others;
-        for (day, matched) in other.days {
-            *self.days.entry(day).or_default() += matched;
+        for (day, matched) in (other.first..).zip(other.days) {
+            if 0 < matched {
+                *self.day_mut(day) += matched;
+            }
         }
     }
 }
@@ -51,6 +84,22 @@ impl Counted {
 /// Reports by row; those of all rows, and of none, come last.
 pub(super) struct Matches {
     pub rows: Vec<Counted>,
+}
+
+impl Matches {
+    /// Of so many rows, without reports.
+    pub fn new(rows: usize) -> Self {
+        Self {
+            rows: vec![Counted::default(); rows],
+        }
+    }
+
+    /// Adds what was counted elsewhere of the same rows.
+    pub fn merge(&mut self, other: Self) {
+        for (row, other) in self.rows.iter_mut().zip(other.rows) {
+            row.merge(other);
+        }
+    }
 }
 
 struct Scan<'a> {
@@ -63,15 +112,20 @@ struct Scan<'a> {
     /// Places in `told` by operator number.
     by_operator: Vec<Vec<usize>>,
     keys: &'a RowKeys,
+    /// Only these days of the calendar count.
+    only: Option<&'a BTreeSet<LocalDay>>,
 }
 
+/// Counts the reports of the question by a scan, or only those of some days if no feed has
+/// service days. Says how many blocks were looked at.
 pub(super) fn scan(
     view: &ScanView,
     question: &Question,
     choice: &Choice<'_>,
     told: &[FeedTold],
     keys: &RowKeys,
-) -> Result<Matches, QueryError> {
+    only: Option<&BTreeSet<LocalDay>>,
+) -> Result<(Matches, u64), QueryError> {
     let mut by_operator = vec![Vec::new(); view.dictionary.operators()];
     for (place, feed) in told.iter().enumerate() {
         by_operator[usize::from(feed.operator())].push(place);
@@ -85,8 +139,26 @@ pub(super) fn scan(
         told,
         by_operator,
         keys,
+        only,
     };
-    scan.run(reached(question.window, choice, told))
+    let windows = match only {
+        Some(days) => runs(days, question.window),
+        None => vec![reached(question.window, choice, told)],
+    };
+    scan.run(&windows)
+}
+
+/// Days as windows, adjacent ones together, as far as they lie in the window.
+fn runs(days: &BTreeSet<LocalDay>, within: Window) -> Vec<Window> {
+    let days: Vec<LocalDay> = days.iter().copied().collect();
+    let run = |run: &[LocalDay]| {
+        let (first, last) = (run.first()?, run.last()?);
+        let start = first.start().max(within.start());
+        Window::new(start, last.next().start().min(within.end()))
+    };
+    days.chunk_by(|one, next| one.next() == *next)
+        .filter_map(run)
+        .collect()
 }
 
 /// The window, longer by the night after it where days are service days.
@@ -100,21 +172,26 @@ fn reached(window: Window, choice: &Choice<'_>, told: &[FeedTold]) -> Window {
 }
 
 impl Scan<'_> {
-    fn run(&self, window: Window) -> Result<Matches, QueryError> {
-        let rows = || vec![Counted::default(); self.keys.total() + 1];
-        let wants = |summary: &Summary| summary.may_touch(window);
+    fn run(&self, windows: &[Window]) -> Result<(Matches, u64), QueryError> {
+        let rows = || (Matches::new(self.keys.total() + 1), 0);
+        let wants = |summary: &Summary| windows.iter().any(|window| summary.may_touch(*window));
         let view = self.view;
-        let mut all = view
-            .store
-            .scan(
-                view.stored.clone(),
-                Columns::all(),
-                wants,
-                rows,
-                |rows, _, block| block.rows().for_each(|row| self.count(&row, rows)),
-            )
-            .map_err(LedgerError::from)?;
-        let mut rest = rows();
+        let scanned = view.store.scan(
+            view.stored.clone(),
+            self.columns(),
+            wants,
+            rows,
+            |(matches, blocks): &mut (Matches, u64), _, block| {
+                *blocks += 1;
+                let rows = block.rows();
+                rows.for_each(|row| self.count(&row, &mut matches.rows));
+            },
+        );
+        let (mut merged, mut blocks) = rows();
+        for (matches, some) in scanned.map_err(LedgerError::from)? {
+            merged.merge(matches);
+            blocks += some;
+        }
         for (number, bytes) in &view.pending {
             let invalid = |source| StoreError::BlockInvalid {
                 number: *number,
@@ -122,26 +199,61 @@ impl Scan<'_> {
             };
             let block = Block::unpack(*number, bytes).map_err(invalid);
             let block = block.map_err(LedgerError::from)?;
-            block.rows().for_each(|row| self.count(&row, &mut rest));
+            block
+                .rows()
+                .for_each(|row| self.count(&row, &mut merged.rows));
+            blocks += 1;
         }
         for row in &view.open {
-            self.count(row, &mut rest);
+            self.count(row, &mut merged.rows);
         }
-        all.push(rest);
-        let mut merged = rows();
-        for rows in all {
-            for (row, other) in merged.iter_mut().zip(rows) {
-                row.merge(other);
+        Ok((merged, blocks + u64::from(!view.open.is_empty())))
+    }
+
+    /// What it takes to place a report, and to find its taps.
+    fn columns(&self) -> Columns {
+        let mut columns = Columns::all();
+        if self.view.withdrawn.is_empty() {
+            columns -= Columns::POSITION;
+        }
+        let filter = &self.question.filter;
+        let by = self.question.by.dimensions();
+        for (column, dimension, is_filtered) in [
+            (Columns::MODE, Dimension::Mode, !filter.modes.is_empty()),
+            (
+                Columns::CARD_KIND,
+                Dimension::CardKind,
+                !filter.card_kinds.is_empty(),
+            ),
+            (
+                Columns::SIGNAL,
+                Dimension::Signal,
+                !filter.signals.is_empty(),
+            ),
+            (Columns::CAUSES, Dimension::Cause, !filter.causes.is_empty()),
+            (
+                Columns::STAFF_ACTS,
+                Dimension::StaffAct,
+                !filter.staff_acts.is_empty(),
+            ),
+            (
+                Columns::OUTCOMES,
+                Dimension::Outcome,
+                !filter.outcomes.is_empty(),
+            ),
+        ] {
+            if !is_filtered && !by.contains(&dimension) {
+                columns -= column;
             }
         }
-        Ok(Matches { rows: merged })
+        columns
     }
 
     fn count(&self, row: &Row, rows: &mut [Counted]) {
         let is_tap = row.tap_kind != TapKind::Inspection.number();
         let is_other = self.others.takes(row);
         let is_taken = is_other || self.sieve.takes(row);
-        if !is_tap || !is_taken || self.view.withdrawn.contains(&row.position) {
+        if !is_tap || !is_taken || self.is_withdrawn(row) {
             return;
         }
         let feeds = self.by_operator.get(usize::from(row.operator));
@@ -153,6 +265,9 @@ impl Scan<'_> {
             RowTime::Hour(hour) => Calendar::get().day(hour),
             RowTime::Day(day) => day,
         };
+        if self.only.is_some_and(|only| !only.contains(&day)) {
+            return;
+        }
         let placed = Row { time, ..*row };
         if is_other {
             rows[self.keys.total()].others += 1;
@@ -164,6 +279,10 @@ impl Scan<'_> {
         rows[self.keys.total()].add(day, is_matched);
         self.keys
             .each_row(&placed, |place| rows[place as usize].add(day, is_matched));
+    }
+
+    fn is_withdrawn(&self, row: &Row) -> bool {
+        !self.view.withdrawn.is_empty() && self.view.withdrawn.contains(&row.position)
     }
 
     /// When a report counts; `None` if it does not.

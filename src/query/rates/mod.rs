@@ -7,18 +7,23 @@
 //! With a feed of days that begin later than at midnight, days in rates are its service
 //! days: such a window of days begins and ends at that hour.
 
+mod book;
 mod choice;
+mod days;
 mod keys;
+mod made;
 mod matched;
 mod ranked;
 mod sliding;
+mod sums;
+mod tallied;
 mod told;
 
 use std::sync::Arc;
 
 use crate::domain::taps::Refusals;
 use crate::domain::{Basis, FeedId, Question, TapFeed};
-use crate::ledger::{Ledger, TapBook};
+use crate::ledger::{Ledger, ScanView, State, TapBook, TapView};
 use crate::stats::comparison::RateRatio;
 use crate::stats::dispersion::{Day, Dispersion};
 use crate::stats::interval::Level;
@@ -26,12 +31,13 @@ use crate::stats::rate::{self, Estimator, Matching, NoRate, Numerator, Rate};
 
 use super::axis::Axes;
 use super::gate::{self, CELLS, SCANS};
-use super::{Answer, Counts, Effort, Page, QueryError, cut, scanned, tallied};
-use crate::domain::limits::{CELLS_IN_USE_MAX, QUESTION_ROWS_MAX};
+use super::{Answer, Counts, Effort, Page, QueryError, cut, scanned, tallied as tallied_counts};
+use crate::domain::limits::QUESTION_ROWS_MAX;
+use book::RateBook;
 use choice::Choice;
 use keys::RowKeys;
-use matched::{Counted, Matches};
-use told::TapSums;
+use made::Made;
+use matched::Counted;
 
 pub use sliding::{Sliding, SlidingRates, WindowTaps};
 
@@ -124,32 +130,62 @@ pub fn answer_with_rates(
     wanted: &RatesWanted,
 ) -> Result<RatedAnswer, QueryError> {
     let _place = SCANS.take(1, gate::WAIT)?;
-    let (taps, view, book) = ledger.rate_view(|state| tallied::open(state, question))?;
+    let (taps, view, books) = ledger.rate_view(|state| Books::open(state, question))?;
+    rated(taps, &view, books, question, page, wanted)
+}
+
+/// Answers a question with rates by a scan, even where tallies would suffice.
+pub fn answer_with_rates_by_scan(
+    ledger: &Ledger,
+    question: &Question,
+    page: &Page,
+    wanted: &RatesWanted,
+) -> Result<RatedAnswer, QueryError> {
+    let _place = SCANS.take(1, gate::WAIT)?;
+    let (taps, view, ()) = ledger.rate_view(|_| ())?;
+    rated(taps, &view, Books::default(), question, page, wanted)
+}
+
+/// What tallies tell of a question, if they suffice: the rows, and what their rates are made
+/// of.
+#[derive(Default)]
+struct Books {
+    counts: Option<tallied_counts::Book>,
+    rates: Option<RateBook>,
+}
+
+impl Books {
+    fn open(state: &State, question: &Question) -> Self {
+        Self {
+            counts: tallied_counts::open(state, question),
+            rates: book::open(state, question),
+        }
+    }
+}
+
+fn rated(
+    taps: TapView<'_>,
+    view: &ScanView,
+    books: Books,
+    question: &Question,
+    page: &Page,
+    wanted: &RatesWanted,
+) -> Result<RatedAnswer, QueryError> {
     let feeds = Arc::clone(&taps.book);
     check_feeds(wanted, &feeds)?;
     let at = view.position;
-    let (counts, effort) = count(&view, question, book)?;
-    let answer = cut(&counts, question, page, &view.dictionary, (at, effort));
+    let (counts, effort) = count(view, question, books.counts)?;
+    let mut answer = cut(&counts, question, page, &view.dictionary, (at, effort));
     drop(counts);
     let keys = RowKeys::new(question, &answer.figures, &view.dictionary);
     let choice = Choice::of(question, wanted, &feeds, &view.dictionary);
-    let weight = told::weight(&choice, question) + keys.weight(question);
-    if CELLS_IN_USE_MAX < weight {
-        return Err(QueryError::TooManyRows);
+    let made = made::make(taps, view, books.rates.as_ref(), question, &choice, &keys)?;
+    if effort == Effort::Tallies && 0 < made.blocks {
+        answer.effort = Effort::Scan {
+            blocks: made.blocks,
+        };
     }
-    let _room = CELLS.take(weight, gate::WAIT)?;
-    let (told, sums) = told::read(&taps, &choice, question, &keys)?;
-    // Tap counts may be put into the store again.
-    drop(taps);
-    let matches = matched::scan(&view, question, &choice, &told, &keys)?;
-    let rated = Rated {
-        question,
-        wanted,
-        choice: &choice,
-        keys: &keys,
-        sums: &sums,
-        matches: &matches,
-    };
+    let rated = Rated::new(question, wanted, &choice, &keys, &made);
     Ok(RatedAnswer {
         rates: (0..answer.figures.len())
             .map(|row| rated.rate(row))
@@ -162,9 +198,9 @@ pub fn answer_with_rates(
 
 /// The counts of the question, from tallies where they suffice.
 fn count(
-    view: &crate::ledger::ScanView,
+    view: &ScanView,
     question: &Question,
-    book: Option<tallied::Book>,
+    book: Option<tallied_counts::Book>,
 ) -> Result<(Counts, Effort), QueryError> {
     if let Some(book) = book
         && let Some(axes) = book.axes()
@@ -185,11 +221,28 @@ struct Rated<'a> {
     wanted: &'a RatesWanted,
     choice: &'a Choice<'a>,
     keys: &'a RowKeys,
-    sums: &'a TapSums,
-    matches: &'a Matches,
+    made: &'a Made,
+    period_days: Vec<u64>,
 }
 
-impl Rated<'_> {
+impl<'a> Rated<'a> {
+    fn new(
+        question: &'a Question,
+        wanted: &'a RatesWanted,
+        choice: &'a Choice<'a>,
+        keys: &'a RowKeys,
+        made: &'a Made,
+    ) -> Self {
+        Self {
+            question,
+            wanted,
+            choice,
+            keys,
+            made,
+            period_days: keys.period_days(question),
+        }
+    }
+
     fn rate(&self, row: usize) -> RateFigure {
         let rules = Rules {
             basis: self.question.filter.basis,
@@ -197,9 +250,8 @@ impl Rated<'_> {
             is_none_fine_enough: self.choice.is_none_fine_enough(),
             wanted: self.wanted,
         };
-        let days = self.keys.period_days(row, self.question);
-        let taps = self.sums.days(self.keys.tap_cell(row));
-        rules.rate(days, taps, &self.matches.rows[row])
+        let taps = self.made.sums.days(self.keys.tap_cell(row));
+        rules.rate(self.period_days[row], taps, &self.made.matches.rows[row])
     }
 }
 

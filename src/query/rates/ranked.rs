@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::domain::limits::{CELLS_IN_USE_MAX, QUESTION_ROWS_MAX, RANKED_SCOPES_MAX};
+use crate::domain::limits::{QUESTION_ROWS_MAX, RANKED_SCOPES_MAX};
 use crate::domain::question::Breakdown;
 use crate::domain::{Basis, Dimension, FeedId, Filter, Position, Question, TapFeed, Window};
 use crate::ledger::{Dictionary, Ledger};
@@ -16,12 +16,12 @@ use crate::stats::interval::{EventRate, Level};
 use crate::stats::ranking::{self, Prior, Ranked, Scope, Suspected, Verdict};
 use crate::stats::rate::{Estimator, REPORTS_PER_TAPS, Rate};
 
-use super::super::gate::{self, CELLS, SCANS};
+use super::super::gate::{self, SCANS};
 use super::super::sieve::Sieve;
 use super::super::{Figure, Order, Page, QueryError, cut};
 use super::choice::Choice;
 use super::keys::RowKeys;
-use super::{RateFigure, Rated, RatesWanted, count, matched, told};
+use super::{Books, RateFigure, Rated, RatesWanted, check_feeds, count, made};
 
 /// What is ranked by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,14 +103,11 @@ pub fn rank_scopes(ledger: &Ledger, wanted: &RankWanted) -> Result<RankAnswer, Q
         level: wanted.level,
     };
     let _place = SCANS.take(1, gate::WAIT)?;
-    let (taps, view, ()) = ledger.rate_view(|_| ())?;
+    let (taps, view, books) = ledger.rate_view(|state| Books::open(state, &question))?;
     let feeds = Arc::clone(&taps.book);
-    let is_unknown = |id: &FeedId| feeds.find(id).is_none();
-    if let Some(place) = wanted.feeds.iter().position(is_unknown) {
-        return Err(QueryError::UnknownFeed { place });
-    }
+    check_feeds(&rates, &feeds)?;
     let choice = Choice::of(&question, &rates, &feeds, &view.dictionary);
-    let (counts, effort) = count(&view, &question, None)?;
+    let (counts, effort) = count(&view, &question, books.counts)?;
     let page = Page {
         rows: QUESTION_ROWS_MAX,
         order: Order::Key,
@@ -121,23 +118,8 @@ pub fn rank_scopes(ledger: &Ledger, wanted: &RankWanted) -> Result<RankAnswer, Q
     drop(counts);
     let figures = all_scopes(reported, wanted, &choice, &view.dictionary)?;
     let keys = RowKeys::new(&question, &figures, &view.dictionary);
-    let weight = told::weight(&choice, &question) + keys.weight(&question);
-    if CELLS_IN_USE_MAX < weight {
-        return Err(QueryError::TooManyRows);
-    }
-    let _room = CELLS.take(weight, gate::WAIT)?;
-    let (told, sums) = told::read(&taps, &choice, &question, &keys)?;
-    // Tap counts may be put into the store again.
-    drop(taps);
-    let matches = matched::scan(&view, &question, &choice, &told, &keys)?;
-    let rated = Rated {
-        question: &question,
-        wanted: &rates,
-        choice: &choice,
-        keys: &keys,
-        sums: &sums,
-        matches: &matches,
-    };
+    let made = made::make(taps, &view, books.rates.as_ref(), &question, &choice, &keys)?;
+    let rated = Rated::new(&question, &rates, &choice, &keys, &made);
     let scopes = figures.iter().enumerate().map(|(row, figure)| RankedScope {
         key: figure.keys.join(" "),
         figure: rated.rate(row),

@@ -210,12 +210,13 @@ impl WindowTaps {
             wanted,
         };
         let is_covered = self.covers(filter, span);
+        let period_days = keys.period_days(&question);
         let rate = |row: usize, counted: &Counted| {
             let taps = match keys.told_part(row) {
                 Some(told) => self.sums.get(&told).map_or(&[][..], Vec::as_slice),
                 None => &self.total,
             };
-            let figure = rules.rate(keys.period_days(row, &question), taps, counted);
+            let figure = rules.rate(period_days[row], taps, counted);
             RateFigure {
                 rate: match figure.rate {
                     Ok(_) if !is_covered => Err(Missing::Rule(NoRate::DaysNotCovered)),
@@ -317,7 +318,7 @@ impl Reading<'_> {
         let last = days.last().unwrap_or(first);
         // One day earlier, as the night of the first day may lie in the service day before.
         let reached = LocalDay(first.0 - 1)..=last;
-        for (day, chunks) in chosen.book.days().range(reached) {
+        for (day, told) in chosen.book.days().range(reached) {
             let start = feed.hours(*day).0 * (HOUR_MINUTES / QUARTER_MINUTES);
             let each = |scope: u32, slot: u8, taps: u32| {
                 let quarter = start + u32::from(slot) * quarters;
@@ -339,7 +340,7 @@ impl Reading<'_> {
             };
             self.taps
                 .reader()
-                .each_count(chosen.number, feed.interval, *day, chunks, each)
+                .each_count(chosen.number, feed.interval, *day, &told.chunks, each)
                 .map_err(LedgerError::from)?;
             if WATCHED_TAP_SUMS_MAX < self.sums.len() {
                 return Err(QueryError::TooManyRows);

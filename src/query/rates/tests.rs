@@ -1,5 +1,7 @@
 //! Rates against a plain recount, the worked example, and what makes a rate impossible.
 
+mod both_ways;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use rand::rngs::StdRng;

@@ -5,50 +5,30 @@
 //! not matter, its totals suffice; else its counts are read. Quarters are added up to hours, and an hour of which not all four
 //! were told counts as not told, because figures know reports to the hour.
 
+use std::collections::BTreeSet;
+
 use hashbrown::HashMap;
 
 use crate::domain::taps::{TapGrain, TapInterval};
+use crate::domain::taxonomy::Taxonomy;
 use crate::domain::{Calendar, Hour, LocalDay, Question, Row, RowTime};
-use crate::ledger::{LedgerError, TapView};
+use crate::ledger::{LedgerError, TapDay, TapView};
 use crate::store::TapReader;
 
 use super::super::{QueryError, plan, sieve::Sieve};
 use super::choice::{Choice, Chosen};
 use super::keys::{RowKeys, Scope};
+use super::sums::TapSums;
 
 const QUARTERS: u8 = 4;
 /// Hours of the longest service day.
-const HOURS: usize = 25;
+pub(super) const HOURS: usize = 25;
 
 /// When taps were made, as far as rows tell it apart.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct When {
     pub day: LocalDay,
     pub hour_of_day: Option<u8>,
-}
-
-/// Taps by cell of rows and day.
-pub(super) struct TapSums {
-    /// Days rising.
-    cells: Vec<Vec<(i32, u64)>>,
-}
-
-impl TapSums {
-    /// The days of a cell for which any taps were told, with their taps.
-    pub fn days(&self, cell: u32) -> &[(i32, u64)] {
-        &self.cells[cell as usize]
-    }
-
-    fn add(&mut self, cell: u32, day: LocalDay, taps: u64) {
-        let days = &mut self.cells[cell as usize];
-        match days.last_mut() {
-            Some((last, sum)) if *last == day.0 => *sum += taps,
-            _ => match days.binary_search_by_key(&day.0, |(day, _)| *day) {
-                Ok(place) => days[place].1 += taps,
-                Err(place) => days.insert(place, (day.0, taps)),
-            },
-        }
-    }
 }
 
 /// How much of a scope was told on a day; 0 stands for nothing.
@@ -104,28 +84,57 @@ pub(super) fn read(
     question: &Question,
     keys: &RowKeys,
 ) -> Result<(Vec<FeedTold>, TapSums), QueryError> {
-    let mut sums = TapSums {
-        cells: vec![Vec::new(); keys.cells()],
-    };
+    let mut sums = TapSums::new(keys);
     let reader = taps.reader();
     let sieve = Sieve::new(&question.filter, &taps.dictionary);
     let mut all = Vec::with_capacity(choice.feeds.len());
     for chosen in &choice.feeds {
         let mut feed = FeedReader::new(chosen, question, keys, &sieve);
-        feed.read(&reader, &mut sums)?;
+        feed.read(&reader, |_| true, &mut sums)?;
         all.push(feed.told);
     }
     Ok((all, sums))
 }
 
+/// Reads which counts were told of some days.
+pub(super) fn read_days(
+    taps: &TapView<'_>,
+    choice: &Choice<'_>,
+    question: &Question,
+    keys: &RowKeys,
+    days: &BTreeSet<LocalDay>,
+) -> Result<Vec<FeedTold>, QueryError> {
+    let mut sums = TapSums::new(keys);
+    let reader = taps.reader();
+    let sieve = Sieve::new(&question.filter, &taps.dictionary);
+    let mut all = Vec::with_capacity(choice.feeds.len());
+    for chosen in &choice.feeds {
+        let mut feed = FeedReader::new(chosen, question, keys, &sieve);
+        feed.sums_none = true;
+        feed.read(&reader, |day| days.contains(&day), &mut sums)?;
+        all.push(feed.told);
+    }
+    Ok(all)
+}
+
+/// The kind of tap of a feed, if it tells only one; else 0.
+pub(super) fn kind_of(chosen: &Chosen<'_>) -> u8 {
+    let mut kinds = chosen.feed().kinds.set().iter();
+    match (kinds.next(), kinds.next()) {
+        (Some(kind), None) => kind.number(),
+        _ => 0,
+    }
+}
+
+/// Whether the question asks for the weekday of a day.
+pub(super) fn takes_day(question: &Question, day: LocalDay) -> bool {
+    let weekdays = question.filter.weekdays;
+    weekdays == 0 || weekdays >> day.weekday() & 1 == 1
+}
+
 /// The scopes of a feed, by number; `None` where the filter leaves one out.
 pub(super) fn scopes_of(chosen: &Chosen<'_>, sieve: &Sieve) -> Vec<Option<Scope>> {
-    let kinds = chosen.feed().kinds.set();
-    let mut one = kinds.iter();
-    let kind = match (one.next(), one.next()) {
-        (Some(kind), None) => crate::domain::taxonomy::Taxonomy::number(kind),
-        _ => 0,
-    };
+    let kind = kind_of(chosen);
     let scope = |&(line, stop): &(u32, u32)| {
         let is_wanted = sieve.takes_operator(chosen.operator.into())
             && sieve.takes_line(line)
@@ -140,19 +149,24 @@ pub(super) fn scopes_of(chosen: &Chosen<'_>, sieve: &Sieve) -> Vec<Option<Scope>
     chosen.book.scopes().iter().map(scope).collect()
 }
 
-struct FeedReader<'a> {
+/// Reads the counts of one feed.
+pub(super) struct FeedReader<'a> {
     chosen: &'a Chosen<'a>,
     question: &'a Question,
     keys: &'a RowKeys,
     told: FeedTold,
     /// By number; `None` if the filter leaves it out.
-    scopes: Vec<Option<Scope>>,
+    pub scopes: Vec<Option<Scope>>,
     /// Whether rows tell hours of day apart.
     has_hours: bool,
+    /// Whether the taps of all rows together are added up.
+    pub sums_total: bool,
+    /// Whether none are added up at all.
+    sums_none: bool,
 }
 
 impl<'a> FeedReader<'a> {
-    fn new(
+    pub fn new(
         chosen: &'a Chosen<'a>,
         question: &'a Question,
         keys: &'a RowKeys,
@@ -165,14 +179,32 @@ impl<'a> FeedReader<'a> {
             told: FeedTold::new(chosen, question),
             scopes: scopes_of(chosen, sieve),
             has_hours: plan::needs_hours_of_day(question),
+            sums_total: true,
+            sums_none: false,
         }
     }
 
-    fn read(&mut self, reader: &TapReader<'_>, sums: &mut TapSums) -> Result<(), QueryError> {
+    /// Leaves out all other scopes.
+    pub fn keep_scopes(&mut self, keeps: impl Fn(&Scope) -> bool) {
+        for scope in &mut self.scopes {
+            *scope = scope.filter(&keeps);
+        }
+    }
+
+    /// Reads the days that are wanted.
+    pub fn read(
+        &mut self,
+        reader: &TapReader<'_>,
+        wants: impl Fn(LocalDay) -> bool,
+        sums: &mut TapSums,
+    ) -> Result<(), QueryError> {
         let first = LocalDay(self.told.first_day);
         let end = LocalDay(self.told.first_day + i32::try_from(self.told.days).unwrap_or(0));
         let book = self.chosen.book;
-        for (day, chunks) in book.days().range(first..end) {
+        for (day, TapDay { chunks, .. }) in book.days().range(first..end) {
+            if !wants(*day) {
+                continue;
+            }
             let is_read =
                 self.may_use_totals(*day) && self.read_totals(reader, *day, chunks, sums)?;
             if !is_read && self.chosen.feed().interval != TapInterval::Day {
@@ -229,12 +261,10 @@ impl<'a> FeedReader<'a> {
             };
             self.told.set(number, day, Told::Wholly);
             *all.get_or_insert(0) += total.taps;
-            if let Some(cell) = self.keys.cell(&scope, when) {
-                sums.add(cell, day, total.taps);
-            }
+            self.sum_row(&scope, when, total.taps, sums);
         }
         if let Some(taps) = all {
-            sums.add(self.keys.total_cell(), day, taps);
+            self.sum_total(day, taps, sums);
         }
         Ok(true)
     }
@@ -308,10 +338,8 @@ impl<'a> FeedReader<'a> {
                 day: local_day,
                 hour_of_day: Some(hour_of_day),
             };
-            sums.add(self.keys.total_cell(), local_day, hours.taps[place]);
-            if let Some(cell) = self.keys.cell(&scope, when) {
-                sums.add(cell, local_day, hours.taps[place]);
-            }
+            self.sum_total(local_day, hours.taps[place], sums);
+            self.sum_row(&scope, when, hours.taps[place], sums);
         }
         let whole = (1u32 << (end - start)) - 1;
         if bits == whole {
@@ -323,9 +351,22 @@ impl<'a> FeedReader<'a> {
         }
     }
 
+    fn sum_row(&self, scope: &Scope, when: When, taps: u64, sums: &mut TapSums) {
+        if !self.sums_none
+            && let Some(cell) = self.keys.cell(scope, when)
+        {
+            sums.add(cell, when.day, taps);
+        }
+    }
+
+    fn sum_total(&self, day: LocalDay, taps: u64, sums: &mut TapSums) {
+        if self.sums_total && !self.sums_none {
+            sums.add(self.keys.total_cell(), day, taps);
+        }
+    }
+
     fn takes_day(&self, day: LocalDay) -> bool {
-        let weekdays = self.question.filter.weekdays;
-        weekdays == 0 || weekdays >> day.weekday() & 1 == 1
+        takes_day(self.question, day)
     }
 }
 

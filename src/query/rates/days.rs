@@ -1,0 +1,343 @@
+//! For each day of a window: which hours of which columns of a tally were told, so that all
+//! reports of a column and hour are matched or none is. Days of which that cannot be said are
+//! left for a scan.
+
+use std::collections::BTreeSet;
+
+use crate::domain::taps::{TapGrain, TapInterval};
+use crate::domain::taxonomy::{SetOf, TapKind, Taxonomy};
+use crate::domain::{Calendar, Hour, LocalDay, Question};
+use crate::ledger::{Attribute, DayHead, Heads, TapView, day_bucket};
+
+use super::super::QueryError;
+use super::super::plan::Source;
+use super::book::{RateBook, slots};
+use super::choice::{Choice, Chosen};
+
+/// All hours of a day.
+pub(super) const ALL: u32 = u32::MAX;
+
+/// What a column's reports must be to be matched, beside falling into a told hour.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Rule {
+    /// The line must be known.
+    pub needs_scope: bool,
+    /// The day suffices.
+    pub is_by_day: bool,
+}
+
+/// One feed with its days, and its scopes as columns.
+struct FeedDays<'a> {
+    chosen: &'a Chosen<'a>,
+    /// Rising.
+    heads: Heads,
+    next: usize,
+    /// Number of the scope and its column, by line or stop.
+    scopes: Vec<(u32, u32)>,
+    /// Lines of its operator that are no scope of it.
+    others: Vec<u32>,
+    kinds: SetOf<TapKind>,
+}
+
+/// Tells day by day what was told.
+pub(super) struct Days<'a> {
+    book: &'a RateBook,
+    feeds: Vec<FeedDays<'a>>,
+    /// By column.
+    pub rules: Vec<Rule>,
+    /// Hours told of the day in hand, by column; `ALL` where the whole day was.
+    pub told: Vec<u32>,
+    /// Whether any of `told` may not be 0.
+    touched: bool,
+}
+
+/// What can be said of a day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// All or nothing was told of each column.
+    Whole,
+    /// Of some columns some hours.
+    ByHour,
+    /// Not by columns.
+    Unclear,
+}
+
+/// Whether the chosen feeds are such that days can be told by columns.
+pub(super) fn suits(source: Source, choice: &Choice<'_>) -> bool {
+    let taps: u16 = [TapKind::CheckIn, TapKind::CheckOut, TapKind::Transfer]
+        .into_iter()
+        .collect::<SetOf<TapKind>>()
+        .bits();
+    let mut operators = BTreeSet::new();
+    choice.feeds.iter().all(|chosen| {
+        let feed = chosen.feed();
+        let suits_grain = match source {
+            Source::Line => feed.grain == TapGrain::Line,
+            Source::Stop => feed.grain == TapGrain::Stop,
+            Source::Attribute(_) => matches!(feed.grain, TapGrain::Operator | TapGrain::Line),
+        };
+        let suits_kinds = source == Source::Attribute(Attribute::TapKind)
+            || feed.kinds.set().bits() & taps == taps;
+        let is_alone = operators.insert(chosen.operator);
+        suits_grain && suits_kinds && is_alone && feed.day_begin.hour() == 0
+    })
+}
+
+impl<'a> Days<'a> {
+    /// Reads what the feeds told within the window.
+    pub fn read(
+        taps: &TapView<'_>,
+        book: &'a RateBook,
+        choice: &'a Choice<'_>,
+        question: &Question,
+    ) -> Result<Self, QueryError> {
+        let mut days = question.window.days();
+        let first = days.next().unwrap_or(LocalDay(0));
+        let end = days.last().unwrap_or(first).next();
+        let width = book.width(book.source);
+        let mut rules = vec![Rule::default(); width];
+        let mut feeds = Vec::with_capacity(choice.feeds.len());
+        for chosen in &choice.feeds {
+            let rule = Rule {
+                needs_scope: chosen.feed().grain != TapGrain::Operator,
+                is_by_day: chosen.feed().interval == TapInterval::Day,
+            };
+            let feed = FeedDays::new(chosen, taps.heads(chosen.number, first..end)?, book);
+            match book.source {
+                Source::Attribute(attribute) => {
+                    for column in operator_columns(chosen, attribute) {
+                        rules[column] = rule;
+                    }
+                }
+                Source::Line | Source::Stop => {
+                    for (_, column) in &feed.scopes {
+                        if feed.is_own(book, *column) {
+                            rules[*column as usize] = rule;
+                        }
+                    }
+                }
+            }
+            feeds.push(feed);
+        }
+        Ok(Self {
+            book,
+            feeds,
+            rules,
+            told: vec![0; width],
+            touched: false,
+        })
+    }
+
+    /// The heads of each feed, in the order of the choice.
+    pub fn heads(&self) -> impl Iterator<Item = &Heads> {
+        self.feeds.iter().map(|feed| &feed.heads)
+    }
+
+    /// Takes the next day in hand; days must be asked for rising.
+    pub fn take(&mut self, day: LocalDay) -> Verdict {
+        if std::mem::take(&mut self.touched) {
+            self.told.fill(0);
+        }
+        let mut verdict = Verdict::Whole;
+        for place in 0..self.feeds.len() {
+            let feed = &mut self.feeds[place];
+            let Some(head) = feed.head(day) else { continue };
+            self.touched = true;
+            let of_feed = match self.book.source {
+                Source::Attribute(attribute) => self.take_attributes(place, day, &head, attribute),
+                Source::Line => self.take_lines(place, day, &head),
+                Source::Stop => self.take_stops(place, day, &head),
+            };
+            match of_feed {
+                Verdict::Whole => {}
+                Verdict::ByHour => verdict = Verdict::ByHour,
+                Verdict::Unclear => return Verdict::Unclear,
+            }
+        }
+        verdict
+    }
+
+    fn take_attributes(
+        &mut self,
+        place: usize,
+        day: LocalDay,
+        head: &DayHead,
+        attribute: Attribute,
+    ) -> Verdict {
+        let feed = &self.feeds[place];
+        let hours = match feed.chosen.feed().grain {
+            TapGrain::Operator => normal(head.scopes.hours(0, head.all()), head),
+            _ if feed.tells_all_reported(self.book, day, head) => ALL,
+            _ => return Verdict::Unclear,
+        };
+        for column in operator_columns(feed.chosen, attribute) {
+            let value = column % attribute.slots();
+            let is_kind = attribute != Attribute::TapKind
+                || u8::try_from(value)
+                    .ok()
+                    .and_then(TapKind::from_number)
+                    .is_some_and(|kind| feed.kinds.contains(kind));
+            self.told[column] = if is_kind { hours } else { 0 };
+        }
+        verdict(hours)
+    }
+
+    fn take_lines(&mut self, place: usize, day: LocalDay, head: &DayHead) -> Verdict {
+        let feed = &self.feeds[place];
+        let all = head.all();
+        let mut is_whole = true;
+        for (scope, line) in &feed.scopes {
+            let hours = normal(head.scopes.hours(*scope, all), head);
+            if verdict(hours) == Verdict::ByHour && has_reports(&self.book.lines.day, day, *line) {
+                is_whole = false;
+            }
+            self.told[*line as usize] = hours;
+        }
+        match is_whole {
+            true => Verdict::Whole,
+            false => Verdict::ByHour,
+        }
+    }
+
+    fn take_stops(&mut self, place: usize, day: LocalDay, head: &DayHead) -> Verdict {
+        let feed = &self.feeds[place];
+        let all = head.all();
+        for (scope, stop) in &feed.scopes {
+            let hours = normal(head.scopes.hours(*scope, all), head);
+            let is_own = feed.is_own(self.book, *stop);
+            let is_clear = match hours {
+                0 => true,
+                ALL => is_own,
+                _ => false,
+            };
+            if !is_clear && has_reports(&self.book.own.day, day, *stop) {
+                return Verdict::Unclear;
+            }
+            if is_own {
+                self.told[*stop as usize] = hours;
+            }
+        }
+        Verdict::Whole
+    }
+}
+
+impl<'a> FeedDays<'a> {
+    fn new(chosen: &'a Chosen<'a>, heads: Heads, book: &RateBook) -> Self {
+        let feed = chosen.feed();
+        let scopes: Vec<(u32, u32)> = match feed.grain {
+            // Those of other operators match no report of this one.
+            TapGrain::Line => numbered(chosen, |(line, _)| line)
+                .into_iter()
+                .filter(|(_, line)| book.dictionary.operator_of_line(*line) == chosen.operator)
+                .collect(),
+            TapGrain::Stop => numbered(chosen, |(_, stop)| stop),
+            TapGrain::Operator | TapGrain::LineStop => Vec::new(),
+        };
+        let mut others = Vec::new();
+        if feed.grain == TapGrain::Line && book.source != Source::Line {
+            let mut is_told = vec![false; book.dictionary.lines()];
+            for (_, line) in &scopes {
+                is_told[*line as usize] = true;
+            }
+            let lines = 1..u32::try_from(is_told.len()).expect("lines are bounded");
+            others = lines
+                .filter(|line| !is_told[*line as usize])
+                .filter(|line| book.dictionary.operator_of_line(*line) == chosen.operator)
+                .collect();
+        }
+        Self {
+            chosen,
+            heads,
+            next: 0,
+            scopes,
+            others,
+            kinds: feed.kinds.set(),
+        }
+    }
+
+    fn head(&mut self, day: LocalDay) -> Option<std::sync::Arc<DayHead>> {
+        while self
+            .heads
+            .get(self.next)
+            .is_some_and(|(other, _)| *other < day)
+        {
+            self.next += 1;
+        }
+        let (found, head) = self.heads.get(self.next)?;
+        (*found == day).then(|| std::sync::Arc::clone(head))
+    }
+
+    /// Whether a line or stop is of the feed's operator.
+    fn is_own(&self, book: &RateBook, column: u32) -> bool {
+        book.operator(book.source, column) == u32::from(self.chosen.operator)
+    }
+
+    /// Whether every hour of every line of its operator in which anything was reported was
+    /// told.
+    fn tells_all_reported(&self, book: &RateBook, day: LocalDay, head: &DayHead) -> bool {
+        let reported = |line: u32| has_reports(&book.lines.day, day, line);
+        let all = head.all();
+        let is_told = |(scope, line): &(u32, u32)| {
+            let hours = normal(head.scopes.hours(*scope, all), head);
+            match hours {
+                ALL => true,
+                _ if !reported(*line) => true,
+                0 => false,
+                hours => {
+                    let (start, end) = Calendar::get().hours(day);
+                    let mut places = (start..end).enumerate();
+                    places.all(|(place, hour)| {
+                        let row = book.lines.hour.row(hour);
+                        hours >> place & 1 == 1 || row.is_none_or(|row| row.get(*line) == 0)
+                    })
+                }
+            }
+        };
+        let is_whole = matches!(head.scopes, crate::ledger::ToldScopes::All(end)
+            if self.scopes.iter().all(|(scope, _)| *scope < end));
+        !self.others.iter().any(|line| reported(*line))
+            && (is_whole || self.scopes.iter().all(is_told))
+    }
+}
+
+fn numbered(chosen: &Chosen<'_>, of: impl Fn((u32, u32)) -> u32) -> Vec<(u32, u32)> {
+    let scopes = (0..).zip(chosen.book.scopes());
+    scopes
+        .map(|(scope, numbers)| (scope, of(*numbers)))
+        .collect()
+}
+
+/// The columns of a feed's operator.
+fn operator_columns(chosen: &Chosen<'_>, attribute: Attribute) -> std::ops::Range<usize> {
+    let slots = slots(attribute) as usize;
+    let first = usize::from(chosen.operator) * slots;
+    first..first + slots
+}
+
+/// Hours as bits, with `ALL` for all there are.
+fn normal(hours: u32, head: &DayHead) -> u32 {
+    if hours == head.all() { ALL } else { hours }
+}
+
+fn verdict(hours: u32) -> Verdict {
+    match hours {
+        0 | ALL => Verdict::Whole,
+        _ => Verdict::ByHour,
+    }
+}
+
+fn has_reports(cube: &crate::ledger::Cube, day: LocalDay, column: u32) -> bool {
+    let row = cube.row(day_bucket(day));
+    row.is_some_and(|row| row.get(column) != 0)
+}
+
+/// Whether a column was told at the hour with this place in its day.
+pub(super) fn is_told(hours: u32, place: usize) -> bool {
+    hours >> place & 1 == 1
+}
+
+/// The hours of a day with their places.
+pub(super) fn hours_of(day: LocalDay) -> impl Iterator<Item = (usize, Hour)> {
+    let (start, end) = Calendar::get().hours(day);
+    (start..end).map(Hour).enumerate()
+}

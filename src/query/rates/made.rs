@@ -1,0 +1,108 @@
+//! The way from rows to what their rates are made of: feeds, taps and matched reports, from
+//! tallies where they suffice.
+
+use std::collections::BTreeSet;
+
+use crate::domain::limits::CELLS_IN_USE_MAX;
+use crate::domain::{LocalDay, Question};
+use crate::ledger::{ScanView, TapView};
+
+use super::super::QueryError;
+use super::super::gate::{self, CELLS};
+use super::book::RateBook;
+use super::choice::Choice;
+use super::days::{self, Days};
+use super::keys::RowKeys;
+use super::matched::{self, Matches};
+use super::sums::{self, TapSums};
+use super::tallied;
+use super::told;
+
+/// What rates of the rows are made of.
+pub(super) struct Made {
+    pub sums: TapSums,
+    pub matches: Matches,
+    /// Blocks that were looked at.
+    pub blocks: u64,
+}
+
+/// Counts reports and adds up taps for rows, as of one position. Without a book, or where
+/// tallies do not suffice, by a scan.
+pub(super) fn make(
+    taps: TapView<'_>,
+    view: &ScanView,
+    book: Option<&RateBook>,
+    question: &Question,
+    choice: &Choice<'_>,
+    keys: &RowKeys,
+) -> Result<Made, QueryError> {
+    match book.filter(|book| days::suits(book.source, choice)) {
+        Some(book) => by_tallies(taps, view, book, question, choice, keys),
+        None => by_scan(taps, view, question, choice, keys),
+    }
+}
+
+/// The same, by a scan alone.
+pub(super) fn by_scan(
+    taps: TapView<'_>,
+    view: &ScanView,
+    question: &Question,
+    choice: &Choice<'_>,
+    keys: &RowKeys,
+) -> Result<Made, QueryError> {
+    let _room = room(told::weight(choice, question) + keys.weight(question))?;
+    let (told, sums) = told::read(&taps, choice, question, keys)?;
+    // Tap counts may be put into the store again.
+    drop(taps);
+    let (matches, blocks) = matched::scan(view, question, choice, &told, keys, None)?;
+    Ok(Made {
+        sums,
+        matches,
+        blocks,
+    })
+}
+
+fn by_tallies(
+    taps: TapView<'_>,
+    view: &ScanView,
+    book: &RateBook,
+    question: &Question,
+    choice: &Choice<'_>,
+    keys: &RowKeys,
+) -> Result<Made, QueryError> {
+    let columns = book.width(book.source) as u64;
+    let counting = room(keys.weight(question) + COLUMN_WEIGHT * columns)?;
+    let mut days = Days::read(&taps, book, choice, question)?;
+    let sums = sums::sum(&taps, choice, question, keys, days.heads())?;
+    let (mut matches, unclear) = tallied::count(book, question, keys, &mut days);
+    drop(days);
+    if unclear.is_empty() {
+        return Ok(Made {
+            sums,
+            matches,
+            blocks: 0,
+        });
+    }
+    drop(counting);
+    let unclear: BTreeSet<LocalDay> = unclear.into_iter().collect();
+    let _room = room(told::weight(choice, question) + keys.weight(question))?;
+    let told = told::read_days(&taps, choice, question, keys, &unclear)?;
+    drop(taps);
+    let (scanned, blocks) = matched::scan(view, question, choice, &told, keys, Some(&unclear))?;
+    matches.merge(scanned);
+    Ok(Made {
+        sums,
+        matches,
+        blocks,
+    })
+}
+
+/// Cells that one column takes while it is counted.
+const COLUMN_WEIGHT: u64 = 6;
+
+fn room(weight: u64) -> Result<gate::Room<'static>, QueryError> {
+    if CELLS_IN_USE_MAX < weight {
+        return Err(QueryError::TooManyRows);
+    }
+    CELLS.take(weight, gate::WAIT)
+}
