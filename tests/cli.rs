@@ -4,11 +4,15 @@
 #[allow(dead_code, reason = "shared with the crash tests")]
 mod child;
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use child::Server;
 use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout};
 
 const STORY: [&str; 20] = [
     "--mode",
@@ -402,4 +406,164 @@ async fn tap_counts_are_imported_whole_or_with_a_list_of_what_is_left_out() {
         "b",
     ]);
     assert_eq!(code, 4, "{told}");
+}
+
+/// How long a line may take that should come at once, on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Before everything that is recorded here.
+const LONG_AGO: &str = "2026-01-01T00:00";
+
+/// A command that goes on until it is told to end.
+struct Running {
+    process: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Running {
+    fn start(server: &Server, arguments: &[&str]) -> Self {
+        let mut command = tokio::process::Command::from(mistap());
+        let process = command
+            .args(arguments)
+            .env("MISTAP_SERVER", server.address.to_string())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn();
+        let mut process = process.expect("the program can be run");
+        let output = process.stdout.take().expect("it is piped");
+        Self {
+            process,
+            lines: BufReader::new(output).lines(),
+        }
+    }
+
+    async fn line(&mut self) -> String {
+        let line = tokio::time::timeout(PATIENCE, self.lines.next_line()).await;
+        let line = line.expect("a line in time").expect("it is text");
+        line.expect("it goes on")
+    }
+
+    async fn json(&mut self) -> Value {
+        serde_json::from_str(&self.line().await).expect("valid JSON")
+    }
+
+    /// As Ctrl-C does; gives what was said on standard error.
+    async fn interrupt(mut self) -> String {
+        let id = self.process.id().expect("it runs");
+        let sent = Command::new("sh")
+            .args(["-c", &format!("kill -INT {id}")])
+            .status();
+        assert!(sent.expect("a shell").success());
+        let ended = tokio::time::timeout(PATIENCE, self.process.wait()).await;
+        assert!(ended.expect("in time").expect("it ends").success());
+        let mut said = String::new();
+        let mut errors = self.process.stderr.take().expect("it is piped");
+        errors.read_to_string(&mut said).await.expect("it is text");
+        said
+    }
+}
+
+/// A server over the same folder, where the one before was.
+async fn serve_again(folder: &Path, address: SocketAddr) -> Server {
+    let mut command = child::mistap();
+    command
+        .args(["serve", "--listen", &address.to_string(), "--data"])
+        .arg(folder)
+        .env("MISTAP_LOG", "info");
+    let started = Server::start(command).await;
+    started.unwrap_or_else(|end| panic!("the server did not start again: {end:?}"))
+}
+
+fn report(user: &User) -> u64 {
+    let told = user.json(&[&["report"][..], &STORY, &["--operator", "GVB"]].concat());
+    told["position"].as_u64().expect("a number")
+}
+
+#[tokio::test]
+async fn tail_goes_on_from_a_bookmark_without_a_gap_or_a_repeat() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = serve(&folder.path().join("data")).await;
+    let user = User::of(&server);
+    let bookmark = folder.path().join("bookmark");
+    let bookmark = bookmark.to_str().expect("a plain path");
+    let positions = [report(&user), report(&user)];
+    let next = |count: &str| {
+        let of = ["tail", "--from", LONG_AGO, "--bookmark", bookmark];
+        let text = user.text(&[&of[..], &["--events", count, "--format", "json"]].concat());
+        let position = |line: &str| {
+            let event: Value = serde_json::from_str(line).expect("valid JSON");
+            assert_eq!(event["line"], "GVB:10");
+            event["position"].as_u64().expect("a number")
+        };
+        text.lines().map(position).collect::<Vec<_>>()
+    };
+    assert_eq!(next("2"), positions);
+    let third = report(&user);
+    assert_eq!(next("1"), [third]);
+
+    let table = user.text(&["tail", "--from", LONG_AGO, "--events", "1"]);
+    assert!(
+        table.contains("recorded") && !table.contains('\u{1b}'),
+        "{table}"
+    );
+    let csv = user.text(&["tail", "--from", LONG_AGO, "--events", "1", "-f", "csv"]);
+    assert!(csv.starts_with("position,received_at,change,"), "{csv}");
+    for wrong in ["nonsense", "00", ""] {
+        let (code, errors) = user.failure(&["tail", "--resume", wrong]);
+        assert_eq!(code, 3, "{errors}");
+    }
+    server.kill().await;
+    let (code, errors) = user.failure(&["tail"]);
+    assert_eq!(code, 6);
+    assert!(errors.contains("no server answers at "), "{errors}");
+}
+
+#[tokio::test]
+async fn tail_and_watch_go_on_after_the_server_was_killed_and_say_so() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("data");
+    let server = serve(&data).await;
+    let user = User::of(&server);
+    let first = report(&user);
+    let mut tail = Running::start(&server, &["tail", "--from", LONG_AGO, "-f", "json"]);
+    assert_eq!(tail.json().await["position"], first);
+    let of = ["watch", "--by", "line", "--minutes", "1440", "-f", "json"];
+    let mut watch = Running::start(&server, &of);
+    let state = watch.json().await;
+    assert_eq!(state["update"], "snapshot");
+    assert!(state["total_rate"].is_null(), "no rates were asked for");
+
+    let address = server.address;
+    server.kill().await;
+    let server = serve_again(&data, address).await;
+    let second = report(&user);
+    assert_eq!(tail.json().await["position"], second);
+    while watch.json().await["untimed"] != 2 {}
+
+    for said in [tail.interrupt().await, watch.interrupt().await] {
+        assert!(said.contains("trying again"), "{said}");
+        assert!(said.contains("heard again after "), "{said}");
+        assert!(!said.contains('\u{1b}'), "{said}");
+    }
+    server.kill().await;
+}
+
+#[tokio::test]
+async fn watch_with_rates_prints_them_or_why_there_are_none() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = serve(&folder.path().join("data")).await;
+    let user = User::of(&server);
+    let of = ["watch", "--by", "line", "--rate", "--messages", "1", "-f"];
+    let text = user.text(&[&of[..], &["json"]].concat());
+    let state: Value = serde_json::from_str(&text).expect("valid JSON");
+    assert_eq!(state["total_rate"]["no_rate"], "no-taps");
+    let csv = user.text(&[&of[..], &["csv"]].concat());
+    let (head, row) = csv.split_once('\n').expect("two lines");
+    assert!(head.starts_with("as_of,update,line,count,total,matched,taps,"));
+    let commas = |line: &str| line.matches(',').count();
+    assert_eq!(commas(head), commas(row.trim_end()), "{csv}");
+    let (code, errors) = user.failure(&[&of[..4], &["--feed", "none"]].concat());
+    assert_eq!(code, 3);
+    assert!(errors.contains("rates.feeds[0]"), "{errors}");
+    server.kill().await;
 }

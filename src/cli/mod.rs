@@ -8,6 +8,7 @@ mod failure;
 mod import;
 mod method;
 mod network;
+mod notice;
 mod output;
 pub(crate) mod progress;
 mod rank;

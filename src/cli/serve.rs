@@ -66,13 +66,14 @@ fn announce(address: SocketAddr) {
 }
 
 /// What tells the process to stop.
-struct Signals {
+pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl Signals {
-    fn listen() -> io::Result<Self> {
+    /// From now on they end nothing by themselves.
+    pub(super) fn listen() -> io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
@@ -80,7 +81,7 @@ impl Signals {
     }
 
     /// Waits for the next Ctrl-C or SIGTERM.
-    async fn next(&mut self) {
+    pub(super) async fn next(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}

@@ -294,7 +294,7 @@ fn to_row(figure: &pb::Figure) -> Vec<Value> {
 
 /// Headings of what a rate says. Coverage is days with taps of all days, and reports matched
 /// of all reports; contradictions are days with more reports than taps.
-const RATE_COLUMNS: [&str; 11] = [
+pub(super) const RATE_COLUMNS: [&str; 11] = [
     "matched",
     "taps",
     "rate",
@@ -308,7 +308,7 @@ const RATE_COLUMNS: [&str; 11] = [
     "no_rate",
 ];
 
-fn rate_cells(rate: &pb::Rate) -> [Value; 11] {
+pub(super) fn rate_cells(rate: &pb::Rate) -> [Value; 11] {
     let unit = match rate.unit() {
         pb::RateUnit::Unspecified => Value::Null,
         pb::RateUnit::ReportsPer100000Taps => json!("per 100000 taps"),
@@ -344,7 +344,7 @@ fn share(part: u64, whole: u64) -> Value {
     }
 }
 
-fn no_rate(reason: pb::NoRate) -> Option<&'static str> {
+pub(super) fn no_rate(reason: pb::NoRate) -> Option<&'static str> {
     match reason {
         pb::NoRate::Unspecified => None,
         pb::NoRate::NotToldSo => Some("not-told-so"),

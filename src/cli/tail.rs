@@ -1,24 +1,34 @@
 //! `mistap tail`: incidents as they are recorded, a line for each. It connects again by itself,
-//! goes on where it was, and says since when it has heard nothing.
+//! goes on where it was, and says since when it has heard nothing. The token of the last
+//! message that was printed whole can be kept in a file, so that the next `tail` goes on there.
 
-use std::io::{self, Write};
+mod bookmark;
+
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+use std::pin::pin;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use tokio::time::sleep;
 
 use super::client::ServerArgs;
-use super::failure::Failure;
+use super::failure::{Failure, Kind};
+use super::notice::{self, Notices};
 use super::output::Format;
+use super::serve::Signals;
 use super::when;
 use crate::api::pb::v1 as pb;
 use crate::api::pb::v1::incident_event::Change;
 use crate::api::pb::v1::watch_incidents_request::Start;
 use crate::api::pb::v1::watch_incidents_response::Update;
-use crate::client::{Follower, Heard};
+use crate::client::{Follower, Heard, Incidents};
 use crate::domain::taxonomy::{CardKind, Mode, Signal, Taxonomy};
+use bookmark::Bookmark;
 
 /// What a line shows, but of JSON, which has more.
-const COLUMNS: [&str; 9] = [
+const COLUMNS: [&str; 10] = [
     "position",
     "received_at",
     "change",
@@ -28,7 +38,23 @@ const COLUMNS: [&str; 9] = [
     "mode",
     "signal",
     "card_kind",
+    "case_number",
 ];
+/// What a line shows people, and how wide it is there. A line's identifier names its operator.
+const FOR_PEOPLE: [(&str, usize); 8] = [
+    ("case_number", 14),
+    ("received_at", 19),
+    ("change", 9),
+    ("line", 10),
+    ("signal", 12),
+    ("card_kind", 12),
+    ("mode", 7),
+    ("stop", 0),
+];
+/// A terminal with fewer columns shows no days.
+const DAYS_WIDTH_MIN: usize = 100;
+/// How often it is looked whether anything is heard.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// Which incidents to tell.
 #[derive(Debug, clap::Args)]
@@ -42,68 +68,159 @@ pub struct TailArgs {
     /// Begin with what was recorded at this time: 2026-11-23T08:15, local
     #[arg(long)]
     from: Option<String>,
+    /// Go on after the message that brought this token
+    #[arg(long, value_name = "TOKEN", conflicts_with = "from")]
+    resume: Option<String>,
+    /// Keep the token in this file, and go on from it where it is there
+    #[arg(long, value_name = "FILE")]
+    bookmark: Option<PathBuf>,
     /// End after so many incidents
     #[arg(long)]
     events: Option<u64>,
 }
 
+/// Where lines go.
+struct Output {
+    format: Format,
+    /// Columns of the terminal; `None` if it is none.
+    width: Option<usize>,
+    left: u64,
+}
+
 /// Runs `mistap tail`.
 pub async fn tail(args: &TailArgs, server: &ServerArgs, format: Format) -> Result<(), Failure> {
-    let from = args.from.as_deref().map(when::instant).transpose()?;
+    let mut signals = Signals::listen()?;
+    let mut bookmark = args.bookmark.clone().map(Bookmark::open).transpose()?;
     let request = pb::WatchIncidentsRequest {
         operators: args.operator.clone(),
         lines: args.line.clone(),
-        start: from.map(|from| Start::FromTime(when::to_wire(from))),
+        start: start(args, bookmark.as_ref())?,
     };
-    let mut follower = Follower::new(server.endpoint()?, server.bearer()?, request);
-    if format == Format::Csv {
-        writeln!(io::stdout(), "{}", COLUMNS.join(","))?;
-    }
-    let mut left = args.events.unwrap_or(u64::MAX);
-    while 0 < left {
-        match follower.next().await? {
+    let mut follower = Follower::<Incidents>::new(server.endpoint()?, server.bearer()?, request);
+    let mut output = Output::new(format, args.events)?;
+    let mut notices = Notices::default();
+    let mut token = Vec::new();
+    let mut ended = pin!(signals.next());
+    while 0 < output.left {
+        let before = follower.heard();
+        let heard = tokio::select! {
+            heard = follower.next() => heard,
+            () = sleep(LOOK_EVERY) => {
+                notices.quiet(before)?;
+                continue;
+            }
+            () = &mut ended => break,
+        };
+        match heard.map_err(|error| notice::failure(error, &server.server))? {
             Heard::Message(message) => {
-                let Some(Update::Events(events)) = message.update else {
-                    continue;
-                };
-                for event in events.events {
-                    if 0 < left {
-                        print(&event, format)?;
-                        left -= 1;
+                notices.heard(before, "nothing was missed")?;
+                if output.print(&message)? {
+                    token = message.resume_token;
+                    if let Some(bookmark) = &mut bookmark {
+                        bookmark.keep(&token)?;
                     }
                 }
             }
-            Heard::Lost => {
-                let seconds = follower
-                    .heard()
-                    .map_or(0, |heard| heard.elapsed().as_secs());
-                writeln!(
-                    io::stderr(),
-                    "no connection, nothing heard for {seconds} s; trying again"
-                )?;
-            }
+            Heard::Lost(lost) => notices.lost(&lost, follower.heard())?,
         }
+    }
+    if bookmark.is_none() && !token.is_empty() && io::stderr().is_terminal() {
+        let token = bookmark::written(&token);
+        writeln!(io::stderr(), "to go on from here: --resume {token}")?;
     }
     Ok(())
 }
 
-fn print(event: &pb::IncidentEvent, format: Format) -> Result<(), Failure> {
-    let mut out = io::stdout().lock();
-    let line = to_json(event);
-    match format {
-        Format::Json => writeln!(out, "{line}")?,
-        Format::Table | Format::Csv => {
-            let separator = if format == Format::Csv { "," } else { "  " };
-            let cells = COLUMNS.map(|column| match &line[column] {
-                Value::String(text) if text.is_empty() && format == Format::Table => "-".to_owned(),
-                Value::String(text) => text.clone(),
-                other => other.to_string(),
-            });
-            writeln!(out, "{}", cells.join(separator))?;
+/// What is kept goes before what is said: the file is there to be found again.
+fn start(args: &TailArgs, bookmark: Option<&Bookmark>) -> Result<Option<Start>, Failure> {
+    if let Some(token) = bookmark.and_then(Bookmark::token) {
+        return Ok(Some(Start::ResumeToken(token.to_vec())));
+    }
+    if let Some(token) = &args.resume {
+        let token = bookmark::read(token).ok_or_else(|| {
+            Failure::new(Kind::Refused, "--resume is no token")
+                .with_hint("a token is what `mistap tail` printed when it ended: digits and a to f")
+        })?;
+        return Ok(Some(Start::ResumeToken(token)));
+    }
+    let from = args.from.as_deref().map(when::instant).transpose()?;
+    Ok(from.map(|from| Start::FromTime(when::to_wire(from))))
+}
+
+impl Output {
+    fn new(format: Format, events: Option<u64>) -> Result<Self, Failure> {
+        let is_terminal = format == Format::Table && io::stdout().is_terminal();
+        let output = Self {
+            format,
+            width: match is_terminal {
+                true => Some(crossterm::terminal::size()?.0.into()),
+                false => None,
+            },
+            left: events.unwrap_or(u64::MAX),
+        };
+        if format == Format::Csv {
+            writeln!(io::stdout(), "{}", COLUMNS.join(","))?;
+        }
+        Ok(output)
+    }
+
+    /// Prints a message; says whether all of it.
+    fn print(&mut self, message: &pb::WatchIncidentsResponse) -> Result<bool, Failure> {
+        let Some(Update::Events(events)) = &message.update else {
+            return Ok(true);
+        };
+        let mut out = io::stdout().lock();
+        for event in &events.events {
+            if self.left == 0 {
+                return Ok(false);
+            }
+            writeln!(out, "{}", self.line(event))?;
+            self.left -= 1;
+        }
+        out.flush()?;
+        Ok(true)
+    }
+
+    fn line(&self, event: &pb::IncidentEvent) -> String {
+        let object = to_json(event);
+        match self.format {
+            Format::Json => object.to_string(),
+            Format::Csv => COLUMNS.map(|column| cell(&object[column])).join(","),
+            Format::Table => for_people(event, &object, self.width),
         }
     }
-    out.flush()?;
-    Ok(())
+}
+
+fn cell(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// Aligned, without what is always the same, and cut where the terminal ends.
+fn for_people(event: &pb::IncidentEvent, object: &Value, width: Option<usize>) -> String {
+    let received = when::from_wire(event.received_at.as_ref());
+    let mut line = String::new();
+    let is_narrow = width.is_some_and(|width| width < DAYS_WIDTH_MIN);
+    for (column, wide) in FOR_PEOPLE {
+        let mut text = match column {
+            "received_at" if is_narrow => received.map(when::shown_time).unwrap_or_default(),
+            "received_at" => received.map(when::shown).unwrap_or_default(),
+            "line" if object["line"] == "" => cell(&object["operator"]),
+            column => cell(&object[column]),
+        };
+        if text.is_empty() {
+            text.push('-');
+        }
+        let wide = match column {
+            "received_at" if is_narrow => 0,
+            _ => wide,
+        };
+        line.push_str(&format!("{text:<wide$}  "));
+    }
+    let end = width.unwrap_or(usize::MAX);
+    line.trim_end().chars().take(end).collect()
 }
 
 /// Without what was not said.
@@ -117,6 +234,7 @@ fn to_json(event: &pb::IncidentEvent) -> Value {
     };
     json!({
         "position": event.position,
+        "case_number": event.case_number,
         "received_at": when::written(received.unwrap_or(Timestamp::UNIX_EPOCH)),
         "change": change,
         "recorded_position": recorded_position,
@@ -133,4 +251,52 @@ fn to_json(event: &pb::IncidentEvent) -> Value {
 fn key<T: Taxonomy>(number: i32) -> &'static str {
     let value = u8::try_from(number).ok().and_then(T::from_number);
     value.map_or("", Taxonomy::key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event() -> pb::IncidentEvent {
+        pb::IncidentEvent {
+            position: 12,
+            case_number: "7H2K-9QWM-3XVT".into(),
+            incident: Some(pb::IncidentFacts {
+                operator: "GVB".into(),
+                line: "GVB:10".into(),
+                mode: pb::Mode::Tram.into(),
+                ..pb::IncidentFacts::default()
+            }),
+            change: Some(Change::Recorded(pb::IncidentRecorded {})),
+            ..pb::IncidentEvent::default()
+        }
+    }
+
+    #[test]
+    fn line_fits_a_narrow_terminal_and_is_whole_elsewhere() {
+        let object = to_json(&event());
+        for width in [0, 1, 20, 40] {
+            let line = for_people(&event(), &object, Some(width));
+            assert_eq!(line.chars().count(), width);
+        }
+        let line = for_people(&event(), &object, None);
+        assert!(line.starts_with("7H2K-9QWM-3XVT  ") && line.ends_with("-"), "{line}");
+        assert!(line.contains("  GVB:10 "), "{line}");
+    }
+
+    #[test]
+    fn message_that_is_cut_short_by_the_number_of_events_is_not_whole() {
+        let mut output = Output {
+            format: Format::Json,
+            width: None,
+            left: 1,
+        };
+        let message = |events| pb::WatchIncidentsResponse {
+            update: Some(Update::Events(pb::IncidentEvents { events })),
+            ..pb::WatchIncidentsResponse::default()
+        };
+        let print = output.print(&message(vec![event(), event()]));
+        assert!(!print.expect("printed"));
+        assert_eq!(output.left, 0);
+    }
 }

@@ -75,6 +75,17 @@ pub fn shown(instant: Timestamp) -> String {
         .to_string()
 }
 
+/// An instant of today as people read it: `08:15:02`, local.
+pub fn shown_time(instant: Timestamp) -> String {
+    let local = AMSTERDAM.to_datetime(instant);
+    local.strftime("%H:%M:%S").to_string()
+}
+
+/// The same by the minute: `08:15`.
+pub fn shown_minute(instant: Timestamp) -> String {
+    AMSTERDAM.to_datetime(instant).strftime("%H:%M").to_string()
+}
+
 /// The wire's timestamp.
 pub fn to_wire(instant: Timestamp) -> prost_types::Timestamp {
     prost_types::Timestamp {

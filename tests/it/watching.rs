@@ -12,7 +12,7 @@ use mistap::api::pb::v1::reporting_service_client::ReportingServiceClient;
 use mistap::api::pb::v1::statistics_service_client::StatisticsServiceClient;
 use mistap::api::pb::v1::watch_incidents_request::Start;
 use mistap::api::pb::v1::watch_incidents_response::Update;
-use mistap::client::{Bearer, Follower, Heard};
+use mistap::client::{Bearer, Follower, Heard, Incidents};
 use mistap::domain::{IncidentId, IncidentSecret, UtcMillis};
 use mistap::live::PermitBounds;
 use prost::Message;
@@ -208,7 +208,7 @@ async fn follower_goes_on_after_a_restart_without_a_gap_or_a_repeat() {
     let service = Service::start().await;
     let address = service.address();
     let endpoint = Endpoint::from_shared(format!("http://{address}")).expect("an address");
-    let mut follower = Follower::new(
+    let mut follower = Follower::<Incidents>::new(
         endpoint,
         Bearer::default(),
         pb::WatchIncidentsRequest::default(),
@@ -231,7 +231,7 @@ async fn follower_goes_on_after_a_restart_without_a_gap_or_a_repeat() {
         let heard = tokio::time::timeout(PATIENCE, follower.next()).await;
         match heard.expect("in time").expect("worth another try") {
             Heard::Message(message) => seen.extend(positions(&message)),
-            Heard::Lost => lost += 1,
+            Heard::Lost(_) => lost += 1,
         }
     }
     assert_eq!(seen, expected);

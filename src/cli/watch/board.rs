@@ -7,6 +7,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
+use super::super::notice::QUIET_AFTER;
+use super::super::stats::{no_rate, rounded};
 use super::super::when;
 use crate::api::pb::v1 as pb;
 use crate::api::pb::v1::watch_rates_response::Update;
@@ -15,21 +17,24 @@ const SPARKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█
 /// Samples of each row, and how far they lie apart.
 const SAMPLES: usize = 30;
 const SAMPLE_EVERY: Duration = Duration::from_secs(2);
-/// After so long without a message the head says so.
-const QUIET_AFTER: Duration = Duration::from_secs(20);
 const KEY_WIDTH_MAX: usize = 24;
+/// Columns of a rate with its interval, or of the reason why there is none.
+const RATE_WIDTH: usize = 28;
 
 /// The state of a watch.
 pub struct Board {
     columns: Vec<String>,
     minutes: u32,
+    has_rates: bool,
+    total_rate: Option<pb::Rate>,
+    /// The part of the window that rates are about.
+    rated: Option<(Timestamp, Timestamp)>,
     rows: BTreeMap<Vec<String>, Row>,
     total: u64,
     total_samples: VecDeque<u64>,
     left_out: u64,
     untimed: u64,
     complete_from: Option<Timestamp>,
-    position: u64,
     as_of: Option<Timestamp>,
     heard: Option<Instant>,
     sampled: Option<Instant>,
@@ -38,31 +43,29 @@ pub struct Board {
 #[derive(Default)]
 struct Row {
     count: u64,
+    rate: Option<pb::Rate>,
     samples: VecDeque<u64>,
 }
 
 impl Board {
     /// Nothing heard yet.
-    pub fn new(columns: Vec<String>, minutes: u32) -> Self {
+    pub fn new(columns: Vec<String>, minutes: u32, has_rates: bool) -> Self {
         Self {
             columns,
             minutes,
+            has_rates,
+            total_rate: None,
+            rated: None,
             rows: BTreeMap::new(),
             total: 0,
             total_samples: VecDeque::new(),
             left_out: 0,
             untimed: 0,
             complete_from: None,
-            position: 0,
             as_of: None,
             heard: None,
             sampled: None,
         }
-    }
-
-    /// The headings of the keys.
-    pub fn columns(&self) -> &[String] {
-        &self.columns
     }
 
     /// Takes a message in.
@@ -72,7 +75,9 @@ impl Board {
         self.left_out = message.left_out;
         self.untimed = message.untimed;
         self.complete_from = when::from_wire(message.complete_from.as_ref());
-        self.position = message.position;
+        self.total_rate = message.total_rate.clone();
+        let from = when::from_wire(message.rated_from.as_ref());
+        self.rated = from.zip(when::from_wire(message.rated_until.as_ref()));
         self.as_of = when::from_wire(message.as_of.as_ref());
         match &message.update {
             Some(Update::Snapshot(all)) => {
@@ -91,7 +96,9 @@ impl Board {
     fn set(&mut self, figures: &[pb::Figure]) {
         for figure in figures {
             let key: Vec<_> = figure.keys.iter().map(|key| key.value.clone()).collect();
-            self.rows.entry(key).or_default().count = figure.count;
+            let row = self.rows.entry(key).or_default();
+            row.count = figure.count;
+            row.rate.clone_from(&figure.rate);
         }
         self.drop_empty();
     }
@@ -123,7 +130,9 @@ impl Board {
         now: Instant,
     ) -> Vec<String> {
         self.sample(now);
-        let mut text = vec![self.head(trouble, now), self.summary(), String::new()];
+        let mut text = vec![self.head(trouble, now), self.summary()];
+        text.extend(self.rates());
+        text.push(String::new());
         let mut rows: Vec<_> = self.rows.iter().collect();
         rows.sort_by(|left, right| right.1.count.cmp(&left.1.count).then(left.0.cmp(right.0)));
         let widths = self.widths(&rows);
@@ -131,7 +140,7 @@ impl Board {
         let foot = 1;
         let room = lines.saturating_sub(text.len() + foot);
         for (key, row) in rows.iter().take(room) {
-            text.push(line(key, row, &widths, columns));
+            text.push(self.line(key, row, &widths, columns));
         }
         let hidden = rows.len().saturating_sub(room);
         text.push(if 0 < hidden {
@@ -194,7 +203,67 @@ impl Board {
     fn heading(&self, widths: &[usize]) -> String {
         let mut text = keys(&self.columns, widths);
         text.push_str("  count");
+        if self.has_rates {
+            text.push_str(&format!("  {:<RATE_WIDTH$}", "rate"));
+        }
         text
+    }
+
+    /// What all rates together are, and of which part of the window.
+    fn rates(&self) -> Option<String> {
+        let rate = self.total_rate.as_ref()?;
+        let unit = match rate.unit() {
+            pb::RateUnit::ReportsPer100000Taps => " reports per 100,000 taps",
+            pb::RateUnit::ShareOfAttempts => " % of attempts",
+            pb::RateUnit::Unspecified => "",
+        };
+        let part = match self.rated {
+            Some((from, until)) => format!(
+                ", from {} to {}, {} of {} reports matched",
+                when::shown_minute(from),
+                when::shown_minute(until),
+                rate.matched,
+                rate.reports
+            ),
+            None => String::new(),
+        };
+        let none = if rate.value.is_none() {
+            "no rate: "
+        } else {
+            ""
+        };
+        Some(format!("{none}{}{unit}{part}", shown(rate)))
+    }
+
+    fn line(&self, key: &[String], row: &Row, widths: &[usize], columns: usize) -> String {
+        let mut text = keys(key, widths);
+        text.push_str(&format!("  {:>5}", row.count));
+        if self.has_rates {
+            let rate = row.rate.as_ref().map(shown).unwrap_or_default();
+            text.push_str(&format!("  {rate:<RATE_WIDTH$}"));
+        }
+        text.push_str("  ");
+        let room = columns.saturating_sub(text.chars().count());
+        let spark = sparkline(&row.samples);
+        let skip = spark.chars().count().saturating_sub(room);
+        text.extend(spark.chars().skip(skip));
+        text
+    }
+}
+
+/// A rate and its interval, or why there is none. Shares in percent.
+fn shown(rate: &pb::Rate) -> String {
+    let factor = match rate.unit() {
+        pb::RateUnit::ShareOfAttempts => 100.0,
+        pb::RateUnit::ReportsPer100000Taps | pb::RateUnit::Unspecified => 1.0,
+    };
+    let number = |value: f64| rounded(value * factor);
+    match (rate.value, rate.low, rate.high) {
+        (Some(value), Some(low), Some(high)) => {
+            let (low, high) = (number(low), number(high));
+            format!("{} ({low} to {high})", number(value))
+        }
+        _ => no_rate(rate.no_rate()).unwrap_or("").to_owned(),
     }
 }
 
@@ -215,16 +284,6 @@ fn keys(key: &[String], widths: &[usize]) -> String {
         .map(cell)
         .collect::<Vec<_>>()
         .join("  ")
-}
-
-fn line(key: &[String], row: &Row, widths: &[usize], columns: usize) -> String {
-    let mut text = keys(key, widths);
-    text.push_str(&format!("  {:>5}  ", row.count));
-    let room = columns.saturating_sub(text.chars().count());
-    let spark = sparkline(&row.samples);
-    let skip = spark.chars().count().saturating_sub(room);
-    text.extend(spark.chars().skip(skip));
-    text
 }
 
 /// One character for each sample, from the lowest to the highest among them; a flat row is
@@ -261,13 +320,16 @@ mod tests {
         pb::Figure {
             keys: vec![key],
             count,
-            rate: None,
+            rate: Some(pb::Rate {
+                no_rate: pb::NoRate::NoTaps.into(),
+                ..pb::Rate::default()
+            }),
         }
     }
 
     fn board() -> (Board, Instant) {
         let now = Instant::now();
-        let mut board = Board::new(vec!["line".to_owned()], 60);
+        let mut board = Board::new(vec!["line".to_owned()], 60, true);
         let figures = vec![figure("GVB:1", 3), figure("GVB:10", 7)];
         board.heard(
             &message(Update::Snapshot(pb::Snapshot { figures }), 10),
@@ -298,6 +360,39 @@ mod tests {
             assert!(lines.len() <= height);
             assert!(lines.iter().all(|line| line.chars().count() <= columns));
         }
+    }
+
+    #[test]
+    fn rate_stands_with_its_interval_and_a_missing_one_with_the_reason() {
+        let (mut board, now) = board();
+        let lines = board.lines(80, 24, None, now);
+        assert!(lines[4].contains("no-taps"), "{lines:?}");
+        let rate = pb::Rate {
+            unit: pb::RateUnit::ReportsPer100000Taps.into(),
+            value: Some(13.333_333),
+            low: Some(9.5),
+            high: Some(18.2),
+            ..pb::Rate::default()
+        };
+        let changed = pb::Figure {
+            rate: Some(rate.clone()),
+            ..figure("GVB:10", 7)
+        };
+        let changes = pb::Changes {
+            figures: vec![changed],
+        };
+        let message = pb::WatchRatesResponse {
+            total_rate: Some(rate),
+            ..message(Update::Changes(changes), 10)
+        };
+        board.heard(&message, now);
+        let lines = board.lines(80, 24, None, now);
+        let is_there = |text: &str| lines.iter().any(|line| line.contains(text));
+        assert!(is_there("7  13.33 (9.5 to 18.2)"), "{lines:?}");
+        assert!(
+            is_there("(9.5 to 18.2) reports per 100,000 taps"),
+            "{lines:?}"
+        );
     }
 
     #[test]

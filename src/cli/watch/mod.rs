@@ -1,32 +1,27 @@
-//! `mistap watch`: counts over a sliding window as they change, drawn on a terminal or
+//! `mistap watch`: counts and rates over a sliding window as they change, drawn on a terminal or
 //! printed line by line. It reconnects by itself and says since when it has heard nothing.
 
 mod board;
+mod lines;
 mod screen;
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::time::Duration;
 
-use jiff::Timestamp;
-use serde_json::{Value, json};
-use tokio::time::{Instant, sleep_until};
-use tonic::Streaming;
-use tonic_types::StatusExt;
+use tokio::time::{Instant, sleep};
 
 use super::client::ServerArgs;
 use super::failure::{Failure, Kind};
+use super::notice::{self, Notices};
 use super::output::Format;
+use super::serve::Signals;
 use super::stats::{ByArgs, FilterArgs};
-use super::when;
 use crate::api::pb::v1 as pb;
+use crate::client::{Follower, Heard, Lost, Rates};
 use board::Board;
-use screen::Screen;
+use lines::Lines;
+use screen::{Done, Screen};
 
-/// Longest wait before another try to connect.
-const BACKOFF_MAX: Duration = Duration::from_secs(5);
-const BACKOFF_FIRST: Duration = Duration::from_millis(250);
-/// Without a message for so long, the connection is taken for dead: two heartbeats missed.
-const SILENCE_MAX: Duration = Duration::from_secs(35);
 /// How often the screen is drawn again when nothing arrives.
 const REDRAW_EVERY: Duration = Duration::from_secs(1);
 
@@ -40,6 +35,12 @@ pub struct WatchArgs {
     /// How far back the window reaches, in minutes: 5 to 1440
     #[arg(long, default_value_t = 60)]
     minutes: u32,
+    /// Set the counts against taps, for the part of the window of which an operator told them
+    #[arg(long)]
+    rate: bool,
+    /// Only against the taps of these feeds
+    #[arg(long, value_delimiter = ',', requires = "rate")]
+    feed: Vec<String>,
     /// The shortest time between two updates, in milliseconds: 100 to 60000
     #[arg(long, default_value_t = 1_000)]
     pace_ms: u64,
@@ -48,278 +49,144 @@ pub struct WatchArgs {
     messages: Option<u64>,
 }
 
-/// What became of one connection.
-enum Ended {
-    /// Whoever watches wants no more.
-    Done,
-    /// The connection is gone; another try after so long.
-    Lost { wait: Option<Duration> },
-}
-
-/// One watch: the board, and where it is drawn.
-struct Watching {
-    board: Board,
-    token: Vec<u8>,
-    messages_left: u64,
-    /// Why nothing arrives, if there is a reason.
-    trouble: Option<&'static str>,
-    output: Output,
-}
-
+/// Where it is shown.
 enum Output {
-    Screen(Screen),
-    Lines(Format),
+    Drawn(Box<Drawn>),
+    Lines { lines: Lines, notices: Notices },
+}
+
+/// A watch on a terminal.
+struct Drawn {
+    screen: Screen,
+    board: Board,
+    /// Why nothing arrives, if there is a reason.
+    trouble: Option<String>,
 }
 
 /// Runs `mistap watch`.
 pub async fn watch(args: &WatchArgs, server: &ServerArgs, format: Format) -> Result<(), Failure> {
-    let output = if format == Format::Table && io::stdout().is_terminal() {
-        Output::Screen(Screen::open()?)
-    } else {
-        Output::Lines(format)
-    };
-    let mut watching = Watching {
-        board: Board::new(args.by.columns(), args.minutes),
-        token: Vec::new(),
-        messages_left: args.messages.unwrap_or(u64::MAX),
-        trouble: None,
-        output,
-    };
-    if let Output::Lines(Format::Csv) = watching.output {
-        print_header(&watching.board)?;
-    }
-    let mut backoff = BACKOFF_FIRST;
-    loop {
-        let wait = match connect(args, server, &watching.token).await {
-            Ok(stream) => {
-                backoff = BACKOFF_FIRST;
-                match watching.follow(stream).await? {
-                    Ended::Done => return Ok(()),
-                    Ended::Lost { wait } => wait,
+    let mut signals = Signals::listen()?;
+    let mut follower = Follower::<Rates>::new(server.endpoint()?, server.bearer()?, request(args)?);
+    let mut output = Output::open(args, format)?;
+    let mut left = args.messages.unwrap_or(u64::MAX);
+    while 0 < left {
+        let before = follower.heard();
+        tokio::select! {
+            heard = follower.next() => {
+                match heard.map_err(|error| notice::failure(error, &server.server))? {
+                    Heard::Message(message) => {
+                        output.heard(&message, before)?;
+                        left -= 1;
+                    }
+                    Heard::Lost(lost) => output.lost(&lost, before)?,
                 }
             }
-            Err(failure) if failure.is_worth_another_try() && watching.has_begun() => None,
-            Err(failure) => return Err(failure),
-        };
-        let wait = wait.unwrap_or(backoff).min(BACKOFF_MAX);
-        backoff = (backoff * 2).min(BACKOFF_MAX);
-        if watching.idle(wait).await? {
-            return Ok(());
+            is_end = output.pass_time(before) => {
+                if is_end? {
+                    break;
+                }
+            }
+            () = signals.next() => break,
         }
     }
+    Ok(())
 }
 
-async fn connect(
-    args: &WatchArgs,
-    server: &ServerArgs,
-    token: &[u8],
-) -> Result<Streaming<pb::WatchRatesResponse>, Failure> {
-    let request = pb::WatchRatesRequest {
+fn request(args: &WatchArgs) -> Result<pb::WatchRatesRequest, Failure> {
+    let pace = prost_types::Duration::try_from(Duration::from_millis(args.pace_ms));
+    let pace = pace.map_err(|_| Failure::new(Kind::Refused, "--pace-ms is too large"))?;
+    Ok(pb::WatchRatesRequest {
         filter: Some(args.filter.to_wire()),
         by: args.by.to_wire(),
         window: Some(prost_types::Duration {
             seconds: i64::from(args.minutes) * 60,
             nanos: 0,
         }),
-        pace: Some(to_wire_millis(args.pace_ms)?),
-        resume_token: token.to_vec(),
-        rates: None,
-    };
-    let channel = server.connect().await?;
-    let mut client = pb::live_service_client::LiveServiceClient::new(channel);
-    Ok(client.watch_rates(request).await?.into_inner())
+        pace: Some(pace),
+        resume_token: Vec::new(),
+        rates: args.rate.then(|| pb::RatesRequest {
+            feeds: args.feed.clone(),
+            ..pb::RatesRequest::default()
+        }),
+    })
 }
 
-fn to_wire_millis(millis: u64) -> Result<prost_types::Duration, Failure> {
-    prost_types::Duration::try_from(Duration::from_millis(millis))
-        .map_err(|_| Failure::new(Kind::Refused, "--pace-ms is too large"))
-}
-
-impl Watching {
-    fn has_begun(&self) -> bool {
-        !self.token.is_empty()
-    }
-
-    /// Takes messages until the connection or the wish to watch ends.
-    async fn follow(
-        &mut self,
-        mut stream: Streaming<pb::WatchRatesResponse>,
-    ) -> Result<Ended, Failure> {
-        let mut silent_at = Instant::now() + SILENCE_MAX;
-        loop {
-            let message = tokio::select! {
-                message = stream.message() => message,
-                () = sleep_until(silent_at) => return Ok(Ended::Lost { wait: Some(Duration::ZERO) }),
-                done = self.until_redraw(REDRAW_EVERY) => {
-                    if done? {
-                        return Ok(Ended::Done);
-                    }
-                    continue;
-                }
-            };
-            match message {
-                Ok(Some(message)) => {
-                    silent_at = Instant::now() + SILENCE_MAX;
-                    if self.take(&message)? {
-                        return Ok(Ended::Done);
-                    }
-                }
-                Ok(None) => return Ok(Ended::Lost { wait: None }),
-                Err(status) => {
-                    let wait = status
-                        .get_details_retry_info()
-                        .and_then(|info| info.retry_delay);
-                    let failure = Failure::from(status);
-                    if !failure.is_worth_another_try() {
-                        return Err(failure);
-                    }
-                    return Ok(Ended::Lost { wait });
-                }
-            }
+impl Output {
+    fn open(args: &WatchArgs, format: Format) -> Result<Self, Failure> {
+        let columns = args.by.columns();
+        if format == Format::Table && io::stdout().is_terminal() {
+            return Ok(Self::Drawn(Box::new(Drawn {
+                screen: Screen::open()?,
+                board: Board::new(columns, args.minutes, args.rate),
+                trouble: None,
+            })));
         }
-    }
-
-    /// Takes one message; says whether it was the last wanted.
-    fn take(&mut self, message: &pb::WatchRatesResponse) -> Result<bool, Failure> {
-        self.trouble = None;
-        self.token.clone_from(&message.resume_token);
-        self.board.heard(message, Instant::now());
-        if let Output::Lines(format) = self.output {
-            print_line(message, &self.board, format)?;
-        }
-        self.draw()?;
-        self.messages_left -= 1;
-        Ok(self.messages_left == 0)
-    }
-
-    /// Waits while there is no connection; says whether to end.
-    async fn idle(&mut self, wait: Duration) -> Result<bool, Failure> {
-        let until = Instant::now() + wait;
-        loop {
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Ok(false);
-            }
-            self.trouble = Some("no connection, trying again");
-            self.draw()?;
-            if self.until_redraw(left.min(REDRAW_EVERY)).await? {
-                return Ok(true);
-            }
-        }
-    }
-
-    /// Waits a little, then draws; says whether a key was pressed that ends the watch.
-    async fn until_redraw(&mut self, wait: Duration) -> Result<bool, Failure> {
-        let Output::Screen(screen) = &mut self.output else {
-            tokio::time::sleep(wait).await;
-            return Ok(false);
-        };
-        let done = screen.wait_for_key(wait).await?;
-        self.draw()?;
-        Ok(done)
-    }
-
-    fn draw(&mut self) -> Result<(), Failure> {
-        let Output::Screen(screen) = &mut self.output else {
-            return Ok(());
-        };
-        screen.draw(|columns, lines| {
-            self.board
-                .lines(columns, lines, self.trouble, Instant::now())
+        Ok(Self::Lines {
+            lines: Lines::begin(columns, args.rate, format)?,
+            notices: Notices::default(),
         })
     }
+
+    /// Takes a message in; the one before came at `before`.
+    fn heard(
+        &mut self,
+        message: &pb::WatchRatesResponse,
+        before: Option<Instant>,
+    ) -> Result<(), Failure> {
+        match self {
+            Self::Drawn(drawn) => {
+                drawn.trouble = None;
+                drawn.board.heard(message, Instant::now());
+                drawn.draw()
+            }
+            Self::Lines { lines, notices } => {
+                notices.heard(before, "the state is the newest")?;
+                lines.print(message)
+            }
+        }
+    }
+
+    fn lost(&mut self, lost: &Lost, heard: Option<Instant>) -> Result<(), Failure> {
+        match self {
+            Self::Drawn(drawn) => {
+                drawn.trouble = Some(notice::reason(lost.status.as_ref()));
+                drawn.draw()
+            }
+            Self::Lines { notices, .. } => notices.lost(lost, heard),
+        }
+    }
+
+    /// Waits a little, or for a key, and shows how long nothing was heard; says whether to end.
+    async fn pass_time(&mut self, heard: Option<Instant>) -> Result<bool, Failure> {
+        match self {
+            Self::Drawn(drawn) => {
+                tokio::select! {
+                    done = drawn.screen.done() => {
+                        if done? == Done::End {
+                            return Ok(true);
+                        }
+                    }
+                    () = sleep(REDRAW_EVERY) => {}
+                }
+                drawn.draw()?;
+            }
+            Self::Lines { notices, .. } => {
+                sleep(REDRAW_EVERY).await;
+                notices.quiet(heard)?;
+            }
+        }
+        Ok(false)
+    }
 }
 
-fn print_header(board: &Board) -> Result<(), Failure> {
-    let keys = board.columns().iter().map(String::as_str);
-    let columns = ["as_of", "update"]
-        .into_iter()
-        .chain(keys)
-        .chain(["count", "total"]);
-    writeln!(io::stdout(), "{}", columns.collect::<Vec<_>>().join(","))?;
-    Ok(())
-}
-
-fn print_line(
-    message: &pb::WatchRatesResponse,
-    board: &Board,
-    format: Format,
-) -> Result<(), Failure> {
-    let Some(update) = &message.update else {
-        return Ok(());
-    };
-    let as_of = when::from_wire(message.as_of.as_ref()).unwrap_or(Timestamp::UNIX_EPOCH);
-    let (kind, figures) = match update {
-        pb::watch_rates_response::Update::Snapshot(all) => ("snapshot", all.figures.as_slice()),
-        pb::watch_rates_response::Update::Changes(some) => ("changes", some.figures.as_slice()),
-        pb::watch_rates_response::Update::Resumed(_) => ("resumed", [].as_slice()),
-        pb::watch_rates_response::Update::Heartbeat(_) => ("heartbeat", [].as_slice()),
-    };
-    let mut out = io::stdout().lock();
-    if format == Format::Json {
-        let rows: Vec<Value> = figures
-            .iter()
-            .map(|figure| json_row(board, figure))
-            .collect();
-        let line = json!({
-            "update": kind,
-            "as_of": as_of.to_string(),
-            "position": message.position,
-            "total": message.total,
-            "untimed": message.untimed,
-            "complete_from": when::from_wire(message.complete_from.as_ref())
-                .map(|from| from.to_string()),
-            "figures": rows,
-        });
-        writeln!(out, "{line}")?;
-    } else {
-        write_rows(
-            &mut out,
-            &[&as_of.to_string(), kind],
-            message,
+impl Drawn {
+    fn draw(&mut self) -> Result<(), Failure> {
+        let Self {
+            screen,
             board,
-            figures,
-            format,
-        )?;
+            trouble,
+        } = self;
+        screen
+            .draw(|columns, lines| board.lines(columns, lines, trouble.as_deref(), Instant::now()))
     }
-    out.flush()?;
-    Ok(())
-}
-
-/// A line for each row, or one with empty keys where a message has none.
-fn write_rows(
-    out: &mut impl Write,
-    head: &[&str],
-    message: &pb::WatchRatesResponse,
-    board: &Board,
-    figures: &[pb::Figure],
-    format: Format,
-) -> Result<(), Failure> {
-    let separator = if format == Format::Csv { "," } else { "  " };
-    let mut line = |keys: Vec<&str>, count: String| {
-        let total = message.total.to_string();
-        let cells = head
-            .iter()
-            .copied()
-            .chain(keys)
-            .chain([count.as_str(), total.as_str()]);
-        writeln!(out, "{}", cells.collect::<Vec<_>>().join(separator))
-    };
-    for figure in figures {
-        let keys = figure.keys.iter().map(|key| key.value.as_str());
-        line(keys.collect(), figure.count.to_string())?;
-    }
-    if figures.is_empty() {
-        line(vec![""; board.columns().len()], String::new())?;
-    }
-    Ok(())
-}
-
-fn json_row(board: &Board, figure: &pb::Figure) -> Value {
-    let keys = board.columns().iter().cloned();
-    let mut row: serde_json::Map<_, _> = keys
-        .zip(figure.keys.iter().map(|key| json!(key.value)))
-        .collect();
-    row.insert("count".to_owned(), json!(figure.count));
-    Value::Object(row)
 }

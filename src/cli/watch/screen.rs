@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use crossterm::cursor::{Hide, MoveTo, Show};
-use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, poll, read};
+use crossterm::event::{Event, KeyCode, KeyEvent, KeyModifiers, poll, read};
 use crossterm::style::Print;
 use crossterm::terminal::{
     Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode,
@@ -13,18 +13,47 @@ use crossterm::terminal::{
 };
 use crossterm::{execute, queue};
 
+use tokio::sync::mpsc;
+
 use super::super::failure::Failure;
 
+/// How long one look at the keyboard takes, so that its thread ends with the screen.
+const LOOK: Duration = Duration::from_millis(200);
+/// What was done and not yet taken. More waits in the terminal.
+const DONE_MAX: usize = 16;
+
 /// The screen.
-pub struct Screen(());
+pub struct Screen {
+    done: mpsc::Receiver<io::Result<Done>>,
+}
+
+/// What whoever sits there did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Done {
+    /// Asked to end: q, Escape or Ctrl-C.
+    End,
+    /// Made the window larger or smaller.
+    Resized,
+}
 
 impl Screen {
     /// Takes the terminal over.
     pub fn open() -> Result<Self, Failure> {
+        let (sender, done) = mpsc::channel(DONE_MAX);
         enable_raw_mode()?;
-        let screen = Self(());
+        let screen = Self { done };
         execute!(io::stdout(), EnterAlternateScreen, Hide)?;
+        // A thread of its own: a read that is given up would take a key with it.
+        std::thread::Builder::new()
+            .name("keyboard".to_owned())
+            .spawn(move || read_keyboard(&sender))?;
         Ok(screen)
+    }
+
+    /// Waits until something is done. Safe to drop.
+    pub async fn done(&mut self) -> Result<Done, Failure> {
+        // Without a keyboard there is nobody who could end it otherwise.
+        Ok(self.done.recv().await.unwrap_or(Ok(Done::End))?)
     }
 
     /// Draws lines of text, given how many columns and lines there are.
@@ -43,24 +72,37 @@ impl Screen {
         out.flush()?;
         Ok(())
     }
+}
 
-    /// Waits for a key; says whether it asks to end: q, Escape or Ctrl-C.
-    pub async fn wait_for_key(&mut self, wait: Duration) -> Result<bool, Failure> {
-        let key = tokio::task::spawn_blocking(move || -> io::Result<Option<KeyEvent>> {
-            if !poll(wait)? {
-                return Ok(None);
-            }
-            Ok(read()?.as_key_event())
-        });
-        let key = key
-            .await
-            .map_err(|error| Failure::unexpected("could not read keys", &error))??;
-        Ok(key.is_some_and(|key| {
-            let is_interrupt =
-                key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL);
-            is_interrupt || matches!(key.code, KeyCode::Char('q') | KeyCode::Esc)
-        }))
+fn read_keyboard(done: &mpsc::Sender<io::Result<Done>>) {
+    while !done.is_closed() {
+        let told = match look() {
+            Ok(Some(told)) => Ok(told),
+            Ok(None) => continue,
+            Err(error) => Err(error),
+        };
+        let is_last = told.is_err();
+        if done.blocking_send(told).is_err() || is_last {
+            return;
+        }
     }
+}
+
+fn look() -> io::Result<Option<Done>> {
+    if !poll(LOOK)? {
+        return Ok(None);
+    }
+    Ok(match read()? {
+        Event::Key(key) => is_end(key).then_some(Done::End),
+        Event::Resize(..) => Some(Done::Resized),
+        _ => None,
+    })
+}
+
+fn is_end(key: KeyEvent) -> bool {
+    let is_interrupt =
+        key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL);
+    is_interrupt || matches!(key.code, KeyCode::Char('q') | KeyCode::Esc)
 }
 
 impl Drop for Screen {

@@ -1,0 +1,294 @@
+//! Follows a stream across lost connections.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until, timeout_at};
+use tonic::transport::Endpoint;
+use tonic::{Code, Status, Streaming};
+use tonic_types::StatusExt;
+
+use super::backoff::Backoff;
+use super::bearer::Bearer;
+use super::kinds::Kind;
+
+/// Without a message for so long, the connection is taken for dead: two heartbeats missed.
+const SILENCE_MAX: Duration = Duration::from_secs(35);
+
+/// Follows a stream.
+pub struct Follower<K: Kind> {
+    endpoint: Endpoint,
+    bearer: Bearer,
+    request: K::Request,
+    link: Link<K::Message>,
+    backoff: Backoff,
+    heard: Option<Instant>,
+    token: Vec<u8>,
+}
+
+/// What a follower brings.
+#[derive(Debug)]
+pub enum Heard<M> {
+    /// A message.
+    Message(M),
+    /// The connection is lost; the next call tries again.
+    Lost(Lost),
+}
+
+/// A connection that is lost.
+#[derive(Debug)]
+pub struct Lost {
+    /// What the server or the connection said; `None` after silence, or an end without a word.
+    pub status: Option<Status>,
+    /// When the next try is made.
+    pub again_at: Instant,
+}
+
+/// Why a stream cannot be followed: another try would end the same way, or nothing was ever
+/// heard of the server.
+#[derive(Debug, thiserror::Error)]
+pub enum FollowError {
+    /// Nothing answers there, and nothing ever did.
+    #[error("no server answers")]
+    NoServer(#[source] Box<Status>),
+    /// The server refuses.
+    #[error("the server refuses")]
+    Refused(#[source] Box<Status>),
+}
+
+/// Where a follower is with its connection.
+enum Link<M> {
+    /// The next try is due then.
+    Waiting(Instant),
+    /// Kept from call to call, so that nothing is begun again and again. Given up at an instant.
+    Connecting(Connecting<M>, Instant),
+    /// Taken for dead at an instant.
+    Open(Box<Streaming<M>>, Instant),
+}
+
+type Connecting<M> = Pin<Box<dyn Future<Output = Result<Streaming<M>, Broken>> + Send>>;
+
+/// Why there is no stream.
+enum Broken {
+    NoConnection(Status),
+    Ended(Status),
+    /// It ended without a word, or nothing was heard for too long.
+    Silent,
+}
+
+// === impl Follower ===
+
+impl<K: Kind + 'static> Follower<K> {
+    /// Follows from where the request says. Connects at the first call of `next`.
+    pub fn new(endpoint: Endpoint, bearer: Bearer, request: K::Request) -> Self {
+        Self {
+            endpoint,
+            bearer,
+            request,
+            link: Link::Waiting(Instant::now()),
+            backoff: Backoff::new(),
+            heard: None,
+            token: Vec::new(),
+        }
+    }
+
+    /// When the last message came; `None` before the first.
+    pub fn heard(&self) -> Option<Instant> {
+        self.heard
+    }
+
+    /// Resumes after the newest message; empty before the first.
+    pub fn resume_token(&self) -> &[u8] {
+        &self.token
+    }
+
+    /// The next message, or that the connection was lost. An error is final. Dropped while it
+    /// waits, it loses nothing, and the next call goes on where it was.
+    pub async fn next(&mut self) -> Result<Heard<K::Message>, FollowError> {
+        let broken = loop {
+            match &mut self.link {
+                Link::Waiting(due) => {
+                    sleep_until(*due).await;
+                    self.link = Link::Connecting(self.connect(), Instant::now() + SILENCE_MAX);
+                }
+                Link::Connecting(connecting, end) => {
+                    let (end, connected) = (*end, timeout_at(*end, connecting).await);
+                    match connected {
+                        Ok(Ok(messages)) => self.link = Link::Open(Box::new(messages), end),
+                        Ok(Err(broken)) => break broken,
+                        Err(_) => break Broken::Silent,
+                    }
+                }
+                Link::Open(messages, end) => match timeout_at(*end, messages.message()).await {
+                    Ok(Ok(Some(message))) => {
+                        *end = Instant::now() + SILENCE_MAX;
+                        self.take(&message);
+                        return Ok(Heard::Message(message));
+                    }
+                    Ok(Ok(None)) | Err(_) => break Broken::Silent,
+                    Ok(Err(status)) => break Broken::Ended(status),
+                },
+            }
+        };
+        self.lost(broken).map(Heard::Lost)
+    }
+
+    fn connect(&self) -> Connecting<K::Message> {
+        let (endpoint, bearer) = (self.endpoint.clone(), self.bearer.clone());
+        let request = self.request.clone();
+        Box::pin(async move {
+            let channel = endpoint.connect().await;
+            let unheard = |error| Broken::NoConnection(Status::from_error(Box::new(error)));
+            let channel = channel.map_err(unheard)?;
+            K::open(bearer.over(channel), request)
+                .await
+                .map_err(Broken::Ended)
+        })
+    }
+
+    fn take(&mut self, message: &K::Message) {
+        self.token = K::token(message).to_vec();
+        K::resume(&mut self.request, self.token.clone());
+        self.backoff.reset();
+        self.heard = Some(Instant::now());
+    }
+
+    fn lost(&mut self, broken: Broken) -> Result<Lost, FollowError> {
+        let is_first = self.heard.is_none();
+        let status = match broken {
+            Broken::NoConnection(status) if is_first => {
+                return Err(FollowError::NoServer(Box::new(status)));
+            }
+            Broken::Ended(status) if is_first && is_local(&status) => {
+                return Err(FollowError::NoServer(Box::new(status)));
+            }
+            Broken::Ended(status) if self.is_final(&status) => {
+                return Err(FollowError::Refused(Box::new(status)));
+            }
+            Broken::NoConnection(status) | Broken::Ended(status) => Some(status),
+            Broken::Silent => None,
+        };
+        let is_gone = |status: &Status| status.code() == Code::OutOfRange;
+        if status.as_ref().is_some_and(is_gone) {
+            self.token.clear();
+            K::resume(&mut self.request, Vec::new());
+        }
+        let advice = status.as_ref().and_then(advice);
+        let again_at = Instant::now() + self.backoff.wait(advice, chance());
+        self.link = Link::Waiting(again_at);
+        Ok(Lost { status, again_at })
+    }
+
+    /// Whether another try would end the same way. A place that is gone is one for a state, if
+    /// it was the server's own.
+    fn is_final(&self, status: &Status) -> bool {
+        if status.code() == Code::OutOfRange {
+            return !K::IS_STATE || self.token.is_empty();
+        }
+        match self.heard {
+            // Where nothing was ever heard, a person waits for an answer.
+            None => advice(status).is_none(),
+            Some(_) => !is_local(status) && !is_worth_another_try(status.code()),
+        }
+    }
+}
+
+/// Whether the connection says it, and not the server.
+fn is_local(status: &Status) -> bool {
+    std::error::Error::source(status).is_some()
+}
+
+/// From 0 to 1. Without a source of chance, always the middle.
+fn chance() -> f64 {
+    getrandom::u32().map_or(0.5, |number| f64::from(number) / f64::from(u32::MAX))
+}
+
+/// How long the server says to wait.
+fn advice(status: &Status) -> Option<Duration> {
+    status.get_details_retry_info()?.retry_delay
+}
+
+/// Whether the same may succeed later: what the server did wrong may, what the caller did may
+/// not.
+fn is_worth_another_try(code: Code) -> bool {
+    match code {
+        Code::Unavailable
+        | Code::ResourceExhausted
+        | Code::DeadlineExceeded
+        | Code::Aborted
+        | Code::Cancelled
+        | Code::Internal
+        | Code::Unknown => true,
+        Code::Ok
+        | Code::InvalidArgument
+        | Code::NotFound
+        | Code::AlreadyExists
+        | Code::PermissionDenied
+        | Code::FailedPrecondition
+        | Code::OutOfRange
+        | Code::Unimplemented
+        | Code::DataLoss
+        | Code::Unauthenticated => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic_types::ErrorDetails;
+
+    use super::*;
+    use crate::client::{Incidents, Rates};
+
+    fn follower<K: Kind + 'static>(request: K::Request, has_heard: bool) -> Follower<K> {
+        let endpoint = Endpoint::from_static("http://127.0.0.1:1");
+        let mut follower = Follower::new(endpoint, Bearer::default(), request);
+        if has_heard {
+            follower.heard = Some(Instant::now());
+            follower.token = vec![1];
+        }
+        follower
+    }
+
+    fn busy() -> Status {
+        let details = ErrorDetails::with_retry_info(Some(Duration::from_secs(2)));
+        Status::with_error_details(Code::Unavailable, "stopping", details)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn server_decides_how_long_to_wait_and_who_was_never_heard_is_final() {
+        let mut incidents = follower::<Incidents>(Default::default(), true);
+        let lost = incidents.lost(Broken::Ended(busy())).expect("another try");
+        assert!(Duration::from_secs(2) <= lost.again_at - Instant::now());
+        let mut fresh = follower::<Incidents>(Default::default(), false);
+        assert!(fresh.lost(Broken::Ended(busy())).is_ok());
+        let gone = || Broken::NoConnection(Status::unavailable("nobody"));
+        assert!(matches!(fresh.lost(gone()), Err(FollowError::NoServer(_))));
+        assert!(incidents.lost(gone()).is_ok());
+        assert!(incidents.lost(Broken::Silent).is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_the_caller_did_wrong_is_final() {
+        let check = |code, is_final: bool| {
+            let mut incidents = follower::<Incidents>(Default::default(), true);
+            let result = incidents.lost(Broken::Ended(Status::new(code, "")));
+            assert_eq!(result.is_err(), is_final, "{code:?}");
+        };
+        check(Code::InvalidArgument, true);
+        check(Code::PermissionDenied, true);
+        check(Code::Unauthenticated, true);
+        check(Code::OutOfRange, true);
+        check(Code::ResourceExhausted, false);
+        check(Code::Internal, false);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn state_begins_anew_where_its_place_is_gone() {
+        let mut rates = follower::<Rates>(Default::default(), true);
+        rates.request.resume_token = vec![1];
+        let gone = || Broken::Ended(Status::out_of_range("gone"));
+        assert!(rates.lost(gone()).is_ok());
+        assert!(rates.request.resume_token.is_empty());
+        assert!(rates.lost(gone()).is_err(), "not for ever");
+    }
+}
