@@ -1,9 +1,15 @@
-//! `LiveService`: streams of what happens now.
+//! `LiveService`: streams of what happens now. A message is encoded once, however many get it.
 
+use std::convert::Infallible;
 use std::pin::Pin;
+use std::task::{Context, Poll};
 
-use futures_util::stream::{self, Stream};
-use tonic::{Request, Response, Status};
+use bytes::Bytes;
+use futures_util::stream;
+use tonic::body::Body;
+use tonic::server::NamedService;
+use tonic::{Request, Status};
+use tower::Service;
 
 use super::access::{check_asked, check_question};
 use super::caller::caller;
@@ -11,17 +17,16 @@ use super::convert::figures::{parse_watch, to_message};
 use super::convert::log::{Sight, parse_log, to_log_message};
 use super::convert::violation::Path;
 use super::counters::{Counters, Open};
+use super::frames::{self, Frames, framed};
 use super::origin::Callers;
 use super::pb::v1 as pb;
-use super::pb::v1::live_service_server::LiveService;
+use super::pb::v1::live_service_server::SERVICE_NAME;
 use super::status::Problem;
-use crate::auth::CaseNumbers;
+use crate::auth::{CaseNumbers, TokenId};
 use crate::domain::question::Breakdown;
 use crate::live::log::{Log, LogWatcher};
-use crate::live::{Permits, Publisher, Watcher};
+use crate::live::{Form, Holder, Permits, Publisher, Watcher};
 use crate::stats::interval::Level;
-
-type Messages<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 /// The service. Cheap to clone.
 #[derive(Clone)]
@@ -56,6 +61,13 @@ impl Live {
     }
 }
 
+/// What can be called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Method {
+    WatchRates,
+    WatchIncidents,
+}
+
 /// One watch of counts as its client sees it.
 struct Watching {
     watcher: Watcher,
@@ -71,24 +83,16 @@ struct Following {
     _open: Open,
 }
 
-#[tonic::async_trait]
-impl LiveService for Live {
-    type WatchRatesStream = Messages<pb::WatchRatesResponse>;
-    type WatchIncidentsStream = Messages<pb::WatchIncidentsResponse>;
-
-    async fn watch_rates(
-        &self,
-        request: Request<pb::WatchRatesRequest>,
-    ) -> Result<Response<Self::WatchRatesStream>, Status> {
-        let address = self.callers.address(&request);
-        let caller = caller(&request);
+impl Live {
+    async fn watch_rates(self, request: Request<pb::WatchRatesRequest>) -> Result<Frames, Status> {
+        let (caller, holder) = (caller(&request), self.holder(&request));
         let asked = parse_watch(request.into_inner()).map_err(Problem::from)?;
         let (filter, by) = (Path::root("filter"), Path::root("by"));
         check_question(&caller, filter, &asked.watch.filter, by, &asked.watch.by)?;
         let by = asked.watch.by.clone();
         let rates = asked.watch.rates.as_ref();
         let level = rates.map_or(Level::P95, |rates| rates.level);
-        let permit = self.permits.take(address).map_err(Problem::from)?;
+        let permit = self.permits.take(holder).map_err(Problem::from)?;
         let watching = self
             .publisher
             .watch(asked.watch, asked.pace, asked.resume_token, permit);
@@ -98,19 +102,17 @@ impl LiveService for Live {
             level,
             _open: Open::new(&self.counters.watchers),
         };
-        let messages = stream::unfold(Some(watching), next);
-        Ok(Response::new(Box::pin(messages)))
+        Ok(Box::pin(stream::unfold(Some(watching), next)))
     }
 
     async fn watch_incidents(
-        &self,
+        self,
         request: Request<pb::WatchIncidentsRequest>,
-    ) -> Result<Response<Self::WatchIncidentsStream>, Status> {
-        let address = self.callers.address(&request);
-        let caller = caller(&request);
+    ) -> Result<Frames, Status> {
+        let (caller, holder) = (caller(&request), self.holder(&request));
         let asked = parse_log(request.into_inner()).map_err(Problem::from)?;
         check_asked(&caller, Path::root("operators"), &asked.filter.operators)?;
-        let permit = self.permits.take(address).map_err(Problem::from)?;
+        let permit = self.permits.take(holder).map_err(Problem::from)?;
         let following = self.log.watch(asked.filter, asked.start, permit);
         let following = Following {
             watcher: following.await.map_err(Problem::from)?,
@@ -120,20 +122,78 @@ impl LiveService for Live {
             },
             _open: Open::new(&self.counters.watchers),
         };
-        let messages = stream::unfold(Some(following), next_events);
-        Ok(Response::new(Box::pin(messages)))
+        Ok(Box::pin(stream::unfold(Some(following), next_events)))
+    }
+
+    fn holder<T>(&self, request: &Request<T>) -> Holder {
+        Holder {
+            token: caller(request).token().map(|TokenId(number)| number),
+            address: self.callers.address(request),
+        }
+    }
+}
+
+impl Following {
+    /// Who may see different things is told different things.
+    fn form(&self) -> Form {
+        if self.sight.is_whole {
+            Form::Whole
+        } else {
+            Form::Part
+        }
+    }
+}
+
+impl NamedService for Live {
+    const NAME: &'static str = SERVICE_NAME;
+}
+
+impl Service<http::Request<Body>> for Live {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        let live = self.clone();
+        Box::pin(async move {
+            Ok(match Method::at(request.uri().path()) {
+                Some(Method::WatchRates) => {
+                    frames::answer(request, |request| live.watch_rates(request)).await
+                }
+                Some(Method::WatchIncidents) => {
+                    frames::answer(request, |request| live.watch_incidents(request)).await
+                }
+                None => Status::unimplemented("no such method").into_http(),
+            })
+        })
+    }
+}
+
+impl Method {
+    fn at(path: &str) -> Option<Self> {
+        let (service, method) = path.strip_prefix('/')?.split_once('/')?;
+        match method {
+            _ if service != SERVICE_NAME => None,
+            "WatchRates" => Some(Self::WatchRates),
+            "WatchIncidents" => Some(Self::WatchIncidents),
+            _ => None,
+        }
     }
 }
 
 /// The next message; after an error there is none.
-async fn next(
-    watching: Option<Watching>,
-) -> Option<(Result<pb::WatchRatesResponse, Status>, Option<Watching>)> {
+async fn next(watching: Option<Watching>) -> Option<(Result<Bytes, Status>, Option<Watching>)> {
     let mut watching = watching?;
     match watching.watcher.next().await {
-        Ok(message) => {
-            let message = to_message(message, &watching.by, watching.level);
-            Some((Ok(message), Some(watching)))
+        Ok(told) => {
+            let frame = told.encoded(Form::Whole, |message| {
+                framed(&to_message(message, &watching.by, watching.level))
+            });
+            Some((Ok(frame), Some(watching)))
         }
         Err(error) => Some((Err(Problem::from(error).into()), None)),
     }
@@ -142,16 +202,35 @@ async fn next(
 /// The next message; after an error there is none.
 async fn next_events(
     following: Option<Following>,
-) -> Option<(
-    Result<pb::WatchIncidentsResponse, Status>,
-    Option<Following>,
-)> {
+) -> Option<(Result<Bytes, Status>, Option<Following>)> {
     let mut following = following?;
     match following.watcher.next().await {
-        Ok(message) => {
-            let message = to_log_message(&message, &following.sight);
-            Some((Ok(message), Some(following)))
+        Ok(told) => {
+            let frame = told.encoded(following.form(), |message| {
+                framed(&to_log_message(message, &following.sight))
+            });
+            Some((Ok(frame), Some(following)))
         }
         Err(error) => Some((Err(Problem::from(error).into()), None)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::pb;
+
+    #[test]
+    fn every_method_of_the_contract_is_there() {
+        let set = pb::descriptors();
+        let services = set.file.iter().flat_map(|file| &file.service);
+        let live = services.filter(|service| service.name() == "LiveService");
+        for method in live.flat_map(|live| &live.method) {
+            let path = format!("/{SERVICE_NAME}/{}", method.name());
+            assert!(Method::at(&path).is_some(), "{path}");
+        }
+        let check = |path| assert_eq!(Method::at(path), None, "{path}");
+        check("/mistap.v1.LiveService/Watch");
+        check("/mistap.v1.Other/WatchRates");
     }
 }

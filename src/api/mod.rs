@@ -8,6 +8,7 @@ mod access;
 pub mod caller;
 pub mod convert;
 pub mod counters;
+pub mod frames;
 pub mod guard;
 pub mod live;
 pub mod network;

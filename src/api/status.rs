@@ -400,6 +400,13 @@ impl From<NoPermit> for Problem {
                     description: "open streams in total",
                 },
             ),
+            NoPermit::Token => (
+                "too many watchers with this token; close some, or try again later",
+                &Quota {
+                    subject: "token",
+                    description: "open streams with one token",
+                },
+            ),
             NoPermit::Prefix => (
                 "too many watchers from this address; close some, or try again later",
                 &Quota {
@@ -633,12 +640,17 @@ mod tests {
     }
 
     #[test]
-    fn bound_of_an_address_is_told_as_its_quota() {
-        let status = Status::from(Problem::from(NoPermit::Prefix));
-        let details = status.get_error_details();
-        let quota = details.quota_failure().expect("a quota");
-        assert_eq!(quota.violations[0].subject, "address");
-        assert!(details.retry_info().is_some());
+    fn bound_of_streams_is_told_as_the_quota_of_whom_it_is_for() {
+        let check = |error: NoPermit, subject: &str| {
+            let status = Status::from(Problem::from(error));
+            let details = status.get_error_details();
+            let quota = details.quota_failure().expect("a quota");
+            assert_eq!(quota.violations[0].subject, subject);
+            assert!(details.retry_info().is_some());
+        };
+        check(NoPermit::Total, "service");
+        check(NoPermit::Token, "token");
+        check(NoPermit::Prefix, "address");
     }
 
     #[test]

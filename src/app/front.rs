@@ -1,9 +1,10 @@
-//! Where every request comes in. Reports over gRPC go straight to their service; all else, and
-//! reports in any other way, goes through the router and its layers.
+//! Where every request comes in. Reports and watches over gRPC go straight to their service;
+//! all else, and the same in any other way, goes through the router and its layers.
 //!
 //! The router costs a report as much as all that is done with it: the layers for browsers,
-//! and a box for each layer. Only what is plainly native gRPC is let past it: browsers, and
-//! pages that a name was pointed at this machine for, cannot speak it.
+//! and a box for each layer, which a stream keeps as long as it is open. Only what is plainly
+//! native gRPC is let past it: browsers, and pages that a name was pointed at this machine for,
+//! cannot speak it.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -18,6 +19,7 @@ use tower::Service;
 
 use super::GRPC;
 use crate::api::guard::Guard;
+use crate::api::live::Live;
 use crate::api::pb::v1::reporting_service_server::ReportingServiceServer;
 use crate::api::reporting::Reporting;
 
@@ -30,6 +32,8 @@ type Reports = ReportingServiceServer<Reporting>;
 pub(super) struct Front {
     /// For reports.
     pub reports: Guard<Reports>,
+    /// For watches.
+    pub live: Guard<Live>,
     /// For all else.
     pub router: Router,
 }
@@ -45,21 +49,24 @@ impl Service<Request<Body>> for Front {
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        if is_native_report(&request) {
-            return self.reports.call(request);
+        match native_service(&request) {
+            Some(Reports::NAME) => return self.reports.call(request),
+            Some(Live::NAME) => return self.live.call(request),
+            Some(_) | None => {}
         }
         let answering = self.router.call(request);
         Box::pin(async move { answering.await.map(|response| response.map(Body::new)) })
     }
 }
 
-fn is_native_report<B>(request: &Request<B>) -> bool {
-    let path = request.uri().path().strip_prefix('/');
-    let method = path.and_then(|path| path.strip_prefix(Reports::NAME));
+/// The name of the service that is called, if the call is plainly native gRPC.
+fn native_service<B>(request: &Request<B>) -> Option<&str> {
     let kind = request.headers().get(CONTENT_TYPE);
-    request.version() == Version::HTTP_2
-        && method.is_some_and(|method| method.starts_with('/'))
-        && kind.is_some_and(|kind| kind == GRPC || kind == GRPC_PROTO)
+    let is_native = request.version() == Version::HTTP_2
+        && kind.is_some_and(|kind| kind == GRPC || kind == GRPC_PROTO);
+    let path = request.uri().path().strip_prefix('/');
+    let (service, _) = path.filter(|_| is_native)?.split_once('/')?;
+    Some(service)
 }
 
 #[cfg(test)]
@@ -68,41 +75,36 @@ mod tests {
 
     const REPORT: &str = "/mistap.v1.ReportingService/ReportIncident";
 
-    fn check(version: Version, path: &str, kind: &str, expected: bool) {
+    fn check(version: Version, path: &str, kind: &str, expected: Option<&str>) {
         let request = Request::builder().version(version).uri(path);
         let request = request.header(CONTENT_TYPE, kind).body(());
         let request = request.expect("a request");
         assert_eq!(
-            is_native_report(&request),
+            native_service(&request),
             expected,
             "{version:?} {path} {kind}"
         );
     }
 
     #[test]
-    fn only_native_reports_go_past_the_router() {
-        check(Version::HTTP_2, REPORT, "application/grpc", true);
-        check(Version::HTTP_2, REPORT, "application/grpc+proto", true);
-        check(Version::HTTP_2, REPORT, "application/grpc-web", false);
-        check(Version::HTTP_2, REPORT, "application/grpc-web+proto", false);
-        check(Version::HTTP_11, REPORT, "application/grpc", false);
-        check(Version::HTTP_2, "/", "application/grpc", false);
-        check(
-            Version::HTTP_2,
-            "/mistap.v1.ReportingServiceX/Y",
-            "application/grpc",
-            false,
-        );
+    fn only_native_calls_go_past_the_router() {
+        let reports = Some(Reports::NAME);
+        check(Version::HTTP_2, REPORT, "application/grpc", reports);
+        check(Version::HTTP_2, REPORT, "application/grpc+proto", reports);
+        check(Version::HTTP_2, REPORT, "application/grpc-web", None);
+        check(Version::HTTP_2, REPORT, "application/grpc-web+proto", None);
+        check(Version::HTTP_11, REPORT, "application/grpc", None);
+        check(Version::HTTP_2, "/", "application/grpc", None);
         check(
             Version::HTTP_2,
             "/mistap.v1.LiveService/WatchRates",
             "application/grpc",
-            false,
+            Some(Live::NAME),
         );
         let request = Request::builder()
             .version(Version::HTTP_2)
             .uri(REPORT)
             .body(());
-        assert!(!is_native_report(&request.expect("a request")));
+        assert_eq!(native_service(&request.expect("a request")), None);
     }
 }

@@ -7,6 +7,7 @@
 
 pub mod cork;
 pub mod editions;
+pub mod files;
 mod follow;
 mod front;
 mod names;
@@ -48,7 +49,6 @@ use crate::api::network::Networks;
 use crate::api::operations::Operations;
 use crate::api::origin::Callers;
 use crate::api::pb;
-use crate::api::pb::v1::live_service_server::LiveServiceServer;
 use crate::api::pb::v1::network_service_server::NetworkServiceServer;
 use crate::api::pb::v1::operations_service_server::OperationsServiceServer;
 use crate::api::pb::v1::reporting_service_server::ReportingServiceServer;
@@ -78,7 +78,7 @@ const WHOLE_SERVICE: &str = "";
 const SERVICES: [&str; 5] = [
     ReportingServiceServer::<Reporting>::NAME,
     StatisticsServiceServer::<Statistics>::NAME,
-    LiveServiceServer::<Live>::NAME,
+    Live::NAME,
     NetworkServiceServer::<Networks>::NAME,
     OperationsServiceServer::<Operations>::NAME,
 ];
@@ -312,6 +312,7 @@ impl Parts {
         let services = Services::start(settings, running, library, &publisher, &counters, &stop);
         let guard = GuardLayer::new(gate.clone(), counters.panics.clone());
         let reports = guard.layer(services.reports());
+        let live = guard.layer(services.live.clone());
         let grpc = services
             .routes()?
             .add_service(health_server)
@@ -332,7 +333,11 @@ impl Parts {
                 names::refuse_foreign_names,
             ));
         Ok(Self {
-            front: Front { reports, router },
+            front: Front {
+                reports,
+                live,
+                router,
+            },
             health,
             is_serving,
             publisher,
@@ -365,7 +370,7 @@ impl Parts {
 
     /// Tells health checks and the health page that nothing can be watched.
     async fn tell_publisher_failed(&self) {
-        let live = [LiveServiceServer::<Live>::NAME];
+        let live = [Live::NAME];
         self.tell(&live, ServingStatus::NotServing).await;
         self.tell_not_whole().await;
     }
@@ -464,13 +469,12 @@ impl Services {
         let routes = Routes::from(Router::new());
         let reporting = self.reports();
         let statistics = StatisticsServiceServer::new(self.statistics);
-        let live = LiveServiceServer::new(self.live);
         let networks = NetworkServiceServer::new(self.networks);
         let operations = OperationsServiceServer::new(self.operations);
         Ok(routes
             .add_service(reporting)
             .add_service(statistics.max_decoding_message_size(MESSAGE_BYTES_MAX))
-            .add_service(live.max_decoding_message_size(MESSAGE_BYTES_MAX))
+            .add_service(self.live)
             .add_service(networks.max_decoding_message_size(MESSAGE_BYTES_MAX))
             .add_service(operations.max_decoding_message_size(MESSAGE_BYTES_MAX))
             .add_service(reflection().build_v1()?)

@@ -7,7 +7,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::failure::{Failure, Kind};
 use crate::api::origin::Callers;
-use crate::app::{self, AppError, Settings};
+use crate::app::{self, AppError, Settings, files};
 use crate::auth::{KeyError, TokenError};
 use crate::config::ServeSettings;
 use crate::edition::library::EditionError;
@@ -20,6 +20,8 @@ use crate::network::PersistError;
 pub async fn run(settings: ServeSettings) -> Result<(), Failure> {
     // Before anything else, so that no signal is missed.
     let mut signals = Signals::listen()?;
+    // A connection is an open file.
+    files::raise_limit();
     let tap_days = settings.tap_days;
     let callers = Callers {
         are_behind_proxy: settings.behind_proxy,

@@ -178,6 +178,8 @@ pub const RANKED_EXPECTED_MIN: f64 = 5.0;
 
 /// Open watch streams. Reached: refused.
 pub const WATCHERS_MAX: usize = 16_384;
+/// Open watch streams with one token. Reached: refused.
+pub const WATCHERS_PER_TOKEN_MAX: usize = 1_024;
 /// Open watch streams from one address of IPv4, or one /64 of IPv6. Reached: refused.
 pub const WATCHERS_PER_PREFIX_MAX: usize = 1_024;
 /// Open watch streams from this machine, which all share one prefix. Reached: refused.
@@ -235,6 +237,12 @@ pub const WATCH_RESULTS_MAX: usize = 16;
 /// Differences to earlier states that one state keeps for all its watchers. Further ones
 /// are made anew for each watcher.
 pub const WATCH_DIFFERENCES_MAX: usize = 16;
+/// Messages that one state keeps, with their encoding, for all its watchers. Further ones take
+/// the place of the oldest.
+pub const WATCH_MESSAGES_KEPT_MAX: usize = 16;
+/// Messages of incidents that are kept, with their encoding, for all watchers at the end of
+/// the journal. Further ones take the place of the oldest.
+pub const LOG_MESSAGES_KEPT_MAX: usize = 64;
 /// Longest rest of the publisher after counting what changed, in milliseconds. It rests as
 /// long as the counting took.
 pub const WATCH_REST_MS_MAX: u64 = 1_000;
@@ -357,6 +365,7 @@ const _: () = assert!(WATCH_WINDOW_MINUTES_MAX < RECENT_MINUTES);
 const _: () = assert!(WATCH_PACE_MS_MIN < WATCH_PACE_MS_MAX);
 const _: () = assert!(CLOCK_CHECK_MS < HEARTBEAT_MS);
 const _: () = assert!(WATCHERS_PER_PREFIX_MAX <= WATCHERS_MAX);
+const _: () = assert!(WATCHERS_PER_TOKEN_MAX <= WATCHERS_MAX);
 const _: () = assert!(LOG_EVENTS_PER_MESSAGE_MAX <= LOG_EVENTS_LOOKED_AT_MAX);
 const _: () = assert!(LOG_EVENTS_LOOKED_AT_MAX <= LOG_EVENTS_KEPT_MAX);
 const _: () = assert!(BLOCK_ROWS * 64 <= BLOCK_BYTES_MAX);

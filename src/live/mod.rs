@@ -17,6 +17,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 mod token;
+mod told;
 mod watcher;
 
 use std::sync::Arc;
@@ -27,9 +28,10 @@ use crate::query::RatesWanted;
 use crate::query::rates::RateFigure;
 
 pub use hub::{Changed, ChangedRows, Hub};
-pub use permits::{NoPermit, Permit, PermitBounds, Permits};
+pub use permits::{Holder, NoPermit, Permit, PermitBounds, Permits};
 pub use publisher::Publisher;
 pub use source::{LedgerSource, Source, View};
+pub use told::{Form, Told};
 pub use watcher::Watcher;
 
 /// What a watcher asks for.

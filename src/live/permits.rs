@@ -1,17 +1,22 @@
-//! Who may have how many streams open: a bound in total, and one for each address prefix, so
-//! that no single place takes every stream.
+//! Who may have how many streams open: a bound in total, one for each token, and one for each
+//! address prefix, so that nobody and no single place takes every stream.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::domain::limits::{WATCHERS_MAX, WATCHERS_ON_LOOPBACK_MAX, WATCHERS_PER_PREFIX_MAX};
+use crate::domain::limits::{
+    WATCHERS_MAX, WATCHERS_ON_LOOPBACK_MAX, WATCHERS_PER_PREFIX_MAX, WATCHERS_PER_TOKEN_MAX,
+};
 
 /// How many streams may be open at once.
 #[derive(Clone, Copy, Debug)]
 pub struct PermitBounds {
     /// In total.
     pub total: usize,
+    /// With one token.
+    pub per_token: usize,
     /// From one address of IPv4, or one /64 of IPv6.
     pub per_prefix: usize,
     /// From this machine.
@@ -24,6 +29,9 @@ pub enum NoPermit {
     /// As many streams are open as may be in total.
     #[error("too many streams are open")]
     Total,
+    /// As many streams are open with this token as may be.
+    #[error("too many streams are open with this token")]
+    Token,
     /// As many streams are open from this prefix as may be.
     #[error("too many streams are open from this address")]
     Prefix,
@@ -41,8 +49,18 @@ struct Shared {
 #[derive(Default)]
 struct Open {
     total: usize,
-    /// None is 0, so there are never more than there are streams.
+    /// None is 0, here and below, so there are never more than there are streams.
+    by_token: HashMap<u32, usize>,
     by_prefix: HashMap<Prefix, usize>,
+}
+
+/// Who wants a stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Holder {
+    /// The number of the token; `None` for who has none.
+    pub token: Option<u32>,
+    /// From where; `None` for this machine.
+    pub address: Option<IpAddr>,
 }
 
 /// Whose streams are counted together.
@@ -57,6 +75,7 @@ enum Prefix {
 /// Leave to have one stream open. Dropping it gives it back.
 pub struct Permit {
     shared: Arc<Shared>,
+    token: Option<u32>,
     prefix: Prefix,
 }
 
@@ -64,6 +83,7 @@ impl Default for PermitBounds {
     fn default() -> Self {
         Self {
             total: WATCHERS_MAX,
+            per_token: WATCHERS_PER_TOKEN_MAX,
             per_prefix: WATCHERS_PER_PREFIX_MAX,
             on_loopback: WATCHERS_ON_LOOPBACK_MAX,
         }
@@ -79,9 +99,10 @@ impl Permits {
         Self(Arc::new(Shared { bounds, open }))
     }
 
-    /// A permit for one more stream from this address. Never waits.
-    pub fn take(&self, address: Option<IpAddr>) -> Result<Permit, NoPermit> {
-        let prefix = Prefix::of(address);
+    /// A permit for one more stream of this holder. Never waits.
+    pub fn take(&self, holder: Holder) -> Result<Permit, NoPermit> {
+        let token = holder.token;
+        let prefix = Prefix::of(holder.address);
         let bounds = self.0.bounds;
         let prefix_max = match prefix {
             Prefix::Here => bounds.on_loopback,
@@ -91,15 +112,26 @@ impl Permits {
         if bounds.total <= open.total {
             return Err(NoPermit::Total);
         }
-        let of_prefix = open.by_prefix.get(&prefix).copied().unwrap_or(0);
-        if prefix_max <= of_prefix {
+        let of_token = token.and_then(|token| open.by_token.get(&token).copied());
+        if bounds.per_token <= of_token.unwrap_or(0) {
+            return Err(NoPermit::Token);
+        }
+        let of_prefix = open.by_prefix.get(&prefix).copied();
+        if prefix_max <= of_prefix.unwrap_or(0) {
             return Err(NoPermit::Prefix);
         }
-        open.by_prefix.insert(prefix, of_prefix + 1);
+        if let Some(token) = token {
+            *open.by_token.entry(token).or_default() += 1;
+        }
+        *open.by_prefix.entry(prefix).or_default() += 1;
         open.total += 1;
         drop(open);
         let shared = Arc::clone(&self.0);
-        Ok(Permit { shared, prefix })
+        Ok(Permit {
+            shared,
+            token,
+            prefix,
+        })
     }
 
     /// Streams that are open.
@@ -120,11 +152,18 @@ impl Drop for Permit {
     fn drop(&mut self) {
         let mut open = self.shared.open();
         open.total -= 1;
-        if let Some(of_prefix) = open.by_prefix.get_mut(&self.prefix) {
-            *of_prefix -= 1;
-            if *of_prefix == 0 {
-                open.by_prefix.remove(&self.prefix);
-            }
+        if let Some(token) = &self.token {
+            take_one(&mut open.by_token, token);
+        }
+        take_one(&mut open.by_prefix, &self.prefix);
+    }
+}
+
+fn take_one<K: Eq + Hash>(counts: &mut HashMap<K, usize>, key: &K) {
+    if let Some(count) = counts.get_mut(key) {
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(key);
         }
     }
 }
@@ -151,12 +190,36 @@ mod tests {
 
     const BOUNDS: PermitBounds = PermitBounds {
         total: 5,
+        per_token: 2,
         per_prefix: 2,
         on_loopback: 3,
     };
 
     fn take(permits: &Permits, address: &str) -> Result<Permit, NoPermit> {
-        permits.take(Some(address.parse().expect("an address")))
+        permits.take(holder(None, address))
+    }
+
+    fn holder(token: Option<u32>, address: &str) -> Holder {
+        Holder {
+            token,
+            address: Some(address.parse().expect("an address")),
+        }
+    }
+
+    #[test]
+    fn one_token_cannot_take_every_stream_wherever_it_is_used() {
+        let permits = Permits::new(BOUNDS);
+        let take = |token, address| permits.take(holder(token, address));
+        let held = [
+            take(Some(7), "192.0.2.1").ok(),
+            take(Some(7), "192.0.2.2").ok(),
+        ];
+        assert_eq!(take(Some(7), "192.0.2.3").err(), Some(NoPermit::Token));
+        assert!(take(Some(8), "192.0.2.3").is_ok());
+        assert!(take(None, "192.0.2.3").is_ok());
+        drop(held);
+        assert!(take(Some(7), "192.0.2.3").is_ok());
+        assert!(permits.0.open().by_token.is_empty());
     }
 
     #[test]
@@ -180,7 +243,10 @@ mod tests {
         for address in ["127.0.0.1", "::1", "127.9.9.9"] {
             held.push(take(&permits, address).expect("a permit"));
         }
-        assert_eq!(permits.take(None).err(), Some(NoPermit::Prefix));
+        assert_eq!(
+            permits.take(Holder::default()).err(),
+            Some(NoPermit::Prefix)
+        );
         held.push(take(&permits, "192.0.2.1").expect("a permit"));
         held.push(take(&permits, "192.0.2.2").expect("a permit"));
         assert_eq!(take(&permits, "192.0.2.3").err(), Some(NoPermit::Total));

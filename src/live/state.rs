@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use siphasher::sip::SipHasher13;
 
-use crate::domain::limits::WATCH_DIFFERENCES_MAX;
+use super::Message;
+use super::told::{Kept, Told};
+use crate::domain::limits::{WATCH_DIFFERENCES_MAX, WATCH_MESSAGES_KEPT_MAX};
 use crate::domain::{Minute, Position, UtcMillis};
 use crate::query::Counted;
 use crate::query::rates::{Missing, RateFigure, SlidingRates};
@@ -47,6 +49,31 @@ struct Body {
     complete_from: Option<Minute>,
     digest: u64,
     differences: Mutex<Vec<Difference>>,
+    told: Kept<Telling, Message>,
+}
+
+/// What a message tells of a state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// All of it.
+    Snapshot,
+    /// That the client has it.
+    Resumed,
+    /// What is different from the state with a digest.
+    Changes {
+        /// Of the state that the client has.
+        from_digest: u64,
+    },
+    /// That the client still has it.
+    Heartbeat,
+}
+
+/// Equal for equal messages of one state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Telling {
+    kind: Kind,
+    position: Position,
+    minute: Minute,
 }
 
 /// What leads from the state with a digest to the one that keeps this.
@@ -96,6 +123,7 @@ impl State {
             complete_from,
             digest: hasher.finish(),
             differences: Mutex::default(),
+            told: Kept::new(WATCH_MESSAGES_KEPT_MAX),
         };
         Self {
             position,
@@ -153,6 +181,16 @@ impl State {
     /// counted. Others share one by a chance of 1 in 2^64.
     pub fn digest(&self) -> u64 {
         self.body.digest
+    }
+
+    /// The message of a kind, made once for all watchers who get it.
+    pub fn told(&self, kind: Kind, make: impl FnOnce() -> Message) -> Arc<Told<Message>> {
+        let telling = Telling {
+            kind,
+            position: self.position,
+            minute: self.minute,
+        };
+        self.body.told.find_or_keep(telling, make)
     }
 
     /// What leads from an earlier state to this one, by key; a count of 0 removes a row. Made

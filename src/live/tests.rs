@@ -161,7 +161,7 @@ impl Source for Memory {
 
 fn permit() -> Permit {
     let permits = Permits::new(PermitBounds::default());
-    permits.take(None).expect("there is room")
+    permits.take(Holder::default()).expect("there is room")
 }
 
 /// A publisher with a committer's side to it.
@@ -252,7 +252,7 @@ impl Service {
             .publisher
             .watch(watch(only_key), PACE, token, permit())
             .await?;
-        watcher.next().await
+        watcher.next().await.map(|told| Message::clone(&told))
     }
 
     fn views(&self) -> usize {
@@ -261,7 +261,8 @@ impl Service {
 }
 
 async fn next(watcher: &mut Watcher) -> Message {
-    watcher.next().await.expect("the stream goes on")
+    let told = watcher.next().await.expect("the stream goes on");
+    Message::clone(&told)
 }
 
 /// Rows of a snapshot or of changes, in short.
@@ -323,6 +324,23 @@ async fn slow_watcher_skips_to_the_newest_figure() {
         assert_eq!(rows(&next(&mut quick).await), [("001", count)]);
     }
     assert_eq!(rows(&next(&mut slow).await), [("001", 5)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_several_watchers_are_told_is_one_message() {
+    let service = Service::start();
+    let mut watchers = [service.watch(0).await, service.watch(0).await];
+    let mut other = service.watch(1).await;
+    for _ in 0..3 {
+        let mut told = Vec::new();
+        for watcher in watchers.iter_mut().chain([&mut other]) {
+            told.push(watcher.next().await.expect("the stream goes on"));
+        }
+        assert!(Arc::ptr_eq(&told[0], &told[1]));
+        assert!(!Arc::ptr_eq(&told[0], &told[2]));
+        sleep(PACE).await;
+        service.report(1);
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -551,7 +569,7 @@ async fn more_changes_than_there_is_room_for_miss_nothing() {
 async fn permit_is_held_as_long_as_the_watcher() {
     let service = Service::start();
     let permits = Permits::new(PermitBounds::default());
-    let permit = permits.take(None).expect("there is room");
+    let permit = permits.take(Holder::default()).expect("there is room");
     let watching = service.publisher.watch(watch(0), PACE, None, permit);
     let watcher = watching.await.expect("a watcher");
     assert_eq!(permits.open(), 1);
@@ -800,7 +818,7 @@ impl Client {
         let message = message.expect("the stream goes on");
         let record = service.memory.record.lock().expect("nobody panics").clone();
         self.mirror.take(&message, &record, &self.watch);
-        Some(message)
+        Some(Message::clone(&message))
     }
 }
 

@@ -11,8 +11,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::pace::{Pace, Step};
 use super::permits::Permit;
-use super::state::State;
+use super::state::{Kind, State};
 use super::token::{StreamDigest, Token};
+use super::told::Told;
 use super::{Message, Update, WatchError};
 
 /// What the publisher last said about a question.
@@ -42,7 +43,7 @@ pub struct Watcher {
 impl Watcher {
     /// The next message, or why there are no more. It holds the newest state at the time it
     /// is returned. Safe to drop while it waits: nothing is lost.
-    pub async fn next(&mut self) -> Result<Message, WatchError> {
+    pub async fn next(&mut self) -> Result<Arc<Told<Message>>, WatchError> {
         loop {
             let newest = self.newest()?;
             let now = Instant::now();
@@ -78,21 +79,26 @@ impl Watcher {
         Ok(newest)
     }
 
-    fn first(&mut self, newest: &State, now: Instant) -> Message {
+    fn first(&mut self, newest: &State, now: Instant) -> Arc<Told<Message>> {
         let is_known = self.resume.take().is_some_and(|token| {
             token.stream == self.stream && token.state_digest == newest.digest()
         });
         self.sent = Some(newest.clone());
         if is_known {
             self.pace.sent_sign_of_life(now);
-            return self.message(newest, Update::Resumed);
+            return self.message(newest, Kind::Resumed, || Update::Resumed);
         }
         self.pace.sent_news(now);
-        self.message(newest, Update::Snapshot(Arc::clone(newest.figures())))
+        self.message(newest, Kind::Snapshot, || {
+            Update::Snapshot(Arc::clone(newest.figures()))
+        })
     }
 
-    fn changes(&mut self, sent: &State, newest: State, now: Instant) -> Message {
-        let message = self.message(&newest, Update::Changes(newest.since(sent)));
+    fn changes(&mut self, sent: &State, newest: State, now: Instant) -> Arc<Told<Message>> {
+        let from_digest = sent.digest();
+        let message = self.message(&newest, Kind::Changes { from_digest }, || {
+            Update::Changes(newest.since(sent))
+        });
         self.sent = Some(newest);
         self.pace.sent_news(now);
         message
@@ -100,13 +106,20 @@ impl Watcher {
 
     /// Of the state that the client has, also when the pace holds a newer one back: resumed
     /// from a heartbeat's token, a stream must tell that change.
-    fn heartbeat(&mut self, sent: &State, now: Instant) -> Message {
+    fn heartbeat(&mut self, sent: &State, now: Instant) -> Arc<Told<Message>> {
         self.pace.sent_sign_of_life(now);
-        self.message(sent, Update::Heartbeat)
+        self.message(sent, Kind::Heartbeat, || Update::Heartbeat)
     }
 
-    fn message(&self, state: &State, update: Update) -> Message {
-        Message {
+    /// The same for all watchers of a question that are told the same: the digest of the
+    /// stream is the question's.
+    fn message(
+        &self,
+        state: &State,
+        kind: Kind,
+        update: impl FnOnce() -> Update,
+    ) -> Arc<Told<Message>> {
+        state.told(kind, || Message {
             resume_token: Token::of(self.stream, state).to_bytes(),
             position: state.position,
             as_of: state.as_of(),
@@ -115,8 +128,8 @@ impl Watcher {
             untimed: state.untimed(),
             complete_from: state.complete_from(),
             rates: state.rates().cloned(),
-            update,
-        }
+            update: update(),
+        })
     }
 
     /// Waits for the instant, deaf to further changes: they would wake it for nothing.

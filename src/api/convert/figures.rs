@@ -186,7 +186,7 @@ pub fn to_rated_answer(
 }
 
 /// A message to a watcher; `level` is what rates were asked for with.
-pub fn to_message(message: Message, by: &Breakdown, level: Level) -> pb::WatchRatesResponse {
+pub fn to_message(message: &Message, by: &Breakdown, level: Level) -> pb::WatchRatesResponse {
     use pb::watch_rates_response::Update as Out;
     let to_rows = |figures: &[Watched]| {
         let figures = figures.iter();
@@ -211,7 +211,7 @@ pub fn to_message(message: Message, by: &Breakdown, level: Level) -> pb::WatchRa
         feeds: rates.map_or_else(Vec::new, |rates| to_used(&rates.feeds)),
         rated_from: rated.map(|span| to_timestamp(span.start.start())),
         rated_until: rated.map(|span| to_timestamp(span.end.start())),
-        resume_token: message.resume_token,
+        resume_token: message.resume_token.clone(),
         position: message.position.0,
         as_of: Some(to_timestamp(message.as_of)),
         total: message.total,

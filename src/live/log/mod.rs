@@ -23,7 +23,8 @@ use tokio_util::sync::CancellationToken;
 use super::Gone;
 use super::hub::Hub;
 use super::permits::Permit;
-use crate::domain::limits::LOG_READS_MAX;
+use super::told::Kept;
+use crate::domain::limits::{LOG_MESSAGES_KEPT_MAX, LOG_READS_MAX};
 use crate::domain::{Facts, LineId, OperatorCode, Position, Stamp, UtcMillis};
 use crate::journal::JournalError;
 
@@ -140,11 +141,23 @@ struct Shared {
     past: Arc<dyn Past>,
     /// For watchers to come.
     tail: watch::Receiver<Tail>,
+    /// Messages of the tail.
+    told: Kept<Telling, LogMessage>,
     /// Told when a watcher comes.
     arrivals: Notify,
     reads: Semaphore,
     applied: Applied,
     stop: CancellationToken,
+}
+
+/// Equal for equal messages of the tail.
+#[derive(Clone, Debug, PartialEq)]
+struct Telling {
+    /// Where the watcher was.
+    after: Position,
+    /// How far the tail reached.
+    reached: Position,
+    filter: Arc<LogFilter>,
 }
 
 /// Through where everything is durable and applied.
@@ -181,6 +194,7 @@ impl Log {
         let shared = Arc::new(Shared {
             past: Arc::new(past),
             tail,
+            told: Kept::new(LOG_MESSAGES_KEPT_MAX),
             arrivals: Notify::new(),
             reads: Semaphore::new(LOG_READS_MAX),
             applied: Applied { at_start, hub },
@@ -262,6 +276,14 @@ impl Shared {
         LogError::Gone {
             why,
             oldest_token: self.token(oldest),
+        }
+    }
+
+    fn message(&self, stretch: Stretch) -> LogMessage {
+        LogMessage {
+            resume_token: self.token(stretch.reached),
+            position: stretch.reached,
+            events: stretch.events,
         }
     }
 

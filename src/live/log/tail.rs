@@ -26,14 +26,15 @@ pub(super) struct Tail {
     pub has_failed: bool,
 }
 
-/// What a tail has for a watcher.
-pub(super) enum Found {
-    /// What is wanted after its place, which may be nothing, and how far that goes.
-    Events(Stretch),
-    /// Its place is before what is kept.
+/// Where a watcher is, as a tail sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Before what is kept.
     TooEarly,
-    /// Its place is the end, or lies ahead.
-    Nothing,
+    /// Where all that comes after it is kept.
+    Inside,
+    /// At the end, or ahead.
+    AtEnd,
 }
 
 /// The task that reads them.
@@ -57,14 +58,25 @@ impl Tail {
         }
     }
 
-    /// What is wanted after a place. Looks at `LOG_EVENTS_LOOKED_AT_MAX` at most.
-    pub fn since(&self, place: Position, wanted: &LogFilter) -> Found {
-        if place < self.after {
-            return Found::TooEarly;
+    /// How far it reaches.
+    pub fn reached(&self) -> Position {
+        self.reached
+    }
+
+    /// Where a watcher is that was told everything through a position.
+    pub fn place(&self, position: Position) -> Place {
+        if position < self.after {
+            Place::TooEarly
+        } else if position < self.reached {
+            Place::Inside
+        } else {
+            Place::AtEnd
         }
-        if self.reached <= place {
-            return Found::Nothing;
-        }
+    }
+
+    /// What is wanted after a place inside, which may be nothing, and how far that goes. Looks
+    /// at `LOG_EVENTS_LOOKED_AT_MAX` at most.
+    pub fn since(&self, place: Position, wanted: &LogFilter) -> Stretch {
         let begin = self.events.partition_point(|event| event.position <= place);
         let mut events = Vec::new();
         let mut last = place;
@@ -82,7 +94,7 @@ impl Tail {
             .back()
             .is_none_or(|event| event.position <= last);
         let reached = if is_all { self.reached } else { last };
-        Found::Events(Stretch { events, reached })
+        Stretch { events, reached }
     }
 
     fn extend(&mut self, stretch: Stretch) {

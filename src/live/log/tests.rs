@@ -14,7 +14,7 @@ use crate::domain::limits::{
     HEARTBEAT_MS, LOG_EVENTS_KEPT_MAX, LOG_EVENTS_PER_MESSAGE_MAX, LOG_READ_ENTRIES_MAX,
 };
 use crate::ledger::testing::Maker;
-use crate::live::{PermitBounds, Permits};
+use crate::live::{Holder, PermitBounds, Permits};
 
 const START: UtcMillis = UtcMillis(1_795_442_400_000);
 const OPERATORS: [&str; 2] = ["GVB", "HTM"];
@@ -154,7 +154,7 @@ impl Service {
     }
 
     async fn try_watch(&self, operators: &[&str], start: Start) -> Result<LogWatcher, LogError> {
-        let permit = Permits::new(PermitBounds::default()).take(None);
+        let permit = Permits::new(PermitBounds::default()).take(Holder::default());
         let filter = filter(operators);
         let permit = permit.expect("there is room");
         self.log.watch(filter, start, permit).await
@@ -185,7 +185,8 @@ fn filter(operators: &[&str]) -> LogFilter {
 }
 
 async fn next(watcher: &mut LogWatcher) -> LogMessage {
-    watcher.next().await.expect("the stream goes on")
+    let told = watcher.next().await.expect("the stream goes on");
+    LogMessage::clone(&told)
 }
 
 /// The next message that is no bookmark.
@@ -204,6 +205,27 @@ fn positions(message: &LogMessage) -> Vec<u64> {
         .iter()
         .map(|event| event.position.0)
         .collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_several_watchers_are_told_is_one_message() {
+    let service = Service::start();
+    let mut watchers = Vec::new();
+    for operators in [&[][..], &[], &[OPERATORS[0]]] {
+        watchers.push(service.watch(operators, Start::Now).await);
+    }
+    for watcher in &mut watchers {
+        next(watcher).await;
+    }
+    for _ in 0..3 {
+        service.record(0, 2);
+        let mut told = Vec::new();
+        for watcher in &mut watchers {
+            told.push(watcher.next().await.expect("the stream goes on"));
+        }
+        assert!(Arc::ptr_eq(&told[0], &told[1]));
+        assert!(!Arc::ptr_eq(&told[0], &told[2]));
+    }
 }
 
 #[tokio::test(start_paused = true)]

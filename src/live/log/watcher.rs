@@ -6,11 +6,12 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use super::tail::{Found, Tail};
-use super::{LogError, LogFilter, LogMessage, Shared, Stretch};
+use super::tail::{Place, Tail};
+use super::{LogError, LogFilter, LogMessage, Shared, Stretch, Telling};
 use crate::domain::Position;
 use crate::domain::limits::{HEARTBEAT_MS, LOG_EVENTS_PER_MESSAGE_MAX, LOG_READ_ENTRIES_MAX};
 use crate::live::permits::Permit;
+use crate::live::told::Told;
 
 /// One watcher of a log. Dropping it ends the watch.
 pub struct LogWatcher {
@@ -28,7 +29,8 @@ pub struct LogWatcher {
 
 /// What there is to do for a watcher.
 enum Step {
-    Take(Stretch),
+    /// Go on by this, which others get as well. It is no message if it brings nothing.
+    Take(Arc<Told<LogMessage>>),
     /// Read the journal.
     Read,
     Wait,
@@ -37,32 +39,26 @@ enum Step {
 impl LogWatcher {
     /// The next message, or why there are no more. The first comes at once. Safe to drop while
     /// it waits: nothing is lost.
-    pub async fn next(&mut self) -> Result<LogMessage, LogError> {
+    pub async fn next(&mut self) -> Result<Arc<Told<LogMessage>>, LogError> {
         loop {
             if self.shared.stop.is_cancelled() {
                 return Err(LogError::Stopping);
             }
-            let is_waiting = match self.step()? {
-                Step::Take(stretch) => {
-                    if let Some(message) = self.take(stretch) {
-                        return Ok(message);
-                    }
-                    false
-                }
+            let step = self.step()?;
+            let is_waiting = matches!(step, Step::Wait);
+            let taken = match step {
+                Step::Take(told) => self.take(told),
                 Step::Read => {
                     let stretch = self.read().await?;
-                    if let Some(message) = self.take(stretch) {
-                        return Ok(message);
-                    }
-                    false
+                    self.take(Arc::new(Told::new(self.shared.message(stretch))))
                 }
-                Step::Wait => true,
+                Step::Wait => None,
             };
+            if let Some(told) = taken {
+                return Ok(told);
+            }
             if self.due <= Instant::now() {
-                return Ok(self.message(Stretch {
-                    events: Vec::new(),
-                    reached: self.cursor,
-                }));
+                return Ok(self.sign_of_life());
             }
             if is_waiting {
                 self.wait().await?;
@@ -75,36 +71,48 @@ impl LogWatcher {
         if tail.has_failed {
             return Err(LogError::Failed);
         }
-        match tail.since(self.cursor, &self.filter) {
-            Found::Events(stretch) => {
+        match tail.place(self.cursor) {
+            Place::Inside => {
                 self.at_end = Some(tail.generation);
-                Ok(Step::Take(stretch))
+                let telling = Telling {
+                    after: self.cursor,
+                    reached: tail.reached(),
+                    filter: Arc::clone(&self.filter),
+                };
+                let make = || self.shared.message(tail.since(self.cursor, &self.filter));
+                Ok(Step::Take(self.shared.told.find_or_keep(telling, make)))
             }
-            Found::TooEarly if self.at_end == Some(tail.generation) => Err(LogError::Lagged {
+            Place::TooEarly if self.at_end == Some(tail.generation) => Err(LogError::Lagged {
                 resume_token: self.shared.token(self.cursor),
             }),
-            Found::TooEarly => Ok(Step::Read),
-            Found::Nothing => Ok(Step::Wait),
+            Place::TooEarly => Ok(Step::Read),
+            Place::AtEnd => Ok(Step::Wait),
         }
     }
 
     /// Goes on by what was found; a message if anything is wanted.
-    fn take(&mut self, stretch: Stretch) -> Option<LogMessage> {
-        if stretch.events.is_empty() {
-            self.cursor = stretch.reached;
+    fn take(&mut self, told: Arc<Told<LogMessage>>) -> Option<Arc<Told<LogMessage>>> {
+        self.cursor = told.position;
+        if told.events.is_empty() {
             return None;
         }
-        Some(self.message(stretch))
+        self.due = Instant::now() + Duration::from_millis(HEARTBEAT_MS);
+        Some(told)
     }
 
-    fn message(&mut self, stretch: Stretch) -> LogMessage {
-        self.cursor = stretch.reached;
+    fn sign_of_life(&mut self) -> Arc<Told<LogMessage>> {
         self.due = Instant::now() + Duration::from_millis(HEARTBEAT_MS);
-        LogMessage {
-            resume_token: self.shared.token(self.cursor),
-            position: self.cursor,
-            events: stretch.events,
-        }
+        let telling = Telling {
+            after: self.cursor,
+            reached: self.cursor,
+            filter: Arc::clone(&self.filter),
+        };
+        self.shared.told.find_or_keep(telling, || {
+            self.shared.message(Stretch {
+                events: Vec::new(),
+                reached: self.cursor,
+            })
+        })
     }
 
     /// Reads the journal from its place on.
