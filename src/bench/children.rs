@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use tokio::net::TcpStream;
 use tonic::transport::{Channel, Endpoint};
 use tower::service_fn;
 
+use super::crowd::Subject;
 use super::wire::Wire;
 use crate::app::cork::Corked;
 use crate::cli::{Failure, Kind};
@@ -93,17 +94,30 @@ impl Server {
         Self::spawn(&["bench", "echo-server"], None)
     }
 
+    /// A server that sends an update to its watchers for each line.
+    pub fn broadcast(what: &str) -> Result<(Self, ChildStdin), Failure> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command
+            .args(["bench", what])
+            .stdin(Stdio::piped())
+            .stderr(Stdio::null());
+        let mut server = Self::start(command)?;
+        let lines = server.process.0.stdin.take();
+        Ok((server, lines.expect("it is piped")))
+    }
+
     fn spawn(args: &[&str], log: Option<&Path>) -> Result<Self, Failure> {
         let log = match log {
             Some(path) => Stdio::from(File::create(path)?),
             None => Stdio::null(),
         };
         let mut command = Command::new(std::env::current_exe()?);
-        command
-            .args(args)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(log);
+        command.args(args).stdin(Stdio::null()).stderr(log);
+        Self::start(command)
+    }
+
+    fn start(mut command: Command) -> Result<Self, Failure> {
+        command.stdout(Stdio::piped());
         let mut process = Process::spawn(&mut command)?;
         let address = announced(&mut process).ok_or_else(|| {
             Failure::new(Kind::Unexpected, "a server did not say where it listens")
@@ -135,6 +149,15 @@ impl Server {
         Ok(wires)
     }
 
+    /// A call whose answer is a stream, to be watched.
+    pub fn subject(&self, path: &'static str, request: Vec<u8>) -> Subject {
+        Subject::Grpc {
+            address: self.address.clone(),
+            path,
+            request: request.into(),
+        }
+    }
+
     /// Processor time so far, in seconds; `None` where the system does not tell.
     pub fn cpu_seconds(&self) -> Option<f64> {
         cpu_seconds(&self.process.id().to_string())
@@ -142,11 +165,16 @@ impl Server {
 
     /// Resident memory, in bytes; `None` where the system does not tell.
     pub fn resident_bytes(&self) -> Option<u64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id())).ok()?;
-        let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
-        let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
-        Some(kib * 1024)
+        resident_bytes(self.process.id())
     }
+}
+
+/// Resident memory of a process, in bytes; `None` where the system does not tell.
+pub fn resident_bytes(process: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
+    let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kib * 1024)
 }
 
 /// A connection that sends the requests of several tasks at once, as the server does with its

@@ -2,6 +2,7 @@
 //! the ratio of ours to each peer within the same rounds.
 
 use std::io::{self, Write};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -77,6 +78,11 @@ impl Contest {
     /// Notes what a contestant reached in the round at hand.
     pub fn note(&mut self, place: Place, value: f64) {
         self.contestants[place.0].rounds.push(value);
+    }
+
+    /// Whom a place is of.
+    pub fn name(&self, place: Place) -> &str {
+        &self.contestants[place.0].name
     }
 
     /// The greatest value of a contestant; `None` if it was not measured.
@@ -238,6 +244,16 @@ pub fn median(values: &[f64]) -> Option<f64> {
     Some(f64::midpoint(sorted[sorted.len() / 2 - 1], upper))
 }
 
+/// What so many percent of the delays do not exceed, by the nearest rank; 0 of none.
+pub fn percentile(delays: &mut [Duration], percent: usize) -> Duration {
+    delays.sort_unstable();
+    let rank = (delays.len() * percent).div_ceil(100);
+    delays
+        .get(rank.saturating_sub(1))
+        .copied()
+        .unwrap_or_default()
+}
+
 /// Three digits that count, or all before the point.
 fn shown(value: f64) -> String {
     let decimals = match value.abs() {
@@ -278,6 +294,15 @@ mod tests {
         contest.note(peer, 8.0);
         assert_eq!(contest.ratio(1), Some(4.0));
         assert_eq!(contest.row(1)[6], json!("MISSED"));
+    }
+
+    #[test]
+    fn percentile_is_that_of_the_nearest_rank() {
+        let mut delays: Vec<_> = (1..=200).rev().map(Duration::from_millis).collect();
+        assert_eq!(percentile(&mut delays, 50).as_millis(), 100);
+        assert_eq!(percentile(&mut delays, 99).as_millis(), 198);
+        assert_eq!(percentile(&mut delays[..1], 99).as_millis(), 1);
+        assert_eq!(percentile(&mut [], 99), Duration::ZERO);
     }
 
     #[test]

@@ -6,14 +6,19 @@
 //! loopback and in throw-away folders (but for `--keep`), and every process started here is
 //! ended here.
 
+mod broadcast;
 mod bulk;
 mod children;
 mod contest;
+mod crowd;
 mod durable;
 mod echo;
+mod fanout;
+mod live;
 mod load;
 mod peers;
 mod query;
+mod stand;
 mod start;
 mod wire;
 mod world;
@@ -30,6 +35,10 @@ const FEW_INCIDENTS: u64 = 100_000;
 const QUICK_INCIDENTS: u64 = 2_000;
 const QUICK_FEW_INCIDENTS: u64 = 500;
 const QUICK_TEMPLATES: usize = 256;
+const WATCHERS: usize = 10_000;
+const QUICK_WATCHERS: usize = 40;
+const SLOW_WATCHERS: usize = 1_000;
+const QUICK_SLOW_WATCHERS: usize = 20;
 const QUICK_SPAN: Duration = Duration::from_millis(200);
 
 /// What to measure.
@@ -43,12 +52,32 @@ pub enum What {
     Query,
     /// Start after kill -9, memory, disk
     Start,
+    /// One update to many watchers, and what a watcher costs
+    Fanout,
+    /// From a durable report to its watcher
+    Live,
     /// All of it
     All,
     /// Be the no-op server that `durable` compares with
     #[value(hide = true)]
     EchoServer,
+    /// Be the tonic server that `fanout` and `live` compare with
+    #[value(hide = true)]
+    TonicBroadcast,
+    /// Be the server of one task for each connection that `fanout` compares with
+    #[value(hide = true)]
+    H2Broadcast,
 }
+
+/// What is measured when nothing is said.
+const ALL: [What; 6] = [
+    What::Durable,
+    What::Bulk,
+    What::Query,
+    What::Start,
+    What::Fanout,
+    What::Live,
+];
 
 /// How to measure.
 #[derive(Debug, clap::Args)]
@@ -87,6 +116,8 @@ struct Plan {
     dir: PathBuf,
     size: world::Size,
     templates_max: usize,
+    watchers: usize,
+    slow_watchers: usize,
     with_peers: bool,
     /// Whether targets are told: at tiny sizes they mean nothing.
     with_targets: bool,
@@ -102,14 +133,17 @@ impl Plan {
 
 /// Runs `mistap bench`.
 pub async fn run(args: BenchArgs, now: Clock) -> Result<(), Failure> {
-    if args.what == What::EchoServer {
-        return echo::serve().await;
+    match args.what {
+        What::EchoServer => return echo::serve().await,
+        What::TonicBroadcast => return broadcast::serve_tonic().await,
+        What::H2Broadcast => return broadcast::serve_connections().await,
+        _ => {}
     }
     let throw_away = children::throw_away("mistap-bench-")?;
     let plan = plan(&args, throw_away.path(), now);
     std::fs::create_dir_all(&plan.dir)?;
     if args.what == What::All {
-        for what in [What::Durable, What::Bulk, What::Query, What::Start] {
+        for what in ALL {
             measure(what, &plan).await?;
         }
         return Ok(());
@@ -123,7 +157,9 @@ async fn measure(what: What, plan: &Plan) -> Result<(), Failure> {
         What::Bulk => bulk::run(plan).await,
         What::Query => query::run(plan).await,
         What::Start => start::run(plan).await,
-        What::All | What::EchoServer => Ok(()),
+        What::Fanout => fanout::run(plan).await,
+        What::Live => live::run(plan).await,
+        What::All | What::EchoServer | What::TonicBroadcast | What::H2Broadcast => Ok(()),
     }
 }
 
@@ -137,6 +173,8 @@ fn plan(args: &BenchArgs, throw_away: &Path, now: Clock) -> Plan {
         dir,
         size: world::PLANNING_SIZE,
         templates_max: usize::MAX,
+        watchers: WATCHERS,
+        slow_watchers: SLOW_WATCHERS,
         with_peers: !args.no_peers,
         with_targets: true,
         now,
@@ -151,6 +189,8 @@ fn plan(args: &BenchArgs, throw_away: &Path, now: Clock) -> Plan {
         few_incidents: QUICK_FEW_INCIDENTS,
         size: world::TINY_SIZE,
         templates_max: QUICK_TEMPLATES,
+        watchers: QUICK_WATCHERS,
+        slow_watchers: QUICK_SLOW_WATCHERS,
         with_targets: false,
         ..full
     }

@@ -22,6 +22,11 @@ fn quick_run_of_every_bench_finds_its_results_right() {
         "start after kill -9",
         "resident memory",
         "bytes an incident",
+        "one update to 40 watchers on 16 connections",
+        "one update to 40 watchers on 40 connections",
+        "memory of a watcher",
+        "20 watchers that read one message a second",
+        "a report until its watcher has it",
     ];
     for title in titles {
         assert!(told.contains(title), "{title} is missing:\n{told}");

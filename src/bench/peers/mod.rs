@@ -2,5 +2,7 @@
 //! and ended when it is dropped. One that is not installed is left out.
 
 pub mod duckdb;
+pub mod nats;
+pub mod notify;
 pub mod postgres;
 pub mod redis;

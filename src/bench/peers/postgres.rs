@@ -21,6 +21,8 @@ use crate::domain::UtcMillis;
 
 const FOLDER: &str = "/usr/lib/postgresql";
 const USER: &str = "postgres";
+/// Of the usual port.
+const SOCKET: &str = ".s.PGSQL.5432";
 const CLIENTS: &str = "64";
 const THREADS: &str = "2";
 const STOP_WAIT: Duration = Duration::from_secs(20);
@@ -156,6 +158,16 @@ impl Postgres {
         postgres.wait_until_ready()?;
         postgres.sql(SCHEMA)?;
         Ok(Some(postgres))
+    }
+
+    /// Where it can be reached.
+    pub fn socket(&self) -> PathBuf {
+        self.folder.path().join(SOCKET)
+    }
+
+    /// The process's number.
+    pub fn id(&self) -> u32 {
+        self.process.id()
     }
 
     /// Inserts a second, each a transaction of its own.

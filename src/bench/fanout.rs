@@ -1,0 +1,296 @@
+//! `mistap bench fanout`: one update to all watchers, over few connections and over as many as
+//! the machine allows; what a watcher costs in memory; and what slow watchers cost others.
+
+use std::time::{Duration, Instant};
+
+use super::Plan;
+use super::contest::{self, Better, Bound, Contest, Place};
+use super::crowd::{self, Crowd, Shape};
+use super::durable::{missing, rate};
+use super::stand::Stand;
+use crate::app::files;
+use crate::cli::Failure;
+
+const CONNECTIONS: usize = 16;
+/// Watchers on few connections that slow ones are among, and their connections.
+const HEALTHY: usize = 100;
+const HEALTHY_CONNECTIONS: usize = 4;
+/// Between two updates while there are slow watchers.
+const SLOW_REST: Duration = Duration::from_millis(20);
+/// Files that a server or this process has open besides connections.
+const OTHER_FILES: usize = 256;
+const KIB: f64 = 1_024.0;
+const MIB: f64 = 1_048_576.0;
+
+/// The least ratio to tonic that is aimed at.
+const TONIC_TARGET: f64 = 1.2;
+const WATCHER_KIB_MAX: f64 = 3.0;
+const IDLE_MIB_MAX: f64 = 256.0;
+const SLOW_KIB_MAX: f64 = 64.0;
+/// The 99th percentile of others' delay with slow watchers, to that without.
+const SLOW_RATIO_MAX: f64 = 1.1;
+
+/// Runs it.
+pub async fn run(plan: &Plan) -> Result<(), Failure> {
+    let files_max = files::raise_limit();
+    contest::say(&format!("\nwatchers: {}", crowd::NAME))?;
+    on_few_connections(plan).await?;
+    on_many_connections(plan, files_max).await?;
+    among_slow_watchers(plan).await
+}
+
+/// Who takes part.
+struct Entrant {
+    stand: Stand,
+    place: Place,
+    /// What was spent on deliveries.
+    spent: Spent,
+}
+
+/// Processor time of the server, for so many deliveries.
+#[derive(Clone, Copy, Default)]
+struct Spent {
+    cpu_seconds: f64,
+    deliveries: u64,
+}
+
+/// Enters all who are there. Ours is first.
+async fn enter(plan: &Plan, contest: &mut Contest) -> Result<Vec<Entrant>, Failure> {
+    let mut entrants = Vec::new();
+    let mut add = |stand, place| {
+        entrants.push(Entrant {
+            stand,
+            place,
+            spent: Spent::default(),
+        });
+    };
+    let place = contest.enter("mistap, WatchIncidents, durable before it is told", None);
+    add(Stand::incidents(plan).await?, place);
+    let place = contest.enter("mistap, WatchRates, counted before it is told", None);
+    add(Stand::rates(plan).await?, place);
+    let place = contest.enter("tonic as it comes, nothing kept", Some(TONIC_TARGET));
+    add(Stand::tonic()?, place);
+    let place = contest.enter("h2 crate, a task for each connection, nothing kept", None);
+    add(Stand::connections()?, place);
+    let place = contest.enter("NATS core, nothing kept", None);
+    let nats = if plan.with_peers {
+        Stand::nats().await?
+    } else {
+        None
+    };
+    match nats {
+        Some(nats) => add(nats, place),
+        None => contest.skip(place, missing(plan)),
+    }
+    Ok(entrants)
+}
+
+async fn on_few_connections(plan: &Plan) -> Result<(), Failure> {
+    let shape = Shape {
+        watchers: plan.watchers,
+        connections: CONNECTIONS,
+        is_slow: false,
+    };
+    let title = title(shape);
+    let mut contest =
+        Contest::new(&title, "deliveries a second", Better::More).with_targets(plan.with_targets);
+    let mut entrants = enter(plan, &mut contest).await?;
+    let mut crowds = Vec::new();
+    let mut bounds = Vec::new();
+    for entrant in &mut entrants {
+        let (crowd, bytes) = open(&mut entrant.stand, shape).await?;
+        crowds.push(crowd);
+        let is_ours = bounds.len() < 2;
+        bounds.push(Bound {
+            name: contest.name(entrant.place).to_owned(),
+            value: each(bytes, shape.watchers) / KIB,
+            most: is_ours.then_some(WATCHER_KIB_MAX),
+        });
+    }
+    for _ in 0..plan.rounds {
+        for (entrant, crowd) in entrants.iter_mut().zip(&mut crowds) {
+            contest.note(entrant.place, entrant.deliver(crowd, plan).await?);
+        }
+    }
+    contest.print()?;
+    say_spent(&contest, &entrants)?;
+    let title = format!("memory of a watcher, of {}", shape.watchers);
+    contest::print_bounds(&title, "KiB", &bounds, plan.with_targets)
+}
+
+async fn on_many_connections(plan: &Plan, files_max: usize) -> Result<(), Failure> {
+    let connections = plan.watchers.min(files_max.saturating_sub(OTHER_FILES));
+    let shape = Shape {
+        watchers: connections,
+        connections,
+        is_slow: false,
+    };
+    let title = title(shape);
+    let mut contest =
+        Contest::new(&title, "deliveries a second", Better::More).with_targets(plan.with_targets);
+    let mut entrants = enter(plan, &mut contest).await?;
+    let mut bounds = Vec::new();
+    for round in 0..plan.rounds {
+        for entrant in &mut entrants {
+            // One crowd at a time: each takes a file for every connection.
+            let (mut crowd, bytes) = open(&mut entrant.stand, shape).await?;
+            contest.note(entrant.place, entrant.deliver(&mut crowd, plan).await?);
+            if round == 0 {
+                let is_ours = bounds.len() < 2;
+                bounds.push(Bound {
+                    name: contest.name(entrant.place).to_owned(),
+                    value: rate(bytes, MIB),
+                    most: is_ours.then_some(IDLE_MIB_MAX),
+                });
+            }
+        }
+    }
+    contest.print()?;
+    say_spent(&contest, &entrants)?;
+    let title = format!("memory of {connections} watchers with their connections");
+    contest::print_bounds(&title, "MiB", &bounds, plan.with_targets)
+}
+
+fn title(shape: Shape) -> String {
+    let Shape {
+        watchers,
+        connections,
+        ..
+    } = shape;
+    format!("one update to {watchers} watchers on {connections} connections")
+}
+
+/// Opens watches, and tells how much more memory the server has then, all of them having got a
+/// first update.
+async fn open(stand: &mut Stand, shape: Shape) -> Result<(Crowd, u64), Failure> {
+    let before = stand.resident_bytes()?;
+    let mut crowd = Crowd::open(stand.subject(), shape).await?;
+    crowd.settle().await?;
+    stand.update(&mut crowd).await?;
+    let bytes = stand.resident_bytes()?.saturating_sub(before);
+    Ok((crowd, bytes))
+}
+
+impl Entrant {
+    /// Deliveries a second, one update in flight.
+    async fn deliver(&mut self, crowd: &mut Crowd, plan: &Plan) -> Result<f64, Failure> {
+        let before = self.stand.cpu_seconds();
+        let begun = Instant::now();
+        let (mut deliveries, mut took) = (0, Duration::ZERO);
+        while deliveries == 0 || begun.elapsed() < plan.span {
+            let delays = self.stand.update(crowd).await?;
+            deliveries += delays.len() as u64;
+            took += delays.last().copied().unwrap_or_default();
+        }
+        self.spent.cpu_seconds += self.stand.cpu_seconds() - before;
+        self.spent.deliveries += deliveries;
+        Ok(rate(deliveries, took.as_secs_f64()))
+    }
+}
+
+fn say_spent(contest: &Contest, entrants: &[Entrant]) -> Result<(), Failure> {
+    contest::say("processor time of the server, microseconds a delivery:")?;
+    for Entrant { place, spent, .. } in entrants {
+        let micros = 1e6 / rate(spent.deliveries, spent.cpu_seconds);
+        contest::say(&format!("  {micros:.2} {}", contest.name(*place)))?;
+    }
+    Ok(())
+}
+
+fn each(bytes: u64, watchers: usize) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+    let watchers = watchers.max(1) as f64;
+    rate(bytes, watchers)
+}
+
+// === Slow watchers ===
+
+async fn among_slow_watchers(plan: &Plan) -> Result<(), Failure> {
+    let mut stand = Stand::incidents(plan).await?;
+    let shape = Shape {
+        watchers: HEALTHY,
+        connections: HEALTHY_CONNECTIONS,
+        is_slow: false,
+    };
+    let mut healthy = Crowd::open(stand.subject(), shape).await?;
+    healthy.settle().await?;
+    delay(&mut stand, &mut healthy, plan.span).await?;
+    let (mut alone, mut among, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut bytes, mut reads) = (0, 0.0);
+    for round in 0..plan.rounds {
+        let before = delay(&mut stand, &mut healthy, plan.span).await?;
+        let resident = stand.resident_bytes()?;
+        let slow = slow_crowds(&stand, plan.slow_watchers).await?;
+        // Until their windows are full.
+        delay(&mut stand, &mut healthy, plan.span).await?;
+        let (begun, read) = (Instant::now(), messages(&slow));
+        let with = delay(&mut stand, &mut healthy, plan.span).await?;
+        reads = rate(messages(&slow) - read, begun.elapsed().as_secs_f64());
+        if round == 0 {
+            bytes = stand.resident_bytes()?.saturating_sub(resident);
+        }
+        ratios.push(with.as_secs_f64() / before.as_secs_f64());
+        alone.push(before.as_secs_f64() * 1e3);
+        among.push(with.as_secs_f64() * 1e3);
+    }
+    let bound = |name: &str, value: Option<f64>, most: Option<f64>| Bound {
+        name: name.to_owned(),
+        value: value.unwrap_or(0.0),
+        most,
+    };
+    let bounds = [
+        bound(
+            "memory of each, KiB",
+            Some(each(bytes, plan.slow_watchers) / KIB),
+            Some(SLOW_KIB_MAX),
+        ),
+        bound(
+            "messages that they read, a second in all",
+            Some(reads),
+            None,
+        ),
+        bound(
+            "p99 of others without them, ms",
+            contest::median(&alone),
+            None,
+        ),
+        bound("p99 of others with them, ms", contest::median(&among), None),
+        bound(
+            "with them to without",
+            contest::median(&ratios),
+            Some(SLOW_RATIO_MAX),
+        ),
+    ];
+    let title = format!(
+        "{} watchers that read one message a second, half of them counts, beside {HEALTHY} others",
+        plan.slow_watchers
+    );
+    contest::print_bounds(&title, "see each", &bounds, plan.with_targets)
+}
+
+/// Half watch incidents, half counts.
+async fn slow_crowds(stand: &Stand, watchers: usize) -> Result<[Crowd; 2], Failure> {
+    let shape = Shape {
+        watchers: watchers / 2,
+        connections: CONNECTIONS / 2,
+        is_slow: true,
+    };
+    let incidents = Crowd::open(stand.subject(), shape).await?;
+    let rates = Crowd::open(&stand.rates_subject(), shape).await?;
+    Ok([incidents, rates])
+}
+
+fn messages(crowds: &[Crowd]) -> u64 {
+    crowds.iter().map(Crowd::messages).sum()
+}
+
+/// The 99th percentile of how long an update takes to a watcher.
+async fn delay(stand: &mut Stand, crowd: &mut Crowd, span: Duration) -> Result<Duration, Failure> {
+    let begun = Instant::now();
+    let mut delays = Vec::new();
+    while delays.is_empty() || begun.elapsed() < span {
+        tokio::time::sleep(SLOW_REST).await;
+        delays.extend(stand.update(crowd).await?);
+    }
+    Ok(contest::percentile(&mut delays, 99))
+}

@@ -1,0 +1,230 @@
+//! A server with what is watched in it, and how an update is sent into it: the same for all
+//! who are compared.
+
+use std::io::Write;
+use std::process::ChildStdin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use prost::Message;
+
+use super::Plan;
+use super::children::{self, Server};
+use super::crowd::{Crowd, Subject};
+use super::load::{self, Templates};
+use super::peers::nats::Nats;
+use super::peers::notify::Notifier;
+use super::peers::postgres::Postgres;
+use super::wire::Wire;
+use super::{broadcast, world};
+use crate::api::Clock;
+use crate::api::pb::v1 as pb;
+use crate::cli::{Failure, Kind};
+use crate::domain::limits::WATCH_PACE_MS_MIN;
+
+const INCIDENTS: &str = "/mistap.v1.LiveService/WatchIncidents";
+const RATES: &str = "/mistap.v1.LiveService/WatchRates";
+/// Different reports that are sent, each many times with another id.
+const TEMPLATES: usize = 1_024;
+/// After so long, the pace of a watch of counts holds nothing back any more.
+const RATES_REST: Duration = Duration::from_millis(2 * WATCH_PACE_MS_MIN + 50);
+
+/// A server, and how to send an update into it.
+pub struct Stand {
+    subject: Subject,
+    publisher: Publisher,
+    /// The process, as the system numbers it.
+    process: u32,
+    /// How long to wait before each update.
+    rest: Duration,
+}
+
+enum Publisher {
+    /// Reports an incident.
+    Report {
+        server: Server,
+        wires: Vec<Wire>,
+        templates: Arc<Templates>,
+        clock: Clock,
+        _folder: tempfile::TempDir,
+    },
+    /// Writes a line.
+    Line {
+        stdin: ChildStdin,
+        _server: Server,
+    },
+    Nats(Nats),
+    Notify {
+        notifier: Notifier,
+        _postgres: Postgres,
+    },
+}
+
+impl Stand {
+    /// `WatchIncidents` of mistap.
+    pub async fn incidents(plan: &Plan) -> Result<Self, Failure> {
+        let request = pb::WatchIncidentsRequest::default().encode_to_vec();
+        Self::mistap(plan, INCIDENTS, request, Duration::ZERO).await
+    }
+
+    /// `WatchRates` of mistap, as often as it may be told.
+    pub async fn rates(plan: &Plan) -> Result<Self, Failure> {
+        Self::mistap(plan, RATES, rates_request(), RATES_REST).await
+    }
+
+    async fn mistap(
+        plan: &Plan,
+        path: &'static str,
+        request: Vec<u8>,
+        rest: Duration,
+    ) -> Result<Self, Failure> {
+        let now = (plan.now)();
+        let network = world::network(plan.size)?;
+        let mut incidents = world::incidents(&network, plan.templates(TEMPLATES), now)?;
+        for incident in &mut incidents {
+            // In every window that is watched.
+            incident.occurred_at = Some(prost_types::Timestamp {
+                seconds: now.0.div_euclid(1_000),
+                nanos: 0,
+            });
+            incident.precision = pb::TimePrecision::Exact.into();
+        }
+        let folder = children::throw_away("mistap-bench-live-")?;
+        let data = folder.path().join("data");
+        world::save(&network, &data)?;
+        let server = Server::serve(&data)?;
+        let wires = server.wires(1).await?;
+        Ok(Self {
+            subject: server.subject(path, request),
+            process: server.process.id(),
+            rest,
+            publisher: Publisher::Report {
+                server,
+                wires,
+                templates: Arc::new(Templates::unary(&incidents)),
+                clock: Arc::clone(&plan.now),
+                _folder: folder,
+            },
+        })
+    }
+
+    /// tonic as it comes.
+    pub fn tonic() -> Result<Self, Failure> {
+        Self::broadcaster("tonic-broadcast")
+    }
+
+    /// The h2 crate, with one task for each connection.
+    pub fn connections() -> Result<Self, Failure> {
+        Self::broadcaster("h2-broadcast")
+    }
+
+    fn broadcaster(what: &str) -> Result<Self, Failure> {
+        let (server, stdin) = Server::broadcast(what)?;
+        let request = pb::WatchIncidentsRequest::default().encode_to_vec();
+        Ok(Self {
+            subject: server.subject(INCIDENTS, request),
+            process: server.process.id(),
+            rest: Duration::ZERO,
+            publisher: Publisher::Line {
+                stdin,
+                _server: server,
+            },
+        })
+    }
+
+    /// NATS core, with messages of the same size; `None` if it is not installed.
+    pub async fn nats() -> Result<Option<Self>, Failure> {
+        let nats = Nats::start(broadcast::update().encoded_len()).await?;
+        Ok(nats.map(|nats| Self {
+            subject: nats.subject(),
+            process: nats.id(),
+            rest: Duration::ZERO,
+            publisher: Publisher::Nats(nats),
+        }))
+    }
+
+    /// PostgreSQL, which notifies of each insert; `None` if it is not installed.
+    pub async fn notify() -> Result<Option<Self>, Failure> {
+        let Some(postgres) = Postgres::start()? else {
+            return Ok(None);
+        };
+        let notifier = Notifier::connect(&postgres.socket()).await?;
+        Ok(Some(Self {
+            subject: Subject::Notify(postgres.socket()),
+            process: postgres.id(),
+            rest: Duration::ZERO,
+            publisher: Publisher::Notify {
+                notifier,
+                _postgres: postgres,
+            },
+        }))
+    }
+
+    /// What to watch.
+    pub fn subject(&self) -> &Subject {
+        &self.subject
+    }
+
+    /// `WatchRates` of the same server; as it is where that is no mistap.
+    pub fn rates_subject(&self) -> Subject {
+        match &self.publisher {
+            Publisher::Report { server, .. } => server.subject(RATES, rates_request()),
+            Publisher::Line { .. } | Publisher::Nats(_) | Publisher::Notify { .. } => {
+                self.subject.clone()
+            }
+        }
+    }
+
+    /// Sends an update and waits until all have got it. Tells how long that took each, in
+    /// order.
+    pub async fn update(&mut self, crowd: &mut Crowd) -> Result<Vec<Duration>, Failure> {
+        tokio::time::sleep(self.rest).await;
+        crowd.begin();
+        let begun = Instant::now();
+        self.publish().await?;
+        let arrived = crowd.all().await?;
+        Ok(arrived.iter().map(|at| *at - begun).collect())
+    }
+
+    /// Sends an update.
+    pub async fn publish(&mut self) -> Result<(), Failure> {
+        match &mut self.publisher {
+            Publisher::Report {
+                wires,
+                templates,
+                clock,
+                ..
+            } => {
+                load::unary(wires, templates, 1, Duration::ZERO, clock).await?;
+            }
+            Publisher::Line { stdin, .. } => writeln!(stdin)?,
+            Publisher::Nats(nats) => nats.publish().await?,
+            Publisher::Notify { notifier, .. } => notifier.insert().await?,
+        }
+        Ok(())
+    }
+
+    /// Resident memory of the server, in bytes.
+    pub fn resident_bytes(&self) -> Result<u64, Failure> {
+        let told = children::resident_bytes(self.process);
+        told.ok_or_else(|| Failure::new(Kind::Unexpected, "the system does not tell memory"))
+    }
+
+    /// Processor time of the server so far, in seconds; 0 where the system does not tell.
+    pub fn cpu_seconds(&self) -> f64 {
+        children::cpu_seconds(&self.process.to_string()).unwrap_or(0.0)
+    }
+}
+
+/// All self-reports of the last hour.
+fn rates_request() -> Vec<u8> {
+    let pace_ms = i32::try_from(WATCH_PACE_MS_MIN).expect("a part of a second");
+    let request = pb::WatchRatesRequest {
+        pace: Some(prost_types::Duration {
+            seconds: 0,
+            nanos: pace_ms * 1_000_000,
+        }),
+        ..Default::default()
+    };
+    request.encode_to_vec()
+}
