@@ -5,6 +5,7 @@ mod attack;
 mod bench;
 #[allow(dead_code, reason = "crash tests use the rest")]
 mod child;
+mod clients;
 mod editions;
 mod method;
 mod model;

@@ -1,0 +1,107 @@
+// Watches mistap over gRPC-Web with Connect, and goes on after whatever ends a stream.
+//
+//     npm ci && npm run generate      (needs buf: pip install buf-bin)
+//     node watch.js http://127.0.0.1:7070 incidents
+//
+// Prints one line of JSON for each message and for each end of a stream. After an end it
+// waits as long as the server says (google.rpc.RetryInfo), and resumes with the token of the
+// newest message. Nothing in here needs Node but the arguments and the output.
+
+import { fromBinary } from "@bufbuild/protobuf";
+import { BinaryReader } from "@bufbuild/protobuf/wire";
+import { DurationSchema, durationMs } from "@bufbuild/protobuf/wkt";
+import { Code, ConnectError, createClient } from "@connectrpc/connect";
+import { createGrpcWebTransport } from "@connectrpc/connect-web";
+import { LiveService } from "./generated/mistap/v1/live_service_pb.js";
+
+const FIRST_WAIT_MS = 250;
+const LONGEST_WAIT_MS = 5_000;
+const RETRY_INFO = "google.rpc.RetryInfo";
+const RETRY_DELAY = 1;
+// What another try cannot change.
+const FINAL = new Set([
+  Code.InvalidArgument,
+  Code.OutOfRange,
+  Code.PermissionDenied,
+  Code.Unauthenticated,
+  Code.Unimplemented,
+]);
+
+const [address, what] = process.argv.slice(2);
+if (address === undefined || !["incidents", "rates"].includes(what)) {
+  console.error("usage: node watch.js http://ADDRESS incidents|rates");
+  process.exit(2);
+}
+
+function tell(told) {
+  console.log(JSON.stringify(told));
+}
+
+function tellMessage(message) {
+  const { case: kind, value } = message.update;
+  const told = { kind, position: Number(message.position) };
+  if (kind === "events") {
+    told.events = value.events.map((event) => Number(event.position));
+  }
+  if (message.total !== undefined) {
+    told.total = Number(message.total);
+  }
+  tell(told);
+}
+
+// How long the server says to wait; null if it does not.
+function retryMs(error) {
+  const info = error.details.find((detail) => detail.type === RETRY_INFO);
+  if (info === undefined) {
+    return null;
+  }
+  const reader = new BinaryReader(info.value);
+  while (reader.pos < reader.len) {
+    const [field, type] = reader.tag();
+    if (field === RETRY_DELAY) {
+      return durationMs(fromBinary(DurationSchema, reader.bytes()));
+    }
+    reader.skip(type);
+  }
+  return null;
+}
+
+// Connect names its codes as `ResourceExhausted`, gRPC as `RESOURCE_EXHAUSTED`.
+function grpcName(code) {
+  return Code[code].replace(/(?<=[a-z])(?=[A-Z])/g, "_").toUpperCase();
+}
+
+function open(live, resumeToken) {
+  if (what === "rates") {
+    return live.watchRates({ resumeToken });
+  }
+  return live.watchIncidents({ start: { case: "resumeToken", value: resumeToken } });
+}
+
+async function watch() {
+  const live = createClient(LiveService, createGrpcWebTransport({ baseUrl: address }));
+  let token = new Uint8Array();
+  let waitMs = FIRST_WAIT_MS;
+  for (;;) {
+    let told = null;
+    try {
+      for await (const message of open(live, token)) {
+        token = message.resumeToken;
+        waitMs = FIRST_WAIT_MS;
+        tellMessage(message);
+      }
+      tell({ ended: "OK", retry_seconds: null });
+    } catch (cause) {
+      const error = ConnectError.from(cause);
+      told = retryMs(error);
+      tell({ ended: grpcName(error.code), retry_seconds: told === null ? null : told / 1_000 });
+      if (FINAL.has(error.code)) {
+        process.exit(1);
+      }
+    }
+    await new Promise((resolve) => setTimeout(resolve, told ?? waitMs));
+    waitMs = Math.min(2 * waitMs, LONGEST_WAIT_MS);
+  }
+}
+
+await watch();

@@ -1,0 +1,164 @@
+//! Clients that we did not write the protocol of: grpcio in Python, and Connect over gRPC-Web
+//! in Node, as `examples/clients` has them. Each hears what happens, hears that the service
+//! stops and when to come back, and goes on after the restart where it was.
+//!
+//! A client that is not installed is skipped, and the output says so.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use mistap::api::pb::v1 as pb;
+use mistap::api::pb::v1::reporting_service_client::ReportingServiceClient;
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
+
+use crate::support::{Service, founding_story};
+
+/// How long a client may take for what it should do at once, on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+const PYTHON_MODULES: &str = "import grpc, grpc_status, grpc_tools";
+
+/// A client of ours in another language.
+#[derive(Clone, Copy, Debug)]
+enum Client {
+    Python,
+    Node,
+}
+
+impl Client {
+    fn folder(self) -> &'static Path {
+        Path::new(match self {
+            Self::Python => concat!(env!("CARGO_MANIFEST_DIR"), "/examples/clients/python"),
+            Self::Node => concat!(env!("CARGO_MANIFEST_DIR"), "/examples/clients/node"),
+        })
+    }
+
+    fn command(self, address: SocketAddr, what: &str) -> Command {
+        let mut command = match self {
+            Self::Python => {
+                let mut command = Command::new("python3");
+                command.args(["watch.py", &address.to_string()]);
+                command
+            }
+            Self::Node => {
+                let mut command = Command::new("node");
+                command.args(["watch.js", &format!("http://{address}")]);
+                command
+            }
+        };
+        command.arg(what).current_dir(self.folder());
+        command
+    }
+
+    /// Why it cannot be run here.
+    async fn missing(self) -> Option<&'static str> {
+        match self {
+            Self::Python => {
+                let mut command = Command::new("python3");
+                let output = command.args(["-c", PYTHON_MODULES]).output().await;
+                let is_there = output.is_ok_and(|output| output.status.success());
+                (!is_there).then_some("no python3 with grpcio, grpcio-status and grpcio-tools")
+            }
+            Self::Node => {
+                let made = self.folder().join("generated/mistap/v1/live_service_pb.js");
+                (!made.is_file()).then_some("not made: npm ci && npm run generate")
+            }
+        }
+    }
+}
+
+/// A client that runs.
+struct Running {
+    _process: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Running {
+    fn start(client: Client, address: SocketAddr, what: &str) -> Self {
+        let mut command = client.command(address, what);
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut process = command.kill_on_drop(true).spawn().expect("it runs");
+        let stdout = process.stdout.take().expect("it is piped");
+        Self {
+            _process: process,
+            lines: BufReader::new(stdout).lines(),
+        }
+    }
+
+    /// What it tells next.
+    async fn next(&mut self) -> Value {
+        let line = tokio::time::timeout(PATIENCE, self.lines.next_line()).await;
+        let line = line.expect("a word in time").expect("it is text");
+        serde_json::from_str(&line.expect("it goes on")).expect("it is JSON")
+    }
+
+    /// What it tells next of a kind, and whether it heard between that the service stops, and
+    /// when to come back.
+    async fn next_of(&mut self, kind: &str) -> (Value, bool) {
+        let mut has_heard = false;
+        loop {
+            let told = self.next().await;
+            if told["kind"] == kind {
+                return (told, has_heard);
+            }
+            let is_unavailable = told["ended"] == "UNAVAILABLE";
+            has_heard |= is_unavailable && told["retry_seconds"].is_number();
+        }
+    }
+}
+
+async fn report(service: &Service) -> u64 {
+    let mut client = ReportingServiceClient::new(service.connect().await);
+    let request = pb::ReportIncidentRequest {
+        incident: Some(founding_story()),
+    };
+    let answer = client.report_incident(request).await.expect("recorded");
+    answer.into_inner().accepted.expect("accepted").position
+}
+
+#[expect(clippy::print_stderr, reason = "who runs the tests must see what is skipped")]
+async fn check(client: Client) {
+    if let Some(why) = client.missing().await {
+        eprintln!("skipped, {client:?}: {why}");
+        return;
+    }
+    let service = Service::start().await;
+    let address = service.address();
+    let mut incidents = Running::start(client, address, "incidents");
+    let mut rates = Running::start(client, address, "rates");
+    incidents.next_of("heartbeat").await;
+    let (told, _) = rates.next_of("snapshot").await;
+    assert_eq!(told["total"], json!(0));
+    let first = report(&service).await;
+    let (told, _) = incidents.next_of("events").await;
+    assert_eq!(told["events"], json!([first]));
+    let (told, _) = rates.next_of("changes").await;
+    assert_eq!(told["total"], json!(1));
+
+    let dir = service.stop().await;
+    let service = Service::start_with(dir, |settings| settings.listen = address).await;
+    // Nothing happened that they had not heard.
+    let (_, has_heard) = rates.next_of("resumed").await;
+    assert!(has_heard, "{client:?}, rates");
+    let second = report(&service).await;
+    let (told, has_heard) = incidents.next_of("events").await;
+    assert_eq!(told["events"], json!([second]));
+    assert!(has_heard, "{client:?}, incidents");
+    let (told, _) = rates.next_of("changes").await;
+    assert_eq!(told["total"], json!(2));
+    drop((incidents, rates));
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn grpcio_watches_hears_the_drain_and_resumes() {
+    check(Client::Python).await;
+}
+
+#[tokio::test]
+async fn connect_over_grpc_web_watches_hears_the_drain_and_resumes() {
+    check(Client::Node).await;
+}
