@@ -34,7 +34,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     )?;
     // Derived, they would print card numbers and secrets; `api::pb` has others.
     tonic_prost_build::configure()
-        .skip_debug([".mistap.v1.Incident", ".mistap.v1.GetIncidentRequest"])
+        .skip_debug([
+            ".mistap.v1.Incident",
+            ".mistap.v1.GetIncidentRequest",
+            ".mistap.v1.AmendIncidentRequest",
+            ".mistap.v1.WithdrawIncidentRequest",
+            ".mistap.v1.EraseIncidentRequest",
+            ".mistap.v1.FollowIncidentRequest",
+        ])
         .compile_fds(descriptors)?;
     Ok(())
 }

@@ -19,6 +19,7 @@ pub mod reporting;
 pub mod statistics;
 pub mod status;
 mod stream;
+mod way_back;
 
 use std::sync::Arc;
 

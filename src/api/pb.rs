@@ -36,13 +36,25 @@ impl fmt::Debug for v1::Incident {
     }
 }
 
-/// Shows no secret.
-impl fmt::Debug for v1::GetIncidentRequest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("GetIncidentRequest")
-            .field("incident_id", &self.incident_id)
-            .finish_non_exhaustive()
-    }
+/// Requests with an incident's secret: shown without it.
+macro_rules! shows_no_secret {
+    ($($name:ident)*) => {$(
+        impl fmt::Debug for v1::$name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($name))
+                    .field("incident_id", &self.incident_id)
+                    .finish_non_exhaustive()
+            }
+        }
+    )*};
+}
+
+shows_no_secret! {
+    GetIncidentRequest
+    AmendIncidentRequest
+    WithdrawIncidentRequest
+    EraseIncidentRequest
+    FollowIncidentRequest
 }
 
 /// Incidents of a request, or requests with one. Those that nobody took out are cleared of
@@ -135,8 +147,14 @@ mod tests {
         let get = v1::GetIncidentRequest {
             incident_id: "an id".into(),
             incident_secret: vec![77; 32],
+            everything: false,
         };
         assert!(!format!("{get:?}").contains("77"));
+        let erase = v1::EraseIncidentRequest {
+            incident_id: "an id".into(),
+            incident_secret: vec![77; 32],
+        };
+        assert!(!format!("{erase:?}").contains("77"));
         incident.wipe();
         assert!(incident.card_number.is_empty() && incident.installation_id.is_empty());
         assert!(incident.incident_secret.is_empty());

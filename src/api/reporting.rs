@@ -14,6 +14,7 @@ use super::convert::choices::to_choices;
 use super::convert::incident::{Parsed, parse_incident, parse_key};
 use super::convert::recorded::{Names, to_accepted, to_recorded};
 use super::convert::violation::{Path, Violations};
+use super::convert::way_back::{parse_later, to_everything, with_afterwards};
 use super::counters::Counters;
 use super::origin::{Callers, origin};
 use super::pb::Wiped;
@@ -21,9 +22,12 @@ use super::pb::v1 as pb;
 use super::pb::v1::reporting_service_server::ReportingService;
 use super::status::Problem;
 use super::stream::{self, Results};
-use crate::domain::limits::{INCIDENT_STREAMS_MAX, INCIDENTS_PER_CALL_MAX, STREAMS_IN_FLIGHT_MAX};
+use super::way_back::{Followed, Follower};
+use crate::domain::limits::{
+    FOLLOWERS_MAX, INCIDENT_STREAMS_MAX, INCIDENTS_PER_CALL_MAX, STREAMS_IN_FLIGHT_MAX,
+};
 use crate::domain::{Facts, Incident};
-use crate::ingest::{Accepted, Ingest, SubmitError};
+use crate::ingest::{Accepted, Ingest, Kept, SubmitError};
 use crate::network::Network;
 
 /// The service. Cheap to clone.
@@ -35,6 +39,8 @@ pub struct Reporting {
     /// Room for streams.
     streams: Arc<Semaphore>,
     callers: Callers,
+    /// Room for those who follow their report.
+    followers: Arc<Semaphore>,
     stop: CancellationToken,
 }
 
@@ -52,6 +58,7 @@ impl Reporting {
             in_flight: Arc::new(Semaphore::new(STREAMS_IN_FLIGHT_MAX)),
             streams: Arc::new(Semaphore::new(INCIDENT_STREAMS_MAX)),
             callers,
+            followers: Arc::new(Semaphore::new(FOLLOWERS_MAX)),
             stop,
         }
     }
@@ -127,6 +134,11 @@ impl Reporter {
         results
     }
 
+    /// An incident as its reporter is told.
+    fn tell(&self, kept: &Kept) -> pb::RecordedIncident {
+        tell(&self.ingest, kept, &self.now)
+    }
+
     fn count(&self, result: &Result<pb::Accepted, Problem>) {
         match result {
             Ok(accepted) => self.counters.accepted(accepted.repeated),
@@ -149,6 +161,7 @@ pub(super) fn to_result(result: Result<pb::Accepted, Problem>) -> pb::Result {
 #[tonic::async_trait]
 impl ReportingService for Reporting {
     type StreamIncidentsStream = Results;
+    type FollowIncidentStream = Followed;
 
     async fn report_incident(
         &self,
@@ -200,13 +213,82 @@ impl ReportingService for Reporting {
         &self,
         request: Request<pb::GetIncidentRequest>,
     ) -> Result<Response<pb::GetIncidentResponse>, Status> {
-        let (id, secret) = parse_key(request.get_ref()).map_err(Problem::from)?;
+        let request = request.get_ref();
+        let key = parse_key(&request.incident_id, &request.incident_secret);
+        let (id, secret) = key.map_err(Problem::from)?;
         let ingest = &self.reporter.ingest;
         let kept = ingest.get(id, &secret).await.map_err(Problem::from)?;
-        let recorded = to_recorded(&kept, names(&kept.facts, &ingest.network()));
+        let mut everything_json = String::new();
+        if request.everything {
+            let records = ingest.everything(id, &secret).await;
+            everything_json = to_everything(&records.map_err(Problem::from)?);
+        }
         Ok(Response::new(pb::GetIncidentResponse {
-            recorded: Some(recorded),
+            recorded: Some(self.reporter.tell(&kept)),
+            everything_json,
         }))
+    }
+
+    async fn amend_incident(
+        &self,
+        request: Request<pb::AmendIncidentRequest>,
+    ) -> Result<Response<pb::AmendIncidentResponse>, Status> {
+        let (id, secret, later) = parse_later(request.get_ref()).map_err(Problem::from)?;
+        let amended = self.reporter.ingest.amend(id, &secret, later).await;
+        let kept = amended.map_err(Problem::from)?;
+        Ok(Response::new(pb::AmendIncidentResponse {
+            recorded: Some(self.reporter.tell(&kept)),
+        }))
+    }
+
+    async fn withdraw_incident(
+        &self,
+        request: Request<pb::WithdrawIncidentRequest>,
+    ) -> Result<Response<pb::WithdrawIncidentResponse>, Status> {
+        let request = request.get_ref();
+        let key = parse_key(&request.incident_id, &request.incident_secret);
+        let (id, secret) = key.map_err(Problem::from)?;
+        let ingest = &self.reporter.ingest;
+        let withdrawn = ingest.withdraw(id, &secret).await;
+        withdrawn.map_err(Problem::from)?;
+        let kept = ingest.get(id, &secret).await.map_err(Problem::from)?;
+        Ok(Response::new(pb::WithdrawIncidentResponse {
+            recorded: Some(self.reporter.tell(&kept)),
+        }))
+    }
+
+    async fn erase_incident(
+        &self,
+        request: Request<pb::EraseIncidentRequest>,
+    ) -> Result<Response<pb::EraseIncidentResponse>, Status> {
+        let request = request.get_ref();
+        let key = parse_key(&request.incident_id, &request.incident_secret);
+        let (id, secret) = key.map_err(Problem::from)?;
+        let erased = self.reporter.ingest.erase(id, &secret).await;
+        let kept = erased.map_err(Problem::from)?;
+        Ok(Response::new(pb::EraseIncidentResponse {
+            recorded: Some(self.reporter.tell(&kept)),
+        }))
+    }
+
+    async fn follow_incident(
+        &self,
+        request: Request<pb::FollowIncidentRequest>,
+    ) -> Result<Response<Followed>, Status> {
+        let request = request.get_ref();
+        let key = parse_key(&request.incident_id, &request.incident_secret);
+        let (id, secret) = key.map_err(Problem::from)?;
+        let permit = Arc::clone(&self.followers).try_acquire_owned();
+        let follower = Follower {
+            ingest: self.reporter.ingest.clone(),
+            now: Arc::clone(&self.reporter.now),
+            id,
+            secret,
+            stop: self.stop.clone(),
+            _permit: permit.map_err(|_| Problem::busy())?,
+            tell,
+        };
+        Ok(Response::new(follower.start().await?))
     }
 
     async fn list_choices(
@@ -215,6 +297,11 @@ impl ReportingService for Reporting {
     ) -> Result<Response<pb::ListChoicesResponse>, Status> {
         Ok(Response::new(to_choices()))
     }
+}
+
+fn tell(ingest: &Ingest, kept: &Kept, now: &Clock) -> pb::RecordedIncident {
+    let recorded = to_recorded(kept, names(&kept.facts, &ingest.network()));
+    with_afterwards(recorded, kept, now())
 }
 
 /// Names of what an incident was matched to, in the network in use now.

@@ -17,7 +17,7 @@ use super::pb::v1 as pb;
 use crate::domain::TapFeed;
 use crate::domain::limits::RETRY_AFTER_MS;
 use crate::edition::library::EditionError;
-use crate::ingest::{GetError, SubmitError, TapsError};
+use crate::ingest::{CaseError, GetError, SubmitError, TapsError};
 use crate::ledger::LedgerError;
 use crate::live::log::LogError;
 use crate::live::{Gone, NoPermit, WatchError};
@@ -299,6 +299,23 @@ impl From<GetError> for Problem {
     }
 }
 
+impl From<CaseError> for Problem {
+    fn from(error: CaseError) -> Self {
+        let refused = |reason, message| Self::new(Code::FailedPrecondition, reason, message);
+        match error {
+            CaseError::Get(error) => error.into(),
+            CaseError::Submit(error) => error.into(),
+            CaseError::NoStaff => refused("NO_STAFF", "the report says that no staff were there"),
+            CaseError::Gone => refused("GONE", "the report was withdrawn or erased"),
+            CaseError::Full => refused("FULL", "nothing more can be told about this report"),
+            CaseError::NoOperator => refused(
+                "NO_OPERATOR",
+                "it is not known which operator the report is about",
+            ),
+        }
+    }
+}
+
 impl From<LedgerError> for Problem {
     fn from(error: LedgerError) -> Self {
         match error {
@@ -537,6 +554,17 @@ mod tests {
         );
         check(
             GetError::NotFound.into(),
+            Code::NotFound,
+            "NOT_FOUND",
+            false,
+        );
+        let refused = Code::FailedPrecondition;
+        check(CaseError::NoStaff.into(), refused, "NO_STAFF", false);
+        check(CaseError::Gone.into(), refused, "GONE", false);
+        check(CaseError::Full.into(), refused, "FULL", false);
+        check(CaseError::NoOperator.into(), refused, "NO_OPERATOR", false);
+        check(
+            CaseError::Get(GetError::NotFound).into(),
             Code::NotFound,
             "NOT_FOUND",
             false,

@@ -48,6 +48,7 @@ fn accepted() -> pb::Accepted {
 #[tonic::async_trait]
 impl ReportingService for Echo {
     type StreamIncidentsStream = Empty<Result<pb::StreamIncidentsResponse, Status>>;
+    type FollowIncidentStream = Empty<Result<pb::FollowIncidentResponse, Status>>;
 
     async fn report_incident(
         &self,
@@ -77,6 +78,34 @@ impl ReportingService for Echo {
         &self,
         _request: Request<pb::GetIncidentRequest>,
     ) -> Result<Response<pb::GetIncidentResponse>, Status> {
+        Err(Status::unimplemented("only a measure"))
+    }
+
+    async fn amend_incident(
+        &self,
+        _request: Request<pb::AmendIncidentRequest>,
+    ) -> Result<Response<pb::AmendIncidentResponse>, Status> {
+        Err(Status::unimplemented("only a measure"))
+    }
+
+    async fn withdraw_incident(
+        &self,
+        _request: Request<pb::WithdrawIncidentRequest>,
+    ) -> Result<Response<pb::WithdrawIncidentResponse>, Status> {
+        Err(Status::unimplemented("only a measure"))
+    }
+
+    async fn erase_incident(
+        &self,
+        _request: Request<pb::EraseIncidentRequest>,
+    ) -> Result<Response<pb::EraseIncidentResponse>, Status> {
+        Err(Status::unimplemented("only a measure"))
+    }
+
+    async fn follow_incident(
+        &self,
+        _request: Request<pb::FollowIncidentRequest>,
+    ) -> Result<Response<Self::FollowIncidentStream>, Status> {
         Err(Status::unimplemented("only a measure"))
     }
 

@@ -21,6 +21,7 @@ mod tail;
 mod taps;
 mod token;
 mod watch;
+mod way_back;
 mod when;
 
 use std::io::{self, Write};
@@ -79,6 +80,14 @@ pub enum Command {
     Report(Box<report::ReportArgs>),
     /// Show a report again, with its secret
     Get(report::GetArgs),
+    /// Add what came later to a report, with its secret
+    Amend(way_back::AmendArgs),
+    /// Withdraw a report, with its secret: it counts no more
+    Withdraw(way_back::KeyArgs),
+    /// Erase the words, the time and the card of a report for ever, with its secret
+    Erase(way_back::KeyArgs),
+    /// Follow a report, with its secret, and what its operator answers
+    Follow(way_back::FollowArgs),
     /// List the choices that a report can make, in Dutch and English
     Choices,
     /// Count what was reported
@@ -224,6 +233,10 @@ async fn run_async(command: Command, server: &ServerArgs, format: Format) -> Res
         Command::Bench(args) => bench::run(args, clock).await,
         Command::Report(args) => report::report(&args, server, format, now).await,
         Command::Get(args) => report::get(args, server, format).await,
+        Command::Amend(args) => way_back::amend(args, server, format).await,
+        Command::Withdraw(key) => way_back::withdraw(key, server, format).await,
+        Command::Erase(key) => way_back::erase(key, server, format).await,
+        Command::Follow(args) => way_back::follow(args, server, format).await,
         Command::Choices => report::choices(server, format).await,
         Command::Stats(args) => stats::stats(&args, server, format, now).await,
         Command::Rank(args) => rank::rank(&args, server, format, now).await,

@@ -12,9 +12,9 @@ use super::output::{Card, Format, Sheet};
 use super::when;
 use crate::api::pb::v1 as pb;
 use crate::domain::taxonomy::{
-    CardKind, Cause, ClaimSource, ExtraCost, Mode, OthersGotThrough, Outcome, ReaderKind,
-    ReporterKind, Resolution, Signal, StaffAct, StaffMinutes, StaffPresence, TapKind, Taxonomy,
-    TimePrecision, WorkedLater,
+    CalledBack, CardKind, CaseState, Cause, ClaimSource, ClosedReason, ExtraCost, Mode,
+    OthersGotThrough, Outcome, ReaderKind, ReporterKind, Resolution, Signal, StaffAct,
+    StaffMinutes, StaffPresence, TapKind, Taxonomy, TimePrecision, WorkedLater,
 };
 
 /// What happened, as flags. Everything may be left out: what is not said is not counted.
@@ -120,6 +120,9 @@ pub struct GetArgs {
     /// The incident's secret, in hexadecimal
     #[arg(env = "MISTAP_SECRET", hide_env_values = true)]
     secret: String,
+    /// Print everything that is kept about it, as JSON
+    #[arg(long)]
+    everything: bool,
 }
 
 fn parse_claim(text: &str) -> Result<(Cause, ClaimSource), String> {
@@ -169,12 +172,24 @@ pub async fn get(args: GetArgs, server: &ServerArgs, format: Format) -> Result<(
     let request = pb::GetIncidentRequest {
         incident_id: args.id,
         incident_secret: unhex(&args.secret)?.to_vec(),
+        everything: args.everything,
     };
     let channel = server.connect().await?;
     let mut client = pb::reporting_service_client::ReportingServiceClient::new(channel);
     let response = client.get_incident(request).await?.into_inner();
+    if args.everything {
+        return print_everything(&response.everything_json);
+    }
     let recorded = response.recorded.unwrap_or_default();
     to_card(&recorded).print(format, &mut io::stdout().lock())
+}
+
+fn print_everything(json: &str) -> Result<(), Failure> {
+    let all: serde_json::Value = serde_json::from_str(json)
+        .map_err(|error| Failure::unexpected("the answer is no JSON", &error))?;
+    let mut out = io::stdout().lock();
+    serde_json::to_writer_pretty(&mut out, &all).map_err(io::Error::from)?;
+    Ok(writeln!(out)?)
 }
 
 /// Runs `mistap choices`.
@@ -281,7 +296,9 @@ fn read_card_number() -> Result<String, Failure> {
 fn print_accepted(accepted: &pb::Accepted, secret: &str, format: Format) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     let received = when::from_wire(accepted.received_at.as_ref()).map(when::written);
-    let status = if accepted.repeated {
+    let status = if accepted.erased {
+        "recorded before, and erased since"
+    } else if accepted.repeated {
         "recorded before"
     } else {
         "recorded"
@@ -330,7 +347,7 @@ fn matched(matched: Option<&pb::Match>) -> String {
     text
 }
 
-fn to_card(recorded: &pb::RecordedIncident) -> Card {
+pub(super) fn to_card(recorded: &pb::RecordedIncident) -> Card {
     let default = pb::Incident::default();
     let told = recorded.incident.as_ref().unwrap_or(&default);
     let instant = |at| when::from_wire(at).map(when::written);
@@ -346,6 +363,10 @@ fn to_card(recorded: &pb::RecordedIncident) -> Card {
     );
     card.push("received_at", instant(recorded.received_at.as_ref()));
     card.push("withdrawn", said(recorded.withdrawn));
+    card.push("erased_at", instant(recorded.erased_at.as_ref()));
+    let amended = recorded.amended_at.iter();
+    let amended = amended.filter_map(|at| instant(Some(at)));
+    card.push("amended_at", amended.collect::<Vec<_>>());
     card.push("position", recorded.position);
     push_place(&mut card, told, recorded);
     card.push("reader_kind", key::<ReaderKind>(told.reader_kind));
@@ -374,7 +395,29 @@ fn to_card(recorded: &pb::RecordedIncident) -> Card {
     card.push("extra_cost", key::<ExtraCost>(told.extra_cost));
     card.push("note", told.note.clone());
     card.push("note_to_operator", said(told.note_to_operator));
+    card.push("called_back", key::<CalledBack>(recorded.called_back));
+    card.push("replies", each(&recorded.replies, reply));
+    card.push("disputed", said(recorded.disputed));
+    let asked = "did they call back? tell it with `mistap amend --called-back`";
+    card.push("question", recorded.call_back_asked.then_some(asked));
     card
+}
+
+fn reply(reply: &pb::Reply) -> String {
+    let when = when::from_wire(reply.replied_at.as_ref()).map(when::written);
+    let mut text = format!(
+        "{} {}: {}",
+        when.unwrap_or_default(),
+        reply.operator,
+        label::<CaseState>(reply.state)
+    );
+    if reply.reason != 0 {
+        text.push_str(&format!(" ({})", label::<ClosedReason>(reply.reason)));
+    }
+    if !reply.message.is_empty() {
+        text.push_str(&format!(": {}", reply.message));
+    }
+    text
 }
 
 fn push_place(card: &mut Card, told: &pb::Incident, recorded: &pb::RecordedIncident) {
@@ -403,11 +446,11 @@ fn claim(claim: &pb::CauseClaim) -> String {
     )
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn unhex(text: &str) -> Result<[u8; 32], Failure> {
+pub(super) fn unhex(text: &str) -> Result<[u8; 32], Failure> {
     let wrong = || Failure::new(Kind::Refused, "the secret must be 64 hexadecimal digits");
     let digits = text.as_bytes();
     if digits.len() != 64 || !digits.iter().all(u8::is_ascii_hexdigit) {

@@ -228,6 +228,7 @@ fn to_json(event: &pb::IncidentEvent) -> Value {
     let facts = event.incident.clone().unwrap_or_default();
     let received = when::from_wire(event.received_at.as_ref());
     let (change, recorded_position) = match &event.change {
+        Some(Change::Amended(amended)) => ("amended", Some(amended.recorded_position)),
         Some(Change::Withdrawn(withdrawn)) => ("withdrawn", Some(withdrawn.recorded_position)),
         Some(Change::Recorded(_)) => ("recorded", None),
         None => ("unknown", None),
@@ -280,7 +281,10 @@ mod tests {
             assert_eq!(line.chars().count(), width);
         }
         let line = for_people(&event(), &object, None);
-        assert!(line.starts_with("7H2K-9QWM-3XVT  ") && line.ends_with("-"), "{line}");
+        assert!(
+            line.starts_with("7H2K-9QWM-3XVT  ") && line.ends_with("-"),
+            "{line}"
+        );
         assert!(line.contains("  GVB:10 "), "{line}");
     }
 

@@ -6,8 +6,9 @@ use super::incident::CauseClaim;
 use super::row::RowTime;
 use super::taps::TapBatch;
 use super::taxonomy::{
-    CardKind, ExtraCost, Mode, OthersGotThrough, Outcome, ReaderKind, ReporterKind, Resolution,
-    SetOf, Signal, StaffAct, StaffMinutes, StaffPresence, TapKind, TimePrecision, WorkedLater,
+    CalledBack, CardKind, CaseState, ClosedReason, ExtraCost, Mode, OthersGotThrough, Outcome,
+    ReaderKind, ReporterKind, Resolution, SetOf, Signal, StaffAct, StaffMinutes, StaffPresence,
+    TapKind, TimePrecision, WorkedLater,
 };
 use super::time::{LocalDay, LocalMonth, UtcMillis};
 
@@ -52,7 +53,21 @@ pub enum Entry {
         /// Its facts, as they were recorded, so that what was counted can be taken away
         /// without looking it up.
         facts: Box<Facts>,
+        /// Where the row lies that counted: where it was recorded, or amended last. 0 in
+        /// entries from before incidents could be amended: where it was recorded.
+        row: Position,
     },
+    /// The reporter of an incident told what came later.
+    Amended(Box<Amendment>),
+    /// The personal part of an incident was erased, and the words of its answers.
+    Erased {
+        /// Which.
+        id: IncidentId,
+        /// Where it was recorded.
+        incident: Position,
+    },
+    /// An operator answered a report.
+    Answered(Box<Answer>),
     /// A minute passed.
     Tick,
     /// Another version of the network came into use.
@@ -84,6 +99,41 @@ pub struct ClosedEdition {
     pub sha256: [u8; 32],
     /// Version of the method by which it was made, from 1 up.
     pub method: u32,
+}
+
+/// What came later of an incident. Counts instead of what counted before, if that still does
+/// when this is applied; else it changes nothing.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Amendment {
+    /// Which incident.
+    pub id: IncidentId,
+    /// Where the row lies that it replaces: where it was recorded, or amended last.
+    pub row: Position,
+    /// What counted, so that it can be taken away without looking it up.
+    pub before: Facts,
+    /// What counts from now on; of the same time, operator, line and stop.
+    pub after: Facts,
+}
+
+/// What an operator answered to a report.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// Which incident.
+    pub id: IncidentId,
+    /// Where it was recorded.
+    pub incident: Position,
+    /// Who answers: the incident's operator.
+    pub operator: OperatorCode,
+    /// When the incident was received.
+    pub received: Stamp,
+    /// The hour or day of the incident.
+    pub time: RowTime,
+    /// What it says.
+    pub state: CaseState,
+    /// Why, if it is closed without a repair.
+    pub reason: Option<ClosedReason>,
+    /// What it says to the reporter; empty if nothing, or erased. A personal part.
+    pub message: Box<str>,
 }
 
 /// What is counted of an incident.
@@ -152,6 +202,8 @@ pub struct Facts {
     /// Whether an edition must leave it out: it came from one of more new installations
     /// without a card than an address prefix may have for an operator in a day.
     pub is_uncountable: bool,
+    /// Whether staff who promised to call back did; told later.
+    pub called_back: Option<CalledBack>,
 }
 
 /// What else was told about an incident. Never enters the store, logs or default backups.

@@ -98,6 +98,23 @@ pub const CHECKPOINT_RETRY_ENTRIES: u64 = 65_536;
 /// Batches read ahead while a journal is folded.
 pub const REPLAY_BATCHES_AHEAD: usize = 4;
 
+/// How often a reporter may add to one report. More: refused.
+pub const AMENDMENTS_PER_CASE_MAX: usize = 16;
+/// Answers of an operator to one report. More: refused.
+pub const REPLIES_PER_CASE_MAX: usize = 32;
+/// Longest message of an operator to a reporter, in characters. Longer: refused.
+pub const REPLY_CHARS_MAX: usize = 500;
+/// How often something about a report is made anew because the report changed meanwhile.
+/// More: refused with `Busy`.
+pub const OUTDATED_TRIES_MAX: usize = 4;
+/// After how many days it is asked whether staff called back.
+pub const CALL_BACK_ASKED_DAYS: i64 = 3;
+/// Open streams of reporters who follow their report. Reached: refused with `Busy`.
+pub const FOLLOWERS_MAX: usize = 1_024;
+/// How often a stream that follows a report looks for something new, at most, in
+/// milliseconds.
+pub const FOLLOW_PACE_MS: u64 = 500;
+
 /// Incidents in one block of the store. Full: the next is begun.
 pub const BLOCK_ROWS: usize = 512;
 /// Blocks that are closed but not yet in the store. Reached: the committer waits.

@@ -24,7 +24,7 @@ pub mod time;
 pub use address::{AddressPrefix, Origin};
 pub use calendar::Calendar;
 pub use case::CaseNumber;
-pub use entry::{Entry, Facts, Personal, Position, Stamp};
+pub use entry::{Amendment, Answer, Entry, Facts, Personal, Position, Stamp};
 pub use id::{
     ContentDigest, IncidentId, IncidentSecret, LineId, OperatorCode, Pseudonym, SecretHash, StopId,
 };

@@ -300,6 +300,36 @@ taxonomy! {
     }
 }
 
+taxonomy! {
+    /// Whether staff who promised to call back did so.
+    CalledBack {
+        Yes = 1, "yes", "ja", "Yes";
+        No = 2, "no", "nee", "No";
+    }
+}
+
+taxonomy! {
+    /// What an operator says about a report.
+    CaseState {
+        Received = 1, "received", "ontvangen", "Received";
+        Investigating = 2, "investigating", "in onderzoek", "Investigating";
+        Repaired = 3, "repaired", "hersteld", "Repaired";
+        ClosedUnfixed = 4, "closed-unfixed", "gesloten zonder herstel", "Closed without repair";
+        Disputed = 5, "disputed", "betwist", "Disputed";
+    }
+}
+
+taxonomy! {
+    /// Why an operator closes a report without a repair.
+    ClosedReason {
+        NoFaultFound = 1, "no-fault-found", "geen storing gevonden", "No fault found";
+        NotOurs = 2, "not-ours", "niet van ons", "Not ours";
+        CardNotReader = 3, "card-not-reader", "lag aan de kaart", "The card, not the reader";
+        TooLittleTold = 4, "too-little-told", "te weinig verteld", "Too little told";
+        ReplacementPlanned = 5, "replacement-planned", "vervanging gepland", "Replacement planned";
+    }
+}
+
 /// A set of values of one taxonomy, as bits: bit n is the value with number n.
 pub struct SetOf<T> {
     bits: u16,
@@ -460,6 +490,9 @@ mod tests {
         check::<ReporterKind>();
         check::<TimePrecision>();
         check::<Resolution>();
+        check::<CalledBack>();
+        check::<CaseState>();
+        check::<ClosedReason>();
     }
 
     #[test]

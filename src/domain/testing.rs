@@ -40,6 +40,7 @@ pub(crate) fn blank_facts(id: IncidentId, time: RowTime, precision: TimePrecisio
         card_given: false,
         installation_given: false,
         is_uncountable: false,
+        called_back: None,
     }
 }
 

@@ -37,6 +37,16 @@ impl UtcMillis {
     }
 }
 
+/// As RFC 3339 in UTC: `2026-11-23T07:15:00Z`. What no calendar has, as milliseconds.
+impl fmt::Display for UtcMillis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match jiff::Timestamp::from_millisecond(self.0) {
+            Ok(instant) => instant.fmt(f),
+            Err(_) => write!(f, "{} ms", self.0),
+        }
+    }
+}
+
 /// A minute of UTC: minutes since 1970-01-01T00:00Z.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Minute(pub u32);

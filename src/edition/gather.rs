@@ -4,7 +4,7 @@
 //! which its edition closes, so that nothing else is read. Stamps only rise: once an entry at
 //! or after that instant is there, a later reading finds the same.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::month;
 use super::reporters::{self, Names};
@@ -15,8 +15,8 @@ use crate::domain::taxonomy::{
     CardKind, Mode, Outcome, SetOf, Signal, StaffAct, StaffPresence, TapKind, TimePrecision,
 };
 use crate::domain::{
-    Entry, Facts, IncidentId, LineId, LocalDay, LocalMonth, OperatorCode, Personal, Position,
-    Pseudonym, RowTime, StopId, UtcMillis,
+    Amendment, Entry, Facts, IncidentId, LineId, LocalDay, LocalMonth, OperatorCode, Personal,
+    Position, Pseudonym, RowTime, StopId, UtcMillis,
 };
 use crate::journal::{JournalError, Reader, Record};
 use crate::stats::screening::{distinct, screen_count};
@@ -146,7 +146,11 @@ struct Gatherer {
     closed_before: UtcMillis,
     /// By place: `None` once withdrawn.
     reports: Vec<Option<Report>>,
+    /// By place: where what counts of it was told.
+    rows: Vec<Position>,
     places: HashMap<IncidentId, usize>,
+    /// Nothing is amended any more.
+    erased_ids: HashSet<IncidentId>,
     too_late: TooLate,
     networks: BTreeSet<u32>,
     taps: Taps,
@@ -159,7 +163,9 @@ impl Gatherer {
             month,
             closed_before: month::closes_at(LocalMonth(month.0 - 1)),
             reports: Vec::new(),
+            rows: Vec::new(),
             places: HashMap::new(),
+            erased_ids: HashSet::new(),
             too_late: TooLate::default(),
             networks: BTreeSet::new(),
             taps: Taps::new(month),
@@ -176,6 +182,7 @@ impl Gatherer {
                     self.networks.insert(facts.network_version);
                     self.erased += u64::from(are_names_erased(&facts, personal.as_deref()));
                     self.places.insert(facts.id, self.reports.len());
+                    self.rows.push(record.position);
                     let report = Report::new(&facts, personal.as_deref(), record.stamp);
                     self.reports.push(Some(report));
                 } else if month < self.month && self.closed_before <= record.stamp {
@@ -183,17 +190,42 @@ impl Gatherer {
                     self.too_late.0.insert(facts.id, (month, names));
                 }
             }
-            Entry::Withdrawn { id, .. } => {
+            Entry::Withdrawn { id, row, .. } => {
                 self.too_late.0.remove(&id);
-                if let Some(place) = self.places.get(&id) {
+                if let Some(place) = self.places.get(&id)
+                    && (row == Position(0) || row == self.rows[*place])
+                {
                     self.reports[*place] = None;
                 }
             }
+            Entry::Erased { id, .. } => {
+                self.erased_ids.insert(id);
+            }
+            Entry::Amended(amendment) => self.amend(record.position, &amendment),
             Entry::TapCounts(batch) => self.taps.add(&batch),
-            Entry::Tick
+            Entry::Answered(_)
+            | Entry::Tick
             | Entry::NetworkChanged { .. }
             | Entry::TapCountsRemoved { .. }
             | Entry::EditionClosed(_) => {}
+        }
+    }
+
+    /// As the fold: what was made of something that had changed meanwhile changes nothing.
+    fn amend(&mut self, at: Position, amendment: &Amendment) {
+        let Some(place) = self.places.get(&amendment.id).copied() else {
+            return;
+        };
+        let is_current =
+            self.rows[place] == amendment.row && !self.erased_ids.contains(&amendment.id);
+        if let Some(report) = self.reports[place].as_mut().filter(|_| is_current) {
+            self.rows[place] = at;
+            *report = Report {
+                is_in_time: report.is_in_time,
+                card: report.card,
+                installation: report.installation,
+                ..Report::new(&amendment.after, None, UtcMillis(0))
+            };
         }
     }
 

@@ -769,7 +769,7 @@ proptest! {
             let at = one.tapped.0 + one.delay_ms;
             if let Some(after) = one.withdrawn_ms {
                 let (id, facts) = (facts.id, Box::new(facts.clone()));
-                events.insert((at + 1 + after, number), Entry::Withdrawn { id, facts });
+                events.insert((at + 1 + after, number), Entry::Withdrawn { id, facts, row: Position(0) });
             }
             let (facts, personal) = (Box::new(facts), Some(Box::new(personal)));
             events.insert((at, number), Entry::Incident { facts, personal });

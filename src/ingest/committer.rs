@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{oneshot, watch};
 
+use super::erasure;
 use super::key_maker::KeyMaker;
 use super::prepare::Pending;
 use super::queue::{Decided, Delivery, Job, Queue, Taken};
@@ -81,6 +82,8 @@ pub(super) struct Ending {
 enum Fate {
     /// Not written: its id is known.
     Known(Position),
+    /// Not written: what it is about has changed or gone.
+    Refused,
     /// Written, at this place in the batch.
     Appended(usize),
 }
@@ -167,7 +170,13 @@ impl Committer {
         let mut written = Vec::new();
         if !batch.entries.is_empty() {
             match self.parts.writer.append(&batch.encoded, now) {
-                Ok((first, stamp)) => written = self.apply(first, stamp, batch.entries),
+                Ok((first, stamp)) => {
+                    let erased = erasure::incidents(&batch.entries);
+                    written = self.apply(first, stamp, batch.entries);
+                    // Before anybody is told; the next start finishes what is cut short.
+                    let Parts { writer, ledger, .. } = &mut self.parts;
+                    erasure::erase(writer, ledger, &erased)?;
+                }
                 Err(error @ JournalError::NoSegment { .. }) => {
                     self.refuse(answers, &error);
                     return Ok(());
@@ -178,6 +187,7 @@ impl Committer {
         }
         let decided = |fate| match fate {
             Fate::Known(first) => Decided::Repeated(first),
+            Fate::Refused => Decided::Nothing,
             Fate::Appended(place) => written[place],
         };
         let answered = answers.into_iter().zip(batch.fates).map(|(caller, fates)| {
@@ -217,13 +227,10 @@ impl Committer {
         let mut answers = Vec::with_capacity(jobs.len());
         let state = self.parts.ledger.read();
         for job in jobs {
-            let fates =
-                job.entries
-                    .into_iter()
-                    .map(|pending| match known(&state, &pending.entry) {
-                        Some(first) => Fate::Known(first),
-                        None => Fate::Appended(batch.push_once(pending)),
-                    });
+            let fates = job.entries.into_iter().map(|pending| {
+                let fate = judge(&state, &batch.entries, &pending.entry);
+                fate.unwrap_or_else(|| Fate::Appended(batch.push_once(pending)))
+            });
             let fates = fates.collect();
             batch.fates.push(fates);
             answers.push(job.answer);
@@ -239,7 +246,7 @@ impl Committer {
             .map(|(position, entry)| (position, stamp, entry))
             .collect();
         let applied = self.parts.ledger.apply(&batch);
-        let rows: Vec<Row> = applied.iter().filter_map(changed_row).collect();
+        let rows: Vec<Row> = applied.iter().flat_map(changed_rows).flatten().collect();
         applied.iter().for_each(tell_taps_left_out);
         let last = Position(first.0 + batch.len() as u64 - 1);
         // Marked after the sync: a watcher must never see what a crash could take back.
@@ -254,10 +261,13 @@ impl Committer {
                 Applied::Repeated { first } => Decided::Repeated(first),
                 Applied::Recorded { .. }
                 | Applied::Withdrawn { .. }
+                | Applied::Amended { .. }
+                | Applied::Erased { .. }
+                | Applied::Answered
                 | Applied::Nothing
                 | Applied::Noted
                 | Applied::Taps(TapsApplied::Told { .. }) => Decided::Committed { position, stamp },
-                Applied::Taps(TapsApplied::FeedRefused) => Decided::Nothing,
+                Applied::Outdated | Applied::Taps(TapsApplied::FeedRefused) => Decided::Nothing,
             }
         });
         decided.collect()
@@ -344,12 +354,14 @@ impl Batch {
         }
     }
 
-    /// As `push`, but of withdrawals of one incident only the first is added.
+    /// As `push`, but of withdrawals and of erasures of one incident only the first is added.
     fn push_once(&mut self, pending: Pending) -> usize {
         let place = match &pending.entry {
-            Entry::Withdrawn { id, .. } => self.entries.iter().position(
-                |entry| matches!(entry, Entry::Withdrawn { id: other, .. } if other == id),
-            ),
+            Entry::Withdrawn { id, row, .. } => self.entries.iter().position(|entry| {
+                matches!(entry, Entry::Withdrawn { id: other, row: of, .. }
+                    if (other, of) == (id, row))
+            }),
+            Entry::Erased { id, .. } => erasure::place_in(&self.entries, id),
             _ => None,
         };
         place.unwrap_or_else(|| self.push(pending))
@@ -372,12 +384,33 @@ impl Drop for Alarm {
     }
 }
 
-/// Where an incident with the same id was recorded, or the one that was withdrawn before:
-/// whoever watches hears of a withdrawal once.
-fn known(state: &State, entry: &Entry) -> Option<Position> {
+/// What becomes of an entry that is not written; `None` for one that is. An incident whose id
+/// is known, a second withdrawal (whoever watches hears of one) and a second erasure are
+/// answered with the incident's place; what was made of something that has changed or gone
+/// is refused. No answer is written after an erasure: nobody would zero its words.
+fn judge(state: &State, batch: &[Entry], entry: &Entry) -> Option<Fate> {
     match entry {
-        Entry::Incident { facts, .. } => state.find(&facts.id),
-        Entry::Withdrawn { id, .. } => state.find(id).filter(|first| state.is_withdrawn(*first)),
+        Entry::Incident { facts, .. } => state.find(&facts.id).map(Fate::Known),
+        Entry::Withdrawn { id, .. } => {
+            let first = state.find(id).filter(|first| state.is_withdrawn(*first));
+            first.map(Fate::Known)
+        }
+        Entry::Erased { id, .. } => {
+            let first = state.find(id);
+            let first = first.filter(|first| state.cases().is_erased(*first));
+            first.map(Fate::Known)
+        }
+        Entry::Amended(amendment) => {
+            let row = state.find(&amendment.id);
+            let row = row.map(|first| state.cases().row_of(first));
+            (row != Some(amendment.row)).then_some(Fate::Refused)
+        }
+        Entry::Answered(answer) => {
+            let is_gone = state.cases().is_erased(answer.incident)
+                || state.is_withdrawn(answer.incident)
+                || erasure::place_in(batch, &answer.id).is_some();
+            is_gone.then_some(Fate::Refused)
+        }
         Entry::Tick
         | Entry::NetworkChanged { .. }
         | Entry::TapCounts(_)
@@ -386,10 +419,17 @@ fn known(state: &State, entry: &Entry) -> Option<Position> {
     }
 }
 
-fn changed_row(applied: &Applied) -> Option<Row> {
+fn changed_rows(applied: &Applied) -> [Option<Row>; 2] {
     match applied {
-        Applied::Recorded { row } | Applied::Withdrawn { row } => Some(*row),
-        Applied::Repeated { .. } | Applied::Nothing | Applied::Noted | Applied::Taps(_) => None,
+        Applied::Recorded { row } | Applied::Withdrawn { row } => [Some(*row), None],
+        Applied::Amended { before, after } => [Some(*before), Some(*after)],
+        Applied::Erased { row } => [*row, None],
+        Applied::Repeated { .. }
+        | Applied::Answered
+        | Applied::Nothing
+        | Applied::Outdated
+        | Applied::Noted
+        | Applied::Taps(_) => [None; 2],
     }
 }
 

@@ -6,10 +6,12 @@
 //! Nothing in here waits without a bound: a full queue refuses.
 
 mod committer;
+mod erasure;
 mod folder;
 mod history;
 mod key_maker;
 mod newcomers;
+pub mod people;
 mod prepare;
 mod queue;
 mod recall;
@@ -23,6 +25,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::sync::{Semaphore, oneshot};
 
+pub use people::{CaseError, CaseMarks, Kept, KeptReply, Later, Moment, Reply};
 pub use start::{Options, Running, StartError, StopError, start, start_with};
 pub use taps::{TapsAccepted, TapsError};
 
@@ -30,12 +33,10 @@ use crate::auth::{CaseNumbers, KeyError, Keys};
 use crate::domain::entry::ClosedEdition;
 use crate::domain::incident::Match;
 use crate::domain::limits::{INCIDENTS_PER_CALL_MAX, JOURNAL_READS_MAX};
-use crate::domain::{
-    Entry, Facts, Incident, IncidentId, IncidentSecret, LineId, Personal, Position, StopId,
-    UtcMillis,
-};
+use crate::domain::{Entry, Incident, IncidentId, LineId, Position, StopId, UtcMillis};
 use crate::journal::{JournalError, Reader};
 use crate::ledger::Ledger;
+use crate::live::Hub;
 use crate::network::Network;
 use newcomers::Newcomers;
 use prepare::{Expected, Pending, Preparer};
@@ -56,6 +57,8 @@ pub struct Accepted {
     pub position: Position,
     /// When it became durable.
     pub received: UtcMillis,
+    /// Whether it had been recorded before, and erased since.
+    pub erased: bool,
     /// Whether it had been recorded before; place, time and matches are those of then.
     pub repeated: bool,
     /// How the line was matched.
@@ -87,20 +90,6 @@ pub enum SubmitError {
     Keys,
 }
 
-/// An incident as it is kept.
-pub struct Kept {
-    /// What is counted.
-    pub facts: Facts,
-    /// All else; `None` if it was erased.
-    pub personal: Option<Personal>,
-    /// Its place in the journal.
-    pub position: Position,
-    /// When it became durable.
-    pub received: UtcMillis,
-    /// Whether its reporter withdrew it.
-    pub withdrawn: bool,
-}
-
 /// Why an incident is not shown.
 #[derive(Debug, thiserror::Error)]
 pub enum GetError {
@@ -113,17 +102,6 @@ pub enum GetError {
     /// The journal fails.
     #[error("the journal cannot be read")]
     Journal(#[source] JournalError),
-}
-
-/// Why an incident is not withdrawn.
-#[derive(Debug, thiserror::Error)]
-pub enum WithdrawError {
-    /// It cannot be had.
-    #[error(transparent)]
-    Get(#[from] GetError),
-    /// The withdrawal cannot be recorded.
-    #[error(transparent)]
-    Submit(#[from] SubmitError),
 }
 
 /// Handle for submitting and reading back. Cheap to clone.
@@ -139,6 +117,7 @@ struct Shared {
     network: RwLock<Arc<Network>>,
     ledger: Arc<Ledger>,
     reader: Reader,
+    hub: Hub,
     /// One for each call that may read the journal at the same time.
     reads: Arc<Semaphore>,
     /// How long tap counts are kept.
@@ -158,6 +137,7 @@ impl Ingest {
         network: Arc<Network>,
         ledger: Arc<Ledger>,
         reader: Reader,
+        hub: Hub,
         tap_days: u32,
     ) -> Self {
         let shared = Shared {
@@ -167,6 +147,7 @@ impl Ingest {
             network: RwLock::new(network),
             ledger,
             reader,
+            hub,
             reads: Arc::new(Semaphore::new(JOURNAL_READS_MAX)),
             tap_days,
         };
@@ -191,29 +172,6 @@ impl Ingest {
             }
         }
         results
-    }
-
-    /// An incident as it is kept, for whoever has its secret.
-    pub async fn get(&self, id: IncidentId, secret: &IncidentSecret) -> Result<Kept, GetError> {
-        let shared = Arc::clone(&self.shared);
-        let secret = secret.clone();
-        let look_up = move || recall::get(&shared.ledger, &shared.reader, id, &secret);
-        self.read(look_up).await.unwrap_or(Err(GetError::Busy))
-    }
-
-    /// Withdraws an incident; it counts no more. Again: changes nothing.
-    pub async fn withdraw(
-        &self,
-        id: IncidentId,
-        secret: &IncidentSecret,
-    ) -> Result<(), WithdrawError> {
-        let kept = self.get(id, secret).await?;
-        if kept.withdrawn {
-            return Ok(());
-        }
-        let facts = Box::new(kept.facts);
-        self.commit(Entry::Withdrawn { id, facts }).await?;
-        Ok(())
     }
 
     /// What operators call incidents by.
@@ -307,8 +265,8 @@ impl Ingest {
         }
         if !repeats.is_empty() {
             let reader = self.shared.reader.clone();
-            let network = self.network();
-            let look_up = move || recall::repeats(&reader, &network, repeats);
+            let (ledger, network) = (self.ledger(), self.network());
+            let look_up = move || recall::repeats(&ledger, &reader, &network, repeats);
             for (place, result) in self.read(look_up).await.unwrap_or_default() {
                 results[place] = result;
             }
@@ -331,19 +289,37 @@ impl Ingest {
         Some(blocking(work).await)
     }
 
-    /// Commits an entry that is no incident, and says where.
+    /// Commits an entry that is always written, and says where.
     async fn commit(&self, entry: Entry) -> Result<Position, SubmitError> {
+        match self.decide(entry).await? {
+            Decided::Committed { position, .. } => Ok(position),
+            Decided::Repeated(_) | Decided::Nothing => {
+                unreachable!("what is about no incident and no tap counts is always written")
+            }
+        }
+    }
+
+    /// Sends one entry to the committer, and waits.
+    async fn decide(&self, entry: Entry) -> Result<Decided, SubmitError> {
         let room = self.shared.queue.reserve(1)?;
         let (answer, result) = oneshot::channel();
         let entries = vec![Pending::new(entry)];
         room.send(Job { entries, answer })?;
         let answer = result.await.map(Delivery::take);
-        match answer.unwrap_or(Err(SubmitError::Poisoned))?.first() {
-            Some(Decided::Committed { position, .. }) => Ok(*position),
-            Some(Decided::Repeated(_) | Decided::Nothing) | None => {
-                unreachable!("what is neither an incident nor tap counts is always written")
-            }
-        }
+        let decided = answer.unwrap_or(Err(SubmitError::Poisoned))?;
+        Ok(*decided.first().expect("one for the one that was sent"))
+    }
+
+    fn ledger(&self) -> Arc<Ledger> {
+        Arc::clone(&self.shared.ledger)
+    }
+
+    fn reader(&self) -> &Reader {
+        &self.shared.reader
+    }
+
+    fn hub(&self) -> &Hub {
+        &self.shared.hub
     }
 }
 

@@ -60,6 +60,7 @@ impl Expected {
             position,
             received,
             repeated: false,
+            erased: false,
             line: self.line,
             stop: self.stop,
         }
@@ -221,6 +222,7 @@ fn facts(
         card_given: false,
         installation_given: false,
         is_uncountable: false,
+        called_back: None,
     }
 }
 

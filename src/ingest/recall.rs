@@ -1,14 +1,16 @@
 //! What the journal says about incidents that were recorded before. Reads files: not for the
 //! committer, and not for a thread that serves calls.
 
-use super::{Accepted, GetError, Kept, SubmitError};
+use std::sync::Arc;
+
+use super::{Accepted, GetError, Kept, KeptReply, Moment, SubmitError};
 use crate::auth::secret_matches;
 use crate::domain::incident::Match;
 use crate::domain::{
-    ContentDigest, Entry, Facts, IncidentId, IncidentSecret, LineId, Personal, Position, Stamp,
-    StopId,
+    ContentDigest, Entry, Facts, IncidentId, IncidentSecret, LineId, Personal, Position,
+    SecretHash, Stamp, StopId,
 };
-use crate::journal::{JournalError, Reader};
+use crate::journal::{JournalError, Reader, Record};
 use crate::ledger::Ledger;
 use crate::network::Network;
 
@@ -33,40 +35,151 @@ struct Found {
 
 /// Whether each has the same content as what was recorded, by place in the call.
 pub(super) fn repeats(
+    ledger: &Ledger,
     reader: &Reader,
     network: &Network,
     repeats: Vec<Repeat>,
 ) -> Vec<(usize, Result<Accepted, SubmitError>)> {
     let results = repeats
         .into_iter()
-        .map(|repeat| (repeat.place, compare(reader, network, &repeat)));
+        .map(|repeat| (repeat.place, compare(ledger, reader, network, &repeat)));
     results.collect()
 }
 
-/// The incident with this id, if the secret is its secret.
+/// The incident with this id, if the secret is its secret. An id that is not known takes about
+/// as long to refuse as a secret that is wrong: something is read, and compared, in any case.
 pub(super) fn get(
     ledger: &Ledger,
     reader: &Reader,
     id: IncidentId,
     secret: &IncidentSecret,
 ) -> Result<Kept, GetError> {
-    let position = ledger.read().find(&id).ok_or(GetError::NotFound)?;
+    let known = ledger.read().find(&id);
+    let position = known.unwrap_or_else(|| decoy(reader, &id));
     let found = find(reader, position).map_err(GetError::Journal)?;
-    let found = found.filter(|found| {
-        let has_secret = |hash| secret_matches(secret, hash);
-        found.facts.id == id && found.facts.secret_hash.as_ref().is_some_and(has_secret)
-    });
-    let found = found.ok_or(GetError::NotFound)?;
+    let hash = found.as_ref().and_then(|found| found.facts.secret_hash);
+    let has_secret = secret_matches(secret, &hash.unwrap_or(NO_HASH)) && hash.is_some();
+    let found = found.filter(|found| has_secret && found.facts.id == id);
+    kept(ledger, reader, position, found.ok_or(GetError::NotFound)?)
+}
+
+/// What no secret is expected to have as its hash.
+const NO_HASH: SecretHash = SecretHash([0; 16]);
+
+/// Any place in the journal, the same one for the same id.
+fn decoy(reader: &Reader, id: &IncidentId) -> Position {
+    let (horizon, last) = (reader.horizon().0, reader.last().0);
+    let number = u128::from_be_bytes(*id.as_bytes()) % u128::from(last.max(1));
+    Position(u64::try_from(number).unwrap_or(0).max(horizon))
+}
+
+/// The incident recorded at a place.
+pub(super) fn get_at(
+    ledger: &Ledger,
+    reader: &Reader,
+    position: Position,
+) -> Result<Kept, GetError> {
+    let found = find(reader, position).map_err(GetError::Journal)?;
+    let is_first = |found: &Found| ledger.read().find(&found.facts.id) == Some(position);
+    let found = found.filter(is_first).ok_or(GetError::NotFound)?;
+    kept(ledger, reader, position, found)
+}
+
+/// What came after the report, added to it.
+fn kept(
+    ledger: &Ledger,
+    reader: &Reader,
+    position: Position,
+    found: Found,
+) -> Result<Kept, GetError> {
+    let (case, withdrawn) = {
+        let state = ledger.read();
+        let case = state.cases().get(position).cloned();
+        (case.unwrap_or_default(), state.is_withdrawn(position))
+    };
+    let record = |at| reader.entry(at).map_err(GetError::Journal);
+    let mut facts = found.facts.clone();
+    let mut amendments = Vec::with_capacity(case.amendments.len());
+    for at in case.amendments {
+        let Some(record) = record(at)? else { continue };
+        let stamp = record.stamp;
+        if let Entry::Amended(amendment) = record.entry {
+            facts = amendment.after;
+            amendments.push(Moment { at, stamp });
+        }
+    }
+    let mut replies = Vec::with_capacity(case.replies.len());
+    for reply in case.replies {
+        if let Some(record) = record(reply.at)? {
+            replies.extend(kept_reply(record));
+        }
+    }
+    let erased = match case.erased {
+        Some(at) => record(at)?.map(|record| moment(&record)),
+        None => None,
+    };
     Ok(Kept {
-        facts: found.facts,
+        facts,
+        told: found.facts,
         personal: found.personal,
         position,
+        row: amendments.last().map_or(position, |last| last.at),
         received: found.stamp,
-        withdrawn: ledger.read().is_withdrawn(position),
+        withdrawn,
+        amendments,
+        erased,
+        replies,
     })
 }
 
-fn compare(reader: &Reader, network: &Network, repeat: &Repeat) -> Result<Accepted, SubmitError> {
+fn kept_reply(record: Record) -> Option<KeptReply> {
+    let moment = moment(&record);
+    let Entry::Answered(answer) = record.entry else {
+        return None;
+    };
+    Some(KeptReply {
+        moment,
+        operator: answer.operator,
+        state: answer.state,
+        reason: answer.reason,
+        message: answer.message,
+    })
+}
+
+fn moment(record: &Record) -> Moment {
+    Moment {
+        at: record.position,
+        stamp: record.stamp,
+    }
+}
+
+/// Every entry about an incident, in order.
+pub(super) fn records(
+    ledger: &Ledger,
+    reader: &Reader,
+    kept: &Kept,
+) -> Result<Vec<Record>, GetError> {
+    let mut places = vec![kept.position];
+    places.extend(kept.amendments.iter().map(|moment| moment.at));
+    places.extend(kept.replies.iter().map(|reply| reply.moment.at));
+    places.extend(kept.erased.map(|moment| moment.at));
+    let withdrawals = Arc::clone(ledger.read().withdrawals());
+    let mut withdrawals = withdrawals.iter().rev();
+    let withdrawal = withdrawals.find(|one| one.of == kept.row);
+    places.extend(withdrawal.map(|one| one.at));
+    places.sort_unstable();
+    let records = places
+        .into_iter()
+        .filter_map(|at| reader.entry(at).transpose());
+    records.collect::<Result<_, _>>().map_err(GetError::Journal)
+}
+
+fn compare(
+    ledger: &Ledger,
+    reader: &Reader,
+    network: &Network,
+    repeat: &Repeat,
+) -> Result<Accepted, SubmitError> {
     let found = find(reader, repeat.first).map_err(|error| {
         let error = &error as &dyn std::error::Error;
         tracing::error!(error, position = %repeat.first, "journal cannot be read");
@@ -81,6 +194,7 @@ fn compare(reader: &Reader, network: &Network, repeat: &Repeat) -> Result<Accept
         position: repeat.first,
         received: found.stamp,
         repeated: true,
+        erased: ledger.read().cases().is_erased(repeat.first),
         line: line_match(network, &found),
         stop: stop_match(network, &found),
     })
@@ -95,6 +209,9 @@ fn find(reader: &Reader, position: Position) -> Result<Option<Found>, JournalErr
             stamp: record.stamp,
         }),
         Entry::Withdrawn { .. }
+        | Entry::Amended(_)
+        | Entry::Erased { .. }
+        | Entry::Answered(_)
         | Entry::Tick
         | Entry::NetworkChanged { .. }
         | Entry::TapCounts(_)

@@ -19,7 +19,7 @@ use super::committer::{Committer, Ending, Parts, write_checkpoint};
 use super::history::History;
 use super::key_maker::KeyMaker;
 use super::queue::Queue;
-use super::{Clock, Ingest, folder};
+use super::{Clock, Ingest, erasure, folder};
 use crate::auth::{KeyError, Keys};
 use crate::domain::entry::Epoch;
 use crate::domain::limits::{
@@ -203,6 +203,7 @@ pub fn start_with(
     let is_stopping = Arc::new(AtomicBool::new(false));
     let store = open_store(folder, &ledger, &reader, &is_stopping)?;
     let folded = fold_rest(&ledger, &reader, writer.last_stamp())?;
+    erasure::finish(&mut writer, &ledger)?;
     let clock: Clock = Arc::new(now);
     let key_maker = KeyMaker::start(Arc::clone(&keys), clock())?;
     note_network(&mut writer, &ledger, &network, clock())?;
@@ -237,6 +238,7 @@ pub fn start_with(
         network,
         Arc::clone(&ledger),
         reader.clone(),
+        hub.clone(),
         options.tap_days,
     );
     Ok(Running {

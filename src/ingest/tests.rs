@@ -14,7 +14,7 @@ use crate::domain::incident::{CauseClaim, Occurred};
 use crate::domain::limits::{BATCH_ENTRIES_MAX, BLOCK_ROWS};
 use crate::domain::taxonomy::{Cause, ClaimSource, Mode, ReporterKind, SetOf, Signal, StaffAct};
 use crate::domain::text::CardNumber;
-use crate::domain::{LocalDay, Row, RowTime};
+use crate::domain::{IncidentSecret, LocalDay, Row, RowTime};
 use crate::journal::SEGMENT_BYTES_MIN;
 use crate::ledger::State;
 use crate::live::Hub;
@@ -620,7 +620,7 @@ async fn withdrawn_incident_counts_no_more_also_after_a_restart() {
     let running = place.start();
     submit_all(&running, 0..10).await;
     let wrong = running.ingest.withdraw(id(3), &secret(2)).await;
-    assert!(matches!(wrong, Err(WithdrawError::Get(GetError::NotFound))));
+    assert!(matches!(wrong, Err(CaseError::Get(GetError::NotFound))));
     assert_eq!(counted(&running), 10);
     for _ in 0..2 {
         running
@@ -918,7 +918,8 @@ async fn journal_that_fails_ends_the_committer_and_says_so() {
     let (sender, failed) = tokio::sync::watch::channel(false);
     let committer = std::thread::spawn(|| Committer::new(parts).run(sender));
     let network = Arc::new(Network::built_in());
-    let ingest = Ingest::new(queue, keys, network, Arc::clone(&ledger), reader, 548);
+    let hub = Hub::new();
+    let ingest = Ingest::new(queue, keys, network, Arc::clone(&ledger), reader, hub, 548);
     for _ in 0..2 {
         for result in ingest.submit(incidents(0..10)).await {
             assert_eq!(result.expect_err("refused"), SubmitError::Poisoned);

@@ -14,12 +14,13 @@ use super::fields::Fields;
 use crate::domain::entry::ClosedEdition;
 use crate::domain::incident::CauseClaim;
 use crate::domain::taxonomy::{
-    CardKind, Cause, ClaimSource, ExtraCost, Mode, OthersGotThrough, ReaderKind, Resolution, SetOf,
-    Signal, StaffMinutes, StaffPresence, TapKind, Taxonomy, WorkedLater, number_of,
+    CalledBack, CardKind, CaseState, Cause, ClaimSource, ClosedReason, ExtraCost, Mode,
+    OthersGotThrough, ReaderKind, Resolution, SetOf, Signal, StaffMinutes, StaffPresence, TapKind,
+    Taxonomy, WorkedLater, number_of,
 };
 use crate::domain::{
-    ContentDigest, Entry, Facts, Hour, IncidentId, LineId, LocalDay, LocalMonth, OperatorCode,
-    Personal, Position, Pseudonym, RowTime, SecretHash, StopId, UtcMillis,
+    Amendment, Answer, ContentDigest, Entry, Facts, Hour, IncidentId, LineId, LocalDay, LocalMonth,
+    OperatorCode, Personal, Position, Pseudonym, RowTime, SecretHash, StopId, UtcMillis,
 };
 
 use wire::entry::Kind;
@@ -32,6 +33,7 @@ mod wire {
 /// Kinds of entries that are many, by their numbers in the schema.
 const INCIDENT: u32 = 1;
 const WITHDRAWN: u32 = 2;
+const AMENDED: u32 = 8;
 /// What comes before the message of an entry, in bytes.
 const KIND_BYTES_MAX: usize = 4;
 
@@ -69,11 +71,21 @@ pub fn encode(entry: &Entry) -> Encoded {
             personal = part.as_deref().map(|part| personal_bytes(part, facts));
             kind_bytes(INCIDENT, &facts_bytes(facts))
         }
-        Entry::Withdrawn { id, facts } => {
+        Entry::Withdrawn { id, facts, row } => {
             let mut withdrawn = Fields::default();
             withdrawn.bytes(1, id.as_bytes());
             withdrawn.element(2, &facts_bytes(facts));
+            withdrawn.number(3, row.0);
             kind_bytes(WITHDRAWN, &withdrawn.into_bytes())
+        }
+        Entry::Amended(amendment) => kind_bytes(AMENDED, &amendment_bytes(amendment)),
+        Entry::Erased { id, incident } => generated(Kind::Erased(wire::Erased {
+            incident_id: id.as_bytes().to_vec(),
+            incident: incident.0,
+        })),
+        Entry::Answered(answer) => {
+            personal = message_bytes(&answer.message);
+            generated(Kind::Answered(answered(answer)))
         }
         Entry::Tick => generated(Kind::Tick(wire::Tick {})),
         Entry::NetworkChanged { version, sha256 } => {
@@ -126,7 +138,17 @@ pub fn decode(facts: &[u8], personal: Option<&[u8]>) -> Result<Entry, CodecError
             facts: Box::new(parse_facts(
                 &withdrawn.facts.ok_or(CodecError::Field("facts"))?,
             )?),
+            row: Position(withdrawn.row),
         }),
+        Kind::Amended(amended) => Ok(Entry::Amended(Box::new(parse_amendment(amended)?))),
+        Kind::Erased(erased) => Ok(Entry::Erased {
+            id: parse_id(&erased.incident_id)?,
+            incident: Position(erased.incident),
+        }),
+        Kind::Answered(answered) => {
+            let answer = parse_answer(answered, personal.unwrap_or_default())?;
+            Ok(Entry::Answered(Box::new(answer)))
+        }
         Kind::Tick(_) => Ok(Entry::Tick),
         Kind::NetworkChanged(changed) => Ok(Entry::NetworkChanged {
             version: changed.version,
@@ -227,7 +249,41 @@ fn facts_bytes(facts: &Facts) -> Vec<u8> {
     fields.number(30, facts.installation_given);
     fields.number(31, facts.line_outside_validity);
     fields.number(32, facts.is_uncountable);
+    fields.number(33, number_of(facts.called_back));
     fields.into_bytes()
+}
+
+fn amendment_bytes(amendment: &Amendment) -> Vec<u8> {
+    let mut fields = Fields::with_capacity(2 * FACTS_BYTES);
+    fields.bytes(1, amendment.id.as_bytes());
+    fields.number(2, amendment.row.0);
+    fields.element(3, &facts_bytes(&amendment.before));
+    fields.element(4, &facts_bytes(&amendment.after));
+    fields.into_bytes()
+}
+
+fn answered(answer: &Answer) -> wire::Answered {
+    let (hour, day) = match answer.time {
+        RowTime::Hour(hour) => (Some(hour.0), None),
+        RowTime::Day(day) => (None, Some(day.0)),
+    };
+    wire::Answered {
+        incident_id: answer.id.as_bytes().to_vec(),
+        incident: answer.incident.0,
+        operator: answer.operator.as_str().to_owned(),
+        received_ms: answer.received.0,
+        hour,
+        day,
+        state: answer.state.number().into(),
+        reason: number_of(answer.reason).into(),
+    }
+}
+
+/// None for no message.
+fn message_bytes(message: &str) -> Option<Vec<u8>> {
+    let mut fields = Fields::default();
+    fields.bytes(1, message.as_bytes());
+    (!message.is_empty()).then(|| fields.into_bytes())
 }
 
 fn claim_number(claim: &CauseClaim) -> u32 {
@@ -327,6 +383,35 @@ fn parse_facts(wire: &wire::IncidentFacts) -> Result<Facts, CodecError> {
         card_given: wire.card_given,
         installation_given: wire.installation_given,
         is_uncountable: wire.uncountable,
+        called_back: value::<CalledBack>(wire.called_back, "called_back")?,
+    })
+}
+
+fn parse_amendment(wire: wire::Amended) -> Result<Amendment, CodecError> {
+    let facts = |wire: Option<wire::IncidentFacts>, field| {
+        parse_facts(&wire.ok_or(CodecError::Field(field))?)
+    };
+    Ok(Amendment {
+        id: parse_id(&wire.incident_id)?,
+        row: Position(wire.row),
+        before: facts(wire.before, "before")?,
+        after: facts(wire.after, "after")?,
+    })
+}
+
+fn parse_answer(wire: wire::Answered, personal: &[u8]) -> Result<Answer, CodecError> {
+    let state = value::<CaseState>(wire.state, "state")?;
+    let operator = optional_id(&wire.operator, "operator")?;
+    let message = wire::AnsweredPersonal::decode(personal)?.message;
+    Ok(Answer {
+        id: parse_id(&wire.incident_id)?,
+        incident: Position(wire.incident),
+        operator: operator.ok_or(CodecError::Field("operator"))?,
+        received: UtcMillis(wire.received_ms),
+        time: parse_time(wire.hour, wire.day)?,
+        state: state.ok_or(CodecError::Field("state"))?,
+        reason: value::<ClosedReason>(wire.reason, "reason")?,
+        message: message.into(),
     })
 }
 
@@ -482,7 +567,8 @@ mod tests {
             ),
             (reader_kind, signal, others_got_through, worked_later, card_kind) in
                 (said(), said(), said(), said(), said()),
-            (staff_present, staff_minutes, extra_cost) in (said(), said(), said()),
+            (staff_present, staff_minutes, extra_cost, called_back) in
+                (said(), said(), said(), said()),
             cause_claims in proptest::collection::vec(claim(), 0..5),
             (staff_acts, outcomes) in (set_of::<StaffAct>(), set_of::<Outcome>()),
             (network_version, attempts, flags) in (any::<u32>(), any::<u8>(), any::<[bool; 5]>()),
@@ -495,6 +581,7 @@ mod tests {
                 worked_later, cause_claims, card_kind, staff_present, staff_acts, staff_minutes,
                 outcomes, extra_cost, card_given: flags[2], installation_given: flags[3],
                 is_uncountable: flags[4],
+                called_back,
             }
         }
     }
@@ -525,9 +612,19 @@ mod tests {
             8 => (facts(), proptest::option::of(personal())).prop_map(|(facts, personal)| {
                 Entry::Incident { facts: Box::new(facts), personal: personal.map(Box::new) }
             }),
-            1 => (incident_id(), facts()).prop_map(|(id, facts)| {
-                Entry::Withdrawn { id, facts: Box::new(facts) }
+            1 => (incident_id(), facts(), any::<u64>()).prop_map(|(id, facts, row)| {
+                Entry::Withdrawn { id, facts: Box::new(facts), row: Position(row) }
             }),
+            1 => (incident_id(), any::<u64>(), facts(), facts()).prop_map(
+                |(id, row, before, after)| {
+                    let row = Position(row);
+                    Entry::Amended(Box::new(Amendment { id, row, before, after }))
+                },
+            ),
+            1 => (incident_id(), any::<u64>()).prop_map(|(id, incident)| {
+                Entry::Erased { id, incident: Position(incident) }
+            }),
+            1 => answer().prop_map(|answer| Entry::Answered(Box::new(answer))),
             1 => Just(Entry::Tick),
             1 => any::<(u32, [u8; 32])>()
                 .prop_map(|(version, sha256)| Entry::NetworkChanged { version, sha256 }),
@@ -537,6 +634,23 @@ mod tests {
                 Entry::EditionClosed(ClosedEdition { month, through, sha256, method })
             }),
         ]
+    }
+
+    prop_compose! {
+        fn answer()(
+            id in incident_id(),
+            incident in any::<u64>(),
+            operator in identifier("[A-Z0-9]{2,10}"),
+            received in any::<i64>(),
+            time in time(),
+            state in select(CaseState::ALL),
+            reason in said(),
+            message in any::<String>(),
+        ) -> Answer {
+            let (incident, received) = (Position(incident), UtcMillis(received));
+            let message = message.into();
+            Answer { id, incident, operator, received, time, state, reason, message }
+        }
     }
 
     fn wire_facts(facts: &Facts) -> wire::IncidentFacts {
@@ -565,7 +679,14 @@ mod tests {
         ) {
             let (id, facts) = (facts.id, Box::new(facts));
             let personal = Some(Box::new(personal));
-            check_written_as_generated(&Entry::Withdrawn { id, facts: facts.clone() });
+            let row = Position(version.into());
+            check_written_as_generated(&Entry::Withdrawn { id, facts: facts.clone(), row });
+            check_written_as_generated(&Entry::Amended(Box::new(Amendment {
+                id,
+                row,
+                before: (*facts).clone(),
+                after: (*facts).clone(),
+            })));
             check_written_as_generated(&Entry::Incident { facts, personal });
             check_written_as_generated(&Entry::NetworkChanged { version, sha256: [7; 32] });
             check_written_as_generated(&Entry::Tick);

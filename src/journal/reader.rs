@@ -109,7 +109,7 @@ impl Reader {
         Ok(Box::new(self.entries(from, Parts::All)))
     }
 
-    /// Where the personal part of an entry is; `None` if it has none.
+    /// Where the personal part of an entry is; `None` if it has none, or nothing is left of it.
     pub(super) fn personal_place(
         &self,
         position: Position,
@@ -121,6 +121,11 @@ impl Reader {
         let Some(header) = cursor.advance()? else {
             return Ok(None);
         };
+        let record = cursor.record();
+        let record = record.ok_or_else(|| cursor.damaged("a record is not whole"))?;
+        if let PersonalPart::Erased { finished: true } = record.personal() {
+            return Ok(None);
+        }
         let bytes = header.record_bytes() - header.personal_at();
         Ok((0 < bytes).then(|| PersonalPlace {
             path: cursor.path(),

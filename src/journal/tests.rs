@@ -57,6 +57,7 @@ fn incident(number: u64) -> Entry {
         card_given: false,
         installation_given: false,
         is_uncountable: false,
+        called_back: None,
     };
     let personal = Personal {
         occurred: NOW,

@@ -27,6 +27,7 @@ impl State {
             ("last 25 hours", self.recent.bytes()),
             ("dictionary", self.dictionary.bytes()),
             ("tap counts", self.taps.bytes()),
+            ("cases", self.cases.bytes()),
             ("open block", self.open.capacity() * size_of::<Row>()),
         ]
     }

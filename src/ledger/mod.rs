@@ -7,6 +7,7 @@
 
 pub mod apart;
 mod as_of;
+pub mod cases;
 pub mod checkpoint;
 pub mod cube;
 pub mod dictionary;
@@ -41,6 +42,7 @@ use keeper::Keeper;
 
 pub use apart::{Less, Reason};
 pub use as_of::AsOfError;
+pub use cases::{Case, Cases};
 pub use checkpoint::{CheckpointError, FILE as CHECKPOINT_FILE};
 pub use cube::{Cells, Cube};
 pub use dictionary::Dictionary;

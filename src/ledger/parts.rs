@@ -11,12 +11,14 @@ use std::ops::Range;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
+use super::cases::{About, Case, Cases, Reply};
 use super::cube::Cube;
 use super::dictionary::Dictionary;
 use super::ids::{ENTRY_BYTES, IdEntry};
 use super::recent::Recent;
 use super::state::{FOLD_VERSION, State, Withdrawal};
 use super::taps::{TapBook, TapDay};
+use crate::domain::taxonomy::Taxonomy;
 use crate::domain::{Basis, Row, RowTime, TapFeed};
 
 /// Rows of a cube in one part: a multiple of those that a cube shares.
@@ -34,6 +36,7 @@ pub(super) const COUNTS: u8 = 5;
 pub(super) const IDS: u8 = 6;
 pub(super) const RECENT: u8 = 7;
 pub(super) const TAPS: u8 = 8;
+pub(super) const CASES: u8 = 9;
 
 /// One part of a state.
 pub(super) enum Part<'a> {
@@ -63,6 +66,8 @@ pub(super) enum Part<'a> {
     Recent,
     /// Feeds of tap counts, their scopes, and which blocks were told.
     Taps,
+    /// What came after reports.
+    Cases,
 }
 
 /// The parts of a state, in an order that depends on nothing else.
@@ -88,6 +93,7 @@ pub(super) fn parts(state: &State) -> Vec<Part<'_>> {
     }));
     parts.push(Part::Recent);
     parts.push(Part::Taps);
+    parts.push(Part::Cases);
     parts
 }
 
@@ -128,6 +134,7 @@ impl Part<'_> {
             Self::Ids { .. } => IDS,
             Self::Recent => RECENT,
             Self::Taps => TAPS,
+            Self::Cases => CASES,
         }
     }
 
@@ -156,6 +163,7 @@ impl Part<'_> {
                 put_recent(&mut out, &state.untimed);
             }
             Self::Taps => put_taps(&mut out, &state.taps),
+            Self::Cases => put_cases(&mut out, &state.cases),
         }
         out
     }
@@ -201,11 +209,16 @@ fn put_rows(out: &mut Vec<u8>, rows: &[Row]) {
     rows.iter().for_each(|row| put_row(out, row));
 }
 
-fn put_row(out: &mut Vec<u8>, row: &Row) {
-    let (is_day, time) = match row.time {
+/// Whether a time is a day, as 1, and its number.
+fn time_numbers(time: RowTime) -> (u8, u32) {
+    match time {
         RowTime::Hour(hour) => (0, hour.0),
         RowTime::Day(day) => (1, day.0.cast_unsigned()),
-    };
+    }
+}
+
+fn put_row(out: &mut Vec<u8>, row: &Row) {
+    let (is_day, time) = time_numbers(row.time);
     let flags = is_day | u8::from(row.basis == Basis::Observed) << 1;
     put(out, row.position.0);
     put(out, time.into());
@@ -309,6 +322,39 @@ fn put_taps(out: &mut Vec<u8>, taps: &TapBook) {
             put(out, chunks.len() as u64);
             chunks.iter().for_each(|chunk| put(out, (*chunk).into()));
         }
+    }
+}
+
+fn put_cases(out: &mut Vec<u8>, cases: &Cases) {
+    put(out, cases.iter().len() as u64);
+    for (incident, case) in cases.iter() {
+        put(out, incident.0);
+        put_case(out, case);
+    }
+}
+
+fn put_case(out: &mut Vec<u8>, case: &Case) {
+    put(out, case.amendments.len() as u64);
+    case.amendments.iter().for_each(|at| put(out, at.0));
+    put(out, case.erased.map_or(0, |at| at.0));
+    out.push(u8::from(case.about.is_some()));
+    if let Some(About {
+        operator,
+        received,
+        time,
+    }) = case.about
+    {
+        let (is_day, time) = time_numbers(time);
+        put(out, operator.into());
+        put(out, received.0.cast_unsigned());
+        out.push(is_day);
+        put(out, time.into());
+    }
+    put(out, case.replies.len() as u64);
+    for Reply { at, stamp, state } in &case.replies {
+        put(out, at.0);
+        put(out, stamp.0.cast_unsigned());
+        out.push(state.number());
     }
 }
 

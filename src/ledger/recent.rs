@@ -82,33 +82,31 @@ impl Recent {
     }
 
     /// Takes a row out, if it is there.
-    pub(super) fn remove(&mut self, row: &Row) {
+    pub(super) fn remove(&mut self, row: &Row) -> Option<(Minute, Row)> {
         let RowTime::Hour(Hour(hour)) = row.time else {
-            return;
+            return None;
         };
         let minutes = hour.saturating_mul(60)..hour.saturating_add(1).saturating_mul(60);
-        self.remove_among(minutes, row.position);
+        self.remove_among(minutes, row.position)
     }
 
     /// Takes the row with this position out, whatever its minute, if it is there.
-    pub(super) fn remove_wherever(&mut self, position: Position) {
-        self.remove_among(0..u32::MAX, position);
+    pub(super) fn remove_wherever(&mut self, position: Position) -> Option<(Minute, Row)> {
+        self.remove_among(0..u32::MAX, position)
     }
 
-    fn remove_among(&mut self, minutes: Range<u32>, position: Position) {
-        let place = self.minutes.range(minutes).find_map(|(minute, rows)| {
+    fn remove_among(&mut self, minutes: Range<u32>, position: Position) -> Option<(Minute, Row)> {
+        let (minute, place) = self.minutes.range(minutes).find_map(|(minute, rows)| {
             let place = position_in(rows, position)?;
             Some((*minute, place))
-        });
-        let Some((minute, place)) = place else {
-            return;
-        };
+        })?;
         self.rows -= 1;
         let rows = self.minutes.entry(minute).or_default();
-        Arc::make_mut(rows).remove(place);
+        let row = Arc::make_mut(rows).remove(place);
         if rows.is_empty() {
             self.minutes.remove(&minute);
         }
+        Some((Minute(minute), row))
     }
 
     /// Lets go of the minutes that are more than 25 hours before the stamp.

@@ -75,7 +75,10 @@ impl Ledger {
         let state = self.read();
         let row = |(position, _, entry): &(Position, Stamp, Entry)| match entry {
             Entry::Incident { facts, .. } => state.counted_row(*position, facts, forgotten),
+            Entry::Amended(amendment) => state.amended_row(*position, &amendment.after),
             Entry::Withdrawn { .. }
+            | Entry::Erased { .. }
+            | Entry::Answered(_)
             | Entry::Tick
             | Entry::NetworkChanged { .. }
             | Entry::TapCounts(_)
@@ -203,8 +206,10 @@ mod tests {
         let mut state = State::new(EPOCH);
         let mut rows = Vec::new();
         for (position, stamp, entry) in entries {
-            if let super::super::Applied::Recorded { row } = state.apply(*position, *stamp, entry) {
-                rows.push(row);
+            use super::super::Applied;
+            match state.apply(*position, *stamp, entry) {
+                Applied::Recorded { row } | Applied::Amended { after: row, .. } => rows.push(row),
+                _ => {}
             }
         }
         state.take_closed();

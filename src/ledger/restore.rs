@@ -6,16 +6,19 @@ use std::collections::BTreeSet;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use super::cases::{About, Case, Cases, Reply};
 use super::cube::Cube;
 use super::dictionary::Dictionary;
 use super::ids::{ENTRY_BYTES, IdEntry};
-use super::parts::{COUNTS, END, HEAD, IDS, NAMES, OPEN, PART_BUCKETS, RECENT, TAPS, WITHDRAWN};
+use super::parts::{
+    CASES, COUNTS, END, HEAD, IDS, NAMES, OPEN, PART_BUCKETS, RECENT, TAPS, WITHDRAWN,
+};
 use super::recent::Recent;
 use super::state::{State, Withdrawal};
 use super::taps::{FeedBook, TapBook, TapDay};
 use crate::domain::limits::{BLOCK_ROWS, STOPS_MAX, TAP_FEEDS_MAX, TAP_SCOPES_MAX};
 use crate::domain::taps::{DayBegin, Refusals, TapGrain, TapInterval, TapKinds};
-use crate::domain::taxonomy::SetOf;
+use crate::domain::taxonomy::{CaseState, SetOf, Taxonomy};
 use crate::domain::time::{END_DAY, FIRST_DAY};
 use crate::domain::{Basis, Hour, LocalDay, Minute, Position, Row, RowTime, TapFeed, UtcMillis};
 
@@ -101,7 +104,7 @@ impl Builder {
     /// The state, when all parts are in place.
     pub(super) fn finish(mut self) -> Result<State, Unreadable> {
         self.end_day()?;
-        if self.kinds != [HEAD, NAMES, OPEN, WITHDRAWN, RECENT, TAPS, END] {
+        if self.kinds != [HEAD, NAMES, OPEN, WITHDRAWN, RECENT, TAPS, CASES, END] {
             return Err("parts are missing");
         }
         Ok(self.state)
@@ -127,6 +130,7 @@ impl Builder {
                 state.untimed = input.recent(&state.dictionary)?;
             }
             TAPS => state.taps = Arc::new(input.taps(&state.dictionary)?),
+            CASES => state.cases = Arc::new(input.cases(&state.dictionary)?),
             END if u64::from_le_bytes(input.take()?) == self.parts => {}
             END => return Err("parts are missing"),
             _ => return Err("a part is of unknown kind"),
@@ -388,6 +392,63 @@ impl<'a> Input<'a> {
                 })
             })
             .collect()
+    }
+
+    fn cases(&mut self, dictionary: &Dictionary) -> Result<Cases, Unreadable> {
+        let count: u64 = self.long()?;
+        let mut cases = Cases::default();
+        let mut before = Position(0);
+        for _ in 0..count {
+            let incident = Position(self.long()?);
+            let case = self.case(dictionary)?;
+            let mut places = case.amendments.iter();
+            if incident <= before || places.any(|at| *at <= incident) {
+                return Err("a case is out of order");
+            }
+            before = incident;
+            cases.put(incident, case);
+        }
+        Ok(cases)
+    }
+
+    fn case(&mut self, dictionary: &Dictionary) -> Result<Case, Unreadable> {
+        let mut case = Case::default();
+        let amendments: u32 = self.number()?;
+        for _ in 0..amendments {
+            case.amendments.push(Position(self.long()?));
+        }
+        if !case.amendments.is_sorted_by(|a, b| a < b) {
+            return Err("a case is out of order");
+        }
+        case.erased = Some(Position(self.long()?)).filter(|at| *at != Position(0));
+        case.about = match self.take()? {
+            [0] => None,
+            [_] => Some(self.about(dictionary)?),
+        };
+        let replies: u32 = self.number()?;
+        for _ in 0..replies {
+            let at = Position(self.long()?);
+            let stamp = UtcMillis(self.long()?.cast_signed());
+            let [state] = self.take()?;
+            let state = CaseState::from_number(state).ok_or("a case has an unknown state")?;
+            case.replies.push(Reply { at, stamp, state });
+        }
+        Ok(case)
+    }
+
+    fn about(&mut self, dictionary: &Dictionary) -> Result<About, Unreadable> {
+        let operator: u16 = self.number()?;
+        if dictionary.operators() <= usize::from(operator) {
+            return Err("a case names what is not there");
+        }
+        let received = UtcMillis(self.long()?.cast_signed());
+        let [is_day] = self.take()?;
+        let time = row_time(is_day == 1, self.number()?)?;
+        Ok(About {
+            operator,
+            received,
+            time,
+        })
     }
 
     fn recent(&mut self, dictionary: &Dictionary) -> Result<Recent, Unreadable> {

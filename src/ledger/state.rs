@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::cases::Cases;
 use super::dictionary::{Dictionary, Numbers};
 use super::ids::IdIndex;
 use super::parts;
@@ -18,14 +19,15 @@ use crate::domain::incident::is_observed;
 use crate::domain::limits::BLOCK_ROWS;
 use crate::domain::taxonomy::{Taxonomy, TimePrecision, number_of};
 use crate::domain::{
-    Basis, Entry, Facts, IncidentId, Minute, Personal, Position, Row, Stamp, UtcMillis,
+    Amendment, Answer, Basis, Entry, Facts, IncidentId, Minute, Personal, Position, Row, Stamp,
+    UtcMillis,
 };
 use crate::store::TapChange;
 use crate::store::block::Block;
 
 /// Raised whenever equal entries make another state than before: an older checkpoint is then
 /// not used.
-pub const FOLD_VERSION: u32 = 5;
+pub const FOLD_VERSION: u32 = 6;
 
 /// What became of an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,20 +48,36 @@ pub enum Applied {
         /// What counts no more, with the position at which it was recorded.
         row: Row,
     },
+    /// Amended: another row counts.
+    Amended {
+        /// What counts no more.
+        before: Row,
+        /// What counts instead.
+        after: Row,
+    },
+    /// A personal part was erased; the minute of the tap is not known any more.
+    Erased {
+        /// What went from the sliding windows.
+        row: Option<Row>,
+    },
+    /// An answer to a report.
+    Answered,
     /// A withdrawal of an incident that is unknown or withdrawn already: nothing changed.
     Nothing,
+    /// Made of what had changed meanwhile, or of what had gone: nothing changed.
+    Outdated,
     /// A tick, a change of network, or the end of some tap counts.
     Noted,
     /// Tap counts.
     Taps(TapsApplied),
 }
 
-/// That an incident was withdrawn.
+/// That a row ceased to count: its incident was withdrawn, or amended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Withdrawal {
-    /// The position of the withdrawal.
+    /// The position at which it did.
     pub at: Position,
-    /// The position of the incident.
+    /// The position of the row.
     pub of: Position,
 }
 
@@ -84,6 +102,7 @@ pub struct State {
     pub(super) withdrawn: Arc<BTreeSet<Position>>,
     /// In the order in which they came.
     pub(super) withdrawals: Arc<Vec<Withdrawal>>,
+    pub(super) cases: Arc<Cases>,
     pub(super) open: Vec<Row>,
     /// How many blocks were closed.
     pub(super) blocks: u32,
@@ -112,6 +131,7 @@ impl State {
             untimed: Recent::default(),
             withdrawn: Arc::default(),
             withdrawals: Arc::default(),
+            cases: Arc::default(),
             open: Vec::with_capacity(BLOCK_ROWS),
             blocks: 0,
             blocks_crc: 0,
@@ -135,7 +155,10 @@ impl State {
             Entry::Incident { facts, personal } => {
                 self.record(position, facts, personal.as_deref())
             }
-            Entry::Withdrawn { id, facts } => self.withdraw(position, id, facts),
+            Entry::Withdrawn { id, facts, row } => self.withdraw(position, id, facts, *row),
+            Entry::Amended(amendment) => self.amend(position, amendment),
+            Entry::Erased { id, incident } => self.erase(position, id, *incident),
+            Entry::Answered(answer) => self.answer(position, answer),
             Entry::Tick => {
                 self.ids.settle_days_before(last_day(self.stamp));
                 Applied::Noted
@@ -178,7 +201,6 @@ impl State {
             row.line == 0 || row.operator == self.dictionary.operator_of_line(row.line),
             "an incident with a line is of the line's operator"
         );
-        self.tallies[row.basis as usize].add(&row);
         if let Some(minute) = minute(facts, personal) {
             self.recent.add(minute, row);
         } else if facts.precision != TimePrecision::Exact
@@ -186,28 +208,104 @@ impl State {
         {
             self.untimed.add(minute, row);
         }
+        self.count(row);
+        Applied::Recorded { row }
+    }
+
+    fn count(&mut self, row: Row) {
+        self.tallies[row.basis as usize].add(&row);
         self.open.push(row);
         if self.open.len() == BLOCK_ROWS {
             self.close_block();
         }
-        Applied::Recorded { row }
     }
 
     /// Takes away what was counted. The row is made again from the facts: numbers, once given,
     /// never change.
-    fn withdraw(&mut self, at: Position, id: &IncidentId, facts: &Facts) -> Applied {
+    fn withdraw(
+        &mut self,
+        at: Position,
+        id: &IncidentId,
+        facts: &Facts,
+        told: Position,
+    ) -> Applied {
         let Some(first) = self.ids.find(id) else {
             return Applied::Nothing;
         };
-        if !Arc::make_mut(&mut self.withdrawn).insert(first) {
+        let counting = self.cases.row_of(first);
+        if self.withdrawn.contains(&counting) {
             return Applied::Nothing;
         }
-        Arc::make_mut(&mut self.withdrawals).push(Withdrawal { at, of: first });
-        let row = row(first, facts, self.dictionary.look_up(facts));
-        self.tallies[row.basis as usize].take(&row);
+        let told = if told == Position(0) { first } else { told };
+        if told != counting {
+            return Applied::Outdated;
+        }
+        let row = self.strike(at, counting, facts);
         self.recent.remove(&row);
-        self.untimed.remove_wherever(first);
+        self.untimed.remove_wherever(counting);
         Applied::Withdrawn { row }
+    }
+
+    /// Lets a row count no more. It is made again from the facts: numbers, once given, never
+    /// change.
+    fn strike(&mut self, at: Position, of: Position, facts: &Facts) -> Row {
+        Arc::make_mut(&mut self.withdrawn).insert(of);
+        Arc::make_mut(&mut self.withdrawals).push(Withdrawal { at, of });
+        let row = row(of, facts, self.dictionary.look_up(facts));
+        self.tallies[row.basis as usize].take(&row);
+        row
+    }
+
+    /// Lets other facts count, in a row of their own: blocks never change.
+    fn amend(&mut self, at: Position, amendment: &Amendment) -> Applied {
+        let Some(first) = self.ids.find(&amendment.id) else {
+            return Applied::Outdated;
+        };
+        let counting = self.cases.row_of(first);
+        let is_current = amendment.row == counting
+            && !self.withdrawn.contains(&counting)
+            && !self.cases.is_erased(first);
+        if !is_current {
+            return Applied::Outdated;
+        }
+        let before = self.strike(at, counting, &amendment.before);
+        let after = row(
+            at,
+            &amendment.after,
+            self.dictionary.look_up(&amendment.after),
+        );
+        if let Some((minute, _)) = self.recent.remove(&before) {
+            self.recent.add(minute, after);
+        }
+        if let Some((minute, _)) = self.untimed.remove_wherever(counting) {
+            self.untimed.add(minute, after);
+        }
+        self.count(after);
+        Arc::make_mut(&mut self.cases).amend(first, at);
+        Applied::Amended { before, after }
+    }
+
+    fn erase(&mut self, at: Position, id: &IncidentId, incident: Position) -> Applied {
+        let is_known = self.ids.find(id) == Some(incident);
+        if !is_known || !Arc::make_mut(&mut self.cases).erase(incident, at) {
+            return Applied::Outdated;
+        }
+        let counting = self.cases.row_of(incident);
+        let row = self.recent.remove_wherever(counting).map(|(_, row)| row);
+        Applied::Erased { row }
+    }
+
+    fn answer(&mut self, at: Position, answer: &Answer) -> Applied {
+        let incident = answer.incident;
+        let is_known = self.ids.find(&answer.id) == Some(incident);
+        if !is_known || self.cases.is_erased(incident) || self.is_withdrawn(incident) {
+            return Applied::Outdated;
+        }
+        let operator = self.dictionary.operator_number(answer.operator.as_str());
+        let operator = operator.unwrap_or(0);
+        let stamp = self.stamp;
+        Arc::make_mut(&mut self.cases).answer(at, stamp, answer, operator);
+        Applied::Answered
     }
 
     fn close_block(&mut self) {
@@ -248,6 +346,13 @@ impl State {
             Some(_) | None => forgotten.insert(&facts.id, position).is_ok(),
         };
         is_first.then(|| row(position, facts, self.dictionary.look_up(facts)))
+    }
+
+    /// The row of an amendment that the fold counted when it applied the entry at this
+    /// position; `None` if it changed nothing.
+    pub(super) fn amended_row(&self, at: Position, after: &Facts) -> Option<Row> {
+        let is_counted = self.cases.is_amendment(at);
+        is_counted.then(|| row(at, after, self.dictionary.look_up(after)))
     }
 
     /// Forgets ids made before a day of UTC (days since 1970-01-01): they are then refused
@@ -293,7 +398,12 @@ impl State {
 
     /// Whether the incident recorded at a position was withdrawn.
     pub fn is_withdrawn(&self, position: Position) -> bool {
-        self.withdrawn.contains(&position)
+        self.withdrawn.contains(&self.cases.row_of(position))
+    }
+
+    /// What came after reports.
+    pub fn cases(&self) -> &Arc<Cases> {
+        &self.cases
     }
 
     /// The tallies of a basis.
@@ -316,12 +426,12 @@ impl State {
         &self.open
     }
 
-    /// Withdrawn positions, rising.
+    /// Places of rows that count no more, rising: withdrawn, or amended.
     pub fn withdrawn(&self) -> &Arc<BTreeSet<Position>> {
         &self.withdrawn
     }
 
-    /// All withdrawals, in the order in which they came.
+    /// Which row ceased to count when, in the order in which it did.
     pub fn withdrawals(&self) -> &Arc<Vec<Withdrawal>> {
         &self.withdrawals
     }

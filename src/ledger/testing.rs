@@ -12,13 +12,13 @@ use crate::domain::taps::{
     TapSlot, Taps,
 };
 use crate::domain::taxonomy::{
-    CardKind, Cause, ClaimSource, Mode, Outcome, ReporterKind, SetOf, Signal, StaffAct, TapKind,
-    Taxonomy, TimePrecision,
+    CardKind, CaseState, Cause, ClaimSource, Mode, Outcome, ReporterKind, SetOf, Signal, StaffAct,
+    TapKind, Taxonomy, TimePrecision,
 };
 use crate::domain::testing::{blank_facts, personal};
 use crate::domain::{
-    Entry, Facts, IncidentId, LineId, LocalDay, OperatorCode, Position, RowTime, Stamp, StopId,
-    UtcMillis,
+    Amendment, Answer, Entry, Facts, IncidentId, LineId, LocalDay, OperatorCode, Position, RowTime,
+    Stamp, StopId, UtcMillis,
 };
 
 /// The epoch of test journals.
@@ -36,7 +36,15 @@ pub(crate) struct Maker {
     random: StdRng,
     position: Position,
     stamp: Stamp,
-    recorded: Vec<Facts>,
+    recorded: Vec<Recorded>,
+}
+
+/// An incident that was made: where, where it was amended last, and what counts of it.
+#[derive(Clone)]
+struct Recorded {
+    incident: Position,
+    row: Position,
+    facts: Facts,
 }
 
 impl Maker {
@@ -61,6 +69,8 @@ impl Maker {
                 sha256: [0; 32],
             },
             4 => self.tap_counts(),
+            5 if !self.recorded.is_empty() => self.amendment(),
+            6 if !self.recorded.is_empty() => self.afterword(),
             _ => self.incident(),
         };
         let pause_ms = self.random.random_range(0..90_000);
@@ -87,7 +97,12 @@ impl Maker {
         };
         let occurred = UtcMillis(self.stamp.0 - ago_ms);
         let facts = self.facts(occurred);
-        self.recorded.push(facts.clone());
+        let next = self.position.next();
+        self.recorded.push(Recorded {
+            incident: next,
+            row: next,
+            facts: facts.clone(),
+        });
         Entry::Incident {
             personal: Some(Box::new(personal(occurred))),
             facts: Box::new(facts),
@@ -162,24 +177,69 @@ impl Maker {
     }
 
     fn withdrawal(&mut self) -> Entry {
-        let facts = self.one_recorded();
+        let index = self.one_recorded();
+        let Recorded { row, facts, .. } = self.recorded[index].clone();
         Entry::Withdrawn {
             id: facts.id,
             facts: Box::new(facts),
+            row,
         }
     }
 
+    /// Other acts and outcomes; now and then made of what had been amended meanwhile.
+    fn amendment(&mut self) -> Entry {
+        let index = self.one_recorded();
+        let Recorded { row, facts, .. } = self.recorded[index].clone();
+        let after = Facts {
+            staff_acts: self.set::<StaffAct>(),
+            outcomes: self.set::<Outcome>(),
+            ..facts.clone()
+        };
+        // One that is withdrawn or erased already changes nothing, and is not taken over.
+        if 0 < self.random.random_range(0..8) {
+            self.recorded[index].row = self.position.next();
+            self.recorded[index].facts = after.clone();
+        }
+        Entry::Amended(Box::new(Amendment {
+            id: facts.id,
+            row,
+            before: facts,
+            after,
+        }))
+    }
+
+    /// An erasure, or an answer.
+    fn afterword(&mut self) -> Entry {
+        let index = self.one_recorded();
+        let Recorded {
+            incident, facts, ..
+        } = self.recorded[index].clone();
+        let id = facts.id;
+        if self.random.random_range(0..3) == 0 {
+            return Entry::Erased { id, incident };
+        }
+        Entry::Answered(Box::new(Answer {
+            id,
+            incident,
+            operator: facts.operator.unwrap_or_else(|| operator_code(1)),
+            received: self.stamp,
+            time: facts.time,
+            state: self.value().unwrap_or(CaseState::Received),
+            reason: None,
+            message: "".into(),
+        }))
+    }
+
     fn repeat(&mut self) -> Entry {
-        let facts = self.one_recorded();
+        let index = self.one_recorded();
         Entry::Incident {
-            facts: Box::new(facts),
+            facts: Box::new(self.recorded[index].facts.clone()),
             personal: None,
         }
     }
 
-    fn one_recorded(&mut self) -> Facts {
-        let index = self.random.random_range(0..self.recorded.len());
-        self.recorded[index].clone()
+    fn one_recorded(&mut self) -> usize {
+        self.random.random_range(0..self.recorded.len())
     }
 
     fn some(&mut self, below: u32) -> Option<u32> {

@@ -34,7 +34,23 @@ fn counting_rows(entries: &[Placed]) -> Vec<Row> {
                 let recorded = rows.remove(&row.position);
                 assert_eq!(recorded, Some(row), "a withdrawn row was recorded as such");
             }
-            Applied::Repeated { .. } | Applied::Nothing | Applied::Noted | Applied::Taps(_) => {}
+            Applied::Amended { before, after } => {
+                let recorded = rows.remove(&before.position);
+                assert_eq!(
+                    recorded,
+                    Some(before),
+                    "an amended row was recorded as such"
+                );
+                assert_eq!((before.line, before.time), (after.line, after.time));
+                rows.insert(after.position, after);
+            }
+            Applied::Repeated { .. }
+            | Applied::Erased { .. }
+            | Applied::Answered
+            | Applied::Nothing
+            | Applied::Outdated
+            | Applied::Noted
+            | Applied::Taps(_) => {}
         }
     }
     rows.into_values().collect()
@@ -166,8 +182,11 @@ proptest! {
         let mut state = State::new(EPOCH);
         let mut recorded = Vec::new();
         for (position, stamp, entry) in &entries {
-            if let Applied::Recorded { row } = state.apply(*position, *stamp, entry) {
-                recorded.push(row);
+            match state.apply(*position, *stamp, entry) {
+                Applied::Recorded { row } | Applied::Amended { after: row, .. } => {
+                    recorded.push(row);
+                }
+                _ => {}
             }
         }
         let mut rows = Vec::new();
@@ -196,10 +215,15 @@ proptest! {
         let minutes: BTreeMap<Position, Minute> = minutes.collect();
         let from = Minute(state.stamp().minute().expect("after 1970").0 - RECENT_MINUTES);
         let counting = counting_rows(&entries).into_iter().filter(|row| {
-            minutes.get(&row.position).is_some_and(|minute| from <= *minute)
+            let incident = state.cases().incident_of(row.position);
+            let minute = minutes.get(&incident).filter(|_| !state.cases().is_erased(incident));
+            minute.is_some_and(|minute| from <= *minute)
         });
         let mut expected: Vec<Row> = counting.collect();
-        expected.sort_by_key(|row| (minutes[&row.position], row.position));
+        expected.sort_by_key(|row| {
+            let incident = state.cases().incident_of(row.position);
+            (minutes[&incident], row.position)
+        });
         let all = state.recent().rows(from, Minute(u32::MAX)).copied();
         prop_assert_eq!(all.collect::<Vec<_>>(), expected);
         prop_assert_eq!(state.recent().complete_from(), from);
@@ -274,7 +298,11 @@ fn withdrawal_leaves_the_tallies_as_if_nothing_had_been_told() {
     };
     state.apply(Position(201), UtcMillis(0), &told);
     assert_ne!(counts(&state), before);
-    let withdrawn = Entry::Withdrawn { id, facts };
+    let withdrawn = Entry::Withdrawn {
+        id,
+        facts,
+        row: Position(0),
+    };
     let first = state.apply(Position(202), UtcMillis(0), &withdrawn);
     assert!(matches!(first, Applied::Withdrawn { row } if row.position == Position(201)));
     assert_eq!(counts(&state), before);
@@ -299,6 +327,7 @@ fn withdrawal_of_an_unknown_incident_changes_nothing() {
     let entry = Entry::Withdrawn {
         id: facts.id,
         facts,
+        row: Position(0),
     };
     let mut state = State::new(EPOCH);
     let applied = state.apply(Position(1), UtcMillis(0), &entry);
@@ -330,6 +359,7 @@ fn operators_beyond_the_bound_are_counted_as_not_known_and_can_be_withdrawn() {
     let entry = Entry::Withdrawn {
         id: facts.id,
         facts,
+        row: Position(0),
     };
     let applied = state.apply(state.position().next(), UtcMillis(0), &entry);
     assert!(matches!(applied, Applied::Withdrawn { row } if row.operator == 0));

@@ -70,7 +70,7 @@ impl Hub {
 
     /// The position through which everything is durable and applied, as it moves up; 0 until
     /// the first call of `mark_changed`.
-    pub(super) fn reached(&self) -> watch::Receiver<Position> {
+    pub fn reached(&self) -> watch::Receiver<Position> {
         self.0.reached.subscribe()
     }
 

@@ -243,11 +243,13 @@ mod tests {
     }
 
     fn changed_rows(applied: Vec<Applied>) -> Vec<Row> {
-        let row = |applied| match applied {
-            Applied::Recorded { row } | Applied::Withdrawn { row } => Some(row),
-            Applied::Repeated { .. } | Applied::Nothing | Applied::Noted | Applied::Taps(_) => None,
+        let rows = |applied| match applied {
+            Applied::Recorded { row } | Applied::Withdrawn { row } => vec![row],
+            Applied::Amended { before, after } => vec![before, after],
+            Applied::Erased { row } => row.into_iter().collect(),
+            _ => Vec::new(),
         };
-        applied.into_iter().filter_map(row).collect()
+        applied.into_iter().flat_map(rows).collect()
     }
 
     #[test]
@@ -273,7 +275,11 @@ mod tests {
         let view = view_of(&ledger);
         assert_eq!(view.untimed(&all, span), before + 1);
         assert!(view.is_concerned(&all, &changed_rows(applied)));
-        let withdrawn = Entry::Withdrawn { id, facts: told };
+        let withdrawn = Entry::Withdrawn {
+            id,
+            facts: told,
+            row: Position(0),
+        };
         ledger.apply(&[(position.next().next(), stamp, withdrawn)]);
         assert_eq!(view_of(&ledger).untimed(&all, span), before);
     }

@@ -304,7 +304,8 @@ fn as_of() -> String {
          Every answer names the position of the journal that it includes. Asked again as of that \
          position, counts are the same to the digit, whatever was reported late or withdrawn \
          since, as long as the fold version ({FOLD_VERSION}) is the same and the position is \
-         kept. A correction is a withdrawal and a new report."
+         kept. A correction is a withdrawal and a new report. What a reporter adds later counts \
+         from the position on at which it was added."
     )
 }
 

@@ -64,6 +64,7 @@ impl Book {
                 self.apply(Entry::Withdrawn {
                     id: facts.id,
                     facts: Box::new(facts),
+                    row: Position(0),
                 });
             }
         }

@@ -21,3 +21,4 @@ mod support;
 mod taps;
 mod tidy;
 mod watching;
+mod way_back;

@@ -208,6 +208,7 @@ impl Run {
         let mut request = pb::GetIncidentRequest {
             incident_id: known.incident.incident_id.clone(),
             incident_secret: known.incident.incident_secret.clone(),
+            everything: false,
         };
         let response = self.client().get_incident(request.clone()).await;
         let recorded = response.expect("it is there").into_inner().recorded;

@@ -216,6 +216,7 @@ async fn ask_all(channel: &Channel, forbidden: &Forbidden) {
         let mut request = Request::new(pb::GetIncidentRequest {
             incident_id: writing.clone(),
             incident_secret: writing.clone().into_bytes(),
+            everything: false,
         });
         let value = writing.parse().expect("plain text");
         request.metadata_mut().insert("x-card", value);

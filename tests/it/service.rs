@@ -36,6 +36,7 @@ async fn get(channel: &Channel, id: &str, secret: &[u8]) -> Result<pb::RecordedI
     let request = pb::GetIncidentRequest {
         incident_id: id.to_owned(),
         incident_secret: secret.to_vec(),
+        everything: false,
     };
     let mut client = ReportingServiceClient::new(channel.clone());
     let response = client.get_incident(request).await?.into_inner();

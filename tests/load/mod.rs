@@ -342,6 +342,7 @@ async fn get(mut reporting: Reporting, report: &Report) {
     let request = pb::GetIncidentRequest {
         incident_id: report.incident.incident_id.clone(),
         incident_secret: report.incident.incident_secret.clone(),
+        everything: false,
     };
     let response = reporting.get_incident(request).await;
     let recorded = response

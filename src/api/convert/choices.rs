@@ -2,9 +2,9 @@
 
 use crate::api::pb::v1 as pb;
 use crate::domain::taxonomy::{
-    CardKind, Cause, ClaimSource, ExtraCost, Mode, OthersGotThrough, Outcome, ReaderKind,
-    ReporterKind, Resolution, Signal, StaffAct, StaffMinutes, StaffPresence, TapKind, Taxonomy,
-    TimePrecision, WorkedLater,
+    CalledBack, CardKind, CaseState, Cause, ClaimSource, ClosedReason, ExtraCost, Mode,
+    OthersGotThrough, Outcome, ReaderKind, ReporterKind, Resolution, Signal, StaffAct,
+    StaffMinutes, StaffPresence, TapKind, Taxonomy, TimePrecision, WorkedLater,
 };
 
 /// Every taxonomy with every choice.
@@ -27,6 +27,9 @@ pub fn to_choices() -> pb::ListChoicesResponse {
         to_taxonomy::<ReporterKind>(),
         to_taxonomy::<TimePrecision>(),
         to_taxonomy::<Resolution>(),
+        to_taxonomy::<CalledBack>(),
+        to_taxonomy::<CaseState>(),
+        to_taxonomy::<ClosedReason>(),
     ];
     pb::ListChoicesResponse { taxonomies }
 }

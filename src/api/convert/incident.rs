@@ -71,17 +71,25 @@ pub fn parse_incident(
 }
 
 /// Checks the two fields that lead back to an incident.
-pub fn parse_key(
-    request: &pb::GetIncidentRequest,
-) -> Result<(IncidentId, IncidentSecret), Violations> {
+pub fn parse_key(id: &str, secret: &[u8]) -> Result<(IncidentId, IncidentSecret), Violations> {
     let mut found = Violations::default();
-    let id = found.ok(Path::root("incident_id"), request.incident_id.parse());
+    let key = find_key(id, secret, &mut found);
+    found.finish(key)
+}
+
+/// As `parse_key`, among other fields.
+pub fn find_key(
+    id: &str,
+    secret: &[u8],
+    found: &mut Violations,
+) -> Option<(IncidentId, IncidentSecret)> {
+    let id = found.ok(Path::root("incident_id"), id.parse());
     let at = Path::root("incident_secret");
-    let secret = match found.ok(at, IncidentSecret::parse(&request.incident_secret)) {
+    let secret = match found.ok(at, IncidentSecret::parse(secret)) {
         Some(secret) => found.some(at, secret, "must be given"),
         None => None,
     };
-    found.finish(id.zip(secret))
+    id.zip(secret)
 }
 
 /// The server's clock, and what to add to times of the device's clock.

@@ -63,13 +63,12 @@ pub struct Sight {
 /// A message to a watcher.
 pub fn to_log_message(message: &LogMessage, sight: &Sight) -> pb::WatchIncidentsResponse {
     use pb::watch_incidents_response::Update as Out;
-    let update = if message.events.is_empty() {
+    let events = message.events.iter().filter(|event| sight.tells(event));
+    let events: Vec<_> = events.map(|event| to_event(event, sight)).collect();
+    let update = if events.is_empty() {
         Out::Heartbeat(pb::Heartbeat {})
     } else {
-        let events = message.events.iter().map(|event| to_event(event, sight));
-        Out::Events(pb::IncidentEvents {
-            events: events.collect(),
-        })
+        Out::Events(pb::IncidentEvents { events })
     };
     pb::WatchIncidentsResponse {
         resume_token: message.resume_token.clone(),
@@ -79,6 +78,12 @@ pub fn to_log_message(message: &LogMessage, sight: &Sight) -> pb::WatchIncidents
 }
 
 impl Sight {
+    /// Whether an event is told at all. An amendment without a change that can be seen would
+    /// show that it is about staff.
+    fn tells(&self, event: &Event) -> bool {
+        self.is_whole || !matches!(event.change, Change::Amended { .. })
+    }
+
     fn place(&self, position: Position) -> u64 {
         if self.is_whole { position.0 } else { 0 }
     }
@@ -114,6 +119,11 @@ fn to_event(event: &Event, sight: &Sight) -> pb::IncidentEvent {
             let recorded_position = sight.place(recorded);
             let withdrawn = pb::IncidentWithdrawn { recorded_position };
             (recorded, Out::Withdrawn(withdrawn))
+        }
+        Change::Amended { recorded } => {
+            let recorded_position = sight.place(recorded);
+            let amended = pb::IncidentAmended { recorded_position };
+            (recorded, Out::Amended(amended))
         }
     };
     pb::IncidentEvent {

@@ -13,6 +13,7 @@ pub mod rates;
 pub mod recorded;
 pub mod taps;
 pub mod violation;
+pub mod way_back;
 
 use prost_types::{Duration, Timestamp};
 

@@ -18,6 +18,7 @@ pub fn to_accepted(accepted: Accepted, remarks: Vec<Remark>) -> pb::Accepted {
         position: accepted.position.0,
         received_at: Some(to_timestamp(accepted.received)),
         repeated: accepted.repeated,
+        erased: accepted.erased,
         line_match: Some(to_match(accepted.line)),
         stop_match: Some(to_match(accepted.stop)),
         warnings: remarks.into_iter().map(to_warning).collect(),
@@ -64,6 +65,7 @@ pub fn to_recorded(kept: &Kept, names: Names) -> pb::RecordedIncident {
         withdrawn: kept.withdrawn,
         card_given: facts.card_given,
         installation_given: facts.installation_given,
+        ..pb::RecordedIncident::default()
     }
 }
 

@@ -57,6 +57,11 @@ pub enum Change {
         /// Where it was recorded.
         recorded: Position,
     },
+    /// Its reporter told what came later; what is told with this counts instead.
+    Amended {
+        /// Where it was recorded.
+        recorded: Position,
+    },
 }
 
 /// Which incidents are wanted. An empty list does not restrict; both must be met.

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use super::{Change, Event, LogFilter, ReadError};
 use crate::domain::entry::Epoch;
 use crate::domain::limits::LOG_IDS_PER_LOCK_MAX;
-use crate::domain::{Entry, Facts, IncidentId, Position, Stamp, UtcMillis};
+use crate::domain::{Amendment, Entry, Facts, IncidentId, Position, Stamp, UtcMillis};
 use crate::journal::{Reader, Record};
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, Withdrawal};
 
 /// What a log is read from.
 pub trait Past: Send + Sync + 'static {
@@ -59,7 +59,15 @@ struct Candidate {
     stamp: Stamp,
     id: IncidentId,
     facts: Box<Facts>,
-    is_withdrawal: bool,
+    kind: Kind,
+}
+
+/// What an entry would do to its incident.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Record,
+    Withdraw,
+    Amend,
 }
 
 // === impl JournalPast ===
@@ -79,20 +87,30 @@ impl JournalPast {
     }
 
     /// Keeps what the fold counted. An incident counted where its id was first seen; a
-    /// withdrawal, of which the committer writes one for each incident, after that.
+    /// withdrawal or an amendment, where the fold let a row count no more.
     fn decide(&self, candidates: &mut Vec<Candidate>, events: &mut Vec<Arc<Event>>) {
         let state = self.ledger.read();
-        let firsts: Vec<_> = candidates.iter().map(|one| state.find(&one.id)).collect();
+        let decide = |one: &Candidate| {
+            let recorded = state.find(&one.id)?;
+            let withdrawals = state.withdrawals();
+            match one.kind {
+                Kind::Record => (recorded == one.position).then_some(Change::Recorded),
+                Kind::Withdraw => {
+                    let at = |withdrawal: &Withdrawal| withdrawal.at;
+                    let is_counted = withdrawals.binary_search_by_key(&one.position, at).is_ok();
+                    is_counted.then_some(Change::Withdrawn { recorded })
+                }
+                Kind::Amend => {
+                    let is_counted = state.cases().incident_of(one.position) != one.position;
+                    is_counted.then_some(Change::Amended { recorded })
+                }
+            }
+        };
+        let changes: Vec<_> = candidates.iter().map(decide).collect();
         drop(state);
-        for (candidate, first) in candidates.drain(..).zip(firsts) {
-            let change = match first {
-                Some(first) if !candidate.is_withdrawal && first == candidate.position => {
-                    Change::Recorded
-                }
-                Some(recorded) if candidate.is_withdrawal && recorded < candidate.position => {
-                    Change::Withdrawn { recorded }
-                }
-                Some(_) | None => continue,
+        for (candidate, change) in candidates.drain(..).zip(changes) {
+            let Some(change) = change else {
+                continue;
             };
             events.push(Arc::new(Event {
                 position: candidate.position,
@@ -170,10 +188,16 @@ impl Past for JournalPast {
 }
 
 fn candidate(record: Record, wanted: &LogFilter) -> Option<Candidate> {
-    let (id, facts, is_withdrawal) = match record.entry {
-        Entry::Incident { facts, .. } => (facts.id, facts, false),
-        Entry::Withdrawn { id, facts } => (id, facts, true),
-        Entry::Tick
+    let (id, facts, kind) = match record.entry {
+        Entry::Incident { facts, .. } => (facts.id, facts, Kind::Record),
+        Entry::Withdrawn { id, facts, .. } => (id, facts, Kind::Withdraw),
+        Entry::Amended(amendment) => {
+            let Amendment { id, after, .. } = *amendment;
+            (id, Box::new(after), Kind::Amend)
+        }
+        Entry::Erased { .. }
+        | Entry::Answered(_)
+        | Entry::Tick
         | Entry::NetworkChanged { .. }
         | Entry::TapCounts(_)
         | Entry::TapCountsRemoved { .. }
@@ -184,6 +208,6 @@ fn candidate(record: Record, wanted: &LogFilter) -> Option<Candidate> {
         stamp: record.stamp,
         id,
         facts,
-        is_withdrawal,
+        kind,
     })
 }

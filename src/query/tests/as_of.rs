@@ -1,28 +1,46 @@
 //! As of position N, a ledger answers as one whose journal ended at N.
 
 use super::*;
+use crate::domain::Amendment;
 
 type Placed = (Position, UtcMillis, Entry);
 
 /// A random journal: late reports on days of both changes of the clock and at the end of a
-/// month, repeats, withdrawals of what came long before, taps and ticks.
+/// month, repeats, withdrawals and amendments of what came long before, taps and ticks.
 fn journal(seed: u64, count: usize) -> Vec<Placed> {
     let mut maker = Maker::new(seed);
     let mut random = StdRng::seed_from_u64(seed);
-    let mut recorded: Vec<Facts> = Vec::new();
+    let mut recorded: Vec<(Facts, Position)> = Vec::new();
     let mut placed = Vec::new();
     while placed.len() < count {
         let entry = match random.random_range(0..12) {
             0 | 1 if !recorded.is_empty() => {
                 // Some are withdrawn twice; the second time changes nothing.
-                let facts = recorded[random.random_range(0..recorded.len())].clone();
+                let (facts, row) = recorded[random.random_range(0..recorded.len())].clone();
                 Entry::Withdrawn {
                     id: facts.id,
                     facts: Box::new(facts),
+                    row,
                 }
             }
+            5 if !recorded.is_empty() => {
+                // Of those withdrawn before it changes nothing.
+                let index = random.random_range(0..recorded.len());
+                let (before, row) = recorded[index].clone();
+                let after = Facts {
+                    staff_acts: maker.facts(before_all()).staff_acts,
+                    ..before.clone()
+                };
+                recorded[index] = (after.clone(), Position(placed.len() as u64 + 1));
+                Entry::Amended(Box::new(Amendment {
+                    id: before.id,
+                    row,
+                    before,
+                    after,
+                }))
+            }
             2 if !recorded.is_empty() => {
-                let facts = recorded[random.random_range(0..recorded.len())].clone();
+                let (facts, _) = recorded[random.random_range(0..recorded.len())].clone();
                 Entry::Incident {
                     facts: Box::new(facts),
                     personal: None,
@@ -34,7 +52,7 @@ fn journal(seed: u64, count: usize) -> Vec<Placed> {
                 let day = day(DAYS[random.random_range(0..DAYS.len())]);
                 let shift_ms = random.random_range(-40 * HOUR_MS..64 * HOUR_MS);
                 let facts = maker.facts(UtcMillis(day.start().start().0 + shift_ms));
-                recorded.push(facts.clone());
+                recorded.push((facts.clone(), Position(placed.len() as u64 + 1)));
                 Entry::Incident {
                     facts: Box::new(facts),
                     personal: None,
@@ -44,6 +62,11 @@ fn journal(seed: u64, count: usize) -> Vec<Placed> {
         placed.push(maker.place(entry, 1));
     }
     placed
+}
+
+/// A time for facts of which only the acts are taken.
+fn before_all() -> UtcMillis {
+    day(DAYS[0]).start().start()
 }
 
 fn ledger_of(entries: &[Placed], dir: &std::path::Path) -> Ledger {

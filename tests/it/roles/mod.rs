@@ -8,7 +8,9 @@ use std::sync::Arc;
 use mistap::api::pb::{self as wire, v1 as pb};
 use mistap::auth::{NewToken, Role, Token, TokenFile, TokenId, table};
 use mistap::client::{Bearer, Connection};
+use mistap::domain::taxonomy::CalledBack;
 use mistap::domain::{IncidentSecret, LocalDay};
+use mistap::ingest::Later;
 use prost::Message;
 use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, ReflectMessage, Value};
 use tempfile::TempDir;
@@ -227,6 +229,11 @@ async fn record(guarded: &Guarded) {
     let secret = IncidentSecret::parse(&SECRET).expect("32 bytes");
     let secret = secret.expect("not empty");
     let ingest = guarded.service.ingest();
+    let later = Later {
+        called_back: Some(CalledBack::Yes),
+        ..Later::default()
+    };
+    ingest.amend(id, &secret, later).await.expect("amended");
     ingest.withdraw(id, &secret).await.expect("withdrawn");
 }
 
@@ -239,7 +246,8 @@ fn watch_gvb() -> pb::WatchIncidentsRequest {
 
 /// What two roles are told who watch the same at the same time.
 async fn watched(guarded: &Guarded, pool: &DescriptorPool) -> [Told; 2] {
-    const EVENTS: usize = 4;
+    // An operator is not told of what is amended.
+    const EVENTS: [usize; 2] = [4, 5];
     let mut streams = Vec::new();
     for role in [Role::Operator, Role::Steward] {
         let connection = guarded.of(role).await;
@@ -250,9 +258,9 @@ async fn watched(guarded: &Guarded, pool: &DescriptorPool) -> [Told; 2] {
     record(guarded).await;
     let kind = message(pool, "WatchIncidentsResponse");
     let mut both = [Told::default(), Told::default()];
-    for ((stream, received), told) in streams.iter_mut().zip(&mut both) {
+    for (((stream, received), told), all) in streams.iter_mut().zip(&mut both).zip(EVENTS) {
         let mut events = 0;
-        while events < EVENTS {
+        while events < all {
             let message = stream.message().await.expect("open").expect("a message");
             let typed = pb::WatchIncidentsResponse::decode(&*message).expect("one");
             if let Some(pb::watch_incidents_response::Update::Events(told)) = typed.update {
@@ -698,6 +706,7 @@ async fn operator_that_replays_all_it_sees_gets_at_nothing() {
                     let request = pb::GetIncidentRequest {
                         incident_id: text.clone(),
                         incident_secret,
+                        everything: false,
                     };
                     let refused = client.get_incident(request).await;
                     let code = refused.expect_err("no secret").code();

@@ -214,6 +214,7 @@ fn withdrawn_and_inspected_reports_stand_in_no_rate_of_tallies() {
     book.apply(Entry::Withdrawn {
         id: taken.id,
         facts: Box::new(taken),
+        row: crate::domain::Position(0),
     });
     let rated = answer_with_rates(&book.ledger, &question, &page, &wanted(&[&others]));
     assert_eq!(rated.expect("an answer").total.matching.reports, 41);

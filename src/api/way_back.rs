@@ -1,0 +1,147 @@
+//! Streams to reporters who follow their report.
+//!
+//! A follower is told how the report is kept, and again when that has changed: state and no
+//! log, so that a slow one gets the newest. What changed is looked for after the record has
+//! moved on, at a bounded pace.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use futures_util::stream::{self, Stream};
+use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::time::{Instant, sleep, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+
+use super::Clock;
+use super::pb::v1 as pb;
+use super::status::Problem;
+use crate::domain::limits::{FOLLOW_PACE_MS, HEARTBEAT_MS};
+use crate::domain::{IncidentId, IncidentSecret, Position};
+use crate::ingest::{CaseMarks, GetError, Ingest, Kept};
+
+/// Messages to a follower.
+pub type Followed = Pin<Box<dyn Stream<Item = Result<pb::FollowIncidentResponse, Status>> + Send>>;
+
+/// Makes a message of an incident.
+pub type Tell = fn(&Ingest, &Kept, &Clock) -> pb::RecordedIncident;
+
+/// One follower.
+pub struct Follower {
+    /// Where to look.
+    pub ingest: Ingest,
+    /// The time.
+    pub now: Clock,
+    /// Which incident.
+    pub id: IncidentId,
+    /// Its secret.
+    pub secret: IncidentSecret,
+    /// Ends the stream.
+    pub stop: CancellationToken,
+    /// Held as long as it follows.
+    pub _permit: OwnedSemaphorePermit,
+    /// What it is told.
+    pub tell: Tell,
+}
+
+struct Following {
+    follower: Follower,
+    reached: watch::Receiver<Position>,
+    position: Position,
+    /// What it was told last.
+    told: (CaseMarks, bool),
+}
+
+impl Follower {
+    /// Begins with the incident as it is.
+    pub async fn start(self) -> Result<Followed, Problem> {
+        // First, so that nothing comes in between.
+        let reached = self.ingest.reached();
+        let kept = self.ingest.get(self.id, &self.secret).await?;
+        let told = marks(&self, &kept);
+        let first = self.message(&kept);
+        let following = Following {
+            reached,
+            position: kept.position,
+            told,
+            follower: self,
+        };
+        let first = stream::once(std::future::ready(Ok(first)));
+        let rest = stream::unfold(Some(following), next);
+        Ok(Box::pin(stream::StreamExt::chain(first, rest)))
+    }
+
+    fn message(&self, kept: &Kept) -> pb::FollowIncidentResponse {
+        pb::FollowIncidentResponse {
+            recorded: Some((self.tell)(&self.ingest, kept, &self.now)),
+        }
+    }
+}
+
+/// What a message depends on.
+fn marks(follower: &Follower, kept: &Kept) -> (CaseMarks, bool) {
+    let is_asked = kept.is_call_back_asked((follower.now)());
+    (kept.marks(), is_asked)
+}
+
+type Next = Option<(
+    Result<pb::FollowIncidentResponse, Status>,
+    Option<Following>,
+)>;
+
+/// The next message; after an error there is none.
+async fn next(following: Option<Following>) -> Next {
+    let mut following = following?;
+    let stop = following.follower.stop.clone();
+    let message = tokio::select! {
+        biased;
+        () = stop.cancelled() => Err(Problem::stopping()),
+        message = following.changed() => message,
+    };
+    match message {
+        Ok(message) => Some((Ok(message), Some(following))),
+        Err(problem) => Some((Err(problem.into()), None)),
+    }
+}
+
+impl Following {
+    /// Waits for something new, or until a sign of life is due.
+    async fn changed(&mut self) -> Result<pb::FollowIncidentResponse, Problem> {
+        let due = Instant::now() + Duration::from_millis(HEARTBEAT_MS);
+        loop {
+            match timeout_at(due, self.reached.changed()).await {
+                Ok(Ok(())) => sleep(Duration::from_millis(FOLLOW_PACE_MS)).await,
+                // The committer is gone, and nothing will come any more.
+                Ok(Err(_)) => return Err(Problem::stopping()),
+                Err(_) => {
+                    let message = self.look().await?;
+                    return Ok(message.unwrap_or_default());
+                }
+            }
+            if self.follower.ingest.marks(self.position) != self.told.0
+                && let Some(message) = self.look().await?
+            {
+                return Ok(message);
+            }
+        }
+    }
+
+    /// What is new, if anything is.
+    async fn look(&mut self) -> Result<Option<pb::FollowIncidentResponse>, Problem> {
+        let Follower {
+            ingest, id, secret, ..
+        } = &self.follower;
+        let kept = match ingest.get(*id, secret).await {
+            Ok(kept) => kept,
+            // Looked at again when the next thing comes, or the next sign of life.
+            Err(GetError::Busy) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let told = marks(&self.follower, &kept);
+        if told == self.told {
+            return Ok(None);
+        }
+        self.told = told;
+        Ok(Some(self.follower.message(&kept)))
+    }
+}

@@ -1,0 +1,123 @@
+//! `mistap amend`, `withdraw`, `erase` and `follow`: what a reporter does later, with the id and
+//! the secret of the report.
+
+use std::io::{self, Write};
+
+use super::choices::{choice, number, numbers};
+use super::client::ServerArgs;
+use super::failure::Failure;
+use super::output::Format;
+use super::report::{to_card, unhex};
+use crate::api::pb::v1 as pb;
+use crate::api::pb::v1::reporting_service_client::ReportingServiceClient;
+use crate::client::Connection;
+use crate::domain::taxonomy::{CalledBack, ExtraCost, StaffAct, WorkedLater};
+
+/// Which incident, and the way to it.
+#[derive(Debug, clap::Args)]
+pub struct KeyArgs {
+    /// The incident's id
+    id: String,
+    /// The incident's secret, in hexadecimal
+    #[arg(env = "MISTAP_SECRET", hide_env_values = true)]
+    secret: String,
+}
+
+/// What came later. What is left out stays as it is.
+#[derive(Debug, clap::Args)]
+pub struct AmendArgs {
+    #[command(flatten)]
+    key: KeyArgs,
+    /// Did staff call back?
+    #[arg(long, value_parser = choice::<CalledBack>())]
+    called_back: Option<CalledBack>,
+    /// What staff did, besides what was told; may be given several times
+    #[arg(long, value_parser = choice::<StaffAct>(), value_delimiter = ',')]
+    staff_act: Vec<StaffAct>,
+    /// Did the card work elsewhere or later?
+    #[arg(long, value_parser = choice::<WorkedLater>())]
+    worked_later: Option<WorkedLater>,
+    /// What it cost you on top of the fare, in euro
+    #[arg(long, value_parser = choice::<ExtraCost>())]
+    extra_cost: Option<ExtraCost>,
+}
+
+/// Which incident to follow.
+#[derive(Debug, clap::Args)]
+pub struct FollowArgs {
+    #[command(flatten)]
+    key: KeyArgs,
+    /// End after so many changes
+    #[arg(long)]
+    changes: Option<u64>,
+}
+
+impl KeyArgs {
+    fn secret(&self) -> Result<Vec<u8>, Failure> {
+        Ok(unhex(&self.secret)?.to_vec())
+    }
+}
+
+async fn client(server: &ServerArgs) -> Result<ReportingServiceClient<Connection>, Failure> {
+    Ok(ReportingServiceClient::new(server.connect().await?))
+}
+
+fn print(recorded: Option<pb::RecordedIncident>, format: Format) -> Result<(), Failure> {
+    to_card(&recorded.unwrap_or_default()).print(format, &mut io::stdout().lock())
+}
+
+/// Runs `mistap amend`.
+pub async fn amend(args: AmendArgs, server: &ServerArgs, format: Format) -> Result<(), Failure> {
+    let request = pb::AmendIncidentRequest {
+        incident_secret: args.key.secret()?,
+        incident_id: args.key.id,
+        called_back: number(args.called_back),
+        staff_acts: numbers(&args.staff_act),
+        worked_later: number(args.worked_later),
+        extra_cost: number(args.extra_cost),
+    };
+    let answer = client(server).await?.amend_incident(request).await?;
+    print(answer.into_inner().recorded, format)
+}
+
+/// Runs `mistap withdraw`.
+pub async fn withdraw(key: KeyArgs, server: &ServerArgs, format: Format) -> Result<(), Failure> {
+    let request = pb::WithdrawIncidentRequest {
+        incident_secret: key.secret()?,
+        incident_id: key.id,
+    };
+    let answer = client(server).await?.withdraw_incident(request).await?;
+    print(answer.into_inner().recorded, format)
+}
+
+/// Runs `mistap erase`.
+pub async fn erase(key: KeyArgs, server: &ServerArgs, format: Format) -> Result<(), Failure> {
+    let request = pb::EraseIncidentRequest {
+        incident_secret: key.secret()?,
+        incident_id: key.id,
+    };
+    let answer = client(server).await?.erase_incident(request).await?;
+    print(answer.into_inner().recorded, format)
+}
+
+/// Runs `mistap follow`.
+pub async fn follow(args: FollowArgs, server: &ServerArgs, format: Format) -> Result<(), Failure> {
+    let request = pb::FollowIncidentRequest {
+        incident_secret: args.key.secret()?,
+        incident_id: args.key.id,
+    };
+    let stream = client(server).await?.follow_incident(request).await?;
+    let mut stream = stream.into_inner();
+    let mut left = args.changes.unwrap_or(u64::MAX);
+    while 0 < left {
+        let Some(message) = stream.message().await? else {
+            break;
+        };
+        if message.recorded.is_some() {
+            print(message.recorded, format)?;
+            writeln!(io::stdout())?;
+            left -= 1;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,480 @@
+//! What a reporter can do later, with the secret: amend, withdraw, erase, follow, and see
+//! everything that is kept.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use mistap::api::pb::v1 as pb;
+use mistap::app::system_clock;
+use mistap::ingest::repair;
+use pb::reporting_service_client::ReportingServiceClient;
+use pb::statistics_service_client::StatisticsServiceClient;
+use rand::Rng;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use tempfile::TempDir;
+use tonic::Code;
+use tonic::transport::Channel;
+
+use crate::child::{self, Server};
+use crate::reports;
+use crate::support::{SECRET, START, Service, at, founding_story, that_day};
+
+const DAY_MS: i64 = 86_400_000;
+
+type Client = ReportingServiceClient<Channel>;
+
+async fn client(service: &Service) -> Client {
+    ReportingServiceClient::new(service.connect().await)
+}
+
+async fn report(client: &mut Client, incident: &pb::Incident) -> pb::Accepted {
+    let request = pb::ReportIncidentRequest {
+        incident: Some(incident.clone()),
+    };
+    let answer = client.report_incident(request).await.expect("recorded");
+    answer.into_inner().accepted.expect("always there")
+}
+
+async fn get(client: &mut Client, id: &str) -> pb::RecordedIncident {
+    let request = pb::GetIncidentRequest {
+        incident_id: id.to_owned(),
+        incident_secret: SECRET.to_vec(),
+        everything: false,
+    };
+    let answer = client.get_incident(request).await.expect("it is there");
+    answer.into_inner().recorded.expect("always there")
+}
+
+async fn everything(client: &mut Client, id: &str) -> serde_json::Value {
+    let request = pb::GetIncidentRequest {
+        incident_id: id.to_owned(),
+        incident_secret: SECRET.to_vec(),
+        everything: true,
+    };
+    let answer = client.get_incident(request).await.expect("it is there");
+    let json = answer.into_inner().everything_json;
+    serde_json::from_str(&json).expect("it is JSON")
+}
+
+fn amendment(id: &str) -> pb::AmendIncidentRequest {
+    pb::AmendIncidentRequest {
+        incident_id: id.to_owned(),
+        incident_secret: SECRET.to_vec(),
+        ..pb::AmendIncidentRequest::default()
+    }
+}
+
+/// Counts of that day by staff act, and the position.
+async fn acts(service: &Service, as_of: Option<u64>) -> (Vec<(String, u64)>, u64) {
+    let mut client = StatisticsServiceClient::new(service.connect().await);
+    loop {
+        let request = pb::QueryFiguresRequest {
+            as_of_position: as_of,
+            ..that_day(&[pb::Dimension::StaffAct])
+        };
+        match client.query_figures(request).await {
+            Ok(answer) => {
+                let answer = answer.into_inner();
+                let act = |figure: &pb::Figure| figure.keys[0].value.clone();
+                let figures = answer.figures.iter();
+                let mut counts: Vec<_> = figures.map(|it| (act(it), it.count)).collect();
+                counts.sort_unstable();
+                return (counts, answer.position);
+            }
+            Err(status) if status.code() == Code::Unavailable => tokio::task::yield_now().await,
+            Err(status) => panic!("{status:?}"),
+        }
+    }
+}
+
+/// The number of everything that `words` made and that is in any file of a folder.
+fn words_in(folder: &Path) -> BTreeSet<usize> {
+    const BEGIN: &[u8] = b"woorden van ";
+    let mut found = BTreeSet::new();
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            found.extend(words_in(&path));
+            continue;
+        }
+        let bytes = fs::read(&path).expect("a file");
+        for part in bytes.split(|byte| *byte == 0) {
+            let starts = 0..part.len().saturating_sub(BEGIN.len() + 3);
+            for start in starts.filter(|start| part[*start..].starts_with(BEGIN)) {
+                let digits = &part[start + BEGIN.len()..][..4];
+                let number = str::from_utf8(digits).expect("digits").parse();
+                found.insert(number.expect("a number"));
+            }
+        }
+    }
+    found
+}
+
+/// Whether bytes are in any file of a folder.
+fn is_in_folder(folder: &Path, needle: &[u8]) -> bool {
+    let entries = fs::read_dir(folder).expect("a folder");
+    entries
+        .map(|entry| entry.expect("an entry").path())
+        .any(|path| {
+            if path.is_dir() {
+                return is_in_folder(&path, needle);
+            }
+            let bytes = fs::read(&path).expect("a file");
+            let is_in = |part: &[u8]| part.windows(needle.len()).any(|window| window == needle);
+            bytes.split(|byte| *byte == 0).any(is_in)
+        })
+}
+
+#[tokio::test]
+async fn amendment_counts_instead_and_figures_as_of_before_stay() {
+    let service = Service::start().await;
+    let mut client = client(&service).await;
+    let mut incident = founding_story();
+    incident.staff_acts = vec![pb::StaffAct::PromisedToCallBack as i32];
+    incident.occurred_at = at(mistap::domain::UtcMillis(START.0 - DAY_MS / 4));
+    let id = incident.incident_id.clone();
+    report(&mut client, &incident).await;
+    let (before, position) = acts(&service, None).await;
+    assert_eq!(before, [("promised-to-call-back".to_owned(), 1)]);
+
+    let request = pb::AmendIncidentRequest {
+        called_back: pb::CalledBack::Yes as i32,
+        extra_cost: 1,
+        ..amendment(&id)
+    };
+    for _ in 0..2 {
+        let amended = client.amend_incident(request.clone()).await.expect("taken");
+        let recorded = amended.into_inner().recorded.expect("always there");
+        assert_eq!(recorded.called_back, pb::CalledBack::Yes as i32);
+        assert_eq!(
+            recorded.amended_at.len(),
+            1,
+            "the same again changes nothing"
+        );
+    }
+    let promised = ("promised-to-call-back".to_owned(), 1);
+    let called = ("called-back".to_owned(), 1);
+    assert_eq!(acts(&service, None).await.0, [called, promised.clone()]);
+    assert_eq!(acts(&service, Some(position)).await.0, before);
+
+    let not = pb::AmendIncidentRequest {
+        called_back: pb::CalledBack::No as i32,
+        ..amendment(&id)
+    };
+    client.amend_incident(not).await.expect("taken");
+    assert_eq!(acts(&service, None).await.0, [promised.clone()]);
+    let recorded = get(&mut client, &id).await;
+    assert_eq!(recorded.called_back, pb::CalledBack::No as i32);
+    assert_eq!(recorded.incident.expect("told").note, "ach, meisje");
+
+    let folder = service.stop().await;
+    let report = repair::verify(folder.path(), &mut |_, _| {}).expect("it can be read");
+    assert!(report.is_clean(), "{report:?}");
+    let service = Service::start_in(folder).await;
+    assert_eq!(acts(&service, None).await.0, [promised]);
+    assert_eq!(acts(&service, Some(position)).await.0, before);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn call_back_is_asked_for_after_three_days_until_it_is_told() {
+    let service = Service::start().await;
+    let mut client = client(&service).await;
+    for (days, promised, expected) in [(4, true, true), (2, true, false), (4, false, false)] {
+        let mut incident = founding_story();
+        if promised {
+            incident.staff_acts = vec![pb::StaffAct::PromisedToCallBack as i32];
+        }
+        incident.occurred_at = at(mistap::domain::UtcMillis(START.0 - days * DAY_MS));
+        report(&mut client, &incident).await;
+        let id = &incident.incident_id;
+        let recorded = get(&mut client, id).await;
+        assert_eq!(recorded.call_back_asked, expected, "{days} {promised}");
+        let request = pb::AmendIncidentRequest {
+            called_back: pb::CalledBack::No as i32,
+            ..amendment(id)
+        };
+        client.amend_incident(request).await.expect("taken");
+        assert!(!get(&mut client, id).await.call_back_asked);
+    }
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn wrong_secret_and_unknown_id_are_refused_alike_by_every_call() {
+    let service = Service::start().await;
+    let mut client = client(&service).await;
+    let incident = founding_story();
+    report(&mut client, &incident).await;
+    let unknown = founding_story().incident_id;
+    let known = incident.incident_id;
+    let mut told = Vec::new();
+    for (id, secret) in [(&known, vec![1; 32]), (&unknown, SECRET.to_vec())] {
+        let (incident_id, incident_secret) = (id.clone(), secret);
+        let get = pb::GetIncidentRequest {
+            incident_id: incident_id.clone(),
+            incident_secret: incident_secret.clone(),
+            everything: true,
+        };
+        let amend = pb::AmendIncidentRequest {
+            incident_id: incident_id.clone(),
+            incident_secret: incident_secret.clone(),
+            called_back: 1,
+            ..pb::AmendIncidentRequest::default()
+        };
+        let withdraw = pb::WithdrawIncidentRequest {
+            incident_id: incident_id.clone(),
+            incident_secret: incident_secret.clone(),
+        };
+        let erase = pb::EraseIncidentRequest {
+            incident_id: incident_id.clone(),
+            incident_secret: incident_secret.clone(),
+        };
+        let follow = pb::FollowIncidentRequest {
+            incident_id,
+            incident_secret,
+        };
+        for status in [
+            client.get_incident(get).await.map(drop),
+            client.amend_incident(amend).await.map(drop),
+            client.withdraw_incident(withdraw).await.map(drop),
+            client.erase_incident(erase).await.map(drop),
+            client.follow_incident(follow).await.map(drop),
+        ] {
+            let status = status.expect_err("refused");
+            assert_eq!(status.code(), Code::NotFound);
+            told.push((status.message().to_owned(), status.details().to_owned()));
+        }
+    }
+    let (first, second) = told.split_at(5);
+    assert_eq!(first, second);
+    assert!(!get(&mut client, &known).await.withdrawn);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn withdrawal_takes_an_amended_incident_out_of_the_figures() {
+    let service = Service::start().await;
+    let mut client = client(&service).await;
+    let incident = founding_story();
+    let id = incident.incident_id.clone();
+    report(&mut client, &incident).await;
+    let request = pb::AmendIncidentRequest {
+        staff_acts: vec![pb::StaffAct::Sympathised as i32],
+        ..amendment(&id)
+    };
+    client.amend_incident(request.clone()).await.expect("taken");
+    assert_eq!(acts(&service, None).await.0.len(), 3);
+    let withdraw = pb::WithdrawIncidentRequest {
+        incident_id: id.clone(),
+        incident_secret: SECRET.to_vec(),
+    };
+    for _ in 0..2 {
+        let answer = client.withdraw_incident(withdraw.clone()).await;
+        let recorded = answer.expect("taken").into_inner().recorded;
+        assert!(recorded.expect("always there").withdrawn);
+    }
+    assert!(acts(&service, None).await.0.is_empty());
+    let refused = client.amend_incident(request).await.expect_err("too late");
+    assert_eq!(refused.code(), Code::FailedPrecondition);
+    let entries = everything(&mut client, &id).await;
+    let kinds: Vec<_> = entries.as_array().expect("an array").iter().collect();
+    let kinds: Vec<_> = kinds.iter().map(|entry| &entry["entry"]).collect();
+    assert_eq!(kinds, ["report", "amendment", "withdrawal"]);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn erased_words_are_nowhere_in_the_folder_and_a_repeat_says_erased() {
+    const WORDS: &str = "zij had een gele regenjas aan";
+    let service = Service::start().await;
+    let mut client = client(&service).await;
+    let other = founding_story();
+    report(&mut client, &other).await;
+    let mut incident = founding_story();
+    incident.note = WORDS.into();
+    incident.stop = "bij de gele kiosk".into();
+    incident.vehicle = "ZX81".into();
+    incident.installation_id = "installation-of-hers".into();
+    let id = incident.incident_id.clone();
+    let first = report(&mut client, &incident).await;
+    let kept = everything(&mut client, &id).await;
+    assert_eq!(kept[0]["personal"]["note"], WORDS);
+    assert!(kept[0]["personal"]["installation_pseudonym"].is_string());
+    assert!(
+        is_in_folder(service.folder(), WORDS.as_bytes()),
+        "the control"
+    );
+    let before = acts(&service, None).await.0;
+
+    let erase = pb::EraseIncidentRequest {
+        incident_id: id.clone(),
+        incident_secret: SECRET.to_vec(),
+    };
+    for _ in 0..2 {
+        let answer = client.erase_incident(erase.clone()).await.expect("erased");
+        let recorded = answer.into_inner().recorded.expect("always there");
+        assert!(recorded.erased_at.is_some());
+        let left = recorded.incident.expect("what is counted");
+        assert!(left.note.is_empty() && left.vehicle.is_empty() && left.stop.is_empty());
+    }
+    for words in [WORDS, "gele kiosk", "ZX81"] {
+        assert!(!is_in_folder(service.folder(), words.as_bytes()), "{words}");
+    }
+    let kept = everything(&mut client, &id).await;
+    assert!(kept[0]["personal"].is_null());
+    assert_eq!(
+        acts(&service, None).await.0,
+        before,
+        "what was counted stays"
+    );
+    let again = report(&mut client, &incident).await;
+    assert!(again.erased && again.repeated);
+    assert_eq!(again.position, first.position);
+    assert!(!report(&mut client, &other).await.erased);
+    assert_eq!(get(&mut client, &other.incident_id).await.erased_at, None);
+
+    let folder = service.stop().await;
+    let verified = repair::verify(folder.path(), &mut |_, _| {}).expect("it can be read");
+    assert!(verified.is_clean(), "{verified:?}");
+    let service = Service::start_in(folder).await;
+    let mut client = self::client(&service).await;
+    assert!(get(&mut client, &id).await.erased_at.is_some());
+    assert!(report(&mut client, &incident).await.erased);
+    assert_eq!(acts(&service, None).await.0, before);
+    assert!(!is_in_folder(service.folder(), WORDS.as_bytes()));
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn follower_hears_of_each_change_and_the_end() {
+    let service = Service::start().await;
+    let mut client = client(&service).await;
+    let incident = founding_story();
+    report(&mut client, &incident).await;
+    let follow = pb::FollowIncidentRequest {
+        incident_id: incident.incident_id.clone(),
+        incident_secret: SECRET.to_vec(),
+    };
+    let mut stream = client
+        .follow_incident(follow)
+        .await
+        .expect("open")
+        .into_inner();
+    let next = async |stream: &mut tonic::Streaming<pb::FollowIncidentResponse>| loop {
+        let message = stream.message().await?.expect("it goes on");
+        if let Some(recorded) = message.recorded {
+            return Ok::<_, tonic::Status>(recorded);
+        }
+    };
+    assert!(
+        next(&mut stream)
+            .await
+            .expect("the first")
+            .amended_at
+            .is_empty()
+    );
+    let request = pb::AmendIncidentRequest {
+        called_back: pb::CalledBack::No as i32,
+        ..amendment(&incident.incident_id)
+    };
+    client.amend_incident(request).await.expect("taken");
+    assert_eq!(
+        next(&mut stream).await.expect("a change").amended_at.len(),
+        1
+    );
+    drop(client);
+    let ending = tokio::spawn(service.stop());
+    let status = next(&mut stream).await.expect_err("the service stops");
+    assert_eq!(status.code(), Code::Unavailable);
+    drop(stream);
+    ending.await.expect("it ends");
+}
+
+/// How many times a server is killed while it erases.
+const KILLS: usize = 4;
+const ERASED: usize = 60;
+
+fn words(number: usize) -> String {
+    format!("woorden van {number:04} einde")
+}
+
+#[tokio::test]
+async fn kill_in_the_middle_of_erasing_loses_nothing_and_leaves_no_word_of_what_was_erased() {
+    let mut random = StdRng::seed_from_u64(reports::seed());
+    let folder = TempDir::new().expect("a folder");
+    let now = system_clock()();
+    let mut made = reports::Reporter::new(random.random(), now);
+    let incidents: Vec<pb::Incident> = (0..ERASED * 2)
+        .map(|number| pb::Incident {
+            incident_secret: SECRET.to_vec(),
+            note: words(number),
+            ..made.next()
+        })
+        .collect();
+    let mut answered: Vec<usize> = Vec::new();
+    for round in 0..=KILLS {
+        let server = Server::start(child::serve(folder.path())).await;
+        let server = server.expect("it starts");
+        let client = Client::new(server.connect().await);
+        if round == 0 {
+            let incidents = incidents.clone();
+            let request = pb::ReportIncidentsRequest { incidents };
+            let all = client.clone().report_incidents(request).await;
+            assert_eq!(
+                all.expect("recorded").into_inner().results.len(),
+                ERASED * 2
+            );
+        }
+        check(client.clone(), folder.path(), &incidents, &answered).await;
+        if round == KILLS {
+            server.terminate().await;
+            break;
+        }
+        let share = ERASED / KILLS;
+        let todo: Vec<usize> = (round * share..(round + 1) * share).collect();
+        let erasing = todo.into_iter().map(|number| {
+            let mut client = client.clone();
+            let request = pb::EraseIncidentRequest {
+                incident_id: incidents[number].incident_id.clone(),
+                incident_secret: SECRET.to_vec(),
+            };
+            async move { (number, client.erase_incident(request).await.is_ok()) }
+        });
+        let erasing = tokio::spawn(futures_util::future::join_all(erasing));
+        // Not to wait for anything, but to kill at no particular moment.
+        let moment = Duration::from_micros(random.random_range(0..40_000));
+        tokio::time::sleep(moment).await;
+        server.kill().await;
+        let results = erasing.await.expect("no panic").into_iter();
+        answered.extend(
+            results
+                .filter(|(_, is_ok)| *is_ok)
+                .map(|(number, _)| number),
+        );
+    }
+    let verified = repair::verify(folder.path(), &mut |_, _| {}).expect("it can be read");
+    assert!(verified.is_clean(), "{verified:?}");
+    reports::tell(&format!("{} erasures were answered", answered.len()));
+}
+
+/// Whatever says that it is erased has no word left in any file, what was answered says so, and
+/// all else is whole.
+async fn check(mut client: Client, folder: &Path, incidents: &[pb::Incident], answered: &[usize]) {
+    let there = words_in(folder);
+    for (number, incident) in incidents.iter().enumerate() {
+        let recorded = get(&mut client, &incident.incident_id).await;
+        let is_erased = recorded.erased_at.is_some();
+        assert!(
+            is_erased || !answered.contains(&number),
+            "{number} was answered"
+        );
+        let left = recorded.incident.expect("always there");
+        let is_whole = left.note == words(number);
+        assert_eq!(is_whole, !is_erased, "{number}");
+        assert_eq!(there.contains(&number), !is_erased, "{number}");
+    }
+}
