@@ -20,10 +20,11 @@ use tonic::{Code, Status};
 use tower::{Layer, Service};
 use tracing::Instrument;
 
+use super::origin::Callers;
 use super::pb;
 use super::status::Problem;
 use crate::auth::table::{self, Roles};
-use crate::auth::{Gate, Principal, UnknownToken};
+use crate::auth::{Gate, Limiter, Principal, UnknownToken};
 use crate::domain::limits::CALL_MS_MAX;
 
 /// How tonic 0.14 begins the message of a status for a message past the size limit.
@@ -40,13 +41,24 @@ struct Known {
     /// Paths of the API's methods, and who may call each. Any other path is a client's text and
     /// is not logged.
     paths: HashMap<Arc<str>, Roles>,
-    gate: Gate,
+    door: Door,
     panics: Counter,
 }
 
+/// What decides who comes in.
+#[derive(Clone)]
+pub struct Door {
+    /// Finds out who calls.
+    pub gate: Gate,
+    /// Counts calls.
+    pub limiter: Limiter,
+    /// Tells from where.
+    pub callers: Callers,
+}
+
 impl GuardLayer {
-    /// Asks the gate who calls, and counts panics.
-    pub fn new(gate: Gate, panics: Counter) -> Self {
+    /// Puts a door before every call, and counts panics.
+    pub fn new(door: Door, panics: Counter) -> Self {
         let mut paths = HashMap::new();
         for file in pb::descriptors().file {
             for service in &file.service {
@@ -60,10 +72,28 @@ impl GuardLayer {
         Self {
             known: Arc::new(Known {
                 paths,
-                gate,
+                door,
                 panics,
             }),
         }
+    }
+}
+
+impl Door {
+    /// Who calls, if it does not call too often. Whoever presents what is no token is counted
+    /// like the public.
+    fn admit<Q>(&self, request: &Request<Q>) -> Result<Principal, Problem> {
+        let authorization = request.headers().get(AUTHORIZATION);
+        let found = self
+            .gate
+            .principal(authorization.map(HeaderValue::as_bytes));
+        let caller = found.as_ref().unwrap_or(&Principal::Public);
+        let from = match caller {
+            Principal::Public => self.callers.address_of(request),
+            _ => None,
+        };
+        self.limiter.calls(caller, from, 1)?;
+        found.map_err(|UnknownToken| Problem::unknown_token())
     }
 }
 
@@ -71,10 +101,7 @@ impl Known {
     /// Lets a call in, and says which method it is of; `None` for what is no method of the
     /// API: health checks, reflection, and what there is not.
     fn admit<Q>(&self, request: &mut Request<Q>) -> Result<Option<Arc<str>>, Problem> {
-        let authorization = request.headers().get(AUTHORIZATION);
-        let authorization = authorization.map(HeaderValue::as_bytes);
-        let caller = self.gate.principal(authorization);
-        let caller = caller.map_err(|UnknownToken| Problem::unknown_token())?;
+        let caller = self.door.admit(request)?;
         let called = self.paths.get_key_value(request.uri().path());
         if let Some((_, roles)) = called
             && !roles.admits(caller.role())
@@ -210,7 +237,12 @@ mod tests {
     {
         let folder = tempfile::tempdir().expect("a folder");
         let gate = Gate::open(folder.path()).expect("no tokens");
-        let guard = GuardLayer::new(gate, Counter::default());
+        let door = Door {
+            gate,
+            limiter: Limiter::new().expect("random bytes"),
+            callers: Callers::default(),
+        };
+        let guard = GuardLayer::new(door, Counter::default());
         let service = guard.layer(service_fn(move |_: Request<Body>| answer()));
         let response = service.oneshot(Request::new(Body::empty())).await;
         let response = response.expect("infallible");

@@ -9,6 +9,7 @@ use std::net::IpAddr;
 
 use tonic::Request;
 use tonic::metadata::MetadataMap;
+use tonic::transport::server::TcpConnectInfo;
 
 use crate::domain::{AddressPrefix, Origin, UtcMillis};
 
@@ -22,6 +23,17 @@ pub struct Callers {
 }
 
 impl Callers {
+    /// The address of a request that is no call yet.
+    pub fn address_of<B>(self, request: &http::Request<B>) -> Option<IpAddr> {
+        let peer = request.extensions().get::<TcpConnectInfo>();
+        let peer = peer.and_then(TcpConnectInfo::remote_addr)?.ip();
+        if self.are_behind_proxy && peer.to_canonical().is_loopback() {
+            let headers = MetadataMap::from_headers(request.headers().clone());
+            return forwarded(&headers).or(Some(peer));
+        }
+        Some(peer)
+    }
+
     /// The address of a call; `None` if it is not known.
     pub fn address<T>(self, request: &Request<T>) -> Option<IpAddr> {
         let peer = request.remote_addr()?.ip();
@@ -67,8 +79,6 @@ fn prefix(address: IpAddr) -> Option<AddressPrefix> {
 
 #[cfg(test)]
 mod tests {
-    use tonic::transport::server::TcpConnectInfo;
-
     use super::*;
 
     fn check(peer: &str, headers: &[&str], are_behind_proxy: bool, expected: &str) {
@@ -81,8 +91,14 @@ mod tests {
             let value = header.parse().expect("a value");
             request.metadata_mut().append(FORWARDED_FOR, value);
         }
-        let found = Callers { are_behind_proxy }.address(&request);
+        let callers = Callers { are_behind_proxy };
+        let found = callers.address(&request);
         assert_eq!(found, expected.parse().ok(), "{peer} {headers:?}");
+        let (metadata, extensions, ()) = request.into_parts();
+        let mut request = http::Request::new(());
+        *request.headers_mut() = metadata.into_headers();
+        *request.extensions_mut() = extensions;
+        assert_eq!(callers.address_of(&request), found);
     }
 
     #[test]

@@ -16,6 +16,7 @@ use super::convert::recorded::{Names, to_accepted, to_recorded};
 use super::convert::violation::{Path, Violations};
 use super::convert::way_back::{parse_later, to_everything, with_afterwards};
 use super::counters::Counters;
+use super::guard::Door;
 use super::origin::{Callers, origin};
 use super::pb::Wiped;
 use super::pb::v1 as pb;
@@ -23,6 +24,7 @@ use super::pb::v1::reporting_service_server::ReportingService;
 use super::status::Problem;
 use super::stream::{self, Results};
 use super::way_back::{Followed, Follower};
+use crate::auth::{Limiter, Principal};
 use crate::domain::limits::{
     FOLLOWERS_MAX, INCIDENT_STREAMS_MAX, INCIDENTS_PER_CALL_MAX, STREAMS_IN_FLIGHT_MAX,
 };
@@ -45,19 +47,19 @@ pub struct Reporting {
 }
 
 impl Reporting {
-    /// `callers` tells where reports come from; `stop` ends open streams.
+    /// `door` tells where reports come from, and counts them; `stop` ends open streams.
     pub fn new(
         ingest: Ingest,
         now: Clock,
         counters: Counters,
-        callers: Callers,
+        door: Door,
         stop: CancellationToken,
     ) -> Self {
         Self {
-            reporter: Reporter::new(ingest, now, counters),
+            reporter: Reporter::new(ingest, now, door.limiter, counters),
             in_flight: Arc::new(Semaphore::new(STREAMS_IN_FLIGHT_MAX)),
             streams: Arc::new(Semaphore::new(INCIDENT_STREAMS_MAX)),
-            callers,
+            callers: door.callers,
             followers: Arc::new(Semaphore::new(FOLLOWERS_MAX)),
             stop,
         }
@@ -76,14 +78,16 @@ impl Reporting {
 pub(super) struct Reporter {
     ingest: Ingest,
     now: Clock,
+    limiter: Limiter,
     pub(super) counters: Counters,
 }
 
 impl Reporter {
-    pub(super) fn new(ingest: Ingest, now: Clock, counters: Counters) -> Self {
+    pub(super) fn new(ingest: Ingest, now: Clock, limiter: Limiter, counters: Counters) -> Self {
         Self {
             ingest,
             now,
+            limiter,
             counters,
         }
     }
@@ -96,21 +100,27 @@ impl Reporter {
         messages: Vec<Option<pb::Incident>>,
         path: fn(usize) -> Path<'static>,
     ) -> Vec<Result<pb::Accepted, Problem>> {
+        let Caller { principal, address } = caller;
+        if let Err(limited) = self.limiter.calls(principal, *address, messages.len()) {
+            let refused = vec![Err(Problem::from(limited)); messages.len()];
+            refused.iter().for_each(|result| self.count(result));
+            return refused;
+        }
         let now = (self.now)();
-        let origin = origin(caller.address, now);
+        let origin = origin(*address, now);
         let mut incidents = Vec::with_capacity(messages.len());
         let mut parsed = Vec::with_capacity(messages.len());
         for (index, message) in messages.into_iter().enumerate() {
             let one = parse_incident(path(index), message, now);
             let one = one.map_err(Problem::from).and_then(|one| {
                 let Parsed { incident, remarks } = one;
-                check_incident(&caller.principal, path(index), &incident)?;
+                check_incident(principal, path(index), &incident)?;
                 incidents.push(Incident { origin, ..incident });
                 Ok(remarks)
             });
             parsed.push(one);
         }
-        let mut submitted = self.submit(incidents).await.into_iter();
+        let mut submitted = self.submit(principal, incidents).await.into_iter();
         let mut results = Vec::with_capacity(parsed.len());
         for remarks in parsed {
             let result = remarks.and_then(|remarks| {
@@ -123,13 +133,21 @@ impl Reporter {
         results
     }
 
-    async fn submit(&self, incidents: Vec<Incident>) -> Vec<Result<Accepted, SubmitError>> {
+    async fn submit(
+        &self,
+        principal: &Principal,
+        incidents: Vec<Incident>,
+    ) -> Vec<Result<Accepted, SubmitError>> {
         if incidents.is_empty() {
             return Vec::new();
         }
         let count = incidents.len();
         let begun = Instant::now();
-        let results = self.ingest.submit(incidents).await;
+        let limiter = match principal {
+            Principal::Steward(_) => None,
+            _ => Some(&self.limiter),
+        };
+        let results = self.ingest.submit_within(incidents, limiter).await;
         self.counters.submitted(count, begun.elapsed());
         results
     }

@@ -14,6 +14,7 @@ use super::convert::taps::differences;
 use super::convert::to_duration;
 use super::convert::violation::{Path, Violation, Violations};
 use super::pb::v1 as pb;
+use crate::auth::{Limited, Whose};
 use crate::domain::TapFeed;
 use crate::domain::limits::RETRY_AFTER_MS;
 use crate::edition::library::EditionError;
@@ -264,6 +265,7 @@ impl From<SubmitError> for Problem {
     fn from(error: SubmitError) -> Self {
         match error {
             SubmitError::Busy => Self::busy(),
+            SubmitError::Limited(limited) => limited.into(),
             SubmitError::Stopping => Self::stopping(),
             SubmitError::Conflict => {
                 let message = "the id is taken by a report with other content or another secret";
@@ -279,6 +281,31 @@ impl From<SubmitError> for Problem {
                 let message = "reports cannot be stored now; try again later";
                 Self::new(Code::Unavailable, "CANNOT_STORE", message).retry()
             }
+        }
+    }
+}
+
+impl From<Limited> for Problem {
+    fn from(limited: Limited) -> Self {
+        let quota = match limited.whose {
+            Whose::Address => &Quota {
+                subject: "address",
+                description: "calls without a token from one IPv4 address or IPv6 /64",
+            },
+            Whose::Token => &Quota {
+                subject: "token",
+                description: "calls and observed incidents with one token",
+            },
+            Whose::Reporter => &Quota {
+                subject: "reporter",
+                description: "reports of one card or installation",
+            },
+        };
+        let message = "too many calls or reports; try again later";
+        Self {
+            retry_after: Some(limited.retry_after),
+            quota: Some(quota),
+            ..Self::new(Code::ResourceExhausted, "RATE_LIMITED", message)
         }
     }
 }

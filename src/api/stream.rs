@@ -328,7 +328,7 @@ mod tests {
 
     use super::*;
     use crate::api::counters::Counters;
-    use crate::auth::Principal;
+    use crate::auth::{Limiter, Principal};
     use crate::domain::UtcMillis;
     use crate::domain::limits::STREAMS_IN_FLIGHT_MAX;
     use crate::ingest::{self, Running};
@@ -366,6 +366,7 @@ mod tests {
                 reporter: Reporter::new(
                     self.running.ingest.clone(),
                     Arc::new(|| NOW),
+                    Limiter::new().expect("random bytes"),
                     self.counters.clone(),
                 ),
                 caller: Caller {

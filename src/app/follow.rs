@@ -45,7 +45,10 @@ impl FollowError {
             },
             Self::Note(error) => match error {
                 SubmitError::Stopping | SubmitError::Poisoned | SubmitError::Conflict => true,
-                SubmitError::Busy | SubmitError::DiskReserve | SubmitError::Keys => false,
+                SubmitError::Busy
+                | SubmitError::Limited(_)
+                | SubmitError::DiskReserve
+                | SubmitError::Keys => false,
             },
             Self::Panic(_) => true,
         }

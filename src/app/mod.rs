@@ -11,6 +11,7 @@ pub mod files;
 mod follow;
 mod front;
 mod names;
+mod pace;
 mod run;
 mod tokens;
 
@@ -43,7 +44,7 @@ use tower::Layer as _;
 
 use crate::api::Clock;
 use crate::api::counters::Counters;
-use crate::api::guard::GuardLayer;
+use crate::api::guard::{Door, GuardLayer};
 use crate::api::live::Live;
 use crate::api::network::Networks;
 use crate::api::operations::Operations;
@@ -55,7 +56,7 @@ use crate::api::pb::v1::reporting_service_server::ReportingServiceServer;
 use crate::api::pb::v1::statistics_service_server::StatisticsServiceServer;
 use crate::api::reporting::Reporting;
 use crate::api::statistics::Statistics;
-use crate::auth::{Gate, TokenError};
+use crate::auth::{Gate, Limiter, TokenError};
 use crate::config::{InvalidAddress, check_loopback};
 use crate::domain::UtcMillis;
 use crate::domain::limits::{
@@ -212,15 +213,19 @@ pub fn system_clock() -> Clock {
 
 /// Starts a service. It takes calls when this returns.
 pub async fn spawn(settings: Settings) -> Result<Handle, AppError> {
-    let gate = Gate::open(&settings.dir)?;
-    let incoming = listen(settings.listen, &gate)?;
+    let door = Door {
+        gate: Gate::open(&settings.dir)?,
+        limiter: Limiter::new().map_err(TokenError::Random)?,
+        callers: settings.callers,
+    };
+    let incoming = listen(settings.listen, &door.gate)?;
     let address = incoming.local_addr().map_err(|source| AppError::Listen {
         address: settings.listen,
         source,
     })?;
     let (running, library) = open(&settings).await?;
     let stop = CancellationToken::new();
-    let parts = match Parts::start(&settings, &running, &library, &gate, stop.clone()) {
+    let parts = match Parts::start(&settings, &running, &library, &door, stop.clone()) {
         Ok(parts) => parts,
         Err(error) => {
             stop.cancel();
@@ -236,7 +241,7 @@ pub async fn spawn(settings: Settings) -> Result<Handle, AppError> {
         stop: stop.clone(),
         task: tokio::spawn(run::run(incoming, parts, running, stop)),
     };
-    tell_who_may_call(&gate);
+    tell_who_may_call(&door.gate);
     tracing::info!(%address, "serving");
     Ok(handle)
 }
@@ -301,7 +306,7 @@ impl Parts {
         settings: &Settings,
         running: &Running,
         library: &Arc<Library>,
-        gate: &Gate,
+        door: &Door,
         stop: CancellationToken,
     ) -> Result<Self, AppError> {
         let mut registry = Registry::with_prefix("mistap");
@@ -309,8 +314,10 @@ impl Parts {
         let (health, health_server) = tonic_health::server::health_reporter();
         let (is_serving, serving) = watch::channel(true);
         let publisher = publisher(settings, running, stop.clone());
-        let services = Services::start(settings, running, library, &publisher, &counters, &stop);
-        let guard = GuardLayer::new(gate.clone(), counters.panics.clone());
+        let services = Services::start(
+            settings, running, library, &publisher, &counters, door, &stop,
+        );
+        let guard = GuardLayer::new(door.clone(), counters.panics.clone());
         let reports = guard.layer(services.reports());
         let live = guard.layer(services.live.clone());
         let grpc = services
@@ -326,10 +333,11 @@ impl Parts {
             is_serving: serving,
         };
         let router = grpc
-            .merge(http::routes(pages, library, gate))
+            .merge(http::routes(pages, library, &door.gate))
             .fallback(nothing_here)
+            .layer(middleware::from_fn_with_state(door.clone(), pace::count))
             .layer(middleware::from_fn_with_state(
-                gate.clone(),
+                door.gate.clone(),
                 names::refuse_foreign_names,
             ));
         Ok(Self {
@@ -341,7 +349,7 @@ impl Parts {
             health,
             is_serving,
             publisher,
-            followers: followers(settings, running, library, gate, stop),
+            followers: followers(settings, running, library, &door.gate, stop),
         })
     }
 
@@ -429,6 +437,7 @@ impl Services {
         library: &Arc<Library>,
         publisher: &Publisher,
         counters: &Counters,
+        door: &Door,
         stop: &CancellationToken,
     ) -> Self {
         let ingest = || running.ingest.clone();
@@ -438,7 +447,13 @@ impl Services {
         let log = log(running, stop.clone());
         let callers = settings.callers;
         Self {
-            reporting: Reporting::new(ingest(), clock(), counters.clone(), callers, stop.clone()),
+            reporting: Reporting::new(
+                ingest(),
+                clock(),
+                counters.clone(),
+                door.clone(),
+                stop.clone(),
+            ),
             statistics: Statistics::new(ledger, Arc::clone(library), counters.clone()),
             live: Live::new(
                 publisher.clone(),

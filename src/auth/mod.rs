@@ -4,6 +4,7 @@
 mod cases;
 mod gate;
 mod keys;
+mod limiter;
 mod role;
 pub mod table;
 mod tokens;
@@ -11,6 +12,7 @@ mod tokens;
 pub use cases::CaseNumbers;
 pub use gate::{Gate, UnknownToken};
 pub use keys::{KeyError, Keys, key_period, secret_hash, secret_matches};
+pub use limiter::{Limited, Limiter, Whose};
 pub use role::{Grant, Principal, Role, Scope, TokenId};
 pub use tokens::{
     KnownToken, NewToken, TOKEN_BYTES, TOKEN_PREFIX, Token, TokenError, TokenFile, TokenRefused,

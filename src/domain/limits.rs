@@ -349,6 +349,23 @@ pub const TOKEN_OPERATORS_MAX: usize = 64;
 pub const TOKEN_FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// How often it is looked whether the file of tokens changed, in milliseconds.
 pub const TOKEN_LOOK_MS: u64 = 1_000;
+/// Calls of one IPv4 address, or one /64 of IPv6, that has no token: so many a second in the
+/// long run. A report is a call, and so is each call of many reports. More: refused with
+/// `RESOURCE_EXHAUSTED` and how long to wait, here and below.
+pub const PREFIX_CALLS_PER_SECOND_MAX: u32 = 20;
+/// Calls at once of an address that was quiet: an offline queue, or a carrier's gateway.
+pub const PREFIX_BURST_MAX: u32 = 4_000;
+/// Calls with one token, and observed incidents told with it, a second in the long run.
+pub const TOKEN_CALLS_PER_SECOND_MAX: u32 = 20_000;
+/// Calls at once with a token that was quiet.
+pub const TOKEN_BURST_MAX: u32 = 200_000;
+/// Reports of one card or installation an hour in the long run.
+pub const REPORTER_REPORTS_PER_HOUR_MAX: u32 = 30;
+/// Reports at once of a card or an installation that was quiet: a day without signal.
+pub const REPORTER_BURST_MAX: u32 = 60;
+/// Cells of eight bytes that count calls and reports, for each kind of bound. Two addresses,
+/// tokens or reporters that share one share its bound.
+pub const LIMITER_CELLS: usize = 65_536;
 /// Largest key file, in bytes. Larger: refused.
 pub const KEY_FILE_BYTES_MAX: u64 = 64 * 1024;
 /// How long a call may take until its answer begins, in milliseconds. Longer: ended with
@@ -370,6 +387,7 @@ pub const NETWORK_LOOK_MS: u64 = 10_000;
 pub const RETRY_AFTER_MS: u64 = 1_000;
 
 const _: () = assert!(INCIDENTS_PER_CALL_MAX <= BATCH_ENTRIES_MAX);
+const _: () = assert!(INCIDENTS_PER_CALL_MAX < PREFIX_BURST_MAX as usize);
 const _: () = assert!(STREAM_IN_FLIGHT_MAX <= QUEUE_ENTRIES_MAX);
 const _: () = assert!(STREAMS_IN_FLIGHT_MAX < QUEUE_ENTRIES_MAX);
 const _: () = assert!(STREAM_BATCH_MAX <= STREAM_IN_FLIGHT_MAX);

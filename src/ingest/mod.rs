@@ -29,9 +29,9 @@ pub use people::{CaseError, CaseMarks, Kept, KeptReply, Later, Moment, Reply};
 pub use start::{Options, Running, StartError, StopError, start, start_with};
 pub use taps::{TapsAccepted, TapsError};
 
-use crate::auth::{CaseNumbers, KeyError, Keys};
+use crate::auth::{CaseNumbers, KeyError, Keys, Limited, Limiter};
 use crate::domain::entry::ClosedEdition;
-use crate::domain::incident::Match;
+use crate::domain::incident::{Match, is_observed};
 use crate::domain::limits::{INCIDENTS_PER_CALL_MAX, JOURNAL_READS_MAX};
 use crate::domain::{Entry, Incident, IncidentId, LineId, Position, StopId, UtcMillis};
 use crate::journal::{JournalError, Reader};
@@ -73,6 +73,9 @@ pub enum SubmitError {
     /// The queue is full.
     #[error("busy; try again later")]
     Busy,
+    /// A card or an installation reports more often than may be.
+    #[error(transparent)]
+    Limited(#[from] Limited),
     /// Nothing is taken in any more.
     #[error("shutting down")]
     Stopping,
@@ -158,10 +161,19 @@ impl Ingest {
 
     /// Records incidents; one result each, in order, when all of them are durable. When the
     /// queue is full, all of them (of each thousand) are refused at once.
-    pub async fn submit(&self, mut incidents: Vec<Incident>) -> Vec<Result<Accepted, SubmitError>> {
+    pub async fn submit(&self, incidents: Vec<Incident>) -> Vec<Result<Accepted, SubmitError>> {
+        self.submit_within(incidents, None).await
+    }
+
+    /// As `submit`; what a card or an installation tells beyond a limit is refused by itself.
+    pub async fn submit_within(
+        &self,
+        mut incidents: Vec<Incident>,
+        limiter: Option<&Limiter>,
+    ) -> Vec<Result<Accepted, SubmitError>> {
         let mut parts = Vec::with_capacity(incidents.len().div_ceil(INCIDENTS_PER_CALL_MAX));
         for part in incidents.chunks_mut(INCIDENTS_PER_CALL_MAX) {
-            parts.push((part.len(), self.send(part).await));
+            parts.push((part.len(), self.send(part, limiter).await));
         }
         drop(incidents);
         let mut results = Vec::new();
@@ -207,7 +219,11 @@ impl Ingest {
     }
 
     /// Reserves room first, so that a full queue costs next to nothing.
-    async fn send(&self, incidents: &mut [Incident]) -> Result<OnItsWay, SubmitError> {
+    async fn send(
+        &self,
+        incidents: &mut [Incident],
+        limiter: Option<&Limiter>,
+    ) -> Result<OnItsWay, SubmitError> {
         let room = self.shared.queue.reserve(incidents.len())?;
         let network = self.network();
         let mut preparer = Preparer::new(&self.shared.keys, &network, &self.shared.newcomers);
@@ -215,10 +231,13 @@ impl Ingest {
         let mut entries = Vec::with_capacity(incidents.len());
         for (incident, number) in incidents.iter_mut().zip(1_usize..) {
             match preparer.prepare(incident) {
-                Ok((entry, expects)) => {
-                    entries.push(entry);
-                    expected.push(Ok(expects));
-                }
+                Ok((entry, expects)) => match within(limiter, &entry) {
+                    Ok(()) => {
+                        entries.push(entry);
+                        expected.push(Ok(expects));
+                    }
+                    Err(limited) => expected.push(Err(limited.into())),
+                },
                 Err(error) => expected.push(Err(key_failure(&error))),
             }
             if number.is_multiple_of(PREPARED_BETWEEN_YIELDS) {
@@ -321,6 +340,22 @@ impl Ingest {
     fn hub(&self) -> &Hub {
         &self.shared.hub
     }
+}
+
+/// Counts what people report, by each of their pseudonyms. Observations count by token alone: a
+/// bad card fails at many devices.
+fn within(limiter: Option<&Limiter>, pending: &Pending) -> Result<(), Limited> {
+    let Some(limiter) = limiter else {
+        return Ok(());
+    };
+    let Entry::Incident { facts, personal } = &pending.entry else {
+        return Ok(());
+    };
+    let Some(personal) = personal.as_ref().filter(|_| !is_observed(facts)) else {
+        return Ok(());
+    };
+    let mut pseudonyms = personal.card.iter().chain(&personal.installation);
+    pseudonyms.try_for_each(|pseudonym| limiter.report(pseudonym))
 }
 
 fn key_failure(error: &KeyError) -> SubmitError {

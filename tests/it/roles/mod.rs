@@ -8,6 +8,7 @@ use std::sync::Arc;
 use mistap::api::pb::{self as wire, v1 as pb};
 use mistap::auth::{NewToken, Role, Token, TokenFile, TokenId, table};
 use mistap::client::{Bearer, Connection};
+use mistap::domain::limits::{PREFIX_BURST_MAX, REPORTER_BURST_MAX};
 use mistap::domain::taxonomy::CalledBack;
 use mistap::domain::{IncidentSecret, LocalDay};
 use mistap::ingest::Later;
@@ -749,4 +750,59 @@ async fn tokens_are_taken_up_and_revoked_while_the_service_runs() {
     TokenFile::revoke(service.folder(), TokenId(1), today()).expect("it lives");
     becomes(&bearer, "TOKEN_UNKNOWN").await;
     assert_eq!(count(Bearer::default()).await, "NO_TOKEN");
+}
+
+/// Reports in one call, as the public.
+async fn report(guarded: &Guarded, incidents: Vec<pb::Incident>) -> Vec<i32> {
+    let mut client = Reporting::new(guarded.of(Role::Public).await);
+    let request = pb::ReportIncidentsRequest { incidents };
+    let answer = client.report_incidents(request).await.expect("one call");
+    let code = |result: pb::Result| match result.outcome {
+        Some(pb::result::Outcome::Refusal(refusal)) => {
+            assert!(refusal.retry_after.is_some(), "{refusal:?}");
+            refusal.code
+        }
+        _ => 0,
+    };
+    answer.into_inner().results.into_iter().map(code).collect()
+}
+
+fn of_installation(number: usize) -> pb::Incident {
+    pb::Incident {
+        incident_id: new_id(),
+        installation_id: format!("inst-{number:020}"),
+        ..founding_story()
+    }
+}
+
+#[tokio::test]
+async fn one_reporter_cannot_flood_and_is_told_how_long_to_wait() {
+    let guarded = Guarded::start().await;
+    let burst = usize::try_from(REPORTER_BURST_MAX).expect("small");
+    let many = |count| (0..count).map(|_| of_installation(1)).collect();
+    assert_eq!(report(&guarded, many(burst)).await, vec![0; burst]);
+    let exhausted = Code::ResourceExhausted as i32;
+    assert_eq!(report(&guarded, many(2)).await, [exhausted; 2]);
+    assert_eq!(report(&guarded, vec![of_installation(2)]).await, [0]);
+}
+
+#[tokio::test]
+async fn one_address_cannot_flood_and_tokens_are_not_held_up_by_it() {
+    let guarded = Guarded::start().await;
+    let mut refused = None;
+    for _ in 0..=PREFIX_BURST_MAX / 1_000 {
+        let incidents = (0..1_000).map(|_| pb::Incident::default()).collect();
+        let mut client = Reporting::new(guarded.of(Role::Public).await);
+        let request = pb::ReportIncidentsRequest { incidents };
+        if let Ok(answer) = client.report_incidents(request).await {
+            let first = answer.into_inner().results.swap_remove(0).outcome;
+            if let Some(pb::result::Outcome::Refusal(refusal)) = first {
+                refused = (refusal.code == Code::ResourceExhausted as i32).then_some(refusal);
+            }
+        }
+    }
+    let refusal = refused.expect("the last thousand are too many");
+    assert!(refusal.retry_after.is_some());
+    let mut client = Statistics::new(guarded.of(Role::Steward).await);
+    assert_eq!(reason(&client.query_figures(that_day(&[])).await), "OK");
 }

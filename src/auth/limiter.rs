@@ -1,0 +1,318 @@
+//! How often somebody may call and report: by address for the public, by token for who has
+//! one, and by pseudonym for who reports.
+//!
+//! Each is a leaky bucket (GCRA, of the crate `governor`). The buckets are a fixed number of
+//! cells of eight bytes, and which cell is whose is decided by a hash under a key that is made
+//! at the start: memory never grows, nothing is ever cleared up, and two that share a cell, by
+//! a chance of one in 65,536, share its bound. Nobody can choose to share somebody else's.
+//! Neither addresses nor pseudonyms are kept.
+
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use governor::clock::Clock;
+use governor::nanos::Nanos;
+use governor::state::{InMemoryState, NotKeyed, StateStore};
+use governor::{NotUntil, Quota, RateLimiter};
+use siphasher::sip::SipHasher13;
+
+use super::{Principal, TokenId};
+use crate::domain::Pseudonym;
+use crate::domain::limits::{
+    LIMITER_CELLS, PREFIX_BURST_MAX, PREFIX_CALLS_PER_SECOND_MAX, REPORTER_BURST_MAX,
+    REPORTER_REPORTS_PER_HOUR_MAX, TOKEN_BURST_MAX, TOKEN_CALLS_PER_SECOND_MAX,
+};
+
+/// Somebody calls or reports more often than may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("too many calls or reports: wait")]
+pub struct Limited {
+    /// Whose bound is reached.
+    pub whose: Whose,
+    /// How long to wait, at least.
+    pub retry_after: Duration,
+}
+
+/// Whose bound it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// That of an address.
+    Address,
+    /// That of a token.
+    Token,
+    /// That of a card or an installation.
+    Reporter,
+}
+
+/// Where a call comes from: a hash of an address of IPv4, or of a /64 of IPv6.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Origin(u64);
+
+/// Counts calls and reports. Clones count together.
+#[derive(Clone)]
+pub struct Limiter(Arc<Buckets<Monotonic>>);
+
+struct Buckets<C: Clock<Instant = Nanos>> {
+    key: [u8; 16],
+    addresses: Bucket<C>,
+    tokens: Bucket<C>,
+    reporters: Bucket<C>,
+    clock: C,
+}
+
+type Bucket<C> = RateLimiter<u64, Cells, C>;
+
+/// A fixed number of cells, found by the lowest bits of a key that is a hash.
+struct Cells(Box<[InMemoryState]>);
+
+/// The time since the start.
+#[derive(Clone)]
+struct Monotonic(Instant);
+
+// === impl Limiter ===
+
+impl Limiter {
+    /// With every bucket empty.
+    pub fn new() -> Result<Self, getrandom::Error> {
+        let mut key = [0; 16];
+        getrandom::fill(&mut key)?;
+        let clock = Monotonic(Instant::now());
+        Ok(Self(Arc::new(Buckets::new(key, clock))))
+    }
+
+    /// Counts calls, or reports in one call, all of them or none: by token if there is one,
+    /// else by where they come from. Who does everything is not counted.
+    pub fn calls(
+        &self,
+        caller: &Principal,
+        from: Option<IpAddr>,
+        count: usize,
+    ) -> Result<(), Limited> {
+        match (caller, caller.token()) {
+            (Principal::Public, _) => {
+                let origin = from.map(|address| self.0.origin(address));
+                self.0.of_address(origin, count)
+            }
+            (_, Some(token)) => self.0.of_token(token, count),
+            (_, None) => Ok(()),
+        }
+    }
+
+    /// Counts a report of a card or an installation.
+    pub fn report(&self, reporter: &Pseudonym) -> Result<(), Limited> {
+        self.0.of_reporter(reporter)
+    }
+}
+
+// === impl Buckets ===
+
+impl<C: Clock<Instant = Nanos> + Clone> Buckets<C> {
+    fn new(key: [u8; 16], clock: C) -> Self {
+        let per_second = |calls, burst| Quota::per_second(at_least_one(calls)).allow_burst(burst);
+        let per_hour = |reports, burst| Quota::per_hour(at_least_one(reports)).allow_burst(burst);
+        let bucket = |quota| Bucket::new(quota, Cells::new(), clock.clone());
+        let addresses = per_second(PREFIX_CALLS_PER_SECOND_MAX, at_least_one(PREFIX_BURST_MAX));
+        let tokens = per_second(TOKEN_CALLS_PER_SECOND_MAX, at_least_one(TOKEN_BURST_MAX));
+        let reporters = per_hour(
+            REPORTER_REPORTS_PER_HOUR_MAX,
+            at_least_one(REPORTER_BURST_MAX),
+        );
+        Self {
+            key,
+            addresses: bucket(addresses),
+            tokens: bucket(tokens),
+            reporters: bucket(reporters),
+            clock,
+        }
+    }
+
+    fn hash(&self, name: &[u8]) -> u64 {
+        SipHasher13::new_with_key(&self.key).hash(name)
+    }
+
+    fn origin(&self, address: IpAddr) -> Origin {
+        Origin(match address.to_canonical() {
+            IpAddr::V4(address) => self.hash(&address.octets()),
+            IpAddr::V6(address) => self.hash(&address.octets()[..8]),
+        })
+    }
+
+    /// A call from nowhere is one of this machine's.
+    fn of_address(&self, origin: Option<Origin>, count: usize) -> Result<(), Limited> {
+        let key = origin.map_or(0, |origin| origin.0);
+        self.take(&self.addresses, key, count, Whose::Address)
+    }
+
+    fn of_token(&self, token: TokenId, count: usize) -> Result<(), Limited> {
+        let key = self.hash(&token.0.to_le_bytes());
+        self.take(&self.tokens, key, count, Whose::Token)
+    }
+
+    fn of_reporter(&self, reporter: &Pseudonym) -> Result<(), Limited> {
+        let key = self.hash(&reporter.0);
+        self.take(&self.reporters, key, 1, Whose::Reporter)
+    }
+
+    fn take(
+        &self,
+        bucket: &Bucket<C>,
+        key: u64,
+        count: usize,
+        whose: Whose,
+    ) -> Result<(), Limited> {
+        let Some(count) = u32::try_from(count).ok().and_then(NonZeroU32::new) else {
+            return Ok(());
+        };
+        // More at once than a bucket ever holds: as many as it holds.
+        let taken = bucket.check_key_n(&key, count);
+        let taken = taken.unwrap_or_else(|full| match NonZeroU32::new(full.0) {
+            Some(most) => bucket.check_key_n(&key, most).unwrap_or(Ok(())),
+            None => Ok(()),
+        });
+        taken.map_err(|until: NotUntil<Nanos>| Limited {
+            whose,
+            retry_after: until.wait_time_from(self.clock.now()),
+        })
+    }
+}
+
+// === impl Cells ===
+
+impl Cells {
+    fn new() -> Self {
+        Self(
+            (0..LIMITER_CELLS)
+                .map(|_| InMemoryState::default())
+                .collect(),
+        )
+    }
+}
+
+impl StateStore for Cells {
+    type Key = u64;
+
+    fn measure_and_replace<T, F, E>(&self, key: &u64, f: F) -> Result<T, E>
+    where
+        F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
+    {
+        let place = usize::try_from(key % LIMITER_CELLS as u64).expect("below a usize");
+        self.0[place].measure_and_replace(&NotKeyed::NonKey, f)
+    }
+}
+
+// === impl Monotonic ===
+
+impl Clock for Monotonic {
+    type Instant = Nanos;
+
+    fn now(&self) -> Nanos {
+        self.0.elapsed().into()
+    }
+}
+
+fn at_least_one(number: u32) -> NonZeroU32 {
+    NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN)
+}
+
+#[cfg(test)]
+mod tests {
+    use governor::clock::FakeRelativeClock;
+
+    use super::*;
+
+    const BURST: usize = PREFIX_BURST_MAX as usize;
+
+    fn buckets() -> (Buckets<FakeRelativeClock>, FakeRelativeClock) {
+        let clock = FakeRelativeClock::default();
+        // Time is not nought when a service starts.
+        clock.advance(Duration::from_secs(1));
+        (Buckets::new([7; 16], clock.clone()), clock)
+    }
+
+    fn of(
+        buckets: &Buckets<FakeRelativeClock>,
+        address: &str,
+        count: usize,
+    ) -> Result<(), Limited> {
+        let origin = buckets.origin(address.parse().expect("an address"));
+        buckets.of_address(Some(origin), count)
+    }
+
+    #[test]
+    fn one_address_is_bounded_and_told_how_long_to_wait_and_no_other_is() {
+        let (buckets, clock) = buckets();
+        assert_eq!(of(&buckets, "192.0.2.1", BURST), Ok(()));
+        let limited = of(&buckets, "192.0.2.1", 1).expect_err("the bucket is full");
+        assert_eq!(limited.whose, Whose::Address);
+        assert!(limited.retry_after <= Duration::from_secs(1));
+        assert!(!limited.retry_after.is_zero());
+        assert!(of(&buckets, "::ffff:192.0.2.1", 1).is_err(), "the same");
+        assert_eq!(of(&buckets, "192.0.2.2", 1), Ok(()));
+        clock.advance(limited.retry_after);
+        assert_eq!(of(&buckets, "192.0.2.1", 1), Ok(()));
+        assert!(of(&buckets, "192.0.2.1", 1).is_err());
+    }
+
+    #[test]
+    fn addresses_of_one_64_are_one() {
+        let (buckets, _) = buckets();
+        assert_eq!(of(&buckets, "2001:db8::1", BURST), Ok(()));
+        assert!(of(&buckets, "2001:db8::ffff:2", 1).is_err());
+        assert_eq!(of(&buckets, "2001:db8:0:1::1", 1), Ok(()));
+    }
+
+    #[test]
+    fn more_at_once_than_a_bucket_holds_takes_all_of_it() {
+        let (buckets, _) = buckets();
+        assert_eq!(of(&buckets, "192.0.2.1", 10 * BURST), Ok(()));
+        assert!(of(&buckets, "192.0.2.1", 1).is_err());
+        assert_eq!(of(&buckets, "192.0.2.1", 0), Ok(()));
+    }
+
+    #[test]
+    fn reporter_is_bounded_wherever_it_reports_from() {
+        let (buckets, clock) = buckets();
+        let reporter = Pseudonym([1; 16]);
+        for _ in 0..REPORTER_BURST_MAX {
+            assert_eq!(buckets.of_reporter(&reporter), Ok(()));
+        }
+        let limited = buckets.of_reporter(&reporter).expect_err("too many");
+        assert_eq!(limited.whose, Whose::Reporter);
+        assert_eq!(buckets.of_reporter(&Pseudonym([2; 16])), Ok(()));
+        clock.advance(Duration::from_secs(3_600));
+        assert_eq!(buckets.of_reporter(&reporter), Ok(()));
+    }
+
+    #[test]
+    fn tokens_have_a_bound_of_their_own() {
+        let (buckets, _) = buckets();
+        assert_eq!(buckets.of_token(TokenId(1), 10 * BURST), Ok(()));
+        assert_eq!(
+            buckets.of_token(TokenId(1), TOKEN_BURST_MAX as usize),
+            Err(Limited {
+                whose: Whose::Token,
+                retry_after: Duration::from_secs_f64(
+                    10.0 * f64::from(PREFIX_BURST_MAX) / f64::from(TOKEN_CALLS_PER_SECOND_MAX)
+                ),
+            })
+        );
+        assert_eq!(buckets.of_token(TokenId(2), 1), Ok(()));
+    }
+
+    #[test]
+    fn a_million_addresses_take_no_more_memory_than_one() {
+        let (buckets, _) = buckets();
+        for number in 0..1_000_000_u32 {
+            let address = IpAddr::from(std::net::Ipv4Addr::from_bits(number));
+            let origin = buckets.origin(address);
+            let _ = buckets.of_address(Some(origin), 1);
+        }
+        let cells = buckets.addresses.into_state_store();
+        assert_eq!(
+            cells.0.len() * size_of::<InMemoryState>(),
+            8 * LIMITER_CELLS
+        );
+    }
+}
