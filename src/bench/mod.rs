@@ -18,8 +18,10 @@ mod live;
 mod load;
 mod peers;
 mod query;
+mod rates;
 mod stand;
 mod start;
+mod taps;
 mod wire;
 mod world;
 
@@ -115,6 +117,8 @@ struct Plan {
     /// Folder for records, removed at the end unless it is to be kept.
     dir: PathBuf,
     size: world::Size,
+    /// Days of taps beside the records.
+    tap_days: i32,
     templates_max: usize,
     watchers: usize,
     slow_watchers: usize,
@@ -172,6 +176,7 @@ fn plan(args: &BenchArgs, throw_away: &Path, now: Clock) -> Plan {
         few_incidents: FEW_INCIDENTS.min(args.incidents),
         dir,
         size: world::PLANNING_SIZE,
+        tap_days: taps::DAYS,
         templates_max: usize::MAX,
         watchers: WATCHERS,
         slow_watchers: SLOW_WATCHERS,
@@ -188,6 +193,7 @@ fn plan(args: &BenchArgs, throw_away: &Path, now: Clock) -> Plan {
         incidents: QUICK_INCIDENTS,
         few_incidents: QUICK_FEW_INCIDENTS,
         size: world::TINY_SIZE,
+        tap_days: taps::QUICK_DAYS,
         templates_max: QUICK_TEMPLATES,
         watchers: QUICK_WATCHERS,
         slow_watchers: QUICK_SLOW_WATCHERS,

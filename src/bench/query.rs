@@ -7,31 +7,31 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::Plan;
 use super::contest::{self, Better, Bound, Contest};
 use super::durable::missing;
 use super::peers::duckdb::{Asked, DuckDb};
 use super::world;
+use super::{Plan, rates};
 use crate::cli::{Failure, Kind};
 use crate::domain::question::{Breakdown, Filter};
 use crate::domain::taxonomy::{Mode, SetOf, Taxonomy};
 use crate::domain::{Basis, Dimension, LocalDay, Question, UtcMillis, Window};
 use crate::ingest::{self, Running};
 use crate::ledger::Ledger;
-use crate::query::{self, Order, Page};
+use crate::query::{self, Order, Page, QueryError};
 
-const YEAR_DAYS: i32 = 365;
-const WEEK_DAYS: i32 = 7;
+pub(super) const YEAR_DAYS: i32 = 365;
+pub(super) const WEEK_DAYS: i32 = 7;
 const RUNS_MIN: usize = 7;
 const RUNS_MAX: usize = 1_000;
 /// Rows whose counts are compared with DuckDB's.
-const CHECKED_ROWS: usize = 1_000;
+pub(super) const CHECKED_ROWS: usize = 1_000;
 const STOP_WAIT: Duration = Duration::from_secs(120);
 const MIB: f64 = 1_048_576.0;
 
 /// The least ratio of a small record to a large one that is aimed at: the large one costs at
 /// most 1.2 times as much.
-const FEW_TARGET: f64 = 1.0 / 1.2;
+pub(super) const FEW_TARGET: f64 = 1.0 / 1.2;
 
 /// A question in both languages.
 struct Named {
@@ -49,6 +49,8 @@ pub async fn run(plan: &Plan) -> Result<(), Failure> {
     let now = (plan.now)();
     let many = world::record(&plan.dir, plan.size, plan.incidents, now).await?;
     let few = world::record(&plan.dir, plan.size, plan.few_incidents, now).await?;
+    super::taps::tell(&many, plan.size, plan.tap_days).await?;
+    super::taps::tell(&few, plan.size, plan.tap_days).await?;
     // Everything below blocks, and nothing else runs.
     tokio::task::block_in_place(|| compare(plan, &many, &few))
 }
@@ -108,6 +110,7 @@ fn compare(plan: &Plan, many: &Path, few: &Path) -> Result<(), Failure> {
     for (contest, ..) in &contests {
         contest.print()?;
     }
+    rates::compare(plan, (&many.ledger, &few.ledger), duckdb.as_ref(), end)?;
     print_memory(&many.ledger)?;
     close(many)?;
     close(few)
@@ -177,7 +180,7 @@ fn questions(end: UtcMillis) -> Result<Vec<Named>, Failure> {
     ])
 }
 
-fn page(order: Order, rows: usize) -> Page {
+pub(super) fn page(order: Order, rows: usize) -> Page {
     Page {
         rows,
         order,
@@ -186,7 +189,7 @@ fn page(order: Order, rows: usize) -> Page {
 }
 
 /// The days before today.
-fn question(
+pub(super) fn question(
     filter: Filter,
     by: &[Dimension],
     today: LocalDay,
@@ -251,20 +254,28 @@ fn check(named: &[Named], ledger: &Ledger, duckdb: &DuckDb) -> Result<(), Failur
 
 /// The median of as many runs as the time allows.
 fn median_ms(named: &Named, ledger: &Ledger, span: Duration) -> Result<f64, Failure> {
+    median_of(span, named.name, || match named.by_scan {
+        true => query::answer_by_scan(ledger, &named.question, &named.page).map(Some),
+        false => query::answer_by_tallies(ledger, &named.question, &named.page),
+    })
+}
+
+/// The same of any question; `None` is an answer that tallies do not give.
+pub(super) fn median_of<T>(
+    span: Duration,
+    name: &str,
+    ask: impl Fn() -> Result<Option<T>, QueryError>,
+) -> Result<f64, Failure> {
     let begun = Instant::now();
     let mut times = Vec::new();
     while times.len() < RUNS_MIN || (times.len() < RUNS_MAX && begun.elapsed() < span / 4) {
         let asked = Instant::now();
-        let answer = match named.by_scan {
-            true => query::answer_by_scan(ledger, &named.question, &named.page).map(Some),
-            false => query::answer_by_tallies(ledger, &named.question, &named.page),
-        };
         let answer =
-            answer.map_err(|error| Failure::unexpected("a question was not answered", &error))?;
+            ask().map_err(|error| Failure::unexpected("a question was not answered", &error))?;
         let answer = black_box(answer);
         times.push(asked.elapsed().as_secs_f64() * 1_000.0);
         if answer.is_none() {
-            let text = format!("tallies do not answer: {}", named.name);
+            let text = format!("tallies do not answer: {name}");
             return Err(Failure::new(Kind::Unexpected, text));
         }
     }
@@ -273,7 +284,8 @@ fn median_ms(named: &Named, ledger: &Ledger, span: Duration) -> Result<f64, Fail
 
 /// What the ledger holds in memory, by part.
 fn print_memory(ledger: &Arc<Ledger>) -> Result<(), Failure> {
-    let parts = ledger.read().memory();
+    let mut parts = ledger.read().memory();
+    parts.push(("days of tap counts, read", ledger.heads_bytes()));
     let sum: usize = parts.iter().map(|(_, bytes)| bytes).sum();
     let all = parts.into_iter().chain([("all of it", sum)]);
     let bounds: Vec<Bound> = all

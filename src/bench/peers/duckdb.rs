@@ -1,6 +1,7 @@
 //! DuckDB by way of its Python module: the same rows in a table of its own, and how long its
 //! queries take inside it.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -10,7 +11,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use serde_json::{Value, json};
 
 use super::super::children;
+use super::super::taps::{LINE_TAPS, STOP_TAPS};
 use crate::cli::{Failure, Kind};
+use crate::domain::taps::TapGrain;
 use crate::domain::{Row, RowTime};
 use crate::ledger::Ledger;
 use crate::store::{Block, Columns};
@@ -70,7 +73,7 @@ impl DuckDb {
             return Ok(None);
         }
         let position = ledger.read().position();
-        let file = folder.join(format!("incidents-{position}.duckdb"));
+        let file = folder.join(format!("incidents-taps-{position}.duckdb"));
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let duckdb = Self { file, threads };
         if !duckdb.file.exists() {
@@ -81,6 +84,7 @@ impl DuckDb {
             }
             fs::create_dir_all(&rows)?;
             export(ledger, &rows)?;
+            export_taps(ledger, &rows)?;
             let loading = Self {
                 file: aside,
                 threads,
@@ -133,15 +137,70 @@ fn answered(text: &str) -> Option<Answered> {
 
 /// Numbers instead of codes, which is what suits DuckDB best.
 fn load(rows: &Path) -> String {
-    let columns = "{'day': 'INTEGER', 'hour_of_day': 'UTINYINT', 'weekday': 'UTINYINT', \
+    let columns = "{'hour': 'UINTEGER', 'day': 'INTEGER', 'hour_of_day': 'UTINYINT', 'weekday': 'UTINYINT', \
                    'basis': 'UTINYINT', 'operator': 'USMALLINT', 'line': 'UINTEGER', \
                    'stop': 'UINTEGER', 'mode': 'UTINYINT', 'tap_kind': 'UTINYINT', \
                    'card_kind': 'UTINYINT', 'signal': 'UTINYINT'}";
     format!(
         "CREATE TABLE incidents AS SELECT * FROM read_csv('{}/*.csv', header = false, \
-         columns = {columns}) ORDER BY day",
-        rows.display()
+         columns = {columns}) ORDER BY day; {}",
+        rows.display(),
+        load_taps(rows)
     )
+}
+
+/// Taps by the formula that ours were made with, sorted as incidents are.
+fn load_taps(rows: &Path) -> String {
+    let rows = rows.display();
+    let read = |name: &str, columns: &str| {
+        format!("read_csv('{rows}/{name}.taps', header = false, columns = {columns})")
+    };
+    let scopes = "{'operator': 'USMALLINT', 'number': 'UINTEGER'}";
+    let hours = "{'hour': 'UINTEGER', 'day': 'INTEGER', 'hour_of_day': 'UTINYINT'}";
+    let formula = |[first, second, modulo]: [u32; 3], time: &str| {
+        format!("(number::BIGINT * {first} + {time} * {second}) % {modulo}")
+    };
+    format!(
+        "CREATE TABLE taps_lines AS SELECT number AS line, operator, hour, day, hour_of_day,          ({})::UINTEGER AS taps FROM {} CROSS JOIN {} ORDER BY hour, line;          CREATE TABLE taps_stops AS SELECT number AS stop, operator, day,          ({})::UINTEGER AS taps FROM {} CROSS JOIN (SELECT DISTINCT day FROM {})          ORDER BY day, stop;",
+        formula(LINE_TAPS, "hour"),
+        read("lines", scopes),
+        read("hours", hours),
+        formula(STOP_TAPS, "day"),
+        read("stops", scopes),
+        read("hours", hours),
+    )
+}
+
+/// Which lines and stops have taps, and of which hours.
+fn export_taps(ledger: &Ledger, folder: &Path) -> Result<(), Failure> {
+    let failed = |error: &dyn std::error::Error| Failure::unexpected("taps cannot be read", error);
+    let (view, ()) = ledger.tap_view(|_| ()).map_err(|error| failed(&error))?;
+    let open = |name: &str| fs::File::create(folder.join(name)).map(BufWriter::new);
+    let (mut lines, mut stops) = (open("lines.taps")?, open("stops.taps")?);
+    let mut days = BTreeSet::new();
+    for book in view.book.feeds() {
+        let operator = view
+            .dictionary
+            .operator_number(book.feed().operator.as_str());
+        let operator = operator.unwrap_or(0);
+        days.extend(book.days().keys().copied());
+        for (line, stop) in book.scopes() {
+            match book.feed().grain {
+                TapGrain::Line => writeln!(lines, "{operator},{line}")?,
+                _ => writeln!(stops, "{operator},{stop}")?,
+            }
+        }
+    }
+    let mut hours = open("hours.taps")?;
+    for day in days {
+        for hour in day.window().hours() {
+            writeln!(hours, "{},{},{}", hour.0, day.0, hour.hour_of_day())?;
+        }
+    }
+    lines.flush()?;
+    stops.flush()?;
+    hours.flush()?;
+    Ok(())
 }
 
 /// One of several files of rows, and the first error in writing it.
@@ -200,7 +259,10 @@ fn export(ledger: &Ledger, folder: &Path) -> Result<(), Failure> {
 
 fn put(out: &mut impl Write, row: &Row) -> std::io::Result<()> {
     let day = row.time.day();
-    write!(out, "{},", day.0)?;
+    if let RowTime::Hour(hour) = row.time {
+        write!(out, "{}", hour.0)?;
+    }
+    write!(out, ",{},", day.0)?;
     if let RowTime::Hour(hour) = row.time {
         write!(out, "{}", hour.hour_of_day())?;
     }
