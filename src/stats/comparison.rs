@@ -105,6 +105,53 @@ mod tests {
         assert!(found.shows_a_difference());
     }
 
+    /// How often chance alone would give an outcome at most as likely as the one at hand, if
+    /// the rates had this ratio: another exact test than ours, whose tails are central.
+    fn at_most_as_likely(first: (u64, f64), second: (u64, f64), ratio: f64) -> f64 {
+        let odds = ratio * first.1 / second.1;
+        let share = odds / (1.0 + odds);
+        let all = first.0 + second.0;
+        let log_factorial = |n: u64| (1..=n).map(|n| (n as f64).ln()).sum::<f64>();
+        let likelihood = |events: u64| {
+            let ways = log_factorial(all) - log_factorial(events) - log_factorial(all - events);
+            let (events, others) = (events as f64, (all - events) as f64);
+            (ways + events * share.ln() + others * (1.0 - share).ln()).exp()
+        };
+        let most = likelihood(first.0) * (1.0 + 1e-7);
+        let all = (0..=all).map(likelihood);
+        all.filter(|likelihood| *likelihood <= most).sum()
+    }
+
+    /// R's p-value and interval of the same two rates, as DOMAIN §5.7 C prints them. They are
+    /// of the test by likelihood: its p-value agrees to all digits, and its interval as far as
+    /// R looks for the ends, to four in ten thousand. Ours is central, because it then agrees
+    /// with the interval of a rate, each of whose tails holds the same; it is the wider.
+    #[test]
+    fn rate_ratio_of_the_other_exact_test_has_the_printed_digits() {
+        let (first, second) = ((60, 51_477.5), (30, 54_308.7));
+        let p_value = at_most_as_likely(first, second, 1.0);
+        assert!(
+            (p_value - 0.000_675_182_658_686_321).abs() < 1e-15,
+            "{p_value}"
+        );
+        let end = |mut inside: f64, mut outside: f64| {
+            for _ in 0..100 {
+                let middle = f64::midpoint(inside, outside);
+                match at_most_as_likely(first, second, middle) < 0.05 {
+                    true => outside = middle,
+                    false => inside = middle,
+                }
+            }
+            inside
+        };
+        let (low, high) = (end(2.0, 1.0), end(2.2, 4.0));
+        assert!((low - 1.349_830_906_115_67).abs() < 4e-4, "{low}");
+        assert!((high - 3.277_645_098_629_14).abs() < 4e-4, "{high}");
+        let ours = ratio(first, second, Dispersion::NONE);
+        assert!(ours.low < low && ours.high.is_some_and(|end| high < end));
+        assert!(p_value < ours.p_value);
+    }
+
     #[test]
     fn forty_reports_after_fifty_two_show_no_difference() {
         let found = ratio((40, 300_000.0), (52, 300_000.0), Dispersion::NONE);
