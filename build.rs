@@ -41,6 +41,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             ".mistap.v1.WithdrawIncidentRequest",
             ".mistap.v1.EraseIncidentRequest",
             ".mistap.v1.FollowIncidentRequest",
+            ".mistap.v1.GetReceiptRequest",
         ])
         .compile_fds(descriptors)?;
     Ok(())

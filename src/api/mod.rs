@@ -6,6 +6,7 @@
 
 mod access;
 pub mod caller;
+mod cases;
 pub mod convert;
 pub mod counters;
 pub mod frames;

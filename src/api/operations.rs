@@ -17,6 +17,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::Clock;
 use super::access::check_told_feed;
 use super::caller::caller;
+use super::cases::Desk;
 use super::convert::taps::{Taken, parse_count, parse_feed};
 use super::convert::violation::{Path, Violations};
 use super::counters::Counters;
@@ -27,6 +28,7 @@ use super::status::Problem;
 use crate::auth::Principal;
 use crate::domain::limits::{TAP_COUNTS_PER_CALL_MAX, TAP_STREAMS_MAX};
 use crate::ingest::{Ingest, TapsError};
+use crate::ledger::Ledger;
 
 /// How often a message of a stream is tried while the queue is full of reports, and how long
 /// is waited in between.
@@ -40,6 +42,7 @@ pub type Results = Pin<Box<dyn Stream<Item = Result<pb::StreamTapCountsResponse,
 #[derive(Clone)]
 pub struct Operations {
     recorder: Recorder,
+    desk: Desk,
     /// Room for streams.
     streams: Arc<Semaphore>,
     stop: CancellationToken,
@@ -47,8 +50,18 @@ pub struct Operations {
 
 impl Operations {
     /// `stop` ends open streams.
-    pub fn new(ingest: Ingest, now: Clock, counters: Counters, stop: CancellationToken) -> Self {
+    pub fn new(
+        ingest: Ingest,
+        ledger: Arc<Ledger>,
+        now: Clock,
+        counters: Counters,
+        stop: CancellationToken,
+    ) -> Self {
         Self {
+            desk: Desk {
+                ingest: ingest.clone(),
+                ledger,
+            },
             recorder: Recorder {
                 ingest,
                 now,
@@ -179,6 +192,33 @@ impl OperationsService for Operations {
             .record(&caller, request.feed.as_ref(), &request.counts);
         let results = recorded.await?;
         Ok(Response::new(pb::RecordTapCountsResponse { results }))
+    }
+
+    async fn list_incidents(
+        &self,
+        request: Request<pb::ListIncidentsRequest>,
+    ) -> Result<Response<pb::ListIncidentsResponse>, Status> {
+        let caller = caller(&request);
+        let listed = self.desk.list(&caller, request.get_ref()).await?;
+        Ok(Response::new(listed))
+    }
+
+    async fn respond_to_incident(
+        &self,
+        request: Request<pb::RespondToIncidentRequest>,
+    ) -> Result<Response<pb::RespondToIncidentResponse>, Status> {
+        let caller = caller(&request);
+        let responded = self.desk.respond(&caller, request.get_ref()).await?;
+        Ok(Response::new(responded))
+    }
+
+    async fn get_reply_times(
+        &self,
+        request: Request<pb::GetReplyTimesRequest>,
+    ) -> Result<Response<pb::GetReplyTimesResponse>, Status> {
+        let caller = caller(&request);
+        let times = self.desk.times(&caller, request.get_ref()).await?;
+        Ok(Response::new(times))
     }
 
     async fn stream_tap_counts(

@@ -55,6 +55,7 @@ shows_no_secret! {
     WithdrawIncidentRequest
     EraseIncidentRequest
     FollowIncidentRequest
+    GetReceiptRequest
 }
 
 /// Incidents of a request, or requests with one. Those that nobody took out are cleared of

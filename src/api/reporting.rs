@@ -14,7 +14,9 @@ use super::convert::choices::to_choices;
 use super::convert::incident::{Parsed, parse_incident, parse_key};
 use super::convert::recorded::{Names, to_accepted, to_recorded};
 use super::convert::violation::{Path, Violations};
-use super::convert::way_back::{parse_later, to_everything, with_afterwards};
+use super::convert::way_back::{
+    parse_later, to_advice, to_everything, to_others, to_receipt, with_afterwards,
+};
 use super::counters::Counters;
 use super::guard::Door;
 use super::origin::{Callers, origin};
@@ -28,7 +30,7 @@ use crate::auth::{Limiter, Principal};
 use crate::domain::limits::{
     FOLLOWERS_MAX, INCIDENT_STREAMS_MAX, INCIDENTS_PER_CALL_MAX, STREAMS_IN_FLIGHT_MAX,
 };
-use crate::domain::{Facts, Incident};
+use crate::domain::{Facts, Incident, Position};
 use crate::ingest::{Accepted, Ingest, Kept, SubmitError};
 use crate::network::Network;
 
@@ -152,6 +154,32 @@ impl Reporter {
         results
     }
 
+    /// What a reporter is told at once besides. What cannot be had now is left out: the report
+    /// is recorded all the same.
+    async fn besides(
+        &self,
+        accepted: &pb::Accepted,
+        want_receipt: bool,
+        want_advice: bool,
+    ) -> pb::ReportIncidentResponse {
+        let incident = Position(accepted.position);
+        let mut told = pb::ReportIncidentResponse::default();
+        if !want_receipt && !want_advice {
+            return told;
+        }
+        let Ok(kept) = self.ingest.get_at(incident).await else {
+            return told;
+        };
+        if want_receipt {
+            told.receipt = self.ingest.receipt_of(&kept).jws;
+        }
+        if want_advice {
+            told.others = to_others(self.ingest.others(incident).await.ok().flatten());
+            told.advice = to_advice(&kept.facts);
+        }
+        told
+    }
+
     /// An incident as its reporter is told.
     fn tell(&self, kept: &Kept) -> pb::RecordedIncident {
         tell(&self.ingest, kept, &self.now)
@@ -186,12 +214,18 @@ impl ReportingService for Reporting {
         request: Request<pb::ReportIncidentRequest>,
     ) -> Result<Response<pb::ReportIncidentResponse>, Status> {
         let caller = self.caller(&request);
-        let incident = request.into_inner().incident;
+        let request = request.into_inner();
+        let (want_receipt, want_advice) = (request.want_receipt, request.want_advice);
+        let incident = request.incident;
         let path = |_| Path::root("incident");
         let mut results = self.reporter.report(&caller, vec![incident], path).await;
         let accepted = results.pop().expect("one result for one incident")?;
+        let reporter = &self.reporter;
+        let besides = reporter.besides(&accepted, want_receipt, want_advice);
+        let besides = besides.await;
         Ok(Response::new(pb::ReportIncidentResponse {
             accepted: Some(accepted),
+            ..besides
         }))
     }
 
@@ -284,9 +318,27 @@ impl ReportingService for Reporting {
         let (id, secret) = key.map_err(Problem::from)?;
         let erased = self.reporter.ingest.erase(id, &secret).await;
         let kept = erased.map_err(Problem::from)?;
+        let receipt = self.reporter.ingest.receipt_of(&kept).jws;
         Ok(Response::new(pb::EraseIncidentResponse {
             recorded: Some(self.reporter.tell(&kept)),
+            receipt,
         }))
+    }
+
+    async fn get_receipt(
+        &self,
+        request: Request<pb::GetReceiptRequest>,
+    ) -> Result<Response<pb::GetReceiptResponse>, Status> {
+        let request = request.get_ref();
+        let key = parse_key(&request.incident_id, &request.incident_secret);
+        let (id, secret) = key.map_err(Problem::from)?;
+        let (_, receipt) = self
+            .reporter
+            .ingest
+            .receipt(id, &secret)
+            .await
+            .map_err(Problem::from)?;
+        Ok(Response::new(to_receipt(receipt, request.qr_code)))
     }
 
     async fn follow_incident(

@@ -333,7 +333,12 @@ impl Parts {
             is_serving: serving,
         };
         let router = grpc
-            .merge(http::routes(pages, library, &door.gate))
+            .merge(http::routes(
+                pages,
+                library,
+                running.ingest.clone(),
+                &door.gate,
+            ))
             .fallback(nothing_here)
             .layer(middleware::from_fn_with_state(door.clone(), pace::count))
             .layer(middleware::from_fn_with_state(
@@ -464,7 +469,13 @@ impl Services {
                 counters.clone(),
             ),
             networks: Networks::new(ingest()),
-            operations: Operations::new(ingest(), clock(), counters.clone(), stop.clone()),
+            operations: Operations::new(
+                ingest(),
+                Arc::clone(&running.ledger),
+                clock(),
+                counters.clone(),
+                stop.clone(),
+            ),
         }
     }
 

@@ -25,7 +25,7 @@ use crate::domain::text::CardNumber;
 use crate::domain::{ContentDigest, IncidentSecret, LocalDay, Pseudonym, SecretHash};
 
 const FILE_NAME: &str = "keys";
-const FILE_NAME_ASIDE: &str = "keys.new";
+const ASIDE: &str = "new";
 /// Only the owner reads and writes.
 const FILE_MODE: u32 = 0o600;
 /// The bits that nobody but the owner may have.
@@ -89,7 +89,7 @@ impl Keys {
         let path = folder.join(FILE_NAME);
         match File::open(&path) {
             Ok(file) => {
-                let text = read_checked(&path, file)?;
+                let text = read_checked(&path, file, KEY_FILE_BYTES_MAX)?;
                 let (digest, periods) = parse(&text).map_err(|line| KeyError::Malformed {
                     path: path.clone(),
                     line,
@@ -214,7 +214,11 @@ pub fn secret_matches(secret: &IncidentSecret, hash: &SecretHash) -> bool {
 }
 
 /// Reads the key file, unless others than its owner could, too.
-fn read_checked(path: &Path, mut file: File) -> Result<Zeroizing<String>, KeyError> {
+pub(super) fn read_checked(
+    path: &Path,
+    mut file: File,
+    bytes_max: u64,
+) -> Result<Zeroizing<String>, KeyError> {
     let io_error = |source| KeyError::Io {
         path: path.to_owned(),
         source,
@@ -225,7 +229,7 @@ fn read_checked(path: &Path, mut file: File) -> Result<Zeroizing<String>, KeyErr
         let path = path.to_owned();
         return Err(KeyError::Exposed { path, mode });
     }
-    if KEY_FILE_BYTES_MAX < metadata.len() {
+    if bytes_max < metadata.len() {
         let path = path.to_owned();
         return Err(KeyError::Malformed { path, line: 1 });
     }
@@ -282,8 +286,9 @@ fn write(path: &Path, digest: &Key, periods: &BTreeMap<u32, Key>) -> Result<(), 
     })
 }
 
-fn write_aside(path: &Path, text: &str) -> io::Result<()> {
-    let aside = path.with_file_name(FILE_NAME_ASIDE);
+/// Writes a file that only its owner reads, aside, synced, and puts it in place.
+pub(super) fn write_aside(path: &Path, text: &str) -> io::Result<()> {
+    let aside = path.with_extension(ASIDE);
     match std::fs::remove_file(&aside) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
@@ -352,7 +357,7 @@ mod tests {
         let next = day("2027-01-01");
         let missing = |keys: &Keys| matches!(keys.card(&number(), next), Err(KeyError::Missing { period }) if period == key_period(next));
         assert!(missing(&keys));
-        let aside = folder.path().join(FILE_NAME_ASIDE);
+        let aside = folder.path().join("keys.new");
         std::fs::create_dir(&aside).expect("made");
         assert!(matches!(keys.make(next, next), Err(KeyError::Io { .. })));
         assert!(missing(&keys));

@@ -5,6 +5,8 @@ mod cases;
 mod gate;
 mod keys;
 mod limiter;
+pub mod qr;
+pub mod receipts;
 mod role;
 pub mod table;
 mod tokens;
@@ -13,6 +15,7 @@ pub use cases::CaseNumbers;
 pub use gate::{Gate, UnknownToken};
 pub use keys::{KeyError, Keys, key_period, secret_hash, secret_matches};
 pub use limiter::{Limited, Limiter, Whose};
+pub use receipts::{Receipt, ReceiptKeys};
 pub use role::{Grant, Principal, Role, Scope, TokenId};
 pub use tokens::{
     KnownToken, NewToken, TOKEN_BYTES, TOKEN_PREFIX, Token, TokenError, TokenFile, TokenRefused,

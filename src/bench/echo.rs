@@ -57,6 +57,7 @@ impl ReportingService for Echo {
         drop(request);
         Ok(Response::new(pb::ReportIncidentResponse {
             accepted: Some(accepted()),
+            ..pb::ReportIncidentResponse::default()
         }))
     }
 
@@ -106,6 +107,13 @@ impl ReportingService for Echo {
         &self,
         _request: Request<pb::FollowIncidentRequest>,
     ) -> Result<Response<Self::FollowIncidentStream>, Status> {
+        Err(Status::unimplemented("only a measure"))
+    }
+
+    async fn get_receipt(
+        &self,
+        _request: Request<pb::GetReceiptRequest>,
+    ) -> Result<Response<pb::GetReceiptResponse>, Status> {
         Err(Status::unimplemented("only a measure"))
     }
 

@@ -67,6 +67,7 @@ impl Templates {
     pub fn unary(incidents: &[pb::Incident]) -> Self {
         Self::encode(incidents, |incident| pb::ReportIncidentRequest {
             incident: Some(incident),
+            ..pb::ReportIncidentRequest::default()
         })
     }
 

@@ -1,5 +1,6 @@
 //! The commands of `mistap`, one file for each.
 
+mod cases;
 mod choices;
 mod client;
 mod demo;
@@ -12,6 +13,7 @@ mod notice;
 mod output;
 pub(crate) mod progress;
 mod rank;
+mod receipt;
 mod repair;
 mod report;
 mod serve;
@@ -86,6 +88,12 @@ pub enum Command {
     Withdraw(way_back::KeyArgs),
     /// Erase the words, the time and the card of a report for ever, with its secret
     Erase(way_back::KeyArgs),
+    /// Proof of a report: get it, draw it, check it offline
+    #[command(subcommand)]
+    Receipt(receipt::ReceiptCommand),
+    /// Reports as their operator works through them: list, answer, how long it took
+    #[command(subcommand)]
+    Cases(cases::CasesCommand),
     /// Follow a report, with its secret, and what its operator answers
     Follow(way_back::FollowArgs),
     /// List the choices that a report can make, in Dutch and English
@@ -199,6 +207,10 @@ fn run(command: Command, server: &ServerArgs, format: Format) -> Result<(), Fail
         Command::Rebuild { data } => repair::rebuild(&data.dir),
         Command::Network(NetworkCommand::Import { data, args }) => import::import(&args, &data.dir),
         Command::Method => method::print(),
+        Command::Receipt(receipt::ReceiptCommand::Verify(args)) => receipt::check(&args),
+        Command::Receipt(receipt::ReceiptCommand::Rotate { data }) => {
+            receipt::rotate(&data.dir, app::system_clock()())
+        }
         Command::Token(command) => token::token(command, format, today()?),
         Command::Completions { shell } => {
             let mut script = Vec::new();
@@ -237,6 +249,8 @@ async fn run_async(command: Command, server: &ServerArgs, format: Format) -> Res
         Command::Withdraw(key) => way_back::withdraw(key, server, format).await,
         Command::Erase(key) => way_back::erase(key, server, format).await,
         Command::Follow(args) => way_back::follow(args, server, format).await,
+        Command::Receipt(receipt::ReceiptCommand::Get(args)) => receipt::get(args, server).await,
+        Command::Cases(command) => cases::cases(command, server, format, now).await,
         Command::Choices => report::choices(server, format).await,
         Command::Stats(args) => stats::stats(&args, server, format, now).await,
         Command::Rank(args) => rank::rank(&args, server, format, now).await,
@@ -250,6 +264,7 @@ async fn run_async(command: Command, server: &ServerArgs, format: Format) -> Res
         | Command::Verify { .. }
         | Command::Rebuild { .. }
         | Command::Method
+        | Command::Receipt(_)
         | Command::Token(_)
         | Command::Completions { .. } => unreachable!("run without a runtime"),
     }

@@ -104,6 +104,9 @@ pub struct ReportArgs {
     /// The operator may read the note
     #[arg(long)]
     note_to_operator: bool,
+    /// Write the receipt to this file
+    #[arg(long, value_name = "FILE")]
+    receipt: Option<std::path::PathBuf>,
     /// The id of an earlier try that you repeat
     #[arg(long, requires = "secret")]
     id: Option<String>,
@@ -161,10 +164,14 @@ pub async fn report(
     let mut client = pb::reporting_service_client::ReportingServiceClient::new(channel);
     let request = pb::ReportIncidentRequest {
         incident: Some(incident),
+        want_receipt: true,
+        want_advice: true,
     };
     let response = client.report_incident(request).await?.into_inner();
-    let accepted = response.accepted.unwrap_or_default();
-    print_accepted(&accepted, &secret, format)
+    if let Some(path) = &args.receipt {
+        std::fs::write(path, format!("{}\n", response.receipt))?;
+    }
+    print_accepted(&response, &secret, format)
 }
 
 /// Runs `mistap get`.
@@ -293,7 +300,38 @@ fn read_card_number() -> Result<String, Failure> {
     Ok(line)
 }
 
-fn print_accepted(accepted: &pb::Accepted, secret: &str, format: Format) -> Result<(), Failure> {
+/// In words, for the command line: Dutch or English stand side by side in the table.
+fn others(others: &pb::OthersReported) -> String {
+    let place = match others.place() {
+        pb::others_reported::Place::Stop => "at this stop",
+        pb::others_reported::Place::Line => "on this line",
+        pb::others_reported::Place::Operator => "with this operator",
+        pb::others_reported::Place::Everywhere | pb::others_reported::Place::Unspecified => {
+            "somewhere"
+        }
+    };
+    let hours = others.hours;
+    format!("ten or more others reported a failed tap {place} in the last {hours} h")
+}
+
+fn advised(advice: &pb::Advice) -> String {
+    let deadline = match advice.deadline.as_str() {
+        "" => String::new(),
+        deadline => format!(" (until {deadline})"),
+    };
+    format!(
+        "{}{deadline} [{}, read on {}]",
+        advice.text_en, advice.source, advice.as_of
+    )
+}
+
+fn print_accepted(
+    response: &pb::ReportIncidentResponse,
+    secret: &str,
+    format: Format,
+) -> Result<(), Failure> {
+    let default = pb::Accepted::default();
+    let accepted = response.accepted.as_ref().unwrap_or(&default);
     let mut out = io::stdout().lock();
     let received = when::from_wire(accepted.received_at.as_ref()).map(when::written);
     let status = if accepted.erased {
@@ -316,17 +354,28 @@ fn print_accepted(accepted: &pb::Accepted, secret: &str, format: Format) -> Resu
             .map(|told| told.description.clone())
             .collect::<Vec<_>>(),
     );
+    card.push("others", response.others.as_ref().map(others));
     if format != Format::Table {
+        card.push("what_now", each(&response.advice, advised));
+        card.push("receipt", response.receipt.clone());
         card.push("incident_id", accepted.incident_id.clone());
         card.push("secret", secret);
         return card.print(format, &mut out);
     }
     card.print(format, &mut out)?;
+    for advice in &response.advice {
+        writeln!(out, "\n{}", advised(advice))?;
+    }
     // Below the table, where no narrow terminal cuts them in pieces.
     writeln!(out, "\nid      {}", accepted.incident_id)?;
     writeln!(out, "secret  {secret}")?;
     writeln!(out, "Keep both: they are the only way back.")?;
     writeln!(out, "\n  mistap get {} {secret}", accepted.incident_id)?;
+    writeln!(
+        out,
+        "  mistap receipt get {} {secret}",
+        accepted.incident_id
+    )?;
     Ok(())
 }
 
@@ -403,7 +452,7 @@ pub(super) fn to_card(recorded: &pb::RecordedIncident) -> Card {
     card
 }
 
-fn reply(reply: &pb::Reply) -> String {
+pub(super) fn reply(reply: &pb::Reply) -> String {
     let when = when::from_wire(reply.replied_at.as_ref()).map(when::written);
     let mut text = format!(
         "{} {}: {}",

@@ -17,7 +17,7 @@ use crate::domain::taxonomy::{CalledBack, ExtraCost, StaffAct, WorkedLater};
 #[derive(Debug, clap::Args)]
 pub struct KeyArgs {
     /// The incident's id
-    id: String,
+    pub(super) id: String,
     /// The incident's secret, in hexadecimal
     #[arg(env = "MISTAP_SECRET", hide_env_values = true)]
     secret: String,
@@ -53,12 +53,14 @@ pub struct FollowArgs {
 }
 
 impl KeyArgs {
-    fn secret(&self) -> Result<Vec<u8>, Failure> {
+    pub(super) fn secret(&self) -> Result<Vec<u8>, Failure> {
         Ok(unhex(&self.secret)?.to_vec())
     }
 }
 
-async fn client(server: &ServerArgs) -> Result<ReportingServiceClient<Connection>, Failure> {
+pub(super) async fn client(
+    server: &ServerArgs,
+) -> Result<ReportingServiceClient<Connection>, Failure> {
     Ok(ReportingServiceClient::new(server.connect().await?))
 }
 

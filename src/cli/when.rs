@@ -45,6 +45,17 @@ pub fn start_of(day: Date) -> Result<Timestamp, Failure> {
         .map_err(|error| Failure::unexpected("that day is not supported", &error))
 }
 
+/// The window from the beginning of one local day to the end of another.
+pub fn window_of_days(first: Date, last: Date) -> Result<crate::api::pb::v1::Window, Failure> {
+    let after_last = last
+        .checked_add(1.day())
+        .map_err(|error| Failure::unexpected("that day is not supported", &error))?;
+    Ok(crate::api::pb::v1::Window {
+        start: Some(to_wire(start_of(first)?)),
+        end: Some(to_wire(start_of(after_last)?)),
+    })
+}
+
 /// So many local days before today.
 pub fn days_ago(days: i64, now: Timestamp) -> Result<Date, Failure> {
     let today = AMSTERDAM.to_datetime(now).date();

@@ -98,10 +98,27 @@ pub const CHECKPOINT_RETRY_ENTRIES: u64 = 65_536;
 /// Batches read ahead while a journal is folded.
 pub const REPLAY_BATCHES_AHEAD: usize = 4;
 
+/// Longest receipt that is checked, in bytes. Longer: refused. Those that are made are
+/// shorter, because texts are bounded.
+pub const RECEIPT_BYTES_MAX: usize = 16 * 1024;
+/// Largest file of the keys of receipts, in bytes: some ten thousand keys. Larger: refused.
+pub const RECEIPT_KEYS_BYTES_MAX: u64 = 1024 * 1024;
+/// Largest form that asks for a receipt, in bytes. Larger: refused.
+pub const RECEIPT_FORM_BYTES_MAX: usize = 4 * 1024;
+/// Most of the latest reports that are looked at to tell whether others reported the same.
+pub const OTHERS_LOOKED_AT_MAX: usize = 256;
 /// How often a reporter may add to one report. More: refused.
 pub const AMENDMENTS_PER_CASE_MAX: usize = 16;
 /// Answers of an operator to one report. More: refused.
 pub const REPLIES_PER_CASE_MAX: usize = 32;
+/// Reports on one page of an operator's list. More asked for: refused.
+pub const CASES_PER_PAGE_MAX: usize = 200;
+/// Reports on a page when nothing is asked for.
+pub const CASES_PER_PAGE_DEFAULT: usize = 50;
+/// Rows that are looked at for one page. More: the page ends early, and the next goes on.
+pub const LISTED_ROWS_LOOKED_AT_MAX: usize = 262_144;
+/// Blocks that are read at once for a page.
+pub const LISTED_BLOCKS_AT_ONCE: u32 = 16;
 /// Longest message of an operator to a reporter, in characters. Longer: refused.
 pub const REPLY_CHARS_MAX: usize = 500;
 /// How often something about a report is made anew because the report changed meanwhile.

@@ -3,6 +3,7 @@
 
 mod access;
 pub mod editions;
+mod receipts;
 
 use std::sync::Arc;
 
@@ -18,6 +19,7 @@ use tokio::sync::watch;
 
 use crate::auth::Gate;
 use crate::edition::library::Library;
+use crate::ingest::Ingest;
 
 const START_PAGE: &str = include_str!("start.html");
 const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -37,10 +39,11 @@ pub struct Pages {
 }
 
 /// Every route, each for those that may see it.
-pub fn routes(pages: Pages, library: &Arc<Library>, gate: &Gate) -> Router {
+pub fn routes(pages: Pages, library: &Arc<Library>, ingest: Ingest, gate: &Gate) -> Router {
     let check = middleware::from_fn_with_state(gate.clone(), access::check);
     page_routes(pages)
         .merge(editions::routes(Arc::clone(library)))
+        .merge(receipts::routes(ingest))
         .route_layer(check)
 }
 

@@ -11,10 +11,12 @@ mod folder;
 mod history;
 mod key_maker;
 mod newcomers;
+pub mod others;
 pub mod people;
 mod prepare;
 mod queue;
 mod recall;
+mod receipts;
 pub mod repair;
 
 mod start;
@@ -29,7 +31,7 @@ pub use people::{CaseError, CaseMarks, Kept, KeptReply, Later, Moment, Reply};
 pub use start::{Options, Running, StartError, StopError, start, start_with};
 pub use taps::{TapsAccepted, TapsError};
 
-use crate::auth::{CaseNumbers, KeyError, Keys, Limited, Limiter};
+use crate::auth::{CaseNumbers, KeyError, Keys, Limited, Limiter, ReceiptKeys};
 use crate::domain::entry::ClosedEdition;
 use crate::domain::incident::{Match, is_observed};
 use crate::domain::limits::{INCIDENTS_PER_CALL_MAX, JOURNAL_READS_MAX};
@@ -113,9 +115,16 @@ pub struct Ingest {
     shared: Arc<Shared>,
 }
 
+/// What stands behind pseudonyms and receipts.
+struct Secrets {
+    keys: Arc<Keys>,
+    receipts: ReceiptKeys,
+}
+
 struct Shared {
     queue: Arc<Queue>,
     keys: Arc<Keys>,
+    receipts: ReceiptKeys,
     newcomers: Newcomers,
     network: RwLock<Arc<Network>>,
     ledger: Arc<Ledger>,
@@ -136,7 +145,7 @@ struct OnItsWay {
 impl Ingest {
     fn new(
         queue: Arc<Queue>,
-        keys: Arc<Keys>,
+        secrets: Secrets,
         network: Arc<Network>,
         ledger: Arc<Ledger>,
         reader: Reader,
@@ -145,7 +154,8 @@ impl Ingest {
     ) -> Self {
         let shared = Shared {
             queue,
-            keys,
+            keys: secrets.keys,
+            receipts: secrets.receipts,
             newcomers: Newcomers::default(),
             network: RwLock::new(network),
             ledger,

@@ -19,8 +19,8 @@ use super::committer::{Committer, Ending, Parts, write_checkpoint};
 use super::history::History;
 use super::key_maker::KeyMaker;
 use super::queue::Queue;
-use super::{Clock, Ingest, erasure, folder};
-use crate::auth::{KeyError, Keys};
+use super::{Clock, Ingest, Secrets, erasure, folder};
+use crate::auth::{KeyError, Keys, ReceiptKeys};
 use crate::domain::entry::Epoch;
 use crate::domain::limits::{
     DISK_RESERVE_BYTES, QUEUE_ENTRIES_MAX, SEGMENT_BYTES, TAP_DAYS_DEFAULT,
@@ -199,6 +199,7 @@ pub fn start_with(
     let state = state.unwrap_or_else(|| State::new(writer.epoch()));
     let checkpointed = state.position();
     let keys = Arc::new(open_keys(folder, &writer)?);
+    let receipts = ReceiptKeys::open(folder)?;
     let ledger = Arc::new(Ledger::new(state));
     let is_stopping = Arc::new(AtomicBool::new(false));
     let store = open_store(folder, &ledger, &reader, &is_stopping)?;
@@ -234,7 +235,7 @@ pub fn start_with(
     let (failed, committer) = run_committer(parts)?;
     let ingest = Ingest::new(
         Arc::clone(&queue),
-        keys,
+        Secrets { keys, receipts },
         network,
         Arc::clone(&ledger),
         reader.clone(),

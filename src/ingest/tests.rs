@@ -919,7 +919,17 @@ async fn journal_that_fails_ends_the_committer_and_says_so() {
     let committer = std::thread::spawn(|| Committer::new(parts).run(sender));
     let network = Arc::new(Network::built_in());
     let hub = Hub::new();
-    let ingest = Ingest::new(queue, keys, network, Arc::clone(&ledger), reader, hub, 548);
+    let receipts = ReceiptKeys::open(place.path()).expect("made");
+    let secrets = Secrets { keys, receipts };
+    let ingest = Ingest::new(
+        queue,
+        secrets,
+        network,
+        Arc::clone(&ledger),
+        reader,
+        hub,
+        548,
+    );
     for _ in 0..2 {
         for result in ingest.submit(incidents(0..10)).await {
             assert_eq!(result.expect_err("refused"), SubmitError::Poisoned);

@@ -5,6 +5,7 @@
 //! position. Everything it answers is a function of its content and the question. Which
 //! version is in use, and when to look for a newer one, is for others to decide.
 
+pub mod advice;
 mod builtin;
 mod gtfs;
 mod model;

@@ -8,6 +8,7 @@
 
 mod as_of;
 mod axis;
+pub mod cases;
 mod clock;
 mod counter;
 mod gate;

@@ -169,6 +169,7 @@ async fn report(
     for _ in 0..TRIES_MAX {
         let request = pb::ReportIncidentRequest {
             incident: Some(incident.clone()),
+            ..pb::ReportIncidentRequest::default()
         };
         let status = match client.report_incident(request).await {
             Ok(response) => {

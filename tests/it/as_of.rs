@@ -15,6 +15,7 @@ async fn report(channel: &Channel) -> IncidentId {
     let id = incident.incident_id.parse().expect("made here");
     let request = pb::ReportIncidentRequest {
         incident: Some(incident),
+        ..pb::ReportIncidentRequest::default()
     };
     let mut client = ReportingServiceClient::new(channel.clone());
     client.report_incident(request).await.expect("recorded");

@@ -114,12 +114,16 @@ async fn report(service: &Service) -> u64 {
     let mut client = ReportingServiceClient::new(service.connect().await);
     let request = pb::ReportIncidentRequest {
         incident: Some(founding_story()),
+        ..pb::ReportIncidentRequest::default()
     };
     let answer = client.report_incident(request).await.expect("recorded");
     answer.into_inner().accepted.expect("accepted").position
 }
 
-#[expect(clippy::print_stderr, reason = "who runs the tests must see what is skipped")]
+#[expect(
+    clippy::print_stderr,
+    reason = "who runs the tests must see what is skipped"
+)]
 async fn check(client: Client) {
     if let Some(why) = client.missing().await {
         eprintln!("skipped, {client:?}: {why}");

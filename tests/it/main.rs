@@ -9,6 +9,7 @@ mod clients;
 mod editions;
 mod method;
 mod model;
+mod people;
 mod privacy;
 mod process;
 mod ranking;

@@ -161,6 +161,7 @@ impl Run {
         change(&mut incident);
         let request = pb::ReportIncidentRequest {
             incident: Some(incident),
+            ..pb::ReportIncidentRequest::default()
         };
         let response = self.client().report_incident(request).await?.into_inner();
         Ok(response.accepted.expect("always there"))

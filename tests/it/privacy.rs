@@ -192,6 +192,7 @@ async fn send_all(channel: &Channel, base: &pb::Incident, forbidden: &Forbidden)
             }
             let request = pb::ReportIncidentRequest {
                 incident: Some(incident),
+                ..pb::ReportIncidentRequest::default()
             };
             match client.report_incident(request).await {
                 Ok(answer) => {

@@ -483,6 +483,7 @@ async fn full_disk_refuses_reports_and_takes_them_again_when_there_is_room() {
         let incident = reporter.next();
         let request = pb::ReportIncidentRequest {
             incident: Some(incident.clone()),
+            ..pb::ReportIncidentRequest::default()
         };
         match client.report_incident(request).await {
             Ok(_) => counted.push(incident),
@@ -497,6 +498,7 @@ async fn full_disk_refuses_reports_and_takes_them_again_when_there_is_room() {
     fs::remove_file(&filler).expect("removed");
     let request = pb::ReportIncidentRequest {
         incident: Some(incident.clone()),
+        ..pb::ReportIncidentRequest::default()
     };
     let trying = async {
         while client.report_incident(request.clone()).await.is_err() {

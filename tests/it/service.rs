@@ -26,6 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 async fn report(channel: &Channel, incident: pb::Incident) -> Result<pb::Accepted, Status> {
     let request = pb::ReportIncidentRequest {
         incident: Some(incident),
+        ..pb::ReportIncidentRequest::default()
     };
     let mut client = ReportingServiceClient::new(channel.clone());
     let response = client.report_incident(request).await?.into_inner();
@@ -358,6 +359,7 @@ async fn browsers_are_served_over_http_1_on_the_same_port() {
     let story = founding_story();
     let request = pb::ReportIncidentRequest {
         incident: Some(story.clone()),
+        ..pb::ReportIncidentRequest::default()
     };
     let answer = grpc_web(&service, "ReportIncident", &request.encode_to_vec()).await;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");

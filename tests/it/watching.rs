@@ -31,6 +31,7 @@ type Messages = Streaming<pb::WatchIncidentsResponse>;
 async fn report(channel: &Channel, incident: &pb::Incident) -> u64 {
     let request = pb::ReportIncidentRequest {
         incident: Some(incident.clone()),
+        ..pb::ReportIncidentRequest::default()
     };
     let mut client = ReportingServiceClient::new(channel.clone());
     let response = client.report_incident(request).await.expect("accepted");

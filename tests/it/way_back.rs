@@ -33,6 +33,7 @@ async fn client(service: &Service) -> Client {
 async fn report(client: &mut Client, incident: &pb::Incident) -> pb::Accepted {
     let request = pb::ReportIncidentRequest {
         incident: Some(incident.clone()),
+        ..pb::ReportIncidentRequest::default()
     };
     let answer = client.report_incident(request).await.expect("recorded");
     answer.into_inner().accepted.expect("always there")

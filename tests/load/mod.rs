@@ -217,6 +217,7 @@ impl Client {
         let index = self.next_index();
         let request = pb::ReportIncidentRequest {
             incident: Some(self.reports[index].incident.clone()),
+            ..pb::ReportIncidentRequest::default()
         };
         let response = reporting.report_incident(request).await?.into_inner();
         self.note(index, response.accepted.expect("always there"), answers);

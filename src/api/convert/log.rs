@@ -137,7 +137,7 @@ fn to_event(event: &Event, sight: &Sight) -> pb::IncidentEvent {
 
 /// Every field of the facts that is not an identifier, a digest or a hash, as far as the
 /// watcher is told them.
-fn to_facts(facts: &Facts, sight: &Sight) -> pb::IncidentFacts {
+pub fn to_facts(facts: &Facts, sight: &Sight) -> pb::IncidentFacts {
     let seen = to_seen(facts, sight);
     if !sight.is_whole {
         return seen;

@@ -1,6 +1,7 @@
 //! Between API messages and domain types, in two families: `parse_*` may fail and then
 //! tells every violation with its path; `to_*` cannot fail.
 
+pub mod case;
 pub mod choices;
 pub mod edition;
 pub mod figures;

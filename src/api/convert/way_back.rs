@@ -6,13 +6,16 @@ use super::incident::find_key;
 use super::violation::{Path, Violations};
 use super::{to_number, to_timestamp};
 use crate::api::pb::v1 as pb;
+use crate::auth::{Receipt, qr};
 use crate::domain::incident::CauseClaim;
 use crate::domain::taxonomy::{CaseState, SetOf, StaffAct, Taxonomy};
 use crate::domain::{
     Answer, Entry, Facts, IncidentId, IncidentSecret, Personal, RowTime, UtcMillis,
 };
+use crate::ingest::others::{Others, Place};
 use crate::ingest::{Kept, KeptReply, Later};
 use crate::journal::Record;
+use crate::network::advice::advice;
 
 /// Checks what is told later.
 pub fn parse_later(
@@ -51,6 +54,50 @@ pub fn with_afterwards(
         disputed: kept.replies.iter().any(disputed),
         ..recorded
     }
+}
+
+/// A receipt.
+pub fn to_receipt(receipt: Receipt, is_drawn: bool) -> pb::GetReceiptResponse {
+    let drawn = is_drawn.then(|| qr::svg(&receipt.jws)).flatten();
+    pb::GetReceiptResponse {
+        qr_svg: drawn.unwrap_or_default(),
+        receipt: receipt.jws,
+        salt: receipt.salt,
+        digested_json: receipt.digested,
+    }
+}
+
+/// What others reported.
+pub fn to_others(others: Option<Others>) -> Option<pb::OthersReported> {
+    use pb::others_reported::Place as Out;
+    let Others { place, hours } = others?;
+    let place = match place {
+        Place::Stop => Out::Stop,
+        Place::Line => Out::Line,
+        Place::Operator => Out::Operator,
+        Place::Everywhere => Out::Everywhere,
+    };
+    let place = place.into();
+    Some(pb::OthersReported { place, hours })
+}
+
+/// What can be done about an incident.
+pub fn to_advice(facts: &Facts) -> Vec<pb::Advice> {
+    let operator = facts.operator.as_ref().map(|code| code.as_str());
+    let day = facts.time.day();
+    let all = advice(operator, facts.tap_kind, facts.outcomes).into_iter();
+    let all = all.map(|one| pb::Advice {
+        topic: one.topic.clone(),
+        text_nl: one.nl.clone(),
+        text_en: one.en.clone(),
+        deadline: one
+            .deadline(day)
+            .map(|day| day.to_string())
+            .unwrap_or_default(),
+        source: one.source.clone(),
+        as_of: one.as_of.to_string(),
+    });
+    all.collect()
 }
 
 /// An answer of an operator.

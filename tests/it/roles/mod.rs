@@ -224,7 +224,10 @@ async fn record(guarded: &Guarded) {
         whole("RET", Kind::Traveller, Source::Staff),
     ] {
         let incident = Some(incident);
-        let request = pb::ReportIncidentRequest { incident };
+        let request = pb::ReportIncidentRequest {
+            incident,
+            ..pb::ReportIncidentRequest::default()
+        };
         client.report_incident(request).await.expect("recorded");
     }
     let secret = IncidentSecret::parse(&SECRET).expect("32 bytes");
@@ -367,7 +370,10 @@ async fn only_devices_observe_and_only_people_tell() {
                 line: "GVB:10".into(),
                 ..founding_story()
             });
-            let request = pb::ReportIncidentRequest { incident };
+            let request = pb::ReportIncidentRequest {
+                incident,
+                ..pb::ReportIncidentRequest::default()
+            };
             let result = client.report_incident(request).await;
             if roles.has(role) {
                 assert_eq!(reason(&result), "OK", "{value} as {role}");
@@ -615,7 +621,10 @@ async fn device_tells_only_of_its_own_operators_and_by_identifiers() {
             ..founding_story()
         });
         let result = client
-            .report_incident(pb::ReportIncidentRequest { incident })
+            .report_incident(pb::ReportIncidentRequest {
+                incident,
+                ..pb::ReportIncidentRequest::default()
+            })
             .await;
         assert_eq!(fields(&result), expected, "{operator} {line}");
     };
@@ -677,7 +686,11 @@ async fn every_page_lets_in_whom_the_table_says() {
 #[test]
 fn every_route_has_its_row() {
     let mut routes = BTreeSet::new();
-    for file in ["src/http/mod.rs", "src/http/editions.rs"] {
+    for file in [
+        "src/http/mod.rs",
+        "src/http/editions.rs",
+        "src/http/receipts.rs",
+    ] {
         let text = std::fs::read_to_string(file).expect("a source file");
         for part in text.split(".route(").skip(1) {
             let route = part

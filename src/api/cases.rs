@@ -1,0 +1,141 @@
+//! The operator's side: which reports there are, what it answers, and how long that took.
+
+use std::sync::Arc;
+
+use super::access::check_asked;
+use super::convert::case::{parse_list, parse_reply, parse_times, to_case, to_times, to_token};
+use super::convert::log::Sight;
+use super::convert::violation::Path;
+use super::pb::v1 as pb;
+use super::status::Problem;
+use crate::auth::Principal;
+use crate::domain::limits::OPERATORS_MAX;
+use crate::domain::question::Breakdown;
+use crate::domain::{Basis, CaseNumber, Dimension, Filter, OperatorCode, Question, Window};
+use crate::ingest::{GetError, Ingest, Kept};
+use crate::ledger::Ledger;
+use crate::query::cases::{self, CasePage};
+use crate::query::{Order, Page, QueryError, answer};
+
+/// Lists reports and answers them.
+#[derive(Clone)]
+pub(super) struct Desk {
+    pub ingest: Ingest,
+    pub ledger: Arc<Ledger>,
+}
+
+impl Desk {
+    fn sight(&self, caller: &Principal) -> Sight {
+        Sight {
+            is_whole: caller.sees_staff(),
+            cases: self.ingest.case_numbers(),
+        }
+    }
+
+    /// A page of reports, the latest first.
+    pub async fn list(
+        &self,
+        caller: &Principal,
+        request: &pb::ListIncidentsRequest,
+    ) -> Result<pb::ListIncidentsResponse, Problem> {
+        let asked = parse_list(request, self.ledger.read().epoch())?;
+        check_asked(caller, Path::root("operators"), &asked.filter.operators)?;
+        let ledger = Arc::clone(&self.ledger);
+        let page =
+            blocking(move || cases::list(&ledger, &asked.filter, asked.place, asked.rows_max));
+        let CasePage {
+            incidents,
+            as_of,
+            next,
+        } = page.await??;
+        let sight = self.sight(caller);
+        let all = self.ingest.get_all(incidents).await?;
+        // Withdrawn since: nobody's business any more.
+        let all = all.iter().filter(|kept| !kept.withdrawn);
+        Ok(pb::ListIncidentsResponse {
+            cases: all.map(|kept| to_case(kept, &sight)).collect(),
+            next_page_token: next.map_or(Vec::new(), |place| {
+                to_token(self.ledger.read().epoch(), place)
+            }),
+            as_of_position: if sight.is_whole { as_of.0 } else { 0 },
+        })
+    }
+
+    /// Answers a report.
+    pub async fn respond(
+        &self,
+        caller: &Principal,
+        request: &pb::RespondToIncidentRequest,
+    ) -> Result<pb::RespondToIncidentResponse, Problem> {
+        let (case, reply) = parse_reply(request)?;
+        let kept = self.own(caller, case).await?;
+        let kept = self.ingest.respond(kept.position, reply).await?;
+        Ok(pb::RespondToIncidentResponse {
+            case: Some(to_case(&kept, &self.sight(caller))),
+        })
+    }
+
+    /// The report with a case number, if it is of the caller's. One of others is answered like
+    /// one that is not there.
+    async fn own(&self, caller: &Principal, case: CaseNumber) -> Result<Kept, Problem> {
+        let position = self.ingest.case_numbers().position(case);
+        let kept = self.ingest.get_at(position).await?;
+        if caller.scope().holds(kept.facts.operator.as_ref()) {
+            return Ok(kept);
+        }
+        Err(GetError::NotFound.into())
+    }
+
+    /// How long answers took.
+    pub async fn times(
+        &self,
+        caller: &Principal,
+        request: &pb::GetReplyTimesRequest,
+    ) -> Result<pb::GetReplyTimesResponse, Problem> {
+        let (operators, window) = parse_times(request)?;
+        check_asked(caller, Path::root("operators"), &operators)?;
+        let ledger = Arc::clone(&self.ledger);
+        let told = blocking(move || {
+            let times = cases::reply_times(&ledger, &operators, window);
+            let counts = reports(&ledger, &operators, window)?;
+            Ok::<_, QueryError>((times, counts))
+        });
+        let (times, counts) = told.await??;
+        Ok(to_times(&times, &counts))
+    }
+}
+
+/// Reports of each operator in a window, of both bases.
+fn reports(
+    ledger: &Ledger,
+    operators: &[OperatorCode],
+    window: Window,
+) -> Result<Vec<(String, u64)>, QueryError> {
+    let mut counts = Vec::new();
+    for basis in [Basis::SelfReported, Basis::Observed] {
+        let mut filter = Filter::all(basis);
+        filter.operators = operators.to_vec();
+        let by = Breakdown::new(vec![Dimension::Operator]).expect("one dimension");
+        let question = Question { filter, by, window };
+        let page = Page {
+            rows: OPERATORS_MAX,
+            order: Order::Key,
+            after: None,
+        };
+        for figure in answer(ledger, &question, &page)?.figures {
+            let code = figure.keys.into_iter().next().unwrap_or_default();
+            counts.push((code, figure.count));
+        }
+    }
+    Ok(counts)
+}
+
+/// Runs what reads files where it holds up nobody.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Problem> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| {
+        tracing::error!(%error, "reading for an operator ended in a panic");
+        Problem::internal()
+    })
+}

@@ -1,0 +1,332 @@
+//! Receipts over HTTP: the public keys at `/.well-known/jwks.json`, and `/receipt`, where
+//! whoever has an incident's id and secret gets a page to print, in Dutch or English, for an
+//! appeal.
+//!
+//! The secret comes in the body of a form and never stands in an address, which browsers
+//! keep and servers on the way log. The page is kept by nobody and loads nothing.
+
+use std::fmt::Write as _;
+
+use axum::extract::{Form, Query, State};
+use axum::http::{HeaderName, StatusCode, header};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::get;
+use axum::{Router, extract::DefaultBodyLimit};
+use serde::Deserialize;
+use zeroize::{Zeroize as _, Zeroizing};
+
+use crate::auth::{Receipt, qr};
+use crate::domain::limits::RECEIPT_FORM_BYTES_MAX;
+use crate::domain::taxonomy::{Outcome, Taxonomy};
+use crate::domain::{IncidentId, IncidentSecret};
+use crate::ingest::{GetError, Ingest, Kept};
+use crate::network::advice::advice;
+
+const JWKS: &str = "/.well-known/jwks.json";
+const PAGE: &str = "/receipt";
+const JWKS_TYPE: &str = "application/jwk-set+json";
+/// Nothing is loaded, and the form goes nowhere else.
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; \
+                      frame-ancestors 'none'; base-uri 'none'";
+const STYLE: &str = "body{font:16px/1.5 sans-serif;max-width:44em;margin:2em auto;padding:0 1em}\
+                     dt{font-weight:bold}dd{margin:0 0 .5em}label{display:block;margin:1em 0}\
+                     input{width:100%;font:inherit}code{overflow-wrap:anywhere;font-size:.8em}\
+                     svg{max-width:24em;height:auto}@media print{nav,form{display:none}}";
+
+/// The routes.
+pub fn routes(ingest: Ingest) -> Router {
+    Router::new()
+        .route("/.well-known/jwks.json", get(jwks))
+        .route("/receipt", get(form).post(page))
+        .layer(DefaultBodyLimit::max(RECEIPT_FORM_BYTES_MAX))
+        .with_state(ingest)
+}
+
+async fn jwks(State(ingest): State<Ingest>) -> impl IntoResponse {
+    let kept = (header::CACHE_CONTROL, "public, max-age=3600");
+    let keys = ingest.receipt_keys().jwks();
+    ([(header::CONTENT_TYPE, JWKS_TYPE), kept], keys)
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Language {
+    #[default]
+    Nl,
+    En,
+}
+
+#[derive(Deserialize)]
+struct Asked {
+    #[serde(default)]
+    lang: Language,
+}
+
+/// What a form brings. Never printed.
+#[derive(Deserialize)]
+struct Key {
+    id: String,
+    secret: String,
+    #[serde(default)]
+    lang: Language,
+}
+
+impl Drop for Key {
+    fn drop(&mut self) {
+        self.secret.zeroize();
+    }
+}
+
+async fn form(Query(asked): Query<Asked>) -> Response {
+    answer(StatusCode::OK, asked.lang, &form_html(asked.lang, ""))
+}
+
+async fn page(State(ingest): State<Ingest>, Form(key): Form<Key>) -> Response {
+    let lang = key.lang;
+    let refused = |status, nl, en| {
+        let told = lang.of(nl, en);
+        answer(status, lang, &form_html(lang, told))
+    };
+    let Some((id, secret)) = parse(&key) else {
+        return refused(
+            StatusCode::BAD_REQUEST,
+            "Dit is geen nummer en geheim van een melding.",
+            "This is no id and secret of a report.",
+        );
+    };
+    match ingest.receipt(id, &secret).await {
+        Ok((kept, receipt)) => answer(StatusCode::OK, lang, &receipt_html(lang, &kept, &receipt)),
+        Err(GetError::NotFound) => refused(
+            StatusCode::NOT_FOUND,
+            "Er is geen melding met dit nummer en geheim.",
+            "There is no report with this id and secret.",
+        ),
+        Err(GetError::Busy) => refused(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "Het is nu te druk. Probeer het zo weer.",
+            "Too busy now. Try again in a moment.",
+        ),
+        Err(GetError::Journal(error)) => {
+            tracing::error!(%error, "incident cannot be read");
+            refused(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "Er ging hier iets mis.",
+                "Something went wrong here.",
+            )
+        }
+    }
+}
+
+fn parse(key: &Key) -> Option<(IncidentId, IncidentSecret)> {
+    let digits = key.secret.trim();
+    if digits.len() != 64 || !digits.is_ascii() {
+        return None;
+    }
+    let mut bytes = Zeroizing::new([0; 32]);
+    for (byte, place) in bytes.iter_mut().zip((0..).step_by(2)) {
+        *byte = u8::from_str_radix(&digits[place..place + 2], 16).ok()?;
+    }
+    let secret = IncidentSecret::parse(&bytes[..]).ok()??;
+    Some((key.id.trim().parse().ok()?, secret))
+}
+
+fn answer(status: StatusCode, lang: Language, body: &str) -> Response {
+    let title = lang.of("Bewijs van een melding", "Receipt of a report");
+    let code = lang.of("nl", "en");
+    let html = format!(
+        "<!doctype html><html lang=\"{code}\"><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width\"><title>{title}</title>\
+         <style>{STYLE}</style><h1>{title}</h1>{body}</html>\n"
+    );
+    let headers = [
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (HeaderName::from_static("x-robots-tag"), "noindex"),
+    ];
+    (status, headers, Html(html)).into_response()
+}
+
+impl Language {
+    fn of(self, nl: &'static str, en: &'static str) -> &'static str {
+        match self {
+            Self::Nl => nl,
+            Self::En => en,
+        }
+    }
+}
+
+fn form_html(lang: Language, told: &str) -> String {
+    let (code, other) = (lang.of("nl", "en"), lang.of("en", "nl"));
+    let other_name = lang.of("English", "Nederlands");
+    format!(
+        "<nav><a href=\"{PAGE}?lang={other}\">{other_name}</a></nav><p><strong>{told}</strong></p>\
+         <form method=\"post\" action=\"{PAGE}\" autocomplete=\"off\">\
+         <input type=\"hidden\" name=\"lang\" value=\"{code}\">\
+         <label>{} <input name=\"id\" required></label>\
+         <label>{} <input name=\"secret\" type=\"password\" required></label>\
+         <button>{}</button></form>",
+        lang.of("Nummer van de melding", "Id of the report"),
+        lang.of("Geheim", "Secret"),
+        lang.of("Toon het bewijs", "Show the receipt"),
+    )
+}
+
+fn receipt_html(lang: Language, kept: &Kept, receipt: &Receipt) -> String {
+    let mut html = String::from("<dl>");
+    let mut row = |name: &str, value: &str| {
+        if !value.is_empty() {
+            let value = escaped(value);
+            write!(html, "<dt>{name}</dt><dd>{value}</dd>").expect("a string takes any text");
+        }
+    };
+    row(lang.of("Nummer", "Id"), &kept.told.id.to_string());
+    row(
+        lang.of("Plaats in het register", "Place in the record"),
+        &kept.position.to_string(),
+    );
+    row(
+        lang.of("Ontvangen (UTC)", "Received (UTC)"),
+        &kept.received.to_string(),
+    );
+    if let Some(erased) = kept.erased {
+        row(
+            lang.of("Gewist (UTC)", "Erased (UTC)"),
+            &erased.stamp.to_string(),
+        );
+    } else {
+        for (name, value) in told(lang, kept) {
+            row(name, &value);
+        }
+    }
+    html.push_str("</dl>");
+    if let Some(drawn) = qr::svg(&receipt.jws) {
+        html.push_str(&drawn);
+    }
+    let check = lang.of(
+        "De handtekening hieronder bewijst dat dit zo is ontvangen. Controleer haar met elk \
+         programma voor JOSE, of met <code>mistap receipt verify</code>, en de sleutels op",
+        "The signature below proves that it was received like this. Check it with any program \
+         for JOSE, or with <code>mistap receipt verify</code>, and the keys at",
+    );
+    let jws = escaped(&receipt.jws);
+    write!(
+        html,
+        "<p>{check} <code>{JWKS}</code>.</p><p><code>{jws}</code></p>"
+    )
+    .expect("a string takes any text");
+    html.push_str(&advice_html(lang, kept));
+    html
+}
+
+/// What stands in the receipt, for people: nothing that staff did.
+fn told(lang: Language, kept: &Kept) -> Vec<(&'static str, String)> {
+    let facts = &kept.told;
+    let words = kept.personal.as_ref();
+    let exact = words.map(|personal| personal.occurred.to_string());
+    let id = |id: Option<&str>| id.unwrap_or_default().to_owned();
+    let outcomes = facts.outcomes.iter();
+    let outcomes = outcomes.filter(|outcome| *outcome != Outcome::FreeRide);
+    let outcomes: Vec<_> = outcomes.map(|one| label(lang, Some(one))).collect();
+    let line = words.map_or("", |personal| &personal.line_words);
+    let stop = words.map_or("", |personal| &personal.stop_words);
+    vec![
+        (
+            lang.of("Gebeurd (UTC)", "Happened (UTC)"),
+            exact.unwrap_or_default(),
+        ),
+        (
+            lang.of("Zo precies", "Known to"),
+            label(lang, Some(facts.precision)),
+        ),
+        (lang.of("Vervoer", "Mode"), label(lang, facts.mode)),
+        (lang.of("Handeling", "Tap"), label(lang, facts.tap_kind)),
+        (
+            lang.of("Vervoerder", "Operator"),
+            id(facts.operator.as_ref().map(|it| it.as_str())),
+        ),
+        (lang.of("Lijn", "Line"), line.to_owned()),
+        (lang.of("Halte", "Stop"), stop.to_owned()),
+        (lang.of("Signaal", "Signal"), label(lang, facts.signal)),
+        (lang.of("Kaart", "Card"), label(lang, facts.card_kind)),
+        (lang.of("Afloop", "Outcome"), outcomes.join(", ")),
+        (lang.of("Kosten", "Cost"), label(lang, facts.extra_cost)),
+    ]
+}
+
+fn label<T: Taxonomy>(lang: Language, value: Option<T>) -> String {
+    let label = value.map(|value| lang.of(value.label_nl(), value.label_en()));
+    label.unwrap_or_default().to_owned()
+}
+
+fn advice_html(lang: Language, kept: &Kept) -> String {
+    let facts = &kept.told;
+    let operator = facts.operator.as_ref().map(|code| code.as_str());
+    let mut html = String::new();
+    for one in advice(operator, facts.tap_kind, facts.outcomes) {
+        let text = match lang {
+            Language::Nl => &one.nl,
+            Language::En => &one.en,
+        };
+        let deadline = one.deadline(facts.time.day()).map(|day| {
+            let until = lang.of("uiterlijk", "at the latest");
+            format!(" ({until} {day})")
+        });
+        write!(
+            html,
+            "<li>{}{} <small>{} {}: {}</small></li>",
+            escaped(text),
+            deadline.unwrap_or_default(),
+            lang.of("gelezen op", "read on"),
+            one.as_of,
+            escaped(&one.source),
+        )
+        .expect("a string takes any text");
+    }
+    let title = lang.of("Wat nu?", "What now?");
+    format!("<h2>{title}</h2><ul>{html}</ul>")
+}
+
+fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            character => escaped.push(character),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_cannot_become_markup() {
+        assert_eq!(escaped("<script>'\"&"), "&lt;script&gt;&#39;&quot;&amp;");
+    }
+
+    #[test]
+    fn key_that_is_none_is_refused_without_a_panic() {
+        let key = |id: &str, secret: &str| Key {
+            id: id.to_owned(),
+            secret: secret.to_owned(),
+            lang: Language::Nl,
+        };
+        let good = "01932b6c-0000-7000-8000-000000000000";
+        assert!(parse(&key(good, &"0a".repeat(32))).is_some());
+        for (id, secret) in [
+            (good, "é".repeat(32)),
+            (good, "g".repeat(64)),
+            (good, String::new()),
+            ("x", "0a".repeat(32)),
+        ] {
+            assert!(parse(&key(id, &secret)).is_none());
+        }
+    }
+}

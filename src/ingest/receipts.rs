@@ -1,0 +1,54 @@
+//! Receipts of reports: made when they are asked for, from the journal.
+//!
+//! Signing costs about as much as all else that is done with a report, and most receipts are
+//! never looked at. Since a receipt follows from the journal's entry, nothing is lost by not
+//! making it at once: each accepted report has one, at any later time, with the same bytes.
+
+use super::{GetError, Ingest, Kept};
+use crate::auth::receipts::{Erasure, Reported};
+use crate::auth::{Receipt, ReceiptKeys};
+use crate::domain::{IncidentId, IncidentSecret, Position};
+
+impl Ingest {
+    /// The keys that sign receipts.
+    pub fn receipt_keys(&self) -> &ReceiptKeys {
+        &self.shared.receipts
+    }
+
+    /// The receipt of an incident: of its report, or of its erasure.
+    pub fn receipt_of(&self, kept: &Kept) -> Receipt {
+        let keys = self.receipt_keys();
+        if let Some(erased) = kept.erased {
+            return keys.erasure(&Erasure {
+                id: kept.told.id,
+                position: kept.position,
+                received: kept.received,
+                erased_at: erased.at,
+                erased: erased.stamp,
+            });
+        }
+        keys.report(&Reported {
+            facts: &kept.told,
+            personal: kept.personal.as_ref(),
+            position: kept.position,
+            received: kept.received,
+        })
+    }
+
+    /// The receipt of an incident and how it is kept, for whoever has its secret.
+    pub async fn receipt(
+        &self,
+        id: IncidentId,
+        secret: &IncidentSecret,
+    ) -> Result<(Kept, Receipt), GetError> {
+        let kept = self.get(id, secret).await?;
+        let receipt = self.receipt_of(&kept);
+        Ok((kept, receipt))
+    }
+
+    /// The receipt of a report that was just accepted at a place.
+    pub async fn receipt_at(&self, incident: Position) -> Result<Receipt, GetError> {
+        let kept = self.get_at(incident).await?;
+        Ok(self.receipt_of(&kept))
+    }
+}

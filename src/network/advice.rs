@@ -1,0 +1,157 @@
+//! What now: refunds, appeals and leniency, by operator, from a dated table with sources.
+//!
+//! The table is `advice.csv` beside this file. A row of an operator stands in place of the
+//! rows of all operators on the same topic. It is help and no legal advice, and says of which
+//! date it is.
+
+use std::sync::LazyLock;
+
+use crate::domain::LocalDay;
+use crate::domain::taxonomy::{Outcome, SetOf, TapKind};
+
+const TABLE: &str = include_str!("advice.csv");
+/// The operator of rows that are of all operators.
+const ALL: &str = "*";
+
+/// One piece of advice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Advice {
+    operator: String,
+    when: When,
+    /// `refund`, `appeal`, `leniency` or `help`.
+    pub topic: String,
+    /// Days after the incident within which to act; `None` if no term is known.
+    pub deadline_days: Option<u16>,
+    /// In Dutch.
+    pub nl: String,
+    /// In English.
+    pub en: String,
+    /// Where it was read.
+    pub source: String,
+    /// When it was read.
+    pub as_of: LocalDay,
+}
+
+/// Of which incidents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum When {
+    Any,
+    CheckOut,
+    Surcharged,
+}
+
+static ADVICE: LazyLock<Vec<Advice>> =
+    LazyLock::new(|| parse(TABLE).expect("the table is part of the program, and a test reads it"));
+
+/// The advice for an incident, in the order of the table.
+pub fn advice(
+    operator: Option<&str>,
+    tap_kind: Option<TapKind>,
+    outcomes: SetOf<Outcome>,
+) -> Vec<&'static Advice> {
+    let is_concerned = |advice: &&Advice| match advice.when {
+        When::Any => true,
+        When::CheckOut => tap_kind == Some(TapKind::CheckOut),
+        When::Surcharged => outcomes.contains(Outcome::Surcharged),
+    };
+    let concerned: Vec<_> = ADVICE.iter().filter(is_concerned).collect();
+    let is_own = |advice: &Advice| Some(advice.operator.as_str()) == operator;
+    let is_best = |advice: &&&Advice| {
+        let has_own = || {
+            let mut same = concerned.iter();
+            same.any(|other| is_own(other) && other.topic == advice.topic)
+        };
+        is_own(advice) || (advice.operator == ALL && !has_own())
+    };
+    concerned.iter().filter(is_best).copied().collect()
+}
+
+impl Advice {
+    /// The last day on which to act, for an incident of a day.
+    pub fn deadline(&self, day: LocalDay) -> Option<LocalDay> {
+        self.deadline_days
+            .map(|days| LocalDay(day.0 + i32::from(days)))
+    }
+}
+
+fn parse(table: &str) -> Option<Vec<Advice>> {
+    let mut reader = csv::Reader::from_reader(table.as_bytes());
+    reader.records().map(|row| parse_row(&row.ok()?)).collect()
+}
+
+fn parse_row(row: &csv::StringRecord) -> Option<Advice> {
+    let text = |place| row.get(place).filter(|text| !text.is_empty());
+    Some(Advice {
+        operator: text(0)?.to_owned(),
+        when: match text(1)? {
+            "any" => When::Any,
+            "check-out" => When::CheckOut,
+            "surcharged" => When::Surcharged,
+            _ => return None,
+        },
+        topic: text(2)?.to_owned(),
+        deadline_days: match text(3) {
+            None => None,
+            Some(days) => Some(days.parse().ok()?),
+        },
+        nl: text(4)?.to_owned(),
+        en: text(5)?.to_owned(),
+        source: text(6)?.to_owned(),
+        as_of: LocalDay::parse(text(7)?)?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn table_is_whole_dated_and_sourced() {
+        let all = parse(TABLE).expect("every row can be read");
+        assert_eq!(all.len() + 1, TABLE.lines().count());
+        for advice in all {
+            assert!(advice.source.starts_with("https://"), "{}", advice.source);
+            assert!(advice.deadline_days.is_none_or(|days| 0 < days));
+            let is_known = advice.operator == ALL
+                || advice
+                    .operator
+                    .parse::<crate::domain::OperatorCode>()
+                    .is_ok();
+            assert!(is_known, "{}", advice.operator);
+        }
+        assert!(parse(&TABLE.replacen(",89,", ",soon,", 1)).is_none());
+    }
+
+    #[test]
+    fn rule_of_an_operator_stands_in_place_of_the_general_one() {
+        let told = |operator, tap_kind, outcomes: &[Outcome]| {
+            let outcomes = outcomes.iter().copied().collect();
+            let all = advice(operator, tap_kind, outcomes).into_iter();
+            all.map(|one| (one.operator.clone(), one.topic.clone()))
+                .collect::<Vec<_>>()
+        };
+        let row = |operator: &str, topic: &str| (operator.to_owned(), topic.to_owned());
+        assert_eq!(told(None, None, &[]), [row("*", "help")]);
+        assert_eq!(
+            told(Some("GVB"), Some(TapKind::CheckOut), &[]),
+            [row("GVB", "refund"), row("*", "help")]
+        );
+        assert_eq!(
+            told(Some("RET"), Some(TapKind::CheckIn), &[Outcome::Surcharged]),
+            [row("*", "appeal"), row("*", "leniency"), row("*", "help")]
+        );
+        assert_eq!(
+            told(Some("ARR"), None, &[Outcome::Surcharged]),
+            [row("ARR", "leniency"), row("*", "appeal"), row("*", "help")]
+        );
+    }
+
+    #[test]
+    fn deadline_is_counted_from_the_day_of_the_incident() {
+        let refund = advice(Some("GVB"), Some(TapKind::CheckOut), SetOf::EMPTY)[0];
+        let day = |text| LocalDay::parse(text).expect("a date");
+        // Never later than three months.
+        assert_eq!(refund.deadline(day("2027-02-01")), Some(day("2027-05-01")));
+        assert_eq!(refund.deadline(day("2026-11-23")), Some(day("2027-02-20")));
+    }
+}

@@ -1,0 +1,349 @@
+//! Reports as an operator works through them: the latest first, page by page, and how long
+//! answers took.
+//!
+//! All pages of one list are as of the position of the first: what is recorded, withdrawn or
+//! amended later changes none of them. Only how a report stands with its operator is told as
+//! it is now. Rows are read from the store from the end backwards, as many as a page takes; a
+//! page that would have to look at too many ends early, and the next goes on.
+
+use std::collections::BTreeSet;
+
+use super::QueryError;
+use super::gate::{self, SCANS};
+use crate::domain::limits::{LISTED_BLOCKS_AT_ONCE, LISTED_ROWS_LOOKED_AT_MAX};
+use crate::domain::taxonomy::{CaseState, SetOf};
+use crate::domain::{LineId, OperatorCode, Position, Row, RowTime, Stamp, StopId, Window};
+use crate::ledger::{Cases, Dictionary, Ledger, LedgerError, ScanView};
+use crate::store::{Block, Columns, StoreError};
+
+/// Which reports. An empty list does not restrict; all must be met.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct CaseFilter {
+    /// Operators.
+    pub operators: Vec<OperatorCode>,
+    /// Lines.
+    pub lines: Vec<LineId>,
+    /// Stops.
+    pub stops: Vec<StopId>,
+    /// What the operator said last.
+    pub states: SetOf<CaseState>,
+    /// Only those without an answer.
+    pub is_unanswered: bool,
+    /// When they happened.
+    pub window: Option<Window>,
+}
+
+/// Where a page begins: after the row at `before`, going backwards, as of a position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CasePlace {
+    /// As of.
+    pub as_of: Position,
+    /// Rows at or after this were told.
+    pub before: Position,
+}
+
+/// One page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CasePage {
+    /// Where the reports were recorded, the latest first.
+    pub incidents: Vec<Position>,
+    /// As of which position.
+    pub as_of: Position,
+    /// Where the next page begins; `None` if there is none.
+    pub next: Option<CasePlace>,
+}
+
+/// A page of at most so many reports. Blocking, as any scan; few run at once.
+pub fn list(
+    ledger: &Ledger,
+    filter: &CaseFilter,
+    place: Option<CasePlace>,
+    rows_max: usize,
+) -> Result<CasePage, QueryError> {
+    let _turn = SCANS.take(1, gate::WAIT)?;
+    let now = ledger.read().position();
+    let place = place.unwrap_or(CasePlace {
+        as_of: now,
+        before: now.next(),
+    });
+    let empty = CasePage {
+        incidents: Vec::new(),
+        as_of: place.as_of,
+        next: None,
+    };
+    let first = ledger.read().first();
+    if now < place.as_of || place.as_of.next() < place.before {
+        return Err(QueryError::PageToken);
+    }
+    if first == Position(0) || place.before <= first {
+        return Ok(empty);
+    }
+    let view = ledger.scan_view_as_of(Position(place.before.0 - 1))?;
+    let (struck, cases) = {
+        let state = ledger.read();
+        let withdrawals = state.withdrawals();
+        let by_then = withdrawals.partition_point(|one| one.at <= place.as_of);
+        let struck: BTreeSet<Position> = withdrawals[..by_then].iter().map(|one| one.of).collect();
+        (struck, std::sync::Arc::clone(state.cases()))
+    };
+    let sieve = Sieve::new(filter, &view.dictionary, &cases, &struck);
+    let mut page = Page {
+        sieve,
+        rows_max,
+        incidents: Vec::new(),
+        looked_at: 0,
+        last: place.before,
+    };
+    let is_done = page.fill(&view).map_err(LedgerError::from)?;
+    let next = (!is_done && first < page.last).then_some(CasePlace {
+        as_of: place.as_of,
+        before: page.last,
+    });
+    Ok(CasePage {
+        incidents: page.incidents,
+        next,
+        ..empty
+    })
+}
+
+/// A page on its way.
+struct Page<'a> {
+    sieve: Sieve<'a>,
+    rows_max: usize,
+    incidents: Vec<Position>,
+    looked_at: usize,
+    /// The row that was looked at last.
+    last: Position,
+}
+
+impl Page<'_> {
+    /// Looks at rows from the end backwards. Returns whether there are no more.
+    fn fill(&mut self, view: &ScanView) -> Result<bool, StoreError> {
+        if !self.take(&view.open) {
+            return Ok(false);
+        }
+        for (number, bytes) in view.pending.iter().rev() {
+            let block = Block::unpack(*number, bytes).map_err(|source| {
+                let number = *number;
+                StoreError::BlockInvalid { number, source }
+            })?;
+            if !self.take(&block.rows().collect::<Vec<_>>()) {
+                return Ok(false);
+            }
+        }
+        let mut end = view.stored.end;
+        while view.stored.start < end {
+            let start = end
+                .saturating_sub(LISTED_BLOCKS_AT_ONCE)
+                .max(view.stored.start);
+            let rows = view.store.scan(
+                start..end,
+                Columns::all(),
+                |_| true,
+                Vec::new,
+                |rows: &mut Vec<Row>, _, block| rows.extend(block.rows()),
+            )?;
+            let mut rows = rows.concat();
+            rows.sort_unstable_by_key(|row| row.position);
+            if !self.take(&rows) {
+                return Ok(false);
+            }
+            end = start;
+        }
+        Ok(true)
+    }
+
+    /// Takes what fits of some rows, which rise. Returns whether there is room for more.
+    fn take(&mut self, rows: &[Row]) -> bool {
+        for row in rows.iter().rev() {
+            if self.rows_max <= self.incidents.len() || LISTED_ROWS_LOOKED_AT_MAX <= self.looked_at
+            {
+                return false;
+            }
+            self.looked_at += 1;
+            self.last = row.position;
+            self.incidents.extend(self.sieve.incident(row));
+        }
+        true
+    }
+}
+
+/// A filter in the ledger's numbers.
+struct Sieve<'a> {
+    filter: &'a CaseFilter,
+    operators: Vec<u16>,
+    lines: Vec<u32>,
+    stops: Vec<u32>,
+    cases: &'a Cases,
+    struck: &'a BTreeSet<Position>,
+}
+
+impl<'a> Sieve<'a> {
+    fn new(
+        filter: &'a CaseFilter,
+        dictionary: &Dictionary,
+        cases: &'a Cases,
+        struck: &'a BTreeSet<Position>,
+    ) -> Self {
+        let operators = filter.operators.iter();
+        let lines = filter.lines.iter();
+        let stops = filter.stops.iter();
+        Self {
+            filter,
+            operators: operators
+                .filter_map(|code| dictionary.operator_number(code.as_str()))
+                .collect(),
+            lines: lines
+                .filter_map(|line| dictionary.line_number(line.as_str()))
+                .collect(),
+            stops: stops
+                .filter_map(|stop| dictionary.stop_number(stop.as_str()))
+                .collect(),
+            cases,
+            struck,
+        }
+    }
+
+    /// The incident of a row, if it is wanted.
+    fn incident(&self, row: &Row) -> Option<Position> {
+        let filter = self.filter;
+        let is_of = |is_free: bool, is_among: bool| is_free || is_among;
+        let is_placed = is_of(
+            filter.operators.is_empty(),
+            self.operators.contains(&row.operator),
+        ) && is_of(filter.lines.is_empty(), self.lines.contains(&row.line))
+            && is_of(filter.stops.is_empty(), self.stops.contains(&row.stop));
+        if !is_placed || self.struck.contains(&row.position) || !self.is_timely(row.time) {
+            return None;
+        }
+        let incident = self.cases.incident_of(row.position);
+        let state = self.cases.get(incident).and_then(|case| case.state());
+        let is_state =
+            filter.states.is_empty() || state.is_some_and(|state| filter.states.contains(state));
+        let is_answer = !filter.is_unanswered || state.is_none();
+        (is_state && is_answer).then_some(incident)
+    }
+
+    fn is_timely(&self, time: RowTime) -> bool {
+        self.filter
+            .window
+            .is_none_or(|window| is_within(window, time))
+    }
+}
+
+fn is_within(window: Window, time: RowTime) -> bool {
+    match time {
+        RowTime::Hour(hour) => window.start() <= hour && hour < window.end(),
+        RowTime::Day(day) => window.contains_day(day),
+    }
+}
+
+/// How long an operator took.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplyTimes {
+    /// Who.
+    pub operator: OperatorCode,
+    /// Reports with an answer.
+    pub answered: u64,
+    /// From being received to the first answer, in seconds: the median and the ninetieth
+    /// percentile of those answered.
+    pub first_reply: Quantiles,
+    /// Reports of which something was repaired.
+    pub repaired: u64,
+    /// From being received to the first repair.
+    pub repair: Quantiles,
+    /// Reports that are closed without a repair now.
+    pub closed_unfixed: u64,
+    /// Reports that the operator disputed.
+    pub disputed: u64,
+}
+
+/// The median and the ninetieth percentile, in seconds: of the sorted values, the one at the
+/// rank that is the share of their number, rounded up. `None` of nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Quantiles {
+    /// Half are at most this.
+    pub median: Option<u64>,
+    /// Nine of ten are at most this.
+    pub p90: Option<u64>,
+}
+
+impl Quantiles {
+    fn of(mut seconds: Vec<u64>) -> Self {
+        seconds.sort_unstable();
+        let at = |percent: usize| {
+            let rank = (seconds.len() * percent).div_ceil(100);
+            seconds.get(rank.checked_sub(1)?).copied()
+        };
+        Self {
+            median: at(50),
+            p90: at(90),
+        }
+    }
+}
+
+/// How long operators took to answer reports of a window, by operator, in the order of their
+/// codes. Withdrawn reports are left out; operators without an answer are not in it.
+pub fn reply_times(ledger: &Ledger, operators: &[OperatorCode], window: Window) -> Vec<ReplyTimes> {
+    let (cases, dictionary, withdrawn) = {
+        let state = ledger.read();
+        let cases = std::sync::Arc::clone(state.cases());
+        let dictionary = std::sync::Arc::clone(state.dictionary());
+        (cases, dictionary, std::sync::Arc::clone(state.withdrawn()))
+    };
+    let mut found: Vec<ReplyTimes> = Vec::new();
+    for (number, code) in (1..).zip(dictionary.operator_names()) {
+        if !operators.is_empty() && !operators.contains(code) {
+            continue;
+        }
+        let own: Vec<_> = cases
+            .iter()
+            .filter(|(incident, _)| !withdrawn.contains(&cases.row_of(*incident)))
+            .filter_map(|(_, case)| Some((case, case.about?)))
+            .filter(|(_, about)| about.operator == number && is_within(window, about.time))
+            .collect();
+        if own.is_empty() {
+            continue;
+        }
+        let since = |received: Stamp, at: Stamp| u64::try_from((at.0 - received.0) / 1_000).ok();
+        let replies = own
+            .iter()
+            .filter_map(|(case, about)| since(about.received, case.replies.first()?.stamp));
+        let repairs: Vec<u64> = own
+            .iter()
+            .filter_map(|(case, about)| since(about.received, case.repaired()?))
+            .collect();
+        let count = |is: &dyn Fn(&crate::ledger::Case) -> bool| {
+            own.iter().filter(|(case, _)| is(case)).count() as u64
+        };
+        found.push(ReplyTimes {
+            operator: code.clone(),
+            answered: own.len() as u64,
+            first_reply: Quantiles::of(replies.collect()),
+            repaired: repairs.len() as u64,
+            repair: Quantiles::of(repairs),
+            closed_unfixed: count(&|case| case.state() == Some(CaseState::ClosedUnfixed)),
+            disputed: count(&|case| case.is_disputed()),
+        });
+    }
+    found.sort_by(|a, b| a.operator.cmp(&b.operator));
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_are_values_that_were_there() {
+        let of = |values: &[u64]| {
+            let found = Quantiles::of(values.to_vec());
+            (found.median, found.p90)
+        };
+        assert_eq!(of(&[]), (None, None));
+        assert_eq!(of(&[7]), (Some(7), Some(7)));
+        assert_eq!(of(&[4, 1, 3, 2]), (Some(2), Some(4)));
+        let ten: Vec<u64> = (1..=10).collect();
+        assert_eq!(of(&ten), (Some(5), Some(9)));
+    }
+}

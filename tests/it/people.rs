@@ -1,0 +1,349 @@
+//! The people in it: a report's receipt, its operator's answer, and the founding story played
+//! to its end.
+
+use mistap::api::pb::v1 as pb;
+use mistap::auth::receipts::{InvalidReceipt, parse_jwks, verify};
+use mistap::domain::UtcMillis;
+use pb::operations_service_client::OperationsServiceClient;
+use pb::reporting_service_client::ReportingServiceClient;
+use pb::statistics_service_client::StatisticsServiceClient;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tonic::Code;
+use tonic::transport::Channel;
+
+use crate::support::{SECRET, START, Service, at, founding_story, that_day};
+
+type Reporting = ReportingServiceClient<Channel>;
+type Operations = OperationsServiceClient<Channel>;
+
+const CARD: &str = "3528 0160 4471 9359";
+
+async fn report(client: &mut Reporting, incident: &pb::Incident) -> pb::ReportIncidentResponse {
+    let request = pb::ReportIncidentRequest {
+        incident: Some(incident.clone()),
+        want_receipt: true,
+        want_advice: true,
+    };
+    let answer = client.report_incident(request).await.expect("recorded");
+    answer.into_inner()
+}
+
+async fn receipt(client: &mut Reporting, id: &str) -> pb::GetReceiptResponse {
+    let request = pb::GetReceiptRequest {
+        incident_id: id.to_owned(),
+        incident_secret: SECRET.to_vec(),
+        qr_code: true,
+    };
+    let answer = client.get_receipt(request).await.expect("a receipt");
+    answer.into_inner()
+}
+
+/// The answer of a page, head and body.
+async fn page(service: &Service, request: &str) -> String {
+    let mut stream = TcpStream::connect(service.address()).await.expect("open");
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).await.expect("answered");
+    String::from_utf8(bytes).expect("text")
+}
+
+async fn jwks(service: &Service) -> String {
+    let request = format!(
+        "GET /.well-known/jwks.json HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n",
+        service.address()
+    );
+    let answer = page(service, &request).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    answer.split_once("\r\n\r\n").expect("a body").1.to_owned()
+}
+
+async fn post(service: &Service, body: &str) -> String {
+    let request = format!(
+        "POST /receipt HTTP/1.1\r\nhost: {}\r\nconnection: close\r\ncontent-length: {}\r\n\
+         content-type: application/x-www-form-urlencoded\r\n\r\n{body}",
+        service.address(),
+        body.len()
+    );
+    page(service, &request).await
+}
+
+fn secret_hex() -> String {
+    SECRET.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[tokio::test]
+async fn receipt_is_the_same_at_any_later_time_and_says_so_when_all_is_erased() {
+    let service = Service::start().await;
+    let mut client = Reporting::new(service.connect().await);
+    let mut incident = founding_story();
+    incident.card_number = CARD.into();
+    let id = incident.incident_id.clone();
+    let first = report(&mut client, &incident).await.receipt;
+    assert_eq!(
+        report(&mut client, &incident).await.receipt,
+        first,
+        "a repeat"
+    );
+    let told = receipt(&mut client, &id).await;
+    assert_eq!(told.receipt, first);
+    assert!(told.qr_svg.starts_with("<svg"));
+    assert!(told.digested_json.contains("meisje") && !told.receipt.contains(CARD));
+
+    let service = Service::start_in(service.stop().await).await;
+    let mut client = Reporting::new(service.connect().await);
+    assert_eq!(receipt(&mut client, &id).await.receipt, first, "a restart");
+    let keys = parse_jwks(&jwks(&service).await).expect("keys");
+    let claims = verify(&first, &keys).expect("it can be trusted");
+    assert_eq!(claims["incident_id"], id);
+    assert_eq!(claims["told"]["line"], "GVB:10");
+    let text = claims.to_string();
+    for hidden in ["meisje", "let-ride-free", "free-ride", "3528"] {
+        assert!(!text.contains(hidden), "{hidden}");
+    }
+
+    let erase = pb::EraseIncidentRequest {
+        incident_id: id.clone(),
+        incident_secret: SECRET.to_vec(),
+    };
+    let erased = client.erase_incident(erase).await.expect("erased");
+    let erased = erased.into_inner().receipt;
+    assert_eq!(receipt(&mut client, &id).await.receipt, erased);
+    let claims = verify(&erased, &keys).expect("it can be trusted");
+    assert_eq!(claims["kind"], "erasure");
+    let mut changed = erased.into_bytes();
+    changed[40] = if changed[40] == b'A' { b'B' } else { b'A' };
+    let changed = String::from_utf8(changed).expect("ASCII");
+    let refused = verify(&changed, &keys).expect_err("changed");
+    assert_ne!(refused, InvalidReceipt::Algorithm);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn page_to_print_needs_the_secret_in_its_body_and_is_kept_by_nobody() {
+    let service = Service::start().await;
+    let mut client = Reporting::new(service.connect().await);
+    let mut incident = founding_story();
+    incident.stop = "<script>alert(1)</script>".into();
+    incident.outcomes = vec![pb::Outcome::Surcharged as i32];
+    incident.card_number = CARD.into();
+    let jws = report(&mut client, &incident).await.receipt;
+    let id = &incident.incident_id;
+    let good = format!("id={id}&secret={}&lang=en", secret_hex());
+    let answer = post(&service, &good).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let head = answer.to_lowercase();
+    for word in ["no-store", "no-referrer", "default-src 'none'", "<svg"] {
+        assert!(head.contains(word), "{word}");
+    }
+    assert!(answer.contains(&jws) && answer.contains("What now?"));
+    assert!(answer.contains("&lt;script&gt;") && !answer.contains("<script>"));
+    assert!(!answer.contains(&secret_hex()) && !answer.contains("3528"));
+    let dutch = post(&service, &good.replace("lang=en", "lang=nl")).await;
+    assert!(dutch.contains("Wat nu?") && dutch.contains("lang=\"nl\""));
+
+    let wrong = format!("id={id}&secret={}", "00".repeat(32));
+    assert!(post(&service, &wrong).await.starts_with("HTTP/1.1 404"));
+    for nonsense in ["", "id=1&secret=%ff%fe", "id=é&secret=é", "a=b&lang=xx"] {
+        let answer = post(&service, nonsense).await;
+        assert!(answer.starts_with("HTTP/1.1 4"), "{answer}");
+    }
+    let long = format!("id={id}&secret={}", "0".repeat(10_000));
+    assert!(post(&service, &long).await.starts_with("HTTP/1.1 4"));
+    service.stop().await;
+}
+
+async fn list(client: &mut Operations, size: u32, token: Vec<u8>) -> pb::ListIncidentsResponse {
+    let request = pb::ListIncidentsRequest {
+        operators: vec!["GVB".into()],
+        page_size: size,
+        page_token: token,
+        ..pb::ListIncidentsRequest::default()
+    };
+    loop {
+        match client.list_incidents(request.clone()).await {
+            Ok(answer) => return answer.into_inner(),
+            Err(status) if status.code() == Code::Unavailable => tokio::task::yield_now().await,
+            Err(status) => panic!("{status:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn pages_of_a_list_stay_while_reports_arrive_and_others_are_withdrawn() {
+    let service = Service::start().await;
+    let channel = service.connect().await;
+    let mut reporting = Reporting::new(channel.clone());
+    let mut operations = Operations::new(channel);
+    for _ in 0..7 {
+        report(&mut reporting, &founding_story()).await;
+    }
+    let whole = list(&mut operations, 0, Vec::new()).await;
+    assert_eq!((whole.cases.len(), whole.next_page_token.len()), (7, 0));
+    let mut numbers = Vec::new();
+    let mut token = Vec::new();
+    loop {
+        let page = list(&mut operations, 3, token).await;
+        assert_eq!(page.as_of_position, whole.as_of_position);
+        numbers.extend(page.cases.into_iter().map(|case| case.case_number));
+        report(&mut reporting, &founding_story()).await;
+        token = page.next_page_token;
+        if token.is_empty() {
+            break;
+        }
+    }
+    let expected: Vec<_> = whole
+        .cases
+        .iter()
+        .map(|case| case.case_number.clone())
+        .collect();
+    assert_eq!(numbers, expected);
+    let request = pb::ListIncidentsRequest {
+        page_token: vec![1; 24],
+        ..pb::ListIncidentsRequest::default()
+    };
+    let refused = operations
+        .list_incidents(request)
+        .await
+        .expect_err("no token");
+    assert_eq!(refused.code(), Code::InvalidArgument);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn others_are_told_of_only_where_ten_reported() {
+    let service = Service::start().await;
+    let mut client = Reporting::new(service.connect().await);
+    for number in 0..12 {
+        let mut incident = founding_story();
+        incident.installation_id = format!("installation-of-{number:02}");
+        let told = report(&mut client, &incident).await;
+        assert_eq!(told.others.is_some(), 10 <= number, "{number}");
+        if let Some(others) = told.others {
+            assert_eq!(others.place(), pb::others_reported::Place::Line);
+            assert_eq!(others.hours, 1);
+        }
+        assert_eq!(told.advice.last().expect("help").topic, "help");
+    }
+    // One more reporter who says it often is still one.
+    let service = Service::start().await;
+    let mut client = Reporting::new(service.connect().await);
+    for _ in 0..12 {
+        let mut incident = founding_story();
+        incident.installation_id = "installation-of-one".into();
+        assert_eq!(report(&mut client, &incident).await.others, None);
+    }
+    service.stop().await;
+}
+
+async fn free_rides(service: &Service) -> u64 {
+    let mut client = StatisticsServiceClient::new(service.connect().await);
+    loop {
+        match client
+            .query_figures(that_day(&[pb::Dimension::StaffAct]))
+            .await
+        {
+            Ok(answer) => {
+                let figures = answer.into_inner().figures;
+                let mut rides = figures
+                    .iter()
+                    .filter(|one| one.keys[0].value == "let-ride-free");
+                return rides.next().map_or(0, |one| one.count);
+            }
+            Err(status) if status.code() == Code::Unavailable => tokio::task::yield_now().await,
+            Err(status) => panic!("{status:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn founding_story_is_played_to_its_end() {
+    let service = Service::start().await;
+    let channel = service.connect().await;
+    let mut reporting = Reporting::new(channel.clone());
+    let mut operations = Operations::new(channel);
+    let mut story = founding_story();
+    story.occurred_at = at(UtcMillis(START.0 - 60 * 60_000));
+    let told = report(&mut reporting, &story).await;
+    assert!(!told.receipt.is_empty());
+    assert_eq!(free_rides(&service).await, 1, "the kindness is counted");
+
+    let follow = pb::FollowIncidentRequest {
+        incident_id: story.incident_id.clone(),
+        incident_secret: SECRET.to_vec(),
+    };
+    let stream = reporting.follow_incident(follow).await.expect("open");
+    let mut stream = stream.into_inner();
+    stream.message().await.expect("open").expect("as it is");
+
+    let listed = list(&mut operations, 0, Vec::new()).await.cases;
+    let [case] = &listed[..] else {
+        panic!("one case: {listed:?}");
+    };
+    assert!(case.note.is_empty(), "she did not let the operator read it");
+    let mut answers = vec![
+        (pb::CaseState::Received, ""),
+        (pb::CaseState::Disputed, "de lezer werkte die dag"),
+        (pb::CaseState::Repaired, "de lezer is vervangen"),
+    ];
+    for (state, message) in answers.drain(..) {
+        let request = pb::RespondToIncidentRequest {
+            case_number: case.case_number.clone(),
+            state: state.into(),
+            reason: 0,
+            message: message.into(),
+        };
+        let answer = operations.respond_to_incident(request).await;
+        let answered = answer.expect("taken").into_inner().case.expect("there");
+        assert_eq!(answered.state(), state);
+    }
+    let seen = loop {
+        let message = stream.message().await.expect("open").expect("it goes on");
+        let Some(recorded) = message.recorded else {
+            continue;
+        };
+        if recorded.replies.len() == 3 {
+            break recorded;
+        }
+    };
+    assert!(seen.disputed && !seen.withdrawn, "a dispute stands beside");
+    assert_eq!(seen.replies[2].message, "de lezer is vervangen");
+    assert_eq!(free_rides(&service).await, 1);
+
+    let window = that_day(&[]).question.expect("always there").window;
+    let request = pb::GetReplyTimesRequest {
+        operators: Vec::new(),
+        window,
+    };
+    let times = operations.get_reply_times(request).await.expect("told");
+    let times = &times.into_inner().operators[0];
+    assert_eq!(
+        (
+            times.reports,
+            times.answered,
+            times.repaired,
+            times.disputed
+        ),
+        (1, 1, 1, 1)
+    );
+    assert_eq!(
+        times
+            .first_reply
+            .as_ref()
+            .and_then(|one| one.median_seconds),
+        Some(0)
+    );
+
+    let withdraw = pb::WithdrawIncidentRequest {
+        incident_id: story.incident_id.clone(),
+        incident_secret: SECRET.to_vec(),
+    };
+    reporting
+        .withdraw_incident(withdraw)
+        .await
+        .expect("withdrawn");
+    assert_eq!(free_rides(&service).await, 0);
+    assert!(list(&mut operations, 0, Vec::new()).await.cases.is_empty());
+    drop(stream);
+    service.stop().await;
+}
