@@ -102,7 +102,7 @@ impl Live {
             level,
             _open: Open::new(&self.counters.watchers),
         };
-        Ok(Box::pin(stream::unfold(Some(watching), next)))
+        Ok(Box::pin(stream::unfold(Some(Box::new(watching)), next)))
     }
 
     async fn watch_incidents(
@@ -122,7 +122,10 @@ impl Live {
             },
             _open: Open::new(&self.counters.watchers),
         };
-        Ok(Box::pin(stream::unfold(Some(following), next_events)))
+        Ok(Box::pin(stream::unfold(
+            Some(Box::new(following)),
+            next_events,
+        )))
     }
 
     fn holder<T>(&self, request: &Request<T>) -> Holder {
@@ -185,8 +188,12 @@ impl Method {
     }
 }
 
+/// What comes next, and what goes on after it. In a box, because a stream has room for it in
+/// three places, as long as it is open.
+type Next<T> = Option<(Result<Bytes, Status>, Option<Box<T>>)>;
+
 /// The next message; after an error there is none.
-async fn next(watching: Option<Watching>) -> Option<(Result<Bytes, Status>, Option<Watching>)> {
+async fn next(watching: Option<Box<Watching>>) -> Next<Watching> {
     let mut watching = watching?;
     match watching.watcher.next().await {
         Ok(told) => {
@@ -200,9 +207,7 @@ async fn next(watching: Option<Watching>) -> Option<(Result<Bytes, Status>, Opti
 }
 
 /// The next message; after an error there is none.
-async fn next_events(
-    following: Option<Following>,
-) -> Option<(Result<Bytes, Status>, Option<Following>)> {
+async fn next_events(following: Option<Box<Following>>) -> Next<Following> {
     let mut following = following?;
     match following.watcher.next().await {
         Ok(told) => {
@@ -219,6 +224,18 @@ async fn next_events(
 mod tests {
     use super::*;
     use crate::api::pb;
+
+    /// What a stream keeps while it waits, besides what it watches.
+    const WAITING_BYTES_MAX: usize = 512;
+
+    #[test]
+    fn waiting_for_the_next_message_takes_little_memory() {
+        let check = |bytes: usize| assert!(bytes <= WAITING_BYTES_MAX, "{bytes}");
+        check(size_of_val(&next(None)));
+        check(size_of_val(&next_events(None)));
+        check(size_of::<Watching>());
+        check(size_of::<Following>());
+    }
 
     #[test]
     fn every_method_of_the_contract_is_there() {

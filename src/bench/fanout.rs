@@ -55,7 +55,11 @@ struct Spent {
 }
 
 /// Enters all who are there. Ours is first.
-async fn enter(plan: &Plan, contest: &mut Contest) -> Result<Vec<Entrant>, Failure> {
+async fn enter(
+    plan: &Plan,
+    contest: &mut Contest,
+    tonic_target: Option<f64>,
+) -> Result<Vec<Entrant>, Failure> {
     let mut entrants = Vec::new();
     let mut add = |stand, place| {
         entrants.push(Entrant {
@@ -68,7 +72,7 @@ async fn enter(plan: &Plan, contest: &mut Contest) -> Result<Vec<Entrant>, Failu
     add(Stand::incidents(plan).await?, place);
     let place = contest.enter("mistap, WatchRates, counted before it is told", None);
     add(Stand::rates(plan).await?, place);
-    let place = contest.enter("tonic as it comes, nothing kept", Some(TONIC_TARGET));
+    let place = contest.enter("tonic as it comes, nothing kept", tonic_target);
     add(Stand::tonic()?, place);
     let place = contest.enter("h2 crate, a task for each connection, nothing kept", None);
     add(Stand::connections()?, place);
@@ -94,7 +98,7 @@ async fn on_few_connections(plan: &Plan) -> Result<(), Failure> {
     let title = title(shape);
     let mut contest =
         Contest::new(&title, "deliveries a second", Better::More).with_targets(plan.with_targets);
-    let mut entrants = enter(plan, &mut contest).await?;
+    let mut entrants = enter(plan, &mut contest, Some(TONIC_TARGET)).await?;
     let mut crowds = Vec::new();
     let mut bounds = Vec::new();
     for entrant in &mut entrants {
@@ -128,7 +132,7 @@ async fn on_many_connections(plan: &Plan, files_max: usize) -> Result<(), Failur
     let title = title(shape);
     let mut contest =
         Contest::new(&title, "deliveries a second", Better::More).with_targets(plan.with_targets);
-    let mut entrants = enter(plan, &mut contest).await?;
+    let mut entrants = enter(plan, &mut contest, None).await?;
     let mut bounds = Vec::new();
     for round in 0..plan.rounds {
         for entrant in &mut entrants {
@@ -222,7 +226,7 @@ async fn among_slow_watchers(plan: &Plan) -> Result<(), Failure> {
         let resident = stand.resident_bytes()?;
         let slow = slow_crowds(&stand, plan.slow_watchers).await?;
         // Until their windows are full.
-        delay(&mut stand, &mut healthy, plan.span).await?;
+        delay(&mut stand, &mut healthy, 2 * plan.span).await?;
         let (begun, read) = (Instant::now(), messages(&slow));
         let with = delay(&mut stand, &mut healthy, plan.span).await?;
         reads = rate(messages(&slow) - read, begun.elapsed().as_secs_f64());

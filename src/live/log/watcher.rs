@@ -49,7 +49,8 @@ impl LogWatcher {
             let taken = match step {
                 Step::Take(told) => self.take(told),
                 Step::Read => {
-                    let stretch = self.read().await?;
+                    // In a box, because most watchers never need it.
+                    let stretch = Box::pin(self.read()).await?;
                     self.take(Arc::new(Told::new(self.shared.message(stretch))))
                 }
                 Step::Wait => None,
