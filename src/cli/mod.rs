@@ -21,6 +21,7 @@ mod simulate;
 mod stats;
 mod tail;
 mod taps;
+mod tidy;
 mod token;
 mod watch;
 mod way_back;

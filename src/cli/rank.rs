@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use jiff::{Timestamp, ToSpan};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::client::ServerArgs;
@@ -97,14 +97,8 @@ pub async fn rank(
 }
 
 fn to_request(args: &RankArgs, now: Timestamp) -> Result<pb::RankScopesRequest, Failure> {
-    let first = match &args.from {
-        Some(text) => when::day(text, now)?,
-        None => when::days_ago(DAYS_DEFAULT, now)?,
-    };
-    let last = when::day(args.to.as_deref().unwrap_or("yesterday"), now)?;
-    let after_last = last
-        .checked_add(1.day())
-        .map_err(|error| Failure::unexpected("that day is not supported", &error))?;
+    let from = (args.from.as_deref(), DAYS_DEFAULT);
+    let days = when::Days::parse(from, (args.to.as_deref(), "yesterday"), now)?;
     let by = match args.by {
         RankByArg::Operator => pb::Dimension::Operator,
         RankByArg::Line => pb::Dimension::Line,
@@ -113,10 +107,7 @@ fn to_request(args: &RankArgs, now: Timestamp) -> Result<pb::RankScopesRequest, 
     Ok(pb::RankScopesRequest {
         filter: Some(args.filter.to_wire()),
         by: by.into(),
-        window: Some(pb::Window {
-            start: Some(when::to_wire(when::start_of(first)?)),
-            end: Some(when::to_wire(when::start_of(after_last)?)),
-        }),
+        window: Some(days.to_wire()?),
         feeds: args.feed.clone(),
         level: args.level,
         limit: args.limit,

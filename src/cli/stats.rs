@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use jiff::{Timestamp, ToSpan};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::choices::{choice, dimension, numbers};
@@ -10,7 +10,8 @@ use super::client::ServerArgs;
 use super::failure::Failure;
 use super::output::{Format, Sheet};
 use super::progress;
-use super::when;
+use super::tidy::Tidy;
+use super::when::Days;
 use crate::api::pb::v1 as pb;
 use crate::domain::limits::PAGE_ROWS_MAX;
 use crate::domain::question::Dimension;
@@ -105,6 +106,11 @@ impl ByArgs {
             .collect()
     }
 
+    /// What is broken down by.
+    pub fn dimensions(&self) -> &[Dimension] {
+        &self.by
+    }
+
     /// The headings of the columns of keys.
     pub fn columns(&self) -> Vec<String> {
         self.by
@@ -148,7 +154,7 @@ pub struct StatsArgs {
     #[arg(long, value_delimiter = ',', requires = "rate")]
     feed: Vec<String>,
     /// As the figures were when this position of the record was the last
-    #[arg(long, value_name = "POSITION", conflicts_with = "rate")]
+    #[arg(long, value_name = "POSITION")]
     as_of: Option<u64>,
     /// The order of the rows
     #[arg(long, value_enum, default_value_t = OrderArg::Key)]
@@ -165,22 +171,33 @@ pub async fn stats(
     format: Format,
     now: Timestamp,
 ) -> Result<(), Failure> {
-    let request = to_request(args, now)?;
+    let from = (args.from.as_deref(), DAYS_DEFAULT);
+    let days = Days::parse(from, (args.to.as_deref(), "today"), now)?;
+    let request = to_request(args, days)?;
     let channel = server.connect().await?;
     let mut client = pb::statistics_service_client::StatisticsServiceClient::new(channel);
-    let mut columns = args.by.columns();
-    columns.push("count".to_owned());
-    if args.rate {
-        columns.extend(RATE_COLUMNS.map(str::to_owned));
-    }
-    let mut sheet = Sheet::new(columns);
+    let tidy = (format != Format::Table).then(|| Tidy {
+        basis: basis(args),
+        days,
+        by: args.by.dimensions(),
+    });
+    let mut sheet = Sheet::new(match &tidy {
+        Some(tidy) => tidy.columns(args.by.columns()),
+        None => columns(args),
+    });
     let mut request = request;
     let mut printed = 0;
-    let progress = progress::spinner("asking; rows so far:");
+    let progress = progress::spinner(match args.as_of {
+        Some(_) => "asking as of an earlier position, which reads the record; rows so far:",
+        None => "asking; rows so far:",
+    });
     let (last, has_more) = loop {
         let answer = client.query_figures(request.clone()).await?.into_inner();
         for figure in answer.figures.iter().take(args.limit - printed) {
-            sheet.push(to_row(figure));
+            sheet.push(match &tidy {
+                Some(tidy) => tidy.row(figure, &answer.feeds),
+                None => to_row(figure),
+            });
             printed += 1;
         }
         progress.set_position(printed as u64);
@@ -197,6 +214,24 @@ pub async fn stats(
         has_more,
     };
     found.print(args, format)
+}
+
+fn basis(args: &StatsArgs) -> &'static str {
+    if args.filter.observed {
+        "observed"
+    } else {
+        "self-reported"
+    }
+}
+
+/// The headings of the table that people read.
+fn columns(args: &StatsArgs) -> Vec<String> {
+    let mut columns = args.by.columns();
+    columns.push("count".to_owned());
+    if args.rate {
+        columns.extend(RATE_COLUMNS.map(str::to_owned));
+    }
+    columns
 }
 
 /// The rows that were asked for, and the last answer.
@@ -220,7 +255,7 @@ impl Found {
             }
             Format::Json => {
                 let mut object = json!({
-                    "basis": if args.filter.observed { "observed" } else { "self-reported" },
+                    "basis": basis(args),
                     "total": self.last.total,
                     "left_out": self.last.left_out,
                     "position": self.last.position,
@@ -429,19 +464,7 @@ fn to_feed(used: &pb::FeedUsed) -> Value {
     })
 }
 
-fn to_request(args: &StatsArgs, now: Timestamp) -> Result<pb::QueryFiguresRequest, Failure> {
-    let first = match &args.from {
-        Some(text) => when::day(text, now)?,
-        None => when::days_ago(DAYS_DEFAULT, now)?,
-    };
-    let last = when::day(args.to.as_deref().unwrap_or("today"), now)?;
-    let after_last = last
-        .checked_add(1.day())
-        .map_err(|error| Failure::unexpected("that day is not supported", &error))?;
-    let window = pb::Window {
-        start: Some(when::to_wire(when::start_of(first)?)),
-        end: Some(when::to_wire(when::start_of(after_last)?)),
-    };
+fn to_request(args: &StatsArgs, days: Days) -> Result<pb::QueryFiguresRequest, Failure> {
     let order = match args.order {
         OrderArg::Key => pb::Order::Key,
         OrderArg::Count => pb::Order::Count,
@@ -450,7 +473,7 @@ fn to_request(args: &StatsArgs, now: Timestamp) -> Result<pb::QueryFiguresReques
         question: Some(pb::Question {
             filter: Some(args.filter.to_wire()),
             by: args.by.to_wire(),
-            window: Some(window),
+            window: Some(days.to_wire()?),
         }),
         order: order.into(),
         page_size: u32::try_from(args.limit.clamp(1, PAGE_ROWS_MAX)).expect("bounded"),

@@ -5,6 +5,7 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 
 use super::failure::{Failure, Kind};
+use crate::api::pb::v1 as pb;
 
 static AMSTERDAM: TimeZone = jiff::tz::get!("Europe/Amsterdam");
 
@@ -62,6 +63,44 @@ pub fn days_ago(days: i64, now: Timestamp) -> Result<Date, Failure> {
     today
         .checked_sub(days.days())
         .map_err(|error| Failure::unexpected("that day is not supported", &error))
+}
+
+/// Local days, first and last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Days {
+    /// The first.
+    pub first: Date,
+    /// The last, which is not before it on a command line that is accepted.
+    pub last: Date,
+}
+
+impl Days {
+    /// From `--from`, or so many days before today, and `--to`, or what stands for it.
+    pub fn parse(
+        (from, days_before): (Option<&str>, i64),
+        (to, otherwise): (Option<&str>, &str),
+        now: Timestamp,
+    ) -> Result<Self, Failure> {
+        Ok(Self {
+            first: match from {
+                Some(text) => day(text, now)?,
+                None => days_ago(days_before, now)?,
+            },
+            last: day(to.unwrap_or(otherwise), now)?,
+        })
+    }
+
+    /// The window of their hours.
+    pub fn to_wire(self) -> Result<pb::Window, Failure> {
+        let after_last = self
+            .last
+            .checked_add(1.day())
+            .map_err(|error| Failure::unexpected("that day is not supported", &error))?;
+        Ok(pb::Window {
+            start: Some(to_wire(start_of(self.first)?)),
+            end: Some(to_wire(start_of(after_last)?)),
+        })
+    }
 }
 
 /// Noon of a local day.

@@ -1,0 +1,269 @@
+//! Exact figures in the tidy columns of the downloads: one row a figure, its period and keys,
+//! the count, and the rate with everything that it was made of. Empty is never zero. Reports
+//! matched and days with more of them than taps, which no edition has, come last.
+
+use jiff::civil::Date;
+use serde_json::{Value, json};
+
+use super::stats::{no_rate, rounded};
+use super::when::Days;
+use crate::api::pb::v1 as pb;
+use crate::domain::method::METHOD;
+use crate::domain::question::Dimension;
+use crate::domain::taps::{TapGrain, TapInterval};
+use crate::domain::taxonomy::{TapKind, Taxonomy};
+
+const BEFORE_KEYS: [&str; 3] = ["basis", "period_start", "period_end"];
+const AFTER_KEYS: [&str; 15] = [
+    "flag",
+    "count",
+    "taps",
+    "denominator_source",
+    "coverage",
+    "rate",
+    "unit",
+    "low",
+    "high",
+    "interval_method",
+    "no_rate",
+    "edition",
+    "method",
+    "matched",
+    "contradictions",
+];
+/// As in editions: the count of one class.
+const EXACT: &str = "exact";
+
+/// What all rows of one question share.
+pub struct Tidy<'a> {
+    /// `self-reported` or `observed`.
+    pub basis: &'static str,
+    /// The window.
+    pub days: Days,
+    /// Broken down by what.
+    pub by: &'a [Dimension],
+}
+
+impl Tidy<'_> {
+    /// The headings, with those of the keys given.
+    pub fn columns(&self, keys: Vec<String>) -> Vec<String> {
+        let before = BEFORE_KEYS.map(str::to_owned).into_iter();
+        let after = AFTER_KEYS.map(str::to_owned);
+        before.chain(keys).chain(after).collect()
+    }
+
+    /// One row, with a cell for each heading.
+    pub fn row(&self, figure: &pb::Figure, feeds: &[pb::FeedUsed]) -> Vec<Value> {
+        let (first, last) = self.period(figure);
+        let keys = figure.keys.iter().map(|key| json!(key.value));
+        let rate = figure.rate.as_ref();
+        let before = [
+            json!(self.basis),
+            json!(first.to_string()),
+            json!(last.to_string()),
+        ];
+        let cells = before.into_iter().chain(keys);
+        let cells = cells.chain([json!(EXACT), json!(figure.count)]);
+        cells.chain(rate_cells(rate, feeds)).collect()
+    }
+
+    /// The days that a row is about, first and last: as many of the window as its day or
+    /// month has.
+    fn period(&self, figure: &pb::Figure) -> (Date, Date) {
+        let (mut first, mut last) = (self.days.first, self.days.last);
+        for (dimension, key) in self.by.iter().zip(&figure.keys) {
+            let of_key = match dimension {
+                Dimension::Day => key.value.parse::<Date>().ok().map(|day| (day, day)),
+                Dimension::Month => {
+                    let begin = format!("{}-01", key.value).parse::<Date>().ok();
+                    begin.map(|day| (day, day.last_of_month()))
+                }
+                _ => None,
+            };
+            if let Some((from, to)) = of_key {
+                (first, last) = (first.max(from), last.min(to));
+            }
+        }
+        (first, last)
+    }
+}
+
+/// From taps on.
+fn rate_cells(rate: Option<&pb::Rate>, feeds: &[pb::FeedUsed]) -> [Value; 13] {
+    let has_taps = rate.is_some_and(|rate| 0 < rate.days_with_taps);
+    let told = rate.filter(|_| has_taps);
+    let number = |value: Option<f64>| json!(value.map(rounded));
+    let value = |of: fn(&pb::Rate) -> Option<f64>| number(rate.and_then(of));
+    let unit = rate.and_then(|rate| match rate.unit() {
+        pb::RateUnit::Unspecified => None,
+        pb::RateUnit::ReportsPer100000Taps => Some("per-100000-taps"),
+        pb::RateUnit::ShareOfAttempts => Some("share-of-attempts"),
+    });
+    let coverage = rate.filter(|rate| 0 < rate.days);
+    let coverage = coverage.map(|rate| f64::from(rate.days_with_taps) / f64::from(rate.days));
+    [
+        json!(told.map(|rate| rate.taps)),
+        json!(told.map(|_| sources(feeds))),
+        number(coverage),
+        value(|rate| rate.value),
+        json!(unit),
+        value(|rate| rate.low),
+        value(|rate| rate.high),
+        json!(rate.and_then(interval_method)),
+        json!(rate.and_then(|rate| no_rate(rate.no_rate()))),
+        Value::Null,
+        json!(METHOD),
+        json!(rate.map(|rate| rate.matched)),
+        json!(rate.map(|rate| rate.contradictions)),
+    ]
+}
+
+/// How the interval was computed, how sure it is and how much it was widened, as in editions.
+fn interval_method(rate: &pb::Rate) -> Option<String> {
+    let (method, level) = (&rate.method, rate.level);
+    let dispersion = rate.dispersion;
+    (!method.is_empty()).then(|| format!("{method} {level} dispersion {dispersion:.2}"))
+}
+
+/// Where taps come from, as in editions.
+fn sources(feeds: &[pb::FeedUsed]) -> String {
+    let source = |feed: &pb::TapFeed| {
+        let kinds = feed.tap_kinds.iter();
+        let kinds: Vec<_> = kinds
+            .filter_map(|kind| TapKind::from_number(u8::try_from(*kind).ok()?))
+            .map(Taxonomy::key)
+            .collect();
+        let grain = u8::try_from(feed.grain)
+            .ok()
+            .and_then(TapGrain::from_number);
+        let interval = u8::try_from(feed.interval).ok();
+        let interval = interval.and_then(TapInterval::from_number);
+        format!(
+            "feed {}: {} by {} and {}",
+            feed.feed_id,
+            kinds.join(" and "),
+            grain.map_or("", TapGrain::key),
+            interval.map_or("", TapInterval::key),
+        )
+    };
+    let feeds = feeds.iter().filter_map(|used| used.feed.as_ref());
+    feeds.map(source).collect::<Vec<_>>().join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn days() -> Days {
+        Days {
+            first: "2026-10-20".parse().expect("a date"),
+            last: "2026-11-10".parse().expect("a date"),
+        }
+    }
+
+    fn figure(keys: &[&str], rate: Option<pb::Rate>) -> pb::Figure {
+        let keys = keys.iter().map(|value| pb::Key {
+            value: (*value).to_owned(),
+            ..pb::Key::default()
+        });
+        pb::Figure {
+            keys: keys.collect(),
+            count: 40,
+            rate,
+        }
+    }
+
+    #[test]
+    fn row_of_a_day_or_month_is_about_as_much_of_the_window() {
+        let check = |by: &[Dimension], keys: &[&str], period: (&str, &str)| {
+            let tidy = Tidy {
+                basis: "self-reported",
+                days: days(),
+                by,
+            };
+            let row = tidy.row(&figure(keys, None), &[]);
+            let columns = tidy.columns(keys.iter().map(|key| (*key).to_owned()).collect());
+            assert_eq!(row.len(), columns.len());
+            assert_eq!((&row[1], &row[2]), (&json!(period.0), &json!(period.1)));
+        };
+        check(&[], &[], ("2026-10-20", "2026-11-10"));
+        check(
+            &[Dimension::Line],
+            &["GVB:10"],
+            ("2026-10-20", "2026-11-10"),
+        );
+        check(
+            &[Dimension::Day],
+            &["2026-10-25"],
+            ("2026-10-25", "2026-10-25"),
+        );
+        check(
+            &[Dimension::Month],
+            &["2026-10"],
+            ("2026-10-20", "2026-10-31"),
+        );
+        check(
+            &[Dimension::Month],
+            &["2026-11"],
+            ("2026-11-01", "2026-11-10"),
+        );
+    }
+
+    #[test]
+    fn rate_is_told_with_its_source_and_without_one_cells_are_empty() {
+        let tidy = Tidy {
+            basis: "observed",
+            days: days(),
+            by: &[],
+        };
+        let columns = tidy.columns(Vec::new());
+        let rate = pb::Rate {
+            matched: 40,
+            taps: 300_000,
+            days: 31,
+            days_with_taps: 31,
+            dispersion: 1.0,
+            unit: pb::RateUnit::ReportsPer100000Taps.into(),
+            value: Some(13.333_333),
+            low: Some(9.525_6),
+            high: Some(18.156_4),
+            method: "garwood".into(),
+            level: 0.95,
+            ..pb::Rate::default()
+        };
+        let feed = pb::FeedUsed {
+            feed: Some(pb::TapFeed {
+                feed_id: "gvb.lines".into(),
+                grain: pb::TapGrain::Line.into(),
+                interval: pb::TapInterval::Hour.into(),
+                tap_kinds: vec![pb::TapKind::CheckIn.into()],
+                ..pb::TapFeed::default()
+            }),
+            days: 31,
+        };
+        let cell = |row: &[Value], name: &str| {
+            let place = columns.iter().position(|column| column == name);
+            row[place.expect("a column")].clone()
+        };
+        let row = tidy.row(&figure(&[], Some(rate)), &[feed]);
+        assert_eq!(cell(&row, "taps"), 300_000);
+        assert_eq!(cell(&row, "rate"), 13.33);
+        assert_eq!(cell(&row, "unit"), "per-100000-taps");
+        assert_eq!(cell(&row, "coverage"), 1.0);
+        assert_eq!(
+            cell(&row, "interval_method"),
+            "garwood 0.95 dispersion 1.00"
+        );
+        let source = cell(&row, "denominator_source");
+        assert_eq!(source, "feed gvb.lines: check-in by line and hour");
+        assert_eq!(cell(&row, "edition"), Value::Null);
+        assert_eq!(cell(&row, "method"), METHOD);
+        let bare = tidy.row(&figure(&[], None), &[]);
+        for name in [
+            "taps", "rate", "low", "high", "coverage", "matched", "no_rate",
+        ] {
+            assert_eq!(cell(&bare, name), Value::Null, "{name}");
+        }
+        assert_eq!(cell(&bare, "count"), 40);
+    }
+}
