@@ -18,10 +18,11 @@ use super::pb::v1 as pb;
 use super::pb::v1::statistics_service_server::StatisticsService;
 use super::status::Problem;
 use crate::auth::Principal;
-use crate::domain::Question;
 use crate::domain::limits::QUESTIONS_MAX;
 use crate::domain::question::Breakdown;
+use crate::domain::{Entry, Position, Question};
 use crate::edition::library::Library;
+use crate::journal::{JournalError, Reader};
 use crate::ledger::Ledger;
 use crate::query::{self, Effort, Page, PageToken};
 
@@ -29,6 +30,7 @@ use crate::query::{self, Effort, Page, PageToken};
 #[derive(Clone)]
 pub struct Statistics {
     ledger: Arc<Ledger>,
+    journal: Reader,
     library: Arc<Library>,
     counters: Counters,
     /// Room for questions being answered.
@@ -36,10 +38,16 @@ pub struct Statistics {
 }
 
 impl Statistics {
-    /// Over a ledger and editions.
-    pub fn new(ledger: Arc<Ledger>, library: Arc<Library>, counters: Counters) -> Self {
+    /// Over a ledger, the journal that it is the fold of, and editions.
+    pub fn new(
+        ledger: Arc<Ledger>,
+        journal: Reader,
+        library: Arc<Library>,
+        counters: Counters,
+    ) -> Self {
         Self {
             ledger,
+            journal,
             library,
             counters,
             room: Arc::new(Semaphore::new(QUESTIONS_MAX)),
@@ -50,10 +58,11 @@ impl Statistics {
         let room = Arc::clone(&self.room).try_acquire_owned();
         let room = room.map_err(|_| Problem::busy())?;
         let ledger = Arc::clone(&self.ledger);
+        let journal = self.journal.clone();
         let answering = tokio::task::spawn_blocking(move || {
             // The answer may be abandoned by its caller; its work is then still under way.
             let _room = room;
-            answer(&ledger, query)
+            answer(&ledger, &journal, query)
         });
         answering.await.unwrap_or_else(|_| Err(Problem::internal()))
     }
@@ -156,7 +165,20 @@ fn allow(caller: &Principal, query: Query) -> Result<Query, Problem> {
     Ok(query)
 }
 
-fn answer(ledger: &Ledger, query: Query) -> Result<pb::QueryFiguresResponse, Problem> {
+/// The entries of the journal from a position on, without personal parts.
+fn entries(
+    journal: &Reader,
+    from: Position,
+) -> Result<impl Iterator<Item = Result<(Position, Entry), JournalError>>, JournalError> {
+    let records = journal.facts_from(from)?;
+    Ok(records.map(|record| record.map(|record| (record.position, record.entry))))
+}
+
+fn answer(
+    ledger: &Ledger,
+    journal: &Reader,
+    query: Query,
+) -> Result<pb::QueryFiguresResponse, Problem> {
     let asked = Instant::now();
     let Query {
         question, order, ..
@@ -172,7 +194,13 @@ fn answer(ledger: &Ledger, query: Query) -> Result<pb::QueryFiguresResponse, Pro
         after,
     };
     if let Some(wanted) = query.rates {
-        let rated = query::answer_with_rates(ledger, &question, &page, &wanted)?;
+        let rated = match query.as_of {
+            Some(at) => {
+                let entries = |from| entries(journal, from);
+                query::answer_with_rates_as_of(ledger, entries, &question, &page, &wanted, at)?
+            }
+            None => query::answer_with_rates(ledger, &question, &page, &wanted)?,
+        };
         let elapsed = asked.elapsed();
         return Ok(to_rated_answer(rated, wanted.level, &question, elapsed));
     }

@@ -384,7 +384,18 @@ impl From<QueryError> for Problem {
                 let message = format!("as_of_position must be {first} to {last}");
                 Self::new(Code::OutOfRange, "POSITION_OUT_OF_RANGE", message)
             }
+            QueryError::TooManyTaps => {
+                let rule = "has too many tap counts as of a position; ask for a shorter window";
+                Self {
+                    reason: "TOO_MANY_TAP_COUNTS",
+                    ..Violations::one(Path::root("question").field("window"), rule).into()
+                }
+            }
             QueryError::Ledger(error) => error.into(),
+            QueryError::Journal(error) => {
+                tracing::error!(%error, "journal not read for a question");
+                Self::internal()
+            }
         }
     }
 }

@@ -459,7 +459,12 @@ impl Services {
                 door.clone(),
                 stop.clone(),
             ),
-            statistics: Statistics::new(ledger, Arc::clone(library), counters.clone()),
+            statistics: Statistics::new(
+                ledger,
+                running.reader.clone(),
+                Arc::clone(library),
+                counters.clone(),
+            ),
             live: Live::new(
                 publisher.clone(),
                 log,

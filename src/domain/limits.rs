@@ -168,6 +168,8 @@ pub const TAP_DAYS_DEFAULT: u32 = 548;
 pub const TAP_DAYS_MIN: u32 = 31;
 /// See `TAP_DAYS_MIN`.
 pub const TAP_DAYS_MAX: u32 = 3_660;
+/// Tap counts that a question with rates as of an earlier position holds. More: refused.
+pub const PAST_TAP_COUNTS_MAX: usize = 4_000_000;
 /// What is kept in memory of tap counts that were read for rates, in bytes. Reached: let go,
 /// and read again when it is asked for.
 pub const DAY_HEADS_BYTES_MAX: usize = 16 * 1024 * 1024;

@@ -27,12 +27,15 @@ mod tests;
 
 use crate::domain::limits::QUESTION_ROWS_MAX;
 use crate::domain::{Position, Question};
-use crate::ledger::{Dictionary, Ledger, LedgerError};
+use crate::journal::JournalError;
+use crate::ledger::{Dictionary, Ledger, LedgerError, ScanView};
 
 pub use as_of::answer_as_of;
 pub use counter::{Counted, Counter};
 pub use page::{Order, Page, PageToken};
-pub use rates::{RatedAnswer, RatesWanted, answer_with_rates, answer_with_rates_by_scan};
+pub use rates::{
+    RatedAnswer, RatesWanted, answer_with_rates, answer_with_rates_as_of, answer_with_rates_by_scan,
+};
 
 use axis::Axes;
 use gate::{CELLS, SCANS};
@@ -103,9 +106,15 @@ pub enum QueryError {
         /// The last; 0 if there is none.
         last: Position,
     },
+    /// More tap counts were told in the window than are remade as of a position.
+    #[error("too many tap counts as of a position; ask for a narrower window")]
+    TooManyTaps,
     /// The ledger cannot be read now.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// The journal cannot be read.
+    #[error("the journal cannot be read")]
+    Journal(#[from] JournalError),
 }
 
 /// All counts of one question, before a page is cut from them.
@@ -160,14 +169,18 @@ pub fn answer_by_scan(
 ) -> Result<Answer, QueryError> {
     let _place = SCANS.take(1, gate::WAIT)?;
     let view = ledger.scan_view()?;
-    let axes = Axes::new(question, &view.dictionary);
-    let _room = CELLS.take(
-        scanned::weight(&axes, view.store.scan_threads()),
-        gate::WAIT,
-    )?;
-    let (counts, blocks) = scanned::scan(&view, question, axes, QUESTION_ROWS_MAX)?;
-    let at = (view.position, Effort::Scan { blocks });
+    let (counts, effort) = scan(&view, question)?;
+    let at = (view.position, effort);
     Ok(cut(&counts, question, page, &view.dictionary, at))
+}
+
+/// The counts of a question by a scan.
+fn scan(view: &ScanView, question: &Question) -> Result<(Counts, Effort), QueryError> {
+    let axes = Axes::new(question, &view.dictionary);
+    let weight = scanned::weight(&axes, view.store.scan_threads());
+    let _room = CELLS.take(weight, gate::WAIT)?;
+    let (counts, blocks) = scanned::scan(view, question, axes, QUESTION_ROWS_MAX)?;
+    Ok((counts, Effort::Scan { blocks }))
 }
 
 fn cut(

@@ -111,20 +111,28 @@ impl TapBlock {
 
 /// The counts of the store with changes on their way laid over them.
 pub struct TapReader<'a> {
-    store: &'a Store,
+    /// `None` if the changes are all there is.
+    store: Option<&'a Store>,
     pending: BTreeMap<TapPlace, Told>,
+}
+
+impl TapReader<'static> {
+    /// Of these changes alone, in their order.
+    pub fn of_changes(changes: &[Arc<TapChange>]) -> Self {
+        Self {
+            store: None,
+            pending: laid_over(changes),
+        }
+    }
 }
 
 impl<'a> TapReader<'a> {
     /// `changes` are those that the store may not have yet, in their order.
     pub fn new(store: &'a Store, changes: &[Arc<TapChange>]) -> Self {
-        let mut pending = BTreeMap::<_, Told>::new();
-        for change in changes {
-            each_told(change, |place, told| {
-                pending.entry(place).or_default().push(told);
-            });
+        Self {
+            store: Some(store),
+            pending: laid_over(changes),
         }
-        Self { store, pending }
     }
 
     /// The totals of a day, by number of scope; scopes beyond the end told nothing. `chunks`
@@ -172,7 +180,8 @@ impl<'a> TapReader<'a> {
                 part: Part::Totals,
                 chunk: u16::try_from(big).expect("fewer than chunks of counts"),
             };
-            let totals = self.store.read_taps(key, Totals::unpack)?;
+            let store = self.store.ok_or(missing(key))?;
+            let totals = store.read_taps(key, Totals::unpack)?;
             put(big * TOTALS_SCOPES, &totals.ok_or(missing(key))?.rows);
         }
         Ok(all)
@@ -206,7 +215,10 @@ impl<'a> TapReader<'a> {
     }
 
     fn counts(&self, place: TapPlace) -> Result<Counts, StoreError> {
-        let found = self.store.read_taps(place.into(), Counts::unpack)?;
+        let found = match self.store {
+            Some(store) => store.read_taps(place.into(), Counts::unpack)?,
+            None => None,
+        };
         match (found, self.pending.get(&place)) {
             (Some(counts), None) => Ok(counts),
             (None, None) => Err(missing(place.into())),
@@ -217,6 +229,17 @@ impl<'a> TapReader<'a> {
             }
         }
     }
+}
+
+/// Changes by the block that they belong in.
+fn laid_over(changes: &[Arc<TapChange>]) -> BTreeMap<TapPlace, Told> {
+    let mut pending = BTreeMap::<_, Told>::new();
+    for change in changes {
+        each_told(change, |place, told| {
+            pending.entry(place).or_default().push(told);
+        });
+    }
+    pending
 }
 
 fn missing(key: Key) -> StoreError {

@@ -6,7 +6,6 @@ use pb::reporting_service_client::ReportingServiceClient;
 use pb::statistics_service_client::StatisticsServiceClient;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
-use tonic_types::StatusExt;
 
 use crate::support::{SECRET, Service, founding_story, that_day};
 
@@ -89,16 +88,5 @@ async fn positions_that_are_not_there_are_refused_with_the_bounds() {
         let bounds = format!("must be 1 to {last}");
         assert!(refused.message().ends_with(&bounds), "{refused}");
     }
-    let mut client = StatisticsServiceClient::new(channel);
-    let request = pb::QueryFiguresRequest {
-        as_of_position: Some(1),
-        rates: Some(pb::RatesRequest::default()),
-        ..that_day(&[])
-    };
-    let refused = client.query_figures(request).await.expect_err("refused");
-    assert_eq!(refused.code(), Code::InvalidArgument);
-    let details = refused.get_error_details();
-    let violations = &details.bad_request().expect("told").field_violations;
-    assert_eq!(violations[0].field, "as_of_position");
     service.stop().await;
 }

@@ -13,6 +13,7 @@ mod people;
 mod privacy;
 mod process;
 mod ranking;
+mod rates;
 mod recovery;
 #[allow(dead_code, reason = "crash tests use the rest")]
 mod reports;

@@ -75,10 +75,6 @@ pub fn parse_query(request: pb::QueryFiguresRequest) -> Result<Query, Violations
     );
     let rates = parse_rates(request.rates.as_ref(), &mut found);
     let as_of = request.as_of_position.map(Position);
-    if as_of.is_some() && request.rates.is_some() {
-        let at = Path::root("as_of_position");
-        found.add(at, "must not be given together with rates");
-    }
     let query = question.zip(order).map(|(question, order)| Query {
         question,
         order,

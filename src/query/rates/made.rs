@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use crate::domain::limits::CELLS_IN_USE_MAX;
 use crate::domain::{LocalDay, Question};
-use crate::ledger::{ScanView, TapView};
+use crate::ledger::{PastTaps, ScanView, TapView};
 
 use super::super::QueryError;
 use super::super::gate::{self, CELLS};
@@ -51,9 +51,30 @@ pub(super) fn by_scan(
     keys: &RowKeys,
 ) -> Result<Made, QueryError> {
     let _room = room(told::weight(choice, question) + keys.weight(question))?;
-    let (told, sums) = told::read(&taps, choice, question, keys)?;
+    let reader = taps.reader();
+    let (told, sums) = told::read(&reader, &taps.dictionary, choice, question, keys)?;
+    drop(reader);
     // Tap counts may be put into the store again.
     drop(taps);
+    let (matches, blocks) = matched::scan(view, question, choice, &told, keys, None)?;
+    Ok(Made {
+        sums,
+        matches,
+        blocks,
+    })
+}
+
+/// The same of taps that were remade.
+pub(super) fn of_the_past(
+    taps: &PastTaps,
+    view: &ScanView,
+    question: &Question,
+    choice: &Choice<'_>,
+    keys: &RowKeys,
+) -> Result<Made, QueryError> {
+    let _room = room(told::weight(choice, question) + keys.weight(question))?;
+    let reader = taps.reader();
+    let (told, sums) = told::read(&reader, &view.dictionary, choice, question, keys)?;
     let (matches, blocks) = matched::scan(view, question, choice, &told, keys, None)?;
     Ok(Made {
         sums,

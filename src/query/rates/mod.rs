@@ -7,6 +7,7 @@
 //! With a feed of days that begin later than at midnight, days in rates are its service
 //! days: such a window of days begins and ends at that hour.
 
+mod as_of;
 mod book;
 mod choice;
 mod days;
@@ -29,16 +30,15 @@ use crate::stats::dispersion::{Day, Dispersion};
 use crate::stats::interval::Level;
 use crate::stats::rate::{self, Estimator, Matching, NoRate, Numerator, Rate};
 
-use super::axis::Axes;
 use super::gate::{self, CELLS, SCANS};
-use super::{Answer, Counts, Effort, Page, QueryError, cut, scanned, tallied as tallied_counts};
-use crate::domain::limits::QUESTION_ROWS_MAX;
+use super::{Answer, Counts, Effort, Page, QueryError, cut, scan, tallied as tallied_counts};
 use book::RateBook;
 use choice::Choice;
 use keys::RowKeys;
 use made::Made;
 use matched::Counted;
 
+pub use as_of::answer_with_rates_as_of;
 pub use sliding::{Sliding, SlidingRates, WindowTaps};
 
 pub use ranked::{Places, RankAnswer, RankBy, RankWanted, RankedScope, rank_scopes};
@@ -208,11 +208,7 @@ fn count(
         let _room = CELLS.take(axes.cells, gate::WAIT)?;
         return Ok((book.tally(axes), Effort::Tallies));
     }
-    let axes = Axes::new(question, &view.dictionary);
-    let weight = scanned::weight(&axes, view.store.scan_threads());
-    let _room = CELLS.take(weight, gate::WAIT)?;
-    let (counts, blocks) = scanned::scan(view, question, axes, QUESTION_ROWS_MAX)?;
-    Ok((counts, Effort::Scan { blocks }))
+    scan(view, question)
 }
 
 /// Everything that rates are made of.

@@ -1,5 +1,6 @@
 //! Rates against a plain recount, the worked example, and what makes a rate impossible.
 
+mod as_of;
 mod both_ways;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -12,7 +12,7 @@ use hashbrown::HashMap;
 use crate::domain::taps::{TapGrain, TapInterval};
 use crate::domain::taxonomy::Taxonomy;
 use crate::domain::{Calendar, Hour, LocalDay, Question, Row, RowTime};
-use crate::ledger::{LedgerError, TapDay, TapView};
+use crate::ledger::{Dictionary, LedgerError, TapDay, TapView};
 use crate::store::TapReader;
 
 use super::super::{QueryError, plan, sieve::Sieve};
@@ -79,18 +79,18 @@ pub(super) fn weight(choice: &Choice<'_>, question: &Question) -> u64 {
 
 /// Reads all taps of the window.
 pub(super) fn read(
-    taps: &TapView<'_>,
+    reader: &TapReader<'_>,
+    dictionary: &Dictionary,
     choice: &Choice<'_>,
     question: &Question,
     keys: &RowKeys,
 ) -> Result<(Vec<FeedTold>, TapSums), QueryError> {
     let mut sums = TapSums::new(keys);
-    let reader = taps.reader();
-    let sieve = Sieve::new(&question.filter, &taps.dictionary);
+    let sieve = Sieve::new(&question.filter, dictionary);
     let mut all = Vec::with_capacity(choice.feeds.len());
     for chosen in &choice.feeds {
         let mut feed = FeedReader::new(chosen, question, keys, &sieve);
-        feed.read(&reader, |_| true, &mut sums)?;
+        feed.read(reader, |_| true, &mut sums)?;
         all.push(feed.told);
     }
     Ok((all, sums))

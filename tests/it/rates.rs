@@ -1,0 +1,164 @@
+//! Rates through the API: reports against taps, interval by interval, now and as of an earlier
+//! position.
+
+use mistap::api::pb::v1 as pb;
+use mistap::domain::UtcMillis;
+use pb::operations_service_client::OperationsServiceClient;
+use pb::reporting_service_client::ReportingServiceClient;
+use pb::statistics_service_client::StatisticsServiceClient;
+use tonic::Code;
+use tonic::transport::Channel;
+
+use crate::support::{START, Service, at, founding_story};
+
+const HOUR_MS: i64 = 3_600_000;
+const DAY_MS: i64 = 24 * HOUR_MS;
+/// Midnight of the day before `START`, in Amsterdam.
+const MIDNIGHT: UtcMillis = UtcMillis(START.0 - 15 * HOUR_MS - DAY_MS);
+const HOURS: u64 = 24;
+
+/// So many taps of line 10 in each hour of the day, of all kinds.
+async fn tell_taps(channel: &Channel, taps: u64) {
+    let count = |hour: i64| pb::TapCount {
+        line_id: "GVB:10".into(),
+        start: at(UtcMillis(MIDNIGHT.0 + hour * HOUR_MS)),
+        taps,
+        ..pb::TapCount::default()
+    };
+    let request = pb::RecordTapCountsRequest {
+        feed: Some(pb::TapFeed {
+            feed_id: "gvb.lines".into(),
+            operator_code: "GVB".into(),
+            grain: pb::TapGrain::Line.into(),
+            interval: pb::TapInterval::Hour.into(),
+            tap_kinds: vec![
+                pb::TapKind::CheckIn.into(),
+                pb::TapKind::CheckOut.into(),
+                pb::TapKind::Transfer.into(),
+            ],
+            refusals: pb::Refusals::Excluded.into(),
+            day_begins: 0,
+        }),
+        counts: (0..24).map(count).collect(),
+    };
+    let mut client = OperationsServiceClient::new(channel.clone());
+    client.record_tap_counts(request).await.expect("recorded");
+}
+
+async fn report(channel: &Channel, count: usize, change: impl Fn(&mut pb::Incident)) {
+    let one = |_| {
+        let mut incident = pb::Incident {
+            operator: "GVB".into(),
+            line: "10".into(),
+            occurred_at: at(UtcMillis(MIDNIGHT.0 + 9 * HOUR_MS)),
+            precision: pb::TimePrecision::Hour.into(),
+            tap_kind: pb::TapKind::CheckIn.into(),
+            ..founding_story()
+        };
+        change(&mut incident);
+        incident
+    };
+    let request = pb::ReportIncidentsRequest {
+        incidents: (0..count).map(one).collect(),
+    };
+    let mut client = ReportingServiceClient::new(channel.clone());
+    client.report_incidents(request).await.expect("recorded");
+}
+
+async fn ask(
+    channel: &Channel,
+    by: &[pb::Dimension],
+    as_of_position: Option<u64>,
+) -> pb::QueryFiguresResponse {
+    let request = pb::QueryFiguresRequest {
+        question: Some(pb::Question {
+            filter: None,
+            by: by.iter().map(|dimension| *dimension as i32).collect(),
+            window: Some(pb::Window {
+                start: at(MIDNIGHT),
+                end: at(UtcMillis(MIDNIGHT.0 + DAY_MS)),
+            }),
+        }),
+        rates: Some(pb::RatesRequest::default()),
+        as_of_position,
+        ..pb::QueryFiguresRequest::default()
+    };
+    let mut client = StatisticsServiceClient::new(channel.clone());
+    loop {
+        match client.query_figures(request.clone()).await {
+            Err(status) if status.code() == Code::Unavailable => tokio::task::yield_now().await,
+            result => return result.expect("an answer").into_inner(),
+        }
+    }
+}
+
+#[tokio::test]
+async fn reports_are_set_against_the_taps_of_their_line_and_hour() {
+    let service = Service::start().await;
+    let channel = service.connect().await;
+    tell_taps(&channel, 1_000).await;
+    report(&channel, 12, |_| ()).await;
+    // Known only to the day, which is too coarse for taps by the hour; and no tap at all.
+    report(&channel, 2, |incident| {
+        incident.precision = pb::TimePrecision::Day.into();
+    })
+    .await;
+    report(&channel, 3, |incident| {
+        incident.tap_kind = pb::TapKind::Inspection.into();
+    })
+    .await;
+    let answer = ask(&channel, &[pb::Dimension::Line], None).await;
+    assert_eq!(answer.total, 17);
+    assert_eq!(answer.figures[0].keys[0].value, "GVB:10");
+    assert!(
+        answer
+            .effort
+            .as_ref()
+            .is_some_and(|effort| effort.from_tallies)
+    );
+    for rate in [answer.figures[0].rate.as_ref(), answer.total_rate.as_ref()] {
+        let rate = rate.expect("asked for");
+        assert_eq!((rate.reports, rate.matched), (14, 12));
+        assert_eq!(rate.taps, HOURS * 1_000);
+        assert_eq!(rate.unit(), pb::RateUnit::ReportsPer100000Taps);
+        let value = rate.value.expect("there is one");
+        assert!((value - 50.0).abs() < 1e-9, "{value}");
+        // Garwood of 12 events, over 0.24 times 100,000 taps.
+        let (low, high) = (rate.low.expect("an end"), rate.high.expect("an end"));
+        assert!((low - 6.200_575 / 0.24).abs() < 1e-4, "{low}");
+        assert!((high - 20.961_59 / 0.24).abs() < 1e-4, "{high}");
+        assert_eq!(rate.method, "garwood");
+    }
+    let by_hour = ask(&channel, &[pb::Dimension::HourOfDay], None).await;
+    assert_eq!(by_hour.figures.len(), 1);
+    let rate = by_hour.figures[0].rate.as_ref().expect("asked for");
+    assert_eq!((rate.matched, rate.taps), (12, 1_000));
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn rates_as_of_a_position_stay_what_they_were() {
+    let service = Service::start().await;
+    let channel = service.connect().await;
+    tell_taps(&channel, 1_000).await;
+    report(&channel, 12, |_| ()).await;
+    let before = ask(&channel, &[pb::Dimension::Line], None).await;
+    // Told late, and told again.
+    report(&channel, 5, |_| ()).await;
+    tell_taps(&channel, 2_000).await;
+    let now = ask(&channel, &[pb::Dimension::Line], None).await;
+    let rate = now.figures[0].rate.as_ref().expect("asked for");
+    assert_eq!((rate.matched, rate.taps), (17, HOURS * 2_000));
+    let check = async |channel: &Channel| {
+        let position = before.position;
+        let then = ask(channel, &[pb::Dimension::Line], Some(position)).await;
+        assert_eq!(then.position, position);
+        assert_eq!(then.figures, before.figures);
+        assert_eq!(then.total_rate, before.total_rate);
+        assert_eq!(then.feeds, before.feeds);
+    };
+    check(&channel).await;
+    let again = Service::start_in(service.stop().await).await;
+    check(&again.connect().await).await;
+    again.stop().await;
+}
