@@ -142,7 +142,7 @@ fn load(rows: &Path) -> String {
                    'stop': 'UINTEGER', 'mode': 'UTINYINT', 'tap_kind': 'UTINYINT', \
                    'card_kind': 'UTINYINT', 'signal': 'UTINYINT'}";
     format!(
-        "CREATE TABLE incidents AS SELECT * FROM read_csv('{}/*.csv', header = false, \
+        "CREATE TABLE incidents AS SELECT * FROM read_csv('{}/*.csv', header = false, auto_detect = false, delim = ',', \
          columns = {columns}) ORDER BY day; {}",
         rows.display(),
         load_taps(rows)
@@ -153,7 +153,9 @@ fn load(rows: &Path) -> String {
 fn load_taps(rows: &Path) -> String {
     let rows = rows.display();
     let read = |name: &str, columns: &str| {
-        format!("read_csv('{rows}/{name}.taps', header = false, columns = {columns})")
+        format!(
+            "read_csv('{rows}/{name}.taps', header = false, auto_detect = false, delim = ',', columns = {columns})"
+        )
     };
     let scopes = "{'operator': 'USMALLINT', 'number': 'UINTEGER'}";
     let hours = "{'hour': 'UINTEGER', 'day': 'INTEGER', 'hour_of_day': 'UTINYINT'}";
