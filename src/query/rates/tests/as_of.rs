@@ -43,6 +43,7 @@ fn journal(seed: u64, count: usize) -> Vec<Placed> {
                 Entry::Withdrawn {
                     id: facts.id,
                     facts: Box::new(facts),
+                    row: Position(0),
                 }
             }
             7 if random.random_range(0..20) == 0 => Entry::TapCountsRemoved {
