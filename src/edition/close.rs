@@ -8,9 +8,9 @@ use super::month;
 use super::reporters;
 use super::rows::{month_rows, quarter_rows};
 use super::tables::{self, LINE};
-use super::taps::{Known, is_matched};
+use super::taps::{Denominators, Known, is_matched};
 use crate::domain::taxonomy::SetOf;
-use crate::domain::{Basis, LocalMonth, TapFeed};
+use crate::domain::{Basis, LocalMonth, TapFeed, UtcMillis};
 use crate::journal::{JournalError, Reader};
 use crate::stats::screening::{Group, Published, distinct, screen, screen_count, screen_quarter};
 
@@ -61,7 +61,7 @@ pub fn make(
             // What a quarter is measured against must be what has been published: a month
             // that comes out differently now, because of erasures, has no ladder.
             if is_published {
-                rows.extend(ladder(months, [first, second, &counted]));
+                rows.extend(rated_ladder(months, [first, second, &counted]));
             }
         }
     }
@@ -131,16 +131,23 @@ impl Counted {
         tables::groups(&self.reports(basis), reporters)
     }
 
+    /// All rows, with their rates.
     fn rows(&self) -> Vec<Row> {
+        let published = self.counts();
+        let mut rows = published.clone();
+        let taps = Denominators::new(vec![&self.gathered.taps]);
+        taps.rate(&mut rows, &published, |row, feed| self.matched(row, feed));
+        rows
+    }
+
+    /// All rows, without rates.
+    fn counts(&self) -> Vec<Row> {
         let bases = [Basis::SelfReported, Basis::Observed];
         let published = bases.into_iter().zip(&self.published);
-        let mut rows: Vec<_> = published
+        published
             .filter_map(|(basis, published)| Some((basis, published.as_ref()?)))
             .flat_map(|(basis, published)| month_rows(basis, self.gathered.month, published))
-            .collect();
-        let taps = &self.gathered.taps;
-        taps.rate(&mut rows, |row, feed| self.matched(row, feed));
-        rows
+            .collect()
     }
 
     /// How many of an operator's counted reports a feed tells the interval and the kind of,
@@ -192,21 +199,39 @@ impl Counted {
     }
 
     fn made(self, rows: Vec<Row>, erased: u64) -> Made {
-        let closed = jiff::Timestamp::from_millisecond(month::closes_at(self.gathered.month).0);
         let edition = Edition {
             format: FORMAT,
             method: METHOD,
             month: self.gathered.month.to_string(),
-            closed_at: closed.expect("a supported year").to_string(),
+            closed_at: to_text(month::closes_at(self.gathered.month)),
             licence: LICENCE.to_owned(),
             through: self.gathered.through.0,
             networks: self.gathered.networks.into_iter().collect(),
+            counted_since: self.gathered.since.map(to_text),
             left_out: self.left_out,
             too_late: self.gathered.too_late.screened(),
             rows,
         };
         Made { edition, erased }
     }
+}
+
+fn to_text(at: UtcMillis) -> String {
+    let at = jiff::Timestamp::from_millisecond(at.0);
+    at.expect("a supported year").to_string()
+}
+
+/// The quarter ladder of both bases, set against the taps of its three months.
+fn rated_ladder(months: [LocalMonth; 3], counted: [&Counted; 3]) -> Vec<Row> {
+    let mut rows = ladder(months, counted);
+    let published: Vec<_> = counted.iter().flat_map(|month| month.counts()).collect();
+    let taps = counted.map(|month| &month.gathered.taps);
+    Denominators::new(taps.to_vec()).rate(&mut rows, &published, |row, feed| {
+        let matched = counted.map(|month| month.matched(row, feed));
+        let sum = |(all_matched, all), (matched, reports)| (all_matched + matched, all + reports);
+        matched.into_iter().fold((0, 0), sum)
+    });
+    rows
 }
 
 /// The quarter ladder of both bases.
@@ -267,7 +292,7 @@ pub fn due(
     let (Some(first), Some(last)) = (stamp(reader.horizon())?, stamp(reader.last())?) else {
         return Ok(Vec::new());
     };
-    let month_of = |stamp: crate::domain::UtcMillis| Some(stamp.hour()?.local_day().month());
+    let month_of = |stamp: UtcMillis| Some(stamp.hour()?.local_day().month());
     let Some(first) = month_of(first) else {
         return Ok(Vec::new());
     };
@@ -312,6 +337,7 @@ mod tests {
                 too_late: TooLate::default(),
                 through: Position(1),
                 from: Position(1),
+                since: None,
                 networks: BTreeSet::new(),
                 taps: Taps::new(month),
                 erased: 0,

@@ -77,6 +77,7 @@ mod tests {
             licence: String::new(),
             through: 0,
             networks: Vec::new(),
+            counted_since: None,
             left_out: None,
             too_late: None,
             rows: Vec::new(),

@@ -209,7 +209,7 @@ fn description(held: &Held, files: &[(String, Vec<u8>)]) -> Vec<u8> {
         "name": format!("mistap-{month}"),
         "id": held.closed.hash.to_string(),
         "title": format!("Failed check-ins, {month}"),
-        "description": citation(month, held.closed.hash, &path(month)),
+        "description": citation(month, held.edition.method, held.closed.hash, &path(month)),
         "version": format!("{}.0.0", held.edition.method),
         "created": held.edition.closed_at,
         "licenses": [{ "name": held.edition.licence, "path": PUBLIC_DOMAIN }],
@@ -256,11 +256,22 @@ fn readme(held: &Held) -> String {
          Counts are of reports that travellers, staff and devices made: they say how often a \
          failure was told, not how often one happened. A class with fewer than ten reporters \
          is in the rest of its table.\n\n\
-         Left out as not countable: {left_out}. Recorded too late for earlier editions, since \
+         {since}Left out as not countable: {left_out}. Recorded too late for earlier editions, since \
          the one before: {too_late}.\n\n\
          {licence}: {PUBLIC_DOMAIN}\n",
         month = edition.month,
-        citation = citation(&edition.month, held.closed.hash, &path(&edition.month)),
+        citation = citation(
+            &edition.month,
+            edition.method,
+            held.closed.hash,
+            &path(&edition.month)
+        ),
+        since = edition
+            .counted_since
+            .as_deref()
+            .map_or_else(String::new, |since| format!(
+                "**The record began at {since}: this month is told in part only.**\n\n"
+            )),
         hash = held.closed.hash,
         left_out = told(edition.left_out),
         too_late = told(edition.too_late),
@@ -307,6 +318,7 @@ mod tests {
             licence: LICENCE.into(),
             through: 99,
             networks: vec![1],
+            counted_since: None,
             left_out: Some(0),
             too_late: None,
             rows: vec![

@@ -35,6 +35,10 @@ pub struct Edition {
     pub through: u64,
     /// Versions of the network that matched lines and stops.
     pub networks: Vec<u32>,
+    /// When the record began, in UTC, if that was after the month had: then it is told in part
+    /// only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counted_since: Option<String>,
     /// Reports that are not countable and were left out; `None` if they are of 1 to 9
     /// reporters.
     pub left_out: Option<u64>,
@@ -166,9 +170,9 @@ pub fn path(month: &str) -> String {
 }
 
 /// One line that names the source of figures.
-pub fn citation(month: &str, hash: Hash, path: &str) -> String {
+pub fn citation(month: &str, method: u32, hash: Hash, path: &str) -> String {
     format!(
-        "mistap, edition {month}: failed check-ins as reported, method {METHOD}, \
+        "mistap, edition {month}: failed check-ins as reported, method {method}, \
          {LICENCE}, sha256 {hash}, {path}"
     )
 }

@@ -75,6 +75,8 @@ pub struct Gathered {
     pub through: Position,
     /// The first position that was read.
     pub from: Position,
+    /// When the record began, if that was in this month or later.
+    pub since: Option<UtcMillis>,
     /// Versions of the network that matched lines and stops.
     pub networks: BTreeSet<u32>,
     /// Tap counts of the month.
@@ -121,7 +123,12 @@ pub fn gather(reader: &Reader, month: LocalMonth) -> Result<Option<Gathered>, Jo
         }
         gatherer.add(record);
     }
-    Ok(Some(gatherer.finish(from, Position(end.0 - 1))))
+    let first = reader.entry(Position(1))?.map(|record| record.stamp);
+    let since = first.filter(|first| begins < *first);
+    Ok(Some(Gathered {
+        since,
+        ..gatherer.finish(from, Position(end.0 - 1))
+    }))
 }
 
 /// The first position whose stamp is at or after an instant; the one after the last, if
@@ -236,6 +243,7 @@ impl Gatherer {
             too_late: self.too_late,
             from,
             through,
+            since: None,
             networks: self.networks,
             taps: self.taps,
             erased: self.erased,

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use super::gather::Report;
 use crate::domain::taxonomy::{CardKind, Cause, ClaimSource, Mode, Outcome, StaffAct, Taxonomy};
 use crate::stats::screening::{ClassName, Group, Logic, Name, Sheet};
-use crate::stats::staff::HELPING;
+use crate::stats::staff::{HARMFUL, HELPING};
 
 /// The table of lines and stations, which alone has a quarter ladder.
 pub const LINE: &str = "line";
@@ -30,8 +30,13 @@ pub const YES: &str = "yes";
 pub const NO: &str = "no";
 /// In place of an act: whether there was any that helped the traveller on.
 const ANY_HELP: &str = "staff-act/any-that-helps";
+/// In place of an outcome: whether there was any that cost money or the ride.
+const ANY_HARM: &str = "outcome/any-that-harms";
 const STAFF_ANSWERED: &str = "staff-answered";
 const OUTCOME_ANSWERED: &str = "outcome-answered";
+/// Of those who told what staff did: whether they told how it ended. The base of what helped
+/// and of what harmed.
+const BOTH_ANSWERED: &str = "outcome-answered/with-staff";
 
 /// Parts of a day: the first local hour of each, and its key.
 const PARTS_OF_DAY: [(u8, &str); 5] = [
@@ -82,60 +87,92 @@ fn sheet(reports: &[&Report], reporters: Vec<u32>) -> Sheet {
         answer(!report.staff_acts.is_empty())
     });
     for act in StaffAct::ALL {
-        let table = format!("staff-act/{}", act.key());
-        divide(table.into(), Some(&staff), &|report| {
+        divide(act_table(*act), Some(&staff), &|report| {
             answer(report.staff_acts.contains(*act))
         });
     }
-    divide(ANY_HELP.into(), Some(&staff), &|report| {
-        answer(HELPING.iter().any(|act| report.staff_acts.contains(*act)))
-    });
     divide(OUTCOME_ANSWERED.into(), None, &|report| {
         answer(!report.outcomes.is_empty())
     });
     for ending in Outcome::ALL {
-        let table = format!("outcome/{}", ending.key());
-        divide(table.into(), Some(&outcome), &|report| {
+        divide(outcome_table(*ending), Some(&outcome), &|report| {
             answer(report.outcomes.contains(*ending))
         });
     }
-    know(&mut sheet, staff, outcome);
+    divide(BOTH_ANSWERED.into(), Some(&staff), &|report| {
+        answer(!report.outcomes.is_empty())
+    });
+    let both = ClassName::new(BOTH_ANSWERED, YES);
+    divide(ANY_HELP.into(), Some(&both), &|report| {
+        answer(HELPING.iter().any(|act| report.staff_acts.contains(*act)))
+    });
+    divide(ANY_HARM.into(), Some(&both), &|report| {
+        answer(HARMFUL.iter().any(|one| report.outcomes.contains(*one)))
+    });
+    know(&mut sheet);
     sheet
 }
 
 /// The list of implications: which classes lie inside others by their meaning.
-fn know(sheet: &mut Sheet, staff: ClassName, outcome: ClassName) {
+fn know(sheet: &mut Sheet) {
     for source in ClaimSource::ALL {
+        let cause = format!("cause/{}", source.key());
         sheet.know(Logic::Inside {
-            inner: ClassName::new(
-                format!("cause/{}", source.key()),
-                Cause::BarcodeRejected.key(),
-            ),
+            inner: ClassName::new(cause, Cause::BarcodeRejected.key()),
             outer: ClassName::new("card-kind", CardKind::BarcodeTicket.key()),
         });
     }
-    let help = |answer| ClassName::new(ANY_HELP, answer);
-    let acts = StaffAct::ALL.iter().copied();
-    let (helping, other): (Vec<StaffAct>, Vec<StaffAct>) =
-        acts.partition(|act| HELPING.contains(act));
-    for inner in yes("staff-act", &helping) {
-        let outer = help(YES);
-        sheet.know(Logic::Inside { inner, outer });
-    }
     // Who answers names at least one: there is no other way to answer.
-    for (outer, by) in [
-        (staff, yes("staff-act", StaffAct::ALL)),
-        (help(YES), yes("staff-act", &helping)),
-        (help(NO), yes("staff-act", &other)),
-        (outcome, yes("outcome", Outcome::ALL)),
-    ] {
-        sheet.know(Logic::Covered { outer, by });
+    let acts = yes(StaffAct::ALL, act_table);
+    let outcomes = yes(Outcome::ALL, outcome_table);
+    covered(sheet, ClassName::new(STAFF_ANSWERED, YES), acts);
+    covered(sheet, ClassName::new(OUTCOME_ANSWERED, YES), outcomes);
+    // Whether both questions were answered lies inside whether the other was, either way.
+    for key in [YES, NO] {
+        let outer = ClassName::new(OUTCOME_ANSWERED, key);
+        inside(sheet, ClassName::new(BOTH_ANSWERED, key), outer);
     }
+    know_any(sheet, ANY_HELP, &HELPING, act_table);
+    know_any(sheet, ANY_HARM, &HARMFUL, outcome_table);
+}
+
+/// What is known of a table of whether there was any of some values: "no" lies inside the "no"
+/// of each; "yes" is covered by their "yes", and "no" by that of all others.
+fn know_any<T: Taxonomy + PartialEq>(
+    sheet: &mut Sheet,
+    table: &'static str,
+    some: &[T],
+    name: fn(T) -> Name,
+) {
+    for value in some {
+        let outer = ClassName::new(name(*value), NO);
+        inside(sheet, ClassName::new(table, NO), outer);
+    }
+    let others = T::ALL.iter().copied().filter(|value| !some.contains(value));
+    covered(sheet, ClassName::new(table, YES), yes(some, name));
+    let others: Vec<T> = others.collect();
+    covered(sheet, ClassName::new(table, NO), yes(&others, name));
+}
+
+fn inside(sheet: &mut Sheet, inner: ClassName, outer: ClassName) {
+    sheet.know(Logic::Inside { inner, outer });
+}
+
+fn covered(sheet: &mut Sheet, outer: ClassName, by: Vec<ClassName>) {
+    sheet.know(Logic::Covered { outer, by });
+}
+
+fn act_table(act: StaffAct) -> Name {
+    format!("staff-act/{}", act.key()).into()
+}
+
+fn outcome_table(outcome: Outcome) -> Name {
+    format!("outcome/{}", outcome.key()).into()
 }
 
 /// The classes of all that name one of some values.
-fn yes<T: Taxonomy>(dimension: &str, values: &[T]) -> Vec<ClassName> {
-    let class = |value: &T| ClassName::new(format!("{dimension}/{}", value.key()), YES);
+fn yes<T: Taxonomy>(values: &[T], name: fn(T) -> Name) -> Vec<ClassName> {
+    let class = |value: &T| ClassName::new(name(*value), YES);
     values.iter().map(class).collect()
 }
 

@@ -22,6 +22,8 @@ const NOT_TOLD: u32 = u32::MAX;
 
 /// Why an operator has no rates, besides the reasons of `stats::rate`.
 const TOO_FEW_REPORTS: &str = "too-few-reports";
+/// Why nobody has any.
+const TOO_MANY_TAP_COUNTS: &str = "too-many-tap-counts";
 
 /// The feeds of a month.
 #[derive(Clone, Debug, PartialEq)]
@@ -73,6 +75,10 @@ impl Taps {
     /// under the same name counts nothing.
     pub fn add(&mut self, batch: &TapBatch) {
         let declared = batch.feed();
+        // Nothing is set against pairs of a line and a stop.
+        if declared.grain == TapGrain::LineStop {
+            return;
+        }
         let feed = self.feeds.entry(declared.id.clone());
         let feed = feed.or_insert_with(|| Feed {
             declared: declared.clone(),
@@ -101,14 +107,33 @@ impl Taps {
             }
         }
     }
+}
 
-    /// Gives the rows of a month their rates. `are_matched` says of how many of an operator's
-    /// counted reports a feed tells the interval and the kind, and how many those are.
-    pub fn rate(&self, rows: &mut [Row], are_matched: impl Fn(&Row, &TapFeed) -> (u64, u64)) {
-        if self.is_full {
+/// The feeds of a month, or of the three of a quarter, in order.
+pub struct Denominators<'a>(Vec<&'a Taps>);
+
+impl<'a> Denominators<'a> {
+    /// Of these months.
+    pub fn new(months: Vec<&'a Taps>) -> Self {
+        Self(months)
+    }
+
+    /// Gives rows their rates. `published` are the rows that hold the days, `are_matched` says
+    /// of how many of an operator's counted reports a feed tells the interval and the kind,
+    /// and how many those are.
+    pub fn rate(
+        &self,
+        rows: &mut [Row],
+        published: &[Row],
+        are_matched: impl Fn(&Row, &TapFeed) -> (u64, u64),
+    ) {
+        if self.0.iter().any(|month| month.is_full) {
+            for row in rows.iter_mut().filter(|row| row.no_rate.is_some()) {
+                row.no_rate = Some(TOO_MANY_TAP_COUNTS.to_owned());
+            }
             return;
         }
-        let days = published_days(rows);
+        let days = published_days(published);
         let mut known = BTreeMap::new();
         for row in rows.iter_mut() {
             let Some((feed, taps)) = self.denominator(row) else {
@@ -120,8 +145,7 @@ impl Taps {
             let made = self.made(row, feed, &taps, (matched, all), &days);
             row.taps = Some(taps.values().sum());
             row.denominator_source = Some(source(feed));
-            let days = self.days.len() as f64;
-            row.coverage = Some(rounded(taps.len() as f64 / days));
+            row.coverage = Some(rounded(taps.len() as f64 / self.days() as f64));
             match made {
                 Ok((value, unit, interval, scatter)) => {
                     row.rate = Some(rounded(value));
@@ -136,34 +160,44 @@ impl Taps {
         }
     }
 
+    fn days(&self) -> u64 {
+        self.0.iter().map(|month| month.days.len() as u64).sum()
+    }
+
+    /// Taps of the scope of a row by one feed, over all months in which it was declared alike.
+    fn by_day(&self, declared: &TapFeed, row: &Row) -> ByDay {
+        let feeds = self
+            .0
+            .iter()
+            .filter_map(|month| month.feeds.get(&declared.id));
+        let same = feeds.filter(|feed| feed.declared == *declared);
+        same.flat_map(|feed| feed.by_day(row)).collect()
+    }
+
     /// The feed that a row is set against, with its taps by day.
     fn denominator(&self, row: &Row) -> Option<(&TapFeed, ByDay)> {
-        let grains: &[TapGrain] = match row.dimension.as_str() {
+        let grain = match row.dimension.as_str() {
             // Only what is told of the whole: parts that were told may not be all there are.
-            "total" | "operator" => &[TapGrain::Operator],
-            "line" => &[TapGrain::Line],
-            "station" => &[TapGrain::Stop],
+            "total" | "operator" => TapGrain::Operator,
+            "line" => TapGrain::Line,
+            "station" => TapGrain::Stop,
             _ => return None,
         };
-        let is_class = !row.key.is_empty() || !matches!(row.dimension.as_str(), "line");
-        let feeds = self.feeds.values().filter(|feed| {
-            feed.declared.operator.as_str() == row.operator_code
-                && grains.contains(&feed.declared.grain)
-                && is_class
+        let is_class = !row.key.is_empty() || row.dimension != "line";
+        let feeds = self.0.iter().flat_map(|month| month.feeds.values());
+        let feeds = feeds.map(|feed| &feed.declared).filter(|declared| {
+            declared.operator.as_str() == row.operator_code && declared.grain == grain && is_class
         });
-        let with_taps = feeds.map(|feed| (feed, feed.by_day(row)));
+        let with_taps = feeds.map(|declared| (declared, self.by_day(declared, row)));
         let with_taps = with_taps.filter(|(_, taps)| !taps.is_empty());
-        // The most days, then the coarsest interval and grain, then the first by name.
-        let chosen = with_taps.min_by_key(|(feed, taps)| {
-            let declared = &feed.declared;
+        // The most days, then the coarsest interval, then the first by name.
+        with_taps.min_by_key(|(declared, taps)| {
             (
                 usize::MAX - taps.len(),
                 u8::MAX - declared.interval.number(),
-                declared.grain.number(),
                 declared.id.clone(),
             )
-        });
-        chosen.map(|(feed, taps)| (&feed.declared, taps))
+        })
     }
 
     fn made(
@@ -185,7 +219,7 @@ impl Taps {
         };
         // First the rule for the operator, then the rate of the row.
         let matching = |reports, matched| Matching {
-            days: self.days.len() as u64,
+            days: self.days(),
             days_with_taps: taps.len() as u64,
             reports,
             matched,

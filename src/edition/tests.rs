@@ -162,6 +162,11 @@ fn month_is_closed_only_when_the_journal_has_passed_its_closing() {
     let edition = record.make("2026-10").expect("over");
     assert_eq!(total(&edition, ""), Some(12));
     assert_eq!(total(&edition, "GVB"), Some(12));
+    // The record began on the last day of the month.
+    assert_eq!(
+        edition.counted_since.as_deref(),
+        Some("2026-10-31T22:30:00Z")
+    );
 }
 
 #[test]
@@ -247,38 +252,40 @@ fn day_parts_hold_only_what_was_recorded_by_noon_of_the_next() {
 fn staff_figures_are_shares_of_those_who_answered() {
     let mut record = Record::new();
     let at = amsterdam("2026-10-05T12:00");
-    for place in 0..60 {
+    for place in 0..120 {
         let facts = record.facts(at);
+        let (act, ending) = match place {
+            0..40 => (Some(StaffAct::LetRideFree), Outcome::FreeRide),
+            40..80 => (Some(StaffAct::CouldNotHelp), Outcome::Surcharged),
+            _ => (None, Outcome::TravelledOn),
+        };
         let facts = Facts {
             operator: Some("GVB".parse().expect("a code")),
-            staff_present: (place < 50).then_some(StaffPresence::Yes),
-            staff_acts: match place {
-                0..20 => [StaffAct::LetRideFree].into_iter().collect(),
-                20..40 => [StaffAct::CouldNotHelp].into_iter().collect(),
-                _ => [].into_iter().collect(),
-            },
+            staff_present: (place < 100).then_some(StaffPresence::Yes),
+            staff_acts: act.into_iter().collect(),
+            outcomes: (place % 2 == 0).then_some(ending).into_iter().collect(),
             ..facts
         };
         record.tell(at, facts, place);
     }
     record.append(amsterdam("2026-11-22T00:00"), &Entry::Tick);
     let edition = record.make("2026-10").expect("over");
-    let share = |act: &str, answer: &str| {
+    let share = |key: &str, answer: &str| {
         let mut rows = edition.rows.iter();
-        let row = rows.find(|row| row.key == act && row.answer == answer)?;
+        let row = rows.find(|row| row.key == key && row.answer == answer)?;
         Some((row.count, row.rate, row.low, row.high))
     };
-    // Twenty of the forty who answered: those who did not are no "no".
+    // Forty of the eighty who answered: those who did not are no "no".
     let (count, rate, low, high) = share("could-not-help", "yes").expect("published");
-    assert_eq!((count, rate), (20, Some(0.5)));
+    assert_eq!((count, rate), (40, Some(0.5)));
     // By Wilson, z = 1.959964.
-    assert_eq!((low, high), (Some(0.351995), Some(0.648005)));
-    // Nobody helped otherwise than by letting ride free: only help is shown.
-    assert_eq!(
-        share("any-that-helps", "yes").map(|found| found.0),
-        Some(20)
-    );
-    assert_eq!(share("let-ride-free", "yes"), None);
+    assert_eq!((low, high), (Some(0.392974), Some(0.607026)));
+    // Help and harm stand on those who answered both.
+    for key in ["any-that-helps", "any-that-harms"] {
+        let found = share(key, "yes").map(|found| (found.0, found.1));
+        assert_eq!(found, Some((20, Some(0.5))), "{key}");
+    }
+    assert_eq!(share("with-staff", "no").map(|found| found.0), Some(40));
 }
 
 #[test]
@@ -351,6 +358,11 @@ fn what_devices_observed_is_counted_apart_and_by_taps() {
 
 /// A feed of GVB's check-ins by line and day, and what it tells of line 10.
 fn taps_of_line_10(per_day: u64, days: std::ops::Range<i32>) -> Entry {
+    taps_of_line("GVB:10", "2026-10", per_day, days)
+}
+
+/// The same of any line, for days of a month from 0 up.
+fn taps_of_line(line: &str, month: &str, per_day: u64, days: std::ops::Range<i32>) -> Entry {
     let feed = TapFeed {
         id: "gvb".parse().expect("a name"),
         operator: "GVB".parse().expect("a code"),
@@ -360,9 +372,9 @@ fn taps_of_line_10(per_day: u64, days: std::ops::Range<i32>) -> Entry {
         refusals: Refusals::Excluded,
         day_begin: DayBegin::new(0).expect("midnight"),
     };
-    let first = month::first_day(of("2026-10")).0;
+    let first = month::first_day(of(month)).0;
     let counts = days.map(|day| TapCount {
-        scope: TapScope::Line("GVB:10".parse().expect("a line")),
+        scope: TapScope::Line(line.parse().expect("a line")),
         slot: TapSlot {
             day: LocalDay(first + day),
             slot: 0,
@@ -644,6 +656,7 @@ fn line_of_no_month_appears_in_the_edition_that_ends_the_quarter() {
             let facts = Facts {
                 operator: Some(line.operator()),
                 line: Some(line),
+                tap_kind: Some(TapKind::CheckIn),
                 ..facts
             };
             record.tell(at, facts, first + place);
@@ -656,6 +669,9 @@ fn line_of_no_month_appears_in_the_edition_that_ends_the_quarter() {
         tell(&mut record, &day, "GVB:1", 40, first);
         tell(&mut record, &day, "GVB:2", 8, first + 100);
         tell(&mut record, &day, "GVB:3", 9, first + 200);
+        let days = [31, 31, 30][number];
+        let taps = taps_of_line("GVB:3", month, 1_000, 0..days);
+        record.append(amsterdam(&format!("{month}-28T12:00")), &taps);
     }
     record.append(amsterdam("2026-10-22T00:00"), &Entry::Tick);
     for month in ["2026-07", "2026-08", "2026-09"] {
@@ -686,6 +702,10 @@ fn line_of_no_month_appears_in_the_edition_that_ends_the_quarter() {
             ("2026-07-01", "", "rest", 24),
         ]
     );
+    let mut of_line = edition.rows.iter().filter(|row| row.key == "GVB:3");
+    let quarter = of_line.next().expect("published");
+    assert_eq!((quarter.taps, quarter.coverage), (Some(92_000), Some(1.0)));
+    assert_eq!(quarter.rate, Some(29.3478));
     assert_eq!(
         library.verify(of("2026-09")).expect("whole"),
         Some(Verdict::Recomputed)

@@ -23,7 +23,7 @@ use crate::domain::limits::{DOWNLOADS_MADE_MAX, EDITIONS_PER_DOWNLOAD_MAX};
 use crate::edition::download::{
     self, Selection, csv_header, csv_rows, entity_tag, json_head, json_rows, json_tail,
 };
-use crate::edition::format::{LICENCE, METHOD, citation, path};
+use crate::edition::format::{LICENCE, citation, path};
 use crate::edition::library::{Closed, EditionError, Held, Library};
 use crate::edition::month;
 
@@ -41,6 +41,8 @@ const SPAN: &str = "..";
 enum Refusal {
     /// No such address, or no edition there.
     NotFound(&'static str),
+    /// More than is given at once.
+    TooMuch(&'static str),
     /// The service failed; the log has the cause.
     Failed,
 }
@@ -68,11 +70,11 @@ fn to_listed(closed: &Closed) -> serde_json::Value {
         "edition": month,
         "sha256": closed.hash.to_string(),
         "position": closed.position.0,
-        "method_version": METHOD,
+        "method_version": closed.method,
         "licence": LICENCE,
         "path": path(&month),
         "package": format!("/editions/{month}.zip"),
-        "citation": citation(&month, closed.hash, &path(&month)),
+        "citation": citation(&month, closed.method, closed.hash, &path(&month)),
     })
 }
 
@@ -133,7 +135,7 @@ async fn table(
         return Err(NO_EDITION);
     }
     if EDITIONS_PER_DOWNLOAD_MAX < closed.len() {
-        return Err(Refusal::NotFound(
+        return Err(Refusal::TooMuch(
             "more than 120 editions; ask for fewer months\n",
         ));
     }
@@ -147,9 +149,8 @@ async fn table(
     if facts.are_known(&headers) {
         return Ok(facts.not_modified());
     }
-    let known = read(Arc::clone(&library), closed[closed.len() - 1].month).await?;
-    if closed.len() == 1 && !selection.is_known(&known.edition) {
-        let message = "this edition has no figures of this operator alone\n";
+    if !is_known(&library, &closed, &selection).await? {
+        let message = "no edition of these months has figures of this operator alone\n";
         return Err(Refusal::NotFound(message));
     }
     let rows = rows(library, closed.clone(), selection, kind == "csv");
@@ -194,6 +195,21 @@ fn rows(
     })
 }
 
+/// Whether any of some editions says anything of the operator asked for.
+async fn is_known(
+    library: &Arc<Library>,
+    closed: &[Closed],
+    selection: &Selection,
+) -> Result<bool, Refusal> {
+    for closed in closed.iter().rev() {
+        let held = read(Arc::clone(library), closed.month).await?;
+        if selection.is_known(&held.edition) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 async fn read(library: Arc<Library>, month: LocalMonth) -> Result<Arc<Held>, Refusal> {
     let reading = tokio::task::spawn_blocking(move || library.get(month));
     let held: Result<_, EditionError> = reading.await.map_err(failed)?;
@@ -213,6 +229,7 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         match self {
             Self::NotFound(message) => (StatusCode::NOT_FOUND, message).into_response(),
+            Self::TooMuch(message) => (StatusCode::BAD_REQUEST, message).into_response(),
             Self::Failed => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
         }
     }
@@ -236,7 +253,7 @@ impl Facts {
             .collect();
         Self {
             tag: entity_tag(&hashes),
-            citation: citation(&months.join(" "), last.hash, address),
+            citation: citation(&months.join(" "), last.method, last.hash, address),
             content,
             kept,
         }

@@ -256,8 +256,12 @@ fn staff() -> String {
     format!(
         "The *help rate* is the share of reports in which staff did one of: {}. The *harm rate* \
          is the share that ended in one of: {}. Both stand on the same base: reports in which \
-         staff were present and the question was answered. A missing answer is never a \"no\". No \
-         figure tells what staff did in one single incident.",
+         staff were present, and both what they did and how it ended was told. A missing answer \
+         is never a \"no\". No figure tells what staff did in one single incident.\n\n\
+         How many promises to call back were kept is not told: beside the acts themselves it would \
+         tell too much. Who knows how many were promised, how many were \
+         called back and how many of both can narrow down who did anything else, as attacks by \
+         linear programming found.",
         labels(HELPING.iter().map(|act| act.label_en()).collect()),
         labels(HARMFUL.iter().map(|outcome| outcome.label_en()).collect()),
     )

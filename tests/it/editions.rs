@@ -263,6 +263,7 @@ async fn editions_are_downloads_at_addresses_that_do_not_change() {
         "/editions/2026-10/nobody/line.csv",
         "/editions/2026-10/GVB%0d%0a/line.csv",
         "/editions/2026-08/gvb/line.csv",
+        "/editions/2026-08..2026-10/nobody/line.csv",
     ] {
         let (status, head, _) = get(&service, path, "").await;
         assert_eq!(status, 404, "{path}: {head}");

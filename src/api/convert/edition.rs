@@ -4,9 +4,9 @@ use super::figures::{check_token, parse_page_size};
 use super::to_timestamp;
 use super::violation::{Path, Violations};
 use crate::api::pb::v1 as pb;
-use crate::domain::LocalMonth;
 use crate::domain::limits::{EDITION_ROWS_PER_PAGE_DEFAULT, EDITION_ROWS_PER_PAGE_MAX};
-use crate::edition::format::{METHOD, Row, citation, path};
+use crate::domain::{LocalMonth, UtcMillis};
+use crate::edition::format::{Row, citation, path};
 use crate::edition::library::{Closed, Held};
 use crate::edition::month;
 
@@ -84,7 +84,13 @@ pub fn to_edition_page(held: &Held, query: &EditionQuery) -> pb::GetEditionRespo
         left_out: edition.left_out,
         too_late: edition.too_late,
         network_versions: edition.networks.clone(),
+        counted_since: edition.counted_since.as_deref().and_then(parse_time),
     }
+}
+
+fn parse_time(text: &str) -> Option<prost_types::Timestamp> {
+    let at: jiff::Timestamp = text.parse().ok()?;
+    Some(to_timestamp(UtcMillis(at.as_millisecond())))
 }
 
 fn to_edition(closed: &Closed) -> pb::Edition {
@@ -94,8 +100,8 @@ fn to_edition(closed: &Closed) -> pb::Edition {
         closed_at: Some(to_timestamp(month::closes_at(closed.month))),
         sha256: closed.hash.to_string(),
         position: closed.position.0,
-        method_version: METHOD,
-        citation: citation(&month, closed.hash, &path),
+        method_version: closed.method,
+        citation: citation(&month, closed.method, closed.hash, &path),
         path,
         month,
     }

@@ -107,12 +107,13 @@ fn disclosing(sheet: &Sheet, cuts: &[Cut]) -> Option<Class> {
             let by = by?;
             let is_known =
                 is_shown(sheet, cuts, outer) && by.iter().all(|class| stands_alone(cuts, *class));
-            let is_in_two = |row: &usize| {
+            // What the covering classes hold more than the class, all together.
+            let is_surplus = |row: &usize| {
                 let classes = by.iter().filter(|class| sheet.is_in(**class, *row));
-                sheet.is_in(outer, *row) && 2 <= classes.count()
+                usize::from(sheet.is_in(outer, *row)) < classes.count()
             };
             let is_disclosing =
-                is_known && sheet.distinct(sheet.rows().filter(is_in_two)) < PUBLISHED_GROUP_MIN;
+                is_known && sheet.distinct(sheet.rows().filter(is_surplus)) < PUBLISHED_GROUP_MIN;
             let smallest = by
                 .into_iter()
                 .min_by_key(|class| cuts[class.table].reports(class.class));

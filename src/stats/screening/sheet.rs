@@ -41,7 +41,7 @@ pub enum Logic {
         outer: ClassName,
     },
     /// Every report of a class is of at least one of others, as somebody who says what staff
-    /// did names at least one act.
+    /// did names at least one act. The others may reach further than the class.
     Covered {
         /// The class that is covered.
         outer: ClassName,

@@ -15,6 +15,9 @@ const CAUSES: [&str; 3] = ["barcode-rejected", "reader-fault", "unknown"];
 /// Acts of staff. The first two help.
 const ACTS: [&str; 4] = ["act-1", "act-2", "act-3", "act-4"];
 const HELPING: u8 = 0b0011;
+/// How it ended. The first harms.
+const OUTCOMES: [&str; 2] = ["end-1", "end-2"];
+const HARMFUL: u8 = 0b01;
 
 /// A class that a report can be in.
 pub type Class = (&'static str, &'static str);
@@ -127,6 +130,8 @@ impl Data {
     fn sheet(&self, reports: &[&Report]) -> Sheet {
         let mut sheet = Sheet::new(reports.iter().map(|report| report.reporter).collect());
         let told = ClassName::new("staff", "told");
+        let ended = ClassName::new("outcome", "told");
+        let both = ClassName::new("both", "yes");
         for (table, base) in [
             ("line", None),
             ("card-kind", None),
@@ -136,7 +141,12 @@ impl Data {
             ("act-2", Some(&told)),
             ("act-3", Some(&told)),
             ("act-4", Some(&told)),
-            ("help", Some(&told)),
+            ("outcome", None),
+            ("end-1", Some(&ended)),
+            ("end-2", Some(&ended)),
+            ("both", Some(&told)),
+            ("help", Some(&both)),
+            ("harm", Some(&both)),
         ] {
             sheet.divide(table, base, |row| {
                 let class = self.profiles[reports[row].profile].class(table);
@@ -147,19 +157,29 @@ impl Data {
             inner: ClassName::new("cause", "barcode-rejected"),
             outer: ClassName::new("card-kind", "barcode-ticket"),
         });
-        let yes = |acts: &[&'static str]| -> Vec<ClassName> {
-            acts.iter().map(|act| ClassName::new(*act, "yes")).collect()
+        let yes = |tables: &[&'static str]| -> Vec<ClassName> {
+            let class = |table: &&'static str| ClassName::new(*table, "yes");
+            tables.iter().map(class).collect()
         };
-        for inner in yes(&ACTS[..2]) {
-            let outer = ClassName::new("help", "yes");
+        let both_not = ClassName::new("both", "no");
+        for (inner, outer) in [
+            (both.clone(), ended.clone()),
+            (both_not, ClassName::new("outcome", "not-told")),
+            (ClassName::new("help", "no"), ClassName::new("act-1", "no")),
+            (ClassName::new("help", "no"), ClassName::new("act-2", "no")),
+            (ClassName::new("harm", "no"), ClassName::new("end-1", "no")),
+        ] {
             sheet.know(Logic::Inside { inner, outer });
         }
-        for (outer, acts) in [
+        for (outer, by) in [
             (told, &ACTS[..]),
+            (ended, &OUTCOMES[..]),
             (ClassName::new("help", "yes"), &ACTS[..2]),
             (ClassName::new("help", "no"), &ACTS[2..]),
+            (ClassName::new("harm", "yes"), &OUTCOMES[..1]),
+            (ClassName::new("harm", "no"), &OUTCOMES[1..]),
         ] {
-            let by = yes(acts);
+            let by = yes(by);
             sheet.know(Logic::Covered { outer, by });
         }
         sheet
@@ -168,19 +188,23 @@ impl Data {
 
 /// Every profile that the logic of the classes allows.
 fn profiles(random: &mut StdRng) -> Vec<Profile> {
-    // What staff did makes many profiles: then there are fewer of everything else.
+    // What staff did makes many profiles, and how it ended more: then there are fewer of
+    // everything else.
     let has_acts = random.random_bool(0.35);
+    let has_outcomes = has_acts && random.random_bool(0.5);
     let lines_max = if has_acts { 2 } else { LINES.len() };
     let lines = &LINES[..random.random_range(2..=lines_max)];
+    let lines = if has_outcomes { &lines[..1] } else { lines };
     let cards = &CARDS[random.random_range(0..2)..];
     let causes = &CAUSES[random.random_range(0..2)..];
-    let (cards, causes) = if has_acts {
-        (&cards[..2], &causes[..2])
-    } else {
-        (cards, causes)
+    let (cards, causes) = match (has_acts, has_outcomes) {
+        (true, true) => (&cards[..1], &causes[causes.len() - 1..]),
+        (true, false) => (&cards[..2], &causes[..2]),
+        _ => (cards, causes),
     };
-    // 0 if nobody said, else a bit for each act: whoever says names at least one.
+    // 0 if nobody said, else a bit for each act and outcome: whoever says names at least one.
     let acts = if has_acts { 0..16_u8 } else { 0..1 };
+    let outcomes = if has_outcomes { 0..4_u8 } else { 0..1 };
     let mut profiles = Vec::new();
     for line in lines {
         for (card, cause) in cards
@@ -191,20 +215,37 @@ fn profiles(random: &mut StdRng) -> Vec<Profile> {
                 continue;
             }
             for act in acts.clone() {
-                let mut classes = vec![("line", *line), ("card-kind", *card), ("cause", *cause)];
-                classes.push(("staff", if act == 0 { "not-told" } else { "told" }));
-                let answer = |is_yes| if is_yes { "yes" } else { "no" };
-                if act != 0 {
-                    for (place, table) in ACTS.into_iter().enumerate() {
-                        classes.push((table, answer(act >> place & 1 == 1)));
-                    }
-                    classes.push(("help", answer(act & HELPING != 0)));
+                for outcome in outcomes.clone() {
+                    let mut classes =
+                        vec![("line", *line), ("card-kind", *card), ("cause", *cause)];
+                    classes.extend(endings(act, outcome));
+                    profiles.push(Profile { classes });
                 }
-                profiles.push(Profile { classes });
             }
         }
     }
     profiles
+}
+
+/// The classes of what staff did and how it ended.
+fn endings(act: u8, outcome: u8) -> Vec<Class> {
+    let answer = |is_yes| if is_yes { "yes" } else { "no" };
+    let told = |bits| if bits == 0 { "not-told" } else { "told" };
+    let mut classes = vec![("staff", told(act)), ("outcome", told(outcome))];
+    if act != 0 {
+        let acts = ACTS.into_iter().enumerate();
+        classes.extend(acts.map(|(place, table)| (table, answer(act >> place & 1 == 1))));
+        classes.push(("both", answer(outcome != 0)));
+    }
+    if outcome != 0 {
+        let ends = OUTCOMES.into_iter().enumerate();
+        classes.extend(ends.map(|(place, table)| (table, answer(outcome >> place & 1 == 1))));
+    }
+    if act != 0 && outcome != 0 {
+        classes.push(("help", answer(act & HELPING != 0)));
+        classes.push(("harm", answer(outcome & HARMFUL != 0)));
+    }
+    classes
 }
 
 fn pick(random: &mut StdRng, weights: &[f64]) -> usize {

@@ -18,7 +18,7 @@ const SETS_DEFAULT: u64 = 250;
 /// Data sets of the control.
 const CONTROL_SETS: u64 = 8;
 /// Tables whose classes are crossed.
-const TABLES: [&str; 9] = [
+const TABLES: [&str; 14] = [
     "line",
     "card-kind",
     "cause",
@@ -27,7 +27,12 @@ const TABLES: [&str; 9] = [
     "act-2",
     "act-3",
     "act-4",
+    "outcome",
+    "end-1",
+    "end-2",
+    "both",
     "help",
+    "harm",
 ];
 const WIDTH: f64 = 10.0;
 /// Classes in one crossed cell.
