@@ -6,7 +6,10 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum, value_parser};
 
-use crate::domain::limits::{TAP_DAYS_DEFAULT, TAP_DAYS_MAX, TAP_DAYS_MIN};
+use crate::domain::limits::{
+    PERSONAL_DAYS_DEFAULT, PERSONAL_DAYS_MIN, TAP_DAYS_DEFAULT, TAP_DAYS_MAX, TAP_DAYS_MIN,
+    WORDS_DAYS_DEFAULT,
+};
 
 /// Heading of the flags that every command takes.
 pub const EVERYWHERE: &str = "Options of every command";
@@ -79,6 +82,26 @@ pub struct ServeSettings {
         value_parser = value_parser!(u32).range(i64::from(TAP_DAYS_MIN)..=i64::from(TAP_DAYS_MAX))
     )]
     pub tap_days: u32,
+    /// How long notes and words are kept, in days since they came in
+    #[arg(
+        long,
+        value_name = "DAYS",
+        env = "MISTAP_WORDS_DAYS",
+        default_value_t = WORDS_DAYS_DEFAULT,
+        value_parser = value_parser!(u32).range(1..=i64::from(WORDS_DAYS_DEFAULT))
+    )]
+    pub words_days: u32,
+    /// How long all else is kept that could lead to a person, in days since it came in: six
+    /// months if left out. Editions need it for four
+    #[arg(
+        long,
+        value_name = "DAYS",
+        env = "MISTAP_PERSONAL_DAYS",
+        default_value_t = PERSONAL_DAYS_DEFAULT,
+        value_parser = value_parser!(u32)
+            .range(i64::from(PERSONAL_DAYS_MIN)..=i64::from(PERSONAL_DAYS_DEFAULT))
+    )]
+    pub personal_days: u32,
     /// Calls from this machine come through a proxy on it, which adds the caller's address to
     /// x-forwarded-for. Without it, all of them count as one caller that is trusted: bounds by
     /// address, those of figures included, are then the proxy's to keep

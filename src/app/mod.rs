@@ -12,6 +12,7 @@ mod follow;
 mod front;
 mod names;
 mod pace;
+pub mod retention;
 mod run;
 mod tokens;
 
@@ -60,7 +61,8 @@ use crate::auth::{Gate, Limiter, TokenError};
 use crate::config::{InvalidAddress, check_loopback};
 use crate::domain::UtcMillis;
 use crate::domain::limits::{
-    EDITION_LOOK_MS, MESSAGE_BYTES_MAX, NETWORK_LOOK_MS, TAP_DAYS_DEFAULT, TOKEN_LOOK_MS,
+    EDITION_LOOK_MS, MESSAGE_BYTES_MAX, NETWORK_LOOK_MS, PERSONAL_DAYS_DEFAULT, RETENTION_LOOK_MS,
+    TAP_DAYS_DEFAULT, TOKEN_LOOK_MS, WORDS_DAYS_DEFAULT,
 };
 use crate::edition::library::{EditionError, Library};
 use crate::http::{self, Pages};
@@ -72,6 +74,7 @@ use crate::network::{Network, PersistError};
 use editions::Closer;
 use follow::Follower;
 use front::Front;
+use retention::{Kept, Retainer};
 
 /// The name under which health checks ask for the service as a whole.
 const WHOLE_SERVICE: &str = "";
@@ -100,6 +103,10 @@ pub struct Settings {
     pub tap_days: u32,
     /// How often it is looked whether an edition is due.
     pub edition_look: Duration,
+    /// How long personal data is kept.
+    pub kept: Kept,
+    /// How often it is looked whether its time has come; the first time after as long.
+    pub retention_look: Duration,
     /// How often it is looked whether the tokens changed.
     pub token_look: Duration,
     /// How many streams may be open.
@@ -118,6 +125,11 @@ impl Settings {
             network_look: Duration::from_millis(NETWORK_LOOK_MS),
             tap_days: TAP_DAYS_DEFAULT,
             edition_look: Duration::from_millis(EDITION_LOOK_MS),
+            kept: Kept {
+                words_days: WORDS_DAYS_DEFAULT,
+                personal_days: PERSONAL_DAYS_DEFAULT,
+            },
+            retention_look: Duration::from_millis(RETENTION_LOOK_MS),
             token_look: Duration::from_millis(TOKEN_LOOK_MS),
             permits: PermitBounds::default(),
             callers: Callers::default(),
@@ -414,6 +426,15 @@ fn followers(
         ingest: running.ingest.clone(),
         every: settings.network_look,
     };
+    let retainer = Retainer {
+        dir: settings.dir.clone(),
+        ingest: running.ingest.clone(),
+        reader: running.reader.clone(),
+        library: Arc::clone(library),
+        clock: Arc::clone(&settings.clock),
+        kept: settings.kept,
+        every: settings.retention_look,
+    };
     let closer = Closer {
         library: Arc::clone(library),
         ingest: running.ingest.clone(),
@@ -422,6 +443,7 @@ fn followers(
     vec![
         tokio::spawn(follower.run(stop.clone())),
         tokio::spawn(closer.run(stop.clone())),
+        tokio::spawn(retainer.run(stop.clone())),
         tokio::spawn(tokens::follow(gate.clone(), settings.token_look, stop)),
     ]
 }

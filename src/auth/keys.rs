@@ -10,9 +10,9 @@ use std::collections::btree_map::Entry;
 use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use hmac::{Hmac, Mac as _};
 use sha2::{Digest as _, Sha256};
@@ -20,9 +20,9 @@ use subtle::ConstantTimeEq as _;
 use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 use super::CaseNumbers;
-use crate::domain::limits::KEY_FILE_BYTES_MAX;
+use crate::domain::limits::{EDITION_CLOSES_ON_DAY, KEY_FILE_BYTES_MAX};
 use crate::domain::text::CardNumber;
-use crate::domain::{ContentDigest, IncidentSecret, LocalDay, Pseudonym, SecretHash};
+use crate::domain::{ContentDigest, IncidentSecret, LocalDay, Pseudonym, SecretHash, UtcMillis};
 
 const FILE_NAME: &str = "keys";
 const ASIDE: &str = "new";
@@ -31,6 +31,8 @@ const FILE_MODE: u32 = 0o600;
 /// The bits that nobody but the owner may have.
 const FILE_MODE_OTHERS: u32 = 0o077;
 const FIRST_LINE: &str = "mistap keys 1";
+/// Before the first quarter whose key may live.
+const FIRST_PERIOD: &str = "first ";
 const KEY_BYTES: usize = 32;
 /// What the key of case numbers is drawn from.
 const CASE_NUMBERS: &[u8] = b"case numbers";
@@ -68,6 +70,12 @@ pub enum KeyError {
         /// As of `key_period`.
         period: u32,
     },
+    /// Destroyed, or never made because the last edition of the quarter had closed before.
+    #[error("the quarter {period} (counted from the year 0) has ended")]
+    Ended {
+        /// As of `key_period`.
+        period: u32,
+    },
     /// The system gives no random bytes.
     #[error("the system gives no random bytes")]
     Random(#[source] getrandom::Error),
@@ -77,7 +85,19 @@ pub enum KeyError {
 pub struct Keys {
     path: PathBuf,
     digest: Key,
-    periods: RwLock<BTreeMap<u32, Key>>,
+    periods: RwLock<Periods>,
+    /// Held while the file is written.
+    writing: Mutex<()>,
+}
+
+/// The keys of quarters.
+#[derive(Clone, Default)]
+struct Periods {
+    keys: BTreeMap<u32, Key>,
+    /// Those before this one have ended: they have no key, and never will.
+    first: u32,
+    /// Those before this one are not made, and those that are there still live.
+    made_from: u32,
 }
 
 #[derive(Clone, ZeroizeOnDrop)]
@@ -98,6 +118,7 @@ impl Keys {
                     path,
                     digest,
                     periods: RwLock::new(periods),
+                    writing: Mutex::default(),
                 })
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Self::create(path),
@@ -107,24 +128,66 @@ impl Keys {
 
     /// Makes the keys that are missing of all quarters from one day's through another's. If
     /// that fails, those of before go on to be used. Writes a file, if any is missing; keys
-    /// are used meanwhile. For one thread at a time.
+    /// are used meanwhile.
     pub fn make(&self, from: LocalDay, through: LocalDay) -> Result<(), KeyError> {
+        let _alone = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut periods = self.periods().clone();
-        let count = periods.len();
-        for period in key_period(from)..=key_period(through) {
-            if let Entry::Vacant(place) = periods.entry(period) {
+        let count = periods.keys.len();
+        periods.made_from = key_period(from).max(periods.first);
+        for period in periods.made_from..=key_period(through) {
+            if let Entry::Vacant(place) = periods.keys.entry(period) {
                 place.insert(Key::random()?);
             }
         }
-        if periods.len() == count {
-            return Ok(());
+        if periods.keys.len() != count {
+            write(&self.path, &self.digest, &periods)?;
         }
+        *self.periods.write().unwrap_or_else(PoisonError::into_inner) = periods;
+        Ok(())
+    }
+
+    /// Uses the keys of a quarter, and of all before it, no more. They are in the file still:
+    /// the next start uses them again, unless they are destroyed.
+    pub fn end(&self, through: u32) {
+        let held = self.periods.write();
+        let mut periods = held.unwrap_or_else(PoisonError::into_inner);
+        periods.first = periods.first.max(through + 1);
+    }
+
+    /// Destroys the keys of a quarter, and of all before it: in memory, and in the file, whose
+    /// bytes of before are overwritten.
+    pub fn destroy(&self, through: u32) -> Result<(), KeyError> {
+        let _alone = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut periods = self.periods().clone();
+        periods.keys = periods.keys.split_off(&(through + 1));
+        periods.first = periods.first.max(through + 1);
         write(&self.path, &self.digest, &periods)?;
         *self.periods.write().unwrap_or_else(PoisonError::into_inner) = periods;
         Ok(())
     }
 
-    fn periods(&self) -> RwLockReadGuard<'_, BTreeMap<u32, Key>> {
+    /// Makes new keys in place of those from a quarter on: what was reported before under the
+    /// old cannot be joined with what comes. Not while another process uses the folder.
+    pub fn rotate(&self, from: LocalDay) -> Result<Vec<u32>, KeyError> {
+        let _alone = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut periods = self.periods().clone();
+        let from = key_period(from);
+        for (_, key) in periods.keys.range_mut(from..) {
+            *key = Key::random()?;
+        }
+        write(&self.path, &self.digest, &periods)?;
+        let rotated = periods.keys.range(from..).map(|(period, _)| *period);
+        let rotated = rotated.collect();
+        *self.periods.write().unwrap_or_else(PoisonError::into_inner) = periods;
+        Ok(rotated)
+    }
+
+    /// The quarters that have a key, rising.
+    pub fn known_periods(&self) -> Vec<u32> {
+        self.periods().keys.keys().copied().collect()
+    }
+
+    fn periods(&self) -> RwLockReadGuard<'_, Periods> {
         self.periods.read().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -135,12 +198,13 @@ impl Keys {
 
     fn create(path: PathBuf) -> Result<Self, KeyError> {
         let digest = Key::random()?;
-        let periods = BTreeMap::new();
+        let periods = Periods::default();
         write(&path, &digest, &periods)?;
         Ok(Self {
             path,
             digest,
             periods: RwLock::new(periods),
+            writing: Mutex::default(),
         })
     }
 
@@ -172,7 +236,15 @@ impl Keys {
 
     fn pseudonym(&self, period: u32, domain: &[u8], name: &[u8]) -> Result<Pseudonym, KeyError> {
         let periods = self.periods();
-        let key = periods.get(&period).ok_or(KeyError::Missing { period })?;
+        let has_ended = period < periods.first;
+        let key = periods.keys.get(&period).filter(|_| !has_ended);
+        let Some(key) = key else {
+            return Err(if has_ended || period < periods.made_from {
+                KeyError::Ended { period }
+            } else {
+                KeyError::Missing { period }
+            });
+        };
         Ok(Pseudonym(key.mac(&[domain, name])))
     }
 }
@@ -199,6 +271,23 @@ impl Key {
 /// The key period that a day lies in: its quarter of a year, counted from the year 0.
 pub fn key_period(day: LocalDay) -> u32 {
     u32::try_from(day.month().0 / 3).expect("supported days are after 1970")
+}
+
+/// The first day of a key period.
+pub fn period_begins(period: u32) -> LocalDay {
+    first_of_month(period / 4, 3 * (period % 4) + 1)
+}
+
+/// When a key period ends: when the edition of its last month closes.
+pub fn period_ends_at(period: u32) -> UtcMillis {
+    let next = period + 1;
+    let first = first_of_month(next / 4, 3 * (next % 4) + 1);
+    let days = i32::from(EDITION_CLOSES_ON_DAY) - 1;
+    LocalDay(first.0 + days).start().start()
+}
+
+fn first_of_month(year: u32, month: u32) -> LocalDay {
+    LocalDay::parse(&format!("{year:04}-{month:02}-01")).expect("a supported year")
 }
 
 /// SHA-256 of an incident's secret, cut to 16 bytes.
@@ -241,7 +330,7 @@ pub(super) fn read_checked(
 }
 
 /// The digest key and the keys of periods, or the line that is wrong.
-fn parse(text: &str) -> Result<(Key, BTreeMap<u32, Key>), usize> {
+fn parse(text: &str) -> Result<(Key, Periods), usize> {
     let mut lines = text.lines().zip(1..);
     match lines.next() {
         Some((FIRST_LINE, _)) => {}
@@ -252,10 +341,14 @@ fn parse(text: &str) -> Result<(Key, BTreeMap<u32, Key>), usize> {
         .strip_prefix("digest ")
         .and_then(parse_key)
         .ok_or(number)?;
-    let mut periods = BTreeMap::new();
+    let mut periods = Periods::default();
     for (line, number) in lines {
+        if let Some(first) = line.strip_prefix(FIRST_PERIOD) {
+            periods.first = first.parse().map_err(|_| number)?;
+            continue;
+        }
         let (period, key) = parse_period(line).ok_or(number)?;
-        if periods.insert(period, key).is_some() {
+        if periods.keys.insert(period, key).is_some() {
             return Err(number);
         }
     }
@@ -279,8 +372,17 @@ fn parse_key(hexadecimal: &str) -> Option<Key> {
 }
 
 /// Writes the key file aside, synced, and puts it in place of the one before.
-fn write(path: &Path, digest: &Key, periods: &BTreeMap<u32, Key>) -> Result<(), KeyError> {
-    write_aside(path, &format_keys(digest, periods)).map_err(|source| KeyError::Io {
+fn write(path: &Path, digest: &Key, periods: &Periods) -> Result<(), KeyError> {
+    let before = OpenOptions::new().write(true).open(path);
+    let write = || {
+        write_aside(path, &format_keys(digest, periods))?;
+        // Nothing of it is left, as far as a file system can promise that.
+        let Ok(before) = before else { return Ok(()) };
+        let bytes = usize::try_from(before.metadata()?.len()).unwrap_or(0);
+        before.write_all_at(&vec![0; bytes], 0)?;
+        before.sync_all()
+    };
+    write().map_err(|source| KeyError::Io {
         path: path.to_owned(),
         source,
     })
@@ -305,14 +407,18 @@ pub(super) fn write_aside(path: &Path, text: &str) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-fn format_keys(digest: &Key, periods: &BTreeMap<u32, Key>) -> Zeroizing<String> {
+fn format_keys(digest: &Key, periods: &Periods) -> Zeroizing<String> {
     const LINE_BYTES_MAX: usize = 2 * KEY_BYTES + 32;
-    let room = (2 + periods.len()) * LINE_BYTES_MAX;
+    let room = (3 + periods.keys.len()) * LINE_BYTES_MAX;
     let mut text = Zeroizing::new(String::with_capacity(room));
     text.push_str(FIRST_LINE);
     text.push_str("\ndigest ");
     push_key(&mut text, digest);
-    for (period, key) in periods {
+    if 0 < periods.first {
+        let first = periods.first;
+        writeln!(text, "{FIRST_PERIOD}{first}").expect("a string takes any text");
+    }
+    for (period, key) in &periods.keys {
         write!(text, "period {period} ").expect("a string takes any text");
         push_key(&mut text, key);
     }
@@ -368,6 +474,60 @@ mod tests {
         let again = Keys::open(folder.path()).expect("read");
         assert!(!missing(&again));
         assert_eq!(again.card(&number(), day("2026-11-23")).expect("one"), card);
+    }
+
+    #[test]
+    fn destroyed_key_is_nowhere_and_is_not_made_again() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let keys = open(folder.path());
+        let (old, new) = (day("2026-09-30"), day("2026-10-01"));
+        let path = folder.path().join(FILE_NAME);
+        let before = File::open(&path).expect("there");
+        let line = |text: &str| {
+            let prefix = format!("period {} ", key_period(old));
+            let found = text.lines().find(|line| line.starts_with(&prefix));
+            found.map(str::to_owned)
+        };
+        let secret = line(&std::fs::read_to_string(&path).expect("text")).expect("made");
+        let kept = keys.card(&number(), new).expect("one");
+        keys.destroy(key_period(old)).expect("written");
+        let ended = |keys: &Keys| matches!(keys.card(&number(), old), Err(KeyError::Ended { .. }));
+        assert!(ended(&keys));
+        keys.make(day("2025-10-01"), new).expect("made");
+        assert!(ended(&keys) && ended(&open(folder.path())));
+        assert_eq!(keys.card(&number(), new).expect("one"), kept);
+        assert_eq!(line(&std::fs::read_to_string(&path).expect("text")), None);
+        // The file of before is nothing but zeros.
+        let mut bytes = Vec::new();
+        (&before).read_to_end(&mut bytes).expect("read");
+        assert!(secret.len() < bytes.len() && bytes.iter().all(|byte| *byte == 0));
+    }
+
+    #[test]
+    fn rotated_key_joins_nothing_with_what_was_before() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let keys = open(folder.path());
+        let (old, new) = (day("2026-09-30"), day("2026-10-01"));
+        let of = |day| keys.card(&number(), day).expect("one");
+        let before = (of(old), of(new));
+        assert_eq!(keys.rotate(new).expect("written"), [key_period(new)]);
+        assert_eq!(of(old), before.0);
+        assert_ne!(of(new), before.1);
+        assert_eq!(
+            of(new),
+            open(folder.path()).card(&number(), new).expect("one")
+        );
+    }
+
+    #[test]
+    fn quarter_ends_when_its_last_edition_closes() {
+        let ends = |text| period_ends_at(key_period(day(text)));
+        assert_eq!(ends("2026-12-31"), day("2027-01-22").start().start());
+        assert_eq!(ends("2026-07-01"), day("2026-10-22").start().start());
+        assert_eq!(
+            period_begins(key_period(day("2026-12-31"))),
+            day("2026-10-01")
+        );
     }
 
     #[test]

@@ -13,7 +13,9 @@ mod tokens;
 
 pub use cases::CaseNumbers;
 pub use gate::{Gate, UnknownToken};
-pub use keys::{KeyError, Keys, key_period, secret_hash, secret_matches};
+pub use keys::{
+    KeyError, Keys, key_period, period_begins, period_ends_at, secret_hash, secret_matches,
+};
 pub use limiter::{Limited, Limiter, Whose};
 pub use receipts::{Receipt, ReceiptKeys};
 pub use role::{Grant, Principal, Role, Scope, TokenId};

@@ -7,6 +7,7 @@ mod demo;
 mod edition;
 mod failure;
 mod import;
+mod keys;
 mod method;
 mod network;
 mod notice;
@@ -19,6 +20,7 @@ mod report;
 mod serve;
 mod simulate;
 mod stats;
+mod status;
 mod tail;
 mod taps;
 mod tidy;
@@ -121,6 +123,15 @@ pub enum Command {
     /// Make, list and revoke the tokens that tell who calls
     #[command(subcommand)]
     Token(token::TokenCommand),
+    /// Keys of pseudonyms: list their quarters, make new ones
+    #[command(subcommand)]
+    Keys(keys::KeysCommand),
+    /// Say what a data folder holds, and when what in it ends
+    Status {
+        /// Which folder.
+        #[command(flatten)]
+        data: DataSettings,
+    },
     /// Send made-up reports to a server, or write made-up history
     Simulate(simulate::SimulateArgs),
     /// Prove that the journal is whole and every figure is what it says
@@ -213,6 +224,8 @@ fn run(command: Command, server: &ServerArgs, format: Format) -> Result<(), Fail
             receipt::rotate(&data.dir, app::system_clock()())
         }
         Command::Token(command) => token::token(command, format, today()?),
+        Command::Keys(command) => keys::keys(command, format, today()?),
+        Command::Status { data } => status::status(&data.dir, format, today()?),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "mistap", &mut script);
@@ -267,6 +280,8 @@ async fn run_async(command: Command, server: &ServerArgs, format: Format) -> Res
         | Command::Method
         | Command::Receipt(_)
         | Command::Token(_)
+        | Command::Keys(_)
+        | Command::Status { .. }
         | Command::Completions { .. } => unreachable!("run without a runtime"),
     }
 }

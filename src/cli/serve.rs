@@ -7,6 +7,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::failure::{Failure, Kind};
 use crate::api::origin::Callers;
+use crate::app::retention::Kept;
 use crate::app::{self, AppError, Settings, files};
 use crate::auth::{KeyError, TokenError};
 use crate::config::ServeSettings;
@@ -23,12 +24,17 @@ pub async fn run(settings: ServeSettings) -> Result<(), Failure> {
     // A connection is an open file.
     files::raise_limit();
     let tap_days = settings.tap_days;
+    let kept = Kept {
+        words_days: settings.words_days,
+        personal_days: settings.personal_days,
+    };
     let callers = Callers {
         are_behind_proxy: settings.behind_proxy,
     };
     let settings = Settings {
         tap_days,
         callers,
+        kept,
         ..Settings::new(settings.data.dir, settings.listen, app::system_clock())
     };
     let mut handle = tokio::select! {
@@ -148,6 +154,7 @@ fn start_failure(error: &StartError) -> (Kind, Option<&'static str>) {
             KeyError::Exposed { .. }
             | KeyError::Io { .. }
             | KeyError::Missing { .. }
+            | KeyError::Ended { .. }
             | KeyError::Random(_) => (Kind::Unexpected, None),
         },
         StartError::Journal(error) => match error {

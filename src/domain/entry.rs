@@ -86,6 +86,27 @@ pub enum Entry {
     },
     /// The edition of a month was closed.
     EditionClosed(ClosedEdition),
+    /// Something is taken away from the personal parts of all entries through a position.
+    PersonalRemoved {
+        /// What.
+        removal: Removal,
+        /// The last entry from which it is.
+        through: Position,
+    },
+}
+
+/// What is taken away from personal parts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removal {
+    /// What travellers wrote: words, texts of displays, notes.
+    Words,
+    /// Pseudonyms of a key period, and of all before it. Its key is destroyed.
+    Pseudonyms {
+        /// As of `auth::key_period`.
+        key_period: u32,
+    },
+    /// Everything.
+    All,
 }
 
 /// What the journal knows of an edition.

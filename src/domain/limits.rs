@@ -286,6 +286,21 @@ pub const WATCH_REST_MS_MAX: u64 = 1_000;
 /// in milliseconds.
 pub const CLOCK_CHECK_MS: u64 = 1_000;
 
+/// Entries from which personal data is taken away at once; a reader that comes upon one of
+/// them waits as long.
+pub const REMOVED_AT_ONCE_MAX: u64 = 512;
+/// How long notes and words are kept when nothing else is set, in days since they came in.
+pub const WORDS_DAYS_DEFAULT: u32 = 90;
+/// How long personal parts are kept when nothing else is set, in days since they came in: six
+/// months.
+pub const PERSONAL_DAYS_DEFAULT: u32 = 183;
+/// How long personal parts are kept at least, in days: until the last edition of a quarter has
+/// closed, which needs to know who told the reports of its first day.
+pub const PERSONAL_DAYS_MIN: u32 = 125;
+
+/// How often it is looked whether the time of personal data has come, in milliseconds.
+pub const RETENTION_LOOK_MS: u64 = 600_000;
+
 /// Fewest reporters (of self-reports) or refused taps (of observations) behind any published
 /// figure and behind any difference of published figures. Fewer: joined with others, or not
 /// published.

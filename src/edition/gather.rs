@@ -214,7 +214,8 @@ impl Gatherer {
             | Entry::Tick
             | Entry::NetworkChanged { .. }
             | Entry::TapCountsRemoved { .. }
-            | Entry::EditionClosed(_) => {}
+            | Entry::EditionClosed(_)
+            | Entry::PersonalRemoved { .. } => {}
         }
     }
 

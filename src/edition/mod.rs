@@ -12,7 +12,7 @@ mod close;
 pub mod columns;
 pub mod download;
 pub mod format;
-mod gather;
+pub mod gather;
 pub mod library;
 pub mod month;
 mod reporters;

@@ -415,7 +415,8 @@ fn judge(state: &State, batch: &[Entry], entry: &Entry) -> Option<Fate> {
         | Entry::NetworkChanged { .. }
         | Entry::TapCounts(_)
         | Entry::TapCountsRemoved { .. }
-        | Entry::EditionClosed(_) => None,
+        | Entry::EditionClosed(_)
+        | Entry::PersonalRemoved { .. } => None,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::auth::{KeyError, Keys};
+use crate::auth::{KeyError, Keys, key_period, period_begins, period_ends_at};
 use crate::domain::limits::{INCIDENT_AGE_DAYS_MAX, KEY_AHEAD_DAYS};
 use crate::domain::{LocalDay, Minute, UtcMillis};
 
@@ -53,7 +53,13 @@ impl KeyMaker {
             return Ok(());
         }
         // A day more, because days of the clocks' change have 23 hours.
-        let from = day(now, -INCIDENT_AGE_DAYS_MAX - 1).unwrap_or(today);
+        let oldest = day(now, -INCIDENT_AGE_DAYS_MAX - 1).unwrap_or(today);
+        let mut period = key_period(oldest);
+        // What comes later of a quarter whose last edition has closed counts in none.
+        while period_ends_at(period) <= now {
+            period += 1;
+        }
+        let from = period_begins(period).min(today);
         let through = day(now, KEY_AHEAD_DAYS).unwrap_or(today);
         self.keys.make(from, through)?;
         self.made = Some(today);
@@ -88,9 +94,9 @@ mod tests {
             keys.card(&card, day).is_ok()
         };
         let mut maker = KeyMaker::start(Arc::clone(&keys), at("2026-11-23")).expect("made");
-        // 400 days before, and a quarter of a year more.
-        assert!(has("2025-10-19") && has("2026-11-24") && has("2026-12-31"));
-        assert!(!has("2025-09-30") && !has("2027-01-01"));
+        assert!(has("2026-10-01") && has("2026-11-24") && has("2026-12-31"));
+        // The last edition of September's quarter closed on day 22 of October.
+        assert!(!has("2026-09-30") && !has("2025-10-19") && !has("2027-01-01"));
         maker.keep(at("2026-11-29"));
         assert!(!has("2027-01-01"));
         maker.keep(at("2026-12-01"));

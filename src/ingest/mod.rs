@@ -32,7 +32,7 @@ pub use start::{Options, Running, StartError, StopError, start, start_with};
 pub use taps::{TapsAccepted, TapsError};
 
 use crate::auth::{CaseNumbers, KeyError, Keys, Limited, Limiter, ReceiptKeys};
-use crate::domain::entry::ClosedEdition;
+use crate::domain::entry::{ClosedEdition, Removal};
 use crate::domain::incident::{Match, is_observed};
 use crate::domain::limits::{INCIDENTS_PER_CALL_MAX, JOURNAL_READS_MAX};
 use crate::domain::{Entry, Incident, IncidentId, LineId, Position, StopId, UtcMillis};
@@ -226,6 +226,22 @@ impl Ingest {
     /// Notes in the journal that an edition was closed, and says where.
     pub async fn note_edition(&self, closed: ClosedEdition) -> Result<Position, SubmitError> {
         self.commit(Entry::EditionClosed(closed)).await
+    }
+
+    /// Notes in the journal that something is taken away from the personal parts of all entries
+    /// before, and says where.
+    pub async fn note_removal(
+        &self,
+        removal: Removal,
+        through: Position,
+    ) -> Result<Position, SubmitError> {
+        self.commit(Entry::PersonalRemoved { removal, through })
+            .await
+    }
+
+    /// The keys of pseudonyms.
+    pub fn keys(&self) -> Arc<Keys> {
+        Arc::clone(&self.shared.keys)
     }
 
     /// Reserves room first, so that a full queue costs next to nothing.

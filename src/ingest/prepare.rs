@@ -93,6 +93,8 @@ impl<'a> Preparer<'a> {
         canonical_bytes(incident, secret_hash.as_ref(), &mut self.canonical);
         let digest = self.keys.digest(&self.canonical);
         let time = Time::of(incident.occurred);
+        let card_given = incident.card_number.is_some();
+        let installation_given = !incident.installation_id.is_empty();
         let (card, installation) = self.pseudonyms(incident, time.day)?;
         let resolved = self.network.resolve(&Words {
             operator: &incident.operator_words,
@@ -102,8 +104,8 @@ impl<'a> Preparer<'a> {
             day: time.day,
         });
         let mut facts = Facts {
-            card_given: card.is_some(),
-            installation_given: installation.is_some(),
+            card_given,
+            installation_given,
             network_version: self.network.version(),
             ..facts(incident, digest, secret_hash, &time, &resolved)
         };
@@ -140,9 +142,19 @@ impl<'a> Preparer<'a> {
         incident.card_number = None;
         let installation = match incident.installation_id.as_str() {
             "" => None,
-            id => Some(self.keys.installation(id, day)?.0),
+            id => living(self.keys.installation(id, day))?,
         };
-        Ok((card.transpose()?.map(|(card, _)| card), installation))
+        let card = card.map(living).transpose()?.flatten();
+        Ok((card, installation))
+    }
+}
+
+/// The pseudonym; none under a key that has ended.
+fn living(made: Result<(Pseudonym, u32), KeyError>) -> Result<Option<Pseudonym>, KeyError> {
+    match made {
+        Ok((pseudonym, _)) => Ok(Some(pseudonym)),
+        Err(KeyError::Ended { .. }) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

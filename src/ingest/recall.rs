@@ -216,7 +216,8 @@ fn find(reader: &Reader, position: Position) -> Result<Option<Found>, JournalErr
         | Entry::NetworkChanged { .. }
         | Entry::TapCounts(_)
         | Entry::TapCountsRemoved { .. }
-        | Entry::EditionClosed(_) => None,
+        | Entry::EditionClosed(_)
+        | Entry::PersonalRemoved { .. } => None,
     }))
 }
 

@@ -8,10 +8,11 @@ mod taps;
 use std::str::FromStr;
 
 use prost::Message;
+use prost::encoding::WireType;
 
 use super::Encoded;
 use super::fields::Fields;
-use crate::domain::entry::ClosedEdition;
+use crate::domain::entry::{ClosedEdition, Removal};
 use crate::domain::incident::CauseClaim;
 use crate::domain::taxonomy::{
     CalledBack, CardKind, CaseState, Cause, ClaimSource, ClosedReason, ExtraCost, Mode,
@@ -36,6 +37,13 @@ const WITHDRAWN: u32 = 2;
 const AMENDED: u32 = 8;
 /// What comes before the message of an entry, in bytes.
 const KIND_BYTES_MAX: usize = 4;
+
+/// The field of a personal part for what was removed from it.
+const REMOVED: u32 = 17;
+/// Kinds of removals, by their numbers in the schema.
+const WORDS: u32 = 1;
+const PSEUDONYMS: u32 = 2;
+const ALL: u32 = 3;
 
 /// Claim sources are below this number; see `cause_claims` in the schema.
 const CLAIM_SOURCES: u32 = 8;
@@ -106,6 +114,18 @@ pub fn encode(entry: &Entry) -> Encoded {
             sha256: closed.sha256.to_vec(),
             method: closed.method,
         })),
+        Entry::PersonalRemoved { removal, through } => {
+            let (what, key_period) = match removal {
+                Removal::Words => (WORDS, 0),
+                Removal::Pseudonyms { key_period } => (PSEUDONYMS, *key_period),
+                Removal::All => (ALL, 0),
+            };
+            generated(Kind::PersonalRemoved(wire::PersonalRemoved {
+                what,
+                through: through.0,
+                key_period,
+            }))
+        }
     };
     Encoded { facts, personal }
 }
@@ -146,7 +166,7 @@ pub fn decode(facts: &[u8], personal: Option<&[u8]>) -> Result<Entry, CodecError
             incident: Position(erased.incident),
         }),
         Kind::Answered(answered) => {
-            let answer = parse_answer(answered, personal.unwrap_or_default())?;
+            let answer = parse_answer(&answered, personal.unwrap_or_default())?;
             Ok(Entry::Answered(Box::new(answer)))
         }
         Kind::Tick(_) => Ok(Entry::Tick),
@@ -165,6 +185,17 @@ pub fn decode(facts: &[u8], personal: Option<&[u8]>) -> Result<Entry, CodecError
             // Before there was another, it was not written.
             method: closed.method.max(1),
         })),
+        Kind::PersonalRemoved(removed) => Ok(Entry::PersonalRemoved {
+            removal: match removed.what {
+                WORDS => Removal::Words,
+                PSEUDONYMS => Removal::Pseudonyms {
+                    key_period: removed.key_period,
+                },
+                ALL => Removal::All,
+                _ => return Err(CodecError::Field("what")),
+            },
+            through: Position(removed.through),
+        }),
     }
 }
 
@@ -172,6 +203,64 @@ fn decode_personal(bytes: &[u8], facts: wire::IncidentFacts) -> Result<Personal,
     let mut wire = wire::IncidentPersonal::decode(bytes)?;
     restore_words(&mut wire, facts)?;
     parse_personal(wire)
+}
+
+/// What is left of the personal part of an entry without some of it, in as many bytes; `None`
+/// if there is nothing of it to take away. Only incidents have words and pseudonyms.
+pub(super) fn without(
+    facts: &[u8],
+    personal: &[u8],
+    removal: Removal,
+) -> Result<Option<Vec<u8>>, CodecError> {
+    let Some(Kind::Incident(_)) = wire::Entry::decode(facts)?.kind else {
+        return Ok(None);
+    };
+    let before = wire::IncidentPersonal::decode(personal)?;
+    let mut left = before.clone();
+    match removal {
+        Removal::All => return Ok(None),
+        Removal::Words => {
+            for words in [
+                &mut left.display_text,
+                &mut left.operator_words,
+                &mut left.line_words,
+                &mut left.direction_words,
+                &mut left.stop_words,
+                &mut left.note,
+            ] {
+                words.clear();
+            }
+        }
+        Removal::Pseudonyms { key_period } if left.key_period <= key_period => {
+            left.card_pseudonym.clear();
+            left.installation_pseudonym.clear();
+        }
+        Removal::Pseudonyms { .. } => {}
+    }
+    if left == before {
+        return Ok(None);
+    }
+    left.removed.clear();
+    let mut bytes = left.encode_to_vec();
+    push_removed(&mut bytes, personal.len());
+    Ok(Some(bytes))
+}
+
+/// Fills a personal part up to so many bytes, at least three more than it has, with zeros in
+/// the field for what was removed.
+fn push_removed(bytes: &mut Vec<u8>, length: usize) {
+    const SHORT_MAX: usize = 127;
+    prost::encoding::encode_key(REMOVED, WireType::LengthDelimited, bytes);
+    let gap = length - bytes.len();
+    if gap - 1 <= SHORT_MAX {
+        bytes.push(u8::try_from(gap - 1).expect("at most 127"));
+    } else {
+        // In two bytes, also where one would do: it must come out even.
+        let zeros = gap - 2;
+        bytes.push(u8::try_from(zeros & SHORT_MAX).expect("seven bits") | 0x80);
+        bytes.push(u8::try_from(zeros >> 7).expect("a record is smaller than 16 KiB"));
+    }
+    bytes.resize(length, 0);
 }
 
 /// Puts in the words that were left out.
@@ -399,7 +488,7 @@ fn parse_amendment(wire: wire::Amended) -> Result<Amendment, CodecError> {
     })
 }
 
-fn parse_answer(wire: wire::Answered, personal: &[u8]) -> Result<Answer, CodecError> {
+fn parse_answer(wire: &wire::Answered, personal: &[u8]) -> Result<Answer, CodecError> {
     let state = value::<CaseState>(wire.state, "state")?;
     let operator = optional_id(&wire.operator, "operator")?;
     let message = wire::AnsweredPersonal::decode(personal)?.message;
@@ -628,6 +717,14 @@ mod tests {
             1 => Just(Entry::Tick),
             1 => any::<(u32, [u8; 32])>()
                 .prop_map(|(version, sha256)| Entry::NetworkChanged { version, sha256 }),
+            1 => (0..3, any::<u32>(), any::<u64>()).prop_map(|(what, key_period, through)| {
+                let removal = match what {
+                    0 => Removal::Words,
+                    1 => Removal::Pseudonyms { key_period },
+                    _ => Removal::All,
+                };
+                Entry::PersonalRemoved { removal, through: Position(through) }
+            }),
             1 => any::<(i32, u64, [u8; 32])>().prop_map(|(month, through, sha256)| {
                 let method = u32::from(sha256[0]).max(1);
                 let (month, through) = (LocalMonth(month), Position(through));
@@ -669,6 +766,37 @@ mod tests {
         if let Some(personal) = &encoded.personal {
             let wire = wire::IncidentPersonal::decode(&personal[..]).expect("of the schema");
             assert_eq!(personal, &wire.encode_to_vec());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_left_of_a_personal_part_takes_as_much_room_and_holds_nothing_removed(
+            (facts, personal) in (facts(), personal()),
+        ) {
+            let entry = Entry::Incident {
+                facts: Box::new(facts),
+                personal: Some(Box::new(personal.clone())),
+            };
+            let encoded = encode(&entry);
+            let mut bytes = encoded.personal.expect("it has one");
+            let length = bytes.len();
+            let key_period = personal.key_period;
+            for removal in [Removal::Words, Removal::Pseudonyms { key_period }] {
+                if let Some(left) = without(&encoded.facts, &bytes, removal).expect("readable") {
+                    prop_assert_eq!(left.len(), length);
+                    bytes = left;
+                }
+                // Nothing is left to be taken away.
+                prop_assert_eq!(without(&encoded.facts, &bytes, removal).expect("readable"), None);
+            }
+            let left = wire::IncidentPersonal::decode(&bytes[..]).expect("of the schema");
+            prop_assert!(left.note.is_empty() && left.display_text.is_empty());
+            prop_assert!(left.stop_words.is_empty() && left.direction_words.is_empty());
+            prop_assert!(left.card_pseudonym.is_empty() && left.installation_pseudonym.is_empty());
+            prop_assert!(left.removed.iter().all(|byte| *byte == 0));
+            prop_assert_eq!(left.occurred_ms, personal.occurred.0);
+            prop_assert!(decode(&encoded.facts, Some(&bytes)).is_ok());
         }
     }
 

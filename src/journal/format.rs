@@ -255,6 +255,22 @@ pub fn parse_personal(part: &[u8], record_crc: u32) -> PersonalPart<'_> {
     }
 }
 
+/// The bytes of a whole personal part of a record with this CRC.
+pub fn whole_personal(content: &[u8], record_crc: u32) -> Vec<u8> {
+    let mut part = Vec::with_capacity(PERSONAL_PREFIX_BYTES + content.len());
+    part.put_u8(PERSONAL_WHOLE);
+    part.put_u32_le(crc32c::crc32c_append(record_crc, content));
+    part.put_slice(content);
+    part
+}
+
+/// The bytes of an erased one, of this length.
+pub fn erased_personal(bytes: usize) -> Vec<u8> {
+    let mut part = vec![0; bytes];
+    part[0] = PERSONAL_ERASED;
+    part
+}
+
 /// What a record is framed with, beside its content.
 #[derive(Clone, Copy, Debug)]
 pub struct Frame {

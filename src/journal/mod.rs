@@ -32,12 +32,15 @@ mod codec;
 mod fields;
 mod format;
 mod reader;
+mod redo;
+mod removal;
 mod scan;
 mod segment;
 mod writer;
 
 pub use codec::{CodecError, encode};
 pub use reader::{Reader, Records};
+pub use removal::Remover;
 pub use scan::{Report, SegmentReport, verify};
 pub use writer::Writer;
 
@@ -287,8 +290,11 @@ pub fn open_through(
     }
     // Only now: a creation that was cut short may be begun again.
     segment::mark(dir, &lock, settings.sync)?;
+    let rewritten = redo::replay(dir, settings.sync)
+        .map_err(|source| JournalError::io("finish a rewrite in", dir, source))?;
     let survey = scan::survey(dir)?;
     let mut opening = survey.opening();
+    opening.erasures_finished += rewritten;
     let (unfinished, tail, shared) = survey.into_parts()?;
     let reader = Reader::new(Arc::clone(&shared));
     let (last, durable) = (reader.last(), durable(reader.epoch()));
@@ -329,6 +335,9 @@ struct Shared {
     epoch: Epoch,
     /// Position of the last durable entry.
     last: std::sync::atomic::AtomicU64,
+    /// Held while personal parts are rewritten or erased in place, and by whoever finds one
+    /// that is not whole, to read it again.
+    rewriting: std::sync::Mutex<()>,
     /// In order; never empty.
     segments: std::sync::RwLock<Vec<Arc<Segment>>>,
 }

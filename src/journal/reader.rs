@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, sync_channel};
-use std::sync::{Arc, RwLockReadGuard};
+use std::sync::{Arc, MutexGuard, PoisonError, RwLockReadGuard};
 
 use super::codec;
 use super::format::{
@@ -41,6 +41,11 @@ pub struct Reader {
 impl Reader {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         Self { shared }
+    }
+
+    /// What it reads.
+    pub(super) fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
     }
 
     /// The journal's identity.
@@ -150,6 +155,13 @@ impl Shared {
     }
 
     /// Adds a segment that the writer has begun.
+    /// Nobody else rewrites personal parts while this is held.
+    pub(super) fn rewriting(&self) -> MutexGuard<'_, ()> {
+        let held = self.rewriting.lock();
+        held.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds one at the end.
     pub(super) fn push_segment(&self, segment: Arc<Segment>) {
         let mut segments = self
             .segments
@@ -246,7 +258,7 @@ impl Entries {
 }
 
 /// Steps through records, reading their bytes in large pieces.
-struct Cursor {
+pub(super) struct Cursor {
     shared: Arc<Shared>,
     /// The position to come to next.
     next: Position,
@@ -289,6 +301,20 @@ impl Cursor {
         Self::new(shared, position, position, read_bytes)
     }
 
+    /// For some entries, from one position through another.
+    pub(super) fn some(shared: Arc<Shared>, from: Position, through: Position) -> Self {
+        let segments = shared.segments();
+        let horizon = segments.first().map_or(from, |first| first.header.first);
+        drop(segments);
+        let last = Position(shared.last.load(Ordering::Acquire));
+        Self::new(
+            shared,
+            from.max(horizon),
+            through.min(last),
+            READ_SOME_BYTES,
+        )
+    }
+
     fn remaining(&self) -> u64 {
         (self.last.0 + 1).saturating_sub(self.next.0)
     }
@@ -298,7 +324,7 @@ impl Cursor {
     }
 
     /// Goes to the next record, and has all of it in the buffer.
-    fn advance(&mut self) -> Result<Option<RecordHeader>, JournalError> {
+    pub(super) fn advance(&mut self) -> Result<Option<RecordHeader>, JournalError> {
         while self.next <= self.last {
             if self
                 .source
@@ -323,12 +349,12 @@ impl Cursor {
     }
 
     /// The record that it stands at, if its facts are proved.
-    fn record(&self) -> Option<RawRecord<'_>> {
+    pub(super) fn record(&self) -> Option<RawRecord<'_>> {
         RawRecord::parse(&self.buffer[self.at..], self.source.as_ref()?.seed)
     }
 
     /// Goes on after the record that it stands at.
-    fn step(&mut self, header: RecordHeader) {
+    pub(super) fn step(&mut self, header: RecordHeader) {
         self.at += header.record_bytes();
         self.next = header.position.next();
     }
@@ -344,6 +370,7 @@ impl Cursor {
             (PersonalPart::Bad, Some(source)) => {
                 let (at, end) = (raw.header.personal_at(), raw.header.record_bytes());
                 again.resize(end - at, 0);
+                let _alone = self.shared.rewriting();
                 source
                     .file
                     .read_exact_at(again, self.offset() + at as u64)
@@ -406,14 +433,14 @@ impl Cursor {
     }
 
     /// Offset in the file of where it stands.
-    fn offset(&self) -> u64 {
+    pub(super) fn offset(&self) -> u64 {
         let ahead = (self.buffer.len() - self.at) as u64;
         self.source
             .as_ref()
             .map_or(0, |source| source.read_to - ahead)
     }
 
-    fn path(&self) -> PathBuf {
+    pub(super) fn path(&self) -> PathBuf {
         let path = self
             .source
             .as_ref()
@@ -421,7 +448,7 @@ impl Cursor {
         path.unwrap_or_else(|| self.shared.dir.clone())
     }
 
-    fn damaged(&self, what: &'static str) -> JournalError {
+    pub(super) fn damaged(&self, what: &'static str) -> JournalError {
         JournalError::Damaged {
             file: self.path(),
             offset: self.offset(),

@@ -224,6 +224,7 @@ impl Survey {
             dir: self.dir,
             epoch: scan.header.epoch,
             last: AtomicU64::new(scan.next().0 - 1),
+            rewriting: std::sync::Mutex::default(),
             segments: RwLock::new(segments),
         };
         Ok((unfinished, tail, Arc::new(shared)))

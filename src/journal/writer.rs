@@ -162,6 +162,7 @@ impl Writer {
         let Some(place) = reader.personal_place(position)? else {
             return Ok(());
         };
+        let _alone = self.shared.rewriting();
         place.erase(self.settings.sync).map_err(|source| {
             self.is_poisoned = true;
             JournalError::io("erase in", &place.path, source)

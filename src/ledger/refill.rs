@@ -83,7 +83,8 @@ impl Ledger {
             | Entry::NetworkChanged { .. }
             | Entry::TapCounts(_)
             | Entry::TapCountsRemoved { .. }
-            | Entry::EditionClosed(_) => None,
+            | Entry::EditionClosed(_)
+            | Entry::PersonalRemoved { .. } => None,
         };
         entries.iter().filter_map(row).collect()
     }

@@ -178,7 +178,7 @@ impl State {
                 self.tap_changes.extend(change.map(Arc::new));
                 Applied::Noted
             }
-            Entry::EditionClosed(_) => Applied::Noted,
+            Entry::EditionClosed(_) | Entry::PersonalRemoved { .. } => Applied::Noted,
         }
     }
 

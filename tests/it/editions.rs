@@ -316,3 +316,84 @@ async fn flood_from_one_address_prefix_moves_no_figure_by_more_than_three() {
     drop(client);
     service.stop().await;
 }
+
+/// In how many files below a folder these bytes are.
+fn files_with(dir: &std::path::Path, bytes: &[u8]) -> usize {
+    let files = std::fs::read_dir(dir).expect("a folder");
+    let paths = files.map(|file| file.expect("a file").path());
+    let counts = paths.map(|path| {
+        if path.is_dir() {
+            return files_with(&path, bytes);
+        }
+        let content = std::fs::read(path).expect("read");
+        usize::from(content.windows(bytes.len()).any(|window| window == bytes))
+    });
+    counts.sum()
+}
+
+#[tokio::test]
+async fn words_and_keys_go_by_themselves_when_their_time_has_come() {
+    const NOTE: &[u8] = "ach, meisje".as_bytes();
+    let service = behind_proxy(TempDir::new().expect("a folder"), START).await;
+    for person in 0..HONEST {
+        let installation = format!("an-honest-installation-{person}");
+        report_from(
+            &service,
+            &format!("198.51.{person}.7"),
+            "GVB",
+            vec![installation],
+        )
+        .await;
+    }
+    let dir = service.stop().await;
+    let has_key = |dir: &TempDir| {
+        let keys = std::fs::read_to_string(dir.path().join("keys")).expect("keys");
+        keys.lines().any(|line| line.starts_with("period 8107 "))
+    };
+    assert!(has_key(&dir));
+    assert_eq!(files_with(dir.path(), NOTE), 1);
+
+    // A day after the last edition of the quarter has closed, which is 90 days at least after.
+    let now = UtcMillis(START.0 + 91 * DAY_MS);
+    let clock: Clock = Arc::new(move || now);
+    let often = Duration::from_millis(50);
+    let service = Service::start_with(dir, |settings| {
+        settings.clock = clock;
+        settings.edition_look = often;
+        settings.retention_look = often;
+    })
+    .await;
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while mistap::app::retention::Done::read(service.folder())
+        .key_period
+        .is_none()
+    {
+        assert!(tokio::time::Instant::now() < deadline, "not done in time");
+        tokio::time::sleep(often).await;
+    }
+    let dir = service.stop().await;
+    assert!(!has_key(&dir));
+    assert_eq!(files_with(dir.path(), NOTE), 0);
+    let journal = mistap::journal::verify(&dir.path().join("journal")).expect("readable");
+    assert!(journal.problems.is_empty(), "{:?}", journal.problems);
+    // The edition is what it was, and cannot be made again: nobody knows who told what.
+    let (reader, _) = mistap::journal::open_reader(&dir.path().join("journal")).expect("whole");
+    let library = mistap::edition::library::Library::open(dir.path(), reader).expect("whole");
+    let november = library.list()[0].month;
+    let verdict = library.verify(november).expect("its hash is right");
+    let erased = HONEST as u64;
+    assert_eq!(
+        verdict,
+        Some(mistap::edition::library::Verdict::Erased(erased))
+    );
+    // It starts again, and takes reports of the quarter without a pseudonym.
+    let service = behind_proxy(dir, now).await;
+    report_from(
+        &service,
+        "198.51.100.7",
+        "GVB",
+        vec!["an-installation-too-late".into()],
+    )
+    .await;
+    service.stop().await;
+}

@@ -154,7 +154,8 @@ fn to_json(record: &Record) -> Value {
         | Entry::NetworkChanged { .. }
         | Entry::TapCounts(_)
         | Entry::TapCountsRemoved { .. }
-        | Entry::EditionClosed(_) => {}
+        | Entry::EditionClosed(_)
+        | Entry::PersonalRemoved { .. } => {}
     }
     Value::Object(all)
 }

@@ -201,7 +201,8 @@ fn candidate(record: Record, wanted: &LogFilter) -> Option<Candidate> {
         | Entry::NetworkChanged { .. }
         | Entry::TapCounts(_)
         | Entry::TapCountsRemoved { .. }
-        | Entry::EditionClosed(_) => return None,
+        | Entry::EditionClosed(_)
+        | Entry::PersonalRemoved { .. } => return None,
     };
     wanted.matches(&facts).then_some(Candidate {
         position: record.position,

@@ -1,0 +1,260 @@
+//! Takes personal data away when its time has come, and destroys keys of quarters that ended.
+//!
+//! Notes and words go first, then all personal parts, by the day on which a report came in.
+//! Pseudonyms of a quarter go, and its key is destroyed, once its last edition has closed. Each
+//! is in the journal before it is done, and done again from the last that was finished if it
+//! was cut short. What was finished last stands in a file in the data folder; without the file
+//! all is done again, which changes nothing.
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use std::{fs, io};
+
+use tokio::task::JoinError;
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+
+use crate::api::Clock;
+use crate::auth::{KeyError, period_begins, period_ends_at};
+use crate::domain::entry::Removal;
+use crate::domain::{LocalDay, Position, UtcMillis};
+use crate::edition::gather::first_at;
+use crate::edition::library::{EditionError, Library};
+use crate::ingest::{Ingest, SubmitError};
+use crate::journal::{JournalError, Reader, Remover};
+
+const FILE_NAME: &str = "retention";
+const FILE_NAME_ASIDE: &str = "retention.new";
+
+/// How long personal data is kept, in days since it came in.
+#[derive(Clone, Copy, Debug)]
+pub struct Kept {
+    /// Notes and words.
+    pub words_days: u32,
+    /// All else of personal parts.
+    pub personal_days: u32,
+}
+
+/// What was taken away so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Done {
+    /// Words, through this entry.
+    pub words: Position,
+    /// The first local day on which words that are still there came in.
+    pub words_from: Option<LocalDay>,
+    /// Everything, through this entry.
+    pub all: Position,
+    /// The first local day on which personal parts that are still there came in.
+    pub all_from: Option<LocalDay>,
+    /// The last key period whose key and pseudonyms are gone.
+    pub key_period: Option<u32>,
+}
+
+/// Why something was not taken away.
+#[derive(Debug, thiserror::Error)]
+pub enum RetentionError {
+    /// The journal.
+    #[error("the journal cannot be used")]
+    Journal(#[from] JournalError),
+    /// It must be in the journal first.
+    #[error("it cannot be noted in the journal")]
+    Note(#[from] SubmitError),
+    /// Whether an edition is due is not known.
+    #[error("the editions cannot be read")]
+    Edition(#[from] EditionError),
+    /// The key file.
+    #[error("a key cannot be destroyed")]
+    Keys(#[from] KeyError),
+    /// The file of what was done.
+    #[error("{path} cannot be written")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A bug.
+    #[error("taking it away ended in a panic")]
+    Panic(#[from] JoinError),
+}
+
+/// Looks now and then whether something's time has come.
+pub(super) struct Retainer {
+    /// The data folder.
+    pub dir: PathBuf,
+    /// What notes it.
+    pub ingest: Ingest,
+    /// Where it is.
+    pub reader: Reader,
+    /// Whether editions are due.
+    pub library: Arc<Library>,
+    /// The time.
+    pub clock: Clock,
+    /// How long it is kept.
+    pub kept: Kept,
+    /// Before the first look, and between two.
+    pub every: Duration,
+}
+
+impl Retainer {
+    /// Looks until the service stops.
+    pub async fn run(self, stop: CancellationToken) {
+        stop.run_until_cancelled(self.look_again_and_again()).await;
+    }
+
+    async fn look_again_and_again(&self) {
+        let mut looks = tokio::time::interval_at(Instant::now() + self.every, self.every);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut told = None;
+        loop {
+            looks.tick().await;
+            let failure = self.look().await.err();
+            let message = failure.as_ref().map(ToString::to_string);
+            if let Some(error) = failure
+                && told != message
+            {
+                let error = &error as &dyn Error;
+                tracing::error!(error, "personal data whose time has come is still there");
+            }
+            told = message;
+        }
+    }
+
+    async fn look(&self) -> Result<(), RetentionError> {
+        let Some(today) = (self.clock)().hour().map(|hour| hour.local_day()) else {
+            return Ok(());
+        };
+        let mut done = Done::read(&self.dir);
+        for (removal, days) in [
+            (Removal::Words, self.kept.words_days),
+            (Removal::All, self.kept.personal_days),
+        ] {
+            let before = LocalDay(today.0.saturating_sub_unsigned(days));
+            let (mut through, mut from) = match removal {
+                Removal::Words => (done.words, done.words_from),
+                Removal::All | Removal::Pseudonyms { .. } => (done.all, done.all_from),
+            };
+            if from.is_some_and(|from| before <= from) {
+                continue;
+            }
+            let last = self.last_before(before.start().start()).await?;
+            if through < last {
+                self.ingest.note_removal(removal, last).await?;
+                self.remove(through.next(), last, removal).await?;
+                through = last;
+            }
+            from = Some(before);
+            match removal {
+                Removal::Words => (done.words, done.words_from) = (through, from),
+                Removal::All | Removal::Pseudonyms { .. } => {
+                    (done.all, done.all_from) = (through, from);
+                }
+            }
+            done.write(&self.dir)?;
+        }
+        self.end_key_periods(done).await
+    }
+
+    /// Ends the quarters whose editions have all closed.
+    async fn end_key_periods(&self, mut done: Done) -> Result<(), RetentionError> {
+        let library = Arc::clone(&self.library);
+        let due = tokio::task::spawn_blocking(move || library.due()).await??;
+        let last = self.reader.entry(self.reader.last())?;
+        let Some(now) = last.map(|record| record.stamp).filter(|_| due.is_empty()) else {
+            return Ok(());
+        };
+        let keys = self.ingest.keys();
+        let ended = keys.known_periods().into_iter();
+        let Some(key_period) = ended.filter(|period| period_ends_at(*period) <= now).max() else {
+            return Ok(());
+        };
+        keys.end(key_period);
+        let removal = Removal::Pseudonyms { key_period };
+        let through = self
+            .ingest
+            .note_removal(removal, self.reader.last())
+            .await?;
+        let from = match done.key_period {
+            Some(before) => {
+                // Nothing lies in a quarter that came in long before it began.
+                let begins = period_begins(before + 1);
+                self.last_before(LocalDay(begins.0 - 1).start().start())
+                    .await?
+                    .next()
+            }
+            None => self.reader.horizon(),
+        };
+        self.remove(from, through, removal).await?;
+        // Last of all: while the key is there, it is known that something is left to be done.
+        tokio::task::spawn_blocking(move || keys.destroy(key_period)).await??;
+        done.key_period = Some(key_period);
+        done.write(&self.dir)?;
+        tracing::info!(key_period, "key of a quarter and its pseudonyms destroyed");
+        Ok(())
+    }
+
+    /// The last entry before an instant; 0 if there is none.
+    async fn last_before(&self, instant: UtcMillis) -> Result<Position, RetentionError> {
+        let reader = self.reader.clone();
+        let first = tokio::task::spawn_blocking(move || first_at(&reader, instant)).await??;
+        Ok(Position(first.0 - 1))
+    }
+
+    async fn remove(
+        &self,
+        from: Position,
+        through: Position,
+        removal: Removal,
+    ) -> Result<(), RetentionError> {
+        let remover = Remover::new(&self.reader);
+        let removing = move || remover.remove(from, through, removal);
+        let removed = tokio::task::spawn_blocking(removing).await??;
+        tracing::info!(?removal, removed, %through, "personal data taken away");
+        Ok(())
+    }
+}
+
+impl Done {
+    /// What was done in a data folder, as far as it is known.
+    pub fn read(dir: &Path) -> Self {
+        let text = fs::read_to_string(dir.join(FILE_NAME)).unwrap_or_default();
+        let value = |key: &str| {
+            let mut lines = text.lines();
+            lines.find_map(|line| line.strip_prefix(key)?.strip_prefix(' ').map(str::to_owned))
+        };
+        let position = |key| {
+            let number = value(key).and_then(|text| text.parse().ok());
+            Position(number.unwrap_or_default())
+        };
+        let day = |key| value(key).and_then(|text| LocalDay::parse(&text));
+        Self {
+            words: position("words"),
+            words_from: day("words-from"),
+            all: position("all"),
+            all_from: day("all-from"),
+            key_period: value("key-period").and_then(|text| text.parse().ok()),
+        }
+    }
+
+    fn write(&self, dir: &Path) -> Result<(), RetentionError> {
+        let mut text = format!("words {}\nall {}\n", self.words, self.all);
+        for (key, day) in [("words-from", self.words_from), ("all-from", self.all_from)] {
+            text.extend(day.map(|day| format!("{key} {day}\n")));
+        }
+        text.extend(
+            self.key_period
+                .map(|period| format!("key-period {period}\n")),
+        );
+        let (path, aside) = (dir.join(FILE_NAME), dir.join(FILE_NAME_ASIDE));
+        let write = || {
+            let mut file = fs::File::create(&aside)?;
+            io::Write::write_all(&mut file, text.as_bytes())?;
+            file.sync_all()?;
+            fs::rename(&aside, &path)?;
+            fs::File::open(dir)?.sync_all()
+        };
+        write().map_err(|source| RetentionError::File { path, source })
+    }
+}

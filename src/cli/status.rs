@@ -1,0 +1,124 @@
+//! `mistap status`: what a data folder holds, and when what ends. Reads only, and needs no
+//! server.
+
+use std::io;
+use std::path::Path;
+
+use serde_json::json;
+
+use super::failure::{Failure, Kind};
+use super::output::{Format, Sheet};
+use crate::app::retention::Done;
+use crate::auth::{Keys, key_period, period_ends_at};
+use crate::domain::limits::{PERSONAL_DAYS_DEFAULT, WORDS_DAYS_DEFAULT};
+use crate::domain::{LocalDay, UtcMillis};
+use crate::edition::library::Library;
+use crate::edition::month;
+use crate::journal;
+
+/// Prints what there is to say, a line for each.
+pub fn status(dir: &Path, format: Format, today: LocalDay) -> Result<(), Failure> {
+    let failed = |error: &(dyn std::error::Error + 'static)| {
+        Failure::unexpected(format!("{} cannot be read", dir.display()), error)
+    };
+    let journal_dir = dir.join("journal");
+    if !matches!(journal::exists(&journal_dir), Ok(true)) {
+        let message = format!("there is no journal in {}", dir.display());
+        return Err(Failure::new(Kind::NotFound, message));
+    }
+    let (reader, _) = journal::open_reader(&journal_dir).map_err(|error| failed(&error))?;
+    let mut sheet = Sheet::new(["what", "state"]);
+    let mut say = |what: &str, state: String| sheet.push(vec![json!(what), json!(state)]);
+    let is_served = journal::is_in_use(&journal_dir).map_err(|error| failed(&error))?;
+    say(
+        "service",
+        if is_served { "running" } else { "not running" }.to_owned(),
+    );
+    say(
+        "entries",
+        format!("{} to {}", reader.horizon(), reader.last()),
+    );
+    let library = Library::open(dir, reader.clone()).map_err(|error| failed(&error))?;
+    if let Some(last) = library.list().last() {
+        let next = month::closes_at(month::next(last.month));
+        let state = format!("{}; the next closes on {}", last.month, day_of(next));
+        say("last edition", state);
+    }
+    let done = Done::read(dir);
+    for (what, from, days) in [
+        ("notes and words", done.words_from, WORDS_DAYS_DEFAULT),
+        ("personal parts", done.all_from, PERSONAL_DAYS_DEFAULT),
+    ] {
+        let state = match from {
+            Some(from) => format!("taken away of all reports before {from}"),
+            None => format!("none taken away yet; kept {days} days unless set otherwise"),
+        };
+        say(what, state);
+    }
+    for (period, state) in keys(dir, today).map_err(|error| failed(&error))? {
+        say(&format!("key of {period}"), state);
+    }
+    sheet.print(format, &mut io::stdout().lock())
+}
+
+/// What is to be said of the keys of a folder: each quarter, and when its key ends.
+pub(super) fn keys(
+    dir: &Path,
+    today: LocalDay,
+) -> Result<Vec<(String, String)>, crate::auth::KeyError> {
+    if !Keys::exist(dir) {
+        let lost = "LOST: cards and installations of before cannot be joined with later ones, \
+                    and reports that are sent again are refused; the next start makes new keys";
+        return Ok(vec![("all quarters".to_owned(), lost.to_owned())]);
+    }
+    let periods = Keys::open(dir)?.known_periods().into_iter();
+    Ok(periods
+        .map(|period| {
+            let use_of = if period == key_period(today) {
+                "in use"
+            } else if period < key_period(today) {
+                "for late reports"
+            } else {
+                "made ahead"
+            };
+            let ends = day_of(period_ends_at(period));
+            let state = format!("{use_of}; destroyed, with its pseudonyms, from {ends} on");
+            (quarter(period), state)
+        })
+        .collect())
+}
+
+/// As in `2026-Q4`.
+pub(super) fn quarter(period: u32) -> String {
+    format!("{:04}-Q{}", period / 4, period % 4 + 1)
+}
+
+fn day_of(at: UtcMillis) -> String {
+    let day = at.hour().map(|hour| hour.local_day());
+    day.map_or_else(String::new, |day| day.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_told_by_quarter_with_their_end_and_a_lost_file_is_told_as_such() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let today = LocalDay::parse("2026-11-23").expect("a day");
+        let lost = keys(dir.path(), today).expect("told");
+        assert!(lost[0].1.starts_with("LOST"), "{lost:?}");
+        let made = Keys::open(dir.path()).expect("made");
+        let next = LocalDay::parse("2027-01-01").expect("a day");
+        made.make(today, next).expect("made");
+        let told = keys(dir.path(), today).expect("told");
+        assert_eq!(told.len(), 2);
+        assert_eq!(told[0].0, "2026-Q4");
+        assert_eq!(
+            told[0].1,
+            "in use; destroyed, with its pseudonyms, from 2027-01-22 on"
+        );
+        assert_eq!(told[1].0, "2027-Q1");
+        assert!(told[1].1.starts_with("made ahead"));
+    }
+}

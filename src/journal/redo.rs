@@ -1,0 +1,162 @@
+//! Rewriting parts of records in place, all or nothing.
+//!
+//! What is to be written goes to a file beside the segments first and is synced; then it is
+//! written in its places and synced; then the file is overwritten with zeros and emptied. The
+//! next opening does again what the file says, if the file is whole: a crash at any moment
+//! leaves either the old or the new, once the journal is open.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+
+use bytes::{Buf as _, BufMut as _};
+
+use super::format::{SEGMENT_HEADER_BYTES, SegmentHeader};
+use super::segment;
+use crate::domain::entry::Epoch;
+
+const FILE_NAME: &str = "redo";
+const MAGIC: &[u8; 8] = b"MISTAPR\n";
+const EPOCH_BYTES: usize = 16;
+const CRC_BYTES: usize = 4;
+
+/// Bytes that are to be somewhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rewrite {
+    /// The segment.
+    pub path: PathBuf,
+    /// Where in it.
+    pub offset: u64,
+    /// What.
+    pub bytes: Vec<u8>,
+}
+
+/// Writes all of them in their places, durably.
+pub fn apply(dir: &Path, epoch: Epoch, rewrites: &[Rewrite], sync: bool) -> io::Result<()> {
+    if rewrites.is_empty() {
+        return Ok(());
+    }
+    let content = encode(epoch, rewrites);
+    let path = dir.join(FILE_NAME);
+    let is_new = !path.exists();
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(true)
+        .write(true)
+        .open(&path)?;
+    file.write_all_at(&content, 0)?;
+    if sync {
+        file.sync_all()?;
+        if is_new {
+            segment::sync_dir(dir)?;
+        }
+    }
+    write_all(rewrites, sync)?;
+    clear(&file, content.len(), sync)
+}
+
+/// Does again what a crash may have cut short. Returns how many places were rewritten.
+pub fn replay(dir: &Path, sync: bool) -> io::Result<u64> {
+    let path = dir.join(FILE_NAME);
+    let content = match fs::read(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+        content => content?,
+    };
+    if content.is_empty() {
+        return Ok(0);
+    }
+    // One that is not whole was never begun with.
+    let rewrites = decode(dir, &content).unwrap_or_default();
+    write_all(&rewrites, sync)?;
+    let file = OpenOptions::new().write(true).open(&path)?;
+    clear(&file, content.len(), sync)?;
+    Ok(rewrites.len() as u64)
+}
+
+fn write_all(rewrites: &[Rewrite], sync: bool) -> io::Result<()> {
+    for of_one in rewrites.chunk_by(|left, right| left.path == right.path) {
+        let file = OpenOptions::new().write(true).open(&of_one[0].path)?;
+        for rewrite in of_one {
+            file.write_all_at(&rewrite.bytes, rewrite.offset)?;
+        }
+        if sync {
+            file.sync_data()?;
+        }
+    }
+    Ok(())
+}
+
+/// Leaves nothing of what was in the file.
+fn clear(file: &File, bytes: usize, sync: bool) -> io::Result<()> {
+    file.write_all_at(&vec![0; bytes], 0)?;
+    if sync {
+        file.sync_data()?;
+    }
+    file.set_len(0)?;
+    if sync {
+        file.sync_all()?;
+    }
+    Ok(())
+}
+
+/// What the file says.
+pub(super) fn encode(epoch: Epoch, rewrites: &[Rewrite]) -> Vec<u8> {
+    let mut content = Vec::new();
+    content.put_slice(MAGIC);
+    content.put_slice(&epoch.0);
+    for rewrite in rewrites {
+        let name = rewrite.path.file_name().unwrap_or_default();
+        let name = name.as_encoded_bytes();
+        content.put_u64_le(name.len() as u64);
+        content.put_slice(name);
+        content.put_u64_le(rewrite.offset);
+        content.put_u64_le(rewrite.bytes.len() as u64);
+        content.put_slice(&rewrite.bytes);
+    }
+    content.put_u32_le(crc32c::crc32c(&content));
+    content
+}
+
+/// What the file says, if it is whole and of this journal.
+fn decode(dir: &Path, content: &[u8]) -> Option<Vec<Rewrite>> {
+    let (checked, mut crc) = content.split_at_checked(content.len().checked_sub(CRC_BYTES)?)?;
+    if crc32c::crc32c(checked) != crc.get_u32_le() {
+        return None;
+    }
+    let rest = checked.strip_prefix(MAGIC)?;
+    let (epoch, mut rest) = rest.split_at_checked(EPOCH_BYTES)?;
+    let mut rewrites: Vec<Rewrite> = Vec::new();
+    while !rest.is_empty() {
+        let name = take(&mut rest)?;
+        let path = dir.join(std::str::from_utf8(&name).ok()?);
+        let is_known = rewrites.last().is_some_and(|last| last.path == path);
+        if !is_known && epoch_of(&path)?.0 != epoch {
+            return None;
+        }
+        let offset = rest.try_get_u64_le().ok()?;
+        let bytes = take(&mut rest)?;
+        rewrites.push(Rewrite {
+            path,
+            offset,
+            bytes,
+        });
+    }
+    Some(rewrites)
+}
+
+fn take(rest: &mut &[u8]) -> Option<Vec<u8>> {
+    let length = usize::try_from(rest.try_get_u64_le().ok()?).ok()?;
+    let (taken, after) = rest.split_at_checked(length)?;
+    *rest = after;
+    Some(taken.to_vec())
+}
+
+fn epoch_of(segment: &Path) -> Option<Epoch> {
+    let mut header = vec![0; SEGMENT_HEADER_BYTES];
+    File::open(segment)
+        .ok()?
+        .read_exact_at(&mut header, 0)
+        .ok()?;
+    Some(SegmentHeader::parse(&header).ok()?.epoch)
+}

@@ -1,0 +1,263 @@
+//! Takes words, pseudonyms or all away from the personal parts of many entries.
+//!
+//! The rest of each part stays where it is, with a checksum of its own again, so that lengths
+//! and positions stay. Taking the same away twice changes nothing the second time.
+
+use std::sync::Arc;
+
+use super::codec;
+use super::format::{PersonalPart, erased_personal, whole_personal};
+use super::reader::{Cursor, Reader};
+use super::redo::{self, Rewrite};
+use super::{JournalError, Shared};
+use crate::domain::Position;
+use crate::domain::entry::Removal;
+use crate::domain::limits::REMOVED_AT_ONCE_MAX;
+
+/// Takes personal data away. For one thread at a time, in the process that has the journal
+/// open for writing.
+#[derive(Clone, Debug)]
+pub struct Remover {
+    shared: Arc<Shared>,
+}
+
+impl Remover {
+    /// Of a reader's journal.
+    pub fn new(reader: &Reader) -> Self {
+        Self {
+            shared: reader.shared(),
+        }
+    }
+
+    /// Takes something away from all entries from one position through another. Returns from
+    /// how many. Durable when it returns; after an error it may be done in part, and can be
+    /// done again.
+    pub fn remove(
+        &self,
+        from: Position,
+        through: Position,
+        removal: Removal,
+    ) -> Result<u64, JournalError> {
+        let mut removed = 0;
+        let mut next = from;
+        while next <= through {
+            let last = Position((next.0 + REMOVED_AT_ONCE_MAX - 1).min(through.0));
+            removed += self.remove_some(next, last, removal)?;
+            next = last.next();
+        }
+        Ok(removed)
+    }
+
+    /// Nobody reads a part again, or erases one, until all is written.
+    fn remove_some(
+        &self,
+        from: Position,
+        last: Position,
+        removal: Removal,
+    ) -> Result<u64, JournalError> {
+        let _alone = self.shared.rewriting();
+        let rewrites = self.rewrites(from, last, removal)?;
+        let dir = &self.shared.dir;
+        redo::apply(dir, self.shared.epoch, &rewrites, true)
+            .map_err(|source| JournalError::io("take personal data out of", dir, source))?;
+        Ok(rewrites.len() as u64)
+    }
+
+    fn rewrites(
+        &self,
+        from: Position,
+        last: Position,
+        removal: Removal,
+    ) -> Result<Vec<Rewrite>, JournalError> {
+        let mut rewrites = Vec::new();
+        let mut cursor = Cursor::some(Arc::clone(&self.shared), from, last);
+        while let Some(header) = cursor.advance()? {
+            let position = header.position;
+            let raw = cursor
+                .record()
+                .ok_or_else(|| cursor.damaged("a record is not whole"))?;
+            let left = match raw.personal() {
+                PersonalPart::Absent | PersonalPart::Erased { finished: true } => None,
+                PersonalPart::Erased { finished: false } => Some(None),
+                PersonalPart::Bad => {
+                    return Err(cursor.damaged("its personal part is not whole"));
+                }
+                PersonalPart::Whole(_) if removal == Removal::All => Some(None),
+                PersonalPart::Whole(content) => codec::without(raw.facts, content, removal)
+                    .map_err(|source| JournalError::Undecodable { position, source })?
+                    .map(Some),
+            };
+            if let Some(left) = left {
+                let bytes = header.record_bytes() - header.personal_at();
+                rewrites.push(Rewrite {
+                    path: cursor.path(),
+                    offset: cursor.offset() + header.personal_at() as u64,
+                    bytes: match left {
+                        Some(content) => whole_personal(&content, header.crc),
+                        None => erased_personal(bytes),
+                    },
+                });
+            }
+            cursor.step(header);
+        }
+        Ok(rewrites)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::FileExt as _;
+    use std::path::Path;
+
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::domain::taxonomy::TimePrecision;
+    use crate::domain::testing::{blank_facts, personal};
+    use crate::domain::{Entry, Hour, IncidentId, Personal, Pseudonym, RowTime, UtcMillis};
+    use crate::journal::{SEGMENT_BYTES_MIN, Settings, Writer, encode, open, verify};
+
+    const NOW: UtcMillis = UtcMillis(1_800_000_000_000);
+    const NOTE: &str = "ach, meisje";
+    const CARD: Pseudonym = Pseudonym([0xC5; 16]);
+    /// Some fill more than one chunk and segment.
+    const COUNT: u64 = REMOVED_AT_ONCE_MAX + 100;
+    const SETTINGS: Settings = Settings {
+        segment_bytes: SEGMENT_BYTES_MIN,
+        sync: false,
+    };
+
+    fn incident(number: u64) -> Entry {
+        let mut id = [0x77; 16];
+        id[8..].copy_from_slice(&(0x8000_0000_0000_0000 | number).to_be_bytes());
+        let id = IncidentId::from_bytes(id).expect("version 7");
+        let personal = Personal {
+            card: Some(CARD),
+            key_period: 8_107,
+            vehicle: "2203".into(),
+            note: NOTE
+                .repeat(usize::try_from(number % 20 + 1).expect("few"))
+                .into(),
+            ..personal(NOW)
+        };
+        Entry::Incident {
+            facts: Box::new(blank_facts(
+                id,
+                RowTime::Hour(Hour(500_000)),
+                TimePrecision::Exact,
+            )),
+            personal: Some(Box::new(personal)),
+        }
+    }
+
+    fn journal() -> (TempDir, Writer, Reader) {
+        let dir = TempDir::new().expect("a folder");
+        let (mut writer, reader, _) = open(dir.path(), SETTINGS).expect("new");
+        for number in 1..=COUNT {
+            writer
+                .append(&[encode(&incident(number))], NOW)
+                .expect("room");
+        }
+        (dir, writer, reader)
+    }
+
+    fn left(reader: &Reader, position: u64) -> Option<Personal> {
+        let record = reader.entry(Position(position)).expect("readable");
+        match record.expect("there").entry {
+            Entry::Incident { personal, .. } => personal.map(|personal| *personal),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// In how many files of the folder these bytes are.
+    fn files_with(dir: &Path, bytes: &[u8]) -> usize {
+        let files = fs::read_dir(dir).expect("a folder");
+        let contents = files.map(|file| fs::read(file.expect("a file").path()).expect("read"));
+        contents
+            .filter(|content| content.windows(bytes.len()).any(|window| window == bytes))
+            .count()
+    }
+
+    #[test]
+    fn words_pseudonyms_and_all_else_go_one_after_the_other_and_nothing_else_does() {
+        let (dir, writer, reader) = journal();
+        let remover = Remover::new(&reader);
+        let remove = |removal| remover.remove(Position(1), Position(COUNT - 1), removal);
+        assert_eq!(remove(Removal::Words).expect("written"), COUNT - 1);
+        // Only the last has its note, and the others have all else.
+        assert_eq!(remove(Removal::Words).expect("written"), 0);
+        assert!(left(&reader, COUNT).is_some_and(|left| left.note.starts_with(NOTE)));
+        let kept = left(&reader, 7).expect("there");
+        assert_eq!(
+            (&*kept.note, &*kept.vehicle, kept.card),
+            ("", "2203", Some(CARD))
+        );
+        let through = |key_period| Removal::Pseudonyms { key_period };
+        assert_eq!(remove(through(8_106)).expect("written"), 0);
+        assert_eq!(remove(through(8_107)).expect("written"), COUNT - 1);
+        let kept = left(&reader, 7).expect("there");
+        assert_eq!((&*kept.vehicle, kept.card), ("2203", None));
+        assert_eq!(remove(Removal::All).expect("written"), COUNT - 1);
+        assert_eq!(left(&reader, 7), None);
+        remover
+            .remove(Position(1), Position(COUNT), Removal::All)
+            .expect("written");
+        for bytes in [NOTE.as_bytes(), &CARD.0, b"2203"] {
+            assert_eq!(files_with(dir.path(), bytes), 0);
+        }
+        assert!(verify(dir.path()).expect("readable").problems.is_empty());
+        drop(writer);
+        let (_, reader, opening) = open(dir.path(), SETTINGS).expect("whole");
+        assert_eq!((opening.records, opening.erasures_finished), (COUNT, 0));
+        assert_eq!(left(&reader, COUNT), None);
+    }
+
+    #[test]
+    fn removal_that_a_crash_cut_short_is_finished_by_the_next_opening() {
+        let (dir, writer, reader) = journal();
+        let remover = Remover::new(&reader);
+        let rewrites = remover
+            .rewrites(Position(1), Position(9), Removal::Words)
+            .expect("readable");
+        assert_eq!(rewrites.len(), 9);
+        drop(writer);
+        let segment = &rewrites[0].path;
+        let before = fs::read(segment).expect("read");
+        // Of the first place all is written, of the second a half, of the others nothing.
+        let file = fs::OpenOptions::new()
+            .write(true)
+            .open(segment)
+            .expect("there");
+        let half = rewrites[1].bytes.len() / 2;
+        let (first, second) = (&rewrites[0], &rewrites[1]);
+        file.write_all_at(&first.bytes, first.offset)
+            .expect("written");
+        file.write_all_at(&second.bytes[..half], second.offset)
+            .expect("written");
+        let half_written = fs::read(segment).expect("read");
+        assert!(!verify(dir.path()).expect("readable").problems.is_empty());
+
+        let redo = dir.path().join("redo");
+        let content = redo::encode(reader.epoch(), &rewrites);
+        // A file that is not whole is older than any writing in place, and does nothing.
+        fs::write(segment, &before).expect("written");
+        fs::write(&redo, &content[..content.len() - 1]).expect("written");
+        let (writer, again, opening) = open(dir.path(), SETTINGS).expect("whole");
+        assert_eq!(opening.erasures_finished, 0);
+        assert!(left(&again, 3).is_some_and(|left| left.note.starts_with(NOTE)));
+        drop(writer);
+
+        fs::write(segment, half_written).expect("written");
+        fs::write(&redo, &content).expect("written");
+        let (_writer, again, opening) = open(dir.path(), SETTINGS).expect("whole");
+        assert_eq!(opening.erasures_finished, 9);
+        for position in 1..=9 {
+            let left = left(&again, position).expect("there");
+            assert_eq!((&*left.note, &*left.vehicle), ("", "2203"));
+        }
+        assert!(left(&again, 10).is_some_and(|left| left.note.starts_with(NOTE)));
+        assert_eq!(fs::metadata(&redo).expect("there").len(), 0);
+        assert!(verify(dir.path()).expect("readable").problems.is_empty());
+    }
+}
