@@ -4,7 +4,6 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
 use futures_util::stream;
 use tonic::body::Body;
 use tonic::server::NamedService;
@@ -17,7 +16,7 @@ use super::convert::figures::{parse_watch, to_message};
 use super::convert::log::{Sight, parse_log, to_log_message};
 use super::convert::violation::Path;
 use super::counters::{Counters, Open};
-use super::frames::{self, Frames, framed};
+use super::frames::{self, Frames, Handed, Sweeper, framed};
 use super::origin::Callers;
 use super::pb::v1 as pb;
 use super::pb::v1::live_service_server::SERVICE_NAME;
@@ -37,11 +36,13 @@ pub struct Live {
     callers: Callers,
     cases: CaseNumbers,
     counters: Counters,
+    sweeper: Sweeper,
 }
 
 impl Live {
-    /// Over a publisher and a log, which end every watch when they are stopped.
-    /// `callers` tells who opens streams.
+    /// Over a publisher and a log, which end every watch when they are stopped. `callers` tells
+    /// who opens streams. Spawns a task on the current tokio runtime, which ends streams that
+    /// nobody reads.
     pub fn new(
         publisher: Publisher,
         log: Log,
@@ -57,6 +58,7 @@ impl Live {
             callers,
             cases,
             counters,
+            sweeper: Sweeper::start(),
         }
     }
 }
@@ -162,13 +164,16 @@ impl Service<http::Request<Body>> for Live {
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
         let live = self.clone();
+        let sweeper = self.sweeper.clone();
         Box::pin(async move {
             Ok(match Method::at(request.uri().path()) {
                 Some(Method::WatchRates) => {
-                    frames::answer(request, |request| live.watch_rates(request)).await
+                    let open = |request| live.watch_rates(request);
+                    frames::answer(request, &sweeper, open).await
                 }
                 Some(Method::WatchIncidents) => {
-                    frames::answer(request, |request| live.watch_incidents(request)).await
+                    let open = |request| live.watch_incidents(request);
+                    frames::answer(request, &sweeper, open).await
                 }
                 None => Status::unimplemented("no such method").into_http(),
             })
@@ -190,7 +195,7 @@ impl Method {
 
 /// What comes next, and what goes on after it. In a box, because a stream has room for it in
 /// three places, as long as it is open.
-type Next<T> = Option<(Result<Bytes, Status>, Option<Box<T>>)>;
+type Next<T> = Option<(Result<Handed, Status>, Option<Box<T>>)>;
 
 /// The next message; after an error there is none.
 async fn next(watching: Option<Box<Watching>>) -> Next<Watching> {
@@ -200,7 +205,7 @@ async fn next(watching: Option<Box<Watching>>) -> Next<Watching> {
             let frame = told.encoded(Form::Whole, |message| {
                 framed(&to_message(message, &watching.by, watching.level))
             });
-            Some((Ok(frame), Some(watching)))
+            Some((Ok(Handed { frame, told }), Some(watching)))
         }
         Err(error) => Some((Err(Problem::from(error).into()), None)),
     }
@@ -214,7 +219,7 @@ async fn next_events(following: Option<Box<Following>>) -> Next<Following> {
             let frame = told.encoded(following.form(), |message| {
                 framed(&to_log_message(message, &following.sight))
             });
-            Some((Ok(frame), Some(following)))
+            Some((Ok(Handed { frame, told }), Some(following)))
         }
         Err(error) => Some((Err(Problem::from(error).into()), None)),
     }

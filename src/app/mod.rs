@@ -172,6 +172,9 @@ pub enum AppError {
     /// The publisher ended before the service.
     #[error("counts could not be watched any more, by a bug; the record is complete")]
     Publisher,
+    /// The task of the log of incidents ended before the service.
+    #[error("incidents could not be watched any more, by a bug; the record is complete")]
+    Log,
     /// Stopping was not complete.
     #[error("the record was not closed well; the next start repairs it")]
     Stop(#[from] StopError),
@@ -310,6 +313,7 @@ struct Parts {
     /// Whether all is well, for the health page.
     is_serving: watch::Sender<bool>,
     publisher: Publisher,
+    log: Log,
     followers: Vec<JoinHandle<()>>,
 }
 
@@ -326,9 +330,9 @@ impl Parts {
         let (health, health_server) = tonic_health::server::health_reporter();
         let (is_serving, serving) = watch::channel(true);
         let publisher = publisher(settings, running, stop.clone());
-        let services = Services::start(
-            settings, running, library, &publisher, &counters, door, &stop,
-        );
+        let log = log(running, stop.clone());
+        let live = (&publisher, &log);
+        let services = Services::start(settings, running, library, live, &counters, door, &stop);
         let guard = GuardLayer::new(door.clone(), counters.panics.clone());
         let reports = guard.layer(services.reports());
         let live = guard.layer(services.live.clone());
@@ -366,6 +370,7 @@ impl Parts {
             health,
             is_serving,
             publisher,
+            log,
             followers: followers(settings, running, library, &door.gate, stop),
         })
     }
@@ -394,7 +399,7 @@ impl Parts {
     }
 
     /// Tells health checks and the health page that nothing can be watched.
-    async fn tell_publisher_failed(&self) {
+    async fn tell_live_failed(&self) {
         let live = [Live::NAME];
         self.tell(&live, ServingStatus::NotServing).await;
         self.tell_not_whole().await;
@@ -462,7 +467,7 @@ impl Services {
         settings: &Settings,
         running: &Running,
         library: &Arc<Library>,
-        publisher: &Publisher,
+        (publisher, log): (&Publisher, &Log),
         counters: &Counters,
         door: &Door,
         stop: &CancellationToken,
@@ -471,7 +476,6 @@ impl Services {
         let clock = || Arc::clone(&settings.clock);
         let ledger = Arc::clone(&running.ledger);
         let permits = Permits::new(settings.permits);
-        let log = log(running, stop.clone());
         let callers = settings.callers;
         Self {
             reporting: Reporting::new(
@@ -489,7 +493,7 @@ impl Services {
             ),
             live: Live::new(
                 publisher.clone(),
-                log,
+                log.clone(),
                 permits,
                 callers,
                 running.ingest.case_numbers(),

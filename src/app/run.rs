@@ -43,7 +43,11 @@ pub(super) async fn run(
         served = &mut serving => Some(served),
         () = tell_failures(&parts, running.failed()) => None,
     };
-    let has_lost_publisher = parts.publisher.has_ended() && !stop.is_cancelled();
+    let watched = if stop.is_cancelled() {
+        Ok(())
+    } else {
+        still_watched(&parts)
+    };
     let begun = Instant::now();
     stop.cancel();
     parts.tell_stopping().await;
@@ -54,16 +58,22 @@ pub(super) async fn run(
     let followed = ended(parts.followers, begun).await;
     // Whatever happened before: what was taken in is committed.
     let closed = close(running, begun).await;
-    let watched = if has_lost_publisher {
-        Err(AppError::Publisher)
-    } else {
-        Ok(())
-    };
     first_error([closed, served, followed, watched])
 }
 
+/// Whether everything can be watched that could be when the service began.
+fn still_watched(parts: &Parts) -> Result<(), AppError> {
+    if parts.publisher.has_ended() {
+        return Err(AppError::Publisher);
+    }
+    if parts.log.has_ended() {
+        return Err(AppError::Log);
+    }
+    Ok(())
+}
+
 /// Tells for ever what fails. Only a person can repair the disk, and only a new start makes
-/// another publisher; whatever else there is goes on.
+/// another publisher or log; whatever else there is goes on.
 async fn tell_failures(parts: &Parts, mut failed: watch::Receiver<bool>) {
     let record = async {
         if failed.wait_for(|failed| *failed).await.is_ok() {
@@ -74,9 +84,14 @@ async fn tell_failures(parts: &Parts, mut failed: watch::Receiver<bool>) {
     let publisher = async {
         parts.publisher.ended().await;
         tracing::error!("counts cannot be watched any more; all else goes on");
-        parts.tell_publisher_failed().await;
+        parts.tell_live_failed().await;
     };
-    tokio::join!(record, publisher);
+    let log = async {
+        parts.log.ended().await;
+        tracing::error!("incidents cannot be watched any more; all else goes on");
+        parts.tell_live_failed().await;
+    };
+    tokio::join!(record, publisher, log);
     std::future::pending::<()>().await;
 }
 

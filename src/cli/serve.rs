@@ -126,6 +126,7 @@ pub(super) fn failure(what: &str, error: &AppError) -> Failure {
         AppError::Reflection(_)
         | AppError::Serve(_)
         | AppError::Publisher
+        | AppError::Log
         | AppError::Stop(_)
         | AppError::Part(_) => (Kind::Unexpected, None),
     };

@@ -227,6 +227,11 @@ pub const LOG_EVENTS_PER_MESSAGE_MAX: usize = 256;
 pub const LOG_EVENTS_KEPT_MAX: usize = 8_192;
 /// Of those, how many are looked at for one watcher before others have a turn.
 pub const LOG_EVENTS_LOOKED_AT_MAX: usize = 1_024;
+/// How long a message to a watcher may wait while its client takes nothing, in milliseconds.
+/// Longer: the stream is ended with `RESOURCE_EXHAUSTED`, and can be resumed.
+pub const WATCH_UNTAKEN_MS_MAX: u64 = 60_000;
+/// How often it is looked for such streams, in milliseconds.
+pub const WATCH_UNTAKEN_LOOK_MS: u64 = 5_000;
 /// Entries of the journal that are read at a time for a watcher. More: read next.
 pub const LOG_READ_ENTRIES_MAX: u64 = 4_096;
 /// Reads of the journal for watchers at once. Reached: the next watcher waits.
@@ -433,6 +438,7 @@ const _: () = assert!((BATCH_ENTRIES_MAX * RECORD_BYTES_MAX) as u64 <= 2 * SEGME
 const _: () = assert!(WATCH_WINDOW_MINUTES_MAX < RECENT_MINUTES);
 const _: () = assert!(WATCH_PACE_MS_MIN < WATCH_PACE_MS_MAX);
 const _: () = assert!(CLOCK_CHECK_MS < HEARTBEAT_MS);
+const _: () = assert!(WATCH_UNTAKEN_LOOK_MS < WATCH_UNTAKEN_MS_MAX);
 const _: () = assert!(WATCHERS_PER_PREFIX_MAX <= WATCHERS_MAX);
 const _: () = assert!(WATCHERS_PER_TOKEN_MAX <= WATCHERS_MAX);
 const _: () = assert!(LOG_EVENTS_PER_MESSAGE_MAX <= LOG_EVENTS_LOOKED_AT_MAX);

@@ -153,6 +153,8 @@ struct Shared {
     reads: Semaphore,
     applied: Applied,
     stop: CancellationToken,
+    /// Cancelled when the task has ended, also by a panic.
+    ended: CancellationToken,
 }
 
 /// Equal for equal messages of the tail.
@@ -204,13 +206,27 @@ impl Log {
             reads: Semaphore::new(LOG_READS_MAX),
             applied: Applied { at_start, hub },
             stop: stop.clone(),
+            ended: CancellationToken::new(),
         });
+        let ended = shared.ended.clone().drop_guard();
         let tailer = Tailer::new(Arc::clone(&shared), published);
         tokio::spawn(async move {
+            let _ended = ended;
             // Dropping the task drops its channel, which ends every stream.
             stop.run_until_cancelled(tailer.run()).await;
         });
         Self(shared)
+    }
+
+    /// Waits until the task has ended: it was stopped, or a bug made it panic. Then nothing can
+    /// be watched any more.
+    pub async fn ended(&self) {
+        self.0.ended.cancelled().await;
+    }
+
+    /// Whether the task has ended.
+    pub fn has_ended(&self) -> bool {
+        self.0.ended.is_cancelled()
     }
 
     /// Begins to watch. The permit is held as long as the watcher lives.
@@ -223,6 +239,9 @@ impl Log {
         let shared = &self.0;
         if shared.stop.is_cancelled() {
             return Err(LogError::Stopping);
+        }
+        if self.has_ended() {
+            return Err(LogError::Failed);
         }
         // First of all, so that the task runs when the watcher looks at what it brings.
         let tail = shared.tail.clone();

@@ -19,6 +19,9 @@ use crate::live::{Holder, PermitBounds, Permits};
 const START: UtcMillis = UtcMillis(1_795_442_400_000);
 const OPERATORS: [&str; 2] = ["GVB", "HTM"];
 
+/// A horizon that nobody can stand.
+const UNSOUND: u64 = u64::MAX;
+
 /// A journal in memory: for each position, what happened to an incident, if anything did.
 struct Memory {
     entries: Mutex<Vec<Option<Arc<Event>>>>,
@@ -35,7 +38,9 @@ impl Past for Handle {
     }
 
     fn horizon(&self) -> Position {
-        Position(self.0.horizon.load(Ordering::Relaxed))
+        let horizon = self.0.horizon.load(Ordering::Relaxed);
+        assert_ne!(horizon, UNSOUND, "it fails, as a test wants it");
+        Position(horizon)
     }
 
     fn applied(&self) -> Position {
@@ -579,4 +584,19 @@ proptest! {
             }
         });
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn log_whose_task_panics_has_ended_and_says_so_to_everybody() {
+    let service = Service::start();
+    let mut watcher = service.watch(&[], Start::Now).await;
+    next(&mut watcher).await;
+    assert!(!service.log.has_ended());
+    service.memory.0.horizon.store(UNSOUND, Ordering::Relaxed);
+    service.record(0, 1);
+    assert_eq!(watcher.next().await.err(), Some(LogError::Failed));
+    service.log.ended().await;
+    assert!(service.log.has_ended());
+    let refused = service.try_watch(&[], Start::Now).await;
+    assert_eq!(refused.err(), Some(LogError::Failed));
 }
