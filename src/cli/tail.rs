@@ -24,7 +24,7 @@ use crate::api::pb::v1::incident_event::Change;
 use crate::api::pb::v1::watch_incidents_request::Start;
 use crate::api::pb::v1::watch_incidents_response::Update;
 use crate::client::{Follower, Heard, Incidents};
-use crate::domain::taxonomy::{CardKind, Mode, Signal, Taxonomy};
+use crate::domain::taxonomy::{CardKind, CaseState, Mode, Signal, Taxonomy};
 use bookmark::Bookmark;
 
 /// What a line shows, but of JSON, which has more.
@@ -228,12 +228,18 @@ fn to_json(event: &pb::IncidentEvent) -> Value {
     let facts = event.incident.clone().unwrap_or_default();
     let received = when::from_wire(event.received_at.as_ref());
     let (change, recorded_position) = match &event.change {
+        Some(Change::Answered(answered)) => ("answered", Some(answered.recorded_position)),
         Some(Change::Amended(amended)) => ("amended", Some(amended.recorded_position)),
         Some(Change::Withdrawn(withdrawn)) => ("withdrawn", Some(withdrawn.recorded_position)),
         Some(Change::Recorded(_)) => ("recorded", None),
         None => ("unknown", None),
     };
+    let answer = match &event.change {
+        Some(Change::Answered(answered)) => Some(key::<CaseState>(answered.state)),
+        _ => None,
+    };
     json!({
+        "answer": answer,
         "position": event.position,
         "case_number": event.case_number,
         "received_at": when::written(received.unwrap_or(Timestamp::UNIX_EPOCH)),

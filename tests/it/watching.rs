@@ -13,7 +13,9 @@ use mistap::api::pb::v1::statistics_service_client::StatisticsServiceClient;
 use mistap::api::pb::v1::watch_incidents_request::Start;
 use mistap::api::pb::v1::watch_incidents_response::Update;
 use mistap::client::{Bearer, Follower, Heard, Incidents};
-use mistap::domain::{IncidentId, IncidentSecret, UtcMillis};
+use mistap::domain::taxonomy::CaseState;
+use mistap::domain::{IncidentId, IncidentSecret, Position, UtcMillis};
+use mistap::ingest::Reply;
 use mistap::live::PermitBounds;
 use prost::Message;
 use tempfile::TempDir;
@@ -92,18 +94,31 @@ async fn incident_and_its_withdrawal_are_told_in_order_without_anything_personal
     let secret = IncidentSecret::parse(&SECRET)
         .expect("valid")
         .expect("given");
+    let reply = Reply {
+        state: CaseState::Repaired,
+        reason: None,
+        message: "repaired words".into(),
+    };
+    let place = Position(position);
+    let answered = service.ingest().respond(place, reply).await;
+    answered.expect("answered");
     for _ in 0..2 {
         let withdrawn = service.ingest().withdraw(id, &secret).await;
         withdrawn.expect("withdrawn");
     }
     let mut events = Vec::new();
-    while events.len() < 2 {
+    while events.len() < 3 {
         events.extend(next_events(&mut all).await.0);
     }
-    assert_eq!(events.len(), 2);
+    assert_eq!(events.len(), 3);
     assert_eq!(events[0].position, position);
+    let Some(Change::Answered(answered)) = &events[1].change else {
+        panic!("{events:?}");
+    };
+    assert_eq!(answered.recorded_position, position);
+    assert_eq!(answered.state(), pb::CaseState::Repaired);
     assert!(matches!(events[0].change, Some(Change::Recorded(_))));
-    let Some(Change::Withdrawn(withdrawn)) = &events[1].change else {
+    let Some(Change::Withdrawn(withdrawn)) = &events[2].change else {
         panic!("{events:?}");
     };
     assert_eq!(withdrawn.recorded_position, position);
@@ -115,7 +130,11 @@ async fn incident_and_its_withdrawal_are_told_in_order_without_anything_personal
     assert_eq!(facts.precision, pb::TimePrecision::Hour as i32);
     assert_eq!(facts.staff_acts, story.staff_acts);
     let bytes = pb::IncidentEvents { events }.encode_to_vec();
-    for secret in [story.incident_id.as_bytes(), id.as_bytes(), b"meisje"] {
+    let words: [&[u8]; 2] = [b"meisje", b"repaired words"];
+    for secret in [story.incident_id.as_bytes(), id.as_bytes()]
+        .into_iter()
+        .chain(words)
+    {
         assert!(!bytes.windows(secret.len()).any(|part| part == secret));
     }
     drop((all, others));

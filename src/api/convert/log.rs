@@ -120,6 +120,18 @@ fn to_event(event: &Event, sight: &Sight) -> pb::IncidentEvent {
             let withdrawn = pb::IncidentWithdrawn { recorded_position };
             (recorded, Out::Withdrawn(withdrawn))
         }
+        Change::Answered {
+            recorded,
+            state,
+            reason,
+        } => {
+            let answered = pb::IncidentAnswered {
+                recorded_position: sight.place(recorded),
+                state: to_number(Some(state)),
+                reason: to_number(reason),
+            };
+            (recorded, Out::Answered(answered))
+        }
         Change::Amended { recorded } => {
             let recorded_position = sight.place(recorded);
             let amended = pb::IncidentAmended { recorded_position };

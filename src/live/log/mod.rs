@@ -25,6 +25,7 @@ use super::hub::Hub;
 use super::permits::Permit;
 use super::told::Kept;
 use crate::domain::limits::{LOG_MESSAGES_KEPT_MAX, LOG_READS_MAX};
+use crate::domain::taxonomy::{CaseState, ClosedReason};
 use crate::domain::{Facts, LineId, OperatorCode, Position, Stamp, UtcMillis};
 use crate::journal::JournalError;
 
@@ -56,6 +57,15 @@ pub enum Change {
     Withdrawn {
         /// Where it was recorded.
         recorded: Position,
+    },
+    /// Its operator answered. What is told with this is the incident as it was recorded.
+    Answered {
+        /// Where it was recorded.
+        recorded: Position,
+        /// What the answer says.
+        state: CaseState,
+        /// Why, if it is closed without a repair.
+        reason: Option<ClosedReason>,
     },
     /// Its reporter told what came later; what is told with this counts instead.
     Amended {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::{Change, Event, LogFilter, ReadError};
 use crate::domain::entry::Epoch;
 use crate::domain::limits::LOG_IDS_PER_LOCK_MAX;
+use crate::domain::taxonomy::{CaseState, ClosedReason};
 use crate::domain::{Amendment, Entry, Facts, IncidentId, Position, Stamp, UtcMillis};
 use crate::journal::{Reader, Record};
 use crate::ledger::{Ledger, Withdrawal};
@@ -68,6 +69,10 @@ enum Kind {
     Record,
     Withdraw,
     Amend,
+    Answer {
+        state: CaseState,
+        reason: Option<ClosedReason>,
+    },
 }
 
 // === impl JournalPast ===
@@ -100,6 +105,18 @@ impl JournalPast {
                     let is_counted = withdrawals.binary_search_by_key(&one.position, at).is_ok();
                     is_counted.then_some(Change::Withdrawn { recorded })
                 }
+                Kind::Answer {
+                    state: said,
+                    reason,
+                } => {
+                    let replies = state.cases().get(recorded).map(|case| &case.replies);
+                    let is_counted = replies?.iter().any(|reply| reply.at == one.position);
+                    is_counted.then_some(Change::Answered {
+                        recorded,
+                        state: said,
+                        reason,
+                    })
+                }
                 Kind::Amend => {
                     let is_counted = state.cases().incident_of(one.position) != one.position;
                     is_counted.then_some(Change::Amended { recorded })
@@ -119,6 +136,43 @@ impl JournalPast {
                 change,
             }));
         }
+    }
+
+    fn candidate(
+        &self,
+        record: Record,
+        wanted: &LogFilter,
+    ) -> Result<Option<Candidate>, ReadError> {
+        let Record {
+            position, stamp, ..
+        } = record;
+        let Entry::Answered(answer) = record.entry else {
+            return Ok(candidate(record, wanted));
+        };
+        let facts = self.recorded_at(answer.incident)?;
+        let facts = facts.filter(|facts| facts.id == answer.id && wanted.matches(facts));
+        Ok(facts.map(|facts| Candidate {
+            position,
+            stamp,
+            id: answer.id,
+            facts,
+            kind: Kind::Answer {
+                state: answer.state,
+                reason: answer.reason,
+            },
+        }))
+    }
+
+    /// The facts of an incident; `None` if none was recorded there, or is kept no longer.
+    fn recorded_at(&self, position: Position) -> Result<Option<Box<Facts>>, ReadError> {
+        if position < self.reader.horizon() {
+            return Ok(None);
+        }
+        let record = self.reader.facts_within(position, position).next();
+        Ok(match record.transpose()?.map(|record| record.entry) {
+            Some(Entry::Incident { facts, .. }) => Some(facts),
+            Some(_) | None => None,
+        })
     }
 
     fn stamp(&self, position: Position) -> Result<Stamp, ReadError> {
@@ -163,7 +217,7 @@ impl Past for JournalPast {
                 let record = records.next().transpose()?;
                 let record = record.filter(|record| record.position == next);
                 let record = record.ok_or_else(|| self.missing(next))?;
-                candidates.extend(candidate(record, wanted));
+                candidates.extend(self.candidate(record, wanted)?);
                 next = next.next();
             }
             self.decide(&mut candidates, &mut events);

@@ -1,0 +1,168 @@
+//! A watcher of rates: what it makes of its messages, and what they promise.
+
+use std::collections::BTreeMap;
+
+use mistap::api::pb::v1 as pb;
+use mistap::api::pb::v1::watch_rates_response::Update;
+
+use crate::validators::Verdict;
+
+/// Counts by key.
+pub type Counts = BTreeMap<Vec<String>, u64>;
+
+/// The state as a client has it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Mirror {
+    pub counts: Counts,
+    pub total: u64,
+    pub left_out: u64,
+    pub position: u64,
+    pub token: Vec<u8>,
+}
+
+/// Rows as counts.
+pub fn counts(figures: &[pb::Figure]) -> Counts {
+    let key = |figure: &pb::Figure| figure.keys.iter().map(|key| key.value.clone()).collect();
+    figures
+        .iter()
+        .map(|figure| (key(figure), figure.count))
+        .collect()
+}
+
+impl Mirror {
+    /// Takes a message in; tells which promise it breaks. `is_first` is that of a stream that
+    /// was opened with the newest token; every incident stands in one row at most.
+    pub fn take(&mut self, message: &pb::WatchRatesResponse, is_first: bool) -> Verdict {
+        let before = self.clone();
+        match &message.update {
+            Some(Update::Snapshot(all)) => {
+                check(is_first, "initial: a snapshot came later than first")?;
+                self.counts = counts(&all.figures);
+                check(!self.counts.values().any(|count| *count == 0), "a row of 0")?;
+            }
+            Some(Update::Changes(some)) => {
+                check(!is_first, "initial: changes came first")?;
+                self.change(&counts(&some.figures))?;
+            }
+            Some(Update::Resumed(_)) => {
+                check(is_first, "initial: resumed came later than first")?;
+                check(!before.token.is_empty(), "resumed: nothing was there")?;
+                self.unchanged(message, "resumed")?;
+            }
+            Some(Update::Heartbeat(_)) => {
+                check(!is_first, "initial: a heartbeat came first")?;
+                self.unchanged(message, "heartbeat")?;
+            }
+            None => return Err("nothing came".into()),
+        }
+        (self.total, self.left_out) = (message.total, message.left_out);
+        check(
+            before.position <= message.position,
+            "ordered: the position falls",
+        )?;
+        self.position = message.position;
+        self.token.clone_from(&message.resume_token);
+        let in_rows: u64 = self.counts.values().sum();
+        check(
+            in_rows + self.left_out == self.total,
+            "atomic: rows and total are of different states",
+        )
+    }
+
+    fn change(&mut self, changes: &Counts) -> Verdict {
+        for (key, count) in changes {
+            let known = self.counts.get(key).copied().unwrap_or(0);
+            check(known != *count, "changes: a row did not change")?;
+            self.counts.insert(key.clone(), *count);
+        }
+        self.counts.retain(|_, count| *count != 0);
+        Ok(())
+    }
+
+    fn unchanged(&self, message: &pb::WatchRatesResponse, what: &str) -> Verdict {
+        let is_same = (self.total, self.left_out) == (message.total, message.left_out);
+        check(is_same, &format!("{what}: but the totals changed"))
+    }
+}
+
+fn check(holds: bool, broken: &str) -> Verdict {
+    if holds {
+        Ok(())
+    } else {
+        Err(broken.to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn figures(rows: &[(&str, u64)]) -> Vec<pb::Figure> {
+        let figure = |(value, count): &(&str, u64)| pb::Figure {
+            keys: vec![pb::Key {
+                dimension: 2,
+                value: (*value).to_owned(),
+            }],
+            count: *count,
+            rate: None,
+        };
+        rows.iter().map(figure).collect()
+    }
+
+    fn message(update: Update, total: u64) -> pb::WatchRatesResponse {
+        pb::WatchRatesResponse {
+            resume_token: vec![1],
+            position: 5,
+            total,
+            update: Some(update),
+            ..pb::WatchRatesResponse::default()
+        }
+    }
+
+    fn snapshot(rows: &[(&str, u64)], total: u64) -> pb::WatchRatesResponse {
+        let figures = figures(rows);
+        message(Update::Snapshot(pb::Snapshot { figures }), total)
+    }
+
+    fn changes(rows: &[(&str, u64)], total: u64) -> pb::WatchRatesResponse {
+        let figures = figures(rows);
+        message(Update::Changes(pb::Changes { figures }), total)
+    }
+
+    #[test]
+    fn each_broken_promise_is_told() {
+        let mut mirror = Mirror::default();
+        assert_eq!(
+            mirror.take(&snapshot(&[("a", 1), ("b", 2)], 3), true),
+            Ok(())
+        );
+        assert_eq!(
+            mirror.take(&changes(&[("a", 0), ("c", 1)], 3), false),
+            Ok(())
+        );
+        assert_eq!(mirror.counts, counts(&figures(&[("b", 2), ("c", 1)])));
+        let check = |message: pb::WatchRatesResponse, is_first, word: &str| {
+            let verdict = mirror.clone().take(&message, is_first);
+            assert!(
+                verdict.clone().is_err_and(|told| told.starts_with(word)),
+                "{verdict:?}"
+            );
+        };
+        check(snapshot(&[("b", 2)], 2), false, "initial");
+        check(changes(&[("b", 3)], 4), true, "initial");
+        check(changes(&[("b", 2)], 3), false, "changes");
+        check(changes(&[("d", 0)], 3), false, "changes");
+        check(changes(&[("b", 9)], 3), false, "atomic");
+        check(message(Update::Resumed(pb::Resumed {}), 4), true, "resumed");
+        check(
+            message(Update::Heartbeat(pb::Heartbeat {}), 4),
+            false,
+            "heartbeat",
+        );
+        let earlier = pb::WatchRatesResponse {
+            position: 4,
+            ..changes(&[("b", 3)], 4)
+        };
+        check(earlier, false, "ordered");
+    }
+}
