@@ -174,7 +174,7 @@ impl ReceiptKeys {
         let salt = key.salt(&report.facts.id);
         let digested = Value::Object(all_told(report)).to_string();
         let digest = Sha256::new()
-            .chain_update(&salt)
+            .chain_update(salt)
             .chain_update(&digested)
             .finalize();
         let mut claims = claims("report", report.facts.id, report.position, report.received);

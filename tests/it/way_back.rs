@@ -166,7 +166,10 @@ async fn amendment_counts_instead_and_figures_as_of_before_stay() {
         ..amendment(&id)
     };
     client.amend_incident(not).await.expect("taken");
-    assert_eq!(acts(&service, None).await.0, [promised.clone()]);
+    assert_eq!(
+        acts(&service, None).await.0,
+        std::slice::from_ref(&promised)
+    );
     let recorded = get(&mut client, &id).await;
     assert_eq!(recorded.called_back, pb::CalledBack::No as i32);
     assert_eq!(recorded.incident.expect("told").note, "ach, meisje");

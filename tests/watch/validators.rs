@@ -176,7 +176,7 @@ mod tests {
         check("ordered", |it| it.streams[0].seen[1].events.swap(0, 1));
         check("ordered", |it| it.streams[1].seen.swap(1, 2));
         check("unique", |it| {
-            it.streams[1].seen[1].events.insert(0, happening(5))
+            it.streams[1].seen[1].events.insert(0, happening(5));
         });
         check("unique", |it| {
             it.streams[1] = Stream {
@@ -186,10 +186,10 @@ mod tests {
         });
         check("reliable", |it| it.streams[0].seen[1].events.truncate(1));
         check("reliable", |it| {
-            it.streams[1].seen[1].events.push(happening(9))
+            it.streams[1].seen[1].events.push(happening(9));
         });
         check("reliable", |it| {
-            it.streams[1].seen[1].events[0].kind = Kind::Withdrawn(2)
+            it.streams[1].seen[1].events[0].kind = Kind::Withdrawn(2);
         });
         check("atomic", |it| {
             let late = it.streams[1].seen[1].events.remove(1);
