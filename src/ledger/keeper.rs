@@ -8,6 +8,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::time::Duration;
 
 use super::LedgerError;
 use super::state::ClosedBlock;
@@ -115,6 +116,15 @@ impl Keeper {
         desk.pending.clear();
         desk.tap_changes.clear();
         self.changed.notify_all();
+    }
+
+    /// Waits until the store has been opened or given up, at most this long.
+    pub(super) fn wait_for_store(&self, most: Duration) {
+        let is_opening = |desk: &mut Desk| matches!(desk.slot, Slot::Opening) && !desk.is_stopping;
+        drop(
+            self.changed
+                .wait_timeout_while(self.desk(), most, is_opening),
+        );
     }
 
     /// Whether there is no store any more.

@@ -33,6 +33,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, RwLock, RwLockReadGuard};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use crate::domain::entry::Epoch;
 use crate::domain::taps::TapInterval;
@@ -218,6 +219,11 @@ impl Ledger {
     /// About how much memory is taken by what was read of tap counts, in bytes.
     pub fn heads_bytes(&self) -> usize {
         self.heads.bytes()
+    }
+
+    /// Waits until the store has been opened or given up, at most this long. Blocking.
+    pub fn wait_for_store(&self, most: Duration) {
+        self.keeper.wait_for_store(most);
     }
 
     /// Everything that a scan needs, as of one position.

@@ -9,7 +9,7 @@
 use std::collections::BTreeSet;
 
 use super::QueryError;
-use super::gate::{self, SCANS};
+use super::gate;
 use crate::domain::limits::{LISTED_BLOCKS_AT_ONCE, LISTED_ROWS_LOOKED_AT_MAX};
 use crate::domain::taxonomy::{CaseState, SetOf};
 use crate::domain::{LineId, OperatorCode, Position, Row, RowTime, Stamp, StopId, Window};
@@ -60,7 +60,7 @@ pub fn list(
     place: Option<CasePlace>,
     rows_max: usize,
 ) -> Result<CasePage, QueryError> {
-    let _turn = SCANS.take(1, gate::WAIT)?;
+    let _turn = gate::scan_place(ledger)?;
     let now = ledger.read().position();
     let place = place.unwrap_or(CasePlace {
         as_of: now,

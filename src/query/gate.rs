@@ -4,14 +4,19 @@ use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::domain::limits::{CELLS_IN_USE_MAX, SCANS_MAX};
+use crate::ledger::Ledger;
 
 use super::QueryError;
 
 /// How long a question waits for what others have taken.
 pub(super) const WAIT: Duration = Duration::from_secs(2);
 
+/// How long a question waits for a store that is being opened. A small one takes milliseconds;
+/// one that has to be made again may take minutes.
+const OPENING_WAIT: Duration = Duration::from_secs(5);
+
 /// Scans.
-pub(super) static SCANS: Gate = Gate::new(SCANS_MAX as u64);
+static SCANS: Gate = Gate::new(SCANS_MAX as u64);
 /// Cells that are counted in.
 pub(super) static CELLS: Gate = Gate::new(CELLS_IN_USE_MAX);
 
@@ -26,6 +31,13 @@ pub(super) struct Gate {
 pub(super) struct Room<'a> {
     gate: &'a Gate,
     weight: u64,
+}
+
+/// Waits for the store, which a question right after the start may find opening, and takes a
+/// place among the scans.
+pub(super) fn scan_place(ledger: &Ledger) -> Result<Room<'static>, QueryError> {
+    ledger.wait_for_store(OPENING_WAIT);
+    SCANS.take(1, WAIT)
 }
 
 impl Gate {
@@ -65,6 +77,9 @@ impl Drop for Room<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::testing::EPOCH;
+    use crate::ledger::{LedgerError, State};
+    use crate::store::Store;
 
     const SHORT: Duration = Duration::from_millis(5);
 
@@ -92,5 +107,23 @@ mod tests {
             drop(room);
             assert!(waiting.join().expect("no panic"));
         });
+    }
+
+    #[test]
+    fn who_asks_while_the_store_is_opening_waits_for_it() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let ledger = Ledger::new(State::new(EPOCH));
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| {
+                ledger.wait_for_store(Duration::from_secs(60));
+                ledger.scan_view().is_ok()
+            });
+            ledger.wait_for_store(SHORT);
+            assert!(matches!(ledger.scan_view(), Err(LedgerError::StoreOpening)));
+            let store = Store::create(&dir.path().join("store"), EPOCH);
+            ledger.attach_store(store.expect("a new store"));
+            assert!(waiting.join().expect("no panic"));
+        });
+        assert!(scan_place(&ledger).is_ok());
     }
 }

@@ -38,7 +38,7 @@ pub use rates::{
 };
 
 use axis::Axes;
-use gate::{CELLS, SCANS};
+use gate::CELLS;
 
 /// One row: as many keys as dimensions were asked for, and the count, which is never 0. A
 /// question without dimensions has one row without keys, unless nothing was found.
@@ -167,7 +167,7 @@ pub fn answer_by_scan(
     question: &Question,
     page: &Page,
 ) -> Result<Answer, QueryError> {
-    let _place = SCANS.take(1, gate::WAIT)?;
+    let _place = gate::scan_place(ledger)?;
     let view = ledger.scan_view()?;
     let (counts, effort) = scan(&view, question)?;
     let at = (view.position, effort);

@@ -8,7 +8,7 @@ use crate::domain::{Entry, LocalDay, Position, Question};
 use crate::journal::JournalError;
 use crate::ledger::{Ledger, PastTaps, ScanView, TooManyTaps};
 
-use super::super::gate::{self, SCANS};
+use super::super::gate;
 use super::super::{Page, QueryError, cut, scan};
 use super::choice::Choice;
 use super::keys::RowKeys;
@@ -28,7 +28,7 @@ pub fn answer_with_rates_as_of<I>(
 where
     I: Iterator<Item = Result<(Position, Entry), JournalError>>,
 {
-    let _place = SCANS.take(1, gate::WAIT)?;
+    let _place = gate::scan_place(ledger)?;
     let view = ledger.scan_view_as_of(at)?;
     let feeds = ledger.read().taps().feeds().to_vec();
     let declared = feeds.iter().map(|book| book.declared()).min();

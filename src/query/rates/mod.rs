@@ -30,7 +30,7 @@ use crate::stats::dispersion::{Day, Dispersion};
 use crate::stats::interval::Level;
 use crate::stats::rate::{self, Estimator, Matching, NoRate, Numerator, Rate};
 
-use super::gate::{self, CELLS, SCANS};
+use super::gate::{self, CELLS};
 use super::{Answer, Counts, Effort, Page, QueryError, cut, scan, tallied as tallied_counts};
 use book::RateBook;
 use choice::Choice;
@@ -129,7 +129,7 @@ pub fn answer_with_rates(
     page: &Page,
     wanted: &RatesWanted,
 ) -> Result<RatedAnswer, QueryError> {
-    let _place = SCANS.take(1, gate::WAIT)?;
+    let _place = gate::scan_place(ledger)?;
     let (taps, view, books) = ledger.rate_view(|state| Books::open(state, question))?;
     rated(taps, &view, books, question, page, wanted)
 }
@@ -141,7 +141,7 @@ pub fn answer_with_rates_by_scan(
     page: &Page,
     wanted: &RatesWanted,
 ) -> Result<RatedAnswer, QueryError> {
-    let _place = SCANS.take(1, gate::WAIT)?;
+    let _place = gate::scan_place(ledger)?;
     let (taps, view, ()) = ledger.rate_view(|_| ())?;
     rated(taps, &view, Books::default(), question, page, wanted)
 }

@@ -16,7 +16,7 @@ use crate::stats::interval::{EventRate, Level};
 use crate::stats::ranking::{self, Prior, Ranked, Scope, Suspected, Verdict};
 use crate::stats::rate::{Estimator, REPORTS_PER_TAPS, Rate};
 
-use super::super::gate::{self, SCANS};
+use super::super::gate;
 use super::super::sieve::Sieve;
 use super::super::{Figure, Order, Page, QueryError, cut};
 use super::choice::Choice;
@@ -102,7 +102,7 @@ pub fn rank_scopes(ledger: &Ledger, wanted: &RankWanted) -> Result<RankAnswer, Q
         estimator: Estimator::Standard,
         level: wanted.level,
     };
-    let _place = SCANS.take(1, gate::WAIT)?;
+    let _place = gate::scan_place(ledger)?;
     let (taps, view, books) = ledger.rate_view(|state| Books::open(state, &question))?;
     let feeds = Arc::clone(&taps.book);
     check_feeds(&rates, &feeds)?;
