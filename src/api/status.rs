@@ -223,7 +223,8 @@ impl Problem {
 
 impl From<Problem> for Status {
     fn from(problem: Problem) -> Self {
-        let token = problem.resume_token.as_deref().map(hexadecimal);
+        let token = problem.resume_token.as_deref();
+        let token = token.map(base16ct::lower::encode_string);
         let metadata = token.map(|token| ("resume_token".to_owned(), token));
         let metadata: HashMap<_, _> = metadata.into_iter().collect();
         let mut details = ErrorDetails::with_error_info(problem.reason, DOMAIN, metadata);
@@ -523,11 +524,6 @@ fn gone(why: Gone, oldest_token: Vec<u8>) -> Problem {
         resume_token: Some(oldest_token.into()),
         ..Problem::new(Code::OutOfRange, reason, message)
     }
-}
-
-/// Bytes in a text: two digits each.
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn too_many_rows(field: &'static str) -> Problem {

@@ -361,14 +361,9 @@ fn parse_period(line: &str) -> Option<(u32, Key)> {
 }
 
 fn parse_key(hexadecimal: &str) -> Option<Key> {
-    if hexadecimal.len() != 2 * KEY_BYTES || !hexadecimal.is_ascii() {
-        return None;
-    }
     let mut key = Key([0; KEY_BYTES]);
-    for (byte, place) in key.0.iter_mut().zip((0..).step_by(2)) {
-        *byte = u8::from_str_radix(&hexadecimal[place..place + 2], 16).ok()?;
-    }
-    Some(key)
+    let read = base16ct::mixed::decode(hexadecimal, &mut key.0).ok()?.len();
+    (read == KEY_BYTES).then_some(key)
 }
 
 /// Writes the key file aside, synced, and puts it in place of the one before.
@@ -426,9 +421,9 @@ fn format_keys(digest: &Key, periods: &Periods) -> Zeroizing<String> {
 }
 
 fn push_key(text: &mut String, key: &Key) {
-    for byte in key.0 {
-        write!(text, "{byte:02x}").expect("a string takes any text");
-    }
+    let mut digits = Zeroizing::new([0; 2 * KEY_BYTES]);
+    let digits = base16ct::lower::encode_str(&key.0, &mut digits[..]);
+    text.push_str(digits.expect("two digits a byte"));
     text.push('\n');
 }
 

@@ -348,7 +348,9 @@ fn parse_token(stored: StoredToken) -> Result<KnownToken, &'static str> {
         return Err("devices and operators are bound to operators, and stewards are not");
     }
     let day = |text: &str| LocalDay::parse(text).ok_or("a day is no date");
-    let hash = parse_hex(&stored.sha256).ok_or("a hash is not 64 hexadecimal digits")?;
+    let hash = base16ct::mixed::decode_vec(&stored.sha256).ok();
+    let hash = hash.and_then(|hash| hash.try_into().ok());
+    let hash = hash.ok_or("a hash is not 64 hexadecimal digits")?;
     Ok(KnownToken {
         id: TokenId(stored.id),
         label: stored.label,
@@ -368,7 +370,7 @@ fn to_stored(token: &KnownToken) -> StoredToken {
         operators: token.operators.iter().map(ToString::to_string).collect(),
         made: token.made.to_string(),
         revoked: token.revoked.map(|day| day.to_string()),
-        sha256: to_hex(&token.hash.0),
+        sha256: base16ct::lower::encode_string(&token.hash.0),
     }
 }
 
@@ -456,28 +458,11 @@ impl Drop for Change {
 fn random_token() -> Result<Token, TokenError> {
     let mut bytes = Zeroizing::new([0; SECRET_BYTES]);
     getrandom::fill(bytes.as_mut_slice()).map_err(TokenError::Random)?;
-    let digits = Zeroizing::new(to_hex(&bytes));
+    let digits = Zeroizing::new(base16ct::lower::encode_string(&bytes[..]));
     let mut text = String::with_capacity(TOKEN_BYTES);
     text.push_str(TOKEN_PREFIX);
     text.push_str(&digits);
     Ok(Token(text))
-}
-
-fn to_hex(bytes: &[u8; 32]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |value: u8| char::from(DIGITS[usize::from(value)]);
-    let both = |byte: &u8| [digit(byte >> 4), digit(byte & 15)];
-    bytes.iter().flat_map(both).collect()
-}
-
-fn parse_hex(text: &str) -> Option<[u8; 32]> {
-    let digits: Option<Vec<u32>> = text.chars().map(|digit| digit.to_digit(16)).collect();
-    let digits = digits.filter(|digits| digits.len() == 64)?;
-    let mut bytes = [0; 32];
-    for (byte, pair) in bytes.iter_mut().zip(digits.chunks(2)) {
-        *byte = u8::try_from(pair[0] << 4 | pair[1]).ok()?;
-    }
-    Some(bytes)
 }
 
 #[cfg(test)]

@@ -46,7 +46,11 @@ pub fn rebuild(dir: &Path) -> Result<(), Failure> {
         rebuilt.entries,
         rebuilt.position
     )?;
-    writeln!(io::stdout(), "digest {}", hex(&rebuilt.digest))?;
+    writeln!(
+        io::stdout(),
+        "digest {}",
+        base16ct::lower::encode_string(&rebuilt.digest)
+    )?;
     if 0 < rebuilt.lost {
         writeln!(
             io::stdout(),
@@ -95,7 +99,11 @@ fn print(report: &Report) -> Result<(), Failure> {
             fold.tap_blocks_compared,
             fold.tap_blocks
         )?;
-        writeln!(out, "digest      {}", hex(&fold.digest))?;
+        writeln!(
+            out,
+            "digest      {}",
+            base16ct::lower::encode_string(&fold.digest)
+        )?;
     }
     Ok(())
 }
@@ -146,8 +154,4 @@ fn chain(error: &dyn Error) -> String {
         cause = error.source();
     }
     text
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

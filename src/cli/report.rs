@@ -159,7 +159,7 @@ pub async fn report(
     if args.card_number_stdin {
         incident.card_number = read_card_number()?;
     }
-    let secret = hex(&incident.incident_secret);
+    let secret = base16ct::lower::encode_string(&incident.incident_secret);
     let channel = server.connect().await?;
     let mut client = pb::reporting_service_client::ReportingServiceClient::new(channel);
     let request = pb::ReportIncidentRequest {
@@ -495,22 +495,10 @@ fn claim(claim: &pb::CauseClaim) -> String {
     )
 }
 
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 pub(super) fn unhex(text: &str) -> Result<[u8; 32], Failure> {
-    let wrong = || Failure::new(Kind::Refused, "the secret must be 64 hexadecimal digits");
-    let digits = text.as_bytes();
-    if digits.len() != 64 || !digits.iter().all(u8::is_ascii_hexdigit) {
-        return Err(wrong());
-    }
-    let mut bytes = [0; 32];
-    for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
-        let pair = str::from_utf8(pair).map_err(|_| wrong())?;
-        *byte = u8::from_str_radix(pair, 16).map_err(|_| wrong())?;
-    }
-    Ok(bytes)
+    let bytes = base16ct::mixed::decode_vec(text).ok();
+    let bytes = bytes.and_then(|bytes| bytes.try_into().ok());
+    bytes.ok_or_else(|| Failure::new(Kind::Refused, "the secret must be 64 hexadecimal digits"))
 }
 
 #[cfg(test)]
@@ -520,7 +508,10 @@ mod tests {
     #[test]
     fn secret_survives_being_printed_and_typed() {
         let secret: [u8; 32] = std::array::from_fn(|index| u8::try_from(index * 8).unwrap_or(255));
-        assert_eq!(unhex(&hex(&secret)).expect("64 digits"), secret);
+        assert_eq!(
+            unhex(&base16ct::lower::encode_string(&secret)).expect("64 digits"),
+            secret
+        );
         for wrong in ["", "00", &"0".repeat(63), &"g".repeat(64), &"é".repeat(32)] {
             assert!(unhex(wrong).is_err(), "{wrong}");
         }

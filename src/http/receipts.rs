@@ -118,14 +118,8 @@ async fn page(State(ingest): State<Ingest>, Form(key): Form<Key>) -> Response {
 }
 
 fn parse(key: &Key) -> Option<(IncidentId, IncidentSecret)> {
-    let digits = key.secret.trim();
-    if digits.len() != 64 || !digits.is_ascii() {
-        return None;
-    }
-    let mut bytes = Zeroizing::new([0; 32]);
-    for (byte, place) in bytes.iter_mut().zip((0..).step_by(2)) {
-        *byte = u8::from_str_radix(&digits[place..place + 2], 16).ok()?;
-    }
+    let bytes = base16ct::mixed::decode_vec(key.secret.trim()).ok()?;
+    let bytes = Zeroizing::new(bytes);
     let secret = IncidentSecret::parse(&bytes[..]).ok()??;
     Some((key.id.trim().parse().ok()?, secret))
 }

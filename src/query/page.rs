@@ -81,13 +81,13 @@ impl PageToken {
             bytes.extend(key.as_bytes());
         }
         bytes.extend(seal(&bytes, question, order));
-        let text = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let text = base16ct::lower::encode_string(&bytes);
         Self { text, cursor }
     }
 }
 
 fn read_token(text: &str, question: &Question, order: Order) -> Option<Cursor> {
-    let bytes = from_hex(text)?;
+    let bytes = base16ct::lower::decode_vec(text).ok()?;
     let (body, sealed) = bytes.split_at_checked(bytes.len().checked_sub(SEAL_BYTES)?)?;
     if sealed != seal(body, question, order) {
         return None;
@@ -156,20 +156,6 @@ fn put_texts<'a>(out: &mut Vec<u8>, texts: impl ExactSizeIterator<Item = &'a str
         out.extend((text.len() as u64).to_be_bytes());
         out.extend(text.as_bytes());
     }
-}
-
-fn from_hex(text: &str) -> Option<Vec<u8>> {
-    let digit = |byte: u8| match byte {
-        b'0'..=b'9' => Some(byte - b'0'),
-        b'a'..=b'f' => Some(byte - b'a' + 10),
-        _ => None,
-    };
-    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-    if !rest.is_empty() {
-        return None;
-    }
-    let byte = |[high, low]: &[u8; 2]| Some(digit(*high)? << 4 | digit(*low)?);
-    pairs.iter().map(byte).collect()
 }
 
 // === Cutting ===

@@ -295,6 +295,5 @@ fn instant(at: UtcMillis) -> Value {
 }
 
 fn hexadecimal(bytes: Option<&[u8; 16]>) -> Value {
-    let digits = |bytes: &[u8; 16]| bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    bytes.map_or(Value::Null, |bytes| Value::String(digits(bytes)))
+    json!(bytes.map(|bytes| base16ct::lower::encode_string(bytes)))
 }

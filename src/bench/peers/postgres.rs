@@ -342,11 +342,7 @@ fn write_csv(
 /// The columns of `SCHEMA`. No text in simulated reports needs quotes.
 fn write_row(out: &mut impl Write, id: uuid::Uuid, incident: &pb::Incident) -> Result<(), Failure> {
     let one = incident;
-    let secret: String = one
-        .incident_secret
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let secret = base16ct::lower::encode_string(&one.incident_secret);
     let at = one.occurred_at.as_ref().map_or(0, |at| at.seconds);
     let at = jiff::Timestamp::from_second(at).unwrap_or_default();
     let causes: Vec<String> = one

@@ -56,18 +56,13 @@ fn no_bookmark() -> Failure {
 
 /// A token in hexadecimal digits.
 pub fn written(token: &[u8]) -> String {
-    token.iter().map(|byte| format!("{byte:02x}")).collect()
+    base16ct::lower::encode_string(token)
 }
 
 /// A token from hexadecimal digits; `None` if they are none, or not of whole bytes.
 pub fn read(text: &str) -> Option<Vec<u8>> {
-    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-    if pairs.is_empty() || !rest.is_empty() {
-        return None;
-    }
-    let digit = |byte: u8| char::from(byte).to_digit(16);
-    let byte = |[high, low]: &[u8; 2]| u8::try_from(digit(*high)? * 16 + digit(*low)?).ok();
-    pairs.iter().map(byte).collect()
+    let token = base16ct::mixed::decode_vec(text).ok();
+    token.filter(|token| !token.is_empty())
 }
 
 #[cfg(test)]
