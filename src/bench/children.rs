@@ -171,8 +171,17 @@ impl Server {
 
 /// Resident memory of a process, in bytes; `None` where the system does not tell.
 pub fn resident_bytes(process: u32) -> Option<u64> {
+    memory_bytes(process, "VmRSS:")
+}
+
+/// The most that it has been, in bytes; `None` where the system does not tell.
+pub fn resident_bytes_most(process: u32) -> Option<u64> {
+    memory_bytes(process, "VmHWM:")
+}
+
+fn memory_bytes(process: u32, name: &str) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
+    let line = status.lines().find(|line| line.starts_with(name))?;
     let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
     Some(kib * 1024)
 }

@@ -13,6 +13,7 @@ mod contest;
 mod crowd;
 mod durable;
 mod echo;
+mod editions;
 mod fanout;
 mod live;
 mod load;
@@ -58,6 +59,8 @@ pub enum What {
     Fanout,
     /// From a durable report to its watcher
     Live,
+    /// Closing a month over a whole country's taps
+    Editions,
     /// All of it
     All,
     /// Be the no-op server that `durable` compares with
@@ -72,13 +75,14 @@ pub enum What {
 }
 
 /// What is measured when nothing is said.
-const ALL: [What; 6] = [
+const ALL: [What; 7] = [
     What::Durable,
     What::Bulk,
     What::Query,
     What::Start,
     What::Fanout,
     What::Live,
+    What::Editions,
 ];
 
 /// How to measure.
@@ -163,6 +167,7 @@ async fn measure(what: What, plan: &Plan) -> Result<(), Failure> {
         What::Start => start::run(plan).await,
         What::Fanout => fanout::run(plan).await,
         What::Live => live::run(plan).await,
+        What::Editions => editions::run(plan).await,
         What::All | What::EchoServer | What::TonicBroadcast | What::H2Broadcast => Ok(()),
     }
 }

@@ -8,7 +8,7 @@ use super::month;
 use super::reporters;
 use super::rows::{month_rows, quarter_rows};
 use super::tables::{self, LINE};
-use super::taps::{Denominators, Known, is_matched};
+use super::taps::{Denominators, Known, Scopes, Taps, is_matched};
 use crate::domain::taxonomy::SetOf;
 use crate::domain::{Basis, LocalMonth, TapFeed, UtcMillis};
 use crate::journal::{JournalError, Reader};
@@ -48,22 +48,39 @@ pub fn make(
     let Some(counted) = count(reader, month)? else {
         return Ok(None);
     };
-    let mut rows = counted.rows();
+    let mut rows = counted.counts();
+    let mut ladder = Vec::new();
+    let mut before = None;
     let mut erased = counted.gathered.erased;
     if let Some(months) = month::quarter_ending(month) {
         let first = earlier_month(reader, months[0], &earlier)?;
         let second = earlier_month(reader, months[1], &earlier)?;
-        if let (Some(first), Some(second)) = (&first, &second) {
+        if let (Some(first), Some(second)) = (first, second) {
             erased += first.gathered.erased + second.gathered.erased;
-            let is_published = [first, second].iter().zip(months).all(|(counted, month)| {
-                earlier(month).is_some_and(|edition| counted.is_as_published(&edition))
-            });
+            let is_published = [&first, &second]
+                .iter()
+                .zip(months)
+                .all(|(counted, month)| {
+                    earlier(month).is_some_and(|edition| counted.is_as_published(&edition))
+                });
             // What a quarter is measured against must be what has been published: a month
             // that comes out differently now, because of erasures, has no ladder.
             if is_published {
-                rows.extend(rated_ladder(months, [first, second, &counted]));
+                ladder = self::ladder(months, [&first, &second, &counted]);
+                before = Some([first, second]);
             }
         }
+    }
+    let taps = counted.taps(reader, rows.iter().chain(&ladder))?;
+    counted.rate(&mut rows, &taps);
+    if let Some([first, second]) = before {
+        let earlier = [
+            first.taps(reader, ladder.iter())?,
+            second.taps(reader, ladder.iter())?,
+        ];
+        let taps = [&earlier[0], &earlier[1], &taps];
+        rate_ladder(&mut ladder, [&first, &second, &counted], taps);
+        rows.extend(ladder);
     }
     Ok(Some(counted.made(rows, erased)))
 }
@@ -108,7 +125,7 @@ impl Counted {
         };
         counted.published = [
             screen(&counted.groups(Basis::SelfReported, &numbers)),
-            screen(&counted.groups(Basis::Observed, &counted.taps(0))),
+            screen(&counted.groups(Basis::Observed, &counted.refused(0))),
         ];
         counted
     }
@@ -123,7 +140,7 @@ impl Counted {
     }
 
     /// A number for each tap that a device refused: all different.
-    fn taps(&self, first: u32) -> Vec<u32> {
+    fn refused(&self, first: u32) -> Vec<u32> {
         (first..).take(self.observed.len()).collect()
     }
 
@@ -131,13 +148,21 @@ impl Counted {
         tables::groups(&self.reports(basis), reporters)
     }
 
-    /// All rows, with their rates.
-    fn rows(&self) -> Vec<Row> {
-        let published = self.counts();
-        let mut rows = published.clone();
-        let taps = Denominators::new(vec![&self.gathered.taps]);
-        taps.rate(&mut rows, &published, |row, feed| self.matched(row, feed));
-        rows
+    /// Taps of the month, of what these rows are about.
+    fn taps<'a>(
+        &self,
+        reader: &Reader,
+        rows: impl Iterator<Item = &'a Row>,
+    ) -> Result<Taps, JournalError> {
+        let positions = (self.gathered.from, self.gathered.through);
+        Taps::read(reader, positions, self.gathered.month, Scopes::of(rows))
+    }
+
+    /// Sets the rows of the month against its taps.
+    fn rate(&self, rows: &mut [Row], taps: &Taps) {
+        let published = rows.to_vec();
+        let taps = Denominators::new(vec![taps]);
+        taps.rate(rows, &published, |row, feed| self.matched(row, feed));
     }
 
     /// All rows, without rates.
@@ -178,7 +203,7 @@ impl Counted {
     /// Whether the month is still what its edition says. Figures of quarters are not looked
     /// at.
     fn is_as_published(&self, edition: &Edition) -> bool {
-        let rows = self.rows();
+        let rows = self.counts();
         let day = month::first_day(self.gathered.month).to_string();
         let end = crate::domain::LocalDay(month::first_day(month::next(self.gathered.month)).0 - 1);
         let of_month = |row: &&Row| row.period_start == day && row.period_end == end.to_string();
@@ -221,17 +246,14 @@ fn to_text(at: UtcMillis) -> String {
     at.expect("a supported year").to_string()
 }
 
-/// The quarter ladder of both bases, set against the taps of its three months.
-fn rated_ladder(months: [LocalMonth; 3], counted: [&Counted; 3]) -> Vec<Row> {
-    let mut rows = ladder(months, counted);
+/// Sets the quarter ladder against the taps of its three months.
+fn rate_ladder(ladder: &mut [Row], counted: [&Counted; 3], taps: [&Taps; 3]) {
     let published: Vec<_> = counted.iter().flat_map(|month| month.counts()).collect();
-    let taps = counted.map(|month| &month.gathered.taps);
-    Denominators::new(taps.to_vec()).rate(&mut rows, &published, |row, feed| {
+    Denominators::new(taps.to_vec()).rate(ladder, &published, |row, feed| {
         let matched = counted.map(|month| month.matched(row, feed));
         let sum = |(all_matched, all), (matched, reports)| (all_matched + matched, all + reports);
         matched.into_iter().fold((0, 0), sum)
     });
-    rows
 }
 
 /// The quarter ladder of both bases.
@@ -257,7 +279,7 @@ fn ladder(months: [LocalMonth; 3], counted: [&Counted; 3]) -> Vec<Row> {
         let groups = counted.map(|month| {
             let (own, after) = rest.split_at(month.reports(basis).len());
             rest = after;
-            month.groups(basis, own)
+            tables::line_groups(&month.reports(basis), own)
         });
         let [a, b, c] = &groups;
         let quarters = screen_quarter(LINE, [(a, first), (b, second), (c, third)]);
@@ -308,7 +330,6 @@ mod tests {
     use super::*;
     use crate::domain::{LocalDay, Position, Pseudonym};
     use crate::edition::gather::{TooLate, testing::report};
-    use crate::edition::taps::Taps;
 
     #[test]
     fn link_in_a_report_that_does_not_count_still_joins_card_and_installation() {
@@ -339,7 +360,6 @@ mod tests {
                 from: Position(1),
                 since: None,
                 networks: BTreeSet::new(),
-                taps: Taps::new(month),
                 erased: 0,
             });
             assert_eq!(counted.told.len(), 2 * usize::from(people));

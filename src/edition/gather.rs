@@ -1,14 +1,15 @@
 //! Reads what an edition is made of from the journal.
 //!
 //! A month's reports lie between the entry with which the month began and the instant at
-//! which its edition closes, so that nothing else is read. Stamps only rise: once an entry at
+//! which its edition closes, so that nothing else is read. Its tap counts lie there, too, and
+//! are read after it is known what is published. Stamps only rise: once an entry at
 //! or after that instant is there, a later reading finds the same.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::hash::Hash;
 
 use super::month;
 use super::reporters::{self, Names};
-use super::taps::Taps;
 use crate::domain::incident::{CauseClaim, is_observed};
 use crate::domain::limits::CLOCK_AHEAD_MS_MAX;
 use crate::domain::taxonomy::{
@@ -18,7 +19,7 @@ use crate::domain::{
     Amendment, Entry, Facts, IncidentId, LineId, LocalDay, LocalMonth, OperatorCode, Personal,
     Position, Pseudonym, RowTime, StopId, UtcMillis,
 };
-use crate::journal::{JournalError, Reader, Record};
+use crate::journal::{JournalError, Reader, Record, Wanted};
 use crate::stats::screening::{distinct, screen_count};
 
 /// What of an incident an edition needs.
@@ -79,8 +80,6 @@ pub struct Gathered {
     pub since: Option<UtcMillis>,
     /// Versions of the network that matched lines and stops.
     pub networks: BTreeSet<u32>,
-    /// Tap counts of the month.
-    pub taps: Taps,
     /// Reports whose personal parts have been erased: who told them is no longer known.
     pub erased: u64,
 }
@@ -116,7 +115,7 @@ pub fn gather(reader: &Reader, month: LocalMonth) -> Result<Option<Gathered>, Jo
         return Ok(None);
     }
     let mut gatherer = Gatherer::new(month);
-    for record in reader.entries_from(from)? {
+    for record in reader.wanted_from(from, Wanted::AllButTaps) {
         let record = record?;
         if end <= record.position {
             break;
@@ -156,11 +155,12 @@ struct Gatherer {
     /// By place: where what counts of it was told.
     rows: Vec<Position>,
     places: HashMap<IncidentId, usize>,
+    /// One of each code, so that all reports of a line share its text.
+    codes: Codes,
     /// Nothing is amended any more.
     erased_ids: HashSet<IncidentId>,
     too_late: TooLate,
     networks: BTreeSet<u32>,
-    taps: Taps,
     erased: u64,
 }
 
@@ -172,10 +172,10 @@ impl Gatherer {
             reports: Vec::new(),
             rows: Vec::new(),
             places: HashMap::new(),
+            codes: Codes::default(),
             erased_ids: HashSet::new(),
             too_late: TooLate::default(),
             networks: BTreeSet::new(),
-            taps: Taps::new(month),
             erased: 0,
         }
     }
@@ -190,7 +190,8 @@ impl Gatherer {
                     self.erased += u64::from(are_names_erased(&facts, personal.as_deref()));
                     self.places.insert(facts.id, self.reports.len());
                     self.rows.push(record.position);
-                    let report = Report::new(&facts, personal.as_deref(), record.stamp);
+                    let mut report = Report::new(&facts, personal.as_deref(), record.stamp);
+                    self.codes.share(&mut report);
                     self.reports.push(Some(report));
                 } else if month < self.month && self.closed_before <= record.stamp {
                     let names = names(personal.as_deref());
@@ -209,8 +210,8 @@ impl Gatherer {
                 self.erased_ids.insert(id);
             }
             Entry::Amended(amendment) => self.amend(record.position, &amendment),
-            Entry::TapCounts(batch) => self.taps.add(&batch),
-            Entry::Answered(_)
+            Entry::TapCounts(_)
+            | Entry::Answered(_)
             | Entry::Tick
             | Entry::NetworkChanged { .. }
             | Entry::TapCountsRemoved { .. }
@@ -246,8 +247,36 @@ impl Gatherer {
             through,
             since: None,
             networks: self.networks,
-            taps: self.taps,
             erased: self.erased,
+        }
+    }
+}
+
+/// Codes that reports have in common.
+#[derive(Default)]
+struct Codes {
+    operators: HashSet<OperatorCode>,
+    lines: HashSet<LineId>,
+    stops: HashSet<StopId>,
+}
+
+impl Codes {
+    fn share(&mut self, report: &mut Report) {
+        shared(&mut self.operators, &mut report.operator);
+        shared(&mut self.lines, &mut report.line);
+        shared(&mut self.stops, &mut report.stop);
+    }
+}
+
+/// Puts the first that was met in the place of one that is equal.
+fn shared<T: Clone + Eq + Hash>(met: &mut HashSet<T>, code: &mut Option<T>) {
+    let Some(code) = code else {
+        return;
+    };
+    match met.get(code) {
+        Some(first) => *code = first.clone(),
+        None => {
+            met.insert(code.clone());
         }
     }
 }

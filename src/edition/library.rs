@@ -17,7 +17,7 @@ use super::month;
 use crate::domain::entry::ClosedEdition;
 use crate::domain::limits::{EDITION_BYTES_MAX, EDITIONS_HELD_MAX};
 use crate::domain::{Entry, LocalMonth, Position};
-use crate::journal::{JournalError, Reader};
+use crate::journal::{JournalError, Reader, Wanted};
 
 const FOLDER: &str = "editions";
 const EDITION_EXTENSION: &str = "json";
@@ -276,7 +276,7 @@ impl Library {
     fn marks_from(&self, month: LocalMonth) -> Result<Vec<Closed>, EditionError> {
         let from = first_at(&self.reader, month::closes_at(month))?;
         let mut marks = Vec::new();
-        for record in self.reader.facts_from(from)? {
+        for record in self.reader.wanted_from(from, Wanted::Editions) {
             let record = record?;
             if let Entry::EditionClosed(closed) = record.entry {
                 marks.push(Closed {

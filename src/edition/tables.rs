@@ -49,6 +49,23 @@ const PARTS_OF_DAY: [(u8, &str); 5] = [
 
 /// The reports of each operator, with all tables. Reporters are numbered alike.
 pub fn groups(reports: &[&Report], reporters: &[u32]) -> Vec<Group> {
+    by_operator(reports, reporters, sheet)
+}
+
+/// The same with the table of lines and stations only, which is all that a quarter needs.
+pub fn line_groups(reports: &[&Report], reporters: &[u32]) -> Vec<Group> {
+    by_operator(reports, reporters, |reports, reporters| {
+        let mut sheet = Sheet::new(reporters);
+        sheet.divide(LINE, None, |row| place(reports[row]));
+        sheet
+    })
+}
+
+fn by_operator(
+    reports: &[&Report],
+    reporters: &[u32],
+    sheet: impl Fn(&[&Report], Vec<u32>) -> Sheet,
+) -> Vec<Group> {
     let mut by_operator: BTreeMap<Name, (Vec<&Report>, Vec<u32>)> = BTreeMap::new();
     for (report, reporter) in reports.iter().zip(reporters) {
         let key = match &report.operator {

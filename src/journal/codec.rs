@@ -35,6 +35,8 @@ mod wire {
 const INCIDENT: u32 = 1;
 const WITHDRAWN: u32 = 2;
 const AMENDED: u32 = 8;
+const TAP_COUNTS: u32 = 5;
+const EDITION_CLOSED: u32 = 7;
 /// What comes before the message of an entry, in bytes.
 const KIND_BYTES_MAX: usize = 4;
 
@@ -65,6 +67,39 @@ pub enum CodecError {
     /// A field has a value that this version does not know.
     #[error("field {0} has a value that this version does not know")]
     Field(&'static str),
+}
+
+/// Which entries are read. Of the others it is proved that they are whole, and they are passed
+/// over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// Every entry.
+    All,
+    /// Every entry but tap counts.
+    AllButTaps,
+    /// Tap counts.
+    Taps,
+    /// What says that an edition was closed.
+    Editions,
+}
+
+impl Wanted {
+    /// Whether an entry is read, by its encoded facts.
+    pub(super) fn is_met_by(self, facts: &[u8]) -> bool {
+        const WIRE_TYPE_BITS: u32 = 3;
+        let Some(first) = facts.first() else {
+            // It cannot be decoded, which is to be told.
+            return true;
+        };
+        // An entry is one field, whose number is its kind: below 16, so in the first byte.
+        let kind = u32::from(*first) >> WIRE_TYPE_BITS;
+        match self {
+            Self::All => true,
+            Self::AllButTaps => kind != TAP_COUNTS,
+            Self::Taps => kind == TAP_COUNTS,
+            Self::Editions => kind == EDITION_CLOSED,
+        }
+    }
 }
 
 /// Encodes an entry, so that it can be appended. Done by whoever made the entry, not by the

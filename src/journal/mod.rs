@@ -38,7 +38,7 @@ mod scan;
 mod segment;
 mod writer;
 
-pub use codec::{CodecError, encode};
+pub use codec::{CodecError, Wanted, encode};
 pub use reader::{Reader, Records};
 pub use removal::Remover;
 pub use scan::{Report, SegmentReport, verify};

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, MutexGuard, PoisonError, RwLockReadGuard};
 
-use super::codec;
+use super::codec::{self, Wanted};
 use super::format::{
     PERSONAL_ERASED, PersonalPart, RECORD_HEADER_BYTES, RawRecord, RecordHeader, parse_personal,
 };
@@ -84,6 +84,7 @@ impl Reader {
         Entries {
             cursor,
             parts: Parts::All,
+            wanted: Wanted::All,
         }
         .next()
         .transpose()
@@ -105,13 +106,22 @@ impl Reader {
     pub fn facts_within(&self, from: Position, through: Position) -> Records {
         let (from, last) = (from.max(self.horizon()), through.min(self.last()));
         let cursor = Cursor::new(Arc::clone(&self.shared), from, last, READ_SOME_BYTES);
-        let parts = Parts::Facts;
-        Box::new(Entries { cursor, parts })
+        Box::new(Entries {
+            cursor,
+            parts: Parts::Facts,
+            wanted: Wanted::All,
+        })
     }
 
     /// As `facts_from`, with the personal parts, and in the caller's thread.
     pub fn entries_from(&self, from: Position) -> Result<Records, JournalError> {
-        Ok(Box::new(self.entries(from, Parts::All)))
+        Ok(self.wanted_from(from, Wanted::All))
+    }
+
+    /// As `entries_from`, only those that are wanted.
+    pub fn wanted_from(&self, from: Position, wanted: Wanted) -> Records {
+        let entries = self.entries(from, Parts::All);
+        Box::new(Entries { wanted, ..entries })
     }
 
     /// Where the personal part of an entry is; `None` if it has none, or nothing is left of it.
@@ -142,7 +152,11 @@ impl Reader {
     fn entries(&self, from: Position, parts: Parts) -> Entries {
         let (from, last) = (from.max(self.horizon()), self.last());
         let cursor = Cursor::new(Arc::clone(&self.shared), from, last, READ_BYTES);
-        Entries { cursor, parts }
+        Entries {
+            cursor,
+            parts,
+            wanted: Wanted::All,
+        }
     }
 }
 
@@ -216,16 +230,14 @@ enum Parts {
 struct Entries {
     cursor: Cursor,
     parts: Parts,
+    wanted: Wanted,
 }
 
 impl Iterator for Entries {
     type Item = Result<Record, JournalError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let next = self.cursor.advance().and_then(|header| match header {
-            Some(header) => self.decode(header).map(Some),
-            None => Ok(None),
-        });
+        let next = self.next_wanted();
         if next.is_err() {
             self.cursor.stop();
         }
@@ -234,13 +246,26 @@ impl Iterator for Entries {
 }
 
 impl Entries {
-    /// Decodes the record that the cursor stands at, and steps over it.
-    fn decode(&mut self, header: RecordHeader) -> Result<Record, JournalError> {
+    fn next_wanted(&mut self) -> Result<Option<Record>, JournalError> {
+        while let Some(header) = self.cursor.advance()? {
+            if let Some(record) = self.decode(header)? {
+                return Ok(Some(record));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Decodes the record that the cursor stands at, if it is wanted, and steps over it.
+    fn decode(&mut self, header: RecordHeader) -> Result<Option<Record>, JournalError> {
         let position = header.position;
         let raw = self
             .cursor
             .record()
             .ok_or_else(|| self.cursor.damaged("a record is not whole"))?;
+        if !self.wanted.is_met_by(raw.facts) {
+            self.cursor.step(header);
+            return Ok(None);
+        }
         let mut again = Vec::new();
         let personal = match self.parts {
             Parts::Facts => None,
@@ -249,11 +274,11 @@ impl Entries {
         let entry = codec::decode(raw.facts, personal)
             .map_err(|source| JournalError::Undecodable { position, source })?;
         self.cursor.step(header);
-        Ok(Record {
+        Ok(Some(Record {
             position,
             stamp: header.stamp,
             entry,
-        })
+        }))
     }
 }
 

@@ -6,9 +6,15 @@ use std::os::unix::fs::FileExt;
 use tempfile::TempDir;
 
 use super::*;
-use crate::domain::taxonomy::{ReporterKind, SetOf, Signal, TimePrecision};
+use crate::domain::entry::ClosedEdition;
+use crate::domain::taps::{
+    DayBegin, Refusals, TapBatch, TapCount, TapFeed, TapGrain, TapInterval, TapKinds, TapScope,
+    TapSlot, Taps,
+};
+use crate::domain::taxonomy::{ReporterKind, SetOf, Signal, TapKind, TimePrecision};
 use crate::domain::{
-    ContentDigest, Facts, Hour, IncidentId, Personal, RowTime, SecretHash, UtcMillis,
+    ContentDigest, Facts, Hour, IncidentId, LocalDay, LocalMonth, Personal, RowTime, SecretHash,
+    UtcMillis,
 };
 
 const SMALL: Settings = Settings {
@@ -665,6 +671,58 @@ fn reader_without_a_lock_reads_beside_a_writer() {
             .sum::<u64>(),
         5
     );
+}
+
+#[test]
+fn only_entries_that_are_wanted_are_read() {
+    let dir = folder();
+    let (mut writer, reader, _) = open(dir.path(), UNSYNCED).expect("new");
+    let closed = ClosedEdition {
+        month: LocalMonth(24_321),
+        through: Position(1),
+        sha256: [7; 32],
+        method: 1,
+    };
+    let feed = TapFeed {
+        id: "gvb.lines".parse().expect("a name"),
+        operator: "GVB".parse().expect("a code"),
+        grain: TapGrain::Operator,
+        interval: TapInterval::Day,
+        kinds: TapKinds::new([TapKind::CheckIn].into_iter().collect()).expect("a tap"),
+        refusals: Refusals::Excluded,
+        day_begin: DayBegin::default(),
+    };
+    let slot = TapSlot {
+        day: LocalDay(20_000),
+        slot: 0,
+    };
+    let taps = TapBatch::pack(
+        &feed,
+        [TapCount {
+            scope: TapScope::Operator,
+            slot,
+            taps: Taps::new(5).expect("few"),
+        }],
+    );
+    let entries = [
+        encode(&incident(1)),
+        encode(&Entry::TapCounts(Box::new(taps[0].clone()))),
+        encode(&Entry::Tick),
+        encode(&Entry::EditionClosed(closed)),
+        encode(&incident(5)),
+    ];
+    writer.append(&entries, NOW).expect("appended");
+    let check = |wanted, expected: &[u64]| {
+        let records = reader.wanted_from(Position(1), wanted);
+        let positions: Vec<_> = records
+            .map(|record| record.expect("whole").position.0)
+            .collect();
+        assert_eq!(positions, expected, "{wanted:?}");
+    };
+    check(Wanted::All, &[1, 2, 3, 4, 5]);
+    check(Wanted::AllButTaps, &[1, 3, 4, 5]);
+    check(Wanted::Taps, &[2]);
+    check(Wanted::Editions, &[4]);
 }
 
 #[test]

@@ -27,6 +27,7 @@ fn quick_run_of_every_bench_finds_its_results_right() {
         "memory of a watcher",
         "20 watchers that read one message a second",
         "a report until its watcher has it",
+        "closing a month",
     ];
     for title in titles {
         assert!(told.contains(title), "{title} is missing:\n{told}");
