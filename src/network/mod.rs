@@ -8,6 +8,7 @@
 pub mod advice;
 mod builtin;
 mod gtfs;
+mod lately;
 mod model;
 mod names;
 mod near;
@@ -29,6 +30,7 @@ pub use resolve::{Resolved, Words};
 
 use crate::domain::limits::{LINES_MAX, NETWORK_STOPS_MAX, OPERATORS_MAX};
 use crate::domain::{LineId, OperatorCode, StopId};
+use lately::Lately;
 use near::Grid;
 use search::SearchIndex;
 
@@ -53,6 +55,7 @@ pub struct Network {
     platforms: HashMap<Box<str>, Vec<u32>>,
     search: SearchIndex,
     grid: Grid,
+    lately: Lately,
 }
 
 /// Why operators, lines and stops make no network.
@@ -229,6 +232,7 @@ impl Network {
             platforms: places(stops.iter().map(|stop| stop.platforms.clone())),
             search: SearchIndex::build(&stops),
             grid: Grid::build(&stops),
+            lately: Lately::new(),
             operators,
             lines,
             stops,
