@@ -2,7 +2,9 @@
 //!
 //! A call that is answered wakes the task of its connection, and the runtime runs next what
 //! was woken last: each answer would be a system call, and a packet, of its own. So a flush
-//! waits for one round of the runtime, in which all else that is ready may add to it.
+//! waits for one round of the runtime, in which all else that is ready may add to it. Where
+//! nothing was added, as on a connection with one watch, the flushes after it are not held,
+//! ever more of them, so that waiting in vain costs neither time nor work.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -16,14 +18,30 @@ use crate::domain::limits::CORKED_BYTES_MAX;
 
 /// A buffer larger than this is given back as soon as it is empty, in bytes.
 const KEPT_BYTES_MAX: usize = 4 * 1024;
+/// After so many holds in vain in a row, `4^n - 1` flushes are not held; more do not count.
+const BARREN_MAX: u8 = 3;
 
 /// A connection that holds back what is written, at most `CORKED_BYTES_MAX` bytes and for one
 /// round of the runtime.
 pub struct Corked<S> {
     inner: S,
     waiting: BytesMut,
-    /// Whether a flush has already waited for its round.
-    has_waited: bool,
+    hold: Hold,
+    /// Holds in a row in which nothing was added, at most `BARREN_MAX`.
+    barren: u8,
+    /// Flushes that are not held before the next that is.
+    passes: u8,
+}
+
+/// Whether a flush waits for its round.
+#[derive(Clone, Copy)]
+enum Hold {
+    /// There is no flush.
+    Idle,
+    /// One began with so many bytes.
+    Held(usize),
+    /// It need not wait any more.
+    Over,
 }
 
 impl<S> Corked<S> {
@@ -32,8 +50,34 @@ impl<S> Corked<S> {
         Self {
             inner,
             waiting: BytesMut::new(),
-            has_waited: false,
+            hold: Hold::Idle,
+            barren: 0,
+            passes: 0,
         }
+    }
+}
+
+impl<S> Corked<S> {
+    /// Goes on with a flush; says whether it must wait for a round first.
+    fn begins_to_wait(&mut self) -> bool {
+        let bytes = self.waiting.len();
+        self.hold = match self.hold {
+            _ if bytes == 0 => return false,
+            Hold::Idle if self.passes == 0 => Hold::Held(bytes),
+            Hold::Idle => {
+                self.passes -= 1;
+                Hold::Over
+            }
+            Hold::Held(before) => {
+                let is_vain = bytes <= before;
+                let barren = if is_vain { self.barren + 1 } else { 0 };
+                self.barren = barren.min(BARREN_MAX);
+                self.passes = (1 << (2 * self.barren)) - 1;
+                Hold::Over
+            }
+            Hold::Over => return false,
+        };
+        matches!(self.hold, Hold::Held(_))
     }
 }
 
@@ -47,7 +91,7 @@ impl<S: AsyncWrite + Unpin> Corked<S> {
             }
             self.waiting.advance(written);
         }
-        self.has_waited = false;
+        self.hold = Hold::Idle;
         // `advance` keeps the space in front; taken back if it is small, given up if not.
         if KEPT_BYTES_MAX < self.waiting.capacity() || !self.waiting.try_reclaim(1) {
             self.waiting = BytesMut::new();
@@ -81,6 +125,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Corked<S> {
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         if CORKED_BYTES_MAX <= self.waiting.len() {
+            // So much came together that holding is worth it.
+            self.barren = 0;
             ready!(self.poll_drain(context))?;
         }
         let mut taken = 0;
@@ -98,8 +144,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Corked<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if !self.waiting.is_empty() && !self.has_waited {
-            self.has_waited = true;
+        if self.begins_to_wait() {
             // A task that wakes itself while it runs comes after all that is ready.
             context.waker().wake_by_ref();
             return Poll::Pending;
@@ -176,6 +221,27 @@ mod tests {
         let mut read = [0; 7];
         other.read_exact(&mut read).await.expect("what was flushed");
         assert_eq!(&read, b"one two");
+    }
+
+    #[tokio::test]
+    async fn flushes_are_held_ever_less_while_nothing_is_added() {
+        let (mut corked, _other) = counted(1_024);
+        let mut held = Vec::new();
+        for flush in 0..30 {
+            corked.write_all(b"news").await.expect("room");
+            let first = std::future::poll_fn(|context| {
+                Poll::Ready(Pin::new(&mut corked).poll_flush(context).is_pending())
+            });
+            if first.await {
+                held.push(flush);
+            }
+            if flush == 20 {
+                corked.write_all(b"and more").await.expect("room");
+            }
+            corked.flush().await.expect("an open connection");
+        }
+        // The one that something was added to is followed by another.
+        assert_eq!(held, [0, 4, 20, 21, 25]);
     }
 
     #[tokio::test]

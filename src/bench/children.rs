@@ -144,9 +144,14 @@ impl Server {
     pub async fn wires(&self, connections: usize) -> Result<Vec<Wire>, Failure> {
         let mut wires = Vec::with_capacity(connections);
         for _ in 0..connections {
-            wires.push(Wire::connect(&self.address).await?);
+            wires.push(self.wire().await?);
         }
         Ok(wires)
+    }
+
+    /// A connection for single calls.
+    pub async fn wire(&self) -> Result<Wire, Failure> {
+        Wire::connect(&self.address).await
     }
 
     /// A call whose answer is a stream, to be watched.

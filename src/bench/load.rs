@@ -100,7 +100,7 @@ impl Templates {
 }
 
 /// Makes messages with ids of their own, from templates in turn.
-struct Mint {
+pub struct Mint {
     templates: Arc<Templates>,
     random: StdRng,
     next: usize,
@@ -110,7 +110,8 @@ struct Mint {
 }
 
 impl Mint {
-    fn new(templates: &Arc<Templates>, clock: &Clock) -> Self {
+    /// Of these, with ids of the time that the clock tells.
+    pub fn new(templates: &Arc<Templates>, clock: &Clock) -> Self {
         let mut random = seeded();
         let next = random.next_u32() as usize % templates.0.len();
         Self {
@@ -159,6 +160,15 @@ pub async fn unary(
     }
     let tally = collect(tasks).await?;
     Ok((tally, begun.elapsed().as_secs_f64()))
+}
+
+/// Reports one, and waits for its answer. Spawns nothing.
+pub async fn once(wire: &Wire, mint: &mut Mint) -> Result<Tally, Failure> {
+    let mut tally = Tally::default();
+    let count = |answer: pb::ReportIncidentResponse| tally += told(answer.accepted.as_ref());
+    let messages = std::iter::once(mint.message());
+    wire.call(REPORT, 1, messages, count).await?;
+    Ok(tally)
 }
 
 async fn unary_task(

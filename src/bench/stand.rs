@@ -11,13 +11,12 @@ use prost::Message;
 use super::Plan;
 use super::children::{self, Server};
 use super::crowd::{Crowd, Subject};
-use super::load::{self, Templates};
+use super::load::{self, Mint, Templates};
 use super::peers::nats::Nats;
 use super::peers::notify::Notifier;
 use super::peers::postgres::Postgres;
 use super::wire::Wire;
 use super::{broadcast, world};
-use crate::api::Clock;
 use crate::api::pb::v1 as pb;
 use crate::cli::{Failure, Kind};
 use crate::domain::limits::WATCH_PACE_MS_MIN;
@@ -43,9 +42,8 @@ enum Publisher {
     /// Reports an incident.
     Report {
         server: Server,
-        wires: Vec<Wire>,
-        templates: Arc<Templates>,
-        clock: Clock,
+        wire: Wire,
+        mint: Box<Mint>,
         _folder: tempfile::TempDir,
     },
     /// Writes a line.
@@ -93,16 +91,16 @@ impl Stand {
         let data = folder.path().join("data");
         world::save(&network, &data)?;
         let server = Server::serve(&data)?;
-        let wires = server.wires(1).await?;
+        let wire = server.wire().await?;
+        let templates = Arc::new(Templates::unary(&incidents));
         Ok(Self {
             subject: server.subject(path, request),
             process: server.process.id(),
             rest,
             publisher: Publisher::Report {
                 server,
-                wires,
-                templates: Arc::new(Templates::unary(&incidents)),
-                clock: Arc::clone(&plan.now),
+                wire,
+                mint: Box::new(Mint::new(&templates, &plan.now)),
                 _folder: folder,
             },
         })
@@ -189,13 +187,8 @@ impl Stand {
     /// Sends an update.
     pub async fn publish(&mut self) -> Result<(), Failure> {
         match &mut self.publisher {
-            Publisher::Report {
-                wires,
-                templates,
-                clock,
-                ..
-            } => {
-                load::unary(wires, templates, 1, Duration::ZERO, clock).await?;
+            Publisher::Report { wire, mint, .. } => {
+                load::once(wire, mint).await?;
             }
             Publisher::Line { stdin, .. } => writeln!(stdin)?,
             Publisher::Nats(nats) => nats.publish().await?,

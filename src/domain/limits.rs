@@ -234,6 +234,9 @@ pub const WATCH_UNTAKEN_MS_MAX: u64 = 60_000;
 pub const WATCH_UNTAKEN_LOOK_MS: u64 = 5_000;
 /// Entries of the journal that are read at a time for a watcher. More: read next.
 pub const LOG_READ_ENTRIES_MAX: u64 = 4_096;
+/// Entries, written a moment ago, that are read for all watchers without another thread. More
+/// go to one that may block.
+pub const LOG_READ_AT_ONCE_ENTRIES_MAX: u64 = 64;
 /// Reads of the journal for watchers at once. Reached: the next watcher waits.
 pub const LOG_READS_MAX: usize = 4;
 /// Ids that are looked up under one lock of the ledger, so that the committer never waits

@@ -56,10 +56,11 @@ impl Hub {
     /// `CHANGED_ROWS_MAX` rows it remembers only that everything changed.
     pub fn mark_changed(&self, rows: &[Row], position: Position) {
         self.changed().add(rows, position);
+        // First, because watchers of incidents wait for nothing else.
+        self.0.reached.send_replace(position);
         if !rows.is_empty() {
             self.0.notify.notify_one();
         }
-        self.0.reached.send_replace(position);
     }
 
     /// Says that counts of taps changed. To be followed by `mark_changed`, with the position.

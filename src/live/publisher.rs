@@ -59,7 +59,14 @@ impl<S: Source> Bounds for S {
 /// Somebody wants to watch.
 struct Request {
     watch: Watch,
-    answer: oneshot::Sender<Result<watch::Receiver<Published>, WatchError>>,
+    answer: oneshot::Sender<Result<Admitted, WatchError>>,
+}
+
+/// Who is let in.
+struct Admitted {
+    published: watch::Receiver<Published>,
+    /// Whether nobody else watches this question.
+    is_first: bool,
 }
 
 /// What the task owns.
@@ -162,8 +169,8 @@ impl Publisher {
     }
 
     /// Begins to watch, with at least `pace` between two changes, from a token of an earlier
-    /// stream if there is one. Returns when there is a first state. The permit is held as long
-    /// as the watcher lives.
+    /// stream if there is one. Where nobody watches the same, returns when there is a first state. The
+    /// permit is held as long as the watcher lives.
     pub async fn watch(
         &self,
         watch: Watch,
@@ -180,12 +187,19 @@ impl Publisher {
         let request = Request { watch, answer };
         let sent = self.requests.send(request).await;
         sent.map_err(|_| self.gone())?;
-        let mut published = answered.await.map_err(|_| self.gone())??;
-        let is_counted = |published: &Published| !matches!(published, Published::Pending);
-        let first = published.wait_for(is_counted).await;
-        match &*first.map_err(|_| WatchError::Stopping)? {
-            Published::Ended(error) => return Err(error.clone()),
-            Published::State(_) | Published::Pending => {}
+        let Admitted {
+            mut published,
+            is_first,
+        } = answered.await.map_err(|_| self.gone())??;
+        // Whoever is first is refused at once where the question cannot be counted. Others wait
+        // as watchers, which takes less memory than a call that is not answered.
+        if is_first {
+            let is_counted = |published: &Published| !matches!(published, Published::Pending);
+            let first = published.wait_for(is_counted).await;
+            match &*first.map_err(|_| WatchError::Stopping)? {
+                Published::Ended(error) => return Err(error.clone()),
+                Published::State(_) | Published::Pending => {}
+            }
         }
         Ok(Watcher {
             published,
@@ -259,7 +273,11 @@ impl<S: Source, N: Fn() -> UtcMillis> Task<S, N> {
 
     fn admit(&mut self, request: Request) {
         if let Some(question) = self.questions.get(&request.watch) {
-            let _ = request.answer.send(Ok(question.published.subscribe()));
+            let admitted = Admitted {
+                published: question.published.subscribe(),
+                is_first: false,
+            };
+            let _ = request.answer.send(Ok(admitted));
             return;
         }
         if self.is_full_for(&request.watch) {
@@ -269,15 +287,19 @@ impl<S: Source, N: Fn() -> UtcMillis> Task<S, N> {
             let _ = request.answer.send(Err(WatchError::Full));
             return;
         }
-        let (published, receiver) = watch::channel(Published::Pending);
+        let (sender, published) = watch::channel(Published::Pending);
         let question = Question {
-            published,
+            published: sender,
             is_stale: true,
             taps: Arc::default(),
         };
         self.questions.insert(Arc::new(request.watch), question);
         // If the watcher is gone meanwhile, the next round drops the question.
-        let _ = request.answer.send(Ok(receiver));
+        let admitted = Admitted {
+            published,
+            is_first: true,
+        };
+        let _ = request.answer.send(Ok(admitted));
     }
 
     fn is_full_for(&self, watch: &Watch) -> bool {

@@ -45,7 +45,12 @@ impl Watcher {
     /// is returned. Safe to drop while it waits: nothing is lost.
     pub async fn next(&mut self) -> Result<Arc<Told<Message>>, WatchError> {
         loop {
-            let newest = self.newest()?;
+            let Some(newest) = self.newest()? else {
+                // A publisher that stops lets go of the channel.
+                let changed = self.published.changed().await;
+                changed.map_err(|_| WatchError::Stopping)?;
+                continue;
+            };
             let now = Instant::now();
             let Some(sent) = self.sent.clone() else {
                 return Ok(self.first(&newest, now));
@@ -60,23 +65,23 @@ impl Watcher {
         }
     }
 
-    /// The newest state. If it has the figures that the client has, it takes the place of
-    /// the one that was sent, so that heartbeats and tokens are up to date.
-    fn newest(&mut self) -> Result<State, WatchError> {
+    /// The newest state, if there is one. If it has the figures that the client has, it takes
+    /// the place of the one that was sent, so that heartbeats and tokens are up to date.
+    fn newest(&mut self) -> Result<Option<State>, WatchError> {
         if self.stop.is_cancelled() {
             return Err(WatchError::Stopping);
         }
         let newest = match &*self.published.borrow_and_update() {
             Published::State(state) => state.clone(),
             Published::Ended(error) => return Err(error.clone()),
-            Published::Pending => unreachable!("a watcher is made when its question is counted"),
+            Published::Pending => return Ok(None),
         };
         if let Some(sent) = &mut self.sent
             && sent.digest() == newest.digest()
         {
             *sent = newest.clone();
         }
-        Ok(newest)
+        Ok(Some(newest))
     }
 
     fn first(&mut self, newest: &State, now: Instant) -> Arc<Told<Message>> {

@@ -1,7 +1,7 @@
 //! What happened, and what a watcher saw of it.
 
 /// Something that happened to an incident.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Happening {
     /// Its place in the journal.
     pub position: u64,
@@ -10,7 +10,7 @@ pub struct Happening {
 }
 
 /// What can happen to an incident.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
     Recorded,
     /// With the place where it was recorded.

@@ -21,6 +21,8 @@ pub struct Watcher {
     /// Where it is, as its newest message or the server says.
     token: Vec<u8>,
     messages: Option<Streaming<pb::WatchIncidentsResponse>>,
+    /// How often it was told that it fell behind.
+    pub lags: u64,
 }
 
 impl Watcher {
@@ -31,6 +33,7 @@ impl Watcher {
             history: History::default(),
             token: Vec::new(),
             messages: None,
+            lags: 0,
         }
     }
 
@@ -109,6 +112,7 @@ impl Watcher {
         {
             let told = self.token.iter().map(|byte| format!("{byte:02x}"));
             let told: String = told.collect();
+            self.lags += 1;
             // What it did not take is not lost: the token may be ahead of nothing it saw.
             assert_eq!(info.metadata.get("resume_token"), Some(&told));
         }

@@ -14,7 +14,9 @@ mod rates;
 #[allow(dead_code, reason = "each test program uses its part")]
 #[path = "../it/reports.rs"]
 mod reports;
+mod teller;
 mod trial;
+mod truth;
 mod validators;
 
 use std::time::{Duration, Instant};

@@ -10,10 +10,17 @@ use crate::validators::Verdict;
 /// Counts by key.
 pub type Counts = BTreeMap<Vec<String>, u64>;
 
+/// Rates by key, of rows that have one.
+pub type Rates = BTreeMap<Vec<String>, pb::Rate>;
+
 /// The state as a client has it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Mirror {
     pub counts: Counts,
+    pub rates: Rates,
+    pub total_rate: Option<pb::Rate>,
+    /// The whole hours that the rates are of.
+    pub rated: Option<pb::Window>,
     pub total: u64,
     pub left_out: u64,
     pub position: u64,
@@ -22,11 +29,23 @@ pub struct Mirror {
 
 /// Rows as counts.
 pub fn counts(figures: &[pb::Figure]) -> Counts {
-    let key = |figure: &pb::Figure| figure.keys.iter().map(|key| key.value.clone()).collect();
     figures
         .iter()
         .map(|figure| (key(figure), figure.count))
         .collect()
+}
+
+/// Rows as rates.
+pub fn rates(figures: &[pb::Figure]) -> Rates {
+    let rated = figures.iter().filter_map(|figure| {
+        let rate = figure.rate.clone()?;
+        Some((key(figure), rate))
+    });
+    rated.collect()
+}
+
+fn key(figure: &pb::Figure) -> Vec<String> {
+    figure.keys.iter().map(|key| key.value.clone()).collect()
 }
 
 impl Mirror {
@@ -38,11 +57,12 @@ impl Mirror {
             Some(Update::Snapshot(all)) => {
                 check(is_first, "initial: a snapshot came later than first")?;
                 self.counts = counts(&all.figures);
+                self.rates = rates(&all.figures);
                 check(!self.counts.values().any(|count| *count == 0), "a row of 0")?;
             }
             Some(Update::Changes(some)) => {
                 check(!is_first, "initial: changes came first")?;
-                self.change(&counts(&some.figures))?;
+                self.change(&some.figures)?;
             }
             Some(Update::Resumed(_)) => {
                 check(is_first, "initial: resumed came later than first")?;
@@ -56,6 +76,11 @@ impl Mirror {
             None => return Err("nothing came".into()),
         }
         (self.total, self.left_out) = (message.total, message.left_out);
+        self.total_rate.clone_from(&message.total_rate);
+        self.rated = message.rated_from.map(|start| pb::Window {
+            start: Some(start),
+            end: message.rated_until,
+        });
         check(
             before.position <= message.position,
             "ordered: the position falls",
@@ -69,13 +94,21 @@ impl Mirror {
         )
     }
 
-    fn change(&mut self, changes: &Counts) -> Verdict {
-        for (key, count) in changes {
-            let known = self.counts.get(key).copied().unwrap_or(0);
-            check(known != *count, "changes: a row did not change")?;
-            self.counts.insert(key.clone(), *count);
+    fn change(&mut self, figures: &[pb::Figure]) -> Verdict {
+        let changed = rates(figures);
+        for (key, count) in counts(figures) {
+            let known = self.counts.get(&key).copied().unwrap_or(0);
+            let is_news = known != count || self.rates.get(&key) != changed.get(&key);
+            check(is_news, "changes: a row did not change")?;
+            match changed.get(&key) {
+                Some(rate) => self.rates.insert(key.clone(), rate.clone()),
+                None => self.rates.remove(&key),
+            };
+            self.counts.insert(key, count);
         }
         self.counts.retain(|_, count| *count != 0);
+        let counts = &self.counts;
+        self.rates.retain(|key, _| counts.contains_key(key));
         Ok(())
     }
 

@@ -1,26 +1,24 @@
 //! One server after the other over one folder, those who report to it, and those who watch.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use mistap::api::pb::v1 as pb;
 use mistap::api::pb::v1::live_service_client::LiveServiceClient;
-use mistap::api::pb::v1::reporting_service_client::ReportingServiceClient;
 use mistap::api::pb::v1::statistics_service_client::StatisticsServiceClient;
-use mistap::domain::{Entry, IncidentId, Position, UtcMillis};
-use mistap::journal;
+use mistap::domain::UtcMillis;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use tonic::transport::Channel;
-use tonic::{Status, Streaming};
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Status, Streaming};
 
 use crate::child::{self, Server};
 use crate::history::{Happening, Kind, between};
 use crate::incidents::Watcher;
-use crate::rates::{Mirror, counts};
-use crate::reports::Reporter;
+use crate::rates::{Mirror, counts, rates};
+use crate::teller::Teller;
+use crate::truth::read_journal;
 use crate::validators;
 
 /// How long something may take that should come at once, on a busy machine.
@@ -36,7 +34,14 @@ const STOPPED_EVERY: u32 = 120;
 const REPORTS_MAX: usize = 4;
 /// Reports that are under way when the server is killed.
 const REPORTS_AT_KILL: usize = 12;
-const HOUR_MS: i64 = 3_600_000;
+/// In this round, and each so many after it, so much is told at once that a watcher that reads
+/// nothing falls out of what is kept for all.
+const FLOOD_AT: u64 = 20;
+const FLOOD_EVERY: u64 = 2_500;
+/// Bytes that a server may send to it before it reads, the least that HTTP/2 begins with.
+const SLOW_WINDOW: u32 = 65_535;
+/// Taps are told in one of so many rounds.
+const TAPS_EVERY: u32 = 12;
 const DAY_SECONDS: i64 = 86_400;
 
 /// Everything.
@@ -57,21 +62,15 @@ struct Figures {
     kills: u64,
     stops: u64,
     disconnects: u64,
-}
-
-/// Those who report, in one.
-struct Teller {
-    rng: StdRng,
-    reporter: Reporter,
-    now: UtcMillis,
-    sent: Vec<pb::Incident>,
-    /// Sent, and never answered.
-    open: Vec<pb::Incident>,
+    rounds: u64,
+    taps_told: u64,
 }
 
 /// A watcher of rates.
 struct Rater {
     by: Vec<i32>,
+    /// Whether it asks for rates beside counts.
+    is_rated: bool,
     mirror: Mirror,
     messages: Option<Streaming<pb::WatchRatesResponse>>,
     is_first: bool,
@@ -89,21 +88,23 @@ impl Trial {
         let line = pb::Dimension::Line as i32;
         let operator = pb::Dimension::Operator as i32;
         let mode = pb::Dimension::Mode as i32;
-        let raters = [vec![line], vec![operator, mode], vec![]];
+        let raters = [
+            (vec![line], false),
+            (vec![operator, mode], false),
+            (vec![], false),
+            (vec![line], true),
+        ];
         Self {
             folder: folder.to_owned(),
             address: server.address,
             server: Some(server),
             rng: StdRng::seed_from_u64(seed),
-            teller: Teller {
-                rng: StdRng::seed_from_u64(seed ^ 1),
-                reporter: Reporter::new(seed, clock()),
-                now: clock(),
-                sent: Vec::new(),
-                open: Vec::new(),
-            },
+            teller: Teller::new(seed, clock()),
             watchers: watchers.into_iter().map(Watcher::new).collect(),
-            raters: raters.into_iter().map(Rater::new).collect(),
+            raters: raters
+                .into_iter()
+                .map(|(by, is_rated)| Rater::new(by, is_rated))
+                .collect(),
             counts: Figures::default(),
         }
     }
@@ -145,6 +146,14 @@ impl Trial {
                     .expect("the server runs");
             }
         }
+        if self.counts.rounds == 0 || self.rng.random_ratio(1, TAPS_EVERY) {
+            self.teller.tell_taps(&channel).await;
+            self.counts.taps_told += 1;
+        }
+        if self.counts.rounds % FLOOD_EVERY == FLOOD_AT {
+            self.flood(&channel).await;
+        }
+        self.counts.rounds += 1;
         let reports = self.rng.random_range(0..=REPORTS_MAX);
         let reads: Vec<u32> = (0..8).map(|_| self.rng.random_range(0..3)).collect();
         let (watchers, raters) = (&mut self.watchers, &mut self.raters);
@@ -168,6 +177,26 @@ impl Trial {
             let slow = self.watchers.last_mut().expect("there are some");
             while slow.read(SHORT).await {}
         }
+    }
+
+    /// Tells more at once than is kept for all, while a watcher that has all reads nothing: it is
+    /// told so, with the token to go on from.
+    async fn flood(&mut self, channel: &Channel) {
+        let address = format!("http://{}", self.address);
+        let endpoint = Endpoint::from_shared(address).expect("an address");
+        let endpoint = endpoint.initial_stream_window_size(SLOW_WINDOW);
+        let narrow = endpoint.connect().await.expect("the server runs");
+        let slow = self.watchers.last_mut().expect("there are some");
+        slow.disconnect();
+        slow.connect(narrow).await.expect("the server runs");
+        let now = position(channel, self.teller.now).await;
+        while slow.history.end() < now {
+            assert!(slow.read(PATIENCE).await, "it comes to the end");
+        }
+        let lags = slow.lags;
+        self.teller.flood(channel).await;
+        while slow.read(PATIENCE).await {}
+        assert_eq!(slow.lags, lags + 1, "it is told that it fell behind");
     }
 
     /// The server dies under reports, or stops in order; another takes its place.
@@ -226,6 +255,9 @@ impl Trial {
             assert_eq!(rater.mirror.counts, counts(&answer.figures));
             let totals = (rater.mirror.total, rater.mirror.left_out);
             assert_eq!(totals, (answer.total, answer.left_out));
+            if rater.is_rated {
+                rater.compare_rates(&channel).await;
+            }
         }
         for place in 0..self.watchers.len() {
             while self.watchers[place].history.end() < target {
@@ -257,92 +289,38 @@ impl Trial {
             .iter()
             .map(|it| it.history.streams.len())
             .sum();
+        let lags: u64 = self.watchers.iter().map(|it| it.lags).sum();
         let taken: u64 = self.raters.iter().map(|it| it.taken).sum();
         let events: usize = self
             .watchers
             .iter()
             .map(|it| it.history.events().count())
             .sum();
+        let of = |is: fn(&Kind) -> bool| all.iter().filter(|(_, one)| is(&one.kind)).count();
+        let withdrawn = of(|kind| matches!(kind, Kind::Withdrawn(_)));
+        let amended = of(|kind| matches!(kind, Kind::Amended(_)));
+        let answered = of(|kind| matches!(kind, Kind::Answered(_)));
+        assert!(0 < withdrawn && 0 < amended && 0 < answered && 0 < lags);
         format!(
-            "{} kills, {} stops, {} disconnects; {} things happened; {streams} streams of \
-             incidents saw {events} events; {taken} messages of rates",
+            "{} kills, {} stops, {} disconnects, {lags} lags; taps told {} times; {} things \
+             happened, {withdrawn} of them withdrawals, {amended} amendments, {answered} answers; \
+             {streams} streams of incidents saw {events} events; {taken} messages of rates",
             self.counts.kills,
             self.counts.stops,
             self.counts.disconnects,
+            self.counts.taps_told,
             all.len(),
         )
-    }
-}
-
-// === impl Teller ===
-
-impl Teller {
-    /// Tells some, some of them again, and takes some back or adds to them. What has no answer
-    /// is told again later.
-    async fn tell(&mut self, channel: &Channel, reports: usize) -> Result<(), Status> {
-        let mut client = ReportingServiceClient::new(channel.clone());
-        for _ in 0..reports {
-            let incident = match self.open.pop() {
-                Some(incident) => incident,
-                None => self.next(),
-            };
-            let request = pb::ReportIncidentRequest {
-                incident: Some(incident.clone()),
-                ..pb::ReportIncidentRequest::default()
-            };
-            if let Err(status) = client.report_incident(request).await {
-                self.open.push(incident);
-                return Err(status);
-            }
-            self.sent.push(incident);
-            let earlier = self.rng.random_range(0..self.sent.len());
-            let earlier = &self.sent[earlier];
-            match self.rng.random_range(0..10) {
-                0 | 1 => {
-                    let request = pb::WithdrawIncidentRequest {
-                        incident_id: earlier.incident_id.clone(),
-                        incident_secret: earlier.incident_secret.clone(),
-                    };
-                    client.withdraw_incident(request).await?;
-                }
-                2 => {
-                    let request = pb::ReportIncidentRequest {
-                        incident: Some(earlier.clone()),
-                        ..pb::ReportIncidentRequest::default()
-                    };
-                    client.report_incident(request).await?;
-                }
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-
-    /// Exact, and within the last hour, so that a window of a day has it as a question has.
-    fn next(&mut self) -> pb::Incident {
-        let mut incident = self.reporter.next();
-        let at = self.now.0 - self.rng.random_range(0..HOUR_MS);
-        incident.occurred_at = Some(prost_types::Timestamp {
-            seconds: at / 1_000,
-            nanos: 0,
-        });
-        incident.precision = pb::TimePrecision::Exact as i32;
-        incident.reporter = pb::ReporterKind::Traveller as i32;
-        incident
-    }
-
-    async fn settle(&mut self, channel: &Channel) {
-        let open = self.open.len();
-        self.tell(channel, open + 1).await.expect("the server runs");
     }
 }
 
 // === impl Rater ===
 
 impl Rater {
-    fn new(by: Vec<i32>) -> Self {
+    fn new(by: Vec<i32>, is_rated: bool) -> Self {
         Self {
             by,
+            is_rated,
             mirror: Mirror::default(),
             messages: None,
             is_first: true,
@@ -362,12 +340,30 @@ impl Rater {
                 nanos: 100_000_000,
             }),
             resume_token: self.mirror.token.clone(),
+            rates: self.is_rated.then(pb::RatesRequest::default),
             ..pb::WatchRatesRequest::default()
         };
         let mut client = LiveServiceClient::new(channel);
-        self.messages = Some(client.watch_rates(request).await?.into_inner());
+        let opened = client.watch_rates(request).await;
+        self.messages = match opened {
+            // The store with its taps is still being opened.
+            Err(status) if self.is_rated && status.code() == Code::Unavailable => None,
+            opened => Some(opened?.into_inner()),
+        };
         self.is_first = true;
         Ok(())
+    }
+
+    /// Its rates are those of a question over the same hours.
+    async fn compare_rates(&self, channel: &Channel) {
+        let window = self.mirror.rated.expect("taps were told");
+        let answer = ask_of(channel, &self.by, window, true).await;
+        assert_eq!(self.mirror.total_rate, answer.total_rate);
+        let asked = rates(&answer.figures);
+        assert!(asked.values().any(|rate| 0 < rate.taps), "{asked:?}");
+        for (key, rate) in &asked {
+            assert_eq!(self.mirror.rates.get(key), Some(rate), "{key:?}");
+        }
     }
 
     /// Takes one message, if one comes in time. A stream that ended is given up.
@@ -413,19 +409,35 @@ impl Rater {
 
 // === What should have been seen ===
 
+/// Where the journal is.
+async fn position(channel: &Channel, now: UtcMillis) -> u64 {
+    ask(channel, &[], now).await.position
+}
+
 /// What a question gives of everything.
 async fn ask(channel: &Channel, by: &[i32], now: UtcMillis) -> pb::QueryFiguresResponse {
     let midnight = now.0 / 1_000 / 3_600 * 3_600 - 2 * DAY_SECONDS;
     let at = |seconds| Some(prost_types::Timestamp { seconds, nanos: 0 });
+    let window = pb::Window {
+        start: at(midnight),
+        end: at(midnight + 4 * DAY_SECONDS),
+    };
+    ask_of(channel, by, window, false).await
+}
+
+async fn ask_of(
+    channel: &Channel,
+    by: &[i32],
+    window: pb::Window,
+    is_rated: bool,
+) -> pb::QueryFiguresResponse {
     let request = pb::QueryFiguresRequest {
         question: Some(pb::Question {
             by: by.to_vec(),
-            window: Some(pb::Window {
-                start: at(midnight),
-                end: at(midnight + 4 * DAY_SECONDS),
-            }),
+            window: Some(window),
             ..pb::Question::default()
         }),
+        rates: is_rated.then(pb::RatesRequest::default),
         page_size: 10_000,
         ..pb::QueryFiguresRequest::default()
     };
@@ -434,7 +446,7 @@ async fn ask(channel: &Channel, by: &[i32], now: UtcMillis) -> pb::QueryFiguresR
         loop {
             match client.query_figures(request.clone()).await {
                 Ok(answer) => break answer.into_inner(),
-                Err(status) if status.code() == tonic::Code::Unavailable => {
+                Err(status) if status.code() == Code::Unavailable => {
                     tokio::time::sleep(RETRY).await;
                 }
                 Err(status) => panic!("{status:?}"),
@@ -444,38 +456,4 @@ async fn ask(channel: &Channel, by: &[i32], now: UtcMillis) -> pb::QueryFiguresR
     tokio::time::timeout(PATIENCE, asking)
         .await
         .expect("in time")
-}
-
-/// Everything that happened, in the order of the journal, with the incident's operator: an id
-/// counts where it first stands, and is withdrawn once.
-fn read_journal(folder: &Path) -> Vec<(String, Happening)> {
-    let (reader, _) = journal::open_reader(&folder.join("journal")).expect("a journal");
-    let mut recorded = HashMap::<IncidentId, (u64, bool)>::new();
-    let mut all = Vec::new();
-    for record in reader.entries_from(Position(1)).expect("readable") {
-        let record = record.expect("sound");
-        let position = record.position.0;
-        let (facts, kind) = match record.entry {
-            Entry::Incident { facts, .. } => {
-                if recorded.contains_key(&facts.id) {
-                    continue;
-                }
-                recorded.insert(facts.id, (position, true));
-                (facts, Kind::Recorded)
-            }
-            Entry::Withdrawn { id, facts, .. } => {
-                let Some((first, counts)) = recorded.get_mut(&id) else {
-                    continue;
-                };
-                if !std::mem::take(counts) {
-                    continue;
-                }
-                (facts, Kind::Withdrawn(*first))
-            }
-            _ => continue,
-        };
-        let operator = facts.operator.as_ref().map(ToString::to_string);
-        all.push((operator.unwrap_or_default(), Happening { position, kind }));
-    }
-    all
 }

@@ -2,7 +2,7 @@
 //! them. Each takes what happened (of the incidents that were asked for) and what a watcher
 //! saw, and tells the first place where that breaks the promise.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use crate::history::{Happening, History, between};
 
@@ -53,10 +53,11 @@ pub fn unique(_truth: &[Happening], history: &History) -> Verdict {
 /// to the end of the last, and nothing else.
 pub fn reliable(truth: &[Happening], history: &History) -> Verdict {
     let expected = between(truth, history.begin(), history.end());
-    let seen: Vec<_> = history.events().collect();
+    let seen: HashSet<_> = history.events().collect();
     let is_missing = expected.iter().find(|one| !seen.contains(one));
     check(is_missing.is_none(), || format!("missing: {is_missing:?}"))?;
-    let is_invented = seen.iter().find(|one| !expected.contains(one));
+    let happened: HashSet<_> = expected.iter().copied().collect();
+    let is_invented = seen.iter().find(|one| !happened.contains(one));
     check(is_invented.is_none(), || {
         format!("invented: {is_invented:?}")
     })

@@ -342,15 +342,22 @@ impl Shared {
     ) -> Result<T, LogError> {
         let past = Arc::clone(&self.past);
         match tokio::task::spawn_blocking(move || read(&*past)).await {
-            Ok(Ok(found)) => Ok(found),
-            Ok(Err(ReadError::BelowHorizon)) => Err(self.gone(Gone::TooOld)),
-            Ok(Err(error)) => {
-                let error = &error as &dyn std::error::Error;
-                tracing::error!(error, "journal cannot be read for watchers");
-                Err(LogError::Failed)
-            }
+            Ok(found) => self.found(found),
             Err(error) => {
                 tracing::error!(%error, "reading for watchers ended in a panic");
+                Err(LogError::Failed)
+            }
+        }
+    }
+
+    /// What was read, or what watchers are told instead.
+    fn found<T>(&self, found: Result<T, ReadError>) -> Result<T, LogError> {
+        match found {
+            Ok(found) => Ok(found),
+            Err(ReadError::BelowHorizon) => Err(self.gone(Gone::TooOld)),
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::error!(error, "journal cannot be read for watchers");
                 Err(LogError::Failed)
             }
         }

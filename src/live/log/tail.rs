@@ -7,11 +7,11 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use super::{Event, LogError, LogFilter, Shared, Stretch};
+use super::{Event, LogError, LogFilter, Past, Shared, Stretch};
 use crate::domain::Position;
 use crate::domain::limits::{
     LOG_EVENTS_KEPT_MAX, LOG_EVENTS_LOOKED_AT_MAX, LOG_EVENTS_PER_MESSAGE_MAX,
-    LOG_READ_ENTRIES_MAX, LOG_RETRY_MS,
+    LOG_READ_AT_ONCE_ENTRIES_MAX, LOG_READ_ENTRIES_MAX, LOG_RETRY_MS,
 };
 
 /// The newest events, at most `LOG_EVENTS_KEPT_MAX`.
@@ -168,10 +168,17 @@ impl Tailer {
 
     async fn read(&self, from: Position, applied: Position) {
         let through = applied.min(Position(from.0 + LOG_READ_ENTRIES_MAX - 1));
-        let read = self.shared.read_at_once(move |past| {
+        let read = move |past: &dyn Past| {
             past.read(from, through, &LogFilter::default(), LOG_EVENTS_KEPT_MAX)
-        });
-        match read.await {
+        };
+        // What is little and was written just now is in the system's memory: another thread
+        // would take longer to wake than this takes.
+        let read = if through.0 - from.0 < LOG_READ_AT_ONCE_ENTRIES_MAX {
+            self.shared.found(read(&*self.shared.past))
+        } else {
+            self.shared.read_at_once(read).await
+        };
+        match read {
             Ok(stretch) => self.published.send_modify(|tail| tail.extend(stretch)),
             Err(error) => self.rest_after(&error).await,
         }
