@@ -1,5 +1,6 @@
 //! `mistap stats`: exact counts for a free question, and rates where taps are known.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 
 use jiff::Timestamp;
@@ -13,9 +14,12 @@ use super::progress;
 use super::tidy::Tidy;
 use super::when::Days;
 use crate::api::pb::v1 as pb;
+use crate::api::pb::v1::statistics_service_client::StatisticsServiceClient;
+use crate::client::Connection;
 use crate::domain::limits::PAGE_ROWS_MAX;
 use crate::domain::question::Dimension;
 use crate::domain::taxonomy::{CardKind, Cause, Mode, Outcome, Signal, StaffAct, TapKind};
+use crate::stats::burst::rests_on_few_days;
 
 const DAYS_DEFAULT: i64 = 30;
 
@@ -175,12 +179,16 @@ pub async fn stats(
     let days = Days::parse(from, (args.to.as_deref(), "today"), now)?;
     let request = to_request(args, days)?;
     let channel = server.connect().await?;
-    let mut client = pb::statistics_service_client::StatisticsServiceClient::new(channel);
-    let tidy = (format != Format::Table).then(|| Tidy {
+    let mut client = StatisticsServiceClient::new(channel);
+    let mut tidy = (format != Format::Table).then(|| Tidy {
         basis: basis(args),
         days,
         by: args.by.dimensions(),
+        bursts: BTreeSet::new(),
     });
+    if let Some(tidy) = tidy.as_mut().filter(|tidy| tidy.by == [Dimension::Line]) {
+        tidy.bursts = bursts(&mut client, &request, days).await?;
+    }
     let mut sheet = Sheet::new(match &tidy {
         Some(tidy) => tidy.columns(args.by.columns()),
         None => columns(args),
@@ -214,6 +222,47 @@ pub async fn stats(
         has_more,
     };
     found.print(args, format)
+}
+
+/// The lines whose figures rest on few days of the window: asked by line and day.
+async fn bursts(
+    client: &mut StatisticsServiceClient<Connection>,
+    lines: &pb::QueryFiguresRequest,
+    days: Days,
+) -> Result<BTreeSet<String>, Failure> {
+    let mut request = pb::QueryFiguresRequest {
+        order: pb::Order::Key.into(),
+        page_size: u32::try_from(PAGE_ROWS_MAX).expect("bounded"),
+        rates: None,
+        ..lines.clone()
+    };
+    if let Some(question) = &mut request.question {
+        let by = [Dimension::Line, Dimension::Day];
+        question.by = by.map(to_wire_dimension).to_vec();
+    }
+    let mut by_line = BTreeMap::<String, Vec<u64>>::new();
+    loop {
+        let answer = client.query_figures(request.clone()).await?.into_inner();
+        for figure in answer.figures {
+            if let Some(line) = figure.keys.first() {
+                let counts = by_line.entry(line.value.clone()).or_default();
+                counts.push(figure.count);
+            }
+        }
+        if answer.next_page_token.is_empty() {
+            break;
+        }
+        request.page_token = answer.next_page_token;
+    }
+    let all = days
+        .first
+        .until(days.last)
+        .map_or(0, |span| span.get_days());
+    let all = usize::try_from(all + 1).unwrap_or(0);
+    let bursts = by_line
+        .into_iter()
+        .filter(|(_, counts)| rests_on_few_days(counts, all));
+    Ok(bursts.map(|(line, _)| line).collect())
 }
 
 fn basis(args: &StatsArgs) -> &'static str {

@@ -2,6 +2,8 @@
 //! the count, and the rate with everything that it was made of. Empty is never zero. Reports
 //! matched and days with more of them than taps, which no edition has, come last.
 
+use std::collections::BTreeSet;
+
 use jiff::civil::Date;
 use serde_json::{Value, json};
 
@@ -33,6 +35,8 @@ const AFTER_KEYS: [&str; 15] = [
 ];
 /// As in editions: the count of one class.
 const EXACT: &str = "exact";
+/// The count of a line that rests on few days.
+const FEW_DAYS: &str = "few-days";
 
 /// What all rows of one question share.
 pub struct Tidy<'a> {
@@ -42,6 +46,8 @@ pub struct Tidy<'a> {
     pub days: Days,
     /// Broken down by what.
     pub by: &'a [Dimension],
+    /// Lines whose figures rest on few days.
+    pub bursts: BTreeSet<String>,
 }
 
 impl Tidy<'_> {
@@ -63,8 +69,17 @@ impl Tidy<'_> {
             json!(last.to_string()),
         ];
         let cells = before.into_iter().chain(keys);
-        let cells = cells.chain([json!(EXACT), json!(figure.count)]);
+        let cells = cells.chain([json!(self.flag(figure)), json!(figure.count)]);
         cells.chain(rate_cells(rate, feeds)).collect()
+    }
+
+    fn flag(&self, figure: &pb::Figure) -> &'static str {
+        let is_burst = self.by == [Dimension::Line]
+            && figure
+                .keys
+                .iter()
+                .any(|key| self.bursts.contains(&key.value));
+        if is_burst { FEW_DAYS } else { EXACT }
     }
 
     /// The days that a row is about, first and last: as many of the window as its day or
@@ -180,6 +195,7 @@ mod tests {
                 basis: "self-reported",
                 days: days(),
                 by,
+                bursts: BTreeSet::new(),
             };
             let row = tidy.row(&figure(keys, None), &[]);
             let columns = tidy.columns(keys.iter().map(|key| (*key).to_owned()).collect());
@@ -210,11 +226,28 @@ mod tests {
     }
 
     #[test]
+    fn line_whose_figure_rests_on_few_days_is_flagged() {
+        let flag = |by: &[Dimension], key: &str| {
+            let tidy = Tidy {
+                basis: "self-reported",
+                days: days(),
+                by,
+                bursts: BTreeSet::from(["GVB:10".to_owned()]),
+            };
+            tidy.row(&figure(&[key], None), &[])[4].clone()
+        };
+        assert_eq!(flag(&[Dimension::Line], "GVB:10"), FEW_DAYS);
+        assert_eq!(flag(&[Dimension::Line], "GVB:1"), EXACT);
+        assert_eq!(flag(&[Dimension::Stop], "GVB:10"), EXACT);
+    }
+
+    #[test]
     fn rate_is_told_with_its_source_and_without_one_cells_are_empty() {
         let tidy = Tidy {
             basis: "observed",
             days: days(),
             by: &[],
+            bursts: BTreeSet::new(),
         };
         let columns = tidy.columns(Vec::new());
         let rate = pb::Rate {

@@ -3,6 +3,7 @@
 //! Plain numbers in, plain numbers out. Nothing here knows where a number came from, what
 //! time it is, or who will read the result.
 
+pub mod burst;
 pub mod comparison;
 pub mod dispersion;
 mod distribution;
