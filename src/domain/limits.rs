@@ -423,10 +423,6 @@ pub const TOKEN_BYTES_MAX: usize = 1_024;
 pub const DRAIN_MS_MAX: u64 = 5_000;
 /// What of that is kept for the record: committing what was taken in, and a checkpoint.
 pub const RECORD_DRAIN_MS: u64 = 2_500;
-/// Words of reports whose meaning is kept, so that it need not be found again.
-pub const RESOLVED_KEPT_MAX: usize = 16_384;
-/// The longest words whose meaning is kept, operator, line and stop together, in bytes.
-pub const RESOLVED_WORDS_BYTES_MAX: usize = 128;
 /// How often a newer network is looked for, in milliseconds.
 pub const NETWORK_LOOK_MS: u64 = 10_000;
 /// What a refused client is told to wait, in milliseconds.

@@ -3,19 +3,17 @@
 //! Runs in the task that submits, so that the committer has next to nothing to do. The card
 //! number ends here: its pseudonym is made, and its bytes are cleared where they lie.
 
-use std::sync::Arc;
-
 use zeroize::Zeroizing;
 
 use super::Accepted;
 use super::newcomers::Newcomers;
 use crate::auth::{KeyError, Keys, key_period, secret_hash};
-use crate::domain::incident::Occurred;
+use crate::domain::incident::{Match, Occurred};
 use crate::domain::limits::CAUSE_CLAIMS_MAX;
 use crate::domain::taxonomy::{Taxonomy, TimePrecision, number_of};
 use crate::domain::{
     ContentDigest, Entry, Facts, Incident, IncidentId, LineId, LocalDay, Personal, Position,
-    Pseudonym, RowTime, SecretHash, UtcMillis,
+    Pseudonym, RowTime, SecretHash, StopId, UtcMillis,
 };
 use crate::journal::{self, Encoded};
 use crate::network::{Network, Resolved, Words};
@@ -48,8 +46,10 @@ pub(super) struct Expected {
     pub id: IncidentId,
     /// Of what the client sent.
     pub digest: ContentDigest,
-    /// How its words were matched.
-    pub resolved: Arc<Resolved>,
+    /// How the line was matched.
+    pub line: Match<LineId>,
+    /// How the stop was matched.
+    pub stop: Match<StopId>,
 }
 
 impl Expected {
@@ -61,8 +61,8 @@ impl Expected {
             received,
             repeated: false,
             erased: false,
-            line: self.resolved.line.clone(),
-            stop: self.resolved.stop.clone(),
+            line: self.line,
+            stop: self.stop,
         }
     }
 }
@@ -125,7 +125,8 @@ impl<'a> Preparer<'a> {
         let expected = Expected {
             id: incident.id,
             digest,
-            resolved,
+            line: resolved.line,
+            stop: resolved.stop,
         };
         Ok((Pending::new(entry), expected))
     }

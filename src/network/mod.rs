@@ -8,7 +8,6 @@
 pub mod advice;
 mod builtin;
 mod gtfs;
-mod lately;
 mod model;
 mod names;
 mod near;
@@ -30,7 +29,6 @@ pub use resolve::{Resolved, Words};
 
 use crate::domain::limits::{LINES_MAX, NETWORK_STOPS_MAX, OPERATORS_MAX};
 use crate::domain::{LineId, OperatorCode, StopId};
-use lately::Lately;
 use near::Grid;
 use search::SearchIndex;
 
@@ -55,7 +53,6 @@ pub struct Network {
     platforms: HashMap<Box<str>, Vec<u32>>,
     search: SearchIndex,
     grid: Grid,
-    lately: Lately,
 }
 
 /// Why operators, lines and stops make no network.
@@ -232,7 +229,6 @@ impl Network {
             platforms: places(stops.iter().map(|stop| stop.platforms.clone())),
             search: SearchIndex::build(&stops),
             grid: Grid::build(&stops),
-            lately: Lately::new(),
             operators,
             lines,
             stops,

@@ -5,10 +5,8 @@
 //! a line outranks the operator's words, because it is picked from a list.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use super::builtin;
-use super::lately::Days;
 use super::model::{Line, Stop};
 use super::{Network, names};
 use crate::domain::incident::Match;
@@ -54,22 +52,12 @@ struct LineWords {
 }
 
 impl Network {
-    /// What the words mean.
-    pub fn resolve(&self, words: &Words<'_>) -> Arc<Resolved> {
-        self.lately.recall(words).unwrap_or_else(|| {
-            let (resolved, days) = self.find_meaning(words);
-            let resolved = Arc::new(resolved);
-            self.lately.keep(words, days, &resolved);
-            resolved
-        })
-    }
-
-    /// Finds what the words mean, and around their day the days on which they mean the same.
-    pub(super) fn find_meaning(&self, words: &Words<'_>) -> (Resolved, Days) {
+    /// Finds what the words mean.
+    pub fn resolve(&self, words: &Words<'_>) -> Resolved {
         let named = self.resolve_operator(words.operator);
         let is_operator_unclear = named.is_none() && !words.operator.trim().is_empty();
         let mut lines = match self.line_by_identifier(words.line) {
-            Some(line) => LinesFound::exact(line, words.day),
+            Some(line) => LinesFound::exact(line),
             None if is_operator_unclear => LinesFound::nothing(words.line),
             None => self.lines_by_words(words, named.as_ref()),
         };
@@ -80,12 +68,11 @@ impl Network {
         };
         let line = lines.matched(words.day);
         let stop = self.resolve_stop(words.stop, operator.as_ref(), &lines.found);
-        let resolved = Resolved {
+        Resolved {
             operator,
             line,
             stop,
-        };
-        (resolved, lines.days)
+        }
     }
 
     /// The operator that a text names: by code, by name, or by a word that is its code. A
@@ -145,14 +132,12 @@ impl Network {
         let operator = named.or(line_words.operator.as_ref());
         let mode = words.mode.or(line_words.mode);
         let mut by_operator = BTreeMap::<_, Vec<&Line>>::new();
-        let mut days = Days::ALL;
         let places = self.lines_by_number.get(line_words.number.as_str());
         for place in places.into_iter().flatten() {
             let line = &self.lines[*place as usize];
             let code = line.operator();
             let is_operators = operator.is_none_or(|operator| operator.as_str() == code);
             if is_operators && mode.is_none_or(|mode| is_same_mode(mode, line.mode)) {
-                days = days.like(words.day, line.validity);
                 by_operator.entry(code).or_default().push(line);
             }
         }
@@ -164,7 +149,6 @@ impl Network {
         LinesFound {
             resolution: Some(Resolution::UniqueMatch),
             found: by_operator.into_values().flatten().collect(),
-            days,
         }
     }
 
@@ -319,16 +303,13 @@ struct LinesFound<'a> {
     /// How, if it is one; `None` if nothing was written.
     resolution: Option<Resolution>,
     found: Vec<&'a Line>,
-    /// On which days they would be found, and would run or not as they do.
-    days: Days,
 }
 
 impl<'a> LinesFound<'a> {
-    fn exact(line: &'a Line, day: LocalDay) -> Self {
+    fn exact(line: &'a Line) -> Self {
         Self {
             resolution: Some(Resolution::Exact),
             found: vec![line],
-            days: Days::ALL.like(day, line.validity),
         }
     }
 
@@ -336,7 +317,6 @@ impl<'a> LinesFound<'a> {
         Self {
             resolution: (!text.trim().is_empty()).then_some(Resolution::Unresolved),
             found: Vec::new(),
-            days: Days::ALL,
         }
     }
 
@@ -419,8 +399,7 @@ mod tests {
     }
 
     fn resolve(operator: &str, line: &str, stop: &str) -> Resolved {
-        let words = words(operator, line, stop, "2026-11-23");
-        NETWORK.find_meaning(&words).0
+        NETWORK.resolve(&words(operator, line, stop, "2026-11-23"))
     }
 
     fn ids<T: ToString>(ids: &[T]) -> Vec<String> {
@@ -451,7 +430,7 @@ mod tests {
                 mode: Some(Mode::Tram),
                 ..words("", "10", "", day)
             };
-            let (found, _) = NETWORK.find_meaning(&tram);
+            let found = NETWORK.resolve(&tram);
             assert_eq!(found.operator, None);
             assert_eq!(found.line.resolution, Some(Resolution::Ambiguous));
             assert_eq!(ids(&found.line.candidates), ["GVB:10", "HTM:10"]);
@@ -461,7 +440,7 @@ mod tests {
     #[test]
     fn tram_10_of_gvb_is_one_line_that_no_longer_runs() {
         let check = |day, is_outside| {
-            let (found, _) = NETWORK.find_meaning(&words("GVB", "10", "", day));
+            let found = NETWORK.resolve(&words("GVB", "10", "", day));
             assert_eq!(
                 found.operator.map(|code| code.to_string()).as_deref(),
                 Some("GVB")
@@ -511,7 +490,7 @@ mod tests {
     fn mode_leaves_out_lines_of_other_modes() {
         let found = |mode| {
             let words = words("", "15", "", "2026-11-23");
-            let line = NETWORK.find_meaning(&Words { mode, ..words }).0.line;
+            let line = NETWORK.resolve(&Words { mode, ..words }).line;
             ids(&Vec::from_iter(line.id))
         };
         assert_eq!(found(Some(Mode::Tram)), ["HTM:15"]);
@@ -659,7 +638,7 @@ mod tests {
                 mode: None,
                 day: LocalDay(day),
             };
-            let (found, _) = NETWORK.find_meaning(&words);
+            let found = NETWORK.resolve(&words);
             prop_assert!(found.line.candidates.len() <= CANDIDATES_MAX);
             prop_assert!(found.stop.candidates.len() <= CANDIDATES_MAX);
         }
@@ -667,7 +646,7 @@ mod tests {
         #[test]
         fn every_line_is_exact_by_its_identifier(place in 0..NETWORK.all_lines().len()) {
             let id = &NETWORK.all_lines()[place].id;
-            let (found, _) = NETWORK.find_meaning(&words("", id.as_str(), "", "2020-01-01"));
+            let found = NETWORK.resolve(&words("", id.as_str(), "", "2020-01-01"));
             prop_assert_eq!(found.line.id.as_ref(), Some(id));
             prop_assert_eq!(found.operator, Some(id.operator()));
         }

@@ -6,9 +6,7 @@
 //! they explain (rare words count more than common ones) and how much of their own name
 //! is explained. Whole numbers throughout, so that an order never depends on the machine.
 
-use std::collections::BTreeMap;
-
-use hashbrown::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::model::Stop;
 use super::names::{self, Word};
