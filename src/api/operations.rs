@@ -25,7 +25,7 @@ use super::guard::corrected;
 use super::pb::v1 as pb;
 use super::pb::v1::operations_service_server::OperationsService;
 use super::status::Problem;
-use crate::auth::Principal;
+use crate::auth::{Limiter, Principal};
 use crate::domain::limits::{TAP_COUNTS_PER_CALL_MAX, TAP_STREAMS_MAX};
 use crate::ingest::{Ingest, TapsError};
 use crate::ledger::Ledger;
@@ -55,6 +55,7 @@ impl Operations {
         ledger: Arc<Ledger>,
         now: Clock,
         counters: Counters,
+        limiter: Limiter,
         stop: CancellationToken,
     ) -> Self {
         Self {
@@ -66,6 +67,7 @@ impl Operations {
                 ingest,
                 now,
                 counters,
+                limiter,
             },
             streams: Arc::new(Semaphore::new(TAP_STREAMS_MAX)),
             stop,
@@ -79,6 +81,7 @@ struct Recorder {
     ingest: Ingest,
     now: Clock,
     counters: Counters,
+    limiter: Limiter,
 }
 
 type Outcome = Result<Vec<pb::TapCountResult>, Problem>;
@@ -139,13 +142,15 @@ impl Recorder {
             .collect())
     }
 
-    /// Answers one message of a stream. Panics end the stream, not the service.
+    /// Answers one message of a stream, which is a call as any other. Panics end the stream, not the service.
     async fn answer(
         self,
         caller: Principal,
         feed: Option<pb::TapFeed>,
         request: pb::StreamTapCountsRequest,
     ) -> Result<pb::StreamTapCountsResponse, Status> {
+        let admitted = self.limiter.calls(&caller, None, 1);
+        admitted.map_err(Problem::from)?;
         let panics = self.counters.panics.clone();
         let sequence = request.sequence;
         let record = tokio::spawn(async move {
@@ -277,4 +282,39 @@ where
         std::future::ready(end)
     });
     answered.chain(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::UtcMillis;
+    use crate::network::Network;
+
+    #[tokio::test]
+    async fn each_message_of_a_stream_is_counted_as_a_call() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let clock = || UtcMillis(1_795_442_400_000);
+        let network = Arc::new(Network::built_in());
+        let running = crate::ingest::start(folder.path(), network, clock).expect("started");
+        let recorder = Recorder {
+            ingest: running.ingest.clone(),
+            now: Arc::new(clock),
+            counters: Counters::default(),
+            limiter: Limiter::new().expect("random bytes"),
+        };
+        let told = || {
+            let request = pb::StreamTapCountsRequest::default();
+            recorder.clone().answer(Principal::Public, None, request)
+        };
+        let first = told().await.expect_err("nothing is in it");
+        assert_eq!(first.code(), tonic::Code::InvalidArgument);
+        while recorder.limiter.calls(&Principal::Public, None, 1).is_ok() {}
+        // One comes back every twentieth of a second.
+        let mut refused = 0;
+        for _ in 0..100 {
+            let code = told().await.expect_err("one or the other").code();
+            refused += usize::from(code == tonic::Code::ResourceExhausted);
+        }
+        assert!(0 < refused);
+    }
 }

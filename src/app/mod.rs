@@ -505,6 +505,7 @@ impl Services {
                 Arc::clone(&running.ledger),
                 clock(),
                 counters.clone(),
+                door.limiter.clone(),
                 stop.clone(),
             ),
         }

@@ -3,7 +3,7 @@
 //! the machine as it can; answers are decoded and checked.
 
 use std::marker::PhantomData;
-use std::ops::AddAssign;
+use std::ops::{AddAssign, Range};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -33,6 +33,8 @@ const REPORT: &str = "/mistap.v1.ReportingService/ReportIncident";
 const STREAM: &str = "/mistap.v1.ReportingService/StreamIncidents";
 /// Stands where an id will be.
 const NO_ID: &str = "00000000-0000-7000-8000-000000000000";
+/// Of what cards and installations are written.
+const DIGITS: &[u8; 10] = b"0123456789";
 /// Ids made with one look at the clock.
 const IDS_PER_LOOK: u32 = 64;
 
@@ -59,8 +61,17 @@ impl AddAssign for Tally {
     }
 }
 
-/// Encoded messages, each with the place of its id.
-pub struct Templates(Vec<(Vec<u8>, usize)>);
+/// Encoded messages.
+pub struct Templates(Vec<Template>);
+
+/// An encoded message, and where in it lies what each report has of its own: its id and who
+/// reports. Two of one reporter and reader would be one incident.
+struct Template {
+    bytes: Vec<u8>,
+    id: usize,
+    installation: Option<Range<usize>>,
+    card: Option<Range<usize>>,
+}
 
 impl Templates {
     /// Of `ReportIncident`.
@@ -84,18 +95,28 @@ impl Templates {
         let template = |incident: &pb::Incident| {
             let mut incident = incident.clone();
             incident.incident_id = NO_ID.to_owned();
+            let installation = incident.installation_id.clone();
+            let card = incident.card_number.clone();
             let bytes = request(incident).encode_to_vec();
-            let place = bytes
-                .windows(NO_ID.len())
-                .position(|text| text == NO_ID.as_bytes());
-            (bytes, place.expect("an id was just encoded"))
+            let place = |text: &str| {
+                let mut texts = bytes.windows(text.len().max(1));
+                let found = texts.position(|found| found == text.as_bytes());
+                found.map(|start| start..start + text.len())
+            };
+            Template {
+                id: place(NO_ID).expect("an id was just encoded").start,
+                installation: place(&installation),
+                // The first four digits say that it is one.
+                card: place(&card).map(|card| card.start + 4..card.end),
+                bytes,
+            }
         };
         Self(incidents.iter().map(template).collect())
     }
 
     /// The encoded messages.
     pub fn messages(&self) -> impl Iterator<Item = &[u8]> {
-        self.0.iter().map(|(bytes, _)| &bytes[..])
+        self.0.iter().map(|template| &template.bytes[..])
     }
 }
 
@@ -130,13 +151,21 @@ impl Mint {
             self.millis = u64::try_from((self.clock)().0).unwrap_or(0);
         }
         self.left_of_look -= 1;
-        let (template, place) = &self.templates.0[self.next];
+        let template = &self.templates.0[self.next];
         self.next = (self.next + 1) % self.templates.0.len();
-        let mut message = template.clone();
+        let mut message = template.bytes.clone();
         let mut bytes = [0; 10];
         self.random.fill_bytes(&mut bytes);
         let id = uuid::Builder::from_unix_timestamp_millis(self.millis, &bytes).into_uuid();
-        id.hyphenated().encode_lower(&mut message[*place..]);
+        id.hyphenated().encode_lower(&mut message[template.id..]);
+        for place in [&template.installation, &template.card]
+            .into_iter()
+            .flatten()
+        {
+            for byte in &mut message[place.clone()] {
+                *byte = DIGITS[self.random.next_u32() as usize % DIGITS.len()];
+            }
+        }
         message.into()
     }
 }

@@ -338,6 +338,8 @@ fn print_accepted(
         "recorded before, and erased since"
     } else if accepted.repeated {
         "recorded before"
+    } else if accepted.same_as_earlier {
+        "recorded, and taken together with an earlier report of the same tap"
     } else {
         "recorded"
     };
@@ -412,6 +414,7 @@ pub(super) fn to_card(recorded: &pb::RecordedIncident) -> Card {
     );
     card.push("received_at", instant(recorded.received_at.as_ref()));
     card.push("withdrawn", said(recorded.withdrawn));
+    card.push("same_as_earlier", said(recorded.same_as_earlier));
     card.push("erased_at", instant(recorded.erased_at.as_ref()));
     let amended = recorded.amended_at.iter();
     let amended = amended.filter_map(|at| instant(Some(at)));

@@ -225,6 +225,9 @@ pub struct Facts {
     pub is_uncountable: bool,
     /// Whether staff who promised to call back did; told later.
     pub called_back: Option<CalledBack>,
+    /// Where the incident was recorded that this tells again, if it does; see
+    /// `limits::TOLD_AGAIN_MS_MAX`. Then it is kept, and counts nothing.
+    pub told_again: Option<Position>,
 }
 
 /// What else was told about an incident. Never enters the store, logs or default backups.

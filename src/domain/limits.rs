@@ -428,6 +428,15 @@ pub const NETWORK_LOOK_MS: u64 = 10_000;
 /// What a refused client is told to wait, in milliseconds.
 pub const RETRY_AFTER_MS: u64 = 1_000;
 
+/// Two taps of one reporter at one reader that lie no further apart, in milliseconds, are one
+/// incident: the second report is kept, and counts nothing.
+pub const TOLD_AGAIN_MS_MAX: i64 = 120_000;
+/// Reports, the latest, among which it is looked for such a tap. Further ones: the oldest is
+/// forgotten, and what tells it again counts.
+pub const TOLD_AGAIN_REPORTS_MAX: usize = 32_768;
+/// Of those, how many of one reporter at one reader. Further ones: as above.
+pub const TOLD_AGAIN_PER_READER_MAX: usize = 64;
+
 const _: () = assert!(INCIDENTS_PER_CALL_MAX <= BATCH_ENTRIES_MAX);
 const _: () = assert!(INCIDENTS_PER_CALL_MAX < PREFIX_BURST_MAX as usize);
 const _: () = assert!(STREAM_IN_FLIGHT_MAX <= QUEUE_ENTRIES_MAX);

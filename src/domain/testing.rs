@@ -41,6 +41,7 @@ pub(crate) fn blank_facts(id: IncidentId, time: RowTime, precision: TimePrecisio
         installation_given: false,
         is_uncountable: false,
         called_back: None,
+        told_again: None,
     }
 }
 

@@ -182,6 +182,8 @@ impl Gatherer {
 
     fn add(&mut self, record: Record) {
         match record.entry {
+            // Tells an incident again.
+            Entry::Incident { facts, .. } if facts.told_again.is_some() => {}
             Entry::Incident { facts, personal } => {
                 let month = facts.time.day().month();
                 let is_repeat = self.places.contains_key(&facts.id);

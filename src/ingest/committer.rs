@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{oneshot, watch};
 
+use super::again::Again;
 use super::erasure;
 use super::key_maker::KeyMaker;
 use super::prepare::Pending;
@@ -55,6 +56,8 @@ pub(super) struct Parts {
     pub disk_reserve_bytes: u64,
     /// How long tap counts are kept, in days.
     pub tap_days: u32,
+    /// Which reports tell an incident again.
+    pub again: Again,
 }
 
 /// The committer.
@@ -161,7 +164,7 @@ impl Committer {
     /// Commits jobs, and a tick if one is due. After an error the jobs are dropped.
     fn commit(&mut self, jobs: Vec<Job>) -> Result<(), JournalError> {
         let now = self.now();
-        let (mut batch, answers) = self.sort_out(jobs);
+        let (mut batch, answers) = self.sort_out(jobs, now);
         let tick = now.minute().filter(|&minute| self.ticked < Some(minute));
         if tick.is_some() && !self.is_disk_low {
             batch.push(Pending::new(Entry::Tick));
@@ -178,6 +181,8 @@ impl Committer {
                     erasure::erase(writer, ledger, &erased)?;
                 }
                 Err(error @ JournalError::NoSegment { .. }) => {
+                    let next = self.parts.writer.last().next();
+                    self.parts.again.forget_from(next);
                     self.refuse(answers, &error);
                     return Ok(());
                 }
@@ -219,17 +224,32 @@ impl Committer {
     }
 
     /// Parts what is written from what is known already.
-    fn sort_out(&self, jobs: Vec<Job>) -> (Batch, Vec<oneshot::Sender<Delivery>>) {
+    fn sort_out(
+        &mut self,
+        jobs: Vec<Job>,
+        now: UtcMillis,
+    ) -> (Batch, Vec<oneshot::Sender<Delivery>>) {
         let mut batch = Batch::default();
         let entries = jobs.iter().map(|job| job.entries.len()).sum::<usize>() + 2;
         batch.encoded.reserve_exact(entries);
         batch.entries.reserve_exact(entries);
         let mut answers = Vec::with_capacity(jobs.len());
-        let state = self.parts.ledger.read();
+        let Parts {
+            writer,
+            ledger,
+            again,
+            ..
+        } = &mut self.parts;
+        let (next, stamp) = (writer.last().next(), now.max(writer.last_stamp()));
+        let state = ledger.read();
         for job in jobs {
             let fates = job.entries.into_iter().map(|pending| {
                 let fate = judge(&state, &batch.entries, &pending.entry);
-                fate.unwrap_or_else(|| Fate::Appended(batch.push_once(pending)))
+                fate.unwrap_or_else(|| {
+                    let at = Position(next.0 + batch.entries.len() as u64);
+                    let pending = again.mark(pending, at, stamp, &state);
+                    Fate::Appended(batch.push_once(pending))
+                })
             });
             let fates = fates.collect();
             batch.fates.push(fates);
@@ -259,6 +279,11 @@ impl Committer {
             let position = *position;
             match applied {
                 Applied::Repeated { first } => Decided::Repeated(first),
+                Applied::ToldAgain => Decided::Committed {
+                    position,
+                    stamp,
+                    told_again: true,
+                },
                 Applied::Recorded { .. }
                 | Applied::Withdrawn { .. }
                 | Applied::Amended { .. }
@@ -266,7 +291,11 @@ impl Committer {
                 | Applied::Answered
                 | Applied::Nothing
                 | Applied::Noted
-                | Applied::Taps(TapsApplied::Told { .. }) => Decided::Committed { position, stamp },
+                | Applied::Taps(TapsApplied::Told { .. }) => Decided::Committed {
+                    position,
+                    stamp,
+                    told_again: false,
+                },
                 Applied::Outdated | Applied::Taps(TapsApplied::FeedRefused) => Decided::Nothing,
             }
         });
@@ -426,6 +455,7 @@ fn changed_rows(applied: &Applied) -> [Option<Row>; 2] {
         Applied::Amended { before, after } => [Some(*before), Some(*after)],
         Applied::Erased { row } => [*row, None],
         Applied::Repeated { .. }
+        | Applied::ToldAgain
         | Applied::Answered
         | Applied::Nothing
         | Applied::Outdated

@@ -5,6 +5,7 @@
 //! same content is answered as it was the first time; with another content it is refused.
 //! Nothing in here waits without a bound: a full queue refuses.
 
+mod again;
 mod committer;
 mod erasure;
 mod folder;
@@ -61,6 +62,8 @@ pub struct Accepted {
     pub received: UtcMillis,
     /// Whether it had been recorded before, and erased since.
     pub erased: bool,
+    /// Whether it tells an incident again that counts already, and counts nothing itself.
+    pub told_again: bool,
     /// Whether it had been recorded before; place, time and matches are those of then.
     pub repeated: bool,
     /// How the line was matched.
@@ -289,9 +292,14 @@ impl Ingest {
             let result = match expected {
                 Err(error) => Err(error),
                 Ok(expected) => match decided.next().expect("one for each that was sent") {
-                    Decided::Committed { position, stamp } => {
-                        Ok(expected.accepted(position, stamp))
-                    }
+                    Decided::Committed {
+                        position,
+                        stamp,
+                        told_again,
+                    } => Ok(Accepted {
+                        told_again,
+                        ..expected.accepted(position, stamp)
+                    }),
                     Decided::Repeated(first) => {
                         repeats.push(recall::Repeat {
                             place: results.len(),

@@ -61,6 +61,7 @@ impl Expected {
             received,
             repeated: false,
             erased: false,
+            told_again: false,
             line: self.line,
             stop: self.stop,
         }
@@ -235,6 +236,7 @@ fn facts(
         installation_given: false,
         is_uncountable: false,
         called_back: None,
+        told_again: None,
     }
 }
 

@@ -20,6 +20,8 @@ pub(super) enum Decided {
         position: Position,
         /// When.
         stamp: Stamp,
+        /// Whether it tells an incident again that was told before.
+        told_again: bool,
     },
     /// Its id was recorded before, at this place.
     Repeated(Position),
@@ -347,7 +349,11 @@ mod tests {
         let committed = |position| {
             let position = Position(position);
             let stamp = UtcMillis(0);
-            Ok(vec![Decided::Committed { position, stamp }])
+            Ok(vec![Decided::Committed {
+                position,
+                stamp,
+                told_again: false,
+            }])
         };
         for gone in 0..4_usize {
             let (callers, mut results): (Vec<_>, Vec<_>) =

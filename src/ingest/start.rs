@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+use super::again::Again;
 use super::committer::{Committer, Ending, Parts, write_checkpoint};
 use super::history::History;
 use super::key_maker::KeyMaker;
@@ -219,6 +220,7 @@ pub fn start_with(
     );
     let queue = Arc::new(Queue::new(options.queue_entries_max));
     let hub = Hub::new();
+    let again = Again::read_back(&reader, &ledger.read())?;
     let parts = Parts {
         queue: Arc::clone(&queue),
         writer,
@@ -231,6 +233,7 @@ pub fn start_with(
         is_clock_checked: options.is_clock_checked,
         disk_reserve_bytes: options.disk_reserve_bytes,
         tap_days: options.tap_days,
+        again,
     };
     let (failed, committer) = run_committer(parts)?;
     let ingest = Ingest::new(

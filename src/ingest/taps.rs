@@ -72,7 +72,10 @@ impl Ingest {
         let mut positions = Vec::new();
         let mut received = UtcMillis(0);
         for (decided, cells) in decided.into_iter().zip(cells) {
-            let Decided::Committed { position, stamp } = decided else {
+            let Decided::Committed {
+                position, stamp, ..
+            } = decided
+            else {
                 // Another declaration came first, a moment ago.
                 check(&self.shared.ledger.read(), feed, &[])?;
                 return Err(TapsError::TooManyFeeds);

@@ -6,13 +6,18 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
+
 use super::committer::Committer;
 use super::key_maker::KeyMaker;
 use super::repair::{self, Finding};
 use super::*;
 use crate::domain::incident::{CauseClaim, Occurred};
 use crate::domain::limits::{BATCH_ENTRIES_MAX, BLOCK_ROWS};
-use crate::domain::taxonomy::{Cause, ClaimSource, Mode, ReporterKind, SetOf, Signal, StaffAct};
+use crate::domain::taxonomy::{
+    Cause, ClaimSource, ExtraCost, Mode, ReporterKind, SetOf, Signal, StaffAct,
+};
 use crate::domain::text::CardNumber;
 use crate::domain::{IncidentSecret, LocalDay, Row, RowTime};
 use crate::journal::SEGMENT_BYTES_MIN;
@@ -143,7 +148,8 @@ fn incident(number: u64) -> Incident {
         line_words: if number % 3 == 1 { "10" } else { "nergens" }.into(),
         direction_words: "".into(),
         stop_words: "".into(),
-        vehicle: "".into(),
+        // Else many of them would tell the same tap again.
+        vehicle: number.to_string().into(),
         reader_kind: None,
         signal: Some(Signal::RedBeep),
         found_later: false,
@@ -914,6 +920,7 @@ async fn journal_that_fails_ends_the_committer_and_says_so() {
         folder: place.path().to_owned(),
         checkpointed: Position(0),
         disk_reserve_bytes: 0,
+        again: Default::default(),
     };
     let (sender, failed) = tokio::sync::watch::channel(false);
     let committer = std::thread::spawn(|| Committer::new(parts).run(sender));
@@ -1064,4 +1071,164 @@ async fn call_larger_than_a_batch_is_recorded_in_order() {
         .collect();
     assert!(positions.is_sorted());
     assert_eq!(counted(&running) as u64, count);
+}
+
+/// A tap of one of three reporters at one of three readers, within ten minutes.
+fn nearby_tap(number: u64, random: &mut StdRng) -> (Incident, (u64, u64, i64)) {
+    let (reporter, reader) = (random.random_range(0..3), random.random_range(0..3));
+    let seconds = random.random_range(0..600);
+    let incident = Incident {
+        occurred: Occurred::Exact(UtcMillis(NOON - seconds * 1_000)),
+        card_number: None,
+        installation_id: zeroize::Zeroizing::new(format!("an-installation-{reporter}")),
+        line_words: "10".into(),
+        vehicle: format!("220{reader}").into(),
+        ..incident(number)
+    };
+    (incident, (reporter, reader, seconds))
+}
+
+#[tokio::test]
+async fn same_tap_told_again_counts_once_as_a_plain_list_would_have_it_across_crashes() {
+    for seed in 0..6_u64 {
+        let random = &mut StdRng::seed_from_u64(seed);
+        let mut place = Place::new();
+        let mut running = place.start();
+        // Number, what was told, and where it lies, of all that count.
+        let mut counting: Vec<(u64, (u64, u64, i64), Position)> = Vec::new();
+        let mut next = 1;
+        for _ in 0..40 {
+            match random.random_range(0..10) {
+                0 => {
+                    let crashed = place.crashed();
+                    stop(running);
+                    place = crashed;
+                    running = place.start();
+                }
+                1 if !counting.is_empty() => {
+                    let gone = counting.remove(random.random_range(0..counting.len()));
+                    let withdrawn = running.ingest.withdraw(id(gone.0), &secret(1)).await;
+                    withdrawn.expect("it counts");
+                }
+                _ => {
+                    let numbers = next..next + random.random_range(1..5);
+                    next = numbers.end;
+                    let told: Vec<_> = numbers.clone().map(|it| nearby_tap(it, random)).collect();
+                    let (batch, told): (Vec<_>, Vec<_>) = told.into_iter().unzip();
+                    let results = running.ingest.submit(batch).await;
+                    for ((number, told), result) in numbers.zip(told).zip(results) {
+                        let accepted = result.expect("recorded");
+                        let is_same = |(_, first, _): &(u64, (u64, u64, i64), Position)| {
+                            (first.0, first.1) == (told.0, told.1)
+                                && first.2.abs_diff(told.2) <= 120
+                        };
+                        let expected = counting.iter().any(is_same);
+                        assert_eq!(accepted.told_again, expected, "seed {seed}, {number}");
+                        if !expected {
+                            counting.push((number, told, accepted.position));
+                        }
+                    }
+                }
+            }
+        }
+        let places: BTreeSet<_> = counting.iter().map(|(.., position)| *position).collect();
+        let struck = Arc::new(running.ledger.read().withdrawn().clone());
+        let rows = scanned(&running).into_iter().map(|row| row.position);
+        let found: BTreeSet<_> = rows.filter(|at| !struck.contains(at)).collect();
+        assert_eq!(found, places, "seed {seed}");
+        let folded = digest(&running);
+        stop(running);
+        fs::remove_file(place.path().join("checkpoint")).expect("written at the end");
+        let report = repair::verify(place.path(), &mut |_, _| {}).expect("readable");
+        assert!(report.is_clean(), "{report:?}");
+        let running = place.start();
+        assert_eq!(digest(&running), folded, "seed {seed}");
+        stop(running);
+    }
+}
+
+#[tokio::test]
+async fn two_reports_of_one_tap_that_race_are_one_incident() {
+    let place = Place::new();
+    let running = place.start();
+    let tap = |number| Incident {
+        occurred: Occurred::Exact(UtcMillis(NOON)),
+        line_words: "10".into(),
+        vehicle: "2203".into(),
+        ..incident(number)
+    };
+    let racing = (1..=16).map(|number| submit_one(&running, tap(number)));
+    let results = futures_util::future::join_all(racing).await;
+    let counted_ones = results
+        .into_iter()
+        .filter(|result| !result.as_ref().expect("recorded").told_again);
+    assert_eq!(counted_ones.count(), 1);
+    assert_eq!(counted(&running), 1);
+    stop(running);
+}
+
+#[tokio::test]
+async fn what_came_after_a_report_that_counts_nothing_changes_no_figure() {
+    let place = Place::new();
+    let running = place.start();
+    let tap = |number| Incident {
+        occurred: Occurred::Day(LocalDay::parse("2026-11-20").expect("a date")),
+        line_words: "10".into(),
+        vehicle: "2203".into(),
+        ..incident(number)
+    };
+    let told_again = async |number| {
+        let accepted = submit_one(&running, tap(number)).await.expect("recorded");
+        accepted.told_again
+    };
+    assert!(!told_again(1).await);
+    place.pass(1);
+    assert!(told_again(2).await);
+    assert_eq!(counted(&running), 1);
+    let later = Later {
+        extra_cost: Some(ExtraCost::Under5),
+        ..Later::default()
+    };
+    let amended = running.ingest.amend(id(2), &secret(1), later).await;
+    let amended = amended.expect("taken");
+    assert_eq!(
+        (amended.facts.extra_cost, counting(&running)),
+        (later.extra_cost, 1)
+    );
+    running
+        .ingest
+        .withdraw(id(2), &secret(1))
+        .await
+        .expect("taken");
+    assert_eq!(counting(&running), 1);
+    // Not within two minutes; and then one that comes after the first has gone.
+    place.pass(2);
+    assert!(!told_again(3).await);
+    for number in [1, 3] {
+        running
+            .ingest
+            .withdraw(id(number), &secret(1))
+            .await
+            .expect("taken");
+    }
+    assert_eq!(counting(&running), 0);
+    assert!(!told_again(4).await);
+    assert_eq!(counting(&running), 1);
+    let folded = digest(&running);
+    stop(running);
+    let report = repair::verify(place.path(), &mut |_, _| {}).expect("readable");
+    assert!(report.is_clean(), "{report:?}");
+    fs::remove_file(place.path().join("checkpoint")).expect("written at the end");
+    let running = place.start();
+    assert_eq!(digest(&running), folded);
+    stop(running);
+}
+
+/// How many self-reports the tallies have, and the rows that are not struck.
+fn counting(running: &Running) -> usize {
+    let struck = running.ledger.read().withdrawn().clone();
+    let rows = scanned(running);
+    rows.iter()
+        .filter(|row| !struck.contains(&row.position))
+        .count()
 }

@@ -374,6 +374,7 @@ fn facts_bytes(facts: &Facts) -> Vec<u8> {
     fields.number(31, facts.line_outside_validity);
     fields.number(32, facts.is_uncountable);
     fields.number(33, number_of(facts.called_back));
+    fields.number(34, facts.told_again.map_or(0, |first| first.0));
     fields.into_bytes()
 }
 
@@ -508,6 +509,7 @@ fn parse_facts(wire: &wire::IncidentFacts) -> Result<Facts, CodecError> {
         installation_given: wire.installation_given,
         is_uncountable: wire.uncountable,
         called_back: value::<CalledBack>(wire.called_back, "called_back")?,
+        told_again: (wire.told_again != 0).then_some(Position(wire.told_again)),
     })
 }
 
@@ -691,8 +693,8 @@ mod tests {
             ),
             (reader_kind, signal, others_got_through, worked_later, card_kind) in
                 (said(), said(), said(), said(), said()),
-            (staff_present, staff_minutes, extra_cost, called_back) in
-                (said(), said(), said(), said()),
+            (staff_present, staff_minutes, extra_cost, called_back, told_again) in
+                (said(), said(), said(), said(), any::<Option<std::num::NonZeroU64>>()),
             cause_claims in proptest::collection::vec(claim(), 0..5),
             (staff_acts, outcomes) in (set_of::<StaffAct>(), set_of::<Outcome>()),
             (network_version, attempts, flags) in (any::<u32>(), any::<u8>(), any::<[bool; 5]>()),
@@ -706,6 +708,7 @@ mod tests {
                 outcomes, extra_cost, card_given: flags[2], installation_given: flags[3],
                 is_uncountable: flags[4],
                 called_back,
+                told_again: told_again.map(|first| Position(first.get())),
             }
         }
     }

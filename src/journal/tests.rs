@@ -64,6 +64,7 @@ fn incident(number: u64) -> Entry {
         installation_given: false,
         is_uncountable: false,
         called_back: None,
+        told_again: None,
     };
     let personal = Personal {
         occurred: NOW,

@@ -43,6 +43,8 @@ pub enum Applied {
         /// Where it was recorded.
         first: Position,
     },
+    /// Tells an incident again that was told before; nothing was counted.
+    ToldAgain,
     /// Withdrawn: counts no more.
     Withdrawn {
         /// What counts no more, with the position at which it was recorded.
@@ -66,7 +68,8 @@ pub enum Applied {
     Nothing,
     /// Made of what had changed meanwhile, or of what had gone: nothing changed.
     Outdated,
-    /// A tick, a change of network, or the end of some tap counts.
+    /// A tick, a change of network, the end of some tap counts, or what came after a report
+    /// that counts nothing.
     Noted,
     /// Tap counts.
     Taps(TapsApplied),
@@ -191,6 +194,9 @@ impl State {
         if let Err(first) = self.ids.insert(&facts.id, position) {
             return Applied::Repeated { first };
         }
+        if facts.told_again.is_some() {
+            return Applied::ToldAgain;
+        }
         let mut numbers = self.dictionary.look_up(facts);
         if numbers.miss(facts) && self.dictionary.lacks(facts) {
             Arc::make_mut(&mut self.dictionary).learn(facts);
@@ -240,6 +246,10 @@ impl State {
         if told != counting {
             return Applied::Outdated;
         }
+        if facts.told_again.is_some() {
+            self.note_struck(at, counting);
+            return Applied::Noted;
+        }
         let row = self.strike(at, counting, facts);
         self.recent.remove(&row);
         self.untimed.remove_wherever(counting);
@@ -249,11 +259,15 @@ impl State {
     /// Lets a row count no more. It is made again from the facts: numbers, once given, never
     /// change.
     fn strike(&mut self, at: Position, of: Position, facts: &Facts) -> Row {
-        Arc::make_mut(&mut self.withdrawn).insert(of);
-        Arc::make_mut(&mut self.withdrawals).push(Withdrawal { at, of });
+        self.note_struck(at, of);
         let row = row(of, facts, self.dictionary.look_up(facts));
         self.tallies[row.basis as usize].take(&row);
         row
+    }
+
+    fn note_struck(&mut self, at: Position, of: Position) {
+        Arc::make_mut(&mut self.withdrawn).insert(of);
+        Arc::make_mut(&mut self.withdrawals).push(Withdrawal { at, of });
     }
 
     /// Lets other facts count, in a row of their own: blocks never change.
@@ -267,6 +281,11 @@ impl State {
             && !self.cases.is_erased(first);
         if !is_current {
             return Applied::Outdated;
+        }
+        if amendment.before.told_again.is_some() {
+            self.note_struck(at, counting);
+            Arc::make_mut(&mut self.cases).amend(first, at);
+            return Applied::Noted;
         }
         let before = self.strike(at, counting, &amendment.before);
         let after = row(
@@ -340,6 +359,9 @@ impl State {
         facts: &Facts,
         forgotten: &mut IdIndex,
     ) -> Option<Row> {
+        if facts.told_again.is_some() {
+            return None;
+        }
         let is_first = match self.ids.find(&facts.id) {
             Some(first) if first <= position => first == position,
             // Dropped since, and perhaps recorded again later.
@@ -351,7 +373,7 @@ impl State {
     /// The row of an amendment that the fold counted when it applied the entry at this
     /// position; `None` if it changed nothing.
     pub(super) fn amended_row(&self, at: Position, after: &Facts) -> Option<Row> {
-        let is_counted = self.cases.is_amendment(at);
+        let is_counted = self.cases.is_amendment(at) && after.told_again.is_none();
         is_counted.then(|| row(at, after, self.dictionary.look_up(after)))
     }
 

@@ -9,7 +9,7 @@ use crate::domain::limits::{
     COUNTED_REPORTS_PER_MONTH_MAX, COVERED_DAYS_PERCENT_MIN, EDITION_CLOSES_ON_DAY,
     EDITION_RATED_REPORTS_MIN, INCIDENT_AGE_DAYS_MAX, MATCHED_REPORTS_PERCENT_MIN,
     NEW_INSTALLATIONS_PER_PREFIX_MAX, PUBLISHED_GROUP_MIN, RANKED_EXPECTED_MIN, RANKED_SCOPES_MAX,
-    RANKED_SCOPES_MIN, TAP_DAYS_DEFAULT,
+    RANKED_SCOPES_MIN, TAP_DAYS_DEFAULT, TOLD_AGAIN_MS_MAX,
 };
 use crate::domain::method::{BREAKS, Break, METHOD};
 use crate::domain::taxonomy::Taxonomy;
@@ -199,10 +199,15 @@ fn counted() -> String {
 fn not_counted() -> String {
     format!(
         "Taps that failed and that nobody told of: nearly all of them. Incidents more than \
-         {INCIDENT_AGE_DAYS_MAX} days old when they are told. Withdrawn incidents. An incident \
+         {INCIDENT_AGE_DAYS_MAX} days old when they are told. Withdrawn incidents. What a reporter tells again of the same reader \
+         (operator, line, stop, vehicle and kind, as told) within {} minutes of a tap told \
+         before: both are one incident, counted as it was told first; where only hour or day is \
+         told, the same one, told again within {} minutes. An incident \
          whose operator, line or stop could not be resolved is kept, counted in totals and left \
          out of rows that need what is not known; how many those are stands beside every \
-         answer. Inspections are recorded, but are no taps, and stand in no rate."
+         answer. Inspections are recorded, but are no taps, and stand in no rate.",
+        TOLD_AGAIN_MS_MAX / 60_000,
+        TOLD_AGAIN_MS_MAX / 60_000
     )
 }
 

@@ -15,6 +15,7 @@ mod process;
 mod ranking;
 mod rates;
 mod recovery;
+mod removal;
 #[allow(dead_code, reason = "crash tests use the rest")]
 mod reports;
 mod roles;

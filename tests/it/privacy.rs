@@ -9,6 +9,7 @@ use std::process::Command;
 use mistap::api::pb::v1 as pb;
 use mistap::api::pb::v1::live_service_client::LiveServiceClient;
 use mistap::api::pb::v1::network_service_client::NetworkServiceClient;
+use mistap::api::pb::v1::operations_service_client::OperationsServiceClient;
 use mistap::api::pb::v1::reporting_service_client::ReportingServiceClient;
 use mistap::api::pb::v1::statistics_service_client::StatisticsServiceClient;
 use mistap::config::{LogFormat, LogSettings};
@@ -282,6 +283,162 @@ async fn send_by_http(server: &Server, forbidden: &Forbidden) {
     }
 }
 
+/// Tells a report with every secret in it, and everything that can be done with it and to it.
+async fn go_the_way_back(server: &Server, base: &pb::Incident, forbidden: &Forbidden) {
+    let channel = server.connect().await;
+    let mut client = ReportingServiceClient::new(channel.clone());
+    let mut desk = OperationsServiceClient::new(channel);
+    let mut reporter = Reporter::new(reports::seed() + 1, mistap::app::system_clock()());
+    let incident = pb::Incident {
+        incident_id: reporter.next().incident_id,
+        card_number: NUMBERS[0].to_string(),
+        operator: "GVB".into(),
+        line: "10".into(),
+        ..base.clone()
+    };
+    let (incident_id, incident_secret) =
+        (incident.incident_id.clone(), base.incident_secret.clone());
+    let check = |answer: &dyn std::fmt::Debug| {
+        forbidden.check("an answer", format!("{answer:?}").as_bytes());
+    };
+    let request = pb::ReportIncidentRequest {
+        incident: Some(incident),
+        want_receipt: true,
+        want_advice: true,
+    };
+    check(
+        &client
+            .report_incident(request)
+            .await
+            .expect("recorded")
+            .into_inner(),
+    );
+    macro_rules! ask {
+        ($call:ident, $request:ident { $($rest:tt)* }) => {{
+            let request = pb::$request {
+                incident_id: incident_id.clone(),
+                incident_secret: incident_secret.clone(),
+                $($rest)*
+            };
+            let answer = client.$call(request.clone()).await.expect("answered").into_inner();
+            // With a number for an id, and with another secret.
+            let wrong = pb::$request { incident_id: NUMBERS[1].to_string(), ..request.clone() };
+            forbidden.check_status(&client.$call(wrong).await.expect_err("no id"));
+            let wrong = pb::$request { incident_secret: vec![9; 32], ..request };
+            forbidden.check_status(&client.$call(wrong).await.expect_err("no secret"));
+            answer
+        }};
+    }
+    check(&ask!(
+        amend_incident,
+        AmendIncidentRequest {
+            extra_cost: 1,
+            ..Default::default()
+        }
+    ));
+    check(&ask!(get_incident, GetIncidentRequest { everything: true }));
+    check(&ask!(get_receipt, GetReceiptRequest { qr_code: true }));
+    let mut stream = ask!(follow_incident, FollowIncidentRequest {});
+    check(&stream.message().await.expect("open"));
+    let hex: String = incident_secret
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    for (secret, status) in [(hex.as_str(), "200"), (&hex[2..], "4")] {
+        let body = format!("id={incident_id}&secret={secret}");
+        let request = format!(
+            "POST /receipt HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: \
+             {}\r\ncontent-type: application/x-www-form-urlencoded\r\n\r\n{body}",
+            body.len()
+        );
+        let mut connection = TcpStream::connect(server.address)
+            .await
+            .expect("it listens");
+        connection
+            .write_all(request.as_bytes())
+            .await
+            .expect("sent");
+        let mut answer = Vec::new();
+        connection.read_to_end(&mut answer).await.expect("answered");
+        assert!(answer.starts_with(format!("HTTP/1.1 {status}").as_bytes()));
+        forbidden.check("the receipt as a page", &answer);
+    }
+    answer_all(&mut desk, forbidden).await;
+    tell_taps(&mut desk, forbidden).await;
+    check(&stream.message().await.expect("open"));
+    check(&ask!(erase_incident, EraseIncidentRequest {}));
+    check(&ask!(withdraw_incident, WithdrawIncidentRequest {}));
+    check(&ask!(get_incident, GetIncidentRequest { everything: true }));
+}
+
+type Desk = OperationsServiceClient<Channel>;
+
+/// Lists and answers reports, with numbers where words belong, which is refused.
+async fn answer_all(desk: &mut Desk, forbidden: &Forbidden) {
+    let cases = loop {
+        match desk
+            .list_incidents(pb::ListIncidentsRequest::default())
+            .await
+        {
+            Ok(page) => break page.into_inner().cases,
+            Err(status) if status.code() == Code::Unavailable => tokio::task::yield_now().await,
+            Err(status) => panic!("{status:?}"),
+        }
+    };
+    assert!(!cases.is_empty());
+    forbidden.check("a list", format!("{cases:?}").as_bytes());
+    let answer = |case_number: &str, message: &str| pb::RespondToIncidentRequest {
+        case_number: case_number.to_owned(),
+        state: pb::CaseState::Received.into(),
+        reason: 0,
+        message: message.to_owned(),
+    };
+    let number = &cases[0].case_number;
+    for writing in NUMBERS.into_iter().flat_map(writings) {
+        for request in [answer(number, &writing), answer(&writing, "")] {
+            let refused = desk.respond_to_incident(request).await;
+            forbidden.check_status(&refused.expect_err("no such words"));
+        }
+        let request = pb::ListIncidentsRequest {
+            lines: vec![writing.clone()],
+            page_token: writing.into_bytes(),
+            ..pb::ListIncidentsRequest::default()
+        };
+        let refused = desk.list_incidents(request).await;
+        forbidden.check_status(&refused.expect_err("no token"));
+    }
+    for case in &cases {
+        // Those without an operator can be answered by nobody.
+        let answered = desk
+            .respond_to_incident(answer(&case.case_number, "gezien"))
+            .await;
+        match answered {
+            Ok(answer) => forbidden.check("an answer", format!("{answer:?}").as_bytes()),
+            Err(status) => forbidden.check_status(&status),
+        }
+    }
+}
+
+/// Tells tap counts with numbers where identifiers belong.
+async fn tell_taps(desk: &mut Desk, forbidden: &Forbidden) {
+    for writing in NUMBERS.into_iter().flat_map(writings) {
+        let request = pb::RecordTapCountsRequest {
+            feed: Some(pb::TapFeed {
+                feed_id: format!("{writing} "),
+                operator_code: writing.clone(),
+                ..pb::TapFeed::default()
+            }),
+            counts: vec![pb::TapCount {
+                line_id: writing.clone(),
+                stop_id: writing,
+                ..pb::TapCount::default()
+            }],
+        };
+        let refused = desk.record_tap_counts(request).await;
+        forbidden.check_status(&refused.expect_err("nothing of it fits"));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn card_numbers_secrets_and_installations_are_in_no_file_log_or_answer() {
     let now = mistap::app::system_clock()();
@@ -305,6 +462,7 @@ async fn card_numbers_secrets_and_installations_are_in_no_file_log_or_answer() {
     assert!(accepted >= 8, "cards were taken: {accepted}");
     ask_all(&channel, &forbidden).await;
     send_by_http(&server, &forbidden).await;
+    go_the_way_back(&server, &base, &forbidden).await;
     check_folder(&data, &forbidden);
     drop(channel);
     let end = server.terminate().await;

@@ -184,6 +184,49 @@ async fn amendment_counts_instead_and_figures_as_of_before_stay() {
 }
 
 #[tokio::test]
+async fn same_tap_told_again_is_one_incident_and_says_so_after_a_kill_too() {
+    let folder = TempDir::new().expect("a folder");
+    let now = system_clock()().0;
+    let mut reporter = reports::Reporter::new(reports::seed(), mistap::domain::UtcMillis(now));
+    let mut tap = |seconds: i64, vehicle: &str| pb::Incident {
+        incident_id: reporter.next().incident_id,
+        occurred_at: at(mistap::domain::UtcMillis(now - 600_000 + seconds * 1_000)),
+        installation_id: "an-installation-of-hers".into(),
+        vehicle: vehicle.into(),
+        ..founding_story()
+    };
+    let server = Server::start(child::serve(folder.path()))
+        .await
+        .expect("it starts");
+    let mut client = ReportingServiceClient::new(server.connect().await);
+    let first = tap(0, "2203");
+    assert!(!report(&mut client, &first).await.same_as_earlier);
+    server.kill().await;
+
+    let server = Server::start(child::serve(folder.path()))
+        .await
+        .expect("it starts");
+    let mut client = ReportingServiceClient::new(server.connect().await);
+    let again = tap(120, "2203");
+    let accepted = report(&mut client, &again).await;
+    assert!(accepted.same_as_earlier && !accepted.repeated);
+    let repeated = report(&mut client, &again).await;
+    assert!(repeated.same_as_earlier && repeated.repeated);
+    assert_eq!(repeated.position, accepted.position);
+    // Another reader, and a tap that is later.
+    assert!(!report(&mut client, &tap(60, "2204")).await.same_as_earlier);
+    assert!(!report(&mut client, &tap(121, "2203")).await.same_as_earlier);
+    let recorded = get(&mut client, &again.incident_id).await;
+    assert!(recorded.same_as_earlier && !recorded.withdrawn);
+    assert!(!get(&mut client, &first.incident_id).await.same_as_earlier);
+    let facts = &everything(&mut client, &again.incident_id).await[0]["facts"];
+    assert!(facts["tells_again"].is_u64(), "{facts}");
+    server.kill().await;
+    let report = repair::verify(folder.path(), &mut |_, _| {}).expect("it can be read");
+    assert!(report.is_clean(), "{report:?}");
+}
+
+#[tokio::test]
 async fn call_back_is_asked_for_after_three_days_until_it_is_told() {
     let service = Service::start().await;
     let mut client = client(&service).await;

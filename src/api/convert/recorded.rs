@@ -19,6 +19,7 @@ pub fn to_accepted(accepted: Accepted, remarks: Vec<Remark>) -> pb::Accepted {
         received_at: Some(to_timestamp(accepted.received)),
         repeated: accepted.repeated,
         erased: accepted.erased,
+        same_as_earlier: accepted.told_again,
         line_match: Some(to_match(accepted.line)),
         stop_match: Some(to_match(accepted.stop)),
         warnings: remarks.into_iter().map(to_warning).collect(),
@@ -63,6 +64,7 @@ pub fn to_recorded(kept: &Kept, names: Names) -> pb::RecordedIncident {
         operator_code: operator.unwrap_or_default(),
         clock_correction_seconds: correction_ms / MS_PER_SECOND,
         withdrawn: kept.withdrawn,
+        same_as_earlier: facts.told_again.is_some(),
         card_given: facts.card_given,
         installation_given: facts.installation_given,
         ..pb::RecordedIncident::default()

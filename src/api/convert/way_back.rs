@@ -227,6 +227,8 @@ fn put_seen(all: &mut Map<String, Value>, facts: &Facts) {
     put(all, "called_back", choice(facts.called_back));
     put(all, "outcomes", choices(facts.outcomes));
     put(all, "extra_cost", choice(facts.extra_cost));
+    let told_again = facts.told_again.map(|first| json!(first.0));
+    put(all, "tells_again", told_again.unwrap_or_default());
     put(all, "card_given", json!(facts.card_given));
     put(all, "installation_given", json!(facts.installation_given));
 }

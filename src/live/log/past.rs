@@ -258,7 +258,9 @@ fn candidate(record: Record, wanted: &LogFilter) -> Option<Candidate> {
         | Entry::EditionClosed(_)
         | Entry::PersonalRemoved { .. } => return None,
     };
-    wanted.matches(&facts).then_some(Candidate {
+    // What tells an incident again is none of its own.
+    let is_wanted = facts.told_again.is_none() && wanted.matches(&facts);
+    is_wanted.then_some(Candidate {
         position: record.position,
         stamp: record.stamp,
         id,

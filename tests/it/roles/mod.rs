@@ -31,6 +31,9 @@ type Statistics = pb::statistics_service_client::StatisticsServiceClient<Connect
 /// Roles that a caller can have; a traveller is any of them with a secret.
 const CALLERS: [Role; 4] = [Role::Public, Role::Device, Role::Operator, Role::Steward];
 
+/// How long a look at the file of tokens may take at most.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+
 /// A service that asks for tokens, and one of each role. Devices and operators are GVB's.
 struct Guarded {
     service: Service,
@@ -200,6 +203,8 @@ async fn record(guarded: &Guarded) {
         operator: operator.into(),
         line: format!("{operator}:10"),
         stop: "Dam".into(),
+        // Else the second of one card would be the first told again.
+        vehicle: format!("220{}", reporter as i32),
         reporter: reporter as i32,
         reader_kind: pb::ReaderKind::Gate as i32,
         signal: pb::Signal::Green as i32,
@@ -707,28 +712,219 @@ fn every_route_has_its_row() {
     assert_eq!(routes, known);
 }
 
+/// What an operator sees of a report, field by field: each is told of one report or another.
+const CASE: [&str; 14] = [
+    "case_number",
+    "received_at",
+    "incident",
+    "exact_time",
+    "vehicle",
+    "display_text",
+    "direction",
+    "line_words",
+    "stop_words",
+    "note",
+    "state",
+    "replies",
+    "disputed",
+    "erased",
+];
+const OPEN_NOTE: &str = "dit mag de vervoerder lezen";
+
+/// Reports of GVB beside those of `record`: one whose note the operator may read, and one that
+/// is erased. Their ids.
+async fn cases(guarded: &Guarded) -> Vec<String> {
+    record(guarded).await;
+    let mut client = Reporting::new(guarded.of(Role::Steward).await);
+    let open = pb::Incident {
+        vehicle: "2203".into(),
+        display_text: "STORING".into(),
+        direction: "Azartplein".into(),
+        stop: "Dam".into(),
+        note: OPEN_NOTE.into(),
+        note_to_operator: true,
+        ..founding_story()
+    };
+    let erased = founding_story();
+    let ids = vec![open.incident_id.clone(), erased.incident_id.clone()];
+    for incident in [open, erased] {
+        let request = pb::ReportIncidentRequest {
+            incident: Some(incident),
+            ..pb::ReportIncidentRequest::default()
+        };
+        client.report_incident(request).await.expect("recorded");
+    }
+    let erase = pb::EraseIncidentRequest {
+        incident_id: ids[1].clone(),
+        incident_secret: SECRET.to_vec(),
+    };
+    client.erase_incident(erase).await.expect("erased");
+    ids
+}
+
+/// All that a role is told by listing reports and by answering those that it may.
+async fn listed(guarded: &Guarded, role: Role) -> (Told, Vec<String>) {
+    let pool = pool();
+    let mut client = Operations::new(guarded.of(role).await);
+    let request = pb::ListIncidentsRequest {
+        operators: vec!["GVB".into()],
+        page_size: 2,
+        ..pb::ListIncidentsRequest::default()
+    };
+    let mut told = Told::default();
+    let mut numbers = Vec::new();
+    let mut page_token = Vec::new();
+    loop {
+        let request = pb::ListIncidentsRequest {
+            page_token: page_token.clone(),
+            ..request.clone()
+        };
+        let page = match client.list_incidents(request).await {
+            Ok(page) => page.into_inner(),
+            Err(status) if status.code() == Code::Unavailable => {
+                tokio::task::yield_now().await;
+                continue;
+            }
+            Err(status) => panic!("{status:?}"),
+        };
+        for case in page.cases.iter().filter(|case| !case.erased) {
+            numbers.push(case.case_number.clone());
+            let answer = pb::RespondToIncidentRequest {
+                case_number: case.case_number.clone(),
+                state: pb::CaseState::Disputed.into(),
+                reason: 0,
+                message: "de lezer werkte".into(),
+            };
+            let answer = client.respond_to_incident(answer).await.expect("taken");
+            let kind = message(&pool, "RespondToIncidentResponse");
+            let bytes = answer.into_inner().encode_to_vec();
+            told.add(&DynamicMessage::decode(kind, &*bytes).expect("one"));
+        }
+        page_token = page.next_page_token.clone();
+        let kind = message(&pool, "ListIncidentsResponse");
+        told.add(&DynamicMessage::decode(kind, &*page.encode_to_vec()).expect("one"));
+        if page_token.is_empty() {
+            return (told, numbers);
+        }
+    }
+}
+
+#[tokio::test]
+async fn operator_sees_of_a_report_these_fields_and_nothing_that_leads_to_anybody() {
+    let guarded = Guarded::start().await;
+    let ids = cases(&guarded).await;
+    let case = message(&pool(), "Case");
+    let fields: Vec<_> = case.fields().map(|field| field.name().to_owned()).collect();
+    assert_eq!(fields, CASE, "a new field needs a row here");
+    for role in [Role::Operator, Role::Steward] {
+        let (told, numbers) = listed(&guarded, role).await;
+        // Of staff, of the device, and the open one; that of RET and the withdrawn are not.
+        assert_eq!(numbers.len(), 3, "{role}");
+        for field in CASE {
+            let at = ("Case".to_owned(), field.to_owned());
+            assert!(told.fields.contains(&at), "{field} as {role}");
+        }
+        for (kind, field, roles) in table::FIELDS {
+            if *kind == "IncidentFacts" {
+                let at = ((*kind).to_owned(), (*field).to_owned());
+                assert_eq!(
+                    told.fields.contains(&at),
+                    roles.has(role),
+                    "{field} as {role}"
+                );
+            }
+        }
+        for (kind, field, value, roles) in table::VALUES {
+            let at = ((*kind).to_owned(), (*field).to_owned(), (*value).to_owned());
+            let is_told = told.values.contains(&at);
+            assert!(!is_told || roles.has(role), "{field} {value} as {role}");
+        }
+        assert!(told.texts.contains(OPEN_NOTE), "{role}");
+        // Neither ids nor the note of whoever did not open it, nor who reported.
+        let hidden = ["ach, meisje", "inst-7Qm2zR9xWc4Lk8Vb", "3528"];
+        let hidden = hidden.into_iter().chain(ids.iter().map(String::as_str));
+        for hidden in hidden {
+            let found = told.texts.iter().find(|text| text.contains(hidden));
+            assert_eq!(found, None, "{role}");
+        }
+        assert!(!told.bytes.contains(&SECRET[..]), "{role}");
+    }
+}
+
+/// Every call that needs an incident's secret, with this id and secret: what was refused.
+async fn replayed(client: &mut Reporting, id: &str, secret: &[u8]) -> Vec<Code> {
+    let (incident_id, incident_secret) = (id.to_owned(), secret.to_vec());
+    macro_rules! refused {
+        ($call:ident, $request:ident { $($rest:tt)* }) => {
+            client
+                .$call(pb::$request {
+                    incident_id: incident_id.clone(),
+                    incident_secret: incident_secret.clone(),
+                    $($rest)*
+                })
+                .await
+                .expect_err("no secret")
+                .code()
+        };
+    }
+    vec![
+        refused!(get_incident, GetIncidentRequest { everything: true }),
+        refused!(get_receipt, GetReceiptRequest { qr_code: false }),
+        refused!(follow_incident, FollowIncidentRequest {}),
+        refused!(withdraw_incident, WithdrawIncidentRequest {}),
+        refused!(erase_incident, EraseIncidentRequest {}),
+        refused!(
+            amend_incident,
+            AmendIncidentRequest {
+                extra_cost: 1,
+                ..Default::default()
+            }
+        ),
+    ]
+}
+
 #[tokio::test]
 async fn operator_that_replays_all_it_sees_gets_at_nothing() {
     let guarded = Guarded::start().await;
-    let [operator, _] = watched(&guarded, &pool()).await;
+    let [mut operator, _] = watched(&guarded, &pool()).await;
+    let ids = cases(&guarded).await;
+    let (told, numbers) = listed(&guarded, Role::Operator).await;
+    operator.texts.extend(told.texts);
+    operator.bytes.extend(told.bytes);
     assert!(!operator.texts.is_empty() && !operator.bytes.is_empty());
-    for role in CALLERS {
+    // As an id: whatever is a text, and even the ids, which it never sees.
+    let texts: Vec<_> = operator.texts.iter().chain(&ids).cloned().collect();
+    let mut secrets: BTreeSet<Vec<u8>> = operator.bytes.clone();
+    secrets.extend(operator.texts.iter().map(|text| text.clone().into_bytes()));
+    secrets.insert(Vec::new());
+    for role in [Role::Operator, Role::Public] {
         let mut client = Reporting::new(guarded.of(role).await);
-        for text in &operator.texts {
-            for bytes in &operator.bytes {
-                for incident_secret in [bytes.clone(), text.clone().into_bytes(), Vec::new()] {
-                    let request = pb::GetIncidentRequest {
-                        incident_id: text.clone(),
-                        incident_secret,
-                        everything: false,
-                    };
-                    let refused = client.get_incident(request).await;
-                    let code = refused.expect_err("no secret").code();
+        for id in &texts {
+            // A text that is no id is refused whatever comes with it.
+            let is_id = id.parse::<mistap::domain::IncidentId>().is_ok();
+            for secret in secrets.iter().take(if is_id { usize::MAX } else { 2 }) {
+                for code in replayed(&mut client, id, secret).await {
                     let expected = [Code::InvalidArgument, Code::NotFound];
                     assert!(expected.contains(&code), "{code:?}");
                 }
             }
         }
+    }
+    // Nor does another operator get at a case by its number.
+    let mut other = Operations::new(guarded.with(Some(&guarded.other_operator)).await);
+    for case_number in numbers {
+        let answer = pb::RespondToIncidentRequest {
+            case_number,
+            state: pb::CaseState::Received.into(),
+            reason: 0,
+            message: String::new(),
+        };
+        let code = other
+            .respond_to_incident(answer)
+            .await
+            .expect_err("another's")
+            .code();
+        assert_eq!(code, Code::NotFound);
     }
 }
 
@@ -746,9 +942,13 @@ async fn tokens_are_taken_up_and_revoked_while_the_service_runs() {
     };
     // How often a look comes is no concern here, only that one does.
     let becomes = async |bearer: &Bearer, expected: &str| {
-        while count(bearer.clone()).await != expected {
-            tokio::task::yield_now().await;
-        }
+        let waiting = async {
+            while count(bearer.clone()).await != expected {
+                tokio::task::yield_now().await;
+            }
+        };
+        let in_time = tokio::time::timeout(PATIENCE, waiting).await;
+        in_time.unwrap_or_else(|_| panic!("{expected} does not come"));
     };
     assert_eq!(count(Bearer::default()).await, "OK");
     let new = NewToken {

@@ -1,0 +1,197 @@
+//! Which reports tell an incident again: of one reporter, at one reader, of taps that lie no
+//! further apart than two minutes.
+//!
+//! Decided by the committer, one report after the other, so that two that come at the same
+//! moment cannot both pass, and written into the report's entry, so that whoever folds the
+//! journal later decides nothing. Reports are compared with those that count, never with ones
+//! told again: taps a minute apart for an hour are not one incident. What is remembered is
+//! bounded, and read back from the journal at each start; who reported is kept only as a hash
+//! under a key of the process.
+
+use std::collections::hash_map::RandomState;
+use std::collections::{HashMap, VecDeque};
+use std::hash::BuildHasher as _;
+
+use super::prepare::Pending;
+use crate::domain::incident::is_observed;
+use crate::domain::limits::{TOLD_AGAIN_MS_MAX, TOLD_AGAIN_PER_READER_MAX, TOLD_AGAIN_REPORTS_MAX};
+use crate::domain::taxonomy::TimePrecision;
+use crate::domain::{Entry, Facts, Personal, Position, RowTime, Stamp};
+use crate::journal::{JournalError, Reader};
+use crate::ledger::State;
+
+/// The latest reports that count.
+#[derive(Default)]
+pub(super) struct Again {
+    hasher: RandomState,
+    /// By hash of reporter and reader.
+    told: HashMap<u64, VecDeque<Told>>,
+    /// In the order in which they came.
+    order: VecDeque<(u64, Position)>,
+}
+
+/// A report that counts.
+#[derive(Clone, Copy)]
+struct Told {
+    at: Position,
+    tap: Tap,
+}
+
+/// When a tap was.
+#[derive(Clone, Copy)]
+enum Tap {
+    /// Told exactly.
+    At(i64),
+    /// Told only by its hour or day; it counts when that was told.
+    Within(RowTime, i64),
+}
+
+impl Again {
+    /// With what the journal has.
+    pub fn read_back(reader: &Reader, state: &State) -> Result<Self, JournalError> {
+        let mut again = Self::default();
+        let count = TOLD_AGAIN_REPORTS_MAX as u64;
+        let from = reader.last().0.saturating_sub(count) + 1;
+        for record in reader.entries_from(Position(from).max(reader.horizon()))? {
+            let record = record?;
+            if let Entry::Incident { facts, personal } = &record.entry
+                && facts.told_again.is_none()
+                && state.find(&facts.id) == Some(record.position)
+            {
+                let told = again.told(facts, personal.as_deref(), record.position, record.stamp);
+                again.remember(told);
+            }
+        }
+        Ok(again)
+    }
+
+    /// What is to be written of a report that would lie at a place: that it tells an incident
+    /// again, if it does. Else it is remembered.
+    pub fn mark(
+        &mut self,
+        mut pending: Pending,
+        at: Position,
+        received: Stamp,
+        state: &State,
+    ) -> Pending {
+        let Entry::Incident { facts, personal } = &mut pending.entry else {
+            return pending;
+        };
+        let (keys, told) = self.told(facts, personal.as_deref(), at, received);
+        match self.earlier(&keys, told, state) {
+            Some(first) => {
+                facts.told_again = Some(first);
+                Pending::new(pending.entry)
+            }
+            None => {
+                self.remember((keys, told));
+                pending
+            }
+        }
+    }
+
+    /// Forgets reports from a place on: they were not written after all.
+    pub fn forget_from(&mut self, first: Position) {
+        while let Some((key, at)) = self.order.pop_back_if(|(_, at)| first <= *at) {
+            self.forget(key, at);
+        }
+    }
+
+    /// By card and by installation, if a reader can be told from others.
+    fn told(
+        &self,
+        facts: &Facts,
+        personal: Option<&Personal>,
+        at: Position,
+        received: Stamp,
+    ) -> ([Option<u64>; 2], Told) {
+        let tap = match (facts.precision, personal) {
+            (TimePrecision::Exact, Some(personal)) => Tap::At(personal.occurred.0),
+            _ => Tap::Within(facts.time, received.0),
+        };
+        let keys = personal
+            .filter(|_| !is_observed(facts))
+            .filter(|personal| is_reader_known(facts, personal))
+            .map(|personal| {
+                [(0, personal.card), (1, personal.installation)].map(|(kind, name)| {
+                    name.map(|name| {
+                        let reporter = (kind, name.0);
+                        self.hasher.hash_one((reporter, reader_of(facts, personal)))
+                    })
+                })
+            });
+        (keys.unwrap_or_default(), Told { at, tap })
+    }
+
+    fn earlier(&self, keys: &[Option<u64>; 2], told: Told, state: &State) -> Option<Position> {
+        let known = keys.iter().flatten().filter_map(|key| self.told.get(key));
+        let mut earlier = known
+            .flatten()
+            .filter(|first| first.tap.is_one_with(told.tap));
+        let first = earlier.find(|first| !state.is_withdrawn(first.at));
+        first.map(|first| first.at)
+    }
+
+    fn remember(&mut self, (keys, told): ([Option<u64>; 2], Told)) {
+        for key in keys.into_iter().flatten() {
+            if self.order.len() == TOLD_AGAIN_REPORTS_MAX
+                && let Some((key, at)) = self.order.pop_front()
+            {
+                self.forget(key, at);
+            }
+            self.order.push_back((key, told.at));
+            let of_reader = self.told.entry(key).or_default();
+            if of_reader.len() == TOLD_AGAIN_PER_READER_MAX {
+                of_reader.pop_front();
+            }
+            of_reader.push_back(told);
+        }
+    }
+
+    fn forget(&mut self, key: u64, at: Position) {
+        if let Some(of_reader) = self.told.get_mut(&key) {
+            of_reader.retain(|told| told.at != at);
+            if of_reader.is_empty() {
+                self.told.remove(&key);
+            }
+        }
+    }
+}
+
+impl Tap {
+    fn is_one_with(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::At(one), Self::At(other)) => {
+                one.abs_diff(other) <= TOLD_AGAIN_MS_MAX.cast_unsigned()
+            }
+            (Self::Within(one, told), Self::Within(other, told_again)) => {
+                one == other && told.abs_diff(told_again) <= TOLD_AGAIN_MS_MAX.cast_unsigned()
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Whether anything tells the reader from those of other lines and stops.
+fn is_reader_known(facts: &Facts, personal: &Personal) -> bool {
+    let is_placed = facts.line.is_some() || facts.stop.is_some();
+    let words = [
+        &personal.line_words,
+        &personal.stop_words,
+        &personal.vehicle,
+    ];
+    is_placed || words.iter().any(|words| !words.is_empty())
+}
+
+/// All that is told of a reader: names where they were found, else the words.
+fn reader_of<'a>(facts: &'a Facts, personal: &'a Personal) -> impl std::hash::Hash + 'a {
+    let line = facts.line.as_ref().map(|line| line.as_str());
+    let stop = facts.stop.as_ref().map(|stop| stop.as_str());
+    (
+        facts.operator.as_ref().map(|operator| operator.as_str()),
+        line.unwrap_or(&personal.line_words),
+        stop.unwrap_or(&personal.stop_words),
+        &personal.vehicle,
+        facts.reader_kind,
+    )
+}

@@ -1,0 +1,143 @@
+//! Words that are taken away when their time has come, while the server is killed again and
+//! again: what is left is whole, and nothing else is lost.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use mistap::api::pb::v1 as pb;
+use mistap::app::retention::Done;
+use mistap::domain::{Entry, Position, UtcMillis};
+use mistap::ingest::repair;
+use mistap::journal;
+use pb::reporting_service_client::ReportingServiceClient;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use tempfile::TempDir;
+
+use crate::reports;
+use crate::support::{START, Service, founding_story};
+
+/// Makes this program the server that is killed, over the folder that it names.
+const FOLDER: &str = "MISTAP_TEST_REMOVAL";
+const TEST: &str = "removal::kill_in_the_middle_of_taking_words_away_loses_nothing";
+const READY: &str = "takes words away from now on";
+/// Several times what is rewritten at once.
+const REPORTS: usize = 2_500;
+const KILLS: usize = 12;
+const DAY_MS: i64 = 86_400_000;
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn note(number: usize) -> String {
+    format!("woorden van {number:04} einde")
+}
+
+/// A service for which ninety days have passed.
+async fn serve_later(folder: &Path) -> ! {
+    let mut settings = mistap::app::Settings::new(
+        folder.to_owned(),
+        std::net::SocketAddr::from(([127, 0, 0, 1], 0)),
+        std::sync::Arc::new(|| UtcMillis(START.0 + 95 * DAY_MS)),
+    );
+    settings.retention_look = Duration::from_millis(1);
+    let _handle = mistap::app::spawn(settings).await.expect("it starts");
+    writeln!(std::io::stdout(), "{READY}").expect("told");
+    // Its parent kills it, long before.
+    tokio::time::sleep(PATIENCE).await;
+    std::process::exit(1);
+}
+
+/// Which reports have their words; all else of each must be there.
+fn with_words(folder: &Path) -> Vec<bool> {
+    // As a start finds it: what was cut short is finished then.
+    let opened = journal::open(&folder.join("journal"), journal::Settings::default());
+    let (_writer, reader, _) = opened.expect("it opens");
+    let mut found = Vec::new();
+    for record in reader.entries_from(Position(1)).expect("readable") {
+        let Entry::Incident { personal, .. } = record.expect("whole").entry else {
+            continue;
+        };
+        let personal = personal.expect("only words are taken away");
+        let number = found.len();
+        assert_eq!(&*personal.vehicle, format!("{number:04}").as_str());
+        let is_there = !personal.note.is_empty();
+        let words = if is_there {
+            note(number)
+        } else {
+            String::new()
+        };
+        assert_eq!(&*personal.note, words.as_str(), "all or nothing");
+        found.push(is_there);
+    }
+    assert_eq!(found.len(), REPORTS);
+    found
+}
+
+async fn report_all(folder: TempDir) -> TempDir {
+    let service = Service::start_in(folder).await;
+    let mut client = ReportingServiceClient::new(service.connect().await);
+    let incidents: Vec<_> = (0..REPORTS)
+        .map(|number| pb::Incident {
+            vehicle: format!("{number:04}"),
+            note: note(number),
+            ..founding_story()
+        })
+        .collect();
+    for some in incidents.chunks(500) {
+        let incidents = some.to_vec();
+        let request = pb::ReportIncidentsRequest { incidents };
+        let answer = client.report_incidents(request).await.expect("recorded");
+        for result in answer.into_inner().results {
+            let outcome = result.outcome.expect("either");
+            assert!(matches!(outcome, pb::result::Outcome::Accepted(_)));
+        }
+    }
+    drop(client);
+    service.stop().await
+}
+
+#[tokio::test]
+async fn kill_in_the_middle_of_taking_words_away_loses_nothing() {
+    if let Some(folder) = std::env::var_os(FOLDER) {
+        serve_later(Path::new(&folder)).await;
+    }
+    let mut random = StdRng::seed_from_u64(reports::seed());
+    let folder = report_all(TempDir::new().expect("a folder")).await;
+    assert!(with_words(folder.path()).iter().all(|is_there| *is_there));
+    let mut halves = 0;
+    for _ in 0..KILLS {
+        let program = std::env::current_exe().expect("this program");
+        let mut command = Command::new(program);
+        command.args(["--exact", TEST, "--nocapture"]);
+        command.env(FOLDER, folder.path()).stdout(Stdio::piped());
+        let mut child = command.stderr(Stdio::null()).spawn().expect("it runs");
+        let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+        let ready = lines.find(|line| line.as_ref().is_ok_and(|line| line.contains(READY)));
+        assert!(ready.is_some(), "it starts");
+        // Not to wait for anything, but to kill at no particular moment.
+        tokio::time::sleep(Duration::from_micros(random.random_range(0..60_000))).await;
+        child.kill().expect("it runs");
+        child.wait().expect("it ended");
+        let left = with_words(folder.path()).iter().filter(|it| **it).count();
+        halves += usize::from(0 < left && left < REPORTS);
+        let report = repair::verify(folder.path(), &mut |_, _| {}).expect("readable");
+        assert!(report.is_clean(), "{report:?}");
+    }
+    reports::tell(&format!("{halves} kills left a part of the words"));
+
+    let service = Service::start_with(folder, |settings| {
+        settings.clock = std::sync::Arc::new(|| UtcMillis(START.0 + 95 * DAY_MS));
+        settings.retention_look = Duration::from_millis(1);
+    })
+    .await;
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while Done::read(service.folder()).words_from.is_none() {
+        assert!(tokio::time::Instant::now() < deadline, "not done in time");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let folder = service.stop().await;
+    assert!(!with_words(folder.path()).contains(&true));
+    let report = repair::verify(folder.path(), &mut |_, _| {}).expect("readable");
+    assert!(report.is_clean(), "{report:?}");
+}
