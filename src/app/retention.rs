@@ -50,6 +50,10 @@ pub struct Done {
     pub all_from: Option<LocalDay>,
     /// The last key period whose key and pseudonyms are gone.
     pub key_period: Option<u32>,
+    /// How many days words are kept, as it was set last.
+    pub words_days: Option<u32>,
+    /// How many days all else is kept, as it was set last.
+    pub personal_days: Option<u32>,
 }
 
 /// Why something was not taken away.
@@ -105,6 +109,10 @@ impl Retainer {
     }
 
     async fn look_again_and_again(&self) {
+        if let Err(error) = self.note_settings() {
+            let error = &error as &dyn Error;
+            tracing::warn!(error, "how long personal data is kept is not noted");
+        }
         let mut looks = tokio::time::interval_at(Instant::now() + self.every, self.every);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut told = None;
@@ -120,6 +128,20 @@ impl Retainer {
             }
             told = message;
         }
+    }
+
+    /// For `mistap status`, which does not know how the server is set.
+    fn note_settings(&self) -> Result<(), RetentionError> {
+        let before = Done::read(&self.dir);
+        let done = Done {
+            words_days: Some(self.kept.words_days),
+            personal_days: Some(self.kept.personal_days),
+            ..before
+        };
+        if done == before {
+            return Ok(());
+        }
+        done.write(&self.dir)
     }
 
     async fn look(&self) -> Result<(), RetentionError> {
@@ -229,12 +251,15 @@ impl Done {
             Position(number.unwrap_or_default())
         };
         let day = |key| value(key).and_then(|text| LocalDay::parse(&text));
+        let number = |key| value(key).and_then(|text| text.parse().ok());
         Self {
             words: position("words"),
             words_from: day("words-from"),
             all: position("all"),
             all_from: day("all-from"),
-            key_period: value("key-period").and_then(|text| text.parse().ok()),
+            key_period: number("key-period"),
+            words_days: number("words-days"),
+            personal_days: number("personal-days"),
         }
     }
 
@@ -243,10 +268,13 @@ impl Done {
         for (key, day) in [("words-from", self.words_from), ("all-from", self.all_from)] {
             text.extend(day.map(|day| format!("{key} {day}\n")));
         }
-        text.extend(
-            self.key_period
-                .map(|period| format!("key-period {period}\n")),
-        );
+        for (key, number) in [
+            ("key-period", self.key_period),
+            ("words-days", self.words_days),
+            ("personal-days", self.personal_days),
+        ] {
+            text.extend(number.map(|number| format!("{key} {number}\n")));
+        }
         let (path, aside) = (dir.join(FILE_NAME), dir.join(FILE_NAME_ASIDE));
         let write = || {
             let mut file = fs::File::create(&aside)?;

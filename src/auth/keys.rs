@@ -443,6 +443,50 @@ mod tests {
             .expect("not empty")
     }
 
+    proptest::proptest! {
+        #[test]
+        fn whatever_the_file_holds_is_read_or_refused(
+            mut bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..400),
+            is_begun_well: bool,
+        ) {
+            let folder = tempfile::tempdir().expect("a folder");
+            let keys = open(folder.path());
+            drop(keys);
+            let path = folder.path().join("keys");
+            if is_begun_well {
+                let mut whole = std::fs::read(&path).expect("written");
+                whole.append(&mut bytes);
+                bytes = whole;
+            }
+            std::fs::write(&path, &bytes).expect("written");
+            if let Ok(keys) = Keys::open(folder.path()) {
+                // What was read can be used.
+                let today = day("2026-11-23");
+                let _ = keys.card(&number(), today);
+                proptest::prop_assert!(keys.installation("an-installation", today).is_ok() || !is_begun_well);
+            }
+            for name in ["keys", "receipt-keys"] {
+                std::fs::write(folder.path().join(name), &bytes).expect("written");
+            }
+            if let Ok(receipts) = crate::auth::ReceiptKeys::open(folder.path()) {
+                assert!(receipts.jwks().contains("keys"));
+            }
+        }
+
+        #[test]
+        fn secret_of_any_bytes_is_refused_or_compared(
+            bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..80),
+            hash: [u8; 16],
+        ) {
+            let parsed = IncidentSecret::parse(&bytes);
+            proptest::prop_assert_eq!(parsed.is_ok(), [0, 32].contains(&bytes.len()));
+            if let Ok(Some(secret)) = parsed {
+                proptest::prop_assert!(!secret_matches(&secret, &SecretHash(hash)));
+                proptest::prop_assert!(secret_matches(&secret, &secret_hash(&secret)));
+            }
+        }
+    }
+
     /// The keys of a folder, with those of the quarters that the tests use.
     fn open(folder: &Path) -> Keys {
         let keys = Keys::open(folder).expect("made or read");

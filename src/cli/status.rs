@@ -45,20 +45,27 @@ pub fn status(dir: &Path, format: Format, today: LocalDay) -> Result<(), Failure
         say("last edition", state);
     }
     let done = Done::read(dir);
-    for (what, from, days) in [
-        ("notes and words", done.words_from, WORDS_DAYS_DEFAULT),
-        ("personal parts", done.all_from, PERSONAL_DAYS_DEFAULT),
-    ] {
-        let state = match from {
-            Some(from) => format!("taken away of all reports before {from}"),
-            None => format!("none taken away yet; kept {days} days unless set otherwise"),
-        };
-        say(what, state);
-    }
+    let words = (done.words_from, done.words_days, WORDS_DAYS_DEFAULT);
+    say("notes and words", kept(words));
+    let all = (done.all_from, done.personal_days, PERSONAL_DAYS_DEFAULT);
+    say("personal parts", kept(all));
     for (period, state) in keys(dir, today).map_err(|error| failed(&error))? {
         say(&format!("key of {period}"), state);
     }
     sheet.print(format, &mut io::stdout().lock())
+}
+
+/// From when on something is there, and how long it is kept: as the last server was set, or as
+/// the next will be unless it is set otherwise.
+fn kept((from, set_days, default_days): (Option<LocalDay>, Option<u32>, u32)) -> String {
+    let days = match set_days {
+        Some(days) => format!("kept {days} days"),
+        None => format!("kept {default_days} days unless set otherwise"),
+    };
+    match from {
+        Some(from) => format!("{days}; taken away of all reports before {from}"),
+        None => format!("{days}; none taken away yet"),
+    }
 }
 
 /// What is to be said of the keys of a folder: each quarter, and when its key ends.

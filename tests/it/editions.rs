@@ -8,6 +8,7 @@ use std::time::Duration;
 use mistap::api::Clock;
 use mistap::api::origin::Callers;
 use mistap::api::pb::v1 as pb;
+use mistap::api::pb::v1::operations_service_client::OperationsServiceClient;
 use mistap::api::pb::v1::reporting_service_client::ReportingServiceClient;
 use mistap::api::pb::v1::statistics_service_client::StatisticsServiceClient;
 use mistap::domain::UtcMillis;
@@ -396,4 +397,146 @@ async fn words_and_keys_go_by_themselves_when_their_time_has_come() {
     )
     .await;
     service.stop().await;
+}
+
+/// How often staff let travellers ride free, by an edition: reports with a yes, and the share.
+fn kindness(edition: &Edition) -> Option<(u64, f64)> {
+    let mut rows = edition.rows.iter();
+    let row = rows.find(|row| (&*row.key, &*row.answer) == ("let-ride-free", "yes"))?;
+    Some((row.count, row.rate?))
+}
+
+async fn rides(service: &Service) -> u64 {
+    let mut client = StatisticsServiceClient::new(service.connect().await);
+    loop {
+        let asked = crate::support::that_day(&[pb::Dimension::StaffAct]);
+        match client.query_figures(asked).await {
+            Ok(answer) => {
+                let figures = answer.into_inner().figures;
+                let mut rides = figures.iter();
+                let ride = rides.find(|one| one.keys[0].value == "let-ride-free");
+                return ride.map_or(0, |one| one.count);
+            }
+            Err(status) if status.code() == Code::Unavailable => tokio::task::yield_now().await,
+            Err(status) => panic!("{status:?}"),
+        }
+    }
+}
+
+/// The founding story, with what came of it: reported, proved, answered, published, withdrawn.
+#[tokio::test]
+async fn kindness_is_in_the_edition_of_the_month_and_a_later_withdrawal_or_erasure_changes_no_edition()
+ {
+    let service = behind_proxy(TempDir::new().expect("a folder"), START).await;
+    let mut client = ReportingServiceClient::new(service.connect().await);
+    let story = founding_story();
+    // As many are let ride, are not helped, and do not tell how it ended.
+    let of_another = |number: usize| {
+        let (act, outcome) = match number / HONEST {
+            0 => (pb::StaffAct::LetRideFree, Some(pb::Outcome::FreeRide)),
+            1 => (pb::StaffAct::CouldNotHelp, Some(pb::Outcome::Surcharged)),
+            _ => (pb::StaffAct::Referred, None),
+        };
+        pb::Incident {
+            incident_id: new_id(),
+            installation_id: format!("an-honest-installation-{number:03}"),
+            staff_acts: vec![act as i32],
+            outcomes: outcome.map(|outcome| outcome as i32).into_iter().collect(),
+            ..founding_story()
+        }
+    };
+    let others: Vec<_> = (1..HONEST * 3).map(of_another).collect();
+    let told: Vec<_> = std::iter::once(&story).chain(&others).cloned().collect();
+    for (number, incident) in told.into_iter().enumerate() {
+        let request = pb::ReportIncidentRequest {
+            incident: Some(incident),
+            want_receipt: true,
+            ..pb::ReportIncidentRequest::default()
+        };
+        // Nobody is left out for coming from where others come from.
+        let mut request = tonic::Request::new(request);
+        let from = format!("203.0.113.1, 198.51.{number}.7");
+        let from = from.parse().expect("a value");
+        request.metadata_mut().insert("x-forwarded-for", from);
+        let answer = client.report_incident(request).await.expect("recorded");
+        assert!(!answer.into_inner().receipt.is_empty());
+    }
+    drop(client);
+    assert_eq!(rides(&service).await, HONEST as u64);
+
+    let later = behind_proxy(service.stop().await, UtcMillis(START.0 + 40 * DAY_MS)).await;
+    let path = "/editions/2026-11.json";
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while get(&later, path, "").await.0 != 200 {
+        assert!(tokio::time::Instant::now() < deadline, "not closed in time");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let published = text(&later, path).await;
+    let edition = Edition::from_bytes(published.as_bytes()).expect("an edition");
+    let (count, share) = kindness(&edition).expect("published");
+    assert_eq!(count, HONEST as u64);
+    assert!((share - 1.0 / 3.0).abs() < 1e-6, "{share}");
+
+    // Her operator answers, she sees it, and takes it all back.
+    let mut client = ReportingServiceClient::new(later.connect().await);
+    let follow = pb::FollowIncidentRequest {
+        incident_id: story.incident_id.clone(),
+        incident_secret: story.incident_secret.clone(),
+    };
+    let mut stream = client
+        .follow_incident(follow)
+        .await
+        .expect("open")
+        .into_inner();
+    stream.message().await.expect("open").expect("as it is");
+    let mut desk = OperationsServiceClient::new(later.connect().await);
+    let listed = pb::ListIncidentsRequest {
+        page_size: 200,
+        ..pb::ListIncidentsRequest::default()
+    };
+    let cases = desk
+        .list_incidents(listed)
+        .await
+        .expect("listed")
+        .into_inner()
+        .cases;
+    assert_eq!(cases.len(), HONEST * 3);
+    for case in cases {
+        let request = pb::RespondToIncidentRequest {
+            case_number: case.case_number,
+            state: pb::CaseState::Repaired.into(),
+            reason: 0,
+            message: "de lezer is vervangen".into(),
+        };
+        desk.respond_to_incident(request).await.expect("taken");
+    }
+    let replies = loop {
+        let message = stream.message().await.expect("open").expect("it goes on");
+        if let Some(recorded) = message.recorded
+            && !recorded.replies.is_empty()
+        {
+            break recorded.replies;
+        }
+    };
+    assert_eq!(replies[0].message, "de lezer is vervangen");
+    let withdraw = pb::WithdrawIncidentRequest {
+        incident_id: story.incident_id.clone(),
+        incident_secret: story.incident_secret.clone(),
+    };
+    client.withdraw_incident(withdraw).await.expect("withdrawn");
+    let erase = pb::EraseIncidentRequest {
+        incident_id: others[0].incident_id.clone(),
+        incident_secret: others[0].incident_secret.clone(),
+    };
+    client.erase_incident(erase).await.expect("erased");
+    assert_eq!(rides(&later).await, HONEST as u64 - 1);
+    assert_eq!(text(&later, path).await, published);
+    drop((stream, client, desk));
+
+    let again = behind_proxy(later.stop().await, UtcMillis(START.0 + 41 * DAY_MS)).await;
+    assert_eq!(text(&again, path).await, published, "after a restart");
+    assert_eq!(rides(&again).await, HONEST as u64 - 1);
+    let dir = again.stop().await;
+    let report = mistap::ingest::repair::verify(dir.path(), &mut |_, _| {}).expect("readable");
+    assert!(report.is_clean(), "{report:?}");
 }
