@@ -226,7 +226,10 @@ fn rates() -> String {
          {EDITION_RATED_REPORTS_MIN} reports in the month, over taps that were told of the whole \
          operator, line or station and of the whole day; above the line stands its published \
          count, inspections included. Tap counts are kept \
-         {TAP_DAYS_DEFAULT} days unless the instance is set otherwise."
+         {TAP_DAYS_DEFAULT} days unless the instance is set otherwise.\n\n\
+         An exact figure of a line is flagged `few-days` in CSV and JSON if holding each of its \
+         days to three times its median day, at least three, changes it by more than a fifth. \
+         Editions carry no such flag: it would tell of days, which they do not."
     )
 }
 
