@@ -11,8 +11,7 @@ use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use subtle::ConstantTimeEq as _;
-
+use super::keys::are_equal;
 use super::tokens::{FileState, TokenHash};
 use super::{Grant, KnownToken, Principal, Role, TokenError, TokenFile};
 
@@ -47,7 +46,7 @@ struct Compared(TokenHash);
 
 impl PartialEq for Compared {
     fn eq(&self, other: &Self) -> bool {
-        self.0.0.ct_eq(&other.0.0).into()
+        are_equal(&self.0.0, &other.0.0)
     }
 }
 
