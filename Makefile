@@ -11,12 +11,13 @@ run: ## Build, and run a demo: a throw-away record with history, live traffic an
 
 .PHONY: test
 test: check ## Everything that CI runs: format, lints, licences, all tests
-	$(CARGO) test $(CARGO_FLAGS)
+	$(CARGO) test $(CARGO_FLAGS) --all-features
 
 .PHONY: check
 check: ## Format, lints and (where cargo-deny is installed) licences and sources
 	$(CARGO) fmt --check
-	$(CARGO) clippy $(CARGO_FLAGS) --all-targets -- -D warnings
+	$(CARGO) clippy $(CARGO_FLAGS) --all-targets --all-features -- -D warnings
+	$(CARGO) check $(CARGO_FLAGS)
 	@if $(CARGO) deny --version >/dev/null 2>&1; then \
 		$(CARGO) deny --log-level error check bans licenses sources; \
 	else \

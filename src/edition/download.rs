@@ -69,7 +69,8 @@ impl Selection {
         edition.rows.iter().any(|row| self.is_of_operator(row))
     }
 
-    fn has(&self, row: &Row) -> bool {
+    /// Whether a row stands in the table asked for.
+    pub(super) fn has(&self, row: &Row) -> bool {
         let dimension = row.dimension.as_str();
         let mut joined = JOINED.into_iter();
         let table = joined.find(|(own, _)| *own == dimension);
@@ -287,7 +288,7 @@ fn sums(files: &[(String, Vec<u8>)]) -> Vec<u8> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::io::Read as _;
 
     use super::*;
@@ -309,7 +310,7 @@ mod tests {
         }
     }
 
-    fn held() -> Held {
+    pub fn held() -> Held {
         let edition = Edition {
             format: FORMAT,
             method: METHOD,

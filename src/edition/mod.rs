@@ -15,6 +15,8 @@ pub mod format;
 pub mod gather;
 pub mod library;
 pub mod month;
+#[cfg(feature = "parquet")]
+pub mod parquet;
 mod reporters;
 mod rows;
 mod tables;

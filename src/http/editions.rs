@@ -1,7 +1,8 @@
 //! Editions over HTTP: `/editions.json` lists them, `/editions/2026-10.json` has the
 //! canonical bytes of one, `/editions/2026-10.zip` its data package, and
-//! `/editions/2026-10/gvb/line.csv` (or `.json`) one table; `2026-01..2026-10` in place of a
-//! month has that table of all editions from one month through the other.
+//! `/editions/2026-10/gvb/line.csv` (or `.json`, or `.parquet` where the service was built with
+//! it) one table; `2026-01..2026-10` in place of a month has that table of all editions from
+//! one month through the other.
 //!
 //! What stands at the address of a month never changes.
 
@@ -26,10 +27,13 @@ use crate::edition::download::{
 use crate::edition::format::{LICENCE, citation, path};
 use crate::edition::library::{Closed, EditionError, Held, Library};
 use crate::edition::month;
+#[cfg(feature = "parquet")]
+use crate::edition::parquet::Table;
 
 const JSON: &str = "application/json";
 const CSV: &str = "text/csv; charset=utf-8";
 const ZIP: &str = "application/zip";
+const PARQUET: &str = "application/vnd.apache.parquet";
 /// An edition never changes.
 const FOR_EVER: &str = "public, max-age=31536000, immutable";
 /// A span of months may get more editions.
@@ -124,21 +128,11 @@ async fn table(
     let content = match kind {
         "csv" => CSV,
         "json" => JSON,
+        "parquet" if cfg!(feature = "parquet") => PARQUET,
+        "parquet" => return Err(NO_PARQUET),
         _ => return Err(NO_ADDRESS),
     };
-    let closed: Vec<_> = library
-        .list()
-        .into_iter()
-        .filter(|closed| first <= closed.month && closed.month <= last)
-        .collect();
-    if closed.is_empty() {
-        return Err(NO_EDITION);
-    }
-    if EDITIONS_PER_DOWNLOAD_MAX < closed.len() {
-        return Err(Refusal::TooMuch(
-            "more than 120 editions; ask for fewer months\n",
-        ));
-    }
+    let closed = chosen(library.list(), first, last)?;
     let kept = if months.contains(SPAN) {
         ASK_AGAIN
     } else {
@@ -153,6 +147,11 @@ async fn table(
         let message = "no edition of these months has figures of this operator alone\n";
         return Err(Refusal::NotFound(message));
     }
+    #[cfg(feature = "parquet")]
+    if kind == "parquet" {
+        let body = Body::from(parquet(&library, &closed, &selection, &facts.citation).await?);
+        return Ok(facts.with(body));
+    }
     let rows = rows(library, closed.clone(), selection, kind == "csv");
     let (head, tail) = if kind == "csv" {
         (csv_header(), Vec::new())
@@ -166,6 +165,21 @@ async fn table(
     let whole = |bytes: Vec<u8>| stream::iter([Ok(Bytes::from(bytes))]);
     let body = Body::from_stream(whole(head).chain(rows).chain(whole(tail)));
     Ok(facts.with(body))
+}
+
+/// The editions from one month through another, in their order.
+fn chosen(all: Vec<Closed>, first: LocalMonth, last: LocalMonth) -> Result<Vec<Closed>, Refusal> {
+    let is_within = |closed: &Closed| first <= closed.month && closed.month <= last;
+    let closed: Vec<_> = all.into_iter().filter(is_within).collect();
+    if closed.is_empty() {
+        return Err(NO_EDITION);
+    }
+    if EDITIONS_PER_DOWNLOAD_MAX < closed.len() {
+        return Err(Refusal::TooMuch(
+            "more than 120 editions; ask for fewer months\n",
+        ));
+    }
+    Ok(closed)
 }
 
 /// The rows of editions, one piece for each. What fails ends the download before its end.
@@ -195,6 +209,22 @@ fn rows(
     })
 }
 
+/// A table of some editions as Parquet, which tells where its rows are at its end.
+#[cfg(feature = "parquet")]
+async fn parquet(
+    library: &Arc<Library>,
+    closed: &[Closed],
+    selection: &Selection,
+    citation: &str,
+) -> Result<Vec<u8>, Refusal> {
+    let mut table = Table::new(citation).map_err(failed)?;
+    for closed in closed {
+        let held = read(Arc::clone(library), closed.month).await?;
+        table.push(&held.edition, selection).map_err(failed)?;
+    }
+    table.finish().map_err(failed)
+}
+
 /// Whether any of some editions says anything of the operator asked for.
 async fn is_known(
     library: &Arc<Library>,
@@ -217,6 +247,8 @@ async fn read(library: Arc<Library>, month: LocalMonth) -> Result<Arc<Held>, Ref
 }
 
 const NO_ADDRESS: Refusal = Refusal::NotFound("nothing here\n");
+const NO_PARQUET: Refusal =
+    Refusal::NotFound("this service was built without Parquet; ask for csv or json\n");
 const NO_EDITION: Refusal = Refusal::NotFound("no edition is published of this month\n");
 
 fn failed(error: impl std::error::Error + 'static) -> Refusal {
@@ -283,5 +315,49 @@ impl Facts {
             headers.extend(HeaderValue::from_str(text).ok().map(|value| (name, value)));
         }
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Position;
+    use crate::edition::format::{Hash, METHOD};
+
+    fn closed(months: usize) -> Vec<Closed> {
+        let first = 2026 * 12;
+        let one = |month| Closed {
+            month: LocalMonth(month),
+            hash: Hash::of(&month.to_le_bytes()),
+            method: METHOD,
+            position: Position(1),
+        };
+        (first..).take(months).map(one).collect()
+    }
+
+    #[test]
+    fn a_span_of_too_many_editions_is_refused_and_says_how_many_are_not() {
+        let (first, last) = (LocalMonth(0), LocalMonth(i32::MAX));
+        let all = chosen(closed(EDITIONS_PER_DOWNLOAD_MAX), first, last);
+        assert_eq!(
+            all.ok().map(|all| all.len()),
+            Some(EDITIONS_PER_DOWNLOAD_MAX)
+        );
+        let refused = chosen(closed(EDITIONS_PER_DOWNLOAD_MAX + 1), first, last);
+        let Err(refusal @ Refusal::TooMuch(message)) = refused else {
+            panic!("not refused");
+        };
+        assert!(message.contains(&EDITIONS_PER_DOWNLOAD_MAX.to_string()));
+        assert_eq!(refusal.into_response().status(), StatusCode::BAD_REQUEST);
+    }
+
+    #[test]
+    fn a_span_has_the_editions_of_its_months_and_one_without_any_is_not_found() {
+        let all = closed(24);
+        let months = (all[3].month, all[7].month);
+        let some = chosen(all.clone(), months.0, months.1).ok().expect("some");
+        assert_eq!(some, all[3..=7]);
+        let none = chosen(all, LocalMonth(1), LocalMonth(2));
+        assert!(matches!(none, Err(Refusal::NotFound(_))));
     }
 }

@@ -247,6 +247,17 @@ async fn editions_are_downloads_at_addresses_that_do_not_change() {
     let (status, _, _) = get(&service, "/editions/2026-09/gvb/line.csv", &known).await;
     assert_eq!(status, 200);
 
+    let (status, head, parquet) = get(&service, "/editions/2026-10/gvb/line.parquet", "").await;
+    if cfg!(feature = "parquet") {
+        assert_eq!((status, &parquet[..4]), (200, b"PAR1".as_slice()), "{head}");
+        assert!(header(&head, "content-type").ends_with("parquet"));
+        assert!(header(&head, "x-citation").contains("edition 2026-10"));
+    } else {
+        assert_eq!(status, 404);
+        let refusal = String::from_utf8(parquet).expect("text");
+        assert!(refusal.contains("without Parquet"), "{refusal}");
+    }
+
     let (status, _, package) = get(&service, "/editions/2026-10.zip", "").await;
     assert_eq!(status, 200);
     let mut package = zip::ZipArchive::new(Cursor::new(package)).expect("an archive");
