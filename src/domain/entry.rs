@@ -3,6 +3,7 @@
 
 use super::id::{ContentDigest, IncidentId, LineId, OperatorCode, Pseudonym, SecretHash, StopId};
 use super::incident::CauseClaim;
+use super::outage::OutageChange;
 use super::row::RowTime;
 use super::taps::TapBatch;
 use super::taxonomy::{
@@ -93,6 +94,8 @@ pub enum Entry {
         /// The last entry from which it is.
         through: Position,
     },
+    /// Days of an outage were declared, or withdrawn.
+    OutageChanged(OutageChange),
 }
 
 /// What is taken away from personal parts.

@@ -160,6 +160,10 @@ pub const TAP_COUNTS_PER_CALL_MAX: usize = 1_000;
 pub const TAP_BATCH_BYTES_MAX: usize = 12 * 1024;
 /// Feeds of tap counts. More: refused.
 pub const TAP_FEEDS_MAX: usize = 256;
+/// Days of one declared outage, withdrawn ones too. More: refused.
+pub const OUTAGE_DAYS_MAX: i32 = 92;
+/// Declarations and withdrawals of outages that are kept, for ever. More: refused.
+pub const OUTAGE_CHANGES_MAX: usize = 1_000;
 /// Scopes (lines, stops, or pairs of both) of one feed. More: refused.
 pub const TAP_SCOPES_MAX: usize = 262_144;
 /// How long tap counts are kept when nothing else is set, in days: 18 months.

@@ -12,6 +12,7 @@ pub mod id;
 pub mod incident;
 pub mod limits;
 pub mod method;
+pub mod outage;
 pub mod question;
 pub mod row;
 pub mod taps;
@@ -29,6 +30,7 @@ pub use id::{
     ContentDigest, IncidentId, IncidentSecret, LineId, OperatorCode, Pseudonym, SecretHash, StopId,
 };
 pub use incident::{Incident, Match};
+pub use outage::{Outage, OutageChange, OutageDay, OutageTold, Outages};
 pub use question::{Basis, Dimension, Filter, Question};
 pub use row::{Row, RowTime};
 pub use taps::{FeedId, TapBatch, TapCount, TapFeed, TapScope, TapSlot};

@@ -3,7 +3,7 @@
 use super::id::{LineId, OperatorCode, StopId};
 use super::limits::DIMENSIONS_MAX;
 use super::taxonomy::{CardKind, Cause, Mode, Outcome, SetOf, Signal, StaffAct, TapKind};
-use super::time::Window;
+use super::time::{LocalDay, Window};
 
 /// Whose reports are counted. The two are never added up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -118,6 +118,9 @@ pub struct Filter {
     pub hours_of_day: u32,
     /// Weekdays: bit n is day n, 1 (Monday) to 7. 0 does not restrict.
     pub weekdays: u8,
+    /// Local days that do not count, for figures without declared outages. Nobody asks for
+    /// them; see `query::outages`.
+    pub without_days: Vec<LocalDay>,
 }
 
 impl Filter {
@@ -137,7 +140,26 @@ impl Filter {
             tap_kinds: SetOf::EMPTY,
             hours_of_day: 0,
             weekdays: 0,
+            without_days: Vec::new(),
         }
+    }
+
+    /// Whether a local day counts, hours of day aside.
+    pub fn takes_day(&self, day: LocalDay) -> bool {
+        (self.weekdays == 0 || self.weekdays >> day.weekday() & 1 == 1)
+            && (self.without_days.is_empty() || self.without_days.binary_search(&day).is_err())
+    }
+
+    /// Whether every local day counts.
+    pub fn takes_all_days(&self) -> bool {
+        self.weekdays == 0 && self.without_days.is_empty()
+    }
+
+    /// Whether incidents of an operator may count, as far as operators and lines are named.
+    pub fn may_take(&self, operator: &OperatorCode) -> bool {
+        let is_of_a_line = || self.lines.iter().any(|line| line.operator() == *operator);
+        (self.operators.is_empty() || self.operators.binary_search(operator).is_ok())
+            && (self.lines.is_empty() || is_of_a_line())
     }
 
     /// The same of what the other basis told.

@@ -218,6 +218,7 @@ impl Gatherer {
             | Entry::NetworkChanged { .. }
             | Entry::TapCountsRemoved { .. }
             | Entry::EditionClosed(_)
+            | Entry::OutageChanged(_)
             | Entry::PersonalRemoved { .. } => {}
         }
     }

@@ -440,6 +440,7 @@ fn judge(state: &State, batch: &[Entry], entry: &Entry) -> Option<Fate> {
                 || erasure::place_in(batch, &answer.id).is_some();
             is_gone.then_some(Fate::Refused)
         }
+        Entry::OutageChanged(_) => (!state.outages().has_room()).then_some(Fate::Refused),
         Entry::Tick
         | Entry::NetworkChanged { .. }
         | Entry::TapCounts(_)

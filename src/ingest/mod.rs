@@ -36,7 +36,9 @@ use crate::auth::{CaseNumbers, KeyError, Keys, Limited, Limiter, ReceiptKeys};
 use crate::domain::entry::{ClosedEdition, Removal};
 use crate::domain::incident::{Match, is_observed};
 use crate::domain::limits::{INCIDENTS_PER_CALL_MAX, JOURNAL_READS_MAX};
-use crate::domain::{Entry, Incident, IncidentId, LineId, Position, StopId, UtcMillis};
+use crate::domain::{
+    Entry, Incident, IncidentId, LineId, OutageChange, Position, StopId, UtcMillis,
+};
 use crate::journal::{JournalError, Reader};
 use crate::ledger::Ledger;
 use crate::live::Hub;
@@ -229,6 +231,19 @@ impl Ingest {
     /// Notes in the journal that an edition was closed, and says where.
     pub async fn note_edition(&self, closed: ClosedEdition) -> Result<Position, SubmitError> {
         self.commit(Entry::EditionClosed(closed)).await
+    }
+
+    /// Declares days of an outage, or withdraws them, and says where; `None`, and nothing is
+    /// written, if so many were told that there is no room for more.
+    pub async fn note_outage(&self, change: OutageChange) -> Result<Option<Position>, SubmitError> {
+        if !self.shared.ledger.read().outages().has_room() {
+            return Ok(None);
+        }
+        Ok(match self.decide(Entry::OutageChanged(change)).await? {
+            Decided::Committed { position, .. } => Some(position),
+            // Another took the last place a moment ago.
+            Decided::Repeated(_) | Decided::Nothing => None,
+        })
     }
 
     /// Notes in the journal that something is taken away from the personal parts of all entries

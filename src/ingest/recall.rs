@@ -218,6 +218,7 @@ fn find(reader: &Reader, position: Position) -> Result<Option<Found>, JournalErr
         | Entry::TapCounts(_)
         | Entry::TapCountsRemoved { .. }
         | Entry::EditionClosed(_)
+        | Entry::OutageChanged(_)
         | Entry::PersonalRemoved { .. } => None,
     }))
 }

@@ -3,6 +3,7 @@
 //! What this version does not know (a number of a taxonomy, a kind of entry) is an error
 //! and never left out: a fold that skips what it does not understand counts wrong.
 
+mod outage;
 mod taps;
 
 use std::str::FromStr;
@@ -149,6 +150,7 @@ pub fn encode(entry: &Entry) -> Encoded {
             sha256: closed.sha256.to_vec(),
             method: closed.method,
         })),
+        Entry::OutageChanged(change) => generated(Kind::OutageChanged(outage::to_wire(change))),
         Entry::PersonalRemoved { removal, through } => {
             let (what, key_period) = match removal {
                 Removal::Words => (WORDS, 0),
@@ -220,6 +222,7 @@ pub fn decode(facts: &[u8], personal: Option<&[u8]>) -> Result<Entry, CodecError
             // Before there was another, it was not written.
             method: closed.method.max(1),
         })),
+        Kind::OutageChanged(changed) => Ok(Entry::OutageChanged(outage::parse(&changed)?)),
         Kind::PersonalRemoved(removed) => Ok(Entry::PersonalRemoved {
             removal: match removed.what {
                 WORDS => Removal::Words,

@@ -302,7 +302,7 @@ mod tests {
 
         #[test]
         fn parts_with_right_checksums_and_random_content_do_not_panic(
-            kind in 0u8..10, content in prop::collection::vec(any::<u8>(), 0..300)
+            kind in 0u8..12, content in prop::collection::vec(any::<u8>(), 0..300)
         ) {
             let mut bytes = header(EPOCH).to_vec();
             for kind in 0..kind {

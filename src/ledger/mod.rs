@@ -37,7 +37,7 @@ use std::time::Duration;
 
 use crate::domain::entry::Epoch;
 use crate::domain::taps::TapInterval;
-use crate::domain::{Entry, Position, Row, Stamp};
+use crate::domain::{Entry, Outages, Position, Row, Stamp};
 use crate::store::{Store, StoreError, TapChange, TapPlace, TapReader};
 use heads::HeadCache;
 use keeper::Keeper;
@@ -86,6 +86,8 @@ pub struct ScanView {
     pub open: Vec<Row>,
     /// Positions to be passed over.
     pub withdrawn: Arc<BTreeSet<Position>>,
+    /// What was told about outages, perhaps after the position, too.
+    pub outages: Arc<Outages>,
     /// Numbers of operators, lines and stops.
     pub dictionary: Arc<Dictionary>,
     /// The last position applied.
@@ -249,6 +251,7 @@ impl Ledger {
             pending: kept.pending,
             open: state.open_rows().to_vec(),
             withdrawn: Arc::clone(state.withdrawn()),
+            outages: Arc::clone(state.outages()),
             dictionary: Arc::clone(state.dictionary()),
             position: state.position(),
         })

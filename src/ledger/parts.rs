@@ -19,7 +19,7 @@ use super::recent::Recent;
 use super::state::{FOLD_VERSION, State, Withdrawal};
 use super::taps::{TapBook, TapDay};
 use crate::domain::taxonomy::Taxonomy;
-use crate::domain::{Basis, Row, RowTime, TapFeed};
+use crate::domain::{Basis, OutageTold, Outages, Row, RowTime, TapFeed};
 
 /// Rows of a cube in one part: a multiple of those that a cube shares.
 pub(super) const PART_BUCKETS: u32 = 256;
@@ -37,6 +37,8 @@ pub(super) const IDS: u8 = 6;
 pub(super) const RECENT: u8 = 7;
 pub(super) const TAPS: u8 = 8;
 pub(super) const CASES: u8 = 9;
+/// Only there if any outage was told.
+pub(super) const OUTAGES: u8 = 10;
 
 /// One part of a state.
 pub(super) enum Part<'a> {
@@ -68,6 +70,8 @@ pub(super) enum Part<'a> {
     Taps,
     /// What came after reports.
     Cases,
+    /// What was told about outages.
+    Outages,
 }
 
 /// The parts of a state, in an order that depends on nothing else.
@@ -94,6 +98,7 @@ pub(super) fn parts(state: &State) -> Vec<Part<'_>> {
     parts.push(Part::Recent);
     parts.push(Part::Taps);
     parts.push(Part::Cases);
+    parts.push(Part::Outages);
     parts
 }
 
@@ -135,6 +140,7 @@ impl Part<'_> {
             Self::Recent => RECENT,
             Self::Taps => TAPS,
             Self::Cases => CASES,
+            Self::Outages => OUTAGES,
         }
     }
 
@@ -164,6 +170,7 @@ impl Part<'_> {
             }
             Self::Taps => put_taps(&mut out, &state.taps),
             Self::Cases => put_cases(&mut out, &state.cases),
+            Self::Outages => put_outages(&mut out, &state.outages),
         }
         out
     }
@@ -355,6 +362,19 @@ fn put_case(out: &mut Vec<u8>, case: &Case) {
         put(out, at.0);
         put(out, stamp.0.cast_unsigned());
         out.push(state.number());
+    }
+}
+
+/// Nothing where there is none, so that states of before there were outages keep their digest.
+fn put_outages(out: &mut Vec<u8>, outages: &Outages) {
+    for OutageTold { at, stamp, change } in outages.told() {
+        let outage = &change.outage;
+        put(out, at.0);
+        put(out, stamp.0.cast_unsigned());
+        put_texts(out, outage.operator().iter().map(|code| code.as_str()));
+        put(out, outage.first().0.cast_unsigned().into());
+        put(out, outage.last().0.cast_unsigned().into());
+        out.push(change.is_withdrawal.into());
     }
 }
 

@@ -84,6 +84,7 @@ impl Ledger {
             | Entry::TapCounts(_)
             | Entry::TapCountsRemoved { .. }
             | Entry::EditionClosed(_)
+            | Entry::OutageChanged(_)
             | Entry::PersonalRemoved { .. } => None,
         };
         entries.iter().filter_map(row).collect()

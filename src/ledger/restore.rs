@@ -11,7 +11,7 @@ use super::cube::Cube;
 use super::dictionary::Dictionary;
 use super::ids::{ENTRY_BYTES, IdEntry};
 use super::parts::{
-    CASES, COUNTS, END, HEAD, IDS, NAMES, OPEN, PART_BUCKETS, RECENT, TAPS, WITHDRAWN,
+    CASES, COUNTS, END, HEAD, IDS, NAMES, OPEN, OUTAGES, PART_BUCKETS, RECENT, TAPS, WITHDRAWN,
 };
 use super::recent::Recent;
 use super::state::{State, Withdrawal};
@@ -20,7 +20,10 @@ use crate::domain::limits::{BLOCK_ROWS, STOPS_MAX, TAP_FEEDS_MAX, TAP_SCOPES_MAX
 use crate::domain::taps::{DayBegin, Refusals, TapGrain, TapInterval, TapKinds};
 use crate::domain::taxonomy::{CaseState, SetOf, Taxonomy};
 use crate::domain::time::{END_DAY, FIRST_DAY};
-use crate::domain::{Basis, Hour, LocalDay, Minute, Position, Row, RowTime, TapFeed, UtcMillis};
+use crate::domain::{
+    Basis, Hour, LocalDay, Minute, Outage, OutageChange, OutageTold, Outages, Position, Row,
+    RowTime, TapFeed, UtcMillis,
+};
 
 /// Most columns of a cube: beyond the stops and beyond the values of all operators.
 const COLUMNS_MAX: usize = STOPS_MAX + 1;
@@ -104,6 +107,7 @@ impl Builder {
     /// The state, when all parts are in place.
     pub(super) fn finish(mut self) -> Result<State, Unreadable> {
         self.end_day()?;
+        self.kinds.retain(|kind| *kind != OUTAGES);
         if self.kinds != [HEAD, NAMES, OPEN, WITHDRAWN, RECENT, TAPS, CASES, END] {
             return Err("parts are missing");
         }
@@ -131,6 +135,7 @@ impl Builder {
             }
             TAPS => state.taps = Arc::new(input.taps(&state.dictionary)?),
             CASES => state.cases = Arc::new(input.cases(&state.dictionary)?),
+            OUTAGES => state.outages = Arc::new(input.outages()?),
             END if u64::from_le_bytes(input.take()?) == self.parts => {}
             END => return Err("parts are missing"),
             _ => return Err("a part is of unknown kind"),
@@ -434,6 +439,28 @@ impl<'a> Input<'a> {
             case.replies.push(Reply { at, stamp, state });
         }
         Ok(case)
+    }
+
+    fn outages(&mut self) -> Result<Outages, Unreadable> {
+        let mut outages = Outages::default();
+        let mut before = Position(0);
+        while !self.0.is_empty() {
+            let at = Position(self.long()?);
+            let stamp = UtcMillis(self.long()?.cast_signed());
+            let operator = self.names()?.pop();
+            let (first, last): (u32, u32) = (self.number()?, self.number()?);
+            let days = [first, last].map(|day| LocalDay(day.cast_signed()));
+            let outage = Outage::new(operator, days[0], days[1]);
+            let change = OutageChange {
+                outage: outage.map_err(|_| "an outage is none")?,
+                is_withdrawal: self.take()? == [1],
+            };
+            if at <= before || !outages.tell(OutageTold { at, stamp, change }) {
+                return Err("an outage is out of order");
+            }
+            before = at;
+        }
+        Ok(outages)
     }
 
     fn about(&mut self, dictionary: &Dictionary) -> Result<About, Unreadable> {

@@ -19,8 +19,8 @@ use crate::domain::incident::is_observed;
 use crate::domain::limits::BLOCK_ROWS;
 use crate::domain::taxonomy::{Taxonomy, TimePrecision, number_of};
 use crate::domain::{
-    Amendment, Answer, Basis, Entry, Facts, IncidentId, Minute, Personal, Position, Row, Stamp,
-    UtcMillis,
+    Amendment, Answer, Basis, Entry, Facts, IncidentId, Minute, OutageChange, OutageTold, Outages,
+    Personal, Position, Row, Stamp, UtcMillis,
 };
 use crate::store::TapChange;
 use crate::store::block::Block;
@@ -68,8 +68,8 @@ pub enum Applied {
     Nothing,
     /// Made of what had changed meanwhile, or of what had gone: nothing changed.
     Outdated,
-    /// A tick, a change of network, the end of some tap counts, or what came after a report
-    /// that counts nothing.
+    /// A tick, a change of network, an outage, the end of some tap counts, or what came after a
+    /// report that counts nothing.
     Noted,
     /// Tap counts.
     Taps(TapsApplied),
@@ -106,6 +106,7 @@ pub struct State {
     /// In the order in which they came.
     pub(super) withdrawals: Arc<Vec<Withdrawal>>,
     pub(super) cases: Arc<Cases>,
+    pub(super) outages: Arc<Outages>,
     pub(super) open: Vec<Row>,
     /// How many blocks were closed.
     pub(super) blocks: u32,
@@ -135,6 +136,7 @@ impl State {
             withdrawn: Arc::default(),
             withdrawals: Arc::default(),
             cases: Arc::default(),
+            outages: Arc::default(),
             open: Vec::with_capacity(BLOCK_ROWS),
             blocks: 0,
             blocks_crc: 0,
@@ -181,7 +183,20 @@ impl State {
                 self.tap_changes.extend(change.map(Arc::new));
                 Applied::Noted
             }
+            Entry::OutageChanged(change) => self.note_outage(position, change),
             Entry::EditionClosed(_) | Entry::PersonalRemoved { .. } => Applied::Noted,
+        }
+    }
+
+    fn note_outage(&mut self, at: Position, change: &OutageChange) -> Applied {
+        let told = OutageTold {
+            at,
+            stamp: self.stamp,
+            change: change.clone(),
+        };
+        match Arc::make_mut(&mut self.outages).tell(told) {
+            true => Applied::Noted,
+            false => Applied::Outdated,
         }
     }
 
@@ -426,6 +441,11 @@ impl State {
     /// What came after reports.
     pub fn cases(&self) -> &Arc<Cases> {
         &self.cases
+    }
+
+    /// What was told about outages.
+    pub fn outages(&self) -> &Arc<Outages> {
+        &self.outages
     }
 
     /// The tallies of a basis.

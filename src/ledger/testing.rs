@@ -17,8 +17,8 @@ use crate::domain::taxonomy::{
 };
 use crate::domain::testing::{blank_facts, personal};
 use crate::domain::{
-    Amendment, Answer, Entry, Facts, IncidentId, LineId, LocalDay, OperatorCode, Position, RowTime,
-    Stamp, StopId, UtcMillis,
+    Amendment, Answer, Entry, Facts, IncidentId, LineId, LocalDay, OperatorCode, Outage,
+    OutageChange, Position, RowTime, Stamp, StopId, UtcMillis,
 };
 
 /// The epoch of test journals.
@@ -63,6 +63,7 @@ impl Maker {
         let entry = match self.random.random_range(0..20) {
             0 if !self.recorded.is_empty() => self.withdrawal(),
             1 if !self.recorded.is_empty() => self.repeat(),
+            2 if self.random.random() => self.outage(),
             2 => Entry::Tick,
             3 => Entry::NetworkChanged {
                 version: 1,
@@ -228,6 +229,23 @@ impl Maker {
             reason: None,
             message: "".into(),
         }))
+    }
+
+    /// An outage of some days, declared or withdrawn.
+    fn outage(&mut self) -> Entry {
+        let today = self.stamp.hour().expect("a supported year").local_day();
+        self.outage_around(today)
+    }
+
+    /// An outage of some days about one, declared or withdrawn.
+    pub(crate) fn outage_around(&mut self, day: LocalDay) -> Entry {
+        let first = LocalDay(day.0 - self.random.random_range(0..4));
+        let last = LocalDay(first.0 + self.random.random_range(0..3));
+        let operator = self.some(OPERATORS).map(operator_code);
+        Entry::OutageChanged(OutageChange {
+            outage: Outage::new(operator, first, last).expect("few days in order"),
+            is_withdrawal: self.random.random_range(0..3) == 0,
+        })
     }
 
     fn repeat(&mut self) -> Entry {

@@ -5,7 +5,7 @@ use crate::domain::{Position, Question};
 use crate::ledger::{AsOfError, Ledger};
 
 use super::gate;
-use super::{Answer, Page, QueryError, cut, scan};
+use super::{Answer, Page, QueryError, scan_both};
 
 /// Answers a question as of a position, by a scan. Blocking, as any scan; few run at once.
 pub fn answer_as_of(
@@ -16,8 +16,7 @@ pub fn answer_as_of(
 ) -> Result<Answer, QueryError> {
     let _place = gate::scan_place(ledger)?;
     let view = ledger.scan_view_as_of(at)?;
-    let (counts, effort) = scan(&view, question)?;
-    Ok(cut(&counts, question, page, &view.dictionary, (at, effort)))
+    scan_both(&view, question, page)
 }
 
 impl From<AsOfError> for QueryError {

@@ -3,7 +3,7 @@
 //! An incident known only to the day counts in its day, if the whole day lies inside the
 //! window and no hours of day are asked for; its place on the axis of hours is 0.
 
-use crate::domain::{Calendar, Dimension, Hour, LocalDay, Question, RowTime, Window};
+use crate::domain::{Calendar, Dimension, Filter, Hour, LocalDay, Question, RowTime, Window};
 
 use super::axis::Axes;
 
@@ -17,26 +17,26 @@ pub(super) struct Clock<'a> {
     /// Combinations of times.
     pub(super) cells: usize,
     hours_of_day: u32,
-    weekdays: u8,
+    filter: &'a Filter,
     hour_step: u32,
 }
 
 impl<'a> Clock<'a> {
     /// The axes are those of the question.
-    pub(super) fn new(question: &Question, axes: &'a Axes) -> Self {
+    pub(super) fn new(question: &'a Question, axes: &'a Axes) -> Self {
         let hour_axis = axes.find(Dimension::HourOfDay);
         Self {
             axes,
             cells: usize::try_from(axes.cells / axes.width).expect("times are few"),
             hours_of_day: question.filter.hours_of_day,
-            weekdays: question.filter.weekdays,
+            filter: &question.filter,
             hour_step: hour_axis.map_or(0, |(_, stride)| step(stride, axes)),
         }
     }
 
     /// The cell of a day, at place 0 of the axis of hours, or `SKIP`.
     pub(super) fn day(&self, day: LocalDay) -> u32 {
-        if self.weekdays != 0 && self.weekdays >> day.weekday() & 1 == 0 {
+        if !self.filter.takes_day(day) {
             return SKIP;
         }
         let mut cell = 0;

@@ -14,6 +14,7 @@ mod counter;
 mod gate;
 mod grid;
 pub mod method;
+pub mod outages;
 mod page;
 mod plan;
 pub mod rates;
@@ -26,12 +27,13 @@ mod tallied;
 mod tests;
 
 use crate::domain::limits::QUESTION_ROWS_MAX;
-use crate::domain::{Position, Question};
+use crate::domain::{OutageDay, Position, Question};
 use crate::journal::JournalError;
 use crate::ledger::{Dictionary, Ledger, LedgerError, ScanView};
 
 pub use as_of::answer_as_of;
 pub use counter::{Counted, Counter};
+pub use outages::Without;
 pub use page::{Order, Page, PageToken};
 pub use rates::{
     RatedAnswer, RatesWanted, answer_with_rates, answer_with_rates_as_of, answer_with_rates_by_scan,
@@ -39,6 +41,7 @@ pub use rates::{
 
 use axis::Axes;
 use gate::CELLS;
+use outages::Out;
 
 /// One row: as many keys as dimensions were asked for, and the count, which is never 0. A
 /// question without dimensions has one row without keys, unless nothing was found.
@@ -65,6 +68,10 @@ pub struct Answer {
     pub position: Position,
     /// How the answer was found.
     pub effort: Effort,
+    /// Days of the window on which an outage was declared, rising.
+    pub outages: Vec<OutageDay>,
+    /// What is left without them; `None` if there are none.
+    pub without: Option<Without>,
 }
 
 /// How an answer was found.
@@ -147,18 +154,32 @@ pub fn answer_by_tallies(
     question: &Question,
     page: &Page,
 ) -> Result<Option<Answer>, QueryError> {
-    // The ledger is locked while the book is opened, and no longer.
-    let Some(book) = tallied::open(&ledger.read(), question) else {
+    // The ledger is locked while books are opened, and no longer.
+    let state = ledger.read();
+    let Some(book) = tallied::open(&state, question) else {
         return Ok(None);
     };
+    let out = Out::of(state.outages(), question, state.position());
+    let out = out.map(|out| (tallied::open(&state, &out.question), out));
+    drop(state);
     let Some(axes) = book.axes() else {
         return Ok(None);
     };
-    let _room = CELLS.take(axes.cells, gate::WAIT)?;
+    let room = CELLS.take(axes.cells, gate::WAIT)?;
     let counts = book.tally(axes);
     let (dictionary, position) = book.edition();
     let at = (position, Effort::Tallies);
-    Ok(Some(cut(&counts, question, page, dictionary, at)))
+    let mut answer = cut(&counts, question, page, dictionary, at);
+    drop((counts, room));
+    if let Some((less, out)) = out {
+        // Days that do not count need the same tallies.
+        let Some((less, axes)) = less.and_then(|less| less.axes().map(|axes| (less, axes))) else {
+            return Ok(None);
+        };
+        let _room = CELLS.take(axes.cells, gate::WAIT)?;
+        answer.put_without(&less.tally(axes), out, dictionary);
+    }
+    Ok(Some(answer))
 }
 
 /// Answers a question by a scan, even where tallies would suffice.
@@ -169,9 +190,20 @@ pub fn answer_by_scan(
 ) -> Result<Answer, QueryError> {
     let _place = gate::scan_place(ledger)?;
     let view = ledger.scan_view()?;
-    let (counts, effort) = scan(&view, question)?;
+    scan_both(&view, question, page)
+}
+
+/// Answers a question by a scan, and again without the days of outages.
+fn scan_both(view: &ScanView, question: &Question, page: &Page) -> Result<Answer, QueryError> {
+    let (counts, effort) = scan(view, question)?;
     let at = (view.position, effort);
-    Ok(cut(&counts, question, page, &view.dictionary, at))
+    let mut answer = cut(&counts, question, page, &view.dictionary, at);
+    drop(counts);
+    if let Some(out) = Out::of(&view.outages, question, view.position) {
+        let (less, _) = scan(view, &out.question)?;
+        answer.put_without(&less, out, &view.dictionary);
+    }
+    Ok(answer)
 }
 
 /// The counts of a question by a scan.
@@ -198,5 +230,14 @@ fn cut(
         next,
         position,
         effort,
+        outages: Vec::new(),
+        without: None,
+    }
+}
+
+impl Answer {
+    fn put_without(&mut self, less: &Counts, out: Out, dictionary: &Dictionary) {
+        self.without = Some(out.rows(less, &self.figures, dictionary));
+        self.outages = out.days;
     }
 }

@@ -24,7 +24,7 @@ pub(super) enum Grain {
 
 impl Grain {
     pub(super) fn of(question: &Question) -> Self {
-        let needs_days = question.filter.weekdays != 0
+        let needs_days = !question.filter.takes_all_days()
             || plan::has(question, Dimension::Day)
             || plan::has(question, Dimension::Weekday);
         match (plan::needs_hours_of_day(question), needs_days) {

@@ -7,6 +7,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 mod as_of;
+mod outages;
 
 use super::*;
 use crate::domain::question::Breakdown;
@@ -68,6 +69,11 @@ impl Book {
                 });
             }
         }
+    }
+
+    pub(super) fn declare_outage(&mut self, around: LocalDay) {
+        let entry = self.maker.outage_around(around);
+        self.apply(entry);
     }
 
     pub(super) fn record(&mut self, facts: Facts) {
@@ -157,6 +163,7 @@ pub(super) fn takes(question: &Question, facts: &Facts) -> bool {
         && is_observed == (filter.basis == Basis::Observed)
         && takes_hour
         && (filter.weekdays == 0 || filter.weekdays >> weekday & 1 == 1)
+        && !filter.without_days.contains(&facts.time.day())
         && is_listed(&filter.operators, facts.operator.as_ref())
         && is_listed(&filter.lines, facts.line.as_ref())
         && is_listed(&filter.stops, facts.stop.as_ref())

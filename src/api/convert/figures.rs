@@ -320,6 +320,7 @@ pub(super) fn parse_filter(
             found,
         ))
         .expect("bits 1 to 7"),
+        without_days: Vec::new(),
     }
 }
 

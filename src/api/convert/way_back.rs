@@ -155,6 +155,7 @@ fn to_json(record: &Record) -> Value {
         | Entry::TapCounts(_)
         | Entry::TapCountsRemoved { .. }
         | Entry::EditionClosed(_)
+        | Entry::OutageChanged(_)
         | Entry::PersonalRemoved { .. } => {}
     }
     Value::Object(all)

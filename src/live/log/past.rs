@@ -256,6 +256,7 @@ fn candidate(record: Record, wanted: &LogFilter) -> Option<Candidate> {
         | Entry::TapCounts(_)
         | Entry::TapCountsRemoved { .. }
         | Entry::EditionClosed(_)
+        | Entry::OutageChanged(_)
         | Entry::PersonalRemoved { .. } => return None,
     };
     // What tells an incident again is none of its own.

@@ -9,10 +9,9 @@ use crate::journal::JournalError;
 use crate::ledger::{Ledger, PastTaps, ScanView, TooManyTaps};
 
 use super::super::gate;
-use super::super::{Page, QueryError, cut, scan};
+use super::super::{Page, QueryError};
 use super::choice::Choice;
-use super::keys::RowKeys;
-use super::{Rated, RatedAnswer, RatesWanted, check_feeds, made};
+use super::{Asked, RatedAnswer, RatesWanted, check_feeds, made, put_together, rows, without};
 
 /// Answers a question with rates as of a position. `entries` reads the journal from a position
 /// on, in order. Blocking, as long as it takes to read the journal since the first feed was
@@ -38,21 +37,15 @@ where
         None => nothing(&view, question),
     };
     check_feeds(wanted, taps.book())?;
-    let (counts, effort) = scan(&view, question)?;
-    let answer = cut(&counts, question, page, &view.dictionary, (at, effort));
-    drop(counts);
-    let keys = RowKeys::new(question, &answer.figures, &view.dictionary);
+    let rows = rows(&view, Asked::by_scan(&view, question), question, page)?;
     let choice = Choice::of(question, wanted, taps.book(), &view.dictionary);
-    let made = made::of_the_past(&taps, &view, question, &choice, &keys)?;
-    let rated = Rated::new(question, wanted, &choice, &keys, &made);
-    Ok(RatedAnswer {
-        rates: (0..answer.figures.len())
-            .map(|row| rated.rate(row))
-            .collect(),
-        total: rated.rate(keys.total()),
-        feeds: choice.used(),
-        answer,
-    })
+    let made = |question| made::of_the_past(&taps, &view, question, &choice, &rows.keys);
+    let mut less = None;
+    if let Some((question, _)) = &rows.less {
+        less = Some(without(&rows, question, wanted, &choice, &made(question)?));
+    }
+    let made = made(question)?;
+    Ok(put_together(rows, question, wanted, &choice, &made, less))
 }
 
 fn remade(

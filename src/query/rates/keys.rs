@@ -172,8 +172,7 @@ impl RowKeys {
 
     /// Days of the window that each row is about, and those of the window.
     pub fn period_days(&self, question: &Question) -> Vec<u64> {
-        let weekdays = question.filter.weekdays;
-        let is_wanted = |day: &LocalDay| weekdays == 0 || weekdays >> day.weekday() & 1 == 1;
+        let is_wanted = |day: &LocalDay| question.filter.takes_day(*day);
         let mut days = HashMap::<Numbers, u64>::new();
         let mut all = 0;
         for day in question.window.days().filter(is_wanted) {

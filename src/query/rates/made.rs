@@ -1,6 +1,7 @@
 //! The way from rows to what their rates are made of: feeds, taps and matched reports, from
 //! tallies where they suffice.
 
+use std::borrow::Borrow;
 use std::collections::BTreeSet;
 
 use crate::domain::limits::CELLS_IN_USE_MAX;
@@ -16,7 +17,7 @@ use super::keys::RowKeys;
 use super::matched::{self, Matches};
 use super::sums::{self, TapSums};
 use super::tallied;
-use super::told;
+use super::told::{self, FeedTold};
 
 /// What rates of the rows are made of.
 pub(super) struct Made {
@@ -27,9 +28,9 @@ pub(super) struct Made {
 }
 
 /// Counts reports and adds up taps for rows, as of one position. Without a book, or where
-/// tallies do not suffice, by a scan.
-pub(super) fn make(
-    taps: TapView<'_>,
+/// tallies do not suffice, by a scan. Taps that are handed over are let go as soon as may be.
+pub(super) fn make<'t>(
+    taps: impl Borrow<TapView<'t>>,
     view: &ScanView,
     book: Option<&RateBook>,
     question: &Question,
@@ -43,25 +44,18 @@ pub(super) fn make(
 }
 
 /// The same, by a scan alone.
-pub(super) fn by_scan(
-    taps: TapView<'_>,
+fn by_scan<'t>(
+    taps: impl Borrow<TapView<'t>>,
     view: &ScanView,
     question: &Question,
     choice: &Choice<'_>,
     keys: &RowKeys,
 ) -> Result<Made, QueryError> {
     let _room = room(told::weight(choice, question) + keys.weight(question))?;
-    let reader = taps.reader();
-    let (told, sums) = told::read(&reader, &taps.dictionary, choice, question, keys)?;
-    drop(reader);
+    let told = told::read(&taps.borrow().reader(), view, choice, question, keys)?;
     // Tap counts may be put into the store again.
     drop(taps);
-    let (matches, blocks) = matched::scan(view, question, choice, &told, keys, None)?;
-    Ok(Made {
-        sums,
-        matches,
-        blocks,
-    })
+    scanned(told, view, question, choice, keys)
 }
 
 /// The same of taps that were remade.
@@ -73,8 +67,18 @@ pub(super) fn of_the_past(
     keys: &RowKeys,
 ) -> Result<Made, QueryError> {
     let _room = room(told::weight(choice, question) + keys.weight(question))?;
-    let reader = taps.reader();
-    let (told, sums) = told::read(&reader, &view.dictionary, choice, question, keys)?;
+    let told = told::read(&taps.reader(), view, choice, question, keys)?;
+    scanned(told, view, question, choice, keys)
+}
+
+/// Counts the reports by a scan, of taps that were read.
+fn scanned(
+    (told, sums): (Vec<FeedTold>, TapSums),
+    view: &ScanView,
+    question: &Question,
+    choice: &Choice<'_>,
+    keys: &RowKeys,
+) -> Result<Made, QueryError> {
     let (matches, blocks) = matched::scan(view, question, choice, &told, keys, None)?;
     Ok(Made {
         sums,
@@ -83,8 +87,8 @@ pub(super) fn of_the_past(
     })
 }
 
-fn by_tallies(
-    taps: TapView<'_>,
+fn by_tallies<'t>(
+    taps: impl Borrow<TapView<'t>>,
     view: &ScanView,
     book: &RateBook,
     question: &Question,
@@ -93,8 +97,8 @@ fn by_tallies(
 ) -> Result<Made, QueryError> {
     let columns = book.width(book.source) as u64;
     let counting = room(keys.weight(question) + COLUMN_WEIGHT * columns)?;
-    let mut days = Days::read(&taps, book, choice, question)?;
-    let sums = sums::sum(&taps, choice, question, keys, days.heads())?;
+    let mut days = Days::read(taps.borrow(), book, choice, question)?;
+    let sums = sums::sum(taps.borrow(), choice, question, keys, days.heads())?;
     let (mut matches, unclear) = tallied::count(book, question, keys, &mut days);
     drop(days);
     if unclear.is_empty() {
@@ -107,7 +111,7 @@ fn by_tallies(
     drop(counting);
     let unclear: BTreeSet<LocalDay> = unclear.into_iter().collect();
     let _room = room(told::weight(choice, question) + keys.weight(question))?;
-    let told = told::read_days(&taps, choice, question, keys, &unclear)?;
+    let told = told::read_days(taps.borrow(), choice, question, keys, &unclear)?;
     drop(taps);
     let (scanned, blocks) = matched::scan(view, question, choice, &told, keys, Some(&unclear))?;
     matches.merge(scanned);

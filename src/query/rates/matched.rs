@@ -293,8 +293,7 @@ impl Scan<'_> {
         };
         let filter = &self.question.filter;
         let window = self.question.window;
-        let takes_day =
-            |day: LocalDay| filter.weekdays == 0 || filter.weekdays >> day.weekday() & 1 == 1;
+        let takes_day = |day| filter.takes_day(day);
         match row.time {
             RowTime::Hour(hour) => {
                 if let Some(day) = service_day(hour) {

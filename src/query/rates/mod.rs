@@ -24,14 +24,17 @@ use std::sync::Arc;
 
 use crate::domain::taps::Refusals;
 use crate::domain::{Basis, FeedId, Question, TapFeed};
-use crate::ledger::{Ledger, ScanView, State, TapBook, TapView};
+use crate::ledger::{Dictionary, Ledger, ScanView, State, TapBook, TapView};
 use crate::stats::comparison::RateRatio;
 use crate::stats::dispersion::{Day, Dispersion};
 use crate::stats::interval::Level;
 use crate::stats::rate::{self, Estimator, Matching, NoRate, Numerator, Rate};
 
 use super::gate::{self, CELLS};
-use super::{Answer, Counts, Effort, Page, QueryError, cut, scan, tallied as tallied_counts};
+use super::outages::Out;
+use super::{
+    Answer, Counts, Effort, Figure, Page, QueryError, cut, scan, tallied as tallied_counts,
+};
 use book::RateBook;
 use choice::Choice;
 use keys::RowKeys;
@@ -42,6 +45,15 @@ pub use as_of::answer_with_rates_as_of;
 pub use sliding::{Sliding, SlidingRates, WindowTaps};
 
 pub use ranked::{Places, RankAnswer, RankBy, RankWanted, RankedScope, rank_scopes};
+
+/// Days of the window that each row is about, and those of the window.
+pub(super) fn period_days(
+    question: &Question,
+    figures: &[Figure],
+    dictionary: &Dictionary,
+) -> Vec<u64> {
+    RowKeys::new(question, figures, dictionary).period_days(question)
+}
 
 /// How rates are to be made.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -120,6 +132,18 @@ pub struct RatedAnswer {
     pub total: RateFigure,
     /// The feeds whose taps were used, with the number of service days each told.
     pub feeds: Vec<(TapFeed, u64)>,
+    /// The same over the same feeds without the days of declared outages; `None` if there are
+    /// none.
+    pub without: Option<RatedWithout>,
+}
+
+/// Rates without the days of declared outages.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RatedWithout {
+    /// One for each row; `None` where there are no other days.
+    pub rates: Vec<Option<RateFigure>>,
+    /// Of all incidents of the question.
+    pub total: RateFigure,
 }
 
 /// Answers a question with rates. Blocking, up to some seconds: call it off the async threads.
@@ -130,8 +154,14 @@ pub fn answer_with_rates(
     wanted: &RatesWanted,
 ) -> Result<RatedAnswer, QueryError> {
     let _place = gate::scan_place(ledger)?;
-    let (taps, view, books) = ledger.rate_view(|state| Books::open(state, question))?;
-    rated(taps, &view, books, question, page, wanted)
+    let (taps, view, asked) = ledger.rate_view(|state| {
+        let out = Out::of(state.outages(), question, state.position());
+        Asked {
+            books: Books::open(state, question),
+            out: out.map(|out| (Books::open(state, &out.question), out)),
+        }
+    })?;
+    rated(taps, &view, asked, question, page, wanted)
 }
 
 /// Answers a question with rates by a scan, even where tallies would suffice.
@@ -143,7 +173,8 @@ pub fn answer_with_rates_by_scan(
 ) -> Result<RatedAnswer, QueryError> {
     let _place = gate::scan_place(ledger)?;
     let (taps, view, ()) = ledger.rate_view(|_| ())?;
-    rated(taps, &view, Books::default(), question, page, wanted)
+    let asked = Asked::by_scan(&view, question);
+    rated(taps, &view, asked, question, page, wanted)
 }
 
 /// What tallies tell of a question, if they suffice: the rows, and what their rates are made
@@ -163,37 +194,122 @@ impl Books {
     }
 }
 
+/// What tallies tell of a question, and of the same without the days of declared outages.
+struct Asked {
+    books: Books,
+    out: Option<(Books, Out)>,
+}
+
+impl Asked {
+    /// Tallies are asked nothing.
+    fn by_scan(view: &ScanView, question: &Question) -> Self {
+        let out = Out::of(&view.outages, question, view.position);
+        Self {
+            books: Books::default(),
+            out: out.map(|out| (Books::default(), out)),
+        }
+    }
+}
+
+/// The rows of a question, with what they count without the days of outages, and that question.
+fn rows(
+    view: &ScanView,
+    asked: Asked,
+    question: &Question,
+    page: &Page,
+) -> Result<Rows, QueryError> {
+    let at = view.position;
+    let (counts, effort) = count(view, question, asked.books.counts)?;
+    let mut answer = cut(&counts, question, page, &view.dictionary, (at, effort));
+    drop(counts);
+    let mut less = None;
+    if let Some((books, out)) = asked.out {
+        let (counts, _) = count(view, &out.question, books.counts)?;
+        less = Some((out.question.clone(), books.rates));
+        answer.put_without(&counts, out, &view.dictionary);
+    }
+    Ok(Rows {
+        keys: RowKeys::new(question, &answer.figures, &view.dictionary),
+        answer,
+        book: asked.books.rates,
+        less,
+    })
+}
+
+/// Rows without their rates.
+struct Rows {
+    answer: Answer,
+    keys: RowKeys,
+    book: Option<RateBook>,
+    /// The question without the days of outages.
+    less: Option<(Question, Option<RateBook>)>,
+}
+
 fn rated(
     taps: TapView<'_>,
     view: &ScanView,
-    books: Books,
+    asked: Asked,
     question: &Question,
     page: &Page,
     wanted: &RatesWanted,
 ) -> Result<RatedAnswer, QueryError> {
     let feeds = Arc::clone(&taps.book);
     check_feeds(wanted, &feeds)?;
-    let at = view.position;
-    let (counts, effort) = count(view, question, books.counts)?;
-    let mut answer = cut(&counts, question, page, &view.dictionary, (at, effort));
-    drop(counts);
-    let keys = RowKeys::new(question, &answer.figures, &view.dictionary);
+    let rows = rows(view, asked, question, page)?;
     let choice = Choice::of(question, wanted, &feeds, &view.dictionary);
-    let made = made::make(taps, view, books.rates.as_ref(), question, &choice, &keys)?;
-    if effort == Effort::Tallies && 0 < made.blocks {
+    let keys = &rows.keys;
+    let less = rows.less.as_ref().map(|(question, book)| {
+        let made = made::make(&taps, view, book.as_ref(), question, &choice, keys)?;
+        Ok::<_, QueryError>(without(&rows, question, wanted, &choice, &made))
+    });
+    let less = less.transpose()?;
+    let made = made::make(taps, view, rows.book.as_ref(), question, &choice, keys)?;
+    Ok(put_together(rows, question, wanted, &choice, &made, less))
+}
+
+/// The answer, when everything is made that its rates are of.
+fn put_together(
+    rows: Rows,
+    question: &Question,
+    wanted: &RatesWanted,
+    choice: &Choice<'_>,
+    made: &Made,
+    without: Option<RatedWithout>,
+) -> RatedAnswer {
+    let Rows {
+        mut answer, keys, ..
+    } = rows;
+    if answer.effort == Effort::Tallies && 0 < made.blocks {
         answer.effort = Effort::Scan {
             blocks: made.blocks,
         };
     }
-    let rated = Rated::new(question, wanted, &choice, &keys, &made);
-    Ok(RatedAnswer {
-        rates: (0..answer.figures.len())
-            .map(|row| rated.rate(row))
-            .collect(),
+    let rated = Rated::new(question, wanted, choice, &keys, made);
+    RatedAnswer {
+        rates: (0..keys.total()).map(|row| rated.rate(row)).collect(),
         total: rated.rate(keys.total()),
         feeds: choice.used(),
         answer,
-    })
+        without,
+    }
+}
+
+/// Rates of a question without the days of outages.
+fn without(
+    rows: &Rows,
+    question: &Question,
+    wanted: &RatesWanted,
+    choice: &Choice<'_>,
+    made: &Made,
+) -> RatedWithout {
+    let rated = Rated::new(question, wanted, choice, &rows.keys, made);
+    let has_days = |row: &usize| rated.period_days[*row] != 0;
+    RatedWithout {
+        rates: (0..rows.keys.total())
+            .map(|row| Some(row).filter(has_days).map(|row| rated.rate(row)))
+            .collect(),
+        total: rated.rate(rows.keys.total()),
+    }
 }
 
 /// The counts of the question, from tallies where they suffice.

@@ -405,7 +405,7 @@ fn takes_time(filter: &Filter, time: RowTime) -> bool {
     };
     let takes_hour = filter.hours_of_day == 0
         || hour_of_day.is_some_and(|hour| filter.hours_of_day >> hour & 1 == 1);
-    takes_hour && (filter.weekdays == 0 || filter.weekdays >> day.weekday() & 1 == 1)
+    takes_hour && filter.takes_day(day)
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use super::super::{QueryError, plan, sieve::Sieve};
 use super::choice::{Choice, Chosen};
 use super::keys::{RowKeys, Scope};
-use super::told::{FeedReader, HOURS, When, kind_of, takes_day};
+use super::told::{FeedReader, HOURS, When, kind_of};
 use crate::domain::{Calendar, Hour, LocalDay, Question};
 use crate::ledger::{Heads, TapView};
 
@@ -126,7 +126,7 @@ impl ByHead<'_> {
                 kind,
             };
             for (day, hours) in days {
-                if takes_day(self.question, day) {
+                if self.question.filter.takes_day(day) {
                     self.add_day(&scope, day, &hours, sums);
                 }
             }

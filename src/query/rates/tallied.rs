@@ -29,7 +29,7 @@ pub(super) fn count(
     let mut counter = Counter::new(book, question, keys);
     let mut unclear = Vec::new();
     for day in question.window.days() {
-        if !counter.takes_day(day) {
+        if !question.filter.takes_day(day) {
             continue;
         }
         let verdict = match question.window.contains_day(day) {
@@ -141,11 +141,6 @@ impl<'a> Counter<'a> {
             all_matched: vec![0; total_width],
             picked,
         }
-    }
-
-    fn takes_day(&self, day: LocalDay) -> bool {
-        let weekdays = self.question.filter.weekdays;
-        weekdays == 0 || weekdays >> day.weekday() & 1 == 1
     }
 
     fn count_day(&mut self, day: LocalDay, days: &Days<'_>) {

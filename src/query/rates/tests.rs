@@ -16,7 +16,9 @@ use crate::domain::taps::{
 };
 use crate::domain::taxonomy::{TapKind, TimePrecision};
 use crate::domain::testing::blank_facts;
-use crate::domain::{Dimension, Entry, Facts, Hour, IncidentId, LocalDay, Row, RowTime, Window};
+use crate::domain::{
+    Dimension, Entry, Facts, Hour, IncidentId, LocalDay, Outage, OutageChange, Row, RowTime, Window,
+};
 use crate::ledger::testing::{line_id, operator_code, tap_feed, tap_scope};
 use crate::query::Order;
 
@@ -188,6 +190,7 @@ fn about_taps(question: &Question) -> Question {
             stops: filter.stops.clone(),
             hours_of_day: filter.hours_of_day,
             weekdays: filter.weekdays,
+            without_days: filter.without_days.clone(),
             ..Filter::all(Basis::SelfReported)
         },
         ..question.clone()
@@ -257,7 +260,8 @@ fn recount(
             )
         };
         let weekdays = question.filter.weekdays;
-        let is_wanted = weekdays == 0 || weekdays >> day.weekday() & 1 == 1;
+        let is_wanted = (weekdays == 0 || weekdays >> day.weekday() & 1 == 1)
+            && !question.filter.without_days.contains(&day);
         let is_of_row = keys.is_none_or(|keys| {
             let mut all = by
                 .iter()
@@ -280,6 +284,7 @@ fn recount(
 fn rates_are_made_of_what_a_plain_recount_gives() {
     let mut compared = BTreeMap::<String, usize>::new();
     let mut missing = BTreeSet::new();
+    let mut second = 0;
     for seed in 0..3 {
         let mut book = Book::new(seed);
         let mut random = StdRng::seed_from_u64(seed);
@@ -289,6 +294,14 @@ fn rates_are_made_of_what_a_plain_recount_gives() {
             let told = made(&mut random, &feed);
             tell(&mut book, &feed, &told);
             all.push((units(&feed, &told), feed));
+        }
+        for text in DAYS {
+            let around = LocalDay(day(text).0 + 1);
+            let outage = Outage::new(None, around, around).expect("a day");
+            book.apply(Entry::OutageChanged(OutageChange {
+                outage,
+                is_withdrawal: false,
+            }));
         }
         let mut asker = Asker(random);
         for number in 0..QUESTIONS {
@@ -305,33 +318,49 @@ fn rates_are_made_of_what_a_plain_recount_gives() {
                 continue;
             }
             let observed = |question: &Question| question.filter.basis == Basis::Observed;
-            let check = |figure: &RateFigure, keys: Option<&[String]>| {
+            let check = |question: &Question, figure: &RateFigure, keys: Option<&[String]>| {
                 let mut other = question.clone();
-                other.filter.basis = match observed(&question) {
+                other.filter.basis = match observed(question) {
                     true => Basis::SelfReported,
                     false => Basis::Observed,
                 };
                 let others = recount(&book.kept, feed, units, &other, keys).reports;
-                let told = match observed(&question) {
+                let told = match observed(question) {
                     true => figure.told.self_reports,
                     false => figure.told.observed_refusals,
                 };
                 assert_eq!(told, others, "{seed} {feed:?} {question:?} {keys:?}");
-                let expected = recount(&book.kept, feed, units, &question, keys);
+                let expected = recount(&book.kept, feed, units, question, keys);
                 assert_eq!(
                     figure.matching, expected,
                     "{seed} {feed:?} {question:?} {keys:?}"
                 );
             };
-            check(&rated.total, None);
+            check(&question, &rated.total, None);
             for (figure, rate) in rated.answer.figures.iter().zip(&rated.rates).take(15) {
-                check(rate, Some(&figure.keys));
+                check(&question, rate, Some(&figure.keys));
                 *compared.entry(feed.id.to_string()).or_default() += 1;
+            }
+            let Some(without) = &rated.without else {
+                continue;
+            };
+            let mut less = question.clone();
+            less.filter.without_days = rated.answer.outages.iter().map(|one| one.day).collect();
+            check(&less, &without.total, None);
+            for (figure, rate) in rated.answer.figures.iter().zip(&without.rates).take(15) {
+                if let Some(rate) = rate {
+                    check(&less, rate, Some(&figure.keys));
+                    second += 1;
+                }
             }
         }
     }
     assert_eq!(compared.len(), 5, "each feed is compared: {compared:?}");
     assert!(missing.contains(&Some("not-told-so")), "{missing:?}");
+    assert!(
+        100 < second,
+        "{second} figures without outages are compared"
+    );
 }
 
 /// GVB line 10 with 300,000 taps in a month, and so many reports on as many days.

@@ -12,7 +12,7 @@ use hashbrown::HashMap;
 use crate::domain::taps::{TapGrain, TapInterval};
 use crate::domain::taxonomy::Taxonomy;
 use crate::domain::{Calendar, Hour, LocalDay, Question, Row, RowTime};
-use crate::ledger::{Dictionary, LedgerError, TapDay, TapView};
+use crate::ledger::{LedgerError, ScanView, TapDay, TapView};
 use crate::store::TapReader;
 
 use super::super::{QueryError, plan, sieve::Sieve};
@@ -80,13 +80,13 @@ pub(super) fn weight(choice: &Choice<'_>, question: &Question) -> u64 {
 /// Reads all taps of the window.
 pub(super) fn read(
     reader: &TapReader<'_>,
-    dictionary: &Dictionary,
+    view: &ScanView,
     choice: &Choice<'_>,
     question: &Question,
     keys: &RowKeys,
 ) -> Result<(Vec<FeedTold>, TapSums), QueryError> {
     let mut sums = TapSums::new(keys);
-    let sieve = Sieve::new(&question.filter, dictionary);
+    let sieve = Sieve::new(&question.filter, &view.dictionary);
     let mut all = Vec::with_capacity(choice.feeds.len());
     for chosen in &choice.feeds {
         let mut feed = FeedReader::new(chosen, question, keys, &sieve);
@@ -124,12 +124,6 @@ pub(super) fn kind_of(chosen: &Chosen<'_>) -> u8 {
         (Some(kind), None) => kind.number(),
         _ => 0,
     }
-}
-
-/// Whether the question asks for the weekday of a day.
-pub(super) fn takes_day(question: &Question, day: LocalDay) -> bool {
-    let weekdays = question.filter.weekdays;
-    weekdays == 0 || weekdays >> day.weekday() & 1 == 1
 }
 
 /// The scopes of a feed, by number; `None` where the filter leaves one out.
@@ -366,7 +360,7 @@ impl<'a> FeedReader<'a> {
     }
 
     fn takes_day(&self, day: LocalDay) -> bool {
-        takes_day(self.question, day)
+        self.question.filter.takes_day(day)
     }
 }
 

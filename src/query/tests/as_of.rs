@@ -47,6 +47,9 @@ fn journal(seed: u64, count: usize) -> Vec<Placed> {
                 }
             }
             3 => maker.tap_counts(),
+            4 if random.random() => {
+                maker.outage_around(day(DAYS[random.random_range(0..DAYS.len())]))
+            }
             4 => Entry::Tick,
             _ => {
                 let day = day(DAYS[random.random_range(0..DAYS.len())]);
@@ -113,6 +116,8 @@ proptest! {
                 let found = answer_as_of(&whole, &question, &page, at).expect("an answer");
                 prop_assert_eq!(found.position, at);
                 prop_assert_eq!(&found.next, &expected.next);
+                prop_assert_eq!(&found.outages, &expected.outages);
+                prop_assert_eq!(&found.without, &expected.without, "{} {:?}", at, &question);
                 prop_assert_eq!(counted(found), counted(expected), "{} {:?}", at, &question);
             }
         }

@@ -95,6 +95,7 @@ fn check(book: &Book, question: &Question, page: &Page, wanted: &RatesWanted) ->
     assert_eq!(one.answer.figures, other.answer.figures, "{}", context());
     assert_eq!(one.feeds, other.feeds);
     assert_eq!(one.total, other.total, "{}", context());
+    assert_eq!(one.without, other.without, "{}", context());
     for (figure, (one, other)) in
         (one.answer.figures.iter()).zip(one.rates.iter().zip(&other.rates))
     {
@@ -122,6 +123,9 @@ fn tallies_and_a_scan_give_the_same_rates() {
             }
         }
         book.grow(300);
+        for text in DAYS {
+            book.declare_outage(day(text));
+        }
         let mut asker = Asker(random);
         for number in 0..QUESTIONS_EACH {
             let question = question(&mut asker);
