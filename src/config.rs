@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum, value_parser};
 
 use crate::domain::limits::{
-    PERSONAL_DAYS_DEFAULT, PERSONAL_DAYS_MIN, TAP_DAYS_DEFAULT, TAP_DAYS_MAX, TAP_DAYS_MIN,
-    WORDS_DAYS_DEFAULT,
+    INCIDENT_MONTHS_DEFAULT, INCIDENT_MONTHS_MAX, INCIDENT_MONTHS_MIN, PERSONAL_DAYS_DEFAULT,
+    PERSONAL_DAYS_MIN, TAP_DAYS_DEFAULT, TAP_DAYS_MAX, TAP_DAYS_MIN, WORDS_DAYS_DEFAULT,
 };
 
 /// Heading of the flags that every command takes.
@@ -102,6 +102,18 @@ pub struct ServeSettings {
             .range(i64::from(PERSONAL_DAYS_MIN)..=i64::from(PERSONAL_DAYS_DEFAULT))
     )]
     pub personal_days: u32,
+    /// How long single incidents are kept, in whole months after the one in which they were
+    /// told. With that month, and half a year in which more may be told, nothing of one is left
+    /// after 18 months if left out; from then on they count in tallies
+    #[arg(
+        long,
+        value_name = "MONTHS",
+        env = "MISTAP_INCIDENT_MONTHS",
+        default_value_t = INCIDENT_MONTHS_DEFAULT,
+        value_parser = value_parser!(u32)
+            .range(i64::from(INCIDENT_MONTHS_MIN)..=i64::from(INCIDENT_MONTHS_MAX))
+    )]
+    pub incident_months: u32,
     /// Calls from this machine come through a proxy on it, which adds the caller's address to
     /// x-forwarded-for. Without it, all of them count as one caller that is trusted: bounds by
     /// address, those of figures included, are then the proxy's to keep

@@ -96,7 +96,7 @@ impl Desk {
         check_asked(caller, Path::root("operators"), &operators)?;
         let ledger = Arc::clone(&self.ledger);
         let told = blocking(move || {
-            let times = cases::reply_times(&ledger, &operators, window);
+            let times = cases::reply_times(&ledger, &operators, window)?;
             let counts = reports(&ledger, &operators, window)?;
             Ok::<_, QueryError>((times, counts))
         });

@@ -336,6 +336,7 @@ impl From<CaseError> for Problem {
             CaseError::NoStaff => refused("NO_STAFF", "the report says that no staff were there"),
             CaseError::Gone => refused("GONE", "the report was withdrawn or erased"),
             CaseError::Full => refused("FULL", "nothing more can be told about this report"),
+            CaseError::Over => refused("WAY_BACK_OVER", &CaseError::Over.to_string()),
             CaseError::NoOperator => refused(
                 "NO_OPERATOR",
                 "it is not known which operator the report is about",
@@ -384,6 +385,16 @@ impl From<QueryError> for Problem {
             QueryError::OutOfRange { first, last } => {
                 let message = format!("as_of_position must be {first} to {last}");
                 Self::new(Code::OutOfRange, "POSITION_OUT_OF_RANGE", message)
+            }
+            QueryError::Ended { first } => {
+                let rule = format!(
+                    "must begin on {first} or later: incidents of before are kept no longer one \
+                     by one, and this is not among what was counted of them"
+                );
+                Self {
+                    reason: "INCIDENTS_ENDED",
+                    ..Violations::one(Path::root("question").field("window"), rule).into()
+                }
             }
             QueryError::TooManyTaps => {
                 let rule = "has too many tap counts as of a position; ask for a shorter window";
@@ -596,6 +607,7 @@ mod tests {
         check(CaseError::NoStaff.into(), refused, "NO_STAFF", false);
         check(CaseError::Gone.into(), refused, "GONE", false);
         check(CaseError::Full.into(), refused, "FULL", false);
+        check(CaseError::Over.into(), refused, "WAY_BACK_OVER", false);
         check(CaseError::NoOperator.into(), refused, "NO_OPERATOR", false);
         check(
             CaseError::Get(GetError::NotFound).into(),

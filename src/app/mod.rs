@@ -61,8 +61,8 @@ use crate::auth::{Gate, Limiter, TokenError};
 use crate::config::{InvalidAddress, check_loopback};
 use crate::domain::UtcMillis;
 use crate::domain::limits::{
-    EDITION_LOOK_MS, MESSAGE_BYTES_MAX, NETWORK_LOOK_MS, PERSONAL_DAYS_DEFAULT, RETENTION_LOOK_MS,
-    TAP_DAYS_DEFAULT, TOKEN_LOOK_MS, WORDS_DAYS_DEFAULT,
+    EDITION_LOOK_MS, INCIDENT_MONTHS_DEFAULT, MESSAGE_BYTES_MAX, NETWORK_LOOK_MS,
+    PERSONAL_DAYS_DEFAULT, RETENTION_LOOK_MS, TAP_DAYS_DEFAULT, TOKEN_LOOK_MS, WORDS_DAYS_DEFAULT,
 };
 use crate::edition::library::{EditionError, Library};
 use crate::http::{self, Pages};
@@ -128,6 +128,7 @@ impl Settings {
             kept: Kept {
                 words_days: WORDS_DAYS_DEFAULT,
                 personal_days: PERSONAL_DAYS_DEFAULT,
+                incident_months: INCIDENT_MONTHS_DEFAULT,
             },
             retention_look: Duration::from_millis(RETENTION_LOOK_MS),
             token_look: Duration::from_millis(TOKEN_LOOK_MS),

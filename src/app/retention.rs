@@ -3,7 +3,8 @@
 //! Notes and words go first, then all personal parts, by the day on which a report came in.
 //! Pseudonyms of a quarter go, and its key is destroyed, once its last edition has closed. Each
 //! is in the journal before it is done, and done again from the last that was finished if it
-//! was cut short. What was finished last stands in a file in the data folder; without the file
+//! was cut short. Single incidents go last of all, a month of receipt at a time: what was
+//! counted of them is kept in a base, and their entries are replaced. What was finished last stands in a file in the data folder; without the file
 //! all is done again, which changes nothing.
 
 use std::error::Error;
@@ -24,6 +25,7 @@ use crate::edition::gather::first_at;
 use crate::edition::library::{EditionError, Library};
 use crate::ingest::{Ingest, SubmitError};
 use crate::journal::{JournalError, Reader, Remover};
+use crate::ledger::{BaseMaker, CheckpointError, MonthEnd, State, base, ends_at};
 
 const FILE_NAME: &str = "retention";
 const FILE_NAME_ASIDE: &str = "retention.new";
@@ -35,6 +37,8 @@ pub struct Kept {
     pub words_days: u32,
     /// All else of personal parts.
     pub personal_days: u32,
+    /// Single incidents, in whole months after the one in which they came in.
+    pub incident_months: u32,
 }
 
 /// What was taken away so far.
@@ -50,10 +54,16 @@ pub struct Done {
     pub all_from: Option<LocalDay>,
     /// The last key period whose key and pseudonyms are gone.
     pub key_period: Option<u32>,
+    /// Single incidents, through this entry.
+    pub incidents: Position,
+    /// The first local day on which single incidents that are still there came in.
+    pub incidents_from: Option<LocalDay>,
     /// How many days words are kept, as it was set last.
     pub words_days: Option<u32>,
     /// How many days all else is kept, as it was set last.
     pub personal_days: Option<u32>,
+    /// How many months single incidents are kept, as it was set last.
+    pub incident_months: Option<u32>,
 }
 
 /// Why something was not taken away.
@@ -79,6 +89,12 @@ pub enum RetentionError {
         /// Why.
         source: io::Error,
     },
+    /// What stands in the place of incidents.
+    #[error("what was counted of incidents cannot be kept")]
+    Base(#[from] CheckpointError),
+    /// The journal does not have what was just noted: a bug.
+    #[error("the end of single incidents is not in the journal")]
+    NotNoted,
     /// A bug.
     #[error("taking it away ended in a panic")]
     Panic(#[from] JoinError),
@@ -136,6 +152,7 @@ impl Retainer {
         let done = Done {
             words_days: Some(self.kept.words_days),
             personal_days: Some(self.kept.personal_days),
+            incident_months: Some(self.kept.incident_months),
             ..before
         };
         if done == before {
@@ -176,15 +193,51 @@ impl Retainer {
             }
             done.write(&self.dir)?;
         }
-        self.end_key_periods(done).await
+        self.end_key_periods(&mut done).await?;
+        self.end_incidents(&mut done).await
     }
 
-    /// Ends the quarters whose editions have all closed.
-    async fn end_key_periods(&self, mut done: Done) -> Result<(), RetentionError> {
+    /// Lets single incidents go of months of receipt that have been over for long enough.
+    async fn end_incidents(&self, done: &mut Done) -> Result<(), RetentionError> {
+        let Some(now) = self.now_if_closed().await? else {
+            return Ok(());
+        };
+        let months = self.ingest.months();
+        let is_due = |end: &&MonthEnd| ends_at(end, self.kept.incident_months) <= now;
+        let end = months.ends().iter().rev().find(is_due).copied();
+        // What was begun, and may have been cut short.
+        let Some(end) = end.or(months.ended()) else {
+            return Ok(());
+        };
+        if end.through <= done.incidents {
+            return Ok(());
+        }
+        self.ingest.note_ended(end.through, None).await?;
+        let (dir, reader) = (self.dir.join("journal"), self.reader.clone());
+        let make = move || make_base(&dir, &reader, end.through);
+        let base = tokio::task::spawn_blocking(make).await??;
+        self.ingest.note_ended(end.through, Some(base)).await?;
+        let remover = Remover::new(&self.reader);
+        let replace = move || remover.end_incidents(end.through);
+        let replaced = tokio::task::spawn_blocking(replace).await??;
+        done.incidents = end.through;
+        done.incidents_from = end.until.hour().map(|hour| hour.local_day());
+        done.write(&self.dir)?;
+        tracing::info!(replaced, through = %end.through, "single incidents now count in tallies");
+        Ok(())
+    }
+
+    /// The time of the last entry, unless an edition is still to be closed.
+    async fn now_if_closed(&self) -> Result<Option<UtcMillis>, RetentionError> {
         let library = Arc::clone(&self.library);
         let due = tokio::task::spawn_blocking(move || library.due()).await??;
         let last = self.reader.entry(self.reader.last())?;
-        let Some(now) = last.map(|record| record.stamp).filter(|_| due.is_empty()) else {
+        Ok(last.map(|record| record.stamp).filter(|_| due.is_empty()))
+    }
+
+    /// Ends the quarters whose editions have all closed.
+    async fn end_key_periods(&self, done: &mut Done) -> Result<(), RetentionError> {
+        let Some(now) = self.now_if_closed().await? else {
             return Ok(());
         };
         let keys = self.ingest.keys();
@@ -238,6 +291,27 @@ impl Retainer {
     }
 }
 
+/// Makes the base through the end of a month, if it is not there yet. Returns its SHA-256.
+fn make_base(
+    journal: &Path,
+    reader: &Reader,
+    through: Position,
+) -> Result<[u8; 32], RetentionError> {
+    let epoch = reader.epoch();
+    let before = base::read(journal, epoch)?.unwrap_or_else(|| State::new(epoch));
+    if before.position() == through {
+        return Ok(base::sha256(journal).map_err(CheckpointError::from)?);
+    }
+    let mut maker = BaseMaker::new(before, through);
+    for record in reader.facts_from(maker.next())? {
+        let record = record?;
+        if let Some(base) = maker.take(record.position, record.stamp, &record.entry) {
+            return Ok(base::write(&base, journal)?);
+        }
+    }
+    Err(RetentionError::NotNoted)
+}
+
 impl Done {
     /// What was done in a data folder, as far as it is known.
     pub fn read(dir: &Path) -> Self {
@@ -258,20 +332,29 @@ impl Done {
             all: position("all"),
             all_from: day("all-from"),
             key_period: number("key-period"),
+            incidents: position("incidents"),
+            incidents_from: day("incidents-from"),
             words_days: number("words-days"),
             personal_days: number("personal-days"),
+            incident_months: number("incident-months"),
         }
     }
 
     fn write(&self, dir: &Path) -> Result<(), RetentionError> {
-        let mut text = format!("words {}\nall {}\n", self.words, self.all);
-        for (key, day) in [("words-from", self.words_from), ("all-from", self.all_from)] {
+        let (words, all, incidents) = (self.words, self.all, self.incidents);
+        let mut text = format!("words {words}\nall {all}\nincidents {incidents}\n");
+        for (key, day) in [
+            ("words-from", self.words_from),
+            ("all-from", self.all_from),
+            ("incidents-from", self.incidents_from),
+        ] {
             text.extend(day.map(|day| format!("{key} {day}\n")));
         }
         for (key, number) in [
             ("key-period", self.key_period),
             ("words-days", self.words_days),
             ("personal-days", self.personal_days),
+            ("incident-months", self.incident_months),
         ] {
             text.extend(number.map(|number| format!("{key} {number}\n")));
         }

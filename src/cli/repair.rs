@@ -138,8 +138,12 @@ fn failure(error: &RepairError, dir: &Path) -> Failure {
         RepairError::InUse => Failure::new(Kind::TryAgain, message)
             .with_detail(error.to_string())
             .with_hint("stop the server that uses the folder first"),
-        RepairError::Journal(_) => Failure::new(Kind::Damage, message).with_detail(chain(error)),
+        RepairError::Journal(_)
+        | RepairError::BaseMissing
+        | RepairError::BaseDiffers
+        | RepairError::Base(_) => Failure::new(Kind::Damage, message).with_detail(chain(error)),
         RepairError::Store(_)
+        | RepairError::Refill(_)
         | RepairError::Ledger(_)
         | RepairError::Scratch(_)
         | RepairError::SetAside(_) => Failure::unexpected(message, error),

@@ -27,6 +27,7 @@ pub async fn run(settings: ServeSettings) -> Result<(), Failure> {
     let kept = Kept {
         words_days: settings.words_days,
         personal_days: settings.personal_days,
+        incident_months: settings.incident_months,
     };
     let callers = Callers {
         are_behind_proxy: settings.behind_proxy,
@@ -149,7 +150,7 @@ const NEWER_VERSION: &str = "the folder was written by a newer mistap; use that 
 /// damage is repaired.
 fn start_failure(error: &StartError) -> (Kind, Option<&'static str>) {
     match error {
-        StartError::JournalMissing { .. } => (Kind::Damage, None),
+        StartError::JournalMissing { .. } | StartError::BaseMissing => (Kind::Damage, None),
         StartError::Keys(error) => match error {
             KeyError::Malformed { .. } => (Kind::Damage, Some(RESTORE_KEYS)),
             KeyError::Exposed { .. }

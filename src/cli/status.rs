@@ -10,7 +10,7 @@ use super::failure::{Failure, Kind};
 use super::output::{Format, Sheet};
 use crate::app::retention::Done;
 use crate::auth::{Keys, key_period, period_ends_at};
-use crate::domain::limits::{PERSONAL_DAYS_DEFAULT, WORDS_DAYS_DEFAULT};
+use crate::domain::limits::{INCIDENT_MONTHS_DEFAULT, PERSONAL_DAYS_DEFAULT, WORDS_DAYS_DEFAULT};
 use crate::domain::{LocalDay, UtcMillis};
 use crate::edition::library::Library;
 use crate::edition::month;
@@ -49,6 +49,7 @@ pub fn status(dir: &Path, format: Format, today: LocalDay) -> Result<(), Failure
     say("notes and words", kept(words));
     let all = (done.all_from, done.personal_days, PERSONAL_DAYS_DEFAULT);
     say("personal parts", kept(all));
+    say("single incidents", kept_months(&done));
     for (period, state) in keys(dir, today).map_err(|error| failed(&error))? {
         say(&format!("key of {period}"), state);
     }
@@ -65,6 +66,21 @@ fn kept((from, set_days, default_days): (Option<LocalDay>, Option<u32>, u32)) ->
     match from {
         Some(from) => format!("{days}; taken away of all reports before {from}"),
         None => format!("{days}; none taken away yet"),
+    }
+}
+
+/// As `kept`, of single incidents.
+fn kept_months(done: &Done) -> String {
+    let months = match done.incident_months {
+        Some(months) => format!("kept {months} months after the one in which they came"),
+        None => format!(
+            "kept {INCIDENT_MONTHS_DEFAULT} months after the one in which they came unless set \
+             otherwise"
+        ),
+    };
+    match done.incidents_from {
+        Some(from) => format!("{months}; all that came before {from} count in tallies alone"),
+        None => format!("{months}; all are there"),
     }
 }
 

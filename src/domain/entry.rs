@@ -96,6 +96,17 @@ pub enum Entry {
     },
     /// Days of an outage were declared, or withdrawn.
     OutageChanged(OutageChange),
+    /// Single incidents whose entries lie at or before a position are kept no longer: from
+    /// here on they count in tallies alone. Told twice: when it begins, and when the base is
+    /// durable that their entries will be replaced by.
+    IncidentsEnded {
+        /// The last position of a month of receipt.
+        through: Position,
+        /// SHA-256 of the base: the fold through that position, without single incidents.
+        base: Option<[u8; 32]>,
+    },
+    /// In the place of an entry about an incident that is kept in tallies alone.
+    Gone,
 }
 
 /// What is taken away from personal parts.

@@ -310,6 +310,22 @@ pub const PERSONAL_DAYS_DEFAULT: u32 = 183;
 /// closed, which needs to know who told the reports of its first day.
 pub const PERSONAL_DAYS_MIN: u32 = 125;
 
+/// How long single incidents are kept when nothing else is set, in whole months after the one
+/// in which their entries came. With that month, and `WAY_BACK_DAYS_MAX` in which more may be
+/// told, nothing of a single incident is left 18 months after it was reported.
+pub const INCIDENT_MONTHS_DEFAULT: u32 = 11;
+/// Fewest months that may be set: the last edition of a quarter must have closed.
+pub const INCIDENT_MONTHS_MIN: u32 = 5;
+/// Most months that may be set. See `INCIDENT_MONTHS_DEFAULT`.
+pub const INCIDENT_MONTHS_MAX: u32 = 11;
+/// How long a report may be amended, withdrawn or answered, in days after it was received. Later:
+/// refused. Its personal part may be erased as long as there is any.
+pub const WAY_BACK_DAYS_MAX: i64 = 183;
+/// How long an id is known after the day in which it says it was made, in days: older ones are
+/// refused, by a clock that may be corrected by as much again (`INCIDENT_AGE_DAYS_MAX`,
+/// `CLOCK_CORRECTION_MS_MAX`).
+pub const ID_DAYS_KEPT: u32 = 802;
+
 /// How often it is looked whether the time of personal data has come, in milliseconds.
 pub const RETENTION_LOOK_MS: u64 = 600_000;
 

@@ -186,6 +186,18 @@ impl fmt::Display for LocalDay {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LocalMonth(pub i32);
 
+impl LocalMonth {
+    /// Its first day; `END_DAY` if it lies after the supported years.
+    pub fn first_day(self) -> LocalDay {
+        let year = i16::try_from(self.0.div_euclid(12)).ok();
+        let month = i8::try_from(self.0.rem_euclid(12) + 1).ok();
+        let date = year
+            .zip(month)
+            .and_then(|(year, month)| Date::new(year, month, 1).ok());
+        date.map_or(END_DAY, LocalDay::of).min(END_DAY)
+    }
+}
+
 impl fmt::Display for LocalMonth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(

@@ -219,7 +219,9 @@ impl Gatherer {
             | Entry::TapCountsRemoved { .. }
             | Entry::EditionClosed(_)
             | Entry::OutageChanged(_)
-            | Entry::PersonalRemoved { .. } => {}
+            | Entry::PersonalRemoved { .. }
+            | Entry::IncidentsEnded { .. }
+            | Entry::Gone => {}
         }
     }
 

@@ -175,10 +175,14 @@ impl Committer {
             match self.parts.writer.append(&batch.encoded, now) {
                 Ok((first, stamp)) => {
                     let erased = erasure::incidents(&batch.entries);
+                    let ended = batch.entries.iter().find_map(ended_through);
                     written = self.apply(first, stamp, batch.entries);
                     // Before anybody is told; the next start finishes what is cut short.
                     let Parts { writer, ledger, .. } = &mut self.parts;
                     erasure::erase(writer, ledger, &erased)?;
+                    if let Some(through) = ended {
+                        leave_segment_of(writer, through)?;
+                    }
                 }
                 Err(error @ JournalError::NoSegment { .. }) => {
                     let next = self.parts.writer.last().next();
@@ -420,6 +424,11 @@ impl Drop for Alarm {
 fn judge(state: &State, batch: &[Entry], entry: &Entry) -> Option<Fate> {
     match entry {
         Entry::Incident { facts, .. } => state.find(&facts.id).map(Fate::Known),
+        Entry::Withdrawn { id, .. } | Entry::Erased { id, .. }
+            if state.find(id).is_some_and(|first| state.has_ended(first)) =>
+        {
+            Some(Fate::Refused)
+        }
         Entry::Withdrawn { id, .. } => {
             let first = state.find(id).filter(|first| state.is_withdrawn(*first));
             first.map(Fate::Known)
@@ -432,11 +441,14 @@ fn judge(state: &State, batch: &[Entry], entry: &Entry) -> Option<Fate> {
         Entry::Amended(amendment) => {
             let row = state.find(&amendment.id);
             let row = row.map(|first| state.cases().row_of(first));
-            (row != Some(amendment.row)).then_some(Fate::Refused)
+            let is_outdated =
+                row.is_none_or(|row| row != amendment.row || row <= state.months().ended_through());
+            is_outdated.then_some(Fate::Refused)
         }
         Entry::Answered(answer) => {
             let is_gone = state.cases().is_erased(answer.incident)
                 || state.is_withdrawn(answer.incident)
+                || state.has_ended(answer.incident)
                 || erasure::place_in(batch, &answer.id).is_some();
             is_gone.then_some(Fate::Refused)
         }
@@ -446,7 +458,32 @@ fn judge(state: &State, batch: &[Entry], entry: &Entry) -> Option<Fate> {
         | Entry::TapCounts(_)
         | Entry::TapCountsRemoved { .. }
         | Entry::EditionClosed(_)
-        | Entry::PersonalRemoved { .. } => None,
+        | Entry::PersonalRemoved { .. }
+        | Entry::IncidentsEnded { .. }
+        | Entry::Gone => None,
+    }
+}
+
+fn ended_through(entry: &Entry) -> Option<Position> {
+    match entry {
+        Entry::IncidentsEnded { through, .. } => Some(*through),
+        _ => None,
+    }
+}
+
+/// Goes on in another segment, so that entries that go can be taken out of this one. Without
+/// room for it, it is tried again at the next look.
+fn leave_segment_of(writer: &mut Writer, through: Position) -> Result<(), JournalError> {
+    match writer.leave_segment_of(through) {
+        Err(error @ JournalError::NoSegment { .. }) => {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(
+                error,
+                "incidents whose time has come stay until there is room"
+            );
+            Ok(())
+        }
+        left => left,
     }
 }
 

@@ -40,7 +40,7 @@ use crate::domain::{
     Entry, Incident, IncidentId, LineId, OutageChange, Position, StopId, UtcMillis,
 };
 use crate::journal::{JournalError, Reader};
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, Months};
 use crate::live::Hub;
 use crate::network::Network;
 use newcomers::Newcomers;
@@ -255,6 +255,21 @@ impl Ingest {
     ) -> Result<Position, SubmitError> {
         self.commit(Entry::PersonalRemoved { removal, through })
             .await
+    }
+
+    /// Notes in the journal that single incidents through the end of a month are kept no longer,
+    /// and the SHA-256 of the base that stands in their place, once it is made.
+    pub async fn note_ended(
+        &self,
+        through: Position,
+        base: Option<[u8; 32]>,
+    ) -> Result<Position, SubmitError> {
+        self.commit(Entry::IncidentsEnded { through, base }).await
+    }
+
+    /// The months of receipt whose incidents are kept, and where they ended last.
+    pub fn months(&self) -> Months {
+        self.ledger().read().months().clone()
     }
 
     /// The keys of pseudonyms.

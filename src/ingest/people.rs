@@ -9,6 +9,7 @@ use super::queue::Decided;
 use super::{GetError, Ingest, SubmitError, recall};
 use crate::domain::limits::{
     AMENDMENTS_PER_CASE_MAX, CALL_BACK_ASKED_DAYS, OUTDATED_TRIES_MAX, REPLIES_PER_CASE_MAX,
+    WAY_BACK_DAYS_MAX,
 };
 use crate::domain::taxonomy::{
     CalledBack, CaseState, ClosedReason, ExtraCost, SetOf, StaffAct, StaffPresence, WorkedLater,
@@ -119,6 +120,9 @@ pub enum CaseError {
     /// As much was told as can be.
     #[error("nothing more can be told about this report")]
     Full,
+    /// See `WAY_BACK_DAYS_MAX`.
+    #[error("a report can be amended, withdrawn and answered for {WAY_BACK_DAYS_MAX} days")]
+    Over,
     /// Nobody knows whose report it is.
     #[error("the report has no operator")]
     NoOperator,
@@ -238,6 +242,7 @@ impl Ingest {
             if AMENDMENTS_PER_CASE_MAX <= kept.amendments.len() {
                 return Err(CaseError::Full);
             }
+            self.check_way_back(kept.received)?;
             let amendment = Box::new(Amendment {
                 id,
                 row: kept.row,
@@ -258,11 +263,13 @@ impl Ingest {
                 facts,
                 row,
                 withdrawn,
+                received,
                 ..
             } = self.get(id, secret).await?;
             if withdrawn {
                 return Ok(());
             }
+            self.check_way_back(received)?;
             let facts = Box::new(facts);
             let withdrawal = Entry::Withdrawn { id, facts, row };
             if self.tell(withdrawal).await?.is_some() {
@@ -302,6 +309,7 @@ impl Ingest {
         if REPLIES_PER_CASE_MAX <= kept.replies.len() {
             return Err(CaseError::Full);
         }
+        self.check_way_back(kept.received)?;
         let operator = kept.facts.operator.clone().ok_or(CaseError::NoOperator)?;
         let answer = Box::new(Answer {
             id: kept.facts.id,
@@ -334,6 +342,14 @@ impl Ingest {
     /// Through where everything is durable and applied, as it rises.
     pub fn reached(&self) -> watch::Receiver<Position> {
         self.hub().reached()
+    }
+
+    /// What is told later is kept as long as a report, which must be gone in time all the same.
+    fn check_way_back(&self, received: Stamp) -> Result<(), CaseError> {
+        const DAY_MS: i64 = 86_400_000;
+        let now = self.ledger().read().stamp();
+        let is_open = now.0 - received.0 <= WAY_BACK_DAYS_MAX * DAY_MS;
+        is_open.then_some(()).ok_or(CaseError::Over)
     }
 
     /// Commits an entry about an incident; `None` if that changed meanwhile.

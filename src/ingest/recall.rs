@@ -219,7 +219,9 @@ fn find(reader: &Reader, position: Position) -> Result<Option<Found>, JournalErr
         | Entry::TapCountsRemoved { .. }
         | Entry::EditionClosed(_)
         | Entry::OutageChanged(_)
-        | Entry::PersonalRemoved { .. } => None,
+        | Entry::PersonalRemoved { .. }
+        | Entry::IncidentsEnded { .. }
+        | Entry::Gone => None,
     }))
 }
 

@@ -4,6 +4,7 @@
 //! one process can open, is left out then). `rebuild` needs the folder for itself.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,11 +12,13 @@ use sha2::{Digest as _, Sha256};
 
 use super::folder;
 use super::history::{History, Placed};
+use super::start::lacks_base;
 use crate::domain::entry::Epoch;
-use crate::domain::limits::BLOCK_ROWS;
-use crate::domain::{LocalDay, Position, Row};
+use crate::domain::{Entry, LocalDay, Position, Row};
 use crate::journal::{self, JournalError, Reader, Settings};
-use crate::ledger::{Applied, CheckpointError, Ledger, LedgerError, State};
+use crate::ledger::{
+    Applied, CheckpointError, ClosedBlock, Ledger, LedgerError, RefillError, State, base,
+};
 use crate::store::taps::TapBlock;
 use crate::store::{Block, Columns, Store, StoreError, TapChange};
 
@@ -105,6 +108,18 @@ pub enum RepairError {
     /// The store cannot be made.
     #[error("the store cannot be made")]
     Store(#[from] StoreError),
+    /// Incidents have gone, and so has what was counted of them.
+    #[error("the journal's file `base` is missing; restore it from a backup")]
+    BaseMissing,
+    /// The file is not what was written.
+    #[error("the journal's file `base` is not the one that was noted; restore it from a backup")]
+    BaseDiffers,
+    /// What stands in the place of the oldest incidents.
+    #[error("the journal's file `base` cannot be read; restore it from a backup")]
+    Base(#[from] CheckpointError),
+    /// Tap counts of before the base.
+    #[error("the store cannot be filled")]
+    Refill(#[from] RefillError<JournalError>),
     /// There is no room to make tap counts again.
     #[error("no folder can be made for tap counts to compare with")]
     Scratch(#[source] std::io::Error),
@@ -162,7 +177,8 @@ pub fn verify(folder: &Path, progress: Progress<'_>) -> Result<Report, RepairErr
     // Before the journal is opened: a server may write a newer one meanwhile.
     let checkpoint = Ledger::read_checkpoint(folder, epoch);
     let (reader, _) = journal::open_reader(&path)?;
-    let fold = Some(verify_fold(folder, &reader, checkpoint, progress)?);
+    let base = base::read(&path, epoch)?;
+    let fold = Some(verify_fold(folder, &reader, (base, checkpoint), progress)?);
     Ok(Report { journal, fold })
 }
 
@@ -179,11 +195,18 @@ pub fn rebuild(folder: &Path, progress: Progress<'_>) -> Result<Rebuilt, RepairE
     // Held until the end, because it locks the folder.
     let (_writer, reader, _) = journal::open(&path, Settings::default())?;
     let epoch = reader.epoch();
-    let ledger = Ledger::new(State::new(epoch));
-    ledger.attach_store(Store::create(&folder::store(folder), epoch)?);
+    let begun = base::read(&path, epoch)?.unwrap_or_else(|| State::new(epoch));
+    let from = begun.position().next();
+    let ledger = Ledger::new(begun);
+    let store = Store::create(&folder::store(folder), epoch)?;
+    // Of what the base counts, tap counts lie in the journal still.
+    ledger.refill(store, History::facts(&reader, reader.begin())?)?;
     let total = reader.last().0;
-    let history = History::whole(&reader, reader.horizon())?;
+    let history = History::whole(&reader, from)?;
     let entries = history.for_each_batch::<RepairError>(|batch| {
+        if lacks_base(batch) {
+            return Err(RepairError::BaseMissing);
+        }
         ledger.apply(batch);
         tell(progress, batch, total);
         Ok(())
@@ -222,27 +245,38 @@ fn tell(progress: Progress<'_>, batch: &[Placed], total: u64) {
 fn verify_fold(
     folder: &Path,
     reader: &Reader,
-    checkpoint: Result<Option<State>, CheckpointError>,
+    (base, checkpoint): (Option<State>, Result<Option<State>, CheckpointError>),
     progress: Progress<'_>,
 ) -> Result<FoldReport, RepairError> {
+    let based_on = base.as_ref().map_or(Position(0), State::position);
     let checkpointed = checkpoint.as_ref().ok().and_then(Option::as_ref);
     let compared_at = checkpointed.map(State::position);
     let mut digest_there = None;
-    let mut state = State::new(reader.epoch());
     let mut blocks = Blocks::default();
-    let mut taps = Taps::default();
+    let mut taps = Taps::begin(base.as_ref(), reader)?;
+    let mut state = base.unwrap_or_else(|| State::new(reader.epoch()));
+    let mut noted_base = None;
     if compared_at == Some(state.position()) {
         digest_there = Some(state.digest());
     }
     let total = reader.last().0;
-    let history = History::whole(reader, reader.horizon())?;
+    let history = History::whole(reader, based_on.next())?;
     let entries = history.for_each_batch::<RepairError>(|batch| {
+        if lacks_base(batch) {
+            return Err(RepairError::BaseMissing);
+        }
         for (position, stamp, entry) in batch {
-            if let Applied::Recorded { row } = state.apply(*position, *stamp, entry) {
-                blocks.add(row);
+            if let Entry::IncidentsEnded {
+                through,
+                base: Some(sha256),
+            } = entry
+            {
+                noted_base = Some((*through, *sha256));
             }
-            // Compared by the rows above.
-            state.take_closed();
+            if let Applied::Recorded { .. } = state.apply(*position, *stamp, entry) {
+                blocks.rows += 1;
+            }
+            blocks.close(state.take_closed());
             if compared_at == Some(*position) {
                 digest_there = Some(state.digest());
             }
@@ -251,11 +285,16 @@ fn verify_fold(
         tell(progress, batch, total);
         Ok(())
     })?;
+    check_base(folder, based_on, noted_base)?;
     taps.finish(state.taps().kept_from())?;
-    let checkpoint_blocks = checkpointed.map_or(0, State::blocks);
+    blocks.first = state.first_block();
+    blocks.digests = blocks.digests.split_off(&blocks.first);
+    let checkpoint_blocks = checkpointed.map_or(0..0, |state| state.first_block()..state.blocks());
     let checkpoint_position = compared_at.unwrap_or_default();
     let checkpoint = match checkpoint {
         Ok(None) => Finding::Missing,
+        // From before the base: the next start passes it over.
+        Ok(Some(old)) if old.months().ended_through() < based_on => Finding::Missing,
         Ok(Some(ahead)) if state.position() < ahead.position() => Finding::Ahead(ahead.position()),
         Ok(Some(state)) if Some(state.digest()) == digest_there => Finding::Equal,
         Ok(Some(_)) => Finding::Differs,
@@ -282,27 +321,37 @@ fn verify_fold(
     })
 }
 
+/// Refuses a base that is not the one that the journal noted.
+fn check_base(
+    folder: &Path,
+    based_on: Position,
+    noted: Option<(Position, [u8; 32])>,
+) -> Result<(), RepairError> {
+    let Some((_, noted)) = noted.filter(|(through, _)| *through == based_on) else {
+        return Ok(());
+    };
+    let found = base::sha256(&folder::journal(folder)).map_err(CheckpointError::from)?;
+    match found == noted {
+        true => Ok(()),
+        false => Err(RepairError::BaseDiffers),
+    }
+}
+
 /// Digests of the blocks that the fold gives.
 #[derive(Default)]
 struct Blocks {
+    /// Number of the first that is kept.
+    first: u32,
     digests: BTreeMap<u32, [u8; 32]>,
-    open: Vec<Row>,
     rows: u64,
 }
 
 impl Blocks {
-    fn add(&mut self, row: Row) {
-        self.open.push(row);
-        self.rows += 1;
-        if self.open.len() == BLOCK_ROWS {
-            let number = self
-                .digests
-                .last_key_value()
-                .map_or(0, |(last, _)| last + 1);
-            self.digests
-                .insert(number, block_digest(number, &self.open));
-            self.open.clear();
-        }
+    fn close(&mut self, closed: Vec<ClosedBlock>) {
+        let digests = closed
+            .into_iter()
+            .map(|(number, bytes)| (number, Sha256::digest(bytes).into()));
+        self.digests.extend(digests);
     }
 }
 
@@ -320,6 +369,19 @@ struct Taps {
 }
 
 impl Taps {
+    /// With those of before the base.
+    fn begin(base: Option<&State>, reader: &Reader) -> Result<Self, RepairError> {
+        let mut taps = Self::default();
+        if let Some(base) = base.filter(|base| base.taps().last() != Position(0)) {
+            let dir = tempfile::tempdir().map_err(RepairError::Scratch)?;
+            let store = Store::create(&dir.path().join("store"), reader.epoch())?;
+            let ledger = Ledger::new(base.clone());
+            ledger.refill(store.clone(), History::facts(reader, reader.begin())?)?;
+            taps.scratch = Some((store, dir));
+        }
+        Ok(taps)
+    }
+
     fn put(&mut self, changes: &[Arc<TapChange>], epoch: Epoch) -> Result<(), RepairError> {
         if changes.is_empty() {
             return Ok(());
@@ -367,7 +429,7 @@ struct Compared {
 fn verify_store(
     folder: &Path,
     reader: &Reader,
-    (checkpoint_blocks, checkpointed): (u32, Position),
+    (checkpoint_blocks, checkpointed): (Range<u32>, Position),
     expected: &Blocks,
     taps: &Taps,
 ) -> (Finding, Compared) {
@@ -446,7 +508,9 @@ fn compare_blocks(store: &Store, expected: &Blocks) -> Result<(u64, u64), StoreE
         let is_equal = expected.digests.get(&number) == Some(&block_digest(number, &rows));
         *equal += u64::from(is_equal);
     };
-    let numbers = store.numbers()?;
+    let mut numbers = store.numbers()?;
+    // Of incidents that are kept no longer: the next start takes them out.
+    numbers.retain(|number| expected.first <= *number);
     let mut equal = 0;
     for run in numbers.chunk_by(|number, next| number + 1 == *next) {
         if let (Some(&first), Some(&last)) = (run.first(), run.last()) {

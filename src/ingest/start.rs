@@ -7,6 +7,7 @@
 //! journal. A start never trusts a checkpoint or a store more than the journal.
 
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,7 +18,7 @@ use tokio::sync::watch;
 
 use super::again::Again;
 use super::committer::{Committer, Ending, Parts, write_checkpoint};
-use super::history::History;
+use super::history::{History, Placed};
 use super::key_maker::KeyMaker;
 use super::queue::Queue;
 use super::{Clock, Ingest, Secrets, erasure, folder};
@@ -29,7 +30,7 @@ use crate::domain::limits::{
 use crate::domain::taps::TapInterval;
 use crate::domain::{Entry, Position, UtcMillis};
 use crate::journal::{self, JournalError, Reader, Settings, Writer};
-use crate::ledger::{Ledger, LedgerError, RefillError, State};
+use crate::ledger::{Ledger, LedgerError, RefillError, State, base};
 use crate::live::Hub;
 use crate::network::Network;
 use crate::store::{Store, StoreError, TapPlace};
@@ -76,6 +77,12 @@ pub enum StartError {
         /// The file or folder in it that shows it.
         trace: &'static str,
     },
+    /// What stands in the place of its oldest incidents is gone, and so is the checkpoint.
+    #[error(
+        "the journal's file `base` is missing or damaged, which holds what was counted of \
+         incidents that are kept no longer; restore it from a backup"
+    )]
+    BaseMissing,
     /// Its keys.
     #[error("the keys cannot be used")]
     Keys(#[from] KeyError),
@@ -191,7 +198,7 @@ pub fn start_with(
     // a journal proves a loss.
     let mut state = None;
     let checkpointed = |epoch| {
-        let state = state.insert(checkpointed_state(folder, epoch));
+        let state = state.insert(begun_state(folder, epoch));
         state.position()
     };
     let path = folder::journal(folder);
@@ -205,6 +212,7 @@ pub fn start_with(
     let is_stopping = Arc::new(AtomicBool::new(false));
     let store = open_store(folder, &ledger, &reader, &is_stopping)?;
     let folded = fold_rest(&ledger, &reader, writer.last_stamp())?;
+    reader.raise_horizon(ledger.read().months().ended_through());
     erasure::finish(&mut writer, &ledger)?;
     let clock: Clock = Arc::new(now);
     let key_maker = KeyMaker::start(Arc::clone(&keys), clock())?;
@@ -348,12 +356,36 @@ fn checkpointed_state(folder: &Path, epoch: Epoch) -> State {
 }
 
 /// Folds what the ledger has not counted yet. Returns how many entries.
-fn fold_rest(ledger: &Ledger, reader: &Reader, last: UtcMillis) -> Result<u64, JournalError> {
+fn fold_rest(ledger: &Ledger, reader: &Reader, last: UtcMillis) -> Result<u64, StartError> {
     let from = ledger.read().position().next();
     History::for_fold(reader, from, last)?.for_each_batch(|batch| {
+        if lacks_base(batch) {
+            return Err(StartError::BaseMissing);
+        }
         ledger.apply(batch);
         Ok(())
     })
+}
+
+/// Whether entries that are to be folded have gone: the base that stands in their place is
+/// missing.
+pub(super) fn lacks_base(batch: &[Placed]) -> bool {
+    batch.iter().any(|(.., entry)| *entry == Entry::Gone)
+}
+
+/// The state to go on with: that of the checkpoint, or of the base if that is later or the
+/// checkpoint is of no use, or else an empty one.
+fn begun_state(folder: &Path, epoch: Epoch) -> State {
+    let checkpointed = checkpointed_state(folder, epoch);
+    match base::read(&folder::journal(folder), epoch) {
+        Ok(Some(base)) if checkpointed.months().ended_through() < base.position() => base,
+        Ok(_) => checkpointed,
+        Err(error) => {
+            let error = &error as &dyn std::error::Error;
+            tracing::error!(error, "base cannot be read; restore it from a backup");
+            checkpointed
+        }
+    }
 }
 
 /// Records the network in use, if it is not the one that the journal noted last.
@@ -452,7 +484,7 @@ impl StoreOpening {
     fn run(self) {
         let begun = Instant::now();
         let blocks = self.ledger.blocks_needed();
-        let result = match self.open(blocks) {
+        let result = match self.open(blocks.clone()) {
             Some(store) => {
                 self.ledger.attach_store(store);
                 Ok(())
@@ -461,7 +493,7 @@ impl StoreOpening {
         };
         let elapsed_ms = begun.elapsed().as_millis();
         match result {
-            Ok(()) => tracing::info!(blocks, elapsed_ms, "store opened"),
+            Ok(()) => tracing::info!(?blocks, elapsed_ms, "store opened"),
             // Given up, too: the committer must not wait for a store that nobody makes.
             Err(RemakeError::Refill(RefillError::Journal(ReadError::Stopping))) => {
                 self.ledger.give_up_store();
@@ -475,9 +507,9 @@ impl StoreOpening {
     }
 
     /// The store as it lies there, if it is whole.
-    fn open(&self, blocks: u32) -> Option<Store> {
-        let is_first = blocks == 0 && !self.path.exists();
-        let opened = Store::open(&self.path, self.epoch, blocks).and_then(|store| {
+    fn open(&self, blocks: Range<u32>) -> Option<Store> {
+        let is_first = blocks.is_empty() && !self.path.exists();
+        let opened = Store::open(&self.path, self.epoch, blocks.clone()).and_then(|store| {
             store.check_taps(&self.taps, self.reader.last())?;
             Ok(store)
         });
@@ -486,7 +518,7 @@ impl StoreOpening {
             Err(_) if is_first => None,
             Err(error) => {
                 let error = &error as &dyn std::error::Error;
-                tracing::warn!(error, blocks, "store is made again from the journal");
+                tracing::warn!(error, ?blocks, "store is made again from the journal");
                 None
             }
         }
@@ -498,7 +530,7 @@ impl StoreOpening {
             tracing::warn!(path = %path.display(), "store set aside; it may be deleted");
         }
         let store = Store::create(&self.path, self.epoch)?;
-        let history = History::facts(&self.reader, self.reader.horizon())?;
+        let history = History::facts(&self.reader, self.reader.begin())?;
         let entries = history.map(|entry| {
             if self.is_stopping.load(Ordering::Relaxed) {
                 return Err(ReadError::Stopping);

@@ -1028,7 +1028,7 @@ async fn verify_compares_every_block_whether_a_checkpoint_counts_it_or_not() {
         store.put_blocks(&[(number, bytes)]).expect("room");
         store.sync().expect("room");
     };
-    let store = Store::open(&path, epoch, 1).expect("whole");
+    let store = Store::open(&path, epoch, 0..1).expect("whole");
     put(&store, 2);
     drop(store);
     blocks(differs, 3);
@@ -1039,7 +1039,7 @@ async fn verify_compares_every_block_whether_a_checkpoint_counts_it_or_not() {
     put(&store, 0);
     drop(store);
     blocks(is_partial, 1);
-    let store = Store::open(&path, epoch, 1).expect("whole");
+    let store = Store::open(&path, epoch, 0..1).expect("whole");
     put(&store, 3);
     drop(store);
     blocks(differs, 2);

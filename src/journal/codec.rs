@@ -38,6 +38,10 @@ const WITHDRAWN: u32 = 2;
 const AMENDED: u32 = 8;
 const TAP_COUNTS: u32 = 5;
 const EDITION_CLOSED: u32 = 7;
+const ERASED: u32 = 9;
+const ANSWERED: u32 = 10;
+/// Bits of a field's key below its number.
+const WIRE_TYPE_BITS: u32 = 3;
 /// What comes before the message of an entry, in bytes.
 const KIND_BYTES_MAX: usize = 4;
 
@@ -87,7 +91,6 @@ pub enum Wanted {
 impl Wanted {
     /// Whether an entry is read, by its encoded facts.
     pub(super) fn is_met_by(self, facts: &[u8]) -> bool {
-        const WIRE_TYPE_BITS: u32 = 3;
         let Some(first) = facts.first() else {
             // It cannot be decoded, which is to be told.
             return true;
@@ -163,6 +166,13 @@ pub fn encode(entry: &Entry) -> Encoded {
                 key_period,
             }))
         }
+        Entry::IncidentsEnded { through, base } => {
+            generated(Kind::IncidentsEnded(wire::IncidentsEnded {
+                through: through.0,
+                base_sha256: base.map(Vec::from).unwrap_or_default(),
+            }))
+        }
+        Entry::Gone => generated(Kind::Gone(wire::Gone {})),
     };
     Encoded { facts, personal }
 }
@@ -234,7 +244,24 @@ pub fn decode(facts: &[u8], personal: Option<&[u8]>) -> Result<Entry, CodecError
             },
             through: Position(removed.through),
         }),
+        Kind::IncidentsEnded(ended) => Ok(Entry::IncidentsEnded {
+            through: Position(ended.through),
+            base: match ended.base_sha256.is_empty() {
+                true => None,
+                false => Some(fixed(&ended.base_sha256, "base_sha256")?),
+            },
+        }),
+        Kind::Gone(_) => Ok(Entry::Gone),
     }
+}
+
+/// Whether an entry is about one incident, by its encoded facts: such an entry goes when single
+/// incidents are kept no longer.
+pub(super) fn is_of_incident(facts: &[u8]) -> bool {
+    let kind = facts
+        .first()
+        .map_or(0, |first| u32::from(*first) >> WIRE_TYPE_BITS);
+    [INCIDENT, WITHDRAWN, AMENDED, ERASED, ANSWERED].contains(&kind)
 }
 
 fn decode_personal(bytes: &[u8], facts: wire::IncidentFacts) -> Result<Personal, CodecError> {

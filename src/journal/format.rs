@@ -12,6 +12,7 @@
 //! | 8 | position of its first record |
 //! | 8 | size of the file |
 //! | 4 | CRC of the last record of the segment before; 0 in the first |
+//! | 4 | from version 2 on: CRC of the last record as it was when the next segment began |
 //! | 4 | CRC-32C of all before |
 //! | to 4,096 | zeros |
 //! | … | records, one after the other, and zeros to the end |
@@ -31,6 +32,10 @@
 //! | 4 | CRC-32C of the personal part, seeded by the record's CRC |
 //! | … | personal part |
 //!
+//! A segment is of version 1, until entries in it are replaced because the incidents that they
+//! are about are kept no longer. It is then written anew as version 2: the chain of its records
+//! is another, and the segment after it continues the one that it had before.
+//!
 //! Each CRC holds by itself, and the one before is a field, so that a record behind a bad
 //! one can still be told to be valid. The CRC of the personal part lies within it, so that
 //! nothing but zeros is left of an erased part. Erasure changes the state byte first; one
@@ -49,12 +54,14 @@ pub const SEGMENT_HEADER_BYTES: usize = 4_096;
 pub const RECORD_HEADER_BYTES: usize = 32;
 /// Bytes of a personal part before its content: state and CRC.
 pub const PERSONAL_PREFIX_BYTES: usize = 5;
-/// The format that this code writes, and the newest that it reads.
-pub const FORMAT_VERSION: u32 = 1;
+/// The newest format that this code reads and writes.
+pub const FORMAT_VERSION: u32 = 2;
 
 const MAGIC: &[u8; 8] = b"MISTAPJ\n";
 const VERSIONED_BYTES: usize = 12;
+/// Bytes of a header of version 1 without its CRC, and those that version 2 has more.
 const CHECKED_BYTES: usize = 60;
+const SEALED_BYTES: usize = 4;
 const PERSONAL_WHOLE: u8 = 0xA5;
 /// State of a personal part that was erased. Not 0, which a torn write leaves.
 pub const PERSONAL_ERASED: u8 = 0x5A;
@@ -72,6 +79,9 @@ pub struct SegmentHeader {
     pub segment_bytes: u64,
     /// CRC of the last record of the segment before; 0 in the first.
     pub previous_crc: u32,
+    /// If entries in it were replaced: CRC of its last record as it was before, which the next
+    /// segment continues.
+    pub sealed_crc: Option<u32>,
 }
 
 /// Why a file's beginning is no header of a segment.
@@ -86,15 +96,18 @@ pub enum InvalidHeader {
 impl SegmentHeader {
     /// As written to the file.
     pub fn to_bytes(self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(CHECKED_BYTES + 4);
+        let mut bytes = Vec::with_capacity(CHECKED_BYTES + SEALED_BYTES + 4);
         bytes.put_slice(MAGIC);
-        bytes.put_u32_le(FORMAT_VERSION);
+        bytes.put_u32_le(if self.sealed_crc.is_some() { 2 } else { 1 });
         bytes.put_u32_le(crc32c::crc32c(&bytes));
         bytes.put_slice(&self.epoch.0);
         bytes.put_u64_le(self.number);
         bytes.put_u64_le(self.first.0);
         bytes.put_u64_le(self.segment_bytes);
         bytes.put_u32_le(self.previous_crc);
+        if let Some(crc) = self.sealed_crc {
+            bytes.put_u32_le(crc);
+        }
         bytes.put_u32_le(crc32c::crc32c(&bytes));
         bytes
     }
@@ -112,6 +125,13 @@ impl SegmentHeader {
         if FORMAT_VERSION < version {
             return Err(InvalidHeader::Newer(version));
         }
+        let checked_bytes = match version {
+            ..2 => CHECKED_BYTES,
+            2.. => CHECKED_BYTES + SEALED_BYTES,
+        };
+        if bytes.len() < checked_bytes + 4 {
+            return Err(InvalidHeader::Damaged);
+        }
         let mut epoch = [0; 16];
         rest.copy_to_slice(&mut epoch);
         let header = Self {
@@ -120,8 +140,9 @@ impl SegmentHeader {
             first: Position(rest.get_u64_le()),
             segment_bytes: rest.get_u64_le(),
             previous_crc: rest.get_u32_le(),
+            sealed_crc: (2 <= version).then(|| rest.get_u32_le()),
         };
-        if rest.get_u32_le() != crc32c::crc32c(&bytes[..CHECKED_BYTES]) {
+        if rest.get_u32_le() != crc32c::crc32c(&bytes[..checked_bytes]) {
             return Err(InvalidHeader::Damaged);
         }
         Ok(header)
@@ -337,6 +358,7 @@ mod tests {
         first: Position(42),
         segment_bytes: 65_536,
         previous_crc: 99,
+        sealed_crc: None,
     };
 
     fn record(personal: Option<Vec<u8>>) -> Vec<u8> {
@@ -359,13 +381,19 @@ mod tests {
 
     #[test]
     fn segment_header_reads_back_and_any_flipped_bit_is_seen() {
-        let bytes = HEADER.to_bytes();
-        assert_eq!(SegmentHeader::parse(&bytes), Ok(HEADER));
-        for bit in 0..bytes.len() * 8 {
-            let mut flipped = bytes.clone();
-            flipped[bit / 8] ^= 1 << (bit % 8);
-            let parsed = SegmentHeader::parse(&flipped);
-            assert_eq!(parsed, Err(InvalidHeader::Damaged), "bit {bit}");
+        let sealed = SegmentHeader {
+            sealed_crc: Some(77),
+            ..HEADER
+        };
+        for header in [HEADER, sealed] {
+            let bytes = header.to_bytes();
+            assert_eq!(SegmentHeader::parse(&bytes), Ok(header));
+            for bit in 0..bytes.len() * 8 {
+                let mut flipped = bytes.clone();
+                flipped[bit / 8] ^= 1 << (bit % 8);
+                let parsed = SegmentHeader::parse(&flipped);
+                assert_eq!(parsed, Err(InvalidHeader::Damaged), "bit {bit}");
+            }
         }
     }
 

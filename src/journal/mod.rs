@@ -29,6 +29,7 @@ use crate::domain::limits::{RECORD_BYTES_MAX, SEGMENT_BYTES};
 use crate::domain::{Entry, Position, Stamp};
 
 mod codec;
+mod ended;
 mod fields;
 mod format;
 mod reader;
@@ -281,6 +282,7 @@ pub fn open_through(
     fs::create_dir_all(dir).map_err(|source| JournalError::io("create", dir, source))?;
     let lock = segment::lock(dir, segment::LOCK_WAIT)?;
     segment::remove_spare(dir)?;
+    ended::remove_aside(dir)?;
     if segment::list(dir)?.is_empty() {
         if segment::is_marked(dir)? {
             let (dir, position) = (dir.into(), Position(1));
@@ -335,7 +337,9 @@ struct Shared {
     epoch: Epoch,
     /// Position of the last durable entry.
     last: std::sync::atomic::AtomicU64,
-    /// Held while personal parts are rewritten or erased in place, and by whoever finds one
+    /// Through here single incidents are kept no longer; 0 if nowhere.
+    ended: std::sync::atomic::AtomicU64,
+    /// Held while segments are replaced, or personal parts are rewritten or erased in place, and by whoever finds one
     /// that is not whole, to read it again.
     rewriting: std::sync::Mutex<()>,
     /// In order; never empty.

@@ -58,12 +58,24 @@ impl Reader {
         Position(self.shared.last.load(Ordering::Acquire))
     }
 
-    /// The oldest position that can be read.
+    /// The oldest position whose incident can be read.
     pub fn horizon(&self) -> Position {
+        let ended = Position(self.shared.ended.load(Ordering::Acquire));
+        self.begin().max(ended.next())
+    }
+
+    /// The oldest position of all. Below the horizon there is no entry about a single incident,
+    /// but all others are there.
+    pub fn begin(&self) -> Position {
         let segments = self.shared.segments();
         segments
             .first()
             .map_or(Position(1), |segment| segment.header.first)
+    }
+
+    /// From now on entries at this position and before it are below the horizon.
+    pub fn raise_horizon(&self, ended: Position) {
+        self.shared.ended.fetch_max(ended.0, Ordering::AcqRel);
     }
 
     /// Bytes of the segments on disk, zeros still to be overwritten included.
@@ -150,7 +162,7 @@ impl Reader {
     }
 
     fn entries(&self, from: Position, parts: Parts) -> Entries {
-        let (from, last) = (from.max(self.horizon()), self.last());
+        let (from, last) = (from.max(self.begin()), self.last());
         let cursor = Cursor::new(Arc::clone(&self.shared), from, last, READ_BYTES);
         Entries {
             cursor,
@@ -162,7 +174,7 @@ impl Reader {
 
 impl Shared {
     /// All segments, in order.
-    fn segments(&self) -> RwLockReadGuard<'_, Vec<Arc<Segment>>> {
+    pub(super) fn segments(&self) -> RwLockReadGuard<'_, Vec<Arc<Segment>>> {
         self.segments
             .read()
             .unwrap_or_else(|held| held.into_inner())
@@ -184,12 +196,30 @@ impl Shared {
         segments.push(segment);
     }
 
-    /// The segment that holds a position at or above the horizon.
-    fn segment_of(&self, position: Position) -> Arc<Segment> {
-        let segments = self.segments();
-        let after = segments.partition_point(|segment| segment.header.first <= position);
-        Arc::clone(&segments[after.saturating_sub(1)])
+    /// Puts a segment that was written anew in the place of the one before, and `rename` its
+    /// file: nobody opens one as the other.
+    pub(super) fn replace_segment(
+        &self,
+        segment: Arc<Segment>,
+        rename: impl FnOnce() -> io::Result<()>,
+    ) -> io::Result<()> {
+        let mut segments = self
+            .segments
+            .write()
+            .unwrap_or_else(|held| held.into_inner());
+        rename()?;
+        let first = segment.header.first;
+        if let Some(place) = segments.iter_mut().find(|one| one.header.first == first) {
+            *place = segment;
+        }
+        Ok(())
     }
+}
+
+/// The segment that holds a position at or above that of the first.
+fn segment_of(segments: &[Arc<Segment>], position: Position) -> Arc<Segment> {
+    let after = segments.partition_point(|segment| segment.header.first <= position);
+    Arc::clone(&segments[after.saturating_sub(1)])
 }
 
 /// Where a personal part is.
@@ -413,13 +443,16 @@ impl Cursor {
 
     /// Opens the segment that holds the next position, at the nearest mark before it.
     fn open(&mut self) -> Result<(), JournalError> {
-        let segment = self.shared.segment_of(self.next);
+        // A segment must not be written anew between the two.
+        let segments = self.shared.segments();
+        let segment = segment_of(&segments, self.next);
         let is_same = |source: &Source| source.segment.header.first == segment.header.first;
         if self.source.as_ref().is_some_and(is_same) {
             return Err(self.damaged("a record is missing"));
         }
         let file = File::open(&segment.path)
             .map_err(|source| JournalError::io("open", &segment.path, source))?;
+        drop(segments);
         let extent = segment.extent();
         let (read_to, end) = (extent.seek(self.next), extent.end);
         drop(extent);

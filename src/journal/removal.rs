@@ -18,7 +18,7 @@ use crate::domain::limits::REMOVED_AT_ONCE_MAX;
 /// open for writing.
 #[derive(Clone, Debug)]
 pub struct Remover {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
 impl Remover {

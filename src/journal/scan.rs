@@ -224,6 +224,7 @@ impl Survey {
             dir: self.dir,
             epoch: scan.header.epoch,
             last: AtomicU64::new(scan.next().0 - 1),
+            ended: AtomicU64::new(0),
             rewriting: std::sync::Mutex::default(),
             segments: RwLock::new(segments),
         };
@@ -255,8 +256,9 @@ impl Survey {
         if before.header.number + 1 != next.header.number {
             return Some(self.missing(before.next()));
         }
+        let continued_crc = before.header.sealed_crc.unwrap_or(before.last_crc);
         let is_continued =
-            before.next() == next.header.first && before.last_crc == next.header.previous_crc;
+            before.next() == next.header.first && continued_crc == next.header.previous_crc;
         (before.end == End::Clean && !is_continued)
             .then(|| before.damaged("its last entries are missing"))
     }

@@ -500,12 +500,12 @@ fn newer_format_is_refused_as_such() {
     let dir = journal_of(1, 3);
     let file = first_file(&dir);
     let mut bytes = fs::read(&file).expect("reads");
-    bytes[8..12].copy_from_slice(&2_u32.to_le_bytes());
+    bytes[8..12].copy_from_slice(&3_u32.to_le_bytes());
     let crc = crc32c::crc32c(&bytes[..12]);
     bytes[12..16].copy_from_slice(&crc.to_le_bytes());
     fs::write(&file, &bytes).expect("writes");
     let error = open(dir.path(), UNSYNCED).map(|_| ()).expect_err("refused");
-    assert!(matches!(error, JournalError::NewerFormat { found: 2, .. }));
+    assert!(matches!(error, JournalError::NewerFormat { found: 3, .. }));
 }
 
 #[test]

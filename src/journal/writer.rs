@@ -52,6 +52,7 @@ pub fn create(dir: &Path, settings: Settings) -> Result<(), JournalError> {
         first: Position(1),
         segment_bytes: settings.segment_bytes,
         previous_crc: 0,
+        sealed_crc: None,
     };
     let file = segment::prepare(dir, settings.segment_bytes, settings.sync).map_err(failed)?;
     segment::name(dir, &file, header, settings.sync).map_err(failed)?;
@@ -158,15 +159,29 @@ impl Writer {
         if self.is_poisoned {
             return Err(JournalError::Poisoned);
         }
+        // Before it is looked where it is: a segment may be written anew meanwhile.
+        let _alone = self.shared.rewriting();
         let reader = Reader::new(Arc::clone(&self.shared));
         let Some(place) = reader.personal_place(position)? else {
             return Ok(());
         };
-        let _alone = self.shared.rewriting();
         place.erase(self.settings.sync).map_err(|source| {
             self.is_poisoned = true;
             JournalError::io("erase in", &place.path, source)
         })
+    }
+
+    /// Goes on in a new segment if this one holds entries at or before a position, so that
+    /// they can be replaced. After `NoSegment` nothing was changed.
+    pub fn leave_segment_of(&mut self, position: Position) -> Result<(), JournalError> {
+        if self.is_poisoned {
+            return Err(JournalError::Poisoned);
+        }
+        if position < self.segment.header.first || self.last < self.segment.header.first {
+            return Ok(());
+        }
+        self.begin_segment()
+            .map_err(|error| self.poison(error, false))
     }
 
     /// Poisons the writer, unless nothing was written. Returns the error to tell.
@@ -289,6 +304,7 @@ impl Writer {
             first: self.last.next(),
             segment_bytes: self.settings.segment_bytes,
             previous_crc: self.last_crc,
+            sealed_crc: None,
         };
         let named = take_spare(dir, self.settings, spare).and_then(|file| {
             let path = segment::name(dir, &file, header, self.settings.sync)?;

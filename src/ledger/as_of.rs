@@ -35,7 +35,7 @@ impl Ledger {
     /// applied and no later one.
     pub fn scan_view_as_of(&self, at: Position) -> Result<ScanView, AsOfError> {
         let state = self.read();
-        let (first, last) = (state.first(), state.position());
+        let (first, last) = (state.first_kept(), state.position());
         if at < first || last < at || at == Position(0) {
             return Err(AsOfError::OutOfRange { first, last });
         }
@@ -51,7 +51,7 @@ fn cut(view: ScanView, withdrawals: &[Withdrawal], at: Position) -> Result<ScanV
     let by_then = withdrawals.partition_point(|withdrawal| withdrawal.at <= at);
     let withdrawn: BTreeSet<Position> = withdrawals[..by_then].iter().map(|one| one.of).collect();
     Ok(ScanView {
-        stored: 0..stored,
+        stored: view.stored.start..stored,
         pending: view.pending[..pending].to_vec(),
         open: rows.into_iter().filter(|row| row.position <= at).collect(),
         withdrawn: Arc::new(withdrawn),

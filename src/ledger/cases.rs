@@ -128,6 +128,12 @@ impl Cases {
         self.by_incident.insert(incident, case);
     }
 
+    /// Lets go of the cases of some incidents.
+    pub(super) fn forget(&mut self, goes: impl Fn(Position) -> bool) {
+        self.by_incident.retain(|incident, _| !goes(*incident));
+        self.amended.retain(|_, incident| !goes(*incident));
+    }
+
     pub(super) fn amend(&mut self, incident: Position, at: Position) {
         self.case(incident).amendments.push(at);
         self.amended.insert(at, incident);

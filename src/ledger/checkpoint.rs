@@ -19,7 +19,10 @@ use crate::domain::entry::Epoch;
 
 /// The name of the file.
 pub const FILE: &str = "checkpoint";
-const FILE_ASIDE: &str = "checkpoint.new";
+/// What is added to a name while the file is written.
+const ASIDE: &str = ".new";
+/// The oldest fold whose states can still be gone on with as a base.
+const BASE_FOLD_MIN: u32 = 7;
 
 const MAGIC: [u8; 8] = *b"mistapCP";
 const FORMAT: u32 = 1;
@@ -48,26 +51,49 @@ pub enum CheckpointError {
 
 /// Writes the state into a folder, replacing an earlier checkpoint. Survives a power cut.
 pub fn write(state: &State, dir: &Path) -> Result<(), CheckpointError> {
-    let aside = dir.join(FILE_ASIDE);
+    write_named(state, dir, FILE)
+}
+
+/// As `write`, under another name.
+pub(super) fn write_named(state: &State, dir: &Path, name: &str) -> Result<(), CheckpointError> {
+    let aside = dir.join(format!("{name}{ASIDE}"));
     let mut file = BufWriter::with_capacity(BUFFER_BYTES, File::create(&aside)?);
     write_parts(state, &mut file)?;
     let file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
     file.sync_all()?;
-    fs::rename(&aside, dir.join(FILE))?;
+    fs::rename(&aside, dir.join(name))?;
     File::open(dir)?.sync_all()?;
     Ok(())
 }
 
 /// The state in a folder's checkpoint; `None` if there is none.
 pub fn read(dir: &Path, epoch: Epoch) -> Result<Option<State>, CheckpointError> {
-    let file = match File::open(dir.join(FILE)) {
+    read_file(dir, FILE, epoch, FOLD_VERSION)
+}
+
+/// The state in a base of this name; `None` if there is none.
+pub(super) fn read_named(
+    dir: &Path,
+    name: &str,
+    epoch: Epoch,
+) -> Result<Option<State>, CheckpointError> {
+    read_file(dir, name, epoch, BASE_FOLD_MIN)
+}
+
+fn read_file(
+    dir: &Path,
+    name: &str,
+    epoch: Epoch,
+    fold_min: u32,
+) -> Result<Option<State>, CheckpointError> {
+    let file = match File::open(dir.join(name)) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error.into()),
     };
     let len = file.metadata()?.len();
     let file = BufReader::with_capacity(BUFFER_BYTES, file);
-    read_parts(file, len, epoch).map(Some)
+    read_parts(file, len, epoch, fold_min).map(Some)
 }
 
 fn write_parts(state: &State, out: &mut impl Write) -> io::Result<()> {
@@ -110,13 +136,19 @@ fn header(epoch: Epoch) -> [u8; HEADER_BYTES] {
     header
 }
 
-fn check_header(found: &[u8; HEADER_BYTES], epoch: Epoch) -> Result<(), CheckpointError> {
+fn check_header(
+    found: &[u8; HEADER_BYTES],
+    epoch: Epoch,
+    fold_min: u32,
+) -> Result<(), CheckpointError> {
     let (told, crc) = found.split_at(HEADER_BYTES - CRC_BYTES);
     if found[..8] != MAGIC || crc32c::crc32c(told).to_le_bytes() != crc {
         return Err(CheckpointError::Damaged("the header"));
     }
     let expected = header(epoch);
-    if found[8..16] != expected[8..16] {
+    let number = |at: usize| found[at..at + 4].try_into().map_or(0, u32::from_le_bytes);
+    let is_known = number(8) == FORMAT && (fold_min..=FOLD_VERSION).contains(&number(12));
+    if !is_known {
         return Err(CheckpointError::Format);
     }
     if found[16..32] != expected[16..32] {
@@ -132,9 +164,14 @@ struct RawPart {
     crc: [u8; CRC_BYTES],
 }
 
-fn read_parts(file: impl Read + Send, len: u64, epoch: Epoch) -> Result<State, CheckpointError> {
+fn read_parts(
+    file: impl Read + Send,
+    len: u64,
+    epoch: Epoch,
+    fold_min: u32,
+) -> Result<State, CheckpointError> {
     let mut file = PartReader { file, left: len };
-    check_header(&file.take()?, epoch)?;
+    check_header(&file.take()?, epoch, fold_min)?;
     let mut builder = Builder::new(State::new(epoch));
     let mut group = file.group()?;
     while !group.is_empty() {
@@ -226,7 +263,7 @@ mod tests {
     }
 
     fn parse(bytes: &[u8]) -> Result<State, CheckpointError> {
-        read_parts(bytes, bytes.len() as u64, EPOCH)
+        read_parts(bytes, bytes.len() as u64, EPOCH, FOLD_VERSION)
     }
 
     #[test]
@@ -240,13 +277,13 @@ mod tests {
         assert_eq!(back.digest(), state.digest());
         assert_eq!(back.recent(), state.recent());
         assert_eq!(bytes_of(&back), bytes_of(&state));
-        assert!(!dir.path().join(FILE_ASIDE).exists());
+        assert!(!dir.path().join(format!("{FILE}{ASIDE}")).exists());
     }
 
     #[test]
     fn checkpoint_of_another_journal_or_format_is_refused() {
         let mut bytes = bytes_of(&folded(10));
-        let other = read_parts(&bytes[..], bytes.len() as u64, Epoch([8; 16]));
+        let other = read_parts(&bytes[..], bytes.len() as u64, Epoch([8; 16]), FOLD_VERSION);
         assert!(matches!(other, Err(CheckpointError::Epoch)));
         bytes[12] += 1;
         let crc = crc32c::crc32c(&bytes[..36]);

@@ -102,6 +102,17 @@ impl IdIndex {
         self.days = self.days.split_off(&day);
     }
 
+    /// Lets go of the ids made before a day that were recorded where `goes` says so.
+    pub fn forget(&mut self, day: u32, goes: impl Fn(Position) -> bool) {
+        for (_, table) in self.days.range_mut(..day) {
+            table.merge();
+            if table.sorted.iter().any(|entry| goes(position_of(entry))) {
+                Arc::make_mut(&mut table.sorted).retain(|entry| !goes(position_of(entry)));
+            }
+        }
+        self.days.retain(|_, table| 0 < table.len());
+    }
+
     /// Packs the tables of the days before one: no more ids are to be expected there.
     pub fn settle_days_before(&mut self, day: u32) {
         for (_, table) in self.days.range_mut(..day) {

@@ -7,6 +7,7 @@
 //! are still taken.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
@@ -33,10 +34,12 @@ pub(super) struct Keeper {
 
 struct Desk {
     slot: Slot,
-    /// Rising without gaps; the first is number `stored`.
+    /// Rising without gaps; the first is number `stored.end`.
     pending: VecDeque<ClosedBlock>,
-    /// Blocks `0..stored` are in the store, or will be before it is attached.
-    stored: u32,
+    /// These blocks are in the store, or will be before it is attached.
+    stored: Range<u32>,
+    /// Blocks before this one are taken out of the store; `None` if none may be there.
+    forgotten: Option<u32>,
     /// Rising in their positions.
     tap_changes: VecDeque<Arc<TapChange>>,
     is_stopping: bool,
@@ -46,6 +49,7 @@ struct Desk {
 enum Work {
     Blocks(Vec<ClosedBlock>),
     Taps(Vec<Arc<TapChange>>),
+    Forget(u32),
 }
 
 #[derive(Clone)]
@@ -58,17 +62,19 @@ enum Slot {
 /// The store and what is not yet in it, at one moment.
 pub(super) struct Kept {
     pub(super) store: Store,
-    pub(super) stored: u32,
+    pub(super) stored: Range<u32>,
     pub(super) pending: Vec<ClosedBlock>,
 }
 
 impl Keeper {
-    /// With no store yet, which when attached will hold blocks `0..stored`.
-    pub(super) fn new(stored: u32) -> Arc<Self> {
+    /// With no store yet, which when attached will hold these blocks.
+    pub(super) fn new(stored: Range<u32>) -> Arc<Self> {
         Arc::new(Self {
             desk: Mutex::new(Desk {
                 slot: Slot::Opening,
                 pending: VecDeque::new(),
+                // What a crash left of earlier ones.
+                forgotten: (0 < stored.start).then_some(stored.start),
                 stored,
                 tap_changes: VecDeque::new(),
                 is_stopping: false,
@@ -101,6 +107,16 @@ impl Keeper {
         desk.pending.extend(closed);
         desk.tap_changes.extend(tap_changes);
         self.changed.notify_all();
+    }
+
+    /// Takes blocks before one out of the store. Those of them on their way go there first.
+    pub(super) fn forget_before(&self, first: u32) {
+        let mut desk = self.desk();
+        if desk.stored.start < first {
+            desk.stored.start = first;
+            desk.forgotten = Some(first);
+            self.changed.notify_all();
+        }
     }
 
     /// Hands over the opened store.
@@ -142,7 +158,7 @@ impl Keeper {
         let desk = self.desk();
         Ok(Kept {
             store: desk.store()?,
-            stored: desk.stored,
+            stored: desk.stored.clone(),
             pending: desk.pending.iter().cloned().collect(),
         })
     }
@@ -165,7 +181,7 @@ impl Keeper {
     pub(super) fn flush(&self, blocks: u32, taps: Position) -> Result<(), LedgerError> {
         let lacks = |desk: &Desk| {
             let lacks_taps = |change: &Arc<TapChange>| change.position() <= taps;
-            desk.stored < blocks || desk.tap_changes.front().is_some_and(lacks_taps)
+            desk.stored.end < blocks || desk.tap_changes.front().is_some_and(lacks_taps)
         };
         let is_waiting = |desk: &Desk| {
             let is_ready = matches!(desk.slot, Slot::Ready(_));
@@ -208,6 +224,12 @@ impl Keeper {
                 store.put_taps(changes)?;
                 self.mark_taps_stored(changes.len());
             }
+            Work::Forget(first) => {
+                store.forget_blocks_before(*first)?;
+                let mut desk = self.desk();
+                desk.forgotten = desk.forgotten.filter(|due| first < due);
+                self.changed.notify_all();
+            }
         }
         Ok(())
     }
@@ -216,7 +238,8 @@ impl Keeper {
     /// Blocks come first: there are few of them.
     fn next_work(&self) -> Option<(Store, Work)> {
         let is_idle = |desk: &Desk| {
-            let is_empty = desk.pending.is_empty() && desk.tap_changes.is_empty();
+            let is_empty =
+                desk.pending.is_empty() && desk.tap_changes.is_empty() && desk.forgotten.is_none();
             let has_work = matches!(desk.slot, Slot::Ready(_)) && !is_empty;
             !has_work && !desk.is_stopping
         };
@@ -224,7 +247,9 @@ impl Keeper {
         if desk.is_stopping {
             return None;
         }
-        let work = if desk.pending.is_empty() {
+        let work = if let Some(first) = desk.forgotten.filter(|_| desk.pending.is_empty()) {
+            Work::Forget(first)
+        } else if desk.pending.is_empty() {
             let changes = desk.tap_changes.iter().take(PUT_TAP_CHANGES);
             Work::Taps(changes.cloned().collect())
         } else {
@@ -239,7 +264,7 @@ impl Keeper {
             return;
         }
         desk.pending.drain(..count);
-        desk.stored += u32::try_from(count).expect("at most PUT_BLOCKS");
+        desk.stored.end += u32::try_from(count).expect("at most PUT_BLOCKS");
         self.changed.notify_all();
     }
 

@@ -7,10 +7,12 @@
 
 pub mod apart;
 mod as_of;
+pub mod base;
 pub mod cases;
 pub mod checkpoint;
 pub mod cube;
 pub mod dictionary;
+mod ended;
 mod heads;
 mod ids;
 mod keeper;
@@ -44,10 +46,12 @@ use keeper::Keeper;
 
 pub use apart::{Less, Reason};
 pub use as_of::AsOfError;
+pub use base::BaseMaker;
 pub use cases::{Case, Cases};
 pub use checkpoint::{CheckpointError, FILE as CHECKPOINT_FILE};
 pub use cube::{Cells, Cube};
 pub use dictionary::Dictionary;
+pub use ended::{MonthEnd, Months, ends_at};
 pub use heads::{DayHead, Heads, ToldScopes};
 pub use past_taps::{PastTaps, TooManyTaps};
 pub use recent::Recent;
@@ -90,6 +94,8 @@ pub struct ScanView {
     pub outages: Arc<Outages>,
     /// Numbers of operators, lines and stops.
     pub dictionary: Arc<Dictionary>,
+    /// Where single incidents ended last: rows of before are not there.
+    pub ended: Option<MonthEnd>,
     /// The last position applied.
     pub position: Position,
 }
@@ -128,6 +134,9 @@ pub struct Ledger {
 /// The blocks that the state counted when the ledger began.
 #[derive(Clone, Copy)]
 struct Needed {
+    /// Number of the first of them that is kept, and CRC of all before it.
+    first: u32,
+    first_crc: u32,
     blocks: u32,
     crc: u32,
     /// Changes of tap counts through this position.
@@ -139,8 +148,10 @@ impl Ledger {
     /// Blocks that the state counts are taken to be in the store that will be attached, or
     /// refilled.
     pub fn new(state: State) -> Self {
-        let keeper = Keeper::new(state.blocks());
+        let keeper = Keeper::new(state.first_block()..state.blocks());
         let needed = Needed {
+            first: state.first_block(),
+            first_crc: state.first_block_crc(),
             blocks: state.blocks(),
             crc: state.blocks_crc,
             taps: state.taps().last(),
@@ -182,13 +193,14 @@ impl Ledger {
         // Under the lock: a scan must find each row either open or pending.
         let closed = state.take_closed();
         self.keeper.take(closed, state.take_tap_changes());
+        self.keeper.forget_before(state.first_block());
         applied
     }
 
-    /// Blocks that must be in a store before it is attached: numbers `0..n`. (Those closed
+    /// Numbers of the blocks that must be in a store before it is attached. (Those closed
     /// later wait for it here.)
-    pub fn blocks_needed(&self) -> u32 {
-        self.needed.blocks
+    pub fn blocks_needed(&self) -> Range<u32> {
+        self.needed.first..self.needed.blocks
     }
 
     /// Blocks of tap counts that must be in a store before it is attached, and the place of
@@ -247,11 +259,12 @@ impl Ledger {
         let kept = self.keeper.kept()?;
         Ok(ScanView {
             store: kept.store,
-            stored: 0..kept.stored,
+            stored: kept.stored,
             pending: kept.pending,
             open: state.open_rows().to_vec(),
             withdrawn: Arc::clone(state.withdrawn()),
             outages: Arc::clone(state.outages()),
+            ended: state.months().ended(),
             dictionary: Arc::clone(state.dictionary()),
             position: state.position(),
         })

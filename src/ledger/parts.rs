@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 use super::cases::{About, Case, Cases, Reply};
 use super::cube::Cube;
 use super::dictionary::Dictionary;
+use super::ended::Months;
 use super::ids::{ENTRY_BYTES, IdEntry};
 use super::recent::Recent;
 use super::state::{FOLD_VERSION, State, Withdrawal};
@@ -39,6 +40,7 @@ pub(super) const TAPS: u8 = 8;
 pub(super) const CASES: u8 = 9;
 /// Only there if any outage was told.
 pub(super) const OUTAGES: u8 = 10;
+pub(super) const MONTHS: u8 = 11;
 
 /// One part of a state.
 pub(super) enum Part<'a> {
@@ -72,6 +74,8 @@ pub(super) enum Part<'a> {
     Cases,
     /// What was told about outages.
     Outages,
+    /// Ends of months of receipt.
+    Months,
 }
 
 /// The parts of a state, in an order that depends on nothing else.
@@ -99,6 +103,7 @@ pub(super) fn parts(state: &State) -> Vec<Part<'_>> {
     parts.push(Part::Taps);
     parts.push(Part::Cases);
     parts.push(Part::Outages);
+    parts.push(Part::Months);
     parts
 }
 
@@ -141,6 +146,7 @@ impl Part<'_> {
             Self::Taps => TAPS,
             Self::Cases => CASES,
             Self::Outages => OUTAGES,
+            Self::Months => MONTHS,
         }
     }
 
@@ -171,6 +177,7 @@ impl Part<'_> {
             Self::Taps => put_taps(&mut out, &state.taps),
             Self::Cases => put_cases(&mut out, &state.cases),
             Self::Outages => put_outages(&mut out, &state.outages),
+            Self::Months => put_months(&mut out, &state.months),
         }
         out
     }
@@ -337,6 +344,20 @@ fn put_cases(out: &mut Vec<u8>, cases: &Cases) {
     for (incident, case) in cases.iter() {
         put(out, incident.0);
         put_case(out, case);
+    }
+}
+
+/// The end of the last month whose incidents are kept no longer, if there is one, and those of
+/// the months whose incidents are.
+fn put_months(out: &mut Vec<u8>, months: &Months) {
+    let ended = months.ended();
+    put(out, ended.iter().len() as u64);
+    put(out, months.ends().len() as u64);
+    for end in ended.iter().chain(months.ends()) {
+        put(out, end.through.0);
+        put(out, end.until.0.cast_unsigned());
+        put(out, end.blocks.into());
+        put(out, end.blocks_crc.into());
     }
 }
 

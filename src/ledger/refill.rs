@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use super::ended::MonthWatch;
 use super::ids::IdIndex;
 use super::state::ClosedBlock;
 use super::{Ledger, Needed};
@@ -53,8 +54,8 @@ impl Ledger {
             let next = next.collect::<Result<Vec<_>, E>>();
             let next = next.map_err(RefillError::Journal)?;
             reached = next.last().map_or(reached, |(position, ..)| *position);
-            for row in self.counted_rows(&next, &mut forgotten) {
-                filler.push(row).map_err(RefillError::Store)?;
+            for (stamp, row) in self.counted_rows(&next, &mut forgotten) {
+                filler.push(stamp, row).map_err(RefillError::Store)?;
             }
             let changes = self.tap_changes(&next);
             store.put_taps(&changes).map_err(RefillError::Store)?;
@@ -71,9 +72,9 @@ impl Ledger {
         &self,
         entries: &[(Position, Stamp, Entry)],
         forgotten: &mut IdIndex,
-    ) -> Vec<Row> {
+    ) -> Vec<(Stamp, Option<Row>)> {
         let state = self.read();
-        let row = |(position, _, entry): &(Position, Stamp, Entry)| match entry {
+        let mut row = |position: &Position, entry: &Entry| match entry {
             Entry::Incident { facts, .. } => state.counted_row(*position, facts, forgotten),
             Entry::Amended(amendment) => state.amended_row(*position, &amendment.after),
             Entry::Withdrawn { .. }
@@ -85,9 +86,14 @@ impl Ledger {
             | Entry::TapCountsRemoved { .. }
             | Entry::EditionClosed(_)
             | Entry::OutageChanged(_)
-            | Entry::PersonalRemoved { .. } => None,
+            | Entry::PersonalRemoved { .. }
+            | Entry::IncidentsEnded { .. }
+            | Entry::Gone => None,
         };
-        entries.iter().filter_map(row).collect()
+        let entries = entries.iter();
+        entries
+            .map(|(position, stamp, entry)| (*stamp, row(position, entry)))
+            .collect()
     }
 
     /// The changes of tap counts that the store must have before it is attached; those after
@@ -111,6 +117,7 @@ struct Filler {
     needed: Needed,
     made: Needed,
     rows: Vec<Row>,
+    months: MonthWatch,
     blocks: Vec<ClosedBlock>,
 }
 
@@ -120,10 +127,12 @@ impl Filler {
             store,
             needed,
             made: Needed {
-                blocks: 0,
-                crc: 0,
+                blocks: needed.first,
+                crc: needed.first_crc,
                 taps: Position(0),
+                ..needed
             },
+            months: MonthWatch::default(),
             rows: Vec::with_capacity(BLOCK_ROWS),
             blocks: Vec::with_capacity(PUT_BLOCKS),
         }
@@ -133,15 +142,24 @@ impl Filler {
         self.made.blocks == self.needed.blocks
     }
 
-    /// Rows after the last block needed are left out.
-    fn push(&mut self, row: Row) -> Result<(), StoreError> {
+    /// Takes what is counted of an entry of this stamp. Rows after the last block needed are
+    /// left out.
+    fn push(&mut self, stamp: Stamp, row: Option<Row>) -> Result<(), StoreError> {
+        if self.months.turns(stamp) && !self.rows.is_empty() {
+            self.close()?;
+        }
         if self.is_full() {
+            self.rows.clear();
             return Ok(());
         }
-        self.rows.push(row);
+        self.rows.extend(row);
         if self.rows.len() < BLOCK_ROWS {
             return Ok(());
         }
+        self.close()
+    }
+
+    fn close(&mut self) -> Result<(), StoreError> {
         let bytes: Arc<[u8]> = Block::pack(self.made.blocks, &self.rows).into();
         self.rows.clear();
         self.made.crc = crc32c::crc32c_append(self.made.crc, &bytes);
@@ -247,7 +265,7 @@ mod tests {
         // Dropped ids must not make a repeat count twice.
         state.drop_ids_before(first_id(before).day() + 1);
         let ledger = Ledger::new(state);
-        assert_ne!(ledger.blocks_needed(), 0);
+        assert!(!ledger.blocks_needed().is_empty());
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 for batch in after.chunks(100) {

@@ -9,9 +9,11 @@ use std::sync::Arc;
 use super::cases::{About, Case, Cases, Reply};
 use super::cube::Cube;
 use super::dictionary::Dictionary;
+use super::ended::{MonthEnd, Months};
 use super::ids::{ENTRY_BYTES, IdEntry};
 use super::parts::{
-    CASES, COUNTS, END, HEAD, IDS, NAMES, OPEN, OUTAGES, PART_BUCKETS, RECENT, TAPS, WITHDRAWN,
+    CASES, COUNTS, END, HEAD, IDS, MONTHS, NAMES, OPEN, OUTAGES, PART_BUCKETS, RECENT, TAPS,
+    WITHDRAWN,
 };
 use super::recent::Recent;
 use super::state::{State, Withdrawal};
@@ -108,7 +110,11 @@ impl Builder {
     pub(super) fn finish(mut self) -> Result<State, Unreadable> {
         self.end_day()?;
         self.kinds.retain(|kind| *kind != OUTAGES);
-        if self.kinds != [HEAD, NAMES, OPEN, WITHDRAWN, RECENT, TAPS, CASES, END] {
+        if self.kinds
+            != [
+                HEAD, NAMES, OPEN, WITHDRAWN, RECENT, TAPS, CASES, MONTHS, END,
+            ]
+        {
             return Err("parts are missing");
         }
         Ok(self.state)
@@ -136,6 +142,14 @@ impl Builder {
             TAPS => state.taps = Arc::new(input.taps(&state.dictionary)?),
             CASES => state.cases = Arc::new(input.cases(&state.dictionary)?),
             OUTAGES => state.outages = Arc::new(input.outages()?),
+            MONTHS => {
+                state.months = input.months()?;
+                if state.position != Position(0) {
+                    state.months.resume(state.stamp);
+                }
+                state.first_block = state.months.ended().map_or(0, |end| end.blocks);
+                state.rows_after = state.months.ended_through();
+            }
             END if u64::from_le_bytes(input.take()?) == self.parts => {}
             END => return Err("parts are missing"),
             _ => return Err("a part is of unknown kind"),
@@ -253,6 +267,29 @@ impl<'a> Input<'a> {
             state.network = Some((self.number()?, self.take()?));
         }
         Ok(())
+    }
+
+    fn months(&mut self) -> Result<Months, Unreadable> {
+        let [ended, kept]: [u64; 2] = [self.long()?, self.long()?];
+        let mut months = Months::default();
+        let mut before = Position(0);
+        for place in 0..ended.saturating_add(kept) {
+            let end = MonthEnd {
+                through: Position(self.long()?),
+                until: UtcMillis(self.long()?.cast_signed()),
+                blocks: self.number()?,
+                blocks_crc: self.number()?,
+            };
+            if end.through <= before {
+                return Err("months are out of order");
+            }
+            before = end.through;
+            match place < ended {
+                true => months.ended = Some(end),
+                false => months.ends.push(end),
+            }
+        }
+        Ok(months)
     }
 
     fn dictionary(&mut self) -> Result<Dictionary, Unreadable> {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::cases::Cases;
 use super::dictionary::{Dictionary, Numbers};
+use super::ended::Months;
 use super::ids::IdIndex;
 use super::parts;
 use super::recent::Recent;
@@ -27,7 +28,7 @@ use crate::store::block::Block;
 
 /// Raised whenever equal entries make another state than before: an older checkpoint is then
 /// not used.
-pub const FOLD_VERSION: u32 = 6;
+pub const FOLD_VERSION: u32 = 7;
 
 /// What became of an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,6 +113,12 @@ pub struct State {
     pub(super) blocks: u32,
     /// CRC-32C of the bytes of all closed blocks.
     pub(super) blocks_crc: u32,
+    /// Months of receipt; blocks never hold rows of two.
+    pub(super) months: Months,
+    /// Number of the first block whose rows are kept. Not part of the fold: where it began.
+    pub(super) first_block: u32,
+    /// Rows of this position and of those before it are not in it, nor in any later one.
+    pub(super) rows_after: Position,
     /// Blocks closed since `take_closed` was last called.
     pub(super) closed: Vec<ClosedBlock>,
     pub(super) taps: Arc<TapBook>,
@@ -140,6 +147,9 @@ impl State {
             open: Vec::with_capacity(BLOCK_ROWS),
             blocks: 0,
             blocks_crc: 0,
+            months: Months::default(),
+            first_block: 0,
+            rows_after: Position(0),
             closed: Vec::new(),
             taps: Arc::default(),
             tap_changes: Vec::new(),
@@ -152,6 +162,7 @@ impl State {
         if self.first == Position(0) {
             self.first = position;
         }
+        self.turn_month(stamp.max(self.stamp));
         self.position = position;
         self.stamp = self.stamp.max(stamp);
         self.recent.advance(self.stamp);
@@ -184,7 +195,11 @@ impl State {
                 Applied::Noted
             }
             Entry::OutageChanged(change) => self.note_outage(position, change),
-            Entry::EditionClosed(_) | Entry::PersonalRemoved { .. } => Applied::Noted,
+            Entry::IncidentsEnded { through, .. } => {
+                self.end_incidents(*through);
+                Applied::Noted
+            }
+            Entry::EditionClosed(_) | Entry::PersonalRemoved { .. } | Entry::Gone => Applied::Noted,
         }
     }
 
@@ -254,7 +269,7 @@ impl State {
             return Applied::Nothing;
         };
         let counting = self.cases.row_of(first);
-        if self.withdrawn.contains(&counting) {
+        if self.withdrawn.contains(&counting) || self.has_ended(first) {
             return Applied::Nothing;
         }
         let told = if told == Position(0) { first } else { told };
@@ -292,6 +307,7 @@ impl State {
         };
         let counting = self.cases.row_of(first);
         let is_current = amendment.row == counting
+            && !self.has_ended(first)
             && !self.withdrawn.contains(&counting)
             && !self.cases.is_erased(first);
         if !is_current {
@@ -320,7 +336,7 @@ impl State {
     }
 
     fn erase(&mut self, at: Position, id: &IncidentId, incident: Position) -> Applied {
-        let is_known = self.ids.find(id) == Some(incident);
+        let is_known = self.ids.find(id) == Some(incident) && !self.has_ended(incident);
         if !is_known || !Arc::make_mut(&mut self.cases).erase(incident, at) {
             return Applied::Outdated;
         }
@@ -331,7 +347,7 @@ impl State {
 
     fn answer(&mut self, at: Position, answer: &Answer) -> Applied {
         let incident = answer.incident;
-        let is_known = self.ids.find(&answer.id) == Some(incident);
+        let is_known = self.ids.find(&answer.id) == Some(incident) && !self.has_ended(incident);
         if !is_known || self.cases.is_erased(incident) || self.is_withdrawn(incident) {
             return Applied::Outdated;
         }
@@ -342,7 +358,7 @@ impl State {
         Applied::Answered
     }
 
-    fn close_block(&mut self) {
+    pub(super) fn close_block(&mut self) {
         let bytes: Arc<[u8]> = Block::pack(self.blocks, &self.open).into();
         self.blocks_crc = crc32c::crc32c_append(self.blocks_crc, &bytes);
         self.closed.push((self.blocks, bytes));
@@ -374,7 +390,7 @@ impl State {
         facts: &Facts,
         forgotten: &mut IdIndex,
     ) -> Option<Row> {
-        if facts.told_again.is_some() {
+        if facts.told_again.is_some() || position <= self.rows_after {
             return None;
         }
         let is_first = match self.ids.find(&facts.id) {
@@ -388,7 +404,8 @@ impl State {
     /// The row of an amendment that the fold counted when it applied the entry at this
     /// position; `None` if it changed nothing.
     pub(super) fn amended_row(&self, at: Position, after: &Facts) -> Option<Row> {
-        let is_counted = self.cases.is_amendment(at) && after.told_again.is_none();
+        let is_counted =
+            self.cases.is_amendment(at) && after.told_again.is_none() && self.rows_after < at;
         is_counted.then(|| row(at, after, self.dictionary.look_up(after)))
     }
 

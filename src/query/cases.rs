@@ -9,6 +9,7 @@
 use std::collections::BTreeSet;
 
 use super::QueryError;
+use super::check_kept;
 use super::gate;
 use crate::domain::limits::{LISTED_BLOCKS_AT_ONCE, LISTED_ROWS_LOOKED_AT_MAX};
 use crate::domain::taxonomy::{CaseState, SetOf};
@@ -71,7 +72,7 @@ pub fn list(
         as_of: place.as_of,
         next: None,
     };
-    let first = ledger.read().first();
+    let first = ledger.read().first_kept();
     if now < place.as_of || place.as_of.next() < place.before {
         return Err(QueryError::PageToken);
     }
@@ -92,6 +93,7 @@ pub fn list(
         rows_max,
         incidents: Vec::new(),
         looked_at: 0,
+        first,
         last: place.before,
     };
     let is_done = page.fill(&view).map_err(LedgerError::from)?;
@@ -112,6 +114,8 @@ struct Page<'a> {
     rows_max: usize,
     incidents: Vec<Position>,
     looked_at: usize,
+    /// The first incident that is kept.
+    first: Position,
     /// The row that was looked at last.
     last: Position,
 }
@@ -162,7 +166,10 @@ impl Page<'_> {
             }
             self.looked_at += 1;
             self.last = row.position;
-            self.incidents.extend(self.sieve.incident(row));
+            let incident = self.sieve.incident(row);
+            // One whose report has gone already, and whose amendment goes later.
+            let incident = incident.filter(|incident| self.first <= *incident);
+            self.incidents.extend(incident);
         }
         true
     }
@@ -284,9 +291,14 @@ impl Quantiles {
 
 /// How long operators took to answer reports of a window, by operator, in the order of their
 /// codes. Withdrawn reports are left out; operators without an answer are not in it.
-pub fn reply_times(ledger: &Ledger, operators: &[OperatorCode], window: Window) -> Vec<ReplyTimes> {
+pub fn reply_times(
+    ledger: &Ledger,
+    operators: &[OperatorCode],
+    window: Window,
+) -> Result<Vec<ReplyTimes>, QueryError> {
     let (cases, dictionary, withdrawn) = {
         let state = ledger.read();
+        check_kept(state.months().ended(), window)?;
         let cases = std::sync::Arc::clone(state.cases());
         let dictionary = std::sync::Arc::clone(state.dictionary());
         (cases, dictionary, std::sync::Arc::clone(state.withdrawn()))
@@ -327,7 +339,7 @@ pub fn reply_times(ledger: &Ledger, operators: &[OperatorCode], window: Window) 
         });
     }
     found.sort_by(|a, b| a.operator.cmp(&b.operator));
-    found
+    Ok(found)
 }
 
 #[cfg(test)]

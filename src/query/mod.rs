@@ -27,9 +27,9 @@ mod tallied;
 mod tests;
 
 use crate::domain::limits::QUESTION_ROWS_MAX;
-use crate::domain::{OutageDay, Position, Question};
+use crate::domain::{LocalDay, OutageDay, Position, Question, Window};
 use crate::journal::JournalError;
-use crate::ledger::{Dictionary, Ledger, LedgerError, ScanView};
+use crate::ledger::{Dictionary, Ledger, LedgerError, MonthEnd, ScanView};
 
 pub use as_of::answer_as_of;
 pub use counter::{Counted, Counter};
@@ -112,6 +112,15 @@ pub enum QueryError {
         first: Position,
         /// The last; 0 if there is none.
         last: Position,
+    },
+    /// It needs incidents one by one that are kept in tallies alone.
+    #[error(
+        "single incidents of before {first} are kept no longer, and what is asked for is not \
+         among what was counted of them; ask for a window from {first} on"
+    )]
+    Ended {
+        /// The first day that can be asked for.
+        first: LocalDay,
     },
     /// More tap counts were told in the window than are remade as of a position.
     #[error("too many tap counts as of a position; ask for a narrower window")]
@@ -213,6 +222,17 @@ fn scan(view: &ScanView, question: &Question) -> Result<(Counts, Effort), QueryE
     let _room = CELLS.take(weight, gate::WAIT)?;
     let (counts, blocks) = scanned::scan(view, question, axes, QUESTION_ROWS_MAX)?;
     Ok((counts, Effort::Scan { blocks }))
+}
+
+/// Refuses a window in which rows are missing. Taps may be told of up to five minutes ahead, so
+/// that the first day after the months that ended is not whole either.
+fn check_kept(ended: Option<MonthEnd>, window: Window) -> Result<(), QueryError> {
+    let until = ended.and_then(|end| end.until.hour());
+    let first = until.map(|hour| hour.local_day().next());
+    match first {
+        Some(first) if window.start() < first.start() => Err(QueryError::Ended { first }),
+        _ => Ok(()),
+    }
 }
 
 fn cut(

@@ -14,7 +14,7 @@ use crate::store::{Block, Columns, StoreError, Summary};
 use super::axis::Axes;
 use super::plan::DENSE_CELLS_MAX;
 use super::sorter::{OUT, Sorter, UNKNOWN};
-use super::{Cells, Counts, QueryError};
+use super::{Cells, Counts, QueryError, check_kept};
 
 /// Blocks are numbered from 0; the open one is not numbered yet.
 const OPEN_BLOCK: u32 = u32::MAX;
@@ -46,6 +46,7 @@ pub(super) fn scan(
     axes: Axes,
     rows_max: usize,
 ) -> Result<(Counts, u64), QueryError> {
+    check_kept(view.ended, question.window)?;
     let scan = Scan {
         view,
         sorter: Sorter::new(question, &axes, &view.dictionary),

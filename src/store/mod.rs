@@ -37,7 +37,7 @@ use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 use std::time::Duration;
 
 use crate::domain::entry::Epoch;
@@ -90,10 +90,10 @@ struct Inner {
 
 impl Store {
     /// Opens the store of the journal with this epoch and checks every block that should be
-    /// there (numbers `0..blocks`): contiguity, checksum, number. Blocks with higher numbers
-    /// are not looked at; they are replaced when they are put again. If another process
+    /// there: contiguity, checksum, number. Blocks with other numbers are not looked at; higher
+    /// ones are replaced when they are put again. If another process
     /// holds the store, waits up to ten seconds.
-    pub fn open(dir: &Path, epoch: Epoch, blocks: u32) -> Result<Self, StoreError> {
+    pub fn open(dir: &Path, epoch: Epoch, blocks: Range<u32>) -> Result<Self, StoreError> {
         if !dir.join(DATA_FILE).is_file() {
             return Err(StoreError::Missing { path: dir.into() });
         }
@@ -139,6 +139,27 @@ impl Store {
             self.note(summaries);
         }
         Ok(())
+    }
+
+    /// Takes out the blocks with lower numbers. They are gone for whoever reads; sled writes
+    /// over their bytes as it needs the room.
+    pub fn forget_blocks_before(&self, first: u32) -> Result<(), StoreError> {
+        self.check_poison()?;
+        let mut known = self.summaries_mut();
+        *known = known.split_off(&first);
+        drop(known);
+        loop {
+            let mut batch = sled::Batch::default();
+            let keys = guarded("read", || {
+                let keys = self.0.blocks.range(..key(first)).keys();
+                keys.take(BATCH_BLOCKS_MAX).collect::<Result<Vec<_>, _>>()
+            })?;
+            if keys.is_empty() {
+                return self.sync();
+            }
+            keys.into_iter().for_each(|key| batch.remove(key));
+            guarded("write to", || self.0.blocks.apply_batch(batch))?;
+        }
     }
 
     /// Calls `each` for every block of the range whose summary `wants` accepts, in any order,
@@ -229,8 +250,8 @@ impl Store {
         }
     }
 
-    fn check_blocks(&self, blocks: u32) -> Result<(), StoreError> {
-        let numbers: Vec<u32> = (0..blocks).collect();
+    fn check_blocks(&self, blocks: Range<u32>) -> Result<(), StoreError> {
+        let numbers: Vec<u32> = blocks.collect();
         let summaries = self.visit(&numbers, Vec::new, |summaries, number, bytes| {
             summaries.push(block::check(number, bytes)?);
             Ok(())
@@ -240,16 +261,17 @@ impl Store {
     }
 
     fn note(&self, summaries: Vec<Summary>) {
-        let mut known = self
-            .0
-            .summaries
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.summaries_mut();
         known.extend(
             summaries
                 .into_iter()
                 .map(|summary| (summary.number, summary)),
         );
+    }
+
+    fn summaries_mut(&self) -> RwLockWriteGuard<'_, BTreeMap<u32, Summary>> {
+        let known = self.0.summaries.write();
+        known.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Numbers whose summary is accepted or, because the block may be missing, not known.
@@ -411,7 +433,7 @@ mod tests {
     }
 
     fn open_error(dir: &Path, blocks: u32) -> StoreError {
-        let error = Store::open(dir, EPOCH, blocks).err();
+        let error = Store::open(dir, EPOCH, 0..blocks).err();
         error.expect("there is something wrong with it")
     }
 
@@ -432,7 +454,7 @@ mod tests {
         let folder = folder();
         let dir = folder.path().join("store");
         make(&dir, 70);
-        let store = Store::open(&dir, EPOCH, 70).expect("just closed");
+        let store = Store::open(&dir, EPOCH, 0..70).expect("just closed");
         let compare = |(): &mut (), number, block: &Block| {
             assert!(block.rows().eq(rows(number)), "block {number}");
         };
@@ -447,7 +469,7 @@ mod tests {
         let folder = folder();
         let dir = folder.path().join("store");
         make(&dir, 200);
-        let store = Store::open(&dir, EPOCH, 200).expect("just closed");
+        let store = Store::open(&dir, EPOCH, 0..200).expect("just closed");
         for range in [0..200, 0..0, 63..65, 199..200, 10..150] {
             assert_eq!(numbers_of(&store, range.clone()), range.collect::<Vec<_>>());
         }
@@ -458,7 +480,7 @@ mod tests {
         let folder = folder();
         let dir = folder.path().join("store");
         make(&dir, 20);
-        let store = Store::open(&dir, EPOCH, 20).expect("just closed");
+        let store = Store::open(&dir, EPOCH, 0..20).expect("just closed");
         let wants = |summary: &Summary| summary.hours == Some((Hour(490_005), Hour(490_005)));
         let note = |seen: &mut Vec<u32>, number, _: &Block| seen.push(number);
         let seen = store.scan(0..20, Columns::empty(), wants, Vec::new, note);
@@ -470,7 +492,7 @@ mod tests {
         let folder = folder();
         let dir = folder.path().join("store");
         make(&dir, 20);
-        let store = Store::open(&dir, EPOCH, 20).expect("just closed");
+        let store = Store::open(&dir, EPOCH, 0..20).expect("just closed");
         store.0.blocks.remove(key(3)).expect("there is room");
         let scan = |wants: fn(&Summary) -> bool| {
             store.scan(0..20, Columns::all(), wants, || (), |(), _, _| {})
@@ -487,7 +509,7 @@ mod tests {
         let folder = folder();
         let dir = folder.path().join("store");
         make(&dir, 3);
-        let store = Store::open(&dir, EPOCH, 3).expect("just closed");
+        let store = Store::open(&dir, EPOCH, 0..3).expect("just closed");
         let scanned = store.scan(0..4, Columns::all(), |_| true, || (), |(), _, _| {});
         assert!(matches!(
             scanned,
@@ -500,7 +522,7 @@ mod tests {
         let folder = folder();
         let dir = folder.path().join("store");
         make(&dir, 3);
-        let store = Store::open(&dir, EPOCH, 3).expect("just closed");
+        let store = Store::open(&dir, EPOCH, 0..3).expect("just closed");
         let other = Block::pack(1, &rows(9));
         store.put_blocks(&[(1, other.into())]).expect("room");
         let note = |seen: &mut Vec<Row>, _, block: &Block| seen.extend(block.rows());
@@ -541,7 +563,7 @@ mod tests {
         drop(sled::open(&dir).expect("an empty folder"));
         assert!(matches!(open_error(&dir, 0), StoreError::Empty));
         make(&dir, 2);
-        let other = Store::open(&dir, Epoch([8; 16]), 2).err();
+        let other = Store::open(&dir, Epoch([8; 16]), 0..2).err();
         assert!(matches!(other, Some(StoreError::Epoch)));
     }
 
@@ -568,7 +590,7 @@ mod tests {
             open_error(&dir, 6),
             StoreError::BlockMissing { number: 5 }
         ));
-        let store = Store::open(&dir, EPOCH, 4).expect("more blocks than needed are no harm");
+        let store = Store::open(&dir, EPOCH, 0..4).expect("more blocks than needed are no harm");
         assert_eq!(store.numbers().expect("read"), [0, 1, 2, 3, 4]);
     }
 
@@ -597,7 +619,7 @@ mod tests {
     /// Whether a damaged store is refused, and calls for a rebuild; if not, the damage lies in
     /// space that is no longer used, and every block must be whole.
     fn is_refused(dir: &Path, blocks: u32) -> bool {
-        match Store::open(dir, EPOCH, blocks) {
+        match Store::open(dir, EPOCH, 0..blocks) {
             Ok(store) => {
                 let numbers: Vec<_> = (0..blocks).collect();
                 assert_eq!(numbers_of(&store, 0..blocks), numbers);
@@ -672,6 +694,6 @@ mod tests {
             open_error(&dir, 1),
             StoreError::BlockMissing { number: 0 }
         ));
-        Store::open(&folder.path().join("store.aside-1"), EPOCH, 3).expect("as it was");
+        Store::open(&folder.path().join("store.aside-1"), EPOCH, 0..3).expect("as it was");
     }
 }

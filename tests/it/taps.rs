@@ -199,7 +199,7 @@ async fn counts_survive_restart_rebuild_and_damage_of_everything_but_the_journal
 async fn verify_tells_a_count_that_the_journal_does_not_give() {
     let (folder, _) = recorded().await;
     let (path, epoch) = (folder.path().join("store"), epoch(&folder).await);
-    let store = mistap::store::Store::open(&path, epoch, 0).expect("at rest");
+    let store = mistap::store::Store::open(&path, epoch, 0..0).expect("at rest");
     let change = mistap::store::TapChange::Counts {
         position: mistap::domain::Position(u64::MAX),
         feed: 0,

@@ -156,7 +156,9 @@ fn to_json(record: &Record) -> Value {
         | Entry::TapCountsRemoved { .. }
         | Entry::EditionClosed(_)
         | Entry::OutageChanged(_)
-        | Entry::PersonalRemoved { .. } => {}
+        | Entry::PersonalRemoved { .. }
+        | Entry::IncidentsEnded { .. }
+        | Entry::Gone => {}
     }
     Value::Object(all)
 }

@@ -257,7 +257,9 @@ fn candidate(record: Record, wanted: &LogFilter) -> Option<Candidate> {
         | Entry::TapCountsRemoved { .. }
         | Entry::EditionClosed(_)
         | Entry::OutageChanged(_)
-        | Entry::PersonalRemoved { .. } => return None,
+        | Entry::PersonalRemoved { .. }
+        | Entry::IncidentsEnded { .. }
+        | Entry::Gone => return None,
     };
     // What tells an incident again is none of its own.
     let is_wanted = facts.told_again.is_none() && wanted.matches(&facts);

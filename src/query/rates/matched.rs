@@ -8,8 +8,8 @@ use crate::domain::{Calendar, Dimension, Hour, LocalDay, Question, Row, RowTime,
 use crate::ledger::{LedgerError, ScanView};
 use crate::store::{Block, Columns, StoreError, Summary};
 
-use super::super::QueryError;
 use super::super::sieve::Sieve;
+use super::super::{QueryError, check_kept};
 use super::choice::Choice;
 use super::keys::RowKeys;
 use super::told::FeedTold;
@@ -145,6 +145,9 @@ pub(super) fn scan(
         Some(days) => runs(days, question.window),
         None => vec![reached(question.window, choice, told)],
     };
+    for window in &windows {
+        check_kept(view.ended, *window)?;
+    }
     scan.run(&windows)
 }
 

@@ -1,0 +1,343 @@
+//! Replaces entries about single incidents that are kept no longer.
+//!
+//! A segment is written anew, aside, with something empty in the place of each such entry, so
+//! that every position stays what it was. It is synced and renamed over the one before: a crash
+//! leaves either. It is as long as what is in it, and gives its room back.
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::format::{self, Frame, PersonalPart, RawRecord, SEGMENT_HEADER_BYTES, SegmentHeader};
+use super::segment::{self, Extent, Segment};
+use super::{Encoded, JournalError, Remover, codec};
+use crate::domain::{Entry, Position};
+
+const ASIDE_NAME: &str = "segment.new";
+
+impl Remover {
+    /// Replaces the entries about single incidents at a position and before it. Returns how many.
+    /// Those in the segment that is being written to stay, see `Writer::leave_segment_of`.
+    /// Durable when it returns; after an error it is done in part, and can be done again.
+    pub fn end_incidents(&self, through: Position) -> Result<u64, JournalError> {
+        self.shared
+            .ended
+            .fetch_max(through.0, std::sync::atomic::Ordering::AcqRel);
+        let segments = self.shared.segments().clone();
+        let Some((_, left)) = segments.split_last() else {
+            return Ok(0);
+        };
+        let mut replaced = 0;
+        for segment in left
+            .iter()
+            .filter(|segment| segment.header.first <= through)
+        {
+            let _alone = self.shared.rewriting();
+            replaced += self.rewrite(segment, through)?;
+        }
+        Ok(replaced)
+    }
+
+    fn rewrite(&self, segment: &Segment, through: Position) -> Result<u64, JournalError> {
+        let failed = |source| JournalError::io("read", &segment.path, source);
+        let bytes = fs::read(&segment.path).map_err(failed)?;
+        let Some(anew) = anew(segment, &bytes, through)? else {
+            return Ok(0);
+        };
+        let dir = &self.shared.dir;
+        let aside = dir.join(ASIDE_NAME);
+        let write = || {
+            let mut file = File::create(&aside)?;
+            file.write_all(&anew.bytes)?;
+            file.sync_all()
+        };
+        write().map_err(|source| JournalError::io("write", &aside, source))?;
+        let replacing = Segment::new(segment.path.clone(), anew.header, anew.extent);
+        let rename = || fs::rename(&aside, &segment.path);
+        self.shared
+            .replace_segment(Arc::new(replacing), rename)
+            .and_then(|()| segment::sync_dir(dir))
+            .map_err(|source| JournalError::io("replace", &segment.path, source))?;
+        Ok(anew.replaced)
+    }
+}
+
+/// Removes what a crash left of a segment that was being written anew.
+pub fn remove_aside(dir: &Path) -> Result<(), JournalError> {
+    let path = dir.join(ASIDE_NAME);
+    match fs::remove_file(&path) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            Err(JournalError::io("remove", &path, source))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A segment, written anew.
+struct Anew {
+    header: SegmentHeader,
+    extent: Extent,
+    bytes: Vec<u8>,
+    replaced: u64,
+}
+
+/// A segment without the entries that go; `None` if there are none.
+fn anew(segment: &Segment, bytes: &[u8], through: Position) -> Result<Option<Anew>, JournalError> {
+    let end = segment.extent().end;
+    let (before, seed) = (segment.header, segment.header.seed());
+    let mut extent = Extent::default();
+    let mut records = Vec::new();
+    let (mut at, mut replaced) = (SEGMENT_HEADER_BYTES, 0);
+    let (mut last_crc, mut last_crc_before) = (before.previous_crc, before.previous_crc);
+    let damaged = |at: usize, position, what| JournalError::Damaged {
+        file: segment.path.clone(),
+        offset: at as u64,
+        position,
+        what,
+    };
+    let mut position = before.first;
+    while (at as u64) < end {
+        let raw = bytes
+            .get(at..)
+            .and_then(|rest| RawRecord::parse(rest, seed));
+        let raw = raw
+            .filter(|raw| raw.header.position == position)
+            .ok_or_else(|| damaged(at, position, "a record is not whole"))?;
+        let goes = position <= through && codec::is_of_incident(raw.facts);
+        replaced += u64::from(goes);
+        let encoded = match goes {
+            true => codec::encode(&Entry::Gone),
+            false => {
+                copy(&raw).ok_or_else(|| damaged(at, position, "its personal part is not whole"))?
+            }
+        };
+        let frame = Frame {
+            seed,
+            previous_crc: last_crc,
+            position,
+            stamp: raw.header.stamp,
+            batch_offset: raw.header.batch_offset,
+        };
+        last_crc = format::push_record(&mut records, frame, &encoded);
+        last_crc_before = raw.header.crc;
+        extent.push(position, encoded.record_bytes());
+        at += raw.header.record_bytes();
+        position = position.next();
+    }
+    if replaced == 0 {
+        return Ok(None);
+    }
+    let header = SegmentHeader {
+        segment_bytes: extent.end,
+        sealed_crc: Some(before.sealed_crc.unwrap_or(last_crc_before)),
+        ..before
+    };
+    let mut bytes = header.to_bytes();
+    bytes.resize(SEGMENT_HEADER_BYTES, 0);
+    bytes.append(&mut records);
+    Ok(Some(Anew {
+        header,
+        extent,
+        bytes,
+        replaced,
+    }))
+}
+
+/// A record as it is, without what was erased of it; `None` if its personal part is not whole.
+fn copy(raw: &RawRecord<'_>) -> Option<Encoded> {
+    let personal = match raw.personal() {
+        PersonalPart::Absent | PersonalPart::Erased { .. } => None,
+        PersonalPart::Whole(content) => Some(content.to_vec()),
+        PersonalPart::Bad => return None,
+    };
+    Some(Encoded {
+        facts: raw.facts.to_vec(),
+        personal,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::domain::taxonomy::TimePrecision;
+    use crate::domain::testing::{blank_facts, personal};
+    use crate::domain::{Hour, IncidentId, RowTime, UtcMillis};
+    use crate::journal::{
+        Reader, SEGMENT_BYTES_MIN, Settings, Writer, encode, open, open_reader, verify,
+    };
+
+    const NOW: UtcMillis = UtcMillis(1_800_000_000_000);
+    const NOTE: &str = "ach, meisje";
+    /// Several segments.
+    const COUNT: u64 = 1_500;
+    const SETTINGS: Settings = Settings {
+        segment_bytes: SEGMENT_BYTES_MIN,
+        sync: false,
+    };
+
+    fn id(number: u64) -> IncidentId {
+        let mut id = [0x77; 16];
+        id[8..].copy_from_slice(&(0x8000_0000_0000_0000 | number).to_be_bytes());
+        IncidentId::from_bytes(id).expect("version 7")
+    }
+
+    /// Each fifth is a tick.
+    fn entry(number: u64) -> Entry {
+        if number.is_multiple_of(5) {
+            return Entry::Tick;
+        }
+        let facts = blank_facts(
+            id(number),
+            RowTime::Hour(Hour(500_000)),
+            TimePrecision::Exact,
+        );
+        let personal = crate::domain::Personal {
+            note: NOTE.into(),
+            ..personal(NOW)
+        };
+        Entry::Incident {
+            facts: Box::new(facts),
+            personal: Some(Box::new(personal)),
+        }
+    }
+
+    fn journal() -> (TempDir, Writer, Reader) {
+        let dir = TempDir::new().expect("a folder");
+        let (mut writer, reader, _) = open(dir.path(), SETTINGS).expect("new");
+        for number in 1..=COUNT {
+            writer.append(&[encode(&entry(number))], NOW).expect("room");
+        }
+        (dir, writer, reader)
+    }
+
+    /// What is there of everything, after `through` was ended.
+    fn check(reader: &Reader, through: u64) {
+        let mut number = 0;
+        for record in reader.entries_from(Position(1)).expect("readable") {
+            let record = record.expect("whole");
+            number += 1;
+            let goes = number <= through && !number.is_multiple_of(5);
+            let expected = if goes { Entry::Gone } else { entry(number) };
+            assert_eq!((record.position, record.stamp), (Position(number), NOW));
+            assert_eq!(record.entry, expected);
+        }
+        assert_eq!(number, COUNT);
+    }
+
+    fn has(dir: &std::path::Path, bytes: &[u8]) -> bool {
+        let mut files = fs::read_dir(dir).expect("a folder");
+        files.any(|file| {
+            let content = fs::read(file.expect("a file").path()).expect("read");
+            content.windows(bytes.len()).any(|window| window == bytes)
+        })
+    }
+
+    #[test]
+    fn entries_that_ended_are_gone_and_all_else_stays_where_it_was() {
+        let (dir, mut writer, reader) = journal();
+        let through = Position(COUNT / 2 + 1);
+        let bytes = reader.bytes();
+        let before = reader.entries_from(Position(1)).expect("readable");
+        assert_eq!(reader.horizon(), Position(1));
+        writer.erase_personal(Position(COUNT - 1)).expect("erased");
+        let remover = Remover::new(&reader);
+        let replaced = remover.end_incidents(through).expect("written");
+        assert_eq!(replaced, through.0 - through.0 / 5);
+        assert_eq!(remover.end_incidents(through).expect("nothing to do"), 0);
+        assert_eq!(reader.horizon(), through.next());
+        assert_eq!(reader.begin(), Position(1));
+        assert!(reader.entry(Position(1)).expect("readable").is_none());
+        assert!(reader.bytes() < bytes);
+        assert!(!has(dir.path(), id(1).as_bytes()));
+        assert!(has(dir.path(), id(COUNT - 2).as_bytes()));
+        // Whoever was reading goes on.
+        assert_eq!(
+            before.map(|record| record.expect("whole")).count() as u64,
+            COUNT
+        );
+        check_but_erased(&reader, through);
+        assert!(verify(dir.path()).expect("readable").problems.is_empty());
+        // And goes on after a start, with more entries behind it.
+        writer.append(&[encode(&Entry::Tick)], NOW).expect("room");
+        drop(writer);
+        let (_writer, reader, opening) = open(dir.path(), SETTINGS).expect("whole");
+        assert_eq!((opening.records, opening.torn_bytes), (COUNT + 1, 0));
+        assert_eq!(reader.last(), Position(COUNT + 1));
+    }
+
+    fn check_but_erased(reader: &Reader, through: Position) {
+        let records = reader.entries_from(Position(1)).expect("readable");
+        for (number, record) in (1..).zip(records) {
+            let record = record.expect("whole");
+            assert_eq!((record.position, record.stamp), (Position(number), NOW));
+            let goes = number <= through.0 && !number.is_multiple_of(5);
+            match record.entry {
+                Entry::Gone => assert!(goes),
+                Entry::Incident { facts, personal } => {
+                    assert!(!goes);
+                    assert_eq!(facts.id, id(number));
+                    assert_eq!(personal.is_none(), number == COUNT - 1);
+                }
+                other => assert_eq!(other, entry(number)),
+            }
+        }
+    }
+
+    #[test]
+    fn segment_that_is_written_to_is_left_before_its_entries_go() {
+        let (dir, mut writer, reader) = journal();
+        let remover = Remover::new(&reader);
+        let through = Position(COUNT);
+        let some = remover.end_incidents(through).expect("written");
+        assert!(some < COUNT - COUNT / 5, "the last segment stays");
+        writer.leave_segment_of(through).expect("room");
+        let rest = remover.end_incidents(through).expect("written");
+        assert_eq!(some + rest, COUNT - COUNT / 5);
+        writer.leave_segment_of(through).expect("nothing to leave");
+        check(&reader, COUNT);
+        let (seen, _) = open_reader(dir.path()).expect("whole");
+        check(&seen, COUNT);
+        drop(writer);
+        let (mut writer, reader, _) = open(dir.path(), SETTINGS).expect("whole");
+        let (position, _) = writer.append(&[encode(&Entry::Tick)], NOW).expect("room");
+        assert_eq!(position, Position(COUNT + 1));
+        assert_eq!(reader.last(), position);
+        assert!(verify(dir.path()).expect("readable").problems.is_empty());
+    }
+
+    #[test]
+    fn crash_while_a_segment_is_written_anew_leaves_the_one_before() {
+        let (dir, writer, reader) = journal();
+        let aside = dir.path().join(ASIDE_NAME);
+        fs::write(&aside, NOTE).expect("written");
+        drop((writer, reader));
+        let (_writer, reader, _) = open(dir.path(), SETTINGS).expect("whole");
+        assert!(!aside.exists());
+        check(&reader, 0);
+    }
+
+    #[test]
+    fn entry_that_is_lost_from_a_segment_written_anew_is_damage() {
+        let (dir, writer, reader) = journal();
+        Remover::new(&reader)
+            .end_incidents(Position(9))
+            .expect("written");
+        let path = segment::path_of(dir.path(), Position(1));
+        drop((writer, reader));
+        let content = fs::read(&path).expect("read");
+        for cut in [1, 40, 400] {
+            fs::write(&path, &content[..content.len() - cut]).expect("written");
+            let error = open(dir.path(), SETTINGS).map(|_| ()).expect_err("refused");
+            assert!(matches!(error, JournalError::Damaged { .. }), "{error}");
+        }
+        for at in [5_000, 8_192, content.len() - 1] {
+            let mut content = content.clone();
+            content[at] ^= 1;
+            fs::write(&path, content).expect("written");
+            assert!(open(dir.path(), SETTINGS).is_err(), "byte {at}");
+        }
+    }
+}
