@@ -26,6 +26,7 @@ use crate::edition::library::{EditionError, Library};
 use crate::ingest::{Ingest, SubmitError};
 use crate::journal::{JournalError, Reader, Remover};
 use crate::ledger::{BaseMaker, CheckpointError, MonthEnd, State, base, ends_at};
+use crate::store::{Store, StoreError};
 
 const FILE_NAME: &str = "retention";
 const FILE_NAME_ASIDE: &str = "retention.new";
@@ -89,6 +90,9 @@ pub enum RetentionError {
         /// Why.
         source: io::Error,
     },
+    /// Stores that were set aside.
+    #[error("a store that was set aside cannot be removed")]
+    Store(#[from] StoreError),
     /// What stands in the place of incidents.
     #[error("what was counted of incidents cannot be kept")]
     Base(#[from] CheckpointError),
@@ -218,7 +222,12 @@ impl Retainer {
         let base = tokio::task::spawn_blocking(make).await??;
         self.ingest.note_ended(end.through, Some(base)).await?;
         let remover = Remover::new(&self.reader);
-        let replace = move || remover.end_incidents(end.through);
+        let store = self.dir.join("store");
+        let replace = move || {
+            let replaced = remover.end_incidents(end.through)?;
+            Store::remove_set_aside(&store)?;
+            Ok::<_, RetentionError>(replaced)
+        };
         let replaced = tokio::task::spawn_blocking(replace).await??;
         done.incidents = end.through;
         done.incidents_from = end.until.hour().map(|hour| hour.local_day());

@@ -249,7 +249,10 @@ fn verify_fold(
     progress: Progress<'_>,
 ) -> Result<FoldReport, RepairError> {
     let based_on = base.as_ref().map_or(Position(0), State::position);
+    // One from before the base is passed over, as the next start does.
+    let is_later = |state: &&State| based_on <= state.months().ended_through();
     let checkpointed = checkpoint.as_ref().ok().and_then(Option::as_ref);
+    let checkpointed = checkpointed.filter(is_later);
     let compared_at = checkpointed.map(State::position);
     let mut digest_there = None;
     let mut blocks = Blocks::default();
@@ -289,11 +292,13 @@ fn verify_fold(
     taps.finish(state.taps().kept_from())?;
     blocks.first = state.first_block();
     blocks.digests = blocks.digests.split_off(&blocks.first);
-    let checkpoint_blocks = checkpointed.map_or(0..0, |state| state.first_block()..state.blocks());
+    // Blocks of incidents that ended after the checkpoint may have gone from the store.
+    let checkpoint_blocks =
+        checkpointed.map_or(0..0, |at| at.first_block().max(blocks.first)..at.blocks());
     let checkpoint_position = compared_at.unwrap_or_default();
     let checkpoint = match checkpoint {
         Ok(None) => Finding::Missing,
-        // From before the base: the next start passes it over.
+        // From before the base.
         Ok(Some(old)) if old.months().ended_through() < based_on => Finding::Missing,
         Ok(Some(ahead)) if state.position() < ahead.position() => Finding::Ahead(ahead.position()),
         Ok(Some(state)) if Some(state.digest()) == digest_there => Finding::Equal,

@@ -27,6 +27,14 @@ pub(super) fn set_aside(dir: &Path) -> Result<Option<PathBuf>, StoreError> {
     Ok(Some(aside))
 }
 
+/// Removes what was set aside.
+pub(super) fn remove_set_aside(dir: &Path) -> Result<(), StoreError> {
+    for (_, path) in asides(dir)? {
+        fs::remove_dir_all(&path).map_err(|source| StoreError::io("remove", &path, source))?;
+    }
+    Ok(())
+}
+
 /// Makes the folder's own name and the names in it survive a power cut.
 pub(super) fn sync_names(dir: &Path) -> Result<(), StoreError> {
     sync_folder(dir)?;

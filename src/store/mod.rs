@@ -120,6 +120,11 @@ impl Store {
         folder::set_aside(dir)
     }
 
+    /// Removes stores that were set aside: they hold what may not be kept any longer.
+    pub fn remove_set_aside(dir: &Path) -> Result<(), StoreError> {
+        folder::remove_set_aside(dir)
+    }
+
     /// Writes blocks (number, bytes of `Block::pack`); the same number again replaces. They
     /// survive a power cut after the next `sync`.
     pub fn put_blocks(&self, blocks: &[(u32, Arc<[u8]>)]) -> Result<(), StoreError> {

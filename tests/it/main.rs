@@ -7,6 +7,7 @@ mod bench;
 mod child;
 mod clients;
 mod editions;
+mod ended;
 mod method;
 mod model;
 mod people;

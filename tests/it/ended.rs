@@ -1,0 +1,366 @@
+//! Single incidents whose time has come: what was counted of them stays, they do not, and a
+//! server that is killed in the middle of it loses nothing.
+
+use std::collections::BTreeSet;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use mistap::api::pb::v1 as pb;
+use mistap::app::retention::Done;
+use mistap::app::{AppError, Settings};
+use mistap::domain::{Entry, Position, UtcMillis};
+use mistap::ingest::StartError;
+use mistap::ingest::repair::{self, Finding};
+use mistap::journal;
+use pb::operations_service_client::OperationsServiceClient;
+use pb::reporting_service_client::ReportingServiceClient;
+use pb::statistics_service_client::StatisticsServiceClient;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use tempfile::TempDir;
+use tonic::Code;
+use tonic::transport::Channel;
+
+use crate::reports;
+use crate::support::{SECRET, START, Service, founding_story, that_day};
+
+/// Makes this program the server that is killed, over the folder that it names.
+const FOLDER: &str = "MISTAP_TEST_ENDED";
+const TEST: &str = "ended::kill_while_single_incidents_end_loses_nothing";
+const READY: &str = "ends single incidents from now on";
+const DAY_MS: i64 = 86_400_000;
+/// November 2026 has been over for eleven months by then, and December has not.
+const LATER: UtcMillis = UtcMillis(START.0 + 350 * DAY_MS);
+const PATIENCE: Duration = Duration::from_secs(60);
+const KILLS_MAX: usize = 30;
+/// Looks, five in a millisecond, for a change of files before a kill.
+const LOOKS_MAX: usize = 10_000;
+
+fn later(settings: &mut Settings) {
+    settings.clock = Arc::new(|| LATER);
+    settings.retention_look = Duration::from_millis(1);
+    settings.edition_look = Duration::from_millis(1);
+}
+
+async fn report(channel: &Channel, incidents: Vec<pb::Incident>) {
+    let mut client = ReportingServiceClient::new(channel.clone());
+    for some in incidents.chunks(500) {
+        let incidents = some.to_vec();
+        let request = pb::ReportIncidentsRequest { incidents };
+        let answer = client.report_incidents(request).await.expect("recorded");
+        for result in answer.into_inner().results {
+            let outcome = result.outcome.expect("either");
+            assert!(matches!(outcome, pb::result::Outcome::Accepted(_)));
+        }
+    }
+}
+
+/// A folder with reports of one day in November, and two that were told in December.
+async fn reported(november: usize) -> (TempDir, Vec<pb::Incident>) {
+    let stories: Vec<_> = (0..november).map(|_| founding_story()).collect();
+    let service = Service::start().await;
+    let channel = service.connect().await;
+    report(&channel, stories.clone()).await;
+    let mut client = ReportingServiceClient::new(channel);
+    client
+        .withdraw_incident(pb::WithdrawIncidentRequest {
+            incident_id: stories[0].incident_id.clone(),
+            incident_secret: SECRET.to_vec(),
+        })
+        .await
+        .expect("withdrawn");
+    let folder = service.stop().await;
+
+    let service = Service::start_with(folder, |settings| {
+        settings.clock = Arc::new(|| UtcMillis(START.0 + 10 * DAY_MS));
+    })
+    .await;
+    let channel = service.connect().await;
+    report(&channel, vec![founding_story(), founding_story()]).await;
+    let mut client = ReportingServiceClient::new(channel);
+    for story in &stories[1..3] {
+        client
+            .amend_incident(pb::AmendIncidentRequest {
+                incident_id: story.incident_id.clone(),
+                incident_secret: SECRET.to_vec(),
+                called_back: pb::CalledBack::Yes as i32,
+                ..pb::AmendIncidentRequest::default()
+            })
+            .await
+            .expect("amended");
+    }
+    client
+        .withdraw_incident(pb::WithdrawIncidentRequest {
+            incident_id: stories[3].incident_id.clone(),
+            incident_secret: SECRET.to_vec(),
+        })
+        .await
+        .expect("withdrawn");
+    (service.stop().await, stories)
+}
+
+/// What tallies answer.
+async fn tallied(service: &Service) -> Vec<(Vec<pb::Key>, u64)> {
+    let mut client = StatisticsServiceClient::new(service.connect().await);
+    let mut found = Vec::new();
+    for by in [
+        vec![],
+        vec![pb::Dimension::Line],
+        vec![pb::Dimension::Operator, pb::Dimension::Signal],
+        vec![pb::Dimension::Operator, pb::Dimension::StaffAct],
+    ] {
+        let answer = client.query_figures(that_day(&by)).await.expect("answered");
+        let figures = answer.into_inner().figures.into_iter();
+        found.extend(figures.map(|figure| (figure.keys, figure.count)));
+    }
+    found
+}
+
+async fn until_ended(service: &Service) -> Done {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        let done = Done::read(service.folder());
+        if done.incidents != Position(0) {
+            return done;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "not done in time");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// How many entries of each kind are there: about incidents, and in the place of such.
+fn entries(folder: &Path) -> (usize, usize) {
+    let (reader, _) = journal::open_reader(&folder.join("journal")).expect("whole");
+    let (mut kept, mut gone) = (0, 0);
+    for record in reader.entries_from(Position(1)).expect("readable") {
+        match record.expect("whole").entry {
+            Entry::Incident { .. }
+            | Entry::Withdrawn { .. }
+            | Entry::Amended(_)
+            | Entry::Erased { .. }
+            | Entry::Answered(_) => kept += 1,
+            Entry::Gone => gone += 1,
+            _ => {}
+        }
+    }
+    (kept, gone)
+}
+
+fn check_clean(folder: &Path) {
+    let report = repair::verify(folder, &mut |_, _| {}).expect("readable");
+    assert!(report.is_clean(), "{report:?}");
+}
+
+/// As after a kill: a store or a checkpoint that the next start makes again is no harm.
+fn check_whole(folder: &Path) {
+    let report = repair::verify(folder, &mut |_, _| {}).expect("readable");
+    assert!(report.journal.problems.is_empty(), "{report:?}");
+    let fold = report.fold.as_ref().expect("folded");
+    for finding in [&fold.checkpoint, &fold.store] {
+        let is_wrong = matches!(finding, Finding::Differs | Finding::Ahead(_));
+        assert!(!is_wrong, "{report:?}");
+    }
+}
+
+#[tokio::test]
+async fn single_incidents_go_after_their_time_and_what_was_counted_of_them_stays() {
+    let (folder, stories) = reported(700).await;
+    let service = Service::start_in(folder).await;
+    let before = tallied(&service).await;
+    let folder = service.stop().await;
+    assert_eq!(entries(folder.path()), (701 + 2 + 3, 0));
+
+    let service = Service::start_with(folder, later).await;
+    let done = until_ended(&service).await;
+    let from = done.incidents_from.expect("told").to_string();
+    assert_eq!(from, "2026-12-01");
+    assert_eq!(tallied(&service).await, before);
+    // December's are there still: two reports, two amendments, one withdrawal.
+    assert_eq!(entries(service.folder()), (5, 701));
+
+    // What is not in the tallies cannot be told any more, and that is said.
+    let mut client = StatisticsServiceClient::new(service.connect().await);
+    let by = [pb::Dimension::Line, pb::Dimension::Signal];
+    let refused = client.query_figures(that_day(&by)).await.expect_err("gone");
+    assert_eq!(refused.code(), Code::InvalidArgument);
+    let details = tonic_types::StatusExt::get_details_bad_request(&refused).expect("told");
+    let rule = &details.field_violations[0].description;
+    assert!(rule.contains("2026-12-02"), "{rule}");
+
+    // Its reporter finds it no more, and the operator's list goes on without it.
+    let mut client = ReportingServiceClient::new(service.connect().await);
+    for story in &stories[..3] {
+        let asked = client.get_incident(pb::GetIncidentRequest {
+            incident_id: story.incident_id.clone(),
+            incident_secret: SECRET.to_vec(),
+            ..pb::GetIncidentRequest::default()
+        });
+        assert_eq!(asked.await.expect_err("gone").code(), Code::NotFound);
+    }
+    let mut client = OperationsServiceClient::new(service.connect().await);
+    let listed = client.list_incidents(pb::ListIncidentsRequest::default());
+    let listed = listed.await.expect("listed").into_inner().cases;
+    assert_eq!(listed.len(), 2);
+    let folder = service.stop().await;
+    check_clean(folder.path());
+    let journal = written(folder.path());
+    for story in &stories {
+        let id: mistap::domain::IncidentId = story.incident_id.parse().expect("an id");
+        let mut places = journal.windows(16);
+        let is_there = places.any(|bytes| bytes == id.as_bytes());
+        // Ids of those that were amended or withdrawn in December go with that month.
+        assert_eq!(is_there, stories[1..4].contains(story));
+    }
+
+    // Whatever can be made again is made of the base and the rest.
+    let rebuilt = repair::rebuild(folder.path(), &mut |_, _| {}).expect("rebuilt");
+    assert_ne!(rebuilt.entries, 0);
+    check_clean(folder.path());
+    std::fs::remove_file(folder.path().join("checkpoint")).expect("removed");
+    std::fs::remove_dir_all(folder.path().join("store")).expect("removed");
+    let service = Service::start_with(folder, later).await;
+    assert_eq!(tallied(&service).await, before);
+    report(&service.connect().await, vec![new_story()]).await;
+    let folder = service.stop().await;
+    check_clean(folder.path());
+
+    // Without the base there is nothing to begin with, and that is said.
+    std::fs::remove_file(folder.path().join("checkpoint")).expect("removed");
+    let base = folder.path().join("journal/base");
+    let content = std::fs::read(&base).expect("there");
+    std::fs::remove_file(&base).expect("removed");
+    let refused = start_later(folder.path()).await;
+    assert!(
+        matches!(refused, Err(AppError::Start(StartError::BaseMissing))),
+        "{refused:?}"
+    );
+    assert!(repair::verify(folder.path(), &mut |_, _| {}).is_err());
+    let mut damaged = content.clone();
+    damaged[content.len() / 2] ^= 1;
+    std::fs::write(&base, damaged).expect("written");
+    let refused = start_later(folder.path()).await;
+    assert!(
+        matches!(refused, Err(AppError::Start(StartError::BaseMissing))),
+        "{refused:?}"
+    );
+    std::fs::write(&base, content).expect("written");
+    let service = Service::start_with(folder, later).await;
+    assert_eq!(tallied(&service).await, before);
+    check_clean(service.stop().await.path());
+}
+
+/// A report of the day on which the service is then.
+fn new_story() -> pb::Incident {
+    let id = uuid::Builder::from_unix_timestamp_millis(
+        u64::try_from(LATER.0).expect("after 1970"),
+        &[7; 10],
+    );
+    pb::Incident {
+        incident_id: id.into_uuid().to_string(),
+        occurred_at: crate::support::at(UtcMillis(LATER.0 - 60_000)),
+        ..founding_story()
+    }
+}
+
+async fn start_later(folder: &Path) -> Result<(), AppError> {
+    let listen = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+    let mut settings = Settings::new(folder.to_owned(), listen, Arc::new(|| LATER));
+    later(&mut settings);
+    mistap::app::spawn(settings).await.map(drop)
+}
+
+/// All bytes of the journal's files, without the zeros at their ends.
+fn written(folder: &Path) -> Vec<u8> {
+    let files = std::fs::read_dir(folder.join("journal")).expect("a folder");
+    let contents = files.map(|file| {
+        let mut content = std::fs::read(file.expect("a file").path()).expect("readable");
+        let end = content.iter().rposition(|byte| *byte != 0);
+        content.truncate(end.map_or(0, |end| end + 1));
+        content
+    });
+    contents.collect::<Vec<_>>().concat()
+}
+
+async fn serve_later(folder: &Path) -> ! {
+    let listen = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+    let mut settings = Settings::new(folder.to_owned(), listen, Arc::new(|| LATER));
+    later(&mut settings);
+    let _handle = mistap::app::spawn(settings).await.expect("it starts");
+    writeln!(std::io::stdout(), "{READY}").expect("told");
+    // Its parent kills it, long before.
+    tokio::time::sleep(PATIENCE).await;
+    std::process::exit(1);
+}
+
+/// The files in which single incidents end, with their sizes.
+fn files(folder: &Path) -> BTreeSet<(PathBuf, u64)> {
+    let journal = std::fs::read_dir(folder.join("journal")).expect("a folder");
+    let mut paths: Vec<_> = journal.map(|file| file.expect("a file").path()).collect();
+    paths.retain(|path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.contains("segment") || name.contains("base")
+    });
+    // One may be renamed meanwhile.
+    let sized = |path: PathBuf| std::fs::metadata(&path).map(|meta| (path, meta.len()));
+    paths.into_iter().map(sized).flat_map(Result::ok).collect()
+}
+
+/// Waits until a file comes, goes or grows, or for some seconds.
+async fn until_something_changes(folder: &Path) {
+    let before = files(folder);
+    let mut looks = 0;
+    while files(folder) == before && looks < LOOKS_MAX {
+        looks += 1;
+        tokio::time::sleep(Duration::from_micros(200)).await;
+    }
+}
+
+#[tokio::test]
+async fn kill_while_single_incidents_end_loses_nothing() {
+    if let Some(folder) = std::env::var_os(FOLDER) {
+        serve_later(Path::new(&folder)).await;
+    }
+    let mut random = StdRng::seed_from_u64(reports::seed());
+    let (folder, _) = reported(600).await;
+    let service = Service::start_in(folder).await;
+    let before = tallied(&service).await;
+    let folder = service.stop().await;
+    let mut states = BTreeSet::new();
+    for _ in 0..KILLS_MAX {
+        let program = std::env::current_exe().expect("this program");
+        let mut command = Command::new(program);
+        command.args(["--exact", TEST, "--nocapture"]);
+        command.env(FOLDER, folder.path()).stdout(Stdio::piped());
+        let mut child = command.stderr(Stdio::null()).spawn().expect("it runs");
+        let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+        let ready = lines.find(|line| line.as_ref().is_ok_and(|line| line.contains(READY)));
+        assert!(ready.is_some(), "it starts");
+        until_something_changes(folder.path()).await;
+        // Not to wait for anything, but to kill at no particular moment.
+        tokio::time::sleep(Duration::from_micros(random.random_range(0..3_000))).await;
+        child.kill().expect("it runs");
+        child.wait().expect("it ended");
+        let has_base = folder.path().join("journal/base").exists();
+        states.insert((has_base, entries(folder.path())));
+        check_whole(folder.path());
+        if Done::read(folder.path()).incidents != Position(0) {
+            break;
+        }
+    }
+    reports::tell(&format!(
+        "whether there was a base, and how many entries were kept and gone, after kills: \
+         {states:?}"
+    ));
+    let service = Service::start_with(folder, later).await;
+    until_ended(&service).await;
+    assert_eq!(tallied(&service).await, before);
+    let folder = service.stop().await;
+    assert_eq!(entries(folder.path()), (5, 601));
+    let mut names = std::fs::read_dir(folder.path()).expect("a folder");
+    let is_aside = |name: &std::ffi::OsStr| name.to_string_lossy().contains("aside");
+    assert!(!names.any(|name| is_aside(&name.expect("a file").file_name())));
+    check_clean(folder.path());
+}
