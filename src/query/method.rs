@@ -7,9 +7,9 @@ use std::fmt::Write;
 
 use crate::domain::limits::{
     COUNTED_REPORTS_PER_MONTH_MAX, COVERED_DAYS_PERCENT_MIN, EDITION_CLOSES_ON_DAY,
-    EDITION_RATED_REPORTS_MIN, INCIDENT_AGE_DAYS_MAX, MATCHED_REPORTS_PERCENT_MIN,
-    NEW_INSTALLATIONS_PER_PREFIX_MAX, PUBLISHED_GROUP_MIN, RANKED_EXPECTED_MIN, RANKED_SCOPES_MAX,
-    RANKED_SCOPES_MIN, TAP_DAYS_DEFAULT, TOLD_AGAIN_MS_MAX,
+    EDITION_RATED_REPORTS_MIN, INCIDENT_AGE_DAYS_MAX, INCIDENT_MONTHS_DEFAULT,
+    MATCHED_REPORTS_PERCENT_MIN, NEW_INSTALLATIONS_PER_PREFIX_MAX, PUBLISHED_GROUP_MIN,
+    RANKED_EXPECTED_MIN, RANKED_SCOPES_MAX, RANKED_SCOPES_MIN, TAP_DAYS_DEFAULT, TOLD_AGAIN_MS_MAX,
 };
 use crate::domain::method::{BREAKS, Break, METHOD};
 use crate::domain::taxonomy::Taxonomy;
@@ -317,7 +317,12 @@ fn as_of() -> String {
          position, counts are the same to the digit, whatever was reported late or withdrawn \
          since, as long as the fold version ({FOLD_VERSION}) is the same and the position is \
          kept. A correction is a withdrawal and a new report. What a reporter adds later counts \
-         from the position on at which it was added."
+         from the position on at which it was added.\n\n\
+         Single incidents are kept for {INCIDENT_MONTHS_DEFAULT} months after the one in which they \
+         were told, or shorter; positions of before are not kept. Then they count in totals \
+         alone: of lines by the hour, stops by the day, and causes, cards, signals and what \
+         staff did by operator and hour or line and day. What cannot be made of these is not \
+         answered."
     )
 }
 
