@@ -227,7 +227,7 @@ mod tests {
         assert_eq!(number, COUNT);
     }
 
-    fn has(dir: &std::path::Path, bytes: &[u8]) -> bool {
+    fn has(dir: &Path, bytes: &[u8]) -> bool {
         let mut files = fs::read_dir(dir).expect("a folder");
         files.any(|file| {
             let content = fs::read(file.expect("a file").path()).expect("read");
@@ -254,10 +254,7 @@ mod tests {
         assert!(!has(dir.path(), id(1).as_bytes()));
         assert!(has(dir.path(), id(COUNT - 2).as_bytes()));
         // Whoever was reading goes on.
-        assert_eq!(
-            before.map(|record| record.expect("whole")).count() as u64,
-            COUNT
-        );
+        assert_eq!(before.filter(Result::is_ok).count() as u64, COUNT);
         check_but_erased(&reader, through);
         assert!(verify(dir.path()).expect("readable").problems.is_empty());
         // And goes on after a start, with more entries behind it.
