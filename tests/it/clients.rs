@@ -11,7 +11,10 @@ use std::time::Duration;
 
 use mistap::api::pb::v1 as pb;
 use mistap::api::pb::v1::reporting_service_client::ReportingServiceClient;
+use mistap::auth::{NewToken, Role, Token, TokenFile};
+use mistap::domain::LocalDay;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
@@ -36,7 +39,7 @@ impl Client {
         })
     }
 
-    fn command(self, address: SocketAddr, what: &str) -> Command {
+    fn command(self, address: SocketAddr, what: &str, token: &Token) -> Command {
         let mut command = match self {
             Self::Python => {
                 let mut command = Command::new("python3");
@@ -50,6 +53,7 @@ impl Client {
             }
         };
         command.arg(what).current_dir(self.folder());
+        command.env("MISTAP_TOKEN", token.expose());
         command
     }
 
@@ -77,8 +81,8 @@ struct Running {
 }
 
 impl Running {
-    fn start(client: Client, address: SocketAddr, what: &str) -> Self {
-        let mut command = client.command(address, what);
+    fn start(client: Client, address: SocketAddr, what: &str, token: &Token) -> Self {
+        let mut command = client.command(address, what, token);
         command.stdin(Stdio::null()).stdout(Stdio::piped());
         let mut process = command.kill_on_drop(true).spawn().expect("it runs");
         let stdout = process.stdout.take().expect("it is piped");
@@ -110,6 +114,17 @@ impl Running {
     }
 }
 
+/// A service over this folder asks for tokens from now on, and this is one.
+fn steward(folder: &TempDir) -> Token {
+    let new = NewToken {
+        label: "watches".into(),
+        role: Role::Steward,
+        operators: Default::default(),
+    };
+    let today = LocalDay::parse("2026-11-23").expect("a date");
+    TokenFile::add(folder.path(), new, today).expect("made")
+}
+
 async fn report(service: &Service) -> u64 {
     let mut client = ReportingServiceClient::new(service.connect().await);
     let request = pb::ReportIncidentRequest {
@@ -129,10 +144,12 @@ async fn check(client: Client) {
         eprintln!("skipped, {client:?}: {why}");
         return;
     }
-    let service = Service::start().await;
+    let folder = TempDir::new().expect("a folder");
+    let token = steward(&folder);
+    let service = Service::start_in(folder).await;
     let address = service.address();
-    let mut incidents = Running::start(client, address, "incidents");
-    let mut rates = Running::start(client, address, "rates");
+    let mut incidents = Running::start(client, address, "incidents", &token);
+    let mut rates = Running::start(client, address, "rates", &token);
     incidents.next_of("heartbeat").await;
     let (told, _) = rates.next_of("snapshot").await;
     assert_eq!(told["total"], json!(0));

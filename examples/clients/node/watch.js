@@ -5,7 +5,9 @@
 //
 // Prints one line of JSON for each message and for each end of a stream. After an end it
 // waits as long as the server says (google.rpc.RetryInfo), and resumes with the token of the
-// newest message. Nothing in here needs Node but the arguments and the output.
+// newest message. Where the service asks for tokens, the one in MISTAP_TOKEN is sent; give it
+// only to a service on this machine, or to one that speaks TLS. Nothing in here needs Node but
+// the arguments, the environment and the output.
 
 import { fromBinary } from "@bufbuild/protobuf";
 import { BinaryReader } from "@bufbuild/protobuf/wire";
@@ -71,11 +73,18 @@ function grpcName(code) {
   return Code[code].replace(/(?<=[a-z])(?=[A-Z])/g, "_").toUpperCase();
 }
 
+// What is sent with each call.
+function credentials() {
+  const token = process.env.MISTAP_TOKEN;
+  return token === undefined ? {} : { headers: { authorization: `Bearer ${token}` } };
+}
+
 function open(live, resumeToken) {
   if (what === "rates") {
-    return live.watchRates({ resumeToken });
+    return live.watchRates({ resumeToken }, credentials());
   }
-  return live.watchIncidents({ start: { case: "resumeToken", value: resumeToken } });
+  const start = { case: "resumeToken", value: resumeToken };
+  return live.watchIncidents({ start }, credentials());
 }
 
 async function watch() {
