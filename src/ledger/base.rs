@@ -93,6 +93,7 @@ impl BaseMaker {
             | Entry::TapCounts(_)
             | Entry::TapCountsRemoved { .. }
             | Entry::EditionClosed(_)
+            | Entry::OutageChanged(_)
             | Entry::PersonalRemoved { .. }
             | Entry::IncidentsEnded { .. }
             | Entry::Gone => None,
