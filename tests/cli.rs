@@ -136,7 +136,7 @@ async fn founding_story_is_told_shown_and_counted() {
     assert!(columns.starts_with("basis,period_start,period_end,line,flag,count,taps,"));
     assert!(row.starts_with("self-reported,2"), "{row}");
     assert!(row.contains(",GVB:10,exact,1,,,,"), "{row}");
-    assert!(row.ends_with(",,1,,\n"), "{row}");
+    assert!(row.ends_with(",,1,,,,,,\n"), "{row}");
 
     let before = counted["position"].to_string();
     let then = ["stats", "--by", "staff-act", "--from", "today", "--as-of"];

@@ -15,6 +15,7 @@ pub mod live;
 pub mod network;
 pub mod operations;
 pub mod origin;
+mod outages;
 pub mod pb;
 pub mod reporting;
 pub mod statistics;

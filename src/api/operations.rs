@@ -226,6 +226,33 @@ impl OperationsService for Operations {
         Ok(Response::new(times))
     }
 
+    async fn declare_outage(
+        &self,
+        request: Request<pb::DeclareOutageRequest>,
+    ) -> Result<Response<pb::DeclareOutageResponse>, Status> {
+        let outage = request.get_ref().outage.as_ref();
+        let position = self.desk.change_outage(outage, false).await?;
+        Ok(Response::new(pb::DeclareOutageResponse { position }))
+    }
+
+    async fn withdraw_outage(
+        &self,
+        request: Request<pb::WithdrawOutageRequest>,
+    ) -> Result<Response<pb::WithdrawOutageResponse>, Status> {
+        let outage = request.get_ref().outage.as_ref();
+        let position = self.desk.change_outage(outage, true).await?;
+        Ok(Response::new(pb::WithdrawOutageResponse { position }))
+    }
+
+    async fn list_outages(
+        &self,
+        request: Request<pb::ListOutagesRequest>,
+    ) -> Result<Response<pb::ListOutagesResponse>, Status> {
+        let caller = caller(&request);
+        let listed = self.desk.outages(&caller, request.get_ref())?;
+        Ok(Response::new(listed))
+    }
+
     async fn stream_tap_counts(
         &self,
         request: Request<Streaming<pb::StreamTapCountsRequest>>,

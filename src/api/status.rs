@@ -88,6 +88,12 @@ impl Problem {
         Self::new(Code::ResourceExhausted, "BUSY", "busy; try again later").retry()
     }
 
+    /// So many outages were told that no more are taken.
+    pub fn too_many_outages() -> Self {
+        let message = "no more declarations and withdrawals of outages are taken";
+        Self::new(Code::ResourceExhausted, "TOO_MANY_OUTAGES", message)
+    }
+
     /// The request is larger than the service takes. Trying again does not help.
     pub fn too_large() -> Self {
         let message = "the message is larger than 4 MiB";

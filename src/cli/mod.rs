@@ -11,6 +11,7 @@ mod keys;
 mod method;
 mod network;
 mod notice;
+mod outage;
 mod output;
 pub(crate) mod progress;
 mod rank;
@@ -120,6 +121,9 @@ pub enum Command {
     /// Tell how many taps there were
     #[command(subcommand)]
     Taps(TapsCommand),
+    /// Days of outages: declare them, withdraw them, list them
+    #[command(subcommand)]
+    Outage(outage::OutageCommand),
     /// Make, list and revoke the tokens that tell who calls
     #[command(subcommand)]
     Token(token::TokenCommand),
@@ -272,6 +276,7 @@ async fn run_async(command: Command, server: &ServerArgs, format: Format) -> Res
         Command::Watch(args) => watch::watch(&args, server, format).await,
         Command::Tail(args) => tail::tail(&args, server, format).await,
         Command::Taps(TapsCommand::Import(args)) => taps::import(*args, server, format).await,
+        Command::Outage(command) => outage::outage(command, server, format, now).await,
         Command::Simulate(args) => simulate::simulate(&args, server, clock).await,
         Command::Network(NetworkCommand::Ask(ask)) => network::ask(ask, server, format).await,
         Command::Network(NetworkCommand::Import { .. })

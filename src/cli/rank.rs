@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::client::ServerArgs;
 use super::failure::Failure;
+use super::outage;
 use super::output::{Format, Sheet};
 use super::progress;
 use super::stats::{FilterArgs, rounded};
@@ -44,6 +45,9 @@ pub struct RankArgs {
     /// Only against the taps of these feeds
     #[arg(long, value_delimiter = ',')]
     feed: Vec<String>,
+    /// Leave out days on which an outage was declared
+    #[arg(long)]
+    without_outages: bool,
     /// How sure to be, 0.5 to 0.999999
     #[arg(long, default_value_t = 0.95)]
     level: f64,
@@ -70,11 +74,11 @@ pub async fn rank(
     match format {
         Format::Table => {
             sheet.print(format, &mut out)?;
-            write_summary(&answer, &mut out)
+            write_summary(args, &answer, &mut out)
         }
         Format::Csv => {
             sheet.print(format, &mut out)?;
-            write_summary(&answer, &mut io::stderr().lock())
+            write_summary(args, &answer, &mut io::stderr().lock())
         }
         Format::Json => {
             let object = json!({
@@ -89,6 +93,8 @@ pub async fn rank(
                 "position": answer.position,
                 "fold_version": answer.fold_version,
                 "citation": answer.citation,
+                "outage_days": outage::listed(&answer.outage_days),
+                "without_outages": args.without_outages,
                 "scopes": sheet.objects(),
             });
             Ok(writeln!(out, "{object:#}")?)
@@ -111,6 +117,7 @@ fn to_request(args: &RankArgs, now: Timestamp) -> Result<pb::RankScopesRequest, 
         feeds: args.feed.clone(),
         level: args.level,
         limit: args.limit,
+        without_outages: args.without_outages,
     })
 }
 
@@ -183,7 +190,11 @@ fn verdict(answer: &pb::RankScopesResponse) -> &'static str {
     }
 }
 
-fn write_summary(answer: &pb::RankScopesResponse, out: &mut impl Write) -> Result<(), Failure> {
+fn write_summary(
+    args: &RankArgs,
+    answer: &pb::RankScopesResponse,
+    out: &mut impl Write,
+) -> Result<(), Failure> {
     match answer.verdict() {
         pb::RankingVerdict::Shown => writeln!(
             out,
@@ -208,6 +219,14 @@ fn write_summary(answer: &pb::RankScopesResponse, out: &mut impl Write) -> Resul
         "{} with too little data, {} without a rate; position {}",
         answer.scopes_too_little, answer.scopes_without_rate, answer.position
     )?;
+    if !answer.outage_days.is_empty() {
+        let how = match args.without_outages {
+            true => "left out",
+            false => "counted in: leave them out with --without-outages",
+        };
+        let days = outage::summary(&answer.outage_days);
+        writeln!(out, "days of declared outages {how}: {days}")?;
+    }
     writeln!(out, "{}", answer.citation)?;
     Ok(())
 }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::choices::{choice, dimension, numbers};
 use super::client::ServerArgs;
 use super::failure::Failure;
+use super::outage;
 use super::output::{Format, Sheet};
 use super::progress;
 use super::tidy::Tidy;
@@ -189,39 +190,49 @@ pub async fn stats(
     if let Some(tidy) = tidy.as_mut().filter(|tidy| tidy.by == [Dimension::Line]) {
         tidy.bursts = bursts(&mut client, &request, days).await?;
     }
-    let mut sheet = Sheet::new(match &tidy {
+    let found = ask(args, client, request).await?;
+    let columns = match &tidy {
         Some(tidy) => tidy.columns(args.by.columns()),
-        None => columns(args),
-    });
-    let mut request = request;
-    let mut printed = 0;
+        None => columns(args, &found.last),
+    };
+    let mut sheet = Sheet::new(columns);
+    for figure in &found.figures {
+        sheet.push(match &tidy {
+            Some(tidy) => tidy.row(figure, &found.last.feeds),
+            None => to_row(figure, &found.last),
+        });
+    }
+    found.print(&sheet, args, format)
+}
+
+/// Asks page by page until there are as many rows as were asked for, or no more.
+async fn ask(
+    args: &StatsArgs,
+    mut client: StatisticsServiceClient<Connection>,
+    mut request: pb::QueryFiguresRequest,
+) -> Result<Found, Failure> {
     let progress = progress::spinner(match args.as_of {
         Some(_) => "asking as of an earlier position, which reads the record; rows so far:",
         None => "asking; rows so far:",
     });
-    let (last, has_more) = loop {
-        let answer = client.query_figures(request.clone()).await?.into_inner();
-        for figure in answer.figures.iter().take(args.limit - printed) {
-            sheet.push(match &tidy {
-                Some(tidy) => tidy.row(figure, &answer.feeds),
-                None => to_row(figure),
-            });
-            printed += 1;
-        }
-        progress.set_position(printed as u64);
-        if answer.next_page_token.is_empty() || args.limit <= printed {
-            let has_more = !answer.next_page_token.is_empty();
-            break (answer, has_more);
+    let mut figures = Vec::new();
+    let last = loop {
+        let mut answer = client.query_figures(request.clone()).await?.into_inner();
+        figures.append(&mut answer.figures);
+        progress.set_position(figures.len() as u64);
+        if answer.next_page_token.is_empty() || args.limit <= figures.len() {
+            break answer;
         }
         request.page_token.clone_from(&answer.next_page_token);
     };
     progress.finish_and_clear();
-    let found = Found {
-        sheet,
+    let has_more = !last.next_page_token.is_empty() || args.limit < figures.len();
+    figures.truncate(args.limit);
+    Ok(Found {
+        figures,
         last,
         has_more,
-    };
-    found.print(args, format)
+    })
 }
 
 /// The lines whose figures rest on few days of the window: asked by line and day.
@@ -274,32 +285,39 @@ fn basis(args: &StatsArgs) -> &'static str {
 }
 
 /// The headings of the table that people read.
-fn columns(args: &StatsArgs) -> Vec<String> {
+fn columns(args: &StatsArgs, answer: &pb::QueryFiguresResponse) -> Vec<String> {
     let mut columns = args.by.columns();
     columns.push("count".to_owned());
     if args.rate {
         columns.extend(RATE_COLUMNS.map(str::to_owned));
+    }
+    if !answer.outage_days.is_empty() {
+        columns.push("count_without_outages".to_owned());
+        if args.rate {
+            columns.push("rate_without_outages".to_owned());
+        }
     }
     columns
 }
 
 /// The rows that were asked for, and the last answer.
 struct Found {
-    sheet: Sheet,
+    figures: Vec<pb::Figure>,
+    /// Without its figures.
     last: pb::QueryFiguresResponse,
     has_more: bool,
 }
 
 impl Found {
-    fn print(&self, args: &StatsArgs, format: Format) -> Result<(), Failure> {
+    fn print(&self, sheet: &Sheet, args: &StatsArgs, format: Format) -> Result<(), Failure> {
         let mut out = io::stdout().lock();
         match format {
             Format::Table => {
-                self.sheet.print(format, &mut out)?;
+                sheet.print(format, &mut out)?;
                 self.write_summary(args, &mut out)
             }
             Format::Csv => {
-                self.sheet.print(format, &mut out)?;
+                sheet.print(format, &mut out)?;
                 self.write_summary(args, &mut io::stderr().lock())
             }
             Format::Json => {
@@ -311,7 +329,7 @@ impl Found {
                     "fold_version": self.last.fold_version,
                     "citation": self.last.citation,
                     "has_more": self.has_more,
-                    "figures": self.sheet.objects(),
+                    "figures": sheet.objects(),
                 });
                 if let Some(rate) = &self.last.total_rate {
                     let cells = RATE_COLUMNS.into_iter().zip(rate_cells(rate));
@@ -320,6 +338,14 @@ impl Found {
                         .collect::<serde_json::Map<_, _>>()
                         .into();
                     object["feeds"] = self.last.feeds.iter().map(to_feed).collect();
+                }
+                if let Some(without) = &self.last.without_outages {
+                    object["outage_days"] = json!(outage::listed(&self.last.outage_days));
+                    object["without_outages"] = json!({
+                        "total": without.total,
+                        "left_out": without.left_out,
+                        "rate": without.total_rate.as_ref().and_then(|rate| rate.value.map(rounded)),
+                    });
                 }
                 writeln!(out, "{object:#}")?;
                 Ok(())
@@ -349,6 +375,9 @@ impl Found {
             Some(rate) => write_rate(rate, &answer.feeds, out)?,
             None => writeln!(out, "counts, not rates: ask for those with --rate")?,
         }
+        if let Some(without) = &answer.without_outages {
+            write_without(without, &answer.outage_days, out)?;
+        }
         writeln!(out, "{}", answer.citation)?;
         if let Some(effort) = &answer.effort {
             let how = if effort.from_tallies {
@@ -370,10 +399,43 @@ impl Found {
     }
 }
 
-fn to_row(figure: &pb::Figure) -> Vec<Value> {
+fn to_row(figure: &pb::Figure, answer: &pb::QueryFiguresResponse) -> Vec<Value> {
     let keys = figure.keys.iter().map(|key| json!(key.value));
     let rate = figure.rate.iter().flat_map(rate_cells);
-    keys.chain([json!(figure.count)]).chain(rate).collect()
+    let mut row: Vec<Value> = keys.chain([json!(figure.count)]).chain(rate).collect();
+    if !answer.outage_days.is_empty() {
+        let without = figure.without_outages.as_ref();
+        row.push(json!(without.map(|without| without.count)));
+        if figure.rate.is_some() {
+            let rate = without.and_then(|without| without.rate.as_ref());
+            row.push(json!(rate.and_then(|rate| rate.value.map(rounded))));
+        }
+    }
+    row
+}
+
+/// What is left without the days of outages, and which those are.
+fn write_without(
+    without: &pb::WithoutOutages,
+    days: &[pb::OutageDay],
+    out: &mut impl Write,
+) -> Result<(), Failure> {
+    writeln!(out, "days of declared outages: {}", outage::summary(days))?;
+    write!(out, "without them {}", without.total)?;
+    if let Some(rate) = &without.total_rate {
+        match (rate.value, rate.low, rate.high) {
+            (Some(value), Some(low), Some(high)) => {
+                let (value, low, high) = (rounded(value), rounded(low), rounded(high));
+                write!(out, ", rate {value} ({low} to {high})")?;
+            }
+            _ => {
+                let reason = no_rate(rate.no_rate()).unwrap_or("no rate");
+                write!(out, ", no rate: {reason}")?;
+            }
+        }
+    }
+    writeln!(out)?;
+    Ok(())
 }
 
 /// Headings of what a rate says. Coverage is days with taps of all days, and reports matched

@@ -1,6 +1,7 @@
 //! Exact figures in the tidy columns of the downloads: one row a figure, its period and keys,
 //! the count, and the rate with everything that it was made of. Empty is never zero. Reports
-//! matched and days with more of them than taps, which no edition has, come last.
+//! matched, days with more of them than taps, and what is left without the days of declared
+//! outages, which no edition has, come last.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +17,7 @@ use crate::domain::taps::{TapGrain, TapInterval};
 use crate::domain::taxonomy::{TapKind, Taxonomy};
 
 const BEFORE_KEYS: [&str; 3] = ["basis", "period_start", "period_end"];
-const AFTER_KEYS: [&str; 15] = [
+const AFTER_KEYS: [&str; 19] = [
     "flag",
     "count",
     "taps",
@@ -32,6 +33,10 @@ const AFTER_KEYS: [&str; 15] = [
     "method",
     "matched",
     "contradictions",
+    "count_without_outages",
+    "rate_without_outages",
+    "low_without_outages",
+    "high_without_outages",
 ];
 /// As in editions: the count of one class.
 const EXACT: &str = "exact";
@@ -70,7 +75,8 @@ impl Tidy<'_> {
         ];
         let cells = before.into_iter().chain(keys);
         let cells = cells.chain([json!(self.flag(figure)), json!(figure.count)]);
-        cells.chain(rate_cells(rate, feeds)).collect()
+        let cells = cells.chain(rate_cells(rate, feeds));
+        cells.chain(without_cells(figure)).collect()
     }
 
     fn flag(&self, figure: &pb::Figure) -> &'static str {
@@ -101,6 +107,19 @@ impl Tidy<'_> {
         }
         (first, last)
     }
+}
+
+/// Without the days of outages; empty where none was declared.
+fn without_cells(figure: &pb::Figure) -> [Value; 4] {
+    let without = figure.without_outages.as_ref();
+    let rate = without.and_then(|without| without.rate.as_ref());
+    let value = |of: fn(&pb::Rate) -> Option<f64>| json!(rate.and_then(of).map(rounded));
+    [
+        json!(without.map(|without| without.count)),
+        value(|rate| rate.value),
+        value(|rate| rate.low),
+        value(|rate| rate.high),
+    ]
 }
 
 /// From taps on.
@@ -185,6 +204,7 @@ mod tests {
             keys: keys.collect(),
             count: 40,
             rate,
+            without_outages: None,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::format::{Edition, FORMAT, LICENCE, METHOD, Row};
+use super::format::{self, Edition, FORMAT, LICENCE, METHOD, Row};
 use super::gather::{Gathered, Report, gather};
 use super::month;
 use super::reporters;
@@ -10,7 +10,7 @@ use super::rows::{month_rows, quarter_rows};
 use super::tables::{self, LINE};
 use super::taps::{Denominators, Known, Scopes, Taps, is_matched};
 use crate::domain::taxonomy::SetOf;
-use crate::domain::{Basis, LocalMonth, TapFeed, UtcMillis};
+use crate::domain::{Basis, LocalMonth, OperatorCode, OutageDay, TapFeed, UtcMillis};
 use crate::journal::{JournalError, Reader};
 use crate::stats::screening::{Group, Published, distinct, screen, screen_count, screen_quarter};
 
@@ -235,9 +235,18 @@ impl Counted {
             counted_since: self.gathered.since.map(to_text),
             left_out: self.left_out,
             too_late: self.gathered.too_late.screened(),
+            outages: self.gathered.outages.iter().map(to_outage).collect(),
             rows,
         };
         Made { edition, erased }
+    }
+}
+
+fn to_outage(one: &OutageDay) -> format::OutageDay {
+    let operator = one.operator.as_ref();
+    format::OutageDay {
+        day: one.day.to_string(),
+        operator_code: operator.map_or_else(String::new, OperatorCode::to_string),
     }
 }
 
@@ -356,6 +365,7 @@ mod tests {
                 month,
                 reports: reports.collect(),
                 too_late: TooLate::default(),
+                outages: Vec::new(),
                 through: Position(1),
                 from: Position(1),
                 since: None,

@@ -80,6 +80,7 @@ mod tests {
             counted_since: None,
             left_out: None,
             too_late: None,
+            outages: Vec::new(),
             rows: Vec::new(),
         };
         assert_eq!(values(&edition, &Row::default()).len(), all().len());

@@ -257,7 +257,7 @@ fn readme(held: &Held) -> String {
          Counts are of reports that travellers, staff and devices made: they say how often a \
          failure was told, not how often one happened. A class with fewer than ten reporters \
          is in the rest of its table.\n\n\
-         {since}Left out as not countable: {left_out}. Recorded too late for earlier editions, since \
+         {since}{outages}Left out as not countable: {left_out}. Recorded too late for earlier editions, since \
          the one before: {too_late}.\n\n\
          {licence}: {PUBLIC_DOMAIN}\n",
         month = edition.month,
@@ -273,11 +273,29 @@ fn readme(held: &Held) -> String {
             .map_or_else(String::new, |since| format!(
                 "**The record began at {since}: this month is told in part only.**\n\n"
             )),
+        outages = outages(edition),
         hash = held.closed.hash,
         left_out = told(edition.left_out),
         too_late = told(edition.too_late),
         licence = edition.licence,
     )
+}
+
+/// Days of declared outages as a paragraph; nothing if there are none.
+fn outages(edition: &Edition) -> String {
+    if edition.outages.is_empty() {
+        return String::new();
+    }
+    let whose = |code: &str| match code {
+        "" => "the whole network".to_owned(),
+        code => code.to_owned(),
+    };
+    let days = edition.outages.iter();
+    let days: Vec<String> = days
+        .map(|one| format!("{} ({})", one.day, whose(&one.operator_code)))
+        .collect();
+    let days = days.join(", ");
+    format!("Days of declared outages, counted in every figure: {days}.\n\n")
 }
 
 fn sums(files: &[(String, Vec<u8>)]) -> Vec<u8> {
@@ -322,6 +340,7 @@ pub(super) mod tests {
             counted_since: None,
             left_out: Some(0),
             too_late: None,
+            outages: Vec::new(),
             rows: vec![
                 row("", "total", "", 90),
                 row("GVB", "operator", "", 50),

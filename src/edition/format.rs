@@ -45,8 +45,20 @@ pub struct Edition {
     /// Reports of earlier months that came after their editions had closed, since the edition
     /// before; `None` if they may be of 1 to 9 reporters.
     pub too_late: Option<u64>,
+    /// Days of the month on which an outage was declared, rising. Every figure counts them in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outages: Vec<OutageDay>,
     /// The figures, in a fixed order.
     pub rows: Vec<Row>,
+}
+
+/// One day of a declared outage.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OutageDay {
+    /// As in `2026-10-03`.
+    pub day: String,
+    /// Operator code; empty for the whole network.
+    pub operator_code: String,
 }
 
 /// One figure.

@@ -16,8 +16,8 @@ use crate::domain::taxonomy::{
     CardKind, Mode, Outcome, SetOf, Signal, StaffAct, StaffPresence, TapKind, TimePrecision,
 };
 use crate::domain::{
-    Amendment, Entry, Facts, IncidentId, LineId, LocalDay, LocalMonth, OperatorCode, Personal,
-    Position, Pseudonym, RowTime, StopId, UtcMillis,
+    Amendment, Entry, Facts, IncidentId, LineId, LocalDay, LocalMonth, OperatorCode, OutageDay,
+    OutageTold, Outages, Personal, Position, Pseudonym, RowTime, StopId, UtcMillis,
 };
 use crate::journal::{JournalError, Reader, Record, Wanted};
 use crate::stats::screening::{distinct, screen_count};
@@ -80,6 +80,9 @@ pub struct Gathered {
     pub since: Option<UtcMillis>,
     /// Versions of the network that matched lines and stops.
     pub networks: BTreeSet<u32>,
+    /// Days of the month on which an outage was declared between the beginning of the month and
+    /// the closing, rising.
+    pub outages: Vec<OutageDay>,
     /// Reports whose personal parts have been erased: who told them is no longer known.
     pub erased: u64,
 }
@@ -161,6 +164,7 @@ struct Gatherer {
     erased_ids: HashSet<IncidentId>,
     too_late: TooLate,
     networks: BTreeSet<u32>,
+    outages: Outages,
     erased: u64,
 }
 
@@ -176,6 +180,7 @@ impl Gatherer {
             erased_ids: HashSet::new(),
             too_late: TooLate::default(),
             networks: BTreeSet::new(),
+            outages: Outages::default(),
             erased: 0,
         }
     }
@@ -212,13 +217,20 @@ impl Gatherer {
                 self.erased_ids.insert(id);
             }
             Entry::Amended(amendment) => self.amend(record.position, &amendment),
+            Entry::OutageChanged(change) => {
+                // As the fold, which takes no more than there is room for.
+                self.outages.tell(OutageTold {
+                    at: record.position,
+                    stamp: record.stamp,
+                    change,
+                });
+            }
             Entry::TapCounts(_)
             | Entry::Answered(_)
             | Entry::Tick
             | Entry::NetworkChanged { .. }
             | Entry::TapCountsRemoved { .. }
             | Entry::EditionClosed(_)
-            | Entry::OutageChanged(_)
             | Entry::PersonalRemoved { .. }
             | Entry::IncidentsEnded { .. }
             | Entry::Gone => {}
@@ -248,6 +260,11 @@ impl Gatherer {
             month: self.month,
             reports: self.reports.into_iter().flatten().collect(),
             too_late: self.too_late,
+            outages: {
+                let next = month::first_day(LocalMonth(self.month.0 + 1));
+                let days = month::first_day(self.month)..=LocalDay(next.0 - 1);
+                self.outages.days(through, days, |_| true)
+            },
             from,
             through,
             since: None,

@@ -22,8 +22,8 @@ use crate::domain::taxonomy::{
 };
 use crate::domain::testing::{blank_facts, personal};
 use crate::domain::{
-    Entry, Facts, IncidentId, LocalDay, LocalMonth, Personal, Position, Pseudonym, RowTime,
-    UtcMillis,
+    Entry, Facts, IncidentId, LocalDay, LocalMonth, Outage, OutageChange, Personal, Position,
+    Pseudonym, RowTime, UtcMillis,
 };
 use crate::journal::{self, Reader, SEGMENT_BYTES_MIN, Settings, Writer, encode};
 
@@ -842,4 +842,52 @@ proptest! {
         }
         prop_assert!(late <= all.len() as u64);
     }
+}
+
+#[test]
+fn days_of_outages_are_listed_as_they_were_declared_when_the_edition_closed() {
+    let mut record = Record::new();
+    let change = |operator: Option<&str>, days: [&str; 2], is_withdrawal| {
+        let operator = operator.map(|code| code.parse().expect("a code"));
+        let [first, last] = days.map(|day| LocalDay::parse(day).expect("a date"));
+        Entry::OutageChanged(OutageChange {
+            outage: Outage::new(operator, first, last).expect("sound"),
+            is_withdrawal,
+        })
+    };
+    for _ in 0..12 {
+        record.tell_of_gvb(amsterdam("2026-10-20T10:00"));
+    }
+    let told = [
+        // The last two days belong to the next month.
+        (
+            "2026-11-02T09:00",
+            change(None, ["2026-10-30", "2026-11-02"], false),
+        ),
+        (
+            "2026-11-03T09:00",
+            change(Some("GVB"), ["2026-10-20", "2026-10-20"], false),
+        ),
+        (
+            "2026-11-04T09:00",
+            change(None, ["2026-10-30", "2026-10-30"], true),
+        ),
+    ];
+    for (at, entry) in told {
+        record.append(amsterdam(at), &entry);
+    }
+    let late = change(None, ["2026-10-05", "2026-10-05"], false);
+    record.append(amsterdam("2026-11-22T00:00"), &Entry::Tick);
+    record.append(amsterdam("2026-11-22T00:01"), &late);
+    let library = record.library();
+    let closed = record.close(&library, "2026-10");
+    let held = library.get(of("2026-10")).expect("whole").expect("closed");
+    let days = held.edition.outages.iter();
+    let days: Vec<_> = days.map(|one| (&*one.day, &*one.operator_code)).collect();
+    assert_eq!(days, [("2026-10-20", "GVB"), ("2026-10-31", "")]);
+    // They count all the same.
+    assert_eq!(held.edition.rows[0].count, 12);
+    assert_eq!(Hash::of(&held.edition.to_bytes()), closed.hash);
+    let verdict = library.verify(of("2026-10")).expect("whole");
+    assert_eq!(verdict, Some(Verdict::Recomputed));
 }

@@ -8,8 +8,9 @@ use std::fmt::Write;
 use crate::domain::limits::{
     COUNTED_REPORTS_PER_MONTH_MAX, COVERED_DAYS_PERCENT_MIN, EDITION_CLOSES_ON_DAY,
     EDITION_RATED_REPORTS_MIN, INCIDENT_AGE_DAYS_MAX, INCIDENT_MONTHS_DEFAULT,
-    MATCHED_REPORTS_PERCENT_MIN, NEW_INSTALLATIONS_PER_PREFIX_MAX, PUBLISHED_GROUP_MIN,
-    RANKED_EXPECTED_MIN, RANKED_SCOPES_MAX, RANKED_SCOPES_MIN, TAP_DAYS_DEFAULT, TOLD_AGAIN_MS_MAX,
+    MATCHED_REPORTS_PERCENT_MIN, NEW_INSTALLATIONS_PER_PREFIX_MAX, OUTAGE_DAYS_MAX,
+    PUBLISHED_GROUP_MIN, RANKED_EXPECTED_MIN, RANKED_SCOPES_MAX, RANKED_SCOPES_MIN,
+    TAP_DAYS_DEFAULT, TOLD_AGAIN_MS_MAX,
 };
 use crate::domain::method::{BREAKS, Break, METHOD};
 use crate::domain::taxonomy::Taxonomy;
@@ -89,6 +90,7 @@ fn sections() -> Vec<Section> {
         section("rates", "Rates", rates()),
         section("intervals", "Intervals", intervals()),
         section("rankings", "Rankings", rankings()),
+        section("outages", "Outages", outages()),
         section("staff", "What staff did", staff()),
         section("editions", "Editions: what everybody gets", editions()),
         section("coalitions", "What a coalition can do", coalitions()),
@@ -323,6 +325,25 @@ fn as_of() -> String {
          alone: of lines by the hour, stops by the day, and causes, cards, signals and what \
          staff did by operator and hour or line and day. What cannot be made of these is not \
          answered."
+    )
+}
+
+fn outages() -> String {
+    format!(
+        "On a day when an operator's service, or everybody's, was down, reports say little about \
+         readers. Whoever runs the instance declares such days, of an operator or of the whole \
+         network, at most {OUTAGE_DAYS_MAX} at once, and can withdraw them; nothing is inferred \
+         from reports. Both are entries of the journal, so that answers as of a position know what \
+         was declared by then.\n\n\
+         An exact figure counts every day. Where outages were declared in its window, of the whole \
+         network or of an operator that the question may take in, their days are listed, and a \
+         second figure leaves them out: of every row, whosever outage it was, so that rows stay \
+         about the same days, and of reports, taps and days alike. A row without other days has \
+         none. A ranking leaves them out where asked to. Where a feed's service days begin later \
+         than at midnight, a rate leaves out its service days.\n\n\
+         Editions list the days that were declared after the month had begun and before they \
+         closed, and count them like any other: a second table, less a few days, would tell those \
+         days' groups of fewer than {PUBLISHED_GROUP_MIN}."
     )
 }
 

@@ -36,7 +36,8 @@ pub use counter::{Counted, Counter};
 pub use outages::Without;
 pub use page::{Order, Page, PageToken};
 pub use rates::{
-    RatedAnswer, RatesWanted, answer_with_rates, answer_with_rates_as_of, answer_with_rates_by_scan,
+    RatedAnswer, RatedWithout, RatesWanted, answer_with_rates, answer_with_rates_as_of,
+    answer_with_rates_by_scan,
 };
 
 use axis::Axes;

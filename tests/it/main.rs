@@ -10,6 +10,7 @@ mod editions;
 mod ended;
 mod method;
 mod model;
+mod outages;
 mod people;
 mod privacy;
 mod process;

@@ -138,6 +138,7 @@ mod tests {
             }],
             count: *count,
             rate: None,
+            without_outages: None,
         };
         rows.iter().map(figure).collect()
     }

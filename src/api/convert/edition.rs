@@ -6,7 +6,7 @@ use super::violation::{Path, Violations};
 use crate::api::pb::v1 as pb;
 use crate::domain::limits::{EDITION_ROWS_PER_PAGE_DEFAULT, EDITION_ROWS_PER_PAGE_MAX};
 use crate::domain::{LocalMonth, UtcMillis};
-use crate::edition::format::{Row, citation, path};
+use crate::edition::format::{Edition, Row, citation, path};
 use crate::edition::library::{Closed, Held};
 use crate::edition::month;
 
@@ -84,8 +84,18 @@ pub fn to_edition_page(held: &Held, query: &EditionQuery) -> pb::GetEditionRespo
         left_out: edition.left_out,
         too_late: edition.too_late,
         network_versions: edition.networks.clone(),
+        outage_days: to_outages(edition),
         counted_since: edition.counted_since.as_deref().and_then(parse_time),
     }
+}
+
+fn to_outages(edition: &Edition) -> Vec<pb::OutageDay> {
+    let days = edition.outages.iter();
+    days.map(|one| pb::OutageDay {
+        day: one.day.clone(),
+        operator_code: one.operator_code.clone(),
+    })
+    .collect()
 }
 
 fn parse_time(text: &str) -> Option<prost_types::Timestamp> {

@@ -3,6 +3,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::outage::to_days;
 use super::rates::{parse_rates, to_rate, to_used};
 use super::violation::{Path, Violations};
 use super::{parse_duration_ms, to_timestamp};
@@ -17,7 +18,9 @@ use crate::domain::{Basis, Dimension, Filter, Hour, Position, Question, Window};
 use crate::ledger::FOLD_VERSION;
 use crate::live::{Message, Update, Watch, Watched};
 use crate::query::method::citation;
-use crate::query::{Answer, Effort, Figure, Order, RatedAnswer, RatesWanted};
+use crate::query::{
+    Answer, Effort, Figure, Order, RatedAnswer, RatedWithout, RatesWanted, Without,
+};
 use crate::stats::interval::Level;
 
 const HOURS_OF_DAY: std::ops::RangeInclusive<u32> = 0..=23;
@@ -143,7 +146,7 @@ pub fn to_answer(
         Effort::Scan { blocks } => (false, blocks),
     };
     pb::QueryFiguresResponse {
-        figures: to_figures(&answer.figures, &question.by),
+        figures: to_figures(&answer, &question.by),
         total: answer.total,
         left_out: answer.left_out,
         next_page_token: answer
@@ -160,6 +163,28 @@ pub fn to_answer(
         feeds: Vec::new(),
         fold_version: FOLD_VERSION,
         citation: citation(question.filter.basis, question.window, answer.position),
+        outage_days: to_days(&answer.outages),
+        without_outages: answer.without.as_ref().map(to_without),
+    }
+}
+
+fn to_without(without: &Without) -> pb::WithoutOutages {
+    pb::WithoutOutages {
+        total: without.total,
+        left_out: without.left_out,
+        total_rate: None,
+    }
+}
+
+/// Puts rates without the days of outages to the counts.
+fn put_rates_without(answer: &mut pb::QueryFiguresResponse, without: &RatedWithout, level: Level) {
+    for (figure, rate) in answer.figures.iter_mut().zip(&without.rates) {
+        if let Some(figure) = &mut figure.without_outages {
+            figure.rate = rate.as_ref().map(|rate| to_rate(rate, level));
+        }
+    }
+    if let Some(all) = &mut answer.without_outages {
+        all.total_rate = Some(to_rate(&without.total, level));
     }
 }
 
@@ -173,6 +198,9 @@ pub fn to_rated_answer(
     let mut answer = to_answer(rated.answer, question, elapsed);
     for (figure, rate) in answer.figures.iter_mut().zip(&rated.rates) {
         figure.rate = Some(to_rate(rate, level));
+    }
+    if let Some(without) = &rated.without {
+        put_rates_without(&mut answer, without, level);
     }
     pb::QueryFiguresResponse {
         total_rate: Some(to_rate(&rated.total, level)),
@@ -218,13 +246,19 @@ pub fn to_message(message: &Message, by: &Breakdown, level: Level) -> pb::WatchR
     }
 }
 
-fn to_figures(figures: &[Figure], by: &Breakdown) -> Vec<pb::Figure> {
+fn to_figures(answer: &Answer, by: &Breakdown) -> Vec<pb::Figure> {
+    let without = answer.without.iter();
+    let mut without = without.flat_map(|without| without.counts.iter().copied());
     let to_figure = |figure: &Figure| pb::Figure {
         keys: to_keys(&figure.keys, by),
         count: figure.count,
         rate: None,
+        without_outages: without
+            .next()
+            .flatten()
+            .map(|count| pb::FigureWithoutOutages { count, rate: None }),
     };
-    figures.iter().map(to_figure).collect()
+    answer.figures.iter().map(to_figure).collect()
 }
 
 fn to_watched(row: &Watched, by: &Breakdown, level: Level) -> pb::Figure {
@@ -233,6 +267,7 @@ fn to_watched(row: &Watched, by: &Breakdown, level: Level) -> pb::Figure {
         keys: to_keys(&row.keys, by),
         count: row.count,
         rate: rate.map(|rate| to_rate(rate, level)),
+        without_outages: None,
     }
 }
 

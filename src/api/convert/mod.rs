@@ -9,6 +9,7 @@ pub mod incident;
 pub mod log;
 pub mod method;
 pub mod network;
+pub mod outage;
 pub mod rank;
 pub mod rates;
 pub mod recorded;

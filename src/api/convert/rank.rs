@@ -1,6 +1,7 @@
 //! Rankings: what is asked for, and what is said.
 
 use super::figures::{parse_filter, parse_window, to_dimension};
+use super::outage::to_days;
 use super::rates::{parse_feeds, parse_level, to_rate, to_used};
 use super::violation::{Path, Violations};
 use crate::api::pb::v1 as pb;
@@ -48,6 +49,7 @@ pub fn parse_rank(request: &pb::RankScopesRequest) -> Result<RankQuery, Violatio
             window,
             feeds,
             level,
+            leaves_out_outages: request.without_outages,
         });
     let query = wanted.map(|wanted| RankQuery {
         wanted,
@@ -114,6 +116,7 @@ pub fn to_ranking(answer: &RankAnswer, query: &RankQuery) -> pb::RankScopesRespo
         position: answer.position.0,
         fold_version: FOLD_VERSION,
         citation: citation(wanted.filter.basis, wanted.window, answer.position),
+        outage_days: to_days(&answer.outages),
     }
 }
 

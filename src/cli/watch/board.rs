@@ -324,6 +324,7 @@ mod tests {
                 no_rate: pb::NoRate::NoTaps.into(),
                 ..pb::Rate::default()
             }),
+            without_outages: None,
         }
     }
 

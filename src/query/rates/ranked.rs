@@ -9,7 +9,9 @@ use std::sync::Arc;
 
 use crate::domain::limits::{QUESTION_ROWS_MAX, RANKED_SCOPES_MAX};
 use crate::domain::question::Breakdown;
-use crate::domain::{Basis, Dimension, FeedId, Filter, Position, Question, TapFeed, Window};
+use crate::domain::{
+    Basis, Dimension, FeedId, Filter, OutageDay, Position, Question, TapFeed, Window,
+};
 use crate::ledger::{Dictionary, Ledger};
 use crate::stats::dispersion::Dispersion;
 use crate::stats::interval::{EventRate, Level};
@@ -17,6 +19,7 @@ use crate::stats::ranking::{self, Prior, Ranked, Scope, Suspected, Verdict};
 use crate::stats::rate::{Estimator, REPORTS_PER_TAPS, Rate};
 
 use super::super::gate;
+use super::super::outages::Out;
 use super::super::sieve::Sieve;
 use super::super::{Figure, Order, Page, QueryError, cut};
 use super::choice::Choice;
@@ -47,6 +50,8 @@ pub struct RankWanted {
     pub feeds: Vec<FeedId>,
     /// How sure intervals and the verdict are to be.
     pub level: Level,
+    /// Whether days of declared outages are left out.
+    pub leaves_out_outages: bool,
 }
 
 /// One scope with its own rate.
@@ -88,11 +93,13 @@ pub struct RankAnswer {
     pub feeds: Vec<(TapFeed, u64)>,
     /// The last position that is counted.
     pub position: Position,
+    /// Days of the window on which an outage was declared, rising.
+    pub outages: Vec<OutageDay>,
 }
 
 /// Ranks scopes. Blocking, up to some seconds: call it off the async threads.
 pub fn rank_scopes(ledger: &Ledger, wanted: &RankWanted) -> Result<RankAnswer, QueryError> {
-    let question = Question {
+    let asked = Question {
         filter: wanted.filter.clone(),
         by: Breakdown::new(vec![wanted.by.dimension()]).expect("one dimension"),
         window: wanted.window,
@@ -103,7 +110,13 @@ pub fn rank_scopes(ledger: &Ledger, wanted: &RankWanted) -> Result<RankAnswer, Q
         level: wanted.level,
     };
     let _place = gate::scan_place(ledger)?;
-    let (taps, view, books) = ledger.rate_view(|state| Books::open(state, &question))?;
+    let (taps, view, (question, outages, books)) = ledger.rate_view(|state| {
+        let out = Out::of(state.outages(), &asked, state.position());
+        let (days, less) = out.map(|out| (out.days, out.question)).unzip();
+        let question = less.filter(|_| wanted.leaves_out_outages).unwrap_or(asked);
+        let books = Books::open(state, &question);
+        (question, days.unwrap_or_default(), books)
+    })?;
     let feeds = Arc::clone(&taps.book);
     check_feeds(&rates, &feeds)?;
     let choice = Choice::of(&question, &rates, &feeds, &view.dictionary);
@@ -133,6 +146,7 @@ pub fn rank_scopes(ledger: &Ledger, wanted: &RankWanted) -> Result<RankAnswer, Q
     Ok(RankAnswer {
         feeds: choice.used(),
         position: view.position,
+        outages,
         ..answer
     })
 }
@@ -231,6 +245,7 @@ fn placed(scopes: Vec<RankedScope>, wanted: &RankWanted) -> RankAnswer {
         dispersion,
         feeds: Vec::new(),
         position: Position(0),
+        outages: Vec::new(),
     }
 }
 

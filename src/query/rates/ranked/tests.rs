@@ -96,6 +96,7 @@ fn wanted(basis: Basis, by: RankBy) -> RankWanted {
         window: window(),
         feeds: Vec::new(),
         level: Level::P95,
+        leaves_out_outages: false,
     }
 }
 
