@@ -241,6 +241,9 @@ pub const LOG_READ_ENTRIES_MAX: u64 = 4_096;
 /// Entries, written a moment ago, that are read for all watchers without another thread. More
 /// go to one that may block.
 pub const LOG_READ_AT_ONCE_ENTRIES_MAX: u64 = 64;
+/// Watchers of incidents that the committer wakes by itself. Where there are more, the log's task
+/// reads what happened and wakes them, so that reports do not wait for it.
+pub const LOG_FED_WATCHERS_MAX: usize = 64;
 /// Reads of the journal for watchers at once. Reached: the next watcher waits.
 pub const LOG_READS_MAX: usize = 4;
 /// Ids that are looked up under one lock of the ledger, so that the committer never waits

@@ -17,6 +17,7 @@ use super::key_maker::KeyMaker;
 use super::prepare::Pending;
 use super::queue::{Decided, Delivery, Job, Queue, Taken};
 use super::steady::Steady;
+use super::telling;
 use super::{Clock, SubmitError};
 use crate::domain::limits::{
     BATCH_ENTRIES_MAX, CHECKPOINT_ENTRIES_MIN, CHECKPOINT_PART, CHECKPOINT_RETRY_ENTRIES,
@@ -278,10 +279,18 @@ impl Committer {
         if applied.iter().any(is_of_taps) {
             self.parts.hub.mark_taps();
         }
-        self.parts.hub.mark_changed(&rows, last);
-        let decided = batch.iter().zip(applied).map(|((position, ..), applied)| {
-            let position = *position;
-            match applied {
+        let is_log_fed = self.parts.hub.is_log_fed();
+        let newest = is_log_fed
+            .then(|| telling::newest(batch, &applied))
+            .flatten();
+        match newest {
+            Some(newest) => self.parts.hub.mark_told(&rows, newest),
+            None => self.parts.hub.mark_changed(&rows, last),
+        }
+        let positions = (first.0..).map(Position);
+        let decided = positions
+            .zip(applied)
+            .map(|(position, applied)| match applied {
                 Applied::Repeated { first } => Decided::Repeated(first),
                 Applied::ToldAgain => Decided::Committed {
                     position,
@@ -301,8 +310,7 @@ impl Committer {
                     told_again: false,
                 },
                 Applied::Outdated | Applied::Taps(TapsApplied::FeedRefused) => Decided::Nothing,
-            }
-        });
+            });
         decided.collect()
     }
 

@@ -23,6 +23,7 @@ pub mod repair;
 mod start;
 mod steady;
 mod taps;
+mod telling;
 
 use std::sync::{Arc, PoisonError, RwLock};
 

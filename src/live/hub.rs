@@ -3,10 +3,11 @@
 //! Telling never waits for anybody who watches: it costs a short lock, which the other side
 //! holds only to take everything away.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::sync::{Notify, watch};
 
+use super::log::{Feed, Newest};
 use crate::domain::limits::CHANGED_ROWS_MAX;
 use crate::domain::{Position, Row};
 
@@ -21,6 +22,10 @@ struct Shared {
     notify: Notify,
     /// The last position that was told.
     reached: watch::Sender<Position>,
+    /// The last position of those that the log must read by itself.
+    unread: watch::Sender<Position>,
+    /// The log's side, once there is one.
+    feed: OnceLock<Feed>,
 }
 
 /// What changed since it was last taken.
@@ -55,9 +60,30 @@ impl Hub {
     /// durable and applied. Positions rise from call to call. Never blocks for long; past
     /// `CHANGED_ROWS_MAX` rows it remembers only that everything changed.
     pub fn mark_changed(&self, rows: &[Row], position: Position) {
+        self.mark(rows, None, position);
+    }
+
+    /// As `mark_changed`, with everything that happened since the call before it, so that the
+    /// log need not read it.
+    pub fn mark_told(&self, rows: &[Row], newest: Newest) {
+        let reached = newest.reached;
+        self.mark(rows, Some(newest), reached);
+    }
+
+    /// Whether the log would take what happens as it happens, rather than read it.
+    pub fn is_log_fed(&self) -> bool {
+        self.0.feed.get().is_some_and(Feed::is_wanted)
+    }
+
+    fn mark(&self, rows: &[Row], newest: Option<Newest>, position: Position) {
         self.changed().add(rows, position);
-        // First, because watchers of incidents wait for nothing else.
+        // Before the log has it, because no watcher may be ahead of this.
         self.0.reached.send_replace(position);
+        let feed = self.0.feed.get();
+        let is_taken = feed.zip(newest).is_some_and(|(feed, it)| feed.offer(it));
+        if !is_taken {
+            self.0.unread.send_replace(position);
+        }
         if !rows.is_empty() {
             self.0.notify.notify_one();
         }
@@ -73,6 +99,18 @@ impl Hub {
     /// the first call of `mark_changed`.
     pub fn reached(&self) -> watch::Receiver<Position> {
         self.0.reached.subscribe()
+    }
+
+    /// Where the log learns that there is something to read: the last position of it, as it
+    /// moves up.
+    pub(super) fn unread(&self) -> watch::Receiver<Position> {
+        self.0.unread.subscribe()
+    }
+
+    /// Hands what happens to a log from now on. A hub has one log.
+    pub(super) fn feed(&self, feed: Feed) {
+        let is_first = self.0.feed.set(feed).is_ok();
+        assert!(is_first, "a hub has one log");
     }
 
     /// Takes what changed. What is marked from now on is for the next call.

@@ -1,10 +1,10 @@
 //! Incidents as a log: each, and what happens to it, once and in the order of the journal.
 //!
 //! Every watcher has a place in the journal and goes on from there; nothing is kept for it. At
-//! the end of the journal all watchers share the newest events, which one task reads once
-//! (`tail`). Whoever is not that far reads the journal by itself, in bounded batches off the
-//! asynchronous threads (`past`), and thereby comes to the end of it without a gap or a
-//! repeat. A watcher that was at the end and falls out of what is shared is ended, with a
+//! the end of the journal all watchers share the newest events, which the committer hands over
+//! or one task reads once (`tail`). Whoever is not that far reads the journal by itself, in
+//! bounded batches off the asynchronous threads (`past`), and thereby comes to the end of it
+//! without a gap or a repeat. A watcher that was at the end and falls out of what is shared is ended, with a
 //! token to resume from. Only what is durable and applied is ever seen.
 
 mod past;
@@ -30,7 +30,10 @@ use crate::domain::{Facts, LineId, OperatorCode, Position, Stamp, UtcMillis};
 use crate::journal::JournalError;
 
 pub use past::{JournalPast, Past, Stretch};
+pub use tail::Newest;
 pub use watcher::LogWatcher;
+
+pub(in crate::live) use tail::Feed;
 
 use tail::{Tail, Tailer};
 use token::LogToken;
@@ -205,7 +208,7 @@ impl Log {
     /// journal is applied, and ends all streams when `stop` is cancelled. Call it before
     /// serving: what is applied is looked up once.
     pub fn start(past: impl Past, hub: &Hub, stop: CancellationToken) -> Self {
-        let hub = hub.reached();
+        let unread = hub.unread();
         let at_start = past.applied();
         let (published, tail) = watch::channel(Tail::at(at_start));
         let shared = Arc::new(Shared {
@@ -214,12 +217,17 @@ impl Log {
             told: Kept::new(LOG_MESSAGES_KEPT_MAX),
             arrivals: Notify::new(),
             reads: Semaphore::new(LOG_READS_MAX),
-            applied: Applied { at_start, hub },
+            applied: Applied {
+                at_start,
+                hub: hub.reached(),
+            },
             stop: stop.clone(),
             ended: CancellationToken::new(),
         });
         let ended = shared.ended.clone().drop_guard();
-        let tailer = Tailer::new(Arc::clone(&shared), published);
+        let published = Arc::new(published);
+        hub.feed(Feed::new(&published));
+        let tailer = Tailer::new(Arc::clone(&shared), published, unread);
         tokio::spawn(async move {
             let _ended = ended;
             // Dropping the task drops its channel, which ends every stream.

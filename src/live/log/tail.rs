@@ -1,7 +1,11 @@
-//! The newest events, read once for all watchers that are at the end of the journal.
+//! The newest events, once for all watchers that are at the end of the journal.
+//!
+//! Where few watch, the committer hands each batch over as it is durable (`Feed`): no thread
+//! has to wake to read it. What it does not hand over, the log's task reads from the journal;
+//! what is not next after what is there already, neither of them adds.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -11,7 +15,7 @@ use super::{Event, LogError, LogFilter, Past, Shared, Stretch};
 use crate::domain::Position;
 use crate::domain::limits::{
     LOG_EVENTS_KEPT_MAX, LOG_EVENTS_LOOKED_AT_MAX, LOG_EVENTS_PER_MESSAGE_MAX,
-    LOG_READ_AT_ONCE_ENTRIES_MAX, LOG_READ_ENTRIES_MAX, LOG_RETRY_MS,
+    LOG_FED_WATCHERS_MAX, LOG_READ_AT_ONCE_ENTRIES_MAX, LOG_READ_ENTRIES_MAX, LOG_RETRY_MS,
 };
 
 /// The newest events, at most `LOG_EVENTS_KEPT_MAX`.
@@ -37,11 +41,25 @@ pub(super) enum Place {
     AtEnd,
 }
 
+/// Everything that happened in a batch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Newest {
+    /// The first position of the batch.
+    pub first: Position,
+    /// Its last.
+    pub reached: Position,
+    /// In order.
+    pub events: Vec<Arc<Event>>,
+}
+
+/// Where the committer hands them over. The log does not live on for it.
+pub(in crate::live) struct Feed(Weak<watch::Sender<Tail>>);
+
 /// The task that reads them.
 pub(super) struct Tailer {
     shared: Arc<Shared>,
-    published: watch::Sender<Tail>,
-    hub: watch::Receiver<Position>,
+    published: Arc<watch::Sender<Tail>>,
+    unread: watch::Receiver<Position>,
 }
 
 // === impl Tail ===
@@ -97,13 +115,18 @@ impl Tail {
         Stretch { events, reached }
     }
 
-    fn extend(&mut self, stretch: Stretch) {
+    /// Adds what begins at a place, if that is next; says whether it is.
+    fn extend(&mut self, first: Position, stretch: Stretch) -> bool {
+        if first != self.reached.next() {
+            return false;
+        }
         self.events.extend(stretch.events);
         self.reached = stretch.reached;
         self.has_failed = false;
         while LOG_EVENTS_KEPT_MAX < self.events.len() {
             self.after = self.events.pop_front().map_or(self.after, |it| it.position);
         }
+        true
     }
 
     fn begin_anew(&mut self, position: Position) {
@@ -114,16 +137,53 @@ impl Tail {
     }
 }
 
+// === impl Feed ===
+
+impl Feed {
+    /// To a tail, for as long as it lives.
+    pub(super) fn new(published: &Arc<watch::Sender<Tail>>) -> Self {
+        Self(Arc::downgrade(published))
+    }
+
+    /// Whether so few watch that whoever hands over wakes them all in little time.
+    pub fn is_wanted(&self) -> bool {
+        let watchers = |tail: Arc<watch::Sender<Tail>>| watchers_of(&tail);
+        (1..=LOG_FED_WATCHERS_MAX).contains(&self.0.upgrade().map_or(0, watchers))
+    }
+
+    /// Hands over; whether it was taken. It is not where something before it is still to be
+    /// read.
+    pub fn offer(&self, newest: Newest) -> bool {
+        let Some(tail) = self.0.upgrade() else {
+            return false;
+        };
+        let Newest {
+            first,
+            reached,
+            events,
+        } = newest;
+        tail.send_if_modified(|tail| tail.extend(first, Stretch { events, reached }))
+    }
+}
+
+/// One receiver is the log's own.
+fn watchers_of(published: &watch::Sender<Tail>) -> usize {
+    published.receiver_count().saturating_sub(1)
+}
+
 // === impl Tailer ===
 
 impl Tailer {
     /// Ready to run.
-    pub fn new(shared: Arc<Shared>, published: watch::Sender<Tail>) -> Self {
-        let hub = shared.applied.hub.clone();
+    pub fn new(
+        shared: Arc<Shared>,
+        published: Arc<watch::Sender<Tail>>,
+        unread: watch::Receiver<Position>,
+    ) -> Self {
         Self {
             shared,
             published,
-            hub,
+            unread,
         }
     }
 
@@ -135,22 +195,22 @@ impl Tailer {
                 self.skip_what_nobody_watched();
                 continue;
             }
-            self.hub.mark_unchanged();
-            let (reached, applied) = (self.published.borrow().reached, self.shared.applied.now());
+            self.unread.mark_unchanged();
+            let reached = self.published.borrow().reached;
+            let applied = self.shared.applied.now();
             if reached.next() < self.shared.past.horizon() {
                 // Watchers that are no further find out by themselves that it is gone.
                 self.begin_anew(applied);
             } else if reached < applied {
                 self.read(reached.next(), applied).await;
-            } else if self.hub.changed().await.is_err() {
+            } else if self.unread.changed().await.is_err() {
                 return; // There will be no more.
             }
         }
     }
 
     fn is_watched(&self) -> bool {
-        // One receiver is the log's own.
-        1 < self.published.receiver_count()
+        0 < watchers_of(&self.published)
     }
 
     /// Gives up what is kept, if more was missed than could be kept.
@@ -179,7 +239,10 @@ impl Tailer {
             self.shared.read_at_once(read).await
         };
         match read {
-            Ok(stretch) => self.published.send_modify(|tail| tail.extend(stretch)),
+            Ok(stretch) => {
+                let extend = |tail: &mut Tail| tail.extend(from, stretch);
+                self.published.send_if_modified(extend);
+            }
             Err(error) => self.rest_after(&error).await,
         }
     }
