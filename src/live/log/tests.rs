@@ -141,6 +141,26 @@ impl Service {
         self.hub.mark_changed(&[], self.memory.applied());
     }
 
+    /// As `record`, and hands over what happened, as the committer does where few watch.
+    fn hand_over(&self, operator: usize, count: u64) {
+        let first = self.memory.applied().next();
+        for _ in 0..count {
+            self.append(Some((operator, Change::Recorded)));
+        }
+        self.hand_over_from(first);
+    }
+
+    fn hand_over_from(&self, first: Position) {
+        let reached = self.memory.applied();
+        let events = (first.0..=reached.0).filter_map(|at| self.memory.event(Position(at)));
+        let newest = Newest {
+            first,
+            reached,
+            events: events.collect(),
+        };
+        self.hub.mark_told(&[], newest);
+    }
+
     fn append(&self, change: Option<(usize, Change)>) {
         let position = self.memory.applied().next();
         let event = change.map(|(operator, change)| {
@@ -260,6 +280,28 @@ async fn events_come_as_soon_as_they_are_applied_and_not_before() {
     service.mark();
     assert_eq!(positions(&next_events(&mut watcher).await), [1]);
     assert_eq!(marked.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_handed_over_is_read_by_nobody_unless_something_before_it_is_missing() {
+    let service = Service::start();
+    assert!(!service.hub.is_log_fed(), "nobody watches");
+    let mut watcher = service.watch(&[], Start::Now).await;
+    next(&mut watcher).await;
+    assert!(service.hub.is_log_fed());
+    // Whoever reads now fails.
+    service.memory.0.is_broken.store(true, Ordering::Relaxed);
+    service.hand_over(0, 3);
+    assert_eq!(positions(&next_events(&mut watcher).await), [1, 2, 3]);
+    service.append(Some((1, Change::Recorded)));
+    service.hand_over(0, 1);
+    service.memory.0.is_broken.store(false, Ordering::Relaxed);
+    // Position 4 was told to nobody: it is read, and so is 5.
+    let mut told = Vec::new();
+    while told.len() < 2 {
+        told.extend(positions(&next_events(&mut watcher).await));
+    }
+    assert_eq!(told, [4, 5]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -521,6 +563,7 @@ impl Told {
 #[derive(Clone, Debug)]
 enum Deed {
     Record(usize, u64),
+    HandOver(usize, u64),
     Tick,
     Take(usize, u8),
     Disconnect(usize),
@@ -531,6 +574,7 @@ fn deed() -> impl Strategy<Value = Deed> {
     prop_oneof![
         4 => (0..2_usize, 1..40_u64).prop_map(|(operator, count)| Deed::Record(operator, count)),
         1 => (0..2_usize, 4_000..9_000_u64).prop_map(|(operator, count)| Deed::Record(operator, count)),
+        4 => (0..2_usize, 1..40_u64).prop_map(|(operator, count)| Deed::HandOver(operator, count)),
         1 => Just(Deed::Tick),
         8 => (0..3_usize, 1..6_u8).prop_map(|(who, count)| Deed::Take(who, count)),
         3 => (0..3_usize).prop_map(Deed::Disconnect),
@@ -558,6 +602,7 @@ proptest! {
             for deed in deeds {
                 match deed {
                     Deed::Record(operator, count) => service.record(operator, count),
+                    Deed::HandOver(operator, count) => service.hand_over(operator, count),
                     Deed::Tick => service.tick(),
                     Deed::Take(who, count) => {
                         for _ in 0..count {
