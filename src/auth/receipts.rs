@@ -4,7 +4,9 @@
 //! A receipt is a JWS in compact form (RFC 7515) with an Ed25519 signature (RFC 8037). It is
 //! made anew whenever it is asked for, from the journal's entry and nothing else, and so has
 //! the same bytes each time: Ed25519 draws no random number, and the key is the one that was
-//! in use when the report was received. It holds no card number, no pseudonym, no note and
+//! in use when the report was received. Words are not kept as long as facts are. Once they are
+//! gone, a receipt says so (`words`, `personal_part`: `kept no longer`), and what it tells is
+//! less; nobody can take it for one that contradicts the first. It holds no card number, no pseudonym, no note and
 //! nothing that staff did; those are covered by a salted digest, so that its holder can prove
 //! them, and nobody else can guess them.
 //!
@@ -35,6 +37,7 @@ const FIRST_LINE: &str = "mistap receipt keys 1";
 /// Version of what a receipt holds.
 const CLAIMS_VERSION: u32 = 1;
 const ISSUER: &str = "mistap";
+const KEPT_NO_LONGER: &str = "kept no longer";
 const TYPE: &str = "mistap-receipt+jws";
 const SALT_DOMAIN: &[u8] = b"mistap receipt salt 1";
 
@@ -185,8 +188,12 @@ impl ReceiptKeys {
         if report.facts.told_again.is_some() {
             put(&mut claims, "same_as_earlier", json!(true));
         }
-        if report.personal.is_none() {
-            put(&mut claims, "personal_part", json!("kept no longer"));
+        match report.personal {
+            None => put(&mut claims, "personal_part", json!(KEPT_NO_LONGER)),
+            Some(personal) if personal.words_removed => {
+                put(&mut claims, "words", json!(KEPT_NO_LONGER));
+            }
+            Some(_) => {}
         }
         Receipt {
             jws: key.sign(&Value::Object(claims)),
@@ -573,6 +580,29 @@ mod tests {
         let receipt = keys.report(&reported(&facts, None));
         let claims = verify(&receipt.jws, &checks).expect("signed");
         assert_eq!(claims["occurred_at"], "2026-11-20");
+    }
+
+    #[test]
+    fn receipt_whose_words_are_gone_says_so() {
+        let (_folder, keys) = keys();
+        let checks = parse_jwks(&keys.jwks()).expect("keys");
+        let facts = facts();
+        let left = Personal {
+            words_removed: true,
+            ..personal(words().occurred)
+        };
+        let told = |personal| {
+            let receipt = keys.report(&reported(&facts, personal));
+            verify(&receipt.jws, &checks).expect("signed")
+        };
+        let all = words();
+        let (first, later, last) = (told(Some(&all)), told(Some(&left)), told(None));
+        assert!(first["words"].is_null() && first["personal_part"].is_null());
+        assert_eq!(later["words"], "kept no longer");
+        assert_eq!(last["personal_part"], "kept no longer");
+        for claim in ["incident_id", "position", "received_at"] {
+            assert!(first[claim] == later[claim] && later[claim] == last[claim]);
+        }
     }
 
     #[test]

@@ -277,4 +277,6 @@ pub struct Personal {
     pub line_candidates: Vec<LineId>,
     /// Stops that fit, if several did.
     pub stop_candidates: Vec<StopId>,
+    /// Whether there were words that have been taken away since. Never so when it is recorded.
+    pub words_removed: bool,
 }

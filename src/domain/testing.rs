@@ -63,5 +63,6 @@ pub(crate) fn personal(occurred: UtcMillis) -> Personal {
         note_to_operator: false,
         line_candidates: Vec::new(),
         stop_candidates: Vec::new(),
+        words_removed: false,
     }
 }

@@ -259,6 +259,7 @@ fn personal(incident: &mut Incident, time: &Time, resolved: &Resolved) -> Person
         note_to_operator: incident.note_to_operator,
         line_candidates: resolved.line.candidates.clone(),
         stop_candidates: resolved.stop.candidates.clone(),
+        words_removed: false,
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! Signing costs about as much as all else that is done with a report, and most receipts are
 //! never looked at. Since a receipt follows from the journal's entry, nothing is lost by not
-//! making it at once: each accepted report has one, at any later time, with the same bytes.
+//! making it at once: each accepted report has one, with the same bytes at any later time
+//! until words are removed from the journal, and from then on one that says so.
 
 use super::{GetError, Ingest, Kept};
 use crate::auth::receipts::{Erasure, Reported};

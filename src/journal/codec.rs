@@ -45,8 +45,9 @@ const WIRE_TYPE_BITS: u32 = 3;
 /// What comes before the message of an entry, in bytes.
 const KIND_BYTES_MAX: usize = 4;
 
-/// The field of a personal part for what was removed from it.
-const REMOVED: u32 = 17;
+/// The fields of a personal part for what was removed from it.
+const PSEUDONYMS_REMOVED: u32 = 17;
+const WORDS_REMOVED: u32 = 18;
 /// Kinds of removals, by their numbers in the schema.
 const WORDS: u32 = 1;
 const PSEUDONYMS: u32 = 2;
@@ -282,7 +283,7 @@ pub(super) fn without(
     };
     let before = wire::IncidentPersonal::decode(personal)?;
     let mut left = before.clone();
-    match removal {
+    let field = match removal {
         Removal::All => return Ok(None),
         Removal::Words => {
             for words in [
@@ -295,27 +296,30 @@ pub(super) fn without(
             ] {
                 words.clear();
             }
+            WORDS_REMOVED
         }
-        Removal::Pseudonyms { key_period } if left.key_period <= key_period => {
-            left.card_pseudonym.clear();
-            left.installation_pseudonym.clear();
+        Removal::Pseudonyms { key_period } => {
+            if left.key_period <= key_period {
+                left.card_pseudonym.clear();
+                left.installation_pseudonym.clear();
+            }
+            PSEUDONYMS_REMOVED
         }
-        Removal::Pseudonyms { .. } => {}
-    }
+    };
+    // What is taken away once is not there a second time: each field is written once.
     if left == before {
         return Ok(None);
     }
-    left.removed.clear();
     let mut bytes = left.encode_to_vec();
-    push_removed(&mut bytes, personal.len());
+    push_removed(&mut bytes, field, personal.len());
     Ok(Some(bytes))
 }
 
 /// Fills a personal part up to so many bytes, at least three more than it has, with zeros in
-/// the field for what was removed.
-fn push_removed(bytes: &mut Vec<u8>, length: usize) {
+/// a field for what was removed.
+fn push_removed(bytes: &mut Vec<u8>, field: u32, length: usize) {
     const SHORT_MAX: usize = 127;
-    prost::encoding::encode_key(REMOVED, WireType::LengthDelimited, bytes);
+    prost::encoding::encode_key(field, WireType::LengthDelimited, bytes);
     let gap = length - bytes.len();
     if gap - 1 <= SHORT_MAX {
         bytes.push(u8::try_from(gap - 1).expect("at most 127"));
@@ -589,6 +593,7 @@ fn parse_personal(wire: wire::IncidentPersonal) -> Result<Personal, CodecError> 
         note_to_operator: wire.note_to_operator,
         line_candidates: ids(&wire.line_candidates, "line_candidates")?,
         stop_candidates: ids(&wire.stop_candidates, "stop_candidates")?,
+        words_removed: wire.words_removed.is_some(),
     })
 }
 
@@ -759,7 +764,7 @@ mod tests {
                 card: card.map(Pseudonym), installation: installation.map(Pseudonym),
                 vehicle, display_text, operator_words: operator, line_words: line,
                 direction_words: direction, stop_words: stop, note, note_to_operator,
-                line_candidates, stop_candidates,
+                line_candidates, stop_candidates, words_removed: false,
             }
         }
     }
@@ -862,7 +867,18 @@ mod tests {
             prop_assert!(left.note.is_empty() && left.display_text.is_empty());
             prop_assert!(left.stop_words.is_empty() && left.direction_words.is_empty());
             prop_assert!(left.card_pseudonym.is_empty() && left.installation_pseudonym.is_empty());
-            prop_assert!(left.removed.iter().all(|byte| *byte == 0));
+            let removed = left.removed.iter().chain(left.words_removed.iter().flatten());
+            prop_assert!(removed.into_iter().all(|byte| *byte == 0));
+            let had_words = [
+                &personal.display_text,
+                &personal.operator_words,
+                &personal.line_words,
+                &personal.direction_words,
+                &personal.stop_words,
+                &personal.note,
+            ];
+            prop_assert!(left.words_removed.is_none() || had_words.iter().any(|it| !it.is_empty()));
+            prop_assert!(left.words_removed.is_some() || personal.note.is_empty());
             prop_assert_eq!(left.occurred_ms, personal.occurred.0);
             prop_assert!(decode(&encoded.facts, Some(&bytes)).is_ok());
         }

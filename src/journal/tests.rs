@@ -82,6 +82,7 @@ fn incident(number: u64) -> Entry {
         note_to_operator: false,
         line_candidates: Vec::new(),
         stop_candidates: Vec::new(),
+        words_removed: false,
     };
     Entry::Incident {
         facts: Box::new(facts),

@@ -11,6 +11,7 @@ use mistap::api::pb::v1 as pb;
 use mistap::api::pb::v1::operations_service_client::OperationsServiceClient;
 use mistap::api::pb::v1::reporting_service_client::ReportingServiceClient;
 use mistap::api::pb::v1::statistics_service_client::StatisticsServiceClient;
+use mistap::auth::receipts::{parse_jwks, verify};
 use mistap::domain::UtcMillis;
 use mistap::edition::format::{Edition, Hash};
 use mistap::network::Network;
@@ -357,6 +358,13 @@ async fn words_and_keys_go_by_themselves_when_their_time_has_come() {
         )
         .await;
     }
+    let story = pb::Incident {
+        note: String::new(),
+        direction: "naar het Azartplein".into(),
+        ..founding_story()
+    };
+    let first = proof(&service, Some(&story), &story).await;
+    assert!(first["words"].is_null() && first["told"]["direction"].is_string());
     let dir = service.stop().await;
     let has_key = |dir: &TempDir| {
         let keys = std::fs::read_to_string(dir.path().join("keys")).expect("keys");
@@ -382,6 +390,13 @@ async fn words_and_keys_go_by_themselves_when_their_time_has_come() {
     {
         assert!(tokio::time::Instant::now() < deadline, "not done in time");
         tokio::time::sleep(often).await;
+    }
+    // A receipt tells less now, says so, and contradicts the first in nothing.
+    let left = proof(&service, None, &story).await;
+    assert_eq!(left["words"], "kept no longer");
+    assert!(left["told"]["direction"].is_null());
+    for claim in ["incident_id", "position", "received_at", "occurred_at"] {
+        assert_eq!(left[claim], first[claim], "{claim}");
     }
     let dir = service.stop().await;
     assert!(!has_key(&dir));
@@ -410,10 +425,35 @@ async fn words_and_keys_go_by_themselves_when_their_time_has_come() {
     service.stop().await;
 }
 
-/// How often staff let travellers ride free, by an edition: reports with a yes, and the share.
-fn kindness(edition: &Edition) -> Option<(u64, f64)> {
+/// What a receipt says, of a report that is made now or was made before.
+async fn proof(
+    service: &Service,
+    report: Option<&pb::Incident>,
+    of: &pb::Incident,
+) -> serde_json::Value {
+    let mut client = ReportingServiceClient::new(service.connect().await);
+    if let Some(incident) = report {
+        let request = pb::ReportIncidentRequest {
+            incident: Some(incident.clone()),
+            ..pb::ReportIncidentRequest::default()
+        };
+        client.report_incident(request).await.expect("recorded");
+    }
+    let request = pb::GetReceiptRequest {
+        incident_id: of.incident_id.clone(),
+        incident_secret: of.incident_secret.clone(),
+        qr_code: false,
+    };
+    let answer = client.get_receipt(request).await.expect("a receipt");
+    let jws = answer.into_inner().receipt;
+    let keys = parse_jwks(&text(service, "/.well-known/jwks.json").await).expect("keys");
+    verify(&jws, &keys).expect("signed")
+}
+
+/// How often staff did something, by an edition: reports with a yes, and the share.
+fn kindness(edition: &Edition, what: &str) -> Option<(u64, f64)> {
     let mut rows = edition.rows.iter();
-    let row = rows.find(|row| (&*row.key, &*row.answer) == ("let-ride-free", "yes"))?;
+    let row = rows.find(|row| (&*row.key, &*row.answer) == (what, "yes"))?;
     Some((row.count, row.rate?))
 }
 
@@ -484,7 +524,7 @@ async fn kindness_is_in_the_edition_of_the_month_and_a_later_withdrawal_or_erasu
     }
     let published = text(&later, path).await;
     let edition = Edition::from_bytes(published.as_bytes()).expect("an edition");
-    let (count, share) = kindness(&edition).expect("published");
+    let (count, share) = kindness(&edition, "let-ride-free").expect("published");
     assert_eq!(count, HONEST as u64);
     assert!((share - 1.0 / 3.0).abs() < 1e-6, "{share}");
 
