@@ -185,7 +185,7 @@ impl ReceiptKeys {
         put(&mut claims, "precision", json!(precision(report).key()));
         put(&mut claims, "told", Value::Object(shown(report)));
         put(&mut claims, "digest", json!(URL_SAFE_NO_PAD.encode(digest)));
-        if report.facts.told_again.is_some() {
+        if report.facts.own_earlier().is_some() {
             put(&mut claims, "same_as_earlier", json!(true));
         }
         match report.personal {

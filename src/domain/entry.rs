@@ -242,6 +242,17 @@ pub struct Facts {
     /// Where the incident was recorded that this tells again, if it does; see
     /// `limits::TOLD_AGAIN_MS_MAX`. Then it is kept, and counts nothing.
     pub told_again: Option<Position>,
+    /// Whether nothing but the card tells that; see [`Facts::own_earlier`].
+    pub is_told_again_by_card: bool,
+}
+
+impl Facts {
+    /// Where the incident was recorded that this tells again, as far as its reporter may know:
+    /// only if that came from the same installation, or with the same secret. Whoever knows
+    /// another's card number could else ask what was reported with it.
+    pub fn own_earlier(&self) -> Option<Position> {
+        self.told_again.filter(|_| !self.is_told_again_by_card)
+    }
 }
 
 /// What else was told about an incident. Never enters the store, logs or default backups.

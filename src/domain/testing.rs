@@ -42,6 +42,7 @@ pub(crate) fn blank_facts(id: IncidentId, time: RowTime, precision: TimePrecisio
         is_uncountable: false,
         called_back: None,
         told_again: None,
+        is_told_again_by_card: false,
     }
 }
 

@@ -4,7 +4,8 @@
 //! Decided by the committer, one report after the other, so that two that come at the same
 //! moment cannot both pass, and written into the report's entry, so that whoever folds the
 //! journal later decides nothing. Reports are compared with those that count, never with ones
-//! told again: taps a minute apart for an hour are not one incident. What is remembered is
+//! told again: taps a minute apart for an hour are not one incident. One that only has the card
+//! of an earlier report is marked apart, for its reporter is not told. What is remembered is
 //! bounded, and read back from the journal at each start; who reported is kept only as a hash
 //! under a key of the process.
 
@@ -35,6 +36,8 @@ pub(super) struct Again {
 struct Told {
     at: Position,
     tap: Tap,
+    /// Of its secret.
+    secret: Option<u64>,
 }
 
 /// When a tap was.
@@ -79,8 +82,9 @@ impl Again {
         };
         let (keys, told) = self.told(facts, personal.as_deref(), at, received);
         match self.earlier(&keys, told, state) {
-            Some(first) => {
+            Some((first, is_own)) => {
                 facts.told_again = Some(first);
+                facts.is_told_again_by_card = !is_own;
                 Pending::new(pending.entry)
             }
             None => {
@@ -120,16 +124,31 @@ impl Again {
                     })
                 })
             });
-        (keys.unwrap_or_default(), Told { at, tap })
+        let secret = facts.secret_hash.map(|hash| self.hasher.hash_one(hash.0));
+        (keys.unwrap_or_default(), Told { at, tap, secret })
     }
 
-    fn earlier(&self, keys: &[Option<u64>; 2], told: Told, state: &State) -> Option<Position> {
-        let known = keys.iter().flatten().filter_map(|key| self.told.get(key));
-        let mut earlier = known
-            .flatten()
-            .filter(|first| first.tap.is_one_with(told.tap));
-        let first = earlier.find(|first| !state.is_withdrawn(first.at));
-        first.map(|first| first.at)
+    /// The report that is told again, and whether it is the reporter's own beyond doubt: of the
+    /// same installation, or with the same secret. Such a one is taken before others.
+    fn earlier(
+        &self,
+        [card, installation]: &[Option<u64>; 2],
+        told: Told,
+        state: &State,
+    ) -> Option<(Position, bool)> {
+        let of = |key: &Option<u64>| {
+            let known = key.and_then(|key| self.told.get(&key));
+            known
+                .into_iter()
+                .flatten()
+                .filter(|first| first.tap.is_one_with(told.tap) && !state.is_withdrawn(first.at))
+        };
+        let is_of_secret = |first: &&Told| told.secret.is_some() && first.secret == told.secret;
+        let mut own = of(installation).chain(of(card).filter(is_of_secret));
+        if let Some(first) = own.next() {
+            return Some((first.at, true));
+        }
+        of(card).next().map(|first| (first.at, false))
     }
 
     fn remember(&mut self, (keys, told): ([Option<u64>; 2], Told)) {

@@ -292,10 +292,10 @@ impl Committer {
             .zip(applied)
             .map(|(position, applied)| match applied {
                 Applied::Repeated { first } => Decided::Repeated(first),
-                Applied::ToldAgain => Decided::Committed {
+                Applied::ToldAgain { is_own } => Decided::Committed {
                     position,
                     stamp,
-                    told_again: true,
+                    told_again: is_own,
                 },
                 Applied::Recorded { .. }
                 | Applied::Withdrawn { .. }
@@ -501,7 +501,7 @@ fn changed_rows(applied: &Applied) -> [Option<Row>; 2] {
         Applied::Amended { before, after } => [Some(*before), Some(*after)],
         Applied::Erased { row } => [*row, None],
         Applied::Repeated { .. }
-        | Applied::ToldAgain
+        | Applied::ToldAgain { .. }
         | Applied::Answered
         | Applied::Nothing
         | Applied::Outdated

@@ -65,7 +65,8 @@ pub struct Accepted {
     pub received: UtcMillis,
     /// Whether it had been recorded before, and erased since.
     pub erased: bool,
-    /// Whether it tells an incident again that counts already, and counts nothing itself.
+    /// Whether it tells an incident of the same reporter again that counts already, and counts
+    /// nothing itself. Of one that only has the same card this says nothing.
     pub told_again: bool,
     /// Whether it had been recorded before; place, time and matches are those of then.
     pub repeated: bool,

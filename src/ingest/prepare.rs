@@ -237,6 +237,7 @@ fn facts(
         is_uncountable: false,
         called_back: None,
         told_again: None,
+        is_told_again_by_card: false,
     }
 }
 

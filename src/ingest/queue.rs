@@ -20,7 +20,7 @@ pub(super) enum Decided {
         position: Position,
         /// When.
         stamp: Stamp,
-        /// Whether it tells an incident again that was told before.
+        /// Whether it tells an incident of the same reporter again that was told before.
         told_again: bool,
     },
     /// Its id was recorded before, at this place.

@@ -194,7 +194,7 @@ fn compare(
         position: repeat.first,
         received: found.stamp,
         repeated: true,
-        told_again: found.facts.told_again.is_some(),
+        told_again: found.facts.own_earlier().is_some(),
         erased: ledger.read().cases().is_erased(repeat.first),
         line: line_match(network, &found),
         stop: stop_match(network, &found),

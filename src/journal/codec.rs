@@ -409,6 +409,7 @@ fn facts_bytes(facts: &Facts) -> Vec<u8> {
     fields.number(32, facts.is_uncountable);
     fields.number(33, number_of(facts.called_back));
     fields.number(34, facts.told_again.map_or(0, |first| first.0));
+    fields.number(35, facts.is_told_again_by_card);
     fields.into_bytes()
 }
 
@@ -544,6 +545,7 @@ fn parse_facts(wire: &wire::IncidentFacts) -> Result<Facts, CodecError> {
         is_uncountable: wire.uncountable,
         called_back: value::<CalledBack>(wire.called_back, "called_back")?,
         told_again: (wire.told_again != 0).then_some(Position(wire.told_again)),
+        is_told_again_by_card: wire.told_again_by_card,
     })
 }
 
@@ -732,7 +734,7 @@ mod tests {
                 (said(), said(), said(), said(), any::<Option<std::num::NonZeroU64>>()),
             cause_claims in proptest::collection::vec(claim(), 0..5),
             (staff_acts, outcomes) in (set_of::<StaffAct>(), set_of::<Outcome>()),
-            (network_version, attempts, flags) in (any::<u32>(), any::<u8>(), any::<[bool; 5]>()),
+            (network_version, attempts, flags) in (any::<u32>(), any::<u8>(), any::<[bool; 6]>()),
         ) -> Facts {
             Facts {
                 id, digest: ContentDigest(digest), secret_hash: secret.map(SecretHash), time,
@@ -744,6 +746,7 @@ mod tests {
                 is_uncountable: flags[4],
                 called_back,
                 told_again: told_again.map(|first| Position(first.get())),
+                is_told_again_by_card: flags[5],
             }
         }
     }

@@ -65,6 +65,7 @@ fn incident(number: u64) -> Entry {
         is_uncountable: false,
         called_back: None,
         told_again: None,
+        is_told_again_by_card: false,
     };
     let personal = Personal {
         occurred: NOW,

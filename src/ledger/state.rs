@@ -45,7 +45,10 @@ pub enum Applied {
         first: Position,
     },
     /// Tells an incident again that was told before; nothing was counted.
-    ToldAgain,
+    ToldAgain {
+        /// Whether its reporter may know; see [`Facts::own_earlier`].
+        is_own: bool,
+    },
     /// Withdrawn: counts no more.
     Withdrawn {
         /// What counts no more, with the position at which it was recorded.
@@ -225,7 +228,8 @@ impl State {
             return Applied::Repeated { first };
         }
         if facts.told_again.is_some() {
-            return Applied::ToldAgain;
+            let is_own = facts.own_earlier().is_some();
+            return Applied::ToldAgain { is_own };
         }
         let mut numbers = self.dictionary.look_up(facts);
         if numbers.miss(facts) && self.dictionary.lacks(facts) {

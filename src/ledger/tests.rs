@@ -45,7 +45,7 @@ fn counting_rows(entries: &[Placed]) -> Vec<Row> {
                 rows.insert(after.position, after);
             }
             Applied::Repeated { .. }
-            | Applied::ToldAgain
+            | Applied::ToldAgain { .. }
             | Applied::Erased { .. }
             | Applied::Answered
             | Applied::Nothing

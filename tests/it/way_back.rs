@@ -6,6 +6,8 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use mistap::api::pb::v1 as pb;
 use mistap::app::system_clock;
 use mistap::ingest::repair;
@@ -227,6 +229,94 @@ async fn same_tap_told_again_is_one_incident_and_says_so_after_a_kill_too() {
 }
 
 #[tokio::test]
+async fn whoever_knows_only_a_card_learns_nothing_of_what_was_reported_with_it() {
+    let service = Service::start().await;
+    let mut client = client(&service).await;
+    let told = |card: &str, installation: &str, secret: u8| pb::Incident {
+        card_number: card.into(),
+        installation_id: installation.into(),
+        incident_secret: vec![secret; 32],
+        ..founding_story()
+    };
+    let hers = told("3528 0160 4471 9359", "an-installation-of-hers", 1);
+    assert!(!report(&mut client, &hers).await.same_as_earlier);
+    // With her card, and with one that nobody reported with.
+    let mut shapes = Vec::new();
+    let probes = [
+        told("3528 0160 4471 9359", "an-installation-of-another", 2),
+        told("3528 0160 4471 9403", "an-installation-of-a-third", 3),
+    ];
+    for probe in probes {
+        let key = (probe.incident_id.clone(), probe.incident_secret.clone());
+        let first = report(&mut client, &probe).await;
+        let again = report(&mut client, &probe).await;
+        assert!(again.repeated);
+        let request = pb::GetIncidentRequest {
+            incident_id: key.0.clone(),
+            incident_secret: key.1.clone(),
+            everything: true,
+        };
+        let kept = client.get_incident(request).await.expect("it is there");
+        let kept = kept.into_inner();
+        let request = pb::GetReceiptRequest {
+            incident_id: key.0,
+            incident_secret: key.1,
+            qr_code: false,
+        };
+        let receipt = client.get_receipt(request).await.expect("a receipt");
+        let claims = claims(&receipt.into_inner().receipt);
+        let everything = serde_json::from_str(&kept.everything_json).expect("it is JSON");
+        let recorded = kept.recorded.expect("always there");
+        shapes.push((
+            [first, again].map(|it| (it.same_as_earlier, it.warnings.len())),
+            recorded.same_as_earlier,
+            names(&everything),
+            names(&claims),
+        ));
+    }
+    assert_eq!(shapes[0], shapes[1]);
+    assert!(!shapes[0].1);
+    // It is not counted either: hers is, and the one with the card of nobody.
+    let counted = acts(&service, None).await.0;
+    let counts: BTreeSet<_> = counted.iter().map(|(_, count)| *count).collect();
+    assert_eq!(counts, BTreeSet::from([2]));
+    // Her own secret says that it is she, with another installation too.
+    let hers = told("3528 0160 4471 9359", "a-new-installation-of-hers", 1);
+    assert!(report(&mut client, &hers).await.same_as_earlier);
+    service.stop().await;
+}
+
+fn claims(jws: &str) -> serde_json::Value {
+    let claims = jws.split('.').nth(1).expect("three parts");
+    let bytes = URL_SAFE_NO_PAD.decode(claims).expect("base64");
+    serde_json::from_slice(&bytes).expect("it is JSON")
+}
+
+/// All names in it, with where they stand.
+fn names(value: &serde_json::Value) -> Vec<String> {
+    let below = |name: String, value| {
+        let inner = names(value)
+            .into_iter()
+            .map(move |it| format!("{name}.{it}"));
+        std::iter::once(String::new())
+            .chain(inner)
+            .collect::<Vec<_>>()
+    };
+    match value {
+        serde_json::Value::Object(all) => all
+            .iter()
+            .flat_map(|(name, value)| [vec![name.clone()], below(name.clone(), value)].concat())
+            .collect(),
+        serde_json::Value::Array(all) => all
+            .iter()
+            .enumerate()
+            .flat_map(|(number, value)| below(number.to_string(), value))
+            .collect(),
+        _ => Vec::new(),
+    }
+}
+
+#[tokio::test]
 async fn call_back_is_asked_for_after_three_days_until_it_is_told() {
     let service = Service::start().await;
     let mut client = client(&service).await;
@@ -350,7 +440,13 @@ async fn erased_words_are_nowhere_in_the_folder_and_a_repeat_says_erased() {
     let first = report(&mut client, &incident).await;
     let kept = everything(&mut client, &id).await;
     assert_eq!(kept[0]["personal"]["note"], WORDS);
-    assert!(kept[0]["personal"]["installation_pseudonym"].is_string());
+    let pseudonym = &kept[0]["personal"]["installation_pseudonym"];
+    let names: Vec<_> = pseudonym.as_object().expect("is kept").keys().collect();
+    assert_eq!(
+        names,
+        ["is_kept", "until"],
+        "never the pseudonym: {pseudonym}"
+    );
     assert!(
         is_in_folder(service.folder(), WORDS.as_bytes()),
         "the control"

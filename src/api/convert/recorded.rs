@@ -64,7 +64,7 @@ pub fn to_recorded(kept: &Kept, names: Names) -> pb::RecordedIncident {
         operator_code: operator.unwrap_or_default(),
         clock_correction_seconds: correction_ms / MS_PER_SECOND,
         withdrawn: kept.withdrawn,
-        same_as_earlier: facts.told_again.is_some(),
+        same_as_earlier: facts.own_earlier().is_some(),
         card_given: facts.card_given,
         installation_given: facts.installation_given,
         ..pb::RecordedIncident::default()

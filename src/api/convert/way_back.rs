@@ -6,7 +6,7 @@ use super::incident::find_key;
 use super::violation::{Path, Violations};
 use super::{to_number, to_timestamp};
 use crate::api::pb::v1 as pb;
-use crate::auth::{Receipt, qr};
+use crate::auth::{Receipt, period_ends_at, qr};
 use crate::domain::incident::CauseClaim;
 use crate::domain::taxonomy::{CaseState, SetOf, StaffAct, Taxonomy};
 use crate::domain::{
@@ -230,7 +230,7 @@ fn put_seen(all: &mut Map<String, Value>, facts: &Facts) {
     put(all, "called_back", choice(facts.called_back));
     put(all, "outcomes", choices(facts.outcomes));
     put(all, "extra_cost", choice(facts.extra_cost));
-    let told_again = facts.told_again.map(|first| json!(first.0));
+    let told_again = facts.own_earlier().map(|first| json!(first.0));
     put(all, "tells_again", told_again.unwrap_or_default());
     put(all, "card_given", json!(facts.card_given));
     put(all, "installation_given", json!(facts.installation_given));
@@ -241,15 +241,16 @@ fn personal_json(personal: &Personal) -> Value {
     put(&mut all, "occurred_at", instant(personal.occurred));
     let correction_ms = personal.clock_correction_ms;
     put(&mut all, "clock_correction_ms", json!(correction_ms));
-    let card = personal.card.as_ref().map(|pseudonym| &pseudonym.0);
-    put(&mut all, "card_pseudonym", hexadecimal(card));
-    let installation = personal.installation.as_ref();
-    let installation = installation.map(|pseudonym| &pseudonym.0);
-    put(
-        &mut all,
-        "installation_pseudonym",
-        hexadecimal(installation),
-    );
+    for (name, pseudonym) in [
+        ("card_pseudonym", personal.card),
+        ("installation_pseudonym", personal.installation),
+    ] {
+        // Never the pseudonym itself: with it, whoever has an old copy of the journal and
+        // somebody's card number would find what was reported with that card.
+        let until = instant(period_ends_at(personal.key_period));
+        let kept = pseudonym.map(|_| json!({ "is_kept": true, "until": until }));
+        put(&mut all, name, kept.unwrap_or_default());
+    }
     put(&mut all, "key_period", json!(personal.key_period));
     for (name, words) in [
         ("vehicle", &personal.vehicle),
