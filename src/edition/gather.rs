@@ -200,7 +200,10 @@ impl Gatherer {
                     let mut report = Report::new(&facts, personal.as_deref(), record.stamp);
                     self.codes.share(&mut report);
                     self.reports.push(Some(report));
-                } else if month < self.month && self.closed_before <= record.stamp {
+                } else if month < self.month
+                    && self.closed_before <= record.stamp
+                    && !is_observed(&facts)
+                {
                     let names = names(personal.as_deref());
                     self.too_late.0.insert(facts.id, (month, names));
                 }

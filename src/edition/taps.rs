@@ -281,7 +281,10 @@ impl<'a> Denominators<'a> {
             Some(Day { count, exposure })
         };
         let by_day: Vec<Day> = published.into_iter().flatten().filter_map(by_day).collect();
-        let scatter = dispersion(numerator, feed.refusals, &by_day);
+        let of_days: u64 = by_day.iter().map(|day| day.count).sum();
+        let share = row.count as f64 / of_days.max(1) as f64;
+        // The days are the operator's.
+        let scatter = dispersion(numerator, feed.refusals, &by_day).of_part(share);
         match told(matching(row.count, row.count), scatter).map_err(NoRate::key)? {
             Rate::Reports {
                 per_100_000,
@@ -388,6 +391,9 @@ fn source(feed: &TapFeed) -> String {
 
 fn method(interval: &Interval, scatter: Dispersion) -> String {
     let (method, level) = (interval.method().key(), interval.level().get());
+    if scatter.degrees_of_freedom() == 0 {
+        return format!("{method} {level} dispersion not estimated");
+    }
     format!("{method} {level} dispersion {:.2}", scatter.factor())
 }
 

@@ -192,6 +192,14 @@ fn what_comes_on_day_22_is_too_late_and_counted_as_such() {
     };
     late(&mut record, amsterdam("2026-11-21T23:59"), 3);
     late(&mut record, amsterdam("2026-11-22T00:00"), 11);
+    // Devices are no people, and never added to them.
+    for _ in 0..12 {
+        let facts = Facts {
+            reporter: ReporterKind::Device,
+            ..record.facts(tapped)
+        };
+        record.tell(amsterdam("2026-11-22T00:00"), facts, 5_000);
+    }
     record.append(amsterdam("2026-12-22T00:00"), &Entry::Tick);
     let october = record.make("2026-10").expect("over");
     assert_eq!((total(&october, ""), october.too_late), (Some(18), Some(0)));
@@ -385,11 +393,27 @@ fn taps_of_line(line: &str, month: &str, per_day: u64, days: std::ops::Range<i32
     Entry::TapCounts(Box::new(batch))
 }
 
-/// 40 reports of line 10 and others of line 1, set against taps; the row of line 10.
+/// 40 reports of line 10, by 27 installations, and others of line 1, set against taps; the row
+/// of line 10.
 fn row_of_line_10(kind: Option<TapKind>, others: u32, taps: &[Entry]) -> Row {
+    let edition = edition_with_line_10(kind, others, taps, |number| number % 31);
+    let mut rows = edition.rows.into_iter();
+    rows.find(|row| row.key == "GVB:10").expect("published")
+}
+
+/// The same with a day for each report, counted from the first of the month.
+fn edition_with_line_10(
+    kind: Option<TapKind>,
+    others: u32,
+    taps: &[Entry],
+    day: impl Fn(u32) -> u32,
+) -> Edition {
     let mut record = Record::new();
-    for number in 0..40 + others {
-        let at = UtcMillis(amsterdam("2026-10-01T12:00").0 + i64::from(number % 31) * DAY_MS);
+    let mut numbers: Vec<u32> = (0..40 + others).collect();
+    numbers.sort_by_key(|number| day(*number));
+    for number in numbers {
+        let at = UtcMillis(amsterdam("2026-10-01T12:00").0 + i64::from(day(number)) * DAY_MS);
+        let installation = if number < 40 { number % 27 } else { number };
         let line = if number < 40 { "GVB:10" } else { "GVB:1" };
         let facts = Facts {
             operator: Some("GVB".parse().expect("a code")),
@@ -397,15 +421,53 @@ fn row_of_line_10(kind: Option<TapKind>, others: u32, taps: &[Entry]) -> Row {
             tap_kind: kind,
             ..record.facts(at)
         };
-        record.tell(UtcMillis(amsterdam("2026-11-01T12:00").0), facts, number);
+        record.tell(at, facts, installation);
     }
     for taps in taps {
         record.append(amsterdam("2026-11-02T12:00"), taps);
     }
     record.append(amsterdam("2026-11-22T00:00"), &Entry::Tick);
-    let edition = record.make("2026-10").expect("over");
-    let mut rows = edition.rows.into_iter();
-    rows.find(|row| row.key == "GVB:10").expect("published")
+    record.make("2026-10").expect("over")
+}
+
+#[test]
+fn interval_of_a_line_is_widened_by_its_share_of_the_days_scatter() {
+    let taps = [taps_of_line_10(10_000, 0..30)];
+    // Every eighth report of line 1 is of one bad day.
+    let day = |number: u32| match number {
+        0..40 => number % 30,
+        _ if number % 8 == 0 => 5,
+        _ => number / 2 % 30,
+    };
+    let edition = edition_with_line_10(Some(TapKind::CheckIn), 1_200, &taps, day);
+    let days = edition.rows.iter();
+    let days = days.filter(|row| row.dimension == "day" && row.key.starts_with("2026"));
+    let counts: Vec<f64> = days.map(|row| row.count as f64).collect();
+    assert!(20 < counts.len(), "{counts:?}");
+    let (sum, mean) = (
+        counts.iter().sum::<f64>(),
+        counts.iter().sum::<f64>() / counts.len() as f64,
+    );
+    let scatter = counts.iter().map(|count| (count - mean).powi(2) / mean);
+    let of_all = scatter.sum::<f64>() / (counts.len() as f64 - 1.0);
+    let of_line = 1.0 + (of_all - 1.0) * 40.0 / sum;
+    let row = edition.rows.iter().find(|row| row.key == "GVB:10");
+    let row = row.expect("published");
+    let method = row.interval_method.as_deref();
+    assert_eq!(
+        method,
+        Some(&*format!("garwood 0.95 dispersion {of_line:.2}"))
+    );
+    assert!(
+        1.3 < of_line && of_line < of_all / 5.0,
+        "{of_line} {of_all}"
+    );
+    let ends = (row.low.expect("a rate"), row.high.expect("a rate"));
+    // Alone it would be 9.5 to 18.2, and far wider with the operator's dispersion.
+    assert!(
+        5.0 < ends.0 && ends.0 < 9.5 && 18.2 < ends.1 && ends.1 < 27.0,
+        "{ends:?}"
+    );
 }
 
 #[test]
@@ -424,7 +486,7 @@ fn line_of_the_worked_example_has_the_rate_and_interval_of_the_literature() {
     assert_eq!(row.unit.as_deref(), Some("per-100000-taps"));
     assert_eq!(
         row.interval_method.as_deref(),
-        Some("garwood 0.95 dispersion 1.00")
+        Some("garwood 0.95 dispersion not estimated")
     );
     let source = row.denominator_source.expect("taps");
     assert_eq!(source, "feed gvb: check-in by line and day");

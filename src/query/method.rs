@@ -240,7 +240,10 @@ fn intervals() -> String {
         "Every rate has an interval of {} % unless another level is asked for: Garwood's for \
          counts over taps, Wilson's for shares, Jeffreys' where asked for. Days scatter more than \
          chance has them, because outages cluster: the dispersion max(1, X² / degrees of \
-         freedom) of the days widens the interval, and is printed. An interval covers chance. It \
+         freedom) of the days widens the interval, and is printed. In an edition the days are its \
+         published ones, of the operator: a line's dispersion is 1 + (the operator's − 1) times the \
+         line's share of their reports, as if good and bad days were so on every line, and \
+         `not estimated` with fewer than two of them. An interval covers chance. It \
          does not cover that the few who report may differ from all who travel.",
         Level::P95.get() * 100.0
     )

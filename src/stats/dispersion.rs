@@ -63,6 +63,16 @@ impl Dispersion {
         }
     }
 
+    /// φ of a part that has a share, 0 to 1, of what this is of: 1 + (φ − 1) · share. What days
+    /// scatter beyond chance grows with the square of the count (McCullagh and Nelder 1989,
+    /// §6.2.3), so that φ − 1 grows with the count, if good and bad days are so for all parts.
+    pub fn of_part(self, share: f64) -> Self {
+        Self {
+            ratio: (self.factor() - 1.0).mul_add(share.clamp(0.0, 1.0), 1.0),
+            ..self
+        }
+    }
+
     /// φ, at least 1.
     pub fn factor(self) -> f64 {
         self.ratio.max(1.0)
@@ -112,6 +122,23 @@ mod tests {
             .iter()
             .map(|&(count, exposure)| Day { count, exposure })
             .collect()
+    }
+
+    #[test]
+    fn part_scatters_less_beyond_chance_by_its_share() {
+        // Ten times as many events on good and bad days alike.
+        let (part, whole) = (
+            Dispersion::of_counts(&days(&[(40, 100), (160, 100)])),
+            Dispersion::of_counts(&days(&[(400, 100), (1_600, 100)])),
+        );
+        let scaled = whole.of_part(0.1);
+        assert!((part.factor() - 72.0).abs() < 1e-9 && (whole.factor() - 720.0).abs() < 1e-9);
+        assert!((scaled.factor() - 72.9).abs() < 1e-9, "{scaled:?}");
+        assert_eq!(scaled.degrees_of_freedom(), 1);
+        assert_eq!(whole.of_part(1.0).factor(), whole.factor());
+        assert_eq!(Dispersion::NONE.of_part(0.5), Dispersion::NONE);
+        let even = Dispersion::of_counts(&days(&[(5, 100), (5, 100)]));
+        assert_eq!(even.of_part(0.5).factor(), 1.0, "never below chance");
     }
 
     fn week() -> Vec<Day> {
