@@ -108,7 +108,9 @@ async fn show(args: ShowArgs, server: &ServerArgs, format: Format) -> Result<(),
         page_size: u32::try_from(EDITION_ROWS_PER_PAGE_MAX).unwrap_or(0),
         page_token: String::new(),
     };
-    let mut sheet = Sheet::new([
+    // What a rate is made of does not fit on a screen. Where there is none, the reason does.
+    let is_narrow = format == Format::Table;
+    let mut columns = vec![
         "basis",
         "period",
         "operator",
@@ -121,12 +123,17 @@ async fn show(args: ShowArgs, server: &ServerArgs, format: Format) -> Result<(),
         "low",
         "high",
         "unit",
-    ]);
+        "no_rate",
+    ];
+    if !is_narrow {
+        columns.extend(["taps", "denominator_source", "coverage", "interval_method"]);
+    }
+    let mut sheet = Sheet::new(columns);
     let citation = loop {
         let page = client.get_edition(request.clone()).await?.into_inner();
         for row in page.rows {
             let key = [row.source, row.key].join(" ");
-            sheet.push(vec![
+            let mut cells = vec![
                 json!(row.basis),
                 json!(months(&row.period_start, &row.period_end)),
                 json!(row.operator_code),
@@ -139,7 +146,17 @@ async fn show(args: ShowArgs, server: &ServerArgs, format: Format) -> Result<(),
                 json!(row.low),
                 json!(row.high),
                 json!(row.unit),
-            ]);
+                json!(row.no_rate),
+            ];
+            if !is_narrow {
+                cells.extend([
+                    json!(row.taps),
+                    json!(row.denominator_source),
+                    json!(row.coverage),
+                    json!(row.interval_method),
+                ]);
+            }
+            sheet.push(cells);
         }
         if page.next_page_token.is_empty() {
             break page.edition.unwrap_or_default().citation;
@@ -148,8 +165,9 @@ async fn show(args: ShowArgs, server: &ServerArgs, format: Format) -> Result<(),
     };
     let mut out = io::stdout().lock();
     sheet.print(format, &mut out)?;
-    if format == Format::Table {
-        writeln!(out, "\n{citation}")?;
+    match format {
+        Format::Table => writeln!(out, "\n{citation}")?,
+        Format::Csv | Format::Json => writeln!(io::stderr().lock(), "{citation}")?,
     }
     Ok(())
 }

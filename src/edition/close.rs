@@ -189,7 +189,6 @@ impl Counted {
         let is_matched = |report: &&&Report| {
             let known = Known {
                 is_day: report.hour_of_day.is_none(),
-                is_exact: report.is_exact,
                 kind: report.tap_kind.into_iter().collect::<SetOf<_>>().bits(),
             };
             is_matched(feed, &known)

@@ -13,7 +13,7 @@ use super::reporters::{self, Names};
 use crate::domain::incident::{CauseClaim, is_observed};
 use crate::domain::limits::CLOCK_AHEAD_MS_MAX;
 use crate::domain::taxonomy::{
-    CardKind, Mode, Outcome, SetOf, Signal, StaffAct, StaffPresence, TapKind, TimePrecision,
+    CardKind, Mode, Outcome, SetOf, Signal, StaffAct, StaffPresence, TapKind,
 };
 use crate::domain::{
     Amendment, Entry, Facts, IncidentId, LineId, LocalDay, LocalMonth, OperatorCode, OutageDay,
@@ -31,8 +31,6 @@ pub struct Report {
     pub day: LocalDay,
     /// The local hour of day; `None` if only the day is known.
     pub hour_of_day: Option<u8>,
-    /// Whether the time is known to the minute.
-    pub is_exact: bool,
     /// Whether it was recorded before the day's part closed.
     pub is_in_time: bool,
     /// The operator, if known.
@@ -317,7 +315,6 @@ impl Report {
                 RowTime::Hour(hour) => Some(hour.hour_of_day()),
                 RowTime::Day(_) => None,
             },
-            is_exact: facts.precision == TimePrecision::Exact,
             is_in_time: recorded < month::day_closes_at(day),
             operator: facts.operator.clone(),
             line: facts.line.clone(),
@@ -378,7 +375,6 @@ pub(super) mod testing {
             is_observed: false,
             day: LocalDay(20_000),
             hour_of_day: None,
-            is_exact: false,
             is_in_time: true,
             operator: None,
             line: None,

@@ -73,8 +73,6 @@ type ByDay = BTreeMap<LocalDay, u64>;
 pub struct Known {
     /// Whether only the day is known.
     pub is_day: bool,
-    /// Whether it is known to the minute.
-    pub is_exact: bool,
     /// Bit of its kind of tap; 0 if nobody said.
     pub kind: u16,
 }
@@ -354,8 +352,8 @@ fn scope(row: &Row) -> Option<TapScope> {
 pub fn is_matched(feed: &TapFeed, known: &Known) -> bool {
     let is_timed = match feed.interval {
         TapInterval::Day => feed.day_begin.hour() == 0 || !known.is_day,
-        TapInterval::Hour => !known.is_day,
-        TapInterval::Quarter => known.is_exact,
+        // As in exact figures, which add quarters up to hours.
+        TapInterval::Hour | TapInterval::Quarter => !known.is_day,
     };
     is_timed && known.kind & feed.kinds.set().bits() != 0
 }

@@ -436,7 +436,7 @@ fn interval_of_a_line_is_widened_by_its_share_of_the_days_scatter() {
     // Every eighth report of line 1 is of one bad day.
     let day = |number: u32| match number {
         0..40 => number % 30,
-        _ if number % 8 == 0 => 5,
+        _ if number.is_multiple_of(8) => 5,
         _ => number / 2 % 30,
     };
     let edition = edition_with_line_10(Some(TapKind::CheckIn), 1_200, &taps, day);

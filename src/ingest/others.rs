@@ -2,8 +2,8 @@
 //!
 //! The answer is of the narrowest place and time of which ten or more other reporters told
 //! something. About fewer nothing is said, so that nobody learns of a single one. Whoever
-//! reports with several installations counts as several; how many can be made is bounded
-//! elsewhere.
+//! reports with several installations counts as several; of those that are too many and too
+//! new for where they come from, as editions leave them out, all count as one.
 
 use std::collections::{HashMap, HashSet};
 
@@ -190,11 +190,11 @@ impl<'a> People<'a> {
         let record = self.reader.entry(place)?;
         let names = match record.map(|record| record.entry) {
             Some(Entry::Incident {
+                facts,
                 personal: Some(personal),
-                ..
-            }) => [personal.card, personal.installation],
+            }) if !facts.is_uncountable => [personal.card, personal.installation],
             // An amendment has none of its own: its incident's is not looked up, which
-            // counts too few and never too many.
+            // counts too few and never too many. So it is with installations of nobody.
             _ => [None; 2],
         };
         self.known.insert(place, names);

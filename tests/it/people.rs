@@ -1,12 +1,17 @@
 //! The people in it: a report's receipt, its operator's answer, and the founding story played
 //! to its end.
 
+use std::sync::Arc;
+
+use mistap::api::Clock;
+use mistap::api::origin::Callers;
 use mistap::api::pb::v1 as pb;
 use mistap::auth::receipts::{InvalidReceipt, parse_jwks, verify};
 use mistap::domain::UtcMillis;
 use pb::operations_service_client::OperationsServiceClient;
 use pb::reporting_service_client::ReportingServiceClient;
 use pb::statistics_service_client::StatisticsServiceClient;
+use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tonic::Code;
@@ -232,6 +237,35 @@ async fn others_are_told_of_only_where_ten_reported() {
         let mut incident = founding_story();
         incident.installation_id = "installation-of-one".into();
         assert_eq!(report(&mut client, &incident).await.others, None);
+    }
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn invented_installations_of_one_place_tell_nothing_of_a_single_other() {
+    let clock: Clock = Arc::new(move || START);
+    let service = Service::start_with(TempDir::new().expect("a folder"), |settings| {
+        settings.clock = clock;
+        settings.callers = Callers {
+            are_behind_proxy: true,
+        };
+    })
+    .await;
+    let mut client = Reporting::new(service.connect().await);
+    for number in 0..24 {
+        let incident = pb::Incident {
+            installation_id: format!("invented-installation-{number:02}"),
+            ..founding_story()
+        };
+        let mut request = tonic::Request::new(pb::ReportIncidentRequest {
+            incident: Some(incident),
+            want_advice: true,
+            ..pb::ReportIncidentRequest::default()
+        });
+        let from = "203.0.113.1, 198.51.100.7".parse().expect("a value");
+        request.metadata_mut().insert("x-forwarded-for", from);
+        let told = client.report_incident(request).await.expect("recorded");
+        assert_eq!(told.into_inner().others, None, "{number}");
     }
     service.stop().await;
 }
