@@ -26,12 +26,11 @@ use super::pb::v1::reporting_service_server::ReportingService;
 use super::status::Problem;
 use super::stream::{self, Results};
 use super::way_back::{Followed, Follower};
-use crate::auth::{Limiter, Principal};
-use crate::domain::limits::{
-    FOLLOWERS_MAX, INCIDENT_STREAMS_MAX, INCIDENTS_PER_CALL_MAX, STREAMS_IN_FLIGHT_MAX,
-};
+use crate::auth::{Limiter, Principal, TokenId};
+use crate::domain::limits::{INCIDENT_STREAMS_MAX, INCIDENTS_PER_CALL_MAX, STREAMS_IN_FLIGHT_MAX};
 use crate::domain::{Facts, Incident, Position};
 use crate::ingest::{Accepted, Ingest, Kept, SubmitError};
+use crate::live::{Holder, Permits};
 use crate::network::Network;
 
 /// The service. Cheap to clone.
@@ -43,18 +42,20 @@ pub struct Reporting {
     /// Room for streams.
     streams: Arc<Semaphore>,
     callers: Callers,
-    /// Room for those who follow their report.
-    followers: Arc<Semaphore>,
+    /// Leave for those who follow their report.
+    permits: Permits,
     stop: CancellationToken,
 }
 
 impl Reporting {
-    /// `door` tells where reports come from, and counts them; `stop` ends open streams.
+    /// `door` tells where reports come from, and counts them; `permits` bounds who follows a
+    /// report; `stop` ends open streams.
     pub fn new(
         ingest: Ingest,
         now: Clock,
         counters: Counters,
         door: Door,
+        permits: Permits,
         stop: CancellationToken,
     ) -> Self {
         Self {
@@ -62,7 +63,7 @@ impl Reporting {
             in_flight: Arc::new(Semaphore::new(STREAMS_IN_FLIGHT_MAX)),
             streams: Arc::new(Semaphore::new(INCIDENT_STREAMS_MAX)),
             callers: door.callers,
-            followers: Arc::new(Semaphore::new(FOLLOWERS_MAX)),
+            permits,
             stop,
         }
     }
@@ -345,17 +346,21 @@ impl ReportingService for Reporting {
         &self,
         request: Request<pb::FollowIncidentRequest>,
     ) -> Result<Response<Followed>, Status> {
+        let Caller { principal, address } = self.caller(&request);
         let request = request.get_ref();
         let key = parse_key(&request.incident_id, &request.incident_secret);
         let (id, secret) = key.map_err(Problem::from)?;
-        let permit = Arc::clone(&self.followers).try_acquire_owned();
+        let permit = self.permits.take(Holder {
+            token: principal.token().map(|TokenId(number)| number),
+            address,
+        });
         let follower = Follower {
             ingest: self.reporter.ingest.clone(),
             now: Arc::clone(&self.reporter.now),
             id,
             secret,
             stop: self.stop.clone(),
-            _permit: permit.map_err(|_| Problem::busy())?,
+            _permit: permit.map_err(Problem::from)?,
             tell,
         };
         Ok(Response::new(follower.start().await?))

@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use futures_util::stream::{self, Stream};
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
@@ -19,6 +19,7 @@ use super::status::Problem;
 use crate::domain::limits::{FOLLOW_PACE_MS, HEARTBEAT_MS};
 use crate::domain::{IncidentId, IncidentSecret, Position};
 use crate::ingest::{CaseMarks, GetError, Ingest, Kept};
+use crate::live::Permit;
 
 /// Messages to a follower.
 pub type Followed = Pin<Box<dyn Stream<Item = Result<pb::FollowIncidentResponse, Status>> + Send>>;
@@ -39,7 +40,7 @@ pub struct Follower {
     /// Ends the stream.
     pub stop: CancellationToken,
     /// Held as long as it follows.
-    pub _permit: OwnedSemaphorePermit,
+    pub _permit: Permit,
     /// What it is told.
     pub tell: Tell,
 }

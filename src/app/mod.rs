@@ -484,6 +484,7 @@ impl Services {
                 clock(),
                 counters.clone(),
                 door.clone(),
+                permits.clone(),
                 stop.clone(),
             ),
             statistics: Statistics::new(

@@ -126,8 +126,6 @@ pub const REPLY_CHARS_MAX: usize = 500;
 pub const OUTDATED_TRIES_MAX: usize = 4;
 /// After how many days it is asked whether staff called back.
 pub const CALL_BACK_ASKED_DAYS: i64 = 3;
-/// Open streams of reporters who follow their report. Reached: refused with `Busy`.
-pub const FOLLOWERS_MAX: usize = 1_024;
 /// How often a stream that follows a report looks for something new, at most, in
 /// milliseconds.
 pub const FOLLOW_PACE_MS: u64 = 500;

@@ -537,6 +537,33 @@ async fn follower_hears_of_each_change_and_the_end() {
     ending.await.expect("it ends");
 }
 
+#[tokio::test]
+async fn one_address_cannot_take_every_stream_of_those_who_follow() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let bounds = mistap::live::PermitBounds {
+        on_loopback: 2,
+        ..Default::default()
+    };
+    let service = Service::start_with(folder, |settings| settings.permits = bounds).await;
+    let mut client = client(&service).await;
+    let incident = founding_story();
+    report(&mut client, &incident).await;
+    let follow = pb::FollowIncidentRequest {
+        incident_id: incident.incident_id.clone(),
+        incident_secret: SECRET.to_vec(),
+    };
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        let open = client.follow_incident(follow.clone()).await;
+        held.push(open.expect("open").into_inner());
+    }
+    let refused = client.follow_incident(follow).await.expect_err("too many");
+    assert_eq!(refused.code(), Code::ResourceExhausted);
+    drop(held);
+    drop(client);
+    service.stop().await;
+}
+
 /// How many times a server is killed while it erases.
 const KILLS: usize = 4;
 const ERASED: usize = 60;

@@ -643,22 +643,26 @@ async fn device_tells_only_of_its_own_operators_and_by_identifiers() {
 
 /// The status of a page.
 async fn page(guarded: &Guarded, path: &str, token: Option<&str>) -> u16 {
+    let header = token.map(|token| format!("authorization: Bearer {token}\r\n"));
+    let start = format!("GET {path} HTTP/1.1\r\n{}", header.unwrap_or_default());
+    answered(guarded, &start).await.0
+}
+
+/// The status of an answer by HTTP, and all of it. `start` is the first line of the request and
+/// some of its headers.
+async fn answered(guarded: &Guarded, start: &str) -> (u16, String) {
     let address = guarded.service.address();
     let mut connection = TcpStream::connect(address).await.expect("it listens");
-    let header = token.map(|token| format!("authorization: Bearer {token}\r\n"));
-    let request = format!(
-        "GET {path} HTTP/1.1\r\nhost: mistap.example\r\n{}connection: close\r\n\r\n",
-        header.unwrap_or_default()
-    );
+    let request = format!("{start}host: mistap.example\r\nconnection: close\r\n\r\n");
     connection
         .write_all(request.as_bytes())
         .await
         .expect("sent");
     let mut answer = Vec::new();
     connection.read_to_end(&mut answer).await.expect("answered");
-    let answer = String::from_utf8_lossy(&answer);
+    let answer = String::from_utf8_lossy(&answer).into_owned();
     let status = answer.split(' ').nth(1).expect("a status");
-    status.parse().expect("a number")
+    (status.parse().expect("a number"), answer)
 }
 
 #[tokio::test]
@@ -1018,4 +1022,38 @@ async fn one_address_cannot_flood_and_tokens_are_not_held_up_by_it() {
     assert!(refusal.retry_after.is_some());
     let mut client = Statistics::new(guarded.of(Role::Steward).await);
     assert_eq!(reason(&client.query_figures(that_day(&[])).await), "OK");
+}
+
+/// Uses up what this address may ask for without a token.
+async fn flood(guarded: &Guarded) {
+    for _ in 0..PREFIX_BURST_MAX / 1_000 {
+        let incidents = (0..1_000).map(|_| pb::Incident::default()).collect();
+        let mut client = Reporting::new(guarded.of(Role::Public).await);
+        let request = pb::ReportIncidentsRequest { incidents };
+        let _ = client.report_incidents(request).await;
+    }
+}
+
+#[tokio::test]
+async fn page_is_counted_whatever_kind_of_request_it_says_it_is() {
+    let guarded = Guarded::start().await;
+    flood(&guarded).await;
+    let grpc = "content-type: application/grpc\r\n";
+    for start in [
+        "GET /healthz HTTP/1.1\r\n".to_owned(),
+        format!("GET /healthz HTTP/1.1\r\n{grpc}"),
+        format!("POST /receipt HTTP/1.1\r\n{grpc}"),
+        format!("POST /nothing/here HTTP/1.1\r\n{grpc}"),
+    ] {
+        let mut last = (0, String::new());
+        // What was left of the last thousand, and what is let in as time passes.
+        for _ in 0..2_000 {
+            last = answered(&guarded, &start).await;
+            if last.0 == 429 {
+                break;
+            }
+        }
+        assert_eq!(last.0, 429, "{start}");
+        assert!(last.1.contains("retry-after: "), "{}", last.1);
+    }
 }
