@@ -183,3 +183,68 @@ async fn grpcio_watches_hears_the_drain_and_resumes() {
 async fn connect_over_grpc_web_watches_hears_the_drain_and_resumes() {
     check(Client::Node).await;
 }
+
+/// Another receipt at each place: one bit of one letter is another. The bit is one that no
+/// decoder may pass over, as some do with the last ones.
+fn changed(receipt: &str) -> Vec<String> {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let other = |letter: u8| {
+        let number = LETTERS.iter().position(|one| *one == letter);
+        number.map_or(b'A', |number| LETTERS[number ^ 0b10_0000])
+    };
+    let change = |place: usize| {
+        let mut bytes = receipt.as_bytes().to_vec();
+        bytes[place] = other(bytes[place]);
+        String::from_utf8(bytes).expect("letters")
+    };
+    (0..receipt.len()).map(change).collect()
+}
+
+#[tokio::test]
+async fn library_that_knows_nothing_of_us_checks_receipts_and_refuses_each_changed_byte() {
+    let mut command = Command::new("python3");
+    let output = command.args(["-c", "import jwcrypto"]).output().await;
+    if !output.is_ok_and(|output| output.status.success()) {
+        println!("skipped: no python3 with jwcrypto");
+        return;
+    }
+    let service = Service::start().await;
+    let mut client = ReportingServiceClient::new(service.connect().await);
+    let incident = founding_story();
+    let request = pb::ReportIncidentRequest {
+        incident: Some(incident.clone()),
+        want_receipt: true,
+        ..pb::ReportIncidentRequest::default()
+    };
+    let answer = client.report_incident(request).await.expect("recorded");
+    let receipt = answer.into_inner().receipt;
+    let folder = service.stop().await;
+    let keys = mistap::auth::ReceiptKeys::open(folder.path()).expect("kept");
+    let jwks = folder.path().join("jwks.json");
+    std::fs::write(&jwks, keys.jwks()).expect("written");
+    let lines: Vec<String> = std::iter::once(receipt.clone())
+        .chain(changed(&receipt))
+        .collect();
+    let receipts = folder.path().join("receipts");
+    std::fs::write(&receipts, lines.join("\n")).expect("written");
+    let mut command = Command::new("python3");
+    command.arg("receipt.py").arg(&jwks);
+    command.current_dir(Client::Python.folder());
+    command.stdin(std::fs::File::open(&receipts).expect("there"));
+    let output = tokio::time::timeout(PATIENCE, command.output()).await;
+    let output = output.expect("in time").expect("it runs");
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let said = String::from_utf8(output.stdout).expect("text");
+    let said: Vec<Value> = said
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    assert_eq!(said.len(), lines.len());
+    let checks = mistap::auth::receipts::parse_jwks(&keys.jwks()).expect("keys");
+    let claims = mistap::auth::receipts::verify(&receipt, &checks).expect("signed");
+    assert_eq!(said[0]["claims"], claims);
+    assert_eq!(claims["incident_id"], incident.incident_id);
+    for (place, said) in said[1..].iter().enumerate() {
+        assert!(said["refused"].is_string(), "{place}: {said}");
+    }
+}
