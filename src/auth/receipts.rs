@@ -142,6 +142,11 @@ impl ReceiptKeys {
         }
     }
 
+    /// Whether the folder has a file of them.
+    pub fn exist(folder: &Path) -> bool {
+        folder.join(FILE_NAME).exists()
+    }
+
     /// Makes another key, which signs what is received from a time on. The others are kept.
     pub fn add(&mut self, folder: &Path, from: UtcMillis) -> Result<(), KeyError> {
         let mut seed = Zeroizing::new([0; 32]);

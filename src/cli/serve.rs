@@ -152,7 +152,10 @@ fn start_failure(error: &StartError) -> (Kind, Option<&'static str>) {
     match error {
         StartError::JournalMissing { .. } | StartError::BaseMissing => (Kind::Damage, None),
         StartError::Keys(error) => match error {
-            KeyError::Malformed { .. } => (Kind::Damage, Some(RESTORE_KEYS)),
+            KeyError::Malformed { path, .. } if path.ends_with("receipt-keys") => {
+                (Kind::Damage, Some(RESTORE_RECEIPT_KEYS))
+            }
+            KeyError::Malformed { .. } => (Kind::Damage, Some(LOSE_KEYS)),
             KeyError::Exposed { .. }
             | KeyError::Io { .. }
             | KeyError::Missing { .. }
@@ -179,7 +182,11 @@ fn start_failure(error: &StartError) -> (Kind, Option<&'static str>) {
     }
 }
 
-const RESTORE_KEYS: &str = "restore the key file from a backup";
+const RESTORE_RECEIPT_KEYS: &str =
+    "restore it from a backup: without it, receipts can be neither checked nor made again";
+const LOSE_KEYS: &str = "keys are in no backup. Move the file away, and new ones are made: then \
+                         cards and installations of before cannot be joined with later ones, and \
+                         reports that are sent again are refused";
 
 #[cfg(test)]
 mod tests {

@@ -9,12 +9,15 @@ use serde_json::json;
 use super::failure::{Failure, Kind};
 use super::output::{Format, Sheet};
 use crate::app::retention::Done;
-use crate::auth::{Keys, key_period, period_ends_at};
+use crate::auth::{Keys, ReceiptKeys, key_period, period_ends_at};
 use crate::domain::limits::{INCIDENT_MONTHS_DEFAULT, PERSONAL_DAYS_DEFAULT, WORDS_DAYS_DEFAULT};
 use crate::domain::{LocalDay, UtcMillis};
 use crate::edition::library::Library;
 use crate::edition::month;
 use crate::journal;
+
+const RECEIPT_KEYS_LOST: &str = "LOST: receipts can be neither checked nor made again, unless the \
+                                 file comes back from a backup; the next start makes a new one";
 
 /// Prints what there is to say, a line for each.
 pub fn status(dir: &Path, format: Format, today: LocalDay) -> Result<(), Failure> {
@@ -52,6 +55,9 @@ pub fn status(dir: &Path, format: Format, today: LocalDay) -> Result<(), Failure
     say("single incidents", kept_months(&done));
     for (period, state) in keys(dir, today).map_err(|error| failed(&error))? {
         say(&format!("key of {period}"), state);
+    }
+    if !ReceiptKeys::exist(dir) {
+        say("keys of receipts", RECEIPT_KEYS_LOST.to_owned());
     }
     sheet.print(format, &mut io::stdout().lock())
 }

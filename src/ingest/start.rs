@@ -207,7 +207,7 @@ pub fn start_with(
     let state = state.unwrap_or_else(|| State::new(writer.epoch()));
     let checkpointed = state.position();
     let keys = Arc::new(open_keys(folder, &writer)?);
-    let receipts = ReceiptKeys::open(folder)?;
+    let receipts = open_receipt_keys(folder, &writer)?;
     let ledger = Arc::new(Ledger::new(state));
     let is_stopping = Arc::new(AtomicBool::new(false));
     let store = open_store(folder, &ledger, &reader, &is_stopping)?;
@@ -337,6 +337,19 @@ fn open_keys(folder: &Path, writer: &Writer) -> Result<Keys, KeyError> {
         tracing::warn!(
             "keys were lost and new ones made: reports from before that are sent again are \
              refused, and cards from before cannot be joined with later ones"
+        );
+    }
+    Ok(keys)
+}
+
+fn open_receipt_keys(folder: &Path, writer: &Writer) -> Result<ReceiptKeys, KeyError> {
+    let is_lost = writer.last() != Position(0) && !ReceiptKeys::exist(folder);
+    let keys = ReceiptKeys::open(folder)?;
+    if is_lost {
+        tracing::warn!(
+            "keys of receipts were lost and a new one made: receipts from before cannot be \
+             checked any more, unless their file comes back from a backup, and are made anew \
+             with other bytes"
         );
     }
     Ok(keys)

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use mistap::api::pb::v1 as pb;
 use mistap::api::pb::v1::reporting_service_client::ReportingServiceClient;
 use mistap::domain::{IncidentId, IncidentSecret};
@@ -130,6 +132,68 @@ pub fn copy_all(from: &Path, to: &Path) {
             fs::copy(entry.path(), &target).expect("a copy");
         }
     }
+}
+
+/// What the README tells to back up.
+const BACKED_UP: [&str; 3] = ["journal", "editions", "network"];
+
+#[tokio::test]
+async fn backup_as_the_readme_tells_it_holds_no_keys_and_gives_every_figure_back() {
+    let record = Record::new().await;
+    let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md"));
+    let readme = readme.expect("text");
+    let told = readme.split("**Back up**").nth(1).expect("it is told");
+    let told = told.split(';').next().expect("a list");
+    let named: Vec<_> = told.split('`').skip(1).step_by(2).collect();
+    assert_eq!(named, BACKED_UP.map(|name| format!("DIR/{name}")));
+
+    let backup = TempDir::new().expect("a folder");
+    for name in BACKED_UP {
+        let from = record.folder.path().join(name);
+        if from.is_dir() {
+            fs::create_dir(backup.path().join(name)).expect("a folder");
+            copy_all(&from, &backup.path().join(name));
+        }
+    }
+    let mut secrets = Vec::new();
+    for file in ["keys", "receipt-keys"] {
+        let text = fs::read_to_string(record.folder.path().join(file)).expect("keys");
+        let words = text.split_whitespace().filter(|word| 32 <= word.len());
+        secrets.extend(words.map(str::to_owned));
+    }
+    assert!(3 <= secrets.len(), "a digest's, a quarter's, a receipt's");
+    for secret in &secrets {
+        let bytes = URL_SAFE_NO_PAD.decode(secret).expect("a key");
+        assert!(!holds(backup.path(), secret.as_bytes()) && !holds(backup.path(), &bytes));
+    }
+    let id: IncidentId = record.counted[0].incident_id.parse().expect("an id");
+    assert!(
+        holds(backup.path(), id.as_bytes()),
+        "the search finds what is there"
+    );
+
+    let service = Service::start_in(backup).await;
+    let channel = service.connect().await;
+    let counted = reports::count(record.counted.iter());
+    assert_eq!(ask(&channel, START).await, counted);
+    drop(channel);
+    service.stop().await;
+}
+
+/// Whether some file under a folder holds these bytes.
+fn holds(folder: &Path, bytes: &[u8]) -> bool {
+    fs::read_dir(folder).expect("a folder").any(|entry| {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            return holds(&path, bytes);
+        }
+        let content = fs::read(path).expect("a file");
+        // Segments are as long as they may become from the beginning.
+        let end = content.iter().rposition(|byte| *byte != 0).unwrap_or(0);
+        content[..content.len().min(end + 1)]
+            .windows(bytes.len())
+            .any(|window| window == bytes)
+    })
 }
 
 /// Changes the content of a file.
