@@ -95,6 +95,13 @@ impl Cases {
         last.copied().unwrap_or(incident)
     }
 
+    /// Where the row lay that counted of an incident as of a position.
+    pub fn row_as_of(&self, incident: Position, as_of: Position) -> Position {
+        let amendments = self.get(incident).map_or(&[][..], |case| &case.amendments);
+        let mut by_then = amendments.iter().rev().filter(|at| **at <= as_of);
+        by_then.next().copied().unwrap_or(incident)
+    }
+
     /// The incident that a row is of.
     pub fn incident_of(&self, row: Position) -> Position {
         self.amended.get(&row).copied().unwrap_or(row)

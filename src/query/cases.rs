@@ -87,13 +87,13 @@ pub fn list(
         let struck: BTreeSet<Position> = withdrawals[..by_then].iter().map(|one| one.of).collect();
         (struck, std::sync::Arc::clone(state.cases()))
     };
-    let sieve = Sieve::new(filter, &view.dictionary, &cases, &struck);
+    let struck = (&struck, place.as_of);
+    let sieve = Sieve::new(filter, &view.dictionary, &cases, struck);
     let mut page = Page {
         sieve,
         rows_max,
         incidents: Vec::new(),
         looked_at: 0,
-        first,
         last: place.before,
     };
     let is_done = page.fill(&view).map_err(LedgerError::from)?;
@@ -114,8 +114,6 @@ struct Page<'a> {
     rows_max: usize,
     incidents: Vec<Position>,
     looked_at: usize,
-    /// The first incident that is kept.
-    first: Position,
     /// The row that was looked at last.
     last: Position,
 }
@@ -167,8 +165,6 @@ impl Page<'_> {
             self.looked_at += 1;
             self.last = row.position;
             let incident = self.sieve.incident(row);
-            // One whose report has gone already, and whose amendment goes later.
-            let incident = incident.filter(|incident| self.first <= *incident);
             self.incidents.extend(incident);
         }
         true
@@ -182,7 +178,9 @@ struct Sieve<'a> {
     lines: Vec<u32>,
     stops: Vec<u32>,
     cases: &'a Cases,
+    /// Rows that counted no more as of the list's position.
     struck: &'a BTreeSet<Position>,
+    as_of: Position,
 }
 
 impl<'a> Sieve<'a> {
@@ -190,7 +188,7 @@ impl<'a> Sieve<'a> {
         filter: &'a CaseFilter,
         dictionary: &Dictionary,
         cases: &'a Cases,
-        struck: &'a BTreeSet<Position>,
+        (struck, as_of): (&'a BTreeSet<Position>, Position),
     ) -> Self {
         let operators = filter.operators.iter();
         let lines = filter.lines.iter();
@@ -208,6 +206,7 @@ impl<'a> Sieve<'a> {
                 .collect(),
             cases,
             struck,
+            as_of,
         }
     }
 
@@ -220,10 +219,17 @@ impl<'a> Sieve<'a> {
             self.operators.contains(&row.operator),
         ) && is_of(filter.lines.is_empty(), self.lines.contains(&row.line))
             && is_of(filter.stops.is_empty(), self.stops.contains(&row.stop));
-        if !is_placed || self.struck.contains(&row.position) || !self.is_timely(row.time) {
+        // An amendment changes neither place nor time, and is nearly always about staff: a
+        // report stands where it came in, so that its operator does not see that there is one.
+        let incident = row.position;
+        let is_amendment = self.cases.incident_of(incident) != incident;
+        if !is_placed || is_amendment || !self.is_timely(row.time) {
             return None;
         }
-        let incident = self.cases.incident_of(row.position);
+        let counts = self.cases.row_as_of(incident, self.as_of);
+        if self.struck.contains(&counts) {
+            return None;
+        }
         let state = self.cases.get(incident).and_then(|case| case.state());
         let is_state =
             filter.states.is_empty() || state.is_some_and(|state| filter.states.contains(state));

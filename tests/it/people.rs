@@ -174,14 +174,57 @@ async fn list(client: &mut Operations, size: u32, token: Vec<u8>) -> pb::ListInc
     }
 }
 
+async fn withdraw(client: &mut Reporting, incident_id: String) {
+    let request = pb::WithdrawIncidentRequest {
+        incident_id,
+        incident_secret: SECRET.to_vec(),
+    };
+    client.withdraw_incident(request).await.expect("withdrawn");
+}
+
+#[tokio::test]
+async fn amended_report_stays_where_it_is_in_the_list_of_its_operator() {
+    let service = Service::start().await;
+    let channel = service.connect().await;
+    let mut reporting = Reporting::new(channel.clone());
+    let mut operations = Operations::new(channel);
+    let incidents: Vec<_> = (0..5).map(|_| founding_story()).collect();
+    for incident in &incidents {
+        report(&mut reporting, incident).await;
+    }
+    let numbers = async |operations: &mut Operations| -> Vec<String> {
+        let listed = list(operations, 0, Vec::new()).await;
+        let cases = listed.cases.into_iter();
+        cases.map(|case| case.case_number).collect()
+    };
+    let before = numbers(&mut operations).await;
+    assert_eq!(before.len(), 5);
+    for called_back in [pb::CalledBack::No, pb::CalledBack::Yes] {
+        let request = pb::AmendIncidentRequest {
+            incident_id: incidents[1].incident_id.clone(),
+            incident_secret: SECRET.to_vec(),
+            called_back: called_back.into(),
+            ..pb::AmendIncidentRequest::default()
+        };
+        reporting.amend_incident(request).await.expect("amended");
+        assert_eq!(numbers(&mut operations).await, before);
+    }
+    withdraw(&mut reporting, incidents[1].incident_id.clone()).await;
+    let mut rest = before;
+    rest.remove(3);
+    assert_eq!(numbers(&mut operations).await, rest, "withdrawn as amended");
+    service.stop().await;
+}
+
 #[tokio::test]
 async fn pages_of_a_list_stay_while_reports_arrive_and_others_are_withdrawn() {
     let service = Service::start().await;
     let channel = service.connect().await;
     let mut reporting = Reporting::new(channel.clone());
     let mut operations = Operations::new(channel);
-    for _ in 0..7 {
-        report(&mut reporting, &founding_story()).await;
+    let incidents: Vec<_> = (0..7).map(|_| founding_story()).collect();
+    for incident in &incidents {
+        report(&mut reporting, incident).await;
     }
     let whole = list(&mut operations, 0, Vec::new()).await;
     assert_eq!((whole.cases.len(), whole.next_page_token.len()), (7, 0));
@@ -202,6 +245,17 @@ async fn pages_of_a_list_stay_while_reports_arrive_and_others_are_withdrawn() {
         .iter()
         .map(|case| case.case_number.clone())
         .collect();
+    assert_eq!(numbers, expected);
+    // One that is withdrawn on the way is on no page, and moves none of the others.
+    let first = list(&mut operations, 3, Vec::new()).await;
+    let all = list(&mut operations, 0, Vec::new()).await;
+    let gone = incidents[2].incident_id.clone();
+    withdraw(&mut reporting, gone).await;
+    let rest = list(&mut operations, 200, first.next_page_token).await;
+    let numbers = first.cases.into_iter().chain(rest.cases);
+    let numbers: Vec<_> = numbers.map(|case| case.case_number).collect();
+    let mut expected: Vec<_> = all.cases.into_iter().map(|case| case.case_number).collect();
+    expected.remove(expected.len() - 3);
     assert_eq!(numbers, expected);
     let request = pb::ListIncidentsRequest {
         page_token: vec![1; 24],

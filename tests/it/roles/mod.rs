@@ -566,6 +566,19 @@ async fn operator_asks_only_about_its_own_operators() {
         };
         let result = live.watch_incidents(request).await;
         told(reason(&result), fields(&result), "operators");
+        let mut operations = Operations::new(guarded.with(Some(token)).await);
+        let request = pb::ListIncidentsRequest {
+            operators: filter(operators).operators,
+            ..pb::ListIncidentsRequest::default()
+        };
+        let result = operations.list_incidents(request).await;
+        told(reason(&result), fields(&result), "operators");
+        let request = pb::GetReplyTimesRequest {
+            operators: filter(operators).operators,
+            window: that_day(&[]).question.and_then(|question| question.window),
+        };
+        let result = operations.get_reply_times(request).await;
+        told(reason(&result), fields(&result), "operators");
     };
     check(token, &["GVB"], true).await;
     check(token, &[], false).await;
