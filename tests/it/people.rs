@@ -174,6 +174,49 @@ async fn list(client: &mut Operations, size: u32, token: Vec<u8>) -> pb::ListInc
     }
 }
 
+#[tokio::test]
+async fn operator_that_answers_nothing_is_told_beside_those_that_do() {
+    let service = Service::start().await;
+    let channel = service.connect().await;
+    let mut reporting = Reporting::new(channel.clone());
+    let mut operations = Operations::new(channel);
+    for (operator, count) in [("GVB", 2), ("RET", 3)] {
+        for _ in 0..count {
+            let incident = pb::Incident {
+                operator: operator.into(),
+                line: String::new(),
+                ..founding_story()
+            };
+            report(&mut reporting, &incident).await;
+        }
+    }
+    let listed = list(&mut operations, 1, Vec::new()).await;
+    let answer = pb::RespondToIncidentRequest {
+        case_number: listed.cases[0].case_number.clone(),
+        state: pb::CaseState::Investigating.into(),
+        ..pb::RespondToIncidentRequest::default()
+    };
+    operations.respond_to_incident(answer).await.expect("taken");
+    let times = async |operations: &mut Operations, operators: &[&str]| {
+        let request = pb::GetReplyTimesRequest {
+            operators: operators.iter().map(|code| (*code).to_owned()).collect(),
+            window: that_day(&[]).question.and_then(|question| question.window),
+        };
+        let told = operations.get_reply_times(request).await.expect("told");
+        let told = told.into_inner().operators.into_iter();
+        told.map(|one| {
+            let median = one.first_reply.and_then(|times| times.median_seconds);
+            (one.operator, one.reports, one.answered, median)
+        })
+        .collect::<Vec<_>>()
+    };
+    let gvb = ("GVB".to_owned(), 2, 1, Some(0));
+    let ret = ("RET".to_owned(), 3, 0, None);
+    assert_eq!(times(&mut operations, &[]).await, [gvb, ret.clone()]);
+    assert_eq!(times(&mut operations, &["RET"]).await, [ret]);
+    service.stop().await;
+}
+
 async fn withdraw(client: &mut Reporting, incident_id: String) {
     let request = pb::WithdrawIncidentRequest {
         incident_id,

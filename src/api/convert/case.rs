@@ -162,15 +162,18 @@ pub fn parse_times(
     found.finish(window.map(|window| (operators, window)))
 }
 
-/// How long answers took, beside how many reports there were.
+/// How long answers took, beside how many reports there were. Operators of which nothing was
+/// reported are left out; those that answer nothing are not.
 pub fn to_times(times: &[ReplyTimes], reports: &[(String, u64)]) -> pb::GetReplyTimesResponse {
     let reports_of = |operator: &OperatorCode| {
         let own = reports.iter().filter(|(code, _)| code == operator.as_str());
         own.map(|(_, count)| count).sum()
     };
-    let operators = times.iter().map(|one| pb::ReplyTimes {
+    let told = times.iter().map(|one| (one, reports_of(&one.operator)));
+    let told = told.filter(|(one, reports)| 0 < one.answered + *reports);
+    let operators = told.map(|(one, reports)| pb::ReplyTimes {
         operator: one.operator.to_string(),
-        reports: reports_of(&one.operator),
+        reports,
         answered: one.answered,
         first_reply: Some(to_quantiles(one.first_reply)),
         repaired: one.repaired,
