@@ -23,7 +23,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tonic::Code;
 
-use crate::support::{START, Service, founding_story, new_id};
+use crate::support::{START, Service, files_with, founding_story, new_id};
 
 const DAY_MS: i64 = 86_400_000;
 const DAYS: i64 = 60;
@@ -328,20 +328,6 @@ async fn flood_from_one_address_prefix_moves_no_figure_by_more_than_three() {
     assert_eq!(edition.left_out, Some(FLOOD as u64 - 3));
     drop(client);
     service.stop().await;
-}
-
-/// In how many files below a folder these bytes are.
-fn files_with(dir: &std::path::Path, bytes: &[u8]) -> usize {
-    let files = std::fs::read_dir(dir).expect("a folder");
-    let paths = files.map(|file| file.expect("a file").path());
-    let counts = paths.map(|path| {
-        if path.is_dir() {
-            return files_with(&path, bytes);
-        }
-        let content = std::fs::read(path).expect("read");
-        usize::from(content.windows(bytes.len()).any(|window| window == bytes))
-    });
-    counts.sum()
 }
 
 #[tokio::test]

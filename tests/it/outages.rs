@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use crate::support::{START, Service, at, founding_story};
+use crate::support::{START, Service, at, feed_of_gvb, founding_story};
 
 type Operations = OperationsServiceClient<Connection>;
 
@@ -75,19 +75,11 @@ async fn record(connection: &Connection) {
         ..pb::TapCount::default()
     };
     let request = pb::RecordTapCountsRequest {
-        feed: Some(pb::TapFeed {
-            feed_id: "gvb.days".into(),
-            operator_code: "GVB".into(),
-            grain: pb::TapGrain::Operator.into(),
-            interval: pb::TapInterval::Day.into(),
-            tap_kinds: vec![
-                pb::TapKind::CheckIn.into(),
-                pb::TapKind::CheckOut.into(),
-                pb::TapKind::Transfer.into(),
-            ],
-            refusals: pb::Refusals::Excluded.into(),
-            day_begins: 0,
-        }),
+        feed: Some(feed_of_gvb(
+            "gvb.days",
+            pb::TapGrain::Operator,
+            pb::TapInterval::Day,
+        )),
         counts: (0..3).map(count).collect(),
     };
     let mut client = OperationsServiceClient::new(connection.clone());

@@ -465,14 +465,7 @@ async fn founding_story_is_played_to_its_end() {
         Some(0)
     );
 
-    let withdraw = pb::WithdrawIncidentRequest {
-        incident_id: story.incident_id.clone(),
-        incident_secret: SECRET.to_vec(),
-    };
-    reporting
-        .withdraw_incident(withdraw)
-        .await
-        .expect("withdrawn");
+    withdraw(&mut reporting, story.incident_id.clone()).await;
     assert_eq!(free_rides(&service).await, 0);
     assert!(list(&mut operations, 0, Vec::new()).await.cases.is_empty());
     drop(stream);

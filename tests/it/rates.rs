@@ -9,7 +9,7 @@ use pb::statistics_service_client::StatisticsServiceClient;
 use tonic::Code;
 use tonic::transport::Channel;
 
-use crate::support::{START, Service, at, founding_story};
+use crate::support::{START, Service, at, feed_of_gvb, founding_story};
 
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
@@ -26,19 +26,11 @@ async fn tell_taps(channel: &Channel, taps: u64) {
         ..pb::TapCount::default()
     };
     let request = pb::RecordTapCountsRequest {
-        feed: Some(pb::TapFeed {
-            feed_id: "gvb.lines".into(),
-            operator_code: "GVB".into(),
-            grain: pb::TapGrain::Line.into(),
-            interval: pb::TapInterval::Hour.into(),
-            tap_kinds: vec![
-                pb::TapKind::CheckIn.into(),
-                pb::TapKind::CheckOut.into(),
-                pb::TapKind::Transfer.into(),
-            ],
-            refusals: pb::Refusals::Excluded.into(),
-            day_begins: 0,
-        }),
+        feed: Some(feed_of_gvb(
+            "gvb.lines",
+            pb::TapGrain::Line,
+            pb::TapInterval::Hour,
+        )),
         counts: (0..24).map(count).collect(),
     };
     let mut client = OperationsServiceClient::new(channel.clone());

@@ -152,3 +152,38 @@ pub fn that_day(by: &[pb::Dimension]) -> pb::QueryFiguresRequest {
         ..pb::QueryFiguresRequest::default()
     }
 }
+
+/// A feed of GVB that tells taps of every kind, attempts that were refused left out.
+pub fn feed_of_gvb(feed_id: &str, grain: pb::TapGrain, interval: pb::TapInterval) -> pb::TapFeed {
+    pb::TapFeed {
+        feed_id: feed_id.into(),
+        operator_code: "GVB".into(),
+        grain: grain.into(),
+        interval: interval.into(),
+        tap_kinds: vec![
+            pb::TapKind::CheckIn.into(),
+            pb::TapKind::CheckOut.into(),
+            pb::TapKind::Transfer.into(),
+        ],
+        refusals: pb::Refusals::Excluded.into(),
+        day_begins: 0,
+    }
+}
+
+/// In how many files below a folder these bytes are.
+pub fn files_with(dir: &Path, bytes: &[u8]) -> usize {
+    let files = std::fs::read_dir(dir).expect("a folder");
+    let paths = files.map(|file| file.expect("a file").path());
+    let counts = paths.map(|path| {
+        if path.is_dir() {
+            return files_with(&path, bytes);
+        }
+        let content = std::fs::read(path).expect("read");
+        // Segments are as long as they may become from the beginning.
+        let zeros = content.iter().rev().take_while(|byte| **byte == 0).count();
+        let end = (content.len() - zeros + bytes.len()).min(content.len());
+        let mut windows = content[..end].windows(bytes.len());
+        usize::from(windows.any(|window| window == bytes))
+    });
+    counts.sum()
+}
