@@ -117,6 +117,28 @@ pub async fn kill_while_starting(mut command: Command, lines: usize) {
     process.wait().await.expect("it ends");
 }
 
+/// What a test of this program prints.
+pub type Output = std::io::Lines<std::io::BufReader<std::process::ChildStdout>>;
+
+/// Runs a test of this program in a process of its own, which finds a folder in a variable, and
+/// waits until it says that it is ready.
+pub fn again(
+    test: &str,
+    (variable, folder): (&str, &Path),
+    ready: &str,
+) -> (std::process::Child, Output) {
+    let program = std::env::current_exe().expect("this program");
+    let mut command = std::process::Command::new(program);
+    command.args(["--exact", test, "--nocapture"]);
+    command.env(variable, folder).stdout(Stdio::piped());
+    let mut child = command.stderr(Stdio::null()).spawn().expect("it runs");
+    let output = std::io::BufReader::new(child.stdout.take().expect("piped"));
+    let mut lines = std::io::BufRead::lines(output);
+    let told = lines.find(|line| line.as_ref().is_ok_and(|line| line.contains(ready)));
+    assert!(told.is_some(), "it starts");
+    (child, lines)
+}
+
 fn spawn(command: &mut Command) -> Child {
     command
         .stdin(Stdio::null())

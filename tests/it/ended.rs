@@ -2,9 +2,8 @@
 //! server that is killed in the middle of it loses nothing.
 
 use std::collections::BTreeSet;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +23,7 @@ use tempfile::TempDir;
 use tonic::Code;
 use tonic::transport::Channel;
 
+use crate::child::again;
 use crate::reports;
 use crate::support::{SECRET, START, Service, founding_story, that_day};
 
@@ -330,14 +330,7 @@ async fn kill_while_single_incidents_end_loses_nothing() {
     let folder = service.stop().await;
     let mut states = BTreeSet::new();
     for _ in 0..KILLS_MAX {
-        let program = std::env::current_exe().expect("this program");
-        let mut command = Command::new(program);
-        command.args(["--exact", TEST, "--nocapture"]);
-        command.env(FOLDER, folder.path()).stdout(Stdio::piped());
-        let mut child = command.stderr(Stdio::null()).spawn().expect("it runs");
-        let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
-        let ready = lines.find(|line| line.as_ref().is_ok_and(|line| line.contains(READY)));
-        assert!(ready.is_some(), "it starts");
+        let (mut child, _output) = again(TEST, (FOLDER, folder.path()), READY);
         until_something_changes(folder.path()).await;
         // Not to wait for anything, but to kill at no particular moment.
         tokio::time::sleep(Duration::from_micros(random.random_range(0..3_000))).await;

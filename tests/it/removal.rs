@@ -1,9 +1,8 @@
 //! Words that are taken away when their time has come, while the server is killed again and
 //! again: what is left is whole, and nothing else is lost.
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::Write as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use mistap::api::pb::v1 as pb;
@@ -16,6 +15,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tempfile::TempDir;
 
+use crate::child::again;
 use crate::reports;
 use crate::support::{START, Service, founding_story};
 
@@ -107,14 +107,7 @@ async fn kill_in_the_middle_of_taking_words_away_loses_nothing() {
     assert!(with_words(folder.path()).iter().all(|is_there| *is_there));
     let mut halves = 0;
     for _ in 0..KILLS {
-        let program = std::env::current_exe().expect("this program");
-        let mut command = Command::new(program);
-        command.args(["--exact", TEST, "--nocapture"]);
-        command.env(FOLDER, folder.path()).stdout(Stdio::piped());
-        let mut child = command.stderr(Stdio::null()).spawn().expect("it runs");
-        let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
-        let ready = lines.find(|line| line.as_ref().is_ok_and(|line| line.contains(READY)));
-        assert!(ready.is_some(), "it starts");
+        let (mut child, _output) = again(TEST, (FOLDER, folder.path()), READY);
         // Not to wait for anything, but to kill at no particular moment.
         tokio::time::sleep(Duration::from_micros(random.random_range(0..60_000))).await;
         child.kill().expect("it runs");
