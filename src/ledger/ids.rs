@@ -26,8 +26,9 @@ const HASH_BITS: u32 = 56;
 /// Bits of a position: enough for a trillion entries.
 const POSITION_BITS: u32 = 40;
 /// The latest ids of a day are merged when there are more than this, and more than a quarter
-/// of the sorted run.
-const RECENT_MIN: usize = 1_024;
+/// of the sorted run. A search there looks at one place, and in the run at three or four, each
+/// as far away as memory is; as many as this take 14 MB, and only while their day lasts.
+const RECENT_MIN: usize = 917_504;
 /// About how many ids a shard has.
 const SHARD_IDS: usize = 65_536;
 /// Steps of interpolation after which a search halves instead.
