@@ -19,6 +19,9 @@ const HOUR_MS: i64 = 3_600_000;
 pub const FIRST_DAY: LocalDay = LocalDay(10_957); // 2000-01-01
 /// The day after the last supported one.
 pub const END_DAY: LocalDay = LocalDay(47_482); // 2100-01-01
+/// Their first hours, which every instant that comes in is compared with.
+const FIRST_HOUR: Hour = Hour(262_967); // 1999-12-31T23:00Z
+const END_HOUR: Hour = Hour(1_139_567); // 2099-12-31T23:00Z
 
 /// Milliseconds since 1970-01-01T00:00Z.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -28,7 +31,7 @@ impl UtcMillis {
     /// The hour that it lies in; `None` outside the supported years.
     pub fn hour(self) -> Option<Hour> {
         let hour = Hour(u32::try_from(self.0.div_euclid(HOUR_MS)).ok()?);
-        (FIRST_DAY.start() <= hour && hour < END_DAY.start()).then_some(hour)
+        (FIRST_HOUR <= hour && hour < END_HOUR).then_some(hour)
     }
 
     /// The minute that it lies in; `None` before 1970 or after the year 10000.
@@ -220,7 +223,7 @@ impl Window {
     /// From the first hour to the one after the last; `None` if that is empty or outside
     /// the supported years.
     pub fn new(start: Hour, end: Hour) -> Option<Self> {
-        let is_supported = FIRST_DAY.start() <= start && end <= END_DAY.start();
+        let is_supported = FIRST_HOUR <= start && end <= END_HOUR;
         (start < end && is_supported).then_some(Self { start, end })
     }
 
@@ -313,6 +316,7 @@ mod tests {
     fn first_and_end_day_are_what_their_comments_say() {
         assert_eq!(FIRST_DAY.to_string(), "2000-01-01");
         assert_eq!(END_DAY.to_string(), "2100-01-01");
+        assert_eq!((FIRST_DAY.start(), END_DAY.start()), (FIRST_HOUR, END_HOUR));
         assert_eq!(UtcMillis(-1).hour(), None);
         assert_eq!(UtcMillis(i64::MAX).hour(), None);
     }

@@ -12,8 +12,8 @@ use crate::domain::incident::{Match, Occurred};
 use crate::domain::limits::CAUSE_CLAIMS_MAX;
 use crate::domain::taxonomy::{Taxonomy, TimePrecision, number_of};
 use crate::domain::{
-    ContentDigest, Entry, Facts, Incident, IncidentId, LineId, LocalDay, Personal, Position,
-    Pseudonym, RowTime, SecretHash, StopId, UtcMillis,
+    Calendar, ContentDigest, Entry, Facts, Incident, IncidentId, LineId, LocalDay, Personal,
+    Position, Pseudonym, RowTime, SecretHash, StopId, UtcMillis,
 };
 use crate::journal::{self, Encoded};
 use crate::network::{Network, Resolved, Words};
@@ -188,7 +188,7 @@ impl Time {
             counted: RowTime::Hour(hour),
             precision,
             occurred: instant,
-            day: hour.local_day(),
+            day: Calendar::get().day(hour),
         }
     }
 }
