@@ -117,7 +117,8 @@ pub fn encode(entry: &Entry) -> Encoded {
             personal: part,
         } => {
             personal = part.as_deref().map(|part| personal_bytes(part, facts));
-            kind_bytes(INCIDENT, &facts_bytes(facts))
+            let inside = Fields::inside(FACTS_BYTES);
+            facts_fields(facts, inside).into_element(INCIDENT)
         }
         Entry::Withdrawn { id, facts, row } => {
             let mut withdrawn = Fields::default();
@@ -366,7 +367,10 @@ const FACTS_BYTES: usize = 192;
 const PERSONAL_BYTES: usize = 192;
 
 fn facts_bytes(facts: &Facts) -> Vec<u8> {
-    let mut fields = Fields::with_capacity(FACTS_BYTES);
+    facts_fields(facts, Fields::with_capacity(FACTS_BYTES)).into_bytes()
+}
+
+fn facts_fields(facts: &Facts, mut fields: Fields) -> Fields {
     fields.bytes(1, facts.id.as_bytes());
     fields.bytes(2, &facts.digest.0);
     fields.bytes(
@@ -410,7 +414,7 @@ fn facts_bytes(facts: &Facts) -> Vec<u8> {
     fields.number(33, number_of(facts.called_back));
     fields.number(34, facts.told_again.map_or(0, |first| first.0));
     fields.number(35, facts.is_told_again_by_card);
-    fields.into_bytes()
+    fields
 }
 
 fn amendment_bytes(amendment: &Amendment) -> Vec<u8> {
@@ -672,6 +676,7 @@ fn ids<T: FromStr>(texts: &[String], field: &'static str) -> Result<Vec<T>, Code
 mod tests {
     use proptest::prelude::*;
     use proptest::sample::select;
+    use smol_str::SmolStr;
 
     use super::*;
     use crate::domain::taxonomy::{Outcome, StaffAct};
@@ -761,7 +766,7 @@ mod tests {
             stop_candidates in proptest::collection::vec(stop(), 0..3),
         ) -> Personal {
             let [vehicle, display_text, operator, line, direction, stop, note] =
-                words.map(Box::<str>::from);
+                words.map(SmolStr::from);
             Personal {
                 occurred: UtcMillis(occurred), clock_correction_ms, key_period,
                 card: card.map(Pseudonym), installation: installation.map(Pseudonym),
@@ -918,7 +923,7 @@ mod tests {
         fn words_that_are_identifiers_are_written_once_and_read_back(
             facts in facts(), personal in personal(), same in any::<[bool; 3]>(),
         ) {
-            let text = |id: Option<String>| Box::<str>::from(id.unwrap_or_default());
+            let text = |id: Option<String>| SmolStr::from(id.unwrap_or_default());
             let mut said = personal;
             if same[0] {
                 said.operator_words = text(facts.operator.as_ref().map(ToString::to_string));

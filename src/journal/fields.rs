@@ -4,7 +4,14 @@
 //! costs before it is sent to the committer. What is left out by protobuf (empty texts,
 //! zeros, false) is left out here, so that the bytes are the same; a test compares them.
 
-use prost::encoding::{WireType, encode_key, encode_varint};
+use prost::encoding::{WireType, encode_varint, encoded_len_varint};
+
+/// Bits of a field's key below its number.
+const WIRE_TYPE_BITS: u32 = 3;
+/// Numbers below this are one byte as they are.
+const ONE_BYTE_END: u64 = 0x80;
+/// Room for what comes before a message inside: its key, and its length.
+const HEADER_BYTES: usize = 1 + 3;
 
 /// Writes the fields of one message, which have to come in the order of their numbers.
 #[derive(Default)]
@@ -16,8 +23,27 @@ impl Fields {
         Self(Vec::with_capacity(bytes))
     }
 
+    /// With room for so many bytes, and for what `into_element` puts before them.
+    pub fn inside(bytes: usize) -> Self {
+        let mut fields = Vec::with_capacity(HEADER_BYTES + bytes);
+        fields.extend_from_slice(&[0; HEADER_BYTES]);
+        Self(fields)
+    }
+
     /// The message.
     pub fn into_bytes(self) -> Vec<u8> {
+        self.0
+    }
+
+    /// A message of one field, below 16, that holds the message begun with `inside`.
+    pub fn into_element(mut self, number: u32) -> Vec<u8> {
+        let length = self.0.len() - HEADER_BYTES;
+        let mut header = Self::with_capacity(HEADER_BYTES);
+        header.key(number, WireType::LengthDelimited);
+        header.varint(length as u64);
+        let unused = HEADER_BYTES - header.0.len();
+        self.0[unused..HEADER_BYTES].copy_from_slice(&header.0);
+        self.0.drain(..unused);
         self.0
     }
 
@@ -30,8 +56,8 @@ impl Fields {
 
     /// One of several texts or messages; also if it is empty.
     pub fn element(&mut self, number: u32, bytes: &[u8]) {
-        encode_key(number, WireType::LengthDelimited, &mut self.0);
-        encode_varint(bytes.len() as u64, &mut self.0);
+        self.key(number, WireType::LengthDelimited);
+        self.varint(bytes.len() as u64);
         self.0.extend_from_slice(bytes);
     }
 
@@ -50,16 +76,33 @@ impl Fields {
 
     /// A number whose being there says something; also if it is 0.
     pub fn told_number(&mut self, number: u32, value: u64) {
-        encode_key(number, WireType::Varint, &mut self.0);
-        encode_varint(value, &mut self.0);
+        self.key(number, WireType::Varint);
+        self.varint(value);
     }
 
     /// Numbers one after the other; nothing if there is none.
-    pub fn packed(&mut self, number: u32, values: impl Iterator<Item = u32>) {
-        let mut packed = Vec::new();
-        for value in values {
-            encode_varint(value.into(), &mut packed);
+    pub fn packed(&mut self, number: u32, values: impl Iterator<Item = u32> + Clone) {
+        let lengths = values.clone().map(|value| encoded_len_varint(value.into()));
+        let length = lengths.sum::<usize>();
+        if length == 0 {
+            return;
         }
-        self.bytes(number, &packed);
+        self.key(number, WireType::LengthDelimited);
+        self.varint(length as u64);
+        values.for_each(|value| self.varint(value.into()));
+    }
+
+    #[inline]
+    fn key(&mut self, number: u32, wire_type: WireType) {
+        self.varint(u64::from(number << WIRE_TYPE_BITS | wire_type as u32));
+    }
+
+    /// Most numbers are small.
+    #[inline]
+    fn varint(&mut self, value: u64) {
+        match u8::try_from(value) {
+            Ok(byte) if value < ONE_BYTE_END => self.0.push(byte),
+            _ => encode_varint(value, &mut self.0),
+        }
     }
 }
