@@ -43,6 +43,8 @@ fn main() -> Result<(), Box<dyn Error>> {
             ".mistap.v1.FollowIncidentRequest",
             ".mistap.v1.GetReceiptRequest",
         ])
+        // Bulk passes them on many times before they are read.
+        .boxed(".mistap.v1.StreamIncidentsRequest.incident")
         .compile_fds(descriptors)?;
     Ok(())
 }

@@ -316,8 +316,8 @@ async fn writer_reports_until_it_is_killed() {
     loop {
         let count = rng.random_range(1..=PER_BATCH);
         let incidents = (0..count).map(|_| {
-            let incident = Some(reporter.next());
-            let parsed = parse_incident(FieldPath::root("incident"), incident, now);
+            let mut incident = Some(reporter.next());
+            let parsed = parse_incident(FieldPath::root("incident"), incident.as_mut(), now);
             parsed.expect("a good report").incident
         });
         for result in running.ingest.submit(incidents.collect()).await {

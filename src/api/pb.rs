@@ -58,8 +58,8 @@ shows_no_secret! {
     GetReceiptRequest
 }
 
-/// Incidents of a request, or requests with one. Those that nobody took out are cleared of
-/// what leads back to a person when this is dropped.
+/// Incidents of a request, or requests with one. They are cleared of what leads back to a
+/// person when this is dropped.
 pub(super) struct Wiped<T: Wipe>(Vec<T>);
 
 /// What holds an incident.
@@ -89,9 +89,9 @@ impl<T: Wipe> Wiped<T> {
         self.0.is_empty()
     }
 
-    /// Takes all of them out.
-    pub fn take(&mut self) -> Vec<T> {
-        std::mem::take(&mut self.0)
+    /// Each of them, to be read and cleared.
+    pub fn iter_mut(&mut self) -> std::slice::IterMut<'_, T> {
+        self.0.iter_mut()
     }
 }
 

@@ -11,7 +11,7 @@ use super::Clock;
 use super::access::check_incident;
 use super::caller::{Caller, caller};
 use super::convert::choices::to_choices;
-use super::convert::incident::{Parsed, parse_incident, parse_key};
+use super::convert::incident::{Parsed, Remark, parse_incident, parse_key};
 use super::convert::recorded::{Names, to_accepted, to_recorded};
 use super::convert::violation::{Path, Violations};
 use super::convert::way_back::{
@@ -85,6 +85,14 @@ pub(super) struct Reporter {
     pub(super) counters: Counters,
 }
 
+/// Incidents that were checked.
+pub(super) struct Checked {
+    /// Those that broke no rule.
+    incidents: Vec<Incident>,
+    /// Of each that was sent, what there is to remark, or why it is refused.
+    remarks: Vec<Result<Vec<Remark>, Problem>>,
+}
+
 impl Reporter {
     pub(super) fn new(ingest: Ingest, now: Clock, limiter: Limiter, counters: Counters) -> Self {
         Self {
@@ -95,37 +103,50 @@ impl Reporter {
         }
     }
 
-    /// Reports incidents together. One result each, in their order, when all of them are
-    /// durable. `path` tells where in the request each stands.
-    pub(super) async fn report(
+    /// Checks incidents, to be reported together. `path` tells where in the request each
+    /// stands.
+    pub(super) fn check<'m>(
         &self,
         caller: &Caller,
-        messages: Vec<Option<pb::Incident>>,
+        messages: impl ExactSizeIterator<Item = Option<&'m mut pb::Incident>>,
         path: fn(usize) -> Path<'static>,
-    ) -> Vec<Result<pb::Accepted, Problem>> {
+    ) -> Checked {
         let Caller { principal, address } = caller;
-        if let Err(limited) = self.limiter.calls(principal, *address, messages.len()) {
-            let refused = vec![Err(Problem::from(limited)); messages.len()];
-            refused.iter().for_each(|result| self.count(result));
-            return refused;
+        let count = messages.len();
+        if let Err(limited) = self.limiter.calls(principal, *address, count) {
+            return Checked {
+                incidents: Vec::new(),
+                remarks: vec![Err(limited.into()); count],
+            };
         }
         let now = (self.now)();
         let origin = origin(*address, now);
-        let mut incidents = Vec::with_capacity(messages.len());
-        let mut parsed = Vec::with_capacity(messages.len());
-        for (index, message) in messages.into_iter().enumerate() {
-            let one = parse_incident(path(index), message, now);
-            let one = one.map_err(Problem::from).and_then(|one| {
-                let Parsed { incident, remarks } = one;
-                check_incident(principal, path(index), &incident)?;
-                incidents.push(Incident { origin, ..incident });
-                Ok(remarks)
-            });
-            parsed.push(one);
-        }
-        let mut submitted = self.submit(principal, incidents).await.into_iter();
-        let mut results = Vec::with_capacity(parsed.len());
-        for remarks in parsed {
+        let mut incidents = Vec::with_capacity(count);
+        let check = |(index, message)| {
+            let Parsed {
+                mut incident,
+                remarks,
+            } = parse_incident(path(index), message, now)?;
+            check_incident(principal, path(index), &incident)?;
+            incident.origin = origin;
+            incidents.push(incident);
+            Ok(remarks)
+        };
+        let remarks = messages.enumerate().map(check).collect();
+        Checked { incidents, remarks }
+    }
+
+    /// Reports what was checked. One result each, in their order, when all of them are durable.
+    pub(super) async fn report(
+        &self,
+        caller: &Caller,
+        checked: Checked,
+    ) -> Vec<Result<pb::Accepted, Problem>> {
+        let Checked { incidents, remarks } = checked;
+        let submitted = self.submit(&caller.principal, incidents).await;
+        let mut submitted = submitted.into_iter();
+        let mut results = Vec::with_capacity(remarks.len());
+        for remarks in remarks {
             let result = remarks.and_then(|remarks| {
                 let accepted = submitted.next().expect("one result for each incident")?;
                 Ok(to_accepted(accepted, remarks))
@@ -217,9 +238,12 @@ impl ReportingService for Reporting {
         let caller = self.caller(&request);
         let request = request.into_inner();
         let (want_receipt, want_advice) = (request.want_receipt, request.want_advice);
-        let incident = request.incident;
+        let mut incident = request.incident;
         let path = |_| Path::root("incident");
-        let mut results = self.reporter.report(&caller, vec![incident], path).await;
+        let message = std::iter::once(incident.as_mut());
+        let checked = self.reporter.check(&caller, message, path);
+        drop(incident);
+        let mut results = self.reporter.report(&caller, checked).await;
         let accepted = results.pop().expect("one result for one incident")?;
         let reporter = &self.reporter;
         let besides = reporter.besides(&accepted, want_receipt, want_advice);
@@ -238,9 +262,11 @@ impl ReportingService for Reporting {
         // Cleared also if there are too many of them.
         let mut incidents = Wiped::from(request.into_inner().incidents);
         check_size(incidents.len())?;
-        let incidents = incidents.take().into_iter().map(Some).collect();
         let path = |index| Path::root("incidents").at(index);
-        let results = self.reporter.report(&caller, incidents, path).await;
+        let messages = incidents.iter_mut().map(Some);
+        let checked = self.reporter.check(&caller, messages, path);
+        drop(incidents);
+        let results = self.reporter.report(&caller, checked).await;
         Ok(Response::new(pb::ReportIncidentsResponse {
             results: results.into_iter().map(to_result).collect(),
         }))

@@ -307,13 +307,13 @@ async fn report(
     mut batch: Batch,
     permits: OwnedSemaphorePermit,
 ) -> Answered {
-    let (sequences, incidents): (Vec<_>, Vec<_>) = batch
-        .take()
-        .into_iter()
-        .map(|request| (request.sequence, request.incident))
-        .unzip();
-    let path = |_| Path::root("incident");
-    let results = reporter.report(&caller, incidents, path).await;
+    let requests = batch.iter_mut();
+    let sequences: Vec<_> = requests.map(|request| request.sequence).collect();
+    let messages = batch.iter_mut();
+    let messages = messages.map(|request| request.incident.as_deref_mut());
+    let checked = reporter.check(&caller, messages, |_| Path::root("incident"));
+    drop(batch);
+    let results = reporter.report(&caller, checked).await;
     drop(permits);
     let answer = |(sequence, result)| pb::StreamIncidentsResponse {
         sequence,

@@ -386,7 +386,7 @@ fn shown(report: &Reported) -> Map<String, Value> {
             ("vehicle", &personal.vehicle),
             ("display_text", &personal.display_text),
         ] {
-            put(&mut told, name, json!(words));
+            put(&mut told, name, json!(words.as_str()));
         }
     }
     told
@@ -404,7 +404,7 @@ fn all_told(report: &Reported) -> Map<String, Value> {
     choice(&mut told, "staff_minutes", facts.staff_minutes);
     choices(&mut told, "outcomes", facts.outcomes);
     if let Some(personal) = report.personal {
-        put(&mut told, "note", json!(personal.note));
+        put(&mut told, "note", json!(personal.note.as_str()));
     }
     told
 }

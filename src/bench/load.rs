@@ -85,7 +85,7 @@ impl Templates {
     /// Of `StreamIncidents`.
     pub fn streamed(incidents: &[pb::Incident]) -> Self {
         let request = |incident| pb::StreamIncidentsRequest {
-            incident: Some(incident),
+            incident: Some(Box::new(incident)),
             sequence: 1,
         };
         Self::encode(incidents, request)

@@ -1,6 +1,8 @@
 //! What the journal holds: entries, each with its place and its stamp, split into facts
 //! (what is counted) and a personal part (all else, which can be erased).
 
+use smol_str::SmolStr;
+
 use super::id::{ContentDigest, IncidentId, LineId, OperatorCode, Pseudonym, SecretHash, StopId};
 use super::incident::CauseClaim;
 use super::outage::OutageChange;
@@ -269,19 +271,19 @@ pub struct Personal {
     /// Key period of the pseudonyms.
     pub key_period: u32,
     /// Vehicle number; may be empty.
-    pub vehicle: Box<str>,
+    pub vehicle: SmolStr,
     /// Words on the display; may be empty.
-    pub display_text: Box<str>,
+    pub display_text: SmolStr,
     /// The operator as written; may be empty.
-    pub operator_words: Box<str>,
+    pub operator_words: SmolStr,
     /// The line as written; may be empty.
-    pub line_words: Box<str>,
+    pub line_words: SmolStr,
     /// The direction as written; may be empty.
-    pub direction_words: Box<str>,
+    pub direction_words: SmolStr,
     /// The stop as written; may be empty.
-    pub stop_words: Box<str>,
+    pub stop_words: SmolStr,
     /// Private note; may be empty.
-    pub note: Box<str>,
+    pub note: SmolStr,
     /// Whether the operator may read the note.
     pub note_to_operator: bool,
     /// Lines that fit, if several did.

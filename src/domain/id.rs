@@ -3,8 +3,8 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
 
+use smol_str::SmolStr;
 use zeroize::ZeroizeOnDrop;
 
 use super::limits::{
@@ -132,7 +132,7 @@ macro_rules! text_id {
     ($(#[$doc:meta])* $name:ident, $error:expr, $check:expr) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(Arc<str>);
+        pub struct $name(SmolStr);
 
         impl $name {
             /// The text.
@@ -195,8 +195,13 @@ text_id! {
 impl LineId {
     /// The operator whose line it is.
     pub fn operator(&self) -> OperatorCode {
-        let (operator, _) = self.0.split_once(':').expect("checked when it was made");
-        OperatorCode(operator.into())
+        OperatorCode(self.operator_str().into())
+    }
+
+    /// The operator's code, which the identifier begins with.
+    pub fn operator_str(&self) -> &str {
+        let end = self.0.bytes().position(|byte| byte == b':');
+        &self.0[..end.expect("checked when it was made")]
     }
 }
 

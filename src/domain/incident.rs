@@ -1,5 +1,7 @@
 //! One failed tap, checked, before it is resolved against the network.
 
+use smol_str::SmolStr;
+
 use super::address::Origin;
 use super::entry::Facts;
 use super::id::{IncidentId, IncidentSecret};
@@ -51,15 +53,15 @@ pub struct Incident {
     /// What the tap was meant to do.
     pub tap_kind: Option<TapKind>,
     /// The operator as written; may be empty.
-    pub operator_words: Box<str>,
+    pub operator_words: SmolStr,
     /// The line as written; may be empty.
-    pub line_words: Box<str>,
+    pub line_words: SmolStr,
     /// The direction as written; may be empty.
-    pub direction_words: Box<str>,
+    pub direction_words: SmolStr,
     /// The stop as written; may be empty.
-    pub stop_words: Box<str>,
+    pub stop_words: SmolStr,
     /// The vehicle number; may be empty.
-    pub vehicle: Box<str>,
+    pub vehicle: SmolStr,
     /// The device that the card was held to.
     pub reader_kind: Option<ReaderKind>,
     /// What the reader showed or sounded.
@@ -67,7 +69,7 @@ pub struct Incident {
     /// Green, but found later not to be registered.
     pub found_later: bool,
     /// Words on the display; may be empty.
-    pub display_text: Box<str>,
+    pub display_text: SmolStr,
     /// Attempts; 0 is "not said".
     pub attempts: u8,
     /// Whether others got through.
@@ -93,7 +95,7 @@ pub struct Incident {
     /// What it cost on top of the fare.
     pub extra_cost: Option<ExtraCost>,
     /// Private note; may be empty.
-    pub note: Box<str>,
+    pub note: SmolStr,
     /// Whether the operator may read the note.
     pub note_to_operator: bool,
     /// Where it came from; `None` if from this machine. Goes no further than the queue.
@@ -136,11 +138,11 @@ impl<T> Match<T> {
     }
 
     /// Exactly one fits.
-    pub fn one(resolution: Resolution, id: T, name: &str) -> Self {
+    pub fn one(resolution: Resolution, id: T, name: Box<str>) -> Self {
         Self {
             resolution: Some(resolution),
             id: Some(id),
-            name: name.into(),
+            name,
             ..Self::nothing()
         }
     }

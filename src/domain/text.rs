@@ -4,6 +4,7 @@
 
 use std::fmt;
 
+use smol_str::SmolStr;
 use zeroize::ZeroizeOnDrop;
 
 use super::limits::{CARD_LIKE_DIGITS_MIN, CARD_NUMBER_BYTES_MAX};
@@ -30,9 +31,10 @@ pub enum InvalidText {
 
 /// Checks a text: at most `chars_max` characters, none of them a control character, and no
 /// run of 12 or more digits, spaces and hyphens between them ignored. Returns it trimmed.
-pub fn parse_text(text: &str, chars_max: usize) -> Result<Box<str>, InvalidText> {
+pub fn parse_text(text: &str, chars_max: usize) -> Result<SmolStr, InvalidText> {
     let text = text.trim();
-    if text.chars().take(chars_max + 1).count() > chars_max {
+    // As many bytes are never more characters.
+    if chars_max < text.len() && text.chars().take(chars_max + 1).count() > chars_max {
         return Err(InvalidText::TooLong(chars_max));
     }
     if text.chars().any(char::is_control) {
@@ -41,12 +43,15 @@ pub fn parse_text(text: &str, chars_max: usize) -> Result<Box<str>, InvalidText>
     if is_card_like(text) {
         return Err(InvalidText::CardLike);
     }
-    Ok(text.into())
+    Ok(SmolStr::new(text))
 }
 
 /// Whether a text holds a run of digits as long as a card number's. Digits of all scripts
 /// count, and spaces, hyphens, dots and invisible characters do not end a run.
 pub fn is_card_like(text: &str) -> bool {
+    if text.len() < CARD_LIKE_DIGITS_MIN {
+        return false;
+    }
     let mut digits = 0;
     for character in text.chars() {
         if character.is_numeric() {

@@ -37,8 +37,7 @@ pub struct Line {
 impl Line {
     /// The operator's code, which its identifier begins with.
     pub fn operator(&self) -> &str {
-        let id = self.id.as_str();
-        id.split_once(':').map_or(id, |(operator, _)| operator)
+        self.id.operator_str()
     }
 }
 

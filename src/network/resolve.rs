@@ -4,7 +4,8 @@
 //! one that fits; if there are several, all are named and none is chosen. An identifier of
 //! a line outranks the operator's words, because it is picked from a list.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use super::builtin;
 use super::model::{Line, Stop};
@@ -45,8 +46,8 @@ pub struct Resolved {
 }
 
 /// A line's words, taken apart.
-struct LineWords {
-    number: String,
+struct LineWords<'t> {
+    number: Cow<'t, str>,
     mode: Option<Mode>,
     operator: Option<OperatorCode>,
 }
@@ -56,18 +57,18 @@ impl Network {
     pub fn resolve(&self, words: &Words<'_>) -> Resolved {
         let named = self.resolve_operator(words.operator);
         let is_operator_unclear = named.is_none() && !words.operator.trim().is_empty();
-        let mut lines = match self.line_by_identifier(words.line) {
+        let lines = match self.line_by_identifier(words.line) {
             Some(line) => LinesFound::exact(line),
             None if is_operator_unclear => LinesFound::nothing(words.line),
             None => self.lines_by_words(words, named.as_ref()),
         };
-        let operator = match (&lines.found[..], named) {
+        let operator = match (lines.found.as_slice(), named) {
             ([line], _) => Some(line.id.operator()),
             (_, Some(named)) => Some(named),
             (several, None) => common_operator(several),
         };
         let line = lines.matched(words.day);
-        let stop = self.resolve_stop(words.stop, operator.as_ref(), &lines.found);
+        let stop = self.resolve_stop(words.stop, operator.as_ref(), lines.found.as_slice());
         Resolved {
             operator,
             line,
@@ -108,6 +109,10 @@ impl Network {
     }
 
     fn known_code(&self, text: &str) -> Option<OperatorCode> {
+        // Nearly all are written as the network writes them.
+        if let Some(operator) = self.operator(text) {
+            return Some(operator.code.clone());
+        }
         let code: OperatorCode = text.to_uppercase().parse().ok()?;
         let is_known = self.operator(code.as_str()).is_some() || builtin::is_operator(&code);
         is_known.then_some(code)
@@ -131,29 +136,39 @@ impl Network {
         let line_words = self.take_apart(text);
         let operator = named.or(line_words.operator.as_ref());
         let mode = words.mode.or(line_words.mode);
-        let mut by_operator = BTreeMap::<_, Vec<&Line>>::new();
-        let places = self.lines_by_number.get(line_words.number.as_str());
-        for place in places.into_iter().flatten() {
-            let line = &self.lines[*place as usize];
-            let code = line.operator();
-            let is_operators = operator.is_none_or(|operator| operator.as_str() == code);
-            if is_operators && mode.is_none_or(|mode| is_same_mode(mode, line.mode)) {
-                by_operator.entry(code).or_default().push(line);
-            }
-        }
-        for lines in by_operator.values_mut() {
-            if lines.iter().any(|line| line.validity.contains(words.day)) {
-                lines.retain(|line| line.validity.contains(words.day));
-            }
-        }
+        let places = self.lines_by_number.get(&*line_words.number);
+        let lines = places.into_iter().flatten();
+        let lines = lines.map(|place| &self.lines[*place as usize]);
+        let fitting: Vec<_> = lines
+            .filter(|line| {
+                let is_operators =
+                    operator.is_none_or(|operator| operator.as_str() == line.operator());
+                is_operators && mode.is_none_or(|mode| is_same_mode(mode, line.mode))
+            })
+            .collect();
+        // In order of identifier, so that those of one operator stand together.
+        let is_valid = |line: &&Line| line.validity.contains(words.day);
+        let by_operator = fitting.chunk_by(|one, next| one.operator() == next.operator());
+        let found = by_operator.flat_map(|lines| {
+            let has_valid = lines.iter().any(is_valid);
+            let lines = lines.iter().copied();
+            lines.filter(move |line| !has_valid || is_valid(line))
+        });
         LinesFound {
             resolution: Some(Resolution::UniqueMatch),
-            found: by_operator.into_values().flatten().collect(),
+            found: Found::ByWords(found.collect()),
         }
     }
 
     /// Takes `GVB tram 10` or `lijn 10` apart. The number is in capitals.
-    fn take_apart(&self, text: &str) -> LineWords {
+    fn take_apart<'t>(&self, text: &'t str) -> LineWords<'t> {
+        if is_bare_number(text) {
+            return LineWords {
+                number: Cow::Borrowed(text),
+                mode: None,
+                operator: None,
+            };
+        }
         let mut words: Vec<_> = text.split_whitespace().collect();
         let (mut mode, mut operator) = (None, None);
         while let [first, _, ..] = words[..] {
@@ -173,7 +188,7 @@ impl Network {
             _ => number,
         };
         LineWords {
-            number,
+            number: Cow::Owned(number),
             mode,
             operator,
         }
@@ -220,7 +235,7 @@ impl Network {
     }
 
     fn stop_by_code(&self, text: &str, operator: Option<&OperatorCode>) -> Option<Match<StopId>> {
-        let exact = |stop: &Stop| Match::one(Resolution::Exact, stop.id.clone(), &stop.full_name());
+        let exact = |stop: &Stop| named(Resolution::Exact, stop);
         let with_operator = || operator.and_then(|code| self.stop(&format!("{code}:{text}")));
         if let Some(stop) = self.stop(text).or_else(with_operator) {
             return Some(exact(stop));
@@ -302,41 +317,63 @@ impl Network {
 struct LinesFound<'a> {
     /// How, if it is one; `None` if nothing was written.
     resolution: Option<Resolution>,
-    found: Vec<&'a Line>,
+    found: Found<'a>,
+}
+
+enum Found<'a> {
+    Nothing,
+    /// By its identifier, as nearly all are written.
+    Exact([&'a Line; 1]),
+    ByWords(Vec<&'a Line>),
+}
+
+impl<'a> Found<'a> {
+    fn as_slice(&self) -> &[&'a Line] {
+        match self {
+            Self::Nothing => &[],
+            Self::Exact(line) => line,
+            Self::ByWords(lines) => lines,
+        }
+    }
 }
 
 impl<'a> LinesFound<'a> {
     fn exact(line: &'a Line) -> Self {
         Self {
             resolution: Some(Resolution::Exact),
-            found: vec![line],
+            found: Found::Exact([line]),
         }
     }
 
     fn nothing(text: &str) -> Self {
         Self {
             resolution: (!text.trim().is_empty()).then_some(Resolution::Unresolved),
-            found: Vec::new(),
+            found: Found::Nothing,
         }
     }
 
-    fn matched(&mut self, day: LocalDay) -> Match<LineId> {
+    fn matched(&self, day: LocalDay) -> Match<LineId> {
         let Some(resolution) = self.resolution else {
             return Match::nothing();
         };
         let is_outside = |line: &&Line| !line.validity.contains(day);
-        let mut matched = match self.found[..] {
+        let found = self.found.as_slice();
+        let mut matched = match found {
             [] => Match::unresolved(),
-            [line] => Match::one(resolution, line.id.clone(), &line.name),
-            _ => Match::ambiguous(self.found.iter().map(|line| line.id.clone()).collect()),
+            [line] => Match::one(resolution, line.id.clone(), line.name.clone()),
+            _ => Match::ambiguous(found.iter().map(|line| line.id.clone()).collect()),
         };
-        matched.outside_validity = !self.found.is_empty() && self.found.iter().all(is_outside);
+        matched.outside_validity = !found.is_empty() && found.iter().all(is_outside);
         matched
     }
 }
 
 fn unique(stop: &Stop) -> Match<StopId> {
-    Match::one(Resolution::UniqueMatch, stop.id.clone(), &stop.full_name())
+    named(Resolution::UniqueMatch, stop)
+}
+
+fn named(resolution: Resolution, stop: &Stop) -> Match<StopId> {
+    Match::one(resolution, stop.id.clone(), stop.full_name().into())
 }
 
 fn ambiguous(stops: &[&Stop]) -> Match<StopId> {
@@ -348,6 +385,15 @@ fn common_operator(lines: &[&Line]) -> Option<OperatorCode> {
     let first = lines.first()?;
     let is_common = lines.iter().all(|line| line.operator() == first.operator());
     is_common.then(|| first.id.operator())
+}
+
+/// Whether a text is a number as vehicles show it, with nothing around it: one word in capitals
+/// that does not begin as `lijn` does.
+fn is_bare_number(text: &str) -> bool {
+    !text.starts_with('L')
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase())
 }
 
 fn mode_word(word: &str) -> Option<Mode> {

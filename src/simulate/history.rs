@@ -137,8 +137,8 @@ pub async fn close_editions(
 /// Checks and records one batch, and says how many of it were refused.
 async fn submit(ingest: Ingest, batch: Vec<Sent>, now: UtcMillis) -> Result<u64, SubmitError> {
     let sent = batch.len();
-    let parse = |sent: Sent| {
-        parse_incident(Path::root("incident"), Some(sent.incident), now)
+    let parse = |mut sent: Sent| {
+        parse_incident(Path::root("incident"), Some(&mut sent.incident), now)
             .map(|parsed| parsed.incident)
     };
     let incidents: Vec<_> = batch

@@ -221,7 +221,7 @@ async fn stream_answers_every_incident_in_order() {
             _ => founding_story(),
         };
         pb::StreamIncidentsRequest {
-            incident: Some(incident),
+            incident: Some(Box::new(incident)),
             sequence,
         }
     });
@@ -498,7 +498,7 @@ async fn clients_that_take_no_results_hold_up_nobody_else() {
     let service = Service::start().await;
     let requests = |count| {
         let request = |sequence| pb::StreamIncidentsRequest {
-            incident: Some(founding_story()),
+            incident: Some(Box::new(founding_story())),
             sequence,
         };
         tokio_stream::iter((0..count).map(request))

@@ -270,7 +270,7 @@ impl Client {
     fn next_of_stream(&mut self) -> pb::StreamIncidentsRequest {
         let index = self.next_index();
         pb::StreamIncidentsRequest {
-            incident: Some(self.reports[index].incident.clone()),
+            incident: Some(Box::new(self.reports[index].incident.clone())),
             sequence: u64::try_from(index).expect("it fits"),
         }
     }

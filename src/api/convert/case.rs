@@ -115,7 +115,7 @@ pub fn parse_reply(
     let reply = state.map(|state| Reply {
         state,
         reason,
-        message,
+        message: message.as_str().into(),
     });
     found.finish(case.zip(reply))
 }

@@ -4,6 +4,7 @@
 
 use std::mem;
 
+use smol_str::SmolStr;
 use zeroize::{Zeroize, Zeroizing};
 
 use super::violation::{Path, Violations};
@@ -45,23 +46,24 @@ pub struct Parsed {
     pub remarks: Vec<Remark>,
 }
 
-/// Checks an incident. `at` is its own path in the request; `now` is the server's clock.
+/// Checks an incident. `at` is its own path in the request; `now` is the server's clock. What
+/// leads back to a person is taken out of the message.
 pub fn parse_incident(
     at: Path<'_>,
-    message: Option<pb::Incident>,
+    message: Option<&mut pb::Incident>,
     now: UtcMillis,
 ) -> Result<Parsed, Violations> {
-    let Some(mut message) = message else {
+    let Some(message) = message else {
         return Err(Violations::one(at, "must be given"));
     };
     let mut found = Violations::default();
-    let clock = parse_clock(at, &message, now, &mut found);
-    let id = parse_id(at, &message, clock, &mut found);
-    let occurred = parse_occurred(at, &message, clock, &mut found);
-    let ways_back = parse_ways_back(at, &mut message, &mut found);
-    let place = parse_place(at, &message, &mut found);
-    let seen = parse_seen(at, &message, &mut found);
-    let ending = parse_ending(at, &message, &mut found);
+    let clock = parse_clock(at, message, now, &mut found);
+    let id = parse_id(at, message, clock, &mut found);
+    let occurred = parse_occurred(at, message, clock, &mut found);
+    let ways_back = parse_ways_back(at, message, &mut found);
+    let place = parse_place(at, message, &mut found);
+    let seen = parse_seen(at, message, &mut found);
+    let ending = parse_ending(at, message, &mut found);
     let made = id.zip(occurred).map(|(id, occurred)| {
         let remarks = remark(at, ways_back.card_number.as_ref(), clock);
         let incident = assemble(id, occurred, clock, ways_back, place, seen, ending);
@@ -112,11 +114,11 @@ impl Clock {
 /// Where, as it was written.
 struct Place {
     mode: Option<Mode>,
-    operator: Box<str>,
-    line: Box<str>,
-    direction: Box<str>,
-    stop: Box<str>,
-    vehicle: Box<str>,
+    operator: SmolStr,
+    line: SmolStr,
+    direction: SmolStr,
+    stop: SmolStr,
+    vehicle: SmolStr,
 }
 
 /// What was seen of the tap.
@@ -126,7 +128,7 @@ struct Seen {
     reader_kind: Option<ReaderKind>,
     signal: Option<Signal>,
     found_later: bool,
-    display_text: Box<str>,
+    display_text: SmolStr,
     attempts: u8,
     others_got_through: Option<OthersGotThrough>,
     worked_later: Option<WorkedLater>,
@@ -141,7 +143,7 @@ struct Ending {
     staff_minutes: Option<StaffMinutes>,
     outcomes: SetOf<Outcome>,
     extra_cost: Option<ExtraCost>,
-    note: Box<str>,
+    note: SmolStr,
 }
 
 /// What leads back to a person.
@@ -296,7 +298,7 @@ fn parse_place(at: Path<'_>, message: &pb::Incident, found: &mut Violations) -> 
     }
 }
 
-fn parse_vehicle(at: Path<'_>, text: &str, found: &mut Violations) -> Box<str> {
+fn parse_vehicle(at: Path<'_>, text: &str, found: &mut Violations) -> SmolStr {
     let vehicle = found.text(at, text, VEHICLE_CHARS_MAX);
     let is_allowed = |character: char| character.is_alphanumeric() || character == '-';
     if !vehicle.chars().all(is_allowed) {
@@ -502,8 +504,8 @@ mod tests {
         }
     }
 
-    fn parse(message: pb::Incident) -> Result<Parsed, Violations> {
-        parse_incident(AT, Some(message), NOW)
+    fn parse(mut message: pb::Incident) -> Result<Parsed, Violations> {
+        parse_incident(AT, Some(&mut message), NOW)
     }
 
     fn accepted(message: pb::Incident) -> Parsed {
@@ -876,9 +878,9 @@ mod tests {
             bytes in prop::collection::vec(any::<u8>(), 0..400),
             now in any::<i32>(),
         ) {
-            if let Ok(message) = pb::Incident::decode(&bytes[..]) {
+            if let Ok(mut message) = pb::Incident::decode(&bytes[..]) {
                 let now = UtcMillis(i64::from(now) * SECOND_MS);
-                let _ = parse_incident(AT, Some(message), now);
+                let _ = parse_incident(AT, Some(&mut message), now);
             }
         }
     }

@@ -1,5 +1,7 @@
 //! Operators, lines and stops: what is asked for, and the answers.
 
+use smol_str::SmolStr;
+
 use super::figures::{check_token, parse_page_size};
 use super::to_number;
 use super::violation::{Path, Violations};
@@ -16,7 +18,7 @@ use crate::network::{Direction, Line, LinePage, NearStop, Network, Operator, Sto
 #[derive(Clone, Debug, PartialEq)]
 pub struct Search {
     /// Not empty.
-    pub query: Box<str>,
+    pub query: SmolStr,
     /// Stops at most.
     pub limit: usize,
 }

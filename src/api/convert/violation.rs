@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use smol_str::SmolStr;
+
 use crate::domain::UtcMillis;
 use crate::domain::taxonomy::{SetOf, Taxonomy};
 use crate::domain::text::parse_text;
@@ -127,7 +129,7 @@ impl Violations {
     }
 
     /// A text within its bound; empty if it breaks a rule.
-    pub fn text(&mut self, at: Path<'_>, text: &str, chars_max: usize) -> Box<str> {
+    pub fn text(&mut self, at: Path<'_>, text: &str, chars_max: usize) -> SmolStr {
         self.ok(at, parse_text(text, chars_max)).unwrap_or_default()
     }
 

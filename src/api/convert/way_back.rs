@@ -261,7 +261,7 @@ fn personal_json(personal: &Personal) -> Value {
         ("stop_words", &personal.stop_words),
         ("note", &personal.note),
     ] {
-        put(&mut all, name, json!(words));
+        put(&mut all, name, json!(words.as_str()));
     }
     put(
         &mut all,
