@@ -299,13 +299,17 @@ impl From<Limited> for Problem {
                 subject: "address",
                 description: "calls without a token from one IPv4 address or IPv6 /64",
             },
+            Whose::Network => &Quota {
+                subject: "network",
+                description: "calls without a token from one IPv4 /24 or /16, or IPv6 /48 or /32",
+            },
             Whose::Token => &Quota {
                 subject: "token",
                 description: "calls and observed incidents with one token",
             },
             Whose::Reporter => &Quota {
                 subject: "reporter",
-                description: "reports of one card or installation",
+                description: "reports of one installation, or of one card from one address prefix",
             },
         };
         let message = "too many calls or reports; try again later";

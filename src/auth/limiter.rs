@@ -1,5 +1,14 @@
-//! How often somebody may call and report: by address for the public, by token for who has
-//! one, and by pseudonym for who reports.
+//! How often somebody may call and report: by address prefix for the public, by token for who
+//! has one, and by pseudonym for who reports.
+//!
+//! Calls of the public are counted for each width of prefix of `limits::COUNTED_PREFIXES`, from
+//! the narrowest: what a narrow one refuses is not counted in the wide ones that it lies in, so
+//! that a flood of one address does not shut its neighbours out.
+//!
+//! Reports are counted by installation, which nobody else knows. A card's number others may
+//! know: counted by the card alone, they could use up its holder's bound, or find by what is
+//! left of it how often it was reported with. So cards are counted only where no installation
+//! is named, and apart for each address prefix.
 //!
 //! Each is a leaky bucket (GCRA, of the crate `governor`). The buckets are a fixed number of
 //! cells of eight bytes, and which cell is whose is decided by a hash under a key that is made
@@ -7,6 +16,7 @@
 //! a chance of one in 65,536, share its bound. Nobody can choose to share somebody else's.
 //! Neither addresses nor pseudonyms are kept.
 
+use std::hash::{Hash as _, Hasher as _};
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -19,11 +29,11 @@ use governor::{NotUntil, Quota, RateLimiter};
 use siphasher::sip::SipHasher13;
 
 use super::{Principal, TokenId};
-use crate::domain::Pseudonym;
 use crate::domain::limits::{
-    LIMITER_CELLS, PREFIX_BURST_MAX, PREFIX_CALLS_PER_SECOND_MAX, REPORTER_BURST_MAX,
-    REPORTER_REPORTS_PER_HOUR_MAX, TOKEN_BURST_MAX, TOKEN_CALLS_PER_SECOND_MAX,
+    COUNTED_PREFIXES, LIMITER_CELLS, PREFIX_BURST_MAX, PREFIX_CALLS_PER_SECOND_MAX,
+    REPORTER_BURST_MAX, REPORTER_REPORTS_PER_HOUR_MAX, TOKEN_BURST_MAX, TOKEN_CALLS_PER_SECOND_MAX,
 };
+use crate::domain::{AddressPrefix, Pseudonym};
 
 /// Somebody calls or reports more often than may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -40,15 +50,13 @@ pub struct Limited {
 pub enum Whose {
     /// That of an address.
     Address,
+    /// That of a wider prefix of addresses.
+    Network,
     /// That of a token.
     Token,
     /// That of a card or an installation.
     Reporter,
 }
-
-/// Where a call comes from: a hash of an address of IPv4, or of a /64 of IPv6.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Origin(u64);
 
 /// Counts calls and reports. Clones count together.
 #[derive(Clone)]
@@ -56,7 +64,8 @@ pub struct Limiter(Arc<Buckets<Monotonic>>);
 
 struct Buckets<C: Clock<Instant = Nanos>> {
     key: [u8; 16],
-    addresses: Bucket<C>,
+    /// Of each counted prefix, in their order.
+    prefixes: [Bucket<C>; COUNTED_PREFIXES.len()],
     tokens: Bucket<C>,
     reporters: Bucket<C>,
     clock: C,
@@ -91,18 +100,16 @@ impl Limiter {
         count: usize,
     ) -> Result<(), Limited> {
         match (caller, caller.token()) {
-            (Principal::Public, _) => {
-                let origin = from.map(|address| self.0.origin(address));
-                self.0.of_address(origin, count)
-            }
+            (Principal::Public, _) => self.0.of_address(from, count),
             (_, Some(token)) => self.0.of_token(token, count),
             (_, None) => Ok(()),
         }
     }
 
-    /// Counts a report of a card or an installation.
-    pub fn report(&self, reporter: &Pseudonym) -> Result<(), Limited> {
-        self.0.of_reporter(reporter)
+    /// Counts a report of an installation, or, where none is named, of a card and the prefix
+    /// that it comes from.
+    pub fn report(&self, reporter: &Pseudonym, from: Option<AddressPrefix>) -> Result<(), Limited> {
+        self.0.of_reporter(reporter, from)
     }
 }
 
@@ -113,7 +120,13 @@ impl<C: Clock<Instant = Nanos> + Clone> Buckets<C> {
         let per_second = |calls, burst| Quota::per_second(at_least_one(calls)).allow_burst(burst);
         let per_hour = |reports, burst| Quota::per_hour(at_least_one(reports)).allow_burst(burst);
         let bucket = |quota| Bucket::new(quota, Cells::new(), clock.clone());
-        let addresses = per_second(PREFIX_CALLS_PER_SECOND_MAX, at_least_one(PREFIX_BURST_MAX));
+        let prefixes = COUNTED_PREFIXES.map(|prefix| {
+            let burst = at_least_one(prefix.times * PREFIX_BURST_MAX);
+            bucket(per_second(
+                prefix.times * PREFIX_CALLS_PER_SECOND_MAX,
+                burst,
+            ))
+        });
         let tokens = per_second(TOKEN_CALLS_PER_SECOND_MAX, at_least_one(TOKEN_BURST_MAX));
         let reporters = per_hour(
             REPORTER_REPORTS_PER_HOUR_MAX,
@@ -121,7 +134,7 @@ impl<C: Clock<Instant = Nanos> + Clone> Buckets<C> {
         );
         Self {
             key,
-            addresses: bucket(addresses),
+            prefixes,
             tokens: bucket(tokens),
             reporters: bucket(reporters),
             clock,
@@ -132,17 +145,17 @@ impl<C: Clock<Instant = Nanos> + Clone> Buckets<C> {
         SipHasher13::new_with_key(&self.key).hash(name)
     }
 
-    fn origin(&self, address: IpAddr) -> Origin {
-        Origin(match address.to_canonical() {
-            IpAddr::V4(address) => self.hash(&address.octets()),
-            IpAddr::V6(address) => self.hash(&address.octets()[..8]),
-        })
-    }
-
     /// A call from nowhere is one of this machine's.
-    fn of_address(&self, origin: Option<Origin>, count: usize) -> Result<(), Limited> {
-        let key = origin.map_or(0, |origin| origin.0);
-        self.take(&self.addresses, key, count, Whose::Address)
+    fn of_address(&self, from: Option<IpAddr>, count: usize) -> Result<(), Limited> {
+        for (prefix, bucket) in COUNTED_PREFIXES.iter().zip(&self.prefixes) {
+            let key = from.map_or(0, |address| self.hash(&prefix.of(address)));
+            let whose = match prefix.times {
+                1 => Whose::Address,
+                _ => Whose::Network,
+            };
+            self.take(bucket, key, count, whose)?;
+        }
+        Ok(())
     }
 
     fn of_token(&self, token: TokenId, count: usize) -> Result<(), Limited> {
@@ -150,9 +163,14 @@ impl<C: Clock<Instant = Nanos> + Clone> Buckets<C> {
         self.take(&self.tokens, key, count, Whose::Token)
     }
 
-    fn of_reporter(&self, reporter: &Pseudonym) -> Result<(), Limited> {
-        let key = self.hash(&reporter.0);
-        self.take(&self.reporters, key, 1, Whose::Reporter)
+    fn of_reporter(
+        &self,
+        reporter: &Pseudonym,
+        from: Option<AddressPrefix>,
+    ) -> Result<(), Limited> {
+        let mut hasher = SipHasher13::new_with_key(&self.key);
+        (reporter.0, from).hash(&mut hasher);
+        self.take(&self.reporters, hasher.finish(), 1, Whose::Reporter)
     }
 
     fn take(
@@ -236,8 +254,8 @@ mod tests {
         address: &str,
         count: usize,
     ) -> Result<(), Limited> {
-        let origin = buckets.origin(address.parse().expect("an address"));
-        buckets.of_address(Some(origin), count)
+        let address = address.parse().expect("an address");
+        buckets.of_address(Some(address), count)
     }
 
     #[test]
@@ -263,6 +281,59 @@ mod tests {
         assert_eq!(of(&buckets, "2001:db8:0:1::1", 1), Ok(()));
     }
 
+    /// Lets addresses, each of its own, call until one is refused that was quiet until then;
+    /// tells how many calls were let in, and whose bound it was.
+    fn flood(
+        buckets: &Buckets<FakeRelativeClock>,
+        addresses: impl Iterator<Item = String>,
+    ) -> (usize, Option<Whose>) {
+        let mut admitted = 0;
+        for address in addresses {
+            match of(buckets, &address, BURST) {
+                Ok(()) => admitted += BURST,
+                Err(limited) => {
+                    assert!(!limited.retry_after.is_zero());
+                    return (admitted, Some(limited.whose));
+                }
+            }
+        }
+        (admitted, None)
+    }
+
+    #[test]
+    fn whoever_owns_a_wider_prefix_gets_no_more_than_its_bound() {
+        let [_, wider, widest] = COUNTED_PREFIXES.map(|prefix| prefix.times as usize * BURST);
+        let in_24 = |place: usize| format!("192.0.2.{place}");
+        let in_48 = |place: usize| format!("2001:db8:0:{place:x}::1");
+        let (buckets, clock) = buckets();
+        let reached = (wider, Some(Whose::Network));
+        assert_eq!(flood(&buckets, (0..256).map(in_24)), reached);
+        assert_eq!(flood(&buckets, (0..65_536).map(in_48)), reached);
+        // No neighbour further away is held up.
+        assert_eq!(of(&buckets, "192.0.3.1", 1), Ok(()));
+        assert_eq!(of(&buckets, "2001:db8:1::1", 1), Ok(()));
+        clock.advance(Duration::from_secs(3_600));
+        assert_eq!(of(&buckets, "192.0.2.1", 1), Ok(()));
+        // By way of ever other ones of the middle.
+        let (buckets, _) = self::buckets();
+        let in_16 = |place: usize| format!("192.0.{place}.1");
+        let in_32 = |place: usize| format!("2001:db8:{place:x}::1");
+        let reached = (widest, Some(Whose::Network));
+        assert_eq!(flood(&buckets, (0..256).map(in_16)), reached);
+        assert_eq!(flood(&buckets, (0..65_536).map(in_32)), reached);
+        assert_eq!(of(&buckets, "192.1.0.1", 1), Ok(()));
+        assert_eq!(of(&buckets, "2001:db9::1", 1), Ok(()));
+    }
+
+    #[test]
+    fn flood_of_one_address_does_not_shut_its_neighbours_out() {
+        let (buckets, _) = buckets();
+        for _ in 0..1_000 {
+            let _ = of(&buckets, "192.0.2.1", BURST);
+        }
+        assert_eq!(of(&buckets, "192.0.2.2", BURST), Ok(()));
+    }
+
     #[test]
     fn more_at_once_than_a_bucket_holds_takes_all_of_it() {
         let (buckets, _) = buckets();
@@ -276,13 +347,25 @@ mod tests {
         let (buckets, clock) = buckets();
         let reporter = Pseudonym([1; 16]);
         for _ in 0..REPORTER_BURST_MAX {
-            assert_eq!(buckets.of_reporter(&reporter), Ok(()));
+            assert_eq!(buckets.of_reporter(&reporter, None), Ok(()));
         }
-        let limited = buckets.of_reporter(&reporter).expect_err("too many");
+        let limited = buckets.of_reporter(&reporter, None).expect_err("too many");
         assert_eq!(limited.whose, Whose::Reporter);
-        assert_eq!(buckets.of_reporter(&Pseudonym([2; 16])), Ok(()));
+        assert_eq!(buckets.of_reporter(&Pseudonym([2; 16]), None), Ok(()));
         clock.advance(Duration::from_secs(3_600));
-        assert_eq!(buckets.of_reporter(&reporter), Ok(()));
+        assert_eq!(buckets.of_reporter(&reporter, None), Ok(()));
+    }
+
+    #[test]
+    fn card_used_up_from_one_prefix_is_not_used_up_from_another() {
+        let (buckets, _) = buckets();
+        let card = Pseudonym([1; 16]);
+        let [here, there] = [1, 2].map(|place| Some(AddressPrefix::V4([192, 0, place])));
+        for _ in 0..REPORTER_BURST_MAX {
+            assert_eq!(buckets.of_reporter(&card, here), Ok(()));
+        }
+        assert!(buckets.of_reporter(&card, here).is_err());
+        assert_eq!(buckets.of_reporter(&card, there), Ok(()));
     }
 
     #[test]
@@ -306,13 +389,14 @@ mod tests {
         let (buckets, _) = buckets();
         for number in 0..1_000_000_u32 {
             let address = IpAddr::from(std::net::Ipv4Addr::from_bits(number));
-            let origin = buckets.origin(address);
-            let _ = buckets.of_address(Some(origin), 1);
+            let _ = buckets.of_address(Some(address), 1);
         }
-        let cells = buckets.addresses.into_state_store();
-        assert_eq!(
-            cells.0.len() * size_of::<InMemoryState>(),
-            8 * LIMITER_CELLS
-        );
+        for bucket in buckets.prefixes {
+            let cells = bucket.into_state_store();
+            assert_eq!(
+                cells.0.len() * size_of::<InMemoryState>(),
+                8 * LIMITER_CELLS
+            );
+        }
     }
 }

@@ -244,7 +244,8 @@ pub struct Facts {
     /// Where the incident was recorded that this tells again, if it does; see
     /// `limits::TOLD_AGAIN_MS_MAX`. Then it is kept, and counts nothing.
     pub told_again: Option<Position>,
-    /// Whether nothing but the card tells that; see [`Facts::own_earlier`].
+    /// Whether nothing but the card tells that; see [`Facts::own_earlier`]. Of old entries: such
+    /// a report counts now.
     pub is_told_again_by_card: bool,
 }
 

@@ -1,5 +1,7 @@
 //! Every bound of the service, with what happens when it is reached.
 
+use super::address::CountedPrefix;
+
 /// Oldest time of an incident, in days. Older: refused, naming the field.
 pub const INCIDENT_AGE_DAYS_MAX: i64 = 400;
 /// How long before a quarter begins the key of its pseudonyms is made, in days.
@@ -418,16 +420,26 @@ pub const TOKEN_LOOK_MS: u64 = 1_000;
 pub const PREFIX_CALLS_PER_SECOND_MAX: u32 = 20;
 /// Calls at once of an address that was quiet: an offline queue, or a carrier's gateway.
 pub const PREFIX_BURST_MAX: u32 = 4_000;
+/// Prefixes whose calls without a token are counted together, the narrowest first, so that
+/// whoever owns many addresses gains little by changing them: an address; what is routed as one,
+/// or given to one customer; what a provider has. Each has so many times the bounds above, as
+/// far more people share a wide one.
+pub const COUNTED_PREFIXES: [CountedPrefix; 3] = [
+    CountedPrefix::new(32, 64, 1),
+    CountedPrefix::new(24, 48, 8),
+    CountedPrefix::new(16, 32, 64),
+];
 /// Calls with one token, and observed incidents told with it, a second in the long run.
 pub const TOKEN_CALLS_PER_SECOND_MAX: u32 = 20_000;
 /// Calls at once with a token that was quiet.
 pub const TOKEN_BURST_MAX: u32 = 200_000;
-/// Reports of one card or installation an hour in the long run.
+/// Reports of one installation an hour in the long run, and of one card without an installation
+/// from one address prefix.
 pub const REPORTER_REPORTS_PER_HOUR_MAX: u32 = 30;
-/// Reports at once of a card or an installation that was quiet: a day without signal.
+/// Reports at once of one that was quiet: a day without signal.
 pub const REPORTER_BURST_MAX: u32 = 60;
-/// Cells of eight bytes that count calls and reports, for each kind of bound. Two addresses,
-/// tokens or reporters that share one share its bound.
+/// Cells of eight bytes that count calls and reports, for each kind of bound and each width of
+/// prefix. Two prefixes, tokens or reporters that share one share its bound.
 pub const LIMITER_CELLS: usize = 65_536;
 /// Largest key file, in bytes. Larger: refused.
 pub const KEY_FILE_BYTES_MAX: u64 = 64 * 1024;

@@ -22,7 +22,7 @@ pub(crate) mod testing;
 pub mod text;
 pub mod time;
 
-pub use address::{AddressPrefix, Origin};
+pub use address::{AddressPrefix, CountedPrefix, Origin};
 pub use calendar::Calendar;
 pub use case::CaseNumber;
 pub use entry::{Amendment, Answer, Entry, Facts, Personal, Position, Stamp};

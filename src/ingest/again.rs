@@ -4,10 +4,14 @@
 //! Decided by the committer, one report after the other, so that two that come at the same
 //! moment cannot both pass, and written into the report's entry, so that whoever folds the
 //! journal later decides nothing. Reports are compared with those that count, never with ones
-//! told again: taps a minute apart for an hour are not one incident. One that only has the card
-//! of an earlier report is marked apart, for its reporter is not told. What is remembered is
+//! told again: taps a minute apart for an hour are not one incident. What is remembered is
 //! bounded, and read back from the journal at each start; who reported is kept only as a hash
 //! under a key of the process.
+//!
+//! One reporter are those who share what nobody else can know: an installation, or a secret
+//! beside the card. The card alone does not do: many know another's number, and whoever reported
+//! with it first would silence its holder, or see by a report that is not counted that the
+//! holder's was. Both count, then; editions take them for those of one reporter.
 
 use std::collections::hash_map::RandomState;
 use std::collections::{HashMap, VecDeque};
@@ -36,8 +40,6 @@ pub(super) struct Again {
 struct Told {
     at: Position,
     tap: Tap,
-    /// Of its secret.
-    secret: Option<u64>,
 }
 
 /// When a tap was.
@@ -82,9 +84,8 @@ impl Again {
         };
         let (keys, told) = self.told(facts, personal.as_deref(), at, received);
         match self.earlier(&keys, told, state) {
-            Some((first, is_own)) => {
+            Some(first) => {
                 facts.told_again = Some(first);
-                facts.is_told_again_by_card = !is_own;
                 Pending::new(pending.entry)
             }
             None => {
@@ -101,7 +102,7 @@ impl Again {
         }
     }
 
-    /// By card and by installation, if a reader can be told from others.
+    /// By installation, and by card and secret, if a reader can be told from others.
     fn told(
         &self,
         facts: &Facts,
@@ -117,38 +118,25 @@ impl Again {
             .filter(|_| !is_observed(facts))
             .filter(|personal| is_reader_known(facts, personal))
             .map(|personal| {
-                [(0, personal.card), (1, personal.installation)].map(|(kind, name)| {
-                    name.map(|name| {
-                        let reporter = (kind, name.0);
-                        self.hasher.hash_one((reporter, reader_of(facts, personal)))
-                    })
-                })
+                let hash = |name: &[u8], secret: Option<&[u8]>| {
+                    let reporter = (name, secret);
+                    self.hasher.hash_one((reporter, reader_of(facts, personal)))
+                };
+                let installation = personal.installation.map(|name| hash(&name.0, None));
+                let card = personal.card.zip(facts.secret_hash);
+                let card = card.map(|(card, secret)| hash(&card.0, Some(&secret.0)));
+                [installation, card]
             });
-        let secret = facts.secret_hash.map(|hash| self.hasher.hash_one(hash.0));
-        (keys.unwrap_or_default(), Told { at, tap, secret })
+        (keys.unwrap_or_default(), Told { at, tap })
     }
 
-    /// The report that is told again, and whether it is the reporter's own beyond doubt: of the
-    /// same installation, or with the same secret. Such a one is taken before others.
-    fn earlier(
-        &self,
-        [card, installation]: &[Option<u64>; 2],
-        told: Told,
-        state: &State,
-    ) -> Option<(Position, bool)> {
-        let of = |key: &Option<u64>| {
-            let known = key.and_then(|key| self.told.get(&key));
-            known
-                .into_iter()
-                .flatten()
-                .filter(|first| first.tap.is_one_with(told.tap) && !state.is_withdrawn(first.at))
-        };
-        let is_of_secret = |first: &&Told| told.secret.is_some() && first.secret == told.secret;
-        let mut own = of(installation).chain(of(card).filter(is_of_secret));
-        if let Some(first) = own.next() {
-            return Some((first.at, true));
-        }
-        of(card).next().map(|first| (first.at, false))
+    /// The report that is told again.
+    fn earlier(&self, keys: &[Option<u64>; 2], told: Told, state: &State) -> Option<Position> {
+        let known = keys.iter().flatten().filter_map(|key| self.told.get(key));
+        let mut same = known
+            .flatten()
+            .filter(|first| first.tap.is_one_with(told.tap) && !state.is_withdrawn(first.at));
+        same.next().map(|first| first.at)
     }
 
     fn remember(&mut self, (keys, told): ([Option<u64>; 2], Told)) {

@@ -38,7 +38,7 @@ use crate::domain::entry::{ClosedEdition, Removal};
 use crate::domain::incident::{Match, is_observed};
 use crate::domain::limits::{INCIDENTS_PER_CALL_MAX, JOURNAL_READS_MAX};
 use crate::domain::{
-    Entry, Incident, IncidentId, LineId, OutageChange, Position, StopId, UtcMillis,
+    Entry, Incident, IncidentId, LineId, Origin, OutageChange, Position, StopId, UtcMillis,
 };
 use crate::journal::{JournalError, Reader};
 use crate::ledger::{Ledger, Months};
@@ -292,7 +292,7 @@ impl Ingest {
         let mut entries = Vec::with_capacity(incidents.len());
         for (incident, number) in incidents.iter_mut().zip(1_usize..) {
             match preparer.prepare(incident) {
-                Ok((entry, expects)) => match within(limiter, &entry) {
+                Ok((entry, expects)) => match within(limiter, incident.origin, &entry) {
                     Ok(()) => {
                         entries.push(entry);
                         expected.push(Ok(expects));
@@ -408,9 +408,13 @@ impl Ingest {
     }
 }
 
-/// Counts what people report, by each of their pseudonyms. Observations count by token alone: a
-/// bad card fails at many devices.
-fn within(limiter: Option<&Limiter>, pending: &Pending) -> Result<(), Limited> {
+/// Counts what people report, by whom they name; see `auth::Limiter`. Observations count by token
+/// alone: a bad card fails at many devices.
+fn within(
+    limiter: Option<&Limiter>,
+    origin: Option<Origin>,
+    pending: &Pending,
+) -> Result<(), Limited> {
     let Some(limiter) = limiter else {
         return Ok(());
     };
@@ -420,8 +424,11 @@ fn within(limiter: Option<&Limiter>, pending: &Pending) -> Result<(), Limited> {
     let Some(personal) = personal.as_ref().filter(|_| !is_observed(facts)) else {
         return Ok(());
     };
-    let mut pseudonyms = personal.card.iter().chain(&personal.installation);
-    pseudonyms.try_for_each(|pseudonym| limiter.report(pseudonym))
+    match (&personal.installation, &personal.card) {
+        (Some(installation), _) => limiter.report(installation, None),
+        (None, Some(card)) => limiter.report(card, origin.map(|origin| origin.prefix)),
+        (None, None) => Ok(()),
+    }
 }
 
 fn key_failure(error: &KeyError) -> SubmitError {

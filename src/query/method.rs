@@ -201,8 +201,8 @@ fn counted() -> String {
 fn not_counted() -> String {
     format!(
         "Taps that failed and that nobody told of: nearly all of them. Incidents more than \
-         {INCIDENT_AGE_DAYS_MAX} days old when they are told. Withdrawn incidents. What a reporter tells again of the same reader \
-         (operator, line, stop, vehicle and kind, as told) within {} minutes of a tap told \
+         {INCIDENT_AGE_DAYS_MAX} days old when they are told. Withdrawn incidents. What one \
+         installation, or one card with one secret, tells again of the same reader (operator, line, stop, vehicle and kind, as told) within {} minutes of a tap told \
          before: both are one incident, counted as it was told first; where only hour or day is \
          told, the same one, told again within {} minutes. An incident \
          whose operator, line or stop could not be resolved is kept, counted in totals and left \
