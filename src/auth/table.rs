@@ -1,15 +1,18 @@
 //! Who may call what, and who is told what: the whole of it.
 //!
 //! `CALLS` is what `api::guard` goes by, and `PAGES` what `http::access` goes by. `FIELDS` and
-//! `VALUES` tell of answers that are not the same for every role, and `ASKS` of what not every
-//! role may ask or tell; the code of these is in `api`, and a test walks every method, role
-//! and field through a running service and compares it with what stands here. A method, page
-//! or field without a row fails that test, and is for stewards alone.
+//! `VALUES` tell who is told what, `ASKED` and `ASKS` who may ask or tell what; the code of these
+//! is in `api`, and a test walks every method, role and field through a running service and
+//! compares it with what stands here. A method, page or field without a row fails that test; a
+//! method or page without one is for stewards alone.
 //!
 //! What is *not* here, because it depends on the token and not on the role: devices and
 //! operators see and tell only what is of the operators that their token is bound to.
 
+mod fields;
+
 use super::Role;
+pub use fields::{ASKED, FIELDS};
 
 /// A set of roles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +56,12 @@ pub const COUNTERS: Roles = Roles::of(&[Role::Device, Role::Operator, Role::Stew
 pub const OPERATORS: Roles = Roles::of(&[Role::Operator, Role::Steward]);
 /// Those who run the instance.
 pub const STEWARDS: Roles = Roles::of(&[Role::Steward]);
+/// Those whom a single incident concerns.
+pub const CONCERNED: Roles = Roles::of(&[Role::Traveller, Role::Operator, Role::Steward]);
+/// Those who see of a single incident what its reporter told of people.
+pub const TRUSTED: Roles = Roles::of(&[Role::Traveller, Role::Steward]);
+/// Nobody: what is told, and never told back.
+pub const NOBODY: Roles = Roles::of(&[]);
 
 /// Each method of the API, and who may call it.
 pub const CALLS: &[(&str, Roles)] = &[
@@ -100,88 +109,6 @@ pub const PAGES: &[(&str, Roles)] = &[
     ("/editions/{months}/{operator}/{file}", EVERYBODY),
 ];
 
-/// Each field of each message that is not told alike to everybody who may call its method. An
-/// operator is told nothing of one single incident that shows what staff did: neither acts nor
-/// outcomes, since a free ride or a refusal is what staff let happen. Instead of a place in the
-/// journal, which stands in a traveller's receipt, it is told the case number.
-pub const FIELDS: &[(&str, &str, Roles)] = &[
-    ("WatchIncidentsResponse", "resume_token", OPERATORS),
-    ("WatchIncidentsResponse", "position", STEWARDS),
-    ("WatchIncidentsResponse", "events", OPERATORS),
-    ("WatchIncidentsResponse", "heartbeat", OPERATORS),
-    ("IncidentEvent", "position", STEWARDS),
-    ("IncidentEvent", "case_number", OPERATORS),
-    ("IncidentEvent", "received_at", OPERATORS),
-    ("IncidentEvent", "incident", OPERATORS),
-    ("IncidentEvent", "recorded", OPERATORS),
-    ("IncidentEvent", "withdrawn", OPERATORS),
-    ("IncidentEvent", "amended", STEWARDS),
-    ("IncidentWithdrawn", "recorded_position", STEWARDS),
-    ("IncidentAmended", "recorded_position", STEWARDS),
-    ("IncidentFacts", "occurred_at", OPERATORS),
-    ("IncidentFacts", "precision", OPERATORS),
-    ("IncidentFacts", "reporter", OPERATORS),
-    ("IncidentFacts", "mode", OPERATORS),
-    ("IncidentFacts", "tap_kind", OPERATORS),
-    ("IncidentFacts", "operator", OPERATORS),
-    ("IncidentFacts", "line", OPERATORS),
-    ("IncidentFacts", "line_resolution", OPERATORS),
-    ("IncidentFacts", "stop", OPERATORS),
-    ("IncidentFacts", "stop_resolution", OPERATORS),
-    ("IncidentFacts", "reader_kind", OPERATORS),
-    ("IncidentFacts", "signal", OPERATORS),
-    ("IncidentFacts", "found_later", OPERATORS),
-    ("IncidentFacts", "attempts", OPERATORS),
-    ("IncidentFacts", "others_got_through", OPERATORS),
-    ("IncidentFacts", "worked_later", OPERATORS),
-    ("IncidentFacts", "cause_claims", OPERATORS),
-    ("IncidentFacts", "card_kind", OPERATORS),
-    ("IncidentFacts", "staff_present", STEWARDS),
-    ("IncidentFacts", "staff_acts", STEWARDS),
-    ("IncidentFacts", "staff_minutes", STEWARDS),
-    ("IncidentFacts", "outcomes", STEWARDS),
-    ("IncidentFacts", "extra_cost", STEWARDS),
-];
-
-/// Every other answer, and what answers that do differ are made of: told alike to everybody
-/// who may call the method. The place in the journal that an answer as a whole includes is
-/// among it, because figures are cited by it.
-pub const ALIKE: &[&str] = &[
-    "ReportIncidentResponse",
-    "ReportIncidentsResponse",
-    "StreamIncidentsResponse",
-    "GetIncidentResponse",
-    "AmendIncidentResponse",
-    "WithdrawIncidentResponse",
-    "EraseIncidentResponse",
-    "FollowIncidentResponse",
-    "GetReceiptResponse",
-    "ListChoicesResponse",
-    "WatchRatesResponse",
-    "QueryFiguresResponse",
-    "RankScopesResponse",
-    "DescribeMethodResponse",
-    "ListEditionsResponse",
-    "GetEditionResponse",
-    "RecordTapCountsResponse",
-    "StreamTapCountsResponse",
-    // What is counted of a report is in it as `IncidentFacts` has it for the caller.
-    "ListIncidentsResponse",
-    "RespondToIncidentResponse",
-    "GetReplyTimesResponse",
-    "DeclareOutageResponse",
-    "WithdrawOutageResponse",
-    "ListOutagesResponse",
-    "SearchStopsResponse",
-    "NearbyStopsResponse",
-    "ListLinesResponse",
-    "ListOperatorsResponse",
-    "IncidentEvents",
-    "IncidentRecorded",
-    "Heartbeat",
-    "CauseClaim",
-];
-
 /// Values of fields that not everybody is told who is told the field. What staff said is a
 /// sign that they were there, and so is a report of theirs: an operator is told neither whose
 /// word a cause is, if it is a person's, nor who reported, if it is no device.
@@ -199,8 +126,8 @@ pub const VALUES: &[(&str, &str, &str, Roles)] = &[
         "REPORTER_KIND_DEVICE",
         OPERATORS,
     ),
-    ("CauseClaim", "source", "CLAIM_SOURCE_TRAVELLER", STEWARDS),
-    ("CauseClaim", "source", "CLAIM_SOURCE_STAFF", STEWARDS),
+    ("CauseClaim", "source", "CLAIM_SOURCE_TRAVELLER", TRUSTED),
+    ("CauseClaim", "source", "CLAIM_SOURCE_STAFF", TRUSTED),
 ];
 
 /// What not everybody may ask or tell who may call the method: a field, and its value where
@@ -243,6 +170,19 @@ pub fn call(method: &str) -> Roles {
     row.map_or(STEWARDS, |(_, roles)| *roles)
 }
 
+/// Who is told a field of a message; `None` where nobody decided.
+pub fn field(message: &str, field: &str) -> Option<Roles> {
+    let mut rows = FIELDS.iter();
+    let row = rows
+        .find(|(known, fields, _)| *known == message && names(fields).any(|name| name == field));
+    row.map(|(.., roles)| *roles)
+}
+
+/// The names in a row of `FIELDS` or `ASKED`.
+pub fn names(row: &str) -> impl Iterator<Item = &str> {
+    row.split_ascii_whitespace()
+}
+
 /// Who may see the page of a route.
 pub fn page(route: &str) -> Roles {
     let row = PAGES.iter().find(|(known, _)| *known == route);
@@ -269,14 +209,25 @@ mod tests {
         assert!(!get.has(Role::Steward));
     }
 
+    fn told() -> Vec<(&'static str, &'static str)> {
+        let rows = FIELDS.iter();
+        rows.flat_map(|(message, fields, _)| names(fields).map(|field| (*message, field)))
+            .collect()
+    }
+
+    fn asked() -> Vec<(&'static str, &'static str)> {
+        let rows = ASKED.iter();
+        rows.flat_map(|(message, fields)| names(fields).map(|field| (*message, field)))
+            .collect()
+    }
+
     #[test]
     fn no_row_comes_twice() {
         let calls: std::collections::HashSet<_> = CALLS.iter().map(|(name, _)| name).collect();
         assert_eq!(calls.len(), CALLS.len());
-        let fields: std::collections::HashSet<_> = FIELDS
-            .iter()
-            .map(|(message, field, _)| (message, field))
-            .collect();
-        assert_eq!(fields.len(), FIELDS.len());
+        for all in [told(), asked()] {
+            let fields: std::collections::HashSet<_> = all.iter().collect();
+            assert_eq!(fields.len(), all.len());
+        }
     }
 }

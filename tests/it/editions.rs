@@ -33,16 +33,21 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A folder with two months of history up to `START`, of which no edition is closed.
 async fn history() -> TempDir {
+    history_until(START).await
+}
+
+/// The same, up to another time.
+pub async fn history_until(end: UtcMillis) -> TempDir {
     let dir = TempDir::new().expect("a temporary folder");
     let network = Arc::new(Network::built_in());
     let world = World::from_network(&network).expect("lines");
     let scenario = Scenario {
         seed: 3,
-        start: UtcMillis(START.0 - DAYS * DAY_MS),
+        start: UtcMillis(end.0 - DAYS * DAY_MS),
         reports_per_day: 120.0,
     };
     let until = Until {
-        end: START,
+        end,
         reports_max: u64::MAX,
     };
     let mut simulation = Simulation::new(scenario, world);

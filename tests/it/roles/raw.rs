@@ -3,7 +3,6 @@
 use bytes::{Buf, BufMut, Bytes};
 use futures_util::stream;
 use mistap::client::Connection;
-use prost::Message;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::{Request, Status, Streaming};
 
@@ -65,13 +64,22 @@ pub async fn call(connection: Connection, package: &str, method: &str) -> Result
     stream_of(connection, path, Vec::new()).await.map(drop)
 }
 
-/// Opens a stream.
-pub async fn messages(
-    connection: Connection,
-    method: &str,
-    request: &impl Message,
-) -> Streaming<Bytes> {
-    let path = format!("/mistap.v1.{method}");
-    let opened = stream_of(connection, path, request.encode_to_vec()).await;
-    opened.expect("it may be opened")
+/// A call under way, of which answers are taken one by one.
+pub struct Call(Streaming<Bytes>);
+
+impl Call {
+    /// Calls a method, named as in `LiveService/WatchRates`.
+    pub async fn open(
+        connection: Connection,
+        method: &str,
+        request: Vec<u8>,
+    ) -> Result<Self, Status> {
+        let path = format!("/mistap.v1.{method}");
+        stream_of(connection, path, request).await.map(Self)
+    }
+
+    /// The next answer; `None` at the end.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, Status> {
+        self.0.message().await
+    }
 }
