@@ -110,15 +110,9 @@ impl Wanted {
 /// Encodes an entry, so that it can be appended. Done by whoever made the entry, not by the
 /// writer, which has every other's entries to write.
 pub fn encode(entry: &Entry) -> Encoded {
-    let mut personal = None;
     let facts = match entry {
-        Entry::Incident {
-            facts,
-            personal: part,
-        } => {
-            personal = part.as_deref().map(|part| personal_bytes(part, facts));
-            let inside = Fields::inside(FACTS_BYTES);
-            facts_fields(facts, inside).into_element(INCIDENT)
+        Entry::Incident { facts, personal } => {
+            return incident(facts, personal.as_deref());
         }
         Entry::Withdrawn { id, facts, row } => {
             let mut withdrawn = Fields::default();
@@ -133,8 +127,11 @@ pub fn encode(entry: &Entry) -> Encoded {
             incident: incident.0,
         })),
         Entry::Answered(answer) => {
-            personal = message_bytes(&answer.message);
-            generated(Kind::Answered(answered(answer)))
+            let facts = Encoded::of_facts(generated(Kind::Answered(answered(answer))));
+            return match message_bytes(&answer.message) {
+                Some(message) => facts.with_personal(&message),
+                None => facts,
+            };
         }
         Entry::Tick => generated(Kind::Tick(wire::Tick {})),
         Entry::NetworkChanged { version, sha256 } => {
@@ -176,7 +173,23 @@ pub fn encode(entry: &Entry) -> Encoded {
         }
         Entry::Gone => generated(Kind::Gone(wire::Gone {})),
     };
-    Encoded { facts, personal }
+    Encoded::of_facts(facts)
+}
+
+/// The entry of an incident, which are nearly all.
+fn incident(facts: &Facts, personal: Option<&Personal>) -> Encoded {
+    let fields = facts_fields(facts, Fields::inside(ENTRY_BYTES));
+    let entry = Encoded::of_facts(fields.into_element(INCIDENT));
+    let Some(personal) = personal else {
+        return entry;
+    };
+    let facts_bytes = entry.facts_bytes;
+    let fields = personal_fields(personal, facts, Fields::after(entry.bytes));
+    Encoded {
+        bytes: fields.into_bytes(),
+        facts_bytes,
+        has_personal: true,
+    }
 }
 
 /// An entry of one kind, from its message.
@@ -364,7 +377,8 @@ fn restore_words(
 
 /// Most incidents take less.
 const FACTS_BYTES: usize = 192;
-const PERSONAL_BYTES: usize = 192;
+/// The same of a whole entry.
+const ENTRY_BYTES: usize = 2 * FACTS_BYTES;
 
 fn facts_bytes(facts: &Facts) -> Vec<u8> {
     facts_fields(facts, Fields::with_capacity(FACTS_BYTES)).into_bytes()
@@ -454,7 +468,7 @@ fn claim_number(claim: &CauseClaim) -> u32 {
     u32::from(claim.cause.number()) * CLAIM_SOURCES + u32::from(claim.source.number())
 }
 
-fn personal_bytes(personal: &Personal, facts: &Facts) -> Vec<u8> {
+fn personal_fields(personal: &Personal, facts: &Facts, mut fields: Fields) -> Fields {
     let operator = facts.operator.as_ref().map(OperatorCode::as_str);
     let line = facts.line.as_ref().map(LineId::as_str);
     let stop = facts.stop.as_ref().map(StopId::as_str);
@@ -467,7 +481,6 @@ fn personal_bytes(personal: &Personal, facts: &Facts) -> Vec<u8> {
     let has_operator_words = words(&personal.operator_words, operator, OPERATOR_IS_ID);
     let has_line_words = words(&personal.line_words, line, LINE_IS_ID);
     let has_stop_words = words(&personal.stop_words, stop, STOP_IS_ID);
-    let mut fields = Fields::with_capacity(PERSONAL_BYTES);
     fields.signed(1, personal.occurred.0);
     fields.signed(2, personal.clock_correction_ms);
     fields.bytes(3, pseudonym_bytes(personal.card.as_ref()));
@@ -494,7 +507,7 @@ fn personal_bytes(personal: &Personal, facts: &Facts) -> Vec<u8> {
         fields.element(15, stop.as_str().as_bytes());
     }
     fields.number(16, words_are_ids);
-    fields.into_bytes()
+    fields
 }
 
 fn id_bytes(id: Option<&str>) -> &[u8] {
@@ -836,16 +849,16 @@ mod tests {
     }
 
     fn wire_personal(personal: &Personal, facts: &Facts) -> wire::IncidentPersonal {
-        let bytes = personal_bytes(personal, facts);
+        let bytes = personal_fields(personal, facts, Fields::default()).into_bytes();
         wire::IncidentPersonal::decode(&bytes[..]).expect("of the schema")
     }
 
     fn check_written_as_generated(entry: &Entry) {
         let encoded = encode(entry);
-        let wire = wire::Entry::decode(&encoded.facts[..]).expect("of the schema");
-        assert_eq!(encoded.facts, wire.encode_to_vec());
-        if let Some(personal) = &encoded.personal {
-            let wire = wire::IncidentPersonal::decode(&personal[..]).expect("of the schema");
+        let wire = wire::Entry::decode(encoded.facts()).expect("of the schema");
+        assert_eq!(encoded.facts(), wire.encode_to_vec());
+        if let Some(personal) = encoded.personal() {
+            let wire = wire::IncidentPersonal::decode(personal).expect("of the schema");
             assert_eq!(personal, &wire.encode_to_vec());
         }
     }
@@ -860,16 +873,16 @@ mod tests {
                 personal: Some(Box::new(personal.clone())),
             };
             let encoded = encode(&entry);
-            let mut bytes = encoded.personal.expect("it has one");
+            let mut bytes = encoded.personal().expect("it has one").to_vec();
             let length = bytes.len();
             let key_period = personal.key_period;
             for removal in [Removal::Words, Removal::Pseudonyms { key_period }] {
-                if let Some(left) = without(&encoded.facts, &bytes, removal).expect("readable") {
+                if let Some(left) = without(encoded.facts(), &bytes, removal).expect("readable") {
                     prop_assert_eq!(left.len(), length);
                     bytes = left;
                 }
                 // Nothing is left to be taken away.
-                prop_assert_eq!(without(&encoded.facts, &bytes, removal).expect("readable"), None);
+                prop_assert_eq!(without(encoded.facts(), &bytes, removal).expect("readable"), None);
             }
             let left = wire::IncidentPersonal::decode(&bytes[..]).expect("of the schema");
             prop_assert!(left.note.is_empty() && left.display_text.is_empty());
@@ -888,7 +901,7 @@ mod tests {
             prop_assert!(left.words_removed.is_none() || had_words.iter().any(|it| !it.is_empty()));
             prop_assert!(left.words_removed.is_some() || personal.note.is_empty());
             prop_assert_eq!(left.occurred_ms, personal.occurred.0);
-            prop_assert!(decode(&encoded.facts, Some(&bytes)).is_ok());
+            prop_assert!(decode(encoded.facts(), Some(&bytes)).is_ok());
         }
     }
 
@@ -915,8 +928,8 @@ mod tests {
         #[test]
         fn every_entry_reads_back_as_it_was(entry in entry()) {
             let encoded = encode(&entry);
-            prop_assert!(!encoded.facts.is_empty());
-            prop_assert_eq!(decode(&encoded.facts, encoded.personal.as_deref()), Ok(entry));
+            prop_assert!(!encoded.facts().is_empty());
+            prop_assert_eq!(decode(encoded.facts(), encoded.personal()), Ok(entry));
         }
 
         #[test]
@@ -941,7 +954,7 @@ mod tests {
                 personal: Some(Box::new(said)),
             };
             let encoded = encode(&entry);
-            prop_assert_eq!(decode(&encoded.facts, encoded.personal.as_deref()), Ok(entry));
+            prop_assert_eq!(decode(encoded.facts(), encoded.personal()), Ok(entry));
         }
 
         #[test]
@@ -953,7 +966,7 @@ mod tests {
             for bits in [bits, LINE_IS_ID] {
                 let mut wire = wire_personal(&personal, &facts);
                 wire.words_are_ids = bits;
-                let error = decode(&entry.facts, Some(&wire.encode_to_vec()));
+                let error = decode(entry.facts(), Some(&wire.encode_to_vec()));
                 prop_assert_eq!(error, Err(CodecError::Field("words_are_ids")));
             }
         }
@@ -966,7 +979,7 @@ mod tests {
                 personal: Some(Box::new(personal)),
             };
             let bare = Entry::Incident { facts, personal: None };
-            prop_assert_eq!(decode(&encode(&whole).facts, None), Ok(bare));
+            prop_assert_eq!(decode(encode(&whole).facts(), None), Ok(bare));
         }
 
         #[test]

@@ -146,15 +146,12 @@ fn anew(segment: &Segment, bytes: &[u8], through: Position) -> Result<Option<Ane
 
 /// A record as it is, without what was erased of it; `None` if its personal part is not whole.
 fn copy(raw: &RawRecord<'_>) -> Option<Encoded> {
-    let personal = match raw.personal() {
-        PersonalPart::Absent | PersonalPart::Erased { .. } => None,
-        PersonalPart::Whole(content) => Some(content.to_vec()),
-        PersonalPart::Bad => return None,
-    };
-    Some(Encoded {
-        facts: raw.facts.to_vec(),
-        personal,
-    })
+    let facts = Encoded::of_facts(raw.facts.to_vec());
+    match raw.personal() {
+        PersonalPart::Absent | PersonalPart::Erased { .. } => Some(facts),
+        PersonalPart::Whole(content) => Some(facts.with_personal(content)),
+        PersonalPart::Bad => None,
+    }
 }
 
 #[cfg(test)]

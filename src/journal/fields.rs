@@ -30,6 +30,11 @@ impl Fields {
         Self(fields)
     }
 
+    /// After what is there already, and is no part of the message.
+    pub fn after(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+
     /// The message.
     pub fn into_bytes(self) -> Vec<u8> {
         self.0

@@ -310,17 +310,16 @@ pub struct Frame {
 /// Bytes that the record of an entry takes.
 pub fn record_bytes(encoded: &Encoded) -> usize {
     let personal_bytes = encoded
-        .personal
-        .as_ref()
+        .personal()
         .map_or(0, |personal| PERSONAL_PREFIX_BYTES + personal.len());
-    RECORD_HEADER_BYTES + encoded.facts.len() + personal_bytes
+    RECORD_HEADER_BYTES + encoded.facts().len() + personal_bytes
 }
 
 /// Adds the record of an entry, which takes at most `RECORD_BYTES_MAX` bytes, to `buffer`.
 /// Returns its CRC.
 pub fn push_record(buffer: &mut Vec<u8>, frame: Frame, encoded: &Encoded) -> u32 {
     let start = buffer.len();
-    let facts_bytes = encoded.facts.len();
+    let facts_bytes = encoded.facts().len();
     let personal_bytes = record_bytes(encoded) - RECORD_HEADER_BYTES - facts_bytes;
     let length = |bytes| u16::try_from(bytes).expect("within RECORD_BYTES_MAX");
     buffer.put_u32_le(0);
@@ -331,10 +330,10 @@ pub fn push_record(buffer: &mut Vec<u8>, frame: Frame, encoded: &Encoded) -> u32
     buffer.put_u16_le(length(personal_bytes));
     buffer.put_u16_le(frame.batch_offset);
     buffer.put_u16_le(0);
-    buffer.put_slice(&encoded.facts);
+    buffer.put_slice(encoded.facts());
     let crc = crc32c::crc32c_append(frame.seed, &buffer[start + 4..]);
     buffer[start..start + 4].copy_from_slice(&crc.to_le_bytes());
-    if let Some(personal) = &encoded.personal {
+    if let Some(personal) = encoded.personal() {
         buffer.put_u8(PERSONAL_WHOLE);
         buffer.put_u32_le(crc32c::crc32c_append(crc, personal));
         buffer.put_slice(personal);
@@ -361,10 +360,11 @@ mod tests {
         sealed_crc: None,
     };
 
-    fn record(personal: Option<Vec<u8>>) -> Vec<u8> {
-        let encoded = Encoded {
-            facts: vec![1, 2, 3],
-            personal,
+    fn record(personal: Option<&[u8]>) -> Vec<u8> {
+        let encoded = Encoded::of_facts(vec![1, 2, 3]);
+        let encoded = match personal {
+            Some(personal) => encoded.with_personal(personal),
+            None => encoded,
         };
         let frame = Frame {
             seed: HEADER.seed(),
@@ -411,12 +411,12 @@ mod tests {
 
     #[test]
     fn record_reads_back_with_and_without_a_personal_part() {
-        for personal in [None, Some(vec![]), Some(vec![4, 5])] {
-            let bytes = record(personal.clone());
+        for personal in [None, Some(&[][..]), Some(&[4, 5][..])] {
+            let bytes = record(personal);
             let raw = RawRecord::parse(&bytes, HEADER.seed()).expect("valid");
             assert_eq!(raw.facts, [1, 2, 3]);
             assert_eq!(raw.header.batch_first(), Position(40));
-            let expected = personal.as_deref().map(PersonalPart::Whole);
+            let expected = personal.map(PersonalPart::Whole);
             assert_eq!(raw.personal(), expected.unwrap_or(PersonalPart::Absent));
         }
     }
@@ -433,7 +433,7 @@ mod tests {
 
     #[test]
     fn no_single_flipped_bit_of_a_record_goes_unseen() {
-        let bytes = record(Some(vec![4, 5]));
+        let bytes = record(Some(&[4, 5]));
         for bit in 0..bytes.len() * 8 {
             let mut flipped = bytes.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
@@ -445,7 +445,7 @@ mod tests {
 
     #[test]
     fn personal_part_that_was_never_written_is_not_taken_for_an_erased_one() {
-        let mut bytes = record(Some(vec![4, 5]));
+        let mut bytes = record(Some(&[4, 5]));
         for start in (RECORD_HEADER_BYTES + 3..bytes.len()).rev() {
             bytes[start..].fill(0);
             let raw = RawRecord::parse(&bytes, HEADER.seed()).expect("facts are untouched");
@@ -455,7 +455,7 @@ mod tests {
 
     #[test]
     fn erasure_that_was_cut_short_is_seen() {
-        let mut bytes = record(Some(vec![4, 5]));
+        let mut bytes = record(Some(&[4, 5]));
         let part = RECORD_HEADER_BYTES + 3;
         bytes[part] = PERSONAL_ERASED;
         for end in part + 1..=bytes.len() {

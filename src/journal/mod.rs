@@ -212,11 +212,39 @@ impl Default for Settings {
 /// An entry, encoded by `encode`: done in the task that made it, not in the committer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Encoded {
-    facts: Vec<u8>,
-    personal: Option<Vec<u8>>,
+    /// The facts, then the personal part: one piece of memory, because it goes to another
+    /// thread.
+    bytes: Vec<u8>,
+    facts_bytes: usize,
+    has_personal: bool,
 }
 
 impl Encoded {
+    /// Of facts alone.
+    fn of_facts(facts: Vec<u8>) -> Self {
+        Self {
+            facts_bytes: facts.len(),
+            bytes: facts,
+            has_personal: false,
+        }
+    }
+
+    /// The same with a personal part.
+    fn with_personal(mut self, personal: &[u8]) -> Self {
+        self.bytes.truncate(self.facts_bytes);
+        self.bytes.extend_from_slice(personal);
+        self.has_personal = true;
+        self
+    }
+
+    fn facts(&self) -> &[u8] {
+        &self.bytes[..self.facts_bytes]
+    }
+
+    fn personal(&self) -> Option<&[u8]> {
+        self.has_personal.then(|| &self.bytes[self.facts_bytes..])
+    }
+
     /// Bytes that it takes in the journal.
     pub fn record_bytes(&self) -> usize {
         format::record_bytes(self)

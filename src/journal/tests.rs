@@ -568,10 +568,7 @@ fn failed_write_poisons_the_writer_and_shows_nothing() {
 fn entry_that_is_too_large_is_refused_and_poisons_nothing() {
     let dir = folder();
     let (mut writer, _, _) = open(dir.path(), SMALL).expect("new");
-    let large = Encoded {
-        facts: vec![1; RECORD_BYTES_MAX],
-        personal: None,
-    };
+    let large = Encoded::of_facts(vec![1; RECORD_BYTES_MAX]);
     let refused = writer.append(&[large], NOW);
     assert!(matches!(refused, Err(JournalError::TooLarge { .. })));
     writer.append(&batch(1..2), NOW).expect("appended");
@@ -747,10 +744,7 @@ fn many_facts_are_decoded_ahead_and_can_be_left_half_way() {
 fn entry_of_a_newer_version_is_an_error_that_names_its_position() {
     let dir = folder();
     let (mut writer, reader, _) = open(dir.path(), UNSYNCED).expect("new");
-    let newer = Encoded {
-        facts: vec![0x7a, 0],
-        personal: None,
-    };
+    let newer = Encoded::of_facts(vec![0x7a, 0]);
     writer
         .append(&[encode(&Entry::Tick), newer], NOW)
         .expect("appended");

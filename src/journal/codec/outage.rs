@@ -46,8 +46,8 @@ mod tests {
             };
             let entry = Entry::OutageChanged(change.clone());
             let encoded = encode(&entry);
-            assert_eq!(encoded.personal, None);
-            assert_eq!(decode(&encoded.facts, None), Ok(entry));
+            assert_eq!(encoded.personal(), None);
+            assert_eq!(decode(encoded.facts(), None), Ok(entry));
             let wrong = wire::OutageChanged {
                 last_day: 0,
                 ..to_wire(&change)

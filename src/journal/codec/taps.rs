@@ -166,8 +166,8 @@ mod tests {
             for batch in TapBatch::pack(&feed, cells.iter().map(count)) {
                 let entry = Entry::TapCounts(Box::new(batch));
                 let encoded = encode(&entry);
-                prop_assert!(encoded.facts.len() <= TAP_BATCH_BYTES_MAX.min(RECORD_BYTES_MAX));
-                prop_assert_eq!(decode(&encoded.facts, None), Ok(entry));
+                prop_assert!(encoded.facts().len() <= TAP_BATCH_BYTES_MAX.min(RECORD_BYTES_MAX));
+                prop_assert_eq!(decode(encoded.facts(), None), Ok(entry));
             }
         }
     }
