@@ -247,9 +247,15 @@ impl Committer {
         } = &mut self.parts;
         let (next, stamp) = (writer.last().next(), now.max(writer.last_stamp()));
         let state = ledger.read();
+        // One after the other with nothing between, they wait for memory together.
+        let pending = jobs.iter().flat_map(|job| &job.entries);
+        let recorded: Vec<_> = pending.map(|one| recorded(&state, &one.entry)).collect();
+        let mut recorded = recorded.into_iter();
         for job in jobs {
             let fates = job.entries.into_iter().map(|pending| {
-                let fate = judge(&state, &batch.entries, &pending.entry);
+                let known = recorded.next().expect("one for each");
+                let known = known.map(Fate::Known);
+                let fate = known.or_else(|| judge(&state, &batch.entries, &pending.entry));
                 fate.unwrap_or_else(|| {
                     let at = Position(next.0 + batch.entries.len() as u64);
                     let pending = again.mark(pending, at, stamp, &state);
@@ -425,13 +431,20 @@ impl Drop for Alarm {
     }
 }
 
+/// Where a report was recorded before; `None` if it was not, or is none.
+fn recorded(state: &State, entry: &Entry) -> Option<Position> {
+    match entry {
+        Entry::Incident { facts, .. } => state.find(&facts.id),
+        _ => None,
+    }
+}
+
 /// What becomes of an entry that is not written; `None` for one that is. An incident whose id
 /// is known, a second withdrawal (whoever watches hears of one) and a second erasure are
 /// answered with the incident's place; what was made of something that has changed or gone
 /// is refused. No answer is written after an erasure: nobody would zero its words.
 fn judge(state: &State, batch: &[Entry], entry: &Entry) -> Option<Fate> {
     match entry {
-        Entry::Incident { facts, .. } => state.find(&facts.id).map(Fate::Known),
         Entry::Withdrawn { id, .. } | Entry::Erased { id, .. }
             if state.find(id).is_some_and(|first| state.has_ended(first)) =>
         {
@@ -461,7 +474,9 @@ fn judge(state: &State, batch: &[Entry], entry: &Entry) -> Option<Fate> {
             is_gone.then_some(Fate::Refused)
         }
         Entry::OutageChanged(_) => (!state.outages().has_room()).then_some(Fate::Refused),
-        Entry::Tick
+        // See `recorded`.
+        Entry::Incident { .. }
+        | Entry::Tick
         | Entry::NetworkChanged { .. }
         | Entry::TapCounts(_)
         | Entry::TapCountsRemoved { .. }
