@@ -13,9 +13,10 @@
 //! with it first would silence its holder, or see by a report that is not counted that the
 //! holder's was. Both count, then; editions take them for those of one reporter.
 
-use std::collections::hash_map::RandomState;
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::hash::BuildHasher as _;
+
+use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::prepare::Pending;
 use crate::domain::incident::is_observed;
@@ -28,16 +29,28 @@ use crate::ledger::State;
 /// The latest reports that count.
 #[derive(Default)]
 pub(super) struct Again {
-    hasher: RandomState,
-    /// By hash of reporter and reader.
-    told: HashMap<u64, VecDeque<Told>>,
-    /// In the order in which they came.
-    order: VecDeque<(u64, Position)>,
+    hasher: DefaultHashBuilder,
+    /// In the order in which they came, numbered from `first` on.
+    told: VecDeque<Told>,
+    first: u64,
+    /// Number of the latest of each reporter and reader. Found by their hash, which
+    /// `told` has; its order is never looked at.
+    latest: HashTable<u64>,
 }
 
 /// A report that counts.
 #[derive(Clone, Copy)]
 struct Told {
+    /// Hash of reporter and reader.
+    key: u64,
+    /// Number of the one before of the same key; it may be forgotten by now.
+    before: Option<u64>,
+    report: Report,
+}
+
+/// Where a report lies, and of when it is.
+#[derive(Clone, Copy)]
+struct Report {
     at: Position,
     tap: Tap,
 }
@@ -97,8 +110,10 @@ impl Again {
 
     /// Forgets reports from a place on: they were not written after all.
     pub fn forget_from(&mut self, first: Position) {
-        while let Some((key, at)) = self.order.pop_back_if(|(_, at)| first <= *at) {
-            self.forget(key, at);
+        while let Some(told) = self.told.pop_back_if(|told| first <= told.report.at) {
+            let number = self.first + self.told.len() as u64;
+            let before = told.before.filter(|before| self.first <= *before);
+            self.replace(told.key, number, before);
         }
     }
 
@@ -109,7 +124,7 @@ impl Again {
         personal: Option<&Personal>,
         at: Position,
         received: Stamp,
-    ) -> ([Option<u64>; 2], Told) {
+    ) -> ([Option<u64>; 2], Report) {
         let tap = match (facts.precision, personal) {
             (TimePrecision::Exact, Some(personal)) => Tap::At(personal.occurred.0),
             _ => Tap::Within(facts.time, received.0),
@@ -127,39 +142,74 @@ impl Again {
                 let card = card.map(|(card, secret)| hash(&card.0, Some(&secret.0)));
                 [installation, card]
             });
-        (keys.unwrap_or_default(), Told { at, tap })
+        (keys.unwrap_or_default(), Report { at, tap })
     }
 
     /// The report that is told again.
-    fn earlier(&self, keys: &[Option<u64>; 2], told: Told, state: &State) -> Option<Position> {
-        let known = keys.iter().flatten().filter_map(|key| self.told.get(key));
+    fn earlier(&self, keys: &[Option<u64>; 2], report: Report, state: &State) -> Option<Position> {
+        let known = keys.iter().flatten().flat_map(|key| self.of(*key));
         let mut same = known
-            .flatten()
-            .filter(|first| first.tap.is_one_with(told.tap) && !state.is_withdrawn(first.at));
+            .filter(|first| first.tap.is_one_with(report.tap) && !state.is_withdrawn(first.at));
         same.next().map(|first| first.at)
     }
 
-    fn remember(&mut self, (keys, told): ([Option<u64>; 2], Told)) {
+    /// What is known of a reporter and reader, the latest first.
+    fn of(&self, key: u64) -> impl Iterator<Item = Report> {
+        let mut next = self.latest(key);
+        let reports = std::iter::from_fn(move || {
+            let told = self.numbered(next?)?;
+            next = told.before;
+            Some(told.report)
+        });
+        reports.take(TOLD_AGAIN_PER_READER_MAX)
+    }
+
+    fn latest(&self, key: u64) -> Option<u64> {
+        let is_same = |number: &u64| self.numbered(*number).is_some_and(|told| told.key == key);
+        self.latest.find(key, is_same).copied()
+    }
+
+    /// None if it is forgotten by now.
+    fn numbered(&self, number: u64) -> Option<&Told> {
+        let place = number.checked_sub(self.first)?;
+        self.told.get(usize::try_from(place).ok()?)
+    }
+
+    fn remember(&mut self, (keys, report): ([Option<u64>; 2], Report)) {
         for key in keys.into_iter().flatten() {
-            if self.order.len() == TOLD_AGAIN_REPORTS_MAX
-                && let Some((key, at)) = self.order.pop_front()
+            if self.told.len() == TOLD_AGAIN_REPORTS_MAX
+                && let Some(oldest) = self.told.front().copied()
             {
-                self.forget(key, at);
+                self.replace(oldest.key, self.first, None);
+                self.told.pop_front();
+                self.first += 1;
             }
-            self.order.push_back((key, told.at));
-            let of_reader = self.told.entry(key).or_default();
-            if of_reader.len() == TOLD_AGAIN_PER_READER_MAX {
-                of_reader.pop_front();
+            let before = self.latest(key);
+            let number = self.first + self.told.len() as u64;
+            self.told.push_back(Told {
+                key,
+                before,
+                report,
+            });
+            match before {
+                Some(before) => self.replace(key, before, Some(number)),
+                None => {
+                    let (told, first) = (&self.told, self.first);
+                    let place =
+                        |number: u64| usize::try_from(number - first).expect("as many as fit");
+                    let key_of = |number: &u64| told[place(*number)].key;
+                    self.latest.insert_unique(key, number, key_of);
+                }
             }
-            of_reader.push_back(told);
         }
     }
 
-    fn forget(&mut self, key: u64, at: Position) {
-        if let Some(of_reader) = self.told.get_mut(&key) {
-            of_reader.retain(|told| told.at != at);
-            if of_reader.is_empty() {
-                self.told.remove(&key);
+    /// Lets another number be the latest of a key, or none, if it is this one.
+    fn replace(&mut self, key: u64, number: u64, by: Option<u64>) {
+        if let Ok(mut latest) = self.latest.find_entry(key, |latest| *latest == number) {
+            match by {
+                Some(by) => *latest.get_mut() = by,
+                None => drop(latest.remove()),
             }
         }
     }

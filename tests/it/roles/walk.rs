@@ -323,7 +323,7 @@ impl<'a> Walk<'a> {
         let _: Vec<pb::ReportIncidentsResponse> = self.ask(role, method_of_many, &many).await;
         if table::DEVICES.has(role) {
             let one = pb::StreamIncidentsRequest {
-                incident: Some(whole(role)),
+                incident: Some(Box::new(whole(role))),
                 sequence: 7,
             };
             let method = "ReportingService/StreamIncidents";
