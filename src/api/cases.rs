@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use super::access::check_asked;
-use super::convert::case::{parse_list, parse_reply, parse_times, to_case, to_times, to_token};
+use super::convert::case::{
+    PageTokens, parse_list, parse_reply, parse_times, to_case, to_times,
+};
 use super::convert::log::Sight;
 use super::convert::violation::Path;
 use super::pb::v1 as pb;
@@ -38,7 +40,8 @@ impl Desk {
         caller: &Principal,
         request: &pb::ListIncidentsRequest,
     ) -> Result<pb::ListIncidentsResponse, Problem> {
-        let asked = parse_list(request, self.ledger.read().epoch())?;
+        let tokens = PageTokens::new(self.ledger.read().epoch(), self.ingest.seal());
+        let asked = parse_list(request, &tokens)?;
         check_asked(caller, Path::root("operators"), &asked.filter.operators)?;
         let ledger = Arc::clone(&self.ledger);
         let page =
@@ -54,10 +57,8 @@ impl Desk {
         let all = all.iter().filter(|kept| !kept.withdrawn);
         Ok(pb::ListIncidentsResponse {
             cases: all.map(|kept| to_case(kept, &sight)).collect(),
-            next_page_token: next.map_or(Vec::new(), |place| {
-                to_token(self.ledger.read().epoch(), place)
-            }),
-            as_of_position: if sight.is_whole { as_of.0 } else { 0 },
+            next_page_token: next.map_or(Vec::new(), |place| tokens.token(place)),
+            as_of_position: if caller.sees_places() { as_of.0 } else { 0 },
         })
     }
 

@@ -75,6 +75,7 @@ struct Watching {
     watcher: Watcher,
     by: Breakdown,
     level: Level,
+    form: Form,
     _open: Open,
 }
 
@@ -102,6 +103,7 @@ impl Live {
             watcher: watching.await.map_err(Problem::from)?,
             by,
             level,
+            form: form(caller.sees_places()),
             _open: Open::new(&self.counters.watchers),
         };
         Ok(Box::pin(stream::unfold(Some(Box::new(watching)), next)))
@@ -138,15 +140,9 @@ impl Live {
     }
 }
 
-impl Following {
-    /// Who may see different things is told different things.
-    fn form(&self) -> Form {
-        if self.sight.is_whole {
-            Form::Whole
-        } else {
-            Form::Part
-        }
-    }
+/// Who may see different things is told different things.
+fn form(is_whole: bool) -> Form {
+    if is_whole { Form::Whole } else { Form::Part }
 }
 
 impl NamedService for Live {
@@ -202,8 +198,9 @@ async fn next(watching: Option<Box<Watching>>) -> Next<Watching> {
     let mut watching = watching?;
     match watching.watcher.next().await {
         Ok(told) => {
-            let frame = told.encoded(Form::Whole, |message| {
-                framed(&to_message(message, &watching.by, watching.level))
+            let frame = told.encoded(watching.form, |message| {
+                let message = to_message(message, &watching.by, watching.level, watching.form);
+                framed(&message)
             });
             Some((Ok(Handed { frame, told }), Some(watching)))
         }
@@ -216,7 +213,7 @@ async fn next_events(following: Option<Box<Following>>) -> Next<Following> {
     let mut following = following?;
     match following.watcher.next().await {
         Ok(told) => {
-            let frame = told.encoded(following.form(), |message| {
+            let frame = told.encoded(form(following.sight.is_whole), |message| {
                 framed(&to_log_message(message, &following.sight))
             });
             Some((Ok(Handed { frame, told }), Some(following)))

@@ -129,7 +129,7 @@ impl Recorder {
         let to_outcome = |refusal: Option<Problem>| match refusal {
             None => {
                 let position = positions.next().expect("one for each sound count");
-                let position = position.0;
+                let position = if caller.sees_places() { position.0 } else { 0 };
                 pb::tap_count_result::Outcome::Recorded(pb::TapCountRecorded { position })
             }
             Some(problem) => pb::tap_count_result::Outcome::Refusal(problem.into_refusal()),

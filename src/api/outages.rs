@@ -64,7 +64,9 @@ impl Desk {
         let told = told.filter(|told| told.change.outage.operator().is_none_or(is_wanted));
         Ok(pb::ListOutagesResponse {
             days: to_days(&days(&outages, FIRST_DAY..=END_DAY, is_wanted)),
-            changes: told.map(to_change).collect(),
+            changes: told
+                .map(|told| to_change(told, caller.sees_places()))
+                .collect(),
         })
     }
 }

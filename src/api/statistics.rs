@@ -12,12 +12,12 @@ use super::convert::edition::{EditionQuery, parse_get_edition, to_edition_page, 
 use super::convert::figures::{Query, parse_query, to_answer, to_rated_answer};
 use super::convert::method::to_method;
 use super::convert::rank::{RankQuery, parse_rank, to_ranking};
-use super::convert::violation::Path;
+use super::convert::violation::{Path, Violations};
 use super::counters::Counters;
 use super::pb::v1 as pb;
 use super::pb::v1::statistics_service_server::StatisticsService;
 use super::status::Problem;
-use crate::auth::Principal;
+use crate::auth::{Citations, Principal};
 use crate::domain::limits::QUESTIONS_MAX;
 use crate::domain::question::Breakdown;
 use crate::domain::{Entry, Position, Question};
@@ -26,12 +26,16 @@ use crate::journal::{JournalError, Reader};
 use crate::ledger::Ledger;
 use crate::query::{self, Effort, Page, PageToken};
 
+/// A rule about places in the journal.
+const CITED: &str = "must be the position of an earlier answer";
+
 /// The service. Cheap to clone.
 #[derive(Clone)]
 pub struct Statistics {
     ledger: Arc<Ledger>,
     journal: Reader,
     library: Arc<Library>,
+    citations: Citations,
     counters: Counters,
     /// Room for questions being answered.
     room: Arc<Semaphore>,
@@ -43,38 +47,46 @@ impl Statistics {
         ledger: Arc<Ledger>,
         journal: Reader,
         library: Arc<Library>,
+        citations: Citations,
         counters: Counters,
     ) -> Self {
         Self {
             ledger,
             journal,
             library,
+            citations,
             counters,
             room: Arc::new(Semaphore::new(QUESTIONS_MAX)),
         }
     }
 
-    async fn answer(&self, query: Query) -> Result<pb::QueryFiguresResponse, Problem> {
+    async fn answer(&self, asked: Asked) -> Result<pb::QueryFiguresResponse, Problem> {
         let room = Arc::clone(&self.room).try_acquire_owned();
         let room = room.map_err(|_| Problem::busy())?;
         let ledger = Arc::clone(&self.ledger);
-        let journal = self.journal.clone();
+        let (journal, citations) = (self.journal.clone(), self.citations.clone());
         let answering = tokio::task::spawn_blocking(move || {
             // The answer may be abandoned by its caller; its work is then still under way.
             let _room = room;
-            answer(&ledger, &journal, query)
+            answer(&ledger, &journal, &citations, asked)
         });
         answering.await.unwrap_or_else(|_| Err(Problem::internal()))
     }
 
-    async fn ranking(&self, query: RankQuery) -> Result<pb::RankScopesResponse, Problem> {
+    async fn ranking(
+        &self,
+        caller: Principal,
+        query: RankQuery,
+    ) -> Result<pb::RankScopesResponse, Problem> {
         let room = Arc::clone(&self.room).try_acquire_owned();
         let room = room.map_err(|_| Problem::busy())?;
-        let ledger = Arc::clone(&self.ledger);
+        let (ledger, citations) = (Arc::clone(&self.ledger), self.citations.clone());
         let ranking = tokio::task::spawn_blocking(move || {
             let _room = room;
             let answer = query::rates::rank_scopes(&ledger, &query.wanted);
-            Ok(to_ranking(&answer.map_err(Problem::of_ranking)?, &query))
+            let answer = answer.map_err(Problem::of_ranking)?;
+            let place = citations.tell(&caller, answer.position);
+            Ok(to_ranking(&answer, &query, place))
         });
         ranking.await.unwrap_or_else(|_| Err(Problem::internal()))
     }
@@ -91,6 +103,25 @@ impl Statistics {
             }
         });
         reading.await.unwrap_or_else(|_| Err(Problem::internal()))
+    }
+
+    /// The query, if its caller may ask it.
+    fn allow(&self, caller: Principal, query: Query) -> Result<Asked, Problem> {
+        let at = Path::root("question");
+        let Question { filter, by, .. } = &query.question;
+        check_question(&caller, at.field("filter"), filter, at.field("by"), by)?;
+        let as_of = match query.as_of {
+            Some(number) => {
+                let place = self.citations.read(&caller, number);
+                Some(place.ok_or_else(|| Violations::one(Path::root("as_of_position"), CITED))?)
+            }
+            None => None,
+        };
+        Ok(Asked {
+            query,
+            as_of,
+            caller,
+        })
     }
 
     fn count(&self, result: &Result<pb::QueryFiguresResponse, Problem>) {
@@ -113,9 +144,9 @@ impl StatisticsService for Statistics {
     ) -> Result<Response<pb::QueryFiguresResponse>, Status> {
         let caller = caller(&request);
         let query = parse_query(request.into_inner()).map_err(Problem::from);
-        let query = query.and_then(|query| allow(&caller, query));
+        let query = query.and_then(|query| self.allow(caller, query));
         let result = match query {
-            Ok(query) => self.answer(query).await,
+            Ok(asked) => self.answer(asked).await,
             Err(problem) => Err(problem),
         };
         self.count(&result);
@@ -131,7 +162,7 @@ impl StatisticsService for Statistics {
         let (at, by) = (Path::root("filter"), Path::root("by"));
         let filter = &query.wanted.filter;
         check_question(&caller, at, filter, by, &Breakdown::default())?;
-        Ok(Response::new(self.ranking(query).await?))
+        Ok(Response::new(self.ranking(caller, query).await?))
     }
 
     async fn describe_method(
@@ -157,12 +188,11 @@ impl StatisticsService for Statistics {
     }
 }
 
-/// The query, if its caller may ask it.
-fn allow(caller: &Principal, query: Query) -> Result<Query, Problem> {
-    let at = Path::root("question");
-    let Question { filter, by, .. } = &query.question;
-    check_question(caller, at.field("filter"), filter, at.field("by"), by)?;
-    Ok(query)
+/// A query that its caller may ask.
+struct Asked {
+    query: Query,
+    as_of: Option<Position>,
+    caller: Principal,
 }
 
 /// The entries of the journal from a position on, without personal parts.
@@ -177,7 +207,12 @@ fn entries(
 fn answer(
     ledger: &Ledger,
     journal: &Reader,
-    query: Query,
+    citations: &Citations,
+    Asked {
+        query,
+        as_of,
+        caller,
+    }: Asked,
 ) -> Result<pb::QueryFiguresResponse, Problem> {
     let asked = Instant::now();
     let Query {
@@ -193,25 +228,30 @@ fn answer(
         order,
         after,
     };
+    let refuse = |error| Problem::of_question(error, caller.sees_places());
     if let Some(wanted) = query.rates {
-        let rated = match query.as_of {
+        let rated = match as_of {
             Some(at) => {
                 let entries = |from| entries(journal, from);
-                query::answer_with_rates_as_of(ledger, entries, &question, &page, &wanted, at)?
+                query::answer_with_rates_as_of(ledger, entries, &question, &page, &wanted, at)
             }
-            None => query::answer_with_rates(ledger, &question, &page, &wanted)?,
+            None => query::answer_with_rates(ledger, &question, &page, &wanted),
         };
-        let elapsed = asked.elapsed();
-        return Ok(to_rated_answer(rated, wanted.level, &question, elapsed));
+        let rated = rated.map_err(refuse)?;
+        let place = citations.tell(&caller, rated.answer.position);
+        let (level, elapsed) = (wanted.level, asked.elapsed());
+        return Ok(to_rated_answer(rated, level, &question, place, elapsed));
     }
-    let answer = match query.as_of {
-        Some(at) => query::answer_as_of(ledger, &question, &page, at)?,
-        None => query::answer(ledger, &question, &page)?,
+    let answer = match as_of {
+        Some(at) => query::answer_as_of(ledger, &question, &page, at),
+        None => query::answer(ledger, &question, &page),
     };
+    let answer = answer.map_err(refuse)?;
+    let place = citations.tell(&caller, answer.position);
     let elapsed = asked.elapsed();
     if let Effort::Scan { blocks } = answer.effort {
         let elapsed_ms = elapsed.as_millis();
         tracing::debug!(blocks, elapsed_ms, "blocks scanned");
     }
-    Ok(to_answer(answer, &question, elapsed))
+    Ok(to_answer(answer, &question, place, elapsed))
 }

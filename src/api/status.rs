@@ -201,6 +201,18 @@ impl Problem {
         }
     }
 
+    /// Why there is no answer. Whoever is not told places in the journal is not told which
+    /// there are.
+    pub fn of_question(error: QueryError, sees_places: bool) -> Self {
+        match error {
+            QueryError::OutOfRange { .. } if !sees_places => {
+                let message = "as_of_position is not within what is kept";
+                Self::new(Code::OutOfRange, "POSITION_OUT_OF_RANGE", message)
+            }
+            other => other.into(),
+        }
+    }
+
     /// There is no edition of the month.
     pub fn no_edition() -> Self {
         let message = "there is no edition of this month; ListEditions has those that there are";

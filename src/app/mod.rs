@@ -491,6 +491,7 @@ impl Services {
                 ledger,
                 running.reader.clone(),
                 Arc::clone(library),
+                running.ingest.citations(),
                 counters.clone(),
             ),
             live: Live::new(
@@ -545,12 +546,13 @@ impl Services {
 fn publisher(settings: &Settings, running: &Running, stop: CancellationToken) -> Publisher {
     let clock = Arc::clone(&settings.clock);
     let source = LedgerSource::new(Arc::clone(&running.ledger), running.reader.clone());
-    Publisher::start(source, running.hub.clone(), move || clock(), stop)
+    let seal = running.ingest.seal();
+    Publisher::start(source, running.hub.clone(), move || clock(), seal, stop)
 }
 
 fn log(running: &Running, stop: CancellationToken) -> Log {
     let past = JournalPast::new(running.reader.clone(), Arc::clone(&running.ledger));
-    Log::start(past, &running.hub, stop)
+    Log::start(past, &running.hub, running.ingest.seal(), stop)
 }
 
 /// Gauges of the record. Returns what brings them up to date.

@@ -19,7 +19,8 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use zeroize::{ZeroizeOnDrop, Zeroizing};
 
-use super::CaseNumbers;
+use super::seal::Salts;
+use super::{CaseNumbers, Citations, Seal};
 use crate::domain::limits::{EDITION_CLOSES_ON_DAY, KEY_FILE_BYTES_MAX};
 use crate::domain::text::CardNumber;
 use crate::domain::{ContentDigest, IncidentSecret, LocalDay, Pseudonym, SecretHash, UtcMillis};
@@ -36,6 +37,10 @@ const FIRST_PERIOD: &str = "first ";
 const KEY_BYTES: usize = 32;
 /// What the key of case numbers is drawn from.
 const CASE_NUMBERS: &[u8] = b"case numbers";
+/// What the key of citations is drawn from.
+const CITATIONS: &[u8] = b"citations";
+/// What the key of seals is drawn from.
+const SEALS: &[u8] = b"seals";
 
 /// Why keys cannot be read or made.
 #[derive(Debug, thiserror::Error)]
@@ -85,6 +90,7 @@ pub enum KeyError {
 pub struct Keys {
     path: PathBuf,
     digest: Key,
+    salts: Salts,
     periods: RwLock<Periods>,
     /// Held while the file is written.
     writing: Mutex<()>,
@@ -114,12 +120,7 @@ impl Keys {
                     path: path.clone(),
                     line,
                 })?;
-                Ok(Self {
-                    path,
-                    digest,
-                    periods: RwLock::new(periods),
-                    writing: Mutex::default(),
-                })
+                Self::of(path, digest, periods)
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Self::create(path),
             Err(source) => Err(KeyError::Io { path, source }),
@@ -200,9 +201,14 @@ impl Keys {
         let digest = Key::random()?;
         let periods = Periods::default();
         write(&path, &digest, &periods)?;
+        Self::of(path, digest, periods)
+    }
+
+    fn of(path: PathBuf, digest: Key, periods: Periods) -> Result<Self, KeyError> {
         Ok(Self {
             path,
             digest,
+            salts: Salts::random()?,
             periods: RwLock::new(periods),
             writing: Mutex::default(),
         })
@@ -232,6 +238,17 @@ impl Keys {
     pub fn case_numbers(&self) -> CaseNumbers {
         // What clients send begins with the version of its canonical form, never with this.
         CaseNumbers::new(self.digest.mac(&[CASE_NUMBERS]))
+    }
+
+    /// What makes the numbers by which operators cite figures. They last as long.
+    pub fn citations(&self) -> Citations {
+        let numbers = CaseNumbers::new(self.digest.mac(&[CITATIONS]));
+        Citations::new(numbers, self.salts.clone())
+    }
+
+    /// What seals tokens. They last as long.
+    pub fn seal(&self) -> Seal {
+        Seal::new(self.digest.mac(&[SEALS]), self.salts.clone())
     }
 
     fn pseudonym(&self, period: u32, domain: &[u8], name: &[u8]) -> Result<Pseudonym, KeyError> {

@@ -1,5 +1,5 @@
 //! Who may do what, and what stands for people and incidents: roles, tokens, pseudonyms,
-//! digests and case numbers.
+//! digests, case numbers and seals.
 
 mod cases;
 mod gate;
@@ -8,6 +8,7 @@ mod limiter;
 pub mod qr;
 pub mod receipts;
 mod role;
+mod seal;
 pub mod table;
 mod tokens;
 
@@ -19,6 +20,7 @@ pub use keys::{
 pub use limiter::{Limited, Limiter, Whose};
 pub use receipts::{Receipt, ReceiptKeys};
 pub use role::{Grant, Principal, Role, Scope, TokenId};
+pub use seal::{Citations, SEAL_BYTES, SEALED_TEXT_BYTES_MAX, Seal};
 pub use tokens::{
     KnownToken, NewToken, TOKEN_BYTES, TOKEN_PREFIX, Token, TokenError, TokenFile, TokenRefused,
 };

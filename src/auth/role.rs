@@ -123,6 +123,11 @@ impl Principal {
     pub fn sees_staff(&self) -> bool {
         matches!(self, Self::Steward(_))
     }
+
+    /// Whether it is told places in the journal as they are: see `table::PLACES`.
+    pub fn sees_places(&self) -> bool {
+        matches!(self, Self::Steward(_))
+    }
 }
 
 impl Scope<'_> {

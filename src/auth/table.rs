@@ -1,10 +1,10 @@
 //! Who may call what, and who is told what: the whole of it.
 //!
 //! `CALLS` is what `api::guard` goes by, and `PAGES` what `http::access` goes by. `FIELDS` and
-//! `VALUES` tell who is told what, `ASKED` and `ASKS` who may ask or tell what; the code of these
-//! is in `api`, and a test walks every method, role and field through a running service and
-//! compares it with what stands here. A method, page or field without a row fails that test; a
-//! method or page without one is for stewards alone.
+//! `VALUES` tell who is told what, `PLACES` who learns places in the journal, `ASKED` and `ASKS`
+//! who may ask or tell what; the code of these is in `api`, and a test walks every method, role
+//! and field through a running service and compares it with what stands here. A method, page or
+//! field without a row fails that test; a method or page without one is for stewards alone.
 //!
 //! What is *not* here, because it depends on the token and not on the role: devices and
 //! operators see and tell only what is of the operators that their token is bound to.
@@ -107,6 +107,40 @@ pub const PAGES: &[(&str, Roles)] = &[
     ("/editions.json", EVERYBODY),
     ("/editions/{file}", EVERYBODY),
     ("/editions/{months}/{operator}/{file}", EVERYBODY),
+];
+
+/// How a place in the journal is told to who is not a steward.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// As it is: it is of the caller's own report, or was published.
+    Itself,
+    /// As a number that leads back to it, so that figures can be cited and asked for again, and
+    /// that shows nothing else: see `seal::Citations`.
+    Cited,
+    /// Not at all.
+    Nothing,
+}
+
+/// Each field of an answer that is a place in the journal. Between two places lies all that
+/// others told, so that who is not a steward learns none, but of its own reports: a receipt
+/// shows where a report lies, to whoever holds it. Tokens hold places, under a seal.
+pub const PLACES: &[(&str, &str, Place)] = &[
+    ("Accepted", "position", Place::Itself),
+    ("RecordedIncident", "position", Place::Itself),
+    ("Edition", "position", Place::Itself),
+    ("QueryFiguresResponse", "position", Place::Cited),
+    ("RankScopesResponse", "position", Place::Cited),
+    ("WatchRatesResponse", "position", Place::Nothing),
+    ("WatchIncidentsResponse", "position", Place::Nothing),
+    ("IncidentEvent", "position", Place::Nothing),
+    ("IncidentWithdrawn", "recorded_position", Place::Nothing),
+    ("IncidentAmended", "recorded_position", Place::Nothing),
+    ("IncidentAnswered", "recorded_position", Place::Nothing),
+    ("ListIncidentsResponse", "as_of_position", Place::Nothing),
+    ("TapCountRecorded", "position", Place::Nothing),
+    ("DeclareOutageResponse", "position", Place::Nothing),
+    ("WithdrawOutageResponse", "position", Place::Nothing),
+    ("OutageChange", "position", Place::Nothing),
 ];
 
 /// Values of fields that not everybody is told who is told the field. What staff said is a

@@ -33,7 +33,7 @@ pub use people::{CaseError, CaseMarks, Kept, KeptReply, Later, Moment, Reply};
 pub use start::{Options, Running, StartError, StopError, start, start_with};
 pub use taps::{TapsAccepted, TapsError};
 
-use crate::auth::{CaseNumbers, KeyError, Keys, Limited, Limiter, ReceiptKeys};
+use crate::auth::{CaseNumbers, Citations, KeyError, Keys, Limited, Limiter, ReceiptKeys, Seal};
 use crate::domain::entry::{ClosedEdition, Removal};
 use crate::domain::incident::{Match, is_observed};
 use crate::domain::limits::{INCIDENTS_PER_CALL_MAX, JOURNAL_READS_MAX};
@@ -206,6 +206,16 @@ impl Ingest {
     /// What operators call incidents by.
     pub fn case_numbers(&self) -> CaseNumbers {
         self.shared.keys.case_numbers()
+    }
+
+    /// What operators cite figures by.
+    pub fn citations(&self) -> Citations {
+        self.shared.keys.citations()
+    }
+
+    /// What seals the tokens that callers keep.
+    pub fn seal(&self) -> Seal {
+        self.shared.keys.seal()
     }
 
     /// The network in use.

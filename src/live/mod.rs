@@ -12,6 +12,7 @@ pub mod log;
 mod pace;
 mod permits;
 mod publisher;
+mod sealed;
 mod source;
 mod state;
 #[cfg(test)]

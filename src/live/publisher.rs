@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use crate::auth::Seal;
 use crate::domain::entry::Epoch;
 use crate::domain::limits::{
     CLOCK_CHECK_MS, WATCH_PACE_MS_MIN, WATCH_REQUESTS_MAX, WATCH_REST_MS_MAX, WATCH_RESULTS_MAX,
@@ -25,9 +26,10 @@ use crate::domain::{Minute, Position, UtcMillis};
 use super::hub::{Changed, ChangedRows, Hub};
 use super::pace::Pace;
 use super::permits::Permit;
+use super::sealed::NoToken;
 use super::source::{Source, TapsKept, View};
 use super::state::State;
-use super::token::{StreamDigest, Token};
+use super::token::{StreamDigest, Token, Tokens};
 use super::watcher::{Published, Watcher};
 use super::{Gone, Watch, WatchError};
 
@@ -35,7 +37,7 @@ use super::{Gone, Watch, WatchError};
 #[derive(Clone)]
 pub struct Publisher {
     requests: mpsc::Sender<Request>,
-    epoch: Epoch,
+    tokens: Arc<Tokens>,
     bounds: Arc<dyn Bounds>,
     stop: CancellationToken,
 }
@@ -131,12 +133,13 @@ enum Counting {
 
 impl Publisher {
     /// Spawns the task on the current tokio runtime. It counts from `source`, learns from
-    /// `hub` what changed, tells the time by `now`, and ends all streams when `stop` is
-    /// cancelled. Reads the source once, so call it before serving.
+    /// `hub` what changed, tells the time by `now`, gives out tokens under `seal`, and ends
+    /// all streams when `stop` is cancelled. Reads the source once, so call it before serving.
     pub fn start(
         source: impl Source,
         hub: Hub,
         now: impl Fn() -> UtcMillis + Send + Sync + 'static,
+        seal: Seal,
         stop: CancellationToken,
     ) -> Self {
         let (requests, requested) = mpsc::channel(WATCH_REQUESTS_MAX);
@@ -162,7 +165,7 @@ impl Publisher {
         });
         Self {
             requests,
-            epoch,
+            tokens: Arc::new(Tokens::new(epoch, seal)),
             bounds,
             stop,
         }
@@ -178,11 +181,11 @@ impl Publisher {
         token: Option<Vec<u8>>,
         permit: Permit,
     ) -> Result<Watcher, WatchError> {
-        let stream = StreamDigest::of(self.epoch, &watch);
-        let resume = token.as_deref().map(Token::parse).transpose()?;
-        if let Some(token) = resume {
-            self.check(token, stream)?;
-        }
+        let stream = self.tokens.stream(&watch);
+        let resume = match token {
+            Some(bytes) => Some(self.read(&bytes, stream)?),
+            None => None,
+        };
         let (answer, answered) = oneshot::channel();
         let request = Request { watch, answer };
         let sent = self.requests.send(request).await;
@@ -203,6 +206,7 @@ impl Publisher {
         }
         Ok(Watcher {
             published,
+            tokens: Arc::clone(&self.tokens),
             stream,
             resume,
             sent: None,
@@ -212,22 +216,20 @@ impl Publisher {
         })
     }
 
-    /// Whether a token can be of any state of this journal.
-    fn check(&self, token: Token, stream: StreamDigest) -> Result<(), WatchError> {
+    /// A token, if it can be of any state of this journal.
+    fn read(&self, bytes: &[u8], stream: StreamDigest) -> Result<Token, WatchError> {
         let horizon = self.bounds.horizon();
-        let why = if !token.stream.is_of_journal(stream) {
-            Gone::OtherJournal
-        } else if self.bounds.applied() < token.position {
-            Gone::Ahead
-        } else if token.position.next() < horizon {
-            Gone::TooOld
-        } else {
-            return Ok(());
+        let why = match self.tokens.parse(bytes) {
+            Err(NoToken::Malformed) => return Err(WatchError::Token),
+            Err(NoToken::OtherJournal) => Gone::OtherJournal,
+            Ok(token) if self.bounds.applied() < token.position => Gone::Ahead,
+            Ok(token) if token.position.next() < horizon => Gone::TooOld,
+            Ok(token) => return Ok(token),
         };
         let oldest = Token::before_all(stream, Position(horizon.0 - 1));
         Err(WatchError::Gone {
             why,
-            oldest_token: oldest.to_bytes(),
+            oldest_token: self.tokens.to_bytes(oldest),
         })
     }
 

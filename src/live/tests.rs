@@ -10,6 +10,7 @@ use tokio::time::{Instant, advance, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::*;
+use crate::auth::Seal;
 use crate::domain::entry::Epoch;
 use crate::domain::limits::{
     CHANGED_ROWS_MAX, HEARTBEAT_MS, WATCH_PACE_MS_MIN, WATCHED_QUESTIONS_MAX, WATCHED_ROWS_MAX,
@@ -186,7 +187,7 @@ impl Service {
             let elapsed = started.elapsed().as_millis();
             UtcMillis(START.0 + i64::try_from(elapsed).expect("tests are short"))
         };
-        let publisher = Publisher::start(memory.clone(), hub.clone(), now, stop.clone());
+        let publisher = Publisher::start(memory.clone(), hub.clone(), now, Seal::testing(7), stop.clone());
         Self {
             memory,
             hub,
@@ -689,7 +690,7 @@ async fn publisher_that_panics_has_ended_and_refuses_with_another_word_than_stop
         START
     };
     let (memory, hub, stop) = (Memory::default(), Hub::new(), CancellationToken::new());
-    let publisher = Publisher::start(memory, hub.clone(), now, stop);
+    let publisher = Publisher::start(memory, hub.clone(), now, Seal::testing(7), stop);
     assert!(
         publisher
             .watch(watch(0), PACE, None, permit())

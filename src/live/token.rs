@@ -1,4 +1,4 @@
-//! The opaque bytes from which a stream of counts is resumed.
+//! The bytes from which a stream of counts is resumed.
 //!
 //! They stand for a state: of which journal, of which question, up to where, and a digest of
 //! its figures. Rates are state, so no history is needed to resume; equal digests suffice.
@@ -7,15 +7,22 @@ use std::hash::{Hash, Hasher};
 
 use siphasher::sip::SipHasher13;
 
+use crate::auth::Seal;
 use crate::domain::Position;
 use crate::domain::entry::Epoch;
 
+use super::Watch;
+use super::sealed::{NoToken, Sealed};
 use super::state::State;
-use super::{Watch, WatchError};
 
-const FORMAT: u8 = 1;
-const BODY_BYTES: usize = 33;
-const TOKEN_BYTES: usize = BODY_BYTES + 4;
+const KIND: u8 = 3;
+const TEXT_BYTES: usize = 24;
+
+/// Makes and reads the tokens of one journal.
+pub struct Tokens {
+    epoch: Epoch,
+    sealed: Sealed,
+}
 
 /// A resume token, taken apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,29 +35,44 @@ pub struct Token {
     pub state_digest: u64,
 }
 
-/// Digests of a journal's identity and of a question, keyed with that identity.
+/// Digest of a question, keyed with the identity of the journal that it is put to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StreamDigest {
-    epoch: u64,
-    question: u64,
-}
+pub struct StreamDigest(u64);
 
-impl StreamDigest {
-    /// Of a question to a journal.
-    pub fn of(epoch: Epoch, watch: &Watch) -> Self {
-        let mut of_epoch = SipHasher13::new_with_key(&epoch.0);
-        of_epoch.write(&epoch.0);
-        let mut of_question = SipHasher13::new_with_key(&epoch.0);
-        watch.hash(&mut of_question);
-        Self {
-            epoch: of_epoch.finish(),
-            question: of_question.finish(),
-        }
+impl Tokens {
+    /// Of a journal.
+    pub fn new(epoch: Epoch, seal: Seal) -> Self {
+        let sealed = Sealed::new(KIND, epoch, seal);
+        Self { epoch, sealed }
     }
 
-    /// Whether both are of one journal.
-    pub fn is_of_journal(self, other: Self) -> bool {
-        self.epoch == other.epoch
+    /// What tells the stream of a question.
+    pub fn stream(&self, watch: &Watch) -> StreamDigest {
+        let mut hasher = SipHasher13::new_with_key(&self.epoch.0);
+        watch.hash(&mut hasher);
+        StreamDigest(hasher.finish())
+    }
+
+    /// The bytes that a client keeps.
+    pub fn to_bytes(&self, token: Token) -> Vec<u8> {
+        let mut text = [0; TEXT_BYTES];
+        let numbers = [token.stream.0, token.position.0, token.state_digest];
+        for (place, number) in text.as_chunks_mut::<8>().0.iter_mut().zip(numbers) {
+            *place = number.to_be_bytes();
+        }
+        self.sealed.to_bytes(&text)
+    }
+
+    /// Takes apart what a client sent; refused unless `to_bytes` made it.
+    pub fn parse(&self, bytes: &[u8]) -> Result<Token, NoToken> {
+        let text: [u8; TEXT_BYTES] = self.sealed.open(bytes)?;
+        let (numbers, _) = text.as_chunks::<8>();
+        let number = |index: usize| u64::from_be_bytes(numbers[index]);
+        Ok(Token {
+            stream: StreamDigest(number(0)),
+            position: Position(number(1)),
+            state_digest: number(2),
+        })
     }
 }
 
@@ -72,37 +94,6 @@ impl Token {
             state_digest: 0,
         }
     }
-
-    /// The bytes that a client keeps.
-    pub fn to_bytes(self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(TOKEN_BYTES);
-        bytes.push(FORMAT);
-        bytes.extend(self.stream.epoch.to_be_bytes());
-        bytes.extend(self.stream.question.to_be_bytes());
-        bytes.extend(self.position.0.to_be_bytes());
-        bytes.extend(self.state_digest.to_be_bytes());
-        bytes.extend(crc32c::crc32c(&bytes).to_be_bytes());
-        bytes
-    }
-
-    /// Takes apart what a client sent; refused unless `to_bytes` made it.
-    pub fn parse(bytes: &[u8]) -> Result<Self, WatchError> {
-        let bytes: &[u8; TOKEN_BYTES] = bytes.try_into().map_err(|_| WatchError::Token)?;
-        let (body, checksum) = bytes.split_at(BODY_BYTES);
-        if crc32c::crc32c(body).to_be_bytes() != *checksum || body[0] != FORMAT {
-            return Err(WatchError::Token);
-        }
-        let (numbers, _) = body[1..].as_chunks::<8>();
-        let number = |index: usize| u64::from_be_bytes(numbers[index]);
-        Ok(Self {
-            stream: StreamDigest {
-                epoch: number(0),
-                question: number(1),
-            },
-            position: Position(number(2)),
-            state_digest: number(3),
-        })
-    }
 }
 
 #[cfg(test)]
@@ -113,24 +104,20 @@ mod tests {
 
     proptest! {
         #[test]
-        fn token_survives_the_way_out_and_back_and_no_flipped_bit(
-            numbers: [u64; 4],
-            bit in 0..TOKEN_BYTES * 8,
-        ) {
+        fn token_survives_the_way_out_and_back(numbers: [u64; 3], epoch: [u8; 16]) {
             let token = Token {
-                stream: StreamDigest { epoch: numbers[0], question: numbers[1] },
-                position: Position(numbers[2]),
-                state_digest: numbers[3],
+                stream: StreamDigest(numbers[0]),
+                position: Position(numbers[1]),
+                state_digest: numbers[2],
             };
-            let mut bytes = token.to_bytes();
-            prop_assert_eq!(Token::parse(&bytes), Ok(token));
-            bytes[bit / 8] ^= 1 << (bit % 8);
-            prop_assert_eq!(Token::parse(&bytes), Err(WatchError::Token));
+            let tokens = Tokens::new(Epoch(epoch), Seal::testing(7));
+            prop_assert_eq!(tokens.parse(&tokens.to_bytes(token)), Ok(token));
         }
 
         #[test]
         fn garbage_is_no_token(bytes: Vec<u8>) {
-            prop_assert_eq!(Token::parse(&bytes), Err(WatchError::Token));
+            let tokens = Tokens::new(Epoch([7; 16]), Seal::testing(7));
+            prop_assert_eq!(tokens.parse(&bytes), Err(NoToken::Malformed));
         }
     }
 }

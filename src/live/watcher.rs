@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::pace::{Pace, Step};
 use super::permits::Permit;
 use super::state::{Kind, State};
-use super::token::{StreamDigest, Token};
+use super::token::{StreamDigest, Token, Tokens};
 use super::told::Told;
 use super::{Message, Update, WatchError};
 
@@ -30,6 +30,7 @@ pub(super) enum Published {
 /// One watcher. Dropping it ends the watch and frees its place.
 pub struct Watcher {
     pub(super) published: watch::Receiver<Published>,
+    pub(super) tokens: Arc<Tokens>,
     pub(super) stream: StreamDigest,
     /// What the client says that it has; looked at once.
     pub(super) resume: Option<Token>,
@@ -125,7 +126,7 @@ impl Watcher {
         update: impl FnOnce() -> Update,
     ) -> Arc<Told<Message>> {
         state.told(kind, || Message {
-            resume_token: Token::of(self.stream, state).to_bytes(),
+            resume_token: self.tokens.to_bytes(Token::of(self.stream, state)),
             position: state.position,
             as_of: state.as_of(),
             total: state.total(),

@@ -14,7 +14,7 @@ use crate::domain::limits::{
 };
 use crate::domain::method::{BREAKS, Break, METHOD};
 use crate::domain::taxonomy::Taxonomy;
-use crate::domain::{Basis, Calendar, Hour, Position, Window};
+use crate::domain::{Basis, Calendar, Hour, Window};
 use crate::ledger::FOLD_VERSION;
 use crate::stats::interval::Level;
 use crate::stats::rate::REPORTS_PER_TAPS;
@@ -60,7 +60,7 @@ pub struct Method {
 }
 
 /// One line that names the source of exact figures.
-pub fn citation(basis: Basis, window: Window, position: Position) -> String {
+pub fn citation(basis: Basis, window: Window, place: u64) -> String {
     let day = |hour| Calendar::get().day(hour);
     let (first, last) = (day(window.start()), day(Hour(window.end().0 - 1)));
     let whose = match basis {
@@ -68,7 +68,7 @@ pub fn citation(basis: Basis, window: Window, position: Position) -> String {
         Basis::Observed => "as observed by devices",
     };
     format!(
-        "mistap, exact figures as of position {position}: failed check-ins {whose}, {first} to \
+        "mistap, exact figures as of position {place}: failed check-ins {whose}, {first} to \
          {last} (Europe/Amsterdam), method {METHOD}, fold {FOLD_VERSION}"
     )
 }
@@ -455,14 +455,14 @@ mod tests {
         let day = |text| LocalDay::parse(text).expect("a date").start();
         let window = Window::new(day("2026-10-01"), day("2026-11-01")).expect("a month");
         assert_eq!(
-            citation(Basis::SelfReported, window, Position(1234)),
+            citation(Basis::SelfReported, window, 1234),
             format!(
                 "mistap, exact figures as of position 1234: failed check-ins as reported by \
                  travellers and staff, 2026-10-01 to 2026-10-31 (Europe/Amsterdam), method \
                  {METHOD}, fold {FOLD_VERSION}"
             )
         );
-        let observed = citation(Basis::Observed, window, Position(1));
+        let observed = citation(Basis::Observed, window, 1);
         assert!(observed.contains("as observed by devices") && !observed.contains('\n'));
     }
 }

@@ -21,7 +21,9 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("edition", &["domain", "stats", "journal", "query"]),
     (
         "live",
-        &["domain", "stats", "ledger", "store", "journal", "query"],
+        &[
+            "domain", "stats", "ledger", "store", "journal", "auth", "query",
+        ],
     ),
     (
         "ingest",

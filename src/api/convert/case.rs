@@ -6,6 +6,7 @@ use super::to_timestamp;
 use super::violation::{Path, Violations};
 use super::way_back::to_reply;
 use crate::api::pb::v1 as pb;
+use crate::auth::Seal;
 use crate::domain::entry::Epoch;
 use crate::domain::limits::{
     CASES_PER_PAGE_DEFAULT, CASES_PER_PAGE_MAX, FILTER_VALUES_MAX, REPLY_CHARS_MAX,
@@ -15,6 +16,9 @@ use crate::domain::text::has_contact;
 use crate::domain::{CaseNumber, OperatorCode, Position, Window};
 use crate::ingest::{Kept, KeptReply, Reply};
 use crate::query::cases::{CaseFilter, CasePlace, Quantiles, ReplyTimes};
+
+/// Unlike what other seals are for.
+const TOKEN_KIND: u8 = 5;
 
 /// What a list is asked for.
 #[derive(Debug)]
@@ -30,7 +34,7 @@ pub struct ListAsked {
 /// Checks what to list.
 pub fn parse_list(
     request: &pb::ListIncidentsRequest,
-    epoch: Epoch,
+    tokens: &PageTokens,
 ) -> Result<ListAsked, Violations> {
     let mut found = Violations::default();
     let states = Path::root("states");
@@ -56,7 +60,7 @@ pub fn parse_list(
         [] => None,
         token => {
             let at = Path::root("page_token");
-            let place = parse_token(token, epoch);
+            let place = tokens.place(token);
             found.some(at, place, "must come from the answer before")
         }
     };
@@ -68,24 +72,36 @@ pub fn parse_list(
     found.finish(Some(asked))
 }
 
-/// Where the next page begins: the journal's identity, as of, and before, hidden from nobody
-/// but checked.
-pub fn to_token(epoch: Epoch, place: CasePlace) -> Vec<u8> {
-    let mut token = epoch.0[..8].to_vec();
-    token.extend(place.as_of.0.to_be_bytes());
-    token.extend(place.before.0.to_be_bytes());
-    token
+/// Makes and reads the tokens of pages of one journal. They hold places, sealed.
+pub struct PageTokens {
+    about: [u8; 17],
+    seal: Seal,
 }
 
-fn parse_token(token: &[u8], epoch: Epoch) -> Option<CasePlace> {
-    let (own, rest) = token.split_first_chunk::<8>()?;
-    let (as_of, rest) = rest.split_first_chunk()?;
-    let (before, rest) = rest.split_first_chunk()?;
-    let is_sound = own == &epoch.0[..8] && rest.is_empty();
-    is_sound.then_some(CasePlace {
-        as_of: Position(u64::from_be_bytes(*as_of)),
-        before: Position(u64::from_be_bytes(*before)),
-    })
+impl PageTokens {
+    /// Of a journal.
+    pub fn new(epoch: Epoch, seal: Seal) -> Self {
+        let mut about = [TOKEN_KIND; 17];
+        about[1..].copy_from_slice(&epoch.0);
+        Self { about, seal }
+    }
+
+    /// Where the next page begins.
+    pub fn token(&self, place: CasePlace) -> Vec<u8> {
+        let numbers = [place.as_of.0, place.before.0].map(u64::to_be_bytes);
+        self.seal.seal(&self.about, numbers.as_flattened())
+    }
+
+    fn place(&self, token: &[u8]) -> Option<CasePlace> {
+        let opened = self.seal.open(&self.about, token)?;
+        let (numbers, rest) = opened.as_chunks::<8>();
+        let [as_of, before] = numbers.try_into().ok()?;
+        let number = |bytes| Position(u64::from_be_bytes(bytes));
+        rest.is_empty().then_some(CasePlace {
+            as_of: number(as_of),
+            before: number(before),
+        })
+    }
 }
 
 /// Checks an answer to a report.
@@ -199,8 +215,6 @@ mod tests {
 
     use super::*;
 
-    const EPOCH: Epoch = Epoch([7; 16]);
-
     fn reply(state: pb::CaseState, reason: i32, message: &str) -> Result<Reply, usize> {
         let request = pb::RespondToIncidentRequest {
             case_number: CaseNumber::new(5).to_string(),
@@ -249,14 +263,17 @@ mod tests {
 
     proptest! {
         #[test]
-        fn token_leads_back_and_no_bytes_make_it_panic(
+        fn token_leads_back_under_its_own_key_alone(
             as_of: u64, before: u64, bytes: Vec<u8>,
         ) {
             let place = CasePlace { as_of: Position(as_of), before: Position(before) };
-            prop_assert_eq!(parse_token(&to_token(EPOCH, place), EPOCH), Some(place));
-            prop_assert_eq!(parse_token(&to_token(EPOCH, place), Epoch([8; 16])), None);
-            // Only that it returns is asked here.
-            let _ = parse_token(&bytes, EPOCH);
+            let tokens = |epoch, key| PageTokens::new(Epoch([epoch; 16]), Seal::testing(key));
+            let token = tokens(7, 7).token(place);
+            prop_assert_eq!(tokens(7, 7).place(&token), Some(place));
+            prop_assert_eq!(tokens(8, 7).place(&token), None);
+            prop_assert_eq!(tokens(7, 8).place(&token), None);
+            prop_assert_ne!(tokens(7, 7).token(place), token);
+            prop_assert_eq!(tokens(7, 7).place(&bytes), None);
         }
     }
 }

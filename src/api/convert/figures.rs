@@ -14,9 +14,9 @@ use crate::domain::limits::{
     WATCH_WINDOW_MINUTES_MAX, WATCH_WINDOW_MINUTES_MIN, WINDOW_HOURS_MAX,
 };
 use crate::domain::question::Breakdown;
-use crate::domain::{Basis, Dimension, Filter, Hour, Position, Question, Window};
+use crate::domain::{Basis, Dimension, Filter, Hour, Question, Window};
 use crate::ledger::FOLD_VERSION;
-use crate::live::{Message, Update, Watch, Watched};
+use crate::live::{Form, Message, Update, Watch, Watched};
 use crate::query::method::citation;
 use crate::query::{
     Answer, Effort, Figure, Order, RatedAnswer, RatedWithout, RatesWanted, Without,
@@ -40,8 +40,8 @@ pub struct Query {
     pub page_token: String,
     /// How rates are to be made, if they are asked for.
     pub rates: Option<RatesWanted>,
-    /// The last position to be counted; `None` for now. Never with rates.
-    pub as_of: Option<Position>,
+    /// As of when to count, as the caller was told it; `None` for now.
+    pub as_of: Option<u64>,
 }
 
 /// What `WatchRates` asks, the token not yet judged.
@@ -77,7 +77,7 @@ pub fn parse_query(request: pb::QueryFiguresRequest) -> Result<Query, Violations
         &mut found,
     );
     let rates = parse_rates(request.rates.as_ref(), &mut found);
-    let as_of = request.as_of_position.map(Position);
+    let as_of = request.as_of_position;
     let query = question.zip(order).map(|(question, order)| Query {
         question,
         order,
@@ -135,10 +135,11 @@ pub fn check_token(at: Path<'_>, len: usize, found: &mut Violations) {
     }
 }
 
-/// An answer.
+/// An answer. `place` is how its caller is told the answer's position.
 pub fn to_answer(
     answer: Answer,
     question: &Question,
+    place: u64,
     elapsed: Duration,
 ) -> pb::QueryFiguresResponse {
     let (from_tallies, blocks_scanned) = match answer.effort {
@@ -153,7 +154,7 @@ pub fn to_answer(
             .next
             .map(|token| token.as_str().to_owned())
             .unwrap_or_default(),
-        position: answer.position.0,
+        position: place,
         effort: Some(pb::Effort {
             from_tallies,
             blocks_scanned,
@@ -162,7 +163,7 @@ pub fn to_answer(
         total_rate: None,
         feeds: Vec::new(),
         fold_version: FOLD_VERSION,
-        citation: citation(question.filter.basis, question.window, answer.position),
+        citation: citation(question.filter.basis, question.window, place),
         outage_days: to_days(&answer.outages),
         without_outages: answer.without.as_ref().map(to_without),
     }
@@ -193,9 +194,10 @@ pub fn to_rated_answer(
     rated: RatedAnswer,
     level: Level,
     question: &Question,
+    place: u64,
     elapsed: Duration,
 ) -> pb::QueryFiguresResponse {
-    let mut answer = to_answer(rated.answer, question, elapsed);
+    let mut answer = to_answer(rated.answer, question, place, elapsed);
     for (figure, rate) in answer.figures.iter_mut().zip(&rated.rates) {
         figure.rate = Some(to_rate(rate, level));
     }
@@ -209,8 +211,14 @@ pub fn to_rated_answer(
     }
 }
 
-/// A message to a watcher; `level` is what rates were asked for with.
-pub fn to_message(message: &Message, by: &Breakdown, level: Level) -> pb::WatchRatesResponse {
+/// A message to a watcher; `level` is what rates were asked for with. Who is told a part is not
+/// told the place.
+pub fn to_message(
+    message: &Message,
+    by: &Breakdown,
+    level: Level,
+    form: Form,
+) -> pb::WatchRatesResponse {
     use pb::watch_rates_response::Update as Out;
     let to_rows = |figures: &[Watched]| {
         let figures = figures.iter();
@@ -236,7 +244,10 @@ pub fn to_message(message: &Message, by: &Breakdown, level: Level) -> pb::WatchR
         rated_from: rated.map(|span| to_timestamp(span.start.start())),
         rated_until: rated.map(|span| to_timestamp(span.end.start())),
         resume_token: message.resume_token.clone(),
-        position: message.position.0,
+        position: match form {
+            Form::Whole => message.position.0,
+            Form::Part => 0,
+        },
         as_of: Some(to_timestamp(message.as_of)),
         total: message.total,
         left_out: message.left_out,

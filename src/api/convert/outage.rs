@@ -43,10 +43,10 @@ pub fn to_outage(outage: &Outage) -> pb::Outage {
     }
 }
 
-/// What was told about outages.
-pub fn to_change(told: &OutageTold) -> pb::OutageChange {
+/// What was told about outages, with its place or without.
+pub fn to_change(told: &OutageTold, sees_places: bool) -> pb::OutageChange {
     pb::OutageChange {
-        position: told.at.0,
+        position: if sees_places { told.at.0 } else { 0 },
         told_at: Some(to_timestamp(told.stamp)),
         outage: Some(to_outage(&told.change.outage)),
         withdrawn: told.change.is_withdrawal,

@@ -58,8 +58,8 @@ pub fn parse_rank(request: &pb::RankScopesRequest) -> Result<RankQuery, Violatio
     found.finish(query)
 }
 
-/// A ranking.
-pub fn to_ranking(answer: &RankAnswer, query: &RankQuery) -> pb::RankScopesResponse {
+/// A ranking. `place` is how its caller is told the answer's position.
+pub fn to_ranking(answer: &RankAnswer, query: &RankQuery, place: u64) -> pb::RankScopesResponse {
     let wanted = &query.wanted;
     let (level, rows) = (wanted.level, query.rows);
     let dimension = to_dimension(match wanted.by {
@@ -113,9 +113,9 @@ pub fn to_ranking(answer: &RankAnswer, query: &RankQuery) -> pb::RankScopesRespo
         dispersion: answer.dispersion.factor(),
         level: level.get(),
         feeds: to_used(&answer.feeds),
-        position: answer.position.0,
+        position: place,
         fold_version: FOLD_VERSION,
-        citation: citation(wanted.filter.basis, wanted.window, answer.position),
+        citation: citation(wanted.filter.basis, wanted.window, place),
         outage_days: to_days(&answer.outages),
     }
 }

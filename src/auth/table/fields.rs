@@ -10,8 +10,8 @@ use super::{CONCERNED, COUNTERS, DEVICES, EVERYBODY, HOLDERS, NOBODY, OPERATORS,
 /// call; names are set apart by spaces. An operator is told nothing of one single incident that
 /// shows what staff did: neither acts nor outcomes, since a free ride or a refusal is what staff
 /// let happen. Instead of a place in the journal, which stands in a traveller's receipt, it is
-/// told the case number; the place that figures include is among what it is told, because they
-/// are cited by it.
+/// told the case number; in the place of that which figures include it is told a citation, see
+/// `PLACES`.
 pub const FIELDS: &[(&str, &str, Roles)] = &[
     (
         "ReportIncidentResponse",
@@ -82,10 +82,11 @@ pub const FIELDS: &[(&str, &str, Roles)] = &[
     ),
     (
         "WatchRatesResponse",
-        "resume_token position as_of total left_out untimed complete_from total_rate \
+        "resume_token as_of total left_out untimed complete_from total_rate \
          feeds rated_from rated_until snapshot resumed changes heartbeat",
         OPERATORS,
     ),
+    ("WatchRatesResponse", "position", STEWARDS),
     ("Snapshot", "figures", OPERATORS),
     ("Changes", "figures", OPERATORS),
     (
@@ -186,11 +187,8 @@ pub const FIELDS: &[(&str, &str, Roles)] = &[
     ),
     ("Outage", "operator_code first_day last_day", OPERATORS),
     ("OutageDay", "day operator_code", EVERYBODY),
-    (
-        "OutageChange",
-        "position told_at outage withdrawn",
-        OPERATORS,
-    ),
+    ("OutageChange", "told_at outage withdrawn", OPERATORS),
+    ("OutageChange", "position", STEWARDS),
     (
         "TapFeed",
         "feed_id operator_code grain interval tap_kinds refusals day_begins",
@@ -201,7 +199,7 @@ pub const FIELDS: &[(&str, &str, Roles)] = &[
     ("ListOutagesResponse", "days changes", OPERATORS),
     ("RecordTapCountsResponse", "results", COUNTERS),
     ("TapCountResult", "recorded refusal", COUNTERS),
-    ("TapCountRecorded", "position", COUNTERS),
+    ("TapCountRecorded", "position", STEWARDS),
     ("StreamTapCountsResponse", "sequence results", COUNTERS),
     ("ListIncidentsResponse", "cases next_page_token", OPERATORS),
     ("ListIncidentsResponse", "as_of_position", STEWARDS),

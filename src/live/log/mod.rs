@@ -23,7 +23,9 @@ use tokio_util::sync::CancellationToken;
 use super::Gone;
 use super::hub::Hub;
 use super::permits::Permit;
+use super::sealed::NoToken;
 use super::told::Kept;
+use crate::auth::Seal;
 use crate::domain::limits::{LOG_MESSAGES_KEPT_MAX, LOG_READS_MAX};
 use crate::domain::taxonomy::{CaseState, ClosedReason};
 use crate::domain::{Facts, LineId, OperatorCode, Position, Stamp, UtcMillis};
@@ -36,7 +38,7 @@ pub use watcher::LogWatcher;
 pub(in crate::live) use tail::Feed;
 
 use tail::{Tail, Tailer};
-use token::LogToken;
+use token::LogTokens;
 
 /// What happened to an incident.
 #[derive(Clone, Debug, PartialEq)]
@@ -157,6 +159,7 @@ pub struct Log(Arc<Shared>);
 /// What the log's task and its watchers share.
 struct Shared {
     past: Arc<dyn Past>,
+    tokens: LogTokens,
     /// For watchers to come.
     tail: watch::Receiver<Tail>,
     /// Messages of the tail.
@@ -205,13 +208,14 @@ fn is_among<T: PartialEq>(wanted: &[T], value: Option<&T>) -> bool {
 
 impl Log {
     /// Spawns the log's task on the current tokio runtime. It learns from `hub` how far the
-    /// journal is applied, and ends all streams when `stop` is cancelled. Call it before
-    /// serving: what is applied is looked up once.
-    pub fn start(past: impl Past, hub: &Hub, stop: CancellationToken) -> Self {
+    /// journal is applied, gives out tokens under `seal`, and ends all streams when `stop` is
+    /// cancelled. Call it before serving: what is applied is looked up once.
+    pub fn start(past: impl Past, hub: &Hub, seal: Seal, stop: CancellationToken) -> Self {
         let unread = hub.unread();
         let at_start = past.applied();
         let (published, tail) = watch::channel(Tail::at(at_start));
         let shared = Arc::new(Shared {
+            tokens: LogTokens::new(past.epoch(), seal),
             past: Arc::new(past),
             tail,
             told: Kept::new(LOG_MESSAGES_KEPT_MAX),
@@ -284,12 +288,11 @@ impl Log {
 impl Shared {
     /// The place that a token stands for.
     fn resume(&self, bytes: &[u8]) -> Result<Position, LogError> {
-        let token = LogToken::parse(bytes).ok_or(LogError::Token)?;
-        let position = token.position();
-        if !token.is_of(self.past.epoch()) {
-            return Err(self.gone(Gone::OtherJournal));
-        }
-        // First, because a forged position may have none after it.
+        let position = self.tokens.position(bytes).map_err(|error| match error {
+            NoToken::Malformed => LogError::Token,
+            NoToken::OtherJournal => self.gone(Gone::OtherJournal),
+        })?;
+        // First, because nothing comes after the last position.
         if self.applied.now() < position {
             return Err(self.gone(Gone::Ahead));
         }
@@ -330,7 +333,7 @@ impl Shared {
     }
 
     fn token(&self, position: Position) -> Vec<u8> {
-        LogToken::new(self.past.epoch(), position).to_bytes()
+        self.tokens.token(position)
     }
 
     /// Reads off the asynchronous threads, when it is its turn.

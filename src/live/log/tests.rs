@@ -8,6 +8,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use tokio::time::sleep;
 
+use super::token::LogTokens;
 use super::*;
 use crate::domain::entry::Epoch;
 use crate::domain::limits::{
@@ -112,7 +113,7 @@ impl Service {
 
     fn start_with(memory: Handle) -> Self {
         let (hub, stop) = (Hub::new(), CancellationToken::new());
-        let log = Log::start(memory.clone(), &hub, stop.clone());
+        let log = Log::start(memory.clone(), &hub, Seal::testing(7), stop.clone());
         let facts = Maker::new(7).facts(START);
         Self {
             memory,
@@ -432,7 +433,10 @@ async fn token_that_is_no_place_to_begin_is_refused_with_the_oldest() {
         let mut oldest = service.watch(&[], Start::Token(oldest_token)).await;
         assert_eq!(positions(&next_events(&mut oldest).await)[0], 5);
     };
-    let token = |epoch, position| Start::Token(LogToken::new(epoch, Position(position)).to_bytes());
+    let token = |epoch, position| {
+        let tokens = LogTokens::new(epoch, Seal::testing(7));
+        Start::Token(tokens.token(Position(position)))
+    };
     check(token(Epoch([4; 16]), 7), Gone::OtherJournal).await;
     check(token(epoch, 3), Gone::TooOld).await;
     check(token(epoch, 11), Gone::Ahead).await;
