@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use super::access::check_asked;
-use super::convert::case::{
-    PageTokens, parse_list, parse_reply, parse_times, to_case, to_times,
-};
+use super::convert::case::{PageTokens, parse_list, parse_reply, parse_times, to_case, to_times};
 use super::convert::log::Sight;
 use super::convert::violation::Path;
 use super::pb::v1 as pb;

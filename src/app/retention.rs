@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::{fs, io};
 
+use sha2::{Digest as _, Sha256};
 use tokio::task::JoinError;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
@@ -20,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::api::Clock;
 use crate::auth::{KeyError, period_begins, period_ends_at};
 use crate::domain::entry::Removal;
-use crate::domain::{LocalDay, Position, UtcMillis};
+use crate::domain::{KeysTold, LocalDay, Position, UtcMillis};
 use crate::edition::gather::first_at;
 use crate::edition::library::{EditionError, Library};
 use crate::ingest::{Ingest, SubmitError};
@@ -59,6 +60,8 @@ pub struct Done {
     pub incidents: Position,
     /// The first local day on which single incidents that are still there came in.
     pub incidents_from: Option<LocalDay>,
+    /// Digest of what the journal was told about keys last.
+    pub keys: Option<u64>,
     /// How many days words are kept, as it was set last.
     pub words_days: Option<u32>,
     /// How many days all else is kept, as it was set last.
@@ -133,6 +136,10 @@ impl Retainer {
             let error = &error as &dyn Error;
             tracing::warn!(error, "how long personal data is kept is not noted");
         }
+        if let Err(error) = self.note_keys().await {
+            let error = &error as &dyn Error;
+            tracing::warn!(error, "which keys are in use is not noted yet");
+        }
         let mut looks = tokio::time::interval_at(Instant::now() + self.every, self.every);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut told = None;
@@ -163,6 +170,19 @@ impl Retainer {
             return Ok(());
         }
         done.write(&self.dir)
+    }
+
+    /// Notes in the journal which keys are in use, where it was told of others: quarters come
+    /// and go, keys are replaced, and their file can be lost.
+    async fn note_keys(&self) -> Result<(), RetentionError> {
+        let told = self.ingest.keys().told();
+        let keys = Some(digest(&told));
+        let before = Done::read(&self.dir);
+        if before.keys == keys {
+            return Ok(());
+        }
+        self.ingest.note_keys(told).await?;
+        Done { keys, ..before }.write(&self.dir)
     }
 
     async fn look(&self) -> Result<(), RetentionError> {
@@ -198,7 +218,8 @@ impl Retainer {
             done.write(&self.dir)?;
         }
         self.end_key_periods(&mut done).await?;
-        self.end_incidents(&mut done).await
+        self.end_incidents(&mut done).await?;
+        self.note_keys().await
     }
 
     /// Lets single incidents go of months of receipt that have been over for long enough.
@@ -300,6 +321,19 @@ impl Retainer {
     }
 }
 
+/// The same for the same keys, whatever program this becomes.
+fn digest(told: &KeysTold) -> u64 {
+    let mut hash = Sha256::new();
+    hash.update(told.digest.0);
+    for (period, fingerprint) in &told.periods {
+        hash.update(period.to_be_bytes());
+        hash.update(fingerprint.0);
+    }
+    let mut first = [0; 8];
+    first.copy_from_slice(&hash.finalize()[..8]);
+    u64::from_be_bytes(first)
+}
+
 /// Makes the base through the end of a month, if it is not there yet. Returns its SHA-256.
 fn make_base(
     journal: &Path,
@@ -343,6 +377,7 @@ impl Done {
             key_period: number("key-period"),
             incidents: position("incidents"),
             incidents_from: day("incidents-from"),
+            keys: value("keys").and_then(|text| u64::from_str_radix(&text, 16).ok()),
             words_days: number("words-days"),
             personal_days: number("personal-days"),
             incident_months: number("incident-months"),
@@ -367,6 +402,7 @@ impl Done {
         ] {
             text.extend(number.map(|number| format!("{key} {number}\n")));
         }
+        text.extend(self.keys.map(|keys| format!("keys {keys:016x}\n")));
         let (path, aside) = (dir.join(FILE_NAME), dir.join(FILE_NAME_ASIDE));
         let write = || {
             let mut file = fs::File::create(&aside)?;

@@ -23,7 +23,10 @@ use super::seal::Salts;
 use super::{CaseNumbers, Citations, Seal};
 use crate::domain::limits::{EDITION_CLOSES_ON_DAY, KEY_FILE_BYTES_MAX};
 use crate::domain::text::CardNumber;
-use crate::domain::{ContentDigest, IncidentSecret, LocalDay, Pseudonym, SecretHash, UtcMillis};
+use crate::domain::{
+    ContentDigest, Fingerprint, IncidentSecret, KeysTold, LocalDay, Pseudonym, SecretHash,
+    UtcMillis,
+};
 
 const FILE_NAME: &str = "keys";
 const ASIDE: &str = "new";
@@ -41,6 +44,8 @@ const CASE_NUMBERS: &[u8] = b"case numbers";
 const CITATIONS: &[u8] = b"citations";
 /// What the key of seals is drawn from.
 const SEALS: &[u8] = b"seals";
+/// What fingerprints are digests of.
+const FINGERPRINT: &[u8] = b"fingerprint";
 
 /// Why keys cannot be read or made.
 #[derive(Debug, thiserror::Error)]
@@ -188,6 +193,18 @@ impl Keys {
         self.periods().keys.keys().copied().collect()
     }
 
+    /// Fingerprints of all keys.
+    pub fn told(&self) -> KeysTold {
+        let periods = self.periods();
+        let keys = periods.keys.iter();
+        KeysTold {
+            digest: self.digest.fingerprint(),
+            periods: keys
+                .map(|(period, key)| (*period, key.fingerprint()))
+                .collect(),
+        }
+    }
+
     fn periods(&self) -> RwLockReadGuard<'_, Periods> {
         self.periods.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -271,6 +288,12 @@ impl Key {
         let mut key = Self([0; KEY_BYTES]);
         getrandom::fill(&mut key.0).map_err(KeyError::Random)?;
         Ok(key)
+    }
+
+    fn fingerprint(&self) -> Fingerprint {
+        let mut short = [0; 8];
+        short.copy_from_slice(&self.mac(&[FINGERPRINT])[..8]);
+        Fingerprint(short)
     }
 
     /// HMAC-SHA-256 over the parts one after the other, cut to 16 bytes.
@@ -573,7 +596,19 @@ mod tests {
         let (old, new) = (day("2026-09-30"), day("2026-10-01"));
         let of = |day| keys.card(&number(), day).expect("one");
         let before = (of(old), of(new));
+        let told = keys.told();
         assert_eq!(keys.rotate(new).expect("written"), [key_period(new)]);
+        let rotated = keys.told();
+        assert_eq!(rotated.digest, told.digest);
+        let replaced = rotated
+            .periods
+            .iter()
+            .filter(|(period, fingerprint)| told.periods.get(*period) != Some(*fingerprint));
+        assert_eq!(
+            replaced.map(|(period, _)| *period).collect::<Vec<_>>(),
+            [key_period(new)]
+        );
+        assert_eq!(open(folder.path()).told(), rotated);
         assert_eq!(of(old), before.0);
         assert_ne!(of(new), before.1);
         assert_eq!(

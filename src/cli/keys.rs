@@ -6,6 +6,7 @@ use std::path::Path;
 use serde_json::json;
 
 use super::failure::{Failure, Kind};
+use super::key_history::KeyHistory;
 use super::output::{Format, Sheet};
 use super::status;
 use crate::auth::Keys;
@@ -23,7 +24,8 @@ pub enum KeysCommand {
         data: DataSettings,
     },
     /// Make new keys for this quarter and later ones, because the old may be known to others.
-    /// Who reported before and reports again counts as another reporter from then on
+    /// Who reported before and reports again counts as another reporter from then on. The next
+    /// start notes it in the journal
     Rotate {
         /// Which folder. No server may use it.
         #[command(flatten)]
@@ -40,8 +42,11 @@ pub fn keys(command: KeysCommand, format: Format, today: LocalDay) -> Result<(),
 }
 
 fn list(dir: &Path, format: Format, today: LocalDay) -> Result<(), Failure> {
-    let told = status::keys(dir, today)
-        .map_err(|error| Failure::unexpected("the keys cannot be read", &error))?;
+    let failed = |error: &(dyn std::error::Error + 'static)| {
+        Failure::unexpected("the keys cannot be read", error)
+    };
+    let history = KeyHistory::of_folder(dir).map_err(|error| failed(&error))?;
+    let told = status::keys(dir, &history, today).map_err(|error| failed(&error))?;
     let mut sheet = Sheet::new(["quarter", "state"]);
     for (quarter, state) in told {
         sheet.push(vec![json!(quarter), json!(state)]);

@@ -7,6 +7,7 @@ mod demo;
 mod edition;
 mod failure;
 mod import;
+mod key_history;
 mod keys;
 mod method;
 mod network;

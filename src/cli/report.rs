@@ -303,6 +303,7 @@ fn read_card_number() -> Result<String, Failure> {
 /// In words, for the command line: Dutch or English stand side by side in the table.
 fn others(others: &pb::OthersReported) -> String {
     let place = match others.place() {
+        pb::others_reported::Place::Reader => "at this reader",
         pb::others_reported::Place::Stop => "at this stop",
         pb::others_reported::Place::Line => "on this line",
         pb::others_reported::Place::Operator => "with this operator",

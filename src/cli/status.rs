@@ -7,9 +7,10 @@ use std::path::Path;
 use serde_json::json;
 
 use super::failure::{Failure, Kind};
+use super::key_history::{self, KeyHistory, LOSS_MEANS};
 use super::output::{Format, Sheet};
 use crate::app::retention::Done;
-use crate::auth::{Keys, ReceiptKeys, key_period, period_ends_at};
+use crate::auth::{ReceiptKeys, key_period, period_ends_at};
 use crate::domain::limits::{INCIDENT_MONTHS_DEFAULT, PERSONAL_DAYS_DEFAULT, WORDS_DAYS_DEFAULT};
 use crate::domain::{LocalDay, UtcMillis};
 use crate::edition::library::Library;
@@ -18,6 +19,9 @@ use crate::journal;
 
 const RECEIPT_KEYS_LOST: &str = "LOST: receipts can be neither checked nor made again, unless the \
                                  file comes back from a backup; the next start makes a new one";
+
+/// Stands for the quarters of a file of keys together.
+const ALL_KEYS: &str = "all quarters";
 
 /// Prints what there is to say, a line for each.
 pub fn status(dir: &Path, format: Format, today: LocalDay) -> Result<(), Failure> {
@@ -53,7 +57,8 @@ pub fn status(dir: &Path, format: Format, today: LocalDay) -> Result<(), Failure
     let all = (done.all_from, done.personal_days, PERSONAL_DAYS_DEFAULT);
     say("personal parts", kept(all));
     say("single incidents", kept_months(&done));
-    for (period, state) in keys(dir, today).map_err(|error| failed(&error))? {
+    let history = KeyHistory::read(&reader).map_err(|error| failed(&error))?;
+    for (period, state) in keys(dir, &history, today).map_err(|error| failed(&error))? {
         say(&format!("key of {period}"), state);
     }
     if !ReceiptKeys::exist(dir) {
@@ -90,31 +95,42 @@ fn kept_months(done: &Done) -> String {
     }
 }
 
-/// What is to be said of the keys of a folder: each quarter, and when its key ends.
+/// What is to be said of the keys of a folder: each quarter, and when its key ends; and whatever
+/// was lost.
 pub(super) fn keys(
     dir: &Path,
+    history: &KeyHistory,
     today: LocalDay,
 ) -> Result<Vec<(String, String)>, crate::auth::KeyError> {
-    if !Keys::exist(dir) {
-        let lost = "LOST: cards and installations of before cannot be joined with later ones, \
-                    and reports that are sent again are refused; the next start makes new keys";
-        return Ok(vec![("all quarters".to_owned(), lost.to_owned())]);
+    let file = key_history::file(dir)?;
+    let losses = history.losses(file.as_ref()).into_iter();
+    let losses = losses.map(|loss| (ALL_KEYS.to_owned(), loss));
+    let Some(file) = file else {
+        let lost = format!("LOST: {LOSS_MEANS}; the next start makes new keys");
+        let told = losses.chain([(ALL_KEYS.to_owned(), lost)]);
+        return Ok(told.collect());
+    };
+    let mut told: Vec<_> = losses.collect();
+    for period in file.periods.keys().copied() {
+        let use_of = if period == key_period(today) {
+            "in use"
+        } else if period < key_period(today) {
+            "for late reports"
+        } else {
+            "made ahead"
+        };
+        let since = history.since(&file, period);
+        let since = since.map_or_else(String::new, |since| format!("; {since}"));
+        let ends = day_of(period_ends_at(period));
+        let state = format!("{use_of}{since}; destroyed, with its pseudonyms, from {ends} on");
+        told.push((quarter(period), state));
     }
-    let periods = Keys::open(dir)?.known_periods().into_iter();
-    Ok(periods
-        .map(|period| {
-            let use_of = if period == key_period(today) {
-                "in use"
-            } else if period < key_period(today) {
-                "for late reports"
-            } else {
-                "made ahead"
-            };
-            let ends = day_of(period_ends_at(period));
-            let state = format!("{use_of}; destroyed, with its pseudonyms, from {ends} on");
-            (quarter(period), state)
-        })
-        .collect())
+    for period in history.missing(&file, today.start().start()) {
+        let lost = "LOST: it is not in the file; the next start makes a new one, and what was \
+                    reported under it cannot be joined with what comes";
+        told.push((quarter(period), lost.to_owned()));
+    }
+    Ok(told)
 }
 
 /// As in `2026-Q4`.
@@ -130,17 +146,18 @@ fn day_of(at: UtcMillis) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::auth::Keys;
 
     #[test]
     fn keys_are_told_by_quarter_with_their_end_and_a_lost_file_is_told_as_such() {
         let dir = tempfile::tempdir().expect("a folder");
         let today = LocalDay::parse("2026-11-23").expect("a day");
-        let lost = keys(dir.path(), today).expect("told");
+        let lost = keys(dir.path(), &KeyHistory::default(), today).expect("told");
         assert!(lost[0].1.starts_with("LOST"), "{lost:?}");
         let made = Keys::open(dir.path()).expect("made");
         let next = LocalDay::parse("2027-01-01").expect("a day");
         made.make(today, next).expect("made");
-        let told = keys(dir.path(), today).expect("told");
+        let told = keys(dir.path(), &KeyHistory::default(), today).expect("told");
         assert_eq!(told.len(), 2);
         assert_eq!(told[0].0, "2026-Q4");
         assert_eq!(

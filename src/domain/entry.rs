@@ -5,6 +5,7 @@ use smol_str::SmolStr;
 
 use super::id::{ContentDigest, IncidentId, LineId, OperatorCode, Pseudonym, SecretHash, StopId};
 use super::incident::CauseClaim;
+use super::keys_told::KeysTold;
 use super::outage::OutageChange;
 use super::row::RowTime;
 use super::taps::TapBatch;
@@ -107,6 +108,8 @@ pub enum Entry {
         /// SHA-256 of the base: the fold through that position, without single incidents.
         base: Option<[u8; 32]>,
     },
+    /// Other keys of pseudonyms are in use: these are all of them.
+    KeysChanged(KeysTold),
     /// In the place of an entry about an incident that is kept in tallies alone.
     Gone,
 }

@@ -7,9 +7,11 @@
 pub mod address;
 pub mod calendar;
 pub mod case;
+pub mod contact;
 pub mod entry;
 pub mod id;
 pub mod incident;
+mod keys_told;
 pub mod limits;
 pub mod method;
 pub mod outage;
@@ -30,6 +32,7 @@ pub use id::{
     ContentDigest, IncidentId, IncidentSecret, LineId, OperatorCode, Pseudonym, SecretHash, StopId,
 };
 pub use incident::{Incident, Match};
+pub use keys_told::{Fingerprint, KeysTold};
 pub use outage::{Outage, OutageChange, OutageDay, OutageTold, Outages};
 pub use question::{Basis, Dimension, Filter, Question};
 pub use row::{Row, RowTime};

@@ -66,49 +66,6 @@ pub fn is_card_like(text: &str) -> bool {
     false
 }
 
-/// Whether a text holds a way to reach somebody: an e-mail address, a link, or a telephone
-/// number, which is nine or more digits that begin with 0 or +. Dates do not count.
-pub fn has_contact(text: &str) -> bool {
-    const DIGITS_MIN: usize = 9;
-    let lower = text.to_lowercase();
-    if lower.contains('@') || lower.contains("www.") || lower.contains("://") {
-        return true;
-    }
-    let (mut digits, mut is_number) = (0, false);
-    for word in lower.split_whitespace() {
-        if is_date(word) {
-            (digits, is_number) = (0, false);
-            continue;
-        }
-        for character in word.chars() {
-            if character == '+' || (digits == 0 && character == '0') {
-                (digits, is_number) = (0, true);
-            }
-            if character.is_numeric() {
-                digits += 1;
-            } else if !"+-./()".contains(character) {
-                (digits, is_number) = (0, false);
-            }
-            if is_number && DIGITS_MIN <= digits {
-                return true;
-            }
-        }
-    }
-    false
-}
-
-/// Whether a word is a date: three numbers, of at most two, two and four digits.
-fn is_date(word: &str) -> bool {
-    let word = word.trim_end_matches([',', '.', ':', ';']);
-    let parts: Vec<&str> = word.split(['-', '/', '.']).collect();
-    let is_short = |part: &&str| part.len() <= 2;
-    parts.len() == 3
-        && parts
-            .iter()
-            .all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()))
-        && 2 <= parts.iter().filter(|part| is_short(part)).count()
-}
-
 /// An OV-chipkaart number. Cleared when dropped; shown nowhere.
 #[derive(ZeroizeOnDrop)]
 pub struct CardNumber([u8; 16]);

@@ -234,6 +234,7 @@ impl Gatherer {
             | Entry::EditionClosed(_)
             | Entry::PersonalRemoved { .. }
             | Entry::IncidentsEnded { .. }
+            | Entry::KeysChanged(_)
             | Entry::Gone => {}
         }
     }

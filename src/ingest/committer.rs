@@ -483,6 +483,7 @@ fn judge(state: &State, batch: &[Entry], entry: &Entry) -> Option<Fate> {
         | Entry::EditionClosed(_)
         | Entry::PersonalRemoved { .. }
         | Entry::IncidentsEnded { .. }
+        | Entry::KeysChanged(_)
         | Entry::Gone => None,
     }
 }

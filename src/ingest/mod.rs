@@ -38,7 +38,8 @@ use crate::domain::entry::{ClosedEdition, Removal};
 use crate::domain::incident::{Match, is_observed};
 use crate::domain::limits::{INCIDENTS_PER_CALL_MAX, JOURNAL_READS_MAX};
 use crate::domain::{
-    Entry, Incident, IncidentId, LineId, Origin, OutageChange, Position, StopId, UtcMillis,
+    Entry, Incident, IncidentId, KeysTold, LineId, Origin, OutageChange, Position, StopId,
+    UtcMillis,
 };
 use crate::journal::{JournalError, Reader};
 use crate::ledger::{Ledger, Months};
@@ -267,6 +268,11 @@ impl Ingest {
     ) -> Result<Position, SubmitError> {
         self.commit(Entry::PersonalRemoved { removal, through })
             .await
+    }
+
+    /// Notes in the journal which keys are in use.
+    pub async fn note_keys(&self, told: KeysTold) -> Result<Position, SubmitError> {
+        self.commit(Entry::KeysChanged(told)).await
     }
 
     /// Notes in the journal that single incidents through the end of a month are kept no longer,

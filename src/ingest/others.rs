@@ -1,6 +1,6 @@
 //! Whether others reported the same: what a reporter is told at once.
 //!
-//! The answer is of the narrowest place and time of which ten or more other reporters told
+//! The answer is of the narrowest reader, place and time of which ten or more other reporters told
 //! something. About fewer nothing is said, so that nobody learns of a single one. Whoever
 //! reports with several installations counts as several; of those that are too many and too
 //! new for where they come from, as editions leave them out, all count as one.
@@ -9,7 +9,10 @@ use std::collections::{HashMap, HashSet};
 
 use super::{GetError, Ingest};
 use crate::domain::limits::{OTHERS_LOOKED_AT_MAX, PUBLISHED_GROUP_MIN};
-use crate::domain::{Basis, Entry, Minute, Position, Pseudonym, Row};
+use crate::domain::taxonomy::ReaderKind;
+use crate::domain::{
+    Basis, Entry, Facts, Minute, OperatorCode, Personal, Position, Pseudonym, Row, StopId,
+};
 use crate::journal::{JournalError, Reader};
 use crate::ledger::{Ledger, Recent};
 
@@ -19,6 +22,8 @@ const DAY: u32 = 24 * HOUR;
 /// Of what others reported something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
+    /// The same reader: in the same vehicle, or of the same kind at the same stop.
+    Reader,
     /// The same stop.
     Stop,
     /// The same line.
@@ -39,9 +44,11 @@ pub struct Others {
 }
 
 /// From the narrowest to the widest.
-const LADDER: [(Place, u32); 7] = [
+const LADDER: [(Place, u32); 9] = [
+    (Place::Reader, HOUR),
     (Place::Stop, HOUR),
     (Place::Line, HOUR),
+    (Place::Reader, DAY),
     (Place::Stop, DAY),
     (Place::Line, DAY),
     (Place::Operator, HOUR),
@@ -64,25 +71,29 @@ fn find(
     reader: &Reader,
     incident: Position,
 ) -> Result<Option<Others>, JournalError> {
-    let Some(facts) = facts_at(reader, incident)? else {
+    let mut people = People::new(reader);
+    let Some(own) = people.look_up(incident)? else {
         return Ok(None);
     };
     let (recent, row, now) = {
         let state = ledger.read();
-        let numbers = state.dictionary().look_up(&facts);
+        let numbers = state.dictionary().look_up(&own.facts);
         let scope = (numbers.operator, numbers.line, numbers.stop);
         (state.recent().clone(), scope, state.stamp().minute())
     };
     let Some(now) = now else {
         return Ok(None);
     };
-    let mut people = People::new(reader, incident)?;
     for (place, minutes) in LADDER {
-        let Some(is_same) = same(place, row) else {
+        let at = own.told.at.as_ref().filter(|_| place == Place::Reader);
+        if place == Place::Reader && at.is_none() {
+            continue;
+        }
+        let Some(is_same) = same(around(place, at), row) else {
             continue;
         };
         let places = latest(&recent, now, minutes, incident, is_same);
-        if people.are_enough(&places)? {
+        if people.are_enough(&places, own.told.names, at)? {
             let hours = minutes / HOUR;
             return Ok(Some(Others { place, hours }));
         }
@@ -90,15 +101,13 @@ fn find(
     Ok(None)
 }
 
-fn facts_at(
-    reader: &Reader,
-    incident: Position,
-) -> Result<Option<Box<crate::domain::Facts>>, JournalError> {
-    let record = reader.entry(incident)?;
-    Ok(record.and_then(|record| match record.entry {
-        Entry::Incident { facts, .. } => Some(facts),
-        _ => None,
-    }))
+/// Where reports of the same reader are found: rows do not tell vehicles or kinds of readers.
+fn around(place: Place, at: Option<&At>) -> Place {
+    match at {
+        Some(At::Vehicle(..)) => Place::Operator,
+        Some(At::Stop(..)) => Place::Stop,
+        None => place,
+    }
 }
 
 type Scope = (u16, u32, u32);
@@ -106,13 +115,13 @@ type Scope = (u16, u32, u32);
 /// What tells rows of the same place; `None` if it is not known.
 fn same(place: Place, (operator, line, stop): Scope) -> Option<impl Fn(&Row) -> bool> {
     let is_known = match place {
-        Place::Stop => stop != 0,
+        Place::Reader | Place::Stop => stop != 0,
         Place::Line => line != 0,
         Place::Operator => operator != 0,
         Place::Everywhere => true,
     };
     is_known.then_some(move |row: &Row| match place {
-        Place::Stop => row.stop == stop,
+        Place::Reader | Place::Stop => row.stop == stop,
         Place::Line => row.line == line,
         Place::Operator => row.operator == operator,
         Place::Everywhere => true,
@@ -141,39 +150,95 @@ fn latest(
 /// Card and installation of whoever reported; `None` where they are not told or not kept.
 type Names = [Option<Pseudonym>; 2];
 
+/// A reader, as far as reports tell it from others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum At {
+    /// In a vehicle of an operator.
+    Vehicle(OperatorCode, Box<str>),
+    /// Of a kind at a stop.
+    Stop(StopId, ReaderKind),
+}
+
+/// Who reported, and which reader.
+#[derive(Clone, Default)]
+struct Told {
+    names: Names,
+    at: Option<At>,
+}
+
+/// The report that others are looked for of.
+struct Own {
+    facts: Box<Facts>,
+    told: Told,
+}
+
 /// Who reported, as far as it had to be looked up.
 struct People<'a> {
     reader: &'a Reader,
-    own: Names,
-    known: HashMap<Position, Names>,
+    known: HashMap<Position, Told>,
+}
+
+impl At {
+    fn of(facts: &Facts, personal: &Personal) -> Option<Self> {
+        let vehicle = Some(&personal.vehicle).filter(|vehicle| !vehicle.is_empty());
+        match (facts.operator.clone(), vehicle) {
+            (Some(operator), Some(vehicle)) => Some(Self::Vehicle(operator, vehicle.clone())),
+            _ => Some(Self::Stop(facts.stop.clone()?, facts.reader_kind?)),
+        }
+    }
 }
 
 impl<'a> People<'a> {
-    fn new(reader: &'a Reader, incident: Position) -> Result<Self, JournalError> {
-        let mut people = Self {
+    fn new(reader: &'a Reader) -> Self {
+        Self {
             reader,
-            own: [None; 2],
             known: HashMap::new(),
-        };
-        people.own = people.names(incident)?;
-        Ok(people)
+        }
     }
 
-    /// Whether ten or more others are behind these reports. Those that name nobody are of one
-    /// reporter together; one that shares a name with another is of the same.
-    fn are_enough(&mut self, places: &[Position]) -> Result<bool, JournalError> {
+    /// The report at a place, if there is one.
+    fn look_up(&self, place: Position) -> Result<Option<Own>, JournalError> {
+        let record = self.reader.entry(place)?;
+        Ok(record.and_then(|record| match record.entry {
+            Entry::Incident { facts, personal } => {
+                // Installations of nobody are of one reporter together.
+                let told = personal.map_or_else(Told::default, |personal| Told {
+                    names: match facts.is_uncountable {
+                        true => [None; 2],
+                        false => [personal.card, personal.installation],
+                    },
+                    at: At::of(&facts, &personal),
+                });
+                Some(Own { facts, told })
+            }
+            _ => None,
+        }))
+    }
+
+    /// Whether ten or more others than `own` are behind these reports, or behind those of them
+    /// that are of a reader. Those that name nobody are of one reporter together; one that
+    /// shares a name with another is of the same.
+    fn are_enough(
+        &mut self,
+        places: &[Position],
+        own: Names,
+        at: Option<&At>,
+    ) -> Result<bool, JournalError> {
         if places.len() < PUBLISHED_GROUP_MIN {
             return Ok(false);
         }
         let mut seen: HashSet<(usize, [u8; 16])> = HashSet::new();
-        remember(&mut seen, &self.own);
+        remember(&mut seen, &own);
         let (mut count, mut has_nobody) = (0, false);
         for place in places {
-            let names = self.names(*place)?;
-            let is_nobody = names.iter().all(Option::is_none);
+            let told = self.told(*place)?;
+            if at.is_some_and(|at| told.at.as_ref() != Some(at)) {
+                continue;
+            }
+            let is_nobody = told.names.iter().all(Option::is_none);
             let is_new = match is_nobody {
                 true => !std::mem::replace(&mut has_nobody, true),
-                false => remember(&mut seen, &names),
+                false => remember(&mut seen, &told.names),
             };
             count += usize::from(is_new);
             if PUBLISHED_GROUP_MIN <= count {
@@ -183,22 +248,15 @@ impl<'a> People<'a> {
         Ok(false)
     }
 
-    fn names(&mut self, place: Position) -> Result<Names, JournalError> {
-        if let Some(names) = self.known.get(&place) {
-            return Ok(*names);
+    /// Of an amendment nothing is known: its incident's is not looked up, which counts too few
+    /// and never too many.
+    fn told(&mut self, place: Position) -> Result<Told, JournalError> {
+        if let Some(told) = self.known.get(&place) {
+            return Ok(told.clone());
         }
-        let record = self.reader.entry(place)?;
-        let names = match record.map(|record| record.entry) {
-            Some(Entry::Incident {
-                facts,
-                personal: Some(personal),
-            }) if !facts.is_uncountable => [personal.card, personal.installation],
-            // An amendment has none of its own: its incident's is not looked up, which
-            // counts too few and never too many. So it is with installations of nobody.
-            _ => [None; 2],
-        };
-        self.known.insert(place, names);
-        Ok(names)
+        let told = self.look_up(place)?.map(|own| own.told).unwrap_or_default();
+        self.known.insert(place, told.clone());
+        Ok(told)
     }
 }
 

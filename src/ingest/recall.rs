@@ -221,6 +221,7 @@ fn find(reader: &Reader, position: Position) -> Result<Option<Found>, JournalErr
         | Entry::OutageChanged(_)
         | Entry::PersonalRemoved { .. }
         | Entry::IncidentsEnded { .. }
+        | Entry::KeysChanged(_)
         | Entry::Gone => None,
     }))
 }

@@ -3,6 +3,7 @@
 //! What this version does not know (a number of a taxonomy, a kind of entry) is an error
 //! and never left out: a fold that skips what it does not understand counts wrong.
 
+mod keys;
 mod outage;
 mod taps;
 
@@ -40,6 +41,7 @@ const TAP_COUNTS: u32 = 5;
 const EDITION_CLOSED: u32 = 7;
 const ERASED: u32 = 9;
 const ANSWERED: u32 = 10;
+const KEYS_CHANGED: u32 = 15;
 /// Bits of a field's key below its number.
 const WIRE_TYPE_BITS: u32 = 3;
 /// What comes before the message of an entry, in bytes.
@@ -87,6 +89,8 @@ pub enum Wanted {
     Taps,
     /// What says that an edition was closed.
     Editions,
+    /// What tells which keys are in use.
+    Keys,
 }
 
 impl Wanted {
@@ -103,6 +107,7 @@ impl Wanted {
             Self::AllButTaps => kind != TAP_COUNTS,
             Self::Taps => kind == TAP_COUNTS,
             Self::Editions => kind == EDITION_CLOSED,
+            Self::Keys => kind == KEYS_CHANGED,
         }
     }
 }
@@ -171,6 +176,7 @@ pub fn encode(entry: &Entry) -> Encoded {
                 base_sha256: base.map(Vec::from).unwrap_or_default(),
             }))
         }
+        Entry::KeysChanged(told) => generated(Kind::KeysChanged(keys::to_wire(told))),
         Entry::Gone => generated(Kind::Gone(wire::Gone {})),
     };
     Encoded::of_facts(facts)
@@ -266,6 +272,7 @@ pub fn decode(facts: &[u8], personal: Option<&[u8]>) -> Result<Entry, CodecError
                 false => Some(fixed(&ended.base_sha256, "base_sha256")?),
             },
         }),
+        Kind::KeysChanged(changed) => Ok(Entry::KeysChanged(keys::parse(&changed)?)),
         Kind::Gone(_) => Ok(Entry::Gone),
     }
 }

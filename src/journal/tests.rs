@@ -13,8 +13,8 @@ use crate::domain::taps::{
 };
 use crate::domain::taxonomy::{ReporterKind, SetOf, Signal, TapKind, TimePrecision};
 use crate::domain::{
-    ContentDigest, Facts, Hour, IncidentId, LocalDay, LocalMonth, Personal, RowTime, SecretHash,
-    UtcMillis,
+    ContentDigest, Facts, Fingerprint, Hour, IncidentId, KeysTold, LocalDay, LocalMonth, Personal,
+    RowTime, SecretHash, UtcMillis,
 };
 
 const SMALL: Settings = Settings {
@@ -696,6 +696,10 @@ fn only_entries_that_are_wanted_are_read() {
         day: LocalDay(20_000),
         slot: 0,
     };
+    let keys = KeysTold {
+        digest: Fingerprint([7; 8]),
+        periods: [(8_107, Fingerprint([8; 8]))].into(),
+    };
     let taps = TapBatch::pack(
         &feed,
         [TapCount {
@@ -710,6 +714,7 @@ fn only_entries_that_are_wanted_are_read() {
         encode(&Entry::Tick),
         encode(&Entry::EditionClosed(closed)),
         encode(&incident(5)),
+        encode(&Entry::KeysChanged(keys)),
     ];
     writer.append(&entries, NOW).expect("appended");
     let check = |wanted, expected: &[u64]| {
@@ -719,8 +724,9 @@ fn only_entries_that_are_wanted_are_read() {
             .collect();
         assert_eq!(positions, expected, "{wanted:?}");
     };
-    check(Wanted::All, &[1, 2, 3, 4, 5]);
-    check(Wanted::AllButTaps, &[1, 3, 4, 5]);
+    check(Wanted::All, &[1, 2, 3, 4, 5, 6]);
+    check(Wanted::AllButTaps, &[1, 3, 4, 5, 6]);
+    check(Wanted::Keys, &[6]);
     check(Wanted::Taps, &[2]);
     check(Wanted::Editions, &[4]);
 }

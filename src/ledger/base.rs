@@ -96,6 +96,7 @@ impl BaseMaker {
             | Entry::OutageChanged(_)
             | Entry::PersonalRemoved { .. }
             | Entry::IncidentsEnded { .. }
+            | Entry::KeysChanged(_)
             | Entry::Gone => None,
         };
         let incident = about.and_then(|id| self.state.find(id));

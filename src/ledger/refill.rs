@@ -88,6 +88,7 @@ impl Ledger {
             | Entry::OutageChanged(_)
             | Entry::PersonalRemoved { .. }
             | Entry::IncidentsEnded { .. }
+            | Entry::KeysChanged(_)
             | Entry::Gone => None,
         };
         let entries = entries.iter();

@@ -202,7 +202,10 @@ impl State {
                 self.end_incidents(*through);
                 Applied::Noted
             }
-            Entry::EditionClosed(_) | Entry::PersonalRemoved { .. } | Entry::Gone => Applied::Noted,
+            Entry::EditionClosed(_)
+            | Entry::PersonalRemoved { .. }
+            | Entry::KeysChanged(_)
+            | Entry::Gone => Applied::Noted,
         }
     }
 

@@ -85,7 +85,10 @@ mod tests {
         assert_ne!(hidden, other);
         let has = |part: &[u8]| one.windows(part.len()).any(|window| window == part);
         assert!(!text.windows(3).any(has));
-        assert!(!Epoch([7; 16]).0.windows(3).any(has), "the journal's identity is no secret's");
+        assert!(
+            !Epoch([7; 16]).0.windows(3).any(has),
+            "the journal's identity is no secret's"
+        );
     }
 
     #[test]

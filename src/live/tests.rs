@@ -187,7 +187,13 @@ impl Service {
             let elapsed = started.elapsed().as_millis();
             UtcMillis(START.0 + i64::try_from(elapsed).expect("tests are short"))
         };
-        let publisher = Publisher::start(memory.clone(), hub.clone(), now, Seal::testing(7), stop.clone());
+        let publisher = Publisher::start(
+            memory.clone(),
+            hub.clone(),
+            now,
+            Seal::testing(7),
+            stop.clone(),
+        );
         Self {
             memory,
             hub,

@@ -7,12 +7,12 @@ use super::violation::{Path, Violations};
 use super::way_back::to_reply;
 use crate::api::pb::v1 as pb;
 use crate::auth::Seal;
+use crate::domain::contact::has_contact;
 use crate::domain::entry::Epoch;
 use crate::domain::limits::{
     CASES_PER_PAGE_DEFAULT, CASES_PER_PAGE_MAX, FILTER_VALUES_MAX, REPLY_CHARS_MAX,
 };
 use crate::domain::taxonomy::{CaseState, ClosedReason};
-use crate::domain::text::has_contact;
 use crate::domain::{CaseNumber, OperatorCode, Position, Window};
 use crate::ingest::{Kept, KeptReply, Reply};
 use crate::query::cases::{CaseFilter, CasePlace, Quantiles, ReplyTimes};
@@ -249,6 +249,7 @@ mod tests {
             "+31 6 12345678",
             "zie www.gvb.example",
             "https://gvb.example",
+            "zie gvb.example.nl/x",
             "kaart 3528 0000 0000 0007",
         ] {
             assert!(reply(Received, 0, wrong).is_err(), "{wrong}");

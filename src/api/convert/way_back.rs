@@ -72,6 +72,7 @@ pub fn to_others(others: Option<Others>) -> Option<pb::OthersReported> {
     use pb::others_reported::Place as Out;
     let Others { place, hours } = others?;
     let place = match place {
+        Place::Reader => Out::Reader,
         Place::Stop => Out::Stop,
         Place::Line => Out::Line,
         Place::Operator => Out::Operator,
@@ -158,6 +159,7 @@ fn to_json(record: &Record) -> Value {
         | Entry::OutageChanged(_)
         | Entry::PersonalRemoved { .. }
         | Entry::IncidentsEnded { .. }
+        | Entry::KeysChanged(_)
         | Entry::Gone => {}
     }
     Value::Object(all)

@@ -259,6 +259,7 @@ fn candidate(record: Record, wanted: &LogFilter) -> Option<Candidate> {
         | Entry::OutageChanged(_)
         | Entry::PersonalRemoved { .. }
         | Entry::IncidentsEnded { .. }
+        | Entry::KeysChanged(_)
         | Entry::Gone => return None,
     };
     // What tells an incident again is none of its own.
