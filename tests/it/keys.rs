@@ -1,0 +1,139 @@
+//! Keys of pseudonyms: the journal is told of each, by a fingerprint, and a lost file stays in
+//! sight.
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mistap::app::retention::Done;
+use mistap::auth::Keys;
+use mistap::domain::{Entry, KeysTold, LocalDay, UtcMillis};
+use mistap::ingest::repair;
+use mistap::journal::{self, Wanted};
+use tempfile::TempDir;
+
+use crate::support::{START, Service};
+
+const DAY_MS: i64 = 86_400_000;
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Runs a service over a folder until it has noted which keys are in use.
+async fn serve(folder: TempDir, now: UtcMillis) -> TempDir {
+    let expected = |folder: &Path| Keys::open(folder).expect("readable").told();
+    let service = Service::start_with(folder, |settings| {
+        settings.clock = Arc::new(move || now);
+        settings.retention_look = Duration::from_millis(1);
+    })
+    .await;
+    let waiting = async {
+        while told(service.folder()).last() != Some(&expected(service.folder())) {
+            tokio::task::yield_now().await;
+        }
+        // What was noted is remembered, so that it is not noted again.
+        while Done::read(service.folder()).keys.is_none() {
+            tokio::task::yield_now().await;
+        }
+    };
+    let in_time = tokio::time::timeout(PATIENCE, waiting).await;
+    in_time.expect("keys are noted");
+    service.stop().await
+}
+
+/// What the journal of a folder was told of keys.
+fn told(folder: &Path) -> Vec<KeysTold> {
+    let (reader, _) = journal::open_reader(&folder.join("journal")).expect("readable");
+    let records = reader.wanted_from(reader.horizon(), Wanted::Keys);
+    let entries = records.map(|record| record.expect("whole").entry);
+    let keys = entries.filter_map(|entry| match entry {
+        Entry::KeysChanged(keys) => Some(keys),
+        _ => None,
+    });
+    keys.collect()
+}
+
+/// What `mistap status` says of keys.
+fn status(folder: &Path) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mistap"));
+    let command = command.args(["status", "--data"]).arg(folder);
+    let output = command.output().expect("it runs");
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout).expect("text");
+    let keys = text.lines().filter(|line| line.contains("key"));
+    keys.collect::<Vec<_>>().join("\n")
+}
+
+fn new_folder() -> TempDir {
+    TempDir::new().expect("a folder")
+}
+
+#[tokio::test]
+async fn journal_is_told_of_keys_once_and_again_when_a_quarter_comes_or_goes() {
+    let folder = serve(new_folder(), START).await;
+    let folder = serve(folder, START).await;
+    let first = told(folder.path());
+    assert_eq!(first.len(), 1, "the same is not told twice");
+    // The key of the next quarter is made a month before, and that of the last one destroyed
+    // when its last edition has closed.
+    let folder = serve(folder, UtcMillis(START.0 + 20 * DAY_MS)).await;
+    let second = told(folder.path());
+    assert_eq!(second.len(), 2);
+    assert_eq!(second[1].digest, first[0].digest);
+    let periods = |told: &KeysTold| told.periods.keys().copied().collect::<Vec<_>>();
+    let [before, after] = [periods(&first[0]), periods(&second[1])];
+    assert_eq!(after[..before.len()], before);
+    assert_eq!(after.len(), before.len() + 1);
+    let report = repair::verify(folder.path(), &mut |_, _| {}).expect("readable");
+    assert!(report.is_clean(), "{report:?}");
+    let said = status(folder.path());
+    assert!(
+        said.contains("made by 2026-11-23") && said.contains("made by 2026-12-13"),
+        "{said}"
+    );
+    assert!(!said.contains("LOST"), "{said}");
+}
+
+#[tokio::test]
+async fn rotated_key_is_told_as_replaced() {
+    let folder = serve(new_folder(), START).await;
+    let today = LocalDay::parse("2026-11-23").expect("a date");
+    let keys = Keys::open(folder.path()).expect("readable");
+    keys.rotate(today).expect("rotated");
+    drop(keys);
+    let folder = serve(folder, UtcMillis(START.0 + DAY_MS)).await;
+    let told = told(folder.path());
+    assert_eq!(told.len(), 2);
+    assert_eq!(told[0].digest, told[1].digest);
+    assert_ne!(told[0].periods, told[1].periods);
+    let said = status(folder.path());
+    assert!(said.contains("replaced by 2026-11-24"), "{said}");
+    assert!(!said.contains("LOST"), "{said}");
+}
+
+#[tokio::test]
+async fn lost_key_file_stays_in_sight_until_it_comes_back() {
+    let folder = serve(new_folder(), START).await;
+    let path = folder.path().join("keys");
+    let kept = std::fs::read(&path).expect("there");
+    std::fs::remove_file(&path).expect("removed");
+    let said = status(folder.path());
+    assert!(said.contains("LOST: cards and installations"), "{said}");
+    assert!(said.contains("the next start makes new keys"), "{said}");
+    let folder = serve(folder, UtcMillis(START.0 + DAY_MS)).await;
+    // Also months later, when a start has long made new ones.
+    let folder = serve(folder, UtcMillis(START.0 + 100 * DAY_MS)).await;
+    let said = status(folder.path());
+    assert!(
+        said.contains("LOST by 2026-11-24, and new ones made"),
+        "{said}"
+    );
+    assert!(said.contains("case numbers"), "{said}");
+    // The file comes back from somewhere.
+    std::fs::write(&path, kept).expect("written");
+    let said = status(folder.path());
+    assert!(said.contains("LOST: the file is another one"), "{said}");
+    let folder = serve(folder, UtcMillis(START.0 + 101 * DAY_MS)).await;
+    let said = status(folder.path());
+    assert!(said.contains("came back by 2027-03-04"), "{said}");
+    assert!(!said.contains("another one than"), "{said}");
+}
