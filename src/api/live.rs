@@ -21,7 +21,7 @@ use super::origin::Callers;
 use super::pb::v1 as pb;
 use super::pb::v1::live_service_server::SERVICE_NAME;
 use super::status::Problem;
-use crate::auth::{CaseNumbers, TokenId};
+use crate::auth::{CaseNumbers, Principal, TokenId};
 use crate::domain::question::Breakdown;
 use crate::live::log::{Log, LogWatcher};
 use crate::live::{Form, Holder, Permits, Publisher, Watcher};
@@ -76,6 +76,7 @@ struct Watching {
     by: Breakdown,
     level: Level,
     form: Form,
+    caller: Principal,
     _open: Open,
 }
 
@@ -83,6 +84,7 @@ struct Watching {
 struct Following {
     watcher: LogWatcher,
     sight: Sight,
+    caller: Principal,
     _open: Open,
 }
 
@@ -104,6 +106,7 @@ impl Live {
             by,
             level,
             form: form(caller.sees_places()),
+            caller,
             _open: Open::new(&self.counters.watchers),
         };
         Ok(Box::pin(stream::unfold(Some(Box::new(watching)), next)))
@@ -124,6 +127,7 @@ impl Live {
                 is_whole: caller.sees_staff(),
                 cases: self.cases.clone(),
             },
+            caller,
             _open: Open::new(&self.counters.watchers),
         };
         Ok(Box::pin(stream::unfold(
@@ -197,6 +201,8 @@ type Next<T> = Option<(Result<Handed, Status>, Option<Box<T>>)>;
 async fn next(watching: Option<Box<Watching>>) -> Next<Watching> {
     let mut watching = watching?;
     match watching.watcher.next().await {
+        // Revoked while it waited.
+        Ok(_) if !watching.caller.is_live() => Some((Err(Problem::unknown_token().into()), None)),
         Ok(told) => {
             let frame = told.encoded(watching.form, |message| {
                 let message = to_message(message, &watching.by, watching.level, watching.form);
@@ -212,6 +218,7 @@ async fn next(watching: Option<Box<Watching>>) -> Next<Watching> {
 async fn next_events(following: Option<Box<Following>>) -> Next<Following> {
     let mut following = following?;
     match following.watcher.next().await {
+        Ok(_) if !following.caller.is_live() => Some((Err(Problem::unknown_token().into()), None)),
         Ok(told) => {
             let frame = told.encoded(form(following.sight.is_whole), |message| {
                 framed(&to_log_message(message, &following.sight))

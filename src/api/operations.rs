@@ -149,6 +149,9 @@ impl Recorder {
         feed: Option<pb::TapFeed>,
         request: pb::StreamTapCountsRequest,
     ) -> Result<pb::StreamTapCountsResponse, Status> {
+        if !caller.is_live() {
+            return Err(Problem::unknown_token().into());
+        }
         let admitted = self.limiter.calls(&caller, None, 1);
         admitted.map_err(Problem::from)?;
         let panics = self.counters.panics.clone();

@@ -113,10 +113,10 @@ impl Reporter {
     ) -> Checked {
         let Caller { principal, address } = caller;
         let count = messages.len();
-        if let Err(limited) = self.limiter.calls(principal, *address, count) {
+        if let Err(problem) = self.admit(caller, count) {
             return Checked {
                 incidents: Vec::new(),
-                remarks: vec![Err(limited.into()); count],
+                remarks: vec![Err(problem); count],
             };
         }
         let now = (self.now)();
@@ -155,6 +155,15 @@ impl Reporter {
             results.push(result);
         }
         results
+    }
+
+    /// Whether a caller may report so many: a stream may be open for longer than its token lives.
+    fn admit(&self, caller: &Caller, count: usize) -> Result<(), Problem> {
+        if !caller.principal.is_live() {
+            return Err(Problem::unknown_token());
+        }
+        let admitted = self.limiter.calls(&caller.principal, caller.address, count);
+        Ok(admitted?)
     }
 
     async fn submit(

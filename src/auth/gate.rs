@@ -91,10 +91,10 @@ impl Gate {
         let Some(file) = TokenFile::read(&self.0.folder)? else {
             return Ok(None);
         };
-        let known = Known::of(&file);
-        let live = known.live();
-        *self.0.known.write().unwrap_or_else(PoisonError::into_inner) = known;
-        Ok(Some(live))
+        let held = self.0.known.write();
+        let mut known = held.unwrap_or_else(PoisonError::into_inner);
+        *known = known.followed_by(Known::of(&file));
+        Ok(Some(known.live()))
     }
 
     /// Who calls, by what its header `authorization` holds: `Bearer` and a token. Without the
@@ -126,6 +126,29 @@ impl Known {
         Self::Tokens(known.collect())
     }
 
+    /// What is known of now, with the grants of before where they are the same. What is granted
+    /// no more is over for whoever was let in with it.
+    fn followed_by(&self, next: Self) -> Self {
+        let Self::Tokens(before) = self else {
+            return next;
+        };
+        let mut next = next.into_tokens();
+        for (hash, principal) in before {
+            match next.get_mut(hash) {
+                Some(same) if same == principal => *same = principal.clone(),
+                _ => principal.end(),
+            }
+        }
+        Self::Tokens(next)
+    }
+
+    fn into_tokens(self) -> HashMap<Compared, Principal> {
+        match self {
+            Self::Nothing => HashMap::new(),
+            Self::Tokens(tokens) => tokens,
+        }
+    }
+
     fn live(&self) -> usize {
         match self {
             Self::Nothing => 0,
@@ -135,10 +158,7 @@ impl Known {
 }
 
 fn to_principal(token: &KnownToken) -> Principal {
-    let grant = Arc::new(Grant {
-        token: token.id,
-        operators: token.operators.clone().into(),
-    });
+    let grant = Arc::new(Grant::new(token.id, token.operators.clone()));
     match token.role {
         Role::Device => Principal::Device(grant),
         Role::Operator => Principal::Operator(grant),
@@ -232,6 +252,27 @@ mod tests {
         assert!(matches!(gate.follow(), Ok(Some(1))));
         assert_eq!(role(&gate, &old), None);
         assert_eq!(role(&gate, &new), Some(Role::Operator));
+    }
+
+    #[test]
+    fn whoever_was_let_in_is_let_in_until_the_token_is_revoked() {
+        let folder = folder();
+        let [old, new] = [(); 2].map(|()| add(&folder, Role::Operator, "room"));
+        let gate = Gate::open(folder.path()).expect("readable");
+        let of = |token: &Token| {
+            let header = format!("Bearer {}", token.expose());
+            gate.principal(Some(header.as_bytes())).expect("it lives")
+        };
+        let [first, second] = [of(&old), of(&new)];
+        // The file changes for another reason.
+        add(&folder, Role::Steward, "us");
+        assert!(matches!(gate.follow(), Ok(Some(3))));
+        assert!(first.is_live() && second.is_live() && of(&old).is_live());
+        TokenFile::revoke(folder.path(), TokenId(1), today()).expect("it lives");
+        assert!(matches!(gate.follow(), Ok(Some(2))));
+        assert!(!first.is_live());
+        assert!(second.is_live() && of(&new).is_live());
+        assert!(Principal::Public.is_live() && Principal::Steward(None).is_live());
     }
 
     #[test]

@@ -7,6 +7,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::domain::OperatorCode;
 
@@ -57,13 +58,14 @@ impl fmt::Display for Role {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TokenId(pub u32);
 
-/// What a token grants.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What a token grants, for as long as it is not revoked.
+#[derive(Debug)]
 pub struct Grant {
     /// Which token.
     pub token: TokenId,
     /// The operators that it is bound to; none for a steward's.
     pub operators: Box<[OperatorCode]>,
+    is_over: AtomicBool,
 }
 
 /// Who calls. Cheap to clone.
@@ -89,6 +91,30 @@ pub enum Scope<'a> {
     Only(&'a [OperatorCode]),
 }
 
+impl Grant {
+    /// Of a token that lives.
+    pub fn new(token: TokenId, operators: impl Into<Box<[OperatorCode]>>) -> Self {
+        Self {
+            token,
+            operators: operators.into(),
+            is_over: AtomicBool::new(false),
+        }
+    }
+
+    /// Ends it: whoever was let in with it is let in no more, streams that are open included.
+    pub(super) fn end(&self) {
+        self.is_over.store(true, Ordering::Relaxed);
+    }
+}
+
+impl PartialEq for Grant {
+    fn eq(&self, other: &Self) -> bool {
+        (self.token, &self.operators) == (other.token, &other.operators)
+    }
+}
+
+impl Eq for Grant {}
+
 impl Principal {
     /// What the caller is, whatever secret it may bring.
     pub fn role(&self) -> Role {
@@ -111,10 +137,28 @@ impl Principal {
 
     /// The token, if there is one.
     pub fn token(&self) -> Option<TokenId> {
+        self.grant().map(|grant| grant.token)
+    }
+
+    /// Whether the token that it came with lives still. Costs next to nothing, so that streams
+    /// ask before each message.
+    pub fn is_live(&self) -> bool {
+        self.grant()
+            .is_none_or(|grant| !grant.is_over.load(Ordering::Relaxed))
+    }
+
+    fn grant(&self) -> Option<&Arc<Grant>> {
         match self {
             Self::Public => None,
-            Self::Device(grant) | Self::Operator(grant) => Some(grant.token),
-            Self::Steward(grant) => grant.as_ref().map(|grant| grant.token),
+            Self::Device(grant) | Self::Operator(grant) => Some(grant),
+            Self::Steward(grant) => grant.as_ref(),
+        }
+    }
+
+    /// Ends what its token granted.
+    pub(super) fn end(&self) {
+        if let Some(grant) = self.grant() {
+            grant.end();
         }
     }
 
@@ -147,10 +191,7 @@ mod tests {
     #[test]
     fn scope_of_an_operator_holds_its_own_and_nothing_unknown() {
         let code = |text: &str| text.parse::<OperatorCode>().expect("a code");
-        let grant = Arc::new(Grant {
-            token: TokenId(1),
-            operators: [code("GVB"), code("RET")].into(),
-        });
+        let grant = Arc::new(Grant::new(TokenId(1), [code("GVB"), code("RET")]));
         let check = |principal: &Principal, operator: Option<&str>, expected: bool| {
             let operator = operator.map(code);
             let holds = principal.scope().holds(operator.as_ref());

@@ -211,10 +211,8 @@ mod tests {
     }
 
     fn operator() -> Principal {
-        Principal::Operator(Arc::new(Grant {
-            token: crate::auth::TokenId(1),
-            operators: ["GVB".parse().expect("a code")].into(),
-        }))
+        let own = ["GVB".parse().expect("a code")];
+        Principal::Operator(Arc::new(Grant::new(crate::auth::TokenId(1), own)))
     }
 
     #[test]

@@ -28,10 +28,13 @@ const JWKS_TYPE: &str = "application/jwk-set+json";
 /// Nothing is loaded, and the form goes nowhere else.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; \
                       frame-ancestors 'none'; base-uri 'none'";
-const STYLE: &str = "body{font:16px/1.5 sans-serif;max-width:44em;margin:2em auto;padding:0 1em}\
+/// As wide as a phone at least, whatever its words and its QR code would take.
+const STYLE: &str = "*{box-sizing:border-box}body{font:16px/1.5 sans-serif;max-width:44em;\
+                     margin:2em auto;padding:0 1em;overflow-wrap:anywhere}\
                      dt{font-weight:bold}dd{margin:0 0 .5em}label{display:block;margin:1em 0}\
-                     input{width:100%;font:inherit}code{overflow-wrap:anywhere;font-size:.8em}\
-                     svg{max-width:24em;height:auto}@media print{nav,form{display:none}}";
+                     input,button{width:100%;font:inherit;padding:.5em}code{font-size:.8em}\
+                     svg{width:100%;max-width:24em;height:auto}\
+                     @media print{nav,form{display:none}}";
 
 /// The routes.
 pub fn routes(ingest: Ingest) -> Router {

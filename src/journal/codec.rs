@@ -1021,8 +1021,8 @@ mod tests {
 
     #[test]
     fn kind_that_is_not_known_is_an_error() {
-        // Field 15, which no version has, as an empty message.
-        assert_eq!(decode(&[0x7a, 0], None), Err(CodecError::Kind));
+        // Field 16, which no version has, as an empty message.
+        assert_eq!(decode(&[0x82, 0x01, 0], None), Err(CodecError::Kind));
         assert_eq!(decode(&[], None), Err(CodecError::Kind));
     }
 }

@@ -917,6 +917,120 @@ async fn tokens_are_taken_up_and_revoked_while_the_service_runs() {
     assert_eq!(count(Bearer::default()).await, "NO_TOKEN");
 }
 
+#[tokio::test]
+async fn stream_that_is_open_tells_and_takes_nothing_more_once_its_token_is_revoked() {
+    let folder = TempDir::new().expect("a folder");
+    let tokens = [Role::Operator, Role::Device].map(|role| add(&folder, role, Some("GVB")));
+    let service = Service::start_with(folder, |settings| {
+        settings.token_look = std::time::Duration::from_millis(1);
+    })
+    .await;
+    let [operator, device] = &tokens;
+    let with = async |token: &Token| {
+        let bearer = Bearer::new(token.expose()).expect("it can be sent");
+        bearer.over(service.connect().await)
+    };
+    let mut live = Live::new(with(operator).await);
+    let events = live.watch_incidents(watch_gvb()).await.expect("open");
+    let mut events = events.into_inner();
+    let request = pb::WatchRatesRequest {
+        filter: watch_gvb_filter(),
+        ..pb::WatchRatesRequest::default()
+    };
+    let mut rates = live.watch_rates(request).await.expect("open").into_inner();
+    events.message().await.expect("open").expect("a heartbeat");
+    rates.message().await.expect("open").expect("a snapshot");
+    let (sender, incidents) = tokio::sync::mpsc::channel(4);
+    let incidents = tokio_stream::wrappers::ReceiverStream::new(incidents);
+    let observe = async || {
+        let incident = pb::Incident {
+            reporter: pb::ReporterKind::Device as i32,
+            line: "GVB:10".into(),
+            ..founding_story()
+        };
+        let request = pb::StreamIncidentsRequest {
+            incident: Some(incident),
+            sequence: 1,
+        };
+        sender.send(request).await.expect("open");
+    };
+    let mut reporting = Reporting::new(with(device).await);
+    observe().await;
+    let results = reporting.stream_incidents(incidents).await.expect("open");
+    let mut results = results.into_inner();
+    let code = |answer: pb::StreamIncidentsResponse| {
+        use pb::result::Outcome;
+        match answer.result.and_then(|result| result.outcome) {
+            Some(Outcome::Accepted(_)) => Code::Ok,
+            Some(Outcome::Refusal(refusal)) => Code::from_i32(refusal.code),
+            None => Code::Unknown,
+        }
+    };
+    let first = results.message().await.expect("open").expect("a result");
+    assert_eq!(code(first), Code::Ok);
+    // It is told of the observation, and of nothing that comes after its token is gone.
+    events.message().await.expect("open").expect("an event");
+    for id in [1, 2] {
+        TokenFile::revoke(service.folder(), TokenId(id), today()).expect("it lives");
+    }
+    let revoked = async {
+        while live.watch_incidents(watch_gvb()).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, revoked)
+        .await
+        .expect("in time");
+    observe().await;
+    let second = results.message().await.expect("open").expect("a result");
+    assert_eq!(code(second), Code::Unauthenticated);
+    let token = {
+        let new = NewToken {
+            label: "us".into(),
+            role: Role::Steward,
+            operators: Vec::new(),
+        };
+        TokenFile::add(service.folder(), new, today()).expect("made")
+    };
+    let reported = async {
+        loop {
+            let mut client = Reporting::new(with(&token).await);
+            let incident = Some(founding_story());
+            let request = pb::ReportIncidentRequest {
+                incident,
+                ..pb::ReportIncidentRequest::default()
+            };
+            if client.report_incident(request).await.is_ok() {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, reported)
+        .await
+        .expect("in time");
+    let ended = events.message().await;
+    assert_eq!(reason(&ended), "TOKEN_UNKNOWN", "{ended:?}");
+    // The first change may have been on its way.
+    let ended = async {
+        loop {
+            if let Err(status) = rates.message().await {
+                return status;
+            }
+        }
+    };
+    let ended = tokio::time::timeout(PATIENCE, ended)
+        .await
+        .expect("in time");
+    assert_eq!(reason::<()>(&Err(ended)), "TOKEN_UNKNOWN");
+}
+
+fn watch_gvb_filter() -> Option<pb::Filter> {
+    Some(pb::Filter {
+        operators: vec!["GVB".into()],
+        ..pb::Filter::default()
+    })
+}
+
 /// Reports in one call, as the public.
 async fn report(guarded: &Guarded, incidents: Vec<pb::Incident>) -> Vec<i32> {
     let mut client = Reporting::new(guarded.of(Role::Public).await);
