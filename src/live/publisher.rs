@@ -226,10 +226,9 @@ impl Publisher {
             Ok(token) if token.position.next() < horizon => Gone::TooOld,
             Ok(token) => return Ok(token),
         };
-        let oldest = Token::before_all(stream, Position(horizon.0 - 1));
         Err(WatchError::Gone {
             why,
-            oldest_token: self.tokens.to_bytes(oldest),
+            oldest_token: self.tokens.before_all(stream, Position(horizon.0 - 1)),
         })
     }
 

@@ -35,9 +35,16 @@ impl Sealed {
         Self { head, seal }
     }
 
-    /// The bytes that a client keeps.
+    /// The bytes that a client keeps; others each time.
     pub fn to_bytes<const N: usize>(&self, text: &[u8; N]) -> Vec<u8> {
         let sealed = self.seal.seal(&self.head, text);
+        [&self.head[..], &sealed].concat()
+    }
+
+    /// The bytes that a client keeps, the same for the same number and text: only where the
+    /// client knows that both are the same.
+    pub fn to_stable_bytes<const N: usize>(&self, number: u64, text: &[u8; N]) -> Vec<u8> {
+        let sealed = self.seal.seal_stably(number, &self.head, text);
         [&self.head[..], &sealed].concat()
     }
 

@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 use std::hash::Hasher;
+use std::sync::atomic::{self, AtomicU64};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use siphasher::sip::SipHasher13;
@@ -15,6 +16,9 @@ use crate::query::rates::{Missing, RateFigure, SlidingRates};
 use crate::stats::rate::Matching;
 
 use super::{Watched, WindowRates};
+
+/// Of figures that were counted.
+static NUMBERS: AtomicU64 = AtomicU64::new(0);
 
 /// What was counted of a question.
 pub struct Seen {
@@ -41,6 +45,10 @@ pub struct State {
 }
 
 struct Body {
+    /// No other of this process has it.
+    number: u64,
+    /// As of which place it was counted first.
+    first_at: Position,
     figures: Arc<[Watched]>,
     rates: Option<Arc<WindowRates>>,
     total: u64,
@@ -115,6 +123,8 @@ impl State {
             hash_window(&mut hasher, rates);
         }
         let body = Body {
+            number: NUMBERS.fetch_add(1, atomic::Ordering::Relaxed),
+            first_at: position,
             figures: figures.into(),
             rates: rates.map(Arc::new),
             total: counted.total,
@@ -140,6 +150,16 @@ impl State {
             self.body = Arc::clone(&known.body);
         }
         is_equal
+    }
+
+    /// The same as long as no other figures come between, and another otherwise.
+    pub fn number(&self) -> u64 {
+        self.body.number
+    }
+
+    /// As of which place these figures were counted first, as long as no others came between.
+    pub fn first_at(&self) -> Position {
+        self.body.first_at
     }
 
     /// All rows, by key.

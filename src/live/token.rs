@@ -29,7 +29,7 @@ pub struct Tokens {
 pub struct Token {
     /// The stream that it belongs to.
     pub stream: StreamDigest,
-    /// The last place in the journal that the state includes.
+    /// A place in the journal that the state includes: as of which it had these figures first.
     pub position: Position,
     /// Digest of the state's figures.
     pub state_digest: u64,
@@ -53,17 +53,28 @@ impl Tokens {
         StreamDigest(hasher.finish())
     }
 
-    /// The bytes that a client keeps.
-    pub fn to_bytes(&self, token: Token) -> Vec<u8> {
-        let mut text = [0; TEXT_BYTES];
-        let numbers = [token.stream.0, token.position.0, token.state_digest];
-        for (place, number) in text.as_chunks_mut::<8>().0.iter_mut().zip(numbers) {
-            *place = number.to_be_bytes();
-        }
-        self.sealed.to_bytes(&text)
+    /// Stands for a state of a stream: the same bytes as long as its figures are the same, so
+    /// that they show nothing of what else is recorded.
+    pub fn of_state(&self, stream: StreamDigest, state: &State) -> Vec<u8> {
+        let token = Token {
+            stream,
+            position: state.first_at(),
+            state_digest: state.digest(),
+        };
+        self.sealed.to_stable_bytes(state.number(), &token.text())
     }
 
-    /// Takes apart what a client sent; refused unless `to_bytes` made it.
+    /// Stands for no state that can still be the newest: its stream begins with a snapshot.
+    pub fn before_all(&self, stream: StreamDigest, position: Position) -> Vec<u8> {
+        let token = Token {
+            stream,
+            position,
+            state_digest: 0,
+        };
+        self.sealed.to_bytes(&token.text())
+    }
+
+    /// Takes apart what a client sent; refused unless it was made here.
     pub fn parse(&self, bytes: &[u8]) -> Result<Token, NoToken> {
         let text: [u8; TEXT_BYTES] = self.sealed.open(bytes)?;
         let (numbers, _) = text.as_chunks::<8>();
@@ -77,22 +88,13 @@ impl Tokens {
 }
 
 impl Token {
-    /// Stands for a state of a stream.
-    pub fn of(stream: StreamDigest, state: &State) -> Self {
-        Self {
-            stream,
-            position: state.position,
-            state_digest: state.digest(),
+    fn text(self) -> [u8; TEXT_BYTES] {
+        let mut text = [0; TEXT_BYTES];
+        let numbers = [self.stream.0, self.position.0, self.state_digest];
+        for (place, number) in text.as_chunks_mut::<8>().0.iter_mut().zip(numbers) {
+            *place = number.to_be_bytes();
         }
-    }
-
-    /// Stands for no state that can still be the newest: its stream begins with a snapshot.
-    pub fn before_all(stream: StreamDigest, position: Position) -> Self {
-        Self {
-            stream,
-            position,
-            state_digest: 0,
-        }
+        text
     }
 }
 
@@ -111,7 +113,8 @@ mod tests {
                 state_digest: numbers[2],
             };
             let tokens = Tokens::new(Epoch(epoch), Seal::testing(7));
-            prop_assert_eq!(tokens.parse(&tokens.to_bytes(token)), Ok(token));
+            let bytes = tokens.sealed.to_bytes(&token.text());
+            prop_assert_eq!(tokens.parse(&bytes), Ok(token));
         }
 
         #[test]

@@ -126,7 +126,7 @@ impl Watcher {
         update: impl FnOnce() -> Update,
     ) -> Arc<Told<Message>> {
         state.told(kind, || Message {
-            resume_token: self.tokens.to_bytes(Token::of(self.stream, state)),
+            resume_token: self.tokens.of_state(self.stream, state),
             position: state.position,
             as_of: state.as_of(),
             total: state.total(),

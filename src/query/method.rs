@@ -318,8 +318,8 @@ fn as_of() -> String {
         "An instance counts from its first entry on. Since incidents may be told up to \
          {INCIDENT_AGE_DAYS_MAX} days late, figures of the time before that are incomplete, and a \
          month goes on growing until its edition closes.\n\n\
-         Every answer names the position of the journal that it includes. Asked again as of that \
-         position, counts are the same to the digit, whatever was reported late or withdrawn \
+         Every answer names the position of the journal that it includes, to operators by a number \
+         that stands for it. Asked again as of that position, counts are the same to the digit, whatever was reported late or withdrawn \
          since, as long as the fold version ({FOLD_VERSION}) is the same and the position is \
          kept. A correction is a withdrawal and a new report. What a reporter adds later counts \
          from the position on at which it was added.\n\n\

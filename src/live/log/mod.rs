@@ -160,6 +160,7 @@ pub struct Log(Arc<Shared>);
 struct Shared {
     past: Arc<dyn Past>,
     tokens: LogTokens,
+    started: Instant,
     /// For watchers to come.
     tail: watch::Receiver<Tail>,
     /// Messages of the tail.
@@ -181,6 +182,9 @@ struct Telling {
     /// How far the tail reached.
     reached: Position,
     filter: Arc<LogFilter>,
+    /// Of a bookmark, when it is told: two of one place must differ, or they would show that
+    /// nothing was recorded in between.
+    beat: Option<u128>,
 }
 
 /// Through where everything is durable and applied.
@@ -216,6 +220,7 @@ impl Log {
         let (published, tail) = watch::channel(Tail::at(at_start));
         let shared = Arc::new(Shared {
             tokens: LogTokens::new(past.epoch(), seal),
+            started: Instant::now(),
             past: Arc::new(past),
             tail,
             told: Kept::new(LOG_MESSAGES_KEPT_MAX),

@@ -13,6 +13,9 @@ use crate::domain::limits::{HEARTBEAT_MS, LOG_EVENTS_PER_MESSAGE_MAX, LOG_READ_E
 use crate::live::permits::Permit;
 use crate::live::told::Told;
 
+/// Watchers who are told in one of these that nothing happened are told it by one message.
+const BEAT_MS: u128 = 100;
+
 /// One watcher of a log. Dropping it ends the watch.
 pub struct LogWatcher {
     pub(super) shared: Arc<Shared>,
@@ -79,6 +82,7 @@ impl LogWatcher {
                     after: self.cursor,
                     reached: tail.reached(),
                     filter: Arc::clone(&self.filter),
+                    beat: None,
                 };
                 let make = || self.shared.message(tail.since(self.cursor, &self.filter));
                 Ok(Step::Take(self.shared.told.find_or_keep(telling, make)))
@@ -102,11 +106,13 @@ impl LogWatcher {
     }
 
     fn sign_of_life(&mut self) -> Arc<Told<LogMessage>> {
-        self.due = Instant::now() + Duration::from_millis(HEARTBEAT_MS);
+        let now = Instant::now();
+        self.due = now + Duration::from_millis(HEARTBEAT_MS);
         let telling = Telling {
             after: self.cursor,
             reached: self.cursor,
             filter: Arc::clone(&self.filter),
+            beat: Some((now - self.shared.started).as_millis() / BEAT_MS),
         };
         self.shared.told.find_or_keep(telling, || {
             self.shared.message(Stretch {
