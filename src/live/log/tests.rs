@@ -401,6 +401,25 @@ async fn watcher_that_falls_behind_is_ended_with_a_token_that_misses_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn two_bookmarks_of_one_place_do_not_show_that_nothing_was_recorded_in_between() {
+    let service = Service::start();
+    service.record(0, 1);
+    let mut watcher = service.watch(&["HTM"], Start::Now).await;
+    let mut other = service.watch(&["HTM"], Start::Now).await;
+    let first = next(&mut watcher).await;
+    // Who is told at the same time is told the same, so that it is made once.
+    assert_eq!(next(&mut other).await.resume_token, first.resume_token);
+    let second = next(&mut watcher).await;
+    assert!(second.events.is_empty() && second.position == first.position);
+    let same = first.resume_token.iter().zip(&second.resume_token).skip(9);
+    assert!(same.filter(|(a, b)| a == b).count() < 6);
+    for token in [first.resume_token, second.resume_token] {
+        let mut resumed = service.watch(&[], Start::Token(token)).await;
+        assert_eq!(next(&mut resumed).await.position, first.position);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn nobody_lags_because_nobody_watched_for_a_while() {
     let service = Service::start();
     let mut first = service.watch(&[], Start::Now).await;
