@@ -7,6 +7,8 @@
 
 use std::collections::{HashMap, HashSet};
 
+use smol_str::SmolStr;
+
 use super::{GetError, Ingest};
 use crate::domain::limits::{OTHERS_LOOKED_AT_MAX, PUBLISHED_GROUP_MIN};
 use crate::domain::taxonomy::ReaderKind;
@@ -154,7 +156,7 @@ type Names = [Option<Pseudonym>; 2];
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum At {
     /// In a vehicle of an operator.
-    Vehicle(OperatorCode, Box<str>),
+    Vehicle(OperatorCode, SmolStr),
     /// Of a kind at a stop.
     Stop(StopId, ReaderKind),
 }

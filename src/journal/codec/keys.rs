@@ -47,7 +47,7 @@ mod tests {
         };
         let entry = Entry::KeysChanged(told.clone());
         let encoded = encode(&entry);
-        assert_eq!(decode(&encoded.facts, None), Ok(entry));
+        assert_eq!(decode(encoded.facts(), None), Ok(entry));
         for cut in [0, 1] {
             let mut wrong = to_wire(&told);
             match cut {

@@ -949,7 +949,7 @@ async fn stream_that_is_open_tells_and_takes_nothing_more_once_its_token_is_revo
             ..founding_story()
         };
         let request = pb::StreamIncidentsRequest {
-            incident: Some(incident),
+            incident: Some(Box::new(incident)),
             sequence: 1,
         };
         sender.send(request).await.expect("open");
