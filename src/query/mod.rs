@@ -22,6 +22,7 @@ mod reach;
 mod scanned;
 mod sieve;
 mod sorter;
+pub mod staff;
 mod tallied;
 #[cfg(test)]
 mod tests;
