@@ -713,6 +713,7 @@ fn only_entries_that_are_wanted_are_read() {
         encode(&Entry::Tick),
         encode(&Entry::EditionClosed(closed)),
         encode(&incident(5)),
+        encode(&Entry::TapCountsRemoved { before: slot.day }),
     ];
     writer.append(&entries, NOW).expect("appended");
     let check = |wanted, expected: &[u64]| {
@@ -722,9 +723,10 @@ fn only_entries_that_are_wanted_are_read() {
             .collect();
         assert_eq!(positions, expected, "{wanted:?}");
     };
-    check(Wanted::All, &[1, 2, 3, 4, 5]);
-    check(Wanted::AllButTaps, &[1, 3, 4, 5]);
+    check(Wanted::All, &[1, 2, 3, 4, 5, 6]);
+    check(Wanted::AllButTaps, &[1, 3, 4, 5, 6]);
     check(Wanted::Taps, &[2]);
+    check(Wanted::TapChanges, &[2, 6]);
     check(Wanted::Editions, &[4]);
 }
 

@@ -85,15 +85,52 @@ pub(super) fn read(
     question: &Question,
     keys: &RowKeys,
 ) -> Result<(Vec<FeedTold>, TapSums), QueryError> {
-    let mut sums = TapSums::new(keys);
-    let sieve = Sieve::new(&question.filter, &view.dictionary);
-    let mut all = Vec::with_capacity(choice.feeds.len());
-    for chosen in &choice.feeds {
-        let mut feed = FeedReader::new(chosen, question, keys, &sieve);
-        feed.read(reader, |_| true, &mut sums)?;
-        all.push(feed.told);
+    let mut all = Reading::new(view, choice, question, keys);
+    all.read(reader, |_, _| true)?;
+    Ok(all.finish())
+}
+
+/// Reads the taps of the window part by part: of each, some days of some feeds.
+pub(super) struct Reading<'a> {
+    feeds: Vec<FeedReader<'a>>,
+    sums: TapSums,
+}
+
+impl<'a> Reading<'a> {
+    pub fn new(
+        view: &ScanView,
+        choice: &'a Choice<'a>,
+        question: &'a Question,
+        keys: &'a RowKeys,
+    ) -> Self {
+        let sieve = Sieve::new(&question.filter, &view.dictionary);
+        let feeds = choice.feeds.iter();
+        Self {
+            feeds: feeds
+                .map(|chosen| FeedReader::new(chosen, question, keys, &sieve))
+                .collect(),
+            sums: TapSums::new(keys),
+        }
     }
-    Ok((all, sums))
+
+    /// Reads the days of feeds that are wanted.
+    pub fn read(
+        &mut self,
+        reader: &TapReader<'_>,
+        wants: impl Fn(u16, LocalDay) -> bool,
+    ) -> Result<(), QueryError> {
+        for feed in &mut self.feeds {
+            let number = feed.chosen.number;
+            feed.read(reader, |day| wants(number, day), &mut self.sums)?;
+        }
+        Ok(())
+    }
+
+    /// What was told, feed by feed, and its sums.
+    pub fn finish(self) -> (Vec<FeedTold>, TapSums) {
+        let told = self.feeds.into_iter().map(|feed| feed.told).collect();
+        (told, self.sums)
+    }
 }
 
 /// Reads which counts were told of some days.
