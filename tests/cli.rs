@@ -136,7 +136,7 @@ async fn founding_story_is_told_shown_and_counted() {
     assert!(columns.starts_with("basis,period_start,period_end,line,flag,count,taps,"));
     assert!(row.starts_with("self-reported,2"), "{row}");
     assert!(row.contains(",GVB:10,exact,1,,,,"), "{row}");
-    assert!(row.ends_with(",,1,,,,,,\n"), "{row}");
+    assert!(row.ends_with(",,1,,,,,,,,,\n"), "{row}");
 
     let before = counted["position"].to_string();
     let then = ["stats", "--by", "staff-act", "--from", "today", "--as-of"];
@@ -378,7 +378,7 @@ async fn tap_counts_are_imported_whole_or_with_a_list_of_what_is_left_out() {
     assert_eq!(rates["total_rate"]["rate"], 0.0);
     let ranking = user.json(&["rank", "line", "--from", &day, "--to", &day]);
     assert_eq!(ranking["verdict"], "too-few-scopes");
-    assert_eq!(ranking["scopes"][0]["scope"], "GVB:10");
+    assert_eq!(ranking["scopes"][0]["line"], "GVB:10");
     assert_eq!(ranking["scopes"][0]["place"], "too little data");
     assert_eq!(ranking["scopes"][0]["taps"], 2_100);
     let told = user.text(&["rank", "line", "--from", &day, "--to", &day]);

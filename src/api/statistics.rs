@@ -21,7 +21,7 @@ use super::pb::v1::statistics_service_server::StatisticsService;
 use super::progress::{self, Steps};
 use super::status::Problem;
 use crate::auth::Principal;
-use crate::domain::limits::QUESTIONS_MAX;
+use crate::domain::limits::{PAST_TAP_BYTES_MAX, QUESTIONS_MAX};
 use crate::domain::question::Breakdown;
 use crate::domain::{Entry, Position, Question};
 use crate::edition::library::Library;
@@ -282,7 +282,11 @@ fn answer(
         let rated = match query.as_of {
             Some(at) => {
                 let entries = |from| Ok(tap_changes(journal, from));
-                let past = Past { entries, tell };
+                let past = Past {
+                    entries,
+                    tell,
+                    bytes_max: PAST_TAP_BYTES_MAX,
+                };
                 query::answer_with_rates_as_of(ledger, &past, &question, &page, &wanted, at)?
             }
             None => query::answer_with_rates(ledger, &question, &page, &wanted)?,

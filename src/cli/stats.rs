@@ -8,13 +8,14 @@ use serde_json::{Value, json};
 
 use super::choices::{choice, dimension, numbers};
 use super::client::ServerArgs;
-use super::failure::Failure;
+use super::failure::{Failure, Kind};
 use super::outage;
 use super::output::{Format, Sheet};
 use super::progress;
 use super::tidy::Tidy;
 use super::when::Days;
 use crate::api::pb::v1 as pb;
+use crate::api::pb::v1::query_figures_with_progress_response::Step;
 use crate::api::pb::v1::statistics_service_client::StatisticsServiceClient;
 use crate::client::Connection;
 use crate::domain::limits::PAGE_ROWS_MAX;
@@ -69,6 +70,14 @@ pub struct FilterArgs {
 }
 
 impl FilterArgs {
+    /// Whose reports: `self-reported` or `observed`.
+    pub fn basis(&self) -> &'static str {
+        match self.observed {
+            true => "observed",
+            false => "self-reported",
+        }
+    }
+
     /// As the API takes it.
     pub fn to_wire(&self) -> pb::Filter {
         let basis = if self.observed {
@@ -182,7 +191,7 @@ pub async fn stats(
     let channel = server.connect().await?;
     let mut client = StatisticsServiceClient::new(channel);
     let mut tidy = (format != Format::Table).then(|| Tidy {
-        basis: basis(args),
+        basis: args.filter.basis(),
         days,
         by: args.by.dimensions(),
         bursts: BTreeSet::new(),
@@ -211,13 +220,14 @@ async fn ask(
     mut client: StatisticsServiceClient<Connection>,
     mut request: pb::QueryFiguresRequest,
 ) -> Result<Found, Failure> {
-    let progress = progress::spinner(match args.as_of {
-        Some(_) => "asking as of an earlier position, which reads the record; rows so far:",
-        None => "asking; rows so far:",
-    });
+    let progress = progress::spinner("asking; rows so far:");
+    let reads_record = request.as_of_position.is_some() && request.rates.is_some();
     let mut figures = Vec::new();
     let last = loop {
-        let mut answer = client.query_figures(request.clone()).await?.into_inner();
+        let mut answer = match reads_record {
+            true => ask_slowly(&mut client, request.clone()).await?,
+            false => client.query_figures(request.clone()).await?.into_inner(),
+        };
         figures.append(&mut answer.figures);
         progress.set_position(figures.len() as u64);
         if answer.next_page_token.is_empty() || args.limit <= figures.len() {
@@ -233,6 +243,36 @@ async fn ask(
         last,
         has_more,
     })
+}
+
+/// Asks what may take as long as reading the record, and shows how far it is.
+async fn ask_slowly(
+    client: &mut StatisticsServiceClient<Connection>,
+    query: pb::QueryFiguresRequest,
+) -> Result<pb::QueryFiguresResponse, Failure> {
+    let request = pb::QueryFiguresWithProgressRequest { query: Some(query) };
+    let mut steps = client
+        .query_figures_with_progress(request)
+        .await?
+        .into_inner();
+    let bar = progress::bar(0, "entries", "reading the record as it was");
+    while let Some(message) = steps.message().await? {
+        match message.step {
+            Some(Step::Progress(progress)) => {
+                bar.set_length(progress.entries_to_read);
+                bar.set_position(progress.entries_read);
+            }
+            Some(Step::Answer(answer)) => {
+                bar.finish_and_clear();
+                return Ok(answer);
+            }
+            None => {}
+        }
+    }
+    Err(Failure::new(
+        Kind::Unexpected,
+        "the server ended without an answer",
+    ))
 }
 
 /// The lines whose figures rest on few days of the window: asked by line and day.
@@ -276,14 +316,6 @@ async fn bursts(
     Ok(bursts.map(|(line, _)| line).collect())
 }
 
-fn basis(args: &StatsArgs) -> &'static str {
-    if args.filter.observed {
-        "observed"
-    } else {
-        "self-reported"
-    }
-}
-
 /// The headings of the table that people read.
 fn columns(args: &StatsArgs, answer: &pb::QueryFiguresResponse) -> Vec<String> {
     let mut columns = args.by.columns();
@@ -322,7 +354,7 @@ impl Found {
             }
             Format::Json => {
                 let mut object = json!({
-                    "basis": basis(args),
+                    "basis": args.filter.basis(),
                     "total": self.last.total,
                     "left_out": self.last.left_out,
                     "position": self.last.position,
@@ -439,8 +471,9 @@ fn write_without(
 }
 
 /// Headings of what a rate says. Coverage is days with taps of all days, and reports matched
-/// of all reports; contradictions are days with more reports than taps.
-pub(super) const RATE_COLUMNS: [&str; 11] = [
+/// of all reports; contradictions are days with more reports than taps. The last is self-reports for
+/// each refusal that devices saw.
+pub(super) const RATE_COLUMNS: [&str; 12] = [
     "matched",
     "taps",
     "rate",
@@ -452,9 +485,10 @@ pub(super) const RATE_COLUMNS: [&str; 11] = [
     "matched_reports",
     "contradictions",
     "no_rate",
+    "reports_per_failure",
 ];
 
-pub(super) fn rate_cells(rate: &pb::Rate) -> [Value; 11] {
+pub(super) fn rate_cells(rate: &pb::Rate) -> [Value; 12] {
     let unit = match rate.unit() {
         pb::RateUnit::Unspecified => Value::Null,
         pb::RateUnit::ReportsPer100000Taps => json!("per 100000 taps"),
@@ -474,6 +508,7 @@ pub(super) fn rate_cells(rate: &pb::Rate) -> [Value; 11] {
         share(rate.matched, rate.reports),
         json!(rate.contradictions),
         no_rate(rate.no_rate()).map_or(Value::Null, |reason| json!(reason)),
+        number(rate.reporting.as_ref().map(|ratio| ratio.value)),
     ]
 }
 

@@ -12,7 +12,6 @@ use std::sync::Arc;
 
 use super::dictionary::Dictionary;
 use super::taps::{FeedBook, TapBook, TapDay};
-use crate::domain::limits::PAST_TAP_BYTES_MAX;
 use crate::domain::{Entry, LocalDay, Position};
 use crate::store::{TapBlocks, TapChange, TapReader};
 
@@ -136,10 +135,12 @@ impl PastTaps {
         book.is_some_and(|book| book.has_day_of(at, day))
     }
 
-    /// The days of these feeds that are not taken from a store, in parts that fit in memory.
+    /// The days of these feeds that are not taken from a store, in parts that take so much
+    /// memory at most, or one day of one feed.
     pub fn parts(
         &self,
         feeds: &BTreeSet<u16>,
+        bytes_max: u64,
         is_stored: impl Fn(u16, LocalDay) -> bool,
     ) -> Vec<PastPart<'_>> {
         let mut parts: Vec<PastPart<'_>> = Vec::new();
@@ -150,7 +151,7 @@ impl PastTaps {
             }
             let weight = self.bytes_of(feed, day);
             let part = match parts.last_mut() {
-                Some(part) if bytes + weight <= PAST_TAP_BYTES_MAX => part,
+                Some(part) if bytes + weight <= bytes_max => part,
                 _ => {
                     bytes = 0;
                     parts.push(self.part(first));

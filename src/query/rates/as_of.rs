@@ -50,6 +50,8 @@ pub struct Past<'a, E> {
     pub entries: E,
     /// Is told how far it is; says whether to go on.
     pub tell: &'a dyn Fn(Progress) -> bool,
+    /// How many bytes of tap counts are made again at once; see `PAST_TAP_BYTES_MAX`.
+    pub bytes_max: u64,
 }
 
 /// Answers a question with rates as of a position. Blocking, as long as it takes to read the
@@ -225,7 +227,7 @@ where
         drop(reader);
         drop(stored);
         let feeds: BTreeSet<u16> = choice.feeds.iter().map(|chosen| chosen.number).collect();
-        let parts = taps.parts(&feeds, is_stored);
+        let parts = taps.parts(&feeds, self.past.bytes_max, is_stored);
         let _place = match parts.is_empty() {
             true => None,
             false => Some(self.patiently(|| PASTS.take(1, gate::WAIT))?),
