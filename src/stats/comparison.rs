@@ -233,41 +233,4 @@ mod tests {
             }
         }
     }
-
-    #[test]
-    fn zz_tmp_agreement() {
-        use super::super::interval::Proportion;
-        let Ok(text) = std::fs::read_to_string("/tmp/fig_cases.csv") else {
-            return;
-        };
-        let mut out = String::new();
-        for line in text.lines() {
-            let f: Vec<f64> = line.split(',').map(|v| v.parse().unwrap()).collect();
-            let level = Level::new(f[2]).unwrap();
-            let p = Proportion::new(f[0] as u64, f[1] as u64).unwrap();
-            let r = EventRate::new(f[0] as u64, f[3]).unwrap();
-            let q = EventRate::new(f[4] as u64, f[5]).unwrap();
-            let n = Dispersion::NONE;
-            let mut v = Vec::new();
-            for i in [
-                p.wilson(level, n),
-                p.clopper_pearson(level, n),
-                p.jeffreys(level, n),
-                r.garwood(level, n),
-                r.jeffreys(level, n),
-            ] {
-                v.push(i.low());
-                v.push(i.high());
-            }
-            let rr = RateRatio::new(r, q, level, n);
-            v.extend([rr.low, rr.high.unwrap_or(f64::INFINITY), rr.p_value]);
-            out += &v
-                .iter()
-                .map(|x| format!("{x:e}"))
-                .collect::<Vec<_>>()
-                .join(",");
-            out.push('\n');
-        }
-        std::fs::write("/tmp/fig_out.csv", out).unwrap();
-    }
 }
