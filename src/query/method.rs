@@ -61,15 +61,30 @@ pub struct Method {
 
 /// One line that names the source of exact figures.
 pub fn citation(basis: Basis, window: Window, position: Position) -> String {
-    let day = |hour| Calendar::get().day(hour);
-    let (first, last) = (day(window.start()), day(Hour(window.end().0 - 1)));
     let whose = match basis {
         Basis::SelfReported => "as reported by travellers and staff",
         Basis::Observed => "as observed by devices",
     };
+    cited(
+        "exact figures",
+        &format!("failed check-ins {whose}"),
+        window,
+        position,
+    )
+}
+
+/// One line that names the source of times to reply.
+pub fn citation_of_replies(window: Window, position: Position) -> String {
+    let about = "how long operators took to answer reports";
+    cited("times to reply", about, window, position)
+}
+
+fn cited(what: &str, about: &str, window: Window, position: Position) -> String {
+    let day = |hour| Calendar::get().day(hour);
+    let (first, last) = (day(window.start()), day(Hour(window.end().0 - 1)));
     format!(
-        "mistap, exact figures as of position {position}: failed check-ins {whose}, {first} to \
-         {last} (Europe/Amsterdam), method {METHOD}, fold {FOLD_VERSION}"
+        "mistap, {what} as of position {position}: {about}, {first} to {last} (Europe/Amsterdam), \
+         method {METHOD}, fold {FOLD_VERSION}"
     )
 }
 
@@ -486,5 +501,9 @@ mod tests {
         );
         let observed = citation(Basis::Observed, window, Position(1));
         assert!(observed.contains("as observed by devices") && !observed.contains('\n'));
+        let replies = citation_of_replies(window, Position(7));
+        let expected = "mistap, times to reply as of position 7: how long operators took to answer \
+                        reports, 2026-10-01 to 2026-10-31 (Europe/Amsterdam), method ";
+        assert!(replies.starts_with(expected), "{replies}");
     }
 }
