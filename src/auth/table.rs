@@ -276,6 +276,14 @@ mod tests {
     }
 
     #[test]
+    fn exact_figures_of_staff_are_for_stewards_alone() {
+        for role in Role::ALL {
+            let roles = call("StatisticsService/GetStaffFigures");
+            assert_eq!(roles.admits(role), role == Role::Steward, "{role}");
+        }
+    }
+
+    #[test]
     fn no_row_comes_twice() {
         let calls: std::collections::HashSet<_> = CALLS.iter().map(|(name, _)| name).collect();
         assert_eq!(calls.len(), CALLS.len());

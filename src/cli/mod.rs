@@ -16,6 +16,7 @@ mod outage;
 mod output;
 pub(crate) mod progress;
 mod rank;
+mod rates;
 mod receipt;
 mod repair;
 mod report;

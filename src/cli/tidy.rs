@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use jiff::civil::Date;
 use serde_json::{Value, json};
 
-use super::stats::{no_rate, rounded};
+use super::rates::{no_rate, rounded};
 use super::when::Days;
 use crate::api::pb::v1 as pb;
 use crate::domain::method::METHOD;

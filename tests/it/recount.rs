@@ -114,9 +114,9 @@ fn write_network(path: &Path) {
     let file = std::fs::File::create(path).expect("room");
     let mut archive = zip::ZipWriter::new(file);
     let (mut stops, mut times) = (String::new(), String::new());
-    for station in 0..STATIONS.len() {
+    for (station, name) in STATIONS.iter().enumerate() {
         let code = code(station);
-        stops += &format!("\"{code}\",\"{}\",12.9{station},77.5\n", STATIONS[station]);
+        stops += &format!("\"{code}\",\"{name}\",12.9{station},77.5\n");
         times += &format!("1,08:0{station}:00,08:0{station}:00,\"{code}\",{station}\n");
     }
     for (name, head, body) in [

@@ -22,7 +22,7 @@ use super::super::{Page, QueryError};
 use super::choice::Choice;
 use super::keys::RowKeys;
 use super::made::Made;
-use super::told::Reading;
+use super::reading::Reading;
 use super::{
     Asked, RatedAnswer, RatesWanted, Rows, check_feeds, made, put_together, rows, without,
 };
@@ -153,7 +153,7 @@ where
         if let Some(first) = first.filter(|first| *first <= self.at) {
             self.expect(first, self.at);
             self.each(first, self.at, |position, entry| {
-                taps.apply(position, entry)
+                taps.apply(position, entry);
             })?;
         }
         Ok(taps)
@@ -237,7 +237,9 @@ where
         }
         for mut part in parts {
             let (from, through) = (part.from, part.through);
-            self.each(from, through, |position, entry| part.apply(position, entry))?;
+            self.each(from, through, |position, entry| {
+                part.apply(position, entry);
+            })?;
             let reader = part.reader();
             for reading in readings.iter_mut() {
                 reading.read(&reader, |feed, day| part.has(feed, day))?;

@@ -15,9 +15,10 @@ use super::choice::Choice;
 use super::days::{self, Days};
 use super::keys::RowKeys;
 use super::matched::{self, Matches};
+use super::reading;
 use super::sums::{self, TapSums};
 use super::tallied;
-use super::told::{self, FeedTold};
+use super::told::FeedTold;
 
 /// What rates of the rows are made of.
 pub(super) struct Made {
@@ -52,7 +53,7 @@ fn by_scan<'t>(
     keys: &RowKeys,
 ) -> Result<Made, QueryError> {
     let _room = room(weight(choice, question, keys))?;
-    let told = told::read(&taps.borrow().reader(), view, choice, question, keys)?;
+    let told = reading::read(&taps.borrow().reader(), view, choice, question, keys)?;
     // Tap counts may be put into the store again.
     drop(taps);
     scanned(told, view, question, choice, keys)
@@ -97,8 +98,8 @@ fn by_tallies<'t>(
     }
     drop(counting);
     let unclear: BTreeSet<LocalDay> = unclear.into_iter().collect();
-    let _room = room(told::weight(choice, question) + keys.weight(question))?;
-    let told = told::read_days(taps.borrow(), choice, question, keys, &unclear)?;
+    let _room = room(reading::weight(choice, question) + keys.weight(question))?;
+    let told = reading::read_days(taps.borrow(), choice, question, keys, &unclear)?;
     drop(taps);
     let (scanned, blocks) = matched::scan(view, question, choice, &told, keys, Some(&unclear))?;
     matches.merge(scanned);
@@ -114,7 +115,7 @@ const COLUMN_WEIGHT: u64 = 6;
 
 /// How many cells of memory it takes at most to read all taps of a question.
 pub(super) fn weight(choice: &Choice<'_>, question: &Question, keys: &RowKeys) -> u64 {
-    told::weight(choice, question) + keys.weight(question)
+    reading::weight(choice, question) + keys.weight(question)
 }
 
 pub(super) fn room(weight: u64) -> Result<gate::Room<'static>, QueryError> {

@@ -16,6 +16,7 @@ mod keys;
 mod made;
 mod matched;
 mod ranked;
+mod reading;
 mod sliding;
 mod sums;
 mod tallied;
