@@ -40,7 +40,7 @@ pub struct Query {
     pub page_token: String,
     /// How rates are to be made, if they are asked for.
     pub rates: Option<RatesWanted>,
-    /// The last position to be counted; `None` for now. Never with rates.
+    /// The last position to be counted; `None` for now.
     pub as_of: Option<Position>,
 }
 

@@ -2,8 +2,9 @@
 //! that reports can be matched.
 //!
 //! Where a service day lies wholly in the window and is a calendar day, and hours of day do
-//! not matter, its totals suffice; else its counts are read. Quarters are added up to hours, and an hour of which not all four
-//! were told counts as not told, because figures know reports to the hour.
+//! not matter, its totals suffice; else its counts are read. Quarters are added up to hours, and
+//! an hour of which not all four were told counts as not told, because figures know reports to the
+//! hour.
 
 use hashbrown::HashMap;
 
