@@ -136,14 +136,59 @@ async fn founding_story_is_told_shown_and_counted() {
     assert!(columns.starts_with("basis,period_start,period_end,line,flag,count,taps,"));
     assert!(row.starts_with("self-reported,2"), "{row}");
     assert!(row.contains(",GVB:10,exact,1,,,,"), "{row}");
-    assert!(row.ends_with(",,1,,,,,,\n"), "{row}");
+    assert!(row.ends_with(",,1,,,,,,,,,\n"), "{row}");
 
     let before = counted["position"].to_string();
     let then = ["stats", "--by", "staff-act", "--from", "today", "--as-of"];
     let again = user.json(&[&then[..], &[&before]].concat());
     assert_eq!(again, counted, "the second report came later");
+    let rated = ["stats", "--rate", "--from", "today", "--as-of", &before];
+    assert_eq!(user.json(&rated)["total"], 1, "asked with progress");
     let (code, errors) = user.failure(&[&then[..], &["0"]].concat());
     assert!(errors.contains("must be 1 to "), "{code}: {errors}");
+
+    let staff = user.json(&["staff", "--from", "today"]);
+    let help = &staff["figures"][0];
+    assert_eq!(
+        (&help["figure"], &help["flag"]),
+        (&"help".into(), &"exact".into())
+    );
+    assert_eq!(
+        (&help["count"], &help["base"], &help["share"]),
+        (&2.into(), &2.into(), &1.0.into())
+    );
+    let promises = &staff["figures"][2];
+    assert_eq!(promises["figure"], "promises-kept");
+    assert!(
+        promises["count"].is_null() && promises["share"].is_null(),
+        "{promises}"
+    );
+    let then = user.json(&["staff", "--from", "today", "--as-of", &before]);
+    assert_eq!(then["figures"][0]["base"], 1);
+    let csv = user.text(&["staff", "--from", "today", "-f", "csv"]);
+    assert!(
+        csv.starts_with("basis,period_start,period_end,figure,flag,count,base,share,"),
+        "{csv}"
+    );
+
+    let compared = user.json(&["compare", "today", "yesterday"]);
+    assert_eq!(compared["verdict"], "no-difference");
+    assert_eq!(compared["periods"][0]["count"], 2);
+    assert_eq!(compared["periods"][0]["compared_over"], "time");
+    assert_eq!(compared["periods"][1]["count"], 0);
+    assert!(
+        compared["periods"][0]["ratio"].is_null(),
+        "nothing came yesterday"
+    );
+    let told = user.text(&["compare", "today", "yesterday"]);
+    assert!(told.contains("2 against 0, over time"), "{told}");
+    assert!(told.contains(": no difference can be shown\n"), "{told}");
+    let (code, errors) = user.failure(&["compare", "today", "today"]);
+    assert_eq!(code, 3);
+    assert!(
+        errors.contains("with_window: must share no hour"),
+        "{errors}"
+    );
     server.kill().await;
 }
 
@@ -378,9 +423,19 @@ async fn tap_counts_are_imported_whole_or_with_a_list_of_what_is_left_out() {
     assert_eq!(rates["total_rate"]["rate"], 0.0);
     let ranking = user.json(&["rank", "line", "--from", &day, "--to", &day]);
     assert_eq!(ranking["verdict"], "too-few-scopes");
-    assert_eq!(ranking["scopes"][0]["scope"], "GVB:10");
+    assert_eq!(ranking["scopes"][0]["line"], "GVB:10");
     assert_eq!(ranking["scopes"][0]["place"], "too little data");
     assert_eq!(ranking["scopes"][0]["taps"], 2_100);
+    let csv = user.text(&["rank", "line", "--from", &day, "--to", &day, "-f", "csv"]);
+    let (columns, row) = csv.split_once('\n').expect("a heading");
+    assert!(
+        columns.starts_with("basis,period_start,period_end,line,flag,count,taps,"),
+        "{columns}"
+    );
+    assert!(
+        row.starts_with(&format!("self-reported,{day},{day},GVB:10,exact,0,2100,")),
+        "{row}"
+    );
     let told = user.text(&["rank", "line", "--from", &day, "--to", &day]);
     assert!(told.contains("no ranking: too few scopes"), "{told}");
     let (code, told) = user.failure(&["rank", "line", "--feed", "other"]);

@@ -11,11 +11,14 @@ use super::status::Problem;
 use crate::auth::Principal;
 use crate::domain::limits::OPERATORS_MAX;
 use crate::domain::question::Breakdown;
-use crate::domain::{Basis, CaseNumber, Dimension, Filter, OperatorCode, Question, Window};
+use crate::domain::{
+    Basis, CaseNumber, Dimension, Filter, OperatorCode, Position, Question, Window,
+};
 use crate::ingest::{GetError, Ingest, Kept};
-use crate::ledger::Ledger;
+use crate::ledger::{FOLD_VERSION, Ledger};
 use crate::query::cases::{self, CasePage};
-use crate::query::{Order, Page, QueryError, answer};
+use crate::query::method::citation_of_replies;
+use crate::query::{Order, Page, QueryError, answer, answer_as_of};
 
 /// Lists reports and answers them.
 #[derive(Clone)]
@@ -95,20 +98,27 @@ impl Desk {
         check_asked(caller, Path::root("operators"), &operators)?;
         let ledger = Arc::clone(&self.ledger);
         let told = blocking(move || {
-            let times = cases::reply_times(&ledger, &operators, window)?;
-            let counts = reports(&ledger, &operators, window)?;
-            Ok::<_, QueryError>((times, counts))
+            let (times, position) = cases::reply_times(&ledger, &operators, window)?;
+            let counts = reports(&ledger, &operators, window, position)?;
+            Ok::<_, QueryError>((times, counts, position))
         });
-        let (times, counts) = told.await??;
-        Ok(to_times(&times, &counts))
+        let (times, counts, position) = told.await??;
+        let place = self.ingest.citations().tell(caller, position);
+        Ok(pb::GetReplyTimesResponse {
+            operators: to_times(&times, &counts),
+            position: place,
+            fold_version: FOLD_VERSION,
+            citation: citation_of_replies(window, place),
+        })
     }
 }
 
-/// Reports of each operator in a window, of both bases.
+/// Reports of each operator in a window, of both bases, as of a position.
 fn reports(
     ledger: &Ledger,
     operators: &[OperatorCode],
     window: Window,
+    at: Position,
 ) -> Result<Vec<(String, u64)>, QueryError> {
     let mut counts = Vec::new();
     for basis in [Basis::SelfReported, Basis::Observed] {
@@ -121,7 +131,12 @@ fn reports(
             order: Order::Key,
             after: None,
         };
-        for figure in answer(ledger, &question, &page)?.figures {
+        let mut found = answer(ledger, &question, &page)?;
+        if found.position != at {
+            // Something was recorded meanwhile.
+            found = answer_as_of(ledger, &question, &page, at)?;
+        }
+        for figure in found.figures {
             let code = figure.keys.into_iter().next().unwrap_or_default();
             counts.push((code, figure.count));
         }

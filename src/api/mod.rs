@@ -17,6 +17,7 @@ pub mod operations;
 pub mod origin;
 mod outages;
 pub mod pb;
+mod progress;
 pub mod reporting;
 pub mod statistics;
 pub mod status;

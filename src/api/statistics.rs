@@ -8,23 +8,27 @@ use tonic::{Request, Response, Status};
 
 use super::access::check_question;
 use super::caller::caller;
+use super::convert::compare::{parse_comparison, to_comparison};
 use super::convert::edition::{EditionQuery, parse_get_edition, to_edition_page, to_editions};
 use super::convert::figures::{Query, parse_query, to_answer, to_rated_answer};
 use super::convert::method::to_method;
 use super::convert::rank::{RankQuery, parse_rank, to_ranking};
+use super::convert::staff::{StaffQuery, parse_staff, to_staff};
 use super::convert::violation::{Path, Violations};
 use super::counters::Counters;
 use super::pb::v1 as pb;
 use super::pb::v1::statistics_service_server::StatisticsService;
+use super::progress::{self, Steps};
 use super::status::Problem;
 use crate::auth::{Citations, Principal};
-use crate::domain::limits::QUESTIONS_MAX;
+use crate::domain::limits::{PAST_TAP_BYTES_MAX, QUESTIONS_MAX};
 use crate::domain::question::Breakdown;
 use crate::domain::{Entry, Position, Question};
 use crate::edition::library::Library;
 use crate::journal::{JournalError, Reader};
 use crate::ledger::Ledger;
-use crate::query::{self, Effort, Page, PageToken};
+use crate::query::rates::CompareWanted;
+use crate::query::{self, Effort, Page, PageToken, Past, Progress};
 
 /// A rule about places in the journal.
 const CITED: &str = "must be the position of an earlier answer";
@@ -65,12 +69,62 @@ impl Statistics {
         let room = room.map_err(|_| Problem::busy())?;
         let ledger = Arc::clone(&self.ledger);
         let (journal, citations) = (self.journal.clone(), self.citations.clone());
+        let caller = Arc::new(());
+        let waiting = Arc::downgrade(&caller);
         let answering = tokio::task::spawn_blocking(move || {
             // The answer may be abandoned by its caller; its work is then still under way.
             let _room = room;
-            answer(&ledger, &journal, &citations, asked)
+            let tell = |_: Progress| 0 < waiting.strong_count();
+            answer(&ledger, &journal, &citations, asked, &tell)
         });
-        answering.await.unwrap_or_else(|_| Err(Problem::internal()))
+        let answered = answering.await;
+        drop(caller);
+        answered.unwrap_or_else(|_| Err(Problem::internal()))
+    }
+
+    async fn comparison(
+        &self,
+        caller: Principal,
+        wanted: CompareWanted,
+    ) -> Result<pb::ComparePeriodsResponse, Problem> {
+        let (ledger, citations) = (Arc::clone(&self.ledger), self.citations.clone());
+        self.blocking(move || {
+            let compared = query::rates::compare(&ledger, &wanted);
+            let compared = compared.map_err(Problem::of_window)?;
+            let place = citations.tell(&caller, compared.position);
+            Ok(to_comparison(&compared, &wanted, place))
+        })
+        .await
+    }
+
+    async fn staff(&self, asked: StaffQuery) -> Result<pb::GetStaffFiguresResponse, Problem> {
+        let ledger = Arc::clone(&self.ledger);
+        let journal = self.journal.clone();
+        self.blocking(move || {
+            let begun = Instant::now();
+            let within = |from, through| {
+                let records = journal.facts_within(from, through);
+                records.map(|record| record.map(|record| (record.position, record.entry)))
+            };
+            let found = query::staff::staff_figures(&ledger, within, &asked.question, asked.as_of);
+            let found = found.map_err(Problem::of_window)?;
+            Ok(to_staff(&found, &asked, begun.elapsed()))
+        })
+        .await
+    }
+
+    /// Works where it may block, if there is room.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let room = Arc::clone(&self.room).try_acquire_owned();
+        let room = room.map_err(|_| Problem::busy())?;
+        let working = tokio::task::spawn_blocking(move || {
+            let _room = room;
+            work()
+        });
+        working.await.unwrap_or_else(|_| Err(Problem::internal()))
     }
 
     async fn ranking(
@@ -78,31 +132,23 @@ impl Statistics {
         caller: Principal,
         query: RankQuery,
     ) -> Result<pb::RankScopesResponse, Problem> {
-        let room = Arc::clone(&self.room).try_acquire_owned();
-        let room = room.map_err(|_| Problem::busy())?;
         let (ledger, citations) = (Arc::clone(&self.ledger), self.citations.clone());
-        let ranking = tokio::task::spawn_blocking(move || {
-            let _room = room;
+        self.blocking(move || {
             let answer = query::rates::rank_scopes(&ledger, &query.wanted);
             let answer = answer.map_err(Problem::of_ranking)?;
             let place = citations.tell(&caller, answer.position);
             Ok(to_ranking(&answer, &query, place))
-        });
-        ranking.await.unwrap_or_else(|_| Err(Problem::internal()))
+        })
+        .await
     }
 
     async fn edition(&self, query: EditionQuery) -> Result<pb::GetEditionResponse, Problem> {
-        let room = Arc::clone(&self.room).try_acquire_owned();
-        let room = room.map_err(|_| Problem::busy())?;
         let library = Arc::clone(&self.library);
-        let reading = tokio::task::spawn_blocking(move || {
-            let _room = room;
-            match library.get(query.month)? {
-                Some(held) => Ok(to_edition_page(&held, &query)),
-                None => Err(Problem::no_edition()),
-            }
-        });
-        reading.await.unwrap_or_else(|_| Err(Problem::internal()))
+        self.blocking(move || match library.get(query.month)? {
+            Some(held) => Ok(to_edition_page(&held, &query)),
+            None => Err(Problem::no_edition()),
+        })
+        .await
     }
 
     /// The query, if its caller may ask it.
@@ -138,6 +184,8 @@ impl Statistics {
 
 #[tonic::async_trait]
 impl StatisticsService for Statistics {
+    type QueryFiguresWithProgressStream = Steps;
+
     async fn query_figures(
         &self,
         request: Request<pb::QueryFiguresRequest>,
@@ -151,6 +199,47 @@ impl StatisticsService for Statistics {
         };
         self.count(&result);
         Ok(Response::new(result?))
+    }
+
+    async fn query_figures_with_progress(
+        &self,
+        request: Request<pb::QueryFiguresWithProgressRequest>,
+    ) -> Result<Response<Steps>, Status> {
+        let caller = caller(&request);
+        let asked = request.into_inner().query.unwrap_or_default();
+        let query = parse_query(asked).map_err(Problem::from)?;
+        let asked = self.allow(caller, query)?;
+        let room = Arc::clone(&self.room).try_acquire_owned();
+        let room = room.map_err(|_| Problem::busy())?;
+        let this = self.clone();
+        let steps = progress::answered(room, move |tell| {
+            let answered = answer(&this.ledger, &this.journal, &this.citations, asked, tell);
+            this.count(&answered);
+            answered
+        });
+        Ok(Response::new(steps))
+    }
+
+    async fn compare_periods(
+        &self,
+        request: Request<pb::ComparePeriodsRequest>,
+    ) -> Result<Response<pb::ComparePeriodsResponse>, Status> {
+        let caller = caller(&request);
+        let wanted = parse_comparison(request.get_ref()).map_err(Problem::from)?;
+        let (at, none) = (Path::root("filter"), Breakdown::default());
+        check_question(&caller, at, &wanted.filter, at, &none)?;
+        Ok(Response::new(self.comparison(caller, wanted).await?))
+    }
+
+    async fn get_staff_figures(
+        &self,
+        request: Request<pb::GetStaffFiguresRequest>,
+    ) -> Result<Response<pb::GetStaffFiguresResponse>, Status> {
+        let caller = caller(&request);
+        let mut asked = parse_staff(request.get_ref()).map_err(Problem::from)?;
+        let as_of = asked.as_of;
+        asked.as_of = as_of.and_then(|at| self.citations.read(&caller, at.0));
+        Ok(Response::new(self.staff(asked).await?))
     }
 
     async fn rank_scopes(
@@ -195,15 +284,16 @@ struct Asked {
     caller: Principal,
 }
 
-/// The entries of the journal from a position on, without personal parts.
-fn entries(
+/// What changed tap counts, from a position of the journal on.
+fn tap_changes(
     journal: &Reader,
     from: Position,
-) -> Result<impl Iterator<Item = Result<(Position, Entry), JournalError>>, JournalError> {
-    let records = journal.facts_from(from)?;
-    Ok(records.map(|record| record.map(|record| (record.position, record.entry))))
+) -> impl Iterator<Item = Result<(Position, Entry), JournalError>> {
+    let records = journal.tap_changes_from(from);
+    records.map(|record| record.map(|record| (record.position, record.entry)))
 }
 
+/// Answers a query. `tell` is told how far it is, and says whether to go on.
 fn answer(
     ledger: &Ledger,
     journal: &Reader,
@@ -213,6 +303,7 @@ fn answer(
         as_of,
         caller,
     }: Asked,
+    tell: &dyn Fn(Progress) -> bool,
 ) -> Result<pb::QueryFiguresResponse, Problem> {
     let asked = Instant::now();
     let Query {
@@ -232,8 +323,13 @@ fn answer(
     if let Some(wanted) = query.rates {
         let rated = match as_of {
             Some(at) => {
-                let entries = |from| entries(journal, from);
-                query::answer_with_rates_as_of(ledger, entries, &question, &page, &wanted, at)
+                let entries = |from| Ok(tap_changes(journal, from));
+                let past = Past {
+                    entries,
+                    tell,
+                    bytes_max: PAST_TAP_BYTES_MAX,
+                };
+                query::answer_with_rates_as_of(ledger, &past, &question, &page, &wanted, at)
             }
             None => query::answer_with_rates(ledger, &question, &page, &wanted),
         };

@@ -15,8 +15,8 @@ use super::convert::to_duration;
 use super::convert::violation::{Path, Violation, Violations};
 use super::pb::v1 as pb;
 use crate::auth::{Limited, Whose};
-use crate::domain::TapFeed;
 use crate::domain::limits::RETRY_AFTER_MS;
+use crate::domain::{LocalDay, TapFeed};
 use crate::edition::library::EditionError;
 use crate::ingest::{CaseError, GetError, SubmitError, TapsError};
 use crate::ledger::LedgerError;
@@ -209,6 +209,17 @@ impl Problem {
                 let message = "as_of_position is not within what is kept";
                 Self::new(Code::OutOfRange, "POSITION_OUT_OF_RANGE", message)
             }
+            other => other.into(),
+        }
+    }
+
+    /// Why there is no answer to a request whose window stands by itself.
+    pub fn of_window(error: QueryError) -> Self {
+        match error {
+            QueryError::Ended { first } => Self {
+                reason: "INCIDENTS_ENDED",
+                ..Violations::one(Path::root("window"), ended_rule(first)).into()
+            },
             other => other.into(),
         }
     }
@@ -409,21 +420,14 @@ impl From<QueryError> for Problem {
                 Self::new(Code::OutOfRange, "POSITION_OUT_OF_RANGE", message)
             }
             QueryError::Ended { first } => {
-                let rule = format!(
-                    "must begin on {first} or later: incidents of before are kept no longer one \
-                     by one, and this is not among what was counted of them"
-                );
+                let at = Path::root("question");
                 Self {
                     reason: "INCIDENTS_ENDED",
-                    ..Violations::one(Path::root("question").field("window"), rule).into()
+                    ..Violations::one(at.field("window"), ended_rule(first)).into()
                 }
             }
-            QueryError::TooManyTaps => {
-                let rule = "has too many tap counts as of a position; ask for a shorter window";
-                Self {
-                    reason: "TOO_MANY_TAP_COUNTS",
-                    ..Violations::one(Path::root("question").field("window"), rule).into()
-                }
+            QueryError::Abandoned => {
+                Self::new(Code::Cancelled, "ABANDONED", "nobody waits for the answer")
             }
             QueryError::Ledger(error) => error.into(),
             QueryError::Journal(error) => {
@@ -432,6 +436,13 @@ impl From<QueryError> for Problem {
             }
         }
     }
+}
+
+fn ended_rule(first: LocalDay) -> String {
+    format!(
+        "must begin on {first} or later: incidents of before are kept no longer one by one, and \
+         this is not among what was counted of them"
+    )
 }
 
 impl From<EditionError> for Problem {

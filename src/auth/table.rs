@@ -78,6 +78,9 @@ pub const CALLS: &[(&str, Roles)] = &[
     ("LiveService/WatchRates", OPERATORS),
     ("LiveService/WatchIncidents", OPERATORS),
     ("StatisticsService/QueryFigures", OPERATORS),
+    ("StatisticsService/QueryFiguresWithProgress", OPERATORS),
+    ("StatisticsService/ComparePeriods", OPERATORS),
+    ("StatisticsService/GetStaffFigures", STEWARDS),
     ("StatisticsService/RankScopes", OPERATORS),
     ("StatisticsService/DescribeMethod", EVERYBODY),
     ("StatisticsService/ListEditions", EVERYBODY),
@@ -130,6 +133,9 @@ pub const PLACES: &[(&str, &str, Place)] = &[
     ("Edition", "position", Place::Itself),
     ("QueryFiguresResponse", "position", Place::Cited),
     ("RankScopesResponse", "position", Place::Cited),
+    ("ComparePeriodsResponse", "position", Place::Cited),
+    ("GetReplyTimesResponse", "position", Place::Cited),
+    ("GetStaffFiguresResponse", "position", Place::Nothing),
     ("WatchRatesResponse", "position", Place::Nothing),
     ("WatchIncidentsResponse", "position", Place::Nothing),
     ("IncidentEvent", "position", Place::Nothing),
@@ -253,6 +259,14 @@ mod tests {
         let rows = ASKED.iter();
         rows.flat_map(|(message, fields)| names(fields).map(|field| (*message, field)))
             .collect()
+    }
+
+    #[test]
+    fn exact_figures_of_staff_are_for_stewards_alone() {
+        for role in Role::ALL {
+            let roles = call("StatisticsService/GetStaffFigures");
+            assert_eq!(roles.admits(role), role == Role::Steward, "{role}");
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! `mistap cases`: the reports that an operator works through, its answers, and how long they
 //! took.
 
-use std::io;
+use std::io::{self, Write};
 
 use serde_json::json;
 
@@ -217,5 +217,10 @@ async fn times(
             json!(one.disputed),
         ]);
     }
-    sheet.print(format, &mut io::stdout().lock())
+    sheet.print(format, &mut io::stdout().lock())?;
+    if format != Format::Json {
+        // Beside the table, so that a program that reads it need not pass over it.
+        writeln!(io::stderr().lock(), "{}", answer.citation)?;
+    }
+    Ok(())
 }

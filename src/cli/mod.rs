@@ -3,6 +3,7 @@
 mod cases;
 mod choices;
 mod client;
+mod compare;
 mod demo;
 mod edition;
 mod failure;
@@ -16,11 +17,13 @@ mod outage;
 mod output;
 pub(crate) mod progress;
 mod rank;
+mod rates;
 mod receipt;
 mod repair;
 mod report;
 mod serve;
 mod simulate;
+mod staff;
 mod stats;
 mod status;
 mod tail;
@@ -105,6 +108,10 @@ pub enum Command {
     Choices,
     /// Count what was reported
     Stats(Box<stats::StatsArgs>),
+    /// Say whether one period differs from another
+    Compare(Box<compare::CompareArgs>),
+    /// Tell what staff did: help, harm, promises kept, and each act
+    Staff(Box<staff::StaffArgs>),
     /// Say which operators, lines or stops stand out, if any does
     Rank(Box<rank::RankArgs>),
     /// Print how figures are made
@@ -272,6 +279,8 @@ async fn run_async(command: Command, server: &ServerArgs, format: Format) -> Res
         Command::Cases(command) => cases::cases(command, server, format, now).await,
         Command::Choices => report::choices(server, format).await,
         Command::Stats(args) => stats::stats(&args, server, format, now).await,
+        Command::Compare(args) => compare::compare(&args, server, format, now).await,
+        Command::Staff(args) => staff::staff(&args, server, format, now).await,
         Command::Rank(args) => rank::rank(&args, server, format, now).await,
         Command::Edition(command) => edition::edition(command, server, format, clock).await,
         Command::Watch(args) => watch::watch(&args, server, format).await,

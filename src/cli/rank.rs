@@ -10,9 +10,12 @@ use super::failure::Failure;
 use super::outage;
 use super::output::{Format, Sheet};
 use super::progress;
-use super::stats::{FilterArgs, rounded};
-use super::when;
+use super::rates::rounded;
+use super::stats::FilterArgs;
+use super::tidy;
+use super::when::Days;
 use crate::api::pb::v1 as pb;
+use crate::domain::question::Dimension;
 
 const DAYS_DEFAULT: i64 = 30;
 const PERCENT: f64 = 100.0;
@@ -63,13 +66,18 @@ pub async fn rank(
     format: Format,
     now: Timestamp,
 ) -> Result<(), Failure> {
-    let request = to_request(args, now)?;
+    let from = (args.from.as_deref(), DAYS_DEFAULT);
+    let days = Days::parse(from, (args.to.as_deref(), "yesterday"), now)?;
+    let request = to_request(args, days)?;
     let channel = server.connect().await?;
     let mut client = pb::statistics_service_client::StatisticsServiceClient::new(channel);
     let progress = progress::spinner("ranking");
     let answer = client.rank_scopes(request).await?.into_inner();
     progress.finish_and_clear();
-    let sheet = sheet(&answer);
+    let sheet = match format {
+        Format::Table => table(&answer),
+        Format::Csv | Format::Json => tidy_sheet(args, days, &answer),
+    };
     let mut out = io::stdout().lock();
     match format {
         Format::Table => {
@@ -102,9 +110,7 @@ pub async fn rank(
     }
 }
 
-fn to_request(args: &RankArgs, now: Timestamp) -> Result<pb::RankScopesRequest, Failure> {
-    let from = (args.from.as_deref(), DAYS_DEFAULT);
-    let days = when::Days::parse(from, (args.to.as_deref(), "yesterday"), now)?;
+fn to_request(args: &RankArgs, days: Days) -> Result<pb::RankScopesRequest, Failure> {
     let by = match args.by {
         RankByArg::Operator => pb::Dimension::Operator,
         RankByArg::Line => pb::Dimension::Line,
@@ -121,58 +127,111 @@ fn to_request(args: &RankArgs, now: Timestamp) -> Result<pb::RankScopesRequest, 
     })
 }
 
-/// Every scope in one table: those ranked in their order, then those with too little data,
-/// then those without a rate.
-fn sheet(answer: &pb::RankScopesResponse) -> Sheet {
-    const COLUMNS: [&str; 13] = [
-        "scope",
-        "place",
-        "matched",
-        "taps",
-        "rate",
-        "low",
-        "high",
-        "above_network",
-        "shrunken_rate",
-        "shrunken_low",
-        "shrunken_high",
-        "expected_rank",
-        "reversing_ratio",
-    ];
-    let mut sheet = Sheet::new(COLUMNS.map(str::to_owned).to_vec());
-    let number = |value: Option<f64>| value.map_or(Value::Null, |value| json!(rounded(value)));
-    for (place, one) in (1..).zip(&answer.scopes) {
-        let mut row = own_cells(one.scope.as_ref(), &json!(place));
-        row.push(json!(rounded(one.probability_above)));
-        row.extend(
-            [
-                one.shrunken_rate,
-                one.low,
-                one.high,
-                one.expected_rank,
-                one.reversing_ratio,
-            ]
-            .map(number),
-        );
-        sheet.push(row);
-    }
-    let too_little = answer.too_little.iter().map(|one| (one, "too little data"));
-    let no_rate = answer.without_rate.iter().map(|one| (one, "no rate"));
-    for (scope, why) in too_little.chain(no_rate) {
-        let mut row = own_cells(Some(scope), &json!(why));
-        row.resize(COLUMNS.len(), Value::Null);
-        sheet.push(row);
+/// What a ranking adds to a scope's own rate.
+const RANKED: [&str; 6] = [
+    "above_network",
+    "shrunken_rate",
+    "shrunken_low",
+    "shrunken_high",
+    "expected_rank",
+    "reversing_ratio",
+];
+
+/// One scope of any list.
+struct Listed<'a> {
+    scope: &'a pb::ScopeRate,
+    /// From 1 up, or why it has none.
+    place: Value,
+    /// If it is ranked.
+    ranked: Option<&'a pb::RankedScope>,
+}
+
+/// Every scope: those ranked in their order, then those with too little data, then those without
+/// a rate.
+fn listed(answer: &pb::RankScopesResponse) -> Vec<Listed<'_>> {
+    let ranked = (1..).zip(&answer.scopes).filter_map(|(place, one)| {
+        Some(Listed {
+            scope: one.scope.as_ref()?,
+            place: json!(place),
+            ranked: Some(one),
+        })
+    });
+    let without_place = |why: &'static str| {
+        move |scope| Listed {
+            scope,
+            place: json!(why),
+            ranked: None,
+        }
+    };
+    let too_little = answer
+        .too_little
+        .iter()
+        .map(without_place("too little data"));
+    let no_rate = answer.without_rate.iter().map(without_place("no rate"));
+    ranked.chain(too_little).chain(no_rate).collect()
+}
+
+/// For people.
+fn table(answer: &pb::RankScopesResponse) -> Sheet {
+    const OWN: [&str; 7] = ["scope", "place", "matched", "taps", "rate", "low", "high"];
+    let mut sheet = Sheet::new(OWN.into_iter().chain(RANKED));
+    for one in listed(answer) {
+        let cells = own_cells(&one).into_iter();
+        sheet.push(cells.chain(ranked_cells(&one)).collect());
     }
     sheet
 }
 
-fn own_cells(scope: Option<&pb::ScopeRate>, place: &Value) -> Vec<Value> {
-    let key = scope.and_then(|scope| scope.key.as_ref());
-    let rate = scope.and_then(|scope| scope.rate.as_ref());
-    let number = |value: Option<f64>| value.map_or(Value::Null, |value| json!(rounded(value)));
-    vec![
+/// In the tidy columns; the count is of the reports that the rate is about.
+fn tidy_sheet(args: &RankArgs, days: Days, answer: &pb::RankScopesResponse) -> Sheet {
+    let by = match args.by {
+        RankByArg::Operator => Dimension::Operator,
+        RankByArg::Line => Dimension::Line,
+        RankByArg::Stop => Dimension::Stop,
+    };
+    let columns = tidy::PERIOD.into_iter().chain([by.key()]);
+    let columns = columns.chain(tidy::COUNT).chain(tidy::RATE);
+    let columns = columns.chain(tidy::REPORTING).chain(["place"]);
+    let mut sheet = Sheet::new(columns.chain(RANKED));
+    for one in listed(answer) {
+        let rate = one.scope.rate.as_ref();
+        let key = one.scope.key.as_ref().map(|key| &key.value);
+        let cells = tidy::period_cells(args.filter.basis(), (days.first, days.last)).into_iter();
+        let cells = cells.chain([
+            json!(key),
+            json!(tidy::EXACT),
+            json!(rate.map(|rate| rate.reports)),
+        ]);
+        let cells = cells.chain(tidy::rate_cells(rate, &answer.feeds));
+        let cells = cells.chain(tidy::reporting_cells(rate));
+        let cells = cells.chain([one.place.clone()]);
+        sheet.push(cells.chain(ranked_cells(&one)).collect());
+    }
+    sheet
+}
+
+fn ranked_cells(one: &Listed<'_>) -> [Value; 6] {
+    let value = |of: fn(&pb::RankedScope) -> Option<f64>| number(one.ranked.and_then(of));
+    [
+        value(|one| Some(one.probability_above)),
+        value(|one| one.shrunken_rate),
+        value(|one| one.low),
+        value(|one| one.high),
+        value(|one| one.expected_rank),
+        value(|one| one.reversing_ratio),
+    ]
+}
+
+fn number(value: Option<f64>) -> Value {
+    value.map_or(Value::Null, |value| json!(rounded(value)))
+}
+
+fn own_cells(one: &Listed<'_>) -> [Value; 7] {
+    let rate = one.scope.rate.as_ref();
+    let key = one.scope.key.as_ref();
+    [
         json!(key.map(|key| &key.value)),
-        place.clone(),
+        one.place.clone(),
         json!(rate.map(|rate| rate.matched)),
         json!(rate.map(|rate| rate.taps)),
         number(rate.and_then(|rate| rate.value)),

@@ -8,13 +8,15 @@ use serde_json::{Value, json};
 
 use super::choices::{choice, dimension, numbers};
 use super::client::ServerArgs;
-use super::failure::Failure;
+use super::failure::{Failure, Kind};
 use super::outage;
 use super::output::{Format, Sheet};
 use super::progress;
+use super::rates::{RATE_COLUMNS, no_rate, rate_cells, rounded, to_feed, write_rate};
 use super::tidy::Tidy;
 use super::when::Days;
 use crate::api::pb::v1 as pb;
+use crate::api::pb::v1::query_figures_with_progress_response::Step;
 use crate::api::pb::v1::statistics_service_client::StatisticsServiceClient;
 use crate::client::Connection;
 use crate::domain::limits::PAGE_ROWS_MAX;
@@ -69,6 +71,14 @@ pub struct FilterArgs {
 }
 
 impl FilterArgs {
+    /// Whose reports: `self-reported` or `observed`.
+    pub fn basis(&self) -> &'static str {
+        match self.observed {
+            true => "observed",
+            false => "self-reported",
+        }
+    }
+
     /// As the API takes it.
     pub fn to_wire(&self) -> pb::Filter {
         let basis = if self.observed {
@@ -182,7 +192,7 @@ pub async fn stats(
     let channel = server.connect().await?;
     let mut client = StatisticsServiceClient::new(channel);
     let mut tidy = (format != Format::Table).then(|| Tidy {
-        basis: basis(args),
+        basis: args.filter.basis(),
         days,
         by: args.by.dimensions(),
         bursts: BTreeSet::new(),
@@ -211,13 +221,14 @@ async fn ask(
     mut client: StatisticsServiceClient<Connection>,
     mut request: pb::QueryFiguresRequest,
 ) -> Result<Found, Failure> {
-    let progress = progress::spinner(match args.as_of {
-        Some(_) => "asking as of an earlier position, which reads the record; rows so far:",
-        None => "asking; rows so far:",
-    });
+    let progress = progress::spinner("asking; rows so far:");
+    let reads_record = request.as_of_position.is_some() && request.rates.is_some();
     let mut figures = Vec::new();
     let last = loop {
-        let mut answer = client.query_figures(request.clone()).await?.into_inner();
+        let mut answer = match reads_record {
+            true => ask_slowly(&mut client, request.clone()).await?,
+            false => client.query_figures(request.clone()).await?.into_inner(),
+        };
         figures.append(&mut answer.figures);
         progress.set_position(figures.len() as u64);
         if answer.next_page_token.is_empty() || args.limit <= figures.len() {
@@ -233,6 +244,36 @@ async fn ask(
         last,
         has_more,
     })
+}
+
+/// Asks what may take as long as reading the record, and shows how far it is.
+async fn ask_slowly(
+    client: &mut StatisticsServiceClient<Connection>,
+    query: pb::QueryFiguresRequest,
+) -> Result<pb::QueryFiguresResponse, Failure> {
+    let request = pb::QueryFiguresWithProgressRequest { query: Some(query) };
+    let mut steps = client
+        .query_figures_with_progress(request)
+        .await?
+        .into_inner();
+    let bar = progress::bar(0, "entries", "reading the record as it was");
+    while let Some(message) = steps.message().await? {
+        match message.step {
+            Some(Step::Progress(progress)) => {
+                bar.set_length(progress.entries_to_read);
+                bar.set_position(progress.entries_read);
+            }
+            Some(Step::Answer(answer)) => {
+                bar.finish_and_clear();
+                return Ok(answer);
+            }
+            None => {}
+        }
+    }
+    Err(Failure::new(
+        Kind::Unexpected,
+        "the server ended without an answer",
+    ))
 }
 
 /// The lines whose figures rest on few days of the window: asked by line and day.
@@ -276,14 +317,6 @@ async fn bursts(
     Ok(bursts.map(|(line, _)| line).collect())
 }
 
-fn basis(args: &StatsArgs) -> &'static str {
-    if args.filter.observed {
-        "observed"
-    } else {
-        "self-reported"
-    }
-}
-
 /// The headings of the table that people read.
 fn columns(args: &StatsArgs, answer: &pb::QueryFiguresResponse) -> Vec<String> {
     let mut columns = args.by.columns();
@@ -322,7 +355,7 @@ impl Found {
             }
             Format::Json => {
                 let mut object = json!({
-                    "basis": basis(args),
+                    "basis": args.filter.basis(),
                     "total": self.last.total,
                     "left_out": self.last.left_out,
                     "position": self.last.position,
@@ -436,143 +469,6 @@ fn write_without(
     }
     writeln!(out)?;
     Ok(())
-}
-
-/// Headings of what a rate says. Coverage is days with taps of all days, and reports matched
-/// of all reports; contradictions are days with more reports than taps.
-pub(super) const RATE_COLUMNS: [&str; 11] = [
-    "matched",
-    "taps",
-    "rate",
-    "low",
-    "high",
-    "unit",
-    "method",
-    "covered_days",
-    "matched_reports",
-    "contradictions",
-    "no_rate",
-];
-
-pub(super) fn rate_cells(rate: &pb::Rate) -> [Value; 11] {
-    let unit = match rate.unit() {
-        pb::RateUnit::Unspecified => Value::Null,
-        pb::RateUnit::ReportsPer100000Taps => json!("per 100000 taps"),
-        pb::RateUnit::ShareOfAttempts => json!("share of attempts"),
-    };
-    let number = |value: Option<f64>| value.map_or(Value::Null, |value| json!(rounded(value)));
-    let method = Some(&rate.method).filter(|method| !method.is_empty());
-    [
-        json!(rate.matched),
-        json!(rate.taps),
-        number(rate.value),
-        number(rate.low),
-        number(rate.high),
-        unit,
-        method.map_or(Value::Null, |method| json!(method)),
-        share(rate.days_with_taps.into(), rate.days.into()),
-        share(rate.matched, rate.reports),
-        json!(rate.contradictions),
-        no_rate(rate.no_rate()).map_or(Value::Null, |reason| json!(reason)),
-    ]
-}
-
-/// Four digits that count: more would only look exact.
-pub(super) fn rounded(value: f64) -> f64 {
-    format!("{value:.3e}").parse().unwrap_or(value)
-}
-
-fn share(part: u64, whole: u64) -> Value {
-    match whole {
-        0 => Value::Null,
-        #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
-        _ => json!(rounded(part as f64 / whole as f64)),
-    }
-}
-
-pub(super) fn no_rate(reason: pb::NoRate) -> Option<&'static str> {
-    match reason {
-        pb::NoRate::Unspecified => None,
-        pb::NoRate::NotToldSo => Some("not-told-so"),
-        pb::NoRate::NoTaps => Some("no-taps"),
-        pb::NoRate::DaysNotCovered => Some("days-not-covered"),
-        pb::NoRate::ReportsNotMatched => Some("reports-not-matched"),
-        pb::NoRate::ZeroTaps => Some("zero-taps"),
-        pb::NoRate::RefusalsUnknown => Some("refusals-unknown"),
-        pb::NoRate::MoreThanTaps => Some("more-than-taps"),
-    }
-}
-
-/// The rate of all rows together, and where the taps came from.
-fn write_rate(
-    rate: &pb::Rate,
-    feeds: &[pb::FeedUsed],
-    out: &mut impl Write,
-) -> Result<(), Failure> {
-    let (value, low, high) = (rate.value, rate.low, rate.high);
-    let percent = 100.0 * rate.level;
-    match value.zip(low).zip(high) {
-        Some(((value, low), high)) => {
-            let (value, low, high) = (rounded(value), rounded(low), rounded(high));
-            let unit = match rate.unit() {
-                pb::RateUnit::ShareOfAttempts => "of attempts failed",
-                _ => "reports per 100000 taps",
-            };
-            let method = &rate.method;
-            writeln!(
-                out,
-                "{value} {unit} ({low} to {high}, {percent} %, {method})"
-            )?;
-        }
-        None => {
-            let reason = no_rate(rate.no_rate()).unwrap_or("no rate");
-            writeln!(out, "no rate of all: {reason}")?;
-        }
-    }
-    writeln!(
-        out,
-        "{} of {} reports matched, taps on {} of {} days",
-        rate.matched, rate.reports, rate.days_with_taps, rate.days
-    )?;
-    if 0 < rate.contradictions {
-        writeln!(
-            out,
-            "{} days have more reports than taps: one of the two counts is wrong",
-            rate.contradictions
-        )?;
-    }
-    if let Some(ratio) = &rate.reporting {
-        let (value, low, high) = (
-            rounded(ratio.value),
-            rounded(ratio.low),
-            rounded(ratio.high),
-        );
-        writeln!(
-            out,
-            "{value} reports for each refusal that devices saw ({low} to {high})"
-        )?;
-    }
-    for used in feeds {
-        let feed = used.feed.as_ref();
-        let (id, operator) = feed.map_or(("", ""), |feed| (&feed.feed_id, &feed.operator_code));
-        writeln!(out, "taps told by {operator}: {id}, {} days", used.days)?;
-    }
-    if rate.unit() == pb::RateUnit::ReportsPer100000Taps {
-        writeln!(
-            out,
-            "who reports is not who travels: this is no failure rate"
-        )?;
-    }
-    Ok(())
-}
-
-fn to_feed(used: &pb::FeedUsed) -> Value {
-    let feed = used.feed.as_ref();
-    json!({
-        "feed": feed.map(|feed| &feed.feed_id),
-        "operator": feed.map(|feed| &feed.operator_code),
-        "days": used.days,
-    })
 }
 
 fn to_request(args: &StatsArgs, days: Days) -> Result<pb::QueryFiguresRequest, Failure> {

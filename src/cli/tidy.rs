@@ -1,14 +1,14 @@
 //! Exact figures in the tidy columns of the downloads: one row a figure, its period and keys,
 //! the count, and the rate with everything that it was made of. Empty is never zero. Reports
-//! matched, days with more of them than taps, and what is left without the days of declared
-//! outages, which no edition has, come last.
+//! matched, days with more of them than taps, what is left without the days of declared outages,
+//! and reports for each observed refusal, which no edition has, come last.
 
 use std::collections::BTreeSet;
 
 use jiff::civil::Date;
 use serde_json::{Value, json};
 
-use super::stats::{no_rate, rounded};
+use super::rates::{no_rate, rounded};
 use super::when::Days;
 use crate::api::pb::v1 as pb;
 use crate::domain::method::METHOD;
@@ -16,10 +16,12 @@ use crate::domain::question::Dimension;
 use crate::domain::taps::{TapGrain, TapInterval};
 use crate::domain::taxonomy::{TapKind, Taxonomy};
 
-const BEFORE_KEYS: [&str; 3] = ["basis", "period_start", "period_end"];
-const AFTER_KEYS: [&str; 19] = [
-    "flag",
-    "count",
+/// Whose reports, and the first and last day; keys follow.
+pub const PERIOD: [&str; 3] = ["basis", "period_start", "period_end"];
+/// How much is counted, and whether that can be taken as it is.
+pub const COUNT: [&str; 2] = ["flag", "count"];
+/// What is set against taps. The first eleven are those of the downloads.
+pub const RATE: [&str; 13] = [
     "taps",
     "denominator_source",
     "coverage",
@@ -30,16 +32,25 @@ const AFTER_KEYS: [&str; 19] = [
     "interval_method",
     "no_rate",
     "edition",
-    "method",
+    "method_version",
     "matched",
     "contradictions",
+];
+/// What is left without the days of declared outages.
+const WITHOUT: [&str; 4] = [
     "count_without_outages",
     "rate_without_outages",
     "low_without_outages",
     "high_without_outages",
 ];
+/// Self-reports for each refusal that devices observed.
+pub const REPORTING: [&str; 3] = [
+    "reports_per_failure",
+    "reports_per_failure_low",
+    "reports_per_failure_high",
+];
 /// As in editions: the count of one class.
-const EXACT: &str = "exact";
+pub const EXACT: &str = "exact";
 /// The count of a line that rests on few days.
 const FEW_DAYS: &str = "few-days";
 
@@ -58,25 +69,22 @@ pub struct Tidy<'a> {
 impl Tidy<'_> {
     /// The headings, with those of the keys given.
     pub fn columns(&self, keys: Vec<String>) -> Vec<String> {
-        let before = BEFORE_KEYS.map(str::to_owned).into_iter();
-        let after = AFTER_KEYS.map(str::to_owned);
-        before.chain(keys).chain(after).collect()
+        let before = PERIOD.map(str::to_owned).into_iter();
+        let after = COUNT.into_iter().chain(RATE);
+        let after = after.chain(WITHOUT).chain(REPORTING);
+        before.chain(keys).chain(after.map(str::to_owned)).collect()
     }
 
     /// One row, with a cell for each heading.
     pub fn row(&self, figure: &pb::Figure, feeds: &[pb::FeedUsed]) -> Vec<Value> {
-        let (first, last) = self.period(figure);
         let keys = figure.keys.iter().map(|key| json!(key.value));
         let rate = figure.rate.as_ref();
-        let before = [
-            json!(self.basis),
-            json!(first.to_string()),
-            json!(last.to_string()),
-        ];
-        let cells = before.into_iter().chain(keys);
+        let cells = period_cells(self.basis, self.period(figure)).into_iter();
+        let cells = cells.chain(keys);
         let cells = cells.chain([json!(self.flag(figure)), json!(figure.count)]);
         let cells = cells.chain(rate_cells(rate, feeds));
-        cells.chain(without_cells(figure)).collect()
+        let cells = cells.chain(without_cells(figure));
+        cells.chain(reporting_cells(rate)).collect()
     }
 
     fn flag(&self, figure: &pb::Figure) -> &'static str {
@@ -109,6 +117,26 @@ impl Tidy<'_> {
     }
 }
 
+/// Of `PERIOD`.
+pub fn period_cells(basis: &str, (first, last): (Date, Date)) -> [Value; 3] {
+    [
+        json!(basis),
+        json!(first.to_string()),
+        json!(last.to_string()),
+    ]
+}
+
+/// Of `REPORTING`; empty where there are not both.
+pub fn reporting_cells(rate: Option<&pb::Rate>) -> [Value; 3] {
+    let ratio = rate.and_then(|rate| rate.reporting.as_ref());
+    let value = |of: fn(&pb::ReportingRatio) -> f64| json!(ratio.map(|ratio| rounded(of(ratio))));
+    [
+        value(|ratio| ratio.value),
+        value(|ratio| ratio.low),
+        value(|ratio| ratio.high),
+    ]
+}
+
 /// Without the days of outages; empty where none was declared.
 fn without_cells(figure: &pb::Figure) -> [Value; 4] {
     let without = figure.without_outages.as_ref();
@@ -122,8 +150,8 @@ fn without_cells(figure: &pb::Figure) -> [Value; 4] {
     ]
 }
 
-/// From taps on.
-fn rate_cells(rate: Option<&pb::Rate>, feeds: &[pb::FeedUsed]) -> [Value; 13] {
+/// Of `RATE`.
+pub fn rate_cells(rate: Option<&pb::Rate>, feeds: &[pb::FeedUsed]) -> [Value; 13] {
     let has_taps = rate.is_some_and(|rate| 0 < rate.days_with_taps);
     let told = rate.filter(|_| has_taps);
     let number = |value: Option<f64>| json!(value.map(rounded));
@@ -154,9 +182,13 @@ fn rate_cells(rate: Option<&pb::Rate>, feeds: &[pb::FeedUsed]) -> [Value; 13] {
 
 /// How the interval was computed, how sure it is and how much it was widened, as in editions.
 fn interval_method(rate: &pb::Rate) -> Option<String> {
-    let (method, level) = (&rate.method, rate.level);
-    let dispersion = rate.dispersion;
-    (!method.is_empty()).then(|| format!("{method} {level} dispersion {dispersion:.2}"))
+    let method = (!rate.method.is_empty()).then_some(&rate.method)?;
+    Some(interval(method, rate.level, rate.dispersion))
+}
+
+/// The same.
+pub fn interval(method: &str, level: f64, dispersion: f64) -> String {
+    format!("{method} {level} dispersion {dispersion:.2}")
 }
 
 /// Where taps come from, as in editions.
@@ -206,6 +238,16 @@ mod tests {
             rate,
             without_outages: None,
         }
+    }
+
+    #[test]
+    fn columns_are_those_of_the_downloads_with_the_keys_of_the_question() {
+        let keys_of_downloads = ["operator_code", "dimension", "source", "key", "answer"];
+        let columns = crate::edition::columns::all().iter();
+        let names = columns.map(|column| column.name);
+        let names = names.filter(|name| !keys_of_downloads.contains(name));
+        let tidy = PERIOD.into_iter().chain(COUNT).chain(RATE).take(16);
+        assert_eq!(names.collect::<Vec<_>>(), tidy.collect::<Vec<_>>());
     }
 
     #[test]
@@ -282,6 +324,13 @@ mod tests {
             high: Some(18.156_4),
             method: "garwood".into(),
             level: 0.95,
+            reporting: Some(pb::ReportingRatio {
+                self_reports: 40,
+                observed_refusals: 160,
+                value: 0.25,
+                low: 0.172_3,
+                high: 0.355_4,
+            }),
             ..pb::Rate::default()
         };
         let feed = pb::FeedUsed {
@@ -310,10 +359,19 @@ mod tests {
         let source = cell(&row, "denominator_source");
         assert_eq!(source, "feed gvb.lines: check-in by line and hour");
         assert_eq!(cell(&row, "edition"), Value::Null);
-        assert_eq!(cell(&row, "method"), METHOD);
+        assert_eq!(cell(&row, "method_version"), METHOD);
+        assert_eq!(cell(&row, "reports_per_failure"), 0.25);
+        assert_eq!(cell(&row, "reports_per_failure_high"), 0.3554);
         let bare = tidy.row(&figure(&[], None), &[]);
         for name in [
-            "taps", "rate", "low", "high", "coverage", "matched", "no_rate",
+            "taps",
+            "rate",
+            "low",
+            "high",
+            "coverage",
+            "matched",
+            "no_rate",
+            "reports_per_failure",
         ] {
             assert_eq!(cell(&bare, name), Value::Null, "{name}");
         }

@@ -90,6 +90,30 @@ impl Days {
         })
     }
 
+    /// A month `2026-10`, a day `2026-10-03`, or days `2026-10-01..2026-10-14`.
+    pub fn of_period(text: &str, now: Timestamp) -> Result<Self, Failure> {
+        if let Some((first, last)) = text.split_once("..") {
+            return Ok(Self {
+                first: day(first, now)?,
+                last: day(last, now)?,
+            });
+        }
+        if let Ok(first) = format!("{text}-01").parse::<Date>() {
+            return Ok(Self {
+                first,
+                last: first.last_of_month(),
+            });
+        }
+        let one = day(text, now).map_err(|_| {
+            Failure::new(Kind::Refused, "that is no period")
+                .with_hint("write 2026-10, 2026-10-03 or 2026-10-01..2026-10-14")
+        })?;
+        Ok(Self {
+            first: one,
+            last: one,
+        })
+    }
+
     /// The window of their hours.
     pub fn to_wire(self) -> Result<pb::Window, Failure> {
         let after_last = self
@@ -186,5 +210,22 @@ mod tests {
             "2026-11-23T23:00:00Z"
         );
         assert!(day("2026-02-30", now()).is_err());
+    }
+
+    #[test]
+    fn periods_are_months_days_or_some_of_them() {
+        let check = |text, first: &str, last: &str| {
+            let days = Days::of_period(text, now()).expect(text);
+            assert_eq!(
+                (days.first.to_string(), days.last.to_string()),
+                (first.into(), last.into())
+            );
+        };
+        check("2026-02", "2026-02-01", "2026-02-28");
+        check("2026-10-03", "2026-10-03", "2026-10-03");
+        check("2026-10-30..yesterday", "2026-10-30", "2026-11-23");
+        for text in ["2026", "2026-13", "10-2026", "2026-10-01..", "..", ""] {
+            assert!(Days::of_period(text, now()).is_err(), "{text}");
+        }
     }
 }

@@ -172,8 +172,16 @@ pub const TAP_DAYS_DEFAULT: u32 = 548;
 pub const TAP_DAYS_MIN: u32 = 31;
 /// See `TAP_DAYS_MIN`.
 pub const TAP_DAYS_MAX: u32 = 3_660;
-/// Tap counts that a question with rates as of an earlier position holds. More: refused.
-pub const PAST_TAP_COUNTS_MAX: usize = 4_000_000;
+/// What a question with rates as of an earlier position holds of tap counts at once, in bytes,
+/// unless one day of one feed takes more. The rest is made in further passes.
+pub const PAST_TAP_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Messages of how far such an answer is that wait for their client, the answer itself among them.
+/// Reached: what is told meanwhile is left out.
+pub const PROGRESS_MESSAGES_MAX: usize = 8;
+/// The shortest time between two of them, in milliseconds.
+pub const PROGRESS_PACE_MS: u64 = 100;
+/// Questions at once that make tap counts of an earlier position. Reached: refused with `Busy`.
+pub const PAST_QUESTIONS_MAX: usize = 2;
 /// What is kept in memory of tap counts that were read for rates, in bytes. Reached: let go,
 /// and read again when it is asked for.
 pub const DAY_HEADS_BYTES_MAX: usize = 16 * 1024 * 1024;

@@ -38,6 +38,7 @@ const INCIDENT: u32 = 1;
 const WITHDRAWN: u32 = 2;
 const AMENDED: u32 = 8;
 const TAP_COUNTS: u32 = 5;
+const TAP_COUNTS_REMOVED: u32 = 6;
 const EDITION_CLOSED: u32 = 7;
 const ERASED: u32 = 9;
 const ANSWERED: u32 = 10;
@@ -87,6 +88,8 @@ pub enum Wanted {
     AllButTaps,
     /// Tap counts.
     Taps,
+    /// Tap counts, and what says that some are kept no longer.
+    TapChanges,
     /// What says that an edition was closed.
     Editions,
     /// What tells which keys are in use.
@@ -106,6 +109,7 @@ impl Wanted {
             Self::All => true,
             Self::AllButTaps => kind != TAP_COUNTS,
             Self::Taps => kind == TAP_COUNTS,
+            Self::TapChanges => kind == TAP_COUNTS || kind == TAP_COUNTS_REMOVED,
             Self::Editions => kind == EDITION_CLOSED,
             Self::Keys => kind == KEYS_CHANGED,
         }

@@ -136,6 +136,15 @@ impl Reader {
         Box::new(Entries { wanted, ..entries })
     }
 
+    /// What changed tap counts from a position on, without personal parts, through what is
+    /// durable now. In the caller's thread.
+    pub fn tap_changes_from(&self, from: Position) -> Records {
+        Box::new(Entries {
+            wanted: Wanted::TapChanges,
+            ..self.entries(from, Parts::Facts)
+        })
+    }
+
     /// Where the personal part of an entry is; `None` if it has none, or nothing is left of it.
     pub(super) fn personal_place(
         &self,

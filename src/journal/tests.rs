@@ -715,6 +715,7 @@ fn only_entries_that_are_wanted_are_read() {
         encode(&Entry::EditionClosed(closed)),
         encode(&incident(5)),
         encode(&Entry::KeysChanged(keys)),
+        encode(&Entry::TapCountsRemoved { before: slot.day }),
     ];
     writer.append(&entries, NOW).expect("appended");
     let check = |wanted, expected: &[u64]| {
@@ -728,6 +729,7 @@ fn only_entries_that_are_wanted_are_read() {
     check(Wanted::AllButTaps, &[1, 3, 4, 5, 6]);
     check(Wanted::Keys, &[6]);
     check(Wanted::Taps, &[2]);
+    check(Wanted::TapChanges, &[2, 6]);
     check(Wanted::Editions, &[4]);
 }
 

@@ -53,7 +53,7 @@ pub use cube::{Cells, Cube};
 pub use dictionary::Dictionary;
 pub use ended::{MonthEnd, Months, ends_at};
 pub use heads::{DayHead, Heads, ToldScopes};
-pub use past_taps::{PastTaps, TooManyTaps};
+pub use past_taps::{PastPart, PastTaps};
 pub use recent::Recent;
 pub use refill::RefillError;
 pub use state::{Applied, ClosedBlock, FOLD_VERSION, State, Withdrawal};

@@ -296,18 +296,20 @@ impl Quantiles {
 }
 
 /// How long operators took to answer reports of a window, by operator, in the order of their
-/// codes. Withdrawn reports are left out. Operators that answered nothing have no times.
+/// codes, and the last position that is counted. Withdrawn reports are left out. Operators that
+/// answered nothing have no times.
 pub fn reply_times(
     ledger: &Ledger,
     operators: &[OperatorCode],
     window: Window,
-) -> Result<Vec<ReplyTimes>, QueryError> {
-    let (cases, dictionary, withdrawn) = {
+) -> Result<(Vec<ReplyTimes>, Position), QueryError> {
+    let (cases, dictionary, withdrawn, position) = {
         let state = ledger.read();
         check_kept(state.months().ended(), window)?;
         let cases = std::sync::Arc::clone(state.cases());
         let dictionary = std::sync::Arc::clone(state.dictionary());
-        (cases, dictionary, std::sync::Arc::clone(state.withdrawn()))
+        let withdrawn = std::sync::Arc::clone(state.withdrawn());
+        (cases, dictionary, withdrawn, state.position())
     };
     let mut found: Vec<ReplyTimes> = Vec::new();
     for (number, code) in (1..).zip(dictionary.operator_names()) {
@@ -342,7 +344,7 @@ pub fn reply_times(
         });
     }
     found.sort_by(|a, b| a.operator.cmp(&b.operator));
-    Ok(found)
+    Ok((found, position))
 }
 
 #[cfg(test)]

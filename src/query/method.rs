@@ -61,15 +61,30 @@ pub struct Method {
 
 /// One line that names the source of exact figures.
 pub fn citation(basis: Basis, window: Window, place: u64) -> String {
-    let day = |hour| Calendar::get().day(hour);
-    let (first, last) = (day(window.start()), day(Hour(window.end().0 - 1)));
     let whose = match basis {
         Basis::SelfReported => "as reported by travellers and staff",
         Basis::Observed => "as observed by devices",
     };
+    cited(
+        "exact figures",
+        &format!("failed check-ins {whose}"),
+        window,
+        place,
+    )
+}
+
+/// One line that names the source of times to reply.
+pub fn citation_of_replies(window: Window, place: u64) -> String {
+    let about = "how long operators took to answer reports";
+    cited("times to reply", about, window, place)
+}
+
+fn cited(what: &str, about: &str, window: Window, place: u64) -> String {
+    let day = |hour| Calendar::get().day(hour);
+    let (first, last) = (day(window.start()), day(Hour(window.end().0 - 1)));
     format!(
-        "mistap, exact figures as of position {place}: failed check-ins {whose}, {first} to \
-         {last} (Europe/Amsterdam), method {METHOD}, fold {FOLD_VERSION}"
+        "mistap, {what} as of position {place}: {about}, {first} to {last} (Europe/Amsterdam), \
+         method {METHOD}, fold {FOLD_VERSION}"
     )
 }
 
@@ -90,6 +105,7 @@ fn sections() -> Vec<Section> {
         section("rates", "Rates", rates()),
         section("intervals", "Intervals", intervals()),
         section("rankings", "Rankings", rankings()),
+        section("comparisons", "One period against another", comparisons()),
         section("outages", "Outages", outages()),
         section("staff", "What staff did", staff()),
         section("editions", "Editions: what everybody gets", editions()),
@@ -264,15 +280,36 @@ fn rankings() -> String {
     )
 }
 
+fn comparisons() -> String {
+    format!(
+        "Whether one period differs from another is told as the ratio of their rates, with an \
+         interval of {} % unless another level is asked for, and as how often chance alone would set \
+         two equal rates at least this far apart. Both are of the exact conditional test: given how \
+         many events both periods had together, how many fell to the first is binomial. Both tails \
+         hold the same. Where the interval holds 1, *no difference can be shown*, which is not to \
+         say that there is none. The dispersion of the period whose days scatter more widens it.\n\n\
+         Rates are compared only over the same feeds; shares of attempts as counts over attempts, \
+         which makes the interval a little too wide where refusals are not rare. Where a period has \
+         no rate, incidents are compared over hours, which says nothing of how much was travelled, \
+         and is said. One thing is compared at a time: of twenty lines, one can be expected to \
+         differ by chance alone.",
+        Level::P95.get() * 100.0
+    )
+}
+
 fn staff() -> String {
     let labels = |labels: Vec<&'static str>| labels.join(", ").to_lowercase();
     format!(
         "The *help rate* is the share of reports in which staff did one of: {}. The *harm rate* \
          is the share that ended in one of: {}. Both stand on the same base: reports in which \
          staff were present, and both what they did and how it ended was told. A missing answer \
-         is never a \"no\". No figure tells what staff did in one single incident.\n\n\
-         How many promises to call back were kept is not told: beside the acts themselves it would \
-         tell too much. Who knows how many were promised, how many were \
+         is never a \"no\". Each act has its share of the reports that tell what staff did. *Promises \
+         kept* are of those who were promised a call and told later what became of it, those who \
+         were called; who never came back to tell is left out. Intervals are Wilson's, widened as \
+         the shares of days scatter.\n\n\
+         Exact ones are for stewards: shares of few reports tell what staff did in single incidents. \
+         Operators get those of editions. How many promises were kept stands in no edition: beside \
+         the acts themselves it would tell too much. Who knows how many were promised, how many were \
          called back and how many of both can narrow down who did anything else, as attacks by \
          linear programming found.",
         labels(HELPING.iter().map(|act| act.label_en()).collect()),
@@ -319,8 +356,9 @@ fn as_of() -> String {
          {INCIDENT_AGE_DAYS_MAX} days late, figures of the time before that are incomplete, and a \
          month goes on growing until its edition closes.\n\n\
          Every answer names the position of the journal that it includes, to operators by a number \
-         that stands for it. Asked again as of that position, counts are the same to the digit, whatever was reported late or withdrawn \
-         since, as long as the fold version ({FOLD_VERSION}) is the same and the position is \
+         that stands for it. Asked again as of that position, counts and rates are the same to the \
+         digit, whatever was reported late, withdrawn or counted again since, as long as the fold \
+         version ({FOLD_VERSION}) is the same and the position is \
          kept. A correction is a withdrawal and a new report. What a reporter adds later counts \
          from the position on at which it was added.\n\n\
          Single incidents are kept for {INCIDENT_MONTHS_DEFAULT} months after the one in which they \
@@ -464,5 +502,9 @@ mod tests {
         );
         let observed = citation(Basis::Observed, window, 1);
         assert!(observed.contains("as observed by devices") && !observed.contains('\n'));
+        let replies = citation_of_replies(window, 7);
+        let expected = "mistap, times to reply as of position 7: how long operators took to answer \
+                        reports, 2026-10-01 to 2026-10-31 (Europe/Amsterdam), method ";
+        assert!(replies.starts_with(expected), "{replies}");
     }
 }

@@ -22,6 +22,7 @@ mod reach;
 mod scanned;
 mod sieve;
 mod sorter;
+pub mod staff;
 mod tallied;
 #[cfg(test)]
 mod tests;
@@ -36,8 +37,8 @@ pub use counter::{Counted, Counter};
 pub use outages::Without;
 pub use page::{Order, Page, PageToken};
 pub use rates::{
-    RatedAnswer, RatedWithout, RatesWanted, answer_with_rates, answer_with_rates_as_of,
-    answer_with_rates_by_scan,
+    Past, Progress, RatedAnswer, RatedWithout, RatesWanted, answer_with_rates,
+    answer_with_rates_as_of, answer_with_rates_by_scan,
 };
 
 use axis::Axes;
@@ -123,9 +124,9 @@ pub enum QueryError {
         /// The first day that can be asked for.
         first: LocalDay,
     },
-    /// More tap counts were told in the window than are remade as of a position.
-    #[error("too many tap counts as of a position; ask for a narrower window")]
-    TooManyTaps,
+    /// Nobody waits for the answer any more.
+    #[error("nobody waits for the answer")]
+    Abandoned,
     /// The ledger cannot be read now.
     #[error(transparent)]
     Ledger(#[from] LedgerError),

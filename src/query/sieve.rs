@@ -1,7 +1,7 @@
 //! A filter, made ready to be asked about many rows: tables by number and masks.
 
 use crate::domain::question::Basis;
-use crate::domain::{Dimension, Filter, Row};
+use crate::domain::{Calendar, Dimension, Filter, LocalDay, Question, Row, RowTime};
 use crate::ledger::Dictionary;
 
 /// Which values the filter takes, without time. `None` and a mask of 0 do not restrict.
@@ -87,6 +87,29 @@ impl Sieve {
 
     pub(super) fn takes_stop(&self, number: u32) -> bool {
         is_listed(self.stops.as_deref(), number)
+    }
+}
+
+/// The local day on which something of this time counts; `None` if its time is not what is
+/// asked for.
+pub(super) fn day_of(question: &Question, time: RowTime) -> Option<LocalDay> {
+    let (filter, window) = (&question.filter, question.window);
+    match time {
+        RowTime::Hour(hour) => {
+            if !window.contains(hour) {
+                return None;
+            }
+            let calendar = Calendar::get();
+            let day = calendar.day(hour);
+            let wanted = filter.hours_of_day;
+            let takes_hour = wanted == 0 || wanted >> calendar.hour_of_day(day, hour) & 1 == 1;
+            (takes_hour && filter.takes_day(day)).then_some(day)
+        }
+        RowTime::Day(day) => {
+            let takes =
+                window.contains_day(day) && filter.hours_of_day == 0 && filter.takes_day(day);
+            takes.then_some(day)
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use rand::{Rng, SeedableRng};
 
 mod as_of;
 mod outages;
+mod staff;
 
 use super::*;
 use crate::domain::question::Breakdown;

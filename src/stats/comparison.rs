@@ -33,13 +33,12 @@ impl RateRatio {
         let events = first.events() as f64 / dispersion.factor();
         let others = second.events() as f64 / dispersion.factor();
         let odds_to_ratio = second.exposure() / first.exposure();
-        let to_ratio = |share: f64| share / (1.0 - share) * odds_to_ratio;
+        let (low, high) = odds(events, others, level.tail());
         let low = match first.events() {
             0 => 0.0,
-            _ => to_ratio(distribution::beta_lower(events, others + 1.0, level.tail())),
+            _ => low() * odds_to_ratio,
         };
-        let high = (0 < second.events())
-            .then(|| to_ratio(distribution::beta_upper(events + 1.0, others, level.tail())));
+        let high = (0 < second.events()).then(|| high() * odds_to_ratio);
         Self {
             estimate: (0 < second.events()).then(|| first.estimate() / second.estimate()),
             low,
@@ -57,16 +56,33 @@ impl RateRatio {
     }
 }
 
+/// The ends of the exact interval of the first's share, as odds. Of the two shares the smaller is
+/// asked for, as nothing would be left of 1 less a share that is almost 1.
+fn odds(events: f64, others: f64, tail: f64) -> (impl FnOnce() -> f64, impl FnOnce() -> f64) {
+    let of_own = |share: f64| share / (1.0 - share);
+    let of_other = |share: f64| (1.0 - share) / share;
+    let low = move || match events < others {
+        true => of_own(distribution::beta_lower(events, others + 1.0, tail)),
+        false => of_other(distribution::beta_upper(others + 1.0, events, tail)),
+    };
+    let high = move || match events < others {
+        true => of_own(distribution::beta_upper(events + 1.0, others, tail)),
+        false => of_other(distribution::beta_lower(others, events + 1.0, tail)),
+    };
+    (low, high)
+}
+
 /// Twice the smaller of the tails of Binomial(events + others, share), at most 1.
 fn p_value(events: f64, others: f64, exposure_ratio: f64) -> f64 {
     let share = exposure_ratio / (1.0 + exposure_ratio);
+    let rest = 1.0 / (1.0 + exposure_ratio);
     let at_least = match events {
         0.0 => 1.0,
-        _ => distribution::beta_below(events, others + 1.0, share),
+        _ => distribution::beta_below(events, others + 1.0, share, rest),
     };
     let at_most = match others {
         0.0 => 1.0,
-        _ => distribution::beta_below(others, events + 1.0, 1.0 - share),
+        _ => distribution::beta_below(others, events + 1.0, rest, share),
     };
     (2.0 * at_least.min(at_most)).min(1.0)
 }
@@ -105,48 +121,46 @@ mod tests {
         assert!(found.shows_a_difference());
     }
 
-    /// How often chance alone would give an outcome at most as likely as the one at hand, if
-    /// the rates had this ratio: another exact test than ours, whose tails are central.
-    fn at_most_as_likely(first: (u64, f64), second: (u64, f64), ratio: f64) -> f64 {
-        let odds = ratio * first.1 / second.1;
-        let share = odds / (1.0 + odds);
-        let all = first.0 + second.0;
-        let log_factorial = |n: u64| (1..=n).map(|n| (n as f64).ln()).sum::<f64>();
-        let likelihood = |events: u64| {
-            let ways = log_factorial(all) - log_factorial(events) - log_factorial(all - events);
-            let (events, others) = (events as f64, (all - events) as f64);
-            (ways + events * share.ln() + others * (1.0 - share).ln()).exp()
+    /// How often chance alone would give an outcome at most as likely as the one at hand, if this
+    /// were the share of all events that falls to the first: another exact test than ours, whose
+    /// tails are central.
+    fn at_most_as_likely(events: u32, others: u32, share: f64) -> f64 {
+        let all = events + others;
+        // A product that stays near 1, so that its digits are right to the last few.
+        let likelihood = |events: u32| -> f64 {
+            let rest = all - events;
+            let chosen = (1..=events).map(|n| f64::from(rest + n) / f64::from(n) * share);
+            let both = chosen.chain((0..rest).map(|_| 1.0 - share));
+            both.product()
         };
-        let most = likelihood(first.0) * (1.0 + 1e-7);
+        let most = likelihood(events) * (1.0 + 1e-7);
         let all = (0..=all).map(likelihood);
         all.filter(|likelihood| *likelihood <= most).sum()
     }
 
-    /// R's p-value and interval of the same two rates, as DOMAIN §5.7 C prints them. They are
-    /// of the test by likelihood: its p-value agrees to all digits, and its interval as far as
-    /// R looks for the ends, to four in ten thousand. Ours is central, because it then agrees
-    /// with the interval of a rate, each of whose tails holds the same; it is the wider.
+    /// R's p-value and interval of the same two rates, to all digits that DOMAIN §5.7 C prints.
+    /// They are of the test by likelihood, and R looks for its ends among ten-thousandths of the
+    /// share: they are the nearest of those that are rejected. (The p-value's last digit is off
+    /// by one there: it is 6.751826586863217e-4, as exact fractions have it.) Ours is central,
+    /// because it then agrees with the interval of a rate, each of whose tails holds the same,
+    /// and because the other may leave gaps; it is the wider.
     #[test]
     fn rate_ratio_of_the_other_exact_test_has_the_printed_digits() {
         let (first, second) = ((60, 51_477.5), (30, 54_308.7));
-        let p_value = at_most_as_likely(first, second, 1.0);
+        let p_value = at_most_as_likely(60, 30, 51_477.5 / (51_477.5 + 54_308.7));
+        assert_eq!(format!("{p_value:.17}"), "0.00067518265868632");
         assert!(
-            (p_value - 0.000_675_182_658_686_321).abs() < 1e-15,
+            (p_value - 0.000_675_182_658_686_321).abs() < 2e-18,
             "{p_value}"
         );
-        let end = |mut inside: f64, mut outside: f64| {
-            for _ in 0..100 {
-                let middle = f64::midpoint(inside, outside);
-                match at_most_as_likely(first, second, middle) < 0.05 {
-                    true => outside = middle,
-                    false => inside = middle,
-                }
-            }
-            inside
-        };
-        let (low, high) = (end(2.0, 1.0), end(2.2, 4.0));
-        assert!((low - 1.349_830_906_115_67).abs() < 4e-4, "{low}");
-        assert!((high - 3.277_645_098_629_14).abs() < 4e-4, "{high}");
+        let share = |ten_thousandths: u32| f64::from(ten_thousandths) / 10_000.0;
+        let is_rejected = |number: &u32| at_most_as_likely(60, 30, share(*number)) < 0.05;
+        let ratio_of = |number: u32| share(number) / (1.0 - share(number)) * second.1 / first.1;
+        let low = (0..6_667).rev().find(is_rejected).map(ratio_of);
+        let high = (6_667..10_000).find(is_rejected).map(ratio_of);
+        let (low, high) = (low.expect("an end"), high.expect("an end"));
+        assert_eq!(format!("{low:.14}"), "1.34983090611567");
+        assert_eq!(format!("{high:.14}"), "3.27764509862914");
         let ours = ratio(first, second, Dispersion::NONE);
         assert!(ours.low < low && ours.high.is_some_and(|end| high < end));
         assert!(p_value < ours.p_value);
@@ -162,6 +176,30 @@ mod tests {
         );
         is_close(found.p_value, 0.251_322_103_474_854_34);
         assert!(!found.shows_a_difference());
+    }
+
+    /// With mpmath 1.3, to 30 digits: where one of the shares is almost 1, and where the p-value
+    /// is far below any that matters.
+    #[test]
+    fn hard_ratios_are_as_computed_elsewhere() {
+        let ratio = |first: (u64, f64), second: (u64, f64), level| {
+            let rate = |(events, exposure)| EventRate::new(events, exposure).expect("an exposure");
+            let level = Level::new(level).expect("a level that is allowed");
+            RateRatio::new(rate(first), rate(second), level, Dispersion::NONE)
+        };
+        let is_near = |value: f64, expected: f64| {
+            let difference = (value - expected).abs();
+            assert!(difference <= 1e-11 * expected, "{value} for {expected}");
+        };
+        let first = (29_226_352, 154_006.996_051_216_93);
+        let high = ratio(first, (1, 0.565_264_211_618_456_3), 0.999_99).high;
+        is_near(high.expect("the second counted"), 21_454_311.179_531_704);
+        let first = (64_342_428, 1_615_709.240_707_379_5);
+        let low = ratio(first, (0, 3.215_215_772_729_014_7), 0.8).low;
+        is_near(low, 55.606_897_326_129_555);
+        let second = (15, 0.033_583_688_811_919_74);
+        let p_value = ratio((0, 2_377_975.653_278_656), second, 0.95).p_value;
+        is_near(p_value, 3.546_866_172_997_255e-118);
     }
 
     #[test]

@@ -70,9 +70,10 @@ pub(super) fn ln_gamma(x: f64) -> f64 {
     gamma_log(x)
 }
 
-/// The probability that a Beta(a, b) variable stays below this value, from 0 to 1.
-pub(super) fn beta_below(a: f64, b: f64, value: f64) -> f64 {
-    beta_inc(a, b, value, 1.0 - value).0
+/// The probability that a Beta(a, b) variable stays below this value, from 0 to 1; `rest` is 1
+/// less the value, known as well as the value is.
+pub(super) fn beta_below(a: f64, b: f64, value: f64, rest: f64) -> f64 {
+    beta_inc(a, b, value, rest).0
 }
 
 /// From a rough beta quantile to one right to the last digits. CDFLIB searches it only to

@@ -407,6 +407,8 @@ mod tests {
             8,
             [("0.00590859", "0.16670391"), ("0.00084357", "0.17216946")],
         );
+        let one = proportion(1, 30).clopper_pearson(Level::P95, Dispersion::NONE);
+        assert_eq!(format!("{:.10}", one.low()), "0.0008435709");
         check(
             0,
             30,
@@ -435,7 +437,8 @@ mod tests {
         assert_eq!(format!("{central:.6}"), "0.000016");
     }
 
-    /// R's DescTools and ratesci, as kept in the tests of statsmodels.
+    /// R's DescTools and ratesci, as kept in the tests of statsmodels. (Their score and Byar's
+    /// intervals approximate the exact one, and are not offered.)
     #[test]
     fn rates_are_as_published() {
         let rate = event_rate(15, 400.0);

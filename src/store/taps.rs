@@ -11,6 +11,7 @@
 
 mod block;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -109,29 +110,59 @@ impl TapBlock {
 
 // === Reading ===
 
-/// The counts of the store with changes on their way laid over them.
+/// Counts of some days in memory, as blocks of a store would have them.
+#[derive(Debug, Default)]
+pub struct TapBlocks(BTreeMap<TapPlace, Counts>);
+
+impl TapBlocks {
+    /// Takes the counts of those days that are wanted; changes come in their order.
+    pub fn apply(&mut self, change: &TapChange, wants: impl Fn(LocalDay) -> bool) {
+        let mut told = BTreeMap::<TapPlace, Told>::new();
+        each_told(change, |place, one| {
+            if wants(place.day) {
+                told.entry(place).or_default().push(one);
+            }
+        });
+        for (place, told) in told {
+            self.0.entry(place).or_default().apply(&told);
+        }
+    }
+
+    /// About how many bytes of memory one block of a feed of such intervals takes at most.
+    pub fn block_bytes_max(interval: TapInterval) -> u64 {
+        let slots = u64::from(interval.slots_max());
+        u64::from(chunk_scopes(interval)) * (ROW_BYTES + slots * size_of::<u32>() as u64)
+    }
+}
+
+/// What a row of counts takes beside its slots, with what is lost between allocations.
+const ROW_BYTES: u64 = 40;
+
+/// The counts of the store with changes on their way laid over them, or counts in memory.
 pub struct TapReader<'a> {
-    /// `None` if the changes are all there is.
-    store: Option<&'a Store>,
+    source: Source<'a>,
     pending: BTreeMap<TapPlace, Told>,
 }
 
-impl TapReader<'static> {
-    /// Of these changes alone, in their order.
-    pub fn of_changes(changes: &[Arc<TapChange>]) -> Self {
-        Self {
-            store: None,
-            pending: laid_over(changes),
-        }
-    }
+enum Source<'a> {
+    Store(&'a Store),
+    Memory(&'a TapBlocks),
 }
 
 impl<'a> TapReader<'a> {
     /// `changes` are those that the store may not have yet, in their order.
     pub fn new(store: &'a Store, changes: &[Arc<TapChange>]) -> Self {
         Self {
-            store: Some(store),
+            source: Source::Store(store),
             pending: laid_over(changes),
+        }
+    }
+
+    /// Of these blocks alone.
+    pub fn of_blocks(blocks: &'a TapBlocks) -> Self {
+        Self {
+            source: Source::Memory(blocks),
+            pending: BTreeMap::new(),
         }
     }
 
@@ -165,7 +196,12 @@ impl<'a> TapReader<'a> {
                 chunk: *chunk,
             };
             let is_pending = |chunk: &u16| self.pending.contains_key(&place(chunk));
-            if interval == TapInterval::Day || same.iter().any(is_pending) {
+            let store = match self.source {
+                Source::Store(store) => Some(store),
+                Source::Memory(_) => None,
+            };
+            let has_totals = interval != TapInterval::Day && !same.iter().any(is_pending);
+            let Some(store) = store.filter(|_| has_totals) else {
                 for chunk in same {
                     let counts = self.counts(place(chunk))?;
                     let scopes = 0..u32::try_from(counts.rows.len()).unwrap_or(0);
@@ -173,14 +209,13 @@ impl<'a> TapReader<'a> {
                     put(u32::from(*chunk) * chunk_scopes(interval), &rows);
                 }
                 continue;
-            }
+            };
             let key = Key {
                 feed,
                 day,
                 part: Part::Totals,
                 chunk: u16::try_from(big).expect("fewer than chunks of counts"),
             };
-            let store = self.store.ok_or(missing(key))?;
             let totals = store.read_taps(key, Totals::unpack)?;
             put(big * TOTALS_SCOPES, &totals.ok_or(missing(key))?.rows);
         }
@@ -214,18 +249,22 @@ impl<'a> TapReader<'a> {
         Ok(())
     }
 
-    fn counts(&self, place: TapPlace) -> Result<Counts, StoreError> {
-        let found = match self.store {
-            Some(store) => store.read_taps(place.into(), Counts::unpack)?,
-            None => None,
+    fn counts(&self, place: TapPlace) -> Result<Cow<'_, Counts>, StoreError> {
+        let store = match self.source {
+            Source::Store(store) => store,
+            Source::Memory(blocks) => {
+                let found = blocks.0.get(&place).map(Cow::Borrowed);
+                return found.ok_or(missing(place.into()));
+            }
         };
+        let found = store.read_taps(place.into(), Counts::unpack)?;
         match (found, self.pending.get(&place)) {
-            (Some(counts), None) => Ok(counts),
+            (Some(counts), None) => Ok(Cow::Owned(counts)),
             (None, None) => Err(missing(place.into())),
             (found, Some(told)) => {
                 let mut counts = found.unwrap_or_default();
                 counts.apply(told);
-                Ok(counts)
+                Ok(Cow::Owned(counts))
             }
         }
     }

@@ -6,6 +6,7 @@ mod bench;
 #[allow(dead_code, reason = "crash tests use the rest")]
 mod child;
 mod clients;
+mod comparing;
 mod editions;
 mod ended;
 mod keys;
@@ -18,12 +19,14 @@ mod privacy;
 mod process;
 mod ranking;
 mod rates;
+mod recount;
 mod recovery;
 mod removal;
 #[allow(dead_code, reason = "crash tests use the rest")]
 mod reports;
 mod roles;
 mod service;
+mod staff;
 mod support;
 mod taps;
 mod tidy;

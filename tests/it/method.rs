@@ -3,6 +3,7 @@
 use mistap::api::pb::v1 as pb;
 use mistap::domain::limits;
 use mistap::ledger::FOLD_VERSION;
+use pb::operations_service_client::OperationsServiceClient;
 use pb::statistics_service_client::StatisticsServiceClient;
 
 use crate::support::{Service, that_day};
@@ -56,5 +57,40 @@ async fn answers_are_cited_with_their_position_and_method() {
     assert!(answer.citation.contains(&as_of), "{}", answer.citation);
     assert!(answer.citation.contains("2026-11-23 to 2026-11-23"));
     assert!(!answer.citation.contains('\n'));
+    let window = that_day(&[]).question.and_then(|question| question.window);
+    let staff = pb::GetStaffFiguresRequest {
+        window,
+        ..pb::GetStaffFiguresRequest::default()
+    };
+    let staff = client.get_staff_figures(staff).await;
+    let ranking = pb::RankScopesRequest {
+        by: pb::Dimension::Line.into(),
+        window,
+        ..pb::RankScopesRequest::default()
+    };
+    let ranking = client.rank_scopes(ranking).await;
+    let mut operations = OperationsServiceClient::new(service.connect().await);
+    let times = pb::GetReplyTimesRequest {
+        window,
+        ..pb::GetReplyTimesRequest::default()
+    };
+    let times = operations.get_reply_times(times).await;
+    let (staff, ranking, times) = (
+        staff.expect("an answer").into_inner(),
+        ranking.expect("an answer").into_inner(),
+        times.expect("an answer").into_inner(),
+    );
+    for (position, citation) in [
+        (staff.position, staff.citation),
+        (ranking.position, ranking.citation),
+        (times.position, times.citation),
+    ] {
+        let as_of = format!("as of position {position}:");
+        assert!(
+            citation.contains(&as_of) && !citation.contains('\n'),
+            "{citation}"
+        );
+        assert!(citation.contains("2026-11-23 to 2026-11-23"), "{citation}");
+    }
     service.stop().await;
 }

@@ -57,12 +57,8 @@ async fn report(channel: &Channel, count: usize, change: impl Fn(&mut pb::Incide
     client.report_incidents(request).await.expect("recorded");
 }
 
-async fn ask(
-    channel: &Channel,
-    by: &[pb::Dimension],
-    as_of_position: Option<u64>,
-) -> pb::QueryFiguresResponse {
-    let request = pb::QueryFiguresRequest {
+fn request(by: &[pb::Dimension], as_of_position: Option<u64>) -> pb::QueryFiguresRequest {
+    pb::QueryFiguresRequest {
         question: Some(pb::Question {
             filter: None,
             by: by.iter().map(|dimension| *dimension as i32).collect(),
@@ -74,7 +70,15 @@ async fn ask(
         rates: Some(pb::RatesRequest::default()),
         as_of_position,
         ..pb::QueryFiguresRequest::default()
-    };
+    }
+}
+
+async fn ask(
+    channel: &Channel,
+    by: &[pb::Dimension],
+    as_of_position: Option<u64>,
+) -> pb::QueryFiguresResponse {
+    let request = request(by, as_of_position);
     let mut client = StatisticsServiceClient::new(channel.clone());
     loop {
         match client.query_figures(request.clone()).await {
@@ -153,4 +157,81 @@ async fn rates_as_of_a_position_stay_what_they_were() {
     let again = Service::start_in(service.stop().await).await;
     check(&again.connect().await).await;
     again.stop().await;
+}
+
+/// What is told of how far an answer is, and the answer.
+async fn with_progress(
+    channel: &Channel,
+    query: Option<pb::QueryFiguresRequest>,
+) -> Result<(Vec<pb::QueryProgress>, pb::QueryFiguresResponse), tonic::Status> {
+    use pb::query_figures_with_progress_response::Step;
+    let mut client = StatisticsServiceClient::new(channel.clone());
+    let request = pb::QueryFiguresWithProgressRequest { query };
+    let mut steps = client
+        .query_figures_with_progress(request)
+        .await?
+        .into_inner();
+    let mut told = Vec::new();
+    while let Some(message) = steps.message().await? {
+        match message.step.expect("a step") {
+            Step::Progress(progress) => told.push(progress),
+            Step::Answer(answer) => {
+                assert_eq!(steps.message().await?, None, "the answer ends the stream");
+                return Ok((told, answer));
+            }
+        }
+    }
+    panic!("the stream ended without an answer");
+}
+
+#[tokio::test]
+async fn answer_that_reads_the_record_tells_how_far_it_is_and_is_the_same() {
+    let service = Service::start().await;
+    let channel = service.connect().await;
+    tell_taps(&channel, 1_000).await;
+    report(&channel, 12, |_| ()).await;
+    let position = ask(&channel, &[], None).await.position;
+    tell_taps(&channel, 2_000).await;
+    let by = [pb::Dimension::Line];
+    let known = ask(&channel, &by, Some(position)).await;
+    assert_eq!(
+        known.figures[0].rate.as_ref().map(|rate| rate.taps),
+        Some(24_000)
+    );
+    let asked = request(&by, Some(position));
+    let (told, found) = with_progress(&channel, Some(asked))
+        .await
+        .expect("an answer");
+    assert_eq!(found.figures, known.figures);
+    assert_eq!(found.total_rate, known.total_rate);
+    // The day was told again, so that the record is read.
+    let first = told.first().expect("something is told");
+    assert!(first.entries_read <= first.entries_to_read && 0 < first.entries_to_read);
+    // As of now there is nothing to read.
+    let (told, found) = with_progress(&channel, Some(request(&by, None)))
+        .await
+        .expect("an answer");
+    assert_eq!(told, []);
+    assert_eq!(
+        found.figures[0].rate.as_ref().map(|rate| rate.taps),
+        Some(48_000)
+    );
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_question_is_told_before_any_progress() {
+    let service = Service::start().await;
+    let channel = service.connect().await;
+    let refused = with_progress(&channel, None).await.expect_err("refused");
+    assert_eq!(refused.code(), Code::InvalidArgument);
+    let far = request(&[], Some(u64::MAX));
+    let refused = with_progress(&channel, Some(far))
+        .await
+        .expect_err("refused");
+    assert!(
+        [Code::OutOfRange, Code::Unavailable].contains(&refused.code()),
+        "{refused}"
+    );
+    service.stop().await;
 }

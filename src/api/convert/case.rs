@@ -180,7 +180,7 @@ pub fn parse_times(
 
 /// How long answers took, beside how many reports there were. Operators of which nothing was
 /// reported are left out; those that answer nothing are not.
-pub fn to_times(times: &[ReplyTimes], reports: &[(String, u64)]) -> pb::GetReplyTimesResponse {
+pub fn to_times(times: &[ReplyTimes], reports: &[(String, u64)]) -> Vec<pb::ReplyTimes> {
     let reports_of = |operator: &OperatorCode| {
         let own = reports.iter().filter(|(code, _)| code == operator.as_str());
         own.map(|(_, count)| count).sum()
@@ -197,9 +197,7 @@ pub fn to_times(times: &[ReplyTimes], reports: &[(String, u64)]) -> pb::GetReply
         closed_unfixed: one.closed_unfixed,
         disputed: one.disputed,
     });
-    pb::GetReplyTimesResponse {
-        operators: operators.collect(),
-    }
+    operators.collect()
 }
 
 fn to_quantiles(quantiles: Quantiles) -> pb::TimeQuantiles {

@@ -3,6 +3,7 @@
 
 pub mod case;
 pub mod choices;
+pub mod compare;
 pub mod edition;
 pub mod figures;
 pub mod incident;
@@ -13,6 +14,7 @@ pub mod outage;
 pub mod rank;
 pub mod rates;
 pub mod recorded;
+pub mod staff;
 pub mod taps;
 pub mod violation;
 pub mod way_back;

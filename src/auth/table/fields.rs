@@ -143,6 +143,44 @@ pub const FIELDS: &[(&str, &str, Roles)] = &[
         "from_tallies blocks_scanned elapsed_micros",
         OPERATORS,
     ),
+    (
+        "QueryFiguresWithProgressResponse",
+        "progress answer",
+        OPERATORS,
+    ),
+    ("QueryProgress", "entries_read entries_to_read", OPERATORS),
+    (
+        "ComparePeriodsResponse",
+        "period with_period verdict over ratio level position fold_version citation",
+        OPERATORS,
+    ),
+    (
+        "ComparedPeriod",
+        "window count rate feeds outage_days",
+        OPERATORS,
+    ),
+    ("Window", "start end", OPERATORS),
+    (
+        "PeriodRatio",
+        "value low high p_value dispersion",
+        OPERATORS,
+    ),
+    (
+        "GetStaffFiguresResponse",
+        "figures outage_days without_outages level position fold_version citation effort",
+        STEWARDS,
+    ),
+    (
+        "StaffFigures",
+        "reports acts_told both_told help harm promised promises_kept acts",
+        STEWARDS,
+    ),
+    ("StaffActShare", "act share", STEWARDS),
+    (
+        "StaffShare",
+        "count base value low high method dispersion",
+        STEWARDS,
+    ),
     ("Figure", "keys count rate without_outages", OPERATORS),
     ("Key", "dimension value", OPERATORS),
     (
@@ -210,7 +248,11 @@ pub const FIELDS: &[(&str, &str, Roles)] = &[
         OPERATORS,
     ),
     ("RespondToIncidentResponse", "case", OPERATORS),
-    ("GetReplyTimesResponse", "operators", OPERATORS),
+    (
+        "GetReplyTimesResponse",
+        "operators position fold_version citation",
+        OPERATORS,
+    ),
     (
         "ReplyTimes",
         "operator reports answered first_reply repaired repair closed_unfixed disputed",
@@ -282,6 +324,11 @@ pub const ASKED: &[(&str, &str)] = &[
     (
         "QueryFiguresRequest",
         "question order page_size page_token rates as_of_position",
+    ),
+    ("QueryFiguresWithProgressRequest", "query"),
+    (
+        "ComparePeriodsRequest",
+        "filter window with_window rates without_outages",
     ),
     ("RatesRequest", "feeds estimator level"),
     (

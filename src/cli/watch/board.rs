@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::super::notice::QUIET_AFTER;
-use super::super::stats::{no_rate, rounded};
+use super::super::rates::{no_rate, rounded};
 use super::super::when;
 use crate::api::pb::v1 as pb;
 use crate::api::pb::v1::watch_rates_response::Update;

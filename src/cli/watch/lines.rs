@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::super::failure::Failure;
 use super::super::output::Format;
-use super::super::stats::{RATE_COLUMNS, rate_cells};
+use super::super::rates::{RATE_COLUMNS, rate_cells};
 use super::super::when;
 use crate::api::pb::v1 as pb;
 use crate::api::pb::v1::watch_rates_response::Update;

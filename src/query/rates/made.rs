@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use crate::domain::limits::CELLS_IN_USE_MAX;
 use crate::domain::{LocalDay, Question};
-use crate::ledger::{PastTaps, ScanView, TapView};
+use crate::ledger::{ScanView, TapView};
 
 use super::super::QueryError;
 use super::super::gate::{self, CELLS};
@@ -15,9 +15,10 @@ use super::choice::Choice;
 use super::days::{self, Days};
 use super::keys::RowKeys;
 use super::matched::{self, Matches};
+use super::reading;
 use super::sums::{self, TapSums};
 use super::tallied;
-use super::told::{self, FeedTold};
+use super::told::FeedTold;
 
 /// What rates of the rows are made of.
 pub(super) struct Made {
@@ -51,28 +52,15 @@ fn by_scan<'t>(
     choice: &Choice<'_>,
     keys: &RowKeys,
 ) -> Result<Made, QueryError> {
-    let _room = room(told::weight(choice, question) + keys.weight(question))?;
-    let told = told::read(&taps.borrow().reader(), view, choice, question, keys)?;
+    let _room = room(weight(choice, question, keys))?;
+    let told = reading::read(&taps.borrow().reader(), view, choice, question, keys)?;
     // Tap counts may be put into the store again.
     drop(taps);
     scanned(told, view, question, choice, keys)
 }
 
-/// The same of taps that were remade.
-pub(super) fn of_the_past(
-    taps: &PastTaps,
-    view: &ScanView,
-    question: &Question,
-    choice: &Choice<'_>,
-    keys: &RowKeys,
-) -> Result<Made, QueryError> {
-    let _room = room(told::weight(choice, question) + keys.weight(question))?;
-    let told = told::read(&taps.reader(), view, choice, question, keys)?;
-    scanned(told, view, question, choice, keys)
-}
-
 /// Counts the reports by a scan, of taps that were read.
-fn scanned(
+pub(super) fn scanned(
     (told, sums): (Vec<FeedTold>, TapSums),
     view: &ScanView,
     question: &Question,
@@ -110,8 +98,8 @@ fn by_tallies<'t>(
     }
     drop(counting);
     let unclear: BTreeSet<LocalDay> = unclear.into_iter().collect();
-    let _room = room(told::weight(choice, question) + keys.weight(question))?;
-    let told = told::read_days(taps.borrow(), choice, question, keys, &unclear)?;
+    let _room = room(reading::weight(choice, question) + keys.weight(question))?;
+    let told = reading::read_days(taps.borrow(), choice, question, keys, &unclear)?;
     drop(taps);
     let (scanned, blocks) = matched::scan(view, question, choice, &told, keys, Some(&unclear))?;
     matches.merge(scanned);
@@ -125,7 +113,12 @@ fn by_tallies<'t>(
 /// Cells that one column takes while it is counted.
 const COLUMN_WEIGHT: u64 = 6;
 
-fn room(weight: u64) -> Result<gate::Room<'static>, QueryError> {
+/// How many cells of memory it takes at most to read all taps of a question.
+pub(super) fn weight(choice: &Choice<'_>, question: &Question, keys: &RowKeys) -> u64 {
+    reading::weight(choice, question) + keys.weight(question)
+}
+
+pub(super) fn room(weight: u64) -> Result<gate::Room<'static>, QueryError> {
     if CELLS_IN_USE_MAX < weight {
         return Err(QueryError::TooManyRows);
     }

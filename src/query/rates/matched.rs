@@ -8,7 +8,7 @@ use crate::domain::{Calendar, Dimension, Hour, LocalDay, Question, Row, RowTime,
 use crate::ledger::{LedgerError, ScanView};
 use crate::store::{Block, Columns, StoreError, Summary};
 
-use super::super::sieve::Sieve;
+use super::super::sieve::{Sieve, day_of};
 use super::super::{QueryError, check_kept};
 use super::choice::Choice;
 use super::keys::RowKeys;
@@ -294,28 +294,13 @@ impl Scan<'_> {
             let mut feeds = feeds.iter();
             feeds.find_map(|place| self.told[*place].service_day(hour))
         };
-        let filter = &self.question.filter;
-        let window = self.question.window;
-        let takes_day = |day| filter.takes_day(day);
-        match row.time {
-            RowTime::Hour(hour) => {
-                if let Some(day) = service_day(hour) {
-                    let takes = window.contains_day(day) && takes_day(day);
-                    return takes.then_some(RowTime::Day(day));
-                }
-                if !window.contains(hour) {
-                    return None;
-                }
-                let calendar = Calendar::get();
-                let day = calendar.day(hour);
-                let wanted = filter.hours_of_day;
-                let takes_hour = wanted == 0 || wanted >> calendar.hour_of_day(day, hour) & 1 == 1;
-                (takes_hour && takes_day(day)).then_some(row.time)
-            }
-            RowTime::Day(day) => {
-                let takes = window.contains_day(day) && filter.hours_of_day == 0 && takes_day(day);
-                takes.then_some(row.time)
-            }
+        if let RowTime::Hour(hour) = row.time
+            && let Some(day) = service_day(hour)
+        {
+            let Question { filter, window, .. } = self.question;
+            let takes = window.contains_day(day) && filter.takes_day(day);
+            return takes.then_some(RowTime::Day(day));
         }
+        day_of(self.question, row.time).map(|_| row.time)
     }
 }

@@ -10,16 +10,19 @@
 mod as_of;
 mod book;
 mod choice;
+mod compared;
 mod days;
 mod keys;
 mod made;
 mod matched;
 mod ranked;
+mod reading;
 mod sliding;
 mod sums;
 mod tallied;
 mod told;
 
+use std::borrow::Borrow;
 use std::sync::Arc;
 
 use crate::domain::taps::Refusals;
@@ -41,7 +44,8 @@ use keys::RowKeys;
 use made::Made;
 use matched::Counted;
 
-pub use as_of::answer_with_rates_as_of;
+pub use as_of::{Past, Progress, answer_with_rates_as_of};
+pub use compared::{CompareWanted, Compared, Over, Period, compare};
 pub use sliding::{Sliding, SlidingRates, WindowTaps};
 
 pub use ranked::{Places, RankAnswer, RankBy, RankWanted, RankedScope, rank_scopes};
@@ -245,21 +249,21 @@ struct Rows {
     less: Option<(Question, Option<RateBook>)>,
 }
 
-fn rated(
-    taps: TapView<'_>,
+fn rated<'t>(
+    taps: impl Borrow<TapView<'t>>,
     view: &ScanView,
     asked: Asked,
     question: &Question,
     page: &Page,
     wanted: &RatesWanted,
 ) -> Result<RatedAnswer, QueryError> {
-    let feeds = Arc::clone(&taps.book);
+    let feeds = Arc::clone(&taps.borrow().book);
     check_feeds(wanted, &feeds)?;
     let rows = rows(view, asked, question, page)?;
     let choice = Choice::of(question, wanted, &feeds, &view.dictionary);
     let keys = &rows.keys;
     let less = rows.less.as_ref().map(|(question, book)| {
-        let made = made::make(&taps, view, book.as_ref(), question, &choice, keys)?;
+        let made = made::make(taps.borrow(), view, book.as_ref(), question, &choice, keys)?;
         Ok::<_, QueryError>(without(&rows, question, wanted, &choice, &made))
     });
     let less = less.transpose()?;

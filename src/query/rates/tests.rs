@@ -2,6 +2,7 @@
 
 mod as_of;
 mod both_ways;
+mod compared;
 
 use std::collections::{BTreeMap, BTreeSet};
 

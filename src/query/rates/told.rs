@@ -2,21 +2,20 @@
 //! that reports can be matched.
 //!
 //! Where a service day lies wholly in the window and is a calendar day, and hours of day do
-//! not matter, its totals suffice; else its counts are read. Quarters are added up to hours, and an hour of which not all four
-//! were told counts as not told, because figures know reports to the hour.
-
-use std::collections::BTreeSet;
+//! not matter, its totals suffice; else its counts are read. Quarters are added up to hours, and
+//! an hour of which not all four were told counts as not told, because figures know reports to the
+//! hour.
 
 use hashbrown::HashMap;
 
 use crate::domain::taps::{TapGrain, TapInterval};
 use crate::domain::taxonomy::Taxonomy;
 use crate::domain::{Calendar, Hour, LocalDay, Question, Row, RowTime};
-use crate::ledger::{LedgerError, ScanView, TapDay, TapView};
+use crate::ledger::{LedgerError, TapDay};
 use crate::store::TapReader;
 
 use super::super::{QueryError, plan, sieve::Sieve};
-use super::choice::{Choice, Chosen};
+use super::choice::Chosen;
 use super::keys::{RowKeys, Scope};
 use super::sums::TapSums;
 
@@ -58,65 +57,6 @@ pub(super) struct FeedTold {
     partial: HashMap<(u32, u32), u32>,
 }
 
-/// Cells that the hours of one scope and day take while their table grows.
-const PARTIAL_CELLS: u64 = 6;
-
-/// How many cells of memory it takes at most to remember what was told.
-pub(super) fn weight(choice: &Choice<'_>, question: &Question) -> u64 {
-    let days = question.window.days().count() as u64 + 2;
-    let feed = |chosen: &Chosen<'_>| {
-        let scopes = chosen.book.scopes().len() as u64;
-        let scope_days = scopes * days;
-        // A byte each; of parts of days the hours that were told, in a hash table.
-        scopes
-            + match chosen.feed().interval {
-                TapInterval::Day => scope_days / 4,
-                TapInterval::Hour | TapInterval::Quarter => scope_days * PARTIAL_CELLS,
-            }
-    };
-    choice.feeds.iter().map(feed).sum()
-}
-
-/// Reads all taps of the window.
-pub(super) fn read(
-    reader: &TapReader<'_>,
-    view: &ScanView,
-    choice: &Choice<'_>,
-    question: &Question,
-    keys: &RowKeys,
-) -> Result<(Vec<FeedTold>, TapSums), QueryError> {
-    let mut sums = TapSums::new(keys);
-    let sieve = Sieve::new(&question.filter, &view.dictionary);
-    let mut all = Vec::with_capacity(choice.feeds.len());
-    for chosen in &choice.feeds {
-        let mut feed = FeedReader::new(chosen, question, keys, &sieve);
-        feed.read(reader, |_| true, &mut sums)?;
-        all.push(feed.told);
-    }
-    Ok((all, sums))
-}
-
-/// Reads which counts were told of some days.
-pub(super) fn read_days(
-    taps: &TapView<'_>,
-    choice: &Choice<'_>,
-    question: &Question,
-    keys: &RowKeys,
-    days: &BTreeSet<LocalDay>,
-) -> Result<Vec<FeedTold>, QueryError> {
-    let mut sums = TapSums::new(keys);
-    let reader = taps.reader();
-    let sieve = Sieve::new(&question.filter, &taps.dictionary);
-    let mut all = Vec::with_capacity(choice.feeds.len());
-    for chosen in &choice.feeds {
-        let mut feed = FeedReader::new(chosen, question, keys, &sieve);
-        feed.sums_none = true;
-        feed.read(&reader, |day| days.contains(&day), &mut sums)?;
-        all.push(feed.told);
-    }
-    Ok(all)
-}
-
 /// The kind of tap of a feed, if it tells only one; else 0.
 pub(super) fn kind_of(chosen: &Chosen<'_>) -> u8 {
     let mut kinds = chosen.feed().kinds.set().iter();
@@ -145,10 +85,10 @@ pub(super) fn scopes_of(chosen: &Chosen<'_>, sieve: &Sieve) -> Vec<Option<Scope>
 
 /// Reads the counts of one feed.
 pub(super) struct FeedReader<'a> {
-    chosen: &'a Chosen<'a>,
+    pub chosen: &'a Chosen<'a>,
     question: &'a Question,
     keys: &'a RowKeys,
-    told: FeedTold,
+    pub told: FeedTold,
     /// By number; `None` if the filter leaves it out.
     pub scopes: Vec<Option<Scope>>,
     /// Whether rows tell hours of day apart.
@@ -156,7 +96,7 @@ pub(super) struct FeedReader<'a> {
     /// Whether the taps of all rows together are added up.
     pub sums_total: bool,
     /// Whether none are added up at all.
-    sums_none: bool,
+    pub sums_none: bool,
 }
 
 impl<'a> FeedReader<'a> {

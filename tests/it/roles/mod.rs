@@ -371,6 +371,27 @@ fn query(filter: pb::Filter, by: &[pb::Dimension]) -> pb::QueryFiguresRequest {
     request
 }
 
+/// The day of `START` against the one before.
+fn comparison(filter: pb::Filter) -> pb::ComparePeriodsRequest {
+    const DAY_SECONDS: i64 = 86_400;
+    let window = that_day(&[]).question.and_then(|question| question.window);
+    let before = |at: Option<prost_types::Timestamp>| {
+        at.map(|at| prost_types::Timestamp {
+            seconds: at.seconds - DAY_SECONDS,
+            ..at
+        })
+    };
+    pb::ComparePeriodsRequest {
+        filter: Some(filter),
+        with_window: window.map(|window| pb::Window {
+            start: before(window.start),
+            end: before(window.end),
+        }),
+        window,
+        ..pb::ComparePeriodsRequest::default()
+    }
+}
+
 #[tokio::test]
 async fn every_field_of_a_filter_and_every_dimension_is_asked_by_whom_the_table_says() {
     let guarded = Guarded::start().await;
@@ -396,9 +417,20 @@ async fn every_field_of_a_filter_and_every_dimension_is_asked_by_whom_the_table_
             let name = field.name();
             let filter = filter_with(&pool, name);
             let refused = is_stewards("Filter", name, None) && role != Role::Steward;
-            let result = statistics.query_figures(query(filter.clone(), &[])).await;
+            let asked = query(filter.clone(), &[]);
+            let result = statistics.query_figures(asked.clone()).await;
             let path = format!("question.filter.{name}");
             check(refused, reason(&result), fields(&result), &path);
+            let asked = pb::QueryFiguresWithProgressRequest { query: Some(asked) };
+            let result = statistics.query_figures_with_progress(asked).await;
+            check(refused, reason(&result), fields(&result), &path);
+            let result = statistics.compare_periods(comparison(filter.clone())).await;
+            check(
+                refused,
+                reason(&result),
+                fields(&result),
+                &format!("filter.{name}"),
+            );
             let request = pb::WatchRatesRequest {
                 filter: Some(filter.clone()),
                 ..pb::WatchRatesRequest::default()
@@ -432,7 +464,14 @@ async fn every_field_of_a_filter_and_every_dimension_is_asked_by_whom_the_table_
                 operators: vec!["GVB".into()],
                 ..pb::Filter::default()
             };
-            let result = statistics.query_figures(query(filter.clone(), &[by])).await;
+            let asked = query(filter.clone(), &[by]);
+            let with_progress = pb::QueryFiguresWithProgressRequest {
+                query: Some(asked.clone()),
+            };
+            let result = statistics.query_figures_with_progress(with_progress).await;
+            let path = "question.by[0]";
+            check(refused("Question"), reason(&result), fields(&result), path);
+            let result = statistics.query_figures(asked).await;
             check(
                 refused("Question"),
                 reason(&result),
@@ -471,14 +510,16 @@ async fn operator_asks_only_about_its_own_operators() {
             assert_eq!(result, expected, "{path} {operators:?}");
             assert!(is_allowed || fields == [path], "{fields:?}");
         };
-        let result = statistics
-            .query_figures(query(filter(operators), &[]))
-            .await;
-        told(
-            reason(&result),
-            fields(&result),
-            "question.filter.operators",
-        );
+        let asked = query(filter(operators), &[]);
+        let result = statistics.query_figures(asked.clone()).await;
+        let path = "question.filter.operators";
+        told(reason(&result), fields(&result), path);
+        let asked = pb::QueryFiguresWithProgressRequest { query: Some(asked) };
+        let result = statistics.query_figures_with_progress(asked).await;
+        told(reason(&result), fields(&result), path);
+        let asked = comparison(filter(operators));
+        let result = statistics.compare_periods(asked).await;
+        told(reason(&result), fields(&result), "filter.operators");
         let request = pb::RankScopesRequest {
             filter: Some(filter(operators)),
             by: pb::Dimension::Line as i32,

@@ -1,6 +1,8 @@
 //! As of position N, rates are those of a record that ended at N: whatever was reported late,
 //! corrected, withdrawn or told again since.
 
+use std::cell::RefCell;
+
 use proptest::prelude::*;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -94,6 +96,15 @@ fn from(
     Ok(entries.map(|(position, _, entry)| Ok((*position, entry.clone()))))
 }
 
+/// Reads these entries, and makes so many bytes of tap counts again at once.
+fn past<E>(entries: E, bytes_max: u64) -> Past<'static, E> {
+    Past {
+        entries,
+        tell: &|_| true,
+        bytes_max,
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(6))]
 
@@ -101,10 +112,17 @@ proptest! {
     fn rates_as_of_a_position_are_those_of_a_record_that_ended_there(
         seed: u64,
         size in 1..1_200_usize,
+        // One day of one feed at a time, some, and all.
+        bytes_max in prop::sample::select(vec![0, 400_000, u64::MAX]),
+        is_put: bool,
     ) {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let entries = journal(seed, size);
         let whole = ledger_of(&entries, &dir.path().join("whole"));
+        if is_put {
+            // Else some counts are still on their way to the store.
+            whole.flush_blocks().expect("the store is attached");
+        }
         let mut random = StdRng::seed_from_u64(seed);
         let mut asker = Asker(StdRng::seed_from_u64(seed));
         for round in 0..3 {
@@ -120,12 +138,13 @@ proptest! {
                 let wanted = wanted(&[]);
                 let expected = answer_with_rates(&stopped, &question, &page, &wanted);
                 let expected = expected.expect("an answer");
-                let read = |first| from(&entries, first);
-                let found = answer_with_rates_as_of(&whole, read, &question, &page, &wanted, at);
+                let read = past(|first| from(&entries, first), bytes_max);
+                let found = answer_with_rates_as_of(&whole, &read, &question, &page, &wanted, at);
                 let found = found.expect("an answer");
                 prop_assert_eq!(found.answer.position, at);
                 prop_assert_eq!(found.answer.figures, expected.answer.figures);
                 prop_assert_eq!(found.feeds, expected.feeds);
+                prop_assert_eq!(found.without, expected.without);
                 prop_assert_eq!(found.total, expected.total, "{} {:?}", at, &question);
                 prop_assert_eq!(found.rates, expected.rates, "{} {:?}", at, &question);
             }
@@ -133,40 +152,136 @@ proptest! {
     }
 }
 
+/// Counts of a line for all of a day, by quarters.
+fn all_day(at: LocalDay, taps: u64) -> Entry {
+    let feed = tap_feed(1);
+    let counts = (0..feed.slots(at)).map(|slot| TapCount {
+        scope: TapScope::Line(line_id(1)),
+        slot: TapSlot { day: at, slot },
+        taps: Taps::new(taps).expect("few"),
+    });
+    Entry::TapCounts(Box::new(TapBatch::pack(&feed, counts).remove(0)))
+}
+
+fn placed(entries: impl IntoIterator<Item = Entry>) -> Vec<Placed> {
+    let mut maker = Maker::new(1);
+    let entries = entries.into_iter();
+    entries.map(|entry| maker.place(entry, 1)).collect()
+}
+
+fn of_days(first: LocalDay, days: i32) -> Question {
+    let last = LocalDay(first.0 + days - 1);
+    Question {
+        filter: Filter::all(Basis::SelfReported),
+        by: Breakdown::default(),
+        window: Window::new(first.start(), last.next().start()).expect("not empty"),
+    }
+}
+
 #[test]
 fn counts_told_later_and_feeds_declared_later_do_not_matter_as_of_a_position() {
     let dir = tempfile::tempdir().expect("a temporary folder");
-    let mut maker = Maker::new(1);
-    let feed = tap_feed(1);
     let at = day("2026-10-25");
-    let count = |taps| {
-        let counts = (0..feed.slots(at)).map(|slot| TapCount {
-            scope: TapScope::Line(line_id(1)),
-            slot: TapSlot { day: at, slot },
-            taps: Taps::new(taps).expect("few"),
-        });
-        Entry::TapCounts(Box::new(TapBatch::pack(&feed, counts).remove(0)))
-    };
-    let entries: Vec<Placed> = [Entry::Tick, count(5), count(7)]
-        .into_iter()
-        .map(|entry| maker.place(entry, 1))
-        .collect();
+    let entries = placed([Entry::Tick, all_day(at, 5), all_day(at, 7)]);
     let ledger = ledger_of(&entries, dir.path());
-    let question = Question {
-        filter: Filter::all(Basis::SelfReported),
-        by: Breakdown::default(),
-        window: at.window(),
-    };
+    let question = of_days(at, 1);
     let taps = |position: u64| {
-        let read = |first| from(&entries, first);
+        let read = past(|first| from(&entries, first), u64::MAX);
         let page = all_in(Order::Key);
         let wanted = wanted(&[]);
         let position = Position(position);
-        let answer = answer_with_rates_as_of(&ledger, read, &question, &page, &wanted, position);
+        let answer = answer_with_rates_as_of(&ledger, &read, &question, &page, &wanted, position);
         answer.expect("an answer").total.matching.taps
     };
     // A service day of this feed begins at one, and an hour of it lies in the next day.
     assert_eq!(taps(1), 0);
     assert_eq!(taps(2) * 7, taps(3) * 5);
     assert!(0 < taps(2));
+}
+
+/// How many passes over the journal an answer takes, from where each begins, and what it tells of
+/// how far it is.
+fn passes(entries: &[Placed], question: &Question, at: u64, bytes_max: u64) -> Passed {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let ledger = ledger_of(entries, dir.path());
+    let (begun, told) = (RefCell::new(Vec::new()), RefCell::new(Vec::new()));
+    let read = Past {
+        entries: |first: Position| {
+            begun.borrow_mut().push(first.0);
+            from(entries, first)
+        },
+        tell: &|progress: Progress| {
+            told.borrow_mut().push((progress.read, progress.to_read));
+            true
+        },
+        bytes_max,
+    };
+    let (page, wanted) = (all_in(Order::Key), wanted(&[]));
+    let found = answer_with_rates_as_of(&ledger, &read, question, &page, &wanted, Position(at));
+    Passed {
+        taps: found.expect("an answer").total.matching.taps,
+        begun: begun.into_inner(),
+        told: told.into_inner(),
+    }
+}
+
+struct Passed {
+    taps: u64,
+    begun: Vec<u64>,
+    told: Vec<(u64, u64)>,
+}
+
+#[test]
+fn journal_is_read_only_for_days_that_were_told_again_and_only_where_they_were_told() {
+    let first = day("2026-09-01");
+    let days = (0..10).map(|number| all_day(LocalDay(first.0 + number), 3));
+    // The fourth day is told again at the very end.
+    let again = all_day(LocalDay(first.0 + 3), 100);
+    let entries = placed(days.chain([again]));
+    let question = of_days(first, 10);
+    // As of the last entry, and of days that nobody told of since: all is in the store.
+    assert!(passes(&entries, &question, 11, 0).begun.is_empty());
+    assert!(passes(&entries, &of_days(first, 2), 10, 0).begun.is_empty());
+    // As of the one before: one pass over all, and one for the fourth day, from where it was told.
+    let found = passes(&entries, &question, 10, 0);
+    assert_eq!(found.begun, [1, 4]);
+    assert_eq!(found.taps, passes(&entries[..10], &question, 10, 0).taps);
+    assert_eq!(found.told.last(), Some(&(11, 11)));
+    let rises = |pair: &[(u64, u64)]| pair[0].0 <= pair[1].0 && pair[0].1 <= pair[1].1;
+    assert!(found.told.windows(2).all(rises), "{:?}", found.told);
+}
+
+#[test]
+fn days_that_do_not_fit_in_memory_together_take_a_pass_each_and_give_the_same() {
+    let first = day("2026-09-01");
+    let days = |taps| (0..10).map(move |number| all_day(LocalDay(first.0 + number), taps));
+    let entries = placed(days(3).chain(days(50)));
+    let question = of_days(first, 10);
+    let at_once = passes(&entries, &question, 10, u64::MAX);
+    assert_eq!(at_once.begun.len(), 2);
+    let one_by_one = passes(&entries, &question, 10, 0);
+    assert_eq!(one_by_one.begun, [1, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+    assert_eq!(one_by_one.taps, at_once.taps);
+    assert_eq!(
+        one_by_one.taps,
+        passes(&entries[..10], &question, 10, 0).taps
+    );
+    assert!(0 < one_by_one.taps);
+}
+
+#[test]
+fn reading_ends_when_nobody_waits_for_the_answer() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let at = day("2026-10-25");
+    let entries = placed([all_day(at, 5), all_day(at, 7)]);
+    let ledger = ledger_of(&entries, dir.path());
+    let read = Past {
+        entries: |first| from(&entries, first),
+        tell: &|_| false,
+        bytes_max: u64::MAX,
+    };
+    let (page, wanted) = (all_in(Order::Key), wanted(&[]));
+    let question = of_days(at, 1);
+    let found = answer_with_rates_as_of(&ledger, &read, &question, &page, &wanted, Position(1));
+    assert!(matches!(found, Err(QueryError::Abandoned)));
 }

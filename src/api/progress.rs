@@ -1,0 +1,132 @@
+//! An answer that may take longer than a call may, and how far it is until it is there.
+//!
+//! The work is done in a thread of its own, which tells how far it is and looks whether anybody
+//! still listens. Of what it tells only what is taken in time goes out; the last place is kept
+//! for the answer.
+
+use std::pin::Pin;
+use std::time::{Duration, Instant};
+
+use futures_util::stream::Stream;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::mpsc::{self, Sender};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Status;
+
+use super::pb::v1 as pb;
+use super::status::Problem;
+use crate::domain::limits::{PROGRESS_MESSAGES_MAX, PROGRESS_PACE_MS};
+use crate::query::Progress;
+use pb::query_figures_with_progress_response::Step;
+
+/// How far an answer is, then the answer.
+pub type Steps =
+    Pin<Box<dyn Stream<Item = Result<pb::QueryFiguresWithProgressResponse, Status>> + Send>>;
+
+/// Makes an answer, which tells how far it is and asks whether to go on.
+pub fn answered(
+    room: OwnedSemaphorePermit,
+    answer: impl FnOnce(&dyn Fn(Progress) -> bool) -> Result<pb::QueryFiguresResponse, Problem>
+    + Send
+    + 'static,
+) -> Steps {
+    let (sender, receiver) = mpsc::channel(PROGRESS_MESSAGES_MAX);
+    let last = sender.clone();
+    let answering = tokio::task::spawn_blocking(move || {
+        let _room = room;
+        let teller = Teller::new(sender);
+        let answered = answer(&|progress| teller.tell(progress));
+        teller.finish(answered);
+    });
+    tokio::spawn(async move {
+        if answering.await.is_err() {
+            // Else the stream would end as if nothing was wrong.
+            let _ = last.try_send(Err(Problem::internal().into()));
+        }
+    });
+    Box::pin(ReceiverStream::new(receiver))
+}
+
+type Message = Result<pb::QueryFiguresWithProgressResponse, Status>;
+
+struct Teller {
+    sender: Sender<Message>,
+    told: std::cell::Cell<Option<Instant>>,
+}
+
+impl Teller {
+    fn new(sender: Sender<Message>) -> Self {
+        Self {
+            sender,
+            told: std::cell::Cell::new(None),
+        }
+    }
+
+    /// Tells how far it is, if that is due; says whether anybody listens.
+    fn tell(&self, progress: Progress) -> bool {
+        let now = Instant::now();
+        let pace = Duration::from_millis(PROGRESS_PACE_MS);
+        let is_due = self.told.get().is_none_or(|told| told + pace <= now);
+        // One place is left for the answer.
+        if is_due && 1 < self.sender.capacity() {
+            self.told.set(Some(now));
+            let step = Step::Progress(pb::QueryProgress {
+                entries_read: progress.read,
+                entries_to_read: progress.to_read,
+            });
+            // If it cannot be sent, nobody listens, which is asked next.
+            let _ = self.sender.try_send(Ok(message(step)));
+        }
+        !self.sender.is_closed()
+    }
+
+    fn finish(self, answered: Result<pb::QueryFiguresResponse, Problem>) {
+        let last = answered.map(|answer| message(Step::Answer(answer)));
+        // If it cannot be sent, nobody listens.
+        let _ = self.sender.try_send(last.map_err(Status::from));
+    }
+}
+
+fn message(step: Step) -> pb::QueryFiguresWithProgressResponse {
+    pb::QueryFiguresWithProgressResponse { step: Some(step) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn progress(read: u64) -> Progress {
+        Progress { read, to_read: 10 }
+    }
+
+    #[test]
+    fn answer_finds_a_place_however_much_is_told_before_and_the_work_ends_when_nobody_listens() {
+        let (sender, mut receiver) = mpsc::channel(PROGRESS_MESSAGES_MAX);
+        let teller = Teller::new(sender);
+        for read in 0..100 {
+            // As if enough time had passed.
+            teller.told.set(None);
+            assert!(teller.tell(progress(read)));
+        }
+        teller.finish(Ok(pb::QueryFiguresResponse::default()));
+        let mut steps = Vec::new();
+        while let Ok(message) = receiver.try_recv() {
+            steps.push(message.expect("no error").step.expect("a step"));
+        }
+        assert_eq!(steps.len(), PROGRESS_MESSAGES_MAX);
+        assert!(matches!(steps.last(), Some(Step::Answer(_))));
+        assert!(matches!(
+            steps[0],
+            Step::Progress(pb::QueryProgress {
+                entries_read: 0,
+                ..
+            })
+        ));
+
+        let (sender, receiver) = mpsc::channel(PROGRESS_MESSAGES_MAX);
+        let teller = Teller::new(sender);
+        assert!(teller.tell(progress(1)));
+        drop(receiver);
+        assert!(!teller.tell(progress(2)));
+    }
+}

@@ -1,0 +1,270 @@
+//! `mistap compare`: whether one period differs from another.
+
+use std::io::{self, Write};
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::client::ServerArgs;
+use super::failure::Failure;
+use super::outage;
+use super::output::{Format, Sheet};
+use super::progress;
+use super::rates::{no_rate, rounded};
+use super::stats::FilterArgs;
+use super::tidy;
+use super::when::Days;
+use crate::api::pb::v1 as pb;
+
+/// What is compared.
+#[derive(Debug, clap::Args)]
+pub struct CompareArgs {
+    /// The period in question: `2026-10`, `2026-10-03` or `2026-10-01..2026-10-14`
+    period: String,
+    /// The period that it is compared with
+    with: String,
+    #[command(flatten)]
+    filter: FilterArgs,
+    /// Only against the taps of these feeds
+    #[arg(long, value_delimiter = ',')]
+    feed: Vec<String>,
+    /// Leave out days on which an outage was declared
+    #[arg(long)]
+    without_outages: bool,
+    /// How sure to be, 0.5 to 0.999999
+    #[arg(long, default_value_t = 0.95)]
+    level: f64,
+}
+
+const RATIO_COLUMNS: [&str; 7] = [
+    "compared_over",
+    "ratio",
+    "ratio_low",
+    "ratio_high",
+    "p_value",
+    "ratio_dispersion",
+    "verdict",
+];
+
+/// Runs `mistap compare`.
+pub async fn compare(
+    args: &CompareArgs,
+    server: &ServerArgs,
+    format: Format,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    let days = [&args.period, &args.with].map(|text| Days::of_period(text, now));
+    let [days, with_days] = days;
+    let days = [days?, with_days?];
+    let request = pb::ComparePeriodsRequest {
+        filter: Some(args.filter.to_wire()),
+        window: Some(days[0].to_wire()?),
+        with_window: Some(days[1].to_wire()?),
+        rates: Some(pb::RatesRequest {
+            feeds: args.feed.clone(),
+            level: args.level,
+            ..pb::RatesRequest::default()
+        }),
+        without_outages: args.without_outages,
+    };
+    let channel = server.connect().await?;
+    let mut client = pb::statistics_service_client::StatisticsServiceClient::new(channel);
+    let progress = progress::spinner("comparing");
+    let answer = client.compare_periods(request).await?.into_inner();
+    progress.finish_and_clear();
+    let sheet = sheet(args, days, &answer);
+    let mut out = io::stdout().lock();
+    match format {
+        Format::Table => write_summary(args, days, &answer, &mut out),
+        Format::Csv => {
+            sheet.print(format, &mut out)?;
+            write_summary(args, days, &answer, &mut io::stderr().lock())
+        }
+        Format::Json => {
+            let object = json!({
+                "verdict": verdict(&answer),
+                "statement": statement(&answer),
+                "level": answer.level,
+                "position": answer.position,
+                "fold_version": answer.fold_version,
+                "citation": answer.citation,
+                "without_outages": args.without_outages,
+                "outage_days": outage::listed(&outage_days(&answer)),
+                "periods": sheet.objects(),
+            });
+            Ok(writeln!(out, "{object:#}")?)
+        }
+    }
+}
+
+/// Both periods in the tidy columns, and the comparison beside the first.
+fn sheet(args: &CompareArgs, days: [Days; 2], answer: &pb::ComparePeriodsResponse) -> Sheet {
+    let columns = tidy::PERIOD.into_iter().chain(tidy::COUNT);
+    let columns = columns.chain(tidy::RATE).chain(tidy::REPORTING);
+    let mut sheet = Sheet::new(columns.chain(RATIO_COLUMNS));
+    let ratio = answer.ratio.as_ref();
+    let number = |value: Option<f64>| json!(value.map(rounded));
+    let compared = [
+        json!(over(answer)),
+        number(ratio.and_then(|ratio| ratio.value)),
+        number(ratio.map(|ratio| ratio.low)),
+        number(ratio.and_then(|ratio| ratio.high)),
+        number(ratio.map(|ratio| ratio.p_value)),
+        number(ratio.map(|ratio| ratio.dispersion)),
+        json!(verdict(answer)),
+    ];
+    let nothing = [const { Value::Null }; RATIO_COLUMNS.len()];
+    let periods = [&answer.period, &answer.with_period];
+    for ((period, days), last) in periods.into_iter().zip(days).zip([compared, nothing]) {
+        let period = period.clone().unwrap_or_default();
+        let rate = period.rate.as_ref();
+        let cells = tidy::period_cells(args.filter.basis(), (days.first, days.last));
+        let cells = cells
+            .into_iter()
+            .chain([json!(tidy::EXACT), json!(period.count)]);
+        let cells = cells.chain(tidy::rate_cells(rate, &period.feeds));
+        let cells = cells.chain(tidy::reporting_cells(rate));
+        sheet.push(cells.chain(last).collect());
+    }
+    sheet
+}
+
+fn over(answer: &pb::ComparePeriodsResponse) -> Option<&'static str> {
+    match answer.over() {
+        pb::ComparedOver::Unspecified => None,
+        pb::ComparedOver::Taps => Some("taps"),
+        pb::ComparedOver::Time => Some("time"),
+    }
+}
+
+fn verdict(answer: &pb::ComparePeriodsResponse) -> &'static str {
+    match answer.verdict() {
+        pb::ComparisonVerdict::Unspecified => "unknown",
+        pb::ComparisonVerdict::NoDifference => "no-difference",
+        pb::ComparisonVerdict::Higher => "higher",
+        pb::ComparisonVerdict::Lower => "lower",
+    }
+}
+
+fn outage_days(answer: &pb::ComparePeriodsResponse) -> Vec<pb::OutageDay> {
+    let periods = answer.with_period.iter().chain(&answer.period);
+    periods
+        .flat_map(|period| period.outage_days.clone())
+        .collect()
+}
+
+/// What can be said, in one sentence.
+fn statement(answer: &pb::ComparePeriodsResponse) -> String {
+    let count = |period: &Option<pb::ComparedPeriod>| {
+        period.as_ref().map_or(0, |period| match answer.over() {
+            pb::ComparedOver::Taps => period.rate.as_ref().map_or(0, |rate| rate.matched),
+            _ => period.count,
+        })
+    };
+    let (one, other) = (count(&answer.period), count(&answer.with_period));
+    let said = match answer.verdict() {
+        pb::ComparisonVerdict::Higher => "the rate is higher",
+        pb::ComparisonVerdict::Lower => "the rate is lower",
+        _ => "no difference can be shown",
+    };
+    let what = match answer.over() {
+        pb::ComparedOver::Taps => "over their taps",
+        _ => "over time, as there are no taps for both",
+    };
+    format!("{one} against {other}, {what}: {said}")
+}
+
+fn write_summary(
+    args: &CompareArgs,
+    days: [Days; 2],
+    answer: &pb::ComparePeriodsResponse,
+    out: &mut impl Write,
+) -> Result<(), Failure> {
+    for (period, days) in [&answer.period, &answer.with_period].into_iter().zip(days) {
+        let period = period.clone().unwrap_or_default();
+        let rate = period.rate.unwrap_or_default();
+        write!(out, "{} to {}: {}", days.first, days.last, period.count)?;
+        match (rate.value, rate.low, rate.high) {
+            (Some(value), Some(low), Some(high)) => {
+                let [value, low, high] = [value, low, high].map(rounded);
+                let unit = match rate.unit() {
+                    pb::RateUnit::ShareOfAttempts => "of attempts failed",
+                    _ => "per 100000 taps",
+                };
+                writeln!(out, ", {value} {unit} ({low} to {high})")?;
+            }
+            _ => {
+                let reason = no_rate(rate.no_rate()).unwrap_or("no rate");
+                writeln!(out, ", no rate: {reason}")?;
+            }
+        }
+    }
+    writeln!(out, "{}", statement(answer))?;
+    if let Some(ratio) = &answer.ratio {
+        let or_none =
+            |value: Option<f64>| value.map_or("none".into(), |value| rounded(value).to_string());
+        writeln!(
+            out,
+            "ratio {} ({} to {}, {} %), p {}, widened for days that scatter {} times as chance has them",
+            or_none(ratio.value),
+            rounded(ratio.low),
+            or_none(ratio.high),
+            rounded(answer.level * 100.0),
+            rounded(ratio.p_value),
+            rounded(ratio.dispersion),
+        )?;
+    }
+    let outages = outage_days(answer);
+    if !outages.is_empty() {
+        let how = match args.without_outages {
+            true => "left out",
+            false => "counted in: leave them out with --without-outages",
+        };
+        writeln!(
+            out,
+            "days of declared outages {how}: {}",
+            outage::summary(&outages)
+        )?;
+    }
+    writeln!(out, "{}", answer.citation)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statement_names_what_was_counted_and_what_can_be_said() {
+        let period = |count: u64, matched: u64| {
+            Some(pb::ComparedPeriod {
+                count,
+                rate: Some(pb::Rate {
+                    matched,
+                    ..pb::Rate::default()
+                }),
+                ..pb::ComparedPeriod::default()
+            })
+        };
+        let check = |over: pb::ComparedOver, verdict: pb::ComparisonVerdict, expected: &str| {
+            let answer = pb::ComparePeriodsResponse {
+                period: period(41, 40),
+                with_period: period(53, 52),
+                over: over.into(),
+                verdict: verdict.into(),
+                ..pb::ComparePeriodsResponse::default()
+            };
+            assert_eq!(statement(&answer), expected);
+        };
+        check(
+            pb::ComparedOver::Taps,
+            pb::ComparisonVerdict::NoDifference,
+            "40 against 52, over their taps: no difference can be shown",
+        );
+        check(
+            pb::ComparedOver::Time,
+            pb::ComparisonVerdict::Lower,
+            "41 against 53, over time, as there are no taps for both: the rate is lower",
+        );
+    }
+}

@@ -1,0 +1,218 @@
+//! Whether two periods differ: one filter over two windows, as of one position.
+//!
+//! Over taps, where both periods have a rate, made of the same feeds; else over time, which says
+//! nothing of how much was travelled. One comparison at a time: of many lines compared at once,
+//! some would differ by chance alone.
+
+use std::sync::Arc;
+
+use super::super::gate;
+use super::super::outages::Out;
+use super::super::{Effort, Order, Page, QueryError, cut};
+use super::{Asked, Books, RateFigure, RatedAnswer, RatesWanted, count, rated};
+use crate::domain::limits::QUESTION_ROWS_MAX;
+use crate::domain::question::Breakdown;
+use crate::domain::{
+    Calendar, Dimension, Filter, LocalDay, OutageDay, Position, Question, TapFeed, Window,
+};
+use crate::ledger::{Ledger, ScanView};
+use crate::stats::comparison::RateRatio;
+use crate::stats::dispersion::{Day, Dispersion};
+use crate::stats::interval::EventRate;
+use crate::stats::rate::Rate;
+
+/// What is to be compared.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CompareWanted {
+    /// Which incidents count.
+    pub filter: Filter,
+    /// The period that is asked about, and the one that it is compared with. They share no hour.
+    pub windows: [Window; 2],
+    /// How rates are to be made.
+    pub rates: RatesWanted,
+    /// Whether days of declared outages are left out.
+    pub leaves_out_outages: bool,
+}
+
+/// One of the two periods.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Period {
+    /// Distinct incidents.
+    pub count: u64,
+    /// Set against taps, or why there is no rate.
+    pub rate: RateFigure,
+    /// The feeds whose taps were used, with the number of service days each told.
+    pub feeds: Vec<(TapFeed, u64)>,
+    /// Days on which an outage was declared, rising.
+    pub outages: Vec<OutageDay>,
+    /// Incidents by day, over hours.
+    days: Vec<Day>,
+}
+
+/// Over what the two are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Over {
+    /// Matched reports over taps, or refusals over attempts.
+    Taps,
+    /// Incidents over hours.
+    Time,
+}
+
+/// Two periods, compared.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Compared {
+    /// The one asked about, and the one that it is compared with.
+    pub periods: [Period; 2],
+    /// Over what.
+    pub over: Over,
+    /// The first rate over the second; `None` if there is no hour to count in.
+    pub ratio: Option<RateRatio>,
+    /// The last position that is counted.
+    pub position: Position,
+}
+
+/// Compares two periods. Blocking, up to some seconds: call it off the async threads.
+pub fn compare(ledger: &Ledger, wanted: &CompareWanted) -> Result<Compared, QueryError> {
+    let _place = gate::scan_place(ledger)?;
+    let (taps, view, asked) = ledger.rate_view(|state| {
+        wanted.windows.map(|window| {
+            let asked = Question {
+                filter: wanted.filter.clone(),
+                by: Breakdown::default(),
+                window,
+            };
+            let out = Out::of(state.outages(), &asked, state.position());
+            let (days, less) = out.map(|out| (out.days, out.question)).unzip();
+            let question = less.filter(|_| wanted.leaves_out_outages).unwrap_or(asked);
+            let by_day = Question {
+                by: Breakdown::new(vec![Dimension::Day]).expect("one dimension"),
+                ..question.clone()
+            };
+            let books = (Books::open(state, &question), Books::open(state, &by_day));
+            (question, by_day, books, days.unwrap_or_default())
+        })
+    })?;
+    let feeds = Arc::clone(&taps.book);
+    super::check_feeds(&wanted.rates, &feeds)?;
+    let page = Page {
+        rows: 1,
+        order: Order::Key,
+        after: None,
+    };
+    let mut periods = Vec::with_capacity(asked.len());
+    for (question, by_day, (books, daily), outages) in asked {
+        let asked = Asked { books, out: None };
+        let RatedAnswer {
+            answer,
+            total,
+            feeds,
+            ..
+        } = rated(&taps, &view, asked, &question, &page, &wanted.rates)?;
+        periods.push(Period {
+            count: answer.total,
+            rate: total,
+            feeds,
+            outages,
+            days: by_hours(&view, &by_day, daily)?,
+        });
+    }
+    let periods: [Period; 2] = periods.try_into().expect("two windows");
+    let (over, ratio) = ratio(&periods, &wanted.rates);
+    Ok(Compared {
+        periods,
+        over,
+        ratio,
+        position: view.position,
+    })
+}
+
+/// Incidents of each day of the question, over the hours that count of it.
+fn by_hours(view: &ScanView, by_day: &Question, books: Books) -> Result<Vec<Day>, QueryError> {
+    let (counts, _) = count(view, by_day, books.counts)?;
+    let page = Page {
+        rows: QUESTION_ROWS_MAX,
+        order: Order::Key,
+        after: None,
+    };
+    let at = (view.position, Effort::Tallies);
+    let found = cut(&counts, by_day, &page, &view.dictionary, at).figures;
+    let of_day = |day: LocalDay| {
+        let key = day.to_string();
+        let place = found.binary_search_by(|figure| figure.keys[0].cmp(&key));
+        place.map_or(0, |place| found[place].count)
+    };
+    let days = by_day.window.days();
+    let days = days.filter(|day| by_day.filter.takes_day(*day));
+    Ok(days
+        .map(|day| Day {
+            count: of_day(day),
+            exposure: hours_of(by_day, day),
+        })
+        .collect())
+}
+
+/// Hours of a day that count.
+fn hours_of(question: &Question, day: LocalDay) -> u64 {
+    let wanted = question.filter.hours_of_day;
+    let calendar = Calendar::get();
+    let takes = |hour: &crate::domain::Hour| {
+        question.window.contains(*hour)
+            && (wanted == 0 || wanted >> calendar.hour_of_day(day, *hour) & 1 == 1)
+    };
+    day.window().hours().filter(takes).count() as u64
+}
+
+/// The ratio, over taps where both periods have a rate of the same feeds.
+fn ratio(periods: &[Period; 2], wanted: &RatesWanted) -> (Over, Option<RateRatio>) {
+    let [first, second] = periods;
+    let names = |period: &Period| -> Vec<_> {
+        period
+            .feeds
+            .iter()
+            .map(|(feed, _)| feed.id.clone())
+            .collect()
+    };
+    let over_taps = match (rate_of(&first.rate), rate_of(&second.rate)) {
+        (Some(one), Some(other)) if names(first) == names(second) => Some((one, other)),
+        _ => None,
+    };
+    let (over, pair) = match over_taps {
+        Some(((one, scatter), (other, scatters))) => {
+            (Over::Taps, Some((one, other, wider(scatter, scatters))))
+        }
+        None => (Over::Time, over_time(first, second)),
+    };
+    let ratio = pair.map(|(one, other, scatter)| RateRatio::new(one, other, wanted.level, scatter));
+    (over, ratio)
+}
+
+/// What a rate is made of; `None` if there is none.
+fn rate_of(figure: &RateFigure) -> Option<(EventRate, Dispersion)> {
+    let exposure = match figure.rate {
+        Ok(Rate::Reports { .. }) => figure.matching.taps,
+        Ok(Rate::Failures { attempts, .. }) => attempts,
+        Err(_) => return None,
+    };
+    #[expect(clippy::cast_precision_loss, reason = "taps stay below 2^53")]
+    let rate = EventRate::new(figure.matching.matched, exposure as f64);
+    Some((rate?, figure.dispersion))
+}
+
+fn over_time(first: &Period, second: &Period) -> Option<(EventRate, EventRate, Dispersion)> {
+    let rate = |period: &Period| {
+        let hours: u64 = period.days.iter().map(|day| day.exposure).sum();
+        #[expect(clippy::cast_precision_loss, reason = "hours of a window are few")]
+        EventRate::new(period.days.iter().map(|day| day.count).sum(), hours as f64)
+    };
+    let scatter = |period: &Period| Dispersion::of_counts(&period.days);
+    let widest = wider(scatter(first), scatter(second));
+    Some((rate(first)?, rate(second)?, widest))
+}
+
+/// That of the more dispersed.
+fn wider(one: Dispersion, other: Dispersion) -> Dispersion {
+    match one.factor() < other.factor() {
+        true => other,
+        false => one,
+    }
+}

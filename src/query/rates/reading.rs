@@ -1,0 +1,111 @@
+//! Reads the taps that a question is set against: all of them, those of some days, or part by
+//! part, where they do not fit in memory together.
+
+use std::collections::BTreeSet;
+
+use crate::domain::taps::TapInterval;
+use crate::domain::{LocalDay, Question};
+use crate::ledger::{ScanView, TapView};
+use crate::store::TapReader;
+
+use super::super::{QueryError, sieve::Sieve};
+use super::choice::{Choice, Chosen};
+use super::keys::RowKeys;
+use super::sums::TapSums;
+use super::told::{FeedReader, FeedTold};
+
+/// Cells that the hours of one scope and day take while their table grows.
+const PARTIAL_CELLS: u64 = 6;
+
+/// How many cells of memory it takes at most to remember what was told.
+pub(super) fn weight(choice: &Choice<'_>, question: &Question) -> u64 {
+    let days = question.window.days().count() as u64 + 2;
+    let feed = |chosen: &Chosen<'_>| {
+        let scopes = chosen.book.scopes().len() as u64;
+        let scope_days = scopes * days;
+        // A byte each; of parts of days the hours that were told, in a hash table.
+        scopes
+            + match chosen.feed().interval {
+                TapInterval::Day => scope_days / 4,
+                TapInterval::Hour | TapInterval::Quarter => scope_days * PARTIAL_CELLS,
+            }
+    };
+    choice.feeds.iter().map(feed).sum()
+}
+
+/// Reads all taps of the window.
+pub(super) fn read(
+    reader: &TapReader<'_>,
+    view: &ScanView,
+    choice: &Choice<'_>,
+    question: &Question,
+    keys: &RowKeys,
+) -> Result<(Vec<FeedTold>, TapSums), QueryError> {
+    let mut all = Reading::new(view, choice, question, keys);
+    all.read(reader, |_, _| true)?;
+    Ok(all.finish())
+}
+
+/// Reads the taps of the window part by part: of each, some days of some feeds.
+pub(super) struct Reading<'a> {
+    feeds: Vec<FeedReader<'a>>,
+    sums: TapSums,
+}
+
+impl<'a> Reading<'a> {
+    pub fn new(
+        view: &ScanView,
+        choice: &'a Choice<'a>,
+        question: &'a Question,
+        keys: &'a RowKeys,
+    ) -> Self {
+        let sieve = Sieve::new(&question.filter, &view.dictionary);
+        let feeds = choice.feeds.iter();
+        Self {
+            feeds: feeds
+                .map(|chosen| FeedReader::new(chosen, question, keys, &sieve))
+                .collect(),
+            sums: TapSums::new(keys),
+        }
+    }
+
+    /// Reads the days of feeds that are wanted.
+    pub fn read(
+        &mut self,
+        reader: &TapReader<'_>,
+        wants: impl Fn(u16, LocalDay) -> bool,
+    ) -> Result<(), QueryError> {
+        for feed in &mut self.feeds {
+            let number = feed.chosen.number;
+            feed.read(reader, |day| wants(number, day), &mut self.sums)?;
+        }
+        Ok(())
+    }
+
+    /// What was told, feed by feed, and its sums.
+    pub fn finish(self) -> (Vec<FeedTold>, TapSums) {
+        let told = self.feeds.into_iter().map(|feed| feed.told).collect();
+        (told, self.sums)
+    }
+}
+
+/// Reads which counts were told of some days.
+pub(super) fn read_days(
+    taps: &TapView<'_>,
+    choice: &Choice<'_>,
+    question: &Question,
+    keys: &RowKeys,
+    days: &BTreeSet<LocalDay>,
+) -> Result<Vec<FeedTold>, QueryError> {
+    let mut sums = TapSums::new(keys);
+    let reader = taps.reader();
+    let sieve = Sieve::new(&question.filter, &taps.dictionary);
+    let mut all = Vec::with_capacity(choice.feeds.len());
+    for chosen in &choice.feeds {
+        let mut feed = FeedReader::new(chosen, question, keys, &sieve);
+        feed.sums_none = true;
+        feed.read(&reader, |day| days.contains(&day), &mut sums)?;
+        all.push(feed.told);
+    }
+    Ok(all)
+}

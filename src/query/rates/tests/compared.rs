@@ -1,0 +1,238 @@
+//! Whether a month differs from the one before: the worked example, what widens it, and what it
+//! is compared over.
+
+use super::super::{CompareWanted, Compared, Over, compare};
+use super::*;
+use crate::domain::taxonomy::ReporterKind;
+
+/// A record of one line.
+struct Record {
+    book: Book,
+    feed: TapFeed,
+    reports: u32,
+}
+
+fn october() -> (LocalDay, LocalDay) {
+    (day("2026-10-01"), day("2026-10-31"))
+}
+
+fn september() -> (LocalDay, LocalDay) {
+    (day("2026-09-01"), day("2026-09-30"))
+}
+
+fn window((first, last): (LocalDay, LocalDay)) -> Window {
+    Window::new(first.start(), last.next().start()).expect("not empty")
+}
+
+impl Record {
+    fn new() -> Self {
+        Self {
+            book: Book::new(1),
+            feed: TapFeed {
+                grain: TapGrain::Line,
+                interval: TapInterval::Day,
+                day_begin: DayBegin::default(),
+                ..tap_feed(0)
+            },
+            reports: 0,
+        }
+    }
+
+    /// So many taps in a month, as even as can be.
+    fn taps(&mut self, (first, last): (LocalDay, LocalDay), all: u32) {
+        let days = u32::try_from(last.0 - first.0 + 1).expect("few");
+        let mut told = Told::new();
+        for (number, day) in (0..days).zip(window((first, last)).days()) {
+            let taps = all / days + u32::from(number < all % days);
+            told.insert((TapScope::Line(line_id(1)), TapSlot { day, slot: 0 }), taps);
+        }
+        assert_eq!(told.values().sum::<u32>(), all);
+        tell(&mut self.book, &self.feed, &told);
+    }
+
+    /// So many reports, one a day, or all on the fifth.
+    fn reports(&mut self, (first, last): (LocalDay, LocalDay), count: u32, are_spread: bool) {
+        let days = last.0 - first.0 + 1;
+        for number in 0..count {
+            self.reports += 1;
+            let mut bytes = [0; 16];
+            (bytes[6], bytes[8]) = (0x70, 0x80);
+            bytes[12..].copy_from_slice(&self.reports.to_be_bytes());
+            let id = IncidentId::from_bytes(bytes).expect("a v7");
+            let shift = match are_spread {
+                true => i32::try_from(number).expect("few") % days,
+                false => 4,
+            };
+            let noon = LocalDay(first.0 + shift).noon();
+            self.book.record(Facts {
+                operator: Some(operator_code(1)),
+                line: Some(line_id(1)),
+                tap_kind: Some(TapKind::CheckIn),
+                reporter: ReporterKind::Traveller,
+                ..blank_facts(id, RowTime::Hour(noon), TimePrecision::Hour)
+            });
+        }
+    }
+
+    fn compared(&self, change: impl FnOnce(&mut CompareWanted)) -> Compared {
+        let mut asked = CompareWanted {
+            filter: Filter {
+                lines: vec![line_id(1)],
+                ..Filter::all(Basis::SelfReported)
+            },
+            windows: [window(october()), window(september())],
+            rates: wanted(&[]),
+            leaves_out_outages: false,
+        };
+        change(&mut asked);
+        compare(&self.book.ledger, &asked).expect("an answer")
+    }
+}
+
+fn ratio(compared: &Compared) -> RateRatio {
+    compared.ratio.expect("hours count in both")
+}
+
+fn is_close(value: f64, expected: f64) {
+    assert!(
+        (value - expected).abs() < 1e-12 * expected,
+        "{value} for {expected}"
+    );
+}
+
+#[test]
+fn forty_reports_show_no_difference_against_fifty_two_the_month_before() {
+    let mut record = Record::new();
+    for (month, count) in [(october(), 40), (september(), 52)] {
+        record.taps(month, 300_000);
+        record.reports(month, count, true);
+    }
+    let compared = record.compared(|_| ());
+    assert_eq!(compared.over, Over::Taps);
+    let counts = compared.periods.each_ref().map(|period| period.count);
+    assert_eq!(counts, [40, 52]);
+    let found = ratio(&compared);
+    // As scipy has it; see `stats::comparison`.
+    is_close(found.estimate.expect("some"), 40.0 / 52.0);
+    is_close(found.low, 0.496_302_742_614_960_7);
+    is_close(found.high.expect("some"), 1.184_338_522_373_712_4);
+    is_close(found.p_value, 0.251_322_103_474_854_34);
+    assert!(!found.shows_a_difference());
+    // The other way round.
+    let back = ratio(&record.compared(|asked| asked.windows.reverse()));
+    is_close(back.low, 1.0 / 1.184_338_522_373_712_4);
+    assert!(!back.shows_a_difference());
+}
+
+#[test]
+fn twice_as_many_reports_show_a_difference_unless_the_days_scatter() {
+    let made = |are_spread| {
+        let mut record = Record::new();
+        for (month, count) in [(october(), 80), (september(), 40)] {
+            record.taps(month, 300_000);
+            record.reports(month, count, are_spread || month == september());
+        }
+        ratio(&record.compared(|_| ()))
+    };
+    let even = made(true);
+    assert!(even.shows_a_difference() && 1.0 < even.low);
+    // All eighty came on one day: an outage, perhaps, and no word about the others.
+    let burst = made(false);
+    assert!(10.0 < burst.dispersion.factor(), "{burst:?}");
+    assert!(!burst.shows_a_difference());
+    assert_eq!(burst.estimate, even.estimate);
+}
+
+#[test]
+fn taps_make_the_difference_between_counts_and_rates() {
+    let mut record = Record::new();
+    record.taps(october(), 600_000);
+    record.taps(september(), 300_000);
+    record.reports(october(), 104, true);
+    record.reports(september(), 52, true);
+    let over_taps = record.compared(|_| ());
+    assert_eq!(over_taps.over, Over::Taps);
+    is_close(ratio(&over_taps).estimate.expect("some"), 1.0);
+    assert!(!ratio(&over_taps).shows_a_difference());
+}
+
+#[test]
+fn periods_without_taps_for_both_are_compared_over_their_hours() {
+    let mut record = Record::new();
+    record.taps(october(), 300_000);
+    record.reports(october(), 62, true);
+    record.reports(september(), 30, true);
+    let compared = record.compared(|_| ());
+    assert_eq!(compared.over, Over::Time);
+    let [_, before] = &compared.periods;
+    let missing = before.rate.rate.map_err(Missing::key);
+    assert_eq!(missing.err(), Some("no-taps"));
+    // The clock goes back in October, which has 745 hours.
+    let found = ratio(&compared);
+    is_close(found.estimate.expect("some"), 62.0 / 745.0 / (30.0 / 720.0));
+    assert!(found.shows_a_difference());
+    // Only mornings: as many of them as days.
+    let mornings = record.compared(|asked| asked.filter.hours_of_day = 1 << 12 | 1 << 13 | 1 << 14);
+    assert_eq!(mornings.over, Over::Time);
+    assert_eq!(mornings.periods[1].count, 30);
+    is_close(
+        ratio(&mornings).estimate.expect("some"),
+        62.0 / 93.0 / (30.0 / 90.0),
+    );
+}
+
+#[test]
+fn days_of_outages_are_listed_and_left_out_where_asked_to() {
+    let mut record = Record::new();
+    for month in [october(), september()] {
+        record.taps(month, 300_000);
+    }
+    record.reports(october(), 60, false);
+    record.reports(september(), 30, true);
+    let fifth = day("2026-10-05");
+    record.book.apply(Entry::OutageChanged(OutageChange {
+        outage: Outage::new(None, fifth, fifth).expect("a day"),
+        is_withdrawal: false,
+    }));
+    let with = record.compared(|_| ());
+    assert_eq!(with.periods[0].outages.len(), 1);
+    assert_eq!(with.periods[1].outages, []);
+    assert_eq!(with.periods[0].count, 60);
+    let without = record.compared(|asked| asked.leaves_out_outages = true);
+    assert_eq!(without.periods[0].outages.len(), 1);
+    assert_eq!(
+        without.periods.each_ref().map(|period| period.count),
+        [0, 30]
+    );
+    assert_eq!(without.over, Over::Taps);
+    let found = ratio(&without);
+    assert_eq!((found.estimate, found.low), (Some(0.0), 0.0));
+    assert!(found.high.is_some_and(|high| high < 1.0) && found.shows_a_difference());
+}
+
+#[test]
+fn rates_over_different_feeds_are_not_compared() {
+    let mut record = Record::new();
+    record.taps(september(), 300_000);
+    record.feed = TapFeed {
+        id: "feed-later".parse().expect("a name"),
+        ..record.feed.clone()
+    };
+    record.taps(october(), 300_000);
+    for month in [october(), september()] {
+        record.reports(month, 40, true);
+    }
+    let compared = record.compared(|_| ());
+    let feeds = compared
+        .periods
+        .each_ref()
+        .map(|period| period.feeds[0].0.id.to_string());
+    assert_ne!(feeds[0], feeds[1]);
+    assert!(
+        compared
+            .periods
+            .iter()
+            .all(|period| period.rate.rate.is_ok())
+    );
+    assert_eq!(compared.over, Over::Time);
+}

@@ -1,0 +1,174 @@
+//! One period against another, through the API.
+
+use mistap::api::pb::v1 as pb;
+use mistap::domain::UtcMillis;
+use pb::operations_service_client::OperationsServiceClient;
+use pb::reporting_service_client::ReportingServiceClient;
+use pb::statistics_service_client::StatisticsServiceClient;
+use tonic::transport::Channel;
+use tonic::{Code, Status};
+
+use crate::support::{START, Service, at, feed_of_gvb, founding_story};
+
+const HOUR_MS: i64 = 3_600_000;
+const DAY_MS: i64 = 24 * HOUR_MS;
+/// Twelve days each, in winter time: until the day of `START`, and until those.
+const DAYS: i64 = 12;
+const MIDNIGHT: i64 = START.0 - 15 * HOUR_MS;
+
+/// Midnight of so many days before the day of `START`.
+fn midnight(days: i64) -> i64 {
+    MIDNIGHT - days * DAY_MS
+}
+
+fn window(first: i64) -> Option<pb::Window> {
+    Some(pb::Window {
+        start: at(UtcMillis(midnight(first))),
+        end: at(UtcMillis(midnight(first - DAYS))),
+    })
+}
+
+/// So many taps of line 10 on each day, and so many reports, one after the other on its days.
+async fn tell(channel: &Channel, first: i64, taps_a_day: u64, reports: i64) {
+    let count = |day: i64| pb::TapCount {
+        line_id: "GVB:10".into(),
+        start: at(UtcMillis(midnight(first - day))),
+        taps: taps_a_day,
+        ..pb::TapCount::default()
+    };
+    let request = pb::RecordTapCountsRequest {
+        feed: Some(feed_of_gvb(
+            "gvb.lines",
+            pb::TapGrain::Line,
+            pb::TapInterval::Day,
+        )),
+        counts: (0..DAYS).map(count).collect(),
+    };
+    let mut client = OperationsServiceClient::new(channel.clone());
+    client.record_tap_counts(request).await.expect("recorded");
+    let report = |number: i64| pb::Incident {
+        operator: "GVB".into(),
+        line: "10".into(),
+        occurred_at: at(UtcMillis(midnight(first - number % DAYS) + 9 * HOUR_MS)),
+        precision: pb::TimePrecision::Hour.into(),
+        ..founding_story()
+    };
+    let request = pb::ReportIncidentsRequest {
+        incidents: (0..reports).map(report).collect(),
+    };
+    let mut client = ReportingServiceClient::new(channel.clone());
+    client.report_incidents(request).await.expect("recorded");
+}
+
+async fn compare(
+    channel: &Channel,
+    request: pb::ComparePeriodsRequest,
+) -> Result<pb::ComparePeriodsResponse, Status> {
+    let mut client = StatisticsServiceClient::new(channel.clone());
+    loop {
+        match client.compare_periods(request.clone()).await {
+            Err(status) if status.code() == Code::Unavailable => tokio::task::yield_now().await,
+            result => return result.map(tonic::Response::into_inner),
+        }
+    }
+}
+
+fn line_ten() -> pb::ComparePeriodsRequest {
+    pb::ComparePeriodsRequest {
+        filter: Some(pb::Filter {
+            lines: vec!["GVB:10".into()],
+            ..pb::Filter::default()
+        }),
+        window: window(DAYS),
+        with_window: window(2 * DAYS),
+        ..pb::ComparePeriodsRequest::default()
+    }
+}
+
+#[tokio::test]
+async fn forty_reports_after_fifty_two_show_no_difference_and_a_hundred_do() {
+    let service = Service::start().await;
+    let channel = service.connect().await;
+    tell(&channel, DAYS, 25_000, 40).await;
+    tell(&channel, 2 * DAYS, 25_000, 52).await;
+    let answer = compare(&channel, line_ten()).await.expect("an answer");
+    assert_eq!(answer.verdict(), pb::ComparisonVerdict::NoDifference);
+    assert_eq!(answer.over(), pb::ComparedOver::Taps);
+    let (period, with) = (
+        answer.period.expect("one"),
+        answer.with_period.expect("one"),
+    );
+    assert_eq!((period.count, with.count), (40, 52));
+    let rate = period.rate.expect("a rate");
+    assert_eq!((rate.matched, rate.taps), (40, 300_000));
+    let shown = |value: Option<f64>| format!("{:.1}", value.expect("there is a rate"));
+    let all = [rate.value, rate.low, rate.high].map(shown);
+    assert_eq!(all, ["13.3", "9.5", "18.2"]);
+    assert_eq!(period.feeds.len(), 1);
+    let ratio = answer.ratio.expect("a ratio");
+    // With scipy, as in `stats::comparison`.
+    assert!(
+        (ratio.low - 0.496_302_742_614_960_7).abs() < 1e-12,
+        "{ratio:?}"
+    );
+    let high = ratio.high.expect("an end");
+    assert!((high - 1.184_338_522_373_712_4).abs() < 1e-12, "{ratio:?}");
+    assert!(
+        (ratio.p_value - 0.251_322_103_474_854_34).abs() < 1e-12,
+        "{ratio:?}"
+    );
+    assert!((ratio.dispersion - 1.0).abs() < 1e-12, "{ratio:?}");
+    assert!(
+        answer
+            .citation
+            .contains(&format!("position {}", answer.position))
+    );
+    // More come in.
+    tell(&channel, DAYS, 25_000, 60).await;
+    let answer = compare(&channel, line_ten()).await.expect("an answer");
+    assert_eq!(answer.verdict(), pb::ComparisonVerdict::Higher);
+    let turned = pb::ComparePeriodsRequest {
+        window: line_ten().with_window,
+        with_window: line_ten().window,
+        ..line_ten()
+    };
+    let answer = compare(&channel, turned).await.expect("an answer");
+    assert_eq!(answer.verdict(), pb::ComparisonVerdict::Lower);
+    // At another level, the same counts show nothing.
+    let sure = pb::ComparePeriodsRequest {
+        rates: Some(pb::RatesRequest {
+            level: 0.999_999,
+            ..pb::RatesRequest::default()
+        }),
+        ..line_ten()
+    };
+    let answer = compare(&channel, sure).await.expect("an answer");
+    assert_eq!(answer.verdict(), pb::ComparisonVerdict::NoDifference);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn periods_that_overlap_and_feeds_that_nobody_knows_are_refused() {
+    let service = Service::start().await;
+    let channel = service.connect().await;
+    let check = async |request, field: &str| {
+        let refused = compare(&channel, request).await.expect_err("refused");
+        assert_eq!(refused.code(), Code::InvalidArgument);
+        let told = tonic_types::StatusExt::get_details_bad_request(&refused).expect("fields");
+        assert_eq!(told.field_violations[0].field, field);
+    };
+    let overlapping = pb::ComparePeriodsRequest {
+        with_window: line_ten().window,
+        ..line_ten()
+    };
+    check(overlapping, "with_window").await;
+    let unknown = pb::ComparePeriodsRequest {
+        rates: Some(pb::RatesRequest {
+            feeds: vec!["other".into()],
+            ..pb::RatesRequest::default()
+        }),
+        ..line_ten()
+    };
+    check(unknown, "rates.feeds[0]").await;
+    service.stop().await;
+}
