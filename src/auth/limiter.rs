@@ -33,7 +33,7 @@ use crate::domain::limits::{
     COUNTED_PREFIXES, LIMITER_CELLS, PREFIX_BURST_MAX, PREFIX_CALLS_PER_SECOND_MAX,
     REPORTER_BURST_MAX, REPORTER_REPORTS_PER_HOUR_MAX, TOKEN_BURST_MAX, TOKEN_CALLS_PER_SECOND_MAX,
 };
-use crate::domain::{AddressPrefix, Pseudonym};
+use crate::domain::{AddressPrefix, CountedPrefix, Pseudonym};
 
 /// Somebody calls or reports more often than may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -148,7 +148,7 @@ impl<C: Clock<Instant = Nanos> + Clone> Buckets<C> {
     /// A call from nowhere is one of this machine's.
     fn of_address(&self, from: Option<IpAddr>, count: usize) -> Result<(), Limited> {
         for (prefix, bucket) in COUNTED_PREFIXES.iter().zip(&self.prefixes) {
-            let key = from.map_or(0, |address| self.hash(&prefix.of(address)));
+            let key = from.map_or(0, |address| self.hash(&prefix_of(*prefix, address)));
             let whose = match prefix.times {
                 1 => Whose::Address,
                 _ => Whose::Network,
@@ -228,6 +228,24 @@ impl Clock for Monotonic {
     fn now(&self) -> Nanos {
         self.0.elapsed().into()
     }
+}
+
+/// The prefix of an address: bytes that no address of another has. One of IPv4 within IPv6 is one
+/// of IPv4.
+fn prefix_of(counted: CountedPrefix, address: IpAddr) -> [u8; 17] {
+    let (kind, bits) = match address.to_canonical() {
+        IpAddr::V4(address) => {
+            let kept = u32::MAX << (32 - counted.v4_bits);
+            (4, u128::from(address.to_bits() & kept))
+        }
+        IpAddr::V6(address) => {
+            let kept = u128::MAX << (128 - counted.v6_bits);
+            (6, address.to_bits() & kept)
+        }
+    };
+    let mut prefix = [kind; 17];
+    prefix[1..].copy_from_slice(&bits.to_be_bytes());
+    prefix
 }
 
 fn at_least_one(number: u32) -> NonZeroU32 {
@@ -332,6 +350,24 @@ mod tests {
             let _ = of(&buckets, "192.0.2.1", BURST);
         }
         assert_eq!(of(&buckets, "192.0.2.2", BURST), Ok(()));
+    }
+
+    #[test]
+    fn addresses_share_a_prefix_up_to_its_last_bit() {
+        let check = |one: &str, other: &str, are_one: bool| {
+            let prefix = CountedPrefix::new(23, 47, 2);
+            let of = |text: &str| prefix_of(prefix, text.parse().expect("an address"));
+            assert_eq!(of(one) == of(other), are_one, "{one} {other}");
+        };
+        check("192.0.2.0", "192.0.3.255", true);
+        check("192.0.2.0", "::ffff:192.0.3.9", true);
+        check("192.0.1.255", "192.0.2.0", false);
+        check("2001:db8:2::", "2001:db8:3:ffff::9", true);
+        check("2001:db8:1:ffff::", "2001:db8:2::", false);
+        check("::c000:200", "192.0.2.0", false);
+        let whole = CountedPrefix::new(32, 128, 1);
+        let of = |text: &str| prefix_of(whole, text.parse().expect("an address"));
+        assert_ne!(of("::1"), of("::2"));
     }
 
     #[test]
