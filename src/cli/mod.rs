@@ -1,5 +1,6 @@
 //! The commands of `mistap`, one file for each.
 
+mod arguments;
 mod cases;
 mod choices;
 mod client;
@@ -206,7 +207,10 @@ pub enum AskNetwork {
 
 /// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match arguments::read() {
+        Ok(cli) => cli,
+        Err(code) => return code,
+    };
     let filter = if matches!(cli.command, Command::Serve(_)) {
         "info"
     } else {

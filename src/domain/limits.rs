@@ -420,6 +420,9 @@ pub const TOKEN_LABEL_CHARS_MAX: usize = 64;
 pub const TOKEN_OPERATORS_MAX: usize = 64;
 /// Largest file of tokens, in bytes. Larger: refused.
 pub const TOKEN_FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// Longest word of an argument of the command that is repeated when it is not understood:
+/// secrets and tokens are longer.
+pub const TOLD_ARGUMENT_BYTES_MAX: usize = 40;
 /// How often it is looked whether the file of tokens changed, in milliseconds.
 pub const TOKEN_LOOK_MS: u64 = 1_000;
 /// Calls of one IPv4 address, or one /64 of IPv6, that has no token: so many a second in the

@@ -9,6 +9,11 @@ use zeroize::ZeroizeOnDrop;
 
 use super::limits::{CARD_LIKE_DIGITS_MIN, CARD_NUMBER_BYTES_MAX};
 
+/// Digits of a card's number.
+const CARD_DIGITS: usize = 16;
+/// How OV-chipkaart numbers begin.
+const OV_PREFIX: &[u8] = b"3528";
+
 /// Why a text is refused. Never holds the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidText {
@@ -21,6 +26,9 @@ pub enum InvalidText {
     /// Could hold a card number.
     #[error("must not contain a card number or any other long run of digits")]
     CardLike,
+    /// An identifier that could be a card number.
+    #[error("must not contain a card number")]
+    HoldsCard,
     /// A card number with a wrong shape.
     #[error("must be 16 digits beginning 3528; spaces and hyphens are allowed")]
     CardNumber,
@@ -66,9 +74,27 @@ pub fn is_card_like(text: &str) -> bool {
     false
 }
 
+/// Whether an identifier holds what could be a card's number: as many digits in a run as a card
+/// has, hyphens and dots between them ignored, beginning as OV-chipkaart numbers do or with a
+/// right check digit. Codes of stops may be long runs of digits, so that this is narrower than
+/// what a text may not hold.
+pub fn holds_card_number(id: &str) -> bool {
+    let is_between = |character: char| matches!(character, '-' | '.');
+    let runs = id.split(|character: char| !character.is_ascii_digit() && !is_between(character));
+    let mut runs = runs.map(|run| -> Vec<u8> {
+        let digits = run.bytes().filter(u8::is_ascii_digit);
+        digits.collect()
+    });
+    runs.any(|run| {
+        let mut parts = run.windows(CARD_DIGITS);
+        let is_whole = run.len() == CARD_DIGITS;
+        parts.any(|digits| digits.starts_with(OV_PREFIX) || (is_whole && has_check_digit(digits)))
+    })
+}
+
 /// An OV-chipkaart number. Cleared when dropped; shown nowhere.
 #[derive(ZeroizeOnDrop)]
-pub struct CardNumber([u8; 16]);
+pub struct CardNumber([u8; CARD_DIGITS]);
 
 impl CardNumber {
     /// From 16 digits beginning 3528, spaces and hyphens allowed; `None` if nothing is
@@ -80,7 +106,7 @@ impl CardNumber {
         if CARD_NUMBER_BYTES_MAX < text.len() {
             return Err(InvalidText::CardNumber);
         }
-        let mut number = Self([0; 16]);
+        let mut number = Self([0; CARD_DIGITS]);
         let mut length = 0;
         for byte in text
             .trim()
@@ -96,32 +122,31 @@ impl CardNumber {
         if length != number.0.len() {
             return Err(InvalidText::CardNumber);
         }
-        if !number.0.starts_with(b"3528") {
+        if !number.0.starts_with(OV_PREFIX) {
             return Err(InvalidText::BankCard);
         }
         Ok(Some(number))
     }
 
     /// The 16 digits, for the pseudonym.
-    pub fn expose(&self) -> &[u8; 16] {
+    pub fn expose(&self) -> &[u8; CARD_DIGITS] {
         &self.0
     }
 
     /// Whether the last digit is the check digit of Luhn's formula (ISO/IEC 7812-1, annex B).
     /// No source states that these numbers have one, so it is only worth a warning.
     pub fn has_valid_check_digit(&self) -> bool {
-        let sum: u32 = self
-            .0
-            .iter()
-            .rev()
-            .enumerate()
-            .map(|(place, digit)| {
-                let value = u32::from(digit - b'0') * if place % 2 == 1 { 2 } else { 1 };
-                value / 10 + value % 10
-            })
-            .sum();
-        sum.is_multiple_of(10)
+        has_check_digit(&self.0)
     }
+}
+
+/// Whether the last of some ASCII digits is their check digit.
+fn has_check_digit(digits: &[u8]) -> bool {
+    let values = digits.iter().rev().enumerate().map(|(place, digit)| {
+        let value = u32::from(digit - b'0') * if place % 2 == 1 { 2 } else { 1 };
+        value / 10 + value % 10
+    });
+    values.sum::<u32>().is_multiple_of(10)
 }
 
 impl fmt::Debug for CardNumber {
@@ -142,6 +167,22 @@ mod tests {
             assert!(number.has_valid_check_digit());
         }
         assert!(CardNumber::parse("").expect("valid").is_none());
+    }
+
+    #[test]
+    fn identifier_that_could_be_a_card_number_is_found() {
+        let check = |id, expected| assert_eq!(holds_card_number(id), expected, "{id}");
+        // Whatever its check digit, in a longer run too.
+        check("3528000000000004", true);
+        check("GVB:3528-0000-0000-0004", true);
+        check("a.3528.0000.0000.00041", true);
+        check("4111111111111111", true);
+        check("4111111111111112", false);
+        check("41111111111111111", false);
+        check("de:08111:6115:1:102:1234", false);
+        check("490000001234567", false);
+        check("NL:Q:58001234", false);
+        check("", false);
     }
 
     #[test]

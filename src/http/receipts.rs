@@ -7,6 +7,7 @@
 
 use std::fmt::Write as _;
 
+use axum::extract::rejection::{FormRejection, QueryRejection};
 use axum::extract::{Form, Query, State};
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
@@ -80,22 +81,31 @@ impl Drop for Key {
     }
 }
 
-async fn form(Query(asked): Query<Asked>) -> Response {
-    answer(StatusCode::OK, asked.lang, &form_html(asked.lang, ""))
+async fn form(asked: Result<Query<Asked>, QueryRejection>) -> Response {
+    let lang = asked.map_or(Language::default(), |Query(asked)| asked.lang);
+    answer(StatusCode::OK, lang, &form_html(lang, ""))
 }
 
-async fn page(State(ingest): State<Ingest>, Form(key): Form<Key>) -> Response {
+async fn page(State(ingest): State<Ingest>, form: Result<Form<Key>, FormRejection>) -> Response {
+    let no_key = |status, lang: Language| {
+        let told = lang.of(
+            "Dit is geen nummer en geheim van een melding.",
+            "This is no id and secret of a report.",
+        );
+        answer(status, lang, &form_html(lang, told))
+    };
+    // What axum would say of a form that is none repeats some of it.
+    let key = match form {
+        Ok(Form(key)) => key,
+        Err(rejection) => return no_key(rejection.status(), Language::default()),
+    };
     let lang = key.lang;
     let refused = |status, nl, en| {
         let told = lang.of(nl, en);
         answer(status, lang, &form_html(lang, told))
     };
     let Some((id, secret)) = parse(&key) else {
-        return refused(
-            StatusCode::BAD_REQUEST,
-            "Dit is geen nummer en geheim van een melding.",
-            "This is no id and secret of a report.",
-        );
+        return no_key(StatusCode::BAD_REQUEST, lang);
     };
     match ingest.receipt(id, &secret).await {
         Ok((kept, receipt)) => answer(StatusCode::OK, lang, &receipt_html(lang, &kept, &receipt)),

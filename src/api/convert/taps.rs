@@ -4,6 +4,7 @@ use super::violation::{Path, Violations};
 use crate::api::pb::v1 as pb;
 use crate::domain::taps::{DayBegin, Refusals, TapGrain, TapInterval, TapKinds, TapScope, Taps};
 use crate::domain::taxonomy::{TapKind, Taxonomy};
+use crate::domain::text::{InvalidText, holds_card_number};
 use crate::domain::{LineId, LocalDay, OperatorCode, StopId, TapCount, TapFeed, UtcMillis};
 
 /// Most kinds of tap in one list.
@@ -24,7 +25,10 @@ pub fn parse_feed(at: Path<'_>, feed: Option<&pb::TapFeed>) -> Result<TapFeed, V
     let Some(feed) = found.some(at, feed, "must be given") else {
         return Err(found);
     };
-    let id = found.ok(at.field("feed_id"), feed.feed_id.parse());
+    let id_at = at.field("feed_id");
+    let id = found
+        .ok(id_at, without_card(&feed.feed_id))
+        .and_then(|id| found.ok(id_at, id.parse()));
     let operator = feed.operator_code.parse::<OperatorCode>();
     let operator = found.ok(at.field("operator_code"), operator);
     let grain = known(feed.grain).and_then(TapGrain::from_number);
@@ -123,7 +127,17 @@ where
             found.add(at, "must be given, as the feed's grain says");
             None
         }
-        (true, false) => found.ok(at, text.parse()),
+        (true, false) => found
+            .ok(at, without_card(text))
+            .and_then(|text| found.ok(at, text.parse())),
+    }
+}
+
+/// The same text, unless it could be a card's number in the wrong column.
+fn without_card(text: &str) -> Result<&str, InvalidText> {
+    match holds_card_number(text) {
+        true => Err(InvalidText::HoldsCard),
+        false => Ok(text),
     }
 }
 
@@ -268,6 +282,27 @@ mod tests {
         ];
         assert_eq!(told, expected);
         assert_eq!(fields(parse_feed(at, None).expect_err("nothing")), ["feed"]);
+    }
+
+    #[test]
+    fn number_of_a_card_in_the_column_of_an_identifier_is_refused() {
+        let at = Path::root("feed");
+        let with_card = pb::TapFeed {
+            feed_id: "a3528016044719359".into(),
+            ..feed()
+        };
+        let told = fields(parse_feed(at, Some(&with_card)).expect_err("a card"));
+        assert_eq!(told, ["feed.feed_id"]);
+        let feed = TapFeed {
+            grain: TapGrain::Stop,
+            ..parse_feed(at, Some(&feed())).expect("a feed")
+        };
+        let count = pb::TapCount {
+            stop_id: "3528-0160-4471-9359".into(),
+            ..pb::TapCount::default()
+        };
+        let told = fields(parse_count(at, &count, &feed, taken()).expect_err("a card"));
+        assert!(told.contains(&"feed.stop_id".to_owned()), "{told:?}");
     }
 
     #[test]
