@@ -1,7 +1,7 @@
 //! Every method, page, role and field: who may call, ask and see is what `auth::table` says.
 
 mod places;
-mod raw;
+mod replay;
 mod walk;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,8 +22,8 @@ use tokio::net::TcpStream;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
+use crate::raw::{Call, call};
 use crate::support::{SECRET, Service, founding_story, new_id, that_day};
-use raw::{Call, call};
 
 type Live = pb::live_service_client::LiveServiceClient<Connection>;
 type Operations = pb::operations_service_client::OperationsServiceClient<Connection>;
@@ -161,6 +161,8 @@ struct Told {
     /// Every text and every run of bytes.
     texts: BTreeSet<String>,
     bytes: BTreeSet<Vec<u8>>,
+    /// The same, by message and field.
+    by_field: BTreeMap<(String, String), BTreeSet<Vec<u8>>>,
 }
 
 impl Told {
@@ -179,8 +181,16 @@ impl Told {
             for value in values {
                 match value {
                     Value::Message(inner) => self.add(inner),
-                    Value::String(text) => drop(self.texts.insert(text.clone())),
-                    Value::Bytes(bytes) => drop(self.bytes.insert(bytes.to_vec())),
+                    Value::String(text) => {
+                        self.texts.insert(text.clone());
+                        let of_field = self.by_field.entry(at.clone()).or_default();
+                        of_field.insert(text.clone().into_bytes());
+                    }
+                    Value::Bytes(bytes) => {
+                        self.bytes.insert(bytes.to_vec());
+                        let of_field = self.by_field.entry(at.clone()).or_default();
+                        of_field.insert(bytes.to_vec());
+                    }
                     Value::EnumNumber(number) => {
                         let kind = kind.as_enum().expect("a number of an enum");
                         let value = kind.get_value(*number).expect("a known value");

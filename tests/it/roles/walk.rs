@@ -14,9 +14,9 @@ use prost_reflect::{DynamicMessage, MessageDescriptor};
 use tempfile::TempDir;
 use tonic::Code;
 
-use super::raw::Call;
 use super::{CALLERS, Guarded, Told, add, pool};
 use crate::editions::history_until;
+use crate::raw::Call;
 use crate::reports::Reporter;
 use crate::support::{SECRET, START, Service, at, feed_of_gvb, founding_story, new_id};
 
@@ -55,6 +55,10 @@ pub(super) struct Walk<'a> {
     pub told: Walked,
     /// Of a device: an operator is told of no other who reported.
     of_device: Option<Own>,
+    /// Of reports, all of which have one secret.
+    pub ids: BTreeSet<String>,
+    /// Of one of them.
+    pub case_number: String,
 }
 
 /// A report, and the key to it.
@@ -152,7 +156,7 @@ fn check_taken(answer: pb::ReportIncidentsResponse) {
 }
 
 /// The message that a method answers with.
-fn output(method: &str) -> MessageDescriptor {
+pub(super) fn output(method: &str) -> MessageDescriptor {
     let (service, name) = method.split_once('/').expect("a service and a method");
     let service = pool().get_service_by_name(&format!("mistap.v1.{service}"));
     let service = service.expect("a service of the API");
@@ -169,6 +173,8 @@ impl<'a> Walk<'a> {
             guarded,
             told,
             of_device,
+            ids: BTreeSet::new(),
+            case_number: String::new(),
         };
         walk.prepare().await;
         for role in CALLERS {
@@ -332,9 +338,12 @@ impl<'a> Walk<'a> {
         self.lose(role).await;
         let position = Position(reported[0].position);
         let numbers = self.guarded.service.ingest().case_numbers();
+        let ids = told.into_iter().map(|incident| incident.incident_id);
+        self.ids.extend(ids);
+        self.case_number = numbers.of(position).to_string();
         Own {
             incident_id: story.incident_id,
-            case_number: numbers.of(position).to_string(),
+            case_number: self.case_number.clone(),
         }
     }
 
@@ -794,7 +803,7 @@ fn told_as(method: &str, role: Role) -> Role {
 }
 
 /// What is told against the table. Gives every field that anybody is told.
-fn check(walked: &Walked) -> BTreeSet<(String, String)> {
+pub(super) fn check(walked: &Walked) -> BTreeSet<(String, String)> {
     let mut everything = BTreeSet::new();
     for ((method, role), told) in walked {
         let told_as = told_as(method, *role);
