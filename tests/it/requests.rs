@@ -77,7 +77,7 @@ fn reporting(method: &str, named: &Named) -> Option<Vec<u8>> {
         }
         .encode_to_vec(),
         "ReportingService/StreamIncidents" => pb::StreamIncidentsRequest {
-            incident,
+            incident: incident.map(Box::new),
             sequence: 1,
         }
         .encode_to_vec(),
@@ -132,10 +132,15 @@ fn filter() -> Option<pb::Filter> {
 }
 
 fn window(named: &Named) -> Option<pb::Window> {
+    hours(named, -24, 1)
+}
+
+/// From so many hours after now to so many.
+fn hours(named: &Named, from: i64, to: i64) -> Option<pb::Window> {
     let hour = named.now.0.div_euclid(HOUR_MS) * HOUR_MS;
     Some(pb::Window {
-        start: at(UtcMillis(hour - 24 * HOUR_MS)),
-        end: at(UtcMillis(hour + HOUR_MS)),
+        start: at(UtcMillis(hour + from * HOUR_MS)),
+        end: at(UtcMillis(hour + to * HOUR_MS)),
     })
 }
 
@@ -166,6 +171,30 @@ fn statistics(method: &str, named: &Named) -> Option<Vec<u8>> {
             }),
             rates: Some(pb::RatesRequest::default()),
             ..pb::QueryFiguresRequest::default()
+        }
+        .encode_to_vec(),
+        "StatisticsService/QueryFiguresWithProgress" => {
+            let query = pb::QueryFiguresRequest {
+                question: Some(pb::Question {
+                    filter: filter(),
+                    by: vec![pb::Dimension::Stop.into()],
+                    window: window(named),
+                }),
+                ..pb::QueryFiguresRequest::default()
+            };
+            pb::QueryFiguresWithProgressRequest { query: Some(query) }.encode_to_vec()
+        }
+        "StatisticsService/ComparePeriods" => pb::ComparePeriodsRequest {
+            filter: filter(),
+            window: window(named),
+            with_window: hours(named, -48, -24),
+            ..pb::ComparePeriodsRequest::default()
+        }
+        .encode_to_vec(),
+        "StatisticsService/GetStaffFigures" => pb::GetStaffFiguresRequest {
+            filter: filter(),
+            window: window(named),
+            ..pb::GetStaffFiguresRequest::default()
         }
         .encode_to_vec(),
         "StatisticsService/RankScopes" => pb::RankScopesRequest {

@@ -330,6 +330,10 @@ pub const ASKED: &[(&str, &str)] = &[
         "ComparePeriodsRequest",
         "filter window with_window rates without_outages",
     ),
+    (
+        "GetStaffFiguresRequest",
+        "filter window level as_of_position",
+    ),
     ("RatesRequest", "feeds estimator level"),
     (
         "RankScopesRequest",

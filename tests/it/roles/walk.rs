@@ -42,6 +42,10 @@ const UNFILLED: &[(&str, &str)] = &[
     ("WatchRatesResponse", "complete_from"),
     // After a quarter of a minute of silence.
     ("WatchRatesResponse", "heartbeat"),
+    // Where the record is read for taps that were told again since.
+    ("QueryFiguresWithProgressResponse", "progress"),
+    ("QueryProgress", "entries_read"),
+    ("QueryProgress", "entries_to_read"),
     // Of a network that was imported.
     ("ListOperatorsResponse", "network_version"),
 ];
@@ -270,6 +274,7 @@ impl<'a> Walk<'a> {
             let answer = reporting.report_incidents(request).await.expect("taken");
             check_taken(answer.into_inner());
         }
+        self.declare().await;
         let steward = self.guarded.of(Role::Steward).await;
         let mut statistics = super::Statistics::new(steward);
         let waiting = async {
@@ -561,9 +566,6 @@ impl<'a> Walk<'a> {
 
     /// What operators may ask of figures, and what stewards declare about them.
     async fn ask_figures(&mut self, role: Role) {
-        if role == Role::Steward {
-            self.declare().await;
-        }
         let window = Some(pb::Window {
             start: at(UtcMillis(MIDNIGHT - 2 * DAY_MS)),
             end: at(UtcMillis(MIDNIGHT + 2 * DAY_MS)),
@@ -611,6 +613,32 @@ impl<'a> Walk<'a> {
             };
             let method = "StatisticsService/RankScopes";
             let _: Vec<pb::RankScopesResponse> = self.ask(role, method, &rank).await;
+            let compare = pb::ComparePeriodsRequest {
+                filter: Some(filter(basis)),
+                window: day,
+                with_window: Some(pb::Window {
+                    start: at(UtcMillis(MIDNIGHT - 2 * DAY_MS)),
+                    end: at(UtcMillis(MIDNIGHT)),
+                }),
+                ..pb::ComparePeriodsRequest::default()
+            };
+            let method = "StatisticsService/ComparePeriods";
+            let _: Vec<pb::ComparePeriodsResponse> = self.ask(role, method, &compare).await;
+            let progressing = pb::QueryFiguresWithProgressRequest {
+                query: Some(counts),
+            };
+            let method = "StatisticsService/QueryFiguresWithProgress";
+            let _: Vec<pb::QueryFiguresWithProgressResponse> =
+                self.ask(role, method, &progressing).await;
+        }
+        if role == Role::Steward {
+            let staff = pb::GetStaffFiguresRequest {
+                filter: Some(filter(pb::Basis::SelfReported)),
+                window,
+                ..pb::GetStaffFiguresRequest::default()
+            };
+            let method = "StatisticsService/GetStaffFigures";
+            let _: Vec<pb::GetStaffFiguresResponse> = self.ask(role, method, &staff).await;
         }
         self.watch(role).await;
         let times = pb::GetReplyTimesRequest {
