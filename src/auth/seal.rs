@@ -234,7 +234,8 @@ mod tests {
         let seal = Seal::testing(7);
         let seals: Vec<_> = (0..1_000).map(|_| seal.seal(b"x", &[0; 24])).collect();
         // Half of the bits change from one to the next, within six standard deviations.
-        let bits = seals[0].len() as f64 * 8.0 * 999.0;
+        let bytes = u32::try_from(seals[0].len()).expect("few");
+        let bits = f64::from(bytes) * 8.0 * 999.0;
         let changed = seals.windows(2).map(|two| {
             let both = two[0].iter().zip(&two[1]);
             both.map(|(a, b)| (a ^ b).count_ones()).sum::<u32>()

@@ -101,7 +101,7 @@ fn is_host(text: &str, has_path: bool) -> bool {
     let labels: Vec<&str> = text.split('.').collect();
     let is_label =
         |label: &&str| !label.is_empty() && label.chars().all(|c| c.is_alphanumeric() || c == '-');
-    if labels.len() < 2 || !labels.iter().all(|label| is_label(&label)) {
+    if labels.len() < 2 || !labels.iter().all(is_label) {
         return false;
     }
     if labels.len() == 4 && labels.iter().all(|label| label.parse::<u8>().is_ok()) {
