@@ -908,9 +908,15 @@ async fn every_method_tells_every_role_every_field_that_the_table_says_and_no_ot
     }
     for ((method, role), told) in &walk.told {
         assert!(!told.bytes.contains(&SECRET[..]), "{method} as {role}");
-        let hidden = |text: &&String| text.contains("3528") || text.contains("an-installation-");
+        let hidden = |text: &&String| shows_card(text) || text.contains("an-installation-");
         assert_eq!(told.texts.iter().find(hidden), None, "{method} as {role}");
     }
+}
+
+/// Whether a text has what a card's number begins with, and not in the middle of another number.
+pub(super) fn shows_card(text: &str) -> bool {
+    let begins = |(place, _)| !text[..place].ends_with(|last: char| last.is_ascii_digit());
+    text.match_indices("3528").any(begins)
 }
 
 /// Messages of the API that these are made of, themselves included.
