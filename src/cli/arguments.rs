@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn token_that_cannot_be_sent_is_not_repeated() {
-        let token = format!("mistap_{}\n", "7f".repeat(32));
+        let token = format!("mistap_{}\nx", "7f".repeat(32));
         let told = told(&["choices", "--token", &token]);
         assert!(!told.contains("7f7f") && told.contains("--token"), "{told}");
     }
