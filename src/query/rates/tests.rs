@@ -2,6 +2,7 @@
 
 mod as_of;
 mod both_ways;
+mod ended;
 
 use std::collections::{BTreeMap, BTreeSet};
 
