@@ -155,6 +155,20 @@ impl Library {
         closed.values().copied().collect()
     }
 
+    /// Editions of which the journal has the hash, and of which there is no file. Reads the whole
+    /// journal.
+    pub fn lost(&self) -> Result<Vec<Closed>, EditionError> {
+        let here = self.list().into_iter().map(|closed| closed.month);
+        let here: BTreeSet<_> = here.collect();
+        let mut lost = BTreeMap::new();
+        for closed in self.marks(self.reader.begin())? {
+            if !here.contains(&closed.month) {
+                lost.insert(closed.month, closed);
+            }
+        }
+        Ok(lost.into_values().collect())
+    }
+
     /// An edition, read and checked; `None` if there is none of the month.
     pub fn get(&self, month: LocalMonth) -> Result<Option<Arc<Held>>, EditionError> {
         let closed = {
@@ -250,6 +264,7 @@ impl Library {
         Ok(Some(match self.make(month)? {
             None => Verdict::Gone,
             Some(made) if made.edition.to_bytes() == held.bytes => Verdict::Recomputed,
+            Some(made) if made.is_quarter_gone => Verdict::Gone,
             Some(made) if 0 < made.erased => Verdict::Erased(made.erased),
             Some(_) => Verdict::Differs,
         }))
@@ -274,7 +289,10 @@ impl Library {
 
     /// What the journal says of editions that closed no earlier than a month's.
     fn marks_from(&self, month: LocalMonth) -> Result<Vec<Closed>, EditionError> {
-        let from = first_at(&self.reader, month::closes_at(month))?;
+        self.marks(first_at(&self.reader, month::closes_at(month))?)
+    }
+
+    fn marks(&self, from: Position) -> Result<Vec<Closed>, EditionError> {
         let mut marks = Vec::new();
         for record in self.reader.wanted_from(from, Wanted::Editions) {
             let record = record?;

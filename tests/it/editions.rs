@@ -32,7 +32,7 @@ const FLOOD: usize = 1_000;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A folder with two months of history up to `START`, of which no edition is closed.
-async fn history() -> TempDir {
+pub async fn history() -> TempDir {
     let dir = TempDir::new().expect("a temporary folder");
     let network = Arc::new(Network::built_in());
     let world = World::from_network(&network).expect("lines");

@@ -6,6 +6,7 @@ mod bench;
 #[allow(dead_code, reason = "crash tests use the rest")]
 mod child;
 mod clients;
+mod edition_commands;
 mod editions;
 mod ended;
 mod method;
