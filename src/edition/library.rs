@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use super::close::{self, Made};
-use super::format::{Edition, FormatError, Hash, METHOD};
+use super::format::{Edition, FormatError, Hash, LICENCE, METHOD, citation};
 use super::gather::first_at;
 use super::month;
 use crate::domain::entry::ClosedEdition;
@@ -72,6 +72,26 @@ pub struct Closed {
     pub method: u32,
     /// Where in the journal that is said.
     pub position: Position,
+}
+
+/// One line that names the source of figures of one edition or of several, at least one, in
+/// their order. Of several the hash is that of the lines of their hashes.
+pub fn citation_of(closed: &[Closed], path: &str) -> String {
+    let (first, last) = (closed[0], closed[closed.len() - 1]);
+    if closed.len() == 1 {
+        return citation(&last.month.to_string(), last.method, last.hash, path);
+    }
+    let lines: String = closed.iter().map(|one| format!("{}\n", one.hash)).collect();
+    let (hash, count) = (Hash::of(lines.as_bytes()), closed.len());
+    let methods = match first.method == last.method {
+        true => format!("method {}", last.method),
+        false => format!("methods {} to {}", first.method, last.method),
+    };
+    format!(
+        "mistap, editions {} to {} ({count}): failed check-ins as reported, {methods}, {LICENCE}, \
+         sha256 of their sha256 lines {hash}, {path}",
+        first.month, last.month
+    )
 }
 
 /// An edition that was read and is whole.

@@ -28,3 +28,4 @@ mod taps;
 mod tidy;
 mod watching;
 mod way_back;
+mod worked_example;
