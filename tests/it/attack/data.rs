@@ -215,40 +215,8 @@ fn feed(random: &mut StdRng, operator: usize, is_of_lines: bool) -> Option<Feed>
 fn attributes(random: &mut StdRng) -> Vec<Attributes> {
     let mut all = vec![Attributes::default()];
     let theme = random.random_range(0..100);
-    let lines = |random: &mut StdRng, most: usize| {
-        let mut places: Vec<_> = LINES.into_iter().map(Place::Line).collect();
-        places.truncate(random.random_range(2..=most));
-        places
-    };
     match theme {
-        0..40 => {
-            let mut places = lines(random, LINES.len());
-            if random.random_bool(0.3) {
-                places.truncate(3);
-                places.extend(STATIONS.map(Place::Station));
-                places.push(Place::NotSaid);
-            }
-            cross(&mut all, &places, |one, place| one.place = place);
-            let cards = [
-                Some(CardKind::BarcodeTicket),
-                Some(CardKind::Personal),
-                None,
-            ];
-            let cards = &cards[random.random_range(0..2)..];
-            cross(&mut all, cards, |one, card| one.card = card);
-            let causes = [Some(Cause::BarcodeRejected), Some(Cause::ReaderFault), None];
-            let causes = &causes[random.random_range(0..2)..];
-            cross(&mut all, causes, |one, cause| {
-                let source = ClaimSource::Display;
-                let claims = cause.map(|cause| CauseClaim { cause, source });
-                one.causes = claims.into_iter().collect();
-            });
-            // A barcode that was refused was one.
-            all.retain(|one| {
-                let is_refused = |claim: &CauseClaim| claim.cause == Cause::BarcodeRejected;
-                !one.causes.iter().any(is_refused) || one.card == Some(CardKind::BarcodeTicket)
-            });
-        }
+        0..40 => cards_and_causes(random, &mut all),
         40..65 => {
             cross(&mut all, &lines(random, 2), |one, place| one.place = place);
             let acts = [
@@ -286,13 +254,50 @@ fn attributes(random: &mut StdRng) -> Vec<Attributes> {
             let days: Vec<_> = (0..DAYS).map(Some).collect();
             cross(&mut all, &days, |one, day| one.day = day);
             cross(&mut all, &[true, false], |one, in_time| {
-                one.is_in_time = in_time
+                one.is_in_time = in_time;
             });
             let signals = [Some(Signal::RedBeep), Some(Signal::DeadScreen), None];
             cross(&mut all, &signals, |one, signal| one.signal = signal);
         }
     }
     all
+}
+
+/// Places, kinds of card and what the display showed as the cause.
+fn cards_and_causes(random: &mut StdRng, all: &mut Vec<Attributes>) {
+    let mut places = lines(random, LINES.len());
+    if random.random_bool(0.3) {
+        places.truncate(3);
+        places.extend(STATIONS.map(Place::Station));
+        places.push(Place::NotSaid);
+    }
+    cross(all, &places, |one, place| one.place = place);
+    let cards = [
+        Some(CardKind::BarcodeTicket),
+        Some(CardKind::Personal),
+        None,
+    ];
+    let cards = &cards[random.random_range(0..2)..];
+    cross(all, cards, |one, card| one.card = card);
+    let causes = [Some(Cause::BarcodeRejected), Some(Cause::ReaderFault), None];
+    let causes = &causes[random.random_range(0..2)..];
+    cross(all, causes, |one, cause| {
+        let source = ClaimSource::Display;
+        let claims = cause.map(|cause| CauseClaim { cause, source });
+        one.causes = claims.into_iter().collect();
+    });
+    // A barcode that was refused was one.
+    all.retain(|one| {
+        let is_refused = |claim: &CauseClaim| claim.cause == Cause::BarcodeRejected;
+        !one.causes.iter().any(is_refused) || one.card == Some(CardKind::BarcodeTicket)
+    });
+}
+
+/// Some lines, two at least.
+fn lines(random: &mut StdRng, most: usize) -> Vec<Place> {
+    let mut places: Vec<_> = LINES.into_iter().map(Place::Line).collect();
+    places.truncate(random.random_range(2..=most));
+    places
 }
 
 /// Every value with all that there is so far.
