@@ -4,8 +4,9 @@
 //! Pseudonyms of a quarter go, and its key is destroyed, once its last edition has closed. Each
 //! is in the journal before it is done, and done again from the last that was finished if it
 //! was cut short. Single incidents go last of all, a month of receipt at a time: what was
-//! counted of them is kept in a base, and their entries are replaced. What was finished last stands in a file in the data folder; without the file
-//! all is done again, which changes nothing.
+//! counted of them is kept in a base, and their entries are replaced, and with them those of tap
+//! counts of days that are kept no longer. What was finished last stands in a file in the data
+//! folder; without the file all is done again, which changes nothing.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -224,6 +225,10 @@ impl Retainer {
 
     /// Lets single incidents go of months of receipt that have been over for long enough.
     async fn end_incidents(&self, done: &mut Done) -> Result<(), RetentionError> {
+        // Stores that were set aside go with the incidents, and none must be set aside after that.
+        if self.ingest.store_is_opening() {
+            return Ok(());
+        }
         let Some(now) = self.now_if_closed().await? else {
             return Ok(());
         };
@@ -243,9 +248,10 @@ impl Retainer {
         let base = tokio::task::spawn_blocking(make).await??;
         self.ingest.note_ended(end.through, Some(base)).await?;
         let remover = Remover::new(&self.reader);
+        let taps = self.ingest.ended_taps();
         let store = self.dir.join("store");
         let replace = move || {
-            let replaced = remover.end_incidents(end.through)?;
+            let replaced = remover.end_incidents(end.through, taps.as_ref())?;
             Store::remove_set_aside(&store)?;
             Ok::<_, RetentionError>(replaced)
         };

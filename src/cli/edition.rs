@@ -1,6 +1,7 @@
 //! `mistap edition`: what is published, and proof of it.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use crate::app::editions::close_due;
 use crate::config::DataSettings;
 use crate::domain::LocalMonth;
 use crate::domain::limits::EDITION_ROWS_PER_PAGE_MAX;
-use crate::edition::library::{Library, Verdict};
+use crate::edition::library::{Closed, EditionError, Library, Verdict};
 use crate::edition::month;
 use crate::ingest;
 use crate::journal;
@@ -219,30 +220,22 @@ fn verify(dir: &Path, month: Option<LocalMonth>, format: Format) -> Result<(), F
     }
     let (reader, _) = journal::open_reader(&journal_dir).map_err(|error| failed(&error))?;
     let library = Library::open(dir, reader).map_err(|error| failed(&error))?;
-    let closed = library.list().into_iter().map(|closed| closed.month);
-    let months: Vec<_> = closed
-        .filter(|found| month.is_none_or(|month| month == *found))
-        .collect();
-    if months.is_empty() {
+    let is_wanted = |found: &LocalMonth| month.is_none_or(|month| month == *found);
+    let months = |closed: Vec<Closed>| {
+        let months = closed.into_iter().map(|closed| closed.month);
+        months.filter(is_wanted).collect::<BTreeSet<_>>()
+    };
+    let lost = months(library.lost().map_err(|error| failed(&error))?);
+    let all: BTreeSet<_> = months(library.list()).union(&lost).copied().collect();
+    if all.is_empty() {
         return Err(Failure::new(Kind::NotFound, "there is no such edition"));
     }
     let mut sheet = Sheet::new(["edition", "found"]);
     let mut is_clean = true;
-    for month in months {
-        let found = match library.verify(month) {
-            Ok(Some(Verdict::Recomputed)) => "made again from the journal, to the byte".to_owned(),
-            Ok(Some(Verdict::Erased(reports))) => {
-                format!("hash as in the journal; {reports} reports erased since, not made again")
-            }
-            Ok(Some(Verdict::OtherMethod(method))) => {
-                format!("hash as in the journal; made by method {method}, not made again")
-            }
-            Ok(Some(Verdict::Gone)) => {
-                "hash as in the journal, which no longer holds its reports".to_owned()
-            }
-            Ok(Some(Verdict::Differs)) => "DIFFERS from what the journal gives".to_owned(),
-            Ok(None) => "GONE".to_owned(),
-            Err(error) => format!("DAMAGED: {error}"),
+    for month in all {
+        let found = match lost.contains(&month) {
+            true => "GONE".to_owned(),
+            false => found(library.verify(month)),
         };
         is_clean &= !["DIFFERS", "GONE", "DAMAGED"]
             .iter()
@@ -254,9 +247,30 @@ fn verify(dir: &Path, month: Option<LocalMonth>, format: Format) -> Result<(), F
         return Ok(());
     }
     Err(
-        Failure::new(Kind::Damage, "an edition is not what was closed")
-            .with_hint("restore its file from a backup"),
+        Failure::new(Kind::Damage, "an edition is not what was closed").with_hint(
+            "restore its file from a backup; one that is gone is made again by `mistap edition \
+                 close` as long as the journal holds its reports",
+        ),
     )
+}
+
+/// What checking an edition found, in words. What begins with a word in capitals is wrong.
+fn found(verdict: Result<Option<Verdict>, EditionError>) -> String {
+    match verdict {
+        Ok(Some(Verdict::Recomputed)) => "made again from the journal, to the byte".to_owned(),
+        Ok(Some(Verdict::Erased(reports))) => {
+            format!("hash as in the journal; {reports} reports erased since, not made again")
+        }
+        Ok(Some(Verdict::OtherMethod(method))) => {
+            format!("hash as in the journal; made by method {method}, not made again")
+        }
+        Ok(Some(Verdict::Gone)) => {
+            "hash as in the journal, which no longer holds its reports".to_owned()
+        }
+        Ok(Some(Verdict::Differs)) => "DIFFERS from what the journal gives".to_owned(),
+        Ok(None) => "GONE".to_owned(),
+        Err(error) => format!("DAMAGED: {error}"),
+    }
 }
 
 /// The months from one day to another: `2026-09`, or `2026-07/2026-09`.

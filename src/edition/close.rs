@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use super::format::{self, Edition, FORMAT, LICENCE, METHOD, Row};
 use super::gather::{Gathered, Report, gather};
+use super::matched::Matched;
 use super::month;
 use super::reporters;
 use super::rows::{month_rows, quarter_rows};
 use super::tables::{self, LINE};
-use super::taps::{Denominators, Known, Scopes, Taps, is_matched};
-use crate::domain::taxonomy::SetOf;
+use super::taps::{Denominators, Scopes, Taps};
 use crate::domain::{Basis, LocalMonth, OperatorCode, OutageDay, TapFeed, UtcMillis};
 use crate::journal::{JournalError, Reader};
 use crate::stats::screening::{Group, Published, distinct, screen, screen_count, screen_quarter};
@@ -22,6 +22,9 @@ pub struct Made {
     /// Reports whose personal parts have been erased since they were recorded. With none, it
     /// can be made again, to the byte.
     pub erased: u64,
+    /// Whether the journal no longer holds an earlier month of its quarter, so that the quarter
+    /// could not be counted.
+    pub is_quarter_gone: bool,
 }
 
 /// A month, counted.
@@ -52,9 +55,12 @@ pub fn make(
     let mut ladder = Vec::new();
     let mut before = None;
     let mut erased = counted.gathered.erased;
+    let mut is_quarter_gone = false;
     if let Some(months) = month::quarter_ending(month) {
         let first = earlier_month(reader, months[0], &earlier)?;
         let second = earlier_month(reader, months[1], &earlier)?;
+        let is_gone = |month, counted: &Option<_>| counted.is_none() && earlier(month).is_some();
+        is_quarter_gone = is_gone(months[0], &first) || is_gone(months[1], &second);
         if let (Some(first), Some(second)) = (first, second) {
             erased += first.gathered.erased + second.gathered.erased;
             let is_published = [&first, &second]
@@ -82,7 +88,11 @@ pub fn make(
         rate_ladder(&mut ladder, [&first, &second, &counted], taps);
         rows.extend(ladder);
     }
-    Ok(Some(counted.made(rows, erased)))
+    Ok(Some(Made {
+        edition: counted.edition(rows),
+        erased,
+        is_quarter_gone,
+    }))
 }
 
 /// An earlier month of the quarter, if it has an edition and the journal still holds it.
@@ -162,7 +172,7 @@ impl Counted {
     fn rate(&self, rows: &mut [Row], taps: &Taps) {
         let published = rows.to_vec();
         let taps = Denominators::new(vec![taps]);
-        taps.rate(rows, &published, |row, feed| self.matched(row, feed));
+        taps.rate(rows, &published, |row, feed| vec![self.matched(row, feed)]);
     }
 
     /// All rows, without rates.
@@ -175,28 +185,19 @@ impl Counted {
             .collect()
     }
 
-    /// How many of an operator's counted reports a feed tells the interval and the kind of,
-    /// and how many there are.
-    fn matched(&self, row: &Row, feed: &TapFeed) -> (u64, u64) {
-        let basis = match row.basis.as_str() {
-            "observed" => Basis::Observed,
-            _ => Basis::SelfReported,
+    /// How many of an operator's counted reports a feed matches.
+    fn matched(&self, row: &Row, feed: &TapFeed) -> Matched {
+        let (basis, place) = match row.basis.as_str() {
+            "observed" => (Basis::Observed, 1),
+            _ => (Basis::SelfReported, 0),
         };
         let reports = self.reports(basis).into_iter();
-        let all: Vec<_> = reports
+        let reports: Vec<_> = reports
             .filter(|report| report.operator.as_ref() == Some(&feed.operator))
             .collect();
-        let is_matched = |report: &&&Report| {
-            let known = Known {
-                is_day: report.hour_of_day.is_none(),
-                kind: report.tap_kind.into_iter().collect::<SetOf<_>>().bits(),
-            };
-            is_matched(feed, &known)
-        };
-        (
-            all.iter().filter(is_matched).count() as u64,
-            all.len() as u64,
-        )
+        let published = self.published[place].as_ref();
+        let published = published.and_then(|published| published.group(feed.operator.as_str()));
+        Matched::new(feed, &reports, published)
     }
 
     /// Whether the month is still what its edition says. Figures of quarters are not looked
@@ -222,8 +223,8 @@ impl Counted {
         published.eq(rows.iter().map(as_counted))
     }
 
-    fn made(self, rows: Vec<Row>, erased: u64) -> Made {
-        let edition = Edition {
+    fn edition(self, rows: Vec<Row>) -> Edition {
+        Edition {
             format: FORMAT,
             method: METHOD,
             month: self.gathered.month.to_string(),
@@ -236,8 +237,7 @@ impl Counted {
             too_late: self.gathered.too_late.screened(),
             outages: self.gathered.outages.iter().map(to_outage).collect(),
             rows,
-        };
-        Made { edition, erased }
+        }
     }
 }
 
@@ -258,9 +258,8 @@ fn to_text(at: UtcMillis) -> String {
 fn rate_ladder(ladder: &mut [Row], counted: [&Counted; 3], taps: [&Taps; 3]) {
     let published: Vec<_> = counted.iter().flat_map(|month| month.counts()).collect();
     Denominators::new(taps.to_vec()).rate(ladder, &published, |row, feed| {
-        let matched = counted.map(|month| month.matched(row, feed));
-        let sum = |(all_matched, all), (matched, reports)| (all_matched + matched, all + reports);
-        matched.into_iter().fold((0, 0), sum)
+        let months = counted.iter();
+        months.map(|month| month.matched(row, feed)).collect()
     });
 }
 

@@ -16,7 +16,7 @@ use super::tables::LINE;
 use crate::domain::limits::OPERATOR_CODE_BYTES_MAX;
 
 /// Version of the form of downloads: part of every entity tag.
-pub const DOWNLOAD_FORMAT: u32 = 1;
+pub const DOWNLOAD_FORMAT: u32 = 2;
 /// In an address, the rows of all operators together.
 pub const ALL_OPERATORS: &str = "all";
 /// What can be asked for, each a table of the package.
@@ -222,13 +222,16 @@ fn description(held: &Held, files: &[(String, Vec<u8>)]) -> Vec<u8> {
 fn field(column: &Column) -> Value {
     json!({
         "name": column.name,
-        "type": kind(column.kind),
+        "type": kind(column),
         "description": column.about,
     })
 }
 
-fn kind(kind: Kind) -> &'static str {
-    match kind {
+/// What a column is called in the schema of a table.
+fn kind(column: &Column) -> &'static str {
+    match column.kind {
+        Kind::String if ["period_start", "period_end"].contains(&column.name) => "date",
+        Kind::String if column.name == "edition" => "yearmonth",
         Kind::String => "string",
         Kind::Uint32 | Kind::Uint64 => "integer",
         Kind::Double => "number",
@@ -241,7 +244,7 @@ fn dictionary() -> String {
          never zero.\n\n| column | type | meaning |\n|---|---|---|\n",
     );
     for column in columns::all() {
-        let (name, kind, about) = (column.name, kind(column.kind), column.about);
+        let (name, kind, about) = (column.name, kind(column), column.about);
         text.push_str(&format!("| `{name}` | {kind} | {about} |\n"));
     }
     text
@@ -457,5 +460,7 @@ pub(super) mod tests {
         assert_eq!(package["licenses"][0]["name"], json!("CC0-1.0"));
         let dictionary = String::from_utf8(read("DICTIONARY.md")).expect("text");
         assert!(dictionary.contains("| `count` | integer | Reports, one at most"));
+        assert!(dictionary.contains("| `period_end` | date | "));
+        assert!(dictionary.contains("| `edition` | yearmonth | "));
     }
 }

@@ -121,6 +121,10 @@ pub fn gather(reader: &Reader, month: LocalMonth) -> Result<Option<Gathered>, Jo
         if end <= record.position {
             break;
         }
+        // Whoever has not folded the journal does not know where single incidents end.
+        if record.entry == Entry::Gone {
+            return Ok(None);
+        }
         gatherer.add(record);
     }
     let first = reader.entry(Position(1))?.map(|record| record.stamp);

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use super::close::{self, Made};
-use super::format::{Edition, FormatError, Hash, METHOD};
+use super::format::{Edition, FormatError, Hash, LICENCE, METHOD, citation};
 use super::gather::first_at;
 use super::month;
 use crate::domain::entry::ClosedEdition;
@@ -72,6 +72,26 @@ pub struct Closed {
     pub method: u32,
     /// Where in the journal that is said.
     pub position: Position,
+}
+
+/// One line that names the source of figures of one edition or of several, at least one, in
+/// their order. Of several the hash is that of the lines of their hashes.
+pub fn citation_of(closed: &[Closed], path: &str) -> String {
+    let (first, last) = (closed[0], closed[closed.len() - 1]);
+    if closed.len() == 1 {
+        return citation(&last.month.to_string(), last.method, last.hash, path);
+    }
+    let lines: String = closed.iter().map(|one| format!("{}\n", one.hash)).collect();
+    let (hash, count) = (Hash::of(lines.as_bytes()), closed.len());
+    let methods = match first.method == last.method {
+        true => format!("method {}", last.method),
+        false => format!("methods {} to {}", first.method, last.method),
+    };
+    format!(
+        "mistap, editions {} to {} ({count}): failed check-ins as reported, {methods}, {LICENCE}, \
+         sha256 of their sha256 lines {hash}, {path}",
+        first.month, last.month
+    )
 }
 
 /// An edition that was read and is whole.
@@ -153,6 +173,20 @@ impl Library {
     pub fn list(&self) -> Vec<Closed> {
         let closed = self.closed.read().unwrap_or_else(PoisonError::into_inner);
         closed.values().copied().collect()
+    }
+
+    /// Editions of which the journal has the hash, and of which there is no file. Reads the whole
+    /// journal.
+    pub fn lost(&self) -> Result<Vec<Closed>, EditionError> {
+        let here = self.list().into_iter().map(|closed| closed.month);
+        let here: BTreeSet<_> = here.collect();
+        let mut lost = BTreeMap::new();
+        for closed in self.marks(self.reader.begin())? {
+            if !here.contains(&closed.month) {
+                lost.insert(closed.month, closed);
+            }
+        }
+        Ok(lost.into_values().collect())
     }
 
     /// An edition, read and checked; `None` if there is none of the month.
@@ -250,6 +284,7 @@ impl Library {
         Ok(Some(match self.make(month)? {
             None => Verdict::Gone,
             Some(made) if made.edition.to_bytes() == held.bytes => Verdict::Recomputed,
+            Some(made) if made.is_quarter_gone => Verdict::Gone,
             Some(made) if 0 < made.erased => Verdict::Erased(made.erased),
             Some(_) => Verdict::Differs,
         }))
@@ -274,7 +309,10 @@ impl Library {
 
     /// What the journal says of editions that closed no earlier than a month's.
     fn marks_from(&self, month: LocalMonth) -> Result<Vec<Closed>, EditionError> {
-        let from = first_at(&self.reader, month::closes_at(month))?;
+        self.marks(first_at(&self.reader, month::closes_at(month))?)
+    }
+
+    fn marks(&self, from: Position) -> Result<Vec<Closed>, EditionError> {
         let mut marks = Vec::new();
         for record in self.reader.wanted_from(from, Wanted::Editions) {
             let record = record?;

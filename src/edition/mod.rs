@@ -14,6 +14,7 @@ pub mod download;
 pub mod format;
 pub mod gather;
 pub mod library;
+mod matched;
 pub mod month;
 #[cfg(feature = "parquet")]
 pub mod parquet;

@@ -14,6 +14,10 @@ use crate::stats::staff::{HARMFUL, HELPING};
 
 /// The table of lines and stations, which alone has a quarter ladder.
 pub const LINE: &str = "line";
+/// The table of kinds of taps.
+pub const TAP_KIND: &str = "tap-kind";
+/// The table of parts of the day, in which the time of day is known or not said.
+pub const PART_OF_DAY: &str = "part-of-day";
 /// Class of reports that do not tell.
 pub const NOT_SAID: &str = "not-said";
 /// Class of reports with several causes of one source.
@@ -95,9 +99,9 @@ fn sheet(reports: &[&Report], reporters: Vec<u32>) -> Sheet {
     }
     divide("card-kind".into(), None, &|report| said(report.card_kind));
     divide("signal".into(), None, &|report| said(report.signal));
-    divide("tap-kind".into(), None, &|report| said(report.tap_kind));
+    divide(TAP_KIND.into(), None, &|report| said(report.tap_kind));
     divide("day".into(), None, &day);
-    divide("part-of-day".into(), None, &part_of_day);
+    divide(PART_OF_DAY.into(), None, &part_of_day);
     let staff = ClassName::new(STAFF_ANSWERED, YES);
     let outcome = ClassName::new(OUTCOME_ANSWERED, YES);
     divide(STAFF_ANSWERED.into(), None, &|report| {

@@ -3,15 +3,16 @@
 //!
 //! Rates are drawn from what is published and from taps, and from nothing else, so that they
 //! tell no more of anybody than the counts do: the numerator is the published count, the
-//! scatter of days is that of the published days, and how many reports could be matched with
-//! taps is judged for the operator as a whole, and told by whether there is a rate.
+//! scatter of days is that of the published days, and whether enough reports could be matched with
+//! taps is judged for the operator as a whole (`matched`), and told by whether there is a rate.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::format::Row;
+use super::matched::Matched;
 use super::month;
-use crate::domain::limits::{EDITION_RATED_REPORTS_MIN, EDITION_TAP_CELLS_MAX};
-use crate::domain::taps::{TapBatch, TapFeed, TapGrain, TapInterval, TapScope};
+use crate::domain::limits::EDITION_TAP_CELLS_MAX;
+use crate::domain::taps::{TapBatch, TapFeed, TapGrain, TapScope};
 use crate::domain::{Entry, FeedId, LocalDay, LocalMonth, OperatorCode, Position};
 use crate::journal::{JournalError, Reader, Wanted};
 use crate::stats::dispersion::{Day, Dispersion};
@@ -68,14 +69,6 @@ struct Feed {
 
 /// Taps of one scope by day; days for which none were told are not there.
 type ByDay = BTreeMap<LocalDay, u64>;
-
-/// How finely the time of a report is known, and its kind.
-pub struct Known {
-    /// Whether only the day is known.
-    pub is_day: bool,
-    /// Bit of its kind of tap; 0 if nobody said.
-    pub kind: u16,
-}
 
 impl Taps {
     /// Of a month, as yet without any.
@@ -156,14 +149,13 @@ impl<'a> Denominators<'a> {
         Self(months)
     }
 
-    /// Gives rows their rates. `published` are the rows that hold the days, `are_matched` says
-    /// of how many of an operator's counted reports a feed tells the interval and the kind,
-    /// and how many those are.
+    /// Gives rows their rates. `published` are the rows that hold the days, `matched` says how
+    /// many of an operator's counted reports a feed matches, month by month.
     pub fn rate(
         &self,
         rows: &mut [Row],
         published: &[Row],
-        are_matched: impl Fn(&Row, &TapFeed) -> (u64, u64),
+        matched: impl Fn(&Row, &TapFeed) -> Vec<Matched>,
     ) {
         if self.0.iter().any(|month| month.is_full) {
             for row in rows.iter_mut().filter(|row| row.no_rate.is_some()) {
@@ -177,10 +169,10 @@ impl<'a> Denominators<'a> {
             let Some((feed, taps)) = self.denominator(row) else {
                 continue;
             };
-            let (matched, all) = *known
+            let months = known
                 .entry((row.basis.clone(), feed.id.clone()))
-                .or_insert_with(|| are_matched(row, feed));
-            let made = self.made(row, feed, &taps, (matched, all), &days);
+                .or_insert_with(|| matched(row, feed));
+            let made = self.made(row, feed, &taps, months, &days);
             row.taps = Some(taps.values().sum());
             row.denominator_source = Some(source(feed));
             row.coverage = Some(rounded(taps.len() as f64 / self.days() as f64));
@@ -235,41 +227,18 @@ impl<'a> Denominators<'a> {
         row: &Row,
         feed: &TapFeed,
         taps: &ByDay,
-        (matched, all): (u64, u64),
+        months: &[Matched],
         days: &BTreeMap<(String, String), BTreeMap<String, u64>>,
     ) -> Result<(f64, &'static str, Interval, Dispersion), &'static str> {
         // Below this, that a rate is there would tell of fewer than ten reports that they
         // could not be matched.
-        if all < EDITION_RATED_REPORTS_MIN {
+        if months.iter().any(|month| month.is_too_few()) {
             return Err(TOO_FEW_REPORTS);
         }
         let numerator = match row.basis.as_str() {
             "observed" => Numerator::ObservedRefusals,
             _ => Numerator::SelfReports,
         };
-        // First the rule for the operator, then the rate of the row.
-        let matching = |reports, matched| Matching {
-            days: self.days(),
-            days_with_taps: taps.len() as u64,
-            reports,
-            matched,
-            taps: taps.values().sum(),
-            contradictions: 0,
-        };
-        let (estimator, level) = (Estimator::Standard, Level::P95);
-        let told = |matching: Matching, scatter| {
-            rate(
-                numerator,
-                feed.refusals,
-                &matching,
-                estimator,
-                level,
-                scatter,
-            )
-        };
-        if let Err(NoRate::ReportsNotMatched) = told(matching(all, matched), Dispersion::NONE) {
-            return Err(NoRate::ReportsNotMatched.key());
-        }
         let key = (row.basis.clone(), row.operator_code.clone());
         let published = days.get(&key);
         let by_day = |(day, count): (&String, &u64)| {
@@ -283,7 +252,33 @@ impl<'a> Denominators<'a> {
         let share = row.count as f64 / of_days.max(1) as f64;
         // The days are the operator's.
         let scatter = dispersion(numerator, feed.refusals, &by_day).of_part(share);
-        match told(matching(row.count, row.count), scatter).map_err(NoRate::key)? {
+        // What is published is a count of reports, all of which are matched or none is.
+        let matching = Matching {
+            days: self.days(),
+            days_with_taps: taps.len() as u64,
+            reports: row.count,
+            matched: row.count,
+            taps: taps.values().sum(),
+            contradictions: 0,
+        };
+        let (estimator, level) = (Estimator::Standard, Level::P95);
+        let made = rate(
+            numerator,
+            feed.refusals,
+            &matching,
+            estimator,
+            level,
+            scatter,
+        );
+        // Each month of a quarter by itself: all together would tell of one month beside the
+        // others.
+        let is_matched = months.iter().all(|month| month.is_enough());
+        let made = match made {
+            Err(NoRate::NoTaps | NoRate::DaysNotCovered) => made,
+            _ if !is_matched => Err(NoRate::ReportsNotMatched),
+            made => made,
+        };
+        match made.map_err(NoRate::key)? {
             Rate::Reports {
                 per_100_000,
                 interval,
@@ -348,16 +343,6 @@ fn scope(row: &Row) -> Option<TapScope> {
     }
 }
 
-/// Whether a feed tells the interval and the kind of a report.
-pub fn is_matched(feed: &TapFeed, known: &Known) -> bool {
-    let is_timed = match feed.interval {
-        TapInterval::Day => feed.day_begin.hour() == 0 || !known.is_day,
-        // As in exact figures, which add quarters up to hours.
-        TapInterval::Hour | TapInterval::Quarter => !known.is_day,
-    };
-    is_timed && known.kind & feed.kinds.set().bits() != 0
-}
-
 /// The published counts of days, by basis and operator.
 fn published_days(rows: &[Row]) -> BTreeMap<(String, String), BTreeMap<String, u64>> {
     let mut days: BTreeMap<_, BTreeMap<String, u64>> = BTreeMap::new();
@@ -405,7 +390,7 @@ pub fn rounded(value: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::taps::{DayBegin, Refusals, TapCount, TapKinds, TapSlot};
+    use crate::domain::taps::{DayBegin, Refusals, TapCount, TapInterval, TapKinds, TapSlot};
     use crate::domain::taxonomy::TapKind;
 
     const MONTH: &str = "2026-10";
@@ -479,7 +464,7 @@ mod tests {
             taps.add(&batch);
         }
         let mut rated = rows[..2].to_vec();
-        Denominators::new(vec![&taps]).rate(&mut rated, &[], |_, _| (0, 0));
+        Denominators::new(vec![&taps]).rate(&mut rated, &[], |_, _| Vec::new());
         assert!(
             rated
                 .iter()

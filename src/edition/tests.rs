@@ -1,5 +1,7 @@
 //! Tests of closing: what counts for which month, and that an edition never changes.
 
+mod late;
+
 use std::collections::BTreeMap;
 
 use jiff::civil::Date;
@@ -8,6 +10,7 @@ use jiff::{Timestamp, ToSpan};
 use proptest::prelude::*;
 
 use super::format::{Edition, Hash, METHOD, Row};
+use super::gather::first_at;
 use super::library::{Closed, EditionError, Library, Prepared, Verdict};
 use super::{close, month};
 use crate::domain::entry::ClosedEdition;
@@ -25,7 +28,7 @@ use crate::domain::{
     Entry, Facts, IncidentId, LocalDay, LocalMonth, Outage, OutageChange, Personal, Position,
     Pseudonym, RowTime, UtcMillis,
 };
-use crate::journal::{self, Reader, SEGMENT_BYTES_MIN, Settings, Writer, encode};
+use crate::journal::{self, Reader, Remover, SEGMENT_BYTES_MIN, Settings, Writer, encode};
 
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
@@ -707,8 +710,8 @@ fn edition_of_another_method_is_not_made_again() {
     assert_eq!(verdict, Some(Verdict::OtherMethod(METHOD + 1)));
 }
 
-#[test]
-fn line_of_no_month_appears_in_the_edition_that_ends_the_quarter() {
+/// A record of a quarter with three closed editions, and with a line that stands in no month.
+fn closed_quarter() -> (Record, Library) {
     let mut record = Record::new();
     let tell = |record: &mut Record, at: &str, line: &str, count: u32, first: u32| {
         let at = amsterdam(at);
@@ -739,6 +742,34 @@ fn line_of_no_month_appears_in_the_edition_that_ends_the_quarter() {
     for month in ["2026-07", "2026-08", "2026-09"] {
         record.close(&library, month);
     }
+    (record, library)
+}
+
+#[test]
+fn quarter_whose_first_month_is_kept_no_longer_is_proved_by_its_hash() {
+    let (mut record, library) = closed_quarter();
+    let verify = |library: &Library, month| library.verify(of(month)).expect("whole");
+    for month in ["2026-07", "2026-08", "2026-09"] {
+        assert_eq!(verify(&library, month), Some(Verdict::Recomputed));
+    }
+    let august = first_at(&record.reader, amsterdam("2026-08-01T00:00")).expect("readable");
+    let through = Position(august.0 - 1);
+    record.writer.leave_segment_of(through).expect("room");
+    let remover = Remover::new(&record.reader);
+    assert_ne!(remover.end_incidents(through, None).expect("written"), 0);
+    // Its own reports are there, but not those that its quarter was made of.
+    assert_eq!(verify(&library, "2026-07"), Some(Verdict::Gone));
+    assert_eq!(verify(&library, "2026-09"), Some(Verdict::Gone));
+    // Whoever has not folded the journal finds the same.
+    let (reader, _) = journal::open_reader(&record.folder.path().join("journal")).expect("whole");
+    let library = Library::open(record.folder.path(), reader).expect("readable");
+    assert_eq!(verify(&library, "2026-07"), Some(Verdict::Gone));
+    assert_eq!(verify(&library, "2026-09"), Some(Verdict::Gone));
+}
+
+#[test]
+fn line_of_no_month_appears_in_the_edition_that_ends_the_quarter() {
+    let (record, library) = closed_quarter();
     let edition = &library
         .get(of("2026-09"))
         .expect("whole")

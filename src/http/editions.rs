@@ -25,7 +25,7 @@ use crate::edition::download::{
     self, Selection, csv_header, csv_rows, entity_tag, json_head, json_rows, json_tail,
 };
 use crate::edition::format::{LICENCE, citation, path};
-use crate::edition::library::{Closed, EditionError, Held, Library};
+use crate::edition::library::{Closed, EditionError, Held, Library, citation_of};
 use crate::edition::month;
 #[cfg(feature = "parquet")]
 use crate::edition::parquet::Table;
@@ -278,14 +278,9 @@ struct Facts {
 impl Facts {
     fn new(closed: &[Closed], address: &str, content: &'static str, kept: &'static str) -> Self {
         let hashes: Vec<_> = closed.iter().map(|closed| closed.hash).collect();
-        let last = closed[closed.len() - 1];
-        let months: Vec<_> = closed
-            .iter()
-            .map(|closed| closed.month.to_string())
-            .collect();
         Self {
             tag: entity_tag(&hashes),
-            citation: citation(&months.join(" "), last.method, last.hash, address),
+            citation: citation_of(closed, address),
             content,
             kept,
         }
@@ -349,6 +344,25 @@ mod tests {
         };
         assert!(message.contains(&EDITIONS_PER_DOWNLOAD_MAX.to_string()));
         assert_eq!(refusal.into_response().status(), StatusCode::BAD_REQUEST);
+    }
+
+    #[test]
+    fn citation_of_a_span_names_its_first_and_last_month_and_a_hash_of_all() {
+        let all = closed(3);
+        let facts = Facts::new(&all, "/editions/somewhere", CSV, ASK_AGAIN);
+        let lines = all.iter().map(|closed| format!("{}\n", closed.hash));
+        let hash = Hash::of(lines.collect::<String>().as_bytes());
+        assert_eq!(
+            facts.citation,
+            format!(
+                "mistap, editions 2026-01 to 2026-03 (3): failed check-ins as reported, method \
+                 {METHOD}, CC0-1.0, sha256 of their sha256 lines {hash}, /editions/somewhere"
+            )
+        );
+        let alone = Facts::new(&all[..1], "/editions/somewhere", CSV, FOR_EVER);
+        let hash = all[0].hash;
+        assert!(alone.citation.contains("edition 2026-01: failed"));
+        assert!(alone.citation.contains(&format!("sha256 {hash}, ")));
     }
 
     #[test]

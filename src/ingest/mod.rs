@@ -41,7 +41,7 @@ use crate::domain::{
     Entry, Incident, IncidentId, KeysTold, LineId, Origin, OutageChange, Position, StopId,
     UtcMillis,
 };
-use crate::journal::{JournalError, Reader};
+use crate::journal::{EndedTaps, JournalError, Reader};
 use crate::ledger::{Ledger, Months};
 use crate::live::Hub;
 use crate::network::Network;
@@ -288,6 +288,22 @@ impl Ingest {
     /// The months of receipt whose incidents are kept, and where they ended last.
     pub fn months(&self) -> Months {
         self.ledger().read().months().clone()
+    }
+
+    /// Whether the store has yet to be opened or given up: until then one may be moved aside.
+    pub fn store_is_opening(&self) -> bool {
+        self.ledger().store_is_opening()
+    }
+
+    /// Tap counts that are kept no longer; `None` if none are.
+    pub fn ended_taps(&self) -> Option<EndedTaps> {
+        let ledger = self.ledger();
+        let state = ledger.read();
+        let feeds = state.taps().feeds().iter();
+        Some(EndedTaps {
+            before: state.taps().kept_from()?,
+            declared: feeds.map(|book| book.declared()).collect(),
+        })
     }
 
     /// The keys of pseudonyms.

@@ -290,6 +290,34 @@ pub(super) fn is_of_incident(facts: &[u8]) -> bool {
     [INCIDENT, WITHDRAWN, AMENDED, ERASED, ANSWERED].contains(&kind)
 }
 
+/// What is left of an entry of tap counts all of which are of days before one; `None` if any is
+/// not, if there are no counts in it, or if it is another entry. What declared its feed is left
+/// as the declaration.
+pub(super) fn without_taps(
+    facts: &[u8],
+    before: LocalDay,
+    declares_feed: bool,
+) -> Result<Option<Entry>, CodecError> {
+    let kind = facts
+        .first()
+        .map_or(0, |first| u32::from(*first) >> WIRE_TYPE_BITS);
+    if kind != TAP_COUNTS {
+        return Ok(None);
+    }
+    let Some(Kind::TapCounts(mut counts)) = wire::Entry::decode(facts)?.kind else {
+        return Ok(None);
+    };
+    let ends = counts.days.iter().all(|day| day.day < before.0);
+    Ok(match ends && !counts.days.is_empty() {
+        true if declares_feed => {
+            counts.days.clear();
+            Some(Entry::TapCounts(Box::new(taps::parse(counts)?)))
+        }
+        true => Some(Entry::Gone),
+        false => None,
+    })
+}
+
 fn decode_personal(bytes: &[u8], facts: wire::IncidentFacts) -> Result<Personal, CodecError> {
     let mut wire = wire::IncidentPersonal::decode(bytes)?;
     restore_words(&mut wire, facts)?;

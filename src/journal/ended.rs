@@ -1,9 +1,12 @@
-//! Replaces entries about single incidents that are kept no longer.
+//! Replaces entries about single incidents that are kept no longer, and entries of tap counts of
+//! days that are kept no longer.
 //!
 //! A segment is written anew, aside, with something empty in the place of each such entry, so
-//! that every position stays what it was. It is synced and renamed over the one before: a crash
+//! that every position stays what it was. Of the entry that declared a feed the declaration
+//! stays, so that feeds have the same numbers whoever reads them. It is synced and renamed over the one before: a crash
 //! leaves either. It is as long as what is in it, and gives its room back.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::Path;
@@ -12,15 +15,35 @@ use std::sync::Arc;
 use super::format::{self, Frame, PersonalPart, RawRecord, SEGMENT_HEADER_BYTES, SegmentHeader};
 use super::segment::{self, Extent, Segment};
 use super::{Encoded, JournalError, Remover, codec};
-use crate::domain::{Entry, Position};
+use crate::domain::{Entry, LocalDay, Position};
 
 const ASIDE_NAME: &str = "segment.new";
 
+/// Tap counts that are kept no longer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndedTaps {
+    /// Those of earlier service days.
+    pub before: LocalDay,
+    /// Where feeds were declared.
+    pub declared: BTreeSet<Position>,
+}
+
+/// Which entries go.
+struct Ends<'a> {
+    through: Position,
+    taps: Option<&'a EndedTaps>,
+}
+
 impl Remover {
-    /// Replaces the entries about single incidents at a position and before it. Returns how many.
+    /// Replaces the entries about single incidents at a position and before it, and those of tap
+    /// counts that are kept no longer. Returns how many.
     /// Those in the segment that is being written to stay, see `Writer::leave_segment_of`.
     /// Durable when it returns; after an error it is done in part, and can be done again.
-    pub fn end_incidents(&self, through: Position) -> Result<u64, JournalError> {
+    pub fn end_incidents(
+        &self,
+        through: Position,
+        taps: Option<&EndedTaps>,
+    ) -> Result<u64, JournalError> {
         self.shared
             .ended
             .fetch_max(through.0, std::sync::atomic::Ordering::AcqRel);
@@ -34,15 +57,15 @@ impl Remover {
             .filter(|segment| segment.header.first <= through)
         {
             let _alone = self.shared.rewriting();
-            replaced += self.rewrite(segment, through)?;
+            replaced += self.rewrite(segment, &Ends { through, taps })?;
         }
         Ok(replaced)
     }
 
-    fn rewrite(&self, segment: &Segment, through: Position) -> Result<u64, JournalError> {
+    fn rewrite(&self, segment: &Segment, ends: &Ends<'_>) -> Result<u64, JournalError> {
         let failed = |source| JournalError::io("read", &segment.path, source);
         let bytes = fs::read(&segment.path).map_err(failed)?;
-        let Some(anew) = anew(segment, &bytes, through)? else {
+        let Some(anew) = anew(segment, &bytes, ends)? else {
             return Ok(0);
         };
         let dir = &self.shared.dir;
@@ -83,7 +106,7 @@ struct Anew {
 }
 
 /// A segment without the entries that go; `None` if there are none.
-fn anew(segment: &Segment, bytes: &[u8], through: Position) -> Result<Option<Anew>, JournalError> {
+fn anew(segment: &Segment, bytes: &[u8], ends: &Ends<'_>) -> Result<Option<Anew>, JournalError> {
     let end = segment.extent().end;
     let (before, seed) = (segment.header, segment.header.seed());
     let mut extent = Extent::default();
@@ -104,11 +127,11 @@ fn anew(segment: &Segment, bytes: &[u8], through: Position) -> Result<Option<Ane
         let raw = raw
             .filter(|raw| raw.header.position == position)
             .ok_or_else(|| damaged(at, position, "a record is not whole"))?;
-        let goes = position <= through && codec::is_of_incident(raw.facts);
-        replaced += u64::from(goes);
-        let encoded = match goes {
-            true => codec::encode(&Entry::Gone),
-            false => {
+        let left = ends.left(&raw)?;
+        replaced += u64::from(left.is_some());
+        let encoded = match left {
+            Some(entry) => codec::encode(&entry),
+            None => {
                 copy(&raw).ok_or_else(|| damaged(at, position, "its personal part is not whole"))?
             }
         };
@@ -144,6 +167,25 @@ fn anew(segment: &Segment, bytes: &[u8], through: Position) -> Result<Option<Ane
     }))
 }
 
+impl Ends<'_> {
+    /// What stands in the place of a record; `None` if it stays.
+    fn left(&self, raw: &RawRecord<'_>) -> Result<Option<Entry>, JournalError> {
+        let position = raw.header.position;
+        if self.through < position {
+            return Ok(None);
+        }
+        if codec::is_of_incident(raw.facts) {
+            return Ok(Some(Entry::Gone));
+        }
+        let Some(taps) = self.taps else {
+            return Ok(None);
+        };
+        let declares_feed = taps.declared.contains(&position);
+        codec::without_taps(raw.facts, taps.before, declares_feed)
+            .map_err(|source| JournalError::Undecodable { position, source })
+    }
+}
+
 /// A record as it is, without what was erased of it; `None` if its personal part is not whole.
 fn copy(raw: &RawRecord<'_>) -> Option<Encoded> {
     let facts = Encoded::of_facts(raw.facts.to_vec());
@@ -159,7 +201,11 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::domain::taxonomy::TimePrecision;
+    use crate::domain::taps::{
+        DayBegin, Refusals, TapBatch, TapCount, TapFeed, TapGrain, TapInterval, TapKinds, TapScope,
+        TapSlot, Taps,
+    };
+    use crate::domain::taxonomy::{TapKind, TimePrecision};
     use crate::domain::testing::{blank_facts, personal};
     use crate::domain::{Hour, IncidentId, RowTime, UtcMillis};
     use crate::journal::{
@@ -168,6 +214,8 @@ mod tests {
 
     const NOW: UtcMillis = UtcMillis(1_800_000_000_000);
     const NOTE: &str = "ach, meisje";
+    /// A day in the supported years.
+    const FIRST_DAY: i32 = 20_000;
     /// Several segments.
     const COUNT: u64 = 1_500;
     const SETTINGS: Settings = Settings {
@@ -241,9 +289,12 @@ mod tests {
         assert_eq!(reader.horizon(), Position(1));
         writer.erase_personal(Position(COUNT - 1)).expect("erased");
         let remover = Remover::new(&reader);
-        let replaced = remover.end_incidents(through).expect("written");
+        let replaced = remover.end_incidents(through, None).expect("written");
         assert_eq!(replaced, through.0 - through.0 / 5);
-        assert_eq!(remover.end_incidents(through).expect("nothing to do"), 0);
+        assert_eq!(
+            remover.end_incidents(through, None).expect("nothing to do"),
+            0
+        );
         assert_eq!(reader.horizon(), through.next());
         assert_eq!(reader.begin(), Position(1));
         assert!(reader.entry(Position(1)).expect("readable").is_none());
@@ -280,15 +331,90 @@ mod tests {
         }
     }
 
+    /// Counts of a feed for some days.
+    fn taps(feed: &str, days: &[i32]) -> Entry {
+        let feed = TapFeed {
+            id: feed.parse().expect("a name"),
+            operator: "GVB".parse().expect("a code"),
+            grain: TapGrain::Line,
+            interval: TapInterval::Day,
+            kinds: TapKinds::new([TapKind::CheckIn].into_iter().collect()).expect("a tap"),
+            refusals: Refusals::Excluded,
+            day_begin: DayBegin::default(),
+        };
+        let counts = days.iter().map(|day| TapCount {
+            scope: TapScope::Line("GVB:10".parse().expect("a line")),
+            slot: TapSlot {
+                day: LocalDay(FIRST_DAY + *day),
+                slot: 0,
+            },
+            taps: Taps::new(7).expect("few"),
+        });
+        Entry::TapCounts(Box::new(TapBatch::pack(&feed, counts).remove(0)))
+    }
+
+    #[test]
+    fn tap_counts_of_days_that_are_kept_no_longer_go_and_declarations_stay() {
+        let dir = TempDir::new().expect("a folder");
+        let (mut writer, reader, _) = open(dir.path(), SETTINGS).expect("new");
+        let told = [
+            taps("one", &[100, 101]),
+            taps("one", &[102]),
+            // A day of it is kept.
+            taps("one", &[109, 110]),
+            taps("two", &[103]),
+            entry(1),
+            taps("two", &[104]),
+            // Told when single incidents were kept still.
+            taps("two", &[105]),
+        ];
+        for entry in &told {
+            writer.append(&[encode(entry)], NOW).expect("room");
+        }
+        let through = Position(6);
+        writer.leave_segment_of(through).expect("room");
+        let ended = EndedTaps {
+            before: LocalDay(FIRST_DAY + 110),
+            declared: [Position(1), Position(4)].into(),
+        };
+        let remover = Remover::new(&reader);
+        let end = || remover.end_incidents(through, Some(&ended));
+        assert_eq!(end().expect("written"), 5);
+        assert_eq!(end().expect("nothing to do"), 0);
+        let declaration = |entry: &Entry| match entry {
+            Entry::TapCounts(batch) => {
+                let scopes = batch.scopes().to_vec();
+                let batch = TapBatch::new(batch.feed().clone(), scopes, Vec::new());
+                Entry::TapCounts(Box::new(batch.expect("of its grain")))
+            }
+            other => panic!("{other:?}"),
+        };
+        let left = reader.entries_from(Position(1)).expect("readable");
+        let left: Vec<_> = left.map(|record| record.expect("whole").entry).collect();
+        assert_eq!(
+            left,
+            [
+                declaration(&told[0]),
+                Entry::Gone,
+                told[2].clone(),
+                declaration(&told[3]),
+                Entry::Gone,
+                Entry::Gone,
+                told[6].clone(),
+            ]
+        );
+        assert!(verify(dir.path()).expect("readable").problems.is_empty());
+    }
+
     #[test]
     fn segment_that_is_written_to_is_left_before_its_entries_go() {
         let (dir, mut writer, reader) = journal();
         let remover = Remover::new(&reader);
         let through = Position(COUNT);
-        let some = remover.end_incidents(through).expect("written");
+        let some = remover.end_incidents(through, None).expect("written");
         assert!(some < COUNT - COUNT / 5, "the last segment stays");
         writer.leave_segment_of(through).expect("room");
-        let rest = remover.end_incidents(through).expect("written");
+        let rest = remover.end_incidents(through, None).expect("written");
         assert_eq!(some + rest, COUNT - COUNT / 5);
         writer.leave_segment_of(through).expect("nothing to leave");
         check(&reader, COUNT);
@@ -317,7 +443,7 @@ mod tests {
     fn entry_that_is_lost_from_a_segment_written_anew_is_damage() {
         let (dir, writer, reader) = journal();
         Remover::new(&reader)
-            .end_incidents(Position(9))
+            .end_incidents(Position(9), None)
             .expect("written");
         let path = segment::path_of(dir.path(), Position(1));
         drop((writer, reader));

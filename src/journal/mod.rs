@@ -40,6 +40,7 @@ mod segment;
 mod writer;
 
 pub use codec::{CodecError, Wanted, encode};
+pub use ended::EndedTaps;
 pub use reader::{Reader, Records};
 pub use removal::Remover;
 pub use scan::{Report, SegmentReport, verify};

@@ -143,6 +143,11 @@ impl Keeper {
         );
     }
 
+    /// Whether the store has yet to be opened or given up.
+    pub(super) fn is_opening(&self) -> bool {
+        matches!(self.desk().slot, Slot::Opening)
+    }
+
     /// Whether there is no store any more.
     pub(super) fn has_failed(&self) -> bool {
         matches!(self.desk().slot, Slot::Failed)

@@ -220,6 +220,11 @@ impl Ledger {
         self.keeper.fail();
     }
 
+    /// Whether the store has yet to be opened or given up: until then one may be moved aside.
+    pub fn store_is_opening(&self) -> bool {
+        self.keeper.is_opening()
+    }
+
     /// Whether the store failed, by an error of its own or by `give_up_store`.
     pub fn store_failed(&self) -> bool {
         self.keeper.has_failed()

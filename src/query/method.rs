@@ -243,7 +243,11 @@ fn rates() -> String {
          the contradiction that they are. An edition has rates only of operators with at least \
          {EDITION_RATED_REPORTS_MIN} reports in the month, over taps that were told of the whole \
          operator, line or station and of the whole day; above the line stands its published \
-         count, inspections included. Tap counts are kept \
+         count, inspections included. Whether enough of its reports are matched is read from its \
+         published kinds of tap and parts of the day, whose rests count as not matched; of what \
+         no table tells, fewer than {PUBLISHED_GROUP_MIN} count as so many: else a rate would \
+         tell of a few reports what those tables hide. A quarter has rates where each of its \
+         months could have them. Tap counts are kept \
          {TAP_DAYS_DEFAULT} days unless the instance is set otherwise.\n\n\
          An exact figure of a line is flagged `few-days` in CSV and JSON if holding each of its \
          days to three times its median day, at least three, changes it by more than a fifth. \

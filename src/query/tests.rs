@@ -388,7 +388,7 @@ pub(super) fn all_in(order: Order) -> Page {
     }
 }
 
-fn counted(answer: Answer) -> Counted {
+pub(super) fn counted(answer: Answer) -> Counted {
     assert_eq!(answer.next, None);
     Counted {
         figures: answer.figures,

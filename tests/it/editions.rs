@@ -32,7 +32,7 @@ const FLOOD: usize = 1_000;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A folder with two months of history up to `START`, of which no edition is closed.
-async fn history() -> TempDir {
+pub async fn history() -> TempDir {
     history_until(START).await
 }
 
@@ -77,7 +77,7 @@ async fn service() -> (Service, Vec<pb::Edition>) {
 }
 
 /// A service behind a proxy, at some time.
-async fn behind_proxy(dir: TempDir, now: UtcMillis) -> Service {
+pub async fn behind_proxy(dir: TempDir, now: UtcMillis) -> Service {
     let clock: Clock = Arc::new(move || now);
     Service::start_with(dir, |settings| {
         settings.clock = clock;
@@ -112,12 +112,22 @@ async fn report_from(service: &Service, address: &str, operator: &str, installat
 }
 
 /// Status, headers and body of a page, asked for with one more header.
-async fn get(service: &Service, path: &str, header: &str) -> (u16, String, Vec<u8>) {
+pub async fn get(service: &Service, path: &str, header: &str) -> (u16, String, Vec<u8>) {
+    request(service, "GET", path, header).await
+}
+
+/// The same by any method.
+async fn request(
+    service: &Service,
+    method: &str,
+    path: &str,
+    header: &str,
+) -> (u16, String, Vec<u8>) {
     let mut connection = TcpStream::connect(service.address())
         .await
         .expect("it listens");
     let request =
-        format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n{header}Connection: close\r\n\r\n");
+        format!("{method} {path} HTTP/1.0\r\nHost: localhost\r\n{header}Connection: close\r\n\r\n");
     connection
         .write_all(request.as_bytes())
         .await
@@ -140,7 +150,7 @@ async fn get(service: &Service, path: &str, header: &str) -> (u16, String, Vec<u
     (status.expect("a status"), head.to_lowercase(), body)
 }
 
-async fn text(service: &Service, path: &str) -> String {
+pub async fn text(service: &Service, path: &str) -> String {
     let (status, head, body) = get(service, path, "").await;
     assert_eq!(status, 200, "{path}: {head}");
     String::from_utf8(body).expect("text")
@@ -252,6 +262,19 @@ async fn editions_are_downloads_at_addresses_that_do_not_change() {
     assert_eq!((status, body.len()), (304, 0));
     let (status, _, _) = get(&service, "/editions/2026-09/gvb/line.csv", &known).await;
     assert_eq!(status, 200);
+    let path = "/editions/2026-10/gvb/line.csv";
+    let (status, asked, body) = request(&service, "HEAD", path, "").await;
+    assert_eq!((status, body.len()), (200, 0));
+    assert_eq!(header(&asked, "etag"), header(&head, "etag"));
+    assert_eq!(header(&asked, "x-citation"), header(&head, "x-citation"));
+    let (status, _, body) = request(&service, "HEAD", path, &known).await;
+    assert_eq!((status, body.len()), (304, 0));
+    let path = "/editions/2026-09..2026-10/gvb/line.csv";
+    let (_, span, _) = get(&service, path, "").await;
+    assert_ne!(header(&span, "etag"), header(&head, "etag"));
+    // More editions may come into a span.
+    assert!(!header(&span, "cache-control").contains("immutable"));
+    assert!(header(&span, "x-citation").contains("editions 2026-09 to 2026-10 (2)"));
 
     let (status, head, parquet) = get(&service, "/editions/2026-10/gvb/line.parquet", "").await;
     if cfg!(feature = "parquet") {

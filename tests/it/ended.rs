@@ -25,13 +25,14 @@ use tonic::transport::Channel;
 
 use crate::child::again;
 use crate::reports;
-use crate::support::{SECRET, START, Service, founding_story, that_day};
+use crate::support::{SECRET, START, Service, at, feed_of_gvb, founding_story, that_day};
 
 /// Makes this program the server that is killed, over the folder that it names.
 const FOLDER: &str = "MISTAP_TEST_ENDED";
 const TEST: &str = "ended::kill_while_single_incidents_end_loses_nothing";
 const READY: &str = "ends single incidents from now on";
-const DAY_MS: i64 = 86_400_000;
+const HOUR_MS: i64 = 3_600_000;
+const DAY_MS: i64 = 24 * HOUR_MS;
 /// November 2026 has been over for eleven months by then, and December has not.
 const LATER: UtcMillis = UtcMillis(START.0 + 350 * DAY_MS);
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -39,8 +40,12 @@ const KILLS_MAX: usize = 30;
 /// Looks, five in a millisecond, for a change of files before a kill.
 const LOOKS_MAX: usize = 10_000;
 
+/// Tap counts of November 2026 are kept no longer by then.
+const TAP_DAYS: u32 = 320;
+
 fn later(settings: &mut Settings) {
     settings.clock = Arc::new(|| LATER);
+    settings.tap_days = TAP_DAYS;
     settings.retention_look = Duration::from_millis(1);
     settings.edition_look = Duration::from_millis(1);
 }
@@ -58,12 +63,47 @@ async fn report(channel: &Channel, incidents: Vec<pb::Incident>) {
     }
 }
 
+/// Tells taps of a local day, so many days before another.
+async fn tell_taps(channel: &Channel, before: UtcMillis, days: std::ops::Range<i64>) {
+    let midnight = UtcMillis(before.0 - 15 * HOUR_MS);
+    let count = |day: i64| pb::TapCount {
+        line_id: "GVB:12".into(),
+        start: at(UtcMillis(midnight.0 - day * DAY_MS)),
+        taps: 1_000,
+        ..pb::TapCount::default()
+    };
+    let feed = feed_of_gvb("gvb.lines", pb::TapGrain::Line, pb::TapInterval::Day);
+    let request = pb::RecordTapCountsRequest {
+        feed: Some(feed),
+        counts: days.map(count).collect(),
+    };
+    let mut client = OperationsServiceClient::new(channel.clone());
+    client.record_tap_counts(request).await.expect("recorded");
+}
+
+/// Service days of each entry of tap counts that is left in the journal.
+fn tap_days(folder: &Path) -> Vec<usize> {
+    let (reader, _) = journal::open_reader(&folder.join("journal")).expect("whole");
+    let entries = reader.entries_from(Position(1)).expect("readable");
+    let days = entries.filter_map(|record| match record.expect("whole").entry {
+        Entry::TapCounts(batch) => {
+            let days: BTreeSet<_> = batch.cells().iter().map(|cell| cell.slot.day).collect();
+            Some(days.len())
+        }
+        _ => None,
+    });
+    days.collect()
+}
+
 /// A folder with reports of one day in November, and two that were told in December.
 async fn reported(november: usize) -> (TempDir, Vec<pb::Incident>) {
     let stories: Vec<_> = (0..november).map(|_| founding_story()).collect();
     let service = Service::start().await;
     let channel = service.connect().await;
     report(&channel, stories.clone()).await;
+    // Declared by the first, so that something of it stays.
+    tell_taps(&channel, START, 3..5).await;
+    tell_taps(&channel, START, 1..3).await;
     let mut client = ReportingServiceClient::new(channel);
     client
         .withdraw_incident(pb::WithdrawIncidentRequest {
@@ -80,6 +120,8 @@ async fn reported(november: usize) -> (TempDir, Vec<pb::Incident>) {
     .await;
     let channel = service.connect().await;
     report(&channel, vec![founding_story(), founding_story()]).await;
+    // Some of November, too, but not told in a month that has ended.
+    tell_taps(&channel, START, 0..1).await;
     let mut client = ReportingServiceClient::new(channel);
     for story in &stories[1..3] {
         client
@@ -99,6 +141,20 @@ async fn reported(november: usize) -> (TempDir, Vec<pb::Incident>) {
         })
         .await
         .expect("withdrawn");
+    // Taps of November are kept no longer before single incidents end: it is said at a minute.
+    let service = Service::start_with(service.stop().await, |settings| {
+        settings.clock = Arc::new(|| LATER);
+        settings.tap_days = TAP_DAYS;
+    })
+    .await;
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while service.ledger().read().taps().kept_from().is_none() {
+        assert!(
+            tokio::time::Instant::now() < deadline,
+            "not removed in time"
+        );
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     (service.stop().await, stories)
 }
 
@@ -172,14 +228,17 @@ async fn single_incidents_go_after_their_time_and_what_was_counted_of_them_stays
     let before = tallied(&service).await;
     let folder = service.stop().await;
     assert_eq!(entries(folder.path()), (701 + 2 + 3, 0));
+    assert_eq!(tap_days(folder.path()), [2, 2, 1]);
 
     let service = Service::start_with(folder, later).await;
     let done = until_ended(&service).await;
     let from = done.incidents_from.expect("told").to_string();
     assert_eq!(from, "2026-12-01");
     assert_eq!(tallied(&service).await, before);
-    // December's are there still: two reports, two amendments, one withdrawal.
-    assert_eq!(entries(service.folder()), (5, 701));
+    // December's are there still: two reports, two amendments, one withdrawal. Of taps those that
+    // were told in December, and the declaration of their feed.
+    assert_eq!(entries(service.folder()), (5, 701 + 1));
+    assert_eq!(tap_days(service.folder()), [0, 1]);
 
     // What is not in the tallies cannot be told any more, and that is said.
     let mut client = StatisticsServiceClient::new(service.connect().await);
@@ -260,7 +319,7 @@ fn new_story() -> pb::Incident {
     );
     pb::Incident {
         incident_id: id.into_uuid().to_string(),
-        occurred_at: crate::support::at(UtcMillis(LATER.0 - 60_000)),
+        occurred_at: at(UtcMillis(LATER.0 - 60_000)),
         ..founding_story()
     }
 }
@@ -347,11 +406,17 @@ async fn kill_while_single_incidents_end_loses_nothing() {
         "whether there was a base, and how many entries were kept and gone, after kills: \
          {states:?}"
     ));
+    // All is done once more, which changes nothing, so that what the last kill left goes, too.
+    let done = folder.path().join("retention");
+    if done.exists() {
+        std::fs::remove_file(done).expect("removed");
+    }
     let service = Service::start_with(folder, later).await;
     until_ended(&service).await;
     assert_eq!(tallied(&service).await, before);
     let folder = service.stop().await;
-    assert_eq!(entries(folder.path()), (5, 601));
+    assert_eq!(entries(folder.path()), (5, 601 + 1));
+    assert_eq!(tap_days(folder.path()), [0, 1]);
     let mut names = std::fs::read_dir(folder.path()).expect("a folder");
     let is_aside = |name: &std::ffi::OsStr| name.to_string_lossy().contains("aside");
     assert!(!names.any(|name| is_aside(&name.expect("a file").file_name())));

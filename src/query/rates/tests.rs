@@ -3,6 +3,7 @@
 mod as_of;
 mod both_ways;
 mod compared;
+mod ended;
 
 use std::collections::{BTreeMap, BTreeSet};
 

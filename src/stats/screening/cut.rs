@@ -103,8 +103,8 @@ fn disclosing(sheet: &Sheet, cuts: &[Cut]) -> Option<Class> {
         }
         Logic::Covered { outer, by } => {
             let outer = sheet.find(outer)?;
-            let by: Option<Vec<_>> = by.iter().map(|class| sheet.find(class)).collect();
-            let by = by?;
+            // A class that nobody is in covers nothing, and some may know that nobody is.
+            let by: Vec<_> = by.iter().filter_map(|class| sheet.find(class)).collect();
             let is_known =
                 is_shown(sheet, cuts, outer) && by.iter().all(|class| stands_alone(cuts, *class));
             // What the covering classes hold more than the class, all together.

@@ -229,6 +229,32 @@ fn acts_that_cover_all_answers_must_overlap_in_ten() {
     assert_eq!(acts(&staff(20, 25, 9, 10)), [0, 2]);
 }
 
+#[test]
+fn act_that_nobody_did_covers_nothing() {
+    let rows = [(20, "yes", "no"), (25, "no", "yes"), (9, "yes", "yes")];
+    let rows = rows.into_iter();
+    let rows: Vec<_> = rows
+        .flat_map(|(count, one, two)| std::iter::repeat_n((one, two), count))
+        .collect();
+    let mut sheet = Sheet::new((0..).take(rows.len()).collect());
+    sheet.divide("told", None, |_| Cow::Borrowed("yes"));
+    sheet.divide("act-1", None, |row| Cow::Borrowed(rows[row].0));
+    sheet.divide("act-2", None, |row| Cow::Borrowed(rows[row].1));
+    sheet.divide("act-3", None, |_| Cow::Borrowed("no"));
+    sheet.know(Logic::Covered {
+        outer: ClassName::new("told", "yes"),
+        by: vec![
+            ClassName::new("act-1", "yes"),
+            ClassName::new("act-2", "yes"),
+            ClassName::new("act-3", "yes"),
+        ],
+    });
+    // Whoever knows that nobody did the third knows of how many did both others.
+    let published = published(sheet);
+    assert_eq!(table(&published, "act-1"), (Vec::new(), 54));
+    assert_eq!(table(&published, "act-2").0.len(), 2);
+}
+
 /// Three months of lines, and what is published of their quarter.
 fn quarter(months: [&[(&'static str, u32)]; 3]) -> Vec<(String, u64)> {
     let groups = months.map(|month| {

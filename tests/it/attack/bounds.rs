@@ -7,12 +7,25 @@ use microlp::{ComparisonOp, OptimizationDirection, Problem};
 
 const ROUNDING: f64 = 1e-6;
 
-/// Cells whose sum is known.
+/// How a sum is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// It is this.
+    Exactly,
+    /// It is this or less.
+    AtMost,
+    /// It is this or more.
+    AtLeast,
+}
+
+/// Cells of whose sum something is known.
 #[derive(Clone, Debug)]
 pub struct Statement {
     /// Numbers of the cells.
     pub cells: Vec<usize>,
-    /// Their sum.
+    /// What.
+    pub known: Known,
+    /// Of their sum.
     pub sum: u64,
 }
 
@@ -28,8 +41,8 @@ pub struct Attacker {
 /// Cells that statements join.
 #[derive(Default)]
 struct Part {
-    /// Places of cells, and their sum.
-    statements: Vec<(Vec<usize>, f64)>,
+    /// Places of cells, and what is known of their sum.
+    statements: Vec<(Vec<usize>, Known, f64)>,
     /// Contents that fit. The first is the truth.
     fitting: Vec<Vec<f64>>,
 }
@@ -57,11 +70,13 @@ impl Attacker {
             let cells: Vec<_> = statement.cells.iter().map(|cell| places[*cell].1).collect();
             let sum = statement.sum as f64;
             let true_sum: f64 = cells.iter().map(|cell| parts[part].fitting[0][*cell]).sum();
-            assert!(
-                (true_sum - sum).abs() < ROUNDING,
-                "{statement:?}: {true_sum}"
-            );
-            parts[part].statements.push((cells, sum));
+            let is_true = match statement.known {
+                Known::Exactly => (true_sum - sum).abs() < ROUNDING,
+                Known::AtMost => true_sum <= sum,
+                Known::AtLeast => sum <= true_sum,
+            };
+            assert!(is_true, "{statement:?}: {true_sum}");
+            parts[part].statements.push((cells, statement.known, sum));
         }
         Self {
             places,
@@ -129,9 +144,14 @@ impl Part {
                 problem.add_var(weight, (0.0, f64::INFINITY))
             })
             .collect();
-        for (cells, sum) in &self.statements {
+        for (cells, known, sum) in &self.statements {
             let terms: Vec<_> = cells.iter().map(|cell| (variables[*cell], 1.0)).collect();
-            problem.add_constraint(terms, ComparisonOp::Eq, *sum);
+            let comparison = match known {
+                Known::Exactly => ComparisonOp::Eq,
+                Known::AtMost => ComparisonOp::Le,
+                Known::AtLeast => ComparisonOp::Ge,
+            };
+            problem.add_constraint(terms, comparison, *sum);
         }
         let solution = match problem.solve() {
             Ok(outcome) => outcome.into_solution().expect("there is no limit of time"),

@@ -1,41 +1,72 @@
-//! Small random data sets, as they are before screening.
+//! Small random data sets: reports of a quarter, and what became of each.
 
-use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 
-use mistap::stats::screening::{ClassName, Group, Logic, Sheet};
+use mistap::domain::incident::CauseClaim;
+use mistap::domain::taxonomy::{
+    CardKind, Cause, ClaimSource, Outcome, SetOf, Signal, StaffAct, TapKind,
+};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
+use super::profile::{Attributes, Place, Universe};
+
 /// Months of one data set: a quarter.
 pub const MONTHS: usize = 3;
+/// Local days of a month on which taps were, from the first.
+pub const DAYS: usize = 3;
+/// Days after the tap on which a report that is not in time for its day was told.
+pub const DAYS_LATE: usize = 3;
 const OPERATORS: [&str; 4] = ["ARR", "GVB", "HTM", "NS"];
 const LINES: [&str; 5] = ["1", "10", "14", "26", "4"];
-const CARDS: [&str; 3] = ["barcode-ticket", "personal", "student"];
-const CAUSES: [&str; 3] = ["barcode-rejected", "reader-fault", "unknown"];
-/// Acts of staff. The first two help.
-const ACTS: [&str; 4] = ["act-1", "act-2", "act-3", "act-4"];
-const HELPING: u8 = 0b0011;
-/// How it ended. The first harms.
-const OUTCOMES: [&str; 2] = ["end-1", "end-2"];
-const HARMFUL: u8 = 0b01;
+const STATIONS: [&str; 2] = ["CS", "RAI"];
+const COUNTED_PER_MONTH_MAX: usize = 10;
 
-/// A class that a report can be in.
-pub type Class = (&'static str, &'static str);
-
-/// All classes that one report is in, one of each table that divides it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Profile {
-    classes: Vec<Class>,
+/// What became of a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// Told in time.
+    Told,
+    /// Told in time, and taken back before its edition closed.
+    Withdrawn,
+    /// Told in time, and taken back when its edition had closed.
+    WithdrawnLater,
+    /// Told otherwise at first: with this profile.
+    Amended(usize),
+    /// Told in time, and told otherwise when its edition had closed.
+    AmendedLater(usize),
+    /// Told when its edition had closed.
+    TooLate,
 }
 
 /// One report.
 #[derive(Clone, Debug)]
-pub struct Report {
+pub struct Told {
+    /// Of the quarter.
+    pub month: usize,
     /// Of `Data::operators`.
     pub operator: usize,
-    /// Of `Data::profiles`.
+    /// Of `Data::universe`.
     pub profile: usize,
-    reporter: u32,
+    /// Who told it.
+    pub reporter: u32,
+    /// Its day, if its profile says nothing of one.
+    pub day: usize,
+    /// What became of it.
+    pub fate: Fate,
+}
+
+/// Taps of an operator.
+#[derive(Clone, Debug)]
+pub struct Feed {
+    /// Of `Data::operators`.
+    pub operator: usize,
+    /// Whether of lines, by day; else of the operator, by hour.
+    pub is_of_lines: bool,
+    /// Kinds that are counted.
+    pub kinds: SetOf<TapKind>,
+    /// The local hour at which a day of it begins.
+    pub day_begins: u32,
 }
 
 /// Three months of reports.
@@ -43,23 +74,14 @@ pub struct Report {
 pub struct Data {
     /// Codes.
     pub operators: Vec<&'static str>,
-    /// Every profile that can be.
-    pub profiles: Vec<Profile>,
-    /// The reports of each month.
-    pub months: Vec<Vec<Report>>,
-}
-
-impl Profile {
-    /// Whether reports with this profile are in a class.
-    pub fn is_in(&self, table: &str, key: &str) -> bool {
-        self.classes.contains(&(table, key))
-    }
-
-    /// The class in a table; `None` if the table does not divide such reports.
-    pub fn class(&self, table: &str) -> Option<&'static str> {
-        let mut classes = self.classes.iter();
-        Some(classes.find(|(name, _)| *name == table)?.1)
-    }
+    /// Everything that a report can say.
+    pub universe: Universe,
+    /// Whether devices tell them.
+    pub are_observed: bool,
+    /// The reports, month by month, each in the order in which it was told.
+    pub told: Vec<Told>,
+    /// Taps told.
+    pub feeds: Vec<Feed>,
 }
 
 impl Data {
@@ -67,185 +89,236 @@ impl Data {
     pub fn random(seed: u64) -> Self {
         let mut random = StdRng::seed_from_u64(seed);
         let operators = OPERATORS[..random.random_range(1..=OPERATORS.len())].to_vec();
-        let profiles = profiles(&mut random);
+        let universe = Universe::new(attributes(&mut random));
         // Reporters tell several times, and the smaller their number, the more often.
         let reporters = random.random_range(12..120);
+        let power = random.random_range(2..5);
         let sizes: Vec<u32> = operators
             .iter()
-            .map(|_| {
-                if random.random_bool(0.3) {
-                    14
-                } else {
-                    random.random_range(20..110)
-                }
+            .map(|_| match random.random_bool(0.3) {
+                true => 14,
+                false => random.random_range(20..130),
             })
             .collect();
-        let weights: Vec<f64> = (0..profiles.len())
-            .map(|_| random.random::<f64>().powi(3))
+        let mut told = Vec::new();
+        let weights: Vec<f64> = universe
+            .profiles
+            .iter()
+            .map(|profile| random.random::<f64>().powi(power) * profile.attributes.weight())
             .collect();
-        let months = (0..MONTHS).map(|_| {
-            let mut month = Vec::new();
+        for month in 0..MONTHS {
             for (operator, size) in sizes.iter().enumerate() {
                 for _ in 0..random.random_range(0..=*size) {
-                    month.push(Report {
+                    let profile = pick(&mut random, &weights);
+                    told.push(Told {
+                        month,
                         operator,
-                        profile: pick(&mut random, &weights),
+                        profile,
                         reporter: random.random_range(0..reporters),
+                        day: random.random_range(0..DAYS),
+                        fate: fate(&mut random, &universe, profile),
                     });
                 }
             }
-            month
-        });
+        }
+        let feeds = operators.iter().enumerate();
+        let feeds = feeds.flat_map(|(operator, _)| [(operator, false), (operator, true)]);
+        let feeds: Vec<_> = feeds
+            .filter_map(|(operator, is_of_lines)| feed(&mut random, operator, is_of_lines))
+            .collect();
         Self {
-            months: months.collect(),
             operators,
-            profiles,
+            universe,
+            are_observed: random.random_bool(0.1),
+            told,
+            feeds,
         }
     }
 
-    /// A month as it is screened.
-    pub fn groups(&self, month: usize) -> Vec<Group> {
-        let of = |operator| {
-            let reports = self.months[month].iter();
-            let reports = reports.filter(move |report| report.operator == operator);
-            self.sheet(&reports.collect::<Vec<_>>())
+    /// The line of a report that an edition counts by, with the day: it counts one of each.
+    fn counted_by(&self, told: &Told) -> (u32, usize, Option<&'static str>, usize) {
+        let attributes = &self.universe.profiles[told.profile].attributes;
+        let (line, operator) = match attributes.place {
+            Place::Line(line) => (Some(line), told.operator),
+            Place::Station(_) | Place::NotSaid => (None, 0),
         };
-        let operators = self.operators.iter().enumerate();
-        operators
-            .map(|(place, code)| Group {
-                key: Cow::Borrowed(*code),
-                sheet: of(place),
-            })
-            .collect()
+        (told.reporter, operator, line, self.day(told))
     }
 
-    /// A month, not split into operators: what the control publishes besides.
-    pub fn national(&self, month: usize) -> Vec<Group> {
-        vec![Group {
-            key: Cow::Borrowed("national"),
-            sheet: self.sheet(&self.months[month].iter().collect::<Vec<_>>()),
-        }]
+    /// The day of a report, from the first of its month.
+    pub fn day(&self, told: &Told) -> usize {
+        let day = self.universe.profiles[told.profile].attributes.day;
+        day.unwrap_or(told.day)
     }
 
-    fn sheet(&self, reports: &[&Report]) -> Sheet {
-        let mut sheet = Sheet::new(reports.iter().map(|report| report.reporter).collect());
-        let told = ClassName::new("staff", "told");
-        let ended = ClassName::new("outcome", "told");
-        let both = ClassName::new("both", "yes");
-        for (table, base) in [
-            ("line", None),
-            ("card-kind", None),
-            ("cause", None),
-            ("staff", None),
-            ("act-1", Some(&told)),
-            ("act-2", Some(&told)),
-            ("act-3", Some(&told)),
-            ("act-4", Some(&told)),
-            ("outcome", None),
-            ("end-1", Some(&ended)),
-            ("end-2", Some(&ended)),
-            ("both", Some(&told)),
-            ("help", Some(&both)),
-            ("harm", Some(&both)),
-        ] {
-            sheet.divide(table, base, |row| {
-                let class = self.profiles[reports[row].profile].class(table);
-                Cow::Borrowed(class.expect("a table that divides the report"))
-            });
-        }
-        sheet.know(Logic::Inside {
-            inner: ClassName::new("cause", "barcode-rejected"),
-            outer: ClassName::new("card-kind", "barcode-ticket"),
+    /// The reports that an edition has to count, and those that it has to leave out.
+    pub fn counted(&self, month: usize) -> (Vec<&Told>, Vec<&Told>) {
+        let is_there = |told: &&Told| {
+            told.month == month && !matches!(told.fate, Fate::Withdrawn | Fate::TooLate)
+        };
+        // In the order of the journal.
+        let mut there: Vec<_> = self.told.iter().filter(is_there).collect();
+        there.sort_by_key(|told| {
+            let is_in_time = self.universe.profiles[told.profile].attributes.is_in_time;
+            self.day(told) + if is_in_time { 0 } else { DAYS_LATE }
         });
-        let yes = |tables: &[&'static str]| -> Vec<ClassName> {
-            let class = |table: &&'static str| ClassName::new(*table, "yes");
-            tables.iter().map(class).collect()
-        };
-        let both_not = ClassName::new("both", "no");
-        for (inner, outer) in [
-            (both.clone(), ended.clone()),
-            (both_not, ClassName::new("outcome", "not-told")),
-            (ClassName::new("help", "no"), ClassName::new("act-1", "no")),
-            (ClassName::new("help", "no"), ClassName::new("act-2", "no")),
-            (ClassName::new("harm", "no"), ClassName::new("end-1", "no")),
-        ] {
-            sheet.know(Logic::Inside { inner, outer });
+        let there = there.into_iter();
+        if self.are_observed {
+            return (there.collect(), Vec::new());
         }
-        for (outer, by) in [
-            (told, &ACTS[..]),
-            (ended, &OUTCOMES[..]),
-            (ClassName::new("help", "yes"), &ACTS[..2]),
-            (ClassName::new("help", "no"), &ACTS[2..]),
-            (ClassName::new("harm", "yes"), &OUTCOMES[..1]),
-            (ClassName::new("harm", "no"), &OUTCOMES[1..]),
-        ] {
-            let by = yes(by);
-            sheet.know(Logic::Covered { outer, by });
-        }
-        sheet
+        let mut seen = HashSet::new();
+        let mut of_reporter: HashMap<u32, usize> = HashMap::new();
+        there.partition(|told| {
+            let counted = of_reporter.entry(told.reporter).or_default();
+            let counts = *counted < COUNTED_PER_MONTH_MAX && seen.insert(self.counted_by(told));
+            *counted += usize::from(counts);
+            counts
+        })
     }
 }
 
-/// Every profile that the logic of the classes allows.
-fn profiles(random: &mut StdRng) -> Vec<Profile> {
-    // What staff did makes many profiles, and how it ended more: then there are fewer of
-    // everything else.
-    let has_acts = random.random_bool(0.35);
-    let has_outcomes = has_acts && random.random_bool(0.5);
-    let lines_max = if has_acts { 2 } else { LINES.len() };
-    let lines = &LINES[..random.random_range(2..=lines_max)];
-    let lines = if has_outcomes { &lines[..1] } else { lines };
-    let cards = &CARDS[random.random_range(0..2)..];
-    let causes = &CAUSES[random.random_range(0..2)..];
-    let (cards, causes) = match (has_acts, has_outcomes) {
-        (true, true) => (&cards[..1], &causes[causes.len() - 1..]),
-        (true, false) => (&cards[..2], &causes[..2]),
-        _ => (cards, causes),
+/// In ten, some are taken back, told otherwise or too late.
+fn fate(random: &mut StdRng, universe: &Universe, profile: usize) -> Fate {
+    let other = |random: &mut StdRng| {
+        let others = universe.amendable(profile);
+        (!others.is_empty()).then(|| others[random.random_range(0..others.len())])
     };
-    // 0 if nobody said, else a bit for each act and outcome: whoever says names at least one.
-    let acts = if has_acts { 0..16_u8 } else { 0..1 };
-    let outcomes = if has_outcomes { 0..4_u8 } else { 0..1 };
-    let mut profiles = Vec::new();
-    for line in lines {
-        for (card, cause) in cards
-            .iter()
-            .flat_map(|card| causes.iter().map(move |cause| (card, cause)))
-        {
-            if *cause == "barcode-rejected" && *card != "barcode-ticket" {
-                continue;
-            }
-            for act in acts.clone() {
-                for outcome in outcomes.clone() {
-                    let mut classes =
-                        vec![("line", *line), ("card-kind", *card), ("cause", *cause)];
-                    classes.extend(endings(act, outcome));
-                    profiles.push(Profile { classes });
-                }
-            }
-        }
+    match random.random_range(0..40) {
+        0 => Fate::Withdrawn,
+        1 => Fate::WithdrawnLater,
+        2 | 3 => Fate::TooLate,
+        4..7 => other(random).map_or(Fate::Told, Fate::Amended),
+        7 => other(random).map_or(Fate::Told, Fate::AmendedLater),
+        _ => Fate::Told,
     }
-    profiles
 }
 
-/// The classes of what staff did and how it ended.
-fn endings(act: u8, outcome: u8) -> Vec<Class> {
-    let answer = |is_yes| if is_yes { "yes" } else { "no" };
-    let told = |bits| if bits == 0 { "not-told" } else { "told" };
-    let mut classes = vec![("staff", told(act)), ("outcome", told(outcome))];
-    if act != 0 {
-        let acts = ACTS.into_iter().enumerate();
-        classes.extend(acts.map(|(place, table)| (table, answer(act >> place & 1 == 1))));
-        classes.push(("both", answer(outcome != 0)));
+fn feed(random: &mut StdRng, operator: usize, is_of_lines: bool) -> Option<Feed> {
+    let kinds = [TapKind::CheckIn, TapKind::CheckOut];
+    let kinds = &kinds[..random.random_range(1..=kinds.len())];
+    let feed = Feed {
+        operator,
+        is_of_lines,
+        kinds: kinds.iter().copied().collect(),
+        // Only then must an hour be known for a day's taps.
+        day_begins: if is_of_lines && random.random_bool(0.5) {
+            3
+        } else {
+            0
+        },
+    };
+    random.random_bool(0.8).then_some(feed)
+}
+
+/// All that reports of a data set can say. The more of one, the less of all else, so that
+/// what has to be solved stays small.
+fn attributes(random: &mut StdRng) -> Vec<Attributes> {
+    let mut all = vec![Attributes::default()];
+    let theme = random.random_range(0..100);
+    match theme {
+        0..40 => cards_and_causes(random, &mut all),
+        40..65 => {
+            cross(&mut all, &lines(random, 2), |one, place| one.place = place);
+            let acts = [
+                StaffAct::LetRideFree,
+                StaffAct::WaitedOrHelped,
+                StaffAct::Sympathised,
+                StaffAct::CouldNotHelp,
+            ];
+            cross(&mut all, &subsets(&acts), |one, acts| one.acts = acts);
+            if random.random_bool(0.5) {
+                all.retain(|one| one.place == Place::Line(LINES[0]));
+                let outcomes = subsets(&[Outcome::Surcharged, Outcome::TravelledOn]);
+                cross(&mut all, &outcomes, |one, ends| one.outcomes = ends);
+            } else {
+                let cards = [CardKind::Student, CardKind::Personal].map(Some);
+                cross(&mut all, &cards, |one, card| one.card = card);
+            }
+        }
+        65..90 => {
+            cross(&mut all, &lines(random, 3), |one, place| one.place = place);
+            let kinds = [
+                Some(TapKind::CheckIn),
+                None,
+                Some(TapKind::CheckOut),
+                Some(TapKind::Transfer),
+            ];
+            let kinds = &kinds[..random.random_range(2..=kinds.len())];
+            cross(&mut all, kinds, |one, kind| one.tap_kind = kind);
+            let hours = [None, Some(8), Some(12), Some(18)];
+            let hours = &hours[..random.random_range(2..=hours.len())];
+            cross(&mut all, hours, |one, hour| one.hour = hour);
+        }
+        _ => {
+            cross(&mut all, &lines(random, 2), |one, place| one.place = place);
+            let days: Vec<_> = (0..DAYS).map(Some).collect();
+            cross(&mut all, &days, |one, day| one.day = day);
+            cross(&mut all, &[true, false], |one, in_time| {
+                one.is_in_time = in_time;
+            });
+            let signals = [Some(Signal::RedBeep), Some(Signal::DeadScreen), None];
+            cross(&mut all, &signals, |one, signal| one.signal = signal);
+        }
     }
-    if outcome != 0 {
-        let ends = OUTCOMES.into_iter().enumerate();
-        classes.extend(ends.map(|(place, table)| (table, answer(outcome >> place & 1 == 1))));
+    all
+}
+
+/// Places, kinds of card and what the display showed as the cause.
+fn cards_and_causes(random: &mut StdRng, all: &mut Vec<Attributes>) {
+    let mut places = lines(random, LINES.len());
+    if random.random_bool(0.3) {
+        places.truncate(3);
+        places.extend(STATIONS.map(Place::Station));
+        places.push(Place::NotSaid);
     }
-    if act != 0 && outcome != 0 {
-        classes.push(("help", answer(act & HELPING != 0)));
-        classes.push(("harm", answer(outcome & HARMFUL != 0)));
-    }
-    classes
+    cross(all, &places, |one, place| one.place = place);
+    let cards = [
+        Some(CardKind::BarcodeTicket),
+        Some(CardKind::Personal),
+        None,
+    ];
+    let cards = &cards[random.random_range(0..2)..];
+    cross(all, cards, |one, card| one.card = card);
+    let causes = [Some(Cause::BarcodeRejected), Some(Cause::ReaderFault), None];
+    let causes = &causes[random.random_range(0..2)..];
+    cross(all, causes, |one, cause| {
+        let source = ClaimSource::Display;
+        let claims = cause.map(|cause| CauseClaim { cause, source });
+        one.causes = claims.into_iter().collect();
+    });
+    // A barcode that was refused was one.
+    all.retain(|one| {
+        let is_refused = |claim: &CauseClaim| claim.cause == Cause::BarcodeRejected;
+        !one.causes.iter().any(is_refused) || one.card == Some(CardKind::BarcodeTicket)
+    });
+}
+
+/// Some lines, two at least.
+fn lines(random: &mut StdRng, most: usize) -> Vec<Place> {
+    let mut places: Vec<_> = LINES.into_iter().map(Place::Line).collect();
+    places.truncate(random.random_range(2..=most));
+    places
+}
+
+/// Every value with all that there is so far.
+fn cross<T: Clone>(all: &mut Vec<Attributes>, values: &[T], set: impl Fn(&mut Attributes, T)) {
+    let crossed = all.iter().flat_map(|one| {
+        values.iter().map(|value| {
+            let mut one = one.clone();
+            set(&mut one, value.clone());
+            one
+        })
+    });
+    *all = crossed.collect();
+}
+
+fn subsets<T: mistap::domain::taxonomy::Taxonomy>(values: &[T]) -> Vec<SetOf<T>> {
+    let subset = |bits: usize| {
+        let chosen = values.iter().enumerate();
+        let chosen = chosen.filter(move |(place, _)| bits >> place & 1 == 1);
+        chosen.map(|(_, value)| *value).collect()
+    };
+    (0..1 << values.len()).map(subset).collect()
 }
 
 fn pick(random: &mut StdRng, weights: &[f64]) -> usize {

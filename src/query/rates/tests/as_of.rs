@@ -8,7 +8,8 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use super::*;
-use crate::domain::{Position, Stamp, UtcMillis};
+use crate::domain::taxonomy::CaseState;
+use crate::domain::{Amendment, Answer, Position, Stamp, UtcMillis};
 use crate::journal::JournalError;
 use crate::ledger::testing::{EPOCH, Maker};
 use crate::ledger::{Ledger, State};
@@ -19,34 +20,68 @@ const QUESTIONS_EACH: usize = 12;
 
 type Placed = (Position, Stamp, Entry);
 
+/// A report that was made: where, where it was amended last, and what counts of it.
+#[derive(Clone)]
+struct Recorded {
+    facts: Facts,
+    incident: Position,
+    row: Position,
+}
+
 /// Reports around both changes of the clock and a month's end, late ones among them; some
-/// withdrawn, some corrected, which is a withdrawal and another report; taps told, told again
-/// and let go.
+/// withdrawn, some amended, erased or answered, some corrected, which is a withdrawal and another
+/// report; taps told, told again and let go.
 fn journal(seed: u64, count: usize) -> Vec<Placed> {
     let mut maker = Maker::new(seed);
     let mut random = StdRng::seed_from_u64(seed);
-    let mut recorded: Vec<Facts> = Vec::new();
-    let mut placed = Vec::new();
+    let mut recorded: Vec<Recorded> = Vec::new();
+    let mut placed: Vec<Placed> = Vec::new();
     let feeds = feeds();
     while placed.len() < count {
         let around = day(DAYS[random.random_range(0..DAYS.len())]);
         let shift_ms = random.random_range(-40 * HOUR_MS..64 * HOUR_MS);
-        let entry = match random.random_range(0..10) {
+        let here = Position(placed.len() as u64 + 1);
+        let entry = match random.random_range(0..13) {
             0..6 => {
                 let facts = maker.facts(UtcMillis(around.start().start().0 + shift_ms));
-                recorded.push(facts.clone());
+                recorded.push(Recorded {
+                    facts: facts.clone(),
+                    incident: here,
+                    row: here,
+                });
                 Entry::Incident {
                     facts: Box::new(facts),
                     personal: None,
                 }
             }
             6 if 2 < recorded.len() => {
-                let facts = recorded.swap_remove(random.random_range(0..recorded.len()));
+                let index = random.random_range(0..recorded.len());
+                let Recorded { facts, row, .. } = recorded.swap_remove(index);
                 Entry::Withdrawn {
                     id: facts.id,
                     facts: Box::new(facts),
-                    row: Position(0),
+                    row,
                 }
+            }
+            10 if 2 < recorded.len() => {
+                let index = random.random_range(0..recorded.len());
+                let before = recorded[index].clone();
+                let after = Facts {
+                    staff_acts: maker.facts(around.start().start()).staff_acts,
+                    ..before.facts.clone()
+                };
+                recorded[index].facts = after.clone();
+                recorded[index].row = here;
+                Entry::Amended(Box::new(Amendment {
+                    id: after.id,
+                    row: before.row,
+                    before: before.facts,
+                    after,
+                }))
+            }
+            11 if 2 < recorded.len() => {
+                let index = random.random_range(0..recorded.len());
+                afterword(&recorded[index], random.random())
             }
             7 if random.random_range(0..20) == 0 => Entry::TapCountsRemoved {
                 before: LocalDay(around.0 - 2),
@@ -56,6 +91,24 @@ fn journal(seed: u64, count: usize) -> Vec<Placed> {
         placed.push(maker.place(entry, 1));
     }
     placed
+}
+
+/// What changes no figure: an erasure, or an answer. What was erased is amended no more.
+fn afterword(of: &Recorded, is_erased: bool) -> Entry {
+    let (id, incident) = (of.facts.id, of.incident);
+    if is_erased {
+        return Entry::Erased { id, incident };
+    }
+    Entry::Answered(Box::new(Answer {
+        id,
+        incident,
+        operator: operator_code(1),
+        received: UtcMillis(0),
+        time: of.facts.time,
+        state: CaseState::Repaired,
+        reason: None,
+        message: "".into(),
+    }))
 }
 
 fn told(random: &mut StdRng, feeds: &[TapFeed], around: LocalDay) -> Entry {
@@ -97,7 +150,7 @@ fn from(
 }
 
 /// Reads these entries, and makes so many bytes of tap counts again at once.
-fn past<E>(entries: E, bytes_max: u64) -> Past<'static, E> {
+pub(super) fn past<E>(entries: E, bytes_max: u64) -> Past<'static, E> {
     Past {
         entries,
         tell: &|_| true,

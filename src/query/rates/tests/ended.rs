@@ -1,0 +1,153 @@
+//! Where single incidents have ended, and tap counts that are kept no longer have gone from the
+//! journal with them: figures and rates as of a position are still those of a record that ended
+//! there, and what cannot be told any more is refused.
+
+use proptest::prelude::*;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+use super::super::super::tests::counted;
+use super::as_of::past;
+use super::*;
+use crate::domain::{Position, Stamp};
+use crate::journal::JournalError;
+use crate::ledger::testing::{EPOCH, Maker};
+use crate::ledger::{Ledger, State};
+use crate::query::{QueryError, answer_as_of};
+use crate::store::Store;
+
+const HOUR_MS: i64 = 3_600_000;
+/// Some fifty days, so that two months of receipt end.
+const ENTRIES: usize = 900;
+const QUESTIONS_EACH: usize = 12;
+
+type Placed = (Position, Stamp, Entry);
+
+/// Random entries of all kinds, with pauses.
+fn history(maker: &mut Maker, count: usize) -> Vec<Placed> {
+    let entry = |number: usize| match number % 6 {
+        0 => maker.place(Entry::Tick, 8 * HOUR_MS),
+        _ => maker.entry(),
+    };
+    (0..count).map(entry).collect()
+}
+
+fn ledger_of(entries: &[Placed], dir: &std::path::Path) -> Ledger {
+    let store = Store::create(dir, EPOCH).expect("a new store");
+    let ledger = Ledger::new(State::new(EPOCH));
+    ledger.attach_store(store);
+    for batch in entries.chunks(50) {
+        ledger.apply(batch);
+    }
+    ledger
+}
+
+/// The journal when entries have gone: those about incidents at and before a position, and those
+/// of tap counts there that are of days before one. Of those that declared a feed its declaration
+/// is left.
+fn gone(entries: &[Placed], ledger: &Ledger, through: Position) -> Vec<(Position, Entry)> {
+    let state = ledger.read();
+    let kept_from = state.taps().kept_from();
+    let feeds = state.taps().feeds().iter();
+    let declared: BTreeSet<_> = feeds.map(|book| book.declared()).collect();
+    let left = |(position, _, entry): &Placed| {
+        let entry = match entry {
+            _ if through < *position => entry.clone(),
+            Entry::Incident { .. }
+            | Entry::Withdrawn { .. }
+            | Entry::Amended(_)
+            | Entry::Erased { .. }
+            | Entry::Answered(_) => Entry::Gone,
+            Entry::TapCounts(batch) => {
+                let mut cells = batch.cells().iter();
+                let ends = kept_from.is_some_and(|from| cells.all(|cell| cell.slot.day < from));
+                match ends {
+                    true if declared.contains(position) => {
+                        let scopes = batch.scopes().to_vec();
+                        let batch = TapBatch::new(batch.feed().clone(), scopes, Vec::new());
+                        Entry::TapCounts(Box::new(batch.expect("of its grain")))
+                    }
+                    true => Entry::Gone,
+                    false => entry.clone(),
+                }
+            }
+            other => other.clone(),
+        };
+        (*position, entry)
+    };
+    entries.iter().map(left).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(6))]
+
+    #[test]
+    fn as_of_a_position_after_those_that_ended_nothing_has_changed(seed: u64) {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let mut maker = Maker::new(seed);
+        let mut random = StdRng::seed_from_u64(seed);
+        let mut entries = history(&mut maker, ENTRIES);
+        let probe = ledger_of(&entries, &dir.path().join("probe"));
+        let ends = probe.read().months().ends().to_vec();
+        let end = ends[random.random_range(0..ends.len())];
+        let through = end.through;
+        let first = end.until.hour().expect("a supported year").local_day().next();
+        let before = LocalDay(first.0 - 3);
+        entries.push(maker.place(Entry::TapCountsRemoved { before }, 0));
+        entries.push(maker.place(Entry::IncidentsEnded { through, base: None }, 0));
+        entries.extend(history(&mut maker, 60));
+        let whole = ledger_of(&entries, &dir.path().join("whole"));
+        let journal = gone(&entries, &whole, through);
+        let taps_gone = journal.iter().zip(&entries).filter(|((_, left), (.., told))| {
+            matches!(told, Entry::TapCounts(_)) && left != told
+        });
+        prop_assert_ne!(taps_gone.count(), 0, "the test tests nothing");
+
+        let read = |first: Position| -> Result<_, JournalError> {
+            let rest = journal.iter().filter(move |(position, _)| first <= *position);
+            Ok(rest.map(|(position, entry)| Ok((*position, entry.clone()))))
+        };
+        let mut asker = Asker(StdRng::seed_from_u64(seed));
+        let page = all_in(Order::Key);
+        let wanted = wanted(&[]);
+        let last = Position(entries.len() as u64);
+        for round in 0..3 {
+            let at = match round {
+                0 => through.next(),
+                1 => last,
+                _ => Position(random.random_range(through.0 + 1..=last.0)),
+            };
+            let place = usize::try_from(at.0).expect("few");
+            let stopped = ledger_of(&entries[..place], &dir.path().join(round.to_string()));
+            for _ in 0..QUESTIONS_EACH {
+                let day = LocalDay(first.0 + random.random_range(0..20));
+                let end = LocalDay(day.0 + random.random_range(1..20));
+                let question = Question {
+                    window: Window::new(day.start(), end.start()).expect("some days"),
+                    ..asker.question()
+                };
+                let expected = answer_with_rates(&stopped, &question, &page, &wanted);
+                let expected = expected.expect("an answer");
+                let found = answer_with_rates_as_of(&whole, &past(read, u64::MAX), &question, &page, &wanted, at);
+                let found = found.expect("an answer");
+                prop_assert_eq!(&found.feeds, &expected.feeds);
+                prop_assert_eq!(&found.total, &expected.total, "{} {:?}", at, &question);
+                prop_assert_eq!(&found.rates, &expected.rates, "{} {:?}", at, &question);
+                let found = answer_as_of(&whole, &question, &page, at).expect("an answer");
+                prop_assert_eq!(counted(found), counted(expected.answer), "{} {:?}", at, &question);
+
+                // Not through the end of what has ended, nor of days of before.
+                let refused = answer_as_of(&whole, &question, &page, through);
+                let is_refused = matches!(refused, Err(QueryError::OutOfRange { .. }));
+                prop_assert!(is_refused);
+                let early = Question {
+                    window: Window::new(LocalDay(first.0 - 1).start(), end.start()).expect("days"),
+                    ..question
+                };
+                let refused = answer_with_rates_as_of(&whole, &past(read, u64::MAX), &early, &page, &wanted, at);
+                let is_refused = matches!(refused, Err(QueryError::Ended { .. }));
+                prop_assert!(is_refused);
+            }
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! `mistap edition` as it is typed: closing, listing, showing and proving editions, and what is
+//! said where one is damaged, gone, not there yet, or made of what is kept no longer.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use mistap::app::retention::Done;
+use mistap::domain::{Position, UtcMillis};
+use mistap::edition::format::{Edition, Hash};
+use serde_json::Value;
+
+use crate::child::{self, Server};
+use crate::editions::history;
+use crate::support::{START, Service};
+
+const DAY_MS: i64 = 86_400_000;
+const PATIENCE: Duration = Duration::from_secs(60);
+const NOT_FOUND: i32 = 4;
+const REFUSED: i32 = 3;
+const USAGE: i32 = 2;
+const DAMAGE: i32 = 7;
+/// What of the record's two months is closed by the day on which it ends.
+const MONTHS: [&str; 2] = ["2026-09", "2026-10"];
+
+/// What a command said.
+struct Said {
+    code: i32,
+    out: String,
+    errors: String,
+}
+
+fn said(output: Output) -> Said {
+    Said {
+        code: output.status.code().expect("it was not killed"),
+        out: String::from_utf8(output.stdout).expect("text"),
+        errors: String::from_utf8(output.stderr).expect("text"),
+    }
+}
+
+/// `mistap edition` over a folder that no server uses.
+fn of_folder(folder: &Path, arguments: &[&str]) -> Said {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mistap"));
+    command.args(["edition"]).args(arguments);
+    command.args(["--data"]).arg(folder);
+    said(command.stdin(Stdio::null()).output().expect("it runs"))
+}
+
+/// `mistap edition` against a server.
+fn of_server(server: &Server, arguments: &[&str]) -> Said {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mistap"));
+    command.args(["edition"]).args(arguments);
+    command.args(["--server", &server.address.to_string()]);
+    said(command.stdin(Stdio::null()).output().expect("it runs"))
+}
+
+async fn serve(folder: &Path) -> Server {
+    let started = Server::start(child::serve(folder)).await;
+    started.unwrap_or_else(|end| panic!("the server did not start: {end:?}"))
+}
+
+/// Closes what is due, and gives the hash that was told of a month.
+fn closed(folder: &Path) -> impl Fn(&str) -> String + use<> {
+    let said = of_folder(folder, &["close"]);
+    assert_eq!(said.code, 0, "{}", said.errors);
+    move |month| {
+        let mut lines = said.out.lines();
+        let told = format!("{month} closed, sha256 ");
+        let hash = lines.find_map(|line| line.strip_prefix(&told));
+        hash.unwrap_or_else(|| panic!("{month}: {}", said.out))
+            .to_owned()
+    }
+}
+
+/// What `verify` finds of a month, and with which exit code.
+fn verified(folder: &Path, month: &str) -> (i32, String) {
+    let said = of_folder(folder, &["verify", "--format", "json", "--month", month]);
+    let rows: Value = serde_json::from_str(&said.out).unwrap_or_default();
+    assert_eq!(rows.as_array().map_or(0, Vec::len), 1, "{}", said.errors);
+    assert_eq!(rows[0]["edition"], month);
+    let found = rows[0]["found"].as_str().expect("a finding").to_owned();
+    (said.code, found)
+}
+
+fn file(folder: &Path, month: &str) -> PathBuf {
+    folder.join(format!("editions/{month}.json"))
+}
+
+#[tokio::test]
+async fn editions_are_closed_listed_shown_and_proved_by_command() {
+    let dir = history().await;
+    let none = of_folder(dir.path(), &["verify"]);
+    assert_eq!((none.code, none.out.as_str()), (NOT_FOUND, ""));
+    assert!(
+        none.errors.contains("there is no such edition"),
+        "{}",
+        none.errors
+    );
+    let nowhere = of_folder(&dir.path().join("nowhere"), &["close"]);
+    assert_eq!(nowhere.code, NOT_FOUND);
+    assert!(
+        nowhere.errors.contains("there is no journal"),
+        "{}",
+        nowhere.errors
+    );
+
+    let hash = closed(dir.path());
+    assert!(
+        of_folder(dir.path(), &["close"])
+            .out
+            .contains("no edition is due")
+    );
+    for month in MONTHS {
+        let bytes = std::fs::read(file(dir.path(), month)).expect("there");
+        assert_eq!(hash(month), Hash::of(&bytes).to_string());
+        let (code, found) = verified(dir.path(), month);
+        assert_eq!(
+            (code, found.as_str()),
+            (0, "made again from the journal, to the byte")
+        );
+    }
+    let other = of_folder(dir.path(), &["verify", "--month", "2026-08"]);
+    assert_eq!(other.code, NOT_FOUND);
+    let wrong = of_folder(dir.path(), &["verify", "--month", "October"]);
+    assert_eq!(wrong.code, USAGE);
+    assert!(
+        wrong.errors.contains("must be a month, as in 2026-10"),
+        "{}",
+        wrong.errors
+    );
+
+    let server = serve(dir.path()).await;
+    let list = of_server(&server, &["list", "--format", "json"]);
+    let list: Value = serde_json::from_str(&list.out).expect("JSON");
+    for (month, listed) in MONTHS.iter().zip(list.as_array().expect("a list")) {
+        assert_eq!(listed["edition"], *month);
+        assert_eq!(listed["sha256"], hash(month));
+        assert_eq!(listed["path"], format!("/editions/{month}.json"));
+    }
+
+    let bytes = std::fs::read(file(dir.path(), "2026-10")).expect("there");
+    let edition = Edition::from_bytes(&bytes).expect("an edition");
+    let is_asked =
+        |row: &&mistap::edition::format::Row| row.operator_code == "GVB" && row.dimension == "line";
+    let expected: Vec<_> = edition.rows.iter().filter(is_asked).collect();
+    let asked = [
+        "show",
+        "2026-10",
+        "--operator",
+        "GVB",
+        "--dimension",
+        "line",
+    ];
+    let shown = of_server(&server, &[&asked[..], &["--format", "json"]].concat());
+    let rows: Value = serde_json::from_str(&shown.out).expect("JSON");
+    let rows = rows.as_array().expect("rows");
+    assert!(2 < rows.len());
+    assert_eq!(rows.len(), expected.len());
+    for (row, expected) in rows.iter().zip(expected) {
+        assert_eq!(row["key"], expected.key);
+        assert_eq!(row["count"], expected.count);
+        assert_eq!(row["flag"], expected.flag);
+    }
+    // Whoever copies it has its source, and a file of rows has only rows.
+    let cites = format!("sha256 {}", hash("2026-10"));
+    assert!(shown.errors.contains(&cites), "{}", shown.errors);
+    let table = of_server(&server, &asked);
+    assert!(table.out.contains(&cites), "{}", table.out);
+
+    for (arguments, code) in [
+        (["show", "2026-08"], NOT_FOUND),
+        (["show", "2026-11"], NOT_FOUND),
+        (["show", "October"], REFUSED),
+    ] {
+        let said = of_server(&server, &arguments);
+        assert_eq!(
+            (said.code, said.out.as_str()),
+            (code, ""),
+            "{}",
+            said.errors
+        );
+    }
+    // Nobody closes what a server has open; whoever only reads may.
+    let refused = of_folder(dir.path(), &["close"]);
+    assert_ne!(refused.code, 0);
+    assert_eq!(verified(dir.path(), "2026-10").0, 0);
+    server.terminate().await;
+}
+
+#[tokio::test]
+async fn edition_that_was_changed_or_is_gone_is_found_and_made_again_where_it_can_be() {
+    let dir = history().await;
+    let hash = closed(dir.path());
+    let path = file(dir.path(), "2026-10");
+    let whole = std::fs::read(&path).expect("there");
+    let mut changed = whole.clone();
+    let digit = changed
+        .iter()
+        .rposition(u8::is_ascii_digit)
+        .expect("a number");
+    changed[digit] = if changed[digit] == b'1' { b'2' } else { b'1' };
+    let other = std::fs::read(file(dir.path(), "2026-09")).expect("there");
+    for content in [changed.as_slice(), &other, &whole[..whole.len() - 1], b""] {
+        std::fs::write(&path, content).expect("written");
+        let (code, found) = verified(dir.path(), "2026-10");
+        assert_eq!(code, DAMAGE);
+        assert!(found.starts_with("DAMAGED: "), "{found}");
+        assert_eq!(verified(dir.path(), "2026-09").0, 0);
+    }
+    let all = of_folder(dir.path(), &["verify"]);
+    assert_eq!(all.code, DAMAGE);
+    assert!(all.errors.contains("not what was closed"), "{}", all.errors);
+    // What is damaged is not shown, and the others are.
+    let server = serve(dir.path()).await;
+    assert_ne!(of_server(&server, &["show", "2026-10"]).code, 0);
+    assert_eq!(of_server(&server, &["show", "2026-09"]).code, 0);
+    server.terminate().await;
+
+    std::fs::remove_file(&path).expect("removed");
+    let (code, found) = verified(dir.path(), "2026-10");
+    assert_eq!((code, found.as_str()), (DAMAGE, "GONE"));
+    let again = closed(dir.path());
+    assert_eq!(again("2026-10"), hash("2026-10"));
+    assert_eq!(std::fs::read(&path).expect("made again"), whole);
+    assert_eq!(verified(dir.path(), "2026-10").0, 0);
+}
+
+#[tokio::test]
+async fn edition_whose_incidents_are_kept_no_longer_is_proved_by_its_hash() {
+    let dir = history().await;
+    let hash = closed(dir.path());
+    let service = Service::start_with(dir, |settings| {
+        // The months of the record have been over for eleven others.
+        settings.clock = Arc::new(|| UtcMillis(START.0 + 400 * DAY_MS));
+        settings.edition_look = Duration::from_millis(1);
+        settings.retention_look = Duration::from_millis(1);
+    })
+    .await;
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while Done::read(service.folder()).incidents == Position(0) {
+        assert!(tokio::time::Instant::now() < deadline, "not done in time");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let dir = service.stop().await;
+    let all = of_folder(dir.path(), &["verify"]);
+    assert_eq!(all.code, 0, "{}{}", all.out, all.errors);
+    for month in MONTHS {
+        let (_, found) = verified(dir.path(), month);
+        assert_eq!(
+            found,
+            "hash as in the journal, which no longer holds its reports"
+        );
+        let bytes = std::fs::read(file(dir.path(), month)).expect("there");
+        assert_eq!(hash(month), Hash::of(&bytes).to_string());
+    }
+    let path = file(dir.path(), "2026-10");
+    let text = std::fs::read_to_string(&path).expect("there");
+    std::fs::write(&path, text.replacen("\"count\":", "\"count\":1", 1)).expect("written");
+    let (code, found) = verified(dir.path(), "2026-10");
+    assert_eq!(code, DAMAGE);
+    assert!(found.starts_with("DAMAGED: "), "{found}");
+    // Nothing makes it again any more, and nothing else takes its place.
+    std::fs::remove_file(&path).expect("removed");
+    of_folder(dir.path(), &["close"]);
+    assert!(!path.exists());
+    assert_eq!(verified(dir.path(), "2026-10"), (DAMAGE, "GONE".to_owned()));
+}
