@@ -22,7 +22,6 @@ use super::pb::v1 as pb;
 use super::pb::v1::live_service_server::SERVICE_NAME;
 use super::status::Problem;
 use crate::auth::{CaseNumbers, TokenId};
-use crate::domain::question::Breakdown;
 use crate::live::log::{Log, LogWatcher};
 use crate::live::{Form, Holder, Permits, Publisher, Watcher};
 use crate::stats::interval::Level;
@@ -73,8 +72,6 @@ enum Method {
 /// One watch of counts as its client sees it.
 struct Watching {
     watcher: Watcher,
-    by: Breakdown,
-    level: Level,
     _open: Open,
 }
 
@@ -91,17 +88,12 @@ impl Live {
         let asked = parse_watch(request.into_inner()).map_err(Problem::from)?;
         let (filter, by) = (Path::root("filter"), Path::root("by"));
         check_question(&caller, filter, &asked.watch.filter, by, &asked.watch.by)?;
-        let by = asked.watch.by.clone();
-        let rates = asked.watch.rates.as_ref();
-        let level = rates.map_or(Level::P95, |rates| rates.level);
         let permit = self.permits.take(holder).map_err(Problem::from)?;
         let watching = self
             .publisher
             .watch(asked.watch, asked.pace, asked.resume_token, permit);
         let watching = Watching {
             watcher: watching.await.map_err(Problem::from)?,
-            by,
-            level,
             _open: Open::new(&self.counters.watchers),
         };
         Ok(Box::pin(stream::unfold(Some(Box::new(watching)), next)))
@@ -202,8 +194,11 @@ async fn next(watching: Option<Box<Watching>>) -> Next<Watching> {
     let mut watching = watching?;
     match watching.watcher.next().await {
         Ok(told) => {
+            let watch = watching.watcher.watch();
             let frame = told.encoded(Form::Whole, |message| {
-                framed(&to_message(message, &watching.by, watching.level))
+                let rates = watch.rates.as_ref();
+                let level = rates.map_or(Level::P95, |rates| rates.level);
+                framed(&to_message(message, &watch.by, level))
             });
             Some((Ok(Handed { frame, told }), Some(watching)))
         }
