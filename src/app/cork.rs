@@ -213,6 +213,16 @@ mod tests {
         writes: usize,
     }
 
+    impl AsyncRead for Counted {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            context: &mut Context<'_>,
+            buffer: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.inner).poll_read(context, buffer)
+        }
+    }
+
     impl AsyncWrite for Counted {
         fn poll_write(
             mut self: Pin<&mut Self>,

@@ -67,23 +67,38 @@ mod tests {
 
     use super::*;
 
+    /// Waits for an instant, but not for ever.
+    async fn rung_at(alarm: &mut Alarm, due: Instant) -> Instant {
+        let patience = Duration::from_secs(1_000);
+        let rung = tokio::time::timeout(patience, alarm.wait_until(due)).await;
+        rung.expect("it rings");
+        Instant::now()
+    }
+
     #[tokio::test(start_paused = true)]
     async fn rings_when_it_is_due_whatever_was_waited_for_before() {
         let mut alarm = Alarm::default();
         let begun = Instant::now();
         let after = |seconds| begun + Duration::from_secs(seconds);
-        let first = alarm.wait_until(after(10)).now_or_never();
-        assert_eq!(first, None, "it is dropped while it waits");
+        let given_up = tokio::time::timeout_at(after(5), alarm.wait_until(after(10)));
+        assert!(given_up.await.is_err());
         for due in [after(20), after(25)] {
-            alarm.wait_until(due).await;
-            assert_eq!(Instant::now(), due);
+            assert_eq!(rung_at(&mut alarm, due).await, due, "later than before");
         }
-        let far = alarm.wait_until(after(90)).now_or_never();
-        assert_eq!(far, None);
-        alarm.wait_until(after(40)).await;
-        assert_eq!(Instant::now(), after(40), "sooner than before");
-        alarm.wait_until(after(30)).await;
-        assert_eq!(Instant::now(), after(40), "what is past is over");
+        let given_up = tokio::time::timeout_at(after(30), alarm.wait_until(after(90)));
+        assert!(given_up.await.is_err());
+        let due = after(40);
+        assert_eq!(rung_at(&mut alarm, due).await, due, "sooner than before");
+        assert_eq!(rung_at(&mut alarm, after(30)).await, due, "past is over");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn wakes_who_waits_last() {
+        let mut alarm = Alarm::default();
+        let due = Instant::now() + Duration::from_secs(10);
+        let other = alarm.wait_until(due).now_or_never();
+        assert_eq!(other, None, "it waited with a waker of its own");
+        assert_eq!(rung_at(&mut alarm, due).await, due);
     }
 
     #[tokio::test(start_paused = true)]
