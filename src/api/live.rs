@@ -22,7 +22,6 @@ use super::pb::v1 as pb;
 use super::pb::v1::live_service_server::SERVICE_NAME;
 use super::status::Problem;
 use crate::auth::{CaseNumbers, Principal, TokenId};
-use crate::domain::question::Breakdown;
 use crate::live::log::{Log, LogWatcher};
 use crate::live::{Form, Holder, Permits, Publisher, Watcher};
 use crate::stats::interval::Level;
@@ -73,9 +72,6 @@ enum Method {
 /// One watch of counts as its client sees it.
 struct Watching {
     watcher: Watcher,
-    by: Breakdown,
-    level: Level,
-    form: Form,
     caller: Principal,
     _open: Open,
 }
@@ -94,18 +90,12 @@ impl Live {
         let asked = parse_watch(request.into_inner()).map_err(Problem::from)?;
         let (filter, by) = (Path::root("filter"), Path::root("by"));
         check_question(&caller, filter, &asked.watch.filter, by, &asked.watch.by)?;
-        let by = asked.watch.by.clone();
-        let rates = asked.watch.rates.as_ref();
-        let level = rates.map_or(Level::P95, |rates| rates.level);
         let permit = self.permits.take(holder).map_err(Problem::from)?;
         let watching = self
             .publisher
             .watch(asked.watch, asked.pace, asked.resume_token, permit);
         let watching = Watching {
             watcher: watching.await.map_err(Problem::from)?,
-            by,
-            level,
-            form: form(caller.sees_places()),
             caller,
             _open: Open::new(&self.counters.watchers),
         };
@@ -204,9 +194,12 @@ async fn next(watching: Option<Box<Watching>>) -> Next<Watching> {
         // Revoked while it waited.
         Ok(_) if !watching.caller.is_live() => Some((Err(Problem::unknown_token().into()), None)),
         Ok(told) => {
-            let frame = told.encoded(watching.form, |message| {
-                let message = to_message(message, &watching.by, watching.level, watching.form);
-                framed(&message)
+            let watch = watching.watcher.watch();
+            let form = form(watching.caller.sees_places());
+            let frame = told.encoded(form, |message| {
+                let rates = watch.rates.as_ref();
+                let level = rates.map_or(Level::P95, |rates| rates.level);
+                framed(&to_message(message, &watch.by, level, form))
             });
             Some((Ok(Handed { frame, told }), Some(watching)))
         }

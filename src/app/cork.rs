@@ -5,6 +5,10 @@
 //! waits for one round of the runtime, in which all else that is ready may add to it. Where
 //! nothing was added, as on a connection with one watch, the flushes after it are not held,
 //! ever more of them, so that waiting in vain costs neither time nor work.
+//!
+//! What is read is bounded as well, for each round. A client that opens hundreds of streams at
+//! once would otherwise have all of them read before the first is begun, in a queue that HTTP/2
+//! keeps at its largest for as long as the connection is open.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -12,19 +16,24 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::task::coop;
 use tonic::transport::server::Connected;
 
-use crate::domain::limits::CORKED_BYTES_MAX;
+use crate::domain::limits::{CORKED_BYTES_MAX, READ_BYTES_PER_ROUND};
 
 /// A buffer larger than this is given back as soon as it is empty, in bytes.
 const KEPT_BYTES_MAX: usize = 4 * 1024;
 /// After so many holds in vain in a row, `4^n - 1` flushes are not held; more do not count.
 const BARREN_MAX: u8 = 3;
+/// More than a task may do in one round, as tokio counts it.
+const BUDGET_MAX: u8 = u8::MAX;
 
 /// A connection that holds back what is written, at most `CORKED_BYTES_MAX` bytes and for one
 /// round of the runtime.
 pub struct Corked<S> {
     inner: S,
+    /// Bytes that were read in this round.
+    read: usize,
     waiting: BytesMut,
     hold: Hold,
     /// Holds in a row in which nothing was added, at most `BARREN_MAX`.
@@ -49,6 +58,7 @@ impl<S> Corked<S> {
     pub fn new(inner: S) -> Self {
         Self {
             inner,
+            read: 0,
             waiting: BytesMut::new(),
             hold: Hold::Idle,
             barren: 0,
@@ -106,7 +116,17 @@ impl<S: AsyncRead + Unpin> AsyncRead for Corked<S> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_read(context, buffer)
+        if READ_BYTES_PER_ROUND <= self.read {
+            self.read = 0;
+            end_round(context);
+        }
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.inner).poll_read(context, buffer);
+        match read {
+            Poll::Ready(_) => self.read += buffer.filled().len() - before,
+            Poll::Pending => self.read = 0,
+        }
+        read
     }
 }
 
@@ -159,6 +179,19 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Corked<S> {
     }
 }
 
+/// Spends what the task may do in this round, so that it reads on in the next one, after all
+/// else that is ready. Outside of a task nothing is counted, and nothing is spent.
+fn end_round(context: &mut Context<'_>) {
+    for _ in 0..BUDGET_MAX {
+        if !coop::has_budget_remaining() {
+            return;
+        }
+        if let Poll::Ready(spent) = coop::poll_proceed(context) {
+            spent.made_progress();
+        }
+    }
+}
+
 impl<S: Connected> Connected for Corked<S> {
     type ConnectInfo = S::ConnectInfo;
 
@@ -178,6 +211,16 @@ mod tests {
     struct Counted {
         inner: tokio::io::DuplexStream,
         writes: usize,
+    }
+
+    impl AsyncRead for Counted {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            context: &mut Context<'_>,
+            buffer: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.inner).poll_read(context, buffer)
+        }
     }
 
     impl AsyncWrite for Counted {
@@ -242,6 +285,31 @@ mod tests {
         }
         // The one that something was added to is followed by another.
         assert_eq!(held, [0, 4, 20, 21, 25]);
+    }
+
+    #[tokio::test]
+    async fn what_a_client_sends_at_once_is_read_in_several_rounds() {
+        let (mut corked, mut other) = counted(4 * READ_BYTES_PER_ROUND);
+        let sent = vec![7; 3 * READ_BYTES_PER_ROUND];
+        other.write_all(&sent).await.expect("room");
+        drop(other);
+        let mut rounds = Vec::new();
+        let all = std::future::poll_fn(|context| {
+            rounds.push(0);
+            loop {
+                let mut bytes = [0; 512];
+                let mut buffer = ReadBuf::new(&mut bytes);
+                let read = ready!(Pin::new(&mut corked).poll_read(context, &mut buffer));
+                read.expect("an open connection");
+                match buffer.filled().len() {
+                    0 => return Poll::Ready(()),
+                    length => *rounds.last_mut().expect("begun") += length,
+                }
+            }
+        });
+        all.await;
+        let each = READ_BYTES_PER_ROUND;
+        assert_eq!(rounds, [each, each, each, 0]);
     }
 
     #[tokio::test]

@@ -408,6 +408,9 @@ pub const FEED_TEXT_CHARS_MAX: usize = 255;
 pub const MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// What a connection holds back to write it with what comes next, in bytes. More: written.
 pub const CORKED_BYTES_MAX: usize = 64 * 1024;
+/// What is read of a connection before the calls in it are begun, in bytes; a little more where
+/// one read brings it. The rest is read after them.
+pub const READ_BYTES_PER_ROUND: usize = 8 * 1024;
 /// Streams of one connection. More wait.
 pub const STREAMS_PER_CONNECTION_MAX: u32 = 1_024;
 /// Live tokens. More: refused. Revoked ones are kept for the list as long as there is room.

@@ -1,7 +1,7 @@
 //! The ordered log of everything that happened: the only truth.
 //!
-//! Entries are appended in batches, each with one write and one `fdatasync`, to files that
-//! were written with zeros beforehand (`format` has their bytes). What `append` returned for
+//! Entries are appended in batches, each with one write that is durable when it returns
+//! (`durable`), to files that were written with zeros beforehand (`format` has their bytes). What `append` returned for
 //! is on stable storage, and only that can be read. After any failed write or sync the
 //! writer is poisoned: what is on the disk is known again only after the next opening. If
 //! there is no room for another segment, nothing was written, and nothing is poisoned.
@@ -29,6 +29,7 @@ use crate::domain::limits::{RECORD_BYTES_MAX, SEGMENT_BYTES};
 use crate::domain::{Entry, Position, Stamp};
 
 mod codec;
+mod durable;
 mod ended;
 mod fields;
 mod format;

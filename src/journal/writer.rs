@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 
+use super::durable;
 use super::format::{self, Frame, SEGMENT_HEADER_BYTES, SegmentHeader};
 use super::reader::Reader;
 use super::scan::Tail;
@@ -127,7 +128,7 @@ impl Writer {
     /// `NoSegment`: then nothing was written.
     ///
     /// Takes any number of entries; each `BATCH_ENTRIES_MAX` of them, or as many as an empty
-    /// segment holds, are a batch and an `fdatasync` of their own.
+    /// segment holds, are a batch and a durable write of their own.
     pub fn append(
         &mut self,
         batch: &[Encoded],
@@ -219,7 +220,7 @@ impl Writer {
         (&entries[..count], bytes)
     }
 
-    /// Appends one batch to one segment, with one write and one sync.
+    /// Appends one batch to one segment, with one durable write.
     fn append_part(
         &mut self,
         part: &[Encoded],
@@ -256,11 +257,11 @@ impl Writer {
     }
 
     fn write_buffer(&self) -> io::Result<()> {
-        self.file.write_all_at(&self.buffer, self.end)?;
         if self.settings.sync {
-            self.file.sync_data()?;
+            durable::write_all_at(&self.file, &self.buffer, self.end)
+        } else {
+            self.file.write_all_at(&self.buffer, self.end)
         }
-        Ok(())
     }
 
     /// Lets readers see a batch, which is durable by now.

@@ -7,6 +7,7 @@
 //! watcher delays a write or another watcher. Incidents, unlike rates, are a log: nothing of it
 //! is skipped (`log`). How messages travel is left to the API.
 
+mod alarm;
 mod hub;
 pub mod log;
 mod pace;

@@ -23,6 +23,7 @@ use crate::domain::limits::{
 };
 use crate::domain::{Minute, Position, UtcMillis};
 
+use super::alarm::Alarm;
 use super::hub::{Changed, ChangedRows, Hub};
 use super::pace::Pace;
 use super::permits::Permit;
@@ -66,6 +67,7 @@ struct Request {
 
 /// Who is let in.
 struct Admitted {
+    watch: Arc<Watch>,
     published: watch::Receiver<Published>,
     /// Whether nobody else watches this question.
     is_first: bool,
@@ -191,6 +193,7 @@ impl Publisher {
         let sent = self.requests.send(request).await;
         sent.map_err(|_| self.gone())?;
         let Admitted {
+            watch,
             mut published,
             is_first,
         } = answered.await.map_err(|_| self.gone())??;
@@ -205,12 +208,14 @@ impl Publisher {
             }
         }
         Ok(Watcher {
+            watch,
             published,
             tokens: Arc::clone(&self.tokens),
             stream,
-            resume,
+            resume: resume.map(Box::new),
             sent: None,
             pace: Pace::new(pace, Instant::now()),
+            alarm: Alarm::default(),
             stop: self.stop.clone(),
             _permit: permit,
         })
@@ -273,8 +278,9 @@ impl<S: Source, N: Fn() -> UtcMillis> Task<S, N> {
     }
 
     fn admit(&mut self, request: Request) {
-        if let Some(question) = self.questions.get(&request.watch) {
+        if let Some((watch, question)) = self.questions.get_key_value(&request.watch) {
             let admitted = Admitted {
+                watch: Arc::clone(watch),
                 published: question.published.subscribe(),
                 is_first: false,
             };
@@ -294,9 +300,11 @@ impl<S: Source, N: Fn() -> UtcMillis> Task<S, N> {
             is_stale: true,
             taps: Arc::default(),
         };
-        self.questions.insert(Arc::new(request.watch), question);
+        let watch = Arc::new(request.watch);
+        self.questions.insert(Arc::clone(&watch), question);
         // If the watcher is gone meanwhile, the next round drops the question.
         let admitted = Admitted {
+            watch,
             published,
             is_first: true,
         };

@@ -6,15 +6,16 @@
 use std::sync::Arc;
 
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::alarm::Alarm;
 use super::pace::{Pace, Step};
 use super::permits::Permit;
 use super::state::{Kind, State};
 use super::token::{StreamDigest, Token, Tokens};
 use super::told::Told;
-use super::{Message, Update, WatchError};
+use super::{Message, Update, Watch, WatchError};
 
 /// What the publisher last said about a question.
 #[derive(Clone)]
@@ -29,41 +30,82 @@ pub(super) enum Published {
 
 /// One watcher. Dropping it ends the watch and frees its place.
 pub struct Watcher {
+    /// What is watched; the same for all who watch it.
+    pub(super) watch: Arc<Watch>,
     pub(super) published: watch::Receiver<Published>,
     pub(super) tokens: Arc<Tokens>,
     pub(super) stream: StreamDigest,
-    /// What the client says that it has; looked at once.
-    pub(super) resume: Option<Token>,
+    /// What the client says that it has; looked at once, so in a box.
+    pub(super) resume: Option<Box<Token>>,
     /// The newest state with the figures that the client has.
     pub(super) sent: Option<State>,
     pub(super) pace: Pace,
+    pub(super) alarm: Alarm,
     pub(super) stop: CancellationToken,
     pub(super) _permit: Permit,
 }
 
+/// What there is to do for a watcher.
+enum Next {
+    /// To send this.
+    Told(Arc<Told<Message>>),
+    /// To wait for the instant, deaf to further changes: they would wake it for nothing.
+    Rest(Instant),
+    /// To wait for a change, or for the instant if there is one.
+    Listen(Option<Instant>),
+}
+
 impl Watcher {
+    /// What is watched.
+    pub fn watch(&self) -> &Watch {
+        &self.watch
+    }
+
     /// The next message, or why there are no more. It holds the newest state at the time it
     /// is returned. Safe to drop while it waits: nothing is lost.
     pub async fn next(&mut self) -> Result<Arc<Told<Message>>, WatchError> {
         loop {
-            let Some(newest) = self.newest()? else {
-                // A publisher that stops lets go of the channel.
-                let changed = self.published.changed().await;
-                changed.map_err(|_| WatchError::Stopping)?;
-                continue;
+            // Every stream has room for what is kept here over what is waited for, so that is
+            // little.
+            let (due, is_deaf) = match self.step()? {
+                Next::Told(told) => return Ok(told),
+                Next::Rest(due) => (Some(due), true),
+                Next::Listen(due) => (due, false),
             };
-            let now = Instant::now();
-            let Some(sent) = self.sent.clone() else {
-                return Ok(self.first(&newest, now));
-            };
-            let is_changed = newest.digest() != sent.digest();
-            match self.pace.step(now, is_changed) {
-                Step::News => return Ok(self.changes(&sent, newest, now)),
-                Step::Heartbeat => return Ok(self.heartbeat(&sent, now)),
-                Step::WaitUntil(due) if is_changed => self.rest(due).await,
-                Step::WaitUntil(due) => self.listen(due).await?,
+            if is_deaf {
+                tokio::select! {
+                    biased;
+                    () = self.alarm.wait_until(due) => {}
+                    () = self.stop.cancelled() => {}
+                }
+            } else {
+                tokio::select! {
+                    biased;
+                    // A publisher that stops lets go of the channel.
+                    changed = self.published.changed() => {
+                        changed.map_err(|_| WatchError::Stopping)?;
+                    }
+                    () = self.alarm.wait_until(due) => {}
+                }
             }
         }
+    }
+
+    fn step(&mut self) -> Result<Next, WatchError> {
+        let Some(newest) = self.newest()? else {
+            return Ok(Next::Listen(None));
+        };
+        let now = Instant::now();
+        let Some(sent) = self.sent.clone() else {
+            return Ok(Next::Told(self.first(&newest, now)));
+        };
+        let is_changed = newest.digest() != sent.digest();
+        Ok(match self.pace.step(now, is_changed) {
+            Step::News => Next::Told(self.changes(&sent, newest, now)),
+            Step::Heartbeat => Next::Told(self.heartbeat(&sent, now)),
+            Step::WaitUntil(due) if is_changed => Next::Rest(due),
+            Step::WaitUntil(due) => Next::Listen(Some(due)),
+        })
     }
 
     /// The newest state, if there is one. If it has the figures that the client has, it takes
@@ -136,21 +178,5 @@ impl Watcher {
             rates: state.rates().cloned(),
             update: update(),
         })
-    }
-
-    /// Waits for the instant, deaf to further changes: they would wake it for nothing.
-    async fn rest(&self, due: Instant) {
-        tokio::select! {
-            () = sleep_until(due) => {}
-            () = self.stop.cancelled() => {}
-        }
-    }
-
-    /// Waits for a change, or for the instant.
-    async fn listen(&mut self, due: Instant) -> Result<(), WatchError> {
-        tokio::select! {
-            changed = self.published.changed() => changed.map_err(|_| WatchError::Stopping),
-            () = sleep_until(due) => Ok(()),
-        }
     }
 }

@@ -21,6 +21,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Gone;
+use super::alarm::Alarm;
 use super::hub::Hub;
 use super::permits::Permit;
 use super::sealed::NoToken;
@@ -285,6 +286,7 @@ impl Log {
             cursor,
             at_end: None,
             due: Instant::now(),
+            alarm: Alarm::default(),
             _permit: permit,
         })
     }

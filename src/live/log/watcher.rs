@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use super::tail::{Place, Tail};
 use super::{LogError, LogFilter, LogMessage, Shared, Stretch, Telling};
 use crate::domain::Position;
 use crate::domain::limits::{HEARTBEAT_MS, LOG_EVENTS_PER_MESSAGE_MAX, LOG_READ_ENTRIES_MAX};
+use crate::live::alarm::Alarm;
 use crate::live::permits::Permit;
 use crate::live::told::Told;
 
@@ -27,50 +28,78 @@ pub struct LogWatcher {
     pub(super) at_end: Option<u64>,
     /// When it must hear something.
     pub(super) due: Instant,
+    pub(super) alarm: Alarm,
     pub(super) _permit: Permit,
 }
 
 /// What there is to do for a watcher.
 enum Step {
-    /// Go on by this, which others get as well. It is no message if it brings nothing.
-    Take(Arc<Told<LogMessage>>),
-    /// Read the journal.
+    /// To tell this.
+    Tell(Arc<Told<LogMessage>>),
+    /// To read the journal.
     Read,
+    /// To wait for what comes, or for the instant at which it must hear something.
     Wait,
+}
+
+/// What the tail has for a watcher.
+enum Kept {
+    /// What comes after its place, which others are told as well. It is no message if it brings
+    /// nothing that is wanted.
+    Next(Arc<Told<LogMessage>>),
+    /// Only what comes later.
+    Later,
+    /// Nothing after its place.
+    Nothing,
 }
 
 impl LogWatcher {
     /// The next message, or why there are no more. The first comes at once. Safe to drop while
     /// it waits: nothing is lost.
+    // Every stream has room for what is kept here over what is waited for, so that is little.
     pub async fn next(&mut self) -> Result<Arc<Told<LogMessage>>, LogError> {
         loop {
-            if self.shared.stop.is_cancelled() {
-                return Err(LogError::Stopping);
-            }
-            let step = self.step()?;
-            let is_waiting = matches!(step, Step::Wait);
-            let taken = match step {
-                Step::Take(told) => self.take(told),
-                Step::Read => {
-                    // In a box, because most watchers never need it.
-                    let stretch = Box::pin(self.read()).await?;
-                    self.take(Arc::new(Told::new(self.shared.message(stretch))))
-                }
-                Step::Wait => None,
+            let is_behind = match self.step()? {
+                Step::Tell(told) => return Ok(told),
+                Step::Read => true,
+                Step::Wait => false,
             };
-            if let Some(told) = taken {
+            if !is_behind {
+                tokio::select! {
+                    biased;
+                    changed = self.tail.changed() => changed.map_err(|_| self.shared.ended())?,
+                    () = self.alarm.wait_until(self.due) => {}
+                }
+                continue;
+            }
+            // In a box, because most watchers never need it.
+            let stretch = Box::pin(self.read()).await?;
+            let read = Arc::new(Told::new(self.shared.message(stretch)));
+            if let Some(told) = self.take(read).or_else(|| self.sign_of_life()) {
                 return Ok(told);
-            }
-            if self.due <= Instant::now() {
-                return Ok(self.sign_of_life());
-            }
-            if is_waiting {
-                self.wait().await?;
             }
         }
     }
 
     fn step(&mut self) -> Result<Step, LogError> {
+        loop {
+            if self.shared.stop.is_cancelled() {
+                return Err(LogError::Stopping);
+            }
+            let told = match self.kept()? {
+                Kept::Next(told) => self.take(told).or_else(|| self.sign_of_life()),
+                Kept::Later => return Ok(Step::Read),
+                Kept::Nothing => {
+                    return Ok(self.sign_of_life().map_or(Step::Wait, Step::Tell));
+                }
+            };
+            if let Some(told) = told {
+                return Ok(Step::Tell(told));
+            }
+        }
+    }
+
+    fn kept(&mut self) -> Result<Kept, LogError> {
         let tail = self.tail.borrow_and_update();
         if tail.has_failed {
             return Err(LogError::Failed);
@@ -85,13 +114,13 @@ impl LogWatcher {
                     beat: None,
                 };
                 let make = || self.shared.message(tail.since(self.cursor, &self.filter));
-                Ok(Step::Take(self.shared.told.find_or_keep(telling, make)))
+                Ok(Kept::Next(self.shared.told.find_or_keep(telling, make)))
             }
             Place::TooEarly if self.at_end == Some(tail.generation) => Err(LogError::Lagged {
                 resume_token: self.shared.token(self.cursor),
             }),
-            Place::TooEarly => Ok(Step::Read),
-            Place::AtEnd => Ok(Step::Wait),
+            Place::TooEarly => Ok(Kept::Later),
+            Place::AtEnd => Ok(Kept::Nothing),
         }
     }
 
@@ -105,8 +134,12 @@ impl LogWatcher {
         Some(told)
     }
 
-    fn sign_of_life(&mut self) -> Arc<Told<LogMessage>> {
+    /// That nothing is wanted through its place, if it must hear something by now.
+    fn sign_of_life(&mut self) -> Option<Arc<Told<LogMessage>>> {
         let now = Instant::now();
+        if now < self.due {
+            return None;
+        }
         self.due = now + Duration::from_millis(HEARTBEAT_MS);
         let telling = Telling {
             after: self.cursor,
@@ -114,12 +147,13 @@ impl LogWatcher {
             filter: Arc::clone(&self.filter),
             beat: Some((now - self.shared.started).as_millis() / BEAT_MS),
         };
-        self.shared.told.find_or_keep(telling, || {
+        let make = || {
             self.shared.message(Stretch {
                 events: Vec::new(),
                 reached: self.cursor,
             })
-        })
+        };
+        Some(self.shared.told.find_or_keep(telling, make))
     }
 
     /// Reads the journal from its place on.
@@ -132,12 +166,5 @@ impl LogWatcher {
             .shared
             .read(move |past| past.read(from, through, &filter, LOG_EVENTS_PER_MESSAGE_MAX));
         read.await
-    }
-
-    async fn wait(&mut self) -> Result<(), LogError> {
-        tokio::select! {
-            changed = self.tail.changed() => changed.map_err(|_| self.shared.ended()),
-            () = sleep_until(self.due) => Ok(()),
-        }
     }
 }
