@@ -541,10 +541,6 @@ async fn kindness_is_in_the_edition_of_the_month_and_a_later_withdrawal_or_erasu
     let (count, share) = kindness(&edition, "let-ride-free").expect("published");
     assert_eq!(count, HONEST as u64);
     assert!((share - 1.0 / 3.0).abs() < 1e-6, "{share}");
-    // The help rate stands on the reports that tell both what staff did and how it ended.
-    let (count, share) = kindness(&edition, "any-that-helps").expect("published");
-    assert_eq!(count, HONEST as u64);
-    assert!((share - 1.0 / 2.0).abs() < 1e-6, "{share}");
 
     // Her operator answers, she sees it, and takes it all back.
     let mut client = ReportingServiceClient::new(later.connect().await);
