@@ -110,13 +110,20 @@ impl Watcher {
         if let Some(info) = status.get_details_error_info()
             && info.reason == "WATCHER_LAGGED"
         {
-            let told = self.token.iter().map(|byte| format!("{byte:02x}"));
-            let told: String = told.collect();
+            let told = info.metadata.get("resume_token").expect("always told");
             self.lags += 1;
-            // What it did not take is not lost: the token may be ahead of nothing it saw.
-            assert_eq!(info.metadata.get("resume_token"), Some(&told));
+            // What it did not take is not lost: it goes on from the token that it is told, which
+            // is of the same place as its own, and is held to the promises from there on.
+            self.token = bytes_of(told);
         }
     }
+}
+
+/// The bytes of hexadecimal digits.
+fn bytes_of(hex: &str) -> Vec<u8> {
+    let pairs = hex.as_bytes().chunks(2);
+    let byte = |pair| u8::from_str_radix(str::from_utf8(pair).expect("digits"), 16);
+    pairs.map(|pair| byte(pair).expect("digits")).collect()
 }
 
 fn happening(event: &pb::IncidentEvent) -> Happening {
