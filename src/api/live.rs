@@ -107,7 +107,8 @@ impl Live {
         request: Request<pb::WatchIncidentsRequest>,
     ) -> Result<Frames, Status> {
         let (caller, holder) = (caller(&request), self.holder(&request));
-        let asked = parse_log(request.into_inner()).map_err(Problem::from)?;
+        let mut asked = parse_log(request.into_inner()).map_err(Problem::from)?;
+        asked.filter.without_amendments = !caller.sees_staff();
         check_asked(&caller, Path::root("operators"), &asked.filter.operators)?;
         let permit = self.permits.take(holder).map_err(Problem::from)?;
         let following = self.log.watch(asked.filter, asked.start, permit);

@@ -4,6 +4,7 @@
 //! still listens. Of what it tells only what is taken in time goes out; the last place is kept
 //! for the answer.
 
+use std::cell::Cell;
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
@@ -19,13 +20,20 @@ use crate::domain::limits::{PROGRESS_MESSAGES_MAX, PROGRESS_PACE_MS};
 use crate::query::Progress;
 use pb::query_figures_with_progress_response::Step;
 
+/// The whole, in thousandths.
+const WHOLE: u64 = 1_000;
+
 /// How far an answer is, then the answer.
 pub type Steps =
     Pin<Box<dyn Stream<Item = Result<pb::QueryFiguresWithProgressResponse, Status>> + Send>>;
 
 /// Makes an answer, which tells how far it is and asks whether to go on.
+///
+/// Without `shows_entries` it tells how far it is in thousandths: how many entries there are
+/// between two places says how much others recorded.
 pub fn answered(
     room: OwnedSemaphorePermit,
+    shows_entries: bool,
     answer: impl FnOnce(&dyn Fn(Progress) -> bool) -> Result<pb::QueryFiguresResponse, Problem>
     + Send
     + 'static,
@@ -34,7 +42,7 @@ pub fn answered(
     let last = sender.clone();
     let answering = tokio::task::spawn_blocking(move || {
         let _room = room;
-        let teller = Teller::new(sender);
+        let teller = Teller::new(sender, shows_entries);
         let answered = answer(&|progress| teller.tell(progress));
         teller.finish(answered);
     });
@@ -51,14 +59,36 @@ type Message = Result<pb::QueryFiguresWithProgressResponse, Status>;
 
 struct Teller {
     sender: Sender<Message>,
-    told: std::cell::Cell<Option<Instant>>,
+    told: Cell<Option<Instant>>,
+    shows_entries: bool,
+    /// The most that was told, if not in entries.
+    thousandths: Cell<u64>,
 }
 
 impl Teller {
-    fn new(sender: Sender<Message>) -> Self {
+    fn new(sender: Sender<Message>, shows_entries: bool) -> Self {
         Self {
             sender,
-            told: std::cell::Cell::new(None),
+            told: Cell::new(None),
+            shows_entries,
+            thousandths: Cell::new(0),
+        }
+    }
+
+    fn shown(&self, progress: Progress) -> pb::QueryProgress {
+        if self.shows_entries {
+            return pb::QueryProgress {
+                entries_read: progress.read,
+                entries_to_read: progress.to_read,
+            };
+        }
+        let part = progress.read.saturating_mul(WHOLE) / progress.to_read.max(1);
+        // More may turn out to be left; what was told never falls.
+        let part = part.min(WHOLE).max(self.thousandths.get());
+        self.thousandths.set(part);
+        pb::QueryProgress {
+            entries_read: part,
+            entries_to_read: WHOLE,
         }
     }
 
@@ -70,10 +100,7 @@ impl Teller {
         // One place is left for the answer.
         if is_due && 1 < self.sender.capacity() {
             self.told.set(Some(now));
-            let step = Step::Progress(pb::QueryProgress {
-                entries_read: progress.read,
-                entries_to_read: progress.to_read,
-            });
+            let step = Step::Progress(self.shown(progress));
             // If it cannot be sent, nobody listens, which is asked next.
             let _ = self.sender.try_send(Ok(message(step)));
         }
@@ -100,9 +127,29 @@ mod tests {
     }
 
     #[test]
+    fn who_sees_no_places_is_told_parts_that_never_fall_and_no_entries() {
+        let (sender, mut receiver) = mpsc::channel(PROGRESS_MESSAGES_MAX);
+        let teller = Teller::new(sender, false);
+        let mut check = |read, to_read, expected| {
+            teller.told.set(None);
+            assert!(teller.tell(Progress { read, to_read }));
+            let told = receiver.try_recv().expect("told").expect("no error").step;
+            let Some(Step::Progress(told)) = told else {
+                panic!("{told:?}");
+            };
+            assert_eq!((told.entries_read, told.entries_to_read), (expected, WHOLE));
+        };
+        check(0, 4_321, 0);
+        check(2_161, 4_321, 500);
+        check(2_200, 8_642, 500);
+        check(8_642, 8_642, 1_000);
+        check(0, 0, 1_000);
+    }
+
+    #[test]
     fn answer_finds_a_place_however_much_is_told_before_and_the_work_ends_when_nobody_listens() {
         let (sender, mut receiver) = mpsc::channel(PROGRESS_MESSAGES_MAX);
-        let teller = Teller::new(sender);
+        let teller = Teller::new(sender, true);
         for read in 0..100 {
             // As if enough time had passed.
             teller.told.set(None);
@@ -124,7 +171,7 @@ mod tests {
         ));
 
         let (sender, receiver) = mpsc::channel(PROGRESS_MESSAGES_MAX);
-        let teller = Teller::new(sender);
+        let teller = Teller::new(sender, true);
         assert!(teller.tell(progress(1)));
         drop(receiver);
         assert!(!teller.tell(progress(2)));

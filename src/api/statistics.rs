@@ -208,14 +208,19 @@ impl StatisticsService for Statistics {
         let caller = caller(&request);
         let asked = request.into_inner().query.unwrap_or_default();
         let query = parse_query(asked).map_err(Problem::from)?;
-        let asked = self.allow(caller, query)?;
+        let asked = self.allow(caller.clone(), query)?;
         let room = Arc::clone(&self.room).try_acquire_owned();
         let room = room.map_err(|_| Problem::busy())?;
         let this = self.clone();
-        let steps = progress::answered(room, move |tell| {
-            let answered = answer(&this.ledger, &this.journal, &this.citations, asked, tell);
+        let steps = progress::answered(room, caller.sees_places(), move |tell| {
+            let tell = |progress| caller.is_live() && tell(progress);
+            let answered = answer(&this.ledger, &this.journal, &this.citations, asked, &tell);
             this.count(&answered);
-            answered
+            // Revoked while it was made.
+            match caller.is_live() {
+                true => answered,
+                false => Err(Problem::unknown_token()),
+            }
         });
         Ok(Response::new(steps))
     }
@@ -336,7 +341,8 @@ fn answer(
         let rated = rated.map_err(refuse)?;
         let place = citations.tell(&caller, rated.answer.position);
         let (level, elapsed) = (wanted.level, asked.elapsed());
-        return Ok(to_rated_answer(rated, level, &question, place, elapsed));
+        let answer = to_rated_answer(rated, level, &question, place, elapsed);
+        return Ok(without_volume(answer, &caller));
     }
     let answer = match as_of {
         Some(at) => query::answer_as_of(ledger, &question, &page, at),
@@ -349,5 +355,18 @@ fn answer(
         let elapsed_ms = elapsed.as_millis();
         tracing::debug!(blocks, elapsed_ms, "blocks scanned");
     }
-    Ok(to_answer(answer, &question, place, elapsed))
+    let answer = to_answer(answer, &question, place, elapsed);
+    Ok(without_volume(answer, &caller))
+}
+
+/// How many blocks were scanned says how much everybody recorded, so that only those who see
+/// places in the journal are told.
+fn without_volume(
+    mut answer: pb::QueryFiguresResponse,
+    caller: &Principal,
+) -> pb::QueryFiguresResponse {
+    if let Some(effort) = answer.effort.as_mut().filter(|_| !caller.sees_places()) {
+        effort.blocks_scanned = 0;
+    }
+    answer
 }

@@ -31,6 +31,8 @@ pub const SEALED_TEXT_BYTES_MAX: usize = HIDDEN_BYTES_MAX - SALT_BYTES;
 /// Begin what is digested for a tag, and for a stream.
 const OF_TAG: u8 = 1;
 const OF_STREAM: u8 = 2;
+/// Begins what is digested to tell keys apart.
+const OF_KEY: u8 = 3;
 
 /// Places that citations can tell: more than sixty billion.
 const PLACE_BITS: u32 = 36;
@@ -123,6 +125,11 @@ impl Seal {
         place.copy_from_slice(&tag);
         self.hide(&tag, hidden);
         sealed
+    }
+
+    /// Tells this key from others, also after a restart, and leads to none.
+    pub fn fingerprint(&self, about: &[u8]) -> [u8; HIDDEN_BYTES_MAX] {
+        self.digest(&[&[OF_KEY], about])
     }
 
     /// What was sealed; `None` unless this seal made it, with this `about`.

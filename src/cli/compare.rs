@@ -169,7 +169,7 @@ fn statement(answer: &pb::ComparePeriodsResponse) -> String {
     };
     let what = match answer.over() {
         pb::ComparedOver::Taps => "over their taps",
-        _ => "over time, as there are no taps for both",
+        _ => "over time, as they have no rates over the same taps",
     };
     format!("{one} against {other}, {what}: {said}")
 }
@@ -264,7 +264,7 @@ mod tests {
         check(
             pb::ComparedOver::Time,
             pb::ComparisonVerdict::Lower,
-            "41 against 53, over time, as there are no taps for both: the rate is lower",
+            "41 against 53, over time, as they have no rates over the same taps: the rate is lower",
         );
     }
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::client::ServerArgs;
 use super::failure::Failure;
-use super::output::{Card, Format, Sheet};
+use super::output::{Card, Format, Sheet, place};
 use super::when;
 use crate::api::pb::v1 as pb;
 use crate::api::pb::v1::operations_service_client::OperationsServiceClient;
@@ -75,7 +75,7 @@ pub async fn outage(
         (_, true) => "withdrawn",
     };
     card.push("outcome", json!(done));
-    card.push("position", json!(Some(position).filter(|at| *at != 0)));
+    card.push("position", json!(place(position)));
     card.print(format, &mut io::stdout().lock())
 }
 
@@ -143,7 +143,7 @@ fn told(changes: &[pb::OutageChange]) -> Sheet {
         let outage = change.outage.clone().unwrap_or_default();
         let at = when::from_wire(change.told_at.as_ref()).map(when::written);
         sheet.push(vec![
-            json!(change.position),
+            json!(place(change.position)),
             json!(at),
             json!(if change.withdrawn {
                 "withdrawn"

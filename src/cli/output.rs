@@ -226,6 +226,11 @@ fn guarded(value: &Value) -> String {
     }
 }
 
+/// A place in the journal; nothing for operators, who are told 0.
+pub fn place(position: u64) -> Option<u64> {
+    Some(position).filter(|place| *place != 0)
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;

@@ -16,7 +16,7 @@ use tokio::time::sleep;
 use super::client::ServerArgs;
 use super::failure::{Failure, Kind};
 use super::notice::{self, Notices};
-use super::output::Format;
+use super::output::{Format, place};
 use super::serve::Signals;
 use super::when;
 use crate::api::pb::v1 as pb;
@@ -240,11 +240,11 @@ fn to_json(event: &pb::IncidentEvent) -> Value {
     };
     json!({
         "answer": answer,
-        "position": event.position,
+        "position": place(event.position),
         "case_number": event.case_number,
         "received_at": when::written(received.unwrap_or(Timestamp::UNIX_EPOCH)),
         "change": change,
-        "recorded_position": recorded_position,
+        "recorded_position": recorded_position.and_then(place),
         "operator": facts.operator,
         "line": facts.line,
         "stop": facts.stop,

@@ -1,5 +1,5 @@
-//! Bytes that a client keeps to resume from: which kind they are and of which journal, which
-//! shows, and where the client was, which is sealed. So a watcher learns nothing about what it
+//! Bytes that a client keeps to resume from: which kind they are and of which journal and keys,
+//! which shows, and where the client was, which is sealed. So a watcher learns nothing about what it
 //! was not told, and what was made up is refused; and where a record was brought back without
 //! its keys, which no backup holds, the client is told that, and not that its token is broken.
 
@@ -23,15 +23,15 @@ pub(super) struct Sealed {
 pub(super) enum NoToken {
     /// They were not made by this service.
     Malformed,
-    /// They say that they are of another journal.
+    /// They say that they are of another journal, or of this one under keys that are lost.
     OtherJournal,
 }
 
 impl Sealed {
-    /// Of a kind and a journal.
+    /// Of a kind, a journal and its keys.
     pub fn new(kind: u8, epoch: Epoch, seal: Seal) -> Self {
         let mut head = [kind; HEAD_BYTES];
-        head[1..].copy_from_slice(&digest(epoch).to_be_bytes());
+        head[1..].copy_from_slice(&digest(epoch, &seal).to_be_bytes());
         Self { head, seal }
     }
 
@@ -63,10 +63,11 @@ impl Sealed {
     }
 }
 
-/// Digest of a journal's identity, keyed with it.
-fn digest(epoch: Epoch) -> u64 {
+/// Digest of a journal's identity and of what its keys seal, which shows neither.
+fn digest(epoch: Epoch, seal: &Seal) -> u64 {
     let mut hasher = SipHasher13::new_with_key(&epoch.0);
     hasher.write(&epoch.0);
+    hasher.write(&seal.fingerprint(&epoch.0));
     hasher.finish()
 }
 
@@ -99,13 +100,13 @@ mod tests {
     }
 
     #[test]
-    fn bytes_of_another_key_or_kind_are_none() {
+    fn bytes_of_another_kind_are_none_and_those_of_another_key_are_of_another_journal() {
         let bytes = of([7; 16], 8).to_bytes(b"position");
         let open = |kind| {
             let sealed = Sealed::new(kind, Epoch([7; 16]), Seal::testing(7));
             sealed.open::<8>(&bytes)
         };
-        assert_eq!(open(1), Err(NoToken::Malformed));
+        assert_eq!(open(1), Err(NoToken::OtherJournal));
         assert_eq!(open(2), Err(NoToken::Malformed));
         assert_eq!(of([7; 16], 8).open::<7>(&bytes), Err(NoToken::Malformed));
     }

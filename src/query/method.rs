@@ -61,14 +61,16 @@ pub struct Method {
 
 /// One line that names the source of exact figures.
 pub fn citation(basis: Basis, window: Window, place: u64) -> String {
-    let whose = match basis {
-        Basis::SelfReported => "as reported by travellers and staff",
-        Basis::Observed => "as observed by devices",
-    };
+    cited("exact figures", failed(basis), &days(window), place)
+}
+
+/// One line that names the source of a comparison of two periods.
+pub fn citation_of_comparison(basis: Basis, windows: [Window; 2], place: u64) -> String {
+    let [period, with] = windows.map(days);
     cited(
-        "exact figures",
-        &format!("failed check-ins {whose}"),
-        window,
+        "comparison",
+        failed(basis),
+        &format!("{period}, against {with}"),
         place,
     )
 }
@@ -76,15 +78,26 @@ pub fn citation(basis: Basis, window: Window, place: u64) -> String {
 /// One line that names the source of times to reply.
 pub fn citation_of_replies(window: Window, place: u64) -> String {
     let about = "how long operators took to answer reports";
-    cited("times to reply", about, window, place)
+    cited("times to reply", about, &days(window), place)
 }
 
-fn cited(what: &str, about: &str, window: Window, place: u64) -> String {
+fn failed(basis: Basis) -> &'static str {
+    match basis {
+        Basis::SelfReported => "failed check-ins as reported by travellers and staff",
+        Basis::Observed => "failed check-ins as observed by devices",
+    }
+}
+
+fn days(window: Window) -> String {
     let day = |hour| Calendar::get().day(hour);
     let (first, last) = (day(window.start()), day(Hour(window.end().0 - 1)));
+    format!("{first} to {last}")
+}
+
+fn cited(what: &str, about: &str, days: &str, place: u64) -> String {
     format!(
-        "mistap, {what} as of position {place}: {about}, {first} to {last} (Europe/Amsterdam), \
-         method {METHOD}, fold {FOLD_VERSION}"
+        "mistap, {what} as of position {place}: {about}, {days} (Europe/Amsterdam), method {METHOD}, \
+         fold {FOLD_VERSION}"
     )
 }
 
@@ -294,8 +307,8 @@ fn comparisons() -> String {
          say that there is none. The dispersion of the period whose days scatter more widens it.\n\n\
          Rates are compared only over the same feeds; shares of attempts as counts over attempts, \
          which makes the interval a little too wide where refusals are not rare. Where a period has \
-         no rate, incidents are compared over hours, which says nothing of how much was travelled, \
-         and is said. One thing is compared at a time: of twenty lines, one can be expected to \
+         no rate, incidents are compared over the hours that are over, which says nothing of how \
+         much was travelled, and is said; hours from before the record began count as well. One thing is compared at a time: of twenty lines, one can be expected to \
          differ by chance alone.",
         Level::P95.get() * 100.0
     )
@@ -360,10 +373,11 @@ fn as_of() -> String {
          {INCIDENT_AGE_DAYS_MAX} days late, figures of the time before that are incomplete, and a \
          month goes on growing until its edition closes.\n\n\
          Every answer names the position of the journal that it includes, to operators by a number \
-         that stands for it. Asked again as of that position, counts and rates are the same to the \
-         digit, whatever was reported late, withdrawn or counted again since, as long as the fold \
-         version ({FOLD_VERSION}) is the same and the position is \
-         kept. A correction is a withdrawal and a new report. What a reporter adds later counts \
+         that stands for it. Asked again as of that position, counts, rates and figures of staff \
+         are the same to the digit, whatever was reported late, withdrawn or counted again since, as \
+         long as the fold version ({FOLD_VERSION}) is the same and the position is \
+         kept. Rankings, comparisons and times to reply are made as of now alone; the counts and \
+         rates that they are made of can be asked again. A correction is a withdrawal and a new report. What a reporter adds later counts \
          from the position on at which it was added.\n\n\
          Single incidents are kept for {INCIDENT_MONTHS_DEFAULT} months after the one in which they \
          were told, or shorter; positions of before are not kept. Then they count in totals \

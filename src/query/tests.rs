@@ -88,6 +88,12 @@ impl Book {
         self.kept.push((facts, row));
     }
 
+    /// Lets time pass.
+    pub(super) fn wait(&mut self, pause_ms: i64) {
+        let placed = self.maker.place(Entry::Tick, pause_ms);
+        self.ledger.apply(&[placed]);
+    }
+
     pub(super) fn apply(&mut self, entry: Entry) -> Applied {
         let placed = self.maker.place(entry, 1);
         let mut applied = self.ledger.apply(&[placed]);

@@ -118,10 +118,12 @@ async fn forty_reports_after_fifty_two_show_no_difference_and_a_hundred_do() {
         "{ratio:?}"
     );
     assert!((ratio.dispersion - 1.0).abs() < 1e-12, "{ratio:?}");
+    let place = format!("mistap, comparison as of position {}: ", answer.position);
+    assert!(answer.citation.starts_with(&place), "{}", answer.citation);
     assert!(
-        answer
-            .citation
-            .contains(&format!("position {}", answer.position))
+        answer.citation.contains(", against "),
+        "{}",
+        answer.citation
     );
     // More come in.
     tell(&channel, DAYS, 25_000, 60).await;

@@ -26,6 +26,8 @@ pub fn parse_log(request: pb::WatchIncidentsRequest) -> Result<LogRequest, Viola
     let filter = LogFilter {
         operators: parse_ids(Path::root("operators"), &request.operators, &mut found),
         lines: parse_ids(Path::root("lines"), &request.lines, &mut found),
+        // Who asks decides; see `Sight`.
+        without_amendments: false,
     };
     let start = parse_start(request.start, &mut found);
     found.finish(start.map(|start| LogRequest { filter, start }))
@@ -63,7 +65,7 @@ pub struct Sight {
 /// A message to a watcher.
 pub fn to_log_message(message: &LogMessage, sight: &Sight) -> pb::WatchIncidentsResponse {
     use pb::watch_incidents_response::Update as Out;
-    let events = message.events.iter().filter(|event| sight.tells(event));
+    let events = message.events.iter();
     let events: Vec<_> = events.map(|event| to_event(event, sight)).collect();
     let update = if events.is_empty() {
         Out::Heartbeat(pb::Heartbeat {})
@@ -78,12 +80,6 @@ pub fn to_log_message(message: &LogMessage, sight: &Sight) -> pb::WatchIncidents
 }
 
 impl Sight {
-    /// Whether an event is told at all. An amendment without a change that can be seen would
-    /// show that it is about staff.
-    fn tells(&self, event: &Event) -> bool {
-        self.is_whole || !matches!(event.change, Change::Amended { .. })
-    }
-
     fn place(&self, position: Position) -> u64 {
         if self.is_whole { position.0 } else { 0 }
     }

@@ -138,11 +138,8 @@ pub const FIELDS: &[(&str, &str, Roles)] = &[
         "self_reports observed_refusals value low high",
         OPERATORS,
     ),
-    (
-        "Effort",
-        "from_tallies blocks_scanned elapsed_micros",
-        OPERATORS,
-    ),
+    ("Effort", "from_tallies elapsed_micros", OPERATORS),
+    ("Effort", "blocks_scanned", STEWARDS),
     (
         "QueryFiguresWithProgressResponse",
         "progress answer",

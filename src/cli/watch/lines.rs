@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::super::failure::Failure;
-use super::super::output::Format;
+use super::super::output::{Format, place};
 use super::super::rates::{RATE_COLUMNS, rate_cells};
 use super::super::when;
 use crate::api::pb::v1 as pb;
@@ -108,7 +108,7 @@ impl Lines {
         let mut object = json!({
             "update": kind,
             "as_of": as_of.to_string(),
-            "position": message.position,
+            "position": place(message.position),
             "total": message.total,
             "untimed": message.untimed,
             "complete_from": instant(&message.complete_from),

@@ -87,6 +87,9 @@ pub struct LogFilter {
     pub operators: Vec<OperatorCode>,
     /// Lines.
     pub lines: Vec<LineId>,
+    /// Whether amendments are left out as if there were none: nearly all are about staff, and
+    /// even a sign of life at another time than usual would show that there was one.
+    pub without_amendments: bool,
 }
 
 /// Where to begin.
@@ -198,6 +201,12 @@ struct Applied {
 // === impl LogFilter ===
 
 impl LogFilter {
+    /// Whether an event is wanted.
+    fn wants(&self, event: &Event) -> bool {
+        let is_left_out = self.without_amendments && matches!(event.change, Change::Amended { .. });
+        !is_left_out && self.matches(&event.facts)
+    }
+
     /// Whether an incident with these facts is wanted.
     pub fn matches(&self, facts: &Facts) -> bool {
         is_among(&self.operators, facts.operator.as_ref())

@@ -263,7 +263,8 @@ fn candidate(record: Record, wanted: &LogFilter) -> Option<Candidate> {
         | Entry::Gone => return None,
     };
     // What tells an incident again is none of its own.
-    let is_wanted = facts.told_again.is_none() && wanted.matches(&facts);
+    let is_left_out = wanted.without_amendments && matches!(kind, Kind::Amend);
+    let is_wanted = facts.told_again.is_none() && !is_left_out && wanted.matches(&facts);
     is_wanted.then_some(Candidate {
         position: record.position,
         stamp: record.stamp,

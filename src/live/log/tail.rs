@@ -103,7 +103,7 @@ impl Tail {
                 break;
             }
             last = event.position;
-            if wanted.matches(&event.facts) {
+            if wanted.wants(event) {
                 events.push(Arc::clone(event));
             }
         }

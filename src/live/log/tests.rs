@@ -67,7 +67,7 @@ impl Past for Handle {
             let event = self.event(Position(position));
             stretch
                 .events
-                .extend(event.filter(|event| wanted.matches(&event.facts)));
+                .extend(event.filter(|event| wanted.wants(event)));
             if events_max <= stretch.events.len() {
                 break;
             }
@@ -206,7 +206,7 @@ fn filter(operators: &[&str]) -> LogFilter {
     let codes = operators.iter().map(|code| code.parse().expect("a code"));
     LogFilter {
         operators: codes.collect(),
-        lines: Vec::new(),
+        ..LogFilter::default()
     }
 }
 
@@ -320,6 +320,38 @@ async fn withdrawal_is_told_with_the_place_of_its_incident() {
         changes.extend(message.events.iter().map(|event| event.change));
     }
     assert_eq!(changes, [Change::Recorded, Change::Withdrawn { recorded }]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_not_told_of_amendments_hears_nothing_at_another_time_than_usual() {
+    let service = Service::start();
+    let permit = Permits::new(PermitBounds::default()).take(Holder::default());
+    let filter = LogFilter {
+        without_amendments: true,
+        ..LogFilter::default()
+    };
+    let watching = service
+        .log
+        .watch(filter, Start::Now, permit.expect("there is room"));
+    let mut watcher = watching.await.expect("there is room");
+    let mut others = service.watch(&[], Start::Now).await;
+    next(&mut watcher).await;
+    next(&mut others).await;
+    let begun = Instant::now();
+    sleep(Duration::from_millis(HEARTBEAT_MS / 2)).await;
+    service.append(Some((
+        0,
+        Change::Amended {
+            recorded: Position(1),
+        },
+    )));
+    service.mark();
+    assert_eq!(positions(&next_events(&mut others).await), [1]);
+    let message = next(&mut watcher).await;
+    assert!(message.events.is_empty());
+    assert_eq!(begun.elapsed(), Duration::from_millis(HEARTBEAT_MS));
+    service.record(0, 1);
+    assert_eq!(positions(&next_events(&mut watcher).await), [2]);
 }
 
 #[tokio::test(start_paused = true)]

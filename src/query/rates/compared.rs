@@ -13,7 +13,8 @@ use super::{Asked, Books, RateFigure, RatedAnswer, RatesWanted, count, rated};
 use crate::domain::limits::QUESTION_ROWS_MAX;
 use crate::domain::question::Breakdown;
 use crate::domain::{
-    Calendar, Dimension, Filter, LocalDay, OutageDay, Position, Question, TapFeed, Window,
+    Calendar, Dimension, Filter, LocalDay, OutageDay, Position, Question, TapFeed, UtcMillis,
+    Window,
 };
 use crate::ledger::{Ledger, ScanView};
 use crate::stats::comparison::RateRatio;
@@ -84,12 +85,17 @@ pub fn compare(ledger: &Ledger, wanted: &CompareWanted) -> Result<Compared, Quer
             let out = Out::of(state.outages(), &asked, state.position());
             let (days, less) = out.map(|out| (out.days, out.question)).unzip();
             let question = less.filter(|_| wanted.leaves_out_outages).unwrap_or(asked);
-            let by_day = Question {
-                by: Breakdown::new(vec![Dimension::Day]).expect("one dimension"),
-                ..question.clone()
-            };
-            let books = (Books::open(state, &question), Books::open(state, &by_day));
-            (question, by_day, books, days.unwrap_or_default())
+            let books = Books::open(state, &question);
+            let by_day = elapsed(question.window, state.stamp()).map(|window| {
+                let by_day = Question {
+                    by: Breakdown::new(vec![Dimension::Day]).expect("one dimension"),
+                    window,
+                    ..question.clone()
+                };
+                let books = Books::open(state, &by_day);
+                (by_day, books)
+            });
+            (question, books, by_day, days.unwrap_or_default())
         })
     })?;
     let feeds = Arc::clone(&taps.book);
@@ -100,7 +106,7 @@ pub fn compare(ledger: &Ledger, wanted: &CompareWanted) -> Result<Compared, Quer
         after: None,
     };
     let mut periods = Vec::with_capacity(asked.len());
-    for (question, by_day, (books, daily), outages) in asked {
+    for (question, books, by_day, outages) in asked {
         let asked = Asked { books, out: None };
         let RatedAnswer {
             answer,
@@ -113,7 +119,10 @@ pub fn compare(ledger: &Ledger, wanted: &CompareWanted) -> Result<Compared, Quer
             rate: total,
             feeds,
             outages,
-            days: by_hours(&view, &by_day, daily)?,
+            days: match by_day {
+                Some((by_day, books)) => by_hours(&view, &by_day, books)?,
+                None => Vec::new(),
+            },
         });
     }
     let periods: [Period; 2] = periods.try_into().expect("two windows");
@@ -124,6 +133,12 @@ pub fn compare(ledger: &Ledger, wanted: &CompareWanted) -> Result<Compared, Quer
         ratio,
         position: view.position,
     })
+}
+
+/// The hours of a window that are over: of one that has begun not all are, and what has not been
+/// yet is no time without reports. `None` if there is none.
+fn elapsed(window: Window, now: UtcMillis) -> Option<Window> {
+    Window::new(window.start(), window.end().min(now.hour()?))
 }
 
 /// Incidents of each day of the question, over the hours that count of it.

@@ -4,6 +4,7 @@
 use super::super::{CompareWanted, Compared, Over, compare};
 use super::*;
 use crate::domain::taxonomy::ReporterKind;
+use crate::ledger::testing::NOON;
 
 /// A record of one line.
 struct Record {
@@ -24,8 +25,19 @@ fn window((first, last): (LocalDay, LocalDay)) -> Window {
     Window::new(first.start(), last.next().start()).expect("not empty")
 }
 
+/// From `NOON`, in October, into November.
+const UNTIL_BOTH_ARE_OVER_MS: i64 = 10 * 24 * 3_600_000;
+
 impl Record {
+    /// After both months.
     fn new() -> Self {
+        let mut record = Self::in_october();
+        record.book.wait(UNTIL_BOTH_ARE_OVER_MS);
+        record
+    }
+
+    /// At `NOON`.
+    fn in_october() -> Self {
         Self {
             book: Book::new(1),
             feed: TapFeed {
@@ -179,6 +191,31 @@ fn periods_without_taps_for_both_are_compared_over_their_hours() {
         ratio(&mornings).estimate.expect("some"),
         62.0 / 93.0 / (30.0 / 90.0),
     );
+}
+
+#[test]
+fn of_a_month_that_runs_only_the_hours_that_are_over_count() {
+    let mut record = Record::in_october();
+    let so_far = (october().0, day("2026-10-24"));
+    record.reports(so_far, 240, true);
+    record.reports(september(), 300, true);
+    let compared = record.compared(|_| ());
+    assert_eq!(compared.over, Over::Time);
+    let counts = compared.periods.each_ref().map(|period| period.count);
+    assert_eq!(counts, [240, 300]);
+    // As many a day in both, and no fewer for the days to come.
+    let now = NOON.hour().expect("a supported hour");
+    let hours = f64::from(now.0 - window(october()).start().0);
+    let found = ratio(&compared);
+    is_close(
+        found.estimate.expect("some"),
+        240.0 / hours / (300.0 / 720.0),
+    );
+    assert!(!found.shows_a_difference());
+    // Of a month that has not begun there is nothing to say.
+    let december = (day("2026-12-01"), day("2026-12-31"));
+    let ahead = record.compared(|asked| asked.windows[0] = window(december));
+    assert_eq!(ahead.ratio, None);
 }
 
 #[test]
