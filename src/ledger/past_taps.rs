@@ -79,6 +79,15 @@ impl PastTaps {
         }
     }
 
+    /// With the feeds that were declared by a position, and the numbers that a later book gave to
+    /// their scopes: those are the numbers of the store, and what first told of a scope may have
+    /// gone from the journal since.
+    pub fn numbered_as(mut self, later: &TapBook, at: Position) -> Self {
+        let declared = later.feeds.iter().take_while(|book| book.declared() <= at);
+        self.book.feeds = declared.map(|book| Arc::new(book.without_days())).collect();
+        self
+    }
+
     /// Of a book that tells already what was told.
     pub fn known(
         dictionary: Arc<Dictionary>,

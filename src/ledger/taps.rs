@@ -276,6 +276,15 @@ impl FeedBook {
         }
     }
 
+    /// The same feed with the same scopes, of which nothing was told.
+    pub(super) fn without_days(&self) -> Self {
+        Self {
+            scopes: self.scopes.clone(),
+            index: self.index.clone(),
+            ..Self::new(self.feed.clone(), self.declared)
+        }
+    }
+
     /// What it declares.
     pub fn feed(&self) -> &TapFeed {
         &self.feed

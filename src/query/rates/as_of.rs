@@ -146,10 +146,11 @@ where
 {
     /// Finds what was told of which day by the position, from the declaration of the first feed
     /// on.
-    fn told(&self, ledger: &Ledger, mut taps: PastTaps) -> Result<PastTaps, QueryError> {
+    fn told(&self, ledger: &Ledger, taps: PastTaps) -> Result<PastTaps, QueryError> {
         let _place = PASTS.take(1, gate::WAIT)?;
-        let feeds = ledger.read().taps().feeds().to_vec();
-        let first = feeds.iter().map(|feed| feed.declared()).min();
+        let later = Arc::clone(ledger.read().taps());
+        let first = later.feeds().iter().map(|feed| feed.declared()).min();
+        let mut taps = taps.numbered_as(&later, self.at);
         if let Some(first) = first.filter(|first| *first <= self.at) {
             self.expect(first, self.at);
             self.each(first, self.at, |position, entry| {
