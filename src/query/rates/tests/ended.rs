@@ -101,7 +101,8 @@ proptest! {
         let taps_gone = journal.iter().zip(&entries).filter(|((_, left), (.., told))| {
             matches!(told, Entry::TapCounts(_)) && left != told
         });
-        prop_assert_ne!(taps_gone.count(), 0, "the test tests nothing");
+        // Now and then nothing is old enough, and nothing is tested.
+        prop_assume!(0 < taps_gone.count());
 
         let read = |first: Position| -> Result<_, JournalError> {
             let rest = journal.iter().filter(move |(position, _)| first <= *position);
