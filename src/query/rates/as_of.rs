@@ -148,9 +148,16 @@ where
     /// on.
     fn told(&self, ledger: &Ledger, taps: PastTaps) -> Result<PastTaps, QueryError> {
         let _place = PASTS.take(1, gate::WAIT)?;
-        let later = Arc::clone(ledger.read().taps());
+        let (later, has_gone) = {
+            let state = ledger.read();
+            (Arc::clone(state.taps()), state.months().ended().is_some())
+        };
         let first = later.feeds().iter().map(|feed| feed.declared()).min();
-        let mut taps = taps.numbered_as(&later, self.at);
+        // Only then may the journal lack what first told of a scope.
+        let mut taps = match has_gone {
+            true => taps.numbered_as(&later, self.at),
+            false => taps,
+        };
         if let Some(first) = first.filter(|first| *first <= self.at) {
             self.expect(first, self.at);
             self.each(first, self.at, |position, entry| {
