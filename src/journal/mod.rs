@@ -1,7 +1,8 @@
 //! The ordered log of everything that happened: the only truth.
 //!
 //! Entries are appended in batches, each with one write that is durable when it returns
-//! (`durable`), to files that were written with zeros beforehand (`format` has their bytes). What `append` returned for
+//! (`durable`), to files that were written with zeros beforehand (`format` has their bytes).
+//! What `append` returned for
 //! is on stable storage, and only that can be read. After any failed write or sync the
 //! writer is poisoned: what is on the disk is known again only after the next opening. If
 //! there is no room for another segment, nothing was written, and nothing is poisoned.

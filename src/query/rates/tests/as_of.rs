@@ -18,7 +18,7 @@ use crate::store::Store;
 const HOUR_MS: i64 = 3_600_000;
 const QUESTIONS_EACH: usize = 12;
 
-type Placed = (Position, Stamp, Entry);
+pub(super) type Placed = (Position, Stamp, Entry);
 
 /// A report that was made: where, where it was amended last, and what counts of it.
 #[derive(Clone)]
@@ -128,7 +128,7 @@ fn told(random: &mut StdRng, feeds: &[TapFeed], around: LocalDay) -> Entry {
     Entry::TapCounts(Box::new(TapBatch::pack(feed, counts).remove(0)))
 }
 
-fn ledger_of(entries: &[Placed], dir: &std::path::Path) -> Ledger {
+pub(super) fn ledger_of(entries: &[Placed], dir: &std::path::Path) -> Ledger {
     let store = Store::create(dir, EPOCH).expect("a new store");
     let ledger = Ledger::new(State::new(EPOCH));
     ledger.attach_store(store);

@@ -7,21 +7,18 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use super::super::super::tests::counted;
-use super::as_of::past;
+use super::as_of::{Placed, ledger_of, past};
 use super::*;
-use crate::domain::{Position, Stamp};
+use crate::domain::Position;
 use crate::journal::JournalError;
-use crate::ledger::testing::{EPOCH, Maker};
-use crate::ledger::{Ledger, State};
+use crate::ledger::Ledger;
+use crate::ledger::testing::Maker;
 use crate::query::{QueryError, answer_as_of};
-use crate::store::Store;
 
 const HOUR_MS: i64 = 3_600_000;
 /// Some fifty days, so that two months of receipt end.
 const ENTRIES: usize = 900;
 const QUESTIONS_EACH: usize = 12;
-
-type Placed = (Position, Stamp, Entry);
 
 /// Random entries of all kinds, with pauses.
 fn history(maker: &mut Maker, count: usize) -> Vec<Placed> {
@@ -30,16 +27,6 @@ fn history(maker: &mut Maker, count: usize) -> Vec<Placed> {
         _ => maker.entry(),
     };
     (0..count).map(entry).collect()
-}
-
-fn ledger_of(entries: &[Placed], dir: &std::path::Path) -> Ledger {
-    let store = Store::create(dir, EPOCH).expect("a new store");
-    let ledger = Ledger::new(State::new(EPOCH));
-    ledger.attach_store(store);
-    for batch in entries.chunks(50) {
-        ledger.apply(batch);
-    }
-    ledger
 }
 
 /// The journal when entries have gone: those about incidents at and before a position, and those
