@@ -12,7 +12,7 @@ use prost_reflect::DynamicMessage;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-use super::walk::{Walk, check, guarded, shows_card};
+use super::walk::{Walk, check, guarded, names, shows_card};
 use super::{Guarded, Told, reason};
 use crate::raw::Call;
 use crate::requests::{self, FieldPath, Named};
@@ -124,7 +124,7 @@ fn strange<'a>(told: &'a Told, ids: &BTreeSet<String>) -> Option<&'a String> {
     let is_strange = |text: &&String| {
         let text = text.as_str();
         let is_receipt = text.split('.').count() == 3 && text.starts_with("eyJ");
-        ids.contains(text) || is_receipt || text.contains("RET") || shows_card(text)
+        ids.contains(text) || is_receipt || names(text, "RET") || shows_card(text)
     };
     told.texts.iter().find(is_strange)
 }
