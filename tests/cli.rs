@@ -362,7 +362,15 @@ fn history_is_written_whole_and_verifies() {
         assert!(output.status.success(), "{errors}");
         String::from_utf8(output.stdout).expect("text")
     };
-    let written = run(&["simulate", "--days", "3", "--per-day", "50", "--into"]);
+    let written = run(&[
+        "simulate",
+        "--taps",
+        "--days",
+        "3",
+        "--per-day",
+        "50",
+        "--into",
+    ]);
     assert!(written.contains(" reports written, 0 refused"), "{written}");
     let verified = run(&["verify", "--data"]);
     assert!(verified.contains("equal to the fold"), "{verified}");

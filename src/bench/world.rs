@@ -168,7 +168,7 @@ pub async fn record(
     };
     let mut simulation = Simulation::new(scenario, world(&network)?);
     let bar = progress::bar(reports_max, "reports", "writing history");
-    let written = history::write(&data, network, &mut simulation, until, |written| {
+    let written = history::write(&data, network, &mut simulation, None, until, |written| {
         bar.set_position(written.reports);
     });
     let written = written.await;

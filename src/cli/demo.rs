@@ -20,14 +20,16 @@ use crate::app::{self, AppError};
 use crate::client::Connection;
 use crate::domain::UtcMillis;
 use crate::network::Network;
-use crate::simulate::drive::{Bounds, Pace, Progress, drive};
+use crate::simulate::drive::{Bounds, Pace, Progress, drive, tell};
 use crate::simulate::history::{self, Until};
+use crate::simulate::taps::Taps;
 use crate::simulate::world::World;
 use crate::simulate::{Scenario, Simulation};
 
 /// For nobody else.
 const FOLDER_MODE: u32 = 0o700;
 const DAY_MS: i64 = 86_400_000;
+const SEED_OF_HISTORY: u64 = 1;
 const SEED_OF_LIVE: u64 = 2;
 /// Most reports that the live traffic of one demo sends.
 const REPORTS_MAX: u64 = 10_000_000;
@@ -77,6 +79,9 @@ pub async fn demo(args: DemoArgs, now: Clock) -> Result<(), Failure> {
         start: now(),
         reports_per_day: args.per_day,
     };
+    // Lines are tapped on as often as before.
+    let taps = Taps::new(history_of(&args, now()), &world);
+    let telling = tokio::spawn(tell(channel.clone(), taps, Arc::clone(&now)));
     let live_channel = channel.clone();
     let bounds = Bounds {
         reports_max: REPORTS_MAX,
@@ -101,11 +106,20 @@ pub async fn demo(args: DemoArgs, now: Clock) -> Result<(), Failure> {
         result = show(channel) => result?,
         _ = interrupted => {}
     }
+    telling.abort();
     writeln!(io::stdout(), "ending; the throw-away folder is removed")?;
     handle
         .stop()
         .await
         .map_err(|error| Failure::unexpected("the server did not end well", &error))
+}
+
+fn history_of(args: &DemoArgs, now: UtcMillis) -> Scenario {
+    Scenario {
+        seed: SEED_OF_HISTORY,
+        start: UtcMillis(now.0 - i64::from(args.days) * DAY_MS),
+        reports_per_day: args.per_day,
+    }
 }
 
 async fn write_history(
@@ -115,12 +129,8 @@ async fn write_history(
     world: &World,
     now: UtcMillis,
 ) -> Result<(), Failure> {
-    let start = UtcMillis(now.0 - i64::from(args.days) * DAY_MS);
-    let scenario = Scenario {
-        seed: 1,
-        start,
-        reports_per_day: args.per_day,
-    };
+    let scenario = history_of(args, now);
+    let taps = Taps::new(scenario, world);
     let mut simulation = Simulation::new(scenario, world.clone());
     #[expect(
         clippy::cast_possible_truncation,
@@ -137,6 +147,7 @@ async fn write_history(
         folder.0.path(),
         Arc::clone(network),
         &mut simulation,
+        Some(&taps),
         until,
         |written| {
             bar.set_position(written.reports);
@@ -189,6 +200,8 @@ fn print_tour(server: &ServerArgs, asked: SocketAddr) -> Result<(), Failure> {
         "stats --by line --order count --limit 10",
         "stats --by signal,hour-of-day --from yesterday",
         "stats --by staff-act",
+        "stats --by line --rate --limit 10",
+        "rank line --operator GVB --limit 10",
         "edition list",
         "network search centraal",
         "network lines --number 10 --stops",

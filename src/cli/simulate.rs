@@ -14,6 +14,7 @@ use crate::domain::UtcMillis;
 use crate::network::Network;
 use crate::simulate::drive::{Bounds, Pace, Progress, drive, world};
 use crate::simulate::history::{self, Until};
+use crate::simulate::taps::Taps;
 use crate::simulate::world::World;
 use crate::simulate::{Scenario, Simulation};
 
@@ -52,6 +53,10 @@ pub struct SimulateArgs {
     /// stops) instead of the folder's own
     #[arg(long, requires = "into")]
     planning_size: bool,
+    /// With --into: operators tell taps as well, of each line by the hour and each stop by the
+    /// day
+    #[arg(long, requires = "into")]
+    taps: bool,
 }
 
 fn positive(text: &str) -> Result<f64, String> {
@@ -135,6 +140,7 @@ async fn write_history(args: &SimulateArgs, dir: PathBuf, now: UtcMillis) -> Res
         start,
         reports_per_day: args.per_day,
     };
+    let taps = args.taps.then(|| Taps::new(scenario, &world));
     let mut simulation = Simulation::new(scenario, world);
     let until = Until {
         end: now,
@@ -151,6 +157,7 @@ async fn write_history(args: &SimulateArgs, dir: PathBuf, now: UtcMillis) -> Res
         &dir,
         Arc::clone(&network),
         &mut simulation,
+        taps.as_ref(),
         until,
         |written| {
             bar.set_position(written.reports);

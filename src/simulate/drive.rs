@@ -10,13 +10,15 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
+use super::taps::Taps;
 use super::world::World;
 use super::{Sent, Simulation};
 use crate::api::Clock;
 use crate::api::pb::v1 as pb;
 use crate::client::Connection;
-use crate::domain::UtcMillis;
+use crate::domain::{Hour, UtcMillis};
 use pb::network_service_client::NetworkServiceClient;
+use pb::operations_service_client::OperationsServiceClient;
 use pb::reporting_service_client::ReportingServiceClient;
 
 /// Reports under way at once. More wait.
@@ -122,6 +124,28 @@ pub async fn drive(
         ));
     }
     while under_way.join_next().await.is_some() {}
+}
+
+/// Tells the taps of each hour when it is over, for as long as the server is there.
+pub async fn tell(channel: Connection, taps: Taps, now: Clock) -> Result<(), Status> {
+    let mut client = OperationsServiceClient::new(channel);
+    loop {
+        let Some(hour) = now().hour() else {
+            return Ok(());
+        };
+        let over = Hour(hour.0 + 1).start();
+        while now() < over {
+            let left = u64::try_from(over.0 - now().0).unwrap_or(0);
+            sleep(Duration::from_millis(left)).await;
+        }
+        for told in taps.of(hour) {
+            let request = pb::RecordTapCountsRequest {
+                feed: Some(told.feed),
+                counts: told.counts,
+            };
+            client.record_tap_counts(request).await?;
+        }
+    }
 }
 
 /// How long after the beginning a report is sent.

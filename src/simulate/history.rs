@@ -3,6 +3,7 @@
 //! with simulated time. The folder must not be in use.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -10,14 +11,16 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
+use super::taps::{Taps, Told};
 use super::{Sent, Simulation};
 use crate::api::convert::incident::parse_incident;
+use crate::api::convert::taps::{Taken, parse_count, parse_feed};
 use crate::api::convert::violation::Path;
 use crate::app::editions::{CloseError, close_due};
-use crate::domain::UtcMillis;
 use crate::domain::limits::INCIDENTS_PER_CALL_MAX;
+use crate::domain::{Hour, LocalDay, TapCount, TapFeed, UtcMillis};
 use crate::edition::library::{EditionError, Library};
-use crate::ingest::{self, Ingest, Options, StartError, StopError, SubmitError};
+use crate::ingest::{self, Ingest, Options, StartError, StopError, SubmitError, TapsError};
 use crate::network::Network;
 
 /// Simulated time within one batch: its reports are all committed at the last one's time.
@@ -36,6 +39,12 @@ pub enum HistoryError {
     /// A report was not recorded.
     #[error("a simulated report was not recorded")]
     Submit(#[from] SubmitError),
+    /// Tap counts that no server would take.
+    #[error("simulated tap counts were refused")]
+    Refused,
+    /// Tap counts were not recorded.
+    #[error("simulated tap counts were not recorded")]
+    Taps(#[from] TapsError),
     /// A task ended before its time.
     #[error("a task ended before its time")]
     Task(#[from] tokio::task::JoinError),
@@ -68,12 +77,14 @@ pub struct Written {
     pub refused: u64,
 }
 
-/// Writes the simulation's reports into the folder, each committed at its simulated time.
-/// `told` hears how many there are so far.
+/// Writes the simulation's reports into the folder, each committed at its simulated time, and
+/// the taps of each hour when it is over, if any are told. `told` hears how many reports there
+/// are so far.
 pub async fn write(
     dir: &path::Path,
     network: Arc<Network>,
     simulation: &mut Simulation,
+    taps: Option<&Taps>,
     until: Until,
     mut told: impl FnMut(Written),
 ) -> Result<Written, HistoryError> {
@@ -95,7 +106,10 @@ pub async fn write(
     };
     let running = ingest::start_with(dir, network, now, options)?;
     let mut under_way = VecDeque::new();
+    let mut told_until = first.at;
     while let Some(first) = reports.next() {
+        tell(&running.ingest, taps, told_until..first.at).await?;
+        told_until = first.at;
         let end = UtcMillis(first.at.0 + BATCH_MS_MAX);
         let rest = std::iter::from_fn(|| reports.next_if(|sent| sent.at < end));
         let batch = std::iter::once(first).chain(rest);
@@ -112,6 +126,8 @@ pub async fn write(
     while !under_way.is_empty() {
         written.refused += finish(under_way.pop_front()).await?;
     }
+    clock.fetch_max(until.end.0, Ordering::Relaxed);
+    tell(&running.ingest, taps, told_until..until.end).await?;
     tokio::task::spawn_blocking(move || running.stop(STOP_WAIT)).await??;
     Ok(written)
 }
@@ -150,6 +166,36 @@ async fn submit(ingest: Ingest, batch: Vec<Sent>, now: UtcMillis) -> Result<u64,
         result?;
     }
     Ok(refused as u64)
+}
+
+/// Checks and records the taps of the hours that end between two instants.
+async fn tell(
+    ingest: &Ingest,
+    taps: Option<&Taps>,
+    times: Range<UtcMillis>,
+) -> Result<(), HistoryError> {
+    let hours = times.start.hour().zip(times.end.hour());
+    let (Some(taps), Some((first, end))) = (taps, hours) else {
+        return Ok(());
+    };
+    for hour in (first.0..end.0).map(Hour) {
+        for told in taps.of(hour) {
+            let (feed, counts) = parsed(&told, times.end).ok_or(HistoryError::Refused)?;
+            ingest.record_taps(&feed, counts).await?;
+        }
+    }
+    Ok(())
+}
+
+fn parsed(told: &Told, now: UtcMillis) -> Option<(TapFeed, Vec<TapCount>)> {
+    let feed = parse_feed(Path::root("feed"), Some(&told.feed)).ok()?;
+    let counts = told.counts.iter().map(|count| {
+        let from = LocalDay(i32::MIN);
+        let taken = Taken { from, now };
+        parse_count(Path::root("counts"), count, &feed, taken).ok()
+    });
+    let counts = counts.collect::<Option<_>>()?;
+    Some((feed, counts))
 }
 
 /// Waits for a batch.

@@ -1,6 +1,7 @@
 //! A made-up country of travellers, deterministic from a seed: a daily and weekly rhythm
 //! over the lines and stops of a network, single readers that break and are repaired, a
-//! national outage, travellers who report late or twice, staff who help or don't.
+//! national outage, travellers who report late or twice, staff who help or don't, and operators
+//! that tell how much was tapped.
 //!
 //! `Simulation` makes reports in the order in which they are sent; `drive` sends them to a
 //! server through its API, `history` writes them into a data folder in bulk. No figure
@@ -10,6 +11,7 @@ pub mod drive;
 pub mod history;
 mod people;
 mod rhythm;
+pub mod taps;
 pub mod world;
 
 use std::cmp::Reverse;
@@ -123,7 +125,7 @@ impl Simulation {
         let share = f64::from(rhythm::weight(self.clock)) * STEP_MS as f64 / DAY_MS;
         self.break_and_repair(share);
         let factor = if self.is_outage() { OUTAGE_FACTOR } else { 1.0 };
-        for _ in 0..self.draw(self.reports_per_day * share * factor) {
+        for _ in 0..draw(self.reports_per_day * share * factor, &mut self.random) {
             let tap = Tap {
                 reader: self.world.any_reader(&mut self.random),
                 is_broken: false,
@@ -133,7 +135,7 @@ impl Simulation {
         let broken: Vec<usize> = self.broken.keys().copied().collect();
         for reader in broken {
             let busyness = f64::from(rhythm::weight(self.clock));
-            for _ in 0..self.draw(REPORTS_AT_BROKEN_PER_MINUTE * busyness) {
+            for _ in 0..draw(REPORTS_AT_BROKEN_PER_MINUTE * busyness, &mut self.random) {
                 self.tell(Tap {
                     reader,
                     is_broken: true,
@@ -146,7 +148,8 @@ impl Simulation {
     fn break_and_repair(&mut self, share: f64) {
         let now = self.clock;
         self.broken.retain(|_, repaired| now < *repaired);
-        let breakdowns = self.draw(self.reports_per_day / 1_000.0 * BREAKDOWNS_PER_1000 * share);
+        let expected = self.reports_per_day / 1_000.0 * BREAKDOWNS_PER_1000 * share;
+        let breakdowns = draw(expected, &mut self.random);
         for _ in 0..breakdowns {
             if BROKEN_MAX <= self.broken.len() {
                 break;
@@ -156,7 +159,7 @@ impl Simulation {
             self.broken
                 .insert(reader, UtcMillis(now.0 + hours * 3_600_000));
         }
-        let outages = self.draw(share / OUTAGE_EVERY_DAYS);
+        let outages = draw(share / OUTAGE_EVERY_DAYS, &mut self.random);
         if !self.is_outage() && 0 < outages {
             let minutes = self.random.random_range(20..=180);
             self.outage_until = UtcMillis(now.0 + minutes * 60_000);
@@ -185,20 +188,6 @@ impl Simulation {
             incident,
         }));
     }
-
-    fn draw(&mut self, mean: f64) -> u64 {
-        if mean <= 0.0 {
-            return 0;
-        }
-        let poisson = Poisson::new(mean).expect("the mean is above 0 and finite");
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "a small count"
-        )]
-        let drawn = poisson.sample(&mut self.random) as u64;
-        drawn
-    }
 }
 
 impl Iterator for Simulation {
@@ -219,6 +208,21 @@ impl Iterator for Simulation {
             self.step();
         }
     }
+}
+
+/// How many of something there are, so many on average.
+fn draw(mean: f64, random: &mut StdRng) -> u64 {
+    if mean <= 0.0 {
+        return 0;
+    }
+    let poisson = Poisson::new(mean).expect("the mean is above 0 and finite");
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a small count"
+    )]
+    let drawn = poisson.sample(random) as u64;
+    drawn
 }
 
 /// One of several, each with a weight.

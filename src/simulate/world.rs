@@ -165,6 +165,15 @@ impl World {
         self.lines.len()
     }
 
+    /// Each line, and the part of all reports that is told of it.
+    pub(super) fn shares(&self) -> impl Iterator<Item = (&WorldLine, f64)> {
+        let sum = self.weights.last().copied().unwrap_or(1.0);
+        let before = std::iter::once(0.0).chain(self.weights.iter().copied());
+        let shares = self.weights.iter().zip(before);
+        let shares = shares.map(move |(through, before)| (through - before) / sum);
+        self.lines.iter().zip(shares)
+    }
+
     /// A reader, those of busy lines more often.
     pub(super) fn any_reader(&self, random: &mut StdRng) -> usize {
         let sum = self.weights.last().copied().unwrap_or(1.0);

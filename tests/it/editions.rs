@@ -51,7 +51,7 @@ pub async fn history_until(end: UtcMillis) -> TempDir {
         reports_max: u64::MAX,
     };
     let mut simulation = Simulation::new(scenario, world);
-    history::write(dir.path(), network, &mut simulation, until, |_| ())
+    history::write(dir.path(), network, &mut simulation, None, until, |_| ())
         .await
         .expect("written");
     dir
