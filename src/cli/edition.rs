@@ -11,6 +11,7 @@ use serde_json::json;
 use super::client::ServerArgs;
 use super::failure::{Failure, Kind};
 use super::output::{Format, Sheet};
+use super::rates::rounded;
 use super::when;
 use crate::api::Clock;
 use crate::api::pb::v1 as pb;
@@ -109,9 +110,31 @@ async fn show(args: ShowArgs, server: &ServerArgs, format: Format) -> Result<(),
         page_size: u32::try_from(EDITION_ROWS_PER_PAGE_MAX).unwrap_or(0),
         page_token: String::new(),
     };
-    // What a rate is made of does not fit on a screen. Where there is none, the reason does.
-    let is_narrow = format == Format::Table;
-    let mut columns = vec![
+    let mut rows = Vec::new();
+    let citation = loop {
+        let page = client.get_edition(request.clone()).await?.into_inner();
+        rows.extend(page.rows);
+        if page.next_page_token.is_empty() {
+            break page.edition.unwrap_or_default().citation;
+        }
+        request.page_token = page.next_page_token;
+    };
+    let sheet = match format {
+        Format::Table => sheet_for_people(&rows),
+        Format::Csv | Format::Json => sheet(&rows),
+    };
+    let mut out = io::stdout().lock();
+    sheet.print(format, &mut out)?;
+    match format {
+        Format::Table => writeln!(out, "\n{citation}")?,
+        Format::Csv | Format::Json => writeln!(io::stderr().lock(), "{citation}")?,
+    }
+    Ok(())
+}
+
+/// All that rows tell, a column for each.
+fn sheet(rows: &[pb::EditionRow]) -> Sheet {
+    let mut sheet = Sheet::new([
         "basis",
         "period",
         "operator",
@@ -125,52 +148,73 @@ async fn show(args: ShowArgs, server: &ServerArgs, format: Format) -> Result<(),
         "high",
         "unit",
         "no_rate",
-    ];
-    if !is_narrow {
-        columns.extend(["taps", "denominator_source", "coverage", "interval_method"]);
+        "taps",
+        "denominator_source",
+        "coverage",
+        "interval_method",
+    ]);
+    for row in rows {
+        sheet.push(vec![
+            json!(row.basis),
+            json!(months(&row.period_start, &row.period_end)),
+            json!(row.operator_code),
+            json!(row.dimension),
+            json!(key(row)),
+            json!(row.answer),
+            json!(row.flag),
+            json!(row.count),
+            json!(row.rate),
+            json!(row.low),
+            json!(row.high),
+            json!(row.unit),
+            json!(row.no_rate),
+            json!(row.taps),
+            json!(row.denominator_source),
+            json!(row.coverage),
+            json!(row.interval_method),
+        ]);
     }
-    let mut sheet = Sheet::new(columns);
-    let citation = loop {
-        let page = client.get_edition(request.clone()).await?.into_inner();
-        for row in page.rows {
-            let key = [row.source, row.key].join(" ");
-            let mut cells = vec![
-                json!(row.basis),
-                json!(months(&row.period_start, &row.period_end)),
-                json!(row.operator_code),
-                json!(row.dimension),
-                json!(key.trim()),
-                json!(row.answer),
-                json!(row.flag),
-                json!(row.count),
-                json!(row.rate),
-                json!(row.low),
-                json!(row.high),
-                json!(row.unit),
-                json!(row.no_rate),
-            ];
-            if !is_narrow {
-                cells.extend([
-                    json!(row.taps),
-                    json!(row.denominator_source),
-                    json!(row.coverage),
-                    json!(row.interval_method),
-                ]);
-            }
-            sheet.push(cells);
-        }
-        if page.next_page_token.is_empty() {
-            break page.edition.unwrap_or_default().citation;
-        }
-        request.page_token = page.next_page_token;
+    sheet
+}
+
+/// What fits on a screen: not what a rate is made of, and where there is none, why.
+fn sheet_for_people(rows: &[pb::EditionRow]) -> Sheet {
+    let columns = ["basis", "period", "operator", "of", "key", "flag", "count"];
+    let mut sheet = Sheet::new(columns.into_iter().chain(["rate"]));
+    for row in rows {
+        let key = [key(row), row.answer.clone()].join(" ");
+        sheet.push(vec![
+            json!(row.basis),
+            json!(months(&row.period_start, &row.period_end)),
+            json!(row.operator_code),
+            json!(row.dimension),
+            json!(key.trim()),
+            json!(row.flag),
+            json!(row.count),
+            json!(rate(row)),
+        ]);
+    }
+    sheet
+}
+
+/// What a row is about: of causes, also who says so.
+fn key(row: &pb::EditionRow) -> String {
+    let key = [row.source.as_str(), &row.key].join(" ");
+    key.trim().to_owned()
+}
+
+/// A rate with its interval, or why there is none.
+fn rate(row: &pb::EditionRow) -> Option<String> {
+    let (Some(rate), Some(low), Some(high)) = (row.rate, row.low, row.high) else {
+        return row.no_rate.clone();
     };
-    let mut out = io::stdout().lock();
-    sheet.print(format, &mut out)?;
-    match format {
-        Format::Table => writeln!(out, "\n{citation}")?,
-        Format::Csv | Format::Json => writeln!(io::stderr().lock(), "{citation}")?,
-    }
-    Ok(())
+    let is_share = row.unit.as_deref() == Some("share");
+    let (factor, unit) = match is_share {
+        true => (100.0, "%"),
+        false => (1.0, "per 100,000 taps"),
+    };
+    let [rate, low, high] = [rate, low, high].map(|number| rounded(number * factor));
+    Some(format!("{rate} ({low} to {high}) {unit}"))
 }
 
 async fn close(dir: &Path, now: Clock) -> Result<(), Failure> {
