@@ -10,7 +10,7 @@ use super::client::ServerArgs;
 use super::failure::Failure;
 use super::output::{Card, Format, Sheet};
 use super::report::reply;
-use super::when;
+use super::when::{self, Day, Days};
 use crate::api::pb::v1 as pb;
 use crate::api::pb::v1::operations_service_client::OperationsServiceClient;
 use crate::client::Connection;
@@ -74,10 +74,10 @@ pub struct TimesArgs {
     operator: Vec<String>,
     /// From this day on: `2026-11-01`
     #[arg(long)]
-    from: String,
+    from: Day,
     /// To the end of this day: `2026-11-30`, `today`
     #[arg(long, default_value = "today")]
-    to: String,
+    to: Day,
 }
 
 /// Runs `mistap cases`.
@@ -181,10 +181,10 @@ async fn times(
     format: Format,
     now: jiff::Timestamp,
 ) -> Result<(), Failure> {
-    let (from, to) = (when::day(&args.from, now)?, when::day(&args.to, now)?);
+    let days = Days::new(args.from, args.to, now)?;
     let request = pb::GetReplyTimesRequest {
         operators: args.operator,
-        window: Some(when::window_of_days(from, to)?),
+        window: Some(days.to_wire()?),
     };
     let answer = client.get_reply_times(request).await?.into_inner();
     let mut sheet = Sheet::new([

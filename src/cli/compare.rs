@@ -13,16 +13,16 @@ use super::progress;
 use super::rates::{no_rate, rounded};
 use super::stats::FilterArgs;
 use super::tidy;
-use super::when::Days;
+use super::when::{Days, Period};
 use crate::api::pb::v1 as pb;
 
 /// What is compared.
 #[derive(Debug, clap::Args)]
 pub struct CompareArgs {
     /// The period in question: `2026-10`, `2026-10-03` or `2026-10-01..2026-10-14`
-    period: String,
+    period: Period,
     /// The period that it is compared with
-    with: String,
+    with: Period,
     #[command(flatten)]
     filter: FilterArgs,
     /// Only against the taps of these feeds
@@ -53,7 +53,7 @@ pub async fn compare(
     format: Format,
     now: Timestamp,
 ) -> Result<(), Failure> {
-    let days = [&args.period, &args.with].map(|text| Days::of_period(text, now));
+    let days = [args.period, args.with].map(|period| Days::of(period, now));
     let [days, with_days] = days;
     let days = [days?, with_days?];
     let request = pb::ComparePeriodsRequest {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::client::ServerArgs;
 use super::failure::Failure;
 use super::output::{Card, Format, Sheet, place};
-use super::when;
+use super::when::{self, Day, Days};
 use crate::api::pb::v1 as pb;
 use crate::api::pb::v1::operations_service_client::OperationsServiceClient;
 use crate::client::Connection;
@@ -29,9 +29,9 @@ pub enum OutageCommand {
 #[derive(Debug, clap::Args)]
 pub struct OutageArgs {
     /// The first day: `2026-11-01`, `today` or `yesterday`
-    first: String,
+    first: Day,
     /// The last day, as the first; the first if left out
-    last: Option<String>,
+    last: Option<Day>,
     /// Of this operator, by code; of the whole network if left out
     #[arg(long)]
     operator: Option<String>,
@@ -84,11 +84,7 @@ async fn connect(server: &ServerArgs) -> Result<Client, Failure> {
 }
 
 fn to_wire(args: &OutageArgs, now: Timestamp) -> Result<pb::Outage, Failure> {
-    let first = when::day(&args.first, now)?;
-    let last = match &args.last {
-        Some(last) => when::day(last, now)?,
-        None => first,
-    };
+    let Days { first, last } = Days::new(args.first, args.last.unwrap_or(args.first), now)?;
     Ok(pb::Outage {
         operator_code: args.operator.clone().unwrap_or_default(),
         first_day: first.to_string(),

@@ -13,7 +13,7 @@ use super::progress;
 use super::rates::rounded;
 use super::stats::FilterArgs;
 use super::tidy;
-use super::when::Days;
+use super::when::{Day, Days};
 use crate::api::pb::v1 as pb;
 use crate::domain::question::Dimension;
 
@@ -41,10 +41,10 @@ pub struct RankArgs {
     filter: FilterArgs,
     /// First day: `2026-11-01`, `today` or `yesterday`; 30 days ago if left out
     #[arg(long)]
-    from: Option<String>,
+    from: Option<Day>,
     /// Last day, as `--from`; yesterday if left out
     #[arg(long)]
-    to: Option<String>,
+    to: Option<Day>,
     /// Only against the taps of these feeds
     #[arg(long, value_delimiter = ',')]
     feed: Vec<String>,
@@ -66,8 +66,8 @@ pub async fn rank(
     format: Format,
     now: Timestamp,
 ) -> Result<(), Failure> {
-    let from = (args.from.as_deref(), DAYS_DEFAULT);
-    let days = Days::parse(from, (args.to.as_deref(), "yesterday"), now)?;
+    let from = args.from.unwrap_or(Day::DaysAgo(DAYS_DEFAULT));
+    let days = Days::new(from, args.to.unwrap_or(Day::YESTERDAY), now)?;
     let request = to_request(args, days)?;
     let channel = server.connect().await?;
     let mut client = pb::statistics_service_client::StatisticsServiceClient::new(channel);

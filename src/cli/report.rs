@@ -9,7 +9,7 @@ use super::choices::{choice, key, label, number, numbers};
 use super::client::ServerArgs;
 use super::failure::{Failure, Kind};
 use super::output::{Card, Format, Sheet};
-use super::when;
+use super::when::{self, Day};
 use crate::api::pb::v1 as pb;
 use crate::domain::taxonomy::{
     CalledBack, CardKind, CaseState, Cause, ClaimSource, ClosedReason, ExtraCost, Mode,
@@ -21,14 +21,14 @@ use crate::domain::taxonomy::{
 #[derive(Debug, clap::Args)]
 pub struct ReportArgs {
     /// When, in local time: `2026-11-23T08:15`; now if left out
-    #[arg(long, conflicts_with_all = ["hour", "day"])]
-    at: Option<String>,
+    #[arg(long, conflicts_with_all = ["hour", "day"], value_parser = when::instant)]
+    at: Option<Timestamp>,
     /// When, if only the hour is known: `2026-11-23T08:00`
-    #[arg(long, conflicts_with = "day")]
-    hour: Option<String>,
+    #[arg(long, conflicts_with = "day", value_parser = when::instant)]
+    hour: Option<Timestamp>,
     /// When, if only the day is known: `2026-11-23`, `today` or `yesterday`
     #[arg(long)]
-    day: Option<String>,
+    day: Option<Day>,
     /// Who reports
     #[arg(long, value_parser = choice::<ReporterKind>(), hide_possible_values = true)]
     reporter: Option<ReporterKind>,
@@ -264,15 +264,14 @@ fn to_incident(args: &ReportArgs, now: Timestamp) -> Result<pb::Incident, Failur
 }
 
 fn occurred(args: &ReportArgs, now: Timestamp) -> Result<(Timestamp, TimePrecision), Failure> {
-    if let Some(day) = &args.day {
-        let noon = when::noon_of(when::day(day, now)?)?;
+    if let Some(day) = args.day {
+        let noon = when::noon_of(day.date(now)?)?;
         return Ok((noon.min(now), TimePrecision::Day));
     }
-    if let Some(hour) = &args.hour {
-        return Ok((when::instant(hour)?, TimePrecision::Hour));
+    if let Some(hour) = args.hour {
+        return Ok((hour, TimePrecision::Hour));
     }
-    let at = args.at.as_deref().map_or(Ok(now), when::instant)?;
-    Ok((at, TimePrecision::Exact))
+    Ok((args.at.unwrap_or(now), TimePrecision::Exact))
 }
 
 fn identity(args: &ReportArgs, now: Timestamp) -> Result<(String, Vec<u8>), Failure> {

@@ -13,7 +13,7 @@ use super::progress;
 use super::rates::rounded;
 use super::stats::FilterArgs;
 use super::tidy;
-use super::when::Days;
+use super::when::{Day, Days};
 use crate::api::pb::v1 as pb;
 use crate::domain::method::METHOD;
 use crate::domain::taxonomy::{StaffAct, Taxonomy};
@@ -27,10 +27,10 @@ pub struct StaffArgs {
     filter: FilterArgs,
     /// First day: `2026-11-01`, `today` or `yesterday`; 30 days ago if left out
     #[arg(long)]
-    from: Option<String>,
+    from: Option<Day>,
     /// Last day, as `--from`; today if left out
     #[arg(long)]
-    to: Option<String>,
+    to: Option<Day>,
     /// As the figures were when this position of the record was the last
     #[arg(long, value_name = "POSITION")]
     as_of: Option<u64>,
@@ -56,8 +56,8 @@ pub async fn staff(
     format: Format,
     now: Timestamp,
 ) -> Result<(), Failure> {
-    let from = (args.from.as_deref(), DAYS_DEFAULT);
-    let days = Days::parse(from, (args.to.as_deref(), "today"), now)?;
+    let from = args.from.unwrap_or(Day::DaysAgo(DAYS_DEFAULT));
+    let days = Days::new(from, args.to.unwrap_or(Day::TODAY), now)?;
     let request = pb::GetStaffFiguresRequest {
         filter: Some(args.filter.to_wire()),
         window: Some(days.to_wire()?),

@@ -14,7 +14,7 @@ use super::output::{Format, Sheet};
 use super::progress;
 use super::rates::{RATE_COLUMNS, no_rate, rate_cells, rounded, to_feed, write_rate};
 use super::tidy::Tidy;
-use super::when::Days;
+use super::when::{Day, Days};
 use crate::api::pb::v1 as pb;
 use crate::api::pb::v1::query_figures_with_progress_response::Step;
 use crate::api::pb::v1::statistics_service_client::StatisticsServiceClient;
@@ -158,10 +158,10 @@ pub struct StatsArgs {
     filter: FilterArgs,
     /// First day: `2026-11-01`, `today` or `yesterday`; 30 days ago if left out
     #[arg(long)]
-    from: Option<String>,
+    from: Option<Day>,
     /// Last day, as `--from`; today if left out
     #[arg(long)]
-    to: Option<String>,
+    to: Option<Day>,
     /// Set the counts against taps, where an operator told them
     #[arg(long)]
     rate: bool,
@@ -186,8 +186,8 @@ pub async fn stats(
     format: Format,
     now: Timestamp,
 ) -> Result<(), Failure> {
-    let from = (args.from.as_deref(), DAYS_DEFAULT);
-    let days = Days::parse(from, (args.to.as_deref(), "today"), now)?;
+    let from = args.from.unwrap_or(Day::DaysAgo(DAYS_DEFAULT));
+    let days = Days::new(from, args.to.unwrap_or(Day::TODAY), now)?;
     let request = to_request(args, days)?;
     let channel = server.connect().await?;
     let mut client = StatisticsServiceClient::new(channel);

@@ -66,8 +66,8 @@ pub struct TailArgs {
     #[arg(long, value_delimiter = ',')]
     line: Vec<String>,
     /// Begin with what was recorded at this time: 2026-11-23T08:15, local
-    #[arg(long)]
-    from: Option<String>,
+    #[arg(long, value_parser = when::instant)]
+    from: Option<Timestamp>,
     /// Go on after the message that brought this token
     #[arg(long, value_name = "TOKEN", conflicts_with = "from")]
     resume: Option<String>,
@@ -143,8 +143,7 @@ fn start(args: &TailArgs, bookmark: Option<&Bookmark>) -> Result<Option<Start>, 
         })?;
         return Ok(Some(Start::ResumeToken(token)));
     }
-    let from = args.from.as_deref().map(when::instant).transpose()?;
-    Ok(from.map(|from| Start::FromTime(when::to_wire(from))))
+    Ok(args.from.map(|from| Start::FromTime(when::to_wire(from))))
 }
 
 impl Output {

@@ -1,41 +1,103 @@
 //! Times as people type them and read them: Europe/Amsterdam unless an offset is written.
 
+use std::str::FromStr;
+
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 
-use super::failure::{Failure, Kind};
+use super::failure::Failure;
 use crate::api::pb::v1 as pb;
 
 static AMSTERDAM: TimeZone = jiff::tz::get!("Europe/Amsterdam");
 
+/// Why a text is no time. The parser of arguments says of which flag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidTime {
+    /// No day.
+    #[error("write 2026-11-23, today or yesterday")]
+    Day,
+    /// No instant.
+    #[error("write 2026-11-23T08:15, in local time, or 2026-11-23T08:15+01:00")]
+    Instant,
+    /// An instant that clocks do not show.
+    #[error("that time is not supported")]
+    Unsupported,
+    /// No days.
+    #[error("write 2026-10, 2026-10-03 or 2026-10-01..2026-10-14")]
+    Period,
+}
+
 /// An instant from `2026-11-23T08:15`, `2026-11-23 08:15` (local) or with an offset.
-pub fn instant(text: &str) -> Result<Timestamp, Failure> {
+pub fn instant(text: &str) -> Result<Timestamp, InvalidTime> {
     if let Ok(instant) = text.parse::<Timestamp>() {
         return Ok(instant);
     }
-    let local: DateTime = text.parse().map_err(|_| {
-        Failure::new(Kind::Refused, "that is no time")
-            .with_hint("write 2026-11-23T08:15, in local time, or 2026-11-23T08:15+01:00")
-    })?;
-    AMSTERDAM
-        .to_ambiguous_timestamp(local)
-        .compatible()
-        .map_err(|error| Failure::unexpected("that time does not exist", &error))
+    let local: DateTime = text.parse().map_err(|_| InvalidTime::Instant)?;
+    let instant = AMSTERDAM.to_ambiguous_timestamp(local).compatible();
+    instant.map_err(|_| InvalidTime::Unsupported)
 }
 
-/// A local day from `2026-11-23`, `today` or `yesterday`.
-pub fn day(text: &str, now: Timestamp) -> Result<Date, Failure> {
-    let today = AMSTERDAM.to_datetime(now).date();
-    let day = match text {
-        "today" => Ok(today),
-        "yesterday" => today.yesterday(),
-        _ => text.parse(),
-    };
-    day.map_err(|_| {
-        Failure::new(Kind::Refused, "that is no day")
-            .with_hint("write 2026-11-23, today or yesterday")
-    })
+/// A local day as people type it: `2026-11-23`, `today` or `yesterday`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Day {
+    /// This one.
+    Of(Date),
+    /// So many days before today.
+    DaysAgo(i64),
+}
+
+impl Day {
+    /// The day that it is now.
+    pub const TODAY: Self = Self::DaysAgo(0);
+    /// The day before.
+    pub const YESTERDAY: Self = Self::DaysAgo(1);
+
+    /// Which day that is now.
+    pub fn date(self, now: Timestamp) -> Result<Date, Failure> {
+        match self {
+            Self::Of(date) => Ok(date),
+            Self::DaysAgo(days) => {
+                let today = AMSTERDAM.to_datetime(now).date();
+                let day = today.checked_sub(days.days());
+                day.map_err(|error| Failure::unexpected("that day is not supported", &error))
+            }
+        }
+    }
+}
+
+impl FromStr for Day {
+    type Err = InvalidTime;
+
+    fn from_str(text: &str) -> Result<Self, InvalidTime> {
+        match text {
+            "today" => Ok(Self::TODAY),
+            "yesterday" => Ok(Self::YESTERDAY),
+            _ => text.parse().map(Self::Of).map_err(|_| InvalidTime::Day),
+        }
+    }
+}
+
+/// Days as people type them: a month `2026-10`, a day, or `2026-10-01..2026-10-14`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Period {
+    /// The month that begins on this day.
+    Month(Date),
+    /// From one day to another.
+    Days(Day, Day),
+}
+
+impl FromStr for Period {
+    type Err = InvalidTime;
+
+    fn from_str(text: &str) -> Result<Self, InvalidTime> {
+        if let Ok(first) = format!("{text}-01").parse() {
+            return Ok(Self::Month(first));
+        }
+        let (first, last) = text.split_once("..").unwrap_or((text, text));
+        let day = |text: &str| text.parse().map_err(|_| InvalidTime::Period);
+        Ok(Self::Days(day(first)?, day(last)?))
+    }
 }
 
 /// The first instant of a local day.
@@ -43,25 +105,6 @@ pub fn start_of(day: Date) -> Result<Timestamp, Failure> {
     AMSTERDAM
         .to_ambiguous_timestamp(day.at(0, 0, 0, 0))
         .compatible()
-        .map_err(|error| Failure::unexpected("that day is not supported", &error))
-}
-
-/// The window from the beginning of one local day to the end of another.
-pub fn window_of_days(first: Date, last: Date) -> Result<crate::api::pb::v1::Window, Failure> {
-    let after_last = last
-        .checked_add(1.day())
-        .map_err(|error| Failure::unexpected("that day is not supported", &error))?;
-    Ok(crate::api::pb::v1::Window {
-        start: Some(to_wire(start_of(first)?)),
-        end: Some(to_wire(start_of(after_last)?)),
-    })
-}
-
-/// So many local days before today.
-pub fn days_ago(days: i64, now: Timestamp) -> Result<Date, Failure> {
-    let today = AMSTERDAM.to_datetime(now).date();
-    today
-        .checked_sub(days.days())
         .map_err(|error| Failure::unexpected("that day is not supported", &error))
 }
 
@@ -75,43 +118,23 @@ pub struct Days {
 }
 
 impl Days {
-    /// From `--from`, or so many days before today, and `--to`, or what stands for it.
-    pub fn parse(
-        (from, days_before): (Option<&str>, i64),
-        (to, otherwise): (Option<&str>, &str),
-        now: Timestamp,
-    ) -> Result<Self, Failure> {
+    /// From one day to another, as they are now.
+    pub fn new(first: Day, last: Day, now: Timestamp) -> Result<Self, Failure> {
         Ok(Self {
-            first: match from {
-                Some(text) => day(text, now)?,
-                None => days_ago(days_before, now)?,
-            },
-            last: day(to.unwrap_or(otherwise), now)?,
+            first: first.date(now)?,
+            last: last.date(now)?,
         })
     }
 
-    /// A month `2026-10`, a day `2026-10-03`, or days `2026-10-01..2026-10-14`.
-    pub fn of_period(text: &str, now: Timestamp) -> Result<Self, Failure> {
-        if let Some((first, last)) = text.split_once("..") {
-            return Ok(Self {
-                first: day(first, now)?,
-                last: day(last, now)?,
-            });
-        }
-        if let Ok(first) = format!("{text}-01").parse::<Date>() {
-            return Ok(Self {
+    /// Those of a period, as it is now.
+    pub fn of(period: Period, now: Timestamp) -> Result<Self, Failure> {
+        match period {
+            Period::Month(first) => Ok(Self {
                 first,
                 last: first.last_of_month(),
-            });
+            }),
+            Period::Days(first, last) => Self::new(first, last, now),
         }
-        let one = day(text, now).map_err(|_| {
-            Failure::new(Kind::Refused, "that is no period")
-                .with_hint("write 2026-10, 2026-10-03 or 2026-10-01..2026-10-14")
-        })?;
-        Ok(Self {
-            first: one,
-            last: one,
-        })
     }
 
     /// The window of their hours.
@@ -193,29 +216,28 @@ mod tests {
         assert!(instant("ten past eight").is_err());
     }
 
+    fn day(text: &str) -> Option<Date> {
+        let day = text.parse::<Day>().ok()?;
+        Some(day.date(now()).expect("a day"))
+    }
+
     #[test]
     fn today_is_the_local_day() {
-        assert_eq!(
-            day("today", now()).expect("a day").to_string(),
-            "2026-11-24"
-        );
-        assert_eq!(
-            day("yesterday", now()).expect("a day").to_string(),
-            "2026-11-23"
-        );
-        assert_eq!(
-            start_of(day("today", now()).expect("a day"))
-                .expect("an instant")
-                .to_string(),
-            "2026-11-23T23:00:00Z"
-        );
-        assert!(day("2026-02-30", now()).is_err());
+        let check = |text, expected| {
+            assert_eq!(day(text).expect(text), expected, "{text}");
+        };
+        let today = jiff::civil::date(2026, 11, 24);
+        check("today", today);
+        check("yesterday", jiff::civil::date(2026, 11, 23));
+        let start = start_of(today).expect("an instant");
+        assert_eq!(start.to_string(), "2026-11-23T23:00:00Z");
+        assert_eq!(day("2026-02-30"), None);
     }
 
     #[test]
     fn periods_are_months_days_or_some_of_them() {
-        let check = |text, first: &str, last: &str| {
-            let days = Days::of_period(text, now()).expect(text);
+        let check = |text: &str, first: &str, last: &str| {
+            let days = Days::of(text.parse().expect(text), now()).expect(text);
             assert_eq!(
                 (days.first.to_string(), days.last.to_string()),
                 (first.into(), last.into())
@@ -225,7 +247,7 @@ mod tests {
         check("2026-10-03", "2026-10-03", "2026-10-03");
         check("2026-10-30..yesterday", "2026-10-30", "2026-11-23");
         for text in ["2026", "2026-13", "10-2026", "2026-10-01..", "..", ""] {
-            assert!(Days::of_period(text, now()).is_err(), "{text}");
+            assert_eq!(text.parse::<Period>(), Err(InvalidTime::Period), "{text}");
         }
     }
 }
