@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_util::stream;
@@ -21,10 +22,10 @@ use super::origin::Callers;
 use super::pb::v1 as pb;
 use super::pb::v1::live_service_server::SERVICE_NAME;
 use super::status::Problem;
-use crate::auth::{CaseNumbers, Principal, TokenId};
+use crate::auth::{CaseNumbers, Citations, Principal, TokenId};
 use crate::live::log::{Log, LogWatcher};
-use crate::live::{Form, Holder, Permits, Publisher, Watcher};
-use crate::stats::interval::Level;
+use crate::live::{Form, Holder, Message, Permits, Publisher, Watcher};
+use crate::query::method::citation_of_watch;
 
 /// The service. Cheap to clone.
 #[derive(Clone)]
@@ -34,6 +35,7 @@ pub struct Live {
     permits: Permits,
     callers: Callers,
     cases: CaseNumbers,
+    citations: Arc<Citations>,
     counters: Counters,
     sweeper: Sweeper,
 }
@@ -47,7 +49,7 @@ impl Live {
         log: Log,
         permits: Permits,
         callers: Callers,
-        cases: CaseNumbers,
+        (cases, citations): (CaseNumbers, Citations),
         counters: Counters,
     ) -> Self {
         Self {
@@ -56,6 +58,7 @@ impl Live {
             permits,
             callers,
             cases,
+            citations: Arc::new(citations),
             counters,
             sweeper: Sweeper::start(),
         }
@@ -73,6 +76,7 @@ enum Method {
 struct Watching {
     watcher: Watcher,
     caller: Principal,
+    citations: Arc<Citations>,
     _open: Open,
 }
 
@@ -97,6 +101,7 @@ impl Live {
         let watching = Watching {
             watcher: watching.await.map_err(Problem::from)?,
             caller,
+            citations: Arc::clone(&self.citations),
             _open: Open::new(&self.counters.watchers),
         };
         Ok(Box::pin(stream::unfold(Some(Box::new(watching)), next)))
@@ -132,6 +137,22 @@ impl Live {
             token: caller(request).token().map(|TokenId(number)| number),
             address: self.callers.address(request),
         }
+    }
+}
+
+impl Watching {
+    /// How a message's figures are cited. The same for all who are told them, also where others
+    /// reported something else meanwhile: or it would show that.
+    fn citation(&self, message: &Message) -> Option<String> {
+        let cited = message.cited?;
+        let place = if self.caller.sees_places() {
+            message.position.0
+        } else {
+            self.citations
+                .tell_stably(&self.caller, cited.number, cited.first_at)
+        };
+        let basis = self.watcher.watch().filter.basis;
+        Some(citation_of_watch(basis, cited.window, place))
     }
 }
 
@@ -198,9 +219,12 @@ async fn next(watching: Option<Box<Watching>>) -> Next<Watching> {
             let watch = watching.watcher.watch();
             let form = form(watching.caller.sees_places());
             let frame = told.encoded(form, |message| {
-                let rates = watch.rates.as_ref();
-                let level = rates.map_or(Level::P95, |rates| rates.level);
-                framed(&to_message(message, &watch.by, level, form))
+                framed(&to_message(
+                    message,
+                    watch,
+                    form,
+                    watching.citation(message),
+                ))
             });
             Some((Ok(Handed { frame, told }), Some(watching)))
         }

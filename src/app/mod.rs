@@ -499,7 +499,7 @@ impl Services {
                 log.clone(),
                 permits,
                 callers,
-                running.ingest.case_numbers(),
+                (running.ingest.case_numbers(), running.ingest.citations()),
                 counters.clone(),
             ),
             networks: Networks::new(ingest()),

@@ -190,6 +190,16 @@ impl Citations {
         }
     }
 
+    /// As `tell`, within a process always the same for the same number and place: only where
+    /// the caller knows that both are the same.
+    pub fn tell_stably(&self, caller: &Principal, number: u64, place: Position) -> u64 {
+        if caller.sees_places() {
+            place.0
+        } else {
+            self.cite_with(self.salts.first.wrapping_add(number), place)
+        }
+    }
+
     /// The place that a caller means. Stewards may also give what an operator was told; `None`
     /// if the caller was told no such number.
     pub fn read(&self, caller: &Principal, number: u64) -> Option<Position> {
@@ -199,8 +209,12 @@ impl Citations {
     }
 
     fn cite(&self, place: Position) -> u64 {
+        self.cite_with(self.salts.next(), place)
+    }
+
+    fn cite_with(&self, salt: u64, place: Position) -> u64 {
         assert!(place.0 >> PLACE_BITS == 0, "journals are shorter");
-        let salt = self.salts.next() & ((1 << SALT_BITS) - 1);
+        let salt = salt & ((1 << SALT_BITS) - 1);
         let number = Position(place.0 << SALT_BITS | salt);
         FIRST_CITATION | self.numbers.of(number).number()
     }
@@ -291,6 +305,26 @@ mod tests {
         assert_eq!(same.len(), 1_000);
         let rising = (0..10_000).filter(|place| told(*place) < told(place + 1));
         assert!((4_700..5_300).contains(&rising.count()));
+    }
+
+    #[test]
+    fn citation_is_the_same_for_the_same_number_and_leads_to_its_place() {
+        let citations = citations(7);
+        let told = |number, place| citations.tell_stably(&operator(), number, Position(place));
+        assert_eq!(told(1, 5), told(1, 5));
+        for other in [
+            told(2, 5),
+            told(1, 6),
+            citations.tell(&operator(), Position(5)),
+        ] {
+            assert_ne!(told(1, 5), other);
+        }
+        for number in 0..10 {
+            let read = citations.read(&operator(), told(number, 5));
+            assert_eq!(read, Some(Position(5)));
+        }
+        let steward = Principal::Steward(None);
+        assert_eq!(citations.tell_stably(&steward, 1, Position(5)), 5);
     }
 
     #[test]

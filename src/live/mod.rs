@@ -9,6 +9,7 @@
 
 mod alarm;
 mod hub;
+mod joined;
 pub mod log;
 mod pace;
 mod permits;
@@ -131,8 +132,21 @@ pub struct Message {
     pub complete_from: Option<UtcMillis>,
     /// What belongs to all rates, if they are asked for.
     pub rates: Option<Arc<WindowRates>>,
+    /// How its figures are cited, where the window is another than the client was told of.
+    pub cited: Option<Cited>,
     /// What it brings.
     pub update: Update,
+}
+
+/// What a citation says of figures, beside the question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cited {
+    /// The window.
+    pub window: MinuteSpan,
+    /// A place as of which the figures were the same, and from which on none others were.
+    pub first_at: Position,
+    /// The same as long as the figures are: `State::number`.
+    pub number: u64,
 }
 
 /// Why a watch is refused, or ends.

@@ -25,6 +25,7 @@ use crate::domain::{Minute, Position, UtcMillis};
 
 use super::alarm::Alarm;
 use super::hub::{Changed, ChangedRows, Hub};
+use super::joined::Joined;
 use super::pace::Pace;
 use super::permits::Permit;
 use super::sealed::NoToken;
@@ -38,6 +39,7 @@ use super::{Gone, Watch, WatchError};
 #[derive(Clone)]
 pub struct Publisher {
     requests: mpsc::Sender<Request>,
+    joined: Joined,
     tokens: Arc<Tokens>,
     bounds: Arc<dyn Bounds>,
     stop: CancellationToken,
@@ -81,6 +83,8 @@ struct Task<S, N> {
     now: N,
     requests: mpsc::Receiver<Request>,
     questions: HashMap<Arc<Watch>, Question>,
+    /// All of them.
+    joined: Joined,
     /// The running minute, as of the last look at the clock.
     minute: Minute,
     /// Whether the hub says that rows changed since they were last taken.
@@ -148,6 +152,7 @@ impl Publisher {
         let epoch = source.epoch();
         let source = Arc::new(source);
         let bounds = Arc::clone(&source) as Arc<dyn Bounds>;
+        let joined = Joined::default();
         let task = Task {
             source,
             epoch,
@@ -156,6 +161,7 @@ impl Publisher {
             now,
             requests: requested,
             questions: HashMap::new(),
+            joined: joined.clone(),
             is_marked: false,
             changed_due: Instant::now(),
             round: None,
@@ -167,6 +173,7 @@ impl Publisher {
         });
         Self {
             requests,
+            joined,
             tokens: Arc::new(Tokens::new(epoch, seal)),
             bounds,
             stop,
@@ -188,15 +195,21 @@ impl Publisher {
             Some(bytes) => Some(self.read(&bytes, stream)?),
             None => None,
         };
-        let (answer, answered) = oneshot::channel();
-        let request = Request { watch, answer };
-        let sent = self.requests.send(request).await;
-        sent.map_err(|_| self.gone())?;
+        if self.has_ended() {
+            return Err(self.gone());
+        }
         let Admitted {
             watch,
             mut published,
             is_first,
-        } = answered.await.map_err(|_| self.gone())??;
+        } = match self.joined.join(&watch) {
+            Some((watch, published)) => Admitted {
+                watch,
+                published,
+                is_first: false,
+            },
+            None => self.ask(watch).await?,
+        };
         // Whoever is first is refused at once where the question cannot be counted. Others wait
         // as watchers, which takes less memory than a call that is not answered.
         if is_first {
@@ -214,11 +227,21 @@ impl Publisher {
             stream,
             resume: resume.map(Box::new),
             sent: None,
+            cited: None,
             pace: Pace::new(pace, Instant::now()),
             alarm: Alarm::default(),
             stop: self.stop.clone(),
             _permit: permit,
         })
+    }
+
+    /// Asks the task to let somebody in.
+    async fn ask(&self, watch: Watch) -> Result<Admitted, WatchError> {
+        let (answer, answered) = oneshot::channel();
+        let request = Request { watch, answer };
+        let sent = self.requests.send(request).await;
+        sent.map_err(|_| self.gone())?;
+        answered.await.map_err(|_| self.gone())?
     }
 
     /// A token, if it can be of any state of this journal.
@@ -301,6 +324,7 @@ impl<S: Source, N: Fn() -> UtcMillis> Task<S, N> {
             taps: Arc::default(),
         };
         let watch = Arc::new(request.watch);
+        self.joined.add(&watch, published.clone());
         self.questions.insert(Arc::clone(&watch), question);
         // If the watcher is gone meanwhile, the next round drops the question.
         let admitted = Admitted {
@@ -318,8 +342,9 @@ impl<S: Source, N: Fn() -> UtcMillis> Task<S, N> {
     }
 
     fn drop_unwatched(&mut self) {
+        let joined = &self.joined;
         self.questions
-            .retain(|_, question| 0 < question.published.receiver_count());
+            .retain(|watch, question| !joined.remove_unwatched(watch, &question.published));
     }
 
     /// When to look again, if nothing happens before.
@@ -422,6 +447,7 @@ impl<S: Source, N: Fn() -> UtcMillis> Task<S, N> {
                     .send_if_modified(|published| reach(published, position));
             }
             Counting::Ended(error) => {
+                self.joined.remove(watch);
                 question.published.send_replace(Published::Ended(error));
                 self.questions.remove(watch);
             }
@@ -437,6 +463,9 @@ impl<S: Source, N: Fn() -> UtcMillis> Task<S, N> {
                 results_left = round.results_left,
                 "counting for watchers failed"
             );
+            for watch in self.questions.keys() {
+                self.joined.remove(watch);
+            }
             self.questions.clear();
         }
         if round.is_of_changes {

@@ -82,6 +82,7 @@ struct Telling {
     kind: Kind,
     position: Position,
     minute: Minute,
+    is_cited: bool,
 }
 
 /// What leads from the state with a digest to the one that keeps this.
@@ -203,12 +204,19 @@ impl State {
         self.body.digest
     }
 
-    /// The message of a kind, made once for all watchers who get it.
-    pub fn told(&self, kind: Kind, make: impl FnOnce() -> Message) -> Arc<Told<Message>> {
+    /// The message of a kind, made once for all watchers who get it, with its citation or
+    /// without.
+    pub fn told(
+        &self,
+        kind: Kind,
+        is_cited: bool,
+        make: impl FnOnce() -> Message,
+    ) -> Arc<Told<Message>> {
         let telling = Telling {
             kind,
             position: self.position,
             minute: self.minute,
+            is_cited,
         };
         self.body.told.find_or_keep(telling, make)
     }

@@ -890,3 +890,42 @@ proptest! {
         runtime.block_on(check_that_mirrors_follow(actions));
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn figures_are_cited_first_and_once_for_each_window_however_often_they_change() {
+    let service = Service::start();
+    service.report(1);
+    let mut watcher = service.watch(0).await;
+    let first = next(&mut watcher).await;
+    let cited = first.cited.expect("the first is cited");
+    assert_eq!(cited.window, watch(0).span(Minute(START_MINUTE)));
+    assert_eq!(cited.first_at, Position(1));
+    for _ in 0..3 {
+        sleep(PACE).await;
+        service.report(1);
+        assert_eq!(next(&mut watcher).await.cited, None);
+    }
+    sleep(Duration::from_secs(60)).await;
+    let mut cited = Vec::new();
+    for _ in 0..4 {
+        let message = next(&mut watcher).await;
+        cited.extend(message.cited.map(|cited| cited.window.end.0));
+    }
+    assert_eq!(cited, [START_MINUTE + 2, START_MINUTE + 3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn citation_does_not_show_that_something_else_was_recorded() {
+    let service = Service::start();
+    service.report(1);
+    let mut others = service.watch(1).await;
+    let before = next(&mut others).await.cited;
+    service.report(2);
+    sleep(PACE).await;
+    let after = next(&mut service.watch(1).await).await;
+    assert_eq!((after.cited, after.position), (before, Position(2)));
+    service.report(1);
+    sleep(PACE).await;
+    let after = next(&mut service.watch(1).await).await.cited;
+    assert_ne!(after, before);
+}

@@ -15,7 +15,8 @@ use super::permits::Permit;
 use super::state::{Kind, State};
 use super::token::{StreamDigest, Token, Tokens};
 use super::told::Told;
-use super::{Message, Update, Watch, WatchError};
+use super::{Cited, Message, Update, Watch, WatchError};
+use crate::domain::Minute;
 
 /// What the publisher last said about a question.
 #[derive(Clone)]
@@ -39,6 +40,8 @@ pub struct Watcher {
     pub(super) resume: Option<Box<Token>>,
     /// The newest state with the figures that the client has.
     pub(super) sent: Option<State>,
+    /// The minute of the window that the client was told how to cite.
+    pub(super) cited: Option<Minute>,
     pub(super) pace: Pace,
     pub(super) alarm: Alarm,
     pub(super) stop: CancellationToken,
@@ -160,14 +163,16 @@ impl Watcher {
     }
 
     /// The same for all watchers of a question that are told the same: the digest of the
-    /// stream is the question's.
+    /// stream is the question's. It is cited once for each window, so that a message costs no
+    /// more where many come in a minute.
     fn message(
-        &self,
+        &mut self,
         state: &State,
         kind: Kind,
         update: impl FnOnce() -> Update,
     ) -> Arc<Told<Message>> {
-        state.told(kind, || Message {
+        let is_cited = self.cited.replace(state.minute) != Some(state.minute);
+        state.told(kind, is_cited, || Message {
             resume_token: self.tokens.of_state(self.stream, state),
             position: state.position,
             as_of: state.as_of(),
@@ -176,6 +181,11 @@ impl Watcher {
             untimed: state.untimed(),
             complete_from: state.complete_from(),
             rates: state.rates().cloned(),
+            cited: is_cited.then(|| Cited {
+                window: self.watch.span(state.minute),
+                first_at: state.first_at(),
+                number: state.number(),
+            }),
             update: update(),
         })
     }

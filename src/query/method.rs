@@ -14,7 +14,7 @@ use crate::domain::limits::{
 };
 use crate::domain::method::{BREAKS, Break, METHOD};
 use crate::domain::taxonomy::Taxonomy;
-use crate::domain::{Basis, Calendar, Hour, Window};
+use crate::domain::{Basis, Calendar, Hour, Minute, MinuteSpan, Window};
 use crate::ledger::FOLD_VERSION;
 use crate::stats::interval::Level;
 use crate::stats::rate::REPORTS_PER_TAPS;
@@ -75,6 +75,13 @@ pub fn citation_of_comparison(basis: Basis, windows: [Window; 2], place: u64) ->
     )
 }
 
+/// One line that names the source of figures over a window that slides.
+pub fn citation_of_watch(basis: Basis, window: MinuteSpan, place: u64) -> String {
+    let [start, end] = [window.start, window.end].map(local);
+    let window = format!("{start} to {end}");
+    cited("live figures", failed(basis), &window, place)
+}
+
 /// One line that names the source of times to reply.
 pub fn citation_of_replies(window: Window, place: u64) -> String {
     let about = "how long operators took to answer reports";
@@ -92,6 +99,17 @@ fn days(window: Window) -> String {
     let day = |hour| Calendar::get().day(hour);
     let (first, last) = (day(window.start()), day(Hour(window.end().0 - 1)));
     format!("{first} to {last}")
+}
+
+/// `2026-11-23 15:01`. Local time is whole hours from UTC.
+fn local(minute: Minute) -> String {
+    let hour = minute.hour();
+    format!(
+        "{} {:02}:{:02}",
+        hour.local_day(),
+        hour.hour_of_day(),
+        minute.0 % 60
+    )
 }
 
 fn cited(what: &str, about: &str, days: &str, place: u64) -> String {
@@ -441,7 +459,8 @@ fn unfit() -> String {
 
 fn citing() -> String {
     "Every answer and every download carries one line that names its source, its period, its \
-     method and, of an edition, its hash. Whoever prints a figure prints that line with it. \
+     method and, of an edition, its hash; a watch tells it with its first figures and anew each \
+     minute. Whoever prints a figure prints that line with it. \
      Editions are CC0: they belong to everybody."
         .to_owned()
 }

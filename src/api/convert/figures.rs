@@ -211,15 +211,17 @@ pub fn to_rated_answer(
     }
 }
 
-/// A message to a watcher; `level` is what rates were asked for with. Who is told a part is not
-/// told the place.
+/// A message to a watcher, with its citation if it has one. Who is told a part is not told the
+/// place.
 pub fn to_message(
     message: &Message,
-    by: &Breakdown,
-    level: Level,
+    watch: &Watch,
     form: Form,
+    citation: Option<String>,
 ) -> pb::WatchRatesResponse {
     use pb::watch_rates_response::Update as Out;
+    let by = &watch.by;
+    let level = watch.rates.as_ref().map_or(Level::P95, |rates| rates.level);
     let to_rows = |figures: &[Watched]| {
         let figures = figures.iter();
         figures
@@ -253,6 +255,7 @@ pub fn to_message(
         left_out: message.left_out,
         untimed: message.untimed,
         complete_from: message.complete_from.map(to_timestamp),
+        citation: citation.unwrap_or_default(),
         update: Some(update),
     }
 }

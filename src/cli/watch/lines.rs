@@ -17,6 +17,8 @@ pub struct Lines {
     columns: Vec<String>,
     has_rates: bool,
     format: Format,
+    /// Whether it was told how the figures are cited.
+    is_cited: bool,
 }
 
 impl Lines {
@@ -33,12 +35,13 @@ impl Lines {
             columns,
             has_rates,
             format,
+            is_cited: false,
         })
     }
 
     /// Prints a message: an object, or a line for each row and one with empty keys where there
     /// are none.
-    pub fn print(&self, message: &pb::WatchRatesResponse) -> Result<(), Failure> {
+    pub fn print(&mut self, message: &pb::WatchRatesResponse) -> Result<(), Failure> {
         let (kind, figures) = match &message.update {
             Some(Update::Snapshot(all)) => ("snapshot", all.figures.as_slice()),
             Some(Update::Changes(some)) => ("changes", some.figures.as_slice()),
@@ -69,6 +72,17 @@ impl Lines {
             }
         }
         out.flush()?;
+        drop(out);
+        self.cite(message)
+    }
+
+    /// Columns have no room for a citation: it is told once, beside them.
+    fn cite(&mut self, message: &pb::WatchRatesResponse) -> Result<(), Failure> {
+        let is_due = self.format != Format::Json && !self.is_cited;
+        if is_due && !message.citation.is_empty() {
+            self.is_cited = true;
+            writeln!(io::stderr(), "{}", message.citation)?;
+        }
         Ok(())
     }
 
@@ -114,6 +128,9 @@ impl Lines {
             "complete_from": instant(&message.complete_from),
             "figures": rows,
         });
+        if !message.citation.is_empty() {
+            object["citation"] = json!(message.citation);
+        }
         if let Some(rate) = &message.total_rate {
             object["total_rate"] = Value::Object(named(rate).collect());
             object["rated_from"] = json!(instant(&message.rated_from));

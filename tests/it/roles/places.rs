@@ -319,6 +319,59 @@ async fn token_of_counts_changes_with_the_counts_and_not_with_what_else_is_repor
     assert!(matches!(update, Some(Update::Resumed(_))), "{update:?}");
 }
 
+/// The number in a watch's citation.
+fn cited(message: &pb::WatchRatesResponse) -> u64 {
+    let (_, from) = message
+        .citation
+        .split_once("mistap, live figures as of position ")
+        .expect("a first message is cited");
+    let (place, _) = from.split_once(':').expect("a place");
+    place.parse().expect("a number")
+}
+
+#[tokio::test]
+async fn operator_cites_what_it_watches_and_learns_neither_its_place_nor_what_else_is_reported() {
+    let guarded = Guarded::start().await;
+    let place = report(&guarded, "GVB").await;
+    // Somebody watches the same meanwhile.
+    let mut client = Live::new(guarded.of(Role::Steward).await);
+    let request = pb::WatchRatesRequest {
+        filter: Some(of_gvb()),
+        ..pb::WatchRatesRequest::default()
+    };
+    let _open = client.watch_rates(request).await.expect("open");
+    let told_at = async |place: u64| {
+        let reached = async {
+            loop {
+                let told = watch_rates(&guarded, Role::Steward, Vec::new()).await;
+                let told = told.expect("told");
+                assert_eq!(cited(&told), told.position);
+                if place <= told.position {
+                    break;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        let in_time = tokio::time::timeout(PATIENCE, reached).await;
+        in_time.expect("counts follow");
+        let told = watch_rates(&guarded, Role::Operator, Vec::new()).await;
+        told.expect("told")
+    };
+    let before = told_at(place).await;
+    assert!(FIRST_CITATION <= cited(&before), "{}", before.citation);
+    let place = report(&guarded, "RET").await;
+    assert_eq!(told_at(place).await.citation, before.citation);
+    let place = report(&guarded, "GVB").await;
+    let after = told_at(place).await;
+    assert_ne!(cited(&after), cited(&before));
+    for (told, total) in [(before, 1), (after, 2)] {
+        for role in [Role::Operator, Role::Steward] {
+            let then = figures(&guarded, role, Some(cited(&told))).await;
+            assert_eq!(then.expect("as it was").total, total, "{role}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn tokens_of_another_record_are_refused_as_such() {
     let (one, other) = (Guarded::start().await, Guarded::start().await);
