@@ -184,6 +184,13 @@ pub fn resident_bytes_most(process: u32) -> Option<u64> {
     memory_bytes(process, "VmHWM:")
 }
 
+/// Takes what it is now for the most that it has been; without effect where the system does not
+/// do that.
+pub fn forget_most(process: u32) {
+    const PEAK: &str = "5";
+    let _ = fs::write(format!("/proc/{process}/clear_refs"), PEAK);
+}
+
 fn memory_bytes(process: u32, name: &str) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
     let line = status.lines().find(|line| line.starts_with(name))?;

@@ -17,6 +17,16 @@ const HEALTHY: usize = 100;
 const HEALTHY_CONNECTIONS: usize = 4;
 /// Between two updates while there are slow watchers.
 const SLOW_REST: Duration = Duration::from_millis(20);
+/// What slow watchers let the server send before they read: some small messages, so that it is
+/// soon full, and what HTTP/2 begins with.
+const SLOW_WINDOW: u32 = 2_048;
+const USUAL_WINDOW: u32 = 65_535;
+/// Who comes and goes before memory is looked at: what a server has to have at all is there then.
+const EARLY: Shape = Shape {
+    watchers: 64,
+    connections: 1,
+    slow_window: None,
+};
 /// Files that a server or this process has open besides connections.
 const OTHER_FILES: usize = 256;
 const KIB: f64 = 1_024.0;
@@ -93,7 +103,7 @@ async fn on_few_connections(plan: &Plan) -> Result<(), Failure> {
     let shape = Shape {
         watchers: plan.watchers,
         connections: CONNECTIONS,
-        is_slow: false,
+        slow_window: None,
     };
     let title = title(shape);
     let mut contest =
@@ -127,7 +137,7 @@ async fn on_many_connections(plan: &Plan, files_max: usize) -> Result<(), Failur
     let shape = Shape {
         watchers: connections,
         connections,
-        is_slow: false,
+        slow_window: None,
     };
     let title = title(shape);
     let mut contest =
@@ -167,12 +177,21 @@ fn title(shape: Shape) -> String {
 /// Opens watches, and tells how much more memory the server has then, all of them having got a
 /// first update.
 async fn open(stand: &mut Stand, shape: Shape) -> Result<(Crowd, u64), Failure> {
-    let before = stand.resident_bytes()?;
+    let before = warm(stand).await?;
     let mut crowd = Crowd::open(stand.subject(), shape).await?;
     crowd.settle().await?;
     stand.update(&mut crowd).await?;
-    let bytes = stand.resident_bytes()?.saturating_sub(before);
+    let bytes = stand.settled_bytes().await?.saturating_sub(before);
     Ok((crowd, bytes))
+}
+
+/// Lets some watch and go; tells how much memory the server has then.
+async fn warm(stand: &mut Stand) -> Result<u64, Failure> {
+    let mut early = Crowd::open(stand.subject(), EARLY).await?;
+    early.settle().await?;
+    stand.update(&mut early).await?;
+    drop(early);
+    stand.settled_bytes().await
 }
 
 impl Entrant {
@@ -214,40 +233,27 @@ async fn among_slow_watchers(plan: &Plan) -> Result<(), Failure> {
     let shape = Shape {
         watchers: HEALTHY,
         connections: HEALTHY_CONNECTIONS,
-        is_slow: false,
+        slow_window: None,
     };
     let mut healthy = Crowd::open(stand.subject(), shape).await?;
     healthy.settle().await?;
     delay(&mut stand, &mut healthy, plan.span).await?;
     let (mut alone, mut among, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut bytes, mut reads) = (0, 0.0);
-    for round in 0..plan.rounds {
+    let mut reads = 0.0;
+    for _ in 0..plan.rounds {
         let before = delay(&mut stand, &mut healthy, plan.span).await?;
-        let resident = stand.resident_bytes()?;
         let slow = slow_crowds(&stand, plan.slow_watchers).await?;
         // Until their windows are full.
         delay(&mut stand, &mut healthy, 2 * plan.span).await?;
         let (begun, read) = (Instant::now(), messages(&slow));
         let with = delay(&mut stand, &mut healthy, plan.span).await?;
         reads = rate(messages(&slow) - read, begun.elapsed().as_secs_f64());
-        if round == 0 {
-            bytes = stand.resident_bytes()?.saturating_sub(resident);
-        }
         ratios.push(with.as_secs_f64() / before.as_secs_f64());
         alone.push(before.as_secs_f64() * 1e3);
         among.push(with.as_secs_f64() * 1e3);
     }
-    let bound = |name: &str, value: Option<f64>, most: Option<f64>| Bound {
-        name: name.to_owned(),
-        value: value.unwrap_or(0.0),
-        most,
-    };
-    let bounds = [
-        bound(
-            "memory of each, KiB",
-            Some(each(bytes, plan.slow_watchers) / KIB),
-            Some(SLOW_KIB_MAX),
-        ),
+    let mut bounds = slow_memory(plan).await?;
+    bounds.extend([
         bound(
             "messages that they read, a second in all",
             Some(reads),
@@ -264,7 +270,7 @@ async fn among_slow_watchers(plan: &Plan) -> Result<(), Failure> {
             contest::median(&ratios),
             Some(SLOW_RATIO_MAX),
         ),
-    ];
+    ]);
     let title = format!(
         "{} watchers that read one message a second, half of them counts, beside {HEALTHY} others",
         plan.slow_watchers
@@ -272,12 +278,65 @@ async fn among_slow_watchers(plan: &Plan) -> Result<(), Failure> {
     contest::print_bounds(&title, "see each", &bounds, plan.with_targets)
 }
 
+fn bound(name: &str, value: Option<f64>, most: Option<f64>) -> Bound {
+    Bound {
+        name: name.to_owned(),
+        value: value.unwrap_or(0.0),
+        most,
+    }
+}
+
+/// What slow watchers take at the most that they can: half read the past in the largest messages
+/// that there are, each its own, and half a count for each line and stop, while reports go on, so
+/// that all windows are full and for each a message waits.
+async fn slow_memory(plan: &Plan) -> Result<Vec<Bound>, Failure> {
+    let mut stand = Stand::incidents(plan).await?;
+    for _ in 0..plan.backlog {
+        stand.publish().await?;
+    }
+    let before = warm(&mut stand).await?;
+    stand.forget_most();
+    let shape = Shape {
+        watchers: plan.slow_watchers / 2,
+        connections: CONNECTIONS / 2,
+        slow_window: Some(USUAL_WINDOW),
+    };
+    let slow = [
+        Crowd::open(&stand.past_subject(), shape).await?,
+        Crowd::open(&stand.large_rates_subject(), shape).await?,
+    ];
+    let begun = Instant::now();
+    while begun.elapsed() < 3 * plan.span {
+        tokio::time::sleep(SLOW_REST).await;
+        stand.publish().await?;
+    }
+    let bytes = stand.resident_bytes_most()?.saturating_sub(before);
+    let kib = |bytes: u32| Some(f64::from(bytes) / KIB);
+    Ok(vec![
+        bound(
+            "memory of each at its most, KiB",
+            Some(each(bytes, plan.slow_watchers) / KIB),
+            Some(SLOW_KIB_MAX),
+        ),
+        bound(
+            "largest message of incidents, KiB",
+            kib(slow[0].largest_bytes()),
+            None,
+        ),
+        bound(
+            "largest message of counts, KiB",
+            kib(slow[1].largest_bytes()),
+            None,
+        ),
+    ])
+}
+
 /// Half watch incidents, half counts.
 async fn slow_crowds(stand: &Stand, watchers: usize) -> Result<[Crowd; 2], Failure> {
     let shape = Shape {
         watchers: watchers / 2,
         connections: CONNECTIONS / 2,
-        is_slow: true,
+        slow_window: Some(SLOW_WINDOW),
     };
     let incidents = Crowd::open(stand.subject(), shape).await?;
     let rates = Crowd::open(&stand.rates_subject(), shape).await?;

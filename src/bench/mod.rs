@@ -31,6 +31,7 @@ use std::time::Duration;
 
 use crate::api::Clock;
 use crate::cli::Failure;
+use crate::domain::limits::LOG_EVENTS_PER_MESSAGE_MAX;
 
 /// Incidents of the small record that a large one is compared with.
 const FEW_INCIDENTS: u64 = 100_000;
@@ -42,6 +43,9 @@ const WATCHERS: usize = 10_000;
 const QUICK_WATCHERS: usize = 40;
 const SLOW_WATCHERS: usize = 1_000;
 const QUICK_SLOW_WATCHERS: usize = 20;
+/// More than slow watchers read while they are looked at.
+const BACKLOG: usize = 24 * LOG_EVENTS_PER_MESSAGE_MAX;
+const QUICK_BACKLOG: usize = 2 * LOG_EVENTS_PER_MESSAGE_MAX;
 const QUICK_SPAN: Duration = Duration::from_millis(200);
 
 /// What to measure.
@@ -126,6 +130,8 @@ struct Plan {
     templates_max: usize,
     watchers: usize,
     slow_watchers: usize,
+    /// Incidents that slow watchers begin with.
+    backlog: usize,
     with_peers: bool,
     /// Whether targets are told: at tiny sizes they mean nothing.
     with_targets: bool,
@@ -185,6 +191,7 @@ fn plan(args: &BenchArgs, throw_away: &Path, now: Clock) -> Plan {
         templates_max: usize::MAX,
         watchers: WATCHERS,
         slow_watchers: SLOW_WATCHERS,
+        backlog: BACKLOG,
         with_peers: !args.no_peers,
         with_targets: true,
         now,
@@ -202,6 +209,7 @@ fn plan(args: &BenchArgs, throw_away: &Path, now: Clock) -> Plan {
         templates_max: QUICK_TEMPLATES,
         watchers: QUICK_WATCHERS,
         slow_watchers: QUICK_SLOW_WATCHERS,
+        backlog: QUICK_BACKLOG,
         with_targets: false,
         ..full
     }

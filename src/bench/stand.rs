@@ -28,6 +28,13 @@ const TEMPLATES: usize = 1_024;
 /// After so long, the pace of a watch of counts holds nothing back any more.
 const RATES_REST: Duration = Duration::from_millis(2 * WATCH_PACE_MS_MIN + 50);
 
+/// Memory stays if that many looks, so far apart, find about the same.
+const LOOKS_ALIKE: u32 = 5;
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+const ALIKE_BYTES: u64 = 64 * 1024;
+/// Then it is what it is.
+const LOOKS_MAX: u32 = 100;
+
 /// A server, and how to send an update into it.
 pub struct Stand {
     subject: Subject,
@@ -67,7 +74,7 @@ impl Stand {
 
     /// `WatchRates` of mistap, as often as it may be told.
     pub async fn rates(plan: &Plan) -> Result<Self, Failure> {
-        Self::mistap(plan, RATES, rates_request(), RATES_REST).await
+        Self::mistap(plan, RATES, rates_request(&[]), RATES_REST).await
     }
 
     async fn mistap(
@@ -165,8 +172,28 @@ impl Stand {
 
     /// `WatchRates` of the same server; as it is where that is no mistap.
     pub fn rates_subject(&self) -> Subject {
+        self.another(RATES, rates_request(&[]))
+    }
+
+    /// `WatchRates` with a row for each line and stop.
+    pub fn large_rates_subject(&self) -> Subject {
+        let by = [pb::Dimension::Line, pb::Dimension::Stop];
+        self.another(RATES, rates_request(&by))
+    }
+
+    /// `WatchIncidents` from the beginning on, in messages as large as there are.
+    pub fn past_subject(&self) -> Subject {
+        let start = pb::watch_incidents_request::Start::FromTime(prost_types::Timestamp::default());
+        let request = pb::WatchIncidentsRequest {
+            start: Some(start),
+            ..Default::default()
+        };
+        self.another(INCIDENTS, request.encode_to_vec())
+    }
+
+    fn another(&self, path: &'static str, request: Vec<u8>) -> Subject {
         match &self.publisher {
-            Publisher::Report { server, .. } => server.subject(RATES, rates_request()),
+            Publisher::Report { server, .. } => server.subject(path, request),
             Publisher::Line { .. } | Publisher::Nats(_) | Publisher::Notify { .. } => {
                 self.subject.clone()
             }
@@ -203,6 +230,34 @@ impl Stand {
         told.ok_or_else(|| Failure::new(Kind::Unexpected, "the system does not tell memory"))
     }
 
+    /// The same once it stays: a server that has just started, or from which many watchers went,
+    /// is on its way.
+    pub async fn settled_bytes(&self) -> Result<u64, Failure> {
+        let (mut settled, mut looks_alike) = (self.resident_bytes()?, 0);
+        for _ in 0..LOOKS_MAX {
+            tokio::time::sleep(LOOK_EVERY).await;
+            let now = self.resident_bytes()?;
+            let is_alike = now.abs_diff(settled) <= ALIKE_BYTES;
+            looks_alike = if is_alike { looks_alike + 1 } else { 0 };
+            settled = now;
+            if looks_alike == LOOKS_ALIKE {
+                break;
+            }
+        }
+        Ok(settled)
+    }
+
+    /// Takes what is resident now for the most that was.
+    pub fn forget_most(&self) {
+        children::forget_most(self.process);
+    }
+
+    /// The most that was resident since, in bytes.
+    pub fn resident_bytes_most(&self) -> Result<u64, Failure> {
+        let told = children::resident_bytes_most(self.process);
+        told.ok_or_else(|| Failure::new(Kind::Unexpected, "the system does not tell memory"))
+    }
+
     /// Processor time of the server so far, in seconds; 0 where the system does not tell.
     pub fn cpu_seconds(&self) -> f64 {
         children::cpu_seconds(&self.process.to_string()).unwrap_or(0.0)
@@ -210,13 +265,14 @@ impl Stand {
 }
 
 /// All self-reports of the last hour.
-fn rates_request() -> Vec<u8> {
+fn rates_request(by: &[pb::Dimension]) -> Vec<u8> {
     let pace_ms = i32::try_from(WATCH_PACE_MS_MIN).expect("a part of a second");
     let request = pb::WatchRatesRequest {
         pace: Some(prost_types::Duration {
             seconds: 0,
             nanos: pace_ms * 1_000_000,
         }),
+        by: by.iter().map(|dimension| *dimension as i32).collect(),
         ..Default::default()
     };
     request.encode_to_vec()

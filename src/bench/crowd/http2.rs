@@ -30,8 +30,6 @@ const INITIAL_WINDOW_SIZE: u16 = 4;
 const WINDOW_MAX: u32 = (1 << 31) - 1;
 /// What a connection's window is before anybody opens it.
 const WINDOW_DEFAULT: u32 = 65_535;
-/// The window of a slow watcher's stream, in bytes: some messages, so that it is soon full.
-const SLOW_WINDOW: u32 = 2_048;
 
 /// A connection.
 pub struct Http2 {
@@ -58,9 +56,15 @@ struct Stream {
 
 impl Http2 {
     /// Calls a method once for each watch.
-    pub fn new(host: &str, path: &str, request: &[u8], watches: usize, is_slow: bool) -> Self {
+    pub fn new(
+        host: &str,
+        path: &str,
+        request: &[u8],
+        watches: usize,
+        slow_window: Option<u32>,
+    ) -> Self {
         let mut hello = BytesMut::from(PREFACE);
-        let window = if is_slow { SLOW_WINDOW } else { WINDOW_MAX };
+        let window = slow_window.unwrap_or(WINDOW_MAX);
         let mut settings = BytesMut::new();
         settings.put_u16(ENABLE_PUSH);
         settings.put_u32(0);
@@ -95,6 +99,7 @@ impl Http2 {
                 let watch = head.watch();
                 let stream = self.streams.get_mut(watch).ok_or("data of no stream")?;
                 let messages = stream.take(payload);
+                found.largest = found.largest.max(stream.last);
                 found.messages_of(watch, messages)?;
             }
             HEADERS if head.flags & END_STREAM != 0 => return Err("with a status"),
@@ -140,7 +145,11 @@ impl Parser for Http2 {
 
     fn read_one(&mut self, output: &mut BytesMut) {
         for (watch, stream) in self.streams.iter_mut().enumerate() {
-            let read = stream.unread.min(stream.last);
+            // Of one whose end did not fit the window, all that is there.
+            let read = match stream.last {
+                0 => stream.unread,
+                last => stream.unread.min(last),
+            };
             if 0 < read {
                 stream.unread -= read;
                 put_window(output, id(watch), read);
@@ -279,7 +288,7 @@ mod tests {
             for (watch, length) in &lengths {
                 message(id(*watch), &vec![7; *length], &mut bytes);
             }
-            let mut http2 = Http2::new("127.0.0.1:1", "/a/b", &[], 3, false);
+            let mut http2 = Http2::new("127.0.0.1:1", "/a/b", &[], 3, None);
             let (mut input, mut output) = (BytesMut::new(), BytesMut::new());
             let mut found = Found::new(3);
             found.round = 1;
@@ -301,7 +310,7 @@ mod tests {
         let mut bytes = BytesMut::new();
         message(1, &[7; 100], &mut bytes);
         message(1, &[7; 100], &mut bytes);
-        let mut http2 = Http2::new("127.0.0.1:1", "/a/b", &[], 1, true);
+        let mut http2 = Http2::new("127.0.0.1:1", "/a/b", &[], 1, Some(2_048));
         let mut output = BytesMut::new();
         let parsed = http2.parse(&mut bytes, &mut output, &mut Found::new(1));
         parsed.expect("well formed");
@@ -319,7 +328,7 @@ mod tests {
         let check = |kind, flags| {
             let mut bytes = BytesMut::new();
             put_frame(&mut bytes, kind, flags, 1, &[0; 8]);
-            let mut http2 = Http2::new("127.0.0.1:1", "/a/b", &[], 1, false);
+            let mut http2 = Http2::new("127.0.0.1:1", "/a/b", &[], 1, None);
             let parsed = http2.parse(&mut bytes, &mut BytesMut::new(), &mut Found::new(1));
             assert!(parsed.is_err(), "{kind}");
         };

@@ -8,7 +8,7 @@ mod nats;
 pub mod notify;
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -60,8 +60,9 @@ pub struct Shape {
     pub watchers: usize,
     /// That they are spread over.
     pub connections: usize,
-    /// Whether each reads only one message a second, and tells the server so.
-    pub is_slow: bool,
+    /// Of those who read only one message a second, and tell the server so: how many bytes each
+    /// lets it send before. `None`: they read at once.
+    pub slow_window: Option<u32>,
 }
 
 /// Open watches. Dropped, they end.
@@ -79,6 +80,8 @@ struct Shared {
     opened: AtomicUsize,
     /// Messages so far.
     messages: AtomicU64,
+    /// Bytes of the largest.
+    largest: AtomicU32,
     /// The update that is waited for, from 1 up.
     round: AtomicU64,
     /// Watchers that have not got it.
@@ -113,6 +116,8 @@ struct Found {
     opened: usize,
     /// Messages.
     messages: u64,
+    /// Bytes of the largest.
+    largest: u32,
     /// The update that is waited for.
     round: u64,
     /// For each watch, the last update of which it got a message.
@@ -135,7 +140,9 @@ impl Crowd {
         for index in 0..connections {
             let begin = shape.watchers * index / connections;
             let end = shape.watchers * (index + 1) / connections;
-            crowd.connect(subject, end - begin, shape.is_slow).await?;
+            crowd
+                .connect(subject, end - begin, shape.slow_window)
+                .await?;
             // Servers have room for some thousand connections that they have not accepted.
             let is_pause = index % DIALS_MAX == DIALS_MAX - 1;
             if is_pause || index + 1 == connections {
@@ -149,8 +156,9 @@ impl Crowd {
         &mut self,
         subject: &Subject,
         watches: usize,
-        is_slow: bool,
+        slow_window: Option<u32>,
     ) -> Result<(), Failure> {
+        let is_slow = slow_window.is_some();
         let shared = Arc::clone(&self.shared);
         match subject {
             Subject::Grpc {
@@ -159,7 +167,7 @@ impl Crowd {
                 request,
             } => {
                 let host = address.trim_start_matches("http://");
-                let parser = http2::Http2::new(host, path, request, watches, is_slow);
+                let parser = http2::Http2::new(host, path, request, watches, slow_window);
                 let stream = dial(host).await?;
                 self.tasks
                     .spawn(run(stream, parser, watches, is_slow, shared));
@@ -218,6 +226,11 @@ impl Crowd {
         self.shared.messages.load(Ordering::Relaxed)
     }
 
+    /// Bytes of the largest message so far; 0 where the protocol is not looked at so closely.
+    pub fn largest_bytes(&self) -> u32 {
+        self.shared.largest.load(Ordering::Relaxed)
+    }
+
     async fn wait_until_open(&mut self, watches: usize) -> Result<(), Failure> {
         self.wait(|shared| watches <= shared.opened.load(Ordering::Acquire))
             .await
@@ -255,6 +268,7 @@ impl Shared {
     fn add(&self, found: &mut Found, now: Instant) {
         self.messages.fetch_add(found.messages, Ordering::Relaxed);
         found.messages = 0;
+        self.largest.fetch_max(found.largest, Ordering::Relaxed);
         if 0 < found.opened {
             self.opened.fetch_add(found.opened, Ordering::AcqRel);
             found.opened = 0;
@@ -287,6 +301,7 @@ impl Found {
         Self {
             opened: 0,
             messages: 0,
+            largest: 0,
             round: 0,
             rounds_seen: vec![0; watches],
             arrived: 0,
