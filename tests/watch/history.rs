@@ -3,8 +3,10 @@
 /// Something that happened to an incident.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Happening {
-    /// Its place in the journal.
+    /// Its place in the journal. 0 where an operator saw it, until `History::place`.
     pub position: u64,
+    /// When it became durable, in milliseconds.
+    pub stamp: i64,
     /// What it was.
     pub kind: Kind,
 }
@@ -39,7 +41,8 @@ pub struct Stream {
     pub seen: Vec<Seen>,
 }
 
-/// All streams of one watcher, each resumed after the last message of the one before.
+/// All streams of one watcher from one beginning on, each resumed after the last message of the
+/// one before.
 #[derive(Clone, Debug, Default)]
 pub struct History {
     pub streams: Vec<Stream>,
@@ -59,6 +62,25 @@ impl History {
     pub fn events(&self) -> impl Iterator<Item = Happening> {
         self.messages()
             .flat_map(|(_, seen)| seen.events.iter().copied())
+    }
+
+    /// Gives each event that an operator saw, who is told no places, the one that it has: of those
+    /// of the same incident, kind and instant the first that comes next. What never happened keeps
+    /// none.
+    pub fn place(&mut self, truth: &[Happening]) {
+        for stream in &mut self.streams {
+            let mut last = 0;
+            for event in stream.seen.iter_mut().flat_map(|seen| &mut seen.events) {
+                let is_it = |one: &&Happening| (one.kind, one.stamp) == (event.kind, event.stamp);
+                let begin = truth.partition_point(|one| one.position <= last);
+                let next = truth[begin..].iter().find(is_it);
+                let found = next.or_else(|| truth.iter().find(is_it));
+                if event.position == 0 {
+                    event.position = found.map_or(0, |one| one.position);
+                }
+                last = event.position;
+            }
+        }
     }
 
     /// Where it begins.

@@ -1,22 +1,31 @@
-//! Random disconnects, slow readers, restarts and kills: what every watcher of incidents saw,
-//! pieced together, is the journal's own sequence, and every watcher of rates ends at the state
-//! that a question gives. Each promise has a validator with its name.
+//! Random disconnects, slow readers, restarts, kills, and tokens that lead nowhere: what every
+//! watcher of incidents saw, pieced together, is the journal's own sequence, or its operator's
+//! part of it and nothing of another's; and every watcher of rates ends at the state that a
+//! question gives. Each promise has a validator with its name.
 //!
 //! 300 rounds within 40 seconds, or as many as `MISTAP_WATCH_ROUNDS` says, however long they
 //! take.
 
+mod callers;
 #[allow(dead_code, reason = "each test program uses its part")]
 #[path = "../it/child.rs"]
 mod child;
 mod history;
 mod incidents;
+mod past;
+mod rater;
 mod rates;
 #[allow(dead_code, reason = "each test program uses its part")]
 #[path = "../it/reports.rs"]
 mod reports;
+mod sight;
+#[allow(dead_code, reason = "each test program uses its part")]
+#[path = "../it/support.rs"]
+mod support;
 mod teller;
 mod trial;
 mod truth;
+mod unsealed;
 mod validators;
 
 use std::time::{Duration, Instant};
@@ -32,9 +41,8 @@ const ROUNDS_MIN: u64 = 50;
 async fn whatever_happens_watchers_see_what_the_journal_has() {
     let asked = std::env::var("MISTAP_WATCH_ROUNDS").ok();
     let asked: Option<u64> = asked.map(|rounds| rounds.parse().expect("a number of rounds"));
-    let folder = tempfile::tempdir().expect("a folder");
     let begun = Instant::now();
-    let mut trial = Trial::start(&folder.path().join("data"), reports::seed()).await;
+    let mut trial = Trial::start(reports::seed()).await;
     let mut rounds = 0;
     while rounds < asked.unwrap_or(ROUNDS) {
         if asked.is_none() && ROUNDS_MIN <= rounds && TIME_MAX < begun.elapsed() {

@@ -10,6 +10,7 @@ use rand::{Rng, SeedableRng};
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
+use crate::callers::Caller;
 use crate::reports::Reporter;
 
 /// A flood is so many calls of so many reports: more than is kept for all watchers.
@@ -23,6 +24,7 @@ const HOUR_MS: i64 = 3_600_000;
 /// All of them in one.
 pub struct Teller {
     rng: StdRng,
+    caller: Caller,
     reporter: Reporter,
     /// When it began; everything is told as of then.
     pub now: UtcMillis,
@@ -34,9 +36,10 @@ pub struct Teller {
 // === impl Teller ===
 
 impl Teller {
-    /// One that begins now.
-    pub fn new(seed: u64, now: UtcMillis) -> Self {
+    /// One that begins now, and calls as a steward.
+    pub fn new(seed: u64, now: UtcMillis, steward: &Caller) -> Self {
         Self {
+            caller: steward.clone(),
             rng: StdRng::seed_from_u64(seed ^ 1),
             reporter: Reporter::new(seed, now),
             now,
@@ -48,7 +51,7 @@ impl Teller {
     /// Tells some, some of them again, and takes some back or adds to them. What has no answer
     /// is told again later.
     pub async fn tell(&mut self, channel: &Channel, reports: usize) -> Result<(), Status> {
-        let mut client = ReportingServiceClient::new(channel.clone());
+        let mut client = ReportingServiceClient::new(self.caller.over(channel.clone()));
         for _ in 0..reports {
             let incident = match self.open.pop() {
                 Some(incident) => incident,
@@ -99,7 +102,7 @@ impl Teller {
 
     /// An operator answers one of the newest.
     async fn answer(&mut self, channel: &Channel) -> Result<(), Status> {
-        let mut client = OperationsServiceClient::new(channel.clone());
+        let mut client = OperationsServiceClient::new(self.caller.over(channel.clone()));
         let request = pb::ListIncidentsRequest {
             page_size: 10,
             ..pb::ListIncidentsRequest::default()
@@ -143,14 +146,14 @@ impl Teller {
                 day_begins: 0,
             }),
         };
-        let mut client = OperationsServiceClient::new(channel.clone());
+        let mut client = OperationsServiceClient::new(self.caller.over(channel.clone()));
         let told = client.record_tap_counts(request).await;
         told.expect("the server runs");
     }
 
     /// Many at once.
     pub async fn flood(&mut self, channel: &Channel) {
-        let mut client = ReportingServiceClient::new(channel.clone());
+        let mut client = ReportingServiceClient::new(self.caller.over(channel.clone()));
         for _ in 0..FLOOD_CALLS {
             let incidents = (0..FLOOD_REPORTS).map(|_| self.next()).collect();
             let request = pb::ReportIncidentsRequest { incidents };

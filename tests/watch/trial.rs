@@ -1,32 +1,29 @@
 //! One server after the other over one folder, those who report to it, and those who watch.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use mistap::api::pb::v1 as pb;
-use mistap::api::pb::v1::live_service_client::LiveServiceClient;
-use mistap::api::pb::v1::statistics_service_client::StatisticsServiceClient;
-use mistap::domain::UtcMillis;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use tempfile::TempDir;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Code, Status, Streaming};
 
+use crate::callers::Caller;
 use crate::child::{self, Server};
-use crate::history::{Happening, Kind, between};
+use crate::history::{Happening, History, Kind, between};
 use crate::incidents::Watcher;
-use crate::rates::{Mirror, counts, rates};
+use crate::past::{self, Lost};
+use crate::rater::{Rater, position};
 use crate::teller::Teller;
 use crate::truth::read_journal;
+use crate::unsealed::Unsealed;
 use crate::validators;
 
 /// How long something may take that should come at once, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How long a watcher waits in a round for a message that may not come.
 const SHORT: Duration = Duration::from_millis(20);
-/// After what time a refused question is asked again.
-const RETRY: Duration = Duration::from_millis(20);
 /// One in so many rounds kills the server, and one stops it.
 const KILLED_EVERY: u32 = 50;
 const STOPPED_EVERY: u32 = 120;
@@ -38,15 +35,19 @@ const REPORTS_AT_KILL: usize = 12;
 /// nothing falls out of what is kept for all.
 const FLOOD_AT: u64 = 20;
 const FLOOD_EVERY: u64 = 2_500;
+/// In this round, and each so many after it, some offer tokens that lead nowhere.
+const LOST_AT: u64 = 10;
+const LOST_EVERY: u64 = 500;
 /// Bytes that a server may send to it before it reads, the least that HTTP/2 begins with.
 const SLOW_WINDOW: u32 = 65_535;
 /// Taps are told in one of so many rounds.
 const TAPS_EVERY: u32 = 12;
-const DAY_SECONDS: i64 = 86_400;
 
 /// Everything.
 pub struct Trial {
-    folder: PathBuf,
+    folder: TempDir,
+    lost: [Lost; 2],
+    steward: Caller,
     server: Option<Server>,
     address: SocketAddr,
     rng: StdRng,
@@ -64,48 +65,54 @@ struct Figures {
     disconnects: u64,
     rounds: u64,
     taps_told: u64,
-}
-
-/// A watcher of rates.
-struct Rater {
-    by: Vec<i32>,
-    /// Whether it asks for rates beside counts.
-    is_rated: bool,
-    mirror: Mirror,
-    messages: Option<Streaming<pb::WatchRatesResponse>>,
-    is_first: bool,
-    taken: u64,
+    lost: u64,
 }
 
 // === impl Trial ===
 
 impl Trial {
-    pub async fn start(folder: &Path, seed: u64) -> Self {
-        let started = Server::start(child::serve(folder)).await;
+    pub async fn start(seed: u64) -> Self {
+        let (folder, lost) = past::record(seed).await;
+        let steward = Caller::new(folder.path(), &[]);
+        let gvb = Caller::new(folder.path(), &["GVB"]);
+        let both = Caller::new(folder.path(), &["HTM", "RET"]);
+        let started = Server::start(child::serve(folder.path())).await;
         let server = started.expect("it starts");
+        let unsealed = Unsealed::of(folder.path());
         let clock = mistap::app::system_clock();
-        let watchers: [&[&str]; 5] = [&[], &[], &["GVB"], &["HTM", "RET"], &[]];
-        let line = pb::Dimension::Line as i32;
-        let operator = pb::Dimension::Operator as i32;
-        let mode = pb::Dimension::Mode as i32;
-        let raters = [
-            (vec![line], false),
-            (vec![operator, mode], false),
-            (vec![], false),
-            (vec![line], true),
+        let watchers: [(&Caller, &[&str]); 8] = [
+            (&steward, &[]),
+            (&steward, &[]),
+            (&steward, &["GVB"]),
+            (&steward, &["HTM", "RET"]),
+            (&gvb, &["GVB"]),
+            (&both, &["HTM", "RET"]),
+            (&both, &["RET"]),
+            (&steward, &[]),
         ];
+        let watcher = |(caller, operators)| Watcher::new(caller, operators, &unsealed);
+        use pb::Dimension::{Line, Mode, Operator};
+        let raters: [(&Caller, &[pb::Dimension], bool); 7] = [
+            (&steward, &[Line], false),
+            (&steward, &[Operator, Mode], false),
+            (&steward, &[], false),
+            (&steward, &[Line], true),
+            (&gvb, &[Line], true),
+            (&both, &[Operator, Mode], false),
+            (&both, &[], false),
+        ];
+        let rater = |(caller, by, is_rated)| Rater::new(caller, by, is_rated);
         Self {
-            folder: folder.to_owned(),
             address: server.address,
             server: Some(server),
             rng: StdRng::seed_from_u64(seed),
-            teller: Teller::new(seed, clock()),
-            watchers: watchers.into_iter().map(Watcher::new).collect(),
-            raters: raters
-                .into_iter()
-                .map(|(by, is_rated)| Rater::new(by, is_rated))
-                .collect(),
+            teller: Teller::new(seed, clock(), &steward),
+            watchers: watchers.into_iter().map(watcher).collect(),
+            raters: raters.into_iter().map(rater).collect(),
             counts: Figures::default(),
+            folder,
+            lost,
+            steward,
         }
     }
 
@@ -135,10 +142,10 @@ impl Trial {
         }
         for place in 0..self.raters.len() {
             if self.rng.random_ratio(1, 6) {
-                self.raters[place].messages = None;
+                self.raters[place].disconnect();
                 self.counts.disconnects += 1;
             }
-            if self.raters[place].messages.is_none() {
+            if !self.raters[place].is_connected() {
                 let channel = self.new_channel().await;
                 self.raters[place]
                     .connect(channel)
@@ -152,6 +159,9 @@ impl Trial {
         }
         if self.counts.rounds % FLOOD_EVERY == FLOOD_AT {
             self.flood(&channel).await;
+        }
+        if self.counts.rounds % LOST_EVERY == LOST_AT {
+            self.offer_lost().await;
         }
         self.counts.rounds += 1;
         let reports = self.rng.random_range(0..=REPORTS_MAX);
@@ -179,6 +189,29 @@ impl Trial {
         }
     }
 
+    /// Of those who see everything and of operators one each offers each token that leads nowhere.
+    async fn offer_lost(&mut self) {
+        let operators = self.watchers.iter().position(|it| it.caller.is_operator());
+        for watcher in [0, operators.expect("some are")] {
+            for Lost {
+                reason, incidents, ..
+            } in &self.lost
+            {
+                let channel = self.new_channel().await;
+                let watcher = &mut self.watchers[watcher];
+                watcher.offer(channel, incidents, reason).await;
+                self.counts.lost += 1;
+            }
+        }
+        for rater in [0, self.raters.len() - 1] {
+            for Lost { reason, rates, .. } in &self.lost {
+                let channel = self.new_channel().await;
+                self.raters[rater].offer(channel, rates, reason).await;
+                self.counts.lost += 1;
+            }
+        }
+    }
+
     /// Tells more at once than is kept for all, while a watcher that has all reads nothing: it is
     /// told so, with the token to go on from.
     async fn flood(&mut self, channel: &Channel) {
@@ -189,8 +222,8 @@ impl Trial {
         let slow = self.watchers.last_mut().expect("there are some");
         slow.disconnect();
         slow.connect(narrow).await.expect("the server runs");
-        let now = position(channel, self.teller.now).await;
-        while slow.history.end() < now {
+        let now = position(&self.steward, channel, self.teller.now).await;
+        while slow.place() < now {
             assert!(slow.read(PATIENCE).await, "it comes to the end");
         }
         let lags = slow.lags;
@@ -218,7 +251,7 @@ impl Trial {
         let listen = self.address.to_string();
         command
             .args(["serve", "--listen", &listen, "--data"])
-            .arg(&self.folder)
+            .arg(self.folder.path())
             .env("MISTAP_LOG", "info");
         let started = Server::start(command).await;
         self.server = Some(started.unwrap_or_else(|end| panic!("it does not start: {end:?}")));
@@ -229,7 +262,7 @@ impl Trial {
         }
         for rater in &mut self.raters {
             while rater.read(PATIENCE).await {}
-            rater.messages = None;
+            rater.disconnect();
         }
     }
 
@@ -245,22 +278,14 @@ impl Trial {
     pub async fn end(mut self) -> String {
         let channel = self.channel().await;
         self.teller.settle(&channel).await;
-        let answer = ask(&channel, &[], self.teller.now).await;
-        let target = answer.position;
+        let target = position(&self.steward, &channel, self.teller.now).await;
         for place in 0..self.raters.len() {
             let channel = self.new_channel().await;
             let rater = &mut self.raters[place];
-            rater.settle(&channel, target).await;
-            let answer = ask(&channel, &rater.by, self.teller.now).await;
-            assert_eq!(rater.mirror.counts, counts(&answer.figures));
-            let totals = (rater.mirror.total, rater.mirror.left_out);
-            assert_eq!(totals, (answer.total, answer.left_out));
-            if rater.is_rated {
-                rater.compare_rates(&channel).await;
-            }
+            rater.settle(&channel, self.teller.now).await;
         }
         for place in 0..self.watchers.len() {
-            while self.watchers[place].history.end() < target {
+            while self.watchers[place].place() < target {
                 let channel = self.new_channel().await;
                 let watcher = &mut self.watchers[place];
                 watcher.disconnect();
@@ -271,30 +296,23 @@ impl Trial {
         }
         let end = self.server.take().expect("one runs").terminate().await;
         assert!(end.status.success(), "{}", end.log);
-        let all = read_journal(&self.folder);
-        for watcher in &self.watchers {
-            let of_operator = |(operator, _): &&(String, Happening)| {
-                watcher.operators.is_empty() || watcher.operators.contains(operator)
-            };
-            let truth = all.iter().filter(of_operator);
-            let truth: Vec<_> = truth.map(|(_, happening)| *happening).collect();
-            assert!(!between(&truth, 0, target).is_empty());
-            for (name, validate) in validators::ALL {
-                let verdict = validate(&truth, &watcher.history);
-                assert_eq!(verdict, Ok(()), "{name}, {:?}", watcher.operators);
-            }
+        let all = read_journal(self.folder.path());
+        for watcher in &mut self.watchers {
+            hold(watcher, &all, target);
         }
         let streams: usize = self
             .watchers
             .iter()
-            .map(|it| it.history.streams.len())
+            .flat_map(histories)
+            .map(|it| it.streams.len())
             .sum();
         let lags: u64 = self.watchers.iter().map(|it| it.lags).sum();
         let taken: u64 = self.raters.iter().map(|it| it.taken).sum();
         let events: usize = self
             .watchers
             .iter()
-            .map(|it| it.history.events().count())
+            .flat_map(histories)
+            .map(|it| it.events().count())
             .sum();
         let of = |is: fn(&Kind) -> bool| all.iter().filter(|(_, one)| is(&one.kind)).count();
         let withdrawn = of(|kind| matches!(kind, Kind::Withdrawn(_)));
@@ -302,158 +320,41 @@ impl Trial {
         let answered = of(|kind| matches!(kind, Kind::Answered(_)));
         assert!(0 < withdrawn && 0 < amended && 0 < answered && 0 < lags);
         format!(
-            "{} kills, {} stops, {} disconnects, {lags} lags; taps told {} times; {} things \
+            "{} kills, {} stops, {} disconnects, {lags} lags, {} lost tokens; taps told {} times; {} things \
              happened, {withdrawn} of them withdrawals, {amended} amendments, {answered} answers; \
              {streams} streams of incidents saw {events} events; {taken} messages of rates",
             self.counts.kills,
             self.counts.stops,
             self.counts.disconnects,
+            self.counts.lost,
             self.counts.taps_told,
             all.len(),
         )
     }
 }
 
-// === impl Rater ===
-
-impl Rater {
-    fn new(by: Vec<i32>, is_rated: bool) -> Self {
-        Self {
-            by,
-            is_rated,
-            mirror: Mirror::default(),
-            messages: None,
-            is_first: true,
-            taken: 0,
-        }
-    }
-
-    async fn connect(&mut self, channel: Channel) -> Result<(), Status> {
-        let request = pb::WatchRatesRequest {
-            by: self.by.clone(),
-            window: Some(prost_types::Duration {
-                seconds: DAY_SECONDS,
-                nanos: 0,
-            }),
-            pace: Some(prost_types::Duration {
-                seconds: 0,
-                nanos: 100_000_000,
-            }),
-            resume_token: self.mirror.token.clone(),
-            rates: self.is_rated.then(pb::RatesRequest::default),
-            ..pb::WatchRatesRequest::default()
-        };
-        let mut client = LiveServiceClient::new(channel);
-        let opened = client.watch_rates(request).await;
-        self.messages = match opened {
-            // The store with its taps is still being opened.
-            Err(status) if self.is_rated && status.code() == Code::Unavailable => None,
-            opened => Some(opened?.into_inner()),
-        };
-        self.is_first = true;
-        Ok(())
-    }
-
-    /// Its rates are those of a question over the same hours.
-    async fn compare_rates(&self, channel: &Channel) {
-        let window = self.mirror.rated.expect("taps were told");
-        let answer = ask_of(channel, &self.by, window, true).await;
-        assert_eq!(self.mirror.total_rate, answer.total_rate);
-        let asked = rates(&answer.figures);
-        assert!(asked.values().any(|rate| 0 < rate.taps), "{asked:?}");
-        for (key, rate) in &asked {
-            assert_eq!(self.mirror.rates.get(key), Some(rate), "{key:?}");
-        }
-    }
-
-    /// Takes one message, if one comes in time. A stream that ended is given up.
-    async fn read(&mut self, patience: Duration) -> bool {
-        let Some(messages) = &mut self.messages else {
-            return false;
-        };
-        match tokio::time::timeout(patience, messages.message()).await {
-            Err(_) => false,
-            Ok(Ok(Some(message))) => {
-                let verdict = self.mirror.take(&message, self.is_first);
-                assert_eq!(verdict, Ok(()), "{message:?}");
-                self.is_first = false;
-                self.taken += 1;
-                true
-            }
-            Ok(Ok(None) | Err(_)) => {
-                self.messages = None;
-                false
-            }
-        }
-    }
-
-    /// Reads until its state has everything through a position.
-    async fn settle(&mut self, channel: &Channel, target: u64) {
-        let reading = async {
-            while self.mirror.position < target {
-                if self.messages.is_none() {
-                    let connected = self.connect(channel.clone()).await;
-                    connected.expect("the server runs");
-                }
-                // Where no row changed, only a new stream says so at once.
-                if !self.read(SHORT).await {
-                    self.messages = None;
-                }
-            }
-        };
-        tokio::time::timeout(PATIENCE, reading)
-            .await
-            .expect("in time");
-    }
+fn histories(watcher: &Watcher) -> impl Iterator<Item = &History> {
+    watcher.earlier.iter().chain([&watcher.history])
 }
 
-// === What should have been seen ===
-
-/// Where the journal is.
-async fn position(channel: &Channel, now: UtcMillis) -> u64 {
-    ask(channel, &[], now).await.position
-}
-
-/// What a question gives of everything.
-async fn ask(channel: &Channel, by: &[i32], now: UtcMillis) -> pb::QueryFiguresResponse {
-    let midnight = now.0 / 1_000 / 3_600 * 3_600 - 2 * DAY_SECONDS;
-    let at = |seconds| Some(prost_types::Timestamp { seconds, nanos: 0 });
-    let window = pb::Window {
-        start: at(midnight),
-        end: at(midnight + 4 * DAY_SECONDS),
+/// What a watcher saw, from each of its beginnings on, is its part of what happened.
+fn hold(watcher: &mut Watcher, all: &[(String, Happening)], target: u64) {
+    let is_operator = watcher.caller.is_operator();
+    let is_its = |(operator, happening): &&(String, Happening)| {
+        let is_asked = watcher.operators.is_empty() || watcher.operators.contains(operator);
+        // No operator is told of amendments, which may be about staff.
+        is_asked && !(is_operator && matches!(happening.kind, Kind::Amended(_)))
     };
-    ask_of(channel, by, window, false).await
-}
-
-async fn ask_of(
-    channel: &Channel,
-    by: &[i32],
-    window: pb::Window,
-    is_rated: bool,
-) -> pb::QueryFiguresResponse {
-    let request = pb::QueryFiguresRequest {
-        question: Some(pb::Question {
-            by: by.to_vec(),
-            window: Some(window),
-            ..pb::Question::default()
-        }),
-        rates: is_rated.then(pb::RatesRequest::default),
-        page_size: 10_000,
-        ..pb::QueryFiguresRequest::default()
-    };
-    let mut client = StatisticsServiceClient::new(channel.clone());
-    let asking = async {
-        loop {
-            match client.query_figures(request.clone()).await {
-                Ok(answer) => break answer.into_inner(),
-                Err(status) if status.code() == Code::Unavailable => {
-                    tokio::time::sleep(RETRY).await;
-                }
-                Err(status) => panic!("{status:?}"),
-            }
+    let truth = all.iter().filter(is_its);
+    let truth: Vec<_> = truth.map(|(_, happening)| *happening).collect();
+    assert!(!between(&truth, 0, target).is_empty());
+    for history in watcher.earlier.iter_mut().chain([&mut watcher.history]) {
+        history.place(&truth);
+        for (name, validate) in validators::ALL {
+            let verdict = validate(&truth, history);
+            let operators = (is_operator, &watcher.operators);
+            assert_eq!(verdict, Ok(()), "{name}, {operators:?}");
         }
-    };
-    tokio::time::timeout(PATIENCE, asking)
-        .await
-        .expect("in time")
+    }
+    assert!(target <= watcher.history.end());
 }

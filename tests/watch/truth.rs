@@ -53,7 +53,12 @@ pub fn read_journal(folder: &Path) -> Vec<(String, Happening)> {
             _ => continue,
         };
         let operator = facts.operator.as_ref().map(ToString::to_string);
-        all.push((operator.unwrap_or_default(), Happening { position, kind }));
+        let happening = Happening {
+            position,
+            stamp: record.stamp.0,
+            kind,
+        };
+        all.push((operator.unwrap_or_default(), happening));
     }
     all
 }

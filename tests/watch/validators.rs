@@ -117,6 +117,7 @@ mod tests {
     fn happening(position: u64) -> Happening {
         Happening {
             position,
+            stamp: 0,
             kind: Kind::Recorded,
         }
     }
@@ -202,6 +203,52 @@ mod tests {
         check("resumable", |it| it.streams[1].after = 3);
         check("bookmarkable", |it| it.streams[1].seen[0].position = 7);
         check("bookmarkable", |it| it.streams[0].seen[0].position = 2);
+    }
+
+    #[test]
+    fn what_an_operator_saw_is_held_to_the_same_promises() {
+        let mut truth = truth();
+        for (stamp, one) in (1_000..).zip(&mut truth) {
+            one.stamp = stamp;
+        }
+        // Two answers of one incident within one millisecond.
+        let answers = [12, 13].map(|position| Happening {
+            position,
+            stamp: 2_000,
+            kind: Kind::Answered(11),
+        });
+        truth.extend(answers);
+        let seen = Seen {
+            position: 13,
+            events: truth.clone(),
+        };
+        let stream = Stream {
+            after: 0,
+            seen: vec![seen],
+        };
+        let check = |forge: fn(&mut Vec<Happening>), expected: &[&str]| {
+            let mut history = History {
+                streams: vec![stream.clone()],
+            };
+            forge(&mut history.streams[0].seen[0].events);
+            for event in history
+                .streams
+                .iter_mut()
+                .flat_map(|it| &mut it.seen[0].events)
+            {
+                event.position = 0;
+            }
+            history.place(&truth);
+            let fails = |(_, validate): &&Validator| validate(&truth, &history).is_err();
+            let failed: Vec<_> = ALL.iter().filter(fails).map(|(name, _)| *name).collect();
+            assert_eq!(failed, expected);
+        };
+        check(|_| (), &[]);
+        check(|it| it.swap(0, 1), &["ordered", "resumable"]);
+        check(|it| it.truncate(7), &["reliable", "atomic", "bookmarkable"]);
+        check(|it| it.push(it[7]), &["ordered", "unique", "atomic"]);
+        let invented = ["ordered", "reliable", "atomic", "bookmarkable"];
+        check(|it| it[3].stamp += 500, &invented);
     }
 
     #[test]

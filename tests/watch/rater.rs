@@ -1,0 +1,278 @@
+//! Watchers of rates, each held to what it is promised, and in the end to what a question gives.
+
+use std::time::Duration;
+
+use mistap::api::pb::v1 as pb;
+use mistap::api::pb::v1::live_service_client::LiveServiceClient;
+use mistap::api::pb::v1::statistics_service_client::StatisticsServiceClient;
+use mistap::domain::UtcMillis;
+use tonic::transport::Channel;
+use tonic::{Code, Status, Streaming};
+
+use crate::callers::Caller;
+use crate::incidents::oldest_token;
+use crate::rates::{Mirror, counts, rates};
+use crate::sight::{self, cited_place};
+
+/// How long something may take that should come at once, on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a watcher waits for a message that may not come.
+const SHORT: Duration = Duration::from_millis(20);
+/// After what time a refused question is asked again.
+const RETRY: Duration = Duration::from_millis(20);
+const HOUR_SECONDS: i64 = 3_600;
+const DAY_SECONDS: i64 = 86_400;
+
+/// A watcher of rates.
+pub struct Rater {
+    caller: Caller,
+    by: Vec<i32>,
+    /// Whether it asks for rates beside counts.
+    is_rated: bool,
+    mirror: Mirror,
+    messages: Option<Streaming<pb::WatchRatesResponse>>,
+    is_first: bool,
+    /// Messages so far.
+    pub taken: u64,
+    /// The newest number that its figures are cited by.
+    cited: Option<u64>,
+}
+
+impl Rater {
+    pub fn new(caller: &Caller, by: &[pb::Dimension], is_rated: bool) -> Self {
+        Self {
+            caller: caller.clone(),
+            by: by.iter().map(|dimension| *dimension as i32).collect(),
+            is_rated,
+            mirror: Mirror::default(),
+            messages: None,
+            is_first: true,
+            taken: 0,
+            cited: None,
+        }
+    }
+
+    /// Breaks off, if it watches.
+    pub fn disconnect(&mut self) {
+        self.messages = None;
+    }
+
+    pub fn is_connected(&self) -> bool {
+        self.messages.is_some()
+    }
+
+    /// Goes on where it was.
+    pub async fn connect(&mut self, channel: Channel) -> Result<(), Status> {
+        let opened = self.open(channel, self.mirror.token.clone()).await;
+        self.messages = match opened {
+            // The store with its taps is still being opened.
+            Err(status) if self.is_rated && status.code() == Code::Unavailable => None,
+            opened => Some(opened?),
+        };
+        self.is_first = true;
+        Ok(())
+    }
+
+    /// Offers a token that leads nowhere, is told so for this reason, and begins anew with the one
+    /// that it is told instead.
+    pub async fn offer(&mut self, channel: Channel, token: &[u8], reason: &str) {
+        self.disconnect();
+        let refused = self.open(channel.clone(), token.to_vec()).await;
+        self.mirror.token = oldest_token(&refused.expect_err("it leads nowhere"), reason);
+        self.connect(channel).await.expect("the server runs");
+    }
+
+    async fn open(
+        &self,
+        channel: Channel,
+        resume_token: Vec<u8>,
+    ) -> Result<Streaming<pb::WatchRatesResponse>, Status> {
+        let request = pb::WatchRatesRequest {
+            filter: Some(self.filter()),
+            by: self.by.clone(),
+            window: Some(prost_types::Duration {
+                seconds: DAY_SECONDS,
+                nanos: 0,
+            }),
+            pace: Some(prost_types::Duration {
+                seconds: 0,
+                nanos: 100_000_000,
+            }),
+            resume_token,
+            rates: self.is_rated.then(pb::RatesRequest::default),
+        };
+        let mut client = LiveServiceClient::new(self.caller.over(channel));
+        Ok(client.watch_rates(request).await?.into_inner())
+    }
+
+    /// All that its caller may see.
+    fn filter(&self) -> pb::Filter {
+        pb::Filter {
+            operators: self.caller.operators.clone(),
+            ..pb::Filter::default()
+        }
+    }
+
+    /// Takes one message, if one comes in time. A stream that ended is given up.
+    pub async fn read(&mut self, patience: Duration) -> bool {
+        let Some(messages) = &mut self.messages else {
+            return false;
+        };
+        match tokio::time::timeout(patience, messages.message()).await {
+            Err(_) => false,
+            Ok(Ok(Some(message))) => {
+                self.take(&message);
+                true
+            }
+            Ok(Ok(None) | Err(_)) => {
+                self.messages = None;
+                false
+            }
+        }
+    }
+
+    fn take(&mut self, message: &pb::WatchRatesResponse) {
+        let verdict = self.mirror.take(message, self.is_first);
+        assert_eq!(verdict, Ok(()), "{message:?}");
+        if self.caller.is_operator() {
+            let own = &self.caller.operators;
+            let verdict = sight::hold(&sight::OF_RATES, message, own);
+            assert_eq!(verdict, Ok(()), "{message:?}");
+        } else if let Some(place) = cited_place(message) {
+            assert_eq!(place, message.position);
+        }
+        self.cited = cited_place(message).or(self.cited);
+        self.is_first = false;
+        self.taken += 1;
+    }
+
+    /// Reads until its state is what a question gives of everything that was told, which nobody
+    /// adds to any more.
+    pub async fn settle(&mut self, channel: &Channel, now: UtcMillis) {
+        let answer = ask(&self.caller, channel, self.filter(), &self.by, now).await;
+        let expected = (counts(&answer.figures), answer.total, answer.left_out);
+        let reading = async {
+            while self.state() != expected {
+                if self.messages.is_none() {
+                    let connected = self.connect(channel.clone()).await;
+                    connected.expect("the server runs");
+                }
+                // Where no row changed, only a new stream says so at once.
+                if !self.read(SHORT).await {
+                    self.messages = None;
+                }
+            }
+        };
+        let settled = tokio::time::timeout(PATIENCE, reading).await;
+        assert!(settled.is_ok(), "{:?} is not {expected:?}", self.state());
+        if self.is_rated {
+            self.compare_rates(channel).await;
+        }
+        self.ask_as_cited(channel, now, answer.total).await;
+    }
+
+    fn state(&self) -> (crate::rates::Counts, u64, u64) {
+        let mirror = &self.mirror;
+        (mirror.counts.clone(), mirror.total, mirror.left_out)
+    }
+
+    /// Its rates are those of a question over the same hours.
+    async fn compare_rates(&self, channel: &Channel) {
+        let window = self.mirror.rated.expect("taps were told");
+        let request = question(self.filter(), &self.by, window, true);
+        let answer = asked(&self.caller, channel, request).await;
+        assert_eq!(self.mirror.total_rate, answer.total_rate);
+        let asked = rates(&answer.figures);
+        assert!(asked.values().any(|rate| 0 < rate.taps), "{asked:?}");
+        for (key, rate) in &asked {
+            assert_eq!(self.mirror.rates.get(key), Some(rate), "{key:?}");
+        }
+    }
+
+    /// What its figures are cited by leads back to them.
+    async fn ask_as_cited(&mut self, channel: &Channel, now: UtcMillis, total: u64) {
+        // The first message of a stream is cited as it is.
+        self.disconnect();
+        self.connect(channel.clone())
+            .await
+            .expect("the server runs");
+        if !self.read(PATIENCE).await {
+            return;
+        }
+        let request = pb::QueryFiguresRequest {
+            as_of_position: self.cited,
+            ..question(self.filter(), &[], days_around(now), false)
+        };
+        assert!(self.cited.is_some(), "its first message is cited");
+        let answer = asked(&self.caller, channel, request).await;
+        assert_eq!(answer.total, total);
+    }
+}
+
+/// Where the journal is.
+pub async fn position(steward: &Caller, channel: &Channel, now: UtcMillis) -> u64 {
+    let filter = pb::Filter::default();
+    ask(steward, channel, filter, &[], now).await.position
+}
+
+/// What a question gives of everything.
+async fn ask(
+    caller: &Caller,
+    channel: &Channel,
+    filter: pb::Filter,
+    by: &[i32],
+    now: UtcMillis,
+) -> pb::QueryFiguresResponse {
+    let request = question(filter, by, days_around(now), false);
+    asked(caller, channel, request).await
+}
+
+/// Whole days around a time.
+fn days_around(now: UtcMillis) -> pb::Window {
+    let begin = now.0 / 1_000 / HOUR_SECONDS * HOUR_SECONDS - 2 * DAY_SECONDS;
+    let at = |seconds| Some(prost_types::Timestamp { seconds, nanos: 0 });
+    pb::Window {
+        start: at(begin),
+        end: at(begin + 4 * DAY_SECONDS),
+    }
+}
+
+fn question(
+    filter: pb::Filter,
+    by: &[i32],
+    window: pb::Window,
+    is_rated: bool,
+) -> pb::QueryFiguresRequest {
+    pb::QueryFiguresRequest {
+        question: Some(pb::Question {
+            filter: Some(filter),
+            by: by.to_vec(),
+            window: Some(window),
+        }),
+        rates: is_rated.then(pb::RatesRequest::default),
+        page_size: 10_000,
+        ..pb::QueryFiguresRequest::default()
+    }
+}
+
+async fn asked(
+    caller: &Caller,
+    channel: &Channel,
+    request: pb::QueryFiguresRequest,
+) -> pb::QueryFiguresResponse {
+    let mut client = StatisticsServiceClient::new(caller.over(channel.clone()));
+    let asking = async {
+        loop {
+            match client.query_figures(request.clone()).await {
+                Ok(answer) => break answer.into_inner(),
+                Err(status) if status.code() == Code::Unavailable => {
+                    tokio::time::sleep(RETRY).await;
+                }
+                Err(status) => panic!("{status:?}"),
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, asking)
+        .await
+        .expect("in time")
+}
