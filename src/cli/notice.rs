@@ -59,7 +59,15 @@ impl Notices {
 /// Why a connection is gone, in few words.
 pub fn reason(status: Option<&Status>) -> String {
     match status {
-        Some(status) if std::error::Error::source(status).is_none() => status.message().to_owned(),
+        Some(status) if std::error::Error::source(status).is_none() => {
+            // What it advises is done already, and said.
+            let message = status.message();
+            message
+                .split("; try again")
+                .next()
+                .unwrap_or(message)
+                .to_owned()
+        }
         _ => "no connection".to_owned(),
     }
 }

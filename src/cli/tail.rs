@@ -40,19 +40,21 @@ const COLUMNS: [&str; 10] = [
     "card_kind",
     "case_number",
 ];
-/// What a line shows people, and how wide it is there. A line's identifier names its operator.
-const FOR_PEOPLE: [(&str, usize); 8] = [
-    ("case_number", 14),
-    ("received_at", 19),
-    ("change", 9),
-    ("line", 10),
-    ("signal", 12),
-    ("card_kind", 12),
-    ("mode", 7),
-    ("stop", 0),
+/// What a line shows people, how wide it is there, and how many columns a terminal must have: cut
+/// short it would tell little, or the wrong thing. A line's identifier names its operator.
+const FOR_PEOPLE: [(&str, usize, usize); 8] = [
+    ("case_number", 14, 0),
+    ("received_at", 0, 0),
+    ("change", 9, 0),
+    ("line", 10, 0),
+    ("signal", 12, 0),
+    ("card_kind", 12, DAYS_WIDTH_MIN),
+    ("mode", 7, SECONDS_WIDTH_MIN),
+    ("stop", 0, DAYS_WIDTH_MIN),
 ];
-/// A terminal with fewer columns shows no days.
+/// A terminal with fewer columns shows no days, and one with still fewer no seconds.
 const DAYS_WIDTH_MIN: usize = 100;
+const SECONDS_WIDTH_MIN: usize = 72;
 /// How often it is looked whether anything is heard.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
@@ -199,26 +201,26 @@ fn cell(value: &Value) -> String {
 
 /// Aligned, without what is always the same, and cut where the terminal ends.
 fn for_people(event: &pb::IncidentEvent, object: &Value, width: Option<usize>) -> String {
-    let received = when::from_wire(event.received_at.as_ref());
+    let received = when::from_wire(event.received_at.as_ref()).unwrap_or(Timestamp::UNIX_EPOCH);
+    let end = width.unwrap_or(usize::MAX);
+    let gap = if end < SECONDS_WIDTH_MIN { " " } else { "  " };
     let mut line = String::new();
-    let is_narrow = width.is_some_and(|width| width < DAYS_WIDTH_MIN);
-    for (column, wide) in FOR_PEOPLE {
+    for (column, wide, width_min) in FOR_PEOPLE {
+        if end < width_min {
+            continue;
+        }
         let mut text = match column {
-            "received_at" if is_narrow => received.map(when::shown_time).unwrap_or_default(),
-            "received_at" => received.map(when::shown).unwrap_or_default(),
+            "received_at" if end < SECONDS_WIDTH_MIN => when::shown_minute(received),
+            "received_at" if end < DAYS_WIDTH_MIN => when::shown_time(received),
+            "received_at" => when::shown(received),
             "line" if object["line"] == "" => cell(&object["operator"]),
             column => cell(&object[column]),
         };
         if text.is_empty() {
             text.push('-');
         }
-        let wide = match column {
-            "received_at" if is_narrow => 0,
-            _ => wide,
-        };
-        line.push_str(&format!("{text:<wide$}  "));
+        line.push_str(&format!("{text:<wide$}{gap}"));
     }
-    let end = width.unwrap_or(usize::MAX);
     line.trim_end().chars().take(end).collect()
 }
 
@@ -281,10 +283,34 @@ mod tests {
     #[test]
     fn line_fits_a_narrow_terminal_and_is_whole_elsewhere() {
         let object = to_json(&event());
-        for width in [0, 1, 20, 40] {
+        for width in [0, 1, 20] {
             let line = for_people(&event(), &object, Some(width));
             assert_eq!(line.chars().count(), width);
         }
+        let event = || pb::IncidentEvent {
+            incident: Some(pb::IncidentFacts {
+                signal: pb::Signal::RedBeep.into(),
+                stop: "NL:S:30001234".into(),
+                ..event().incident.expect("there")
+            }),
+            ..event()
+        };
+        let check = |width, expected: &str| {
+            let object = to_json(&event());
+            let line = for_people(&event(), &object, Some(width));
+            assert_eq!(line, expected);
+        };
+        // Nothing is cut in the middle.
+        check(50, "7H2K-9QWM-3XVT 01:00 recorded  GVB:10     red-beep");
+        check(
+            80,
+            "7H2K-9QWM-3XVT  01:00:00  recorded   GVB:10      red-beep      tram",
+        );
+        check(
+            120,
+            "7H2K-9QWM-3XVT  1970-01-01 01:00:00  recorded   GVB:10      red-beep      -             \
+             tram     NL:S:30001234",
+        );
         let line = for_people(&event(), &object, None);
         assert!(
             line.starts_with("7H2K-9QWM-3XVT  ") && line.ends_with("-"),

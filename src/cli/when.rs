@@ -178,6 +178,12 @@ pub fn shown_time(instant: Timestamp) -> String {
     local.strftime("%H:%M:%S").to_string()
 }
 
+/// An instant by the minute, in local time: `2026-11-23 08:15`.
+pub fn shown_day_and_minute(instant: Timestamp) -> String {
+    let local = AMSTERDAM.to_datetime(instant);
+    local.strftime("%Y-%m-%d %H:%M").to_string()
+}
+
 /// The same by the minute: `08:15`.
 pub fn shown_minute(instant: Timestamp) -> String {
     AMSTERDAM.to_datetime(instant).strftime("%H:%M").to_string()

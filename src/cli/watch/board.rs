@@ -20,6 +20,8 @@ const SAMPLE_EVERY: Duration = Duration::from_secs(2);
 const KEY_WIDTH_MAX: usize = 24;
 /// Columns of a rate with its interval, or of the reason why there is none.
 const RATE_WIDTH: usize = 28;
+/// Lines for rows that a screen must have before the citation takes any.
+const ROWS_BEFORE_CITATION: usize = 5;
 
 /// The state of a watch.
 pub struct Board {
@@ -36,6 +38,8 @@ pub struct Board {
     untimed: u64,
     complete_from: Option<Timestamp>,
     as_of: Option<Timestamp>,
+    /// The newest.
+    citation: String,
     heard: Option<Instant>,
     sampled: Option<Instant>,
 }
@@ -63,6 +67,7 @@ impl Board {
             untimed: 0,
             complete_from: None,
             as_of: None,
+            citation: String::new(),
             heard: None,
             sampled: None,
         }
@@ -79,6 +84,9 @@ impl Board {
         let from = when::from_wire(message.rated_from.as_ref());
         self.rated = from.zip(when::from_wire(message.rated_until.as_ref()));
         self.as_of = when::from_wire(message.as_of.as_ref());
+        if !message.citation.is_empty() {
+            self.citation.clone_from(&message.citation);
+        }
         match &message.update {
             Some(Update::Snapshot(all)) => {
                 for row in self.rows.values_mut() {
@@ -130,19 +138,23 @@ impl Board {
         now: Instant,
     ) -> Vec<String> {
         self.sample(now);
-        let mut text = vec![self.head(trouble, now), self.summary()];
+        let mut text = vec![self.head(columns, trouble, now), self.summary()];
         text.extend(self.rates());
         text.push(String::new());
         let mut rows: Vec<_> = self.rows.iter().collect();
         rows.sort_by(|left, right| right.1.count.cmp(&left.1.count).then(left.0.cmp(right.0)));
         let widths = self.widths(&rows);
         text.push(self.heading(&widths));
-        let foot = 1;
-        let room = lines.saturating_sub(text.len() + foot);
+        let mut foot = wrapped(&self.citation, columns);
+        if lines <= text.len() + ROWS_BEFORE_CITATION + foot.len() {
+            foot.clear();
+        }
+        let room = lines.saturating_sub(text.len() + foot.len() + 1);
         for (key, row) in rows.iter().take(room) {
             text.push(self.line(key, row, &widths, columns));
         }
         let hidden = rows.len().saturating_sub(room);
+        text.append(&mut foot);
         text.push(if 0 < hidden {
             format!("and {hidden} more rows; q ends")
         } else {
@@ -154,7 +166,7 @@ impl Board {
             .collect()
     }
 
-    fn head(&self, trouble: Option<&str>, now: Instant) -> String {
+    fn head(&self, columns: usize, trouble: Option<&str>, now: Instant) -> String {
         let silence = self.heard.map(|heard| now.saturating_duration_since(heard));
         let state = match (trouble, silence) {
             (Some(trouble), Some(silence)) => {
@@ -167,8 +179,15 @@ impl Board {
             }
             (None, Some(_)) => "live".to_owned(),
         };
-        let as_of = self.as_of.map(when::shown).unwrap_or_default();
-        format!("{state} · last {} min · {as_of}", self.minutes)
+        let window = format!("{state} · last {} min", self.minutes);
+        let Some(as_of) = self.as_of else {
+            return window;
+        };
+        let whole = format!("{window} · {}", when::shown_day_and_minute(as_of));
+        if whole.chars().count() <= columns {
+            return whole;
+        }
+        format!("{window} · {}", when::shown_minute(as_of))
     }
 
     fn summary(&self) -> String {
@@ -265,6 +284,21 @@ fn shown(rate: &pb::Rate) -> String {
         }
         _ => no_rate(rate.no_rate()).unwrap_or("").to_owned(),
     }
+}
+
+/// In lines of so many columns, cut between words.
+fn wrapped(text: &str, columns: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ').filter(|word| !word.is_empty()) {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= columns => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
 }
 
 fn keep(samples: &mut VecDeque<u64>, value: u64) {
@@ -392,6 +426,32 @@ mod tests {
         assert!(is_there("7  13.33 (9.5 to 18.2)"), "{lines:?}");
         assert!(
             is_there("(9.5 to 18.2) reports per 100,000 taps"),
+            "{lines:?}"
+        );
+    }
+
+    #[test]
+    fn citation_stands_below_the_rows_where_there_is_room_and_stays_until_the_next() {
+        let (mut board, now) = board();
+        let told = |citation: &str| pb::WatchRatesResponse {
+            citation: citation.to_owned(),
+            ..message(Update::Heartbeat(pb::Heartbeat {}), 10)
+        };
+        let citation = "mistap, live figures as of position 7: failed check-ins";
+        board.heard(&told(citation), now);
+        board.heard(&told(""), now);
+        let lines = board.lines(80, 24, None, now);
+        assert_eq!(lines[lines.len() - 2..], [citation, "q ends"]);
+        let lines = board.lines(30, 24, None, now);
+        let expected = [
+            "mistap, live figures as of",
+            "position 7: failed check-ins",
+            "q ends",
+        ];
+        assert_eq!(lines[lines.len() - 3..], expected);
+        let lines = board.lines(80, 8, None, now);
+        assert!(
+            lines.iter().all(|line| !line.contains("mistap")),
             "{lines:?}"
         );
     }
