@@ -36,6 +36,8 @@ pub struct Rater {
     pub taken: u64,
     /// The newest number that its figures are cited by.
     cited: Option<u64>,
+    /// The minute of the newest message.
+    as_of: Option<prost_types::Timestamp>,
 }
 
 impl Rater {
@@ -49,6 +51,7 @@ impl Rater {
             is_first: true,
             taken: 0,
             cited: None,
+            as_of: None,
         }
     }
 
@@ -141,6 +144,10 @@ impl Rater {
         } else if let Some(place) = cited_place(message) {
             assert_eq!(place, message.position);
         }
+        let is_due = self.is_first || self.as_of != message.as_of;
+        let is_cited = cited_place(message).is_some();
+        assert_eq!(is_cited, is_due, "cited: {message:?}");
+        self.as_of = message.as_of;
         self.cited = cited_place(message).or(self.cited);
         self.is_first = false;
         self.taken += 1;
