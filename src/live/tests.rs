@@ -907,7 +907,7 @@ async fn figures_are_cited_first_and_once_for_each_window_however_often_they_cha
     }
     sleep(Duration::from_secs(60)).await;
     let mut cited = Vec::new();
-    for _ in 0..4 {
+    for _ in 0..5 {
         let message = next(&mut watcher).await;
         cited.extend(message.cited.map(|cited| cited.window.end.0));
     }
