@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::access::check_asked;
+use super::asked::as_of;
 use super::convert::case::{PageTokens, parse_list, parse_reply, parse_times, to_case, to_times};
 use super::convert::log::Sight;
 use super::convert::violation::Path;
@@ -49,7 +50,7 @@ impl Desk {
             blocking(move || cases::list(&ledger, &asked.filter, asked.place, asked.rows_max));
         let CasePage {
             incidents,
-            as_of,
+            as_of: at,
             next,
         } = page.await??;
         let sight = self.sight(caller);
@@ -59,7 +60,7 @@ impl Desk {
         Ok(pb::ListIncidentsResponse {
             cases: all.map(|kept| to_case(kept, &sight)).collect(),
             next_page_token: next.map_or(Vec::new(), |place| tokens.token(place)),
-            as_of_position: if caller.sees_places() { as_of.0 } else { 0 },
+            as_of_position: if caller.sees_places() { at.0 } else { 0 },
         })
     }
 
@@ -97,13 +98,17 @@ impl Desk {
         let (operators, window) = parse_times(request)?;
         check_asked(caller, Path::root("operators"), &operators)?;
         let ledger = Arc::clone(&self.ledger);
+        let citations = self.ingest.citations();
+        let at = as_of(&citations, caller, request.as_of_position)?;
         let told = blocking(move || {
-            let (times, position) = cases::reply_times(&ledger, &operators, window)?;
+            let (times, position) = cases::reply_times(&ledger, &operators, window, at)?;
             let counts = reports(&ledger, &operators, window, position)?;
             Ok::<_, QueryError>((times, counts, position))
         });
-        let (times, counts, position) = told.await??;
-        let place = self.ingest.citations().tell(caller, position);
+        let told = told.await?;
+        let refuse = |error| Problem::of_window(error, caller.sees_places());
+        let (times, counts, position) = told.map_err(refuse)?;
+        let place = citations.tell(caller, position);
         Ok(pb::GetReplyTimesResponse {
             operators: to_times(&times, &counts),
             position: place,
@@ -133,7 +138,7 @@ fn reports(
         };
         let mut found = answer(ledger, &question, &page)?;
         if found.position != at {
-            // Something was recorded meanwhile.
+            // As of before, or something was recorded meanwhile.
             found = answer_as_of(ledger, &question, &page, at)?;
         }
         for figure in found.figures {

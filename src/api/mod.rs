@@ -5,6 +5,7 @@
 //! answers `INTERNAL`.
 
 mod access;
+mod asked;
 pub mod caller;
 mod cases;
 pub mod convert;

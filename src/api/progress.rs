@@ -34,9 +34,7 @@ pub type Steps =
 pub fn answered(
     room: OwnedSemaphorePermit,
     shows_entries: bool,
-    answer: impl FnOnce(&dyn Fn(Progress) -> bool) -> Result<pb::QueryFiguresResponse, Problem>
-    + Send
-    + 'static,
+    answer: impl FnOnce(&dyn Fn(Progress) -> bool) -> Result<Step, Problem> + Send + 'static,
 ) -> Steps {
     let (sender, receiver) = mpsc::channel(PROGRESS_MESSAGES_MAX);
     let last = sender.clone();
@@ -107,8 +105,8 @@ impl Teller {
         !self.sender.is_closed()
     }
 
-    fn finish(self, answered: Result<pb::QueryFiguresResponse, Problem>) {
-        let last = answered.map(|answer| message(Step::Answer(answer)));
+    fn finish(self, answered: Result<Step, Problem>) {
+        let last = answered.map(message);
         // If it cannot be sent, nobody listens.
         let _ = self.sender.try_send(last.map_err(Status::from));
     }
@@ -155,7 +153,7 @@ mod tests {
             teller.told.set(None);
             assert!(teller.tell(progress(read)));
         }
-        teller.finish(Ok(pb::QueryFiguresResponse::default()));
+        teller.finish(Ok(Step::Answer(pb::QueryFiguresResponse::default())));
         let mut steps = Vec::new();
         while let Ok(message) = receiver.try_recv() {
             steps.push(message.expect("no error").step.expect("a step"));

@@ -3,43 +3,33 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::{Request, Response, Status};
 
-use super::access::check_question;
+use super::asked::{Slow, Sources, Tell, as_of};
 use super::caller::caller;
-use super::convert::compare::{parse_comparison, to_comparison};
 use super::convert::edition::{EditionQuery, parse_get_edition, to_edition_page, to_editions};
-use super::convert::figures::{Query, parse_query, to_answer, to_rated_answer};
 use super::convert::method::to_method;
-use super::convert::rank::{RankQuery, parse_rank, to_ranking};
 use super::convert::staff::{StaffQuery, parse_staff, to_staff};
-use super::convert::violation::{Path, Violations};
 use super::counters::Counters;
 use super::pb::v1 as pb;
 use super::pb::v1::statistics_service_server::StatisticsService;
 use super::progress::{self, Steps};
 use super::status::Problem;
-use crate::auth::{Citations, Principal};
-use crate::domain::limits::{PAST_TAP_BYTES_MAX, QUESTIONS_MAX};
-use crate::domain::question::Breakdown;
-use crate::domain::{Entry, Position, Question};
+use crate::auth::Citations;
+use crate::domain::Position;
+use crate::domain::limits::QUESTIONS_MAX;
 use crate::edition::library::Library;
-use crate::journal::{JournalError, Reader};
+use crate::journal::Reader;
 use crate::ledger::Ledger;
-use crate::query::rates::CompareWanted;
-use crate::query::{self, Effort, Page, PageToken, Past, Progress};
-
-/// A rule about places in the journal.
-const CITED: &str = "must be the position of an earlier answer";
+use crate::query::{self, Progress};
+use pb::query_figures_with_progress_response::Step;
 
 /// The service. Cheap to clone.
 #[derive(Clone)]
 pub struct Statistics {
-    ledger: Arc<Ledger>,
-    journal: Reader,
+    sources: Sources,
     library: Arc<Library>,
-    citations: Citations,
     counters: Counters,
     /// Room for questions being answered.
     room: Arc<Semaphore>,
@@ -54,63 +44,22 @@ impl Statistics {
         citations: Citations,
         counters: Counters,
     ) -> Self {
-        Self {
+        let sources = Sources {
             ledger,
             journal,
-            library,
             citations,
+        };
+        Self {
+            sources,
+            library,
             counters,
             room: Arc::new(Semaphore::new(QUESTIONS_MAX)),
         }
     }
 
-    async fn answer(&self, asked: Asked) -> Result<pb::QueryFiguresResponse, Problem> {
+    fn room(&self) -> Result<OwnedSemaphorePermit, Problem> {
         let room = Arc::clone(&self.room).try_acquire_owned();
-        let room = room.map_err(|_| Problem::busy())?;
-        let ledger = Arc::clone(&self.ledger);
-        let (journal, citations) = (self.journal.clone(), self.citations.clone());
-        let caller = Arc::new(());
-        let waiting = Arc::downgrade(&caller);
-        let answering = tokio::task::spawn_blocking(move || {
-            // The answer may be abandoned by its caller; its work is then still under way.
-            let _room = room;
-            let tell = |_: Progress| 0 < waiting.strong_count();
-            answer(&ledger, &journal, &citations, asked, &tell)
-        });
-        let answered = answering.await;
-        drop(caller);
-        answered.unwrap_or_else(|_| Err(Problem::internal()))
-    }
-
-    async fn comparison(
-        &self,
-        caller: Principal,
-        wanted: CompareWanted,
-    ) -> Result<pb::ComparePeriodsResponse, Problem> {
-        let (ledger, citations) = (Arc::clone(&self.ledger), self.citations.clone());
-        self.blocking(move || {
-            let compared = query::rates::compare(&ledger, &wanted);
-            let compared = compared.map_err(Problem::of_window)?;
-            let place = citations.tell(&caller, compared.position);
-            Ok(to_comparison(&compared, &wanted, place))
-        })
-        .await
-    }
-
-    async fn staff(&self, asked: StaffQuery) -> Result<pb::GetStaffFiguresResponse, Problem> {
-        let ledger = Arc::clone(&self.ledger);
-        let journal = self.journal.clone();
-        self.blocking(move || {
-            let begun = Instant::now();
-            let within = |from, through| {
-                let records = journal.facts_within(from, through);
-                records.map(|record| record.map(|record| (record.position, record.entry)))
-            };
-            let found = query::staff::staff_figures(&ledger, within, &asked.question, asked.as_of);
-            let found = found.map_err(Problem::of_window)?;
-            Ok(to_staff(&found, &asked, begun.elapsed()))
-        })
-        .await
+        room.map_err(|_| Problem::busy())
     }
 
     /// Works where it may block, if there is room.
@@ -118,8 +67,7 @@ impl Statistics {
         &self,
         work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
-        let room = Arc::clone(&self.room).try_acquire_owned();
-        let room = room.map_err(|_| Problem::busy())?;
+        let room = self.room()?;
         let working = tokio::task::spawn_blocking(move || {
             let _room = room;
             work()
@@ -127,17 +75,41 @@ impl Statistics {
         working.await.unwrap_or_else(|_| Err(Problem::internal()))
     }
 
-    async fn ranking(
+    /// Answers what may take long, for as long as its caller waits.
+    async fn answer<T: Send + 'static>(
         &self,
-        caller: Principal,
-        query: RankQuery,
-    ) -> Result<pb::RankScopesResponse, Problem> {
-        let (ledger, citations) = (Arc::clone(&self.ledger), self.citations.clone());
+        answer: impl FnOnce(&Sources, Tell<'_>) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let sources = self.sources.clone();
+        let caller = Arc::new(());
+        let waiting = Arc::downgrade(&caller);
+        let answered = self.blocking(move || {
+            let tell = |_: Progress| 0 < waiting.strong_count();
+            answer(&sources, &tell)
+        });
+        let answered = answered.await;
+        drop(caller);
+        answered
+    }
+
+    async fn staff(
+        &self,
+        asked: StaffQuery,
+        as_of: Option<Position>,
+        sees_places: bool,
+    ) -> Result<pb::GetStaffFiguresResponse, Problem> {
+        let Sources {
+            ledger, journal, ..
+        } = self.sources.clone();
         self.blocking(move || {
-            let answer = query::rates::rank_scopes(&ledger, &query.wanted);
-            let answer = answer.map_err(Problem::of_ranking)?;
-            let place = citations.tell(&caller, answer.position);
-            Ok(to_ranking(&answer, &query, place))
+            let begun = Instant::now();
+            let within = |from, through| {
+                let records = journal.facts_within(from, through);
+                records.map(|record| record.map(|record| (record.position, record.entry)))
+            };
+            let found = query::staff::staff_figures(&ledger, within, &asked.question, as_of);
+            let found = found.map_err(|error| Problem::of_window(error, sees_places))?;
+            Ok(to_staff(&found, &asked, begun.elapsed()))
         })
         .await
     }
@@ -151,26 +123,7 @@ impl Statistics {
         .await
     }
 
-    /// The query, if its caller may ask it.
-    fn allow(&self, caller: Principal, query: Query) -> Result<Asked, Problem> {
-        let at = Path::root("question");
-        let Question { filter, by, .. } = &query.question;
-        check_question(&caller, at.field("filter"), filter, at.field("by"), by)?;
-        let as_of = match query.as_of {
-            Some(number) => {
-                let place = self.citations.read(&caller, number);
-                Some(place.ok_or_else(|| Violations::one(Path::root("as_of_position"), CITED))?)
-            }
-            None => None,
-        };
-        Ok(Asked {
-            query,
-            as_of,
-            caller,
-        })
-    }
-
-    fn count(&self, result: &Result<pb::QueryFiguresResponse, Problem>) {
+    fn count(&self, result: Result<&pb::QueryFiguresResponse, &Problem>) {
         match result {
             Ok(answer) => {
                 let effort = answer.effort.as_ref();
@@ -191,13 +144,15 @@ impl StatisticsService for Statistics {
         request: Request<pb::QueryFiguresRequest>,
     ) -> Result<Response<pb::QueryFiguresResponse>, Status> {
         let caller = caller(&request);
-        let query = parse_query(request.into_inner()).map_err(Problem::from);
-        let query = query.and_then(|query| self.allow(caller, query));
-        let result = match query {
-            Ok(asked) => self.answer(asked).await,
+        let asked = self.sources.ask_figures(caller, request.into_inner());
+        let result = match asked {
+            Ok(asked) => {
+                let answer = move |from: &Sources, tell: Tell<'_>| from.figures(asked, tell);
+                self.answer(answer).await
+            }
             Err(problem) => Err(problem),
         };
-        self.count(&result);
+        self.count(result.as_ref());
         Ok(Response::new(result?))
     }
 
@@ -206,16 +161,18 @@ impl StatisticsService for Statistics {
         request: Request<pb::QueryFiguresWithProgressRequest>,
     ) -> Result<Response<Steps>, Status> {
         let caller = caller(&request);
-        let asked = request.into_inner().query.unwrap_or_default();
-        let query = parse_query(asked).map_err(Problem::from)?;
-        let asked = self.allow(caller.clone(), query)?;
-        let room = Arc::clone(&self.room).try_acquire_owned();
-        let room = room.map_err(|_| Problem::busy())?;
-        let this = self.clone();
-        let steps = progress::answered(room, caller.sees_places(), move |tell| {
+        let asked = self
+            .sources
+            .ask_slowly(caller.clone(), request.into_inner())?;
+        let (this, is_figures) = (self.clone(), matches!(asked, Slow::Figures(_)));
+        let steps = progress::answered(self.room()?, caller.sees_places(), move |tell| {
             let tell = |progress| caller.is_live() && tell(progress);
-            let answered = answer(&this.ledger, &this.journal, &this.citations, asked, &tell);
-            this.count(&answered);
+            let answered = this.sources.slowly(asked, &tell);
+            match &answered {
+                Ok(Step::Answer(answer)) => this.count(Ok(answer)),
+                Err(problem) if is_figures => this.count(Err(problem)),
+                _ => {}
+            }
             // Revoked while it was made.
             match caller.is_live() {
                 true => answered,
@@ -230,10 +187,9 @@ impl StatisticsService for Statistics {
         request: Request<pb::ComparePeriodsRequest>,
     ) -> Result<Response<pb::ComparePeriodsResponse>, Status> {
         let caller = caller(&request);
-        let wanted = parse_comparison(request.get_ref()).map_err(Problem::from)?;
-        let (at, none) = (Path::root("filter"), Breakdown::default());
-        check_question(&caller, at, &wanted.filter, at, &none)?;
-        Ok(Response::new(self.comparison(caller, wanted).await?))
+        let asked = self.sources.ask_comparison(caller, request.get_ref())?;
+        let answer = move |from: &Sources, tell: Tell<'_>| from.comparison(asked, tell);
+        Ok(Response::new(self.answer(answer).await?))
     }
 
     async fn get_staff_figures(
@@ -241,10 +197,11 @@ impl StatisticsService for Statistics {
         request: Request<pb::GetStaffFiguresRequest>,
     ) -> Result<Response<pb::GetStaffFiguresResponse>, Status> {
         let caller = caller(&request);
-        let mut asked = parse_staff(request.get_ref()).map_err(Problem::from)?;
-        let as_of = asked.as_of;
-        asked.as_of = as_of.and_then(|at| self.citations.read(&caller, at.0));
-        Ok(Response::new(self.staff(asked).await?))
+        let asked = parse_staff(request.get_ref()).map_err(Problem::from)?;
+        let number = request.get_ref().as_of_position;
+        let as_of = as_of(&self.sources.citations, &caller, number)?;
+        let staff = self.staff(asked, as_of, caller.sees_places()).await?;
+        Ok(Response::new(staff))
     }
 
     async fn rank_scopes(
@@ -252,11 +209,9 @@ impl StatisticsService for Statistics {
         request: Request<pb::RankScopesRequest>,
     ) -> Result<Response<pb::RankScopesResponse>, Status> {
         let caller = caller(&request);
-        let query = parse_rank(&request.into_inner()).map_err(Problem::from)?;
-        let (at, by) = (Path::root("filter"), Path::root("by"));
-        let filter = &query.wanted.filter;
-        check_question(&caller, at, filter, by, &Breakdown::default())?;
-        Ok(Response::new(self.ranking(caller, query).await?))
+        let asked = self.sources.ask_ranking(caller, request.get_ref())?;
+        let answer = move |from: &Sources, tell: Tell<'_>| from.ranking(asked, tell);
+        Ok(Response::new(self.answer(answer).await?))
     }
 
     async fn describe_method(
@@ -280,93 +235,4 @@ impl StatisticsService for Statistics {
         let query = parse_get_edition(request.into_inner()).map_err(Problem::from)?;
         Ok(Response::new(self.edition(query).await?))
     }
-}
-
-/// A query that its caller may ask.
-struct Asked {
-    query: Query,
-    as_of: Option<Position>,
-    caller: Principal,
-}
-
-/// What changed tap counts, from a position of the journal on.
-fn tap_changes(
-    journal: &Reader,
-    from: Position,
-) -> impl Iterator<Item = Result<(Position, Entry), JournalError>> {
-    let records = journal.tap_changes_from(from);
-    records.map(|record| record.map(|record| (record.position, record.entry)))
-}
-
-/// Answers a query. `tell` is told how far it is, and says whether to go on.
-fn answer(
-    ledger: &Ledger,
-    journal: &Reader,
-    citations: &Citations,
-    Asked {
-        query,
-        as_of,
-        caller,
-    }: Asked,
-    tell: &dyn Fn(Progress) -> bool,
-) -> Result<pb::QueryFiguresResponse, Problem> {
-    let asked = Instant::now();
-    let Query {
-        question, order, ..
-    } = query;
-    let token = query.page_token;
-    let after = match token.is_empty() {
-        true => None,
-        false => Some(PageToken::parse(&token, &question, order)?),
-    };
-    let page = Page {
-        rows: query.rows,
-        order,
-        after,
-    };
-    let refuse = |error| Problem::of_question(error, caller.sees_places());
-    if let Some(wanted) = query.rates {
-        let rated = match as_of {
-            Some(at) => {
-                let entries = |from| Ok(tap_changes(journal, from));
-                let past = Past {
-                    entries,
-                    tell,
-                    bytes_max: PAST_TAP_BYTES_MAX,
-                };
-                query::answer_with_rates_as_of(ledger, &past, &question, &page, &wanted, at)
-            }
-            None => query::answer_with_rates(ledger, &question, &page, &wanted),
-        };
-        let rated = rated.map_err(refuse)?;
-        let place = citations.tell(&caller, rated.answer.position);
-        let (level, elapsed) = (wanted.level, asked.elapsed());
-        let answer = to_rated_answer(rated, level, &question, place, elapsed);
-        return Ok(without_volume(answer, &caller));
-    }
-    let answer = match as_of {
-        Some(at) => query::answer_as_of(ledger, &question, &page, at),
-        None => query::answer(ledger, &question, &page),
-    };
-    let answer = answer.map_err(refuse)?;
-    let place = citations.tell(&caller, answer.position);
-    let elapsed = asked.elapsed();
-    if let Effort::Scan { blocks } = answer.effort {
-        let elapsed_ms = elapsed.as_millis();
-        tracing::debug!(blocks, elapsed_ms, "blocks scanned");
-    }
-    let answer = to_answer(answer, &question, place, elapsed);
-    Ok(without_volume(answer, &caller))
-}
-
-/// How many blocks were scanned says how much everybody recorded, so that only those who see
-/// places in the journal are told.
-fn without_volume(
-    mut answer: pb::QueryFiguresResponse,
-    caller: &Principal,
-) -> pb::QueryFiguresResponse {
-    if let Some(effort) = answer.effort.as_mut().filter(|_| !caller.sees_places()) {
-        effort.blocks_scanned = 0;
-    }
-    answer
 }

@@ -185,7 +185,7 @@ impl Problem {
     }
 
     /// Why there is no ranking.
-    pub fn of_ranking(error: QueryError) -> Self {
+    pub fn of_ranking(error: QueryError, sees_places: bool) -> Self {
         match error {
             QueryError::TooManyRows => {
                 let rule = "has too many scopes or days; ask for a shorter window or fewer of them";
@@ -197,7 +197,7 @@ impl Problem {
             QueryError::UnknownFeed { place } => {
                 Violations::one(Path::root("feeds").at(place), UNKNOWN_FEED).into()
             }
-            other => other.into(),
+            other => Self::of_window(other, sees_places),
         }
     }
 
@@ -214,13 +214,13 @@ impl Problem {
     }
 
     /// Why there is no answer to a request whose window stands by itself.
-    pub fn of_window(error: QueryError) -> Self {
+    pub fn of_window(error: QueryError, sees_places: bool) -> Self {
         match error {
             QueryError::Ended { first } => Self {
                 reason: "INCIDENTS_ENDED",
                 ..Violations::one(Path::root("window"), ended_rule(first)).into()
             },
-            other => other.into(),
+            other => Self::of_question(other, sees_places),
         }
     }
 

@@ -10,6 +10,7 @@ use super::client::ServerArgs;
 use super::failure::Failure;
 use super::output::{Card, Format, Sheet};
 use super::report::reply;
+use super::slowly::AsOfArgs;
 use super::when::{self, Day, Days};
 use crate::api::pb::v1 as pb;
 use crate::api::pb::v1::operations_service_client::OperationsServiceClient;
@@ -78,6 +79,8 @@ pub struct TimesArgs {
     /// To the end of this day: `2026-11-30`, `today`
     #[arg(long, default_value = "today")]
     to: Day,
+    #[command(flatten)]
+    at: AsOfArgs,
 }
 
 /// Runs `mistap cases`.
@@ -185,6 +188,7 @@ async fn times(
     let request = pb::GetReplyTimesRequest {
         operators: args.operator,
         window: Some(days.to_wire()?),
+        as_of_position: args.at.as_of,
     };
     let answer = client.get_reply_times(request).await?.into_inner();
     let mut sheet = Sheet::new([

@@ -9,8 +9,8 @@ use super::client::ServerArgs;
 use super::failure::Failure;
 use super::outage;
 use super::output::{Format, Sheet};
-use super::progress;
 use super::rates::{no_rate, rounded};
+use super::slowly::{self, AsOfArgs};
 use super::stats::FilterArgs;
 use super::tidy;
 use super::when::{Days, Period};
@@ -31,6 +31,8 @@ pub struct CompareArgs {
     /// Leave out days on which an outage was declared
     #[arg(long)]
     without_outages: bool,
+    #[command(flatten)]
+    at: AsOfArgs,
     /// How sure to be, 0.5 to 0.999999
     #[arg(long, default_value_t = 0.95)]
     level: f64,
@@ -66,12 +68,11 @@ pub async fn compare(
             ..pb::RatesRequest::default()
         }),
         without_outages: args.without_outages,
+        as_of_position: args.at.as_of,
     };
     let channel = server.connect().await?;
     let mut client = pb::statistics_service_client::StatisticsServiceClient::new(channel);
-    let progress = progress::spinner("comparing");
-    let answer = client.compare_periods(request).await?.into_inner();
-    progress.finish_and_clear();
+    let answer = slowly::comparison(&mut client, request).await?;
     let sheet = sheet(args, days, &answer);
     let mut out = io::stdout().lock();
     match format {

@@ -24,6 +24,7 @@ mod repair;
 mod report;
 mod serve;
 mod simulate;
+mod slowly;
 mod staff;
 mod stats;
 mod status;

@@ -9,8 +9,8 @@ use super::client::ServerArgs;
 use super::failure::Failure;
 use super::outage;
 use super::output::{Format, Sheet};
-use super::progress;
 use super::rates::rounded;
+use super::slowly::{self, AsOfArgs};
 use super::stats::FilterArgs;
 use super::tidy;
 use super::when::{Day, Days};
@@ -51,6 +51,8 @@ pub struct RankArgs {
     /// Leave out days on which an outage was declared
     #[arg(long)]
     without_outages: bool,
+    #[command(flatten)]
+    at: AsOfArgs,
     /// How sure to be, 0.5 to 0.999999
     #[arg(long, default_value_t = 0.95)]
     level: f64,
@@ -71,9 +73,7 @@ pub async fn rank(
     let request = to_request(args, days)?;
     let channel = server.connect().await?;
     let mut client = pb::statistics_service_client::StatisticsServiceClient::new(channel);
-    let progress = progress::spinner("ranking");
-    let answer = client.rank_scopes(request).await?.into_inner();
-    progress.finish_and_clear();
+    let answer = slowly::ranking(&mut client, request).await?;
     let sheet = match format {
         Format::Table => table(&answer),
         Format::Csv | Format::Json => tidy_sheet(args, days, &answer),
@@ -124,6 +124,7 @@ fn to_request(args: &RankArgs, days: Days) -> Result<pb::RankScopesRequest, Fail
         level: args.level,
         limit: args.limit,
         without_outages: args.without_outages,
+        as_of_position: args.at.as_of,
     })
 }
 

@@ -11,6 +11,7 @@ use super::outage;
 use super::output::{Format, Sheet};
 use super::progress;
 use super::rates::rounded;
+use super::slowly::AsOfArgs;
 use super::stats::FilterArgs;
 use super::tidy;
 use super::when::{Day, Days};
@@ -31,9 +32,8 @@ pub struct StaffArgs {
     /// Last day, as `--from`; today if left out
     #[arg(long)]
     to: Option<Day>,
-    /// As the figures were when this position of the record was the last
-    #[arg(long, value_name = "POSITION")]
-    as_of: Option<u64>,
+    #[command(flatten)]
+    at: AsOfArgs,
     /// How sure to be, 0.5 to 0.999999
     #[arg(long, default_value_t = 0.95)]
     level: f64,
@@ -62,7 +62,7 @@ pub async fn staff(
         filter: Some(args.filter.to_wire()),
         window: Some(days.to_wire()?),
         level: args.level,
-        as_of_position: args.as_of,
+        as_of_position: args.at.as_of,
     };
     let channel = server.connect().await?;
     let mut client = pb::statistics_service_client::StatisticsServiceClient::new(channel);

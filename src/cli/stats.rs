@@ -8,15 +8,15 @@ use serde_json::{Value, json};
 
 use super::choices::{choice, dimension, numbers};
 use super::client::ServerArgs;
-use super::failure::{Failure, Kind};
+use super::failure::Failure;
 use super::outage;
 use super::output::{Format, Sheet};
 use super::progress;
 use super::rates::{RATE_COLUMNS, no_rate, rate_cells, rounded, to_feed, write_rate};
+use super::slowly::{self, AsOfArgs};
 use super::tidy::Tidy;
 use super::when::{Day, Days};
 use crate::api::pb::v1 as pb;
-use crate::api::pb::v1::query_figures_with_progress_response::Step;
 use crate::api::pb::v1::statistics_service_client::StatisticsServiceClient;
 use crate::client::Connection;
 use crate::domain::limits::PAGE_ROWS_MAX;
@@ -168,9 +168,8 @@ pub struct StatsArgs {
     /// Only against the taps of these feeds
     #[arg(long, value_delimiter = ',', requires = "rate")]
     feed: Vec<String>,
-    /// As the figures were when this position of the record was the last
-    #[arg(long, value_name = "POSITION")]
-    as_of: Option<u64>,
+    #[command(flatten)]
+    at: AsOfArgs,
     /// The order of the rows
     #[arg(long, value_enum, default_value_t = OrderArg::Key)]
     order: OrderArg,
@@ -222,13 +221,9 @@ async fn ask(
     mut request: pb::QueryFiguresRequest,
 ) -> Result<Found, Failure> {
     let progress = progress::spinner("asking; rows so far:");
-    let reads_record = request.as_of_position.is_some() && request.rates.is_some();
     let mut figures = Vec::new();
     let last = loop {
-        let mut answer = match reads_record {
-            true => ask_slowly(&mut client, request.clone()).await?,
-            false => client.query_figures(request.clone()).await?.into_inner(),
-        };
+        let mut answer = slowly::figures(&mut client, request.clone()).await?;
         figures.append(&mut answer.figures);
         progress.set_position(figures.len() as u64);
         if answer.next_page_token.is_empty() || args.limit <= figures.len() {
@@ -244,36 +239,6 @@ async fn ask(
         last,
         has_more,
     })
-}
-
-/// Asks what may take as long as reading the record, and shows how far it is.
-async fn ask_slowly(
-    client: &mut StatisticsServiceClient<Connection>,
-    query: pb::QueryFiguresRequest,
-) -> Result<pb::QueryFiguresResponse, Failure> {
-    let request = pb::QueryFiguresWithProgressRequest { query: Some(query) };
-    let mut steps = client
-        .query_figures_with_progress(request)
-        .await?
-        .into_inner();
-    let bar = progress::bar(0, "entries", "reading the record as it was");
-    while let Some(message) = steps.message().await? {
-        match message.step {
-            Some(Step::Progress(progress)) => {
-                bar.set_length(progress.entries_to_read);
-                bar.set_position(progress.entries_read);
-            }
-            Some(Step::Answer(answer)) => {
-                bar.finish_and_clear();
-                return Ok(answer);
-            }
-            None => {}
-        }
-    }
-    Err(Failure::new(
-        Kind::Unexpected,
-        "the server ended without an answer",
-    ))
 }
 
 /// The lines whose figures rest on few days of the window: asked by line and day.
@@ -485,7 +450,7 @@ fn to_request(args: &StatsArgs, days: Days) -> Result<pb::QueryFiguresRequest, F
         order: order.into(),
         page_size: u32::try_from(args.limit.clamp(1, PAGE_ROWS_MAX)).expect("bounded"),
         page_token: String::new(),
-        as_of_position: args.as_of,
+        as_of_position: args.at.as_of,
         rates: args.rate.then(|| pb::RatesRequest {
             feeds: args.feed.clone(),
             ..pb::RatesRequest::default()

@@ -9,7 +9,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::state::Withdrawal;
+use super::state::{State, Withdrawal};
 use super::{Ledger, LedgerError, ScanView};
 use crate::domain::{Position, Row};
 use crate::store::{Block, Columns, StoreError};
@@ -35,14 +35,22 @@ impl Ledger {
     /// applied and no later one.
     pub fn scan_view_as_of(&self, at: Position) -> Result<ScanView, AsOfError> {
         let state = self.read();
-        let (first, last) = (state.first_kept(), state.position());
-        if at < first || last < at || at == Position(0) {
-            return Err(AsOfError::OutOfRange { first, last });
-        }
+        state.check_as_of(at)?;
         let view = self.scan_of(&state)?;
         let withdrawals = Arc::clone(state.withdrawals());
         drop(state);
         Ok(cut(view, &withdrawals, at).map_err(LedgerError::from)?)
+    }
+}
+
+impl State {
+    /// Refuses a position as of which nothing can be told.
+    pub fn check_as_of(&self, at: Position) -> Result<(), AsOfError> {
+        let (first, last) = (self.first_kept(), self.position());
+        if at < first || last < at || at == Position(0) {
+            return Err(AsOfError::OutOfRange { first, last });
+        }
+        Ok(())
     }
 }
 

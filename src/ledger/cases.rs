@@ -60,17 +60,10 @@ impl Case {
         self.replies.last().map(|reply| reply.state)
     }
 
-    /// Whether its operator ever disputed the report.
-    pub fn is_disputed(&self) -> bool {
-        let mut replies = self.replies.iter();
-        replies.any(|reply| reply.state == CaseState::Disputed)
-    }
-
-    /// When something was repaired first.
-    pub fn repaired(&self) -> Option<Stamp> {
-        let mut replies = self.replies.iter();
-        let repaired = replies.find(|reply| reply.state == CaseState::Repaired);
-        repaired.map(|reply| reply.stamp)
+    /// Its operator's answers that had come by a position.
+    pub fn replies_by(&self, at: Position) -> &[Reply] {
+        let by_then = self.replies.partition_point(|reply| reply.at <= at);
+        &self.replies[..by_then]
     }
 }
 

@@ -47,7 +47,7 @@ use keeper::Keeper;
 pub use apart::{Less, Reason};
 pub use as_of::AsOfError;
 pub use base::BaseMaker;
-pub use cases::{Case, Cases};
+pub use cases::{Case, Cases, Reply};
 pub use checkpoint::{CheckpointError, FILE as CHECKPOINT_FILE};
 pub use cube::{Cells, Cube};
 pub use dictionary::Dictionary;

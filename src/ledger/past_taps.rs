@@ -18,7 +18,7 @@ use crate::store::{TapBlocks, TapChange, TapReader};
 /// What was told of some days by a position.
 pub struct PastTaps {
     dictionary: Arc<Dictionary>,
-    days: RangeInclusive<LocalDay>,
+    days: Vec<RangeInclusive<LocalDay>>,
     book: TapBook,
     /// The first and the last entry that told of a feed's day.
     spans: BTreeMap<(LocalDay, u16), (Position, Position)>,
@@ -38,10 +38,22 @@ pub struct PastPart<'a> {
 }
 
 impl TapBook {
+    /// Where the first entry may lie that changed tap counts; `None` if there is none. Where days
+    /// were let go, that may have been said before the first feed was declared, and then what is
+    /// told of such days later is not taken.
+    pub fn first_change(&self) -> Option<Position> {
+        let declared = self.feeds.first()?.declared();
+        Some(match self.kept_from {
+            Some(_) => Position(1),
+            None => declared,
+        })
+    }
+
     /// The book as it was at a position, as far as these days matter; `None` if what was told of
     /// them by then is not in the store any more.
-    pub fn unchanged_since(&self, at: Position, days: &RangeInclusive<LocalDay>) -> Option<Self> {
-        if self.kept_from.is_some_and(|from| days.start() < &from) {
+    pub fn unchanged_since(&self, at: Position, days: &[RangeInclusive<LocalDay>]) -> Option<Self> {
+        let may_lack = |from: LocalDay| days.iter().any(|days| days.start() < &from);
+        if self.kept_from.is_some_and(may_lack) {
             return None;
         }
         let declared = |book: &&Arc<FeedBook>| book.declared() <= at;
@@ -54,9 +66,15 @@ impl TapBook {
     }
 }
 
+/// Whether a day is one of those.
+fn is_within(ranges: &[RangeInclusive<LocalDay>], day: LocalDay) -> bool {
+    ranges.iter().any(|days| days.contains(&day))
+}
+
 impl FeedBook {
-    fn is_unchanged_since(&self, at: Position, days: &RangeInclusive<LocalDay>) -> bool {
-        let mut told = self.days().range(days.clone());
+    fn is_unchanged_since(&self, at: Position, days: &[RangeInclusive<LocalDay>]) -> bool {
+        let ranges = days.iter();
+        let mut told = ranges.flat_map(|days| self.days().range(days.clone()));
         told.all(|(_, TapDay { changed, .. })| *changed <= at)
     }
 
@@ -68,36 +86,40 @@ impl FeedBook {
 
 impl PastTaps {
     /// Before the first entry. Names have the numbers of the dictionary, which may be a later
-    /// one: numbers are given out once.
-    pub fn new(dictionary: Arc<Dictionary>, days: RangeInclusive<LocalDay>) -> Self {
+    /// one, as numbers are given out once. So have the scopes of feeds those of a later book,
+    /// which are the store's: what first told of a scope may have gone from the journal since.
+    pub fn unread(
+        dictionary: Arc<Dictionary>,
+        days: Vec<RangeInclusive<LocalDay>>,
+        later: &TapBook,
+        at: Position,
+    ) -> Self {
+        let declared = later.feeds.iter().take_while(|book| book.declared() <= at);
+        let book = TapBook {
+            feeds: declared.map(|book| Arc::new(book.without_days())).collect(),
+            ..TapBook::default()
+        };
         Self {
             dictionary,
             days,
-            book: TapBook::default(),
+            book,
             spans: BTreeMap::new(),
             is_known: false,
         }
     }
 
-    /// With the feeds that were declared by a position, and the numbers that a later book gave to
-    /// their scopes: those are the numbers of the store, and what first told of a scope may have
-    /// gone from the journal since.
-    pub fn numbered_as(mut self, later: &TapBook, at: Position) -> Self {
-        let declared = later.feeds.iter().take_while(|book| book.declared() <= at);
-        self.book.feeds = declared.map(|book| Arc::new(book.without_days())).collect();
-        self
-    }
-
     /// Of a book that tells already what was told.
     pub fn known(
         dictionary: Arc<Dictionary>,
-        days: RangeInclusive<LocalDay>,
+        days: Vec<RangeInclusive<LocalDay>>,
         book: TapBook,
     ) -> Self {
         Self {
+            dictionary,
+            days,
             book,
+            spans: BTreeMap::new(),
             is_known: true,
-            ..Self::new(dictionary, days)
         }
     }
 
@@ -108,7 +130,7 @@ impl PastTaps {
                 let (_, change) = self.book.tell(position, batch, &mut self.dictionary);
                 if let Some(TapChange::Counts { feed, counts, .. }) = change {
                     let days = counts.iter().map(|count| count.day);
-                    for day in days.filter(|day| self.days.contains(day)) {
+                    for day in days.filter(|day| is_within(&self.days, *day)) {
                         let span = self.spans.entry((day, feed));
                         span.or_insert((position, position)).1 = position;
                     }
@@ -127,9 +149,14 @@ impl PastTaps {
         &self.book
     }
 
-    /// Before the first entry, of the same days.
-    pub fn anew(&self) -> Self {
-        Self::new(Arc::clone(&self.dictionary), self.days.clone())
+    /// The days that matter.
+    pub fn days(&self) -> &[RangeInclusive<LocalDay>] {
+        &self.days
+    }
+
+    /// Numbers of names.
+    pub fn dictionary(&self) -> &Arc<Dictionary> {
+        &self.dictionary
     }
 
     /// Whether everything can be read that was told: from entries, or from the store of a later

@@ -14,7 +14,7 @@ use super::gate;
 use crate::domain::limits::{LISTED_BLOCKS_AT_ONCE, LISTED_ROWS_LOOKED_AT_MAX};
 use crate::domain::taxonomy::{CaseState, SetOf};
 use crate::domain::{LineId, OperatorCode, Position, Row, RowTime, Stamp, StopId, Window};
-use crate::ledger::{Cases, Dictionary, Ledger, LedgerError, ScanView};
+use crate::ledger::{Cases, Dictionary, Ledger, LedgerError, Reply, ScanView, Withdrawal};
 use crate::store::{Block, Columns, StoreError};
 
 /// Which reports. An empty list does not restrict; all must be met.
@@ -82,9 +82,7 @@ pub fn list(
     let view = ledger.scan_view_as_of(Position(place.before.0 - 1))?;
     let (struck, cases) = {
         let state = ledger.read();
-        let withdrawals = state.withdrawals();
-        let by_then = withdrawals.partition_point(|one| one.at <= place.as_of);
-        let struck: BTreeSet<Position> = withdrawals[..by_then].iter().map(|one| one.of).collect();
+        let struck = withdrawn_by(state.withdrawals(), place.as_of);
         (struck, std::sync::Arc::clone(state.cases()))
     };
     let struck = (&struck, place.as_of);
@@ -296,20 +294,30 @@ impl Quantiles {
 }
 
 /// How long operators took to answer reports of a window, by operator, in the order of their
-/// codes, and the last position that is counted. Withdrawn reports are left out. Operators that
-/// answered nothing have no times.
+/// codes, and the last position that is counted: a given one, or that of now. Withdrawn reports
+/// are left out, and so is what came after the position. Operators that answered nothing have no
+/// times.
 pub fn reply_times(
     ledger: &Ledger,
     operators: &[OperatorCode],
     window: Window,
+    at: Option<Position>,
 ) -> Result<(Vec<ReplyTimes>, Position), QueryError> {
-    let (cases, dictionary, withdrawn, position) = {
+    let (cases, dictionary, withdrawn, at) = {
         let state = ledger.read();
+        let at = match at {
+            Some(at) => {
+                state.check_as_of(at)?;
+                at
+            }
+            None => state.position(),
+        };
         check_kept(state.months().ended(), window)?;
         let cases = std::sync::Arc::clone(state.cases());
         let dictionary = std::sync::Arc::clone(state.dictionary());
-        let withdrawn = std::sync::Arc::clone(state.withdrawn());
-        (cases, dictionary, withdrawn, state.position())
+        let withdrawals = std::sync::Arc::clone(state.withdrawals());
+        drop(state);
+        (cases, dictionary, withdrawn_by(&withdrawals, at), at)
     };
     let mut found: Vec<ReplyTimes> = Vec::new();
     for (number, code) in (1..).zip(dictionary.operator_names()) {
@@ -318,20 +326,21 @@ pub fn reply_times(
         }
         let own: Vec<_> = cases
             .iter()
-            .filter(|(incident, _)| !withdrawn.contains(&cases.row_of(*incident)))
-            .filter_map(|(_, case)| Some((case, case.about?)))
+            .filter(|(incident, _)| !withdrawn.contains(&cases.row_as_of(*incident, at)))
+            .filter_map(|(_, case)| Some((case.replies_by(at), case.about?)))
+            .filter(|(replies, _)| !replies.is_empty())
             .filter(|(_, about)| about.operator == number && is_within(window, about.time))
             .collect();
         let since = |received: Stamp, at: Stamp| u64::try_from((at.0 - received.0) / 1_000).ok();
         let replies = own
             .iter()
-            .filter_map(|(case, about)| since(about.received, case.replies.first()?.stamp));
+            .filter_map(|(replies, about)| since(about.received, replies.first()?.stamp));
         let repairs: Vec<u64> = own
             .iter()
-            .filter_map(|(case, about)| since(about.received, case.repaired()?))
+            .filter_map(|(replies, about)| since(about.received, repaired(replies)?))
             .collect();
-        let count = |is: &dyn Fn(&crate::ledger::Case) -> bool| {
-            own.iter().filter(|(case, _)| is(case)).count() as u64
+        let count = |is: &dyn Fn(&[Reply]) -> bool| {
+            own.iter().filter(|(replies, _)| is(replies)).count() as u64
         };
         found.push(ReplyTimes {
             operator: code.clone(),
@@ -339,12 +348,32 @@ pub fn reply_times(
             first_reply: Quantiles::of(replies.collect()),
             repaired: repairs.len() as u64,
             repair: Quantiles::of(repairs),
-            closed_unfixed: count(&|case| case.state() == Some(CaseState::ClosedUnfixed)),
-            disputed: count(&|case| case.is_disputed()),
+            closed_unfixed: count(&|replies| is(replies.last(), CaseState::ClosedUnfixed)),
+            disputed: count(&|replies| {
+                replies.iter().any(|one| is(Some(one), CaseState::Disputed))
+            }),
         });
     }
     found.sort_by(|a, b| a.operator.cmp(&b.operator));
-    Ok((found, position))
+    Ok((found, at))
+}
+
+/// Rows that were struck out by a position.
+fn withdrawn_by(withdrawals: &[Withdrawal], at: Position) -> BTreeSet<Position> {
+    let by_then = withdrawals.partition_point(|one| one.at <= at);
+    withdrawals[..by_then].iter().map(|one| one.of).collect()
+}
+
+fn is(reply: Option<&Reply>, state: CaseState) -> bool {
+    reply.is_some_and(|reply| reply.state == state)
+}
+
+/// When something was repaired first.
+fn repaired(replies: &[Reply]) -> Option<Stamp> {
+    let repaired = replies
+        .iter()
+        .find(|one| is(Some(one), CaseState::Repaired));
+    repaired.map(|reply| reply.stamp)
 }
 
 #[cfg(test)]

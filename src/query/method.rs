@@ -391,11 +391,10 @@ fn as_of() -> String {
          {INCIDENT_AGE_DAYS_MAX} days late, figures of the time before that are incomplete, and a \
          month goes on growing until its edition closes.\n\n\
          Every answer names the position of the journal that it includes, to operators by a number \
-         that stands for it. Asked again as of that position, counts, rates and figures of staff \
-         are the same to the digit, whatever was reported late, withdrawn or counted again since, as \
+         that stands for it. Asked again as of that position, counts, rates, rankings, comparisons, times \
+         to reply and figures of staff are the same to the digit, whatever was reported late, withdrawn or counted again since, as \
          long as the fold version ({FOLD_VERSION}) is the same and the position is \
-         kept. Rankings, comparisons and times to reply are made as of now alone; the counts and \
-         rates that they are made of can be asked again. A correction is a withdrawal and a new report. What a reporter adds later counts \
+         kept. A correction is a withdrawal and a new report. What a reporter adds later counts \
          from the position on at which it was added.\n\n\
          Single incidents are kept for {INCIDENT_MONTHS_DEFAULT} months after the one in which they \
          were told, or shorter; positions of before are not kept. Then they count in totals \

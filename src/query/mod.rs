@@ -37,8 +37,8 @@ pub use counter::{Counted, Counter};
 pub use outages::Without;
 pub use page::{Order, Page, PageToken};
 pub use rates::{
-    Past, Progress, RatedAnswer, RatedWithout, RatesWanted, answer_with_rates,
-    answer_with_rates_as_of, answer_with_rates_by_scan,
+    Past, Progress, RatedAnswer, RatedWithout, RatesWanted, Standing, answer_with_rates,
+    answer_with_rates_by_scan,
 };
 
 use axis::Axes;

@@ -3,12 +3,13 @@
 use mistap::api::pb::v1 as pb;
 use mistap::domain::UtcMillis;
 use pb::operations_service_client::OperationsServiceClient;
+use pb::query_figures_with_progress_response::Step;
 use pb::reporting_service_client::ReportingServiceClient;
 use pb::statistics_service_client::StatisticsServiceClient;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
-use crate::support::{START, Service, at, feed_of_gvb, founding_story};
+use crate::support::{START, Service, at, feed_of_gvb, founding_story, with_progress};
 
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
@@ -147,6 +148,40 @@ async fn forty_reports_after_fifty_two_show_no_difference_and_a_hundred_do() {
     let answer = compare(&channel, sure).await.expect("an answer");
     assert_eq!(answer.verdict(), pb::ComparisonVerdict::NoDifference);
     service.stop().await;
+}
+
+#[tokio::test]
+async fn comparison_as_of_a_position_stays_what_it_was() {
+    let service = Service::start().await;
+    let channel = service.connect().await;
+    tell(&channel, DAYS, 25_000, 40).await;
+    tell(&channel, 2 * DAYS, 25_000, 52).await;
+    let before = compare(&channel, line_ten()).await.expect("an answer");
+    assert_eq!(before.verdict(), pb::ComparisonVerdict::NoDifference);
+    // Both periods are told again, and more of one.
+    tell(&channel, DAYS, 30_000, 60).await;
+    tell(&channel, 2 * DAYS, 20_000, 1).await;
+    let now = compare(&channel, line_ten()).await.expect("an answer");
+    assert_ne!(now.ratio, before.ratio);
+    let then = pb::ComparePeriodsRequest {
+        as_of_position: Some(before.position),
+        ..line_ten()
+    };
+    let check = async |channel: &Channel| {
+        let found = compare(channel, then.clone()).await.expect("an answer");
+        assert_eq!(found, before);
+        let asked = pb::QueryFiguresWithProgressRequest {
+            comparison: Some(then.clone()),
+            ..pb::QueryFiguresWithProgressRequest::default()
+        };
+        let (told, found) = with_progress(channel, asked).await.expect("an answer");
+        assert_eq!(found, Step::Comparison(before.clone()));
+        assert!(told.iter().any(|progress| 0 < progress.entries_to_read));
+    };
+    check(&channel).await;
+    let again = Service::start_in(service.stop().await).await;
+    check(&again.connect().await).await;
+    again.stop().await;
 }
 
 #[tokio::test]

@@ -311,6 +311,170 @@ async fn single_incidents_go_after_their_time_and_what_was_counted_of_them_stays
     check_clean(service.stop().await.path());
 }
 
+/// In December, when figures are asked for that are asked for again when November is gone.
+const DECEMBER: UtcMillis = UtcMillis(START.0 + 20 * DAY_MS);
+/// Days before `LATER` that keep the taps of December, and none of those of November.
+const DECEMBERS_TAP_DAYS: u32 = 343;
+
+/// Midnight, so many days before the day of `DECEMBER`.
+fn midnight(days: i64) -> UtcMillis {
+    UtcMillis(DECEMBER.0 - 15 * HOUR_MS - days * DAY_MS)
+}
+
+fn of_days(first: i64, end: i64) -> Option<pb::Window> {
+    Some(pb::Window {
+        start: at(midnight(first)),
+        end: at(midnight(end)),
+    })
+}
+
+/// Tells taps of a line, of days before the day of `DECEMBER`.
+async fn tell_line(channel: &Channel, line: &str, days: std::ops::Range<i64>, taps: u64) {
+    let count = |day: i64| pb::TapCount {
+        line_id: format!("GVB:{line}"),
+        start: at(midnight(day)),
+        taps,
+        ..pb::TapCount::default()
+    };
+    let feed = feed_of_gvb("gvb.lines", pb::TapGrain::Line, pb::TapInterval::Day);
+    let request = pb::RecordTapCountsRequest {
+        feed: Some(feed),
+        counts: days.map(count).collect(),
+    };
+    let mut client = OperationsServiceClient::new(channel.clone());
+    client.record_tap_counts(request).await.expect("recorded");
+}
+
+/// A report of line 7, of eight days before the day of `DECEMBER` on.
+fn decembers(number: u8) -> pb::Incident {
+    let time = midnight(8 - i64::from(number) % 8).0 + 9 * HOUR_MS;
+    let millis = u64::try_from(time).expect("after 1970");
+    let id = uuid::Builder::from_unix_timestamp_millis(millis, &[number; 10]);
+    pb::Incident {
+        incident_id: id.into_uuid().to_string(),
+        occurred_at: at(UtcMillis(time)),
+        precision: pb::TimePrecision::Hour.into(),
+        line: "7".into(),
+        ..founding_story()
+    }
+}
+
+/// Figures with rates, a ranking and a comparison of days of December. Waits for the store.
+async fn decembers_figures(
+    channel: &Channel,
+    as_of_position: Option<u64>,
+) -> Result<
+    (
+        pb::QueryFiguresResponse,
+        pb::RankScopesResponse,
+        pb::ComparePeriodsResponse,
+    ),
+    tonic::Status,
+> {
+    let mut client = StatisticsServiceClient::new(channel.clone());
+    let asked = pb::QueryFiguresRequest {
+        question: Some(pb::Question {
+            by: vec![pb::Dimension::Line.into()],
+            window: of_days(8, 0),
+            ..pb::Question::default()
+        }),
+        rates: Some(pb::RatesRequest::default()),
+        as_of_position,
+        ..pb::QueryFiguresRequest::default()
+    };
+    let figures = loop {
+        match client.query_figures(asked.clone()).await {
+            Err(status) if status.code() == Code::Unavailable => tokio::task::yield_now().await,
+            result => break result?.into_inner(),
+        }
+    };
+    let rank = pb::RankScopesRequest {
+        by: pb::Dimension::Line.into(),
+        window: of_days(8, 0),
+        as_of_position,
+        ..pb::RankScopesRequest::default()
+    };
+    let compare = pb::ComparePeriodsRequest {
+        window: of_days(4, 0),
+        with_window: of_days(8, 4),
+        as_of_position,
+        ..pb::ComparePeriodsRequest::default()
+    };
+    let ranking = client.rank_scopes(rank).await?.into_inner();
+    let comparison = client.compare_periods(compare).await?.into_inner();
+    let figures = pb::QueryFiguresResponse {
+        effort: None,
+        ..figures
+    };
+    Ok((figures, ranking, comparison))
+}
+
+#[tokio::test]
+async fn figures_as_of_a_position_stay_when_what_came_before_it_is_gone() {
+    let service = Service::start().await;
+    let channel = service.connect().await;
+    report(&channel, (0..5).map(|_| founding_story()).collect()).await;
+    tell_taps(&channel, START, 3..5).await;
+    // What first tells of line 2 goes, and lines of later feeds keep their numbers all the same.
+    tell_line(&channel, "2", 22..24, 1_000).await;
+    let december = |settings: &mut Settings| settings.clock = Arc::new(|| DECEMBER);
+    let service = Service::start_with(service.stop().await, december).await;
+    let channel = service.connect().await;
+    report(&channel, (0..20).map(decembers).collect()).await;
+    tell_line(&channel, "7", 1..9, 5_000).await;
+    tell_line(&channel, "2", 1..9, 3_000).await;
+    let before = decembers_figures(&channel, None).await.expect("answered");
+    let rate = before.0.total_rate.as_ref().expect("asked for");
+    assert_eq!((rate.matched, rate.taps), (20, 8 * 8_000));
+    // Late, withdrawn, and told again: but not all of the days, so that some are in the store.
+    report(&channel, (20..25).map(decembers).collect()).await;
+    let mut client = ReportingServiceClient::new(channel.clone());
+    let withdrawn = client.withdraw_incident(pb::WithdrawIncidentRequest {
+        incident_id: decembers(3).incident_id,
+        incident_secret: SECRET.to_vec(),
+    });
+    withdrawn.await.expect("withdrawn");
+    tell_line(&channel, "7", 5..7, 9_000).await;
+
+    let kept = |settings: &mut Settings| {
+        settings.clock = Arc::new(|| LATER);
+        settings.tap_days = DECEMBERS_TAP_DAYS;
+    };
+    let service = Service::start_with(service.stop().await, kept).await;
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while service.ledger().read().taps().kept_from().is_none() {
+        assert!(tokio::time::Instant::now() < deadline, "not removed");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let ends = |settings: &mut Settings| {
+        later(settings);
+        settings.tap_days = DECEMBERS_TAP_DAYS;
+    };
+    let service = Service::start_with(service.stop().await, ends).await;
+    until_ended(&service).await;
+    let check = async |service: &Service| {
+        let channel = service.connect().await;
+        let now = decembers_figures(&channel, None).await.expect("answered");
+        assert_ne!(now.0.figures, before.0.figures);
+        let place = Some(before.0.position);
+        let then = decembers_figures(&channel, place).await.expect("answered");
+        assert_eq!(then, before);
+        let refused = decembers_figures(&channel, Some(1)).await;
+        let refused = refused.expect_err("it is gone");
+        assert_eq!(refused.code(), Code::OutOfRange);
+        let first = service.ledger().read().first_kept();
+        let expected = format!("as_of_position must be {first} to ");
+        assert!(refused.message().starts_with(&expected), "{refused}");
+    };
+    check(&service).await;
+    let folder = service.stop().await;
+    // The declaration is left of the first, nothing of the second.
+    assert_eq!(tap_days(folder.path()), [0, 8, 8, 2]);
+    let service = Service::start_with(folder, ends).await;
+    check(&service).await;
+    check_clean(service.stop().await.path());
+}
+
 /// A report of the day on which the service is then.
 fn new_story() -> pb::Incident {
     let id = uuid::Builder::from_unix_timestamp_millis(

@@ -201,6 +201,7 @@ async fn operator_that_answers_nothing_is_told_beside_those_that_do() {
         let request = pb::GetReplyTimesRequest {
             operators: operators.iter().map(|code| (*code).to_owned()).collect(),
             window: that_day(&[]).question.and_then(|question| question.window),
+            ..pb::GetReplyTimesRequest::default()
         };
         let told = operations.get_reply_times(request).await.expect("told");
         let told = told.into_inner().operators.into_iter();
@@ -210,10 +211,36 @@ async fn operator_that_answers_nothing_is_told_beside_those_that_do() {
         })
         .collect::<Vec<_>>()
     };
+    let whole = async |operations: &mut Operations, as_of_position: Option<u64>| {
+        let request = pb::GetReplyTimesRequest {
+            window: that_day(&[]).question.and_then(|question| question.window),
+            as_of_position,
+            ..pb::GetReplyTimesRequest::default()
+        };
+        let told = operations.get_reply_times(request).await;
+        told.map(tonic::Response::into_inner)
+    };
+    let before = whole(&mut operations, None).await.expect("told");
     let gvb = ("GVB".to_owned(), 2, 1, Some(0));
     let ret = ("RET".to_owned(), 3, 0, None);
     assert_eq!(times(&mut operations, &[]).await, [gvb, ret.clone()]);
     assert_eq!(times(&mut operations, &["RET"]).await, [ret]);
+    // Answers, reports and withdrawals that come later change nothing of before.
+    for listed in &list(&mut operations, 0, Vec::new()).await.cases {
+        let answer = pb::RespondToIncidentRequest {
+            case_number: listed.case_number.clone(),
+            state: pb::CaseState::Repaired.into(),
+            ..pb::RespondToIncidentRequest::default()
+        };
+        operations.respond_to_incident(answer).await.expect("taken");
+    }
+    report(&mut reporting, &founding_story()).await;
+    let now = whole(&mut operations, None).await.expect("told");
+    assert_ne!(now.operators, before.operators);
+    let then = whole(&mut operations, Some(before.position)).await;
+    assert_eq!(then.expect("told"), before);
+    let refused = whole(&mut operations, Some(now.position + 9)).await;
+    assert_eq!(refused.expect_err("not yet").code(), Code::OutOfRange);
     service.stop().await;
 }
 
@@ -445,6 +472,7 @@ async fn founding_story_is_played_to_its_end() {
     let request = pb::GetReplyTimesRequest {
         operators: Vec::new(),
         window,
+        ..pb::GetReplyTimesRequest::default()
     };
     let times = operations.get_reply_times(request).await.expect("told");
     let times = &times.into_inner().operators[0];

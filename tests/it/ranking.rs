@@ -4,13 +4,14 @@
 use mistap::api::pb::v1 as pb;
 use mistap::domain::UtcMillis;
 use pb::operations_service_client::OperationsServiceClient;
+use pb::query_figures_with_progress_response::Step;
 use pb::reporting_service_client::ReportingServiceClient;
 use pb::statistics_service_client::StatisticsServiceClient;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use crate::support::{START, Service, at, founding_story};
+use crate::support::{START, Service, at, founding_story, with_progress};
 
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
@@ -22,11 +23,11 @@ const LINES: [&str; 24] = [
 ];
 const BAD: &str = "13";
 
-async fn tell_taps(channel: &Channel) {
+async fn tell_taps(channel: &Channel, taps: u64) {
     let counts = LINES.map(|line| pb::TapCount {
         line_id: format!("GVB:{line}"),
         start: at(MIDNIGHT),
-        taps: 10_000,
+        taps,
         ..pb::TapCount::default()
     });
     let request = pb::RecordTapCountsRequest {
@@ -91,7 +92,7 @@ fn by_line() -> pb::RankScopesRequest {
 async fn line_that_is_reported_far_more_often_stands_first() {
     let service = Service::start().await;
     let channel = service.connect().await;
-    tell_taps(&channel).await;
+    tell_taps(&channel, 10_000).await;
     report(&channel).await;
     let answer = rank(&channel, by_line()).await.expect("a ranking");
     assert_eq!(answer.verdict(), pb::RankingVerdict::Shown);
@@ -128,6 +129,48 @@ async fn line_that_is_reported_far_more_often_stands_first() {
     assert_eq!(observed.verdict(), pb::RankingVerdict::TooFewScopes);
     assert_eq!(observed.scopes_without_rate, 24, "taps of unknown refusals");
     service.stop().await;
+}
+
+#[tokio::test]
+async fn ranking_as_of_a_position_stays_what_it_was() {
+    let service = Service::start().await;
+    let channel = service.connect().await;
+    tell_taps(&channel, 10_000).await;
+    report(&channel).await;
+    let before = rank(&channel, by_line()).await.expect("a ranking");
+    assert_eq!(before.verdict(), pb::RankingVerdict::Shown);
+    // Told again, and late.
+    tell_taps(&channel, 25_000).await;
+    report(&channel).await;
+    let now = rank(&channel, by_line()).await.expect("a ranking");
+    assert_ne!(now.scopes, before.scopes);
+    let then = pb::RankScopesRequest {
+        as_of_position: Some(before.position),
+        ..by_line()
+    };
+    let check = async |channel: &Channel| {
+        let found = rank(channel, then.clone()).await.expect("a ranking");
+        assert_eq!(found, before);
+        let asked = pb::QueryFiguresWithProgressRequest {
+            ranking: Some(then.clone()),
+            ..pb::QueryFiguresWithProgressRequest::default()
+        };
+        let (told, found) = with_progress(channel, asked).await.expect("a ranking");
+        assert_eq!(found, Step::Ranking(before.clone()));
+        // The day was told again, so that the record is read.
+        assert!(told.iter().any(|progress| 0 < progress.entries_to_read));
+    };
+    check(&channel).await;
+    let again = Service::start_in(service.stop().await).await;
+    let channel = again.connect().await;
+    check(&channel).await;
+    let far = pb::RankScopesRequest {
+        as_of_position: Some(now.position + 1_000),
+        ..by_line()
+    };
+    let refused = rank(&channel, far).await.expect_err("refused");
+    assert_eq!(refused.code(), Code::OutOfRange);
+    again.stop().await;
 }
 
 #[tokio::test]

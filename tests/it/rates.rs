@@ -4,12 +4,13 @@
 use mistap::api::pb::v1 as pb;
 use mistap::domain::UtcMillis;
 use pb::operations_service_client::OperationsServiceClient;
+use pb::query_figures_with_progress_response::Step;
 use pb::reporting_service_client::ReportingServiceClient;
 use pb::statistics_service_client::StatisticsServiceClient;
 use tonic::Code;
 use tonic::transport::Channel;
 
-use crate::support::{START, Service, at, feed_of_gvb, founding_story};
+use crate::support::{START, Service, at, feed_of_gvb, founding_story, with_progress};
 
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
@@ -159,29 +160,19 @@ async fn rates_as_of_a_position_stay_what_they_were() {
     again.stop().await;
 }
 
-/// What is told of how far an answer is, and the answer.
-async fn with_progress(
+/// What is told of how far figures are, and they.
+async fn slowly(
     channel: &Channel,
     query: Option<pb::QueryFiguresRequest>,
 ) -> Result<(Vec<pb::QueryProgress>, pb::QueryFiguresResponse), tonic::Status> {
-    use pb::query_figures_with_progress_response::Step;
-    let mut client = StatisticsServiceClient::new(channel.clone());
-    let request = pb::QueryFiguresWithProgressRequest { query };
-    let mut steps = client
-        .query_figures_with_progress(request)
-        .await?
-        .into_inner();
-    let mut told = Vec::new();
-    while let Some(message) = steps.message().await? {
-        match message.step.expect("a step") {
-            Step::Progress(progress) => told.push(progress),
-            Step::Answer(answer) => {
-                assert_eq!(steps.message().await?, None, "the answer ends the stream");
-                return Ok((told, answer));
-            }
-        }
+    let request = pb::QueryFiguresWithProgressRequest {
+        query,
+        ..pb::QueryFiguresWithProgressRequest::default()
+    };
+    match with_progress(channel, request).await? {
+        (told, Step::Answer(answer)) => Ok((told, answer)),
+        (_, other) => panic!("{other:?}"),
     }
-    panic!("the stream ended without an answer");
 }
 
 #[tokio::test]
@@ -199,16 +190,14 @@ async fn answer_that_reads_the_record_tells_how_far_it_is_and_is_the_same() {
         Some(24_000)
     );
     let asked = request(&by, Some(position));
-    let (told, found) = with_progress(&channel, Some(asked))
-        .await
-        .expect("an answer");
+    let (told, found) = slowly(&channel, Some(asked)).await.expect("an answer");
     assert_eq!(found.figures, known.figures);
     assert_eq!(found.total_rate, known.total_rate);
     // The day was told again, so that the record is read.
     let first = told.first().expect("something is told");
     assert!(first.entries_read <= first.entries_to_read && 0 < first.entries_to_read);
     // As of now there is nothing to read.
-    let (told, found) = with_progress(&channel, Some(request(&by, None)))
+    let (told, found) = slowly(&channel, Some(request(&by, None)))
         .await
         .expect("an answer");
     assert_eq!(told, []);
@@ -223,12 +212,20 @@ async fn answer_that_reads_the_record_tells_how_far_it_is_and_is_the_same() {
 async fn what_is_wrong_with_a_question_is_told_before_any_progress() {
     let service = Service::start().await;
     let channel = service.connect().await;
-    let refused = with_progress(&channel, None).await.expect_err("refused");
-    assert_eq!(refused.code(), Code::InvalidArgument);
+    // Nothing is asked, or two things are.
+    let both = pb::QueryFiguresWithProgressRequest {
+        query: Some(request(&[], None)),
+        ranking: Some(pb::RankScopesRequest::default()),
+        ..pb::QueryFiguresWithProgressRequest::default()
+    };
+    for asked in [pb::QueryFiguresWithProgressRequest::default(), both] {
+        let refused = with_progress(&channel, asked).await.expect_err("refused");
+        assert_eq!(refused.code(), Code::InvalidArgument);
+        let told = tonic_types::StatusExt::get_details_bad_request(&refused).expect("fields");
+        assert_eq!(told.field_violations[0].field, "query");
+    }
     let far = request(&[], Some(u64::MAX));
-    let refused = with_progress(&channel, Some(far))
-        .await
-        .expect_err("refused");
+    let refused = slowly(&channel, Some(far)).await.expect_err("refused");
     assert!(
         [Code::OutOfRange, Code::Unavailable].contains(&refused.code()),
         "{refused}"

@@ -182,7 +182,11 @@ fn statistics(method: &str, named: &Named) -> Option<Vec<u8>> {
                 }),
                 ..pb::QueryFiguresRequest::default()
             };
-            pb::QueryFiguresWithProgressRequest { query: Some(query) }.encode_to_vec()
+            pb::QueryFiguresWithProgressRequest {
+                query: Some(query),
+                ..pb::QueryFiguresWithProgressRequest::default()
+            }
+            .encode_to_vec()
         }
         "StatisticsService/ComparePeriods" => pb::ComparePeriodsRequest {
             filter: filter(),
@@ -262,6 +266,7 @@ fn operations(method: &str, named: &Named) -> Option<Vec<u8>> {
         "OperationsService/GetReplyTimes" => pb::GetReplyTimesRequest {
             operators: gvb(),
             window: window(named),
+            ..pb::GetReplyTimesRequest::default()
         }
         .encode_to_vec(),
         "OperationsService/DeclareOutage" => pb::DeclareOutageRequest { outage }.encode_to_vec(),

@@ -10,8 +10,11 @@ use mistap::app::{self, AppError, Handle, Settings};
 use mistap::domain::{IncidentId, UtcMillis};
 use mistap::ingest::Ingest;
 use mistap::ledger::Ledger;
+use pb::query_figures_with_progress_response::Step;
+use pb::statistics_service_client::StatisticsServiceClient;
 use prost_types::Timestamp;
 use tempfile::TempDir;
+use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
 
 /// 2026-11-23T14:00Z, a Monday: when tests begin.
@@ -186,4 +189,25 @@ pub fn files_with(dir: &Path, bytes: &[u8]) -> usize {
         usize::from(windows.any(|window| window == bytes))
     });
     counts.sum()
+}
+
+/// What is told of how far an answer is, and the answer.
+pub async fn with_progress(
+    channel: &Channel,
+    request: pb::QueryFiguresWithProgressRequest,
+) -> Result<(Vec<pb::QueryProgress>, Step), Status> {
+    let mut client = StatisticsServiceClient::new(channel.clone());
+    let steps = client.query_figures_with_progress(request).await?;
+    let mut steps = steps.into_inner();
+    let mut told = Vec::new();
+    while let Some(message) = steps.message().await? {
+        match message.step.expect("a step") {
+            Step::Progress(progress) => told.push(progress),
+            answer => {
+                assert_eq!(steps.message().await?, None, "the answer ends the stream");
+                return Ok((told, answer));
+            }
+        }
+    }
+    panic!("the stream ended without an answer");
 }

@@ -40,8 +40,6 @@ pub struct Query {
     pub page_token: String,
     /// How rates are to be made, if they are asked for.
     pub rates: Option<RatesWanted>,
-    /// As of when to count, as the caller was told it; `None` for now.
-    pub as_of: Option<u64>,
 }
 
 /// What `WatchRates` asks, the token not yet judged.
@@ -77,14 +75,12 @@ pub fn parse_query(request: pb::QueryFiguresRequest) -> Result<Query, Violations
         &mut found,
     );
     let rates = parse_rates(request.rates.as_ref(), &mut found);
-    let as_of = request.as_of_position;
     let query = question.zip(order).map(|(question, order)| Query {
         question,
         order,
         rows,
         page_token: request.page_token,
         rates,
-        as_of,
     });
     found.finish(query)
 }

@@ -10,7 +10,7 @@ use super::violation::{Path, Violations};
 use crate::api::pb::v1 as pb;
 use crate::domain::question::Breakdown;
 use crate::domain::taxonomy::{StaffAct, Taxonomy};
-use crate::domain::{Basis, Position, Question};
+use crate::domain::{Basis, Question};
 use crate::ledger::FOLD_VERSION;
 use crate::query::method::citation;
 use crate::query::staff::{StaffDays, StaffFigures};
@@ -24,8 +24,6 @@ pub struct StaffQuery {
     pub question: Question,
     /// How sure the intervals are to be.
     pub level: Level,
-    /// The last position to be counted; `None` for now.
-    pub as_of: Option<Position>,
 }
 
 /// Checks what is asked.
@@ -46,7 +44,6 @@ pub fn parse_staff(request: &pb::GetStaffFiguresRequest) -> Result<StaffQuery, V
             window,
         },
         level,
-        as_of: request.as_of_position.map(Position),
     });
     found.finish(query)
 }

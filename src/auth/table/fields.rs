@@ -142,7 +142,7 @@ pub const FIELDS: &[(&str, &str, Roles)] = &[
     ("Effort", "blocks_scanned", STEWARDS),
     (
         "QueryFiguresWithProgressResponse",
-        "progress answer",
+        "progress answer ranking comparison",
         OPERATORS,
     ),
     ("QueryProgress", "entries_read entries_to_read", OPERATORS),
@@ -322,10 +322,13 @@ pub const ASKED: &[(&str, &str)] = &[
         "QueryFiguresRequest",
         "question order page_size page_token rates as_of_position",
     ),
-    ("QueryFiguresWithProgressRequest", "query"),
+    (
+        "QueryFiguresWithProgressRequest",
+        "query ranking comparison",
+    ),
     (
         "ComparePeriodsRequest",
-        "filter window with_window rates without_outages",
+        "filter window with_window rates without_outages as_of_position",
     ),
     (
         "GetStaffFiguresRequest",
@@ -334,7 +337,7 @@ pub const ASKED: &[(&str, &str)] = &[
     ("RatesRequest", "feeds estimator level"),
     (
         "RankScopesRequest",
-        "filter by window feeds level limit without_outages",
+        "filter by window feeds level limit without_outages as_of_position",
     ),
     (
         "GetEditionRequest",
@@ -359,7 +362,7 @@ pub const ASKED: &[(&str, &str)] = &[
         "RespondToIncidentRequest",
         "case_number state reason message",
     ),
-    ("GetReplyTimesRequest", "operators window"),
+    ("GetReplyTimesRequest", "operators window as_of_position"),
     ("SearchStopsRequest", "query limit"),
     (
         "NearbyStopsRequest",

@@ -13,19 +13,15 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use crate::domain::limits::{CELLS_IN_USE_MAX, PAST_QUESTIONS_MAX};
-use crate::domain::{Entry, LocalDay, Position, Question};
-use crate::journal::JournalError;
-use crate::ledger::{Ledger, PastTaps};
+use crate::domain::{Entry, LocalDay, Position, Stamp, Window};
+use crate::journal::{JournalError, Reader};
+use crate::ledger::{Dictionary, Ledger, PastTaps, ScanView};
 
+use super::super::QueryError;
 use super::super::gate::{self, Gate};
-use super::super::{Page, QueryError};
-use super::choice::Choice;
-use super::keys::RowKeys;
-use super::made::Made;
+use super::made::{self, Made};
 use super::reading::Reading;
-use super::{
-    Asked, RatedAnswer, RatesWanted, Rows, check_feeds, made, put_together, rows, without,
-};
+use super::standing::ToMake;
 
 /// Questions that read the journal.
 static PASTS: Gate = Gate::new(PAST_QUESTIONS_MAX as u64);
@@ -44,121 +40,91 @@ pub struct Progress {
     pub to_read: u64,
 }
 
+/// What questions as of a position read of the journal.
+pub trait Entries {
+    /// What changed tap counts, in order, from a position on.
+    fn tap_changes(&self, from: Position) -> TapChanges<'_>;
+
+    /// When the entry at a position was committed; `None` if it is not there any more.
+    fn stamp(&self, of: Position) -> Result<Option<Stamp>, JournalError>;
+}
+
+/// Entries, or why there are no more.
+pub type TapChanges<'a> = Box<dyn Iterator<Item = Result<(Position, Entry), JournalError>> + 'a>;
+
+impl Entries for Reader {
+    fn tap_changes(&self, from: Position) -> TapChanges<'_> {
+        let records = self.tap_changes_from(from);
+        Box::new(records.map(|record| record.map(|record| (record.position, record.entry))))
+    }
+
+    fn stamp(&self, of: Position) -> Result<Option<Stamp>, JournalError> {
+        let record = self.facts_within(of, of).next().transpose()?;
+        Ok(record.map(|record| record.stamp))
+    }
+}
+
 /// What a question as of a position reads, and whom it tells how far it is.
-pub struct Past<'a, E> {
-    /// Reads what changed tap counts, in order, from a position of the journal on.
-    pub entries: E,
+#[derive(Clone, Copy)]
+pub struct Past<'a> {
+    /// The journal.
+    pub entries: &'a dyn Entries,
     /// Is told how far it is; says whether to go on.
     pub tell: &'a dyn Fn(Progress) -> bool,
     /// How many bytes of tap counts are made again at once; see `PAST_TAP_BYTES_MAX`.
     pub bytes_max: u64,
 }
 
-/// Answers a question with rates as of a position. Blocking, as long as it takes to read the
-/// journal since the first feed was declared, and perhaps again.
-pub fn answer_with_rates_as_of<E, I>(
-    ledger: &Ledger,
-    past: &Past<'_, E>,
-    question: &Question,
-    page: &Page,
-    wanted: &RatesWanted,
-    at: Position,
-) -> Result<RatedAnswer, QueryError>
-where
-    E: Fn(Position) -> Result<I, JournalError>,
-    I: Iterator<Item = Result<(Position, Entry), JournalError>>,
-{
-    let passes = Passes {
-        past,
-        at,
-        read: Cell::new(0),
-        to_read: Cell::new(0),
-    };
-    let view = ledger.scan_view_as_of(at)?;
-    let days = days(question);
-    let known = ledger.read().taps().unchanged_since(at, &days);
-    let taps = match known {
-        Some(book) => PastTaps::known(view.dictionary.clone(), days, book),
-        None => passes.told(ledger, PastTaps::new(view.dictionary.clone(), days))?,
-    };
-    check_feeds(wanted, taps.book())?;
-    let rows = {
-        let _place = gate::scan_place(ledger)?;
-        rows(&view, Asked::by_scan(&view, question), question, page)?
-    };
-    let choice = Choice::of(question, wanted, taps.book(), &view.dictionary);
-    answer(ledger, &passes, &taps, (question, wanted), rows, &choice)
-}
-
-/// The answer, when its rows are known and the feeds are chosen.
-fn answer<E, I>(
-    ledger: &Ledger,
-    passes: &Passes<'_, E>,
-    taps: &PastTaps,
-    (question, wanted): (&Question, &RatesWanted),
-    rows: Rows,
-    choice: &Choice<'_>,
-) -> Result<RatedAnswer, QueryError>
-where
-    E: Fn(Position) -> Result<I, JournalError>,
-    I: Iterator<Item = Result<(Position, Entry), JournalError>>,
-{
-    let less = rows.less.as_ref().map(|(question, _)| question.clone());
-    let questions: Vec<&Question> = less.iter().chain([question]).collect();
-    let weights = questions.iter();
-    let weights = weights.map(|question| made::weight(choice, question, &rows.keys));
-    // Together if there is room for both, so that the journal is read once.
-    let at_once = match CELLS_IN_USE_MAX < weights.sum() {
-        true => 1,
-        false => questions.len(),
-    };
-    let mut made = Vec::new();
-    for questions in questions.chunks(at_once) {
-        made.extend(passes.make(ledger, taps, questions, choice, &rows.keys)?);
-    }
-    let all = made.pop().expect("one for each question");
-    let less = less.as_ref().zip(made.pop());
-    let less = less.map(|(question, made)| without(&rows, question, wanted, choice, &made));
-    Ok(put_together(rows, question, wanted, choice, &all, less))
-}
-
-/// The days that the window touches and one on either side, as service days begin and end later
-/// than those of the calendar.
-fn days(question: &Question) -> RangeInclusive<LocalDay> {
-    let mut days = question.window.days();
-    let first = days.next().unwrap_or(LocalDay(0));
-    let last = days.last().unwrap_or(first);
-    LocalDay(first.0 - 1)..=last.next()
-}
-
-/// Passes over the journal, for one question.
-struct Passes<'a, E> {
-    past: &'a Past<'a, E>,
+/// Passes over the journal, for one answer. Blocking, as long as it takes to read the journal,
+/// and perhaps again.
+pub(super) struct Passes<'a> {
+    ledger: &'a Ledger,
+    past: Past<'a>,
     at: Position,
     read: Cell<u64>,
     to_read: Cell<u64>,
 }
 
-impl<E, I> Passes<'_, E>
-where
-    E: Fn(Position) -> Result<I, JournalError>,
-    I: Iterator<Item = Result<(Position, Entry), JournalError>>,
-{
-    /// Finds what was told of which day by the position, from the declaration of the first feed
-    /// on.
-    fn told(&self, ledger: &Ledger, taps: PastTaps) -> Result<PastTaps, QueryError> {
+impl<'a> Passes<'a> {
+    pub fn new(ledger: &'a Ledger, past: Past<'a>, at: Position) -> Self {
+        Self {
+            ledger,
+            past,
+            at,
+            read: Cell::new(0),
+            to_read: Cell::new(0),
+        }
+    }
+
+    /// The record as a scan finds it, and when its last entry was committed.
+    pub fn view(&self) -> Result<(ScanView, Stamp), QueryError> {
+        let view = self.ledger.scan_view_as_of(self.at)?;
+        let stamp = self.past.entries.stamp(self.at)?;
+        // Its month ended meanwhile: asked again, the question is told so.
+        Ok((view, stamp.ok_or(QueryError::Busy)?))
+    }
+
+    /// What was told of the days of some windows.
+    pub fn taps(&self, view: &ScanView, windows: &[Window]) -> Result<PastTaps, QueryError> {
+        let days: Vec<_> = windows.iter().map(|window| days(*window)).collect();
+        let known = self.ledger.read().taps().unchanged_since(self.at, &days);
+        let dictionary = Arc::clone(&view.dictionary);
+        match known {
+            Some(book) => Ok(PastTaps::known(dictionary, days, book)),
+            None => self.told(dictionary, days),
+        }
+    }
+
+    /// Finds what was told of which day by the position.
+    fn told(
+        &self,
+        dictionary: Arc<Dictionary>,
+        days: Vec<RangeInclusive<LocalDay>>,
+    ) -> Result<PastTaps, QueryError> {
         let _place = PASTS.take(1, gate::WAIT)?;
-        let (later, has_gone) = {
-            let state = ledger.read();
-            (Arc::clone(state.taps()), state.months().ended().is_some())
-        };
-        let first = later.feeds().iter().map(|feed| feed.declared()).min();
-        // Only then may the journal lack what first told of a scope.
-        let mut taps = match has_gone {
-            true => taps.numbered_as(&later, self.at),
-            false => taps,
-        };
-        if let Some(first) = first.filter(|first| *first <= self.at) {
+        let later = Arc::clone(self.ledger.read().taps());
+        let mut taps = PastTaps::unread(dictionary, days, &later, self.at);
+        if let Some(first) = later.first_change().filter(|first| *first <= self.at) {
             self.expect(first, self.at);
             self.each(first, self.at, |position, entry| {
                 taps.apply(position, entry);
@@ -168,29 +134,35 @@ where
     }
 
     /// What the rates of some questions are made of.
-    fn make(
-        &self,
-        ledger: &Ledger,
-        taps: &PastTaps,
-        questions: &[&Question],
-        choice: &Choice<'_>,
-        keys: &RowKeys,
-    ) -> Result<Vec<Made>, QueryError> {
-        let weights = questions.iter();
-        let weights = weights.map(|question| made::weight(choice, question, keys));
-        let _room = made::room(weights.sum())?;
-        let view = ledger.scan_view_as_of(self.at)?;
-        let mut readings: Vec<_> = questions
+    pub fn make(&self, taps: &PastTaps, asked: &[ToMake<'_>]) -> Result<Vec<Made>, QueryError> {
+        // Together if there is room for all, so that the journal is read once.
+        let at_once = match CELLS_IN_USE_MAX < asked.iter().map(weight).sum() {
+            true => 1,
+            false => asked.len(),
+        };
+        let mut made = Vec::with_capacity(asked.len());
+        for asked in asked.chunks(at_once) {
+            made.extend(self.make_at_once(taps, asked)?);
+        }
+        Ok(made)
+    }
+
+    fn make_at_once(&self, taps: &PastTaps, asked: &[ToMake<'_>]) -> Result<Vec<Made>, QueryError> {
+        let _room = made::room(asked.iter().map(weight).sum())?;
+        let view = self.ledger.scan_view_as_of(self.at)?;
+        let mut readings: Vec<_> = asked
             .iter()
-            .map(|question| Reading::new(&view, choice, question, keys))
+            .map(|one| Reading::new(&view, one.choice, one.question, one.keys))
             .collect();
-        self.read(ledger, taps, choice, &mut readings)?;
-        let _place = self.patiently(|| gate::scan_place(ledger))?;
+        let feeds = asked.iter().flat_map(|one| &one.choice.feeds);
+        let feeds = feeds.map(|chosen| chosen.number).collect();
+        self.read(taps, &feeds, &mut readings)?;
+        let _place = self.patiently(|| gate::scan_place(self.ledger))?;
         // Months may have ended meanwhile, which is to be told.
-        let view = ledger.scan_view_as_of(self.at)?;
-        let made = readings.into_iter().zip(questions);
-        let made = made.map(|(reading, question)| {
-            made::scanned(reading.finish(), &view, question, choice, keys)
+        let view = self.ledger.scan_view_as_of(self.at)?;
+        let made = readings.into_iter().zip(asked);
+        let made = made.map(|(reading, one)| {
+            made::scanned(reading.finish(), &view, one.question, one.choice, one.keys)
         });
         made.collect()
     }
@@ -210,20 +182,19 @@ where
     /// were, the others from the journal.
     fn read(
         &self,
-        ledger: &Ledger,
         taps: &PastTaps,
-        choice: &Choice<'_>,
+        feeds: &BTreeSet<u16>,
         readings: &mut [Reading<'_>],
     ) -> Result<(), QueryError> {
-        let (mut stored, ()) = ledger.tap_view(|_| ())?;
+        let (mut stored, ()) = self.ledger.tap_view(|_| ())?;
         let again;
         let mut taps = taps;
         if !taps.is_whole_with(&stored.book, self.at) {
             // Days were told again since it was found that none had been.
             drop(stored);
-            again = self.told(ledger, taps.anew())?;
+            again = self.told(Arc::clone(taps.dictionary()), taps.days().to_vec())?;
             taps = &again;
-            stored = ledger.tap_view(|_| ())?.0;
+            stored = self.ledger.tap_view(|_| ())?.0;
         }
         let later = Arc::clone(&stored.book);
         let is_stored = |feed, day| PastTaps::is_stored(&later, self.at, feed, day);
@@ -234,8 +205,7 @@ where
         // Tap counts may be put into the store again.
         drop(reader);
         drop(stored);
-        let feeds: BTreeSet<u16> = choice.feeds.iter().map(|chosen| chosen.number).collect();
-        let parts = taps.parts(&feeds, self.past.bytes_max, is_stored);
+        let parts = taps.parts(feeds, self.past.bytes_max, is_stored);
         let _place = match parts.is_empty() {
             true => None,
             false => Some(self.patiently(|| PASTS.take(1, gate::WAIT))?),
@@ -272,7 +242,7 @@ where
         let before = self.read.get();
         let mut told = from;
         self.tell()?;
-        for entry in (self.past.entries)(from)? {
+        for entry in self.past.entries.tap_changes(from) {
             let (position, entry) = entry?;
             if through < position {
                 break;
@@ -299,4 +269,18 @@ where
             false => Err(QueryError::Abandoned),
         }
     }
+}
+
+/// How many cells of memory it takes at most.
+fn weight(asked: &ToMake<'_>) -> u64 {
+    made::weight(asked.choice, asked.question, asked.keys)
+}
+
+/// The days that a window touches and one on either side, as service days begin and end later
+/// than those of the calendar.
+fn days(window: Window) -> RangeInclusive<LocalDay> {
+    let mut days = window.days();
+    let first = days.next().unwrap_or(LocalDay(0));
+    let last = days.last().unwrap_or(first);
+    LocalDay(first.0 - 1)..=last.next()
 }

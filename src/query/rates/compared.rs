@@ -4,19 +4,17 @@
 //! nothing of how much was travelled. One comparison at a time: of many lines compared at once,
 //! some would differ by chance alone.
 
-use std::sync::Arc;
-
-use super::super::gate;
-use super::super::outages::Out;
 use super::super::{Effort, Order, Page, QueryError, cut};
-use super::{Asked, Books, RateFigure, RatedAnswer, RatesWanted, count, rated};
+use super::choice::Choice;
+use super::standing::{Books, Opened, Standing};
+use super::{Asked, RateFigure, RatedAnswer, RatesWanted, Rows, count, put_together, rows};
 use crate::domain::limits::QUESTION_ROWS_MAX;
 use crate::domain::question::Breakdown;
 use crate::domain::{
     Calendar, Dimension, Filter, LocalDay, OutageDay, Position, Question, TapFeed, UtcMillis,
     Window,
 };
-use crate::ledger::{Ledger, ScanView};
+use crate::ledger::ScanView;
 use crate::stats::comparison::RateRatio;
 use crate::stats::dispersion::{Day, Dispersion};
 use crate::stats::interval::EventRate;
@@ -72,66 +70,131 @@ pub struct Compared {
     pub position: Position,
 }
 
-/// Compares two periods. Blocking, up to some seconds: call it off the async threads.
-pub fn compare(ledger: &Ledger, wanted: &CompareWanted) -> Result<Compared, QueryError> {
-    let _place = gate::scan_place(ledger)?;
-    let (taps, view, asked) = ledger.rate_view(|state| {
-        wanted.windows.map(|window| {
-            let asked = Question {
-                filter: wanted.filter.clone(),
-                by: Breakdown::default(),
+/// What tallies tell of one of the periods, and what is to be asked of it.
+struct AskedPeriod {
+    question: Question,
+    books: Books,
+    /// By day, of the hours that are over; `None` if none is.
+    by_day: Option<(Question, Books)>,
+    outages: Vec<OutageDay>,
+}
+
+impl AskedPeriod {
+    fn new(opened: &Opened<'_>, wanted: &CompareWanted, window: Window) -> Self {
+        let asked = Question {
+            filter: wanted.filter.clone(),
+            by: Breakdown::default(),
+            window,
+        };
+        let out = opened.out(&asked);
+        let (days, less) = out.map(|out| (out.days, out.question)).unzip();
+        let question = less.filter(|_| wanted.leaves_out_outages).unwrap_or(asked);
+        let by_day = elapsed(question.window, opened.stamp).map(|window| {
+            let by_day = Question {
+                by: Breakdown::new(vec![Dimension::Day]).expect("one dimension"),
                 window,
+                ..question.clone()
             };
-            let out = Out::of(state.outages(), &asked, state.position());
-            let (days, less) = out.map(|out| (out.days, out.question)).unzip();
-            let question = less.filter(|_| wanted.leaves_out_outages).unwrap_or(asked);
-            let books = Books::open(state, &question);
-            let by_day = elapsed(question.window, state.stamp()).map(|window| {
-                let by_day = Question {
-                    by: Breakdown::new(vec![Dimension::Day]).expect("one dimension"),
-                    window,
-                    ..question.clone()
-                };
-                let books = Books::open(state, &by_day);
-                (by_day, books)
-            });
-            (question, books, by_day, days.unwrap_or_default())
-        })
-    })?;
-    let feeds = Arc::clone(&taps.book);
-    super::check_feeds(&wanted.rates, &feeds)?;
-    let page = Page {
-        rows: 1,
-        order: Order::Key,
-        after: None,
-    };
-    let mut periods = Vec::with_capacity(asked.len());
-    for (question, books, by_day, outages) in asked {
-        let asked = Asked { books, out: None };
-        let RatedAnswer {
-            answer,
-            total,
-            feeds,
-            ..
-        } = rated(&taps, &view, asked, &question, &page, &wanted.rates)?;
-        periods.push(Period {
-            count: answer.total,
-            rate: total,
-            feeds,
-            outages,
-            days: match by_day {
-                Some((by_day, books)) => by_hours(&view, &by_day, books)?,
+            let books = opened.books(&by_day);
+            (by_day, books)
+        });
+        Self {
+            books: opened.books(&question),
+            question,
+            by_day,
+            outages: days.unwrap_or_default(),
+        }
+    }
+
+    /// Its reports: all of them, and by day.
+    fn count(self, view: &ScanView) -> Result<CountedPeriod, QueryError> {
+        let page = Page {
+            rows: 1,
+            order: Order::Key,
+            after: None,
+        };
+        let asked = Asked {
+            books: self.books,
+            out: None,
+        };
+        Ok(CountedPeriod {
+            rows: rows(view, asked, &self.question, &page)?,
+            question: self.question,
+            outages: self.outages,
+            days: match self.by_day {
+                Some((by_day, books)) => by_hours(view, &by_day, books)?,
                 None => Vec::new(),
             },
-        });
+        })
     }
+}
+
+/// One of the periods, before it is set against taps.
+struct CountedPeriod {
+    question: Question,
+    rows: Rows,
+    outages: Vec<OutageDay>,
+    days: Vec<Day>,
+}
+
+/// Compares two periods, as of now or of a position. Blocking, up to some seconds, or as long as
+/// it takes to read the journal: call it off the async threads.
+pub fn compare<'a>(
+    of: impl Into<Standing<'a>>,
+    wanted: &CompareWanted,
+) -> Result<Compared, QueryError> {
+    let (ground, asked) = of.into().open(&wanted.windows, |opened| {
+        wanted
+            .windows
+            .map(|window| AskedPeriod::new(opened, wanted, window))
+    })?;
+    let position = ground.view.position;
+    let feeds = ground.feeds();
+    super::check_feeds(&wanted.rates, &feeds)?;
+    let counted = ground.scan(|view| {
+        let counted = asked.into_iter().map(|period| period.count(view));
+        counted.collect::<Result<Vec<_>, _>>()
+    })?;
+    let dictionary = &ground.view.dictionary;
+    let choice =
+        |period: &CountedPeriod| Choice::of(&period.question, &wanted.rates, &feeds, dictionary);
+    let choices: Vec<_> = counted.iter().map(choice).collect();
+    let to_make = counted.iter().zip(&choices);
+    let to_make = to_make.flat_map(|(one, choice)| one.rows.to_make(&one.question, choice));
+    let to_make: Vec<_> = to_make.collect();
+    let made = ground.make(&to_make)?;
+    let periods = counted.into_iter().zip(&choices).zip(&made);
+    let periods: Vec<_> = periods
+        .map(|((counted, choice), made)| {
+            let RatedAnswer {
+                answer,
+                total,
+                feeds,
+                ..
+            } = put_together(
+                counted.rows,
+                &counted.question,
+                &wanted.rates,
+                choice,
+                made,
+                None,
+            );
+            Period {
+                count: answer.total,
+                rate: total,
+                feeds,
+                outages: counted.outages,
+                days: counted.days,
+            }
+        })
+        .collect();
     let periods: [Period; 2] = periods.try_into().expect("two windows");
     let (over, ratio) = ratio(&periods, &wanted.rates);
     Ok(Compared {
         periods,
         over,
         ratio,
-        position: view.position,
+        position,
     })
 }
 

@@ -16,6 +16,7 @@ use super::days::{self, Days};
 use super::keys::RowKeys;
 use super::matched::{self, Matches};
 use super::reading;
+use super::standing::ToMake;
 use super::sums::{self, TapSums};
 use super::tallied;
 use super::told::FeedTold;
@@ -33,10 +34,12 @@ pub(super) struct Made {
 pub(super) fn make<'t>(
     taps: impl Borrow<TapView<'t>>,
     view: &ScanView,
-    book: Option<&RateBook>,
-    question: &Question,
-    choice: &Choice<'_>,
-    keys: &RowKeys,
+    ToMake {
+        question,
+        choice,
+        keys,
+        book,
+    }: &ToMake<'_>,
 ) -> Result<Made, QueryError> {
     match book.filter(|book| days::suits(book.source, choice)) {
         Some(book) => by_tallies(taps, view, book, question, choice, keys),

@@ -18,16 +18,14 @@ mod matched;
 mod ranked;
 mod reading;
 mod sliding;
+mod standing;
 mod sums;
 mod tallied;
 mod told;
 
-use std::borrow::Borrow;
-use std::sync::Arc;
-
 use crate::domain::taps::Refusals;
 use crate::domain::{Basis, FeedId, Question, TapFeed};
-use crate::ledger::{Dictionary, Ledger, ScanView, State, TapBook, TapView};
+use crate::ledger::{Dictionary, Ledger, ScanView, TapBook};
 use crate::stats::comparison::RateRatio;
 use crate::stats::dispersion::{Day, Dispersion};
 use crate::stats::interval::Level;
@@ -43,10 +41,12 @@ use choice::Choice;
 use keys::RowKeys;
 use made::Made;
 use matched::Counted;
+use standing::{Books, Ground, ToMake};
 
-pub use as_of::{Past, Progress, answer_with_rates_as_of};
+pub use as_of::{Entries, Past, Progress, TapChanges};
 pub use compared::{CompareWanted, Compared, Over, Period, compare};
 pub use sliding::{Sliding, SlidingRates, WindowTaps};
+pub use standing::Standing;
 
 pub use ranked::{Places, RankAnswer, RankBy, RankWanted, RankedScope, rank_scopes};
 
@@ -150,22 +150,22 @@ pub struct RatedWithout {
     pub total: RateFigure,
 }
 
-/// Answers a question with rates. Blocking, up to some seconds: call it off the async threads.
-pub fn answer_with_rates(
-    ledger: &Ledger,
+/// Answers a question with rates, as of now or of a position. Blocking, up to some seconds, or as
+/// long as it takes to read the journal: call it off the async threads.
+pub fn answer_with_rates<'a>(
+    of: impl Into<Standing<'a>>,
     question: &Question,
     page: &Page,
     wanted: &RatesWanted,
 ) -> Result<RatedAnswer, QueryError> {
-    let _place = gate::scan_place(ledger)?;
-    let (taps, view, asked) = ledger.rate_view(|state| {
-        let out = Out::of(state.outages(), question, state.position());
-        Asked {
-            books: Books::open(state, question),
-            out: out.map(|out| (Books::open(state, &out.question), out)),
-        }
+    let (ground, asked) = of.into().open(&[question.window], |opened| Asked {
+        books: opened.books(question),
+        out: opened.out(question).map(|out| {
+            let books = opened.books(&out.question);
+            (books, out)
+        }),
     })?;
-    rated(taps, &view, asked, question, page, wanted)
+    rated(ground, asked, question, page, wanted)
 }
 
 /// Answers a question with rates by a scan, even where tallies would suffice.
@@ -175,44 +175,18 @@ pub fn answer_with_rates_by_scan(
     page: &Page,
     wanted: &RatesWanted,
 ) -> Result<RatedAnswer, QueryError> {
-    let _place = gate::scan_place(ledger)?;
-    let (taps, view, ()) = ledger.rate_view(|_| ())?;
-    let asked = Asked::by_scan(&view, question);
-    rated(taps, &view, asked, question, page, wanted)
-}
-
-/// What tallies tell of a question, if they suffice: the rows, and what their rates are made
-/// of.
-#[derive(Default)]
-struct Books {
-    counts: Option<tallied_counts::Book>,
-    rates: Option<RateBook>,
-}
-
-impl Books {
-    fn open(state: &State, question: &Question) -> Self {
-        Self {
-            counts: tallied_counts::open(state, question),
-            rates: book::open(state, question),
-        }
-    }
+    let of = Standing::Now(ledger);
+    let (ground, asked) = of.open(&[question.window], |opened| Asked {
+        books: Books::default(),
+        out: opened.out(question).map(|out| (Books::default(), out)),
+    })?;
+    rated(ground, asked, question, page, wanted)
 }
 
 /// What tallies tell of a question, and of the same without the days of declared outages.
 struct Asked {
     books: Books,
     out: Option<(Books, Out)>,
-}
-
-impl Asked {
-    /// Tallies are asked nothing.
-    fn by_scan(view: &ScanView, question: &Question) -> Self {
-        let out = Out::of(&view.outages, question, view.position);
-        Self {
-            books: Books::default(),
-            out: out.map(|out| (Books::default(), out)),
-        }
-    }
 }
 
 /// The rows of a question, with what they count without the days of outages, and that question.
@@ -249,26 +223,37 @@ struct Rows {
     less: Option<(Question, Option<RateBook>)>,
 }
 
-fn rated<'t>(
-    taps: impl Borrow<TapView<'t>>,
-    view: &ScanView,
+impl Rows {
+    /// What the rates of the rows are to be made of: of the question without the days of outages
+    /// first, if there are any.
+    fn to_make<'a>(&'a self, question: &'a Question, choice: &'a Choice<'a>) -> Vec<ToMake<'a>> {
+        let to_make = |(question, book): (&'a Question, &'a Option<RateBook>)| ToMake {
+            question,
+            choice,
+            keys: &self.keys,
+            book: book.as_ref(),
+        };
+        let less = self.less.iter().map(|(question, book)| (question, book));
+        less.chain([(question, &self.book)]).map(to_make).collect()
+    }
+}
+
+fn rated(
+    ground: Ground<'_>,
     asked: Asked,
     question: &Question,
     page: &Page,
     wanted: &RatesWanted,
 ) -> Result<RatedAnswer, QueryError> {
-    let feeds = Arc::clone(&taps.borrow().book);
+    let feeds = ground.feeds();
     check_feeds(wanted, &feeds)?;
-    let rows = rows(view, asked, question, page)?;
-    let choice = Choice::of(question, wanted, &feeds, &view.dictionary);
-    let keys = &rows.keys;
-    let less = rows.less.as_ref().map(|(question, book)| {
-        let made = made::make(taps.borrow(), view, book.as_ref(), question, &choice, keys)?;
-        Ok::<_, QueryError>(without(&rows, question, wanted, &choice, &made))
-    });
-    let less = less.transpose()?;
-    let made = made::make(taps, view, rows.book.as_ref(), question, &choice, keys)?;
-    Ok(put_together(rows, question, wanted, &choice, &made, less))
+    let rows = ground.scan(|view| rows(view, asked, question, page))?;
+    let choice = Choice::of(question, wanted, &feeds, &ground.view.dictionary);
+    let mut made = ground.make(&rows.to_make(question, &choice))?;
+    let all = made.pop().expect("one for each question");
+    let less = rows.less.as_ref().zip(made.pop());
+    let less = less.map(|((question, _), made)| without(&rows, question, wanted, &choice, &made));
+    Ok(put_together(rows, question, wanted, &choice, &all, less))
 }
 
 /// The answer, when everything is made that its rates are of.

@@ -5,26 +5,24 @@
 //! from its taps. A scope without a rate is not ranked, and told with its reason.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use crate::domain::limits::{QUESTION_ROWS_MAX, RANKED_SCOPES_MAX};
 use crate::domain::question::Breakdown;
 use crate::domain::{
     Basis, Dimension, FeedId, Filter, OutageDay, Position, Question, TapFeed, Window,
 };
-use crate::ledger::{Dictionary, Ledger};
+use crate::ledger::Dictionary;
 use crate::stats::dispersion::Dispersion;
 use crate::stats::interval::{EventRate, Level};
 use crate::stats::ranking::{self, Prior, Ranked, Scope, Suspected, Verdict};
 use crate::stats::rate::{Estimator, REPORTS_PER_TAPS, Rate};
 
-use super::super::gate;
-use super::super::outages::Out;
 use super::super::sieve::Sieve;
 use super::super::{Figure, Order, Page, QueryError, cut};
 use super::choice::Choice;
 use super::keys::RowKeys;
-use super::{Books, RateFigure, Rated, RatesWanted, check_feeds, count, made};
+use super::standing::{Books, Standing, ToMake};
+use super::{RateFigure, Rated, RatesWanted, check_feeds, count};
 
 /// What is ranked by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,8 +95,12 @@ pub struct RankAnswer {
     pub outages: Vec<OutageDay>,
 }
 
-/// Ranks scopes. Blocking, up to some seconds: call it off the async threads.
-pub fn rank_scopes(ledger: &Ledger, wanted: &RankWanted) -> Result<RankAnswer, QueryError> {
+/// Ranks scopes, as of now or of a position. Blocking, up to some seconds, or as long as it takes
+/// to read the journal: call it off the async threads.
+pub fn rank_scopes<'a>(
+    of: impl Into<Standing<'a>>,
+    wanted: &RankWanted,
+) -> Result<RankAnswer, QueryError> {
     let asked = Question {
         filter: wanted.filter.clone(),
         by: Breakdown::new(vec![wanted.by.dimension()]).expect("one dimension"),
@@ -109,29 +111,42 @@ pub fn rank_scopes(ledger: &Ledger, wanted: &RankWanted) -> Result<RankAnswer, Q
         estimator: Estimator::Standard,
         level: wanted.level,
     };
-    let _place = gate::scan_place(ledger)?;
-    let (taps, view, (question, outages, books)) = ledger.rate_view(|state| {
-        let out = Out::of(state.outages(), &asked, state.position());
+    let (ground, (question, outages, books)) = of.into().open(&[wanted.window], |opened| {
+        let out = opened.out(&asked);
         let (days, less) = out.map(|out| (out.days, out.question)).unzip();
         let question = less.filter(|_| wanted.leaves_out_outages).unwrap_or(asked);
-        let books = Books::open(state, &question);
+        let books = opened.books(&question);
         (question, days.unwrap_or_default(), books)
     })?;
-    let feeds = Arc::clone(&taps.book);
+    let position = ground.view.position;
+    let feeds = ground.feeds();
     check_feeds(&rates, &feeds)?;
-    let choice = Choice::of(&question, &rates, &feeds, &view.dictionary);
-    let (counts, effort) = count(&view, &question, books.counts)?;
-    let page = Page {
-        rows: QUESTION_ROWS_MAX,
-        order: Order::Key,
-        after: None,
+    let Books {
+        counts,
+        rates: book,
+    } = books;
+    let reported = ground.scan(|view| {
+        let page = Page {
+            rows: QUESTION_ROWS_MAX,
+            order: Order::Key,
+            after: None,
+        };
+        let (counts, effort) = count(view, &question, counts)?;
+        let at = (view.position, effort);
+        Ok(cut(&counts, &question, &page, &view.dictionary, at).figures)
+    })?;
+    let dictionary = &ground.view.dictionary;
+    let choice = Choice::of(&question, &rates, &feeds, dictionary);
+    let figures = all_scopes(reported, wanted, &choice, dictionary)?;
+    let keys = RowKeys::new(&question, &figures, dictionary);
+    let to_make = ToMake {
+        question: &question,
+        choice: &choice,
+        keys: &keys,
+        book: book.as_ref(),
     };
-    let at = (view.position, effort);
-    let reported = cut(&counts, &question, &page, &view.dictionary, at).figures;
-    drop(counts);
-    let figures = all_scopes(reported, wanted, &choice, &view.dictionary)?;
-    let keys = RowKeys::new(&question, &figures, &view.dictionary);
-    let made = made::make(taps, &view, books.rates.as_ref(), &question, &choice, &keys)?;
+    let mut made = ground.make(&[to_make])?;
+    let made = made.pop().expect("one for each question");
     let rated = Rated::new(&question, &rates, &choice, &keys, &made);
     let scopes = figures.iter().enumerate().map(|(row, figure)| RankedScope {
         key: figure.keys.join(" "),
@@ -145,7 +160,7 @@ pub fn rank_scopes(ledger: &Ledger, wanted: &RankWanted) -> Result<RankAnswer, Q
     let answer = placed(scopes.filter(is_told).collect(), wanted);
     Ok(RankAnswer {
         feeds: choice.used(),
-        position: view.position,
+        position,
         outages,
         ..answer
     })

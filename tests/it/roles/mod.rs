@@ -431,7 +431,10 @@ async fn every_field_of_a_filter_and_every_dimension_is_asked_by_whom_the_table_
             let result = statistics.query_figures(asked.clone()).await;
             let path = format!("question.filter.{name}");
             check(refused, reason(&result), fields(&result), &path);
-            let asked = pb::QueryFiguresWithProgressRequest { query: Some(asked) };
+            let asked = pb::QueryFiguresWithProgressRequest {
+                query: Some(asked),
+                ..pb::QueryFiguresWithProgressRequest::default()
+            };
             let result = statistics.query_figures_with_progress(asked).await;
             check(refused, reason(&result), fields(&result), &path);
             let result = statistics.compare_periods(comparison(filter.clone())).await;
@@ -477,6 +480,7 @@ async fn every_field_of_a_filter_and_every_dimension_is_asked_by_whom_the_table_
             let asked = query(filter.clone(), &[by]);
             let with_progress = pb::QueryFiguresWithProgressRequest {
                 query: Some(asked.clone()),
+                ..pb::QueryFiguresWithProgressRequest::default()
             };
             let result = statistics.query_figures_with_progress(with_progress).await;
             let path = "question.by[0]";
@@ -524,7 +528,10 @@ async fn operator_asks_only_about_its_own_operators() {
         let result = statistics.query_figures(asked.clone()).await;
         let path = "question.filter.operators";
         told(reason(&result), fields(&result), path);
-        let asked = pb::QueryFiguresWithProgressRequest { query: Some(asked) };
+        let asked = pb::QueryFiguresWithProgressRequest {
+            query: Some(asked),
+            ..pb::QueryFiguresWithProgressRequest::default()
+        };
         let result = statistics.query_figures_with_progress(asked).await;
         told(reason(&result), fields(&result), path);
         let asked = comparison(filter(operators));
@@ -560,6 +567,7 @@ async fn operator_asks_only_about_its_own_operators() {
         let request = pb::GetReplyTimesRequest {
             operators: filter(operators).operators,
             window: that_day(&[]).question.and_then(|question| question.window),
+            ..pb::GetReplyTimesRequest::default()
         };
         let result = operations.get_reply_times(request).await;
         told(reason(&result), fields(&result), "operators");

@@ -2,14 +2,16 @@
 //! and can go on from what it is given all the same.
 
 use mistap::auth::table::Place;
+use mistap::domain::UtcMillis;
 
 use super::*;
-use crate::support::feed_of_gvb;
+use crate::support::{START, at, feed_of_gvb};
 
 type Events = tonic::Streaming<pb::WatchIncidentsResponse>;
 
 /// From here on numbers stand for places.
 const FIRST_CITATION: u64 = 1 << 60;
+const HOUR_MS: i64 = 3_600_000;
 
 fn of_gvb() -> pb::Filter {
     pb::Filter {
@@ -121,6 +123,68 @@ async fn operator_cites_a_figure_without_learning_its_place() {
     for number in [0, place, steward.position, told.position ^ 1, u64::MAX] {
         let refused = figures(&guarded, Role::Operator, Some(number)).await;
         assert_eq!(fields(&refused), ["as_of_position"], "{number}");
+    }
+}
+
+/// A ranking, a comparison and times to reply of GVB, as of what an earlier answer said.
+async fn others(guarded: &Guarded, role: Role, as_of: Option<u64>) -> Vec<Result<u64, Status>> {
+    let mut statistics = Statistics::new(guarded.of(role).await);
+    let window = |from: i64, to: i64| {
+        Some(pb::Window {
+            start: at(UtcMillis(START.0 + from * HOUR_MS)),
+            end: at(UtcMillis(START.0 + to * HOUR_MS)),
+        })
+    };
+    let rank = pb::RankScopesRequest {
+        filter: Some(of_gvb()),
+        by: pb::Dimension::Line as i32,
+        window: window(-24, 1),
+        as_of_position: as_of,
+        ..pb::RankScopesRequest::default()
+    };
+    let compare = pb::ComparePeriodsRequest {
+        filter: Some(of_gvb()),
+        window: window(-24, 1),
+        with_window: window(-48, -24),
+        as_of_position: as_of,
+        ..pb::ComparePeriodsRequest::default()
+    };
+    let times = pb::GetReplyTimesRequest {
+        operators: vec!["GVB".into()],
+        window: window(-24, 1),
+        as_of_position: as_of,
+    };
+    let ranking = statistics.rank_scopes(rank).await;
+    let comparison = statistics.compare_periods(compare).await;
+    let mut operations = Operations::new(guarded.of(role).await);
+    let times = operations.get_reply_times(times).await;
+    vec![
+        ranking.map(|answer| answer.into_inner().position),
+        comparison.map(|answer| answer.into_inner().position),
+        times.map(|answer| answer.into_inner().position),
+    ]
+}
+
+#[tokio::test]
+async fn rankings_comparisons_and_times_are_asked_again_by_what_cites_them() {
+    let guarded = Guarded::start().await;
+    let place = report(&guarded, "GVB").await;
+    figures(&guarded, Role::Operator, None).await.expect("told");
+    let cited = others(&guarded, Role::Operator, None).await;
+    report(&guarded, "GVB").await;
+    for cited in cited {
+        let cited = cited.expect("told");
+        assert!(FIRST_CITATION <= cited, "{cited}");
+        for role in [Role::Operator, Role::Steward] {
+            for again in others(&guarded, role, Some(cited)).await {
+                let again = again.expect("as it was");
+                assert_eq!(again < FIRST_CITATION, role == Role::Steward, "{again}");
+                assert!(role == Role::Operator || again <= place, "{again}");
+            }
+        }
+    }
+    for refused in others(&guarded, Role::Operator, Some(place)).await {
+        assert_eq!(fields(&refused), ["as_of_position"]);
     }
 }
 

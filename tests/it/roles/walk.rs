@@ -626,6 +626,7 @@ impl<'a> Walk<'a> {
             let _: Vec<pb::ComparePeriodsResponse> = self.ask(role, method, &compare).await;
             let progressing = pb::QueryFiguresWithProgressRequest {
                 query: Some(counts),
+                ..pb::QueryFiguresWithProgressRequest::default()
             };
             let method = "StatisticsService/QueryFiguresWithProgress";
             let _: Vec<pb::QueryFiguresWithProgressResponse> =
@@ -644,6 +645,7 @@ impl<'a> Walk<'a> {
         let times = pb::GetReplyTimesRequest {
             operators: vec!["GVB".into()],
             window: super::that_day(&[]).question.and_then(|it| it.window),
+            ..pb::GetReplyTimesRequest::default()
         };
         let method = "OperationsService/GetReplyTimes";
         let _: Vec<pb::GetReplyTimesResponse> = self.ask(role, method, &times).await;

@@ -8,15 +8,18 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use super::*;
-use crate::domain::taxonomy::CaseState;
+use crate::domain::taxonomy::{CaseState, Taxonomy};
 use crate::domain::{Amendment, Answer, Position, Stamp, UtcMillis};
 use crate::journal::JournalError;
 use crate::ledger::testing::{EPOCH, Maker};
 use crate::ledger::{Ledger, State};
+use crate::query::cases::{ReplyTimes, reply_times};
 use crate::store::Store;
 
 const HOUR_MS: i64 = 3_600_000;
 const QUESTIONS_EACH: usize = 12;
+/// Rankings, comparisons and times to reply.
+const COMPARISONS_EACH: usize = 4;
 
 pub(super) type Placed = (Position, Stamp, Entry);
 
@@ -81,8 +84,9 @@ fn journal(seed: u64, count: usize) -> Vec<Placed> {
             }
             11 if 2 < recorded.len() => {
                 let index = random.random_range(0..recorded.len());
-                afterword(&recorded[index], random.random())
+                afterword(&recorded[index], &mut random)
             }
+            8 if random.random_range(0..8) == 0 => maker.outage_around(around),
             7 if random.random_range(0..20) == 0 => Entry::TapCountsRemoved {
                 before: LocalDay(around.0 - 2),
             },
@@ -93,10 +97,10 @@ fn journal(seed: u64, count: usize) -> Vec<Placed> {
     placed
 }
 
-/// What changes no figure: an erasure, or an answer. What was erased is amended no more.
-fn afterword(of: &Recorded, is_erased: bool) -> Entry {
+/// What changes no count: an erasure, or an answer. What was erased is amended no more.
+fn afterword(of: &Recorded, random: &mut StdRng) -> Entry {
     let (id, incident) = (of.facts.id, of.incident);
-    if is_erased {
+    if random.random() {
         return Entry::Erased { id, incident };
     }
     Entry::Answered(Box::new(Answer {
@@ -105,7 +109,7 @@ fn afterword(of: &Recorded, is_erased: bool) -> Entry {
         operator: operator_code(1),
         received: UtcMillis(0),
         time: of.facts.time,
-        state: CaseState::Repaired,
+        state: CaseState::ALL[random.random_range(0..CaseState::ALL.len())],
         reason: None,
         message: "".into(),
     }))
@@ -138,23 +142,47 @@ pub(super) fn ledger_of(entries: &[Placed], dir: &std::path::Path) -> Ledger {
     ledger
 }
 
-/// The entries from a position on, as the journal has them.
-fn from(
-    entries: &[Placed],
-    first: Position,
-) -> Result<impl Iterator<Item = Result<(Position, Entry), JournalError>>, JournalError> {
-    let entries = entries
-        .iter()
-        .filter(move |(position, ..)| first <= *position);
-    Ok(entries.map(|(position, _, entry)| Ok((*position, entry.clone()))))
+/// A journal in memory.
+pub(super) struct Kept<'a> {
+    pub entries: Vec<(Position, Stamp, &'a Entry)>,
+    /// From where each pass over it begins.
+    begun: RefCell<Vec<u64>>,
 }
 
-/// Reads these entries, and makes so many bytes of tap counts again at once.
-pub(super) fn past<E>(entries: E, bytes_max: u64) -> Past<'static, E> {
-    Past {
-        entries,
-        tell: &|_| true,
-        bytes_max,
+impl<'a> Kept<'a> {
+    pub fn new(entries: &'a [Placed]) -> Self {
+        let entries = entries.iter();
+        Self {
+            entries: entries
+                .map(|(position, stamp, entry)| (*position, *stamp, entry))
+                .collect(),
+            begun: RefCell::new(Vec::new()),
+        }
+    }
+
+    /// As of a position, when so many bytes of tap counts are made again at once.
+    pub fn then<'b>(&'b self, ledger: &'b Ledger, at: Position, bytes_max: u64) -> Standing<'b> {
+        let past = Past {
+            entries: self,
+            tell: &|_| true,
+            bytes_max,
+        };
+        Standing::Then(ledger, past, at)
+    }
+}
+
+impl Entries for Kept<'_> {
+    fn tap_changes(&self, from: Position) -> TapChanges<'_> {
+        self.begun.borrow_mut().push(from.0);
+        let rest = self.entries.iter().filter(move |(at, ..)| from <= *at);
+        Box::new(rest.map(|(at, _, entry)| Ok((*at, (*entry).clone()))))
+    }
+
+    fn stamp(&self, of: Position) -> Result<Option<Stamp>, JournalError> {
+        let mut entries = self.entries.iter();
+        Ok(entries
+            .find(|(at, ..)| *at == of)
+            .map(|(_, stamp, _)| *stamp))
     }
 }
 
@@ -169,40 +197,109 @@ proptest! {
         bytes_max in prop::sample::select(vec![0, 400_000, u64::MAX]),
         is_put: bool,
     ) {
-        let dir = tempfile::tempdir().expect("a temporary folder");
-        let entries = journal(seed, size);
-        let whole = ledger_of(&entries, &dir.path().join("whole"));
-        if is_put {
-            // Else some counts are still on their way to the store.
-            whole.flush_blocks().expect("the store is attached");
+        check_record(seed, size, bytes_max, is_put)?;
+    }
+}
+
+fn check_record(seed: u64, size: usize, bytes_max: u64, is_put: bool) -> Result<(), TestCaseError> {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let entries = journal(seed, size);
+    let kept = Kept::new(&entries);
+    let whole = ledger_of(&entries, &dir.path().join("whole"));
+    if is_put {
+        // Else some counts are still on their way to the store.
+        whole.flush_blocks().expect("the store is attached");
+    }
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut asker = Asker(StdRng::seed_from_u64(seed));
+    for round in 0..3 {
+        let end = match round {
+            0 => size,
+            _ => random.random_range(1..=size),
+        };
+        let stopped = ledger_of(&entries[..end], &dir.path().join(round.to_string()));
+        let at = entries[end - 1].0;
+        let page = all_in(Order::Key);
+        for _ in 0..QUESTIONS_EACH {
+            let question = asker.question();
+            let wanted = wanted(&[]);
+            let expected = answer_with_rates(&stopped, &question, &page, &wanted);
+            let expected = expected.expect("an answer");
+            let then = kept.then(&whole, at, bytes_max);
+            let found = answer_with_rates(then, &question, &page, &wanted);
+            let found = found.expect("an answer");
+            prop_assert_eq!(found.answer.position, at);
+            prop_assert_eq!(found.answer.figures, expected.answer.figures);
+            prop_assert_eq!(found.feeds, expected.feeds);
+            prop_assert_eq!(found.without, expected.without);
+            prop_assert_eq!(found.total, expected.total, "{} {:?}", at, &question);
+            prop_assert_eq!(found.rates, expected.rates, "{} {:?}", at, &question);
         }
-        let mut random = StdRng::seed_from_u64(seed);
-        let mut asker = Asker(StdRng::seed_from_u64(seed));
-        for round in 0..3 {
-            let end = match round {
-                0 => size,
-                _ => random.random_range(1..=size),
-            };
-            let stopped = ledger_of(&entries[..end], &dir.path().join(round.to_string()));
-            let at = entries[end - 1].0;
-            let page = all_in(Order::Key);
-            for _ in 0..QUESTIONS_EACH {
-                let question = asker.question();
-                let wanted = wanted(&[]);
-                let expected = answer_with_rates(&stopped, &question, &page, &wanted);
-                let expected = expected.expect("an answer");
-                let read = past(|first| from(&entries, first), bytes_max);
-                let found = answer_with_rates_as_of(&whole, &read, &question, &page, &wanted, at);
-                let found = found.expect("an answer");
-                prop_assert_eq!(found.answer.position, at);
-                prop_assert_eq!(found.answer.figures, expected.answer.figures);
-                prop_assert_eq!(found.feeds, expected.feeds);
-                prop_assert_eq!(found.without, expected.without);
-                prop_assert_eq!(found.total, expected.total, "{} {:?}", at, &question);
-                prop_assert_eq!(found.rates, expected.rates, "{} {:?}", at, &question);
-            }
+        for _ in 0..COMPARISONS_EACH {
+            check_ranking(&kept, (&whole, &stopped), &mut asker, (at, bytes_max))?;
+            check_comparison(&kept, (&whole, &stopped), &mut asker, (at, bytes_max))?;
+            let window = asker.question().window;
+            let found = answered(reply_times(&whole, &[], window, Some(at)), at);
+            prop_assert_eq!(
+                found,
+                answered(reply_times(&stopped, &[], window, None), at)
+            );
         }
     }
+    Ok(())
+}
+
+fn check_ranking(
+    kept: &Kept<'_>,
+    (whole, stopped): (&Ledger, &Ledger),
+    asker: &mut Asker,
+    (at, bytes_max): (Position, u64),
+) -> Result<(), TestCaseError> {
+    let Question { filter, window, .. } = asker.question();
+    let by = [RankBy::Operator, RankBy::Line, RankBy::Stop];
+    let wanted = RankWanted {
+        by: by[asker.0.random_range(0..by.len())],
+        filter,
+        window,
+        feeds: Vec::new(),
+        level: Level::P95,
+        leaves_out_outages: asker.0.random(),
+    };
+    let expected = rank_scopes(stopped, &wanted).expect("an answer");
+    let found = rank_scopes(kept.then(whole, at, bytes_max), &wanted).expect("an answer");
+    prop_assert_eq!(found, expected, "{} {:?}", at, &wanted);
+    Ok(())
+}
+
+fn check_comparison(
+    kept: &Kept<'_>,
+    (whole, stopped): (&Ledger, &Ledger),
+    asker: &mut Asker,
+    (at, bytes_max): (Position, u64),
+) -> Result<(), TestCaseError> {
+    let Question { filter, window, .. } = asker.question();
+    let other = asker.question().window;
+    let wanted = CompareWanted {
+        filter,
+        windows: [window, other],
+        rates: wanted(&[]),
+        leaves_out_outages: asker.0.random(),
+    };
+    let expected = compare(stopped, &wanted).expect("an answer");
+    let found = compare(kept.then(whole, at, bytes_max), &wanted).expect("an answer");
+    prop_assert_eq!(found, expected, "{} {:?}", at, &wanted);
+    Ok(())
+}
+
+/// Times to reply of operators that answered anything: the others are known by name alone.
+fn answered(
+    told: Result<(Vec<ReplyTimes>, Position), QueryError>,
+    at: Position,
+) -> Vec<ReplyTimes> {
+    let (mut times, position) = told.expect("an answer");
+    assert_eq!(position, at);
+    times.retain(|one| one.answered != 0);
+    times
 }
 
 /// Counts of a line for all of a day, by quarters.
@@ -238,12 +335,10 @@ fn counts_told_later_and_feeds_declared_later_do_not_matter_as_of_a_position() {
     let entries = placed([Entry::Tick, all_day(at, 5), all_day(at, 7)]);
     let ledger = ledger_of(&entries, dir.path());
     let question = of_days(at, 1);
+    let kept = Kept::new(&entries);
     let taps = |position: u64| {
-        let read = past(|first| from(&entries, first), u64::MAX);
-        let page = all_in(Order::Key);
-        let wanted = wanted(&[]);
-        let position = Position(position);
-        let answer = answer_with_rates_as_of(&ledger, &read, &question, &page, &wanted, position);
+        let then = kept.then(&ledger, Position(position), u64::MAX);
+        let answer = answer_with_rates(then, &question, &all_in(Order::Key), &wanted(&[]));
         answer.expect("an answer").total.matching.taps
     };
     // A service day of this feed begins at one, and an hour of it lies in the next day.
@@ -257,23 +352,20 @@ fn counts_told_later_and_feeds_declared_later_do_not_matter_as_of_a_position() {
 fn passes(entries: &[Placed], question: &Question, at: u64, bytes_max: u64) -> Passed {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let ledger = ledger_of(entries, dir.path());
-    let (begun, told) = (RefCell::new(Vec::new()), RefCell::new(Vec::new()));
-    let read = Past {
-        entries: |first: Position| {
-            begun.borrow_mut().push(first.0);
-            from(entries, first)
-        },
+    let (kept, told) = (Kept::new(entries), RefCell::new(Vec::new()));
+    let past = Past {
+        entries: &kept,
         tell: &|progress: Progress| {
             told.borrow_mut().push((progress.read, progress.to_read));
             true
         },
         bytes_max,
     };
-    let (page, wanted) = (all_in(Order::Key), wanted(&[]));
-    let found = answer_with_rates_as_of(&ledger, &read, question, &page, &wanted, Position(at));
+    let then = Standing::Then(&ledger, past, Position(at));
+    let found = answer_with_rates(then, question, &all_in(Order::Key), &wanted(&[]));
     Passed {
         taps: found.expect("an answer").total.matching.taps,
-        begun: begun.into_inner(),
+        begun: kept.begun.into_inner(),
         told: told.into_inner(),
     }
 }
@@ -328,13 +420,41 @@ fn reading_ends_when_nobody_waits_for_the_answer() {
     let at = day("2026-10-25");
     let entries = placed([all_day(at, 5), all_day(at, 7)]);
     let ledger = ledger_of(&entries, dir.path());
-    let read = Past {
-        entries: |first| from(&entries, first),
+    let kept = Kept::new(&entries);
+    let past = Past {
+        entries: &kept,
         tell: &|_| false,
         bytes_max: u64::MAX,
     };
-    let (page, wanted) = (all_in(Order::Key), wanted(&[]));
-    let question = of_days(at, 1);
-    let found = answer_with_rates_as_of(&ledger, &read, &question, &page, &wanted, Position(1));
+    let then = Standing::Then(&ledger, past, Position(1));
+    let found = answer_with_rates(then, &of_days(at, 1), &all_in(Order::Key), &wanted(&[]));
     assert!(matches!(found, Err(QueryError::Abandoned)));
+}
+
+#[test]
+fn days_that_were_let_go_before_any_feed_was_declared_are_not_taken_either() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let first = day("2026-09-01");
+    let before = LocalDay(first.0 + 2);
+    let told = (0..4).map(|number| all_day(LocalDay(first.0 + number), 5));
+    let again = all_day(LocalDay(first.0 + 3), 7);
+    let removed = Entry::TapCountsRemoved { before };
+    let entries = placed(
+        [Entry::Tick, removed]
+            .into_iter()
+            .chain(told)
+            .chain([again]),
+    );
+    let (kept, whole) = (
+        Kept::new(&entries),
+        ledger_of(&entries, &dir.path().join("whole")),
+    );
+    let stopped = ledger_of(&entries[..6], &dir.path().join("stopped"));
+    let (question, page, wanted) = (of_days(first, 4), all_in(Order::Key), wanted(&[]));
+    let then = kept.then(&whole, Position(6), u64::MAX);
+    let found = answer_with_rates(then, &question, &page, &wanted).expect("an answer");
+    let expected = answer_with_rates(&stopped, &question, &page, &wanted).expect("an answer");
+    assert_eq!(found.feeds, expected.feeds);
+    assert_eq!(found.feeds[0].1, 2);
+    assert_eq!(found.total, expected.total);
 }

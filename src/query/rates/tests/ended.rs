@@ -7,10 +7,9 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use super::super::super::tests::counted;
-use super::as_of::{Placed, ledger_of, past};
+use super::as_of::{Kept, Placed, ledger_of};
 use super::*;
 use crate::domain::Position;
-use crate::journal::JournalError;
 use crate::ledger::Ledger;
 use crate::ledger::testing::Maker;
 use crate::query::{QueryError, answer_as_of};
@@ -32,12 +31,12 @@ fn history(maker: &mut Maker, count: usize) -> Vec<Placed> {
 /// The journal when entries have gone: those about incidents at and before a position, and those
 /// of tap counts there that are of days before one. Of those that declared a feed its declaration
 /// is left.
-fn gone(entries: &[Placed], ledger: &Ledger, through: Position) -> Vec<(Position, Entry)> {
+fn gone(entries: &[Placed], ledger: &Ledger, through: Position) -> Vec<Placed> {
     let state = ledger.read();
     let kept_from = state.taps().kept_from();
     let feeds = state.taps().feeds().iter();
     let declared: BTreeSet<_> = feeds.map(|book| book.declared()).collect();
-    let left = |(position, _, entry): &Placed| {
+    let left = |(position, stamp, entry): &Placed| {
         let entry = match entry {
             _ if through < *position => entry.clone(),
             Entry::Incident { .. }
@@ -60,7 +59,7 @@ fn gone(entries: &[Placed], ledger: &Ledger, through: Position) -> Vec<(Position
             }
             other => other.clone(),
         };
-        (*position, entry)
+        (*position, *stamp, entry)
     };
     entries.iter().map(left).collect()
 }
@@ -85,16 +84,13 @@ proptest! {
         entries.extend(history(&mut maker, 60));
         let whole = ledger_of(&entries, &dir.path().join("whole"));
         let journal = gone(&entries, &whole, through);
-        let taps_gone = journal.iter().zip(&entries).filter(|((_, left), (.., told))| {
+        let taps_gone = journal.iter().zip(&entries).filter(|((.., left), (.., told))| {
             matches!(told, Entry::TapCounts(_)) && left != told
         });
         // Now and then nothing is old enough, and nothing is tested.
         prop_assume!(0 < taps_gone.count());
 
-        let read = |first: Position| -> Result<_, JournalError> {
-            let rest = journal.iter().filter(move |(position, _)| first <= *position);
-            Ok(rest.map(|(position, entry)| Ok((*position, entry.clone()))))
-        };
+        let kept = Kept::new(&journal);
         let mut asker = Asker(StdRng::seed_from_u64(seed));
         let page = all_in(Order::Key);
         let wanted = wanted(&[]);
@@ -116,7 +112,8 @@ proptest! {
                 };
                 let expected = answer_with_rates(&stopped, &question, &page, &wanted);
                 let expected = expected.expect("an answer");
-                let found = answer_with_rates_as_of(&whole, &past(read, u64::MAX), &question, &page, &wanted, at);
+                let then = kept.then(&whole, at, u64::MAX);
+                let found = answer_with_rates(then, &question, &page, &wanted);
                 let found = found.expect("an answer");
                 prop_assert_eq!(&found.feeds, &expected.feeds);
                 prop_assert_eq!(&found.total, &expected.total, "{} {:?}", at, &question);
@@ -132,7 +129,8 @@ proptest! {
                     window: Window::new(LocalDay(first.0 - 1).start(), end.start()).expect("days"),
                     ..question
                 };
-                let refused = answer_with_rates_as_of(&whole, &past(read, u64::MAX), &early, &page, &wanted, at);
+                let then = kept.then(&whole, at, u64::MAX);
+                let refused = answer_with_rates(then, &early, &page, &wanted);
                 let is_refused = matches!(refused, Err(QueryError::Ended { .. }));
                 prop_assert!(is_refused);
             }

@@ -1,0 +1,172 @@
+//! The record that a question is put to: as it stands, or as it stood at a position. Whoever
+//! makes figures with rates asks here for rows and for what their rates are made of, and need
+//! not know which of the two it is.
+
+use std::sync::Arc;
+
+use super::super::gate::{self, Room};
+use super::super::outages::Out;
+use super::super::{QueryError, tallied as tallied_counts};
+use super::as_of::{Passes, Past};
+use super::book::{self, RateBook};
+use super::choice::Choice;
+use super::keys::RowKeys;
+use super::made::{self, Made};
+use crate::domain::{Outages, Position, Question, Stamp, Window};
+use crate::ledger::{Ledger, PastTaps, ScanView, State, TapBook, TapView};
+
+/// As of when.
+pub enum Standing<'a> {
+    /// Now: the last position.
+    Now(&'a Ledger),
+    /// An earlier one, to the digit as it was then.
+    Then(&'a Ledger, Past<'a>, Position),
+}
+
+impl<'a> From<&'a Ledger> for Standing<'a> {
+    fn from(ledger: &'a Ledger) -> Self {
+        Self::Now(ledger)
+    }
+}
+
+/// What is known of the record when it is opened.
+pub(super) struct Opened<'a> {
+    pub outages: &'a Outages,
+    pub position: Position,
+    /// When the last entry was committed.
+    pub stamp: Stamp,
+    /// Has tallies, which know no earlier position.
+    state: Option<&'a State>,
+}
+
+/// The record, opened. It stands still: everything is told as of one position.
+pub(super) struct Ground<'a> {
+    ledger: &'a Ledger,
+    pub view: ScanView,
+    taps: Taps<'a>,
+}
+
+enum Taps<'a> {
+    /// With a place among the scans.
+    Now(TapView<'a>, Room<'static>),
+    Then(Passes<'a>, PastTaps),
+}
+
+/// What rates are to be made of.
+#[derive(Clone, Copy)]
+pub(super) struct ToMake<'a> {
+    pub question: &'a Question,
+    pub choice: &'a Choice<'a>,
+    pub keys: &'a RowKeys,
+    /// What tallies tell, if they suffice.
+    pub book: Option<&'a RateBook>,
+}
+
+// === impl Standing ===
+
+impl<'a> Standing<'a> {
+    /// Opens the record for questions about some windows, and takes of it what `ask` says.
+    pub(super) fn open<T>(
+        self,
+        windows: &[Window],
+        ask: impl FnOnce(&Opened<'_>) -> T,
+    ) -> Result<(Ground<'a>, T), QueryError> {
+        match self {
+            Self::Now(ledger) => {
+                let place = gate::scan_place(ledger)?;
+                let (taps, view, asked) = ledger.rate_view(|state| {
+                    ask(&Opened {
+                        outages: state.outages(),
+                        position: state.position(),
+                        stamp: state.stamp(),
+                        state: Some(state),
+                    })
+                })?;
+                let taps = Taps::Now(taps, place);
+                Ok((Ground { ledger, view, taps }, asked))
+            }
+            Self::Then(ledger, past, at) => {
+                let passes = Passes::new(ledger, past, at);
+                let (view, stamp) = passes.view()?;
+                let asked = ask(&Opened {
+                    outages: &view.outages,
+                    position: at,
+                    stamp,
+                    state: None,
+                });
+                let taps = passes.taps(&view, windows)?;
+                let taps = Taps::Then(passes, taps);
+                Ok((Ground { ledger, view, taps }, asked))
+            }
+        }
+    }
+}
+
+// === impl Opened ===
+
+impl Opened<'_> {
+    /// What tallies tell of a question.
+    pub fn books(&self, question: &Question) -> Books {
+        self.state.map_or_else(Books::default, |state| Books {
+            counts: tallied_counts::open(state, question),
+            rates: book::open(state, question),
+        })
+    }
+
+    /// The days of outages that concern a question, if there are any.
+    pub fn out(&self, question: &Question) -> Option<Out> {
+        Out::of(self.outages, question, self.position)
+    }
+}
+
+/// What tallies tell of a question, if they suffice: the rows, and what their rates are made
+/// of.
+#[derive(Default)]
+pub(super) struct Books {
+    pub counts: Option<tallied_counts::Book>,
+    pub rates: Option<RateBook>,
+}
+
+// === impl Ground ===
+
+impl<'a> Ground<'a> {
+    /// Feeds, scopes and days.
+    pub fn feeds(&self) -> Arc<TapBook> {
+        match &self.taps {
+            Taps::Now(taps, _) => Arc::clone(&taps.book),
+            Taps::Then(_, taps) => Arc::new(taps.book().clone()),
+        }
+    }
+
+    /// Looks at rows, with a place among the scans. Such a place is never held while the journal
+    /// is read.
+    pub fn scan<T>(
+        &self,
+        look: impl FnOnce(&ScanView) -> Result<T, QueryError>,
+    ) -> Result<T, QueryError> {
+        let _place = match &self.taps {
+            Taps::Now(..) => None,
+            Taps::Then(..) => Some(gate::scan_place(self.ledger)?),
+        };
+        look(&self.view)
+    }
+
+    /// What the rates of each question are made of. Taps are let go as soon as may be, so that
+    /// others can be told.
+    pub fn make(self, asked: &[ToMake<'_>]) -> Result<Vec<Made>, QueryError> {
+        let (taps, _place) = match self.taps {
+            Taps::Now(taps, place) => (taps, place),
+            Taps::Then(passes, taps) => return passes.make(&taps, asked),
+        };
+        let view = &self.view;
+        let Some((last, others)) = asked.split_last() else {
+            return Ok(Vec::new());
+        };
+        let mut all = Vec::with_capacity(asked.len());
+        for one in others {
+            all.push(made::make(&taps, view, one)?);
+        }
+        all.push(made::make(taps, view, last)?);
+        Ok(all)
+    }
+}
