@@ -624,13 +624,26 @@ impl<'a> Walk<'a> {
             };
             let method = "StatisticsService/ComparePeriods";
             let _: Vec<pb::ComparePeriodsResponse> = self.ask(role, method, &compare).await;
-            let progressing = pb::QueryFiguresWithProgressRequest {
-                query: Some(counts),
-                ..pb::QueryFiguresWithProgressRequest::default()
-            };
-            let method = "StatisticsService/QueryFiguresWithProgress";
-            let _: Vec<pb::QueryFiguresWithProgressResponse> =
-                self.ask(role, method, &progressing).await;
+            let none = pb::QueryFiguresWithProgressRequest::default();
+            let progressing = [
+                pb::QueryFiguresWithProgressRequest {
+                    query: Some(counts),
+                    ..none.clone()
+                },
+                pb::QueryFiguresWithProgressRequest {
+                    ranking: Some(rank),
+                    ..none.clone()
+                },
+                pb::QueryFiguresWithProgressRequest {
+                    comparison: Some(compare),
+                    ..none
+                },
+            ];
+            for asked in progressing {
+                let method = "StatisticsService/QueryFiguresWithProgress";
+                let _: Vec<pb::QueryFiguresWithProgressResponse> =
+                    self.ask(role, method, &asked).await;
+            }
         }
         if role == Role::Steward {
             let staff = pb::GetStaffFiguresRequest {
