@@ -180,6 +180,21 @@ async fn founding_story_is_told_shown_and_counted() {
         compared["periods"][0]["ratio"].is_null(),
         "nothing came yesterday"
     );
+    let then = user.json(&["compare", "today", "yesterday", "--as-of", &before]);
+    assert_eq!(then["periods"][0]["count"], 1, "asked with progress");
+    assert_eq!(then["position"], counted["position"]);
+    let today = ["--from", "today", "--to", "today"];
+    let rank = [&["rank", "line"][..], &today, &["--as-of"]].concat();
+    let ranked = user.json(&[&rank[..], &[&before]].concat());
+    assert_eq!(ranked["position"], counted["position"]);
+    let (code, errors) = user.failure(&[&rank[..], &["0"]].concat());
+    assert!(errors.contains("must be 1 to "), "{code}: {errors}");
+    let times = ["cases", "times", "--from", "today", "-f", "csv"];
+    let reports = |table: &str| table.lines().skip(1).map(str::to_owned).collect::<Vec<_>>();
+    let now = reports(&user.text(&times));
+    assert!(now[0].starts_with("GVB,1,0,"), "{now:?}");
+    let then = reports(&user.text(&[&times[..], &["--as-of", &before]].concat()));
+    assert!(then.is_empty(), "its operator was not known: {then:?}");
     let told = user.text(&["compare", "today", "yesterday"]);
     assert!(told.contains("2 against 0, over time"), "{told}");
     assert!(told.contains(": no difference can be shown\n"), "{told}");
