@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::client::ServerArgs;
 use super::failure::Failure;
 use super::outage;
-use super::output::{Format, Sheet};
+use super::output::{Format, Sheet, place};
 use super::rates::rounded;
 use super::slowly::{self, AsOfArgs};
 use super::stats::FilterArgs;
@@ -98,7 +98,7 @@ pub async fn rank(
                 "spread": answer.spread.map(rounded),
                 "dispersion": rounded(answer.dispersion),
                 "level": answer.level,
-                "position": answer.position,
+                "position": place(answer.position),
                 "fold_version": answer.fold_version,
                 "citation": answer.citation,
                 "outage_days": outage::listed(&answer.outage_days),
@@ -174,7 +174,9 @@ fn listed(answer: &pb::RankScopesResponse) -> Vec<Listed<'_>> {
 
 /// For people.
 fn table(answer: &pb::RankScopesResponse) -> Sheet {
-    const OWN: [&str; 7] = ["scope", "place", "matched", "taps", "rate", "low", "high"];
+    const OWN: [&str; 8] = [
+        "scope", "place", "matched", "flag", "taps", "rate", "low", "high",
+    ];
     let mut sheet = Sheet::new(OWN.into_iter().chain(RANKED));
     for one in listed(answer) {
         let cells = own_cells(&one).into_iter();
@@ -200,7 +202,7 @@ fn tidy_sheet(args: &RankArgs, days: Days, answer: &pb::RankScopesResponse) -> S
         let cells = tidy::period_cells(args.filter.basis(), (days.first, days.last)).into_iter();
         let cells = cells.chain([
             json!(key),
-            json!(tidy::EXACT),
+            tidy::flag(one.scope.rests_on_few_days),
             json!(rate.map(|rate| rate.reports)),
         ]);
         let cells = cells.chain(tidy::rate_cells(rate, &answer.feeds));
@@ -227,13 +229,14 @@ fn number(value: Option<f64>) -> Value {
     value.map_or(Value::Null, |value| json!(rounded(value)))
 }
 
-fn own_cells(one: &Listed<'_>) -> [Value; 7] {
+fn own_cells(one: &Listed<'_>) -> [Value; 8] {
     let rate = one.scope.rate.as_ref();
     let key = one.scope.key.as_ref();
     [
         json!(key.map(|key| &key.value)),
         one.place.clone(),
         json!(rate.map(|rate| rate.matched)),
+        json!(tidy::few_days(one.scope.rests_on_few_days)),
         json!(rate.map(|rate| rate.taps)),
         number(rate.and_then(|rate| rate.value)),
         number(rate.and_then(|rate| rate.low)),

@@ -1,6 +1,5 @@
 //! `mistap stats`: exact counts for a free question, and rates where taps are known.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 
 use jiff::Timestamp;
@@ -10,11 +9,11 @@ use super::choices::{choice, dimension, numbers};
 use super::client::ServerArgs;
 use super::failure::Failure;
 use super::outage;
-use super::output::{Format, Sheet};
+use super::output::{Format, Sheet, place};
 use super::progress;
 use super::rates::{RATE_COLUMNS, no_rate, rate_cells, rounded, to_feed, write_rate};
 use super::slowly::{self, AsOfArgs};
-use super::tidy::Tidy;
+use super::tidy::{Tidy, few_days};
 use super::when::{Day, Days};
 use crate::api::pb::v1 as pb;
 use crate::api::pb::v1::statistics_service_client::StatisticsServiceClient;
@@ -22,7 +21,6 @@ use crate::client::Connection;
 use crate::domain::limits::PAGE_ROWS_MAX;
 use crate::domain::question::Dimension;
 use crate::domain::taxonomy::{CardKind, Cause, Mode, Outcome, Signal, StaffAct, TapKind};
-use crate::stats::burst::rests_on_few_days;
 
 const DAYS_DEFAULT: i64 = 30;
 
@@ -189,16 +187,12 @@ pub async fn stats(
     let days = Days::new(from, args.to.unwrap_or(Day::TODAY), now)?;
     let request = to_request(args, days)?;
     let channel = server.connect().await?;
-    let mut client = StatisticsServiceClient::new(channel);
-    let mut tidy = (format != Format::Table).then(|| Tidy {
+    let client = StatisticsServiceClient::new(channel);
+    let tidy = (format != Format::Table).then(|| Tidy {
         basis: args.filter.basis(),
         days,
         by: args.by.dimensions(),
-        bursts: BTreeSet::new(),
     });
-    if let Some(tidy) = tidy.as_mut().filter(|tidy| tidy.by == [Dimension::Line]) {
-        tidy.bursts = bursts(&mut client, &request, days).await?;
-    }
     let found = ask(args, client, request).await?;
     let columns = match &tidy {
         Some(tidy) => tidy.columns(args.by.columns()),
@@ -241,51 +235,11 @@ async fn ask(
     })
 }
 
-/// The lines whose figures rest on few days of the window: asked by line and day.
-async fn bursts(
-    client: &mut StatisticsServiceClient<Connection>,
-    lines: &pb::QueryFiguresRequest,
-    days: Days,
-) -> Result<BTreeSet<String>, Failure> {
-    let mut request = pb::QueryFiguresRequest {
-        order: pb::Order::Key.into(),
-        page_size: u32::try_from(PAGE_ROWS_MAX).expect("bounded"),
-        rates: None,
-        ..lines.clone()
-    };
-    if let Some(question) = &mut request.question {
-        let by = [Dimension::Line, Dimension::Day];
-        question.by = by.map(to_wire_dimension).to_vec();
-    }
-    let mut by_line = BTreeMap::<String, Vec<u64>>::new();
-    loop {
-        let answer = client.query_figures(request.clone()).await?.into_inner();
-        for figure in answer.figures {
-            if let Some(line) = figure.keys.first() {
-                let counts = by_line.entry(line.value.clone()).or_default();
-                counts.push(figure.count);
-            }
-        }
-        if answer.next_page_token.is_empty() {
-            break;
-        }
-        request.page_token = answer.next_page_token;
-    }
-    let all = days
-        .first
-        .until(days.last)
-        .map_or(0, |span| span.get_days());
-    let all = usize::try_from(all + 1).unwrap_or(0);
-    let bursts = by_line
-        .into_iter()
-        .filter(|(_, counts)| rests_on_few_days(counts, all));
-    Ok(bursts.map(|(line, _)| line).collect())
-}
-
 /// The headings of the table that people read.
 fn columns(args: &StatsArgs, answer: &pb::QueryFiguresResponse) -> Vec<String> {
     let mut columns = args.by.columns();
     columns.push("count".to_owned());
+    columns.push("flag".to_owned());
     if args.rate {
         columns.extend(RATE_COLUMNS.map(str::to_owned));
     }
@@ -323,7 +277,7 @@ impl Found {
                     "basis": args.filter.basis(),
                     "total": self.last.total,
                     "left_out": self.last.left_out,
-                    "position": self.last.position,
+                    "position": place(self.last.position),
                     "fold_version": self.last.fold_version,
                     "citation": self.last.citation,
                     "has_more": self.has_more,
@@ -400,7 +354,11 @@ impl Found {
 fn to_row(figure: &pb::Figure, answer: &pb::QueryFiguresResponse) -> Vec<Value> {
     let keys = figure.keys.iter().map(|key| json!(key.value));
     let rate = figure.rate.iter().flat_map(rate_cells);
-    let mut row: Vec<Value> = keys.chain([json!(figure.count)]).chain(rate).collect();
+    let counted = [
+        json!(figure.count),
+        json!(few_days(figure.rests_on_few_days)),
+    ];
+    let mut row: Vec<Value> = keys.chain(counted).chain(rate).collect();
     if !answer.outage_days.is_empty() {
         let without = figure.without_outages.as_ref();
         row.push(json!(without.map(|without| without.count)));

@@ -3,8 +3,6 @@
 //! matched, days with more of them than taps, what is left without the days of declared outages,
 //! and reports for each observed refusal, which no edition has, come last.
 
-use std::collections::BTreeSet;
-
 use jiff::civil::Date;
 use serde_json::{Value, json};
 
@@ -62,8 +60,6 @@ pub struct Tidy<'a> {
     pub days: Days,
     /// Broken down by what.
     pub by: &'a [Dimension],
-    /// Lines whose figures rest on few days.
-    pub bursts: BTreeSet<String>,
 }
 
 impl Tidy<'_> {
@@ -81,19 +77,10 @@ impl Tidy<'_> {
         let rate = figure.rate.as_ref();
         let cells = period_cells(self.basis, self.period(figure)).into_iter();
         let cells = cells.chain(keys);
-        let cells = cells.chain([json!(self.flag(figure)), json!(figure.count)]);
+        let cells = cells.chain([flag(figure.rests_on_few_days), json!(figure.count)]);
         let cells = cells.chain(rate_cells(rate, feeds));
         let cells = cells.chain(without_cells(figure));
         cells.chain(reporting_cells(rate)).collect()
-    }
-
-    fn flag(&self, figure: &pb::Figure) -> &'static str {
-        let is_burst = self.by == [Dimension::Line]
-            && figure
-                .keys
-                .iter()
-                .any(|key| self.bursts.contains(&key.value));
-        if is_burst { FEW_DAYS } else { EXACT }
     }
 
     /// The days that a row is about, first and last: as many of the window as its day or
@@ -115,6 +102,16 @@ impl Tidy<'_> {
         }
         (first, last)
     }
+}
+
+/// How a count can be taken.
+pub fn flag(rests_on_few_days: Option<bool>) -> Value {
+    json!(few_days(rests_on_few_days).unwrap_or(EXACT))
+}
+
+/// What there is to be said to people of how a count can be taken.
+pub fn few_days(rests_on_few_days: Option<bool>) -> Option<&'static str> {
+    rests_on_few_days?.then_some(FEW_DAYS)
 }
 
 /// Of `PERIOD`.
@@ -237,6 +234,7 @@ mod tests {
             count: 40,
             rate,
             without_outages: None,
+            rests_on_few_days: None,
         }
     }
 
@@ -257,7 +255,6 @@ mod tests {
                 basis: "self-reported",
                 days: days(),
                 by,
-                bursts: BTreeSet::new(),
             };
             let row = tidy.row(&figure(keys, None), &[]);
             let columns = tidy.columns(keys.iter().map(|key| (*key).to_owned()).collect());
@@ -289,18 +286,21 @@ mod tests {
 
     #[test]
     fn line_whose_figure_rests_on_few_days_is_flagged() {
-        let flag = |by: &[Dimension], key: &str| {
+        let told = |rests_on_few_days| {
             let tidy = Tidy {
                 basis: "self-reported",
                 days: days(),
-                by,
-                bursts: BTreeSet::from(["GVB:10".to_owned()]),
+                by: &[Dimension::Line],
             };
-            tidy.row(&figure(&[key], None), &[])[4].clone()
+            let figure = pb::Figure {
+                rests_on_few_days,
+                ..figure(&["GVB:10"], None)
+            };
+            tidy.row(&figure, &[])[4].clone()
         };
-        assert_eq!(flag(&[Dimension::Line], "GVB:10"), FEW_DAYS);
-        assert_eq!(flag(&[Dimension::Line], "GVB:1"), EXACT);
-        assert_eq!(flag(&[Dimension::Stop], "GVB:10"), EXACT);
+        assert_eq!(told(Some(true)), FEW_DAYS);
+        assert_eq!(told(Some(false)), EXACT);
+        assert_eq!(told(None), EXACT);
     }
 
     #[test]
@@ -309,7 +309,6 @@ mod tests {
             basis: "observed",
             days: days(),
             by: &[],
-            bursts: BTreeSet::new(),
         };
         let columns = tidy.columns(Vec::new());
         let rate = pb::Rate {

@@ -205,3 +205,11 @@ pub struct Question {
     /// inside.
     pub window: Window,
 }
+
+impl Question {
+    /// The local days of the window that count.
+    pub fn days(&self) -> impl Iterator<Item = LocalDay> {
+        let takes = |day: &LocalDay| self.filter.takes_day(*day);
+        self.window.days().filter(takes)
+    }
+}

@@ -362,6 +362,7 @@ mod tests {
         let figure = |(key, count): (&u8, &u64)| Figure {
             keys: vec![format!("{key:03}")],
             count: *count,
+            rests_on_few_days: None,
         };
         let counted = Counted {
             figures: counts.iter().rev().map(figure).collect(),

@@ -99,6 +99,7 @@ impl Record {
         let figure = |(key, count): (u8, u64)| Figure {
             keys: vec![format!("{key:03}")],
             count,
+            rests_on_few_days: None,
         };
         Counted {
             figures: counts.into_iter().map(figure).collect(),
@@ -750,6 +751,7 @@ impl Mirror {
         let figures = self.counts.iter().map(|(keys, count)| Figure {
             keys: keys.clone(),
             count: *count,
+            rests_on_few_days: None,
         });
         let mirrored = Counted {
             figures: figures.collect(),

@@ -92,6 +92,7 @@ impl Counter {
         let figure = |(numbers, count): (&Numbers, &u64)| Figure {
             keys: self.dimensions.iter().zip(*numbers).map(key).collect(),
             count: *count,
+            rests_on_few_days: None,
         };
         let mut figures: Vec<Figure> = self.rows.iter().map(figure).collect();
         figures.sort_unstable_by(|one, other| one.keys.cmp(&other.keys));

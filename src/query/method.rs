@@ -280,8 +280,9 @@ fn rates() -> String {
          tell of a few reports what those tables hide. A quarter has rates where each of its \
          months could have them. Tap counts are kept \
          {TAP_DAYS_DEFAULT} days unless the instance is set otherwise.\n\n\
-         An exact figure of a line is flagged `few-days` in CSV and JSON if holding each of its \
-         days to three times its median day, at least three, changes it by more than a fifth. \
+         An exact figure of a line says that it rests on few days, and is flagged `few-days` in \
+         tables, CSV and JSON, if holding each of its days to three times its median day, at \
+         least three, changes it by more than a fifth. \
          Editions carry no such flag: it would tell of days, which they do not."
     )
 }

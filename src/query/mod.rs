@@ -11,6 +11,7 @@ mod axis;
 pub mod cases;
 mod clock;
 mod counter;
+mod few_days;
 mod gate;
 mod grid;
 pub mod method;
@@ -42,6 +43,7 @@ pub use rates::{
 };
 
 use axis::Axes;
+use few_days::LineDays;
 use gate::CELLS;
 use outages::Out;
 
@@ -53,6 +55,10 @@ pub struct Figure {
     pub keys: Vec<String>,
     /// Incidents.
     pub count: u64,
+    /// Whether it rests on few days of the window: holding each to three times the median day,
+    /// at least three, changes it by more than a fifth. Told of rows by line alone, where lines
+    /// and days are few enough to be counted apart.
+    pub rests_on_few_days: Option<bool>,
 }
 
 /// A page of figures, exact as of one position of the journal.
@@ -141,6 +147,8 @@ struct Counts {
     cells: Cells,
     total: u64,
     left_out: u64,
+    /// Of a question whose rows are lines.
+    line_days: Option<LineDays>,
 }
 
 /// Counts by cell of the axes. Cells with a value that is not known (place 0 on any axis)
@@ -219,7 +227,7 @@ fn scan_both(view: &ScanView, question: &Question, page: &Page) -> Result<Answer
 
 /// The counts of a question by a scan.
 fn scan(view: &ScanView, question: &Question) -> Result<(Counts, Effort), QueryError> {
-    let axes = Axes::new(question, &view.dictionary);
+    let axes = few_days::axes(question, &view.dictionary);
     let weight = scanned::weight(&axes, view.store.scan_threads());
     let _room = CELLS.take(weight, gate::WAIT)?;
     let (counts, blocks) = scanned::scan(view, question, axes, QUESTION_ROWS_MAX)?;

@@ -199,6 +199,11 @@ pub(super) fn cut(
     ranked.sort_unstable();
     let has_more = rows < ranked.len();
     ranked.truncate(rows);
+    let days = question.days().count();
+    let of_line = |row: &Ranked| {
+        let (line_days, lines) = counts.line_days.as_ref().zip(rankings.first())?;
+        Some(line_days.rests_on_few(lines.place(row.ranks[0]), days))
+    };
     let figures: Vec<Figure> = ranked
         .iter()
         .map(|row| Figure {
@@ -207,6 +212,7 @@ pub(super) fn cut(
                 .map(|(axis, ranking)| ranking.key(row.ranks[axis]))
                 .collect(),
             count: row.count.into(),
+            rests_on_few_days: of_line(row),
         })
         .collect();
     let last = figures.last().filter(|_| has_more).map(|figure| Cursor {
@@ -301,8 +307,13 @@ impl<'a> Ranking<'a> {
     }
 
     fn key(&self, rank: u32) -> String {
-        let place = self.sorted[(rank / 2) as usize];
-        self.axis.key(place, self.dictionary).into_owned()
+        self.axis
+            .key(self.place(rank), self.dictionary)
+            .into_owned()
+    }
+
+    fn place(&self, rank: u32) -> u32 {
+        self.sorted[(rank / 2) as usize]
     }
 
     fn rank_of_key(&self, key: &str) -> u32 {

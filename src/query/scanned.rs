@@ -39,7 +39,7 @@ fn is_dense(axes: &Axes) -> bool {
 }
 
 /// Everything that answers a question, and how many blocks were looked at. The axes are those
-/// of the question and the view's dictionary.
+/// that it is counted on, with the view's dictionary.
 pub(super) fn scan(
     view: &ScanView,
     question: &Question,
@@ -94,17 +94,20 @@ pub(super) fn scan(
     if scan.has_too_many.into_inner() {
         return Err(QueryError::TooManyRows);
     }
+    let of_all = (pot.total, pot.left_out);
+    if scan.dense_cells.is_some() {
+        let counted = (question, axes);
+        let counts = Counts::dense(counted, &view.dictionary, pot.dense, of_all);
+        return Ok((counts, blocks));
+    }
+    let sparse = scan.sparse.into_inner();
+    let sparse = sparse.unwrap_or_else(PoisonError::into_inner);
     let counts = Counts {
         axes,
+        cells: Cells::Sparse(sparse.into_iter().collect()),
         total: pot.total,
         left_out: pot.left_out,
-        cells: if scan.dense_cells.is_some() {
-            Cells::Dense(pot.dense)
-        } else {
-            let sparse = scan.sparse.into_inner();
-            let sparse = sparse.unwrap_or_else(PoisonError::into_inner);
-            Cells::Sparse(sparse.into_iter().collect())
-        },
+        line_days: None,
     };
     Ok((counts, blocks))
 }

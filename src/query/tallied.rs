@@ -11,13 +11,14 @@ use crate::domain::question::Breakdown;
 use crate::domain::{Calendar, Dimension, Filter, Hour, LocalDay, Position, Question, Window};
 use crate::ledger::{Attribute, Dictionary, State};
 
+use super::Counts;
 use super::axis::{Axes, Axis};
 use super::clock::Clock;
+use super::few_days;
 use super::grid;
 use super::plan::{self, DENSE_CELLS_MAX, Source};
 use super::reach::{Grain, Reach, Shared};
 use super::sieve::{self, Sieve};
-use super::{Cells, Counts};
 
 /// Picked columns are first added up together with all others of their row if they are at
 /// least this part of it, because adjacent columns are added many at a time.
@@ -34,6 +35,8 @@ const ALL: Source = Source::Attribute(Attribute::Total);
 pub(super) struct Book {
     question: Question,
     source: Source,
+    /// In which buckets the tallies are shared.
+    grain: Grain,
     dictionary: Arc<Dictionary>,
     position: Position,
     /// The tally of the source.
@@ -48,7 +51,7 @@ pub(super) fn open(state: &State, question: &Question) -> Option<Book> {
     let source = Source::of(question)?;
     let tallies = state.tallies(question.filter.basis);
     let all = tallies.attribute(Attribute::Total);
-    let grain = Grain::of(question);
+    let grain = Grain::of(&few_days::to_count(question));
     let window = recorded_part(question.window, grain, all.day.used());
     // Where nothing was recorded, any hour is as good.
     let window = window.unwrap_or(first_hour(question.window));
@@ -64,12 +67,14 @@ pub(super) fn open(state: &State, question: &Question) -> Option<Book> {
             ..question.clone()
         },
         source,
+        grain,
         dictionary: Arc::clone(state.dictionary()),
         position: state.position(),
         counts,
         all: Shared::new(all, &reach),
     })
 }
+
 /// What is left of a window where anything was recorded, in whole days, or in whole months if
 /// that is how they are read. `days` are buckets.
 fn recorded_part(window: Window, grain: Grain, days: Range<u32>) -> Option<Window> {
@@ -126,9 +131,9 @@ impl Book {
         (&self.dictionary, self.position)
     }
 
-    /// The axes of the answer; `None` if it has more cells than tallies are added up in.
+    /// The axes that it is counted on; `None` if it has more cells than tallies are added up in.
     pub(super) fn axes(&self) -> Option<Axes> {
-        let axes = Axes::new(&self.question, &self.dictionary);
+        let axes = few_days::axes(&self.question, &self.dictionary);
         (axes.cells <= DENSE_CELLS_MAX).then_some(axes)
     }
 
@@ -142,12 +147,8 @@ impl Book {
             _ => (grid::sum(&cells), take_all_unknown(&mut cells, &axes)),
         };
         let total = self.total().unwrap_or(counted);
-        Counts {
-            axes,
-            cells: Cells::Dense(cells),
-            total,
-            left_out: total - (counted - unknown),
-        }
+        let of_all = (total, total - (counted - unknown));
+        Counts::dense((&self.question, axes), &self.dictionary, cells, of_all)
     }
 
     /// The total, where it is not the sum of all cells.
@@ -227,8 +228,13 @@ impl Book {
         } else {
             &self.counts
         };
+        // Coarser buckets than those shared are not at hand, but those of days.
+        let grain = match Grain::of(question) {
+            Grain::Days => Grain::Days,
+            Grain::MonthHours | Grain::Hours => self.grain,
+        };
         let times = Times {
-            reach: Reach::new(question.window, Grain::of(question)),
+            reach: Reach::new(question.window, grain),
             clock: Clock::new(question, axes),
         };
         let width = usize::try_from(axes.width).expect("dense cells are bounded");

@@ -18,6 +18,7 @@ use crate::domain::{
 };
 use crate::ledger::testing::{EPOCH, Maker, line_id, operator_code, stop_id};
 use crate::ledger::{Applied, Ledger, State};
+use crate::stats::burst::rests_on_few_days;
 use crate::store::Store;
 
 const HOUR_MS: i64 = 3_600_000;
@@ -123,12 +124,31 @@ impl Book {
                 *rows.entry(key).or_default() += 1;
             }
         }
-        let figures = rows.into_iter().map(|(keys, count)| Figure { keys, count });
+        let figure = |(keys, count): (Vec<String>, u64)| Figure {
+            rests_on_few_days: self.rests_on_few_days(question, &keys),
+            keys,
+            count,
+        };
         Counted {
-            figures: figures.collect(),
+            figures: rows.into_iter().map(figure).collect(),
             total,
             left_out,
         }
+    }
+
+    /// Of a row by line: whether the counts of its days say so.
+    fn rests_on_few_days(&self, question: &Question, keys: &[String]) -> Option<bool> {
+        if question.by.dimensions() != [Dimension::Line] {
+            return None;
+        }
+        let mut days = BTreeMap::<LocalDay, u64>::new();
+        for (facts, _) in &self.kept {
+            if takes(question, facts) && values(Dimension::Line, facts) == keys {
+                *days.entry(facts.time.day()).or_default() += 1;
+            }
+        }
+        let counts: Vec<u64> = days.into_values().collect();
+        Some(rests_on_few_days(&counts, question.days().count()))
     }
 
     fn count_rows(&self, question: &Question) -> Counted {
@@ -386,6 +406,14 @@ impl Asker {
     }
 }
 
+/// As a watch tells it.
+fn without_days(figure: &Figure) -> Figure {
+    Figure {
+        rests_on_few_days: None,
+        ..figure.clone()
+    }
+}
+
 pub(super) fn all_in(order: Order) -> Page {
     Page {
         rows: usize::MAX,
@@ -458,7 +486,11 @@ proptest! {
         for _ in 0..QUESTIONS {
             let question = asker.question();
             let expected = book.count(&question);
-            prop_assert_eq!(&book.count_rows(&question), &expected, "counter: {:?}", &question);
+            let one_by_one = Counted {
+                figures: expected.figures.iter().map(without_days).collect(),
+                ..expected.clone()
+            };
+            prop_assert_eq!(&book.count_rows(&question), &one_by_one, "counter: {:?}", &question);
             let scanned = answer_by_scan(&book.ledger, &question, &all_in(Order::Key));
             let scanned = counted(scanned.expect("a scan"));
             prop_assert_eq!(&scanned, &expected, "scan: {:?}", &question);
@@ -586,6 +618,78 @@ fn repeated_hour_is_one_row_and_the_skipped_one_none() {
     for figure in autumn {
         let expected = if figure.keys == ["02"] { 2 } else { 1 };
         assert_eq!(figure.count, expected, "{figure:?}");
+    }
+}
+
+/// Reports of two lines within a week: of one they all came on one day, of the other not.
+fn steady_and_sudden() -> (Book, Window) {
+    let mut book = Book::new(6);
+    let first = day("2026-10-19");
+    for number in 0..7 {
+        let today = LocalDay(first.0 + number);
+        let sudden = if number == 3 { 14 } else { 0 };
+        let lines = std::iter::repeat_n(line_id(2), sudden).chain([line_id(1), line_id(1)]);
+        for line in lines {
+            let mut facts = book.maker.facts(today.start().start());
+            facts.time = RowTime::Hour(today.start());
+            facts.reporter = crate::domain::taxonomy::ReporterKind::Traveller;
+            (facts.operator, facts.line) = (Some(line.operator()), Some(line));
+            book.record(facts);
+        }
+    }
+    let window = Window::new(first.start(), LocalDay(first.0 + 7).start());
+    (book, window.expect("not empty"))
+}
+
+#[test]
+fn line_whose_reports_came_on_one_day_is_told_as_such_whichever_way_it_is_counted() {
+    let (book, week) = steady_and_sudden();
+    let by_line = question(&[Dimension::Line], week);
+    let told = |answer: Answer| -> Vec<_> {
+        let rows = answer.figures.into_iter();
+        rows.map(|row| (row.count, row.rests_on_few_days)).collect()
+    };
+    let expected = [(14, Some(false)), (14, Some(true))];
+    let page = all_in(Order::Key);
+    let tallied = answer_by_tallies(&book.ledger, &by_line, &page).expect("room");
+    assert_eq!(told(tallied.expect("from tallies")), expected);
+    let scanned = answer_by_scan(&book.ledger, &by_line, &page);
+    assert_eq!(told(scanned.expect("a scan")), expected);
+    let last = book.ledger.read().position();
+    let then = answer_as_of(&book.ledger, &by_line, &page, last);
+    assert_eq!(told(then.expect("a scan")), expected);
+    // Without that day nothing is left of the other.
+    let mut other_days = by_line.clone();
+    other_days.filter.without_days = vec![day("2026-10-22")];
+    let less = answer(&book.ledger, &other_days, &page).expect("an answer");
+    assert_eq!(told(less), [(12, Some(false))]);
+    // Rows that are not lines alone say nothing of days.
+    for by in [
+        &[Dimension::Operator][..],
+        &[Dimension::Line, Dimension::Day],
+    ] {
+        let answer = answer(&book.ledger, &question(by, week), &page).expect("an answer");
+        assert!(
+            told(answer).iter().all(|(_, told)| told.is_none()),
+            "{by:?}"
+        );
+    }
+}
+
+/// Whole months of hours of day are no days: what is asked of both must be read by the hour.
+#[test]
+fn lines_of_an_operator_in_some_hours_of_months_are_counted_whole() {
+    let mut book = Book::new(7);
+    book.grow(1_200);
+    let months = Window::new(day("2026-01-01").start(), day("2027-01-01").start());
+    for by in [&[Dimension::Line][..], &[Dimension::Line, Dimension::Day]] {
+        let mut question = question(by, months.expect("not empty"));
+        question.filter.operators = vec![operator_code(1), operator_code(2)];
+        question.filter.hours_of_day = 0b1111 << 6;
+        let tallied = answer_by_tallies(&book.ledger, &question, &all_in(Order::Key));
+        let tallied = counted(tallied.expect("room").expect("from tallies"));
+        assert_eq!(tallied, book.count(&question), "{by:?}");
+        assert!(0 < tallied.total, "{by:?}");
     }
 }
 

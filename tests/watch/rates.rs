@@ -139,6 +139,7 @@ mod tests {
             count: *count,
             rate: None,
             without_outages: None,
+            rests_on_few_days: None,
         };
         rows.iter().map(figure).collect()
     }

@@ -267,6 +267,7 @@ fn to_figures(answer: &Answer, by: &Breakdown) -> Vec<pb::Figure> {
             .next()
             .flatten()
             .map(|count| pb::FigureWithoutOutages { count, rate: None }),
+        rests_on_few_days: figure.rests_on_few_days,
     };
     answer.figures.iter().map(to_figure).collect()
 }
@@ -278,6 +279,7 @@ fn to_watched(row: &Watched, by: &Breakdown, level: Level) -> pb::Figure {
         count: row.count,
         rate: rate.map(|rate| to_rate(rate, level)),
         without_outages: None,
+        rests_on_few_days: None,
     }
 }
 

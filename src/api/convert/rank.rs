@@ -73,6 +73,7 @@ pub fn to_ranking(answer: &RankAnswer, query: &RankQuery, place: u64) -> pb::Ran
             value: scope.key.clone(),
         }),
         rate: Some(to_rate(&scope.figure, level)),
+        rests_on_few_days: scope.rests_on_few_days,
     };
     let to_scopes = |scopes: &[RankedScope]| scopes.iter().take(rows).map(to_scope).collect();
     let (verdict, prior, all, scopes) = match &answer.places {

@@ -178,7 +178,11 @@ pub const FIELDS: &[(&str, &str, Roles)] = &[
         "count base value low high method dispersion",
         STEWARDS,
     ),
-    ("Figure", "keys count rate without_outages", OPERATORS),
+    (
+        "Figure",
+        "keys count rate without_outages rests_on_few_days",
+        OPERATORS,
+    ),
     ("Key", "dimension value", OPERATORS),
     (
         "RankScopesResponse",
@@ -187,7 +191,7 @@ pub const FIELDS: &[(&str, &str, Roles)] = &[
          fold_version citation outage_days",
         OPERATORS,
     ),
-    ("ScopeRate", "key rate", OPERATORS),
+    ("ScopeRate", "key rate rests_on_few_days", OPERATORS),
     (
         "RankedScope",
         "scope probability_above shrunken_rate low high expected_rank reversing_ratio",

@@ -359,6 +359,7 @@ mod tests {
                 ..pb::Rate::default()
             }),
             without_outages: None,
+            rests_on_few_days: None,
         }
     }
 

@@ -172,10 +172,9 @@ impl RowKeys {
 
     /// Days of the window that each row is about, and those of the window.
     pub fn period_days(&self, question: &Question) -> Vec<u64> {
-        let is_wanted = |day: &LocalDay| question.filter.takes_day(*day);
         let mut days = HashMap::<Numbers, u64>::new();
         let mut all = 0;
-        for day in question.window.days().filter(is_wanted) {
+        for day in question.days() {
             *days
                 .entry(self.dates(|_, dimension| date_number(dimension, day)))
                 .or_default() += 1;

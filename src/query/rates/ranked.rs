@@ -59,6 +59,8 @@ pub struct RankedScope {
     pub key: String,
     /// Its own rate, as in any other answer, or why it has none.
     pub figure: RateFigure,
+    /// As in any other answer.
+    pub rests_on_few_days: Option<bool>,
 }
 
 /// The scopes in their order, by what is counted.
@@ -151,6 +153,7 @@ pub fn rank_scopes<'a>(
     let scopes = figures.iter().enumerate().map(|(row, figure)| RankedScope {
         key: figure.keys.join(" "),
         figure: rated.rate(row),
+        rests_on_few_days: figure.rests_on_few_days,
     });
     // Feeds name scopes of which they may tell nothing in this window.
     let is_told = |scope: &RankedScope| {
@@ -208,6 +211,7 @@ fn all_scopes(
     let silent = others.into_iter().map(|key| Figure {
         keys: vec![key.to_owned()],
         count: 0,
+        rests_on_few_days: (wanted.by == RankBy::Line).then_some(false),
     });
     let silent: Vec<Figure> = silent.collect();
     let mut all = reported;

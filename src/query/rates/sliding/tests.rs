@@ -256,6 +256,7 @@ fn rated(told_minutes: u32, window_minutes: u32) -> SlidingRates {
     let figures = [Figure {
         keys: vec!["OP1:1".into()],
         count: u64::from(window_minutes / 15),
+        rests_on_few_days: None,
     }];
     let rows = within(&all, asked.span);
     let rates = taps.rates(asked, &figures, rows, &taken.dictionary);
