@@ -24,13 +24,14 @@ pub fn caller<T>(request: &Request<T>) -> Principal {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::auth::Role;
+    use crate::auth::{Grant, Role};
 
     #[test]
     fn nobody_knows_means_the_public() {
         let mut request = Request::new(());
         assert_eq!(caller(&request).role(), Role::Public);
-        request.extensions_mut().insert(Principal::Steward(None));
+        let steward = Principal::Steward(Grant::without_token().into());
+        request.extensions_mut().insert(steward);
         assert_eq!(caller(&request).role(), Role::Steward);
     }
 }

@@ -214,7 +214,7 @@ async fn next(watching: Option<Box<Watching>>) -> Next<Watching> {
     let mut watching = watching?;
     match watching.watcher.next().await {
         // Revoked while it waited.
-        Ok(_) if !watching.caller.is_live() => Some((Err(Problem::unknown_token().into()), None)),
+        Ok(_) if !watching.caller.is_live() => over(&watching.caller),
         Ok(told) => {
             let watch = watching.watcher.watch();
             let form = form(watching.caller.sees_places());
@@ -232,11 +232,16 @@ async fn next(watching: Option<Box<Watching>>) -> Next<Watching> {
     }
 }
 
+/// The end of a stream whose caller is let in no more.
+fn over<T>(caller: &Principal) -> Next<T> {
+    Some((Err(Problem::let_in_no_more(caller).into()), None))
+}
+
 /// The next message; after an error there is none.
 async fn next_events(following: Option<Box<Following>>) -> Next<Following> {
     let mut following = following?;
     match following.watcher.next().await {
-        Ok(_) if !following.caller.is_live() => Some((Err(Problem::unknown_token().into()), None)),
+        Ok(_) if !following.caller.is_live() => over(&following.caller),
         Ok(told) => {
             let frame = told.encoded(form(following.sight.is_whole), |message| {
                 framed(&to_log_message(message, &following.sight))

@@ -150,7 +150,7 @@ impl Recorder {
         request: pb::StreamTapCountsRequest,
     ) -> Result<pb::StreamTapCountsResponse, Status> {
         if !caller.is_live() {
-            return Err(Problem::unknown_token().into());
+            return Err(Problem::let_in_no_more(&caller).into());
         }
         let admitted = self.limiter.calls(&caller, None, 1);
         admitted.map_err(Problem::from)?;

@@ -160,7 +160,7 @@ impl Reporter {
     /// Whether a caller may report so many: a stream may be open for longer than its token lives.
     fn admit(&self, caller: &Caller, count: usize) -> Result<(), Problem> {
         if !caller.principal.is_live() {
-            return Err(Problem::unknown_token());
+            return Err(Problem::let_in_no_more(&caller.principal));
         }
         let admitted = self.limiter.calls(&caller.principal, caller.address, count);
         Ok(admitted?)

@@ -176,7 +176,7 @@ impl StatisticsService for Statistics {
             // Revoked while it was made.
             match caller.is_live() {
                 true => answered,
-                false => Err(Problem::unknown_token()),
+                false => Err(Problem::let_in_no_more(&caller)),
             }
         });
         Ok(Response::new(steps))

@@ -14,7 +14,7 @@ use super::convert::taps::differences;
 use super::convert::to_duration;
 use super::convert::violation::{Path, Violation, Violations};
 use super::pb::v1 as pb;
-use crate::auth::{Limited, Whose};
+use crate::auth::{Limited, Principal, Whose};
 use crate::domain::limits::RETRY_AFTER_MS;
 use crate::domain::{LocalDay, TapFeed};
 use crate::edition::library::EditionError;
@@ -124,6 +124,15 @@ impl Problem {
     pub fn unknown_token() -> Self {
         let message = "the token is not known, or was revoked";
         Self::new(Code::Unauthenticated, "TOKEN_UNKNOWN", message)
+    }
+
+    /// Who was let in is let in no more: its token was revoked, or it came without one before
+    /// tokens were asked for.
+    pub fn let_in_no_more(caller: &Principal) -> Self {
+        match caller.token() {
+            Some(_) => Self::unknown_token(),
+            None => Self::no_token(),
+        }
     }
 
     /// Who calls presents no token, and not everybody may call the method.
@@ -508,10 +517,10 @@ impl From<NoPermit> for Problem {
                 },
             ),
             NoPermit::Prefix => (
-                "too many watchers from this address; close some, or try again later",
+                "too many watchers from this address or its network; close some, or try again later",
                 &Quota {
                     subject: "address",
-                    description: "open streams from one IPv4 address or IPv6 /64",
+                    description: "open streams from one address, or from a prefix that it lies in",
                 },
             ),
         };
@@ -553,7 +562,7 @@ fn gone(why: Gone, oldest_token: Vec<u8>) -> Problem {
     let (reason, message) = match why {
         Gone::OtherJournal => (
             "TOKEN_OF_OTHER_JOURNAL",
-            "the resume token is of another record; begin anew",
+            "the resume token is of another record, or of before it was restored; begin anew",
         ),
         Gone::TooOld => (
             "TOKEN_TOO_OLD",

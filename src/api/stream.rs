@@ -328,7 +328,7 @@ mod tests {
 
     use super::*;
     use crate::api::counters::Counters;
-    use crate::auth::{Limiter, Principal};
+    use crate::auth::{Grant, Limiter, Principal};
     use crate::domain::UtcMillis;
     use crate::domain::limits::STREAMS_IN_FLIGHT_MAX;
     use crate::ingest::{self, Running};
@@ -370,7 +370,7 @@ mod tests {
                     self.counters.clone(),
                 ),
                 caller: Caller {
-                    principal: Principal::Steward(None),
+                    principal: Principal::Steward(Grant::without_token().into()),
                     address: None,
                 },
                 in_flight: Arc::clone(&self.in_flight),

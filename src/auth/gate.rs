@@ -34,8 +34,8 @@ struct Inner {
 }
 
 enum Known {
-    /// There is no file: whoever reaches the service may do everything.
-    Nothing,
+    /// There is no file: whoever reaches the service may do everything, until there is one.
+    Nothing(Principal),
     /// Those that live.
     Tokens(HashMap<Compared, Principal>),
 }
@@ -65,7 +65,7 @@ impl Gate {
         let state = FileState::of(folder);
         let known = match TokenFile::read(folder)? {
             Some(file) => Known::of(&file),
-            None => Known::Nothing,
+            None => Known::Nothing(Principal::Steward(Arc::new(Grant::without_token()))),
         };
         Ok(Self(Arc::new(Inner {
             folder: folder.to_owned(),
@@ -102,7 +102,7 @@ impl Gate {
     /// who sends one wants to be known.
     pub fn principal(&self, authorization: Option<&[u8]>) -> Result<Principal, UnknownToken> {
         match (&*self.known(), authorization) {
-            (Known::Nothing, _) => Ok(Principal::Steward(None)),
+            (Known::Nothing(everybody), _) => Ok(everybody.clone()),
             (Known::Tokens(_), None) => Ok(Principal::Public),
             (Known::Tokens(tokens), Some(authorization)) => {
                 let hash = bearer(authorization).and_then(TokenHash::of);
@@ -129,8 +129,12 @@ impl Known {
     /// What is known of now, with the grants of before where they are the same. What is granted
     /// no more is over for whoever was let in with it.
     fn followed_by(&self, next: Self) -> Self {
-        let Self::Tokens(before) = self else {
-            return next;
+        let before = match self {
+            Self::Nothing(everybody) => {
+                everybody.end();
+                return next;
+            }
+            Self::Tokens(before) => before,
         };
         let mut next = next.into_tokens();
         for (hash, principal) in before {
@@ -144,14 +148,14 @@ impl Known {
 
     fn into_tokens(self) -> HashMap<Compared, Principal> {
         match self {
-            Self::Nothing => HashMap::new(),
+            Self::Nothing(_) => HashMap::new(),
             Self::Tokens(tokens) => tokens,
         }
     }
 
     fn live(&self) -> usize {
         match self {
-            Self::Nothing => 0,
+            Self::Nothing(_) => 0,
             Self::Tokens(tokens) => tokens.len(),
         }
     }
@@ -162,7 +166,7 @@ fn to_principal(token: &KnownToken) -> Principal {
     match token.role {
         Role::Device => Principal::Device(grant),
         Role::Operator => Principal::Operator(grant),
-        Role::Steward => Principal::Steward(Some(grant)),
+        Role::Steward => Principal::Steward(grant),
         Role::Public | Role::Traveller => Principal::Public,
     }
 }
@@ -233,10 +237,16 @@ mod tests {
         let gate = Gate::open(folder.path()).expect("nothing to read");
         assert!(!gate.asks());
         let anything = Some(&b"Bearer nonsense"[..]);
-        assert_eq!(gate.principal(anything), Ok(Principal::Steward(None)));
+        let let_in = gate.principal(anything).expect("everybody is let in");
+        assert_eq!((let_in.role(), let_in.token()), (Role::Steward, None));
         assert!(matches!(gate.follow(), Ok(None)));
+        assert!(let_in.is_live());
         add(&folder, Role::Device, "feed");
         assert!(matches!(gate.follow(), Ok(Some(1))));
+        assert!(
+            !let_in.is_live(),
+            "whoever came in before is let in no more"
+        );
         assert_eq!(gate.principal(None), Ok(Principal::Public));
         assert_eq!(gate.principal(anything), Err(UnknownToken));
         assert!(matches!(gate.follow(), Ok(None)));
@@ -272,7 +282,7 @@ mod tests {
         assert!(matches!(gate.follow(), Ok(Some(2))));
         assert!(!first.is_live());
         assert!(second.is_live() && of(&new).is_live());
-        assert!(Principal::Public.is_live() && Principal::Steward(None).is_live());
+        assert!(Principal::Public.is_live());
     }
 
     #[test]

@@ -58,11 +58,12 @@ impl fmt::Display for Role {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TokenId(pub u32);
 
-/// What a token grants, for as long as it is not revoked.
+/// What a token grants, for as long as it is not revoked; or what everybody is granted for as long
+/// as there is no file of tokens.
 #[derive(Debug)]
 pub struct Grant {
-    /// Which token.
-    pub token: TokenId,
+    /// Which token; `None` without a file of tokens.
+    pub token: Option<TokenId>,
     /// The operators that it is bound to; none for a steward's.
     pub operators: Box<[OperatorCode]>,
     is_over: AtomicBool,
@@ -77,9 +78,9 @@ pub enum Principal {
     Device(Arc<Grant>),
     /// An operator.
     Operator(Arc<Grant>),
-    /// A steward; without a token where the instance has no file of tokens, because then only
-    /// this machine reaches it.
-    Steward(Option<Arc<Grant>>),
+    /// A steward; everybody, without a token, where the instance has no file of tokens, because
+    /// then only this machine reaches it.
+    Steward(Arc<Grant>),
 }
 
 /// Of which operators somebody may see or tell.
@@ -95,8 +96,17 @@ impl Grant {
     /// Of a token that lives.
     pub fn new(token: TokenId, operators: impl Into<Box<[OperatorCode]>>) -> Self {
         Self {
-            token,
+            token: Some(token),
             operators: operators.into(),
+            is_over: AtomicBool::new(false),
+        }
+    }
+
+    /// Of everybody, as long as there is no file of tokens.
+    pub fn without_token() -> Self {
+        Self {
+            token: None,
+            operators: Box::default(),
             is_over: AtomicBool::new(false),
         }
     }
@@ -137,11 +147,12 @@ impl Principal {
 
     /// The token, if there is one.
     pub fn token(&self) -> Option<TokenId> {
-        self.grant().map(|grant| grant.token)
+        self.grant().and_then(|grant| grant.token)
     }
 
-    /// Whether the token that it came with lives still. Costs next to nothing, so that streams
-    /// ask before each message.
+    /// Whether the token that it came with lives still; if it came without one where none was
+    /// asked for, whether that is still so. Costs next to nothing, so that streams ask before each
+    /// message.
     pub fn is_live(&self) -> bool {
         self.grant()
             .is_none_or(|grant| !grant.is_over.load(Ordering::Relaxed))
@@ -150,12 +161,11 @@ impl Principal {
     fn grant(&self) -> Option<&Arc<Grant>> {
         match self {
             Self::Public => None,
-            Self::Device(grant) | Self::Operator(grant) => Some(grant),
-            Self::Steward(grant) => grant.as_ref(),
+            Self::Device(grant) | Self::Operator(grant) | Self::Steward(grant) => Some(grant),
         }
     }
 
-    /// Ends what its token granted.
+    /// Ends what it was granted.
     pub(super) fn end(&self) {
         if let Some(grant) = self.grant() {
             grant.end();
@@ -205,7 +215,11 @@ mod tests {
             check(&principal, Some("NS"), false);
             check(&principal, None, false);
         }
-        check(&Principal::Steward(None), None, true);
+        check(
+            &Principal::Steward(Grant::without_token().into()),
+            None,
+            true,
+        );
         check(&Principal::Public, Some("GVB"), false);
         check(&Principal::Public, None, false);
     }

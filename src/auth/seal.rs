@@ -330,7 +330,7 @@ mod tests {
     #[test]
     fn operator_gives_citations_alone_and_a_steward_both() {
         let citations = citations(7);
-        let steward = Principal::Steward(None);
+        let steward = Principal::Steward(Grant::without_token().into());
         let told = citations.tell(&operator(), Position(5));
         for caller in [&operator(), &steward] {
             assert_eq!(citations.read(caller, told), Some(Position(5)));

@@ -1086,6 +1086,47 @@ async fn stream_that_is_open_tells_and_takes_nothing_more_once_its_token_is_revo
     assert_eq!(reason::<()>(&Err(ended)), "TOKEN_UNKNOWN");
 }
 
+#[tokio::test]
+async fn stream_opened_before_there_were_tokens_ends_when_the_first_is_made() {
+    let service = Service::start_with(TempDir::new().expect("a folder"), |settings| {
+        settings.token_look = std::time::Duration::from_millis(1);
+    })
+    .await;
+    let mut live = Live::new(Bearer::default().over(service.connect().await));
+    let request = pb::WatchIncidentsRequest::default();
+    let events = live.watch_incidents(request.clone()).await.expect("open");
+    let mut events = events.into_inner();
+    let rates = live.watch_rates(pb::WatchRatesRequest::default()).await;
+    let mut rates = rates.expect("open").into_inner();
+    events.message().await.expect("open").expect("a heartbeat");
+    rates.message().await.expect("open").expect("a snapshot");
+    let new = NewToken {
+        label: "us".into(),
+        role: Role::Steward,
+        operators: Vec::new(),
+    };
+    TokenFile::add(service.folder(), new, today()).expect("made");
+    let asked = async {
+        while live.watch_incidents(request.clone()).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    };
+    let asked = tokio::time::timeout(PATIENCE, asked).await;
+    asked.expect("a token is asked for in time");
+    // The public may report, and whoever watches without a token hears nothing of it.
+    let mut reporting = Reporting::new(Bearer::default().over(service.connect().await));
+    let report = pb::ReportIncidentRequest {
+        incident: Some(founding_story()),
+        ..pb::ReportIncidentRequest::default()
+    };
+    reporting.report_incident(report).await.expect("recorded");
+    let ended = tokio::time::timeout(PATIENCE, events.message()).await;
+    assert_eq!(reason(&ended.expect("in time")), "NO_TOKEN");
+    let ended = tokio::time::timeout(PATIENCE, rates.message()).await;
+    assert_eq!(reason(&ended.expect("in time")), "NO_TOKEN");
+    service.stop().await;
+}
+
 fn watch_gvb_filter() -> Option<pb::Filter> {
     Some(pb::Filter {
         operators: vec!["GVB".into()],
