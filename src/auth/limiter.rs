@@ -35,6 +35,9 @@ use crate::domain::limits::{
 };
 use crate::domain::{AddressPrefix, CountedPrefix, Pseudonym};
 
+/// Bytes of a prefix: the kind of an address, and its bits.
+pub const PREFIX_BYTES: usize = 17;
+
 /// Somebody calls or reports more often than may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("too many calls or reports: wait")]
@@ -232,7 +235,7 @@ impl Clock for Monotonic {
 
 /// The prefix of an address: bytes that no address of another has. One of IPv4 within IPv6 is one
 /// of IPv4.
-fn prefix_of(counted: CountedPrefix, address: IpAddr) -> [u8; 17] {
+pub fn prefix_of(counted: CountedPrefix, address: IpAddr) -> [u8; PREFIX_BYTES] {
     let (kind, bits) = match address.to_canonical() {
         IpAddr::V4(address) => {
             let kept = u32::MAX << (32 - counted.v4_bits);
@@ -243,7 +246,7 @@ fn prefix_of(counted: CountedPrefix, address: IpAddr) -> [u8; 17] {
             (6, address.to_bits() & kept)
         }
     };
-    let mut prefix = [kind; 17];
+    let mut prefix = [kind; PREFIX_BYTES];
     prefix[1..].copy_from_slice(&bits.to_be_bytes());
     prefix
 }

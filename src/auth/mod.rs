@@ -17,7 +17,7 @@ pub use gate::{Gate, UnknownToken};
 pub use keys::{
     KeyError, Keys, key_period, period_begins, period_ends_at, secret_hash, secret_matches,
 };
-pub use limiter::{Limited, Limiter, Whose};
+pub use limiter::{Limited, Limiter, PREFIX_BYTES, Whose, prefix_of};
 pub use receipts::{Receipt, ReceiptKeys};
 pub use role::{Grant, Principal, Role, Scope, TokenId};
 pub use seal::{Citations, SEAL_BYTES, SEALED_TEXT_BYTES_MAX, Seal};

@@ -22,8 +22,8 @@ impl fmt::Debug for AddressPrefix {
     }
 }
 
-/// A width of prefix whose calls are counted together, and how many times the bounds of one
-/// address it has.
+/// A width of prefix whose calls, or open streams, are counted together, and how many times the
+/// bounds of one address it has.
 #[derive(Clone, Copy, Debug)]
 pub struct CountedPrefix {
     /// Leading bits of IPv4, 1 to 32.

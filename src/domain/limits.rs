@@ -228,8 +228,10 @@ pub const RANKED_EXPECTED_MIN: f64 = 5.0;
 pub const WATCHERS_MAX: usize = 16_384;
 /// Open watch streams with one token. Reached: refused.
 pub const WATCHERS_PER_TOKEN_MAX: usize = 1_024;
-/// Open watch streams from one address of IPv4, or one /64 of IPv6. Reached: refused.
-pub const WATCHERS_PER_PREFIX_MAX: usize = 1_024;
+/// Open watch streams from one prefix of each width of `COUNTED_PREFIXES`, the narrowest first: an
+/// address or what is one customer's; what is routed as one; what a provider has, which is half of
+/// all, so that no provider's customers take every stream. Reached: refused.
+pub const WATCHERS_PER_PREFIX_MAX: [usize; COUNTED_PREFIXES.len()] = [1_024, 4_096, 8_192];
 /// Open watch streams from this machine, which all share one prefix. Reached: refused.
 pub const WATCHERS_ON_LOOPBACK_MAX: usize = WATCHERS_MAX;
 /// Incidents, and what happened to them, in one message. More: the next message has them.
@@ -455,6 +457,9 @@ pub const REPORTER_BURST_MAX: u32 = 60;
 /// Cells of eight bytes that count calls and reports, for each kind of bound and each width of
 /// prefix. Two prefixes, tokens or reporters that share one share its bound.
 pub const LIMITER_CELLS: usize = 65_536;
+/// How often one record may be restored from a copy: whoever reads a case number tries a key for
+/// each time. More: refused.
+pub const RESTORES_MAX: usize = 64;
 /// Largest key file, in bytes. Larger: refused.
 pub const KEY_FILE_BYTES_MAX: u64 = 64 * 1024;
 /// How long a call may take until its answer begins, in milliseconds. Longer: ended with
@@ -498,7 +503,9 @@ const _: () = assert!(WATCH_WINDOW_MINUTES_MAX < RECENT_MINUTES);
 const _: () = assert!(WATCH_PACE_MS_MIN < WATCH_PACE_MS_MAX);
 const _: () = assert!(CLOCK_CHECK_MS < HEARTBEAT_MS);
 const _: () = assert!(WATCH_UNTAKEN_LOOK_MS < WATCH_UNTAKEN_MS_MAX);
-const _: () = assert!(WATCHERS_PER_PREFIX_MAX <= WATCHERS_MAX);
+const _: () = assert!(WATCHERS_PER_PREFIX_MAX[0] <= WATCHERS_PER_PREFIX_MAX[1]);
+const _: () = assert!(WATCHERS_PER_PREFIX_MAX[1] <= WATCHERS_PER_PREFIX_MAX[2]);
+const _: () = assert!(WATCHERS_PER_PREFIX_MAX[2] < WATCHERS_MAX);
 const _: () = assert!(WATCHERS_PER_TOKEN_MAX <= WATCHERS_MAX);
 const _: () = assert!(LOG_EVENTS_PER_MESSAGE_MAX <= LOG_EVENTS_LOOKED_AT_MAX);
 const _: () = assert!(LOG_EVENTS_LOOKED_AT_MAX <= LOG_EVENTS_KEPT_MAX);

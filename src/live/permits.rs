@@ -1,13 +1,17 @@
 //! Who may have how many streams open: a bound in total, one for each token, and one for each
-//! address prefix, so that nobody and no single place takes every stream.
+//! address prefix, of the widths that calls are counted by, so that nobody and no single place
+//! takes every stream, however many addresses it has.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::auth::{PREFIX_BYTES, prefix_of};
+use crate::domain::CountedPrefix;
 use crate::domain::limits::{
-    WATCHERS_MAX, WATCHERS_ON_LOOPBACK_MAX, WATCHERS_PER_PREFIX_MAX, WATCHERS_PER_TOKEN_MAX,
+    COUNTED_PREFIXES, WATCHERS_MAX, WATCHERS_ON_LOOPBACK_MAX, WATCHERS_PER_PREFIX_MAX,
+    WATCHERS_PER_TOKEN_MAX,
 };
 
 /// How many streams may be open at once.
@@ -17,8 +21,8 @@ pub struct PermitBounds {
     pub total: usize,
     /// With one token.
     pub per_token: usize,
-    /// From one address of IPv4, or one /64 of IPv6.
-    pub per_prefix: usize,
+    /// From one prefix of each width of `COUNTED_PREFIXES`.
+    pub per_prefix: [usize; COUNTED_PREFIXES.len()],
     /// From this machine.
     pub on_loopback: usize,
 }
@@ -32,8 +36,8 @@ pub enum NoPermit {
     /// As many streams are open with this token as may be.
     #[error("too many streams are open with this token")]
     Token,
-    /// As many streams are open from this prefix as may be.
-    #[error("too many streams are open from this address")]
+    /// As many streams are open from this address, or from a prefix that it lies in, as may be.
+    #[error("too many streams are open from this address or network")]
     Prefix,
 }
 
@@ -68,15 +72,15 @@ pub struct Holder {
 enum Prefix {
     /// This machine, and whoever has no address.
     Here,
-    V4([u8; 4]),
-    V6([u16; 4]),
+    /// A prefix of this width of `COUNTED_PREFIXES`.
+    There(usize, [u8; PREFIX_BYTES]),
 }
 
 /// Leave to have one stream open. Dropping it gives it back.
 pub struct Permit {
     shared: Arc<Shared>,
     token: Option<u32>,
-    prefix: Prefix,
+    address: Option<IpAddr>,
 }
 
 impl Default for PermitBounds {
@@ -101,13 +105,8 @@ impl Permits {
 
     /// A permit for one more stream of this holder. Never waits.
     pub fn take(&self, holder: Holder) -> Result<Permit, NoPermit> {
-        let token = holder.token;
-        let prefix = Prefix::of(holder.address);
+        let Holder { token, address } = holder;
         let bounds = self.0.bounds;
-        let prefix_max = match prefix {
-            Prefix::Here => bounds.on_loopback,
-            Prefix::V4(_) | Prefix::V6(_) => bounds.per_prefix,
-        };
         let mut open = self.0.open();
         if bounds.total <= open.total {
             return Err(NoPermit::Total);
@@ -116,21 +115,26 @@ impl Permits {
         if bounds.per_token <= of_token.unwrap_or(0) {
             return Err(NoPermit::Token);
         }
-        let of_prefix = open.by_prefix.get(&prefix).copied();
-        if prefix_max <= of_prefix.unwrap_or(0) {
+        let is_full = |prefix: Prefix| {
+            let of_prefix = open.by_prefix.get(&prefix).copied();
+            bounds.of(prefix) <= of_prefix.unwrap_or(0)
+        };
+        if prefixes(address).any(is_full) {
             return Err(NoPermit::Prefix);
         }
         if let Some(token) = token {
             *open.by_token.entry(token).or_default() += 1;
         }
-        *open.by_prefix.entry(prefix).or_default() += 1;
+        for prefix in prefixes(address) {
+            *open.by_prefix.entry(prefix).or_default() += 1;
+        }
         open.total += 1;
         drop(open);
         let shared = Arc::clone(&self.0);
         Ok(Permit {
             shared,
             token,
-            prefix,
+            address,
         })
     }
 
@@ -155,7 +159,9 @@ impl Drop for Permit {
         if let Some(token) = &self.token {
             take_one(&mut open.by_token, token);
         }
-        take_one(&mut open.by_prefix, &self.prefix);
+        for prefix in prefixes(self.address) {
+            take_one(&mut open.by_prefix, &prefix);
+        }
     }
 }
 
@@ -168,20 +174,28 @@ fn take_one<K: Eq + Hash>(counts: &mut HashMap<K, usize>, key: &K) {
     }
 }
 
-// === impl Prefix ===
+// === impl PermitBounds ===
 
-impl Prefix {
-    fn of(address: Option<IpAddr>) -> Self {
-        match address.map(|address| address.to_canonical()) {
-            None => Self::Here,
-            Some(address) if address.is_loopback() => Self::Here,
-            Some(IpAddr::V4(address)) => Self::V4(address.octets()),
-            Some(IpAddr::V6(address)) => {
-                let [first, second, third, fourth, ..] = address.segments();
-                Self::V6([first, second, third, fourth])
-            }
+impl PermitBounds {
+    /// Of one prefix.
+    fn of(self, prefix: Prefix) -> usize {
+        match prefix {
+            Prefix::Here => self.on_loopback,
+            Prefix::There(width, _) => self.per_prefix[width],
         }
     }
+}
+
+/// All that the streams of an address are counted with.
+fn prefixes(address: Option<IpAddr>) -> impl Iterator<Item = Prefix> {
+    let there = address.map(|address| address.to_canonical());
+    let there = there.filter(|address| !address.is_loopback());
+    let here = there.is_none().then_some(Prefix::Here);
+    let of = move |(width, counted): (usize, &CountedPrefix)| {
+        Some(Prefix::There(width, prefix_of(*counted, there?)))
+    };
+    let there = COUNTED_PREFIXES.iter().enumerate().filter_map(of);
+    here.into_iter().chain(there)
 }
 
 #[cfg(test)]
@@ -191,7 +205,7 @@ mod tests {
     const BOUNDS: PermitBounds = PermitBounds {
         total: 5,
         per_token: 2,
-        per_prefix: 2,
+        per_prefix: [2, 3, 4],
         on_loopback: 3,
     };
 
@@ -234,6 +248,32 @@ mod tests {
         check("192.0.2.1", "::ffff:192.0.2.1", "192.0.2.3");
         check("2001:db8::1", "2001:db8::ffff:2", "2001:db8:0:1::1");
         assert_eq!(permits.open(), 0);
+    }
+
+    #[test]
+    fn who_has_many_addresses_of_one_network_cannot_take_every_stream() {
+        let permits = Permits::new(BOUNDS);
+        let check = |held: &[&str], refused: &str, other: &str| {
+            let open = |address: &&str| take(&permits, address).expect("a permit");
+            let held: Vec<_> = held.iter().map(open).collect();
+            assert_eq!(take(&permits, refused).err(), Some(NoPermit::Prefix));
+            assert_eq!(permits.open(), held.len(), "who is refused counts nowhere");
+            assert!(take(&permits, other).is_ok(), "{other}");
+        };
+        let near = ["192.0.2.1", "192.0.2.2", "192.0.2.3"];
+        check(&near, "192.0.2.4", "192.0.3.1");
+        let wide = ["192.0.2.1", "192.0.3.1", "192.0.4.1", "192.0.5.1"];
+        check(&wide, "192.0.6.1", "192.1.6.1");
+        let near = ["2001:db8:1::1", "2001:db8:1:1::1", "2001:db8:1:2::1"];
+        check(&near, "2001:db8:1:3::1", "2001:db8:2::1");
+        let wide = [
+            "2001:db8:1::1",
+            "2001:db8:2::1",
+            "2001:db8:3::1",
+            "2001:db8:4::1",
+        ];
+        check(&wide, "2001:db8:5::1", "2001:db9::1");
+        assert!(permits.0.open().by_prefix.is_empty());
     }
 
     #[test]
