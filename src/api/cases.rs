@@ -42,7 +42,7 @@ impl Desk {
         caller: &Principal,
         request: &pb::ListIncidentsRequest,
     ) -> Result<pb::ListIncidentsResponse, Problem> {
-        let tokens = PageTokens::new(self.ledger.read().epoch(), self.ingest.seal());
+        let tokens = PageTokens::new(self.ledger.read().epoch_now(), self.ingest.seal());
         let asked = parse_list(request, &tokens)?;
         check_asked(caller, Path::root("operators"), &asked.filter.operators)?;
         let ledger = Arc::clone(&self.ledger);

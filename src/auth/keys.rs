@@ -19,13 +19,14 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use zeroize::{ZeroizeOnDrop, Zeroizing};
 
+use super::cases::{Permutation, Stretches};
 use super::seal::Salts;
 use super::{CaseNumbers, Citations, Seal};
 use crate::domain::limits::{EDITION_CLOSES_ON_DAY, KEY_FILE_BYTES_MAX};
 use crate::domain::text::CardNumber;
 use crate::domain::{
-    ContentDigest, Fingerprint, IncidentSecret, KeysTold, LocalDay, Pseudonym, SecretHash,
-    UtcMillis,
+    ContentDigest, Fingerprint, IncidentSecret, KeysTold, LocalDay, Pseudonym, Restore, Restores,
+    SecretHash, UtcMillis,
 };
 
 const FILE_NAME: &str = "keys";
@@ -252,15 +253,24 @@ impl Keys {
     }
 
     /// What makes case numbers. They last as long as the key of digests.
-    pub fn case_numbers(&self) -> CaseNumbers {
-        // What clients send begins with the version of its canonical form, never with this.
-        CaseNumbers::new(self.digest.mac(&[CASE_NUMBERS]))
+    pub fn case_numbers(&self, restores: &Restores) -> CaseNumbers {
+        CaseNumbers::new(self.stretches(CASE_NUMBERS, restores))
     }
 
     /// What makes the numbers by which operators cite figures. They last as long.
-    pub fn citations(&self) -> Citations {
-        let numbers = CaseNumbers::new(self.digest.mac(&[CITATIONS]));
-        Citations::new(numbers, self.salts.clone())
+    pub fn citations(&self, restores: &Restores) -> Citations {
+        Citations::new(self.stretches(CITATIONS, restores), self.salts.clone())
+    }
+
+    /// Numbers for a use that begins with these bytes.
+    fn stretches(&self, what_for: &[u8], restores: &Restores) -> Stretches {
+        // What clients send begins with the version of its canonical form, never with this.
+        let first = Permutation::new(self.digest.mac(&[what_for]));
+        let others = restores.all().iter().map(|Restore { at, epoch }| {
+            let key = self.digest.mac(&[what_for, &epoch.0]);
+            (*at, Permutation::new(key))
+        });
+        Stretches::new(first, others)
     }
 
     /// What seals tokens. They last as long.

@@ -16,8 +16,9 @@ use hmac::{Hmac, Mac as _};
 use sha2::Sha256;
 use zeroize::ZeroizeOnDrop;
 
+use super::cases::Stretches;
 use super::keys::are_equal;
-use super::{CaseNumbers, KeyError, Principal};
+use super::{KeyError, Principal};
 use crate::domain::{CaseNumber, Position};
 
 const TAG_BYTES: usize = 16;
@@ -63,7 +64,8 @@ pub struct Seal {
 /// leads back to it and shows neither which it is, nor whether another is earlier or the same.
 #[derive(Clone, Debug)]
 pub struct Citations {
-    numbers: CaseNumbers,
+    /// From each restore on another, as with case numbers.
+    numbers: Stretches,
     salts: Salts,
 }
 
@@ -177,7 +179,7 @@ impl fmt::Debug for Seal {
 // === impl Citations ===
 
 impl Citations {
-    pub(super) fn new(numbers: CaseNumbers, salts: Salts) -> Self {
+    pub(super) fn new(numbers: Stretches, salts: Salts) -> Self {
         Self { numbers, salts }
     }
 
@@ -215,17 +217,19 @@ impl Citations {
     fn cite_with(&self, salt: u64, place: Position) -> u64 {
         assert!(place.0 >> PLACE_BITS == 0, "journals are shorter");
         let salt = salt & ((1 << SALT_BITS) - 1);
-        let number = Position(place.0 << SALT_BITS | salt);
-        FIRST_CITATION | self.numbers.of(number).number()
+        FIRST_CITATION | self.numbers.of(place).of(place.0 << SALT_BITS | salt)
     }
 
     fn cited(&self, number: u64) -> Option<Position> {
         if FIRST_CITATION <= number {
             return None;
         }
-        let Position(number) = self.numbers.position(CaseNumber::new(number));
-        let place = number >> SALT_BITS;
-        (place >> PLACE_BITS == 0).then_some(Position(place))
+        let mut places = self.numbers.each(|permutation| {
+            let place = permutation.back(number) >> SALT_BITS;
+            (Position(place), place)
+        });
+        let place = places.find(|place| place >> PLACE_BITS == 0);
+        place.map(Position)
     }
 }
 
@@ -237,12 +241,13 @@ mod tests {
 
     use proptest::prelude::*;
 
+    use super::super::cases::Permutation;
     use super::*;
     use crate::auth::Grant;
 
     fn citations(key: u8) -> Citations {
         let salts = Salts::random().expect("random bytes");
-        Citations::new(CaseNumbers::new([key; 16]), salts)
+        Citations::new(Stretches::testing(key), salts)
     }
 
     fn operator() -> Principal {
@@ -343,6 +348,20 @@ mod tests {
         assert_eq!(self::citations(8).read(&operator(), told), None);
         // No place lies there, which a steward is told.
         assert_eq!(citations.read(&steward, u64::MAX), Some(Position(u64::MAX)));
+    }
+
+    #[test]
+    fn citation_of_what_came_after_the_copy_leads_nowhere_and_those_of_before_stay() {
+        let before = citations(7);
+        let other = (Position(11), Permutation::new([8; 16]));
+        let numbers = Stretches::new(Permutation::new([7; 16]), [other].into_iter());
+        let after = Citations::new(numbers, Salts::random().expect("random bytes"));
+        for place in (1..=30).map(Position) {
+            let old = after.read(&operator(), before.tell(&operator(), place));
+            assert_eq!(old, Some(place).filter(|place| place.0 < 11));
+            let told = after.tell(&operator(), place);
+            assert_eq!(after.read(&operator(), told), Some(place));
+        }
     }
 
     #[test]

@@ -160,6 +160,13 @@ pub enum Command {
         #[command(flatten)]
         data: DataSettings,
     },
+    /// Let a record go on from a copy of it that was brought back: what was given out for places
+    /// after the copy leads nowhere from then on
+    Restore {
+        /// Which folder. No server may use it.
+        #[command(flatten)]
+        data: DataSettings,
+    },
     /// Compare with the peers that are installed: takes minutes
     Bench(BenchArgs),
     /// Print what a shell needs to complete commands
@@ -234,6 +241,7 @@ fn run(command: Command, server: &ServerArgs, format: Format) -> Result<(), Fail
     match command {
         Command::Verify { data } => repair::verify(&data.dir),
         Command::Rebuild { data } => repair::rebuild(&data.dir),
+        Command::Restore { data } => repair::restore(&data.dir, app::system_clock()()),
         Command::Network(NetworkCommand::Import { data, args }) => import::import(&args, &data.dir),
         Command::Method => method::print(),
         Command::Receipt(receipt::ReceiptCommand::Verify(args)) => receipt::check(&args),
@@ -297,6 +305,7 @@ async fn run_async(command: Command, server: &ServerArgs, format: Format) -> Res
         Command::Network(NetworkCommand::Import { .. })
         | Command::Verify { .. }
         | Command::Rebuild { .. }
+        | Command::Restore { .. }
         | Command::Method
         | Command::Receipt(_)
         | Command::Token(_)

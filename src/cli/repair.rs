@@ -1,5 +1,6 @@
 //! `mistap verify` proves that every figure is the fold of the journal; `mistap rebuild`
-//! makes everything but the journal anew from it.
+//! makes everything but the journal anew from it; `mistap restore` does so for a copy that was
+//! brought back, and gives it an identity of its own.
 
 use std::error::Error;
 use std::io::{self, Write};
@@ -7,7 +8,8 @@ use std::path::Path;
 
 use super::failure::{Failure, Kind};
 use super::progress;
-use crate::ingest::repair::{self, Finding, RepairError, Report};
+use crate::domain::UtcMillis;
+use crate::ingest::repair::{self, Finding, Rebuilt, RepairError, Report, Restored};
 
 /// Runs `mistap verify`.
 pub fn verify(dir: &Path) -> Result<(), Failure> {
@@ -40,6 +42,51 @@ pub fn rebuild(dir: &Path) -> Result<(), Failure> {
     });
     bar.finish_and_clear();
     let rebuilt = rebuilt.map_err(|error| failure(&error, dir))?;
+    print_rebuilt(&rebuilt)?;
+    if 0 < rebuilt.lost {
+        writeln!(
+            io::stdout(),
+            "{} entries after that position are GONE: they had been recorded, and the journal \
+             does not have them any more; the checkpoint that counted them is kept as \
+             checkpoint.aside. If the journal is a copy that was brought back, run mistap \
+             restore",
+            rebuilt.lost
+        )?;
+    }
+    Ok(())
+}
+
+/// Runs `mistap restore`.
+pub fn restore(dir: &Path, now: UtcMillis) -> Result<(), Failure> {
+    let bar = progress::bar(0, "entries", "rebuilding");
+    let restored = repair::restore(dir, now, &mut |done, all| {
+        bar.set_length(all);
+        bar.set_position(done);
+    });
+    bar.finish_and_clear();
+    let Restored { rebuilt, at } = restored.map_err(|error| failure(&error, dir))?;
+    let mut out = io::stdout();
+    writeln!(
+        out,
+        "the record goes on from this copy, as position {at} of its journal says"
+    )?;
+    if 0 < rebuilt.lost {
+        writeln!(
+            out,
+            "{} entries came after the copy, and are gone; the checkpoint that counted them is \
+             kept as checkpoint.aside",
+            rebuilt.lost
+        )?;
+    }
+    writeln!(
+        out,
+        "watchers begin again; case numbers and citations of what came after the copy lead \
+         nowhere; receipts and figures are as they were"
+    )?;
+    print_rebuilt(&rebuilt)
+}
+
+fn print_rebuilt(rebuilt: &Rebuilt) -> Result<(), Failure> {
     writeln!(
         io::stdout(),
         "rebuilt from {} entries, through position {}",
@@ -51,15 +98,6 @@ pub fn rebuild(dir: &Path) -> Result<(), Failure> {
         "digest {}",
         base16ct::lower::encode_string(&rebuilt.digest)
     )?;
-    if 0 < rebuilt.lost {
-        writeln!(
-            io::stdout(),
-            "{} entries after that position are GONE: they had been recorded, and the journal \
-             does not have them any more; the checkpoint that counted them is kept as \
-             checkpoint.aside",
-            rebuilt.lost
-        )?;
-    }
     Ok(())
 }
 
@@ -129,7 +167,8 @@ fn found(finding: &Finding) -> String {
     }
 }
 
-fn failure(error: &RepairError, dir: &Path) -> Failure {
+/// Why a folder cannot be worked on.
+pub fn failure(error: &RepairError, dir: &Path) -> Failure {
     let message = format!("{} cannot be used", dir.display());
     match error {
         RepairError::NoJournal => Failure::new(Kind::NotFound, message)
@@ -138,6 +177,9 @@ fn failure(error: &RepairError, dir: &Path) -> Failure {
         RepairError::InUse => Failure::new(Kind::TryAgain, message)
             .with_detail(error.to_string())
             .with_hint("stop the server that uses the folder first"),
+        RepairError::RestoredTooOften => {
+            Failure::new(Kind::Refused, message).with_detail(error.to_string())
+        }
         RepairError::Journal(_)
         | RepairError::BaseMissing
         | RepairError::BaseDiffers
@@ -146,6 +188,7 @@ fn failure(error: &RepairError, dir: &Path) -> Failure {
         | RepairError::Refill(_)
         | RepairError::Ledger(_)
         | RepairError::Scratch(_)
+        | RepairError::Random(_)
         | RepairError::SetAside(_) => Failure::unexpected(message, error),
     }
 }

@@ -15,7 +15,7 @@ use crate::domain::limits::{INCIDENT_MONTHS_DEFAULT, PERSONAL_DAYS_DEFAULT, WORD
 use crate::domain::{LocalDay, UtcMillis};
 use crate::edition::library::Library;
 use crate::edition::month;
-use crate::journal;
+use crate::journal::{self, Wanted};
 
 const RECEIPT_KEYS_LOST: &str = "LOST: receipts can be neither checked nor made again, unless the \
                                  file comes back from a backup; the next start makes a new one";
@@ -45,6 +45,14 @@ pub fn status(dir: &Path, format: Format, today: LocalDay) -> Result<(), Failure
         "entries",
         format!("{} to {}", reader.horizon(), reader.last()),
     );
+    for record in reader.wanted_from(reader.horizon(), Wanted::Restores) {
+        let record = record.map_err(|error| failed(&error))?;
+        let state = format!(
+            "on {}: from a copy of what lies before",
+            day_of(record.stamp)
+        );
+        say("restored", format!("{state} position {}", record.position));
+    }
     let library = Library::open(dir, reader.clone()).map_err(|error| failed(&error))?;
     if let Some(last) = library.list().last() {
         let next = month::closes_at(month::next(last.month));

@@ -36,7 +36,8 @@ impl std::fmt::Display for Position {
 /// When an entry was committed: the later of the clock and the stamp before it.
 pub type Stamp = UtcMillis;
 
-/// The journal's identity: 16 random bytes, new at creation and at restore.
+/// The journal's identity: 16 random bytes, new at creation and at restore. Its files are made
+/// out under that of its creation for ever; what callers are given, under that of now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Epoch(pub [u8; 16]);
 
@@ -110,6 +111,9 @@ pub enum Entry {
     },
     /// Other keys of pseudonyms are in use: these are all of them.
     KeysChanged(KeysTold),
+    /// The record goes on from a copy: what came after the copy is gone, and its positions are
+    /// given out again. The journal has this identity from here on.
+    Restored(Epoch),
     /// In the place of an entry about an incident that is kept in tallies alone.
     Gone,
 }

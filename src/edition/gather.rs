@@ -239,6 +239,7 @@ impl Gatherer {
             | Entry::PersonalRemoved { .. }
             | Entry::IncidentsEnded { .. }
             | Entry::KeysChanged(_)
+            | Entry::Restored(_)
             | Entry::Gone => {}
         }
     }

@@ -484,6 +484,7 @@ fn judge(state: &State, batch: &[Entry], entry: &Entry) -> Option<Fate> {
         | Entry::PersonalRemoved { .. }
         | Entry::IncidentsEnded { .. }
         | Entry::KeysChanged(_)
+        | Entry::Restored(_)
         | Entry::Gone => None,
     }
 }

@@ -206,12 +206,14 @@ impl Ingest {
 
     /// What operators call incidents by.
     pub fn case_numbers(&self) -> CaseNumbers {
-        self.shared.keys.case_numbers()
+        let restores = Arc::clone(self.ledger().read().restores());
+        self.shared.keys.case_numbers(&restores)
     }
 
     /// What operators cite figures by.
     pub fn citations(&self) -> Citations {
-        self.shared.keys.citations()
+        let restores = Arc::clone(self.ledger().read().restores());
+        self.shared.keys.citations(&restores)
     }
 
     /// What seals the tokens that callers keep.

@@ -222,6 +222,7 @@ fn find(reader: &Reader, position: Position) -> Result<Option<Found>, JournalErr
         | Entry::PersonalRemoved { .. }
         | Entry::IncidentsEnded { .. }
         | Entry::KeysChanged(_)
+        | Entry::Restored(_)
         | Entry::Gone => None,
     }))
 }

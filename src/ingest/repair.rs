@@ -1,7 +1,8 @@
 //! Proving a data folder against its journal, and making again what can be made again.
 //!
 //! `verify` changes nothing in the journal and may run beside a server (the store, which only
-//! one process can open, is left out then). `rebuild` needs the folder for itself.
+//! one process can open, is left out then). `rebuild` and `restore` need the folder for
+//! themselves.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -14,8 +15,9 @@ use super::folder;
 use super::history::{History, Placed};
 use super::start::lacks_base;
 use crate::domain::entry::Epoch;
-use crate::domain::{Entry, LocalDay, Position, Row};
-use crate::journal::{self, JournalError, Reader, Settings};
+use crate::domain::limits::RESTORES_MAX;
+use crate::domain::{Entry, LocalDay, Position, Row, UtcMillis};
+use crate::journal::{self, JournalError, Reader, Settings, Writer};
 use crate::ledger::{
     Applied, CheckpointError, ClosedBlock, Ledger, LedgerError, RefillError, State, base,
 };
@@ -93,6 +95,16 @@ pub struct Rebuilt {
     pub lost: u64,
 }
 
+/// What `restore` made.
+#[derive(Clone, Copy, Debug)]
+pub struct Restored {
+    /// Of which entries; those `lost` came after the copy, as a checkpoint that lay beside it
+    /// shows.
+    pub rebuilt: Rebuilt,
+    /// Where the journal says that it goes on from a copy.
+    pub at: Position,
+}
+
 /// Why a folder can be neither proven nor rebuilt.
 #[derive(Debug, thiserror::Error)]
 pub enum RepairError {
@@ -102,6 +114,12 @@ pub enum RepairError {
     /// Not while a server runs.
     #[error("a server has this folder open; stop it first")]
     InUse,
+    /// As often as may be.
+    #[error("this record was restored {RESTORES_MAX} times already, which is as often as may be")]
+    RestoredTooOften,
+    /// The system gives no random bytes.
+    #[error("the system gives no random bytes")]
+    Random(#[source] getrandom::Error),
     /// The journal fails.
     #[error("the journal cannot be used")]
     Journal(#[from] JournalError),
@@ -185,6 +203,38 @@ pub fn verify(folder: &Path, progress: Progress<'_>) -> Result<Report, RepairErr
 /// Folds the whole journal into a new store and a new checkpoint. The old store is set aside;
 /// so is the old checkpoint if it holds entries that the journal has lost.
 pub fn rebuild(folder: &Path, progress: Progress<'_>) -> Result<Rebuilt, RepairError> {
+    // Held until the end, because it locks the folder.
+    let (_writer, reader) = open_alone(folder)?;
+    let (ledger, entries) = fold_anew(folder, &reader, progress)?;
+    let lost = set_aside_if_ahead(folder, &reader)?;
+    keep(folder, &ledger, (entries, lost))
+}
+
+/// Lets a record go on from a copy of it: gives it another identity from here on, and makes
+/// everything but the journal anew, as that may be of after the copy. Positions, receipts and
+/// figures stay. Whatever callers were given for a place after the copy leads nowhere then.
+pub fn restore(
+    folder: &Path,
+    now: UtcMillis,
+    progress: Progress<'_>,
+) -> Result<Restored, RepairError> {
+    let (mut writer, reader) = open_alone(folder)?;
+    let (ledger, entries) = fold_anew(folder, &reader, progress)?;
+    if RESTORES_MAX <= ledger.read().restores().all().len() {
+        return Err(RepairError::RestoredTooOften);
+    }
+    let lost = set_aside_if_ahead(folder, &reader)?;
+    let mut epoch = Epoch([0; 16]);
+    getrandom::fill(&mut epoch.0).map_err(RepairError::Random)?;
+    let entry = Entry::Restored(epoch);
+    let (at, stamp) = writer.append(&[journal::encode(&entry)], now)?;
+    ledger.apply(&[(at, stamp, entry)]);
+    let rebuilt = keep(folder, &ledger, (entries + 1, lost))?;
+    Ok(Restored { rebuilt, at })
+}
+
+/// Opens the journal of a folder that nobody else uses.
+pub(super) fn open_alone(folder: &Path) -> Result<(Writer, Reader), RepairError> {
     let path = folder::journal(folder);
     if !journal::exists(&path)? {
         return Err(RepairError::NoJournal);
@@ -192,17 +242,26 @@ pub fn rebuild(folder: &Path, progress: Progress<'_>) -> Result<Rebuilt, RepairE
     if journal::is_in_use(&path)? {
         return Err(RepairError::InUse);
     }
-    // Held until the end, because it locks the folder.
-    let (_writer, reader, _) = journal::open(&path, Settings::default())?;
+    let (writer, reader, _) = journal::open(&path, Settings::default())?;
+    Ok((writer, reader))
+}
+
+/// The fold of the whole journal, over a new store, and of how many entries.
+fn fold_anew(
+    folder: &Path,
+    reader: &Reader,
+    progress: Progress<'_>,
+) -> Result<(Ledger, u64), RepairError> {
     let epoch = reader.epoch();
-    let begun = base::read(&path, epoch)?.unwrap_or_else(|| State::new(epoch));
+    let begun = base::read(&folder::journal(folder), epoch)?;
+    let begun = begun.unwrap_or_else(|| State::new(epoch));
     let from = begun.position().next();
     let ledger = Ledger::new(begun);
     let store = Store::create(&folder::store(folder), epoch)?;
     // Of what the base counts, tap counts lie in the journal still.
-    ledger.refill(store, History::facts(&reader, reader.begin())?)?;
+    ledger.refill(store, History::facts(reader, reader.begin())?)?;
     let total = reader.last().0;
-    let history = History::whole(&reader, from)?;
+    let history = History::whole(reader, from)?;
     let entries = history.for_each_batch::<RepairError>(|batch| {
         if lacks_base(batch) {
             return Err(RepairError::BaseMissing);
@@ -211,7 +270,15 @@ pub fn rebuild(folder: &Path, progress: Progress<'_>) -> Result<Rebuilt, RepairE
         tell(progress, batch, total);
         Ok(())
     })?;
-    let lost = set_aside_if_ahead(folder, &reader)?;
+    Ok((ledger, entries))
+}
+
+/// Writes the checkpoint of a fold.
+fn keep(
+    folder: &Path,
+    ledger: &Ledger,
+    (entries, lost): (u64, u64),
+) -> Result<Rebuilt, RepairError> {
     let position = ledger.checkpoint(folder)?;
     let digest = ledger.read().digest();
     Ok(Rebuilt {

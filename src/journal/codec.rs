@@ -5,6 +5,7 @@
 
 mod keys;
 mod outage;
+mod restore;
 mod taps;
 
 use std::str::FromStr;
@@ -43,6 +44,7 @@ const EDITION_CLOSED: u32 = 7;
 const ERASED: u32 = 9;
 const ANSWERED: u32 = 10;
 const KEYS_CHANGED: u32 = 15;
+const RESTORED: u32 = 16;
 /// Bits of a field's key below its number.
 const WIRE_TYPE_BITS: u32 = 3;
 /// What comes before the message of an entry, in bytes.
@@ -94,6 +96,8 @@ pub enum Wanted {
     Editions,
     /// What tells which keys are in use.
     Keys,
+    /// What says that the record goes on from a copy.
+    Restores,
 }
 
 impl Wanted {
@@ -103,8 +107,7 @@ impl Wanted {
             // It cannot be decoded, which is to be told.
             return true;
         };
-        // An entry is one field, whose number is its kind: below 16, so in the first byte.
-        let kind = u32::from(*first) >> WIRE_TYPE_BITS;
+        let kind = kind_of(*first);
         match self {
             Self::All => true,
             Self::AllButTaps => kind != TAP_COUNTS,
@@ -112,6 +115,7 @@ impl Wanted {
             Self::TapChanges => kind == TAP_COUNTS || kind == TAP_COUNTS_REMOVED,
             Self::Editions => kind == EDITION_CLOSED,
             Self::Keys => kind == KEYS_CHANGED,
+            Self::Restores => kind == RESTORED,
         }
     }
 }
@@ -181,6 +185,7 @@ pub fn encode(entry: &Entry) -> Encoded {
             }))
         }
         Entry::KeysChanged(told) => generated(Kind::KeysChanged(keys::to_wire(told))),
+        Entry::Restored(epoch) => generated(Kind::Restored(restore::to_wire(epoch))),
         Entry::Gone => generated(Kind::Gone(wire::Gone {})),
     };
     Encoded::of_facts(facts)
@@ -277,16 +282,22 @@ pub fn decode(facts: &[u8], personal: Option<&[u8]>) -> Result<Entry, CodecError
             },
         }),
         Kind::KeysChanged(changed) => Ok(Entry::KeysChanged(keys::parse(&changed)?)),
+        Kind::Restored(restored) => Ok(Entry::Restored(restore::parse(&restored)?)),
         Kind::Gone(_) => Ok(Entry::Gone),
     }
+}
+
+/// The kind of an entry, by the first byte of its facts. An entry is one field, whose number is
+/// its kind. From 16 on, where a second byte follows, the mark of that stands for the 16; so it
+/// tells kinds up to 31.
+fn kind_of(first: u8) -> u32 {
+    u32::from(first) >> WIRE_TYPE_BITS
 }
 
 /// Whether an entry is about one incident, by its encoded facts: such an entry goes when single
 /// incidents are kept no longer.
 pub(super) fn is_of_incident(facts: &[u8]) -> bool {
-    let kind = facts
-        .first()
-        .map_or(0, |first| u32::from(*first) >> WIRE_TYPE_BITS);
+    let kind = facts.first().map_or(0, |first| kind_of(*first));
     [INCIDENT, WITHDRAWN, AMENDED, ERASED, ANSWERED].contains(&kind)
 }
 
@@ -1053,8 +1064,8 @@ mod tests {
 
     #[test]
     fn kind_that_is_not_known_is_an_error() {
-        // Field 16, which no version has, as an empty message.
-        assert_eq!(decode(&[0x82, 0x01, 0], None), Err(CodecError::Kind));
+        // Field 31, which no version has, as an empty message.
+        assert_eq!(decode(&[0xfa, 0x01, 0], None), Err(CodecError::Kind));
         assert_eq!(decode(&[], None), Err(CodecError::Kind));
     }
 }

@@ -716,6 +716,7 @@ fn only_entries_that_are_wanted_are_read() {
         encode(&incident(5)),
         encode(&Entry::KeysChanged(keys)),
         encode(&Entry::TapCountsRemoved { before: slot.day }),
+        encode(&Entry::Restored(Epoch([7; 16]))),
     ];
     writer.append(&entries, NOW).expect("appended");
     let check = |wanted, expected: &[u64]| {
@@ -725,9 +726,10 @@ fn only_entries_that_are_wanted_are_read() {
             .collect();
         assert_eq!(positions, expected, "{wanted:?}");
     };
-    check(Wanted::All, &[1, 2, 3, 4, 5, 6, 7]);
-    check(Wanted::AllButTaps, &[1, 3, 4, 5, 6, 7]);
+    check(Wanted::All, &[1, 2, 3, 4, 5, 6, 7, 8]);
+    check(Wanted::AllButTaps, &[1, 3, 4, 5, 6, 7, 8]);
     check(Wanted::Keys, &[6]);
+    check(Wanted::Restores, &[8]);
     check(Wanted::Taps, &[2]);
     check(Wanted::TapChanges, &[2, 7]);
     check(Wanted::Editions, &[4]);

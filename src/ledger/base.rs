@@ -97,6 +97,7 @@ impl BaseMaker {
             | Entry::PersonalRemoved { .. }
             | Entry::IncidentsEnded { .. }
             | Entry::KeysChanged(_)
+            | Entry::Restored(_)
             | Entry::Gone => None,
         };
         let incident = about.and_then(|id| self.state.find(id));

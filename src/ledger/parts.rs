@@ -20,7 +20,7 @@ use super::recent::Recent;
 use super::state::{FOLD_VERSION, State, Withdrawal};
 use super::taps::{TapBook, TapDay};
 use crate::domain::taxonomy::Taxonomy;
-use crate::domain::{Basis, OutageTold, Outages, Row, RowTime, TapFeed};
+use crate::domain::{Basis, OutageTold, Outages, Restore, Restores, Row, RowTime, TapFeed};
 
 /// Rows of a cube in one part: a multiple of those that a cube shares.
 pub(super) const PART_BUCKETS: u32 = 256;
@@ -41,6 +41,8 @@ pub(super) const CASES: u8 = 9;
 /// Only there if any outage was told.
 pub(super) const OUTAGES: u8 = 10;
 pub(super) const MONTHS: u8 = 11;
+/// Only there if the record was ever restored.
+pub(super) const RESTORES: u8 = 12;
 
 /// One part of a state.
 pub(super) enum Part<'a> {
@@ -76,6 +78,8 @@ pub(super) enum Part<'a> {
     Outages,
     /// Ends of months of receipt.
     Months,
+    /// Where the record went on from a copy.
+    Restores,
 }
 
 /// The parts of a state, in an order that depends on nothing else.
@@ -104,6 +108,7 @@ pub(super) fn parts(state: &State) -> Vec<Part<'_>> {
     parts.push(Part::Cases);
     parts.push(Part::Outages);
     parts.push(Part::Months);
+    parts.push(Part::Restores);
     parts
 }
 
@@ -147,6 +152,7 @@ impl Part<'_> {
             Self::Cases => CASES,
             Self::Outages => OUTAGES,
             Self::Months => MONTHS,
+            Self::Restores => RESTORES,
         }
     }
 
@@ -178,6 +184,7 @@ impl Part<'_> {
             Self::Cases => put_cases(&mut out, &state.cases),
             Self::Outages => put_outages(&mut out, &state.outages),
             Self::Months => put_months(&mut out, &state.months),
+            Self::Restores => put_restores(&mut out, &state.restores),
         }
         out
     }
@@ -396,6 +403,14 @@ fn put_outages(out: &mut Vec<u8>, outages: &Outages) {
         put(out, outage.first().0.cast_unsigned().into());
         put(out, outage.last().0.cast_unsigned().into());
         out.push(change.is_withdrawal.into());
+    }
+}
+
+/// Nothing where there is none, as with outages.
+fn put_restores(out: &mut Vec<u8>, restores: &Restores) {
+    for Restore { at, epoch } in restores.all() {
+        put(out, at.0);
+        out.extend(epoch.0);
     }
 }
 

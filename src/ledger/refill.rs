@@ -89,6 +89,7 @@ impl Ledger {
             | Entry::PersonalRemoved { .. }
             | Entry::IncidentsEnded { .. }
             | Entry::KeysChanged(_)
+            | Entry::Restored(_)
             | Entry::Gone => None,
         };
         let entries = entries.iter();

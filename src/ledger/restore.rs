@@ -12,19 +12,20 @@ use super::dictionary::Dictionary;
 use super::ended::{MonthEnd, Months};
 use super::ids::{ENTRY_BYTES, IdEntry};
 use super::parts::{
-    CASES, COUNTS, END, HEAD, IDS, MONTHS, NAMES, OPEN, OUTAGES, PART_BUCKETS, RECENT, TAPS,
-    WITHDRAWN,
+    CASES, COUNTS, END, HEAD, IDS, MONTHS, NAMES, OPEN, OUTAGES, PART_BUCKETS, RECENT, RESTORES,
+    TAPS, WITHDRAWN,
 };
 use super::recent::Recent;
 use super::state::{State, Withdrawal};
 use super::taps::{FeedBook, TapBook, TapDay};
+use crate::domain::entry::Epoch;
 use crate::domain::limits::{BLOCK_ROWS, STOPS_MAX, TAP_FEEDS_MAX, TAP_SCOPES_MAX};
 use crate::domain::taps::{DayBegin, Refusals, TapGrain, TapInterval, TapKinds};
 use crate::domain::taxonomy::{CaseState, SetOf, Taxonomy};
 use crate::domain::time::{END_DAY, FIRST_DAY};
 use crate::domain::{
-    Basis, Hour, LocalDay, Minute, Outage, OutageChange, OutageTold, Outages, Position, Row,
-    RowTime, TapFeed, UtcMillis,
+    Basis, Hour, LocalDay, Minute, Outage, OutageChange, OutageTold, Outages, Position, Restore,
+    Restores, Row, RowTime, TapFeed, UtcMillis,
 };
 
 /// Most columns of a cube: beyond the stops and beyond the values of all operators.
@@ -109,7 +110,8 @@ impl Builder {
     /// The state, when all parts are in place.
     pub(super) fn finish(mut self) -> Result<State, Unreadable> {
         self.end_day()?;
-        self.kinds.retain(|kind| *kind != OUTAGES);
+        self.kinds
+            .retain(|kind| ![OUTAGES, RESTORES].contains(kind));
         if self.kinds
             != [
                 HEAD, NAMES, OPEN, WITHDRAWN, RECENT, TAPS, CASES, MONTHS, END,
@@ -142,6 +144,7 @@ impl Builder {
             TAPS => state.taps = Arc::new(input.taps(&state.dictionary)?),
             CASES => state.cases = Arc::new(input.cases(&state.dictionary)?),
             OUTAGES => state.outages = Arc::new(input.outages()?),
+            RESTORES => state.restores = Arc::new(input.restores()?),
             MONTHS => {
                 state.months = input.months()?;
                 if state.position != Position(0) {
@@ -498,6 +501,18 @@ impl<'a> Input<'a> {
             before = at;
         }
         Ok(outages)
+    }
+
+    fn restores(&mut self) -> Result<Restores, Unreadable> {
+        let mut restores = Restores::default();
+        while !self.0.is_empty() {
+            let at = Position(self.long()?);
+            let epoch = Epoch(self.take()?);
+            if !restores.tell(Restore { at, epoch }) {
+                return Err("a restore is out of order");
+            }
+        }
+        Ok(restores)
     }
 
     fn about(&mut self, dictionary: &Dictionary) -> Result<About, Unreadable> {

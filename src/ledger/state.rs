@@ -21,7 +21,7 @@ use crate::domain::limits::BLOCK_ROWS;
 use crate::domain::taxonomy::{Taxonomy, TimePrecision, number_of};
 use crate::domain::{
     Amendment, Answer, Basis, Entry, Facts, IncidentId, Minute, OutageChange, OutageTold, Outages,
-    Personal, Position, Row, Stamp, UtcMillis,
+    Personal, Position, Restore, Restores, Row, Stamp, UtcMillis,
 };
 use crate::store::TapChange;
 use crate::store::block::Block;
@@ -111,6 +111,7 @@ pub struct State {
     pub(super) withdrawals: Arc<Vec<Withdrawal>>,
     pub(super) cases: Arc<Cases>,
     pub(super) outages: Arc<Outages>,
+    pub(super) restores: Arc<Restores>,
     pub(super) open: Vec<Row>,
     /// How many blocks were closed.
     pub(super) blocks: u32,
@@ -147,6 +148,7 @@ impl State {
             withdrawals: Arc::default(),
             cases: Arc::default(),
             outages: Arc::default(),
+            restores: Arc::default(),
             open: Vec::with_capacity(BLOCK_ROWS),
             blocks: 0,
             blocks_crc: 0,
@@ -200,6 +202,14 @@ impl State {
             Entry::OutageChanged(change) => self.note_outage(position, change),
             Entry::IncidentsEnded { through, .. } => {
                 self.end_incidents(*through);
+                Applied::Noted
+            }
+            Entry::Restored(epoch) => {
+                let restore = Restore {
+                    at: position,
+                    epoch: *epoch,
+                };
+                Arc::make_mut(&mut self.restores).tell(restore);
                 Applied::Noted
             }
             Entry::EditionClosed(_)
@@ -422,9 +432,21 @@ impl State {
         self.ids.drop_days_before(day);
     }
 
-    /// The identity of the journal that is folded.
+    /// The identity of the journal that is folded, as of its creation: that of its files, and of
+    /// what is kept beside them.
     pub fn epoch(&self) -> Epoch {
         self.epoch
+    }
+
+    /// The same as of now: of the last restore, if there was one. What callers are given to come
+    /// back with stands on it.
+    pub fn epoch_now(&self) -> Epoch {
+        self.restores.epoch().unwrap_or(self.epoch)
+    }
+
+    /// Where the record went on from a copy.
+    pub fn restores(&self) -> &Arc<Restores> {
+        &self.restores
     }
 
     /// The first position applied; 0 if none was.

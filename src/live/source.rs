@@ -26,7 +26,7 @@ pub trait Source: Send + Sync + 'static {
     /// See `View`.
     type View: View;
 
-    /// The journal's identity.
+    /// The journal's identity as of now.
     fn epoch(&self) -> Epoch;
 
     /// The oldest position that is kept, from 1 up.
@@ -79,7 +79,7 @@ impl Source for LedgerSource {
     type View = LedgerView;
 
     fn epoch(&self) -> Epoch {
-        self.ledger.read().epoch()
+        self.ledger.read().epoch_now()
     }
 
     fn horizon(&self) -> Position {

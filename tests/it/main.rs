@@ -28,6 +28,7 @@ mod removal;
 #[allow(dead_code, reason = "crash tests use the rest")]
 mod reports;
 mod requests;
+mod restored;
 mod roles;
 mod service;
 mod staff;

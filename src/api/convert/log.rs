@@ -203,7 +203,7 @@ mod tests {
     use super::*;
     use crate::auth::Keys;
     use crate::domain::taxonomy::Cause;
-    use crate::domain::{ContentDigest, SecretHash, UtcMillis};
+    use crate::domain::{ContentDigest, Restores, SecretHash, UtcMillis};
     use crate::ledger::testing::Maker;
 
     fn sight(is_whole: bool) -> Sight {
@@ -211,7 +211,7 @@ mod tests {
         let keys = Keys::open(folder.path()).expect("made");
         Sight {
             is_whole,
-            cases: keys.case_numbers(),
+            cases: keys.case_numbers(&Restores::default()),
         }
     }
 

@@ -10,7 +10,7 @@ use crate::auth::{Receipt, period_ends_at, qr};
 use crate::domain::incident::CauseClaim;
 use crate::domain::taxonomy::{CaseState, SetOf, StaffAct, Taxonomy};
 use crate::domain::{
-    Answer, Entry, Facts, IncidentId, IncidentSecret, Personal, RowTime, UtcMillis,
+    Answer, Entry, Facts, IncidentId, IncidentSecret, Personal, Position, RowTime, UtcMillis,
 };
 use crate::ingest::others::{Others, Place};
 use crate::ingest::{Kept, KeptReply, Later};
@@ -121,7 +121,7 @@ pub fn to_everything(records: &[Record]) -> String {
 
 fn to_json(record: &Record) -> Value {
     let mut all = Map::new();
-    put(&mut all, "position", json!(record.position.0));
+    put(&mut all, "position", place(record.position));
     put(&mut all, "received_at", instant(record.stamp));
     match &record.entry {
         Entry::Incident { facts, personal } => {
@@ -144,7 +144,7 @@ fn to_json(record: &Record) -> Value {
         }
         Entry::Erased { incident, .. } => {
             put(&mut all, "entry", json!("erasure"));
-            put(&mut all, "of", json!(incident.0));
+            put(&mut all, "of", place(*incident));
         }
         Entry::Answered(answer) => {
             put(&mut all, "entry", json!("answer"));
@@ -160,13 +160,19 @@ fn to_json(record: &Record) -> Value {
         | Entry::PersonalRemoved { .. }
         | Entry::IncidentsEnded { .. }
         | Entry::KeysChanged(_)
+        | Entry::Restored(_)
         | Entry::Gone => {}
     }
     Value::Object(all)
 }
 
+/// As a text, as the JSON mapping of protobuf has numbers of 64 bits.
+fn place(position: Position) -> Value {
+    json!(position.0.to_string())
+}
+
 fn put_answer(all: &mut Map<String, Value>, answer: &Answer) {
-    put(all, "of", json!(answer.incident.0));
+    put(all, "of", place(answer.incident));
     put(all, "operator", json!(answer.operator.as_str()));
     put(all, "state", json!(answer.state.key()));
     put(all, "reason", choice(answer.reason));
@@ -232,7 +238,7 @@ fn put_seen(all: &mut Map<String, Value>, facts: &Facts) {
     put(all, "called_back", choice(facts.called_back));
     put(all, "outcomes", choices(facts.outcomes));
     put(all, "extra_cost", choice(facts.extra_cost));
-    let told_again = facts.own_earlier().map(|first| json!(first.0));
+    let told_again = facts.own_earlier().map(place);
     put(all, "tells_again", told_again.unwrap_or_default());
     put(all, "card_given", json!(facts.card_given));
     put(all, "installation_given", json!(facts.installation_given));

@@ -15,7 +15,7 @@ use crate::ledger::{Ledger, Withdrawal};
 
 /// What a log is read from.
 pub trait Past: Send + Sync + 'static {
-    /// The journal's identity.
+    /// The journal's identity as of now.
     fn epoch(&self) -> Epoch;
 
     /// The oldest position that can be read, from 1 up.
@@ -186,7 +186,7 @@ impl JournalPast {
 
 impl Past for JournalPast {
     fn epoch(&self) -> Epoch {
-        self.reader.epoch()
+        self.ledger.read().epoch_now()
     }
 
     fn horizon(&self) -> Position {
@@ -260,6 +260,7 @@ fn candidate(record: Record, wanted: &LogFilter) -> Option<Candidate> {
         | Entry::PersonalRemoved { .. }
         | Entry::IncidentsEnded { .. }
         | Entry::KeysChanged(_)
+        | Entry::Restored(_)
         | Entry::Gone => return None,
     };
     // What tells an incident again is none of its own.
