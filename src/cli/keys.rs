@@ -8,11 +8,10 @@ use serde_json::json;
 use super::failure::{Failure, Kind};
 use super::key_history::KeyHistory;
 use super::output::{Format, Sheet};
-use super::status;
-use crate::auth::Keys;
+use super::{repair, status};
 use crate::config::DataSettings;
-use crate::domain::LocalDay;
-use crate::journal;
+use crate::domain::{LocalDay, UtcMillis};
+use crate::ingest::rotation::{self, RotateError};
 
 /// What to do with keys.
 #[derive(Debug, clap::Subcommand)]
@@ -24,20 +23,24 @@ pub enum KeysCommand {
         data: DataSettings,
     },
     /// Make new keys for this quarter and later ones, because the old may be known to others.
-    /// Who reported before and reports again counts as another reporter from then on. The next
-    /// start notes it in the journal
+    /// Who reported before and reports again counts as another reporter from then on. The journal
+    /// is told at once; the new keys are in use from the next start on
     Rotate {
-        /// Which folder. No server may use it.
+        /// Which folder. No server may use it: stop it first.
         #[command(flatten)]
         data: DataSettings,
     },
 }
 
 /// Runs `mistap keys`.
-pub fn keys(command: KeysCommand, format: Format, today: LocalDay) -> Result<(), Failure> {
+pub fn keys(
+    command: KeysCommand,
+    format: Format,
+    (now, today): (UtcMillis, LocalDay),
+) -> Result<(), Failure> {
     match command {
         KeysCommand::List { data } => list(&data.dir, format, today),
-        KeysCommand::Rotate { data } => rotate(&data.dir, today),
+        KeysCommand::Rotate { data } => rotate(&data.dir, now),
     }
 }
 
@@ -54,22 +57,27 @@ fn list(dir: &Path, format: Format, today: LocalDay) -> Result<(), Failure> {
     sheet.print(format, &mut io::stdout().lock())
 }
 
-fn rotate(dir: &Path, today: LocalDay) -> Result<(), Failure> {
-    if !Keys::exist(dir) {
-        let message = format!("there are no keys in {}", dir.display());
-        return Err(Failure::new(Kind::NotFound, message));
+fn rotate(dir: &Path, now: UtcMillis) -> Result<(), Failure> {
+    let rotated = rotation::rotate(dir, now).map_err(|error| failure(&error, dir))?;
+    let mut out = io::stdout();
+    for period in rotated.periods {
+        writeln!(out, "{} has a new key", status::quarter(period))?;
     }
-    let failed = |error: &(dyn std::error::Error + 'static)| {
-        Failure::unexpected("the keys cannot be changed", error)
-    };
-    let journal_dir = dir.join("journal");
-    if journal::is_in_use(&journal_dir).map_err(|error| failed(&error))? {
-        let message = "a server uses the folder; stop it first";
-        return Err(Failure::new(Kind::TryAgain, message));
-    }
-    let keys = Keys::open(dir).map_err(|error| failed(&error))?;
-    for period in keys.rotate(today).map_err(|error| failed(&error))? {
-        writeln!(io::stdout(), "{} has a new key", status::quarter(period))?;
-    }
+    writeln!(
+        out,
+        "in use from the next start on; position {} of the journal says so",
+        rotated.at
+    )?;
     Ok(())
+}
+
+fn failure(error: &RotateError, dir: &Path) -> Failure {
+    match error {
+        RotateError::NoKeys => {
+            let message = format!("there are no keys in {}", dir.display());
+            Failure::new(Kind::NotFound, message)
+        }
+        RotateError::Folder(error) => repair::failure(error, dir),
+        RotateError::Keys(error) => Failure::unexpected("the keys cannot be changed", error),
+    }
 }

@@ -249,7 +249,7 @@ fn run(command: Command, server: &ServerArgs, format: Format) -> Result<(), Fail
             receipt::rotate(&data.dir, app::system_clock()())
         }
         Command::Token(command) => token::token(command, format, today()?),
-        Command::Keys(command) => keys::keys(command, format, today()?),
+        Command::Keys(command) => keys::keys(command, format, (app::system_clock()(), today()?)),
         Command::Status { data } => status::status(&data.dir, format, today()?),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -19,6 +19,7 @@ mod queue;
 mod recall;
 mod receipts;
 pub mod repair;
+pub mod rotation;
 
 mod start;
 mod steady;

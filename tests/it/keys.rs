@@ -9,7 +9,8 @@ use std::time::Duration;
 use mistap::app::retention::Done;
 use mistap::auth::Keys;
 use mistap::domain::{Entry, KeysTold, LocalDay, UtcMillis};
-use mistap::ingest::repair;
+use mistap::ingest::repair::{self, RepairError};
+use mistap::ingest::rotation::{self, RotateError};
 use mistap::journal::{self, Wanted};
 use tempfile::TempDir;
 
@@ -99,18 +100,42 @@ async fn journal_is_told_of_keys_once_and_again_when_one_is_made() {
 #[tokio::test]
 async fn rotated_key_is_told_as_replaced() {
     let folder = serve(new_folder(), START).await;
-    let today = LocalDay::parse("2026-11-23").expect("a date");
-    let keys = Keys::open(folder.path()).expect("readable");
-    keys.rotate(today).expect("rotated");
-    drop(keys);
-    let folder = serve(folder, UtcMillis(START.0 + DAY_MS)).await;
-    let told = told(folder.path());
-    assert_eq!(told.len(), 2);
-    assert_eq!(told[0].digest, told[1].digest);
-    assert_ne!(told[0].periods, told[1].periods);
+    let at = UtcMillis(START.0 + DAY_MS);
+    let rotated = rotation::rotate(folder.path(), at).expect("rotated");
+    assert!(!rotated.periods.is_empty());
+    // Before any server starts again.
+    let now = told(folder.path());
+    assert_eq!(now.len(), 2);
+    assert_eq!(now[0].digest, now[1].digest);
+    assert_ne!(now[0].periods, now[1].periods);
+    assert_eq!(
+        now.last(),
+        Some(&Keys::open(folder.path()).expect("readable").told())
+    );
+    let folder = serve(folder, at).await;
+    // What a server told itself it knows; of others it makes sure once.
+    assert_eq!(told(folder.path()).last(), now.last());
     let said = status(folder.path());
     assert!(said.contains("replaced by 2026-11-24"), "{said}");
     assert!(!said.contains("LOST"), "{said}");
+}
+
+#[tokio::test]
+async fn keys_are_not_rotated_under_a_running_server_nor_where_there_are_none() {
+    let service = Service::start().await;
+    let keys = |folder: &Path| std::fs::read(folder.join("keys")).expect("there");
+    let before = keys(service.folder());
+    let refused = rotation::rotate(service.folder(), START);
+    let in_use = RotateError::Folder(RepairError::InUse);
+    assert_eq!(
+        refused.expect_err("a server runs").to_string(),
+        in_use.to_string()
+    );
+    assert_eq!(keys(service.folder()), before);
+    service.stop().await;
+    let empty = new_folder();
+    let refused = rotation::rotate(empty.path(), START);
+    assert!(matches!(refused, Err(RotateError::NoKeys)), "{refused:?}");
 }
 
 #[tokio::test]
