@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::client::ServerArgs;
 use super::failure::Failure;
 use super::outage;
-use super::output::{Format, Sheet};
+use super::output::{Format, Sheet, place};
 use super::rates::{no_rate, rounded};
 use super::slowly::{self, AsOfArgs};
 use super::stats::FilterArgs;
@@ -86,7 +86,7 @@ pub async fn compare(
                 "verdict": verdict(&answer),
                 "statement": statement(&answer),
                 "level": answer.level,
-                "position": answer.position,
+                "position": place(answer.position),
                 "fold_version": answer.fold_version,
                 "citation": answer.citation,
                 "without_outages": args.without_outages,

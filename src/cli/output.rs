@@ -226,9 +226,11 @@ fn guarded(value: &Value) -> String {
     }
 }
 
-/// A place in the journal; nothing for operators, who are told 0.
-pub fn place(position: u64) -> Option<u64> {
-    Some(position).filter(|place| *place != 0)
+/// A place in the journal, or the number that stands for one, as a text: so the JSON mapping of
+/// protobuf has numbers of 64 bits, because JavaScript and others round what is beyond 2^53, as
+/// the numbers are that operators cite by. Nothing for operators where they are told 0.
+pub fn place(position: u64) -> Option<String> {
+    (position != 0).then(|| position.to_string())
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::choices::{choice, key, label, number, numbers};
 use super::client::ServerArgs;
 use super::failure::{Failure, Kind};
-use super::output::{Card, Format, Sheet};
+use super::output::{Card, Format, Sheet, place};
 use super::when::{self, Day};
 use crate::api::pb::v1 as pb;
 use crate::domain::taxonomy::{
@@ -347,7 +347,7 @@ fn print_accepted(
     let mut card = Card::default();
     card.push("status", status);
     card.push("received_at", received);
-    card.push("position", accepted.position);
+    card.push("position", place(accepted.position));
     card.push("line", matched(accepted.line_match.as_ref()));
     card.push("stop", matched(accepted.stop_match.as_ref()));
     card.push(
@@ -419,7 +419,7 @@ pub(super) fn to_card(recorded: &pb::RecordedIncident) -> Card {
     let amended = recorded.amended_at.iter();
     let amended = amended.filter_map(|at| instant(Some(at)));
     card.push("amended_at", amended.collect::<Vec<_>>());
-    card.push("position", recorded.position);
+    card.push("position", place(recorded.position));
     push_place(&mut card, told, recorded);
     card.push("reader_kind", key::<ReaderKind>(told.reader_kind));
     card.push("signal", key::<Signal>(told.signal));

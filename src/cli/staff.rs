@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::client::ServerArgs;
 use super::failure::Failure;
 use super::outage;
-use super::output::{Format, Sheet};
+use super::output::{Format, Sheet, place};
 use super::progress;
 use super::rates::rounded;
 use super::slowly::AsOfArgs;
@@ -87,7 +87,7 @@ pub async fn staff(
                 "both_told": figures.both_told,
                 "promised": figures.promised,
                 "level": answer.level,
-                "position": answer.position,
+                "position": place(answer.position),
                 "fold_version": answer.fold_version,
                 "citation": answer.citation,
                 "outage_days": outage::listed(&answer.outage_days),

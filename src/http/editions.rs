@@ -73,7 +73,8 @@ fn to_listed(closed: &Closed) -> serde_json::Value {
     json!({
         "edition": month,
         "sha256": closed.hash.to_string(),
-        "position": closed.position.0,
+        // As a text, as the JSON mapping of protobuf has numbers of 64 bits.
+        "position": closed.position.0.to_string(),
         "method_version": closed.method,
         "licence": LICENCE,
         "path": path(&month),
