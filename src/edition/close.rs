@@ -25,6 +25,9 @@ pub struct Made {
     /// Whether the journal no longer holds an earlier month of its quarter, so that the quarter
     /// could not be counted.
     pub is_quarter_gone: bool,
+    /// Whether the journal no longer holds what was told in the last minutes before the month,
+    /// or before an earlier one of its quarter, in which reports of it may have been.
+    pub is_cut: bool,
 }
 
 /// A month, counted.
@@ -56,6 +59,7 @@ pub fn make(
     let mut before = None;
     let mut erased = counted.gathered.erased;
     let mut is_quarter_gone = false;
+    let mut is_cut = counted.gathered.is_cut;
     if let Some(months) = month::quarter_ending(month) {
         let first = earlier_month(reader, months[0], &earlier)?;
         let second = earlier_month(reader, months[1], &earlier)?;
@@ -63,6 +67,7 @@ pub fn make(
         is_quarter_gone = is_gone(months[0], &first) || is_gone(months[1], &second);
         if let (Some(first), Some(second)) = (first, second) {
             erased += first.gathered.erased + second.gathered.erased;
+            is_cut |= first.gathered.is_cut || second.gathered.is_cut;
             let is_published = [&first, &second]
                 .iter()
                 .zip(months)
@@ -92,6 +97,7 @@ pub fn make(
         edition: counted.edition(rows),
         erased,
         is_quarter_gone,
+        is_cut,
     }))
 }
 
@@ -369,6 +375,7 @@ mod tests {
                 since: None,
                 networks: BTreeSet::new(),
                 erased: 0,
+                is_cut: false,
             });
             assert_eq!(counted.told.len(), 2 * usize::from(people));
             counted.published[0].is_some()

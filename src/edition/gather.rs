@@ -83,6 +83,9 @@ pub struct Gathered {
     pub outages: Vec<OutageDay>,
     /// Reports whose personal parts have been erased: who told them is no longer known.
     pub erased: u64,
+    /// Whether single incidents end right before the month: of taps that a fast clock told in
+    /// the last minutes before it, the journal no longer knows whether there were any.
+    pub is_cut: bool,
 }
 
 /// Reports that came after the edition of their month had closed.
@@ -111,7 +114,7 @@ pub fn gather(reader: &Reader, month: LocalMonth) -> Result<Option<Gathered>, Jo
     // No tap is further ahead of its entry.
     let from = first_at(reader, UtcMillis(begins.0 - CLOCK_AHEAD_MS_MAX))?;
     let end = first_at(reader, month::closes_at(month))?;
-    let has_gone = from == reader.horizon() && Position(1) < from;
+    let has_gone = from == reader.begin() && Position(1) < from;
     if reader.last() < end || has_gone {
         return Ok(None);
     }
@@ -121,13 +124,18 @@ pub fn gather(reader: &Reader, month: LocalMonth) -> Result<Option<Gathered>, Jo
         if end <= record.position {
             break;
         }
-        // Whoever has not folded the journal does not know where single incidents end.
+        // Where single incidents of the month before have ended, only what was told ahead of the
+        // clock can be missing.
         if record.entry == Entry::Gone {
-            return Ok(None);
+            if begins <= record.stamp {
+                return Ok(None);
+            }
+            gatherer.is_cut = true;
+            continue;
         }
         gatherer.add(record);
     }
-    let first = reader.entry(Position(1))?.map(|record| record.stamp);
+    let first = reader.stamp(Position(1))?;
     let since = first.filter(|first| begins < *first);
     Ok(Some(Gathered {
         since,
@@ -135,14 +143,14 @@ pub fn gather(reader: &Reader, month: LocalMonth) -> Result<Option<Gathered>, Jo
     }))
 }
 
-/// The first position whose stamp is at or after an instant; the one after the last, if
-/// there is none.
+/// The first position whose stamp is at or after an instant, also where no single incidents are
+/// kept; the one after the last, if there is none.
 pub fn first_at(reader: &Reader, instant: UtcMillis) -> Result<Position, JournalError> {
-    let (mut low, mut high) = (reader.horizon().0, reader.last().0 + 1);
+    let (mut low, mut high) = (reader.begin().0, reader.last().0 + 1);
     while low < high {
         let middle = low + (high - low) / 2;
-        let record = reader.entry(Position(middle))?;
-        if record.is_some_and(|record| record.stamp < instant) {
+        let stamp = reader.stamp(Position(middle))?;
+        if stamp.is_some_and(|stamp| stamp < instant) {
             low = middle + 1;
         } else {
             high = middle;
@@ -168,6 +176,7 @@ struct Gatherer {
     networks: BTreeSet<u32>,
     outages: Outages,
     erased: u64,
+    is_cut: bool,
 }
 
 impl Gatherer {
@@ -184,6 +193,7 @@ impl Gatherer {
             networks: BTreeSet::new(),
             outages: Outages::default(),
             erased: 0,
+            is_cut: false,
         }
     }
 
@@ -277,6 +287,7 @@ impl Gatherer {
             since: None,
             networks: self.networks,
             erased: self.erased,
+            is_cut: self.is_cut,
         }
     }
 }

@@ -123,7 +123,7 @@ pub enum Verdict {
     Recomputed,
     /// So many reports have been erased since: it cannot be made again.
     Erased(u64),
-    /// The journal no longer holds its incidents.
+    /// The journal no longer holds its incidents, or not all of them.
     Gone,
     /// It was made by this version of the method, and this program makes another.
     OtherMethod(u32),
@@ -247,6 +247,9 @@ impl Library {
         let before = self.marks_from(month)?;
         let before = before.into_iter().find(|closed| closed.month == month);
         let path = self.path(month);
+        if before.is_none() && made.is_cut {
+            return Ok(Prepared::NotNow);
+        }
         if before.is_some_and(|closed| closed.hash != hash) {
             return Err(EditionError::Lost { month, path });
         }
@@ -286,6 +289,7 @@ impl Library {
             Some(made) if made.edition.to_bytes() == held.bytes => Verdict::Recomputed,
             Some(made) if made.is_quarter_gone => Verdict::Gone,
             Some(made) if 0 < made.erased => Verdict::Erased(made.erased),
+            Some(made) if made.is_cut => Verdict::Gone,
             Some(_) => Verdict::Differs,
         }))
     }

@@ -1,5 +1,6 @@
 //! Tests of closing: what counts for which month, and that an edition never changes.
 
+mod ended;
 mod late;
 
 use std::collections::BTreeMap;
@@ -10,7 +11,6 @@ use jiff::{Timestamp, ToSpan};
 use proptest::prelude::*;
 
 use super::format::{Edition, Hash, METHOD, Row};
-use super::gather::first_at;
 use super::library::{Closed, EditionError, Library, Prepared, Verdict};
 use super::{close, month};
 use crate::domain::entry::ClosedEdition;
@@ -28,7 +28,7 @@ use crate::domain::{
     Entry, Facts, IncidentId, LocalDay, LocalMonth, Outage, OutageChange, Personal, Position,
     Pseudonym, RowTime, UtcMillis,
 };
-use crate::journal::{self, Reader, Remover, SEGMENT_BYTES_MIN, Settings, Writer, encode};
+use crate::journal::{self, Reader, SEGMENT_BYTES_MIN, Settings, Writer, encode};
 
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
@@ -712,7 +712,19 @@ fn edition_of_another_method_is_not_made_again() {
 
 /// A record of a quarter with three closed editions, and with a line that stands in no month.
 fn closed_quarter() -> (Record, Library) {
+    closed_quarter_after(&[])
+}
+
+/// The same after reports of GVB: when they came, and when their taps were.
+fn closed_quarter_after(before: &[(&str, &str)]) -> (Record, Library) {
     let mut record = Record::new();
+    for (at, tapped) in before {
+        let facts = Facts {
+            operator: Some("GVB".parse().expect("a code")),
+            ..record.facts(amsterdam(tapped))
+        };
+        record.tell(amsterdam(at), facts, 90_000);
+    }
     let tell = |record: &mut Record, at: &str, line: &str, count: u32, first: u32| {
         let at = amsterdam(at);
         for place in 0..count {
@@ -743,28 +755,6 @@ fn closed_quarter() -> (Record, Library) {
         record.close(&library, month);
     }
     (record, library)
-}
-
-#[test]
-fn quarter_whose_first_month_is_kept_no_longer_is_proved_by_its_hash() {
-    let (mut record, library) = closed_quarter();
-    let verify = |library: &Library, month| library.verify(of(month)).expect("whole");
-    for month in ["2026-07", "2026-08", "2026-09"] {
-        assert_eq!(verify(&library, month), Some(Verdict::Recomputed));
-    }
-    let august = first_at(&record.reader, amsterdam("2026-08-01T00:00")).expect("readable");
-    let through = Position(august.0 - 1);
-    record.writer.leave_segment_of(through).expect("room");
-    let remover = Remover::new(&record.reader);
-    assert_ne!(remover.end_incidents(through, None).expect("written"), 0);
-    // Its own reports are there, but not those that its quarter was made of.
-    assert_eq!(verify(&library, "2026-07"), Some(Verdict::Gone));
-    assert_eq!(verify(&library, "2026-09"), Some(Verdict::Gone));
-    // Whoever has not folded the journal finds the same.
-    let (reader, _) = journal::open_reader(&record.folder.path().join("journal")).expect("whole");
-    let library = Library::open(record.folder.path(), reader).expect("readable");
-    assert_eq!(verify(&library, "2026-07"), Some(Verdict::Gone));
-    assert_eq!(verify(&library, "2026-09"), Some(Verdict::Gone));
 }
 
 #[test]

@@ -14,8 +14,8 @@ use super::format::{
 };
 use super::segment::{MARK_BYTES, Segment};
 use super::{JournalError, Record, Shared};
-use crate::domain::Position;
 use crate::domain::entry::Epoch;
+use crate::domain::{Position, UtcMillis};
 
 /// Bytes that are read at a time when many entries are.
 const READ_BYTES: usize = 256 * 1024;
@@ -100,6 +100,22 @@ impl Reader {
         }
         .next()
         .transpose()
+    }
+
+    /// When the entry at a position was recorded, also below the horizon; `None` where there is
+    /// none.
+    pub fn stamp(&self, position: Position) -> Result<Option<UtcMillis>, JournalError> {
+        if position < self.begin() || self.last() < position {
+            return Ok(None);
+        }
+        let mut cursor = Cursor::one(Arc::clone(&self.shared), position);
+        let Some(header) = cursor.advance()? else {
+            return Ok(None);
+        };
+        match cursor.record() {
+            Some(_) => Ok(Some(header.stamp)),
+            None => Err(cursor.damaged("a record is not whole")),
+        }
     }
 
     /// Facts only (no personal parts) from a position on, in order, through what is durable
