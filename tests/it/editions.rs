@@ -495,22 +495,33 @@ async fn kindness_is_in_the_edition_of_the_month_and_a_later_withdrawal_or_erasu
     let service = behind_proxy(TempDir::new().expect("a folder"), START).await;
     let mut client = ReportingServiceClient::new(service.connect().await);
     let story = founding_story();
-    // As many are let ride, are not helped, and do not tell how it ended.
+    // As many are let ride with it as she was, are not helped, are helped on, do not tell how it
+    // ended, met no staff, and met none and do not tell how it ended. With fewer kinds of answers,
+    // differences of what is published would tell of fewer than ten, and it would be withheld.
     let of_another = |number: usize| {
-        let (act, outcome) = match number / HONEST {
-            0 => (pb::StaffAct::LetRideFree, Some(pb::Outcome::FreeRide)),
-            1 => (pb::StaffAct::CouldNotHelp, Some(pb::Outcome::Surcharged)),
-            _ => (pb::StaffAct::Referred, None),
+        use pb::{Outcome, StaffAct, StaffPresence};
+        let (acts, outcome) = match number / HONEST {
+            0 => (&story.staff_acts[..], Some(Outcome::FreeRide)),
+            1 => (&[StaffAct::CouldNotHelp as i32][..], Some(Outcome::Surcharged)),
+            2 => (&[StaffAct::WaitedOrHelped as i32][..], Some(Outcome::TravelledOn)),
+            3 => (&[StaffAct::Referred as i32][..], None),
+            4 => (&[][..], Some(Outcome::TravelledOn)),
+            _ => (&[][..], None),
+        };
+        let staff_present = match acts.is_empty() {
+            true => StaffPresence::No,
+            false => StaffPresence::Yes,
         };
         pb::Incident {
             incident_id: new_id(),
             installation_id: format!("an-honest-installation-{number:03}"),
-            staff_acts: vec![act as i32],
+            staff_present: staff_present as i32,
+            staff_acts: acts.to_vec(),
             outcomes: outcome.map(|outcome| outcome as i32).into_iter().collect(),
             ..founding_story()
         }
     };
-    let others: Vec<_> = (1..HONEST * 3).map(of_another).collect();
+    let others: Vec<_> = (1..HONEST * 6).map(of_another).collect();
     let told: Vec<_> = std::iter::once(&story).chain(&others).cloned().collect();
     for (number, incident) in told.into_iter().enumerate() {
         let request = pb::ReportIncidentRequest {
@@ -540,6 +551,13 @@ async fn kindness_is_in_the_edition_of_the_month_and_a_later_withdrawal_or_erasu
     let edition = Edition::from_bytes(published.as_bytes()).expect("an edition");
     let (count, share) = kindness(&edition, "let-ride-free").expect("published");
     assert_eq!(count, HONEST as u64);
+    assert!((share - 1.0 / 4.0).abs() < 1e-6, "{share}");
+    // The help rate stands on the reports that tell both what staff did and how it ended.
+    let (count, share) = kindness(&edition, "any-that-helps").expect("published");
+    assert_eq!(count, 2 * HONEST as u64);
+    assert!((share - 2.0 / 3.0).abs() < 1e-6, "{share}");
+    let (count, share) = kindness(&edition, "any-that-harms").expect("published");
+    assert_eq!(count, HONEST as u64);
     assert!((share - 1.0 / 3.0).abs() < 1e-6, "{share}");
 
     // Her operator answers, she sees it, and takes it all back.
@@ -565,7 +583,7 @@ async fn kindness_is_in_the_edition_of_the_month_and_a_later_withdrawal_or_erasu
         .expect("listed")
         .into_inner()
         .cases;
-    assert_eq!(cases.len(), HONEST * 3);
+    assert_eq!(cases.len(), HONEST * 6);
     for case in cases {
         let request = pb::RespondToIncidentRequest {
             case_number: case.case_number,
