@@ -2,6 +2,7 @@
 
 mod ended;
 mod late;
+mod staff;
 
 use std::collections::BTreeMap;
 

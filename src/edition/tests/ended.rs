@@ -65,10 +65,7 @@ fn edition_is_made_again_after_the_month_before_it_has_ended() {
         assert_eq!(verdict(&record, &library, month), Some(expected), "{month}");
     }
     end_before(&mut record, "2026-11-01T00:00");
-    for (month, expected) in [
-        ("2026-10", Verdict::Gone),
-        ("2026-11", Verdict::Recomputed),
-    ] {
+    for (month, expected) in [("2026-10", Verdict::Gone), ("2026-11", Verdict::Recomputed)] {
         assert_eq!(verdict(&record, &library, month), Some(expected), "{month}");
     }
 }
