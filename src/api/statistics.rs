@@ -103,11 +103,8 @@ impl Statistics {
         } = self.sources.clone();
         self.blocking(move || {
             let begun = Instant::now();
-            let within = |from, through| {
-                let records = journal.facts_within(from, through);
-                records.map(|record| record.map(|record| (record.position, record.entry)))
-            };
-            let found = query::staff::staff_figures(&ledger, within, &asked.question, as_of);
+            let told = |positions| journal.told_of_staff(positions);
+            let found = query::staff::staff_figures(&ledger, told, &asked.question, as_of);
             let found = found.map_err(|error| Problem::of_window(error, sees_places))?;
             Ok(to_staff(&found, &asked, begun.elapsed()))
         })

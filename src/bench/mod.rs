@@ -6,6 +6,7 @@
 //! loopback and in throw-away folders (but for `--keep`), and every process started here is
 //! ended here.
 
+mod asked;
 mod broadcast;
 mod bulk;
 mod children;

@@ -11,7 +11,7 @@ use super::contest::{self, Better, Bound, Contest};
 use super::durable::missing;
 use super::peers::duckdb::{Asked, DuckDb};
 use super::world;
-use super::{Plan, rates};
+use super::{Plan, asked, rates};
 use crate::cli::{Failure, Kind};
 use crate::domain::question::{Breakdown, Filter};
 use crate::domain::taxonomy::{Mode, SetOf, Taxonomy};
@@ -111,6 +111,7 @@ fn compare(plan: &Plan, many: &Path, few: &Path) -> Result<(), Failure> {
         contest.print()?;
     }
     rates::compare(plan, (&many.ledger, &few.ledger), duckdb.as_ref(), end)?;
+    asked::measure(plan, (&many, &few), end)?;
     print_memory(&many.ledger)?;
     close(many)?;
     close(few)

@@ -256,7 +256,30 @@ pub struct Facts {
     pub is_told_again_by_card: bool,
 }
 
+/// What an entry tells of staff, and how it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ToldOfStaff {
+    /// Whether staff were there.
+    pub present: Option<StaffPresence>,
+    /// What they did.
+    pub acts: SetOf<StaffAct>,
+    /// How it ended.
+    pub outcomes: SetOf<Outcome>,
+    /// Whether staff who promised to call back did; told later.
+    pub called_back: Option<CalledBack>,
+}
+
 impl Facts {
+    /// What they tell of staff.
+    pub fn of_staff(&self) -> ToldOfStaff {
+        ToldOfStaff {
+            present: self.staff_present,
+            acts: self.staff_acts,
+            outcomes: self.outcomes,
+            called_back: self.called_back,
+        }
+    }
+
     /// Where the incident was recorded that this tells again, as far as its reporter may know:
     /// only if that came from the same installation, or with the same secret. Whoever knows
     /// another's card number could else ask what was reported with it.

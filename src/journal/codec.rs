@@ -6,6 +6,7 @@
 mod keys;
 mod outage;
 mod restore;
+pub(super) mod staff;
 mod taps;
 
 use std::str::FromStr;
@@ -973,6 +974,16 @@ mod tests {
             check_written_as_generated(&Entry::Incident { facts, personal });
             check_written_as_generated(&Entry::NetworkChanged { version, sha256: [7; 32] });
             check_written_as_generated(&Entry::Tick);
+        }
+
+        #[test]
+        fn what_an_entry_tells_of_staff_is_what_it_tells_decoded_whole(entry in entry()) {
+            let expected = match &entry {
+                Entry::Incident { facts, .. } => Some(facts.of_staff()),
+                Entry::Amended(amendment) => Some(amendment.after.of_staff()),
+                _ => None,
+            };
+            prop_assert_eq!(staff::decode(encode(&entry).facts()), Ok(expected));
         }
 
         #[test]

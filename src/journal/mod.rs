@@ -43,7 +43,7 @@ mod writer;
 
 pub use codec::{CodecError, Wanted, encode};
 pub use ended::EndedTaps;
-pub use reader::{Reader, Records};
+pub use reader::{Reader, Records, ToldOfStaffs};
 pub use removal::Remover;
 pub use scan::{Report, SegmentReport, verify};
 pub use writer::Writer;

@@ -14,7 +14,7 @@ use super::format::{
 };
 use super::segment::{MARK_BYTES, Segment};
 use super::{JournalError, Record, Shared};
-use crate::domain::entry::Epoch;
+use crate::domain::entry::{Epoch, ToldOfStaff};
 use crate::domain::{Position, UtcMillis};
 
 /// Bytes that are read at a time when many entries are.
@@ -139,6 +139,18 @@ impl Reader {
             parts: Parts::Facts,
             wanted: Wanted::All,
         })
+    }
+
+    /// What the entries at these positions, which rise, tell of staff, as far as they are there
+    /// and durable now; entries about something else are left out. Read in the caller's thread.
+    pub fn told_of_staff(&self, positions: Vec<Position>) -> ToldOfStaffs {
+        let first = positions.first().copied().unwrap_or_default();
+        let last = positions.last().copied().unwrap_or_default();
+        let (from, last) = (first.max(self.horizon()), last.min(self.last()));
+        ToldOfStaffs {
+            cursor: Cursor::new(Arc::clone(&self.shared), from, last, READ_SOME_BYTES),
+            positions: positions.into_iter().peekable(),
+        }
     }
 
     /// As `facts_from`, with the personal parts, and in the caller's thread.
@@ -334,6 +346,46 @@ impl Entries {
             stamp: header.stamp,
             entry,
         }))
+    }
+}
+
+/// What entries at some positions tell of staff. All others are passed over unproved.
+pub struct ToldOfStaffs {
+    cursor: Cursor,
+    positions: std::iter::Peekable<std::vec::IntoIter<Position>>,
+}
+
+impl Iterator for ToldOfStaffs {
+    type Item = Result<(Position, ToldOfStaff), JournalError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let next = self.next_told();
+        if next.is_err() {
+            self.cursor.stop();
+        }
+        next.transpose()
+    }
+}
+
+impl ToldOfStaffs {
+    fn next_told(&mut self) -> Result<Option<(Position, ToldOfStaff)>, JournalError> {
+        while let Some(header) = self.cursor.advance()? {
+            let position = header.position;
+            while self.positions.next_if(|one| *one < position).is_some() {}
+            if self.positions.next_if_eq(&position).is_none() {
+                self.cursor.step(header);
+                continue;
+            }
+            let raw = self.cursor.record();
+            let raw = raw.ok_or_else(|| self.cursor.damaged("a record is not whole"))?;
+            let told = codec::staff::decode(raw.facts)
+                .map_err(|source| JournalError::Undecodable { position, source })?;
+            self.cursor.step(header);
+            if let Some(told) = told {
+                return Ok(Some((position, told)));
+            }
+        }
+        Ok(None)
     }
 }
 

@@ -736,6 +736,36 @@ fn only_entries_that_are_wanted_are_read() {
 }
 
 #[test]
+fn what_is_told_of_staff_is_read_at_the_places_asked_for_and_only_above_the_horizon() {
+    let dir = folder();
+    let (mut writer, reader, _) = open(dir.path(), UNSYNCED).expect("new");
+    let entries = [
+        encode(&incident(1)),
+        encode(&Entry::Tick),
+        encode(&incident(3)),
+        encode(&incident(4)),
+    ];
+    writer.append(&entries, NOW).expect("appended");
+    let read = |places: &[u64]| -> Vec<u64> {
+        let places = places.iter().map(|place| Position(*place)).collect();
+        let told = reader.told_of_staff(places);
+        told.map(|told| told.expect("whole").0.0).collect()
+    };
+    assert_eq!(read(&[]), [0; 0]);
+    assert_eq!(read(&[1, 4]), [1, 4]);
+    // One that is about something else, and one that is not there.
+    assert_eq!(read(&[1, 2, 3, 9]), [1, 3]);
+    reader.raise_horizon(Position(1));
+    assert_eq!(read(&[1, 3]), [3]);
+    // When it was recorded stays known.
+    assert_eq!(reader.stamp(Position(1)).expect("whole"), Some(NOW));
+    assert_eq!(reader.entry(Position(1)).expect("whole"), None);
+    for none in [0, 5] {
+        assert_eq!(reader.stamp(Position(none)).expect("whole"), None);
+    }
+}
+
+#[test]
 fn many_facts_are_decoded_ahead_and_can_be_left_half_way() {
     let dir = folder();
     let (mut writer, reader, _) = open(dir.path(), UNSYNCED).expect("new");

@@ -7,7 +7,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::domain::{Basis, Entry, Facts, LocalDay, OutageDay, Position, Question, Row};
+use crate::domain::entry::ToldOfStaff;
+use crate::domain::{Basis, LocalDay, OutageDay, Position, Question, Row};
 use crate::journal::JournalError;
 use crate::ledger::{Ledger, LedgerError, ScanView};
 use crate::stats::staff::{StaffAnswer, StaffCounts};
@@ -58,27 +59,27 @@ pub struct StaffFigures {
 }
 
 /// Counts what the reports of a question tell of staff; its breakdown does not matter. As of a
-/// position, or of now. `entries` reads the journal from one position through another, in
-/// order. Blocking, as any scan; few run at once.
+/// position, or of now. `told` reads in the journal what the entries at some positions, which
+/// rise, tell of staff, in their order. Blocking, as any scan; few run at once.
 pub fn staff_figures<I>(
     ledger: &Ledger,
-    entries: impl Fn(Position, Position) -> I + Sync,
+    told: impl Fn(Vec<Position>) -> I + Sync,
     question: &Question,
     at: Option<Position>,
 ) -> Result<StaffFigures, QueryError>
 where
-    I: Iterator<Item = Result<(Position, Entry), JournalError>>,
+    I: Iterator<Item = Result<(Position, ToldOfStaff), JournalError>>,
 {
     let _place = gate::scan_place(ledger)?;
     let view = match at {
         Some(at) => ledger.scan_view_as_of(at)?,
         None => ledger.scan_view()?,
     };
-    let (all, blocks) = count(&view, &entries, question)?;
+    let (all, blocks) = count(&view, &told, question)?;
     let out = Out::of(&view.outages, question, view.position);
     let without = out
         .as_ref()
-        .map(|out| count(&view, &entries, &out.question).map(|(days, _)| days));
+        .map(|out| count(&view, &told, &out.question).map(|(days, _)| days));
     Ok(StaffFigures {
         all,
         without: without.transpose()?,
@@ -95,22 +96,22 @@ struct Count<'a, F> {
     view: &'a ScanView,
     question: &'a Question,
     sieve: Sieve,
-    entries: &'a F,
+    told: &'a F,
     /// The first error of any thread.
     failed: Mutex<Option<QueryError>>,
 }
 
-fn count<F, I>(view: &ScanView, entries: &F, question: &Question) -> Result<Pot, QueryError>
+fn count<F, I>(view: &ScanView, told: &F, question: &Question) -> Result<Pot, QueryError>
 where
-    F: Fn(Position, Position) -> I + Sync,
-    I: Iterator<Item = Result<(Position, Entry), JournalError>>,
+    F: Fn(Vec<Position>) -> I + Sync,
+    I: Iterator<Item = Result<(Position, ToldOfStaff), JournalError>>,
 {
     check_kept(view.ended, question.window)?;
     let count = Count {
         view,
         question,
         sieve: Sieve::new(&question.filter, &view.dictionary),
-        entries,
+        told,
         failed: Mutex::new(None),
     };
     let wants = |summary: &Summary| {
@@ -154,8 +155,8 @@ where
 
 impl<F, I> Count<'_, F>
 where
-    F: Fn(Position, Position) -> I + Sync,
-    I: Iterator<Item = Result<(Position, Entry), JournalError>>,
+    F: Fn(Vec<Position>) -> I + Sync,
+    I: Iterator<Item = Result<(Position, ToldOfStaff), JournalError>>,
 {
     fn failure(&self) -> MutexGuard<'_, Option<QueryError>> {
         self.failed.lock().unwrap_or_else(PoisonError::into_inner)
@@ -188,37 +189,28 @@ where
         telling: &[(Position, LocalDay)],
         sums: &mut StaffDays,
     ) -> Result<(), QueryError> {
-        let (Some((first, _)), Some((last, _))) = (telling.first(), telling.last()) else {
+        if telling.is_empty() {
             return Ok(());
-        };
-        let mut left = telling.iter().peekable();
-        for entry in (self.entries)(*first, *last) {
-            let (position, entry) = entry?;
-            let Some((_, day)) = left.next_if(|(at, _)| *at == position) else {
-                continue;
+        }
+        let mut left = telling.iter();
+        let positions = telling.iter().map(|(position, _)| *position).collect();
+        for told in (self.told)(positions) {
+            let (position, told) = told?;
+            // One is not there any more: its month ended meanwhile.
+            let Some((_, day)) = left.next().filter(|(at, _)| *at == position) else {
+                return Err(QueryError::Busy);
             };
-            if let Some(facts) = facts(&entry) {
-                sums.days.entry(*day).or_default().add(StaffAnswer {
-                    present: facts.staff_present,
-                    acts: facts.staff_acts,
-                    outcomes: facts.outcomes,
-                    called_back: facts.called_back,
-                });
-            }
+            sums.days.entry(*day).or_default().add(StaffAnswer {
+                present: told.present,
+                acts: told.acts,
+                outcomes: told.outcomes,
+                called_back: told.called_back,
+            });
         }
         match left.next() {
-            // Its month ended meanwhile: asked again, the question is told so.
+            // Asked again, the question is told so.
             Some(_) => Err(QueryError::Busy),
             None => Ok(()),
         }
-    }
-}
-
-/// What counts of an incident from this entry on.
-fn facts(entry: &Entry) -> Option<&Facts> {
-    match entry {
-        Entry::Incident { facts, .. } => Some(facts),
-        Entry::Amended(amendment) => Some(&amendment.after),
-        _ => None,
     }
 }

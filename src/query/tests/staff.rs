@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::domain::Amendment;
+use crate::domain::entry::ToldOfStaff;
 use crate::domain::taxonomy::{CalledBack, Outcome, StaffAct, StaffPresence};
 use crate::journal::JournalError;
 use crate::query::staff::{StaffDays, staff_figures};
@@ -132,14 +133,22 @@ fn plain(facts: &[Facts], question: &Question) -> StaffDays {
     plain
 }
 
-fn within(
+/// What entries at some positions tell, as the journal reads it.
+fn told(
     entries: &[Placed],
-    from: Position,
-    through: Position,
-) -> impl Iterator<Item = Result<(Position, Entry), JournalError>> {
-    let entries = entries.iter();
-    let entries = entries.filter(move |(at, ..)| from <= *at && *at <= through);
-    entries.map(|(at, _, entry)| Ok((*at, entry.clone())))
+    positions: Vec<Position>,
+) -> impl Iterator<Item = Result<(Position, ToldOfStaff), JournalError>> {
+    let told = |position: Position| {
+        let mut entries = entries.iter();
+        let (_, _, entry) = entries.find(|(at, ..)| *at == position)?;
+        let facts = match entry {
+            Entry::Incident { facts, .. } => facts.of_staff(),
+            Entry::Amended(amendment) => amendment.after.of_staff(),
+            _ => return None,
+        };
+        Some(Ok((position, facts)))
+    };
+    positions.into_iter().filter_map(told)
 }
 
 proptest! {
@@ -164,7 +173,7 @@ proptest! {
             question.filter.basis = Basis::SelfReported;
             let end = if round == 0 { size } else { random.random_range(1..=size) };
             let at = (0 < round).then(|| entries[end - 1].0);
-            let read = |from, through| within(&entries, from, through);
+            let read = |positions| told(&entries, positions);
             let found = staff_figures(&ledger, read, &question, at).expect("an answer");
             let facts = counted(&entries[..end]);
             prop_assert_eq!(&found.all, &plain(&facts, &question), "{:?}", &question);
@@ -193,16 +202,21 @@ fn reports_that_cannot_be_read_make_no_figure() {
     };
     let whole = staff_figures(
         &ledger,
-        |from, to| within(&entries, from, to),
+        |positions| told(&entries, positions),
         &question,
         None,
     );
     let counts = whole.expect("an answer").all.sum();
     assert_ne!(counts, StaffCounts::default());
-    let nothing = |from, _| within(&entries, from, Position(0));
-    let missing = staff_figures(&ledger, nothing, &question, None);
-    assert!(matches!(missing, Err(QueryError::Busy)), "{missing:?}");
-    let broken = |_, _| std::iter::once(Err(JournalError::Poisoned));
+    for gone in [0, 1, usize::MAX] {
+        let missing = |mut positions: Vec<Position>| {
+            positions.remove(gone.min(positions.len() - 1));
+            told(&entries, positions)
+        };
+        let missing = staff_figures(&ledger, missing, &question, None);
+        assert!(matches!(missing, Err(QueryError::Busy)), "{missing:?}");
+    }
+    let broken = |_| std::iter::once(Err(JournalError::Poisoned));
     let broken = staff_figures(&ledger, broken, &question, None);
     assert!(matches!(broken, Err(QueryError::Journal(_))), "{broken:?}");
 }
