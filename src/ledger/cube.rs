@@ -5,10 +5,15 @@
 //! each, as long as that is less. Clones share their rows, sixteen at a time, until one of
 //! them writes; so a clone costs about as much as copying a pointer for every sixteen rows.
 
+mod cells;
+
 use std::ops::Range;
 use std::sync::Arc;
 
 use crate::domain::limits::STOPS_MAX;
+
+pub use cells::Cells;
+use cells::find;
 
 /// Rows that are shared, and copied, together.
 const CHUNK_ROWS: usize = 16;
@@ -44,19 +49,6 @@ enum Counts {
     U32(Vec<u32>),
     /// Columns with their counts, rising, none of them 0.
     Sparse(Vec<u32>),
-}
-
-/// The columns of one bucket; those beyond the end are 0.
-#[derive(Clone, Copy, Debug)]
-pub enum Cells<'a> {
-    /// Counts up to 255.
-    U8(&'a [u8]),
-    /// Counts up to 65,535.
-    U16(&'a [u16]),
-    /// Greater counts.
-    U32(&'a [u32]),
-    /// Only those that are not 0, each packed with its column.
-    Sparse(&'a [u32]),
 }
 
 impl Cube {
@@ -353,11 +345,6 @@ impl Counts {
     }
 }
 
-/// The place of a column in a sparse row, or where it would be.
-fn find(cells: &[u32], column: u32) -> Result<usize, usize> {
-    cells.binary_search_by_key(&column, |cell| cell >> COUNT_BITS)
-}
-
 /// Whether a sparse row with one more cell is less than a dense one.
 fn pays(cells: &[u32], column: u32) -> bool {
     let last = cells
@@ -397,109 +384,6 @@ fn put<T: TryFrom<u32>>(cell: &mut T, count: u32) -> bool {
 fn lengthen<T: Copy + Default>(counts: &mut Vec<T>, len: usize) {
     counts.reserve_exact(len - counts.len());
     counts.resize(len, T::default());
-}
-
-impl<'a> Cells<'a> {
-    /// How many columns are told; those beyond are 0.
-    pub fn len(self) -> usize {
-        match self {
-            Self::U8(cells) => cells.len(),
-            Self::U16(cells) => cells.len(),
-            Self::U32(cells) => cells.len(),
-            Self::Sparse(cells) => cells
-                .last()
-                .map_or(0, |cell| (cell >> COUNT_BITS) as usize + 1),
-        }
-    }
-
-    /// Whether no columns are told.
-    pub fn is_empty(self) -> bool {
-        self.len() == 0
-    }
-
-    /// The count in one column.
-    pub fn get(self, column: u32) -> u32 {
-        let column = column as usize;
-        match self {
-            Self::U8(cells) => cells.get(column).map_or(0, |count| u32::from(*count)),
-            Self::U16(cells) => cells.get(column).map_or(0, |count| u32::from(*count)),
-            Self::U32(cells) => cells.get(column).copied().unwrap_or(0),
-            Self::Sparse(cells) => {
-                let wanted = u32::try_from(column).expect("it was 32 bits");
-                find(cells, wanted).map_or(0, |place| cells[place] & COUNT_MAX)
-            }
-        }
-    }
-
-    /// Adds each column to the sum of the same index; columns beyond the sums are left out.
-    pub fn add_to(self, sums: &mut [u32]) {
-        match self {
-            Self::U8(cells) => add_cells(cells, sums),
-            Self::U16(cells) => add_cells(cells, sums),
-            Self::U32(cells) => add_cells(cells, sums),
-            Self::Sparse(cells) => {
-                for cell in cells {
-                    if let Some(sum) = sums.get_mut((cell >> COUNT_BITS) as usize) {
-                        *sum += cell & COUNT_MAX;
-                    }
-                }
-            }
-        }
-    }
-
-    /// Sum over all columns.
-    pub fn total(self) -> u64 {
-        match self {
-            Self::U8(cells) => sum_cells(cells),
-            Self::U16(cells) => sum_cells(cells),
-            Self::U32(cells) => sum_cells(cells),
-            Self::Sparse(cells) => cells.iter().map(|cell| u64::from(cell & COUNT_MAX)).sum(),
-        }
-    }
-
-    /// Calls `each` for the columns that are not 0, rising, with their counts.
-    pub fn for_each_nonzero(self, mut each: impl FnMut(u32, u32)) {
-        match self {
-            Self::U8(cells) => each_nonzero(cells, each),
-            Self::U16(cells) => each_nonzero(cells, each),
-            Self::U32(cells) => each_nonzero(cells, each),
-            Self::Sparse(cells) => {
-                for cell in cells {
-                    each(cell >> COUNT_BITS, cell & COUNT_MAX);
-                }
-            }
-        }
-    }
-}
-
-fn each_nonzero<T: Copy + Into<u32>>(cells: &[T], mut each: impl FnMut(u32, u32)) {
-    for (column, cell) in (0..).zip(cells) {
-        let count: u32 = (*cell).into();
-        if 0 < count {
-            each(column, count);
-        }
-    }
-}
-
-// Plain loops over slices of one width, which the compiler turns into vector instructions.
-fn add_cells<T: Copy + Into<u32>>(cells: &[T], sums: &mut [u32]) {
-    for (sum, cell) in sums.iter_mut().zip(cells) {
-        *sum += (*cell).into();
-    }
-}
-
-/// Cells summed at once in 32 bits: so few that even the greatest counts of 16 bits fit.
-const SUM_CELLS: usize = 4_096;
-
-fn sum_cells<T: Copy + Into<u32>>(cells: &[T]) -> u64 {
-    if size_of::<u32>() <= size_of::<T>() {
-        return cells.iter().map(|cell| u64::from((*cell).into())).sum();
-    }
-    let sum = |cells: &[T]| cells.iter().map(|cell| (*cell).into()).sum::<u32>();
-    cells
-        .chunks(SUM_CELLS)
-        .map(|cells| u64::from(sum(cells)))
-        .sum()
 }
 
 #[cfg(test)]
@@ -557,6 +441,33 @@ mod tests {
         (0..50).for_each(|column| cube.add(9, column));
         let all: Vec<_> = (0..50).map(|column| (column, 1)).collect();
         check(&cube, false, &all);
+    }
+
+    #[test]
+    fn what_is_taken_off_sums_is_what_is_in_the_row_where_the_mask_is_set() {
+        for (mut cube, width) in [
+            (Cube::sparse(), 300),
+            (Cube::default(), 300),
+            (Cube::default(), 70_000),
+        ] {
+            // One, two or four bytes a count.
+            let counts = [(0, 1), (7, width / 2), (290, 3)];
+            for (column, count) in counts {
+                (0..count).for_each(|_| cube.add(9, column));
+            }
+            let row = cube.row(9).expect("counted");
+            // The sums end before the row does.
+            let mut sums = vec![100_000; 290];
+            row.take_from(&mut sums);
+            assert_eq!((sums[0], sums[7]), (100_000 - 1, 100_000 - width / 2));
+            assert_eq!(sums.iter().filter(|sum| **sum == 100_000).count(), 288);
+            let mut masks = vec![u32::MAX; 200];
+            masks[0] = 0;
+            let mut sums = vec![100_000; 300];
+            row.take_masked(&mut sums, &masks);
+            assert_eq!((sums[0], sums[7]), (100_000, 100_000 - width / 2));
+            assert_eq!(sums.iter().filter(|sum| **sum == 100_000).count(), 299);
+        }
     }
 
     #[test]

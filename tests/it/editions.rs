@@ -502,8 +502,14 @@ async fn kindness_is_in_the_edition_of_the_month_and_a_later_withdrawal_or_erasu
         use pb::{Outcome, StaffAct, StaffPresence};
         let (acts, outcome) = match number / HONEST {
             0 => (&story.staff_acts[..], Some(Outcome::FreeRide)),
-            1 => (&[StaffAct::CouldNotHelp as i32][..], Some(Outcome::Surcharged)),
-            2 => (&[StaffAct::WaitedOrHelped as i32][..], Some(Outcome::TravelledOn)),
+            1 => (
+                &[StaffAct::CouldNotHelp as i32][..],
+                Some(Outcome::Surcharged),
+            ),
+            2 => (
+                &[StaffAct::WaitedOrHelped as i32][..],
+                Some(Outcome::TravelledOn),
+            ),
             3 => (&[StaffAct::Referred as i32][..], None),
             4 => (&[][..], Some(Outcome::TravelledOn)),
             _ => (&[][..], None),

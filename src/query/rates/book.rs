@@ -127,6 +127,11 @@ impl Columns {
         );
     }
 
+    /// Whether anything is there of a day.
+    pub fn has_day(&self, day: LocalDay) -> bool {
+        self.day.row(day_bucket(day)).is_some()
+    }
+
     /// Reports of a day that are set apart.
     pub fn less_of_day(&self, reason: Reason, day: LocalDay) -> Option<Cells<'_>> {
         self.less[reason as usize].day.row(day_bucket(day))
@@ -144,8 +149,11 @@ fn add(row: Option<Cells<'_>>, sums: &mut [u32]) {
     }
 }
 
-fn take(row: Option<Cells<'_>>, sums: &mut [u32]) {
-    take_where(row, sums, |_| true);
+/// Takes away what is there.
+pub(super) fn take(row: Option<Cells<'_>>, sums: &mut [u32]) {
+    if let Some(row) = row {
+        row.take_from(sums);
+    }
 }
 
 /// Takes away what is in the columns that count.

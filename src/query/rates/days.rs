@@ -34,6 +34,8 @@ struct FeedDays<'a> {
     next: usize,
     /// Number of the scope and its column, by line or stop.
     scopes: Vec<(u32, u32)>,
+    /// The first number of a scope that is greater than all of them.
+    scopes_end: u32,
     /// Lines of its operator that are no scope of it.
     others: Vec<u32>,
     kinds: SetOf<TapKind>,
@@ -249,6 +251,7 @@ impl<'a> FeedDays<'a> {
             chosen,
             heads,
             next: 0,
+            scopes_end: scopes.iter().map(|(scope, _)| scope + 1).max().unwrap_or(0),
             scopes,
             others,
             kinds: feed.kinds.set(),
@@ -294,7 +297,7 @@ impl<'a> FeedDays<'a> {
             }
         };
         let is_whole = matches!(head.scopes, crate::ledger::ToldScopes::All(end)
-            if self.scopes.iter().all(|(scope, _)| *scope < end));
+            if self.scopes_end <= end);
         !self.others.iter().any(|line| reported(*line))
             && (is_whole || self.scopes.iter().all(is_told))
     }

@@ -13,7 +13,7 @@ use crate::ledger::{Attribute, Reason};
 use super::super::axis::is_time;
 use super::super::plan::{self, Source};
 use super::super::sieve::{self, Sieve};
-use super::book::{Columns, RateBook, take_where};
+use super::book::{Columns, RateBook, take, take_where};
 use super::days::{ALL, Days, Rule, Verdict, hours_of, is_told};
 use super::keys::{Numbers, RowKeys, date_number};
 use super::matched::Matches;
@@ -27,6 +27,7 @@ pub(super) fn count(
     days: &mut Days<'_>,
 ) -> (Matches, Vec<LocalDay>) {
     let mut counter = Counter::new(book, question, keys);
+    counter.need_scope = need_scope(&days.rules);
     let mut unclear = Vec::new();
     for day in question.window.days() {
         if !question.filter.takes_day(day) {
@@ -54,6 +55,9 @@ struct Picked {
     /// Those that count in rows, with their group: what rows tell of them beside time.
     grouped: Vec<(u32, u32)>,
     groups: usize,
+    /// Where all operators count alike: columns of each, and how many of `grouped` are the
+    /// first's. Then they are added up many at a time.
+    alike: Option<(usize, usize)>,
 }
 
 struct Counter<'a> {
@@ -70,6 +74,8 @@ struct Counter<'a> {
     /// Groups and rows by the numbers of time.
     rows: HashMap<Numbers, Vec<(u32, u32)>>,
     needs_hours: bool,
+    /// By column every bit, if the line must be known for a report to be matched.
+    need_scope: Vec<u32>,
     matches: Matches,
     total: usize,
     // Reports and matched ones by column, then by group.
@@ -77,6 +83,8 @@ struct Counter<'a> {
     matched: Vec<u32>,
     group_reports: Vec<u32>,
     group_matched: Vec<u32>,
+    /// Counts by value, of all operators.
+    values: Vec<u32>,
     /// Reports of the hours of a day, by column.
     of_hours: Vec<u32>,
     all_reports: Vec<u32>,
@@ -130,12 +138,14 @@ impl<'a> Counter<'a> {
             matches_totals,
             rows,
             needs_hours: plan::needs_hours_of_day(question),
+            need_scope: Vec::new(),
             matches: Matches::new(keys.total() + 1),
             total: keys.total(),
             reports: vec![0; width],
             matched: vec![0; width],
             group_reports: vec![0; picked.groups],
             group_matched: vec![0; picked.groups],
+            values: vec![0; picked.alike.map_or(0, |(slots, _)| slots)],
             of_hours: vec![0; width.max(total_width)],
             all_reports: vec![0; total_width],
             all_matched: vec![0; total_width],
@@ -160,6 +170,9 @@ impl<'a> Counter<'a> {
             take_of_day(&book.own_total, day, &rules.0, &mut self.all_matched);
             mask(&mut self.all_matched, &rules.1, |hours| hours == ALL);
             self.put_total(when);
+        }
+        if !self.has_others(day) {
+            return;
         }
         self.reports.fill(0);
         book.others.add_day(day, &mut self.reports);
@@ -190,7 +203,7 @@ impl<'a> Counter<'a> {
         self.reports.fill(0);
         book.own.add_hour(hour, &mut self.reports);
         self.matched.copy_from_slice(&self.reports);
-        take_of_hour(&book.own, hour, &days.rules, &mut self.matched);
+        take_of_hour(&book.own, hour, &self.need_scope, &mut self.matched);
         mask(&mut self.matched, &days.told, |hours| is_told(hours, place));
         self.put_own(when);
         if self.totals.is_some() {
@@ -198,9 +211,17 @@ impl<'a> Counter<'a> {
             self.all_reports.fill(0);
             book.own_total.add_hour(hour, &mut self.all_reports);
             self.all_matched.copy_from_slice(&self.all_reports);
-            take_of_hour(&book.own_total, hour, &rules, &mut self.all_matched);
+            take_of_hour(
+                &book.own_total,
+                hour,
+                &need_scope(&rules),
+                &mut self.all_matched,
+            );
             mask(&mut self.all_matched, &told, |hours| is_told(hours, place));
             self.put_total(when);
+        }
+        if !self.has_others(when.day()) {
+            return;
         }
         self.reports.fill(0);
         book.others.add_hour(hour, &mut self.reports);
@@ -231,6 +252,9 @@ impl<'a> Counter<'a> {
             add_rest(&book.own_total, day, &rules, &told, &mut self.all_matched);
             self.put_total(when);
         }
+        if !self.has_others(day) {
+            return;
+        }
         rest(&book.others, day, &mut self.reports, &mut self.of_hours);
         self.all_reports.fill(0);
         if self.totals.is_some() {
@@ -238,6 +262,11 @@ impl<'a> Counter<'a> {
             rest(total, day, &mut self.all_reports, &mut self.of_hours);
         }
         self.put_others(when);
+    }
+
+    /// Whether the other basis has anything of a day. Most often it has not.
+    fn has_others(&self, day: LocalDay) -> bool {
+        self.book.others.has_day(day) || self.book.others_total.has_day(day)
     }
 
     /// What was told by operator, where the tally has several values for each.
@@ -257,12 +286,9 @@ impl<'a> Counter<'a> {
 
     /// Puts reports and matched ones into rows, and into the total if it is their sum.
     fn put_own(&mut self, when: When) {
-        self.group_reports.fill(0);
-        self.group_matched.fill(0);
-        for (column, group) in &self.picked.grouped {
-            self.group_reports[*group as usize] += self.reports[*column as usize];
-            self.group_matched[*group as usize] += self.matched[*column as usize];
-        }
+        let picked = &self.picked;
+        picked.add_up(&self.reports, &mut self.values, &mut self.group_reports);
+        picked.add_up(&self.matched, &mut self.values, &mut self.group_matched);
         let day = when.day();
         if let Some(rows) = self.rows.get(&self.numbers(when)) {
             for (group, row) in rows {
@@ -299,10 +325,8 @@ impl<'a> Counter<'a> {
     }
 
     fn put_others(&mut self, when: When) {
-        self.group_reports.fill(0);
-        for (column, group) in &self.picked.grouped {
-            self.group_reports[*group as usize] += self.reports[*column as usize];
-        }
+        let picked = &self.picked;
+        picked.add_up(&self.reports, &mut self.values, &mut self.group_reports);
         if let Some(rows) = self.rows.get(&self.numbers(when)) {
             for (group, row) in rows {
                 let others = self.group_reports[*group as usize];
@@ -359,14 +383,36 @@ impl Picked {
             }
             groups.get(&numbers).copied()
         };
+        let grouped = columns.iter();
+        let grouped: Vec<_> = grouped
+            .filter_map(|column| Some((*column, group(*column)?)))
+            .collect();
         Self {
             is_all: columns.len() == width as usize,
-            grouped: columns
-                .iter()
-                .filter_map(|column| Some((*column, group(*column)?)))
-                .collect(),
+            alike: alike(book, &grouped),
+            grouped,
             columns,
             groups: groups.len(),
+        }
+    }
+
+    /// Adds up columns by group. `values` is as wide as the columns of an operator.
+    fn add_up(&self, of: &[u32], values: &mut [u32], sums: &mut [u32]) {
+        sums.fill(0);
+        let (of, grouped) = match self.alike {
+            None => (of, &self.grouped[..]),
+            Some((slots, first)) => {
+                values.fill(0);
+                for operator in of.chunks_exact(slots) {
+                    for (value, count) in values.iter_mut().zip(operator) {
+                        *value += count;
+                    }
+                }
+                (&*values, &self.grouped[..first])
+            }
+        };
+        for (column, group) in grouped {
+            sums[*group as usize] += of[*column as usize];
         }
     }
 
@@ -377,6 +423,24 @@ impl Picked {
         let columns = self.columns.iter();
         columns.map(|column| u64::from(of[*column as usize])).sum()
     }
+}
+
+/// See `Picked::alike`. Columns rise.
+fn alike(book: &RateBook, grouped: &[(u32, u32)]) -> Option<(usize, usize)> {
+    let Source::Attribute(attribute) = book.source else {
+        return None;
+    };
+    let slots = u32::try_from(attribute.slots()).expect("taxonomies are short");
+    let first = grouped.partition_point(|(column, _)| *column < slots);
+    if first == 0 || grouped.len() != first * book.dictionary.operators() {
+        return None;
+    }
+    let mut operators = (0..).zip(grouped.chunks_exact(first));
+    let are_alike = operators.all(|(operator, columns): (u32, _)| {
+        let mut pairs = columns.iter().zip(grouped);
+        pairs.all(|((column, group), one)| (*column, *group) == (operator * slots + one.0, one.1))
+    });
+    are_alike.then_some((attribute.slots(), first))
 }
 
 /// Whether the filter takes a column.
@@ -433,13 +497,17 @@ fn take_of_day(columns: &Columns, day: LocalDay, rules: &[Rule], matched: &mut [
 }
 
 /// The same of an hour.
-fn take_of_hour(columns: &Columns, hour: Hour, rules: &[Rule], matched: &mut [u32]) {
-    let row = columns.less_of_hour(Reason::KindUnknown, hour);
-    take_where(row, matched, |_| true);
-    let row = columns.less_of_hour(Reason::ScopeUnknown, hour);
-    take_where(row, matched, |column| {
-        rules.get(column).is_some_and(|rule| rule.needs_scope)
-    });
+fn take_of_hour(columns: &Columns, hour: Hour, need_scope: &[u32], matched: &mut [u32]) {
+    take(columns.less_of_hour(Reason::KindUnknown, hour), matched);
+    if let Some(row) = columns.less_of_hour(Reason::ScopeUnknown, hour) {
+        row.take_masked(matched, need_scope);
+    }
+}
+
+/// By column every bit, or none.
+fn need_scope(rules: &[Rule]) -> Vec<u32> {
+    let mask = |rule: &Rule| if rule.needs_scope { u32::MAX } else { 0 };
+    rules.iter().map(mask).collect()
 }
 
 /// Reports of which only the day is known.
