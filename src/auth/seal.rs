@@ -328,7 +328,7 @@ mod tests {
             let read = citations.read(&operator(), told(number, 5));
             assert_eq!(read, Some(Position(5)));
         }
-        let steward = Principal::Steward(None);
+        let steward = Principal::Steward(Grant::without_token().into());
         assert_eq!(citations.tell_stably(&steward, 1, Position(5)), 5);
     }
 

@@ -46,7 +46,7 @@ pub fn measure(
     ] {
         let wanted = compared(today, days)?;
         run(plan, name, (many, few), |record| {
-            compare(&record.ledger, &wanted).map(drop)
+            compare(&*record.ledger, &wanted).map(drop)
         })?;
     }
     Ok(())

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use mistap::auth::{CaseNumbers, Keys, Seal};
-use mistap::domain::CaseNumber;
+use mistap::domain::{CaseNumber, Restores};
 
 /// What stands before what is sealed in a token.
 const HEAD_BYTES: usize = 9;
@@ -22,7 +22,7 @@ impl Unsealed {
         let keys = Keys::open(folder).expect("readable");
         Self {
             seal: keys.seal(),
-            cases: keys.case_numbers(),
+            cases: keys.case_numbers(&Restores::default()),
         }
     }
 
