@@ -419,7 +419,7 @@ fn names(facts: &Facts, network: &Network) -> Names {
     let line = facts.line.as_ref().and_then(|id| network.line(id.as_str()));
     let stop = facts.stop.as_ref().and_then(|id| network.stop(id.as_str()));
     Names {
-        line: line.map(|line| line.name.clone()).unwrap_or_default(),
+        line: line.map(|line| (&*line.name).into()).unwrap_or_default(),
         stop: stop.map(|stop| stop.full_name().into()).unwrap_or_default(),
     }
 }

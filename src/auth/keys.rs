@@ -17,7 +17,7 @@ use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
 use hmac::{Hmac, Mac as _};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
-use zeroize::{ZeroizeOnDrop, Zeroizing};
+use zeroize::{Zeroize, Zeroizing};
 
 use super::cases::{Permutation, Stretches};
 use super::seal::Salts;
@@ -112,8 +112,12 @@ struct Periods {
     made_from: u32,
 }
 
-#[derive(Clone, ZeroizeOnDrop)]
-struct Key([u8; KEY_BYTES]);
+#[derive(Clone)]
+struct Key {
+    bytes: [u8; KEY_BYTES],
+    /// What every HMAC under it begins with: half of the work of one over a short text.
+    begun: Hmac<Sha256>,
+}
 
 impl Keys {
     /// Opens `folder/keys`; makes it at the first start.
@@ -241,9 +245,9 @@ impl Keys {
     }
 
     /// As `card`, for the identifier that an installation made for itself.
-    pub fn installation(&self, id: &str, day: LocalDay) -> Result<(Pseudonym, u32), KeyError> {
+    pub fn installation(&self, id: &[u8], day: LocalDay) -> Result<(Pseudonym, u32), KeyError> {
         let period = key_period(day);
-        let pseudonym = self.pseudonym(period, b"ins:", id.as_bytes())?;
+        let pseudonym = self.pseudonym(period, b"ins:", id)?;
         Ok((pseudonym, period))
     }
 
@@ -294,10 +298,17 @@ impl Keys {
 }
 
 impl Key {
+    fn new(bytes: &[u8; KEY_BYTES]) -> Self {
+        Self {
+            bytes: *bytes,
+            begun: begun(bytes),
+        }
+    }
+
     fn random() -> Result<Self, KeyError> {
-        let mut key = Self([0; KEY_BYTES]);
-        getrandom::fill(&mut key.0).map_err(KeyError::Random)?;
-        Ok(key)
+        let mut bytes = Zeroizing::new([0; KEY_BYTES]);
+        getrandom::fill(&mut *bytes).map_err(KeyError::Random)?;
+        Ok(Self::new(&bytes))
     }
 
     fn fingerprint(&self) -> Fingerprint {
@@ -308,7 +319,7 @@ impl Key {
 
     /// HMAC-SHA-256 over the parts one after the other, cut to 16 bytes.
     fn mac(&self, parts: &[&[u8]]) -> [u8; 16] {
-        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("any length of key will do");
+        let mut mac = self.begun.clone();
         for part in parts {
             mac.update(part);
         }
@@ -316,6 +327,21 @@ impl Key {
         short.copy_from_slice(&mac.finalize().into_bytes()[..16]);
         short
     }
+}
+
+/// Overwritten where it lies: the library's states do not clear themselves.
+impl Drop for Key {
+    fn drop(&mut self) {
+        self.bytes.zeroize();
+        self.begun = begun(&self.bytes);
+        // Else nobody reads it any more, and it need not be written.
+        std::hint::black_box(&self.begun);
+    }
+}
+
+/// An HMAC under a key, over nothing yet.
+fn begun(key: &[u8; KEY_BYTES]) -> Hmac<Sha256> {
+    Hmac::new_from_slice(key).expect("any length of key will do")
 }
 
 /// The key period that a day lies in: its quarter of a year, counted from the year 0.
@@ -417,9 +443,11 @@ fn parse_period(line: &str) -> Option<(u32, Key)> {
 }
 
 fn parse_key(hexadecimal: &str) -> Option<Key> {
-    let mut key = Key([0; KEY_BYTES]);
-    let read = base16ct::mixed::decode(hexadecimal, &mut key.0).ok()?.len();
-    (read == KEY_BYTES).then_some(key)
+    let mut bytes = Zeroizing::new([0; KEY_BYTES]);
+    let read = base16ct::mixed::decode(hexadecimal, &mut *bytes)
+        .ok()?
+        .len();
+    (read == KEY_BYTES).then(|| Key::new(&bytes))
 }
 
 /// Writes the key file aside, synced, and puts it in place of the one before.
@@ -478,7 +506,7 @@ fn format_keys(digest: &Key, periods: &Periods) -> Zeroizing<String> {
 
 fn push_key(text: &mut String, key: &Key) {
     let mut digits = Zeroizing::new([0; 2 * KEY_BYTES]);
-    let digits = base16ct::lower::encode_str(&key.0, &mut digits[..]);
+    let digits = base16ct::lower::encode_str(&key.bytes, &mut digits[..]);
     text.push_str(digits.expect("two digits a byte"));
     text.push('\n');
 }
@@ -520,7 +548,7 @@ mod tests {
                 // What was read can be used.
                 let today = day("2026-11-23");
                 let _ = keys.card(&number(), today);
-                proptest::prop_assert!(keys.installation("an-installation", today).is_ok() || !is_begun_well);
+                proptest::prop_assert!(keys.installation(b"an-installation", today).is_ok() || !is_begun_well);
             }
             for name in ["keys", "receipt-keys"] {
                 std::fs::write(folder.path().join(name), &bytes).expect("written");
@@ -670,7 +698,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let keys = open(folder.path());
         let day = day("2026-11-23");
-        let installation = keys.installation("3528000000000007", day).expect("one");
+        let installation = keys.installation(b"3528000000000007", day).expect("one");
         assert_ne!(keys.card(&number(), day).expect("one").0, installation.0);
     }
 

@@ -4,7 +4,7 @@
 use smol_str::SmolStr;
 
 use super::id::{ContentDigest, IncidentId, LineId, OperatorCode, Pseudonym, SecretHash, StopId};
-use super::incident::CauseClaim;
+use super::incident::CauseClaims;
 use super::keys_told::KeysTold;
 use super::outage::OutageChange;
 use super::row::RowTime;
@@ -226,7 +226,7 @@ pub struct Facts {
     /// Whether the card worked elsewhere or later.
     pub worked_later: Option<WorkedLater>,
     /// Claimed causes.
-    pub cause_claims: Vec<CauseClaim>,
+    pub cause_claims: CauseClaims,
     /// What was held to the reader.
     pub card_kind: Option<CardKind>,
     /// Whether staff were there.

@@ -1,17 +1,18 @@
 //! One failed tap, checked, before it is resolved against the network.
 
+use smallvec::SmallVec;
 use smol_str::SmolStr;
 
 use super::address::Origin;
 use super::entry::Facts;
 use super::id::{IncidentId, IncidentSecret};
-use super::limits::CANDIDATES_MAX;
+use super::limits::{CANDIDATES_MAX, CAUSE_CLAIMS_MAX};
 use super::taxonomy::{
     CardKind, Cause, ClaimSource, ExtraCost, Mode, OthersGotThrough, Outcome, ReaderKind,
     ReporterKind, Resolution, SetOf, Signal, StaffAct, StaffMinutes, StaffPresence, TapKind,
     WorkedLater,
 };
-use super::text::CardNumber;
+use super::text::{CardNumber, InstallationId};
 use super::time::{LocalDay, UtcMillis};
 
 /// A cause and whose word it is.
@@ -22,6 +23,9 @@ pub struct CauseClaim {
     /// Whose word it is.
     pub source: ClaimSource,
 }
+
+/// Claimed causes of one incident, in place.
+pub type CauseClaims = SmallVec<[CauseClaim; CAUSE_CLAIMS_MAX]>;
 
 /// When a tap happened, as finely as its reporter knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,13 +81,13 @@ pub struct Incident {
     /// Whether the card worked elsewhere or later.
     pub worked_later: Option<WorkedLater>,
     /// Claimed causes, no pair twice.
-    pub cause_claims: Vec<CauseClaim>,
+    pub cause_claims: CauseClaims,
     /// What was held to the reader.
     pub card_kind: Option<CardKind>,
     /// Lives until the pseudonym is made.
     pub card_number: Option<CardNumber>,
-    /// Random identifier of the client; may be empty. Lives until the pseudonym is made.
-    pub installation_id: zeroize::Zeroizing<String>,
+    /// Random identifier of the client, if it has one. Lives until the pseudonym is made.
+    pub installation_id: Option<InstallationId>,
     /// Whether staff were there.
     pub staff_present: Option<StaffPresence>,
     /// What staff did.
@@ -110,7 +114,7 @@ pub struct Match<T> {
     /// The identifier, if there is exactly one.
     pub id: Option<T>,
     /// Name for display; may be empty.
-    pub name: Box<str>,
+    pub name: SmolStr,
     /// Those that fit, in order, if there are several; at most `CANDIDATES_MAX`.
     pub candidates: Vec<T>,
     /// Whether the match lies outside the dates for which the network lists it.
@@ -123,7 +127,7 @@ impl<T> Match<T> {
         Self {
             resolution: None,
             id: None,
-            name: "".into(),
+            name: SmolStr::default(),
             candidates: Vec::new(),
             outside_validity: false,
         }
@@ -138,7 +142,7 @@ impl<T> Match<T> {
     }
 
     /// Exactly one fits.
-    pub fn one(resolution: Resolution, id: T, name: Box<str>) -> Self {
+    pub fn one(resolution: Resolution, id: T, name: SmolStr) -> Self {
         Self {
             resolution: Some(resolution),
             id: Some(id),

@@ -30,7 +30,7 @@ pub(crate) fn blank_facts(id: IncidentId, time: RowTime, precision: TimePrecisio
         attempts: 0,
         others_got_through: None,
         worked_later: None,
-        cause_claims: Vec::new(),
+        cause_claims: Default::default(),
         card_kind: None,
         staff_present: None,
         staff_acts: SetOf::EMPTY,

@@ -7,7 +7,9 @@ use std::fmt;
 use smol_str::SmolStr;
 use zeroize::ZeroizeOnDrop;
 
-use super::limits::{CARD_LIKE_DIGITS_MIN, CARD_NUMBER_BYTES_MAX};
+use super::limits::{
+    CARD_LIKE_DIGITS_MIN, CARD_NUMBER_BYTES_MAX, INSTALLATION_BYTES_MAX, INSTALLATION_BYTES_MIN,
+};
 
 /// Digits of a card's number.
 const CARD_DIGITS: usize = 16;
@@ -32,6 +34,9 @@ pub enum InvalidText {
     /// A card number with a wrong shape.
     #[error("must be 16 digits beginning 3528; spaces and hyphens are allowed")]
     CardNumber,
+    /// An installation's identifier with a wrong shape.
+    #[error("must be 16 to 64 visible ASCII characters, or empty")]
+    Installation,
     /// A number that looks like a bank card's.
     #[error("must be an OV-chipkaart number, which begins 3528; never send a bank card's number")]
     BankCard,
@@ -140,6 +145,46 @@ impl CardNumber {
     }
 }
 
+/// What an installation calls itself: 16 to 64 visible ASCII characters. Cleared when dropped;
+/// shown nowhere.
+#[derive(ZeroizeOnDrop)]
+pub struct InstallationId {
+    bytes: [u8; INSTALLATION_BYTES_MAX],
+    length: u8,
+}
+
+const _: () = assert!(INSTALLATION_BYTES_MAX <= u8::MAX as usize);
+
+impl InstallationId {
+    /// From what a client sent; `None` for an empty field.
+    pub fn parse(text: &str) -> Result<Option<Self>, InvalidText> {
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let lengths = INSTALLATION_BYTES_MIN..=INSTALLATION_BYTES_MAX;
+        let is_visible = || text.bytes().all(|byte| byte.is_ascii_graphic());
+        match u8::try_from(text.len()) {
+            Ok(length) if lengths.contains(&text.len()) && is_visible() => {
+                let mut bytes = [0; INSTALLATION_BYTES_MAX];
+                bytes[..text.len()].copy_from_slice(text.as_bytes());
+                Ok(Some(Self { bytes, length }))
+            }
+            _ => Err(InvalidText::Installation),
+        }
+    }
+
+    /// The bytes, for the pseudonym.
+    pub fn expose(&self) -> &[u8] {
+        &self.bytes[..self.length.into()]
+    }
+}
+
+impl fmt::Debug for InstallationId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("InstallationId(..)")
+    }
+}
+
 /// Whether the last of some ASCII digits is their check digit.
 fn has_check_digit(digits: &[u8]) -> bool {
     let values = digits.iter().rev().enumerate().map(|(place, digit)| {
@@ -167,6 +212,24 @@ mod tests {
             assert!(number.has_valid_check_digit());
         }
         assert!(CardNumber::parse("").expect("valid").is_none());
+    }
+
+    #[test]
+    fn installation_is_kept_as_it_was_sent_or_refused() {
+        for length in [16, 64] {
+            let text = "~".repeat(length);
+            let id = InstallationId::parse(&text)
+                .expect("valid")
+                .expect("not empty");
+            assert_eq!(id.expose(), text.as_bytes());
+            assert_eq!(format!("{id:?}"), "InstallationId(..)");
+        }
+        assert!(InstallationId::parse("").expect("valid").is_none());
+        for text in ["~".repeat(15), "~".repeat(65), "~".repeat(300)] {
+            assert!(InstallationId::parse(&text).is_err(), "{text}");
+        }
+        assert!(InstallationId::parse("an installation 1").is_err());
+        assert!(InstallationId::parse("één-installatie-1").is_err());
     }
 
     #[test]

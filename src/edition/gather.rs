@@ -340,7 +340,7 @@ impl Report {
             tap_kind: facts.tap_kind,
             card_kind: facts.card_kind,
             signal: facts.signal,
-            cause_claims: facts.cause_claims.clone(),
+            cause_claims: facts.cause_claims.to_vec(),
             staff_acts: if has_staff {
                 facts.staff_acts
             } else {

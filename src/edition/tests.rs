@@ -319,10 +319,12 @@ fn causes_stand_by_their_source_and_refused_barcodes_within_their_tickets() {
             } else {
                 CardKind::Student
             }),
-            cause_claims: vec![CauseClaim {
+            cause_claims: [CauseClaim {
                 cause,
                 source: ClaimSource::Display,
-            }],
+            }]
+            .into_iter()
+            .collect(),
             outcomes: [Outcome::TravelledOn].into_iter().collect(),
             ..facts
         };

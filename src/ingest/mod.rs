@@ -322,7 +322,10 @@ impl Ingest {
     ) -> Result<OnItsWay, SubmitError> {
         let room = self.shared.queue.reserve(incidents.len())?;
         let network = self.network();
-        let mut preparer = Preparer::new(&self.shared.keys, &network, &self.shared.newcomers);
+        let Shared {
+            keys, newcomers, ..
+        } = &*self.shared;
+        let mut preparer = Preparer::new(keys, &network, newcomers, incidents.len());
         let mut expected = Vec::with_capacity(incidents.len());
         let mut entries = Vec::with_capacity(incidents.len());
         for (incident, number) in incidents.iter_mut().zip(1_usize..) {

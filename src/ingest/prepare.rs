@@ -11,11 +11,12 @@ use crate::auth::{KeyError, Keys, key_period, secret_hash};
 use crate::domain::incident::{Match, Occurred};
 use crate::domain::limits::CAUSE_CLAIMS_MAX;
 use crate::domain::taxonomy::{Taxonomy, TimePrecision, number_of};
+use crate::domain::text::InstallationId;
 use crate::domain::{
     Calendar, ContentDigest, Entry, Facts, Incident, IncidentId, LineId, LocalDay, Personal,
     Position, Pseudonym, RowTime, SecretHash, StopId, UtcMillis,
 };
-use crate::journal::{self, Encoded};
+use crate::journal::{self, Encoded, Encoder};
 use crate::network::{Network, Resolved, Words};
 
 /// Changes whenever the canonical bytes do: a digest of another version matches nothing.
@@ -74,16 +75,23 @@ pub(super) struct Preparer<'a> {
     network: &'a Network,
     newcomers: &'a Newcomers,
     canonical: Zeroizing<Vec<u8>>,
+    encoder: Encoder,
 }
 
 impl<'a> Preparer<'a> {
-    /// One for each batch: its buffer is used again and again.
-    pub fn new(keys: &'a Keys, network: &'a Network, newcomers: &'a Newcomers) -> Self {
+    /// One for each batch of so many: its buffers are used again and again.
+    pub fn new(
+        keys: &'a Keys,
+        network: &'a Network,
+        newcomers: &'a Newcomers,
+        count: usize,
+    ) -> Self {
         Self {
             keys,
             network,
             newcomers,
             canonical: Zeroizing::default(),
+            encoder: Encoder::for_entries(count),
         }
     }
 
@@ -95,7 +103,7 @@ impl<'a> Preparer<'a> {
         let digest = self.keys.digest(&self.canonical);
         let time = Time::of(incident.occurred);
         let card_given = incident.card_number.is_some();
-        let installation_given = !incident.installation_id.is_empty();
+        let installation_given = incident.installation_id.is_some();
         let (card, installation) = self.pseudonyms(incident, time.day)?;
         let resolved = self.network.resolve(&Words {
             operator: &incident.operator_words,
@@ -129,7 +137,8 @@ impl<'a> Preparer<'a> {
             line: resolved.line,
             stop: resolved.stop,
         };
-        Ok((Pending::new(entry), expected))
+        let encoded = self.encoder.encode(&entry);
+        Ok((Pending { entry, encoded }, expected))
     }
 
     fn pseudonyms(
@@ -141,9 +150,9 @@ impl<'a> Preparer<'a> {
         let card = number.map(|number| self.keys.card(number, day));
         // Cleared where it lies, whatever became of its pseudonym.
         incident.card_number = None;
-        let installation = match incident.installation_id.as_str() {
-            "" => None,
-            id => living(self.keys.installation(id, day))?,
+        let installation = match &incident.installation_id {
+            Some(id) => living(self.keys.installation(id.expose(), day))?,
+            None => None,
         };
         let card = card.map(living).transpose()?.flatten();
         Ok((card, installation))
@@ -282,7 +291,9 @@ fn canonical_bytes(
         &incident.note,
     ];
     let text_bytes = texts.iter().map(|text| text.len()).sum::<usize>();
-    let room = CANONICAL_BYTES_BESIDE_TEXTS + text_bytes + incident.installation_id.len();
+    let installation = incident.installation_id.as_ref();
+    let installation = installation.map_or(&[][..], InstallationId::expose);
+    let room = CANONICAL_BYTES_BESIDE_TEXTS + text_bytes + installation.len();
     if out.capacity() < room {
         // The bytes must not move while they are written: what is left behind is not cleared.
         *out = Zeroizing::new(Vec::with_capacity(room));
@@ -306,7 +317,7 @@ fn canonical_bytes(
     for text in texts {
         push_bytes(out, text.as_bytes());
     }
-    push_bytes(out, incident.installation_id.as_bytes());
+    push_bytes(out, installation);
     out.extend_from_slice(&[
         incident.reporter.number(),
         number_of(incident.mode),

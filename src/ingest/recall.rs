@@ -234,7 +234,7 @@ fn line_match(network: &Network, found: &Found) -> Match<LineId> {
     Match {
         resolution: facts.line_resolution,
         id: facts.line.clone(),
-        name: line.map(|line| line.name.clone()).unwrap_or_default(),
+        name: line.map(|line| (&*line.name).into()).unwrap_or_default(),
         candidates: candidates(found, |personal| &personal.line_candidates),
         outside_validity: facts.line_outside_validity,
     }

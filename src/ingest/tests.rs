@@ -18,7 +18,7 @@ use crate::domain::limits::{BATCH_ENTRIES_MAX, BLOCK_ROWS};
 use crate::domain::taxonomy::{
     Cause, ClaimSource, ExtraCost, Mode, ReporterKind, SetOf, Signal, StaffAct,
 };
-use crate::domain::text::CardNumber;
+use crate::domain::text::{CardNumber, InstallationId};
 use crate::domain::{IncidentSecret, LocalDay, Row, RowTime};
 use crate::journal::SEGMENT_BYTES_MIN;
 use crate::ledger::State;
@@ -130,6 +130,10 @@ fn secret(byte: u8) -> IncidentSecret {
         .expect("not empty")
 }
 
+fn installation(text: &str) -> Option<InstallationId> {
+    InstallationId::parse(text).expect("an identifier")
+}
+
 /// The founding story, more or less.
 fn incident(number: u64) -> Incident {
     let minutes_ago = i64::try_from(number % 3_000).expect("small");
@@ -157,10 +161,10 @@ fn incident(number: u64) -> Incident {
         attempts: 2,
         others_got_through: None,
         worked_later: None,
-        cause_claims: Vec::new(),
+        cause_claims: Default::default(),
         card_kind: None,
         card_number: CardNumber::parse(CARD).expect("valid"),
-        installation_id: zeroize::Zeroizing::new("an-installation-1".to_owned()),
+        installation_id: installation("an-installation-1"),
         staff_present: None,
         staff_acts: SetOf::from_iter([StaffAct::LetRideFree]),
         staff_minutes: None,
@@ -268,7 +272,7 @@ async fn order_of_claimed_causes_does_not_make_another_report() {
     };
     let claims = [claim(Cause::ReaderFault), claim(Cause::CardExpired)];
     let with = |claims: Vec<CauseClaim>| Incident {
-        cause_claims: claims,
+        cause_claims: claims.into(),
         ..incident(1)
     };
     let first = submit_one(&running, with(claims.to_vec())).await;
@@ -292,7 +296,7 @@ async fn seen_id_with_other_content_or_secret_is_refused() {
         |incident| incident.attempts = 3,
         |incident| incident.staff_acts = SetOf::EMPTY,
         |incident| incident.clock_correction_ms = 1,
-        |incident| incident.installation_id = zeroize::Zeroizing::new(String::new()),
+        |incident| incident.installation_id = None,
         |incident| std::mem::swap(&mut incident.vehicle, &mut incident.operator_words),
     ];
     for change in changes {
@@ -853,7 +857,7 @@ async fn key_that_cannot_be_made_refuses_only_what_needs_it_until_it_can() {
     };
     let without = Incident {
         card_number: None,
-        installation_id: zeroize::Zeroizing::new(String::new()),
+        installation_id: None,
         ..of_this_quarter(2)
     };
     let call = vec![of_this_quarter(1), without, incident(3)];
@@ -1080,7 +1084,7 @@ fn nearby_tap(number: u64, random: &mut StdRng) -> (Incident, (u64, u64, i64)) {
     let incident = Incident {
         occurred: Occurred::Exact(UtcMillis(NOON - seconds * 1_000)),
         card_number: None,
-        installation_id: zeroize::Zeroizing::new(format!("an-installation-{reporter}")),
+        installation_id: installation(&format!("an-installation-{reporter}")),
         line_words: "10".into(),
         vehicle: format!("220{reader}").into(),
         ..incident(number)

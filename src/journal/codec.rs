@@ -11,6 +11,7 @@ mod taps;
 
 use std::str::FromStr;
 
+use bytes::BytesMut;
 use prost::Message;
 use prost::encoding::WireType;
 
@@ -126,7 +127,7 @@ impl Wanted {
 pub fn encode(entry: &Entry) -> Encoded {
     let facts = match entry {
         Entry::Incident { facts, personal } => {
-            return incident(facts, personal.as_deref());
+            return Encoder::for_entries(1).incident(facts, personal.as_deref());
         }
         Entry::Withdrawn { id, facts, row } => {
             let mut withdrawn = Fields::default();
@@ -192,19 +193,45 @@ pub fn encode(entry: &Entry) -> Encoded {
     Encoded::of_facts(facts)
 }
 
-/// The entry of an incident, which are nearly all.
-fn incident(facts: &Facts, personal: Option<&Personal>) -> Encoded {
-    let fields = facts_fields(facts, Fields::inside(ENTRY_BYTES));
-    let entry = Encoded::of_facts(fields.into_element(INCIDENT));
-    let Some(personal) = personal else {
-        return entry;
-    };
-    let facts_bytes = entry.facts_bytes;
-    let fields = personal_fields(personal, facts, Fields::after(entry.bytes));
-    Encoded {
-        bytes: fields.into_bytes(),
-        facts_bytes,
-        has_personal: true,
+/// Encodes entries that go to the writer together, into the same memory.
+pub struct Encoder {
+    scratch: Vec<u8>,
+    room: BytesMut,
+}
+
+impl Encoder {
+    /// For so many entries.
+    pub fn for_entries(count: usize) -> Self {
+        Self {
+            scratch: Vec::with_capacity(ENTRY_BYTES),
+            room: BytesMut::with_capacity(count * ENTRY_BYTES_MEAN),
+        }
+    }
+
+    /// As `encode`.
+    pub fn encode(&mut self, entry: &Entry) -> Encoded {
+        match entry {
+            // Nearly all are.
+            Entry::Incident { facts, personal } => self.incident(facts, personal.as_deref()),
+            _ => encode(entry),
+        }
+    }
+
+    fn incident(&mut self, facts: &Facts, personal: Option<&Personal>) -> Encoded {
+        let scratch = std::mem::take(&mut self.scratch);
+        let mut fields = facts_fields(facts, Fields::inside(scratch));
+        let begin = fields.close(INCIDENT);
+        let facts_end = fields.len();
+        if let Some(personal) = personal {
+            fields = personal_fields(personal, facts, fields);
+        }
+        self.scratch = fields.into_bytes();
+        self.room.extend_from_slice(&self.scratch[begin..]);
+        Encoded {
+            bytes: self.room.split().freeze(),
+            facts_bytes: facts_end - begin,
+            has_personal: personal.is_some(),
+        }
     }
 }
 
@@ -430,6 +457,8 @@ fn restore_words(
 const FACTS_BYTES: usize = 192;
 /// The same of a whole entry.
 const ENTRY_BYTES: usize = 2 * FACTS_BYTES;
+/// A little more than the mean of many.
+const ENTRY_BYTES_MEAN: usize = 256;
 
 fn facts_bytes(facts: &Facts) -> Vec<u8> {
     facts_fields(facts, Fields::with_capacity(FACTS_BYTES)).into_bytes()
@@ -810,7 +839,7 @@ mod tests {
                 precision, reporter, mode, tap_kind, operator, line, line_resolution,
                 line_outside_validity: flags[0], stop, stop_resolution, network_version,
                 reader_kind, signal, found_later: flags[1], attempts, others_got_through,
-                worked_later, cause_claims, card_kind, staff_present, staff_acts, staff_minutes,
+                worked_later, cause_claims: cause_claims.into(), card_kind, staff_present, staff_acts, staff_minutes,
                 outcomes, extra_cost, card_given: flags[2], installation_given: flags[3],
                 is_uncountable: flags[4],
                 called_back,

@@ -4,7 +4,7 @@
 //! costs before it is sent to the committer. What is left out by protobuf (empty texts,
 //! zeros, false) is left out here, so that the bytes are the same; a test compares them.
 
-use prost::encoding::{WireType, encode_varint, encoded_len_varint};
+use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint};
 
 /// Bits of a field's key below its number.
 const WIRE_TYPE_BITS: u32 = 3;
@@ -23,16 +23,16 @@ impl Fields {
         Self(Vec::with_capacity(bytes))
     }
 
-    /// With room for so many bytes, and for what `into_element` puts before them.
-    pub fn inside(bytes: usize) -> Self {
-        let mut fields = Vec::with_capacity(HEADER_BYTES + bytes);
-        fields.extend_from_slice(&[0; HEADER_BYTES]);
-        Self(fields)
+    /// In this memory, whatever is there, with room for what `close` puts before them.
+    pub fn inside(mut memory: Vec<u8>) -> Self {
+        memory.clear();
+        memory.extend_from_slice(&[0; HEADER_BYTES]);
+        Self(memory)
     }
 
-    /// After what is there already, and is no part of the message.
-    pub fn after(bytes: Vec<u8>) -> Self {
-        Self(bytes)
+    /// How long they are.
+    pub fn len(&self) -> usize {
+        self.0.len()
     }
 
     /// The message.
@@ -40,16 +40,17 @@ impl Fields {
         self.0
     }
 
-    /// A message of one field, below 16, that holds the message begun with `inside`.
-    pub fn into_element(mut self, number: u32) -> Vec<u8> {
+    /// Ends the message begun with `inside` as a field of another, with a number below 16.
+    /// Returns where that begins. Fields that follow belong to no message yet.
+    pub fn close(&mut self, number: u32) -> usize {
         let length = self.0.len() - HEADER_BYTES;
-        let mut header = Self::with_capacity(HEADER_BYTES);
-        header.key(number, WireType::LengthDelimited);
-        header.varint(length as u64);
-        let unused = HEADER_BYTES - header.0.len();
-        self.0[unused..HEADER_BYTES].copy_from_slice(&header.0);
-        self.0.drain(..unused);
-        self.0
+        let mut header = [0; HEADER_BYTES];
+        let mut room = &mut header[..];
+        encode_key(number, WireType::LengthDelimited, &mut room);
+        encode_varint(length as u64, &mut room);
+        let begin = room.len();
+        self.0[begin..HEADER_BYTES].copy_from_slice(&header[..HEADER_BYTES - begin]);
+        begin
     }
 
     /// Bytes, a text or a message inside; nothing if they are empty.

@@ -25,6 +25,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use crate::domain::entry::Epoch;
 use crate::domain::limits::{RECORD_BYTES_MAX, SEGMENT_BYTES};
 use crate::domain::{Entry, Position, Stamp};
@@ -41,7 +43,7 @@ mod scan;
 mod segment;
 mod writer;
 
-pub use codec::{CodecError, Wanted, encode};
+pub use codec::{CodecError, Encoder, Wanted, encode};
 pub use ended::EndedTaps;
 pub use reader::{Reader, Records, ToldOfStaffs};
 pub use removal::Remover;
@@ -216,8 +218,8 @@ impl Default for Settings {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Encoded {
     /// The facts, then the personal part: one piece of memory, because it goes to another
-    /// thread.
-    bytes: Vec<u8>,
+    /// thread. Those of one `Encoder` lie in one piece, too.
+    bytes: Bytes,
     facts_bytes: usize,
     has_personal: bool,
 }
@@ -227,17 +229,18 @@ impl Encoded {
     fn of_facts(facts: Vec<u8>) -> Self {
         Self {
             facts_bytes: facts.len(),
-            bytes: facts,
+            bytes: facts.into(),
             has_personal: false,
         }
     }
 
     /// The same with a personal part.
-    fn with_personal(mut self, personal: &[u8]) -> Self {
-        self.bytes.truncate(self.facts_bytes);
-        self.bytes.extend_from_slice(personal);
-        self.has_personal = true;
-        self
+    fn with_personal(self, personal: &[u8]) -> Self {
+        Self {
+            bytes: [self.facts(), personal].concat().into(),
+            has_personal: true,
+            ..self
+        }
     }
 
     fn facts(&self) -> &[u8] {

@@ -53,7 +53,7 @@ fn incident(number: u64) -> Entry {
         attempts: 2,
         others_got_through: None,
         worked_later: None,
-        cause_claims: Vec::new(),
+        cause_claims: Default::default(),
         card_kind: None,
         staff_present: None,
         staff_acts: SetOf::EMPTY,

@@ -156,7 +156,7 @@ impl Maker {
             tap_kind: self.value::<TapKind>(),
             signal: self.value::<Signal>(),
             card_kind: self.value::<CardKind>(),
-            cause_claims: self.claims(),
+            cause_claims: self.claims().into(),
             staff_acts: self.set::<StaffAct>(),
             outcomes: self.set::<Outcome>(),
             reporter: match self.random.random_range(0..4) {

@@ -20,6 +20,7 @@ use std::collections::BTreeMap;
 use std::hash::Hash;
 
 use hashbrown::HashMap;
+use smol_str::SmolStr;
 
 pub use gtfs::{FeedError, FeedReason, Progress, import_gtfs, read_gtfs};
 pub use model::{Direction, Feed, Line, Operator, Stop, Validity};
@@ -42,17 +43,27 @@ pub struct Network {
     stops: Vec<Stop>,
     /// Places in `lines` by identifier.
     line_places: HashMap<LineId, u32>,
-    /// Places in `stops` by code.
-    stop_places: HashMap<StopId, u32>,
+    /// By code, with what is told of a stop whose code was written: far more are looked up than
+    /// fit a cache, and so each is in one place.
+    known_stops: HashMap<StopId, KnownStop>,
+    /// By place in `lines`: places in `stops` of the stops that it serves, rising.
+    stops_of_lines: Vec<Box<[u32]>>,
     /// Places in `operators` by what spellings of their names have in common. Where several
     /// have one name: the first.
     operators_by_name: BTreeMap<String, u32>,
-    /// Lines by number on the vehicle, in capitals: places in `lines`, ascending.
-    lines_by_number: HashMap<Box<str>, Vec<u32>>,
+    /// Lines by number on the vehicle, in capitals: places in `lines`, ascending, with their
+    /// operators, of which many have the same numbers.
+    lines_by_number: HashMap<Box<str>, Vec<(u32, OperatorCode)>>,
     /// Stops by platform code: places in `stops`, ascending.
     platforms: HashMap<Box<str>, Vec<u32>>,
     search: SearchIndex,
     grid: Grid,
+}
+
+/// A stop, as it is found by its code.
+struct KnownStop {
+    place: u32,
+    full_name: SmolStr,
 }
 
 /// Why operators, lines and stops make no network.
@@ -160,8 +171,8 @@ impl Network {
 
     /// The stop with this code. Codes of platforms are none.
     pub fn stop(&self, id: &str) -> Option<&Stop> {
-        let place = self.stop_places.get(id)?;
-        Some(&self.stops[*place as usize])
+        let known = self.known_stops.get(id)?;
+        Some(&self.stops[known.place as usize])
     }
 
     /// The first `limit` lines that pass the filter.
@@ -223,9 +234,10 @@ impl Network {
             version,
             sha256: persist::content_sha256(&operators, &lines, &stops),
             line_places: places_of_codes(lines.iter().map(|line| &line.id)),
-            stop_places: places_of_codes(stops.iter().map(|stop| &stop.id)),
+            stops_of_lines: stops_of_lines(&lines, &stops),
+            known_stops: known_stops(&stops),
             operators_by_name: places_of_names(&operators),
-            lines_by_number: places(lines.iter().map(|line| [line.number.to_uppercase()])),
+            lines_by_number: lines_by_number(&lines),
             platforms: places(stops.iter().map(|stop| stop.platforms.clone())),
             search: SearchIndex::build(&stops),
             grid: Grid::build(&stops),
@@ -339,12 +351,43 @@ fn places_of_codes<'a, T: Clone + Eq + Hash + 'a>(
     codes.cloned().zip(0..).collect()
 }
 
+/// Every stop by its code. Its order is never looked at.
+fn known_stops(stops: &[Stop]) -> HashMap<StopId, KnownStop> {
+    let known = |(place, stop): (u32, &Stop)| {
+        let full_name = stop.full_name().into();
+        (stop.id.clone(), KnownStop { place, full_name })
+    };
+    (0..).zip(stops).map(known).collect()
+}
+
+/// Places of the stops of each line. Lines and stops are in order.
+fn stops_of_lines(lines: &[Line], stops: &[Stop]) -> Vec<Box<[u32]>> {
+    let mut places = vec![Vec::new(); lines.len()];
+    for (place, stop) in (0..).zip(stops) {
+        for id in &stop.lines {
+            let line = lines.binary_search_by(|line| line.id.cmp(id));
+            places[line.expect("lines told their stops")].push(place);
+        }
+    }
+    places.into_iter().map(Vec::into_boxed_slice).collect()
+}
+
 fn places_of_names(operators: &[Operator]) -> BTreeMap<String, u32> {
     let mut places = BTreeMap::new();
     for (place, operator) in (0..).zip(operators) {
         places.entry(names::key(&operator.name)).or_insert(place);
     }
     places
+}
+
+fn lines_by_number(lines: &[Line]) -> HashMap<Box<str>, Vec<(u32, OperatorCode)>> {
+    let mut by_number = HashMap::<Box<str>, Vec<_>>::new();
+    for (place, line) in (0..).zip(lines) {
+        let number = line.number.to_uppercase().into();
+        let same = by_number.entry(number).or_default();
+        same.push((place, line.id.operator()));
+    }
+    by_number
 }
 
 /// For each key, the places of the items that have it.

@@ -34,6 +34,9 @@ pub struct Words<'a> {
     pub day: LocalDay,
 }
 
+/// Whether the stop at a place lies within what is looked at.
+type Circle<'a> = &'a dyn Fn(usize) -> bool;
+
 /// What was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resolved {
@@ -137,14 +140,11 @@ impl Network {
         let operator = named.or(line_words.operator.as_ref());
         let mode = words.mode.or(line_words.mode);
         let places = self.lines_by_number.get(&*line_words.number);
-        let lines = places.into_iter().flatten();
-        let lines = lines.map(|place| &self.lines[*place as usize]);
+        let places = places.into_iter().flatten();
+        let places = places.filter(|(_, of)| operator.is_none_or(|operator| operator == of));
+        let lines = places.map(|(place, _)| &self.lines[*place as usize]);
         let fitting: Vec<_> = lines
-            .filter(|line| {
-                let is_operators =
-                    operator.is_none_or(|operator| operator.as_str() == line.operator());
-                is_operators && mode.is_none_or(|mode| is_same_mode(mode, line.mode))
-            })
+            .filter(|line| mode.is_none_or(|mode| is_same_mode(mode, line.mode)))
             .collect();
         // In order of identifier, so that those of one operator stand together.
         let is_valid = |line: &&Line| line.validity.contains(words.day);
@@ -209,14 +209,22 @@ impl Network {
         if let Some(found) = self.stop_by_code(text, operator) {
             return found;
         }
-        let is_on_lines = |stop: &Stop| {
-            lines
-                .iter()
-                .any(|line| stop.lines.binary_search(&line.id).is_ok())
+        let places = lines
+            .iter()
+            .filter_map(|line| self.line_places.get(&line.id));
+        let stops_of_lines: Vec<_> = places
+            .map(|place| &self.stops_of_lines[*place as usize])
+            .collect();
+        let is_on_lines = |stop: usize| {
+            let mut all = stops_of_lines.iter();
+            all.any(|stops| {
+                let found = stops.binary_search_by_key(&stop, |place| *place as usize);
+                found.is_ok()
+            })
         };
         let is_operators =
-            |stop: &Stop| operator.is_some_and(|code| stop.is_served_by(code.as_str()));
-        let mut circles: Vec<&dyn Fn(&Stop) -> bool> = Vec::new();
+            |stop: usize| operator.is_some_and(|code| self.stops[stop].is_served_by(code.as_str()));
+        let mut circles: Vec<Circle<'_>> = Vec::new();
         if !lines.is_empty() {
             circles.push(&is_on_lines);
         }
@@ -225,9 +233,10 @@ impl Network {
         }
         circles.push(&|_| true);
         let by_name = || {
+            let places = self.places_by_name(text);
             circles
                 .iter()
-                .find_map(|is_inside| self.stop_by_name(text, is_inside))
+                .find_map(|is_inside| self.one_of(places, is_inside))
         };
         by_name()
             .or_else(|| self.stop_by_likeness(text, &circles))
@@ -236,8 +245,12 @@ impl Network {
 
     fn stop_by_code(&self, text: &str, operator: Option<&OperatorCode>) -> Option<Match<StopId>> {
         let exact = |stop: &Stop| named(Resolution::Exact, stop);
-        let with_operator = || operator.and_then(|code| self.stop(&format!("{code}:{text}")));
-        if let Some(stop) = self.stop(text).or_else(with_operator) {
+        if let Some((id, known)) = self.known_stops.get_key_value(text) {
+            let name = known.full_name.clone();
+            return Some(Match::one(Resolution::Exact, id.clone(), name));
+        }
+        let with_operator = operator.and_then(|code| self.stop(&format!("{code}:{text}")));
+        if let Some(stop) = with_operator {
             return Some(exact(stop));
         }
         let places = self.platforms.get(text)?;
@@ -260,13 +273,13 @@ impl Network {
         })
     }
 
-    /// The stop with this name inside a circle, or several; `None` if there is none.
-    fn stop_by_name(&self, text: &str, is_inside: &dyn Fn(&Stop) -> bool) -> Option<Match<StopId>> {
-        let stops: Vec<_> = self
-            .places_by_name(text)
+    /// The stop inside a circle, or several; `None` if there is none.
+    fn one_of(&self, places: &[u32], is_inside: Circle<'_>) -> Option<Match<StopId>> {
+        let stops: Vec<_> = places
             .iter()
-            .map(|place| &self.stops[*place as usize])
-            .filter(|stop| is_inside(stop))
+            .map(|place| *place as usize)
+            .filter(|place| is_inside(*place))
+            .map(|place| &self.stops[place])
             .collect();
         match stops[..] {
             [] => None,
@@ -296,11 +309,7 @@ impl Network {
     }
 
     /// The stop whose name is clearly the likest, in the smallest circle that has one.
-    fn stop_by_likeness(
-        &self,
-        text: &str,
-        circles: &[&dyn Fn(&Stop) -> bool],
-    ) -> Option<Match<StopId>> {
+    fn stop_by_likeness(&self, text: &str, circles: &[Circle<'_>]) -> Option<Match<StopId>> {
         circles.iter().find_map(|is_inside| {
             let hits = self.search.find(text, 2, &self.stops, is_inside);
             let best = hits.first()?;
@@ -360,7 +369,7 @@ impl<'a> LinesFound<'a> {
         let found = self.found.as_slice();
         let mut matched = match found {
             [] => Match::unresolved(),
-            [line] => Match::one(resolution, line.id.clone(), line.name.clone()),
+            [line] => Match::one(resolution, line.id.clone(), (&*line.name).into()),
             _ => Match::ambiguous(found.iter().map(|line| line.id.clone()).collect()),
         };
         matched.outside_validity = !found.is_empty() && found.iter().all(is_outside);

@@ -152,7 +152,7 @@ impl SearchIndex {
         query: &str,
         limit: usize,
         stops: &[Stop],
-        is_wanted: impl Fn(&Stop) -> bool,
+        is_wanted: impl Fn(usize) -> bool,
     ) -> Vec<Hit> {
         let query: String = query.chars().take(SEARCH_CHARS_MAX).collect();
         let mut words = names::words(&query);
@@ -169,7 +169,7 @@ impl SearchIndex {
                 let is_same =
                     u32::try_from(stop).is_ok_and(|stop| same_name.binary_search(&stop).is_ok());
                 let score = score(tally, weights, self.name_words[stop], is_same)?;
-                is_wanted(&stops[stop]).then_some(Hit {
+                is_wanted(stop).then_some(Hit {
                     stop,
                     score,
                     is_complete: asked <= usize::from(tally.found),

@@ -2,25 +2,22 @@
 //!
 //! Every field is checked, whatever others broke, so that a client is told all at once.
 
-use std::mem;
-
 use smol_str::SmolStr;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroize;
 
 use super::violation::{Path, Violations};
 use crate::api::pb::v1 as pb;
-use crate::domain::incident::{CauseClaim, Occurred};
+use crate::domain::incident::{CauseClaim, CauseClaims, Occurred};
 use crate::domain::limits::{
     ATTEMPTS_MAX, CAUSE_CLAIMS_MAX, CLOCK_AHEAD_MS_MAX, CLOCK_CORRECTION_MS_MAX,
     CLOCK_CORRECTION_MS_MIN, DIRECTION_CHARS_MAX, DISPLAY_CHARS_MAX, INCIDENT_AGE_DAYS_MAX,
-    INSTALLATION_BYTES_MAX, INSTALLATION_BYTES_MIN, LINE_CHARS_MAX, NOTE_CHARS_MAX,
-    OPERATOR_CHARS_MAX, STOP_CHARS_MAX, VEHICLE_CHARS_MAX,
+    LINE_CHARS_MAX, NOTE_CHARS_MAX, OPERATOR_CHARS_MAX, STOP_CHARS_MAX, VEHICLE_CHARS_MAX,
 };
 use crate::domain::taxonomy::{
     CardKind, ExtraCost, Mode, OthersGotThrough, Outcome, ReaderKind, ReporterKind, SetOf, Signal,
     StaffAct, StaffMinutes, StaffPresence, TapKind, Taxonomy, TimePrecision, WorkedLater,
 };
-use crate::domain::text::CardNumber;
+use crate::domain::text::{CardNumber, InstallationId};
 use crate::domain::{Hour, Incident, IncidentId, IncidentSecret, UtcMillis};
 
 const HALF_HOUR_MS: i64 = 30 * 60_000;
@@ -132,7 +129,7 @@ struct Seen {
     attempts: u8,
     others_got_through: Option<OthersGotThrough>,
     worked_later: Option<WorkedLater>,
-    cause_claims: Vec<CauseClaim>,
+    cause_claims: CauseClaims,
     card_kind: Option<CardKind>,
 }
 
@@ -150,7 +147,7 @@ struct Ending {
 struct WaysBack {
     secret: Option<IncidentSecret>,
     card_number: Option<CardNumber>,
-    installation_id: Zeroizing<String>,
+    installation_id: Option<InstallationId>,
     note_to_operator: bool,
 }
 
@@ -258,29 +255,21 @@ fn check_occurred(
 }
 
 fn parse_ways_back(at: Path<'_>, message: &mut pb::Incident, found: &mut Violations) -> WaysBack {
-    let card_number = Zeroizing::new(mem::take(&mut message.card_number));
-    let parsed = CardNumber::parse(&card_number);
+    let parsed = CardNumber::parse(&message.card_number);
+    message.card_number.zeroize();
     let card_number = found.ok(at.field("card_number"), parsed).flatten();
     let parsed = IncidentSecret::parse(&message.incident_secret);
     let secret = found.ok(at.field("incident_secret"), parsed).flatten();
     message.incident_secret.zeroize();
-    let installation_id = Zeroizing::new(mem::take(&mut message.installation_id));
-    if !is_installation(&installation_id) {
-        let at = at.field("installation_id");
-        found.add(at, "must be 16 to 64 visible ASCII characters, or empty");
-    }
+    let parsed = InstallationId::parse(&message.installation_id);
+    message.installation_id.zeroize();
+    let installation_id = found.ok(at.field("installation_id"), parsed).flatten();
     WaysBack {
         secret,
         card_number,
         installation_id,
         note_to_operator: message.note_to_operator,
     }
-}
-
-fn is_installation(id: &str) -> bool {
-    let length = INSTALLATION_BYTES_MIN..=INSTALLATION_BYTES_MAX;
-    let is_visible = || id.bytes().all(|byte| byte.is_ascii_graphic());
-    id.is_empty() || (length.contains(&id.len()) && is_visible())
 }
 
 fn parse_place(at: Path<'_>, message: &pb::Incident, found: &mut Violations) -> Place {
@@ -340,13 +329,9 @@ fn parse_seen(at: Path<'_>, message: &pb::Incident, found: &mut Violations) -> S
     }
 }
 
-fn parse_claims(
-    at: Path<'_>,
-    claims: &[pb::CauseClaim],
-    found: &mut Violations,
-) -> Vec<CauseClaim> {
+fn parse_claims(at: Path<'_>, claims: &[pb::CauseClaim], found: &mut Violations) -> CauseClaims {
     let at = at.field("cause_claims");
-    let mut parsed = Vec::new();
+    let mut parsed = CauseClaims::new();
     if !found.bounded(at, claims.len(), CAUSE_CLAIMS_MAX) {
         return parsed;
     }

@@ -2,6 +2,8 @@
 
 use std::borrow::Borrow;
 
+use smol_str::SmolStr;
+
 use super::incident::Remark;
 use super::{to_number, to_numbers, to_timestamp};
 use crate::api::pb::v1 as pb;
@@ -30,9 +32,9 @@ pub fn to_accepted(accepted: Accepted, remarks: Vec<Remark>) -> pb::Accepted {
 #[derive(Debug, Default)]
 pub struct Names {
     /// Of the line.
-    pub line: Box<str>,
+    pub line: SmolStr,
     /// Of the stop.
-    pub stop: Box<str>,
+    pub stop: SmolStr,
 }
 
 /// An incident as it is kept. Of an erased one, what is counted remains.

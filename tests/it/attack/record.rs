@@ -292,7 +292,7 @@ fn facts(data: &Data, place: usize, told: &Told, profile: usize, with_operator: 
         attempts: 0,
         others_got_through: None,
         worked_later: None,
-        cause_claims: attributes.causes.clone(),
+        cause_claims: attributes.causes.clone().into(),
         card_kind: attributes.card,
         staff_present: Some(StaffPresence::Yes),
         staff_acts: attributes.acts,
