@@ -31,6 +31,10 @@ const POSITION_BITS: u32 = 40;
 const RECENT_MIN: usize = 917_504;
 /// About how many ids a shard has.
 const SHARD_IDS: usize = 65_536;
+/// Shortest sorted run that has a filter, and ids for each of its words. Only days with far more
+/// reports than the country has taps that fail have one.
+const FILTERED_MIN: usize = 262_144;
+const FILTER_WORD_IDS: usize = 5;
 /// Steps of interpolation after which a search halves instead.
 const INTERPOLATIONS_MAX: u32 = 8;
 
@@ -45,9 +49,16 @@ pub struct IdIndex {
 #[derive(Clone, Debug, Default)]
 struct DayTable {
     sorted: Arc<Vec<IdEntry>>,
+    /// Of the sorted run, if it is long; else empty.
+    filter: Arc<Filter>,
     /// Its order is never looked at.
     recent: Arc<HashTable<IdEntry>>,
 }
+
+/// Says of nearly every hash that is not there that it is not, by looking at one place in less
+/// than a tenth of the memory: a Bloom filter in which all bits of a hash lie in one word.
+#[derive(Debug, Default)]
+struct Filter(Vec<u64>);
 
 /// Some ids of one day: those of the sorted run and, sorted too, the latest.
 #[derive(Debug)]
@@ -131,7 +142,8 @@ impl IdIndex {
     /// How much memory they take, in bytes.
     pub(super) fn bytes(&self) -> usize {
         let day = |table: &DayTable| {
-            table.sorted.capacity() * ENTRY_BYTES + table.recent.allocation_size()
+            let sorted = table.sorted.capacity() * ENTRY_BYTES;
+            sorted + size_of_val(&table.filter.0[..]) + table.recent.allocation_size()
         };
         self.days.values().map(day).sum()
     }
@@ -149,6 +161,7 @@ impl IdIndex {
             return false;
         }
         let table = DayTable {
+            filter: Arc::new(Filter::of(&sorted)),
             sorted: Arc::new(sorted),
             recent: Arc::default(),
         };
@@ -171,9 +184,11 @@ impl DayTable {
     fn find(&self, hash: u64) -> Option<Position> {
         let is_same = |entry: &IdEntry| hash_of(entry) == hash;
         let found = self.recent.find(spread(hash), is_same).copied();
-        found
-            .or_else(|| find_sorted(&self.sorted, hash))
-            .map(|entry| position_of(&entry))
+        let in_sorted = || match self.filter.may_have(hash) {
+            true => find_sorted(&self.sorted, hash),
+            false => None,
+        };
+        found.or_else(in_sorted).map(|entry| position_of(&entry))
     }
 
     fn insert(&mut self, entry: IdEntry) {
@@ -202,6 +217,7 @@ impl DayTable {
             to -= 1;
             sorted[to] = *entry;
         }
+        self.filter = Arc::new(Filter::of(sorted));
     }
 
     fn shards(&self, day: u32) -> impl Iterator<Item = Shard<'_>> {
@@ -230,6 +246,37 @@ fn sorted_entries(table: &HashTable<IdEntry>) -> Vec<IdEntry> {
     let mut entries: Vec<IdEntry> = table.iter().copied().collect();
     entries.sort_unstable();
     entries
+}
+
+impl Filter {
+    fn of(run: &[IdEntry]) -> Self {
+        if run.len() < FILTERED_MIN {
+            return Self::default();
+        }
+        let mut filter = Self(vec![0; run.len() / FILTER_WORD_IDS + 1]);
+        for hash in run.iter().map(hash_of) {
+            let (word, bits) = filter.place(hash);
+            filter.0[word] |= bits;
+        }
+        filter
+    }
+
+    fn may_have(&self, hash: u64) -> bool {
+        if self.0.is_empty() {
+            return true;
+        }
+        let (word, bits) = self.place(hash);
+        self.0[word] & bits == bits
+    }
+
+    /// A word by the upper half of the hash, four bits of it by the lower.
+    fn place(&self, hash: u64) -> (usize, u64) {
+        let (upper, lower) = (hash >> 24, hash);
+        let word = (upper * self.0.len() as u64) >> u32::BITS;
+        let word = usize::try_from(word).expect("fewer than there are words");
+        let bit = |place: u32| 1_u64 << (lower >> (6 * place) & 63);
+        (word, bit(0) | bit(1) | bit(2) | bit(3))
+    }
 }
 
 /// Looks a hash up in a sorted run. Hashes are spread evenly, so the place is guessed from the
@@ -322,6 +369,21 @@ mod tests {
     }
 
     #[test]
+    fn filter_has_all_that_is_there_and_little_else() {
+        let ids = IdIndex::new(EPOCH);
+        let hash = |number| ids.hash(&id(20_000, number));
+        let count = FILTERED_MIN as u64;
+        let run: Vec<_> = (0..count).map(|n| entry(hash(n), Position(n))).collect();
+        let filter = Filter::of(&run);
+        assert!((0..count).all(|number| filter.may_have(hash(number))));
+        let others = (count..count + 10_000).filter(|number| filter.may_have(hash(*number)));
+        let found = others.count();
+        assert!(found < 300, "{found}");
+        let without = Filter::of(&run[1..]);
+        assert!(without.may_have(hash(count)), "short runs have none");
+    }
+
+    #[test]
     fn dropped_days_are_forgotten_and_later_ones_kept() {
         let mut ids = IdIndex::new(EPOCH);
         for day in 1..=3 {
@@ -367,6 +429,7 @@ mod tests {
             second in prop::collection::btree_set(any::<[u8; 12]>(), 0..200),
         ) {
             let mut table = DayTable {
+                filter: Arc::default(),
                 sorted: Arc::new(first.iter().copied().collect()),
                 recent: Arc::default(),
             };

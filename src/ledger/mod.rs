@@ -60,6 +60,10 @@ pub use state::{Applied, ClosedBlock, FOLD_VERSION, State, Withdrawal};
 pub use tallies::{Attribute, Tallies, Timed, day_bucket, month_hour_bucket};
 pub use taps::{FeedBook, TapBook, TapDay, TapsApplied};
 
+/// Entries whose ids and names are looked up together before they are applied: what that
+/// brings near must still be there when its turn comes.
+const AHEAD_ENTRIES: usize = 64;
+
 /// Why something cannot be answered now.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
@@ -186,10 +190,13 @@ impl Ledger {
     pub fn apply(&self, batch: &[(Position, Stamp, Entry)]) -> Vec<Applied> {
         self.keeper.wait_for_room();
         let mut state = self.state.write().expect(FOLD_HOLDS);
-        let apply = |(position, stamp, entry): &(Position, Stamp, Entry)| {
-            state.apply(*position, *stamp, entry)
-        };
-        let applied = batch.iter().map(apply).collect();
+        let mut applied = Vec::with_capacity(batch.len());
+        for some in batch.chunks(AHEAD_ENTRIES) {
+            state.look_ahead(some.iter().map(|(.., entry)| entry));
+            let some = some.iter();
+            applied
+                .extend(some.map(|(position, stamp, entry)| state.apply(*position, *stamp, entry)));
+        }
         // Under the lock: a scan must find each row either open or pending.
         let closed = state.take_closed();
         self.keeper.take(closed, state.take_tap_changes());
