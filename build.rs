@@ -43,7 +43,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             ".mistap.v1.FollowIncidentRequest",
             ".mistap.v1.GetReceiptRequest",
         ])
-        // Bulk passes them on many times before they are read.
+        // Clients pass requests on many times before they are sent.
         .boxed(".mistap.v1.StreamIncidentsRequest.incident")
         .compile_fds(descriptors)?;
     Ok(())

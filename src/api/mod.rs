@@ -6,6 +6,7 @@
 
 mod access;
 mod asked;
+pub mod bulk;
 pub mod caller;
 mod cases;
 pub mod convert;

@@ -58,8 +58,7 @@ shows_no_secret! {
     GetReceiptRequest
 }
 
-/// Incidents of a request, or requests with one. They are cleared of what leads back to a
-/// person when this is dropped.
+/// Incidents of a request. They are cleared of what leads back to a person when this is dropped.
 pub(super) struct Wiped<T: Wipe>(Vec<T>);
 
 /// What holds an incident.
@@ -69,24 +68,9 @@ pub(super) trait Wipe {
 }
 
 impl<T: Wipe> Wiped<T> {
-    /// None.
-    pub fn new() -> Self {
-        Self(Vec::new())
-    }
-
-    /// Adds one.
-    pub fn push(&mut self, one: T) {
-        self.0.push(one);
-    }
-
     /// How many there are.
     pub fn len(&self) -> usize {
         self.0.len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
     }
 
     /// Each of them, to be read and cleared.
@@ -112,14 +96,6 @@ impl Wipe for v1::Incident {
         self.card_number.zeroize();
         self.installation_id.zeroize();
         self.incident_secret.zeroize();
-    }
-}
-
-impl Wipe for v1::StreamIncidentsRequest {
-    fn wipe(&mut self) {
-        if let Some(incident) = &mut self.incident {
-            incident.wipe();
-        }
     }
 }
 

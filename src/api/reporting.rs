@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use futures_util::stream::Empty;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::Clock;
 use super::access::check_incident;
+use super::bulk::Told;
 use super::caller::{Caller, caller};
 use super::convert::choices::to_choices;
 use super::convert::incident::{Parsed, Remark, parse_incident, parse_key};
@@ -68,6 +70,25 @@ impl Reporting {
         }
     }
 
+    /// Answers a stream of incidents.
+    pub(super) fn stream(&self, request: Request<Streaming<Box<Told>>>) -> Result<Results, Status> {
+        let room = Arc::clone(&self.streams).try_acquire_owned();
+        let room = room.map_err(|_| Problem::busy())?;
+        let bulk = stream::Bulk {
+            reporter: self.reporter.clone(),
+            caller: self.caller(&request),
+            in_flight: Arc::clone(&self.in_flight),
+            stop: self.stop.clone(),
+            room,
+        };
+        Ok(stream::start(bulk, request.into_inner()))
+    }
+
+    /// Tells the time.
+    pub(super) fn clock(&self) -> Clock {
+        Arc::clone(&self.reporter.now)
+    }
+
     fn caller<T>(&self, request: &Request<T>) -> Caller {
         Caller {
             principal: caller(request),
@@ -111,28 +132,39 @@ impl Reporter {
         messages: impl ExactSizeIterator<Item = Option<&'m mut pb::Incident>>,
         path: fn(usize) -> Path<'static>,
     ) -> Checked {
+        let now = (self.now)();
+        let parse = |(index, message)| parse_incident(path(index), message, now);
+        self.check_parsed(caller, messages.enumerate().map(parse), path)
+    }
+
+    /// As `check`, of incidents that were read before.
+    pub(super) fn check_parsed(
+        &self,
+        caller: &Caller,
+        parsed: impl ExactSizeIterator<Item = Result<Parsed, Violations>>,
+        path: fn(usize) -> Path<'static>,
+    ) -> Checked {
         let Caller { principal, address } = caller;
-        let count = messages.len();
+        let count = parsed.len();
         if let Err(problem) = self.admit(caller, count) {
             return Checked {
                 incidents: Vec::new(),
                 remarks: vec![Err(problem); count],
             };
         }
-        let now = (self.now)();
-        let origin = origin(*address, now);
+        let origin = origin(*address, (self.now)());
         let mut incidents = Vec::with_capacity(count);
-        let check = |(index, message)| {
+        let check = |(index, parsed): (usize, Result<Parsed, Violations>)| {
             let Parsed {
                 mut incident,
                 remarks,
-            } = parse_incident(path(index), message, now)?;
+            } = parsed?;
             check_incident(principal, path(index), &incident)?;
             incident.origin = origin;
             incidents.push(incident);
             Ok(remarks)
         };
-        let remarks = messages.enumerate().map(check).collect();
+        let remarks = parsed.enumerate().map(check).collect();
         Checked { incidents, remarks }
     }
 
@@ -237,7 +269,7 @@ pub(super) fn to_result(result: Result<pb::Accepted, Problem>) -> pb::Result {
 
 #[tonic::async_trait]
 impl ReportingService for Reporting {
-    type StreamIncidentsStream = Results;
+    type StreamIncidentsStream = Empty<Result<pb::StreamIncidentsResponse, Status>>;
     type FollowIncidentStream = Followed;
 
     async fn report_incident(
@@ -281,20 +313,12 @@ impl ReportingService for Reporting {
         }))
     }
 
+    /// Never called: `bulk::Reports` answers it.
     async fn stream_incidents(
         &self,
-        request: Request<Streaming<pb::StreamIncidentsRequest>>,
-    ) -> Result<Response<Results>, Status> {
-        let room = Arc::clone(&self.streams).try_acquire_owned();
-        let room = room.map_err(|_| Problem::busy())?;
-        let bulk = stream::Bulk {
-            reporter: self.reporter.clone(),
-            caller: self.caller(&request),
-            in_flight: Arc::clone(&self.in_flight),
-            stop: self.stop.clone(),
-            room,
-        };
-        Ok(Response::new(stream::start(bulk, request.into_inner())))
+        _request: Request<Streaming<pb::StreamIncidentsRequest>>,
+    ) -> Result<Response<Self::StreamIncidentsStream>, Status> {
+        Err(Problem::internal().into())
     }
 
     async fn get_incident(

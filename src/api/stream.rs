@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::stream::{Stream, StreamExt};
 use prometheus_client::metrics::counter::Counter;
@@ -25,13 +26,11 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tracing::Instrument;
 
+use super::bulk::{AT, Answers, Told};
 use super::caller::Caller;
-use super::convert::violation::Path;
 use super::counters::Open;
 use super::guard::corrected;
-use super::pb::Wiped;
-use super::pb::v1 as pb;
-use super::reporting::{Reporter, to_result};
+use super::reporting::Reporter;
 use super::status::Problem;
 use crate::domain::limits::{
     STREAM_BATCH_MAX, STREAM_IN_FLIGHT_MAX, STREAM_UNTAKEN_MS_MAX, STREAM_UNTAKEN_STOPPING_MS_MAX,
@@ -40,9 +39,8 @@ use crate::domain::limits::{
 /// Batches of results that wait for the client to take them.
 const RESULT_BATCHES_MAX: usize = 4;
 
-/// Dropped before it is reported, it is cleared.
-type Batch = Wiped<pb::StreamIncidentsRequest>;
-type Answered = Vec<pb::StreamIncidentsResponse>;
+/// In boxes: they are passed on many times.
+type Batch = Vec<Box<Told>>;
 /// How a stream ends.
 type End = Result<(), Status>;
 
@@ -60,8 +58,8 @@ pub(super) struct Bulk {
 
 /// Results of a stream, one by one.
 pub struct Results {
-    ready: VecDeque<pb::StreamIncidentsResponse>,
-    batches: mpsc::Receiver<Answered>,
+    ready: Answers,
+    batches: mpsc::Receiver<Answers>,
     /// Says how the stream ends; closed without a word, its task panicked. `None` once told.
     end: Option<oneshot::Receiver<End>>,
     taken: Arc<AtomicU64>,
@@ -69,16 +67,16 @@ pub struct Results {
 }
 
 impl Stream for Results {
-    type Item = Result<pb::StreamIncidentsResponse, Status>;
+    type Item = Result<Bytes, Status>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         loop {
-            if let Some(result) = self.ready.pop_front() {
+            if let Some(result) = self.ready.pop() {
                 self.taken.fetch_add(1, Ordering::Relaxed);
                 return Poll::Ready(Some(Ok(result)));
             }
             match ready!(self.batches.poll_recv(context)) {
-                Some(batch) => self.ready = batch.into(),
+                Some(batch) => self.ready = batch,
                 None => break,
             }
         }
@@ -103,7 +101,7 @@ impl Stream for Results {
 /// or takes no results, or when the service stops.
 pub(super) fn start<R>(bulk: Bulk, requests: R) -> Results
 where
-    R: Stream<Item = Result<pb::StreamIncidentsRequest, Status>> + Send + Unpin + 'static,
+    R: Stream<Item = Result<Box<Told>, Status>> + Send + Unpin + 'static,
 {
     let (results, batches) = mpsc::channel(RESULT_BATCHES_MAX);
     let (ends, end) = oneshot::channel();
@@ -117,7 +115,7 @@ where
     };
     tokio::spawn(task.in_current_span());
     Results {
-        ready: VecDeque::new(),
+        ready: Answers::default(),
         batches,
         end: Some(end),
         taken,
@@ -128,13 +126,13 @@ where
 /// What a stream has on its way.
 struct UnderWay {
     /// In the order of the requests.
-    reports: VecDeque<JoinHandle<Answered>>,
+    reports: VecDeque<JoinHandle<Answers>>,
     /// Incidents that are reported, or whose results wait for the client.
     incidents: usize,
     /// Read, but without permits yet.
     waiting: Batch,
     /// The oldest results, while there is no place for them.
-    answered: Option<Answered>,
+    answered: Option<Answers>,
     /// Counts results that went to the client.
     taken: Arc<AtomicU64>,
     /// As of the last look.
@@ -161,9 +159,9 @@ impl UnderWay {
         }
     }
 
-    async fn run<R>(mut self, bulk: &Bulk, mut requests: R, results: mpsc::Sender<Answered>) -> End
+    async fn run<R>(mut self, bulk: &Bulk, mut requests: R, results: mpsc::Sender<Answers>) -> End
     where
-        R: Stream<Item = Result<pb::StreamIncidentsRequest, Status>> + Unpin,
+        R: Stream<Item = Result<Box<Told>, Status>> + Unpin,
     {
         let _open = Open::new(&bulk.reporter.counters.streams);
         let _room = &bulk.room;
@@ -205,14 +203,14 @@ impl UnderWay {
     }
 
     fn report(&mut self, bulk: &Bulk, permits: OwnedSemaphorePermit) {
-        let batch = std::mem::replace(&mut self.waiting, Batch::new());
+        let batch = std::mem::take(&mut self.waiting);
         self.incidents += batch.len();
         let report = report(bulk.reporter.clone(), bulk.caller.clone(), batch, permits);
         self.reports
             .push_back(tokio::spawn(report.in_current_span()));
     }
 
-    fn hand_out(&mut self, place: mpsc::Permit<'_, Answered>) {
+    fn hand_out(&mut self, place: mpsc::Permit<'_, Answers>) {
         if let Some(answered) = self.answered.take() {
             self.incidents -= answered.len();
             place.send(answered);
@@ -255,7 +253,7 @@ impl UnderWay {
 }
 
 /// The results of the oldest report; waits for ever if there is none. Safe to drop.
-async fn next(reports: &mut VecDeque<JoinHandle<Answered>>) -> Result<Answered, JoinError> {
+async fn next(reports: &mut VecDeque<JoinHandle<Answers>>) -> Result<Answers, JoinError> {
     let Some(oldest) = reports.front_mut() else {
         return std::future::pending().await;
     };
@@ -272,12 +270,12 @@ fn panicked(bulk: &Bulk, error: &JoinError) -> Status {
 
 /// Puts what has arrived into the batch. Tells how reading ended, if it did.
 fn read<R>(
-    first: Option<Result<pb::StreamIncidentsRequest, Status>>,
+    first: Option<Result<Box<Told>, Status>>,
     requests: &mut R,
     batch: &mut Batch,
 ) -> Option<End>
 where
-    R: Stream<Item = Result<pb::StreamIncidentsRequest, Status>> + Unpin,
+    R: Stream<Item = Result<Box<Told>, Status>> + Unpin,
 {
     let mut next = first;
     loop {
@@ -304,22 +302,15 @@ async fn acquire(semaphore: &Arc<Semaphore>, incidents: usize) -> OwnedSemaphore
 async fn report(
     reporter: Reporter,
     caller: Caller,
-    mut batch: Batch,
+    batch: Batch,
     permits: OwnedSemaphorePermit,
-) -> Answered {
-    let requests = batch.iter_mut();
-    let sequences: Vec<_> = requests.map(|request| request.sequence).collect();
-    let messages = batch.iter_mut();
-    let messages = messages.map(|request| request.incident.as_deref_mut());
-    let checked = reporter.check(&caller, messages, |_| Path::root("incident"));
-    drop(batch);
+) -> Answers {
+    let sequences: Vec<_> = batch.iter().map(|told| told.sequence).collect();
+    let parsed = batch.into_iter().map(|told| told.parsed);
+    let checked = reporter.check_parsed(&caller, parsed, |_| AT);
     let results = reporter.report(&caller, checked).await;
     drop(permits);
-    let answer = |(sequence, result)| pb::StreamIncidentsResponse {
-        sequence,
-        result: Some(to_result(result)),
-    };
-    sequences.into_iter().zip(results).map(answer).collect()
+    Answers::encode(sequences.into_iter().zip(results))
 }
 
 #[cfg(test)]
@@ -327,6 +318,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
+    use crate::api::convert::violation::Violations;
     use crate::api::counters::Counters;
     use crate::auth::{Grant, Limiter, Principal};
     use crate::domain::UtcMillis;
@@ -381,15 +373,18 @@ mod tests {
 
         /// A stream that sends many requests, and then waits for ever.
         fn stream(&self) -> Results {
-            let request = |sequence| {
-                Ok(pb::StreamIncidentsRequest {
-                    incident: None,
-                    sequence,
-                })
-            };
+            let request = |sequence| Ok(Box::new(told(sequence)));
             let requests = futures_util::stream::iter((0..MANY as u64).map(request));
             let requests = requests.chain(futures_util::stream::pending());
             start(self.bulk(), Box::pin(requests))
+        }
+    }
+
+    /// A request without an incident.
+    fn told(sequence: u64) -> Told {
+        Told {
+            sequence,
+            parsed: Err(Violations::one(AT, "must be given")),
         }
     }
 
@@ -455,7 +450,7 @@ mod tests {
         let requests = futures_util::stream::poll_fn(move |_| {
             count += 1;
             match count {
-                1 => Poll::Ready(Some(Ok(pb::StreamIncidentsRequest::default()))),
+                1 => Poll::Ready(Some(Ok(Box::new(told(1))))),
                 _ => panic!("a bug"),
             }
         });

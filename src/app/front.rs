@@ -18,14 +18,11 @@ use tonic::server::NamedService;
 use tower::Service;
 
 use super::GRPC;
+use crate::api::bulk::Reports;
 use crate::api::guard::Guard;
 use crate::api::live::Live;
-use crate::api::pb::v1::reporting_service_server::ReportingServiceServer;
-use crate::api::reporting::Reporting;
 
 const GRPC_PROTO: &str = "application/grpc+proto";
-
-type Reports = ReportingServiceServer<Reporting>;
 
 /// The service of a connection. Cheap to clone.
 #[derive(Clone)]

@@ -44,6 +44,7 @@ use tonic_web::GrpcWebLayer;
 use tower::Layer as _;
 
 use crate::api::Clock;
+use crate::api::bulk::Reports;
 use crate::api::counters::Counters;
 use crate::api::guard::{Door, GuardLayer};
 use crate::api::live::Live;
@@ -53,7 +54,6 @@ use crate::api::origin::Callers;
 use crate::api::pb;
 use crate::api::pb::v1::network_service_server::NetworkServiceServer;
 use crate::api::pb::v1::operations_service_server::OperationsServiceServer;
-use crate::api::pb::v1::reporting_service_server::ReportingServiceServer;
 use crate::api::pb::v1::statistics_service_server::StatisticsServiceServer;
 use crate::api::reporting::Reporting;
 use crate::api::statistics::Statistics;
@@ -80,7 +80,7 @@ use retention::{Kept, Retainer};
 const WHOLE_SERVICE: &str = "";
 /// The services whose health is told, besides the whole.
 const SERVICES: [&str; 5] = [
-    ReportingServiceServer::<Reporting>::NAME,
+    Reports::NAME,
     StatisticsServiceServer::<Statistics>::NAME,
     Live::NAME,
     NetworkServiceServer::<Networks>::NAME,
@@ -391,10 +391,7 @@ impl Parts {
 
     /// Tells health checks and the health page that no reports are taken in.
     async fn tell_record_failed(&self) {
-        let taking_in = [
-            ReportingServiceServer::<Reporting>::NAME,
-            OperationsServiceServer::<Operations>::NAME,
-        ];
+        let taking_in = [Reports::NAME, OperationsServiceServer::<Operations>::NAME];
         self.tell(&taking_in, ServingStatus::NotServing).await;
         self.tell_not_whole().await;
     }
@@ -514,9 +511,8 @@ impl Services {
         }
     }
 
-    fn reports(&self) -> ReportingServiceServer<Reporting> {
-        let reporting = ReportingServiceServer::new(self.reporting.clone());
-        reporting.max_decoding_message_size(MESSAGE_BYTES_MAX)
+    fn reports(&self) -> Reports {
+        Reports::new(self.reporting.clone())
     }
 
     fn routes(self) -> Result<Routes, AppError> {

@@ -1,0 +1,400 @@
+//! What travels on a stream of incidents. tonic's own codec makes a new message of each report,
+//! with a dozen allocations, and encodes each answer when all of it has left the caches; here
+//! every report is read into the same message and checked at once, and answers are encoded as
+//! soon as they are known.
+//!
+//! Nothing of a report outlives the next in the message that they share: what leads back to a
+//! person is cleared as soon as it was read.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use prost::encoding::{DecodeContext, decode_key, message, skip_field, uint64};
+use prost::{DecodeError, Message};
+use tonic::body::Body;
+use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::server::{Grpc, NamedService, StreamingService};
+use tonic::{Request, Response, Status, Streaming};
+use tower::Service;
+
+use super::Clock;
+use super::convert::incident::{Parsed, parse_incident};
+use super::convert::violation::{Path, Violations};
+use super::pb::Wipe;
+use super::pb::v1 as pb;
+use super::pb::v1::reporting_service_server::ReportingServiceServer;
+use super::reporting::{Reporting, to_result};
+use super::status::Problem;
+use super::stream::Results;
+use crate::domain::limits::MESSAGE_BYTES_MAX;
+
+/// The fields of a request, by their numbers in the schema.
+const INCIDENT: u32 = 1;
+const SEQUENCE: u32 = 2;
+/// The path of the call.
+const STREAM: &str = "/mistap.v1.ReportingService/StreamIncidents";
+/// More than most answers take.
+const ANSWER_BYTES: usize = 192;
+
+/// Where an incident stands in its request.
+pub(super) const AT: Path<'static> = Path::root("incident");
+
+type Answering = Pin<Box<dyn Future<Output = Result<http::Response<Body>, Infallible>> + Send>>;
+
+/// The reporting service: streams of incidents by a codec of their own, all else as generated.
+#[derive(Clone)]
+pub struct Reports {
+    generated: ReportingServiceServer<Reporting>,
+    reporting: Reporting,
+}
+
+/// A report of a stream, as it was read.
+pub(super) struct Told {
+    /// Chosen by the client.
+    pub sequence: u64,
+    /// What it says, or what is wrong with it.
+    pub parsed: Result<Parsed, Violations>,
+}
+
+/// Encoded answers, in order.
+#[derive(Default)]
+pub(super) struct Answers {
+    bytes: BytesMut,
+    lengths: VecDeque<usize>,
+}
+
+/// Reads reports, and writes answers that are encoded.
+struct StreamCodec {
+    now: Clock,
+}
+
+/// Reads reports, one after the other into the same message.
+struct Reader {
+    now: Clock,
+    incident: Box<pb::Incident>,
+}
+
+/// Writes answers as they are.
+struct Writer;
+
+/// The call, as tonic sees it.
+struct Method(Reporting);
+
+impl Reports {
+    /// Of a service.
+    pub fn new(reporting: Reporting) -> Self {
+        let generated = ReportingServiceServer::new(reporting.clone());
+        Self {
+            generated: generated.max_decoding_message_size(MESSAGE_BYTES_MAX),
+            reporting,
+        }
+    }
+}
+
+impl NamedService for Reports {
+    const NAME: &'static str = ReportingServiceServer::<Reporting>::NAME;
+}
+
+impl Service<http::Request<Body>> for Reports {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = Answering;
+
+    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Answering {
+        if request.uri().path() != STREAM {
+            return self.generated.call(request);
+        }
+        let reporting = self.reporting.clone();
+        Box::pin(async move {
+            let codec = StreamCodec {
+                now: reporting.clock(),
+            };
+            let mut grpc = Grpc::new(codec).max_decoding_message_size(MESSAGE_BYTES_MAX);
+            Ok(grpc.streaming(Method(reporting), request).await)
+        })
+    }
+}
+
+impl StreamingService<Box<Told>> for Method {
+    type Response = Bytes;
+    type ResponseStream = Results;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Results>, Status>> + Send>>;
+
+    fn call(&mut self, request: Request<Streaming<Box<Told>>>) -> Self::Future {
+        let results = self.0.stream(request);
+        Box::pin(std::future::ready(results.map(Response::new)))
+    }
+}
+
+// === impl Answers ===
+
+impl Answers {
+    /// To the requests with these sequences.
+    pub fn encode(
+        results: impl ExactSizeIterator<Item = (u64, Result<pb::Accepted, Problem>)>,
+    ) -> Self {
+        let mut bytes = BytesMut::with_capacity(results.len() * ANSWER_BYTES);
+        let mut lengths = VecDeque::with_capacity(results.len());
+        for (sequence, result) in results {
+            let before = bytes.len();
+            let answer = pb::StreamIncidentsResponse {
+                sequence,
+                result: Some(to_result(result)),
+            };
+            answer.encode_raw(&mut bytes);
+            lengths.push_back(bytes.len() - before);
+        }
+        Self { bytes, lengths }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.lengths.len()
+    }
+
+    /// Takes the first.
+    pub fn pop(&mut self) -> Option<Bytes> {
+        let length = self.lengths.pop_front()?;
+        Some(self.bytes.split_to(length).freeze())
+    }
+}
+
+// === impl StreamCodec ===
+
+impl Codec for StreamCodec {
+    type Encode = Bytes;
+    type Decode = Box<Told>;
+    type Encoder = Writer;
+    type Decoder = Reader;
+
+    fn encoder(&mut self) -> Writer {
+        Writer
+    }
+
+    fn decoder(&mut self) -> Reader {
+        Reader {
+            now: self.now.clone(),
+            incident: Box::default(),
+        }
+    }
+}
+
+impl Encoder for Writer {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn encode(&mut self, answer: Bytes, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        buffer.put_slice(&answer);
+        Ok(())
+    }
+}
+
+impl Decoder for Reader {
+    type Item = Box<Told>;
+    type Error = Status;
+
+    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Box<Told>>, Status> {
+        // The whole message lies in one piece, whatever it came in.
+        let told = self.read(buffer.chunk());
+        self.incident.wipe();
+        buffer.advance(buffer.remaining());
+        match told {
+            Ok(told) => Ok(Some(Box::new(told))),
+            Err(_) => Err(Problem::malformed().into()),
+        }
+    }
+}
+
+impl Reader {
+    fn read(&mut self, mut bytes: &[u8]) -> Result<Told, DecodeError> {
+        self.incident.clear();
+        let mut sequence = 0;
+        let mut has_incident = false;
+        while bytes.has_remaining() {
+            let (field, wire_type) = decode_key(&mut bytes)?;
+            let context = DecodeContext::default();
+            match field {
+                INCIDENT => {
+                    message::merge(wire_type, &mut *self.incident, &mut bytes, context)?;
+                    has_incident = true;
+                }
+                SEQUENCE => uint64::merge(wire_type, &mut sequence, &mut bytes, context)?,
+                _ => skip_field(wire_type, field, &mut bytes, context)?,
+            }
+        }
+        let incident = has_incident.then_some(&mut *self.incident);
+        Ok(Told {
+            sequence,
+            parsed: parse_incident(AT, incident, (self.now)()),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::domain::UtcMillis;
+
+    const NOW: UtcMillis = UtcMillis(1_795_442_400_000); // 2026-11-23T14:00Z
+    const ID: &str = "019ab0f0-6e80-7000-8000-000000000001";
+
+    fn reader() -> Reader {
+        let mut codec = StreamCodec {
+            now: Arc::new(|| NOW),
+        };
+        codec.decoder()
+    }
+
+    fn request(incident: Option<pb::Incident>) -> pb::StreamIncidentsRequest {
+        pb::StreamIncidentsRequest {
+            incident: incident.map(Box::new),
+            sequence: 7,
+        }
+    }
+
+    fn incident() -> pb::Incident {
+        pb::Incident {
+            incident_id: ID.to_owned(),
+            occurred_at: Some(prost_types::Timestamp {
+                seconds: NOW.0 / 1_000,
+                nanos: 0,
+            }),
+            ..pb::Incident::default()
+        }
+    }
+
+    /// What was read, as far as it can be compared.
+    fn shown(told: &Result<Parsed, Violations>) -> String {
+        format!("{told:?}")
+    }
+
+    proptest! {
+        #[test]
+        fn report_is_read_as_if_there_were_none_before_it(
+            reports in prop::collection::vec((any::<[bool; 6]>(), "[a-z]{0,30}", 0_i32..20), 1..8),
+        ) {
+            let mut reader = reader();
+            for (has, words, number) in reports {
+                let [has_incident, has_id, has_words, has_lists, has_card, has_time] = has;
+                let mut told = pb::Incident::default();
+                if has_id {
+                    told.incident_id = ID.to_owned();
+                    told.incident_secret = vec![1; 32];
+                }
+                if has_words {
+                    told.stop = words.clone();
+                    told.note = words.clone();
+                    told.mode = number;
+                }
+                if has_lists {
+                    told.staff_acts = vec![number, 1];
+                    told.cause_claims = vec![pb::CauseClaim { cause: number, source: 1 }];
+                }
+                if has_card {
+                    told.card_number = "3528 0000 0000 0007".to_owned();
+                    told.installation_id = format!("an-installation-{words}");
+                }
+                if has_time {
+                    told.occurred_at = incident().occurred_at;
+                }
+                let mut request = request(has_incident.then_some(told));
+                let bytes = request.encode_to_vec();
+                let read = reader.read(&bytes).expect("a message");
+                prop_assert_eq!(read.sequence, 7);
+                let alone = parse_incident(AT, request.incident.as_deref_mut(), NOW);
+                prop_assert_eq!(shown(&read.parsed), shown(&alone));
+            }
+        }
+
+        #[test]
+        fn whatever_bytes_come_nothing_panics_and_the_next_report_is_read(
+            bytes in prop::collection::vec(any::<u8>(), 0..200),
+            cut in 0_usize..60,
+        ) {
+            let mut reader = reader();
+            let whole = request(Some(incident())).encode_to_vec();
+            for broken in [&bytes[..], &whole[..cut.min(whole.len())]] {
+                let read = reader.read(broken).map(|told| told.sequence);
+                let decoded = pb::StreamIncidentsRequest::decode(broken);
+                prop_assert_eq!(read.ok(), decoded.ok().map(|request| request.sequence));
+            }
+            prop_assert!(reader.read(&whole).is_ok_and(|told| told.parsed.is_ok()));
+        }
+    }
+
+    #[test]
+    fn request_without_an_incident_is_another_than_one_with_nothing_in_it() {
+        let mut reader = reader();
+        let mut fields = |incident| {
+            let bytes = request(incident).encode_to_vec();
+            let told = reader.read(&bytes).expect("a message");
+            let violations = told.parsed.expect_err("there is no id");
+            let told = violations.into_told().into_iter();
+            told.map(|one| one.field).collect::<Vec<_>>()
+        };
+        assert_eq!(fields(None), ["incident"]);
+        let empty = fields(Some(pb::Incident::default()));
+        assert_eq!(empty, ["incident.incident_id", "incident.occurred_at"]);
+        assert_eq!(fields(None), ["incident"]);
+    }
+
+    #[test]
+    fn nothing_that_leads_back_to_a_person_stays_in_the_message() {
+        let mut reader = reader();
+        let told = pb::Incident {
+            incident_secret: vec![77; 32],
+            card_number: "3528 0000 0000 0007".to_owned(),
+            installation_id: "an-installation-1".to_owned(),
+            ..incident()
+        };
+        let whole = request(Some(told)).encode_to_vec();
+        for length in [whole.len(), whole.len() - 1] {
+            // Also of one that is cut off after them.
+            let _ = reader.read(&whole[..length]);
+            reader.incident.wipe();
+            let kept = &reader.incident;
+            assert!(kept.card_number.is_empty() && kept.installation_id.is_empty());
+            assert!(kept.incident_secret.is_empty());
+        }
+    }
+
+    #[test]
+    fn answers_are_messages_in_their_order() {
+        let accepted = |position| pb::Accepted {
+            incident_id: ID.to_owned(),
+            position,
+            ..pb::Accepted::default()
+        };
+        let results = [
+            (5, Ok(accepted(1))),
+            (6, Err(Problem::busy())),
+            (9, Ok(accepted(2))),
+        ];
+        let mut answers = Answers::encode(results.into_iter());
+        assert_eq!(answers.len(), 3);
+        let mut told = Vec::new();
+        while let Some(answer) = answers.pop() {
+            let answer = pb::StreamIncidentsResponse::decode(answer).expect("a message");
+            let outcome = answer.result.and_then(|result| result.outcome);
+            told.push((answer.sequence, outcome));
+        }
+        let taken = |accepted| Some(pb::result::Outcome::Accepted(accepted));
+        assert_eq!(told[0], (5, taken(accepted(1))));
+        assert!(matches!(
+            told[1],
+            (6, Some(pb::result::Outcome::Refusal(_)))
+        ));
+        assert_eq!(told[2], (9, taken(accepted(2))));
+    }
+}
