@@ -18,13 +18,14 @@ use std::hash::BuildHasher as _;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
+use super::history::Placed;
 use super::prepare::Pending;
 use crate::domain::incident::is_observed;
 use crate::domain::limits::{TOLD_AGAIN_MS_MAX, TOLD_AGAIN_PER_READER_MAX, TOLD_AGAIN_REPORTS_MAX};
 use crate::domain::taxonomy::TimePrecision;
 use crate::domain::{Entry, Facts, Personal, Position, RowTime, Stamp};
 use crate::journal::{JournalError, Reader};
-use crate::ledger::State;
+use crate::ledger::{Applied, State};
 
 /// The latest reports that count.
 #[derive(Default)]
@@ -65,13 +66,23 @@ enum Tap {
 }
 
 impl Again {
-    /// With what the journal has.
+    /// Where the latest entries of a journal begin, of which all reports may be remembered.
+    pub fn begins(last: Position) -> Position {
+        Position(last.0.saturating_sub(TOLD_AGAIN_REPORTS_MAX as u64) + 1)
+    }
+
+    /// With what the journal has, as far as it is applied.
     pub fn read_back(reader: &Reader, state: &State) -> Result<Self, JournalError> {
         let mut again = Self::default();
-        let count = TOLD_AGAIN_REPORTS_MAX as u64;
-        let from = reader.last().0.saturating_sub(count) + 1;
-        for record in reader.entries_from(Position(from).max(reader.horizon()))? {
+        let begins = Self::begins(reader.last());
+        if state.position() < begins {
+            return Ok(again);
+        }
+        for record in reader.entries_from(begins.max(reader.horizon()))? {
             let record = record?;
+            if state.position() < record.position {
+                break;
+            }
             if let Entry::Incident { facts, personal } = &record.entry
                 && facts.told_again.is_none()
                 && state.find(&facts.id) == Some(record.position)
@@ -81,6 +92,19 @@ impl Again {
             }
         }
         Ok(again)
+    }
+
+    /// Goes on with entries that were just applied, from a place on.
+    pub fn follow(&mut self, from: Position, batch: &[Placed], applied: &[Applied]) {
+        for ((position, stamp, entry), applied) in batch.iter().zip(applied) {
+            if let Entry::Incident { facts, personal } = entry
+                && from <= *position
+                && matches!(applied, Applied::Recorded { .. })
+            {
+                let told = self.told(facts, personal.as_deref(), *position, *stamp);
+                self.remember(told);
+            }
+        }
     }
 
     /// What is to be written of a report that would lie at a place: that it tells an incident

@@ -16,20 +16,27 @@ type Records = Box<dyn Iterator<Item = Result<Record, JournalError>> + Send>;
 pub(super) struct History {
     reader: Reader,
     records: Records,
-    /// From this stamp on with personal parts; `None` if they are read already.
-    personal_from: Option<Stamp>,
+    /// From this stamp or place on with personal parts, whichever comes first; `None` if they
+    /// are read already, or not wanted.
+    personal_from: Option<(Stamp, Position)>,
 }
 
 impl History {
-    /// All that the fold needs, if it goes on through the last stamp.
-    pub fn for_fold(reader: &Reader, from: Position, last: Stamp) -> Result<Self, JournalError> {
+    /// All that the fold needs, if it goes on through the last stamp, and all there is of the
+    /// latest entries.
+    pub fn for_fold(
+        reader: &Reader,
+        from: Position,
+        last: Stamp,
+        latest: Position,
+    ) -> Result<Self, JournalError> {
         // What was committed before cannot lie in the sliding windows: no tap is further
         // ahead of its entry than the hour that this leaves.
         let span_ms = (i64::from(RECENT_MINUTES) + 60) * 60_000;
         Ok(Self {
             records: reader.facts_from(from)?,
             reader: reader.clone(),
-            personal_from: Some(UtcMillis(last.0 - span_ms)),
+            personal_from: Some((UtcMillis(last.0 - span_ms), latest)),
         })
     }
 
@@ -92,7 +99,8 @@ impl Iterator for History {
             Ok(record) => record,
             Err(error) => return Some(Err(error)),
         };
-        if self.personal_from.is_some_and(|from| from <= record.stamp) {
+        let is_wanted = |(from, latest)| from <= record.stamp || latest <= record.position;
+        if self.personal_from.is_some_and(is_wanted) {
             self.personal_from = None;
             match self.reader.entries_from(record.position) {
                 Ok(records) => self.records = records,

@@ -211,7 +211,7 @@ pub fn start_with(
     let ledger = Arc::new(Ledger::new(state));
     let is_stopping = Arc::new(AtomicBool::new(false));
     let store = open_store(folder, &ledger, &reader, &is_stopping)?;
-    let folded = fold_rest(&ledger, &reader, writer.last_stamp())?;
+    let (folded, again) = fold_rest(&ledger, &reader, writer.last_stamp())?;
     reader.raise_horizon(ledger.read().months().ended_through());
     erasure::finish(&mut writer, &ledger)?;
     let clock: Clock = Arc::new(now);
@@ -228,7 +228,6 @@ pub fn start_with(
     );
     let queue = Arc::new(Queue::new(options.queue_entries_max));
     let hub = Hub::new();
-    let again = Again::read_back(&reader, &ledger.read())?;
     let parts = Parts {
         queue: Arc::clone(&queue),
         writer,
@@ -368,16 +367,26 @@ fn checkpointed_state(folder: &Path, epoch: Epoch) -> State {
     State::new(epoch)
 }
 
-/// Folds what the ledger has not counted yet. Returns how many entries.
-fn fold_rest(ledger: &Ledger, reader: &Reader, last: UtcMillis) -> Result<u64, StartError> {
+/// Folds what the ledger has not counted yet. Returns how many entries, and the latest reports,
+/// which are read with them.
+fn fold_rest(
+    ledger: &Ledger,
+    reader: &Reader,
+    last: UtcMillis,
+) -> Result<(u64, Again), StartError> {
     let from = ledger.read().position().next();
-    History::for_fold(reader, from, last)?.for_each_batch(|batch| {
+    let mut again = Again::read_back(reader, &ledger.read())?;
+    let latest = Again::begins(reader.last());
+    let history = History::for_fold(reader, from, last, latest)?;
+    let folded = history.for_each_batch(|batch| {
         if lacks_base(batch) {
             return Err(StartError::BaseMissing);
         }
-        ledger.apply(batch);
+        let applied = ledger.apply(batch);
+        again.follow(latest, batch, &applied);
         Ok(())
-    })
+    })?;
+    Ok((folded, again))
 }
 
 /// Whether entries that are to be folded have gone: the base that stands in their place is
