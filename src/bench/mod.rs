@@ -25,7 +25,7 @@ mod stand;
 mod start;
 mod taps;
 mod wire;
-mod world;
+pub(crate) mod world;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

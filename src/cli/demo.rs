@@ -69,7 +69,8 @@ pub async fn demo(args: DemoArgs, now: Clock) -> Result<(), Failure> {
     let network = Arc::new(Network::built_in());
     let world = World::from_network(&network)
         .ok_or_else(|| Failure::new(Kind::Unexpected, "the built-in network has no lines"))?;
-    write_history(&args, &folder, &network, &world, now()).await?;
+    let begun = now();
+    write_history(&args, &folder, &network, &world, begun).await?;
     let handle = serve(args.listen, &folder, Arc::clone(&now)).await?;
     let server = ServerArgs::at(format!("http://{}", handle.address));
     print_tour(&server, args.listen)?;
@@ -80,8 +81,8 @@ pub async fn demo(args: DemoArgs, now: Clock) -> Result<(), Failure> {
         reports_per_day: args.per_day,
     };
     // Lines are tapped on as often as before.
-    let taps = Taps::new(history_of(&args, now()), &world);
-    let telling = tokio::spawn(tell(channel.clone(), taps, Arc::clone(&now)));
+    let taps = Taps::new(history_of(&args, begun), &world);
+    let telling = tokio::spawn(tell(channel.clone(), taps, begun, Arc::clone(&now)));
     let live_channel = channel.clone();
     let bounds = Bounds {
         reports_max: REPORTS_MAX,

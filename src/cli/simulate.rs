@@ -1,7 +1,7 @@
 //! `mistap simulate`: made-up reports, sent to a server or written into a data folder.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -10,6 +10,7 @@ use super::client::ServerArgs;
 use super::failure::{Failure, Kind};
 use super::progress;
 use crate::api::Clock;
+use crate::bench::world::{self as planned, PLANNING_SIZE};
 use crate::domain::UtcMillis;
 use crate::network::Network;
 use crate::simulate::drive::{Bounds, Pace, Progress, drive, world};
@@ -49,8 +50,8 @@ pub struct SimulateArgs {
     /// With --into: so many days of history, up to now
     #[arg(long, default_value_t = 365, requires = "into")]
     days: u32,
-    /// With --into: a made-up network of planning size (20 operators, 3,400 lines, 45,000
-    /// stops) instead of the folder's own
+    /// With --into a new folder: give it a made-up network of planning size (20 operators, 3,400
+    /// lines, 45,000 stops)
     #[arg(long, requires = "into")]
     planning_size: bool,
     /// With --into: operators tell taps as well, of each line by the hour and each stop by the
@@ -128,12 +129,8 @@ async fn show(counts: Arc<Progress>, spinner: indicatif::ProgressBar) {
 }
 
 async fn write_history(args: &SimulateArgs, dir: PathBuf, now: UtcMillis) -> Result<(), Failure> {
-    let network = Arc::new(Network::built_in());
-    let world = if args.planning_size {
-        World::of_size(20, 3_400, 45_000)
-    } else {
-        World::from_network(&network).ok_or_else(no_lines)?
-    };
+    let network = network_of(&dir, args.planning_size)?;
+    let world = World::from_network(&network).ok_or_else(no_lines)?;
     let start = UtcMillis(now.0 - i64::from(args.days) * DAY_MS);
     let scenario = Scenario {
         seed: args.seed,
@@ -177,6 +174,26 @@ async fn write_history(args: &SimulateArgs, dir: PathBuf, now: UtcMillis) -> Res
         .map_err(|error| Failure::unexpected("editions could not be closed", &error))?;
     writeln!(io::stdout(), "{closed} editions closed")?;
     Ok(())
+}
+
+/// The network of a folder, or one of planning size, which is the folder's from then on.
+fn network_of(dir: &Path, is_planning_size: bool) -> Result<Arc<Network>, Failure> {
+    let unusable = |error: &dyn std::error::Error| {
+        Failure::unexpected(format!("{} cannot be used", dir.display()), error)
+    };
+    let own = Network::load_latest(dir).map_err(|error| unusable(&error))?;
+    match (own, is_planning_size) {
+        (Some(_), true) => Err(
+            Failure::new(Kind::Refused, "the folder has a network already")
+                .with_hint("name a new folder, or leave out --planning-size"),
+        ),
+        (None, true) => {
+            let network = planned::network(PLANNING_SIZE)?;
+            network.save(dir).map_err(|error| unusable(&error))?;
+            Ok(network)
+        }
+        (own, false) => Ok(Arc::new(own.unwrap_or_else(Network::built_in))),
+    }
 }
 
 fn no_lines() -> Failure {

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use super::taps::Taps;
+use super::taps::{Taps, Told};
 use super::world::World;
 use super::{Sent, Simulation};
 use crate::api::Clock;
@@ -126,24 +126,32 @@ pub async fn drive(
     while under_way.join_next().await.is_some() {}
 }
 
-/// Tells the taps of each hour when it is over, for as long as the server is there.
-pub async fn tell(channel: Connection, taps: Taps, now: Clock) -> Result<(), Status> {
+/// Tells the taps of each hour when it is over, from one on. What a server does not take, or not
+/// in time, is left out.
+pub async fn tell(channel: Connection, taps: Taps, from: UtcMillis, now: Clock) {
     let mut client = OperationsServiceClient::new(channel);
-    loop {
-        let Some(hour) = now().hour() else {
-            return Ok(());
-        };
+    let first = from.hour().map_or(u32::MAX, |hour| hour.0);
+    for hour in (first..u32::MAX).map(Hour) {
         let over = Hour(hour.0 + 1).start();
         while now() < over {
             let left = u64::try_from(over.0 - now().0).unwrap_or(0);
             sleep(Duration::from_millis(left)).await;
         }
         for told in taps.of(hour) {
-            let request = pb::RecordTapCountsRequest {
-                feed: Some(told.feed),
-                counts: told.counts,
-            };
-            client.record_tap_counts(request).await?;
+            record(&mut client, told).await;
+        }
+    }
+}
+
+async fn record(client: &mut OperationsServiceClient<Connection>, told: Told) {
+    let request = pb::RecordTapCountsRequest {
+        feed: Some(told.feed),
+        counts: told.counts,
+    };
+    let mut tries = Tries::default();
+    while let Err(status) = client.record_tap_counts(request.clone()).await {
+        if !is_busy(&status) || !tries.wait(&status).await {
+            return;
         }
     }
 }
@@ -189,41 +197,70 @@ async fn report(
     incident: pb::Incident,
     progress: Arc<Progress>,
 ) {
-    let mut backoff = BACKOFF_FIRST;
-    for _ in 0..TRIES_MAX {
+    let mut tries = Tries::default();
+    loop {
         let request = pb::ReportIncidentRequest {
             incident: Some(incident.clone()),
             ..pb::ReportIncidentRequest::default()
         };
         let status = match client.report_incident(request).await {
             Ok(response) => {
-                let repeated = response
-                    .into_inner()
-                    .accepted
-                    .is_some_and(|told| told.repeated);
+                let accepted = response.into_inner().accepted;
+                let repeated = accepted.is_some_and(|told| told.repeated);
                 Progress::add(if repeated {
                     &progress.repeated
                 } else {
                     &progress.recorded
                 });
-                Progress::add(&progress.answered);
-                return;
+                return Progress::add(&progress.answered);
             }
             Err(status) => status,
         };
-        if !matches!(status.code(), Code::Unavailable | Code::ResourceExhausted) {
+        if !is_busy(&status) {
             Progress::add(&progress.refused);
-            Progress::add(&progress.answered);
-            return;
+            return Progress::add(&progress.answered);
+        }
+        if !tries.wait(&status).await {
+            return Progress::add(&progress.given_up);
         }
         Progress::add(&progress.tried_again);
-        let asked = status
-            .get_details_retry_info()
-            .and_then(|info| info.retry_delay);
-        sleep(asked.unwrap_or(backoff).min(BACKOFF_MAX)).await;
-        backoff = (backoff * 2).min(BACKOFF_MAX);
     }
-    Progress::add(&progress.given_up);
+}
+
+/// Whether the same may be taken later.
+fn is_busy(status: &Status) -> bool {
+    matches!(status.code(), Code::Unavailable | Code::ResourceExhausted)
+}
+
+/// When to try again.
+struct Tries {
+    left: u32,
+    backoff: Duration,
+}
+
+impl Default for Tries {
+    fn default() -> Self {
+        Self {
+            left: TRIES_MAX,
+            backoff: BACKOFF_FIRST,
+        }
+    }
+}
+
+impl Tries {
+    /// Waits as long as the server asks for, or longer each time; `false` if it was tried often
+    /// enough.
+    async fn wait(&mut self, status: &Status) -> bool {
+        self.left -= 1;
+        if self.left == 0 {
+            return false;
+        }
+        let asked = status.get_details_retry_info();
+        let asked = asked.and_then(|info| info.retry_delay);
+        sleep(asked.unwrap_or(self.backoff).min(BACKOFF_MAX)).await;
+        self.backoff = (self.backoff * 2).min(BACKOFF_MAX);
+        true
+    }
 }
 
 #[cfg(test)]

@@ -108,6 +108,7 @@ pub async fn write(
     let mut under_way = VecDeque::new();
     let mut told_until = first.at;
     while let Some(first) = reports.next() {
+        clock.fetch_max(first.at.0, Ordering::Relaxed);
         tell(&running.ingest, taps, told_until..first.at).await?;
         told_until = first.at;
         let end = UtcMillis(first.at.0 + BATCH_MS_MAX);
@@ -126,8 +127,11 @@ pub async fn write(
     while !under_way.is_empty() {
         written.refused += finish(under_way.pop_front()).await?;
     }
-    clock.fetch_max(until.end.0, Ordering::Relaxed);
-    tell(&running.ingest, taps, told_until..until.end).await?;
+    // Where there are as many reports as were asked for, nobody would report later taps.
+    if written.reports < until.reports_max {
+        clock.fetch_max(until.end.0, Ordering::Relaxed);
+        tell(&running.ingest, taps, told_until..until.end).await?;
+    }
     tokio::task::spawn_blocking(move || running.stop(STOP_WAIT)).await??;
     Ok(written)
 }
@@ -202,4 +206,67 @@ fn parsed(told: &Told, now: UtcMillis) -> Option<(TapFeed, Vec<TapCount>)> {
 async fn finish(task: Option<JoinHandle<Result<u64, SubmitError>>>) -> Result<u64, HistoryError> {
     let Some(task) = task else { return Ok(0) };
     Ok(task.await??)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Scenario;
+    use super::super::world::World;
+    use super::*;
+
+    const DAY_MS: i64 = 86_400_000;
+
+    /// The last day of which taps are told, and that of the last report.
+    async fn last_days(reports_max: u64) -> (LocalDay, LocalDay) {
+        let dir = tempfile::tempdir().expect("a folder");
+        let network = Arc::new(Network::built_in());
+        let world = World::from_network(&network).expect("it has lines");
+        let start = LocalDay::parse("2026-10-20").expect("a day").start();
+        let scenario = Scenario {
+            seed: 1,
+            start: start.start(),
+            reports_per_day: 20.0,
+        };
+        let taps = Taps::new(scenario, &world);
+        let until = Until {
+            end: UtcMillis(scenario.start.0 + 10 * DAY_MS),
+            reports_max,
+        };
+        let mut simulation = Simulation::new(scenario, world);
+        let written = write(
+            dir.path(),
+            Arc::clone(&network),
+            &mut simulation,
+            Some(&taps),
+            until,
+            |_| (),
+        );
+        written.await.expect("it is written");
+        let options = Options {
+            is_clock_checked: false,
+            ..Options::default()
+        };
+        // Its stamps do not go back, so that the last stays the last.
+        let running = ingest::start_with(dir.path(), network, || UtcMillis(0), options);
+        let running = running.expect("it starts");
+        let last = {
+            let state = running.ledger.read();
+            let feeds = state.taps().feeds().iter();
+            let days = feeds.filter_map(|feed| feed.days().keys().next_back().copied());
+            let last = state.stamp().hour().expect("a time").local_day();
+            (days.max().expect("some were told"), last)
+        };
+        let stopped = tokio::task::spawn_blocking(move || running.stop(STOP_WAIT)).await;
+        stopped.expect("it ends").expect("it stops");
+        last
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn taps_are_told_to_the_end_or_to_the_last_report_that_was_asked_for() {
+        let end = LocalDay::parse("2026-10-30").expect("a day");
+        let (taps, _) = last_days(u64::MAX).await;
+        assert_eq!(taps.next(), end);
+        let (taps, reports) = last_days(30).await;
+        assert!(taps <= reports && reports < end, "{taps} {reports}");
+    }
 }

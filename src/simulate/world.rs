@@ -134,8 +134,9 @@ impl World {
         )
     }
 
-    /// Of planning size: so many operators, lines and stops, evenly shared out.
-    pub fn of_size(operators: usize, lines: usize, stops: usize) -> Self {
+    /// So many operators, lines and stops, evenly shared out.
+    #[cfg(test)]
+    fn of_size(operators: usize, lines: usize, stops: usize) -> Self {
         let stops_per_line = (stops / lines).max(1);
         let lines = (0..lines).map(|place| {
             let operator = format!("OP{:02}", place % operators);
@@ -154,7 +155,7 @@ impl World {
         Self::new(lines.collect()).expect("at least one line with a stop")
     }
 
-    /// Two lines.
+    /// Ten lines of two operators.
     #[cfg(test)]
     pub fn for_tests() -> Self {
         Self::of_size(2, 10, 60)
