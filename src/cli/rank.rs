@@ -202,7 +202,7 @@ fn tidy_sheet(args: &RankArgs, days: Days, answer: &pb::RankScopesResponse) -> S
         let cells = tidy::period_cells(args.filter.basis(), (days.first, days.last)).into_iter();
         let cells = cells.chain([
             json!(key),
-            tidy::flag(one.scope.rests_on_few_days),
+            tidy::flag(&[by], one.scope.rests_on_few_days),
             json!(rate.map(|rate| rate.reports)),
         ]);
         let cells = cells.chain(tidy::rate_cells(rate, &answer.feeds));

@@ -77,7 +77,8 @@ impl Tidy<'_> {
         let rate = figure.rate.as_ref();
         let cells = period_cells(self.basis, self.period(figure)).into_iter();
         let cells = cells.chain(keys);
-        let cells = cells.chain([flag(figure.rests_on_few_days), json!(figure.count)]);
+        let flag = flag(self.by, figure.rests_on_few_days);
+        let cells = cells.chain([flag, json!(figure.count)]);
         let cells = cells.chain(rate_cells(rate, feeds));
         let cells = cells.chain(without_cells(figure));
         cells.chain(reporting_cells(rate)).collect()
@@ -104,9 +105,13 @@ impl Tidy<'_> {
     }
 }
 
-/// How a count can be taken.
-pub fn flag(rests_on_few_days: Option<bool>) -> Value {
-    json!(few_days(rests_on_few_days).unwrap_or(EXACT))
+/// How a count can be taken. Empty of a line of which it is not known; rows of anything else are
+/// never asked about.
+pub fn flag(by: &[Dimension], rests_on_few_days: Option<bool>) -> Value {
+    match (by, rests_on_few_days) {
+        ([Dimension::Line], None) => Value::Null,
+        _ => json!(few_days(rests_on_few_days).unwrap_or(EXACT)),
+    }
 }
 
 /// What there is to be said to people of how a count can be taken.
@@ -285,22 +290,26 @@ mod tests {
     }
 
     #[test]
-    fn line_whose_figure_rests_on_few_days_is_flagged() {
-        let told = |rests_on_few_days| {
+    fn line_is_flagged_by_what_is_known_of_its_days_and_other_rows_are_exact() {
+        let told = |by: &[Dimension], rests_on_few_days| {
             let tidy = Tidy {
                 basis: "self-reported",
                 days: days(),
-                by: &[Dimension::Line],
+                by,
             };
             let figure = pb::Figure {
                 rests_on_few_days,
-                ..figure(&["GVB:10"], None)
+                ..figure(&["GVB:10", "2026-10-25"][..by.len()], None)
             };
-            tidy.row(&figure, &[])[4].clone()
+            tidy.row(&figure, &[])[3 + by.len()].clone()
         };
-        assert_eq!(told(Some(true)), FEW_DAYS);
-        assert_eq!(told(Some(false)), EXACT);
-        assert_eq!(told(None), EXACT);
+        let line = [Dimension::Line];
+        assert_eq!(told(&line, Some(true)), FEW_DAYS);
+        assert_eq!(told(&line, Some(false)), EXACT);
+        assert_eq!(told(&line, None), Value::Null);
+        assert_eq!(told(&[], None), EXACT);
+        assert_eq!(told(&[Dimension::Operator], None), EXACT);
+        assert_eq!(told(&[Dimension::Line, Dimension::Day], None), EXACT);
     }
 
     #[test]

@@ -200,6 +200,9 @@ pub const FILTER_VALUES_MAX: usize = 64;
 pub const WINDOW_HOURS_MAX: u32 = 10 * 366 * 24;
 /// Rows that one question may have before paging. More: refused, asking for a narrower one.
 pub const QUESTION_ROWS_MAX: usize = 4_000_000;
+/// Lines with any incidents times days of the window of a question by line. More: its rows do not
+/// say whether they rest on few days.
+pub const LINE_DAYS_MAX: u64 = 3_900_000;
 /// Rows of one page. More asked for: refused.
 pub const PAGE_ROWS_MAX: usize = 10_000;
 /// Rows of a page when nothing is asked for.

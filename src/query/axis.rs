@@ -113,6 +113,14 @@ impl Axis {
         u32::try_from(date - self.first + 1).expect("inside the window of this axis")
     }
 
+    /// The number of the dictionary or of a taxonomy at a place other than 0.
+    pub(super) fn number(&self, place: u32) -> u32 {
+        match &self.picked {
+            Some(picked) => picked[place as usize - 1],
+            None => place,
+        }
+    }
+
     /// Whether places rise as the texts of their keys do.
     pub(super) fn is_sorted(&self) -> bool {
         is_time(self.dimension)
@@ -120,10 +128,7 @@ impl Axis {
 
     /// The key at a place other than 0.
     pub(super) fn key<'a>(&self, place: u32, dictionary: &'a Dictionary) -> Cow<'a, str> {
-        let number = match &self.picked {
-            Some(picked) => picked[place as usize - 1],
-            None => place,
-        };
+        let number = self.number(place);
         match self.dimension {
             Dimension::Day | Dimension::Month => {
                 let offset = i32::try_from(place).expect("days and months are few");

@@ -7,7 +7,7 @@ use std::fmt::Write;
 
 use crate::domain::limits::{
     COUNTED_REPORTS_PER_MONTH_MAX, COVERED_DAYS_PERCENT_MIN, EDITION_CLOSES_ON_DAY,
-    EDITION_RATED_REPORTS_MIN, INCIDENT_AGE_DAYS_MAX, INCIDENT_MONTHS_DEFAULT,
+    EDITION_RATED_REPORTS_MIN, INCIDENT_AGE_DAYS_MAX, INCIDENT_MONTHS_DEFAULT, LINE_DAYS_MAX,
     MATCHED_REPORTS_PERCENT_MIN, NEW_INSTALLATIONS_PER_PREFIX_MAX, OUTAGE_DAYS_MAX,
     PUBLISHED_GROUP_MIN, RANKED_EXPECTED_MIN, RANKED_SCOPES_MAX, RANKED_SCOPES_MIN,
     TAP_DAYS_DEFAULT, TOLD_AGAIN_MS_MAX,
@@ -282,7 +282,8 @@ fn rates() -> String {
          {TAP_DAYS_DEFAULT} days unless the instance is set otherwise.\n\n\
          An exact figure of a line says that it rests on few days, and is flagged `few-days` in \
          tables, CSV and JSON, if holding each of its days to three times its median day, at \
-         least three, changes it by more than a fifth. \
+         least three, changes it by more than a fifth. Where lines with reports times days of the \
+         window are more than {LINE_DAYS_MAX}, it is not told, and the flag is empty. \
          Editions carry no such flag: it would tell of days, which they do not."
     )
 }

@@ -43,7 +43,7 @@ pub use rates::{
 };
 
 use axis::Axes;
-use few_days::LineDays;
+use few_days::{Bounds, Left, LineDays};
 use gate::CELLS;
 use outages::Out;
 
@@ -56,8 +56,8 @@ pub struct Figure {
     /// Incidents.
     pub count: u64,
     /// Whether it rests on few days of the window: holding each to three times the median day,
-    /// at least three, changes it by more than a fifth. Told of rows by line alone, where lines
-    /// and days are few enough to be counted apart.
+    /// at least three, changes it by more than a fifth. Told of rows by line alone, where they
+    /// times days of the window are at most `LINE_DAYS_MAX`.
     pub rests_on_few_days: Option<bool>,
 }
 
@@ -185,7 +185,7 @@ pub fn answer_by_tallies(
         return Ok(None);
     };
     let room = CELLS.take(axes.cells, gate::WAIT)?;
-    let counts = book.tally(axes);
+    let counts = book.tally(question, axes)?;
     let (dictionary, position) = book.edition();
     let at = (position, Effort::Tallies);
     let mut answer = cut(&counts, question, page, dictionary, at);
@@ -196,7 +196,8 @@ pub fn answer_by_tallies(
             return Ok(None);
         };
         let _room = CELLS.take(axes.cells, gate::WAIT)?;
-        answer.put_without(&less.tally(axes), out, dictionary);
+        let counts = less.tally(&out.question, axes)?;
+        answer.put_without(&counts, out, dictionary);
     }
     Ok(Some(answer))
 }
@@ -227,10 +228,29 @@ fn scan_both(view: &ScanView, question: &Question, page: &Page) -> Result<Answer
 
 /// The counts of a question by a scan.
 fn scan(view: &ScanView, question: &Question) -> Result<(Counts, Effort), QueryError> {
-    let axes = few_days::axes(question, &view.dictionary);
-    let weight = scanned::weight(&axes, view.store.scan_threads());
-    let _room = CELLS.take(weight, gate::WAIT)?;
-    let (counts, blocks) = scanned::scan(view, question, axes, QUESTION_ROWS_MAX)?;
+    scan_within(view, question, Bounds::USUAL)
+}
+
+fn scan_within(
+    view: &ScanView,
+    question: &Question,
+    bounds: Bounds,
+) -> Result<(Counts, Effort), QueryError> {
+    let scan = |question: &Question, axes: Axes| {
+        let weight = scanned::weight(&axes, view.store.scan_threads());
+        let _room = CELLS.take(weight, gate::WAIT)?;
+        scanned::scan(view, question, axes, QUESTION_ROWS_MAX)
+    };
+    let dictionary = &view.dictionary;
+    let axes = few_days::axes(question, dictionary, bounds);
+    let (mut counts, mut blocks) = scan(question, axes)?;
+    if let Some(left) = Left::of(&mut counts, question, dictionary, bounds) {
+        let (of_days, again) = scan(&left.question, Axes::new(&left.question, dictionary))?;
+        blocks += again;
+        if let Cells::Dense(cells) = of_days.cells {
+            left.put(cells, &mut counts);
+        }
+    }
     Ok((counts, Effort::Scan { blocks }))
 }
 

@@ -11,14 +11,15 @@ use crate::domain::question::Breakdown;
 use crate::domain::{Calendar, Dimension, Filter, Hour, LocalDay, Position, Question, Window};
 use crate::ledger::{Attribute, Dictionary, State};
 
-use super::Counts;
 use super::axis::{Axes, Axis};
 use super::clock::Clock;
-use super::few_days;
+use super::few_days::{self, Bounds, Left};
+use super::gate::{self, CELLS};
 use super::grid;
 use super::plan::{self, DENSE_CELLS_MAX, Source};
 use super::reach::{Grain, Reach, Shared};
 use super::sieve::{self, Sieve};
+use super::{Counts, QueryError};
 
 /// Picked columns are first added up together with all others of their row if they are at
 /// least this part of it, because adjacent columns are added many at a time.
@@ -41,6 +42,8 @@ pub(super) struct Book {
     position: Position,
     /// The tally of the source.
     counts: Shared,
+    /// How many days of lines are counted.
+    pub(super) bounds: Bounds,
     /// Every incident, which some totals are made of.
     all: Shared,
 }
@@ -71,6 +74,7 @@ pub(super) fn open(state: &State, question: &Question) -> Option<Book> {
         dictionary: Arc::clone(state.dictionary()),
         position: state.position(),
         counts,
+        bounds: Bounds::USUAL,
         all: Shared::new(all, &reach),
     })
 }
@@ -133,12 +137,26 @@ impl Book {
 
     /// The axes that it is counted on; `None` if it has more cells than tallies are added up in.
     pub(super) fn axes(&self) -> Option<Axes> {
-        let axes = few_days::axes(&self.question, &self.dictionary);
+        let axes = few_days::axes(&self.question, &self.dictionary, self.bounds);
         (axes.cells <= DENSE_CELLS_MAX).then_some(axes)
     }
 
-    /// Everything that answers the question.
-    pub(super) fn tally(&self, axes: Axes) -> Counts {
+    /// Everything that answers the question, which is the one that this was opened with.
+    pub(super) fn tally(&self, question: &Question, axes: Axes) -> Result<Counts, QueryError> {
+        let mut counts = self.tally_first(axes);
+        let left = Left::of(&mut counts, question, &self.dictionary, self.bounds);
+        let Some(mut left) = left else {
+            return Ok(counts);
+        };
+        // Of the days in which anything was recorded alone.
+        left = left.within(self.question.window, &self.dictionary);
+        let _room = CELLS.take(left.axes.cells, gate::WAIT)?;
+        let cells = self.add_up(self.source, &left.question, &left.axes);
+        left.put(cells, &mut counts);
+        Ok(counts)
+    }
+
+    fn tally_first(&self, axes: Axes) -> Counts {
         let mut cells = self.add_up(self.source, &self.question, &axes);
         let (counted, unknown) = match self.source {
             Source::Attribute(attribute) if is_expanded(&self.question, attribute) => {

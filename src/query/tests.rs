@@ -7,6 +7,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 mod as_of;
+mod few_days;
 mod outages;
 mod staff;
 

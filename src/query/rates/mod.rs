@@ -311,7 +311,7 @@ fn count(
         && let Some(axes) = book.axes()
     {
         let _room = CELLS.take(axes.cells, gate::WAIT)?;
-        return Ok((book.tally(axes), Effort::Tallies));
+        return Ok((book.tally(question, axes)?, Effort::Tallies));
     }
     scan(view, question)
 }

@@ -208,10 +208,13 @@ fn all_scopes(
     if RANKED_SCOPES_MAX < known.len() + others.len() {
         return Err(QueryError::TooManyRows);
     }
+    // As of all rows by line, or of none.
+    let is_told = reported.iter().all(|row| row.rests_on_few_days.is_some());
+    let is_told = is_told && wanted.by == RankBy::Line;
     let silent = others.into_iter().map(|key| Figure {
         keys: vec![key.to_owned()],
         count: 0,
-        rests_on_few_days: (wanted.by == RankBy::Line).then_some(false),
+        rests_on_few_days: is_told.then_some(false),
     });
     let silent: Vec<Figure> = silent.collect();
     let mut all = reported;

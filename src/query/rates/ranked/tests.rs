@@ -202,6 +202,46 @@ fn one_operator_is_too_few_and_equal_lines_show_no_difference() {
 }
 
 #[test]
+fn silent_lines_say_of_their_days_what_lines_with_reports_do() {
+    let mut book = Book::new(3);
+    for number in 0..3 {
+        tell(&mut book, number, TAPS_A_DAY);
+    }
+    let state = book.ledger.read();
+    let check = |by, reported: &[Option<bool>], expected: Option<bool>| {
+        let wanted = wanted(Basis::SelfReported, by);
+        let question = Question {
+            filter: wanted.filter.clone(),
+            by: Breakdown::new(vec![by.dimension()]).expect("one dimension"),
+            window: wanted.window,
+        };
+        let rates = RatesWanted {
+            feeds: Vec::new(),
+            estimator: Estimator::Standard,
+            level: Level::P95,
+        };
+        let dictionary = state.dictionary();
+        let choice = Choice::of(&question, &rates, state.taps(), dictionary);
+        let reported = (90..).zip(reported).map(|(number, flag)| Figure {
+            keys: vec![line(number).to_string()],
+            count: 1,
+            rests_on_few_days: *flag,
+        });
+        let all = all_scopes(reported.collect(), &wanted, &choice, dictionary);
+        let all = all.expect("few scopes");
+        let silent: Vec<_> = all.iter().filter(|row| row.count == 0).collect();
+        assert!(!silent.is_empty());
+        for row in silent {
+            assert_eq!(row.rests_on_few_days, expected, "{by:?} {row:?}");
+        }
+    };
+    check(RankBy::Line, &[Some(true), Some(false)], Some(false));
+    check(RankBy::Line, &[None, None], None);
+    check(RankBy::Line, &[], Some(false));
+    check(RankBy::Operator, &[], None);
+}
+
+#[test]
 fn feed_that_is_not_known_is_refused_by_its_place() {
     let book = book(ReporterKind::Traveller);
     let wanted = RankWanted {
