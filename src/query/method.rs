@@ -265,7 +265,8 @@ fn rates() -> String {
         "Self-reports over taps are *reports per {REPORTS_PER_TAPS:.0} taps*: how often failing \
          is reported, never how often taps fail. Only refusals that devices observed give a \
          failure rate: f / (s + f) where the operator counts successes s, f / attempts where it \
-         counts refused taps as well, none where that is not known.\n\n\
+         counts refused taps as well, none where that is not known, nor over taps of both kinds \
+         together: each row goes by the feeds whose taps are in it.\n\n\
          Taps are told by operators, feed by feed, and are matched to reports interval by \
          interval. A rate needs taps on {COVERED_DAYS_PERCENT_MIN} % of the days and \
          {MATCHED_REPORTS_PERCENT_MIN} % of the reports matched; exact figures print both, an edition \

@@ -4,7 +4,7 @@
 //! share a kind of tap, and so would count taps twice, one is taken: the one that tells most
 //! days, then the coarsest, which reads least and matches most, then the first by name.
 
-use crate::domain::taps::{Refusals, TapGrain, TapInterval};
+use crate::domain::taps::{TapGrain, TapInterval};
 use crate::domain::{Dimension, LocalDay, Question, TapFeed};
 use crate::ledger::{Dictionary, FeedBook, TapBook};
 
@@ -135,15 +135,6 @@ impl<'a> Choice<'a> {
     /// Whether there were feeds, but none tells taps as finely as the question asks.
     pub fn is_none_fine_enough(&self) -> bool {
         self.has_unfit
-    }
-
-    /// What all feeds together tell about refused taps.
-    pub fn refusals(&self) -> Refusals {
-        let mut all = self.feeds.iter().map(|chosen| chosen.feed().refusals);
-        match all.next() {
-            Some(first) if all.all(|other| other == first) => first,
-            _ => Refusals::Unknown,
-        }
     }
 
     /// The feeds with the days that they tell.

@@ -23,7 +23,6 @@ mod sums;
 mod tallied;
 mod told;
 
-use crate::domain::taps::Refusals;
 use crate::domain::{Basis, FeedId, Question, TapFeed};
 use crate::ledger::{Dictionary, Ledger, ScanView, TapBook};
 use crate::stats::comparison::RateRatio;
@@ -42,6 +41,7 @@ use keys::RowKeys;
 use made::Made;
 use matched::Counted;
 use standing::{Books, Ground, ToMake};
+use sums::CellTaps;
 
 pub use as_of::{Entries, Past, Progress, TapChanges};
 pub use compared::{CompareWanted, Compared, Over, Period, compare};
@@ -347,11 +347,10 @@ impl<'a> Rated<'a> {
     fn rate(&self, row: usize) -> RateFigure {
         let rules = Rules {
             basis: self.question.filter.basis,
-            refusals: self.choice.refusals(),
             is_none_fine_enough: self.choice.is_none_fine_enough(),
             wanted: self.wanted,
         };
-        let taps = self.made.sums.days(self.keys.tap_cell(row));
+        let taps = self.made.sums.of(self.keys.tap_cell(row));
         rules.rate(self.period_days[row], taps, &self.made.matches.rows[row])
     }
 }
@@ -359,7 +358,6 @@ impl<'a> Rated<'a> {
 /// What a rate follows, besides the figures that it is made of.
 struct Rules<'a> {
     basis: Basis,
-    refusals: Refusals,
     /// Whether there are feeds, but none tells taps as finely as the question asks.
     is_none_fine_enough: bool,
     wanted: &'a RatesWanted,
@@ -367,8 +365,10 @@ struct Rules<'a> {
 
 impl Rules<'_> {
     /// The rate of reports over taps by day, of a period of so many days.
-    fn rate(&self, period_days: u64, taps: &[(i32, u64)], counted: &Counted) -> RateFigure {
+    fn rate(&self, period_days: u64, taps: &CellTaps, counted: &Counted) -> RateFigure {
+        let refusals = taps.refusals();
         let days: Vec<Day> = taps
+            .days()
             .iter()
             .map(|(day, taps)| Day {
                 count: counted.on(*day),
@@ -399,22 +399,15 @@ impl Rules<'_> {
                 },
             ),
         };
-        let dispersion = rate::dispersion(numerator, self.refusals, &days);
+        let dispersion = rate::dispersion(numerator, refusals, &days);
         let RatesWanted {
             estimator, level, ..
         } = *self.wanted;
         let rate = if self.is_none_fine_enough {
             Err(Missing::NotToldSo)
         } else {
-            rate::rate(
-                numerator,
-                self.refusals,
-                &matching,
-                estimator,
-                level,
-                dispersion,
-            )
-            .map_err(Missing::Rule)
+            rate::rate(numerator, refusals, &matching, estimator, level, dispersion)
+                .map_err(Missing::Rule)
         };
         RateFigure {
             matching,

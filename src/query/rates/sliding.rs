@@ -13,7 +13,7 @@ use hashbrown::HashMap;
 
 use crate::domain::limits::{WATCH_RATED_PERCENT_MIN, WATCHED_TAP_SUMS_MAX};
 use crate::domain::question::Breakdown;
-use crate::domain::taps::{Refusals, TapGrain, TapInterval};
+use crate::domain::taps::{TapGrain, TapInterval};
 use crate::domain::taxonomy::{TapKind, Taxonomy};
 use crate::domain::{
     Calendar, Filter, Hour, LocalDay, Minute, MinuteSpan, Position, Question, Row, RowTime,
@@ -27,6 +27,7 @@ use super::super::{Figure, QueryError};
 use super::choice::{Choice, Chosen};
 use super::keys::{Numbers, RowKeys, tap_numbers};
 use super::matched::Counted;
+use super::sums::CellTaps;
 use super::told::{When, scopes_of};
 use super::{Missing, RateFigure, RatesWanted, Rules, check_feeds};
 
@@ -52,11 +53,10 @@ pub struct WindowTaps {
     quarters: Quarters,
     changed: Position,
     feeds: Vec<Told>,
-    /// Days rising, by what rows tell apart of taps.
-    sums: HashMap<Numbers, Vec<(i32, u64)>>,
-    total: Vec<(i32, u64)>,
+    /// By what rows tell apart of taps.
+    sums: HashMap<Numbers, CellTaps>,
+    total: CellTaps,
     rated: Option<MinuteSpan>,
-    refusals: Refusals,
     is_none_fine_enough: bool,
     used: Vec<(TapFeed, u64)>,
 }
@@ -101,8 +101,8 @@ struct Reading<'a> {
     quarters: Quarters,
     /// By place in `quarters`.
     times: Vec<Seen>,
-    sums: HashMap<Numbers, Vec<(i32, u64)>>,
-    total: Vec<(i32, u64)>,
+    sums: HashMap<Numbers, CellTaps>,
+    total: CellTaps,
     /// All quarters told by any feed.
     all: u128,
 }
@@ -165,7 +165,7 @@ impl WindowTaps {
             quarters,
             times: times.collect(),
             sums: HashMap::new(),
-            total: Vec::new(),
+            total: CellTaps::default(),
             all: 0,
         };
         let sieve = Sieve::new(filter, &taps.dictionary);
@@ -178,7 +178,6 @@ impl WindowTaps {
             rated: quarters.span(reading.all),
             sums: reading.sums,
             total: reading.total,
-            refusals: choice.refusals(),
             is_none_fine_enough: choice.is_none_fine_enough(),
             used: choice.used(),
         })
@@ -205,15 +204,15 @@ impl WindowTaps {
         let counted = self.count(&question, part, &keys, rows, dictionary);
         let rules = Rules {
             basis: filter.basis,
-            refusals: self.refusals,
             is_none_fine_enough: self.is_none_fine_enough,
             wanted,
         };
         let is_covered = self.covers(filter, span);
         let period_days = keys.period_days(&question);
+        let none = CellTaps::default();
         let rate = |row: usize, counted: &Counted| {
             let taps = match keys.told_part(row) {
-                Some(told) => self.sums.get(&told).map_or(&[][..], Vec::as_slice),
+                Some(told) => self.sums.get(&told).unwrap_or(&none),
                 None => &self.total,
             };
             let figure = rules.rate(period_days[row], taps, counted);
@@ -334,9 +333,11 @@ impl Reading<'_> {
                 let bits = ((1u128 << quarters) - 1) << place;
                 *by_scope.entry(numbers[scope as usize]).or_default() |= bits;
                 self.all |= bits;
-                add(&mut self.total, when.day, taps);
+                let (taps, refusals) = (u64::from(taps), feed.refusals);
+                self.total.add(when.day, taps, refusals);
                 let key = tap_numbers(self.by.dimensions(), &wanted, when);
-                add(self.sums.entry(key).or_default(), when.day, taps);
+                let cell = self.sums.entry(key).or_default();
+                cell.add(when.day, taps, refusals);
             };
             self.taps
                 .reader()
@@ -352,13 +353,6 @@ impl Reading<'_> {
             grain: feed.grain,
             by_scope,
         })
-    }
-}
-
-fn add(days: &mut Vec<(i32, u64)>, day: LocalDay, taps: u32) {
-    match days.binary_search_by_key(&day.0, |(day, _)| *day) {
-        Ok(place) => days[place].1 += u64::from(taps),
-        Err(place) => days.insert(place, (day.0, taps.into())),
     }
 }
 

@@ -9,38 +9,73 @@ use super::super::{QueryError, plan, sieve::Sieve};
 use super::choice::{Choice, Chosen};
 use super::keys::{RowKeys, Scope};
 use super::told::{FeedReader, HOURS, When, kind_of};
+use crate::domain::taps::Refusals;
 use crate::domain::{Calendar, Hour, LocalDay, Question};
 use crate::ledger::{Heads, TapView};
 
+/// Taps of one cell, by day.
+#[derive(Clone, Debug, Default)]
+pub(super) struct CellTaps {
+    /// The days for which any taps were told, rising, with their taps.
+    days: Vec<(i32, u64)>,
+    /// What the feeds that told them say of refused taps; `None` if none did.
+    refusals: Option<Refusals>,
+}
+
 /// Taps by cell of rows and day.
 pub(super) struct TapSums {
-    /// Days rising.
-    cells: Vec<Vec<(i32, u64)>>,
+    cells: Vec<CellTaps>,
+}
+
+impl CellTaps {
+    /// Adds taps of a day.
+    pub fn add(&mut self, day: LocalDay, taps: u64, refusals: Refusals) {
+        self.refusals = together(self.refusals, refusals);
+        match self.days.last_mut() {
+            Some((last, sum)) if *last == day.0 => *sum += taps,
+            _ => match self.days.binary_search_by_key(&day.0, |(day, _)| *day) {
+                Ok(place) => self.days[place].1 += taps,
+                Err(place) => self.days.insert(place, (day.0, taps)),
+            },
+        }
+    }
+
+    /// The days for which any taps were told, rising, with their taps.
+    pub fn days(&self) -> &[(i32, u64)] {
+        &self.days
+    }
+
+    /// Whether these taps include the refused ones: known only if all feeds that told any of
+    /// them say the same.
+    pub fn refusals(&self) -> Refusals {
+        self.refusals.unwrap_or(Refusals::Unknown)
+    }
+}
+
+/// What is known of refused taps where other taps come to some.
+fn together(some: Option<Refusals>, others: Refusals) -> Option<Refusals> {
+    Some(match some {
+        Some(told) if told != others => Refusals::Unknown,
+        _ => others,
+    })
 }
 
 impl TapSums {
     /// Without taps.
     pub fn new(keys: &RowKeys) -> Self {
         Self {
-            cells: vec![Vec::new(); keys.cells()],
+            cells: vec![CellTaps::default(); keys.cells()],
         }
     }
 
-    /// The days of a cell for which any taps were told, with their taps.
-    pub fn days(&self, cell: u32) -> &[(i32, u64)] {
+    /// The taps of a cell.
+    pub fn of(&self, cell: u32) -> &CellTaps {
         &self.cells[cell as usize]
     }
 
     /// Adds taps of a day to a cell.
-    pub fn add(&mut self, cell: u32, day: LocalDay, taps: u64) {
-        let days = &mut self.cells[cell as usize];
-        match days.last_mut() {
-            Some((last, sum)) if *last == day.0 => *sum += taps,
-            _ => match days.binary_search_by_key(&day.0, |(day, _)| *day) {
-                Ok(place) => days[place].1 += taps,
-                Err(place) => days.insert(place, (day.0, taps)),
-            },
-        }
+    pub fn add(&mut self, cell: u32, day: LocalDay, taps: u64, refusals: Refusals) {
+        self.cells[cell as usize].add(day, taps, refusals);
     }
 }
 
@@ -96,8 +131,9 @@ struct ByHead<'a> {
     has_rows: bool,
 }
 
-/// Taps of feeds that rows do not tell apart, by hour of one day; whether any were told.
-type DayTaps = [(u64, bool); HOURS];
+/// Taps of feeds that rows do not tell apart, by hour of one day; and what the feeds that told
+/// any say of refused ones.
+type DayTaps = [(u64, Option<Refusals>); HOURS];
 
 impl ByHead<'_> {
     fn add<'c, 'h>(
@@ -110,11 +146,14 @@ impl ByHead<'_> {
         for (chosen, heads) in feeds {
             let scope = self.keys.feed_scope(chosen.operator, kind_of(chosen));
             let days = days.entry(scope).or_default();
+            let refusals = chosen.feed().refusals;
             for (day, head) in heads {
-                let hours = days.entry(*day).or_insert([(0, false); HOURS]);
+                let hours = days.entry(*day).or_insert([(0, None); HOURS]);
                 for (place, taps) in head.taps.iter().enumerate() {
                     hours[place].0 += taps;
-                    hours[place].1 |= head.told >> place & 1 == 1;
+                    if head.told >> place & 1 == 1 {
+                        hours[place].1 = together(hours[place].1, refusals);
+                    }
                 }
             }
         }
@@ -136,20 +175,24 @@ impl ByHead<'_> {
     fn add_day(&self, scope: &Scope, day: LocalDay, hours: &DayTaps, sums: &mut TapSums) {
         let window = self.question.window;
         if !self.has_hours && window.contains_day(day) {
-            if hours.iter().any(|(_, is_told)| *is_told) {
+            let refusals = hours.iter().filter_map(|(_, refusals)| *refusals);
+            if let Some(refusals) = refusals.fold(None, together) {
                 let taps = hours.iter().map(|(taps, _)| taps).sum();
-                self.put(scope, day, None, taps, sums);
+                self.put(scope, (day, None), (taps, refusals), sums);
             }
             return;
         }
         let calendar = Calendar::get();
         let (start, end) = calendar.hours(day);
-        for (hour, (taps, is_told)) in (start..end).map(Hour).zip(hours) {
+        for (hour, (taps, refusals)) in (start..end).map(Hour).zip(hours) {
             let hour_of_day = calendar.hour_of_day(day, hour);
             let wanted = self.question.filter.hours_of_day;
             let takes_hour = wanted == 0 || wanted >> hour_of_day & 1 == 1;
-            if *is_told && takes_hour && window.contains(hour) {
-                self.put(scope, day, Some(hour_of_day), *taps, sums);
+            if let Some(refusals) = refusals
+                && takes_hour
+                && window.contains(hour)
+            {
+                self.put(scope, (day, Some(hour_of_day)), (*taps, *refusals), sums);
             }
         }
     }
@@ -157,16 +200,15 @@ impl ByHead<'_> {
     fn put(
         &self,
         scope: &Scope,
-        day: LocalDay,
-        hour_of_day: Option<u8>,
-        taps: u64,
+        (day, hour_of_day): (LocalDay, Option<u8>),
+        (taps, refusals): (u64, Refusals),
         sums: &mut TapSums,
     ) {
-        sums.add(self.keys.total_cell(), day, taps);
+        sums.add(self.keys.total_cell(), day, taps, refusals);
         if self.has_rows
             && let Some(cell) = self.keys.cell(scope, When { day, hour_of_day })
         {
-            sums.add(cell, day, taps);
+            sums.add(cell, day, taps, refusals);
         }
     }
 }

@@ -4,6 +4,7 @@ mod as_of;
 mod both_ways;
 mod compared;
 mod ended;
+mod refusals;
 
 use std::collections::{BTreeMap, BTreeSet};
 

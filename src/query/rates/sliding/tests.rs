@@ -7,10 +7,12 @@ use super::super::super::tests::{Asker, Book, DAYS, all_in, day};
 use super::super::tests::{Told, feeds, tell, wanted};
 use super::super::{Rate, answer_with_rates};
 use super::*;
-use crate::domain::taps::{TapScope, TapSlot};
-use crate::domain::{Basis, Dimension};
-use crate::ledger::testing::{line_id, tap_scope};
-use crate::query::Order;
+use crate::domain::taps::{Refusals, TapScope, TapSlot};
+use crate::domain::taxonomy::{ReporterKind, TimePrecision};
+use crate::domain::testing::blank_facts;
+use crate::domain::{Basis, Dimension, Facts, IncidentId};
+use crate::ledger::testing::{line_id, operator_code, tap_scope};
+use crate::query::{Order, answer};
 
 const SCOPES: u32 = 12;
 /// Fewer than any day has: what is known only to the day is in no such window.
@@ -133,6 +135,62 @@ fn rates_of_whole_hours_are_those_of_a_question() {
         }
     }
     assert!(1_000 < compared && 10 < with_rate, "{compared} {with_rate}");
+}
+
+#[test]
+fn rows_of_operators_that_count_refused_taps_in_different_ways_have_rates() {
+    let mut book = Book::new(1);
+    let at = day(DAYS[2]);
+    for (operator, refusals) in [(1u8, Refusals::Included), (2, Refusals::Excluded)] {
+        let feed = TapFeed {
+            id: format!("op{operator}").parse().expect("a name"),
+            operator: operator_code(operator.into()),
+            grain: TapGrain::Line,
+            interval: TapInterval::Hour,
+            refusals,
+            ..feeds().remove(1)
+        };
+        let line = line_id(operator.into());
+        let slot = |slot| TapSlot { day: at, slot };
+        let told = (0..feed.slots(at)).map(|hour| ((TapScope::Line(line.clone()), slot(hour)), 99));
+        tell(&mut book, &feed, &told.collect());
+        let mut bytes = [operator; 16];
+        (bytes[6], bytes[8]) = (0x70, 0x80);
+        let id = IncidentId::from_bytes(bytes).expect("a v7");
+        book.record(Facts {
+            operator: Some(operator_code(operator.into())),
+            line: Some(line),
+            tap_kind: Some(TapKind::CheckIn),
+            reporter: ReporterKind::Device,
+            ..blank_facts(id, RowTime::Hour(at.noon()), TimePrecision::Hour)
+        });
+    }
+    let (start, wanted) = (at.noon(), wanted(&[]));
+    let question = Question {
+        filter: Filter::all(Basis::Observed),
+        by: Breakdown::new(vec![Dimension::Operator]).expect("one"),
+        window: Window::new(start, Hour(start.0 + 1)).expect("an hour"),
+    };
+    let figures = answer(&book.ledger, &question, &all_in(Order::Key)).expect("an answer");
+    let asked = Sliding {
+        filter: &question.filter,
+        by: &question.by,
+        wanted: &wanted,
+        span: minutes(start.0 * 60, (start.0 + 1) * 60),
+    };
+    let taps = read(&book, asked);
+    let (all, state) = (rows(&book), book.ledger.read());
+    let rows = within(&all, asked.span);
+    let found = taps.rates(asked, &figures.figures, rows, state.dictionary());
+    let found = found.expect("a supported year");
+    let attempts = |figure: &RateFigure| match figure.rate {
+        Ok(Rate::Failures { attempts, .. }) => Ok(attempts),
+        Ok(Rate::Reports { .. }) => Err("reports"),
+        Err(missing) => Err(missing.key()),
+    };
+    let each: Vec<_> = found.rows.iter().map(attempts).collect();
+    assert_eq!(each, [Ok(99), Ok(100)]);
+    assert_eq!(attempts(&found.total), Err("refusals-unknown"));
 }
 
 #[test]

@@ -26,7 +26,10 @@ fn some_feed(random: &mut StdRng, operator: u32, number: u32) -> TapFeed {
         grain: [TapGrain::Operator, TapGrain::Line, TapGrain::Stop][number as usize],
         interval: intervals[random.random_range(0..intervals.len())],
         kinds: TapKinds::new(kinds).expect("taps"),
-        refusals: Refusals::Excluded,
+        refusals: match random.random_range(0..4) {
+            0 => Refusals::Included,
+            _ => Refusals::Excluded,
+        },
         day_begin: DayBegin::new(if random.random_range(0..8) == 0 { 3 } else { 0 })
             .expect("early"),
     }
