@@ -295,8 +295,8 @@ impl Quantiles {
 
 /// How long operators took to answer reports of a window, by operator, in the order of their
 /// codes, and the last position that is counted: a given one, or that of now. Withdrawn reports
-/// are left out, and so is what came after the position. Operators that answered nothing have no
-/// times.
+/// are left out, and so is what came after the position. Operators that answered nothing are left
+/// out as well: which others are known would tell of what came after.
 pub fn reply_times(
     ledger: &Ledger,
     operators: &[OperatorCode],
@@ -331,6 +331,9 @@ pub fn reply_times(
             .filter(|(replies, _)| !replies.is_empty())
             .filter(|(_, about)| about.operator == number && is_within(window, about.time))
             .collect();
+        if own.is_empty() {
+            continue;
+        }
         let since = |received: Stamp, at: Stamp| u64::try_from((at.0 - received.0) / 1_000).ok();
         let replies = own
             .iter()

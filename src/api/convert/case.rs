@@ -1,5 +1,7 @@
 //! Lists of reports, answers to them, and how long answers took.
 
+use std::collections::BTreeMap;
+
 use super::figures::{parse_ids, parse_window};
 use super::log::{Sight, to_facts};
 use super::to_timestamp;
@@ -181,23 +183,38 @@ pub fn parse_times(
 /// How long answers took, beside how many reports there were. Operators of which nothing was
 /// reported are left out; those that answer nothing are not.
 pub fn to_times(times: &[ReplyTimes], reports: &[(String, u64)]) -> Vec<pb::ReplyTimes> {
-    let reports_of = |operator: &OperatorCode| {
-        let own = reports.iter().filter(|(code, _)| code == operator.as_str());
-        own.map(|(_, count)| count).sum()
-    };
-    let told = times.iter().map(|one| (one, reports_of(&one.operator)));
-    let told = told.filter(|(one, reports)| 0 < one.answered + *reports);
-    let operators = told.map(|(one, reports)| pb::ReplyTimes {
-        operator: one.operator.to_string(),
-        reports,
-        answered: one.answered,
-        first_reply: Some(to_quantiles(one.first_reply)),
-        repaired: one.repaired,
-        repair: Some(to_quantiles(one.repair)),
-        closed_unfixed: one.closed_unfixed,
-        disputed: one.disputed,
+    let mut operators = BTreeMap::<&str, pb::ReplyTimes>::new();
+    for one in times {
+        let told = pb::ReplyTimes {
+            answered: one.answered,
+            first_reply: Some(to_quantiles(one.first_reply)),
+            repaired: one.repaired,
+            repair: Some(to_quantiles(one.repair)),
+            closed_unfixed: one.closed_unfixed,
+            disputed: one.disputed,
+            ..no_times()
+        };
+        operators.insert(one.operator.as_str(), told);
+    }
+    for (code, count) in reports {
+        let operator = operators.entry(code.as_str());
+        operator.or_insert_with(no_times).reports += count;
+    }
+    let operators = operators.into_iter();
+    let named = operators.map(|(code, told)| pb::ReplyTimes {
+        operator: code.to_owned(),
+        ..told
     });
-    operators.collect()
+    named.collect()
+}
+
+/// Of an operator that answered nothing.
+fn no_times() -> pb::ReplyTimes {
+    pb::ReplyTimes {
+        first_reply: Some(to_quantiles(Quantiles::default())),
+        repair: Some(to_quantiles(Quantiles::default())),
+        ..pb::ReplyTimes::default()
+    }
 }
 
 fn to_quantiles(quantiles: Quantiles) -> pb::TimeQuantiles {
@@ -212,6 +229,34 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn operators_are_listed_by_code_whether_they_answered_or_not() {
+        let answering = ReplyTimes {
+            operator: "GVB".parse().expect("a code"),
+            answered: 2,
+            first_reply: Quantiles {
+                median: Some(60),
+                p90: Some(90),
+            },
+            repaired: 0,
+            repair: Quantiles::default(),
+            closed_unfixed: 1,
+            disputed: 0,
+        };
+        // Reports of both bases, and of an operator that answers nothing.
+        let reports = [("GVB".into(), 3), ("ARR".into(), 4), ("GVB".into(), 5)];
+        let told = to_times(&[answering], &reports);
+        let listed = told.iter();
+        let listed: Vec<_> = listed
+            .map(|one| (one.operator.as_str(), one.reports, one.answered))
+            .collect();
+        assert_eq!(listed, [("ARR", 4, 0), ("GVB", 8, 2)]);
+        let medians = told
+            .iter()
+            .map(|one| one.first_reply.and_then(|it| it.median_seconds));
+        assert_eq!(medians.collect::<Vec<_>>(), [None, Some(60)]);
+    }
 
     fn reply(state: pb::CaseState, reason: i32, message: &str) -> Result<Reply, usize> {
         let request = pb::RespondToIncidentRequest {
