@@ -59,8 +59,7 @@ impl Entries for Reader {
     }
 
     fn stamp(&self, of: Position) -> Result<Option<Stamp>, JournalError> {
-        let record = self.facts_within(of, of).next().transpose()?;
-        Ok(record.map(|record| record.stamp))
+        Self::stamp(self, of)
     }
 }
 
@@ -138,7 +137,7 @@ impl<'a> Passes<'a> {
         // Together if there is room for all, so that the journal is read once.
         let at_once = match CELLS_IN_USE_MAX < asked.iter().map(weight).sum() {
             true => 1,
-            false => asked.len(),
+            false => asked.len().max(1),
         };
         let mut made = Vec::with_capacity(asked.len());
         for asked in asked.chunks(at_once) {

@@ -407,6 +407,20 @@ fn reading_ends_when_nobody_waits_for_the_answer() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let at = day("2026-10-25");
     let entries = placed([all_day(at, 5), all_day(at, 7)]);
+#[test]
+fn nothing_to_make_is_made_without_a_pass() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let at = day("2026-10-25");
+    let entries = placed([all_day(at, 5), all_day(at, 7)]);
+    let ledger = ledger_of(&entries, dir.path());
+    let kept = Kept::new(&entries);
+    let then = kept.then(&ledger, Position(1), u64::MAX);
+    let opened = then.open(&[of_days(at, 1).window], |_| ());
+    let (ground, ()) = opened.expect("it is there");
+    let made = ground.make(&[]).expect("nothing");
+    assert!(made.is_empty());
+}
+
     let ledger = ledger_of(&entries, dir.path());
     let kept = Kept::new(&entries);
     let past = Past {
