@@ -223,7 +223,8 @@ impl Sources {
             caller,
         } = asked;
         let compared = compare(self.standing(as_of, tell), &wanted);
-        let compared = compared.map_err(|error| Problem::of_window(error, caller.sees_places()))?;
+        let refuse = |error| Problem::of_comparison(error, &wanted.windows, caller.sees_places());
+        let compared = compared.map_err(refuse)?;
         let place = self.citations.tell(&caller, compared.position);
         Ok(to_comparison(&compared, &wanted, place))
     }

@@ -106,7 +106,7 @@ impl Desk {
             Ok::<_, QueryError>((times, counts, position))
         });
         let told = told.await?;
-        let refuse = |error| Problem::of_window(error, caller.sees_places());
+        let refuse = |error| Problem::of_window(error, "operators", caller.sees_places());
         let (times, counts, position) = told.map_err(refuse)?;
         let place = citations.tell(caller, position);
         Ok(pb::GetReplyTimesResponse {

@@ -105,7 +105,7 @@ impl Statistics {
             let begun = Instant::now();
             let told = |positions| journal.told_of_staff(positions);
             let found = query::staff::staff_figures(&ledger, told, &asked.question, as_of);
-            let found = found.map_err(|error| Problem::of_window(error, sees_places))?;
+            let found = found.map_err(|error| Problem::of_window(error, "filter", sees_places))?;
             Ok(to_staff(&found, &asked, begun.elapsed()))
         })
         .await

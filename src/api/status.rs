@@ -16,7 +16,7 @@ use super::convert::violation::{Path, Violation, Violations};
 use super::pb::v1 as pb;
 use crate::auth::{Limited, Principal, Whose};
 use crate::domain::limits::RETRY_AFTER_MS;
-use crate::domain::{LocalDay, TapFeed};
+use crate::domain::{LocalDay, TapFeed, Window};
 use crate::edition::library::EditionError;
 use crate::ingest::{CaseError, GetError, SubmitError, TapsError};
 use crate::ledger::LedgerError;
@@ -206,7 +206,7 @@ impl Problem {
             QueryError::UnknownFeed { place } => {
                 Violations::one(Path::root("feeds").at(place), UNKNOWN_FEED).into()
             }
-            other => Self::of_window(other, sees_places),
+            other => Self::of_window(other, "filter", sees_places),
         }
     }
 
@@ -222,14 +222,25 @@ impl Problem {
         }
     }
 
-    /// Why there is no answer to a request whose window stands by itself.
-    pub fn of_window(error: QueryError, sees_places: bool) -> Self {
+    /// Why there is no answer to a request whose window stands by itself, where `rows` is what
+    /// there can be too many of.
+    pub fn of_window(error: QueryError, rows: &'static str, sees_places: bool) -> Self {
         match error {
-            QueryError::Ended { first } => Self {
-                reason: "INCIDENTS_ENDED",
-                ..Violations::one(Path::root("window"), ended_rule(first)).into()
-            },
+            QueryError::Ended { first } => ended(["window"], first),
+            QueryError::TooManyRows => too_many_rows(rows),
             other => Self::of_question(other, sees_places),
+        }
+    }
+
+    /// Why there is no comparison of two windows.
+    pub fn of_comparison(error: QueryError, windows: &[Window; 2], sees_places: bool) -> Self {
+        match error {
+            QueryError::Ended { first } => {
+                let named = windows.iter().zip(["window", "with_window"]);
+                let too_early = named.filter(|(window, _)| window.start() < first.start());
+                ended(too_early.map(|(_, field)| field), first)
+            }
+            other => Self::of_window(other, "filter", sees_places),
         }
     }
 
@@ -429,11 +440,8 @@ impl From<QueryError> for Problem {
                 Self::new(Code::OutOfRange, "POSITION_OUT_OF_RANGE", message)
             }
             QueryError::Ended { first } => {
-                let at = Path::root("question");
-                Self {
-                    reason: "INCIDENTS_ENDED",
-                    ..Violations::one(at.field("window"), ended_rule(first)).into()
-                }
+                let question = Path::root("question");
+                ended_at([question.field("window")], first)
             }
             QueryError::Abandoned => {
                 Self::new(Code::Cancelled, "ABANDONED", "nobody waits for the answer")
@@ -444,6 +452,22 @@ impl From<QueryError> for Problem {
                 Self::internal()
             }
         }
+    }
+}
+
+fn ended(fields: impl IntoIterator<Item = &'static str>, first: LocalDay) -> Problem {
+    ended_at(fields.into_iter().map(Path::root), first)
+}
+
+/// Windows that begin too early.
+fn ended_at<'a>(windows: impl IntoIterator<Item = Path<'a>>, first: LocalDay) -> Problem {
+    let mut violations = Violations::default();
+    for window in windows {
+        violations.add(window, ended_rule(first));
+    }
+    Problem {
+        reason: "INCIDENTS_ENDED",
+        ..violations.into()
     }
 }
 
@@ -742,6 +766,51 @@ mod tests {
             "TOO_LATE",
             false,
         );
+    }
+
+    /// The fields that a refused question names.
+    fn fields(problem: Problem) -> Vec<String> {
+        let told = problem.violations.into_iter();
+        told.map(|one| one.field).collect()
+    }
+
+    #[test]
+    fn refused_comparison_names_the_windows_that_begin_too_early() {
+        let first = LocalDay::parse("2026-10-01").expect("a day");
+        let day = |shift: i32| LocalDay(first.0 + shift).window();
+        let check = |shifts: [i32; 2], expected: &[&str]| {
+            let error = QueryError::Ended { first };
+            let problem = Problem::of_comparison(error, &shifts.map(day), true);
+            assert_eq!(told(problem.clone()).1, "INCIDENTS_ENDED");
+            assert_eq!(fields(problem), expected);
+        };
+        check([-1, 0], &["window"]);
+        check([1, -1], &["with_window"]);
+        check([-2, -1], &["window", "with_window"]);
+        let error = QueryError::Ended { first };
+        assert_eq!(
+            fields(Problem::of_window(error, "filter", true)),
+            ["window"]
+        );
+        let error = QueryError::Ended { first };
+        assert_eq!(fields(error.into()), ["question.window"]);
+    }
+
+    #[test]
+    fn too_many_rows_are_told_of_a_field_that_the_request_has() {
+        let windows = [LocalDay(20_000).window(), LocalDay(20_001).window()];
+        let comparison = Problem::of_comparison(QueryError::TooManyRows, &windows, true);
+        let staff = Problem::of_window(QueryError::TooManyRows, "filter", true);
+        let times = Problem::of_window(QueryError::TooManyRows, "operators", true);
+        for (problem, field) in [
+            (comparison, "filter"),
+            (staff, "filter"),
+            (times, "operators"),
+            (QueryError::TooManyRows.into(), "question"),
+        ] {
+            assert_eq!(told(problem.clone()).1, "TOO_MANY_ROWS");
+            assert_eq!(fields(problem), [field]);
+        }
     }
 
     #[test]
