@@ -18,7 +18,9 @@ use crate::domain::{Position, Question};
 use crate::journal::Reader;
 use crate::ledger::Ledger;
 use crate::query::rates::{CompareWanted, compare, rank_scopes};
-use crate::query::{self, Effort, Page, PageToken, Past, Progress, RatesWanted, Standing};
+use crate::query::{
+    self, Effort, Page, PageToken, Past, Progress, QueryError, RatesWanted, Standing,
+};
 use pb::query_figures_with_progress_response::Step;
 
 /// A rule about places in the journal.
@@ -222,7 +224,9 @@ impl Sources {
             as_of,
             caller,
         } = asked;
-        let compared = compare(self.standing(as_of, tell), &wanted);
+        let compared = self.journal.began().map_err(QueryError::from);
+        let compared =
+            compared.and_then(|began| compare(self.standing(as_of, tell), began, &wanted));
         let refuse = |error| Problem::of_comparison(error, &wanted.windows, caller.sees_places());
         let compared = compared.map_err(refuse)?;
         let place = self.citations.tell(&caller, compared.position);

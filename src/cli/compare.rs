@@ -144,6 +144,7 @@ fn verdict(answer: &pb::ComparePeriodsResponse) -> &'static str {
         pb::ComparisonVerdict::NoDifference => "no-difference",
         pb::ComparisonVerdict::Higher => "higher",
         pb::ComparisonVerdict::Lower => "lower",
+        pb::ComparisonVerdict::NoHours => "no-hours",
     }
 }
 
@@ -166,7 +167,12 @@ fn statement(answer: &pb::ComparePeriodsResponse) -> String {
     let said = match answer.verdict() {
         pb::ComparisonVerdict::Higher => "the rate is higher",
         pb::ComparisonVerdict::Lower => "the rate is lower",
-        _ => "no difference can be shown",
+        pb::ComparisonVerdict::NoHours => {
+            "nothing can be said, as no hour of one of them is over and in the record"
+        }
+        pb::ComparisonVerdict::NoDifference | pb::ComparisonVerdict::Unspecified => {
+            "no difference can be shown"
+        }
     };
     let what = match answer.over() {
         pb::ComparedOver::Taps => "over their taps",
@@ -266,6 +272,12 @@ mod tests {
             pb::ComparedOver::Time,
             pb::ComparisonVerdict::Lower,
             "41 against 53, over time, as they have no rates over the same taps: the rate is lower",
+        );
+        check(
+            pb::ComparedOver::Time,
+            pb::ComparisonVerdict::NoHours,
+            "41 against 53, over time, as they have no rates over the same taps: nothing can be \
+             said, as no hour of one of them is over and in the record",
         );
     }
 }

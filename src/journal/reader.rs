@@ -118,6 +118,11 @@ impl Reader {
         }
     }
 
+    /// When the first entry that there is was recorded; `None` if there is none.
+    pub fn began(&self) -> Result<Option<UtcMillis>, JournalError> {
+        self.stamp(self.begin())
+    }
+
     /// Facts only (no personal parts) from a position on, in order, through what is durable
     /// now. Many entries are decoded ahead, in a thread of their own.
     pub fn facts_from(&self, from: Position) -> Result<Records, JournalError> {

@@ -328,9 +328,13 @@ fn comparisons() -> String {
          say that there is none. The dispersion of the period whose days scatter more widens it.\n\n\
          Rates are compared only over the same feeds; shares of attempts as counts over attempts, \
          which makes the interval a little too wide where refusals are not rare. Where a period has \
-         no rate, incidents are compared over the hours that are over, which says nothing of how \
-         much was travelled, and is said; hours from before the record began count as well. One thing is compared at a time: of twenty lines, one can be expected to \
-         differ by chance alone.",
+         no rate, incidents are compared over hours, which says nothing of how much was travelled, \
+         and is said. Hours count from that on in which the record began, of stops from its first \
+         whole day on, and once they are over; what was reported late of hours before stands in no \
+         such comparison. Where no hour of a period counts, no verdict is given. Taps of days \
+         before the record began, where they were told, do stand in a rate: what failed then is \
+         known only as far as it was reported late. One thing is compared at a time: of twenty \
+         lines, one can be expected to differ by chance alone.",
         Level::P95.get() * 100.0
     )
 }

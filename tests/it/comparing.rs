@@ -47,6 +47,11 @@ async fn tell(channel: &Channel, first: i64, taps_a_day: u64, reports: i64) {
     };
     let mut client = OperationsServiceClient::new(channel.clone());
     client.record_tap_counts(request).await.expect("recorded");
+    report(channel, first, reports).await;
+}
+
+/// So many reports of line 10, one after the other on the days.
+async fn report(channel: &Channel, first: i64, reports: i64) {
     let report = |number: i64| pb::Incident {
         operator: "GVB".into(),
         line: "10".into(),
@@ -182,6 +187,22 @@ async fn comparison_as_of_a_position_stays_what_it_was() {
     let again = Service::start_in(service.stop().await).await;
     check(&again.connect().await).await;
     again.stop().await;
+}
+
+#[tokio::test]
+async fn nothing_is_said_over_hours_of_before_the_record_began() {
+    let service = Service::start().await;
+    let channel = service.connect().await;
+    // All of them late: nobody knows how many others there were.
+    report(&channel, DAYS, 40).await;
+    report(&channel, 2 * DAYS, 1).await;
+    let answer = compare(&channel, line_ten()).await.expect("an answer");
+    assert_eq!(answer.over(), pb::ComparedOver::Time);
+    assert_eq!(answer.verdict(), pb::ComparisonVerdict::NoHours);
+    assert_eq!(answer.ratio, None);
+    let counts = [answer.period, answer.with_period].map(|one| one.expect("one").count);
+    assert_eq!(counts, [40, 1]);
+    service.stop().await;
 }
 
 #[tokio::test]

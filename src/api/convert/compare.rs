@@ -79,7 +79,7 @@ fn to_verdict(ratio: Option<&RateRatio>) -> pb::ComparisonVerdict {
         Some(ratio) if !ratio.shows_a_difference() => pb::ComparisonVerdict::NoDifference,
         Some(ratio) if 1.0 < ratio.low => pb::ComparisonVerdict::Higher,
         Some(_) => pb::ComparisonVerdict::Lower,
-        None => pb::ComparisonVerdict::NoDifference,
+        None => pb::ComparisonVerdict::NoHours,
     }
 }
 

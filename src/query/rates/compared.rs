@@ -1,18 +1,18 @@
 //! Whether two periods differ: one filter over two windows, as of one position.
 //!
 //! Over taps, where both periods have a rate, made of the same feeds; else over time, which says
-//! nothing of how much was travelled. One comparison at a time: of many lines compared at once,
-//! some would differ by chance alone.
+//! nothing of how much was travelled. Of a period, only hours count in which something could be
+//! recorded: none from before the record began, and none that is not over. One comparison at a
+//! time: of many lines compared at once, some would differ by chance alone.
 
-use super::super::{Effort, Order, Page, QueryError, cut};
+use super::super::{Effort, Order, Page, QueryError, cut, plan};
 use super::choice::Choice;
 use super::standing::{Books, Opened, Standing};
 use super::{Asked, RateFigure, RatedAnswer, RatesWanted, Rows, count, put_together, rows};
 use crate::domain::limits::QUESTION_ROWS_MAX;
 use crate::domain::question::Breakdown;
 use crate::domain::{
-    Calendar, Dimension, Filter, LocalDay, OutageDay, Position, Question, TapFeed, UtcMillis,
-    Window,
+    Calendar, Dimension, Filter, LocalDay, OutageDay, Position, Question, Stamp, TapFeed, Window,
 };
 use crate::ledger::ScanView;
 use crate::stats::comparison::RateRatio;
@@ -44,7 +44,7 @@ pub struct Period {
     pub feeds: Vec<(TapFeed, u64)>,
     /// Days on which an outage was declared, rising.
     pub outages: Vec<OutageDay>,
-    /// Incidents by day, over hours.
+    /// Incidents by day, over the hours that count.
     days: Vec<Day>,
 }
 
@@ -64,7 +64,7 @@ pub struct Compared {
     pub periods: [Period; 2],
     /// Over what.
     pub over: Over,
-    /// The first rate over the second; `None` if there is no hour to count in.
+    /// The first rate over the second; `None` if no hour of a period counts.
     pub ratio: Option<RateRatio>,
     /// The last position that is counted.
     pub position: Position,
@@ -74,13 +74,18 @@ pub struct Compared {
 struct AskedPeriod {
     question: Question,
     books: Books,
-    /// By day, of the hours that are over; `None` if none is.
+    /// By day, of the hours that count; `None` if none does.
     by_day: Option<(Question, Books)>,
     outages: Vec<OutageDay>,
 }
 
 impl AskedPeriod {
-    fn new(opened: &Opened<'_>, wanted: &CompareWanted, window: Window) -> Self {
+    fn new(
+        opened: &Opened<'_>,
+        began: Option<Stamp>,
+        wanted: &CompareWanted,
+        window: Window,
+    ) -> Self {
         let asked = Question {
             filter: wanted.filter.clone(),
             by: Breakdown::default(),
@@ -89,7 +94,8 @@ impl AskedPeriod {
         let out = opened.out(&asked);
         let (days, less) = out.map(|out| (out.days, out.question)).unzip();
         let question = less.filter(|_| wanted.leaves_out_outages).unwrap_or(asked);
-        let by_day = elapsed(question.window, opened.stamp).map(|window| {
+        let counted = counted_part(&question, began, opened.stamp);
+        let by_day = counted.map(|window| {
             let by_day = Question {
                 by: Breakdown::new(vec![Dimension::Day]).expect("one dimension"),
                 window,
@@ -137,16 +143,18 @@ struct CountedPeriod {
     days: Vec<Day>,
 }
 
-/// Compares two periods, as of now or of a position. Blocking, up to some seconds, or as long as
-/// it takes to read the journal: call it off the async threads.
+/// Compares two periods, as of now or of a position, in a record that `began` with an entry of this
+/// stamp. Blocking, up to some seconds, or as long as it takes to read the journal: call it off the
+/// async threads.
 pub fn compare<'a>(
     of: impl Into<Standing<'a>>,
+    began: Option<Stamp>,
     wanted: &CompareWanted,
 ) -> Result<Compared, QueryError> {
     let (ground, asked) = of.into().open(&wanted.windows, |opened| {
         wanted
             .windows
-            .map(|window| AskedPeriod::new(opened, wanted, window))
+            .map(|window| AskedPeriod::new(opened, began, wanted, window))
     })?;
     let position = ground.view.position;
     let feeds = ground.feeds();
@@ -198,10 +206,21 @@ pub fn compare<'a>(
     })
 }
 
-/// The hours of a window that are over: of one that has begun not all are, and what has not been
-/// yet is no time without reports. `None` if there is none.
-fn elapsed(window: Window, now: UtcMillis) -> Option<Window> {
-    Window::new(window.start(), window.end().min(now.hour()?))
+/// The hours of a question's window from that on in which the record began, and that are over.
+/// What was before it and what has not been yet is no time without reports. `None` if there is
+/// none.
+fn counted_part(question: &Question, began: Option<Stamp>, now: Stamp) -> Option<Window> {
+    let mut began = began?.hour()?;
+    let filter = &question.filter;
+    if !filter.stops.is_empty() || plan::has(question, Dimension::Stop) {
+        // Of stops, months whose incidents have ended are known by whole days alone.
+        let first = began.local_day();
+        if first.start() < began {
+            began = first.next().start();
+        }
+    }
+    let window = question.window;
+    Window::new(window.start().max(began), window.end().min(now.hour()?))
 }
 
 /// Incidents of each day of the question, over the hours that count of it.

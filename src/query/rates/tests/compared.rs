@@ -3,14 +3,17 @@
 
 use super::super::{CompareWanted, Compared, Over, compare};
 use super::*;
+use crate::domain::UtcMillis;
 use crate::domain::taxonomy::ReporterKind;
-use crate::ledger::testing::NOON;
+use crate::ledger::testing::{NOON, stop_id};
 
 /// A record of one line.
 struct Record {
     book: Book,
     feed: TapFeed,
     reports: u32,
+    /// When the first entry came.
+    began: UtcMillis,
 }
 
 fn october() -> (LocalDay, LocalDay) {
@@ -47,6 +50,7 @@ impl Record {
                 ..tap_feed(0)
             },
             reports: 0,
+            began: day("2026-08-01").start().start(),
         }
     }
 
@@ -79,6 +83,7 @@ impl Record {
             self.book.record(Facts {
                 operator: Some(operator_code(1)),
                 line: Some(line_id(1)),
+                stop: Some(stop_id(1)),
                 tap_kind: Some(TapKind::CheckIn),
                 reporter: ReporterKind::Traveller,
                 ..blank_facts(id, RowTime::Hour(noon), TimePrecision::Hour)
@@ -97,7 +102,7 @@ impl Record {
             leaves_out_outages: false,
         };
         change(&mut asked);
-        compare(&self.book.ledger, &asked).expect("an answer")
+        compare(&self.book.ledger, Some(self.began), &asked).expect("an answer")
     }
 }
 
@@ -216,6 +221,55 @@ fn of_a_month_that_runs_only_the_hours_that_are_over_count() {
     let december = (day("2026-12-01"), day("2026-12-31"));
     let ahead = record.compared(|asked| asked.windows[0] = window(december));
     assert_eq!(ahead.ratio, None);
+}
+
+#[test]
+fn hours_of_before_the_record_began_are_no_hours_without_reports() {
+    let mut record = Record::new();
+    record.began = UtcMillis(day("2026-09-16").noon().start().0 + 59_000);
+    record.reports((day("2026-09-17"), september().1), 140, true);
+    record.reports(october(), 310, true);
+    // Told late, of a time in which others were not: it stands in no hour that counts.
+    record.reports((day("2026-09-02"), day("2026-09-02")), 1, true);
+    let compared = record.compared(|_| ());
+    assert_eq!(compared.over, Over::Time);
+    let counts = compared.periods.each_ref().map(|period| period.count);
+    assert_eq!(counts, [310, 141]);
+    // Ten a day in both: fourteen days, and the hours from noon to midnight.
+    let hours = 14.0 * 24.0 + 12.0;
+    let found = ratio(&compared);
+    is_close(
+        found.estimate.expect("some"),
+        310.0 / 745.0 / (140.0 / hours),
+    );
+    assert!(!found.shows_a_difference(), "{found:?}");
+    // Of stops whole days are known, so that the first that is whole comes first.
+    let of_stops = record.compared(|asked| {
+        asked.filter.lines.clear();
+        asked.filter.stops = vec![stop_id(1)];
+    });
+    is_close(
+        ratio(&of_stops).estimate.expect("some"),
+        310.0 / 745.0 / (140.0 / (14.0 * 24.0)),
+    );
+}
+
+#[test]
+fn nothing_is_said_of_a_period_of_which_no_hour_is_in_the_record() {
+    let mut record = Record::new();
+    record.reports(october(), 310, true);
+    let check = |record: &Record, expected: bool| {
+        let compared = record.compared(|_| ());
+        assert_eq!(compared.over, Over::Time);
+        assert_eq!(compared.ratio.is_some(), expected);
+        let back = record.compared(|asked| asked.windows.reverse());
+        assert_eq!(back.ratio.is_some(), expected);
+    };
+    let end = window(september()).end();
+    record.began = UtcMillis(end.start().0 - 1);
+    check(&record, true);
+    record.began = end.start();
+    check(&record, false);
 }
 
 #[test]
