@@ -4,7 +4,8 @@ use std::net::IpAddr;
 
 use tonic::Request;
 
-use crate::auth::Principal;
+use crate::auth::{Principal, TokenId};
+use crate::live::Holder;
 
 /// Who calls, and from where.
 #[derive(Clone, Debug)]
@@ -19,6 +20,14 @@ pub struct Caller {
 pub fn caller<T>(request: &Request<T>) -> Principal {
     let known = request.extensions().get::<Principal>();
     known.cloned().unwrap_or(Principal::Public)
+}
+
+/// Whose stream it is, where streams are bounded by token alone.
+pub fn holder_of(principal: &Principal) -> Holder {
+    Holder {
+        token: principal.token().map(|TokenId(number)| number),
+        address: None,
+    }
 }
 
 #[cfg(test)]

@@ -9,14 +9,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::{self, Stream, StreamExt};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::Clock;
 use super::access::check_told_feed;
-use super::caller::caller;
+use super::caller::{caller, holder_of};
 use super::cases::Desk;
 use super::convert::taps::{Taken, parse_count, parse_feed};
 use super::convert::violation::{Path, Violations};
@@ -26,9 +25,10 @@ use super::pb::v1 as pb;
 use super::pb::v1::operations_service_server::OperationsService;
 use super::status::Problem;
 use crate::auth::{Limiter, Principal};
-use crate::domain::limits::{TAP_COUNTS_PER_CALL_MAX, TAP_STREAMS_MAX};
+use crate::domain::limits::{TAP_COUNTS_PER_CALL_MAX, TAP_STREAMS_MAX, TAP_STREAMS_PER_TOKEN_MAX};
 use crate::ingest::{Ingest, TapsError};
 use crate::ledger::Ledger;
+use crate::live::{Permit, Permits};
 
 /// How often a message of a stream is tried while the queue is full of reports, and how long
 /// is waited in between.
@@ -44,7 +44,7 @@ pub struct Operations {
     recorder: Recorder,
     desk: Desk,
     /// Room for streams.
-    streams: Arc<Semaphore>,
+    streams: Permits,
     stop: CancellationToken,
 }
 
@@ -69,7 +69,7 @@ impl Operations {
                 counters,
                 limiter,
             },
-            streams: Arc::new(Semaphore::new(TAP_STREAMS_MAX)),
+            streams: Permits::by_token(TAP_STREAMS_MAX, TAP_STREAMS_PER_TOKEN_MAX),
             stop,
         }
     }
@@ -260,9 +260,9 @@ impl OperationsService for Operations {
         &self,
         request: Request<Streaming<pb::StreamTapCountsRequest>>,
     ) -> Result<Response<Results>, Status> {
-        let room = Arc::clone(&self.streams).try_acquire_owned();
-        let room = room.map_err(|_| Problem::busy())?;
         let caller = caller(&request);
+        let room = self.streams.take(holder_of(&caller));
+        let room = room.map_err(Problem::no_room)?;
         let results = answers(
             self.recorder.clone(),
             caller,
@@ -280,7 +280,7 @@ fn answers<R>(
     caller: Principal,
     requests: R,
     stop: CancellationToken,
-    room: OwnedSemaphorePermit,
+    room: Permit,
 ) -> impl Stream<Item = Result<pb::StreamTapCountsResponse, Status>> + Send
 where
     R: Stream<Item = Result<pb::StreamTapCountsRequest, Status>> + Send,

@@ -11,7 +11,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::Clock;
 use super::access::check_incident;
 use super::bulk::Told;
-use super::caller::{Caller, caller};
+use super::caller::{Caller, caller, holder_of};
 use super::convert::choices::to_choices;
 use super::convert::incident::{Parsed, Remark, parse_incident, parse_key};
 use super::convert::recorded::{Names, to_accepted, to_recorded};
@@ -28,8 +28,11 @@ use super::pb::v1::reporting_service_server::ReportingService;
 use super::status::Problem;
 use super::stream::{self, Results};
 use super::way_back::{Followed, Follower};
-use crate::auth::{Limiter, Principal, TokenId};
-use crate::domain::limits::{INCIDENT_STREAMS_MAX, INCIDENTS_PER_CALL_MAX, STREAMS_IN_FLIGHT_MAX};
+use crate::auth::{Limiter, Principal};
+use crate::domain::limits::{
+    INCIDENT_STREAMS_MAX, INCIDENT_STREAMS_PER_TOKEN_MAX, INCIDENTS_PER_CALL_MAX,
+    STREAMS_IN_FLIGHT_MAX,
+};
 use crate::domain::{Facts, Incident, Position};
 use crate::ingest::{Accepted, Ingest, Kept, SubmitError};
 use crate::live::{Holder, Permits};
@@ -42,7 +45,7 @@ pub struct Reporting {
     /// Room for incidents of streams under way.
     in_flight: Arc<Semaphore>,
     /// Room for streams.
-    streams: Arc<Semaphore>,
+    streams: Permits,
     callers: Callers,
     /// Leave for those who follow their report.
     permits: Permits,
@@ -63,7 +66,7 @@ impl Reporting {
         Self {
             reporter: Reporter::new(ingest, now, door.limiter, counters),
             in_flight: Arc::new(Semaphore::new(STREAMS_IN_FLIGHT_MAX)),
-            streams: Arc::new(Semaphore::new(INCIDENT_STREAMS_MAX)),
+            streams: Permits::by_token(INCIDENT_STREAMS_MAX, INCIDENT_STREAMS_PER_TOKEN_MAX),
             callers: door.callers,
             permits,
             stop,
@@ -72,11 +75,12 @@ impl Reporting {
 
     /// Answers a stream of incidents.
     pub(super) fn stream(&self, request: Request<Streaming<Box<Told>>>) -> Result<Results, Status> {
-        let room = Arc::clone(&self.streams).try_acquire_owned();
-        let room = room.map_err(|_| Problem::busy())?;
+        let caller = self.caller(&request);
+        let room = self.streams.take(holder_of(&caller.principal));
+        let room = room.map_err(Problem::no_room)?;
         let bulk = stream::Bulk {
             reporter: self.reporter.clone(),
-            caller: self.caller(&request),
+            caller,
             in_flight: Arc::clone(&self.in_flight),
             stop: self.stop.clone(),
             room,
@@ -410,8 +414,8 @@ impl ReportingService for Reporting {
         let key = parse_key(&request.incident_id, &request.incident_secret);
         let (id, secret) = key.map_err(Problem::from)?;
         let permit = self.permits.take(Holder {
-            token: principal.token().map(|TokenId(number)| number),
             address,
+            ..holder_of(&principal)
         });
         let follower = Follower {
             ingest: self.reporter.ingest.clone(),

@@ -88,6 +88,27 @@ impl Problem {
         Self::new(Code::ResourceExhausted, "BUSY", "busy; try again later").retry()
     }
 
+    /// There is no room for a stream of reports or tap counts.
+    pub fn no_room(error: NoPermit) -> Self {
+        match error {
+            NoPermit::Total => Self::busy(),
+            // By prefix these streams are not bounded.
+            NoPermit::Token | NoPermit::Prefix => {
+                let message = "too many streams are open with this token; close some, or send \
+                               more in each";
+                let code = Code::ResourceExhausted;
+                let problem = Self::new(code, "TOO_MANY_STREAMS", message).retry();
+                Self {
+                    quota: Some(&Quota {
+                        subject: "token",
+                        description: "open streams with one token",
+                    }),
+                    ..problem
+                }
+            }
+        }
+    }
+
     /// So many outages were told that no more are taken.
     pub fn too_many_outages() -> Self {
         let message = "no more declarations and withdrawals of outages are taken";

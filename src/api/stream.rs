@@ -35,6 +35,7 @@ use super::status::Problem;
 use crate::domain::limits::{
     STREAM_BATCH_MAX, STREAM_IN_FLIGHT_MAX, STREAM_UNTAKEN_MS_MAX, STREAM_UNTAKEN_STOPPING_MS_MAX,
 };
+use crate::live::Permit;
 
 /// Batches of results that wait for the client to take them.
 const RESULT_BATCHES_MAX: usize = 4;
@@ -53,7 +54,7 @@ pub(super) struct Bulk {
     pub in_flight: Arc<Semaphore>,
     pub stop: CancellationToken,
     /// Held as long as the stream is open.
-    pub room: OwnedSemaphorePermit,
+    pub room: Permit,
 }
 
 /// Results of a stream, one by one.
@@ -324,6 +325,7 @@ mod tests {
     use crate::domain::UtcMillis;
     use crate::domain::limits::STREAMS_IN_FLIGHT_MAX;
     use crate::ingest::{self, Running};
+    use crate::live::{Holder, Permits};
     use crate::network::Network;
 
     const NOW: UtcMillis = UtcMillis(1_795_442_400_000); // 2026-11-23T14:00Z
@@ -353,7 +355,7 @@ mod tests {
         }
 
         fn bulk(&self) -> Bulk {
-            let room = Arc::new(Semaphore::new(1)).try_acquire_owned();
+            let room = Permits::by_token(1, 1).take(Holder::default());
             Bulk {
                 reporter: Reporter::new(
                     self.running.ingest.clone(),

@@ -79,6 +79,8 @@ pub const STREAM_UNTAKEN_MS_MAX: u64 = 30_000;
 pub const STREAM_UNTAKEN_STOPPING_MS_MAX: u64 = 1_000;
 /// Open streams of incidents. Reached: refused with `Busy`.
 pub const INCIDENT_STREAMS_MAX: usize = 256;
+/// Those with one token. Reached: refused, with the quota named.
+pub const INCIDENT_STREAMS_PER_TOKEN_MAX: usize = 64;
 /// Entries waiting for the committer. Full: refused with `Busy`.
 pub const QUEUE_ENTRIES_MAX: usize = 16_384;
 /// Entries in one batch of the committer; the rest wait for the next.
@@ -191,6 +193,12 @@ pub const TAP_CHANGES_PENDING_MAX: usize = 512;
 pub const DOWNLOADS_MADE_MAX: usize = 4;
 /// Open streams of tap counts. Reached: refused with `Busy`.
 pub const TAP_STREAMS_MAX: usize = 16;
+/// Those with one token. Reached: refused, with the quota named.
+pub const TAP_STREAMS_PER_TOKEN_MAX: usize = 4;
+
+// No token takes every stream.
+const _: () = assert!(INCIDENT_STREAMS_PER_TOKEN_MAX < INCIDENT_STREAMS_MAX);
+const _: () = assert!(TAP_STREAMS_PER_TOKEN_MAX < TAP_STREAMS_MAX);
 
 /// Dimensions of one question. More: refused.
 pub const DIMENSIONS_MAX: usize = 3;

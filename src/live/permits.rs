@@ -1,6 +1,6 @@
-//! Who may have how many streams open: a bound in total, one for each token, and one for each
-//! address prefix, of the widths that calls are counted by, so that nobody and no single place
-//! takes every stream, however many addresses it has.
+//! Who may have how many streams open: a bound in total, one for each token, and, of who watches,
+//! one for each address prefix, of the widths that calls are counted by, so that nobody and no
+//! single place takes every stream, however many addresses it has.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -101,6 +101,16 @@ impl Permits {
     pub fn new(bounds: PermitBounds) -> Self {
         let open = Mutex::default();
         Self(Arc::new(Shared { bounds, open }))
+    }
+
+    /// For streams of which only those with one token are bounded, besides all of them.
+    pub fn by_token(total: usize, per_token: usize) -> Self {
+        Self::new(PermitBounds {
+            total,
+            per_token,
+            per_prefix: [total; COUNTED_PREFIXES.len()],
+            on_loopback: total,
+        })
     }
 
     /// A permit for one more stream of this holder. Never waits.
@@ -234,6 +244,18 @@ mod tests {
         drop(held);
         assert!(take(Some(7), "192.0.2.3").is_ok());
         assert!(permits.0.open().by_token.is_empty());
+    }
+
+    #[test]
+    fn streams_bounded_by_token_alone_are_not_bounded_by_address() {
+        let permits = Permits::by_token(5, 2);
+        let take = |token| permits.take(holder(Some(token), "192.0.2.1"));
+        let held: Vec<_> = [7, 7, 8, 8].into_iter().map(take).collect();
+        assert!(held.iter().all(Result::is_ok));
+        assert_eq!(take(7).err(), Some(NoPermit::Token));
+        let last = take(9);
+        assert!(last.is_ok());
+        assert_eq!(take(10).err(), Some(NoPermit::Total));
     }
 
     #[test]

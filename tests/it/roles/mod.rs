@@ -10,7 +10,9 @@ use std::sync::Arc;
 use mistap::api::pb::{self as wire, v1 as pb};
 use mistap::auth::{NewToken, Role, Token, TokenFile, TokenId, table};
 use mistap::client::{Bearer, Connection};
-use mistap::domain::limits::{PREFIX_BURST_MAX, REPORTER_BURST_MAX};
+use mistap::domain::limits::{
+    INCIDENT_STREAMS_PER_TOKEN_MAX, PREFIX_BURST_MAX, REPORTER_BURST_MAX, TAP_STREAMS_PER_TOKEN_MAX,
+};
 use mistap::domain::taxonomy::CalledBack;
 use mistap::domain::{IncidentSecret, LocalDay};
 use mistap::ingest::Later;
@@ -1221,4 +1223,55 @@ async fn page_is_counted_whatever_kind_of_request_it_says_it_is() {
         assert_eq!(last.0, 429, "{start}");
         assert!(last.1.contains("retry-after: "), "{}", last.1);
     }
+}
+
+#[tokio::test]
+async fn one_token_cannot_take_every_stream_of_tap_counts_or_of_incidents() {
+    let folder = TempDir::new().expect("a folder");
+    let tokens = [
+        add(&folder, Role::Device, Some("GVB")),
+        add(&folder, Role::Device, Some("RET")),
+    ];
+    let service = Service::start_in(folder).await;
+    let [one, other] = [&tokens[0], &tokens[1]];
+    let with = async |token: &Token| {
+        let bearer = Bearer::new(token.expose()).expect("it can be sent");
+        bearer.over(service.connect().await)
+    };
+    let refused = |status: &Status| {
+        let details = status.get_error_details();
+        let quota = details.quota_failure().expect("always there");
+        let info = details.error_info().expect("always there");
+        assert_eq!(info.reason, "TOO_MANY_STREAMS");
+        assert_eq!(quota.violations[0].subject, "token");
+        status.code()
+    };
+    let mut open = Vec::new();
+    let mut operations = Operations::new(with(one).await);
+    for _ in 0..TAP_STREAMS_PER_TOKEN_MAX {
+        let stream = operations.stream_tap_counts(tokio_stream::pending()).await;
+        open.push(stream.expect("open").into_inner());
+    }
+    let more = operations.stream_tap_counts(tokio_stream::pending()).await;
+    let code = refused(&more.expect_err("as many as may be"));
+    assert_eq!(code, Code::ResourceExhausted);
+    let mut others = Operations::new(with(other).await);
+    let stream = others.stream_tap_counts(tokio_stream::pending()).await;
+    stream.expect("another token has room");
+    drop(open);
+
+    let mut open = Vec::new();
+    let mut reporting = Reporting::new(with(one).await);
+    for _ in 0..INCIDENT_STREAMS_PER_TOKEN_MAX {
+        let stream = reporting.stream_incidents(tokio_stream::pending()).await;
+        open.push(stream.expect("open").into_inner());
+    }
+    let more = reporting.stream_incidents(tokio_stream::pending()).await;
+    let code = refused(&more.expect_err("as many as may be"));
+    assert_eq!(code, Code::ResourceExhausted);
+    let mut others = Reporting::new(with(other).await);
+    let stream = others.stream_incidents(tokio_stream::pending()).await;
+    stream.expect("another token has room");
+    drop(open);
+    service.end().await.expect("it stops");
 }
