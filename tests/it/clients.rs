@@ -155,7 +155,7 @@ async fn check(client: Client) {
     assert_eq!(told["total"], json!(0));
     let first = report(&service).await;
     let (told, _) = incidents.next_of("events").await;
-    assert_eq!(told["events"], json!([first]));
+    assert_eq!(told["events"], json!([first.to_string()]));
     let (told, _) = rates.next_of("changes").await;
     assert_eq!(told["total"], json!(1));
 
@@ -166,7 +166,7 @@ async fn check(client: Client) {
     assert!(has_heard, "{client:?}, rates");
     let second = report(&service).await;
     let (told, has_heard) = incidents.next_of("events").await;
-    assert_eq!(told["events"], json!([second]));
+    assert_eq!(told["events"], json!([second.to_string()]));
     assert!(has_heard, "{client:?}, incidents");
     let (told, _) = rates.next_of("changes").await;
     assert_eq!(told["total"], json!(2));

@@ -39,11 +39,12 @@ function tell(told) {
   console.log(JSON.stringify(told));
 }
 
+// Positions are told as text: a `Number` rounds them beyond 2^53.
 function tellMessage(message) {
   const { case: kind, value } = message.update;
-  const told = { kind, position: Number(message.position) };
+  const told = { kind, position: String(message.position) };
   if (kind === "events") {
-    told.events = value.events.map((event) => Number(event.position));
+    told.events = value.events.map((event) => String(event.position));
   }
   if (message.total !== undefined) {
     told.total = Number(message.total);

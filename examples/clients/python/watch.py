@@ -58,9 +58,9 @@ def tell(**what):
 
 def tell_message(message):
     kind = message.WhichOneof("update")
-    told = {"kind": kind, "position": message.position}
+    told = {"kind": kind, "position": str(message.position)}
     if kind == "events":
-        told["events"] = [event.position for event in message.events.events]
+        told["events"] = [str(event.position) for event in message.events.events]
     if hasattr(message, "total"):
         told["total"] = message.total
     tell(**told)
