@@ -506,6 +506,7 @@ impl From<EditionError> for Problem {
             | EditionError::Io { .. }
             | EditionError::Damaged { .. }
             | EditionError::Lost { .. }
+            | EditionError::Unnoted { .. }
             | EditionError::Format(_) => {
                 let error = &error as &dyn std::error::Error;
                 tracing::error!(error, "edition cannot be read");

@@ -1,5 +1,6 @@
 //! Closes editions when they are due.
 
+use std::collections::BTreeSet;
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,15 +28,28 @@ pub enum CloseError {
     Panic(#[from] JoinError),
 }
 
-/// Closes all editions that are due, in the order of their months, and tells which.
-pub async fn close_due(library: &Arc<Library>, ingest: &Ingest) -> Result<Vec<Closed>, CloseError> {
-    let mut closed = Vec::new();
+/// What came of closing editions that are due.
+#[derive(Debug, Default)]
+pub struct Closing {
+    /// Those that are closed now.
+    pub closed: Vec<Closed>,
+    /// Those that cannot be, and why.
+    pub failed: Vec<(LocalMonth, CloseError)>,
+}
+
+/// Closes all editions that are due, in the order of their months. One that cannot be closed, as its
+/// file is gone, holds up no other.
+pub async fn close_due(library: &Arc<Library>, ingest: &Ingest) -> Result<Closing, CloseError> {
+    let mut closing = Closing::default();
     let looking = Arc::clone(library);
     let due = tokio::task::spawn_blocking(move || looking.due()).await??;
     for month in due {
-        closed.extend(close(library, ingest, month).await?);
+        match close(library, ingest, month).await {
+            Ok(closed) => closing.closed.extend(closed),
+            Err(error) => closing.failed.push((month, error)),
+        }
     }
-    Ok(closed)
+    Ok(closing)
 }
 
 async fn close(
@@ -85,18 +99,86 @@ impl Closer {
     async fn look_again_and_again(&self) {
         let mut looks = tokio::time::interval(self.every);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut told = None;
+        let mut told = BTreeSet::new();
         loop {
             looks.tick().await;
-            let failure = close_due(&self.library, &self.ingest).await.err();
-            let message = failure.as_ref().map(ToString::to_string);
-            if let Some(error) = failure
-                && told != message
-            {
-                let error = &error as &dyn Error;
-                tracing::error!(error, "an edition is due and cannot be closed");
+            let failures = match close_due(&self.library, &self.ingest).await {
+                Ok(closing) => {
+                    let failed = closing.failed.into_iter();
+                    failed.map(|(month, error)| (Some(month), error)).collect()
+                }
+                Err(error) => vec![(None, error)],
+            };
+            let mut failing = BTreeSet::new();
+            for (month, error) in failures {
+                let what = (month, format!("{error:?}"));
+                if !told.contains(&what) {
+                    let error = &error as &dyn Error;
+                    tracing::error!(
+                        error,
+                        month = month.map(tracing::field::display),
+                        "an edition is due and cannot be closed"
+                    );
+                }
+                failing.insert(what);
             }
-            told = message;
+            told = failing;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::entry::ClosedEdition;
+    use crate::domain::{Entry, LocalDay, UtcMillis};
+    use crate::edition::month;
+    use crate::journal::{self, Settings};
+    use crate::network::Network;
+
+    fn at(day: &str) -> UtcMillis {
+        let day = LocalDay::parse(day).expect("a date");
+        day.start().start()
+    }
+
+    #[tokio::test]
+    async fn edition_that_cannot_be_made_again_holds_up_no_later_month() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let gone = month::parse("2026-09").expect("a month");
+        let mark = ClosedEdition {
+            month: gone,
+            through: crate::domain::Position(1),
+            sha256: [7; 32],
+            method: 1,
+        };
+        let opened = journal::open(&folder.path().join("journal"), Settings::default());
+        let (mut writer, ..) = opened.expect("new");
+        for (day, entry) in [
+            ("2026-09-10", Entry::Tick),
+            ("2026-10-23", Entry::EditionClosed(mark)),
+            ("2026-12-23", Entry::Tick),
+        ] {
+            let written = writer.append(&[journal::encode(&entry)], at(day));
+            written.expect("room");
+        }
+        drop(writer);
+        let now = || at("2026-12-23");
+        let network = Arc::new(Network::built_in());
+        let running = crate::ingest::start(folder.path(), network, now).expect("started");
+        let library = Library::open(folder.path(), running.reader.clone()).expect("readable");
+        let library = Arc::new(library);
+        let closing = close_due(&library, &running.ingest).await.expect("read");
+        let closed = closing.closed.iter().map(|closed| closed.month.to_string());
+        assert_eq!(closed.collect::<Vec<_>>(), ["2026-10", "2026-11"]);
+        assert_eq!(closing.failed.len(), 1);
+        let (month, error) = &closing.failed[0];
+        assert_eq!(*month, gone);
+        assert!(
+            matches!(error, CloseError::Edition(EditionError::Lost { .. })),
+            "{error}"
+        );
+        assert!(library.never_closed().expect("read").is_empty());
+        let stopping = tokio::task::spawn_blocking(move || running.stop(Duration::from_secs(60)));
+        stopping.await.expect("no panic").expect("stopped");
     }
 }

@@ -16,7 +16,7 @@ use super::when;
 use crate::api::Clock;
 use crate::api::pb::v1 as pb;
 use crate::api::pb::v1::statistics_service_client::StatisticsServiceClient;
-use crate::app::editions::close_due;
+use crate::app::editions::{CloseError, close_due};
 use crate::config::DataSettings;
 use crate::domain::LocalMonth;
 use crate::domain::limits::EDITION_ROWS_PER_PAGE_MAX;
@@ -229,7 +229,7 @@ async fn close(dir: &Path, now: Clock) -> Result<(), Failure> {
     let network = Arc::new(network.unwrap_or_else(Network::built_in));
     let running = ingest::start(dir, network, move || now()).map_err(|error| failed(&error))?;
     let library = Library::open(dir, running.reader.clone()).map_err(|error| failed(&error));
-    let closed = match library {
+    let closing = match library {
         Ok(library) => close_due(&Arc::new(library), &running.ingest)
             .await
             .map_err(|error| failed(&error)),
@@ -237,9 +237,9 @@ async fn close(dir: &Path, now: Clock) -> Result<(), Failure> {
     };
     let stopping = tokio::task::spawn_blocking(move || running.stop(STOP_WAIT));
     let stopped = stopping.await.map_err(|error| failed(&error))?;
-    let closed = closed?;
+    let closing = closing?;
     stopped.map_err(|error| failed(&error))?;
-    for edition in &closed {
+    for edition in &closing.closed {
         writeln!(
             io::stdout(),
             "{} closed, sha256 {}",
@@ -247,7 +247,20 @@ async fn close(dir: &Path, now: Clock) -> Result<(), Failure> {
             edition.hash
         )?;
     }
-    if closed.is_empty() {
+    let mut problems = closing.failed.iter();
+    if let Some((month, error)) = problems.next() {
+        let others = problems.map(|(month, _)| format!("nor can that of {month}"));
+        let message = format!("the edition of {month} is due and cannot be closed");
+        let kind = match error {
+            CloseError::Edition(EditionError::Lost { .. } | EditionError::Unnoted { .. }) => {
+                Kind::Damage
+            }
+            _ => Kind::Unexpected,
+        };
+        let failure = Failure::caused(kind, message, error);
+        return Err(others.fold(failure, Failure::with_detail));
+    }
+    if closing.closed.is_empty() {
         writeln!(io::stdout(), "no edition is due")?;
     }
     Ok(())
@@ -263,7 +276,7 @@ fn verify(dir: &Path, month: Option<LocalMonth>, format: Format) -> Result<(), F
         return Err(Failure::new(Kind::NotFound, message));
     }
     let (reader, _) = journal::open_reader(&journal_dir).map_err(|error| failed(&error))?;
-    let library = Library::open(dir, reader).map_err(|error| failed(&error))?;
+    let library = Library::open_reading(dir, reader).map_err(|error| failed(&error))?;
     let is_wanted = |found: &LocalMonth| month.is_none_or(|month| month == *found);
     let months = |closed: Vec<Closed>| {
         let months = closed.into_iter().map(|closed| closed.month);

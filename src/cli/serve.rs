@@ -119,7 +119,9 @@ pub(super) fn failure(what: &str, error: &AppError) -> Failure {
             PersistError::Io { .. } | PersistError::VersionTaken(_) => (Kind::Unexpected, None),
         },
         AppError::Editions(error) => match error {
-            EditionError::Damaged { .. } | EditionError::Lost { .. } => (Kind::Damage, None),
+            EditionError::Damaged { .. }
+            | EditionError::Lost { .. }
+            | EditionError::Unnoted { .. } => (Kind::Damage, None),
             EditionError::Journal(_) | EditionError::Io { .. } | EditionError::Format(_) => {
                 (Kind::Unexpected, None)
             }

@@ -53,7 +53,7 @@ pub fn status(dir: &Path, format: Format, today: LocalDay) -> Result<(), Failure
         );
         say("restored", format!("{state} position {}", record.position));
     }
-    let library = Library::open(dir, reader.clone()).map_err(|error| failed(&error))?;
+    let library = Library::open_reading(dir, reader.clone()).map_err(|error| failed(&error))?;
     if let Some(last) = library.list().last() {
         let next = month::closes_at(month::next(last.month));
         let state = format!("{}; the next closes on {}", last.month, day_of(next));

@@ -1,8 +1,10 @@
 //! Editions on disk: one file each, kept for ever, and only what the journal says is one.
 //!
 //! A file is written whole before its hash goes into the journal, and counts only once it is
-//! there: one that a crash left behind is made again. Beside it lies a note of where in the
-//! journal the hash is, so that nobody has to look for it; without the note it is looked for.
+//! there: until then it has another name, and one that a crash left behind is made again. So a
+//! file under its own name was published, and is never written over, also where the journal came
+//! back from a copy that does not know of it. Beside it lies a note of where in the journal the
+//! hash is, so that nobody has to look for it; without the note it is looked for.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -16,13 +18,15 @@ use super::gather::first_at;
 use super::month;
 use crate::domain::entry::ClosedEdition;
 use crate::domain::limits::{EDITION_BYTES_MAX, EDITIONS_HELD_MAX};
-use crate::domain::{Entry, LocalMonth, Position};
+use crate::domain::{Entry, LocalMonth, Position, UtcMillis};
 use crate::journal::{JournalError, Reader, Wanted};
 
 const FOLDER: &str = "editions";
 const EDITION_EXTENSION: &str = "json";
 const NOTE_EXTENSION: &str = "note";
 const ASIDE_EXTENSION: &str = "new";
+/// Of a file whose hash is not in the journal yet.
+const READY_EXTENSION: &str = "ready";
 
 /// Why an edition cannot be closed, read or checked.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +57,16 @@ pub enum EditionError {
     Lost {
         /// As in `2026-10`.
         month: LocalMonth,
+        /// The file.
+        path: PathBuf,
+    },
+    /// There is a file of a month, and nothing says whether it was published.
+    #[error(
+        "{path} is not in the journal, and is not what the journal gives; it is kept as it is: if \
+         the journal is a copy that was brought back, run `mistap restore`; if it was never \
+         published, move it away"
+    )]
+    Unnoted {
         /// The file.
         path: PathBuf,
     },
@@ -108,7 +122,8 @@ pub struct Held {
 /// What came of making an edition ready.
 #[derive(Debug)]
 pub enum Prepared {
-    /// Its file is there. Its hash must go into the journal, and then `keep` be called.
+    /// Its file is there: made now, or published before the journal was restored from a copy that
+    /// does not know of it. Its hash must go into the journal, and then `keep` be called.
     Ready(ClosedEdition),
     /// It had been closed before, and its file was made again.
     Restored(Closed),
@@ -143,6 +158,20 @@ pub struct Library {
 impl Library {
     /// Of a data folder, with its journal.
     pub fn open(data: &Path, reader: Reader) -> Result<Self, EditionError> {
+        let (library, looked_for) = Self::find(data, reader)?;
+        for closed in looked_for {
+            library.write_note(closed)?;
+        }
+        Ok(library)
+    }
+
+    /// The same, of a folder in which nothing may be written.
+    pub fn open_reading(data: &Path, reader: Reader) -> Result<Self, EditionError> {
+        Ok(Self::find(data, reader)?.0)
+    }
+
+    /// With those that have no note.
+    fn find(data: &Path, reader: Reader) -> Result<(Self, Vec<Closed>), EditionError> {
         let library = Self {
             folder: data.join(FOLDER),
             reader,
@@ -158,15 +187,15 @@ impl Library {
                 }
             }
         }
+        let mut looked_for = Vec::new();
         if let Some(first) = unknown.first() {
-            for closed in library.marks_from(*first)? {
-                if unknown.contains(&closed.month) {
-                    library.write_note(closed)?;
-                    library.add(closed);
-                }
-            }
+            looked_for = library.marks_from(*first)?;
+            looked_for.retain(|closed| unknown.contains(&closed.month));
         }
-        Ok(library)
+        for closed in &looked_for {
+            library.add(*closed);
+        }
+        Ok((library, looked_for))
     }
 
     /// All editions, by month.
@@ -237,42 +266,109 @@ impl Library {
         Ok(close::due(&self.reader, &closed.collect())?)
     }
 
+    /// The months whose editions are due, and of which the journal has never had one.
+    pub fn never_closed(&self) -> Result<Vec<LocalMonth>, EditionError> {
+        let mut due = self.due()?;
+        if let Some(first) = due.first() {
+            let marks = self.marks_from(*first)?.into_iter();
+            let closed: BTreeSet<_> = marks.map(|closed| closed.month).collect();
+            due.retain(|month| !closed.contains(month));
+        }
+        Ok(due)
+    }
+
     /// Makes the edition of a due month, and writes its file.
     pub fn prepare(&self, month: LocalMonth) -> Result<Prepared, EditionError> {
+        let before = self.marks_from(month)?;
+        let before = before.into_iter().find(|closed| closed.month == month);
+        if let Some(closed) = before
+            && self.is_there(closed)?
+        {
+            self.keep(closed)?;
+            return Ok(Prepared::Restored(closed));
+        }
         let Some(made) = self.make(month)? else {
             return Ok(Prepared::NotNow);
         };
         let bytes = made.edition.to_bytes();
         let hash = Hash::of(&bytes);
-        let before = self.marks_from(month)?;
-        let before = before.into_iter().find(|closed| closed.month == month);
         let path = self.path(month);
-        if before.is_none() && made.is_cut {
-            return Ok(Prepared::NotNow);
-        }
-        if before.is_some_and(|closed| closed.hash != hash) {
-            return Err(EditionError::Lost { month, path });
-        }
-        self.write(&path, &bytes)?;
         match before {
-            Some(closed) => {
+            Some(closed) if closed.hash == hash => {
+                self.write(&path, &bytes)?;
                 self.keep(closed)?;
                 Ok(Prepared::Restored(closed))
             }
-            None => Ok(Prepared::Ready(ClosedEdition {
-                month,
-                through: made.edition.through(),
-                sha256: hash.0,
-                method: made.edition.method,
-            })),
+            Some(_) => Err(EditionError::Lost { month, path }),
+            None if path.exists() => {
+                let published = self.read(month)?;
+                match published == bytes {
+                    true => Ok(Prepared::Ready(mark(&made.edition, hash))),
+                    false => self.take_in(month, &published),
+                }
+            }
+            None if made.is_cut => Ok(Prepared::NotNow),
+            None => {
+                self.write(&self.ready_path(month), &bytes)?;
+                Ok(Prepared::Ready(mark(&made.edition, hash)))
+            }
         }
     }
 
     /// Takes in an edition whose hash is in the journal and whose file is there.
     pub fn keep(&self, closed: Closed) -> Result<(), EditionError> {
+        let (path, ready) = (self.path(closed.month), self.ready_path(closed.month));
+        if has_hash(&ready, closed.hash)? {
+            let rename = || {
+                fs::rename(&ready, &path)?;
+                File::open(&self.folder)?.sync_all()
+            };
+            rename().map_err(|source| io_error("write", &path, source))?;
+        }
         self.write_note(closed)?;
         self.add(closed);
         Ok(())
+    }
+
+    /// Whether the file of an edition that was closed before is there after all: brought back, or
+    /// not yet under its own name.
+    fn is_there(&self, closed: Closed) -> Result<bool, EditionError> {
+        Ok(has_hash(&self.path(closed.month), closed.hash)?
+            || has_hash(&self.ready_path(closed.month), closed.hash)?)
+    }
+
+    /// What was published of a month before its journal was lost, and restored from a copy that
+    /// does not know of it: never revised, so that its hash goes into the journal as it is.
+    fn take_in(&self, month: LocalMonth, bytes: &[u8]) -> Result<Prepared, EditionError> {
+        let unnoted = || EditionError::Unnoted {
+            path: self.path(month),
+        };
+        let edition = Edition::from_bytes(bytes).map_err(|_| unnoted())?;
+        let closes_at = month::closes_at(month);
+        let is_restored = self.restores()?.iter().any(|(_, at)| closes_at <= *at);
+        if edition.local_month() != month || !is_restored {
+            return Err(unnoted());
+        }
+        tracing::warn!(%month, "edition was published before a restore; kept as it was");
+        Ok(Prepared::Ready(mark(&edition, Hash::of(bytes))))
+    }
+
+    /// Whether an edition was published before a restore, and counts what came after the copy.
+    fn is_taken_in(&self, edition: &Edition) -> Result<bool, EditionError> {
+        let closes_at = month::closes_at(edition.local_month());
+        let is_after = |(restored, at): &(Position, UtcMillis)| {
+            closes_at <= *at && *restored <= edition.through().next()
+        };
+        Ok(self.restores()?.iter().any(is_after))
+    }
+
+    /// Where and when the record went on from a copy.
+    fn restores(&self) -> Result<Vec<(Position, UtcMillis)>, EditionError> {
+        let records = self
+            .reader
+            .wanted_from(self.reader.begin(), Wanted::Restores);
+        let restores = records.map(|record| Ok(record.map(|found| (found.position, found.stamp))?));
+        restores.collect()
     }
 
     /// Checks an edition: its file against the hash in the journal, and all of it against
@@ -290,8 +386,17 @@ impl Library {
             Some(made) if made.is_quarter_gone => Verdict::Gone,
             Some(made) if 0 < made.erased => Verdict::Erased(made.erased),
             Some(made) if made.is_cut => Verdict::Gone,
+            Some(_) if self.is_taken_in(&held.edition)? => Verdict::Gone,
+            // Closed while an earlier one of its quarter was not there.
+            Some(_) if self.gives_alone(month, &held.bytes)? => Verdict::Recomputed,
             Some(_) => Verdict::Differs,
         }))
+    }
+
+    /// Whether the journal gives these bytes of a month without the others of its quarter.
+    fn gives_alone(&self, month: LocalMonth, bytes: &[u8]) -> Result<bool, EditionError> {
+        let made = close::make(&self.reader, month, |_| None)?;
+        Ok(made.is_some_and(|made| made.edition.to_bytes() == bytes))
     }
 
     fn make(&self, month: LocalMonth) -> Result<Option<Made>, EditionError> {
@@ -338,6 +443,10 @@ impl Library {
 impl Library {
     fn path(&self, month: LocalMonth) -> PathBuf {
         self.folder.join(format!("{month}.{EDITION_EXTENSION}"))
+    }
+
+    fn ready_path(&self, month: LocalMonth) -> PathBuf {
+        self.path(month).with_extension(READY_EXTENSION)
     }
 
     fn note_path(&self, month: LocalMonth) -> PathBuf {
@@ -390,12 +499,7 @@ impl Library {
 
     fn read(&self, month: LocalMonth) -> Result<Vec<u8>, EditionError> {
         let path = self.path(month);
-        let mut bytes = Vec::new();
-        let file = File::open(&path).map_err(|source| io_error("open", &path, source))?;
-        let mut file = file.take(EDITION_BYTES_MAX + 1);
-        file.read_to_end(&mut bytes)
-            .map_err(|source| io_error("read", &path, source))?;
-        Ok(bytes)
+        read(&path).map_err(|source| io_error("read", &path, source))
     }
 
     /// Aside, synced, and renamed.
@@ -410,6 +514,32 @@ impl Library {
             File::open(&self.folder)?.sync_all()
         };
         write().map_err(|source| io_error("write", path, source))
+    }
+}
+
+/// What the journal is told of an edition.
+fn mark(edition: &Edition, hash: Hash) -> ClosedEdition {
+    ClosedEdition {
+        month: edition.local_month(),
+        through: edition.through(),
+        sha256: hash.0,
+        method: edition.method,
+    }
+}
+
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let mut file = File::open(path)?.take(EDITION_BYTES_MAX + 1);
+    file.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Whether there is a file with these bytes.
+fn has_hash(path: &Path, hash: Hash) -> Result<bool, EditionError> {
+    match read(path) {
+        Ok(bytes) => Ok(Hash::of(&bytes) == hash),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(source) => Err(io_error("read", path, source)),
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod ended;
 mod late;
+mod restored;
 mod staff;
 
 use std::collections::BTreeMap;
@@ -720,6 +721,15 @@ fn closed_quarter() -> (Record, Library) {
 
 /// The same after reports of GVB: when they came, and when their taps were.
 fn closed_quarter_after(before: &[(&str, &str)]) -> (Record, Library) {
+    let (mut record, library) = told_quarter_after(before);
+    for month in ["2026-07", "2026-08", "2026-09"] {
+        record.close(&library, month);
+    }
+    (record, library)
+}
+
+/// The same with no edition closed.
+fn told_quarter_after(before: &[(&str, &str)]) -> (Record, Library) {
     let mut record = Record::new();
     for (at, tapped) in before {
         let facts = Facts {
@@ -754,9 +764,6 @@ fn closed_quarter_after(before: &[(&str, &str)]) -> (Record, Library) {
         record.append(amsterdam(&format!("{month}-28T12:00")), &taps);
     }
     record.append(amsterdam("2026-10-22T00:00"), &Entry::Tick);
-    for month in ["2026-07", "2026-08", "2026-09"] {
-        record.close(&library, month);
-    }
     (record, library)
 }
 

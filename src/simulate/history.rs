@@ -149,9 +149,13 @@ pub async fn close_editions(
     };
     let running = ingest::start_with(dir, network, move || now, options)?;
     let library = Arc::new(Library::open(dir, running.reader.clone())?);
-    let closed = close_due(&library, &running.ingest).await;
+    let closing = close_due(&library, &running.ingest).await;
     tokio::task::spawn_blocking(move || running.stop(STOP_WAIT)).await??;
-    Ok(closed?.len())
+    let closing = closing?;
+    match closing.failed.into_iter().next() {
+        Some((_, error)) => Err(error.into()),
+        None => Ok(closing.closed.len()),
+    }
 }
 
 /// Checks and records one batch, and says how many of it were refused.
