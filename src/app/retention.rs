@@ -12,26 +12,23 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use std::{fs, io};
 
-use sha2::{Digest as _, Sha256};
 use tokio::task::JoinError;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use crate::api::Clock;
-use crate::auth::{KeyError, period_begins, period_ends_at};
+use crate::auth::{KeyError, key_period, period_begins, period_ends_at};
 use crate::domain::entry::Removal;
-use crate::domain::{KeysTold, LocalDay, Position, UtcMillis};
+use crate::domain::{LocalDay, Position, UtcMillis};
 use crate::edition::gather::first_at;
 use crate::edition::library::{EditionError, Library};
+pub use crate::ingest::done::Done;
+use crate::ingest::done::{DoneError, digest};
 use crate::ingest::{Ingest, SubmitError};
 use crate::journal::{JournalError, Reader, Remover};
 use crate::ledger::{BaseMaker, CheckpointError, MonthEnd, State, base, ends_at};
 use crate::store::{Store, StoreError};
-
-const FILE_NAME: &str = "retention";
-const FILE_NAME_ASIDE: &str = "retention.new";
 
 /// How long personal data is kept, in days since it came in.
 #[derive(Clone, Copy, Debug)]
@@ -42,33 +39,6 @@ pub struct Kept {
     pub personal_days: u32,
     /// Single incidents, in whole months after the one in which they came in.
     pub incident_months: u32,
-}
-
-/// What was taken away so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Done {
-    /// Words, through this entry.
-    pub words: Position,
-    /// The first local day on which words that are still there came in.
-    pub words_from: Option<LocalDay>,
-    /// Everything, through this entry.
-    pub all: Position,
-    /// The first local day on which personal parts that are still there came in.
-    pub all_from: Option<LocalDay>,
-    /// The last key period whose key and pseudonyms are gone.
-    pub key_period: Option<u32>,
-    /// Single incidents, through this entry.
-    pub incidents: Position,
-    /// The first local day on which single incidents that are still there came in.
-    pub incidents_from: Option<LocalDay>,
-    /// Digest of what the journal was told about keys last.
-    pub keys: Option<u64>,
-    /// How many days words are kept, as it was set last.
-    pub words_days: Option<u32>,
-    /// How many days all else is kept, as it was set last.
-    pub personal_days: Option<u32>,
-    /// How many months single incidents are kept, as it was set last.
-    pub incident_months: Option<u32>,
 }
 
 /// Why something was not taken away.
@@ -87,13 +57,8 @@ pub enum RetentionError {
     #[error("a key cannot be destroyed")]
     Keys(#[from] KeyError),
     /// The file of what was done.
-    #[error("{path} cannot be written")]
-    File {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] DoneError),
     /// Stores that were set aside.
     #[error("a store that was set aside cannot be removed")]
     Store(#[from] StoreError),
@@ -170,7 +135,7 @@ impl Retainer {
         if done == before {
             return Ok(());
         }
-        done.write(&self.dir)
+        Ok(done.write(&self.dir)?)
     }
 
     /// Notes in the journal which keys are in use, where it was told of others: quarters come
@@ -183,7 +148,7 @@ impl Retainer {
             return Ok(());
         }
         self.ingest.note_keys(told).await?;
-        Done { keys, ..before }.write(&self.dir)
+        Ok(Done { keys, ..before }.write(&self.dir)?)
     }
 
     async fn look(&self) -> Result<(), RetentionError> {
@@ -263,10 +228,11 @@ impl Retainer {
         Ok(())
     }
 
-    /// The time of the last entry, unless an edition is still to be closed.
+    /// The time of the last entry, unless an edition is still to be closed. One that was closed,
+    /// and whose file is gone, needs nothing any more that is to be taken away.
     async fn now_if_closed(&self) -> Result<Option<UtcMillis>, RetentionError> {
         let library = Arc::clone(&self.library);
-        let due = tokio::task::spawn_blocking(move || library.due()).await??;
+        let due = tokio::task::spawn_blocking(move || library.never_closed()).await??;
         let last = self.reader.entry(self.reader.last())?;
         Ok(last.map(|record| record.stamp).filter(|_| due.is_empty()))
     }
@@ -276,11 +242,16 @@ impl Retainer {
         let Some(now) = self.now_if_closed().await? else {
             return Ok(());
         };
-        let keys = self.ingest.keys();
-        let ended = keys.known_periods().into_iter();
-        let Some(key_period) = ended.filter(|period| period_ends_at(*period) <= now).max() else {
+        let Some(key_period) = last_ended(now) else {
             return Ok(());
         };
+        let keys = self.ingest.keys();
+        let first_key = keys.known_periods().first().copied();
+        let has_key = first_key.is_some_and(|first| first <= key_period);
+        // By the date, and not by which keys are there: a folder may come back without its keys.
+        if !has_key && (Some(key_period) <= done.key_period || self.began_after(key_period)?) {
+            return Ok(());
+        }
         keys.end(key_period);
         let removal = Removal::Pseudonyms { key_period };
         let through = self
@@ -306,6 +277,13 @@ impl Retainer {
         Ok(())
     }
 
+    /// Whether nothing can have been told under a quarter's key, as it had ended before the first
+    /// entry that is there.
+    fn began_after(&self, key_period: u32) -> Result<bool, JournalError> {
+        let first = self.reader.entry(self.reader.horizon())?;
+        Ok(first.is_none_or(|first| period_ends_at(key_period) <= first.stamp))
+    }
+
     /// The last entry before an instant; 0 if there is none.
     async fn last_before(&self, instant: UtcMillis) -> Result<Position, RetentionError> {
         let reader = self.reader.clone();
@@ -327,17 +305,14 @@ impl Retainer {
     }
 }
 
-/// The same for the same keys, whatever program this becomes.
-fn digest(told: &KeysTold) -> u64 {
-    let mut hash = Sha256::new();
-    hash.update(told.digest.0);
-    for (period, fingerprint) in &told.periods {
-        hash.update(period.to_be_bytes());
-        hash.update(fingerprint.0);
+/// The last quarter whose editions are all due to be closed.
+fn last_ended(now: UtcMillis) -> Option<u32> {
+    let today = now.hour()?.local_day();
+    let mut period = key_period(today);
+    while now < period_ends_at(period) {
+        period = period.checked_sub(1)?;
     }
-    let mut first = [0; 8];
-    first.copy_from_slice(&hash.finalize()[..8]);
-    u64::from_be_bytes(first)
+    Some(period)
 }
 
 /// Makes the base through the end of a month, if it is not there yet. Returns its SHA-256.
@@ -359,64 +334,4 @@ fn make_base(
         }
     }
     Err(RetentionError::NotNoted)
-}
-
-impl Done {
-    /// What was done in a data folder, as far as it is known.
-    pub fn read(dir: &Path) -> Self {
-        let text = fs::read_to_string(dir.join(FILE_NAME)).unwrap_or_default();
-        let value = |key: &str| {
-            let mut lines = text.lines();
-            lines.find_map(|line| line.strip_prefix(key)?.strip_prefix(' ').map(str::to_owned))
-        };
-        let position = |key| {
-            let number = value(key).and_then(|text| text.parse().ok());
-            Position(number.unwrap_or_default())
-        };
-        let day = |key| value(key).and_then(|text| LocalDay::parse(&text));
-        let number = |key| value(key).and_then(|text| text.parse().ok());
-        Self {
-            words: position("words"),
-            words_from: day("words-from"),
-            all: position("all"),
-            all_from: day("all-from"),
-            key_period: number("key-period"),
-            incidents: position("incidents"),
-            incidents_from: day("incidents-from"),
-            keys: value("keys").and_then(|text| u64::from_str_radix(&text, 16).ok()),
-            words_days: number("words-days"),
-            personal_days: number("personal-days"),
-            incident_months: number("incident-months"),
-        }
-    }
-
-    fn write(&self, dir: &Path) -> Result<(), RetentionError> {
-        let (words, all, incidents) = (self.words, self.all, self.incidents);
-        let mut text = format!("words {words}\nall {all}\nincidents {incidents}\n");
-        for (key, day) in [
-            ("words-from", self.words_from),
-            ("all-from", self.all_from),
-            ("incidents-from", self.incidents_from),
-        ] {
-            text.extend(day.map(|day| format!("{key} {day}\n")));
-        }
-        for (key, number) in [
-            ("key-period", self.key_period),
-            ("words-days", self.words_days),
-            ("personal-days", self.personal_days),
-            ("incident-months", self.incident_months),
-        ] {
-            text.extend(number.map(|number| format!("{key} {number}\n")));
-        }
-        text.extend(self.keys.map(|keys| format!("keys {keys:016x}\n")));
-        let (path, aside) = (dir.join(FILE_NAME), dir.join(FILE_NAME_ASIDE));
-        let write = || {
-            let mut file = fs::File::create(&aside)?;
-            io::Write::write_all(&mut file, text.as_bytes())?;
-            file.sync_all()?;
-            fs::rename(&aside, &path)?;
-            fs::File::open(dir)?.sync_all()
-        };
-        write().map_err(|source| RetentionError::File { path, source })
-    }
 }

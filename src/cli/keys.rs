@@ -77,7 +77,10 @@ fn failure(error: &RotateError, dir: &Path) -> Failure {
             let message = format!("there are no keys in {}", dir.display());
             Failure::new(Kind::NotFound, message)
         }
+        RotateError::NoneInUse => Failure::new(Kind::NotFound, error.to_string()),
+        RotateError::Clock => Failure::new(Kind::Refused, error.to_string()),
         RotateError::Folder(error) => repair::failure(error, dir),
         RotateError::Keys(error) => Failure::unexpected("the keys cannot be changed", error),
+        RotateError::Done(cause) => Failure::unexpected(error.to_string(), cause),
     }
 }

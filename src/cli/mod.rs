@@ -240,7 +240,7 @@ pub fn main() -> ExitCode {
 fn run(command: Command, server: &ServerArgs, format: Format) -> Result<(), Failure> {
     match command {
         Command::Verify { data } => repair::verify(&data.dir),
-        Command::Rebuild { data } => repair::rebuild(&data.dir),
+        Command::Rebuild { data } => repair::rebuild(&data.dir, app::system_clock()()),
         Command::Restore { data } => repair::restore(&data.dir, app::system_clock()()),
         Command::Network(NetworkCommand::Import { data, args }) => import::import(&args, &data.dir),
         Command::Method => method::print(),

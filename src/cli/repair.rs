@@ -8,6 +8,7 @@ use std::path::Path;
 
 use super::failure::{Failure, Kind};
 use super::progress;
+use crate::auth::{Keys, ReceiptKeys, TokenFile};
 use crate::domain::UtcMillis;
 use crate::ingest::repair::{self, Finding, Rebuilt, RepairError, Report, Restored};
 
@@ -29,31 +30,27 @@ pub fn verify(dir: &Path) -> Result<(), Failure> {
     Err(if is_whole {
         failure.with_hint(format!("mistap rebuild --data {}", dir.display()))
     } else {
-        failure.with_hint("restore the journal's files from a backup; nothing can make them again")
+        failure.with_hint(format!(
+            "bring the journal's files back from a backup, as nothing can make them again; then, \
+             or if they are a copy that was brought back: mistap restore --data {}",
+            dir.display()
+        ))
     })
 }
 
 /// Runs `mistap rebuild`.
-pub fn rebuild(dir: &Path) -> Result<(), Failure> {
+pub fn rebuild(dir: &Path, now: UtcMillis) -> Result<(), Failure> {
     let bar = progress::bar(0, "entries", "rebuilding");
-    let rebuilt = repair::rebuild(dir, &mut |done, all| {
+    let rebuilt = repair::rebuild(dir, now, &mut |done, all| {
         bar.set_length(all);
         bar.set_position(done);
     });
     bar.finish_and_clear();
     let rebuilt = rebuilt.map_err(|error| failure(&error, dir))?;
-    print_rebuilt(&rebuilt)?;
-    if 0 < rebuilt.lost {
-        writeln!(
-            io::stdout(),
-            "{} entries after that position are GONE: they had been recorded, and the journal \
-             does not have them any more; the checkpoint that counted them is kept as \
-             checkpoint.aside. If the journal is a copy that was brought back, run mistap \
-             restore",
-            rebuilt.lost
-        )?;
+    if rebuilt.restored.is_some() {
+        return print_restored(&rebuilt, dir);
     }
-    Ok(())
+    print_rebuilt(&rebuilt)
 }
 
 /// Runs `mistap restore`.
@@ -64,26 +61,68 @@ pub fn restore(dir: &Path, now: UtcMillis) -> Result<(), Failure> {
         bar.set_position(done);
     });
     bar.finish_and_clear();
-    let Restored { rebuilt, at } = restored.map_err(|error| failure(&error, dir))?;
+    let Restored { rebuilt, .. } = restored.map_err(|error| failure(&error, dir))?;
+    print_restored(&rebuilt, dir)
+}
+
+/// What is different from here on, and what is as it was at the copy though it had changed since.
+fn print_restored(rebuilt: &Rebuilt, dir: &Path) -> Result<(), Failure> {
     let mut out = io::stdout();
-    writeln!(
-        out,
-        "the record goes on from this copy, as position {at} of its journal says"
-    )?;
+    if let Some(at) = rebuilt.restored {
+        writeln!(
+            out,
+            "the record goes on from what is here, as position {at} of its journal says"
+        )?;
+    }
     if 0 < rebuilt.lost {
         writeln!(
             out,
-            "{} entries came after the copy, and are gone; the checkpoint that counted them is \
-             kept as checkpoint.aside",
+            "{} entries came after it, and are GONE; the checkpoint that counted them is kept as \
+             checkpoint.aside",
             rebuilt.lost
         )?;
     }
     writeln!(
         out,
-        "watchers begin again; case numbers and citations of what came after the copy lead \
-         nowhere; receipts and figures are as they were"
+        "watchers begin again; case numbers and citations of what came after it lead nowhere; \
+         receipts and figures are as they were"
     )?;
-    print_rebuilt(&rebuilt)
+    for told in brought_back(dir) {
+        writeln!(out, "{told}")?;
+    }
+    print_rebuilt(rebuilt)
+}
+
+/// What a copy brings back, and what it may lack: nothing else tells it.
+fn brought_back(dir: &Path) -> Vec<&'static str> {
+    let mut told = vec![
+        "BACK AGAIN, as the record does not know of what came after the copy: words that \
+         travellers erased since, and reports that they withdrew or amended since; they have to be \
+         asked to do so again",
+        "words and personal parts whose time is over go again soon after the next start",
+    ];
+    told.push(if TokenFile::path(dir).exists() {
+        "tokens are those of the file `tokens` as it lies here: if it came with the copy, revoke \
+         again what was revoked since (mistap token list)"
+    } else {
+        "there is no file of tokens: the server will listen to this machine alone, and whoever \
+         calls may do everything"
+    });
+    told.push(if Keys::exist(dir) {
+        "keys of pseudonyms are those of the file `keys` as it lies here: one of a quarter that \
+         is over is destroyed again, but keys that were rotated since the copy may be the old ones"
+    } else {
+        "there are no keys of pseudonyms: the next start makes new ones, so that cards and \
+         installations of before cannot be joined with later ones, and case numbers and citations \
+         of before lead nowhere"
+    });
+    if !ReceiptKeys::exist(dir) {
+        told.push(
+            "there are NO keys of receipts: receipts of before can be neither checked nor made \
+             again, unless the file `receipt-keys` is brought back before the next start",
+        );
+    }
+    told
 }
 
 fn print_rebuilt(rebuilt: &Rebuilt) -> Result<(), Failure> {
@@ -189,6 +228,7 @@ pub fn failure(error: &RepairError, dir: &Path) -> Failure {
         | RepairError::Ledger(_)
         | RepairError::Scratch(_)
         | RepairError::Random(_)
+        | RepairError::Done(_)
         | RepairError::SetAside(_) => Failure::unexpected(message, error),
     }
 }

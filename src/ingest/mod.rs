@@ -7,6 +7,7 @@
 
 mod again;
 mod committer;
+pub mod done;
 mod erasure;
 mod folder;
 mod history;

@@ -11,13 +11,14 @@ use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
+use super::done::{Done, DoneError};
 use super::folder;
 use super::history::{History, Placed};
 use super::start::lacks_base;
 use crate::domain::entry::Epoch;
 use crate::domain::limits::RESTORES_MAX;
 use crate::domain::{Entry, LocalDay, Position, Row, UtcMillis};
-use crate::journal::{self, JournalError, Reader, Settings, Writer};
+use crate::journal::{self, JournalError, Reader, Settings, Wanted, Writer};
 use crate::ledger::{
     Applied, CheckpointError, ClosedBlock, Ledger, LedgerError, RefillError, State, base,
 };
@@ -93,6 +94,8 @@ pub struct Rebuilt {
     pub digest: [u8; 32],
     /// Entries after that place which the checkpoint held and the journal has lost.
     pub lost: u64,
+    /// Where the journal says that it goes on without them, or from a copy.
+    pub restored: Option<Position>,
 }
 
 /// What `restore` made.
@@ -141,6 +144,9 @@ pub enum RepairError {
     /// There is no room to make tap counts again.
     #[error("no folder can be made for tap counts to compare with")]
     Scratch(#[source] std::io::Error),
+    /// What was taken away from the lost journal is still said to be.
+    #[error("what was taken away is still noted")]
+    Done(#[from] DoneError),
     /// The old checkpoint stays in the way.
     #[error("the checkpoint cannot be set aside")]
     SetAside(#[source] std::io::Error),
@@ -200,41 +206,90 @@ pub fn verify(folder: &Path, progress: Progress<'_>) -> Result<Report, RepairErr
     Ok(Report { journal, fold })
 }
 
-/// Folds the whole journal into a new store and a new checkpoint. The old store is set aside;
-/// so is the old checkpoint if it holds entries that the journal has lost.
-pub fn rebuild(folder: &Path, progress: Progress<'_>) -> Result<Rebuilt, RepairError> {
-    // Held until the end, because it locks the folder.
-    let (_writer, reader) = open_alone(folder)?;
-    let (ledger, entries) = fold_anew(folder, &reader, progress)?;
-    let lost = set_aside_if_ahead(folder, &reader)?;
-    keep(folder, &ledger, (entries, lost))
+/// Folds the whole journal into a new store and a new checkpoint. The old store is set aside. So is
+/// a checkpoint that holds entries that the journal has lost: that record goes on under another
+/// identity, as a copy that was brought back does.
+pub fn rebuild(
+    folder: &Path,
+    now: UtcMillis,
+    progress: Progress<'_>,
+) -> Result<Rebuilt, RepairError> {
+    // The writer is held until the end, because it locks the folder.
+    let opened = open_alone(folder, |_| Position(0))?;
+    let reader = &opened.1;
+    match count_lost(folder, reader) {
+        0 => {
+            let (ledger, entries) = fold_anew(folder, reader, progress)?;
+            keep(folder, &ledger, entries)
+        }
+        lost => Ok(go_on(folder, opened, (lost, now), progress)?.rebuilt),
+    }
 }
 
 /// Lets a record go on from a copy of it: gives it another identity from here on, and makes
 /// everything but the journal anew, as that may be of after the copy. Positions, receipts and
-/// figures stay. Whatever callers were given for a place after the copy leads nowhere then.
+/// figures stay. Whatever callers were given for a place after the copy leads nowhere then. What
+/// had been taken away since the copy is taken away again by the next start.
 pub fn restore(
     folder: &Path,
     now: UtcMillis,
     progress: Progress<'_>,
 ) -> Result<Restored, RepairError> {
-    let (mut writer, reader) = open_alone(folder)?;
-    let (ledger, entries) = fold_anew(folder, &reader, progress)?;
-    if RESTORES_MAX <= ledger.read().restores().all().len() {
+    let opened = open_alone(folder, |_| Position(0))?;
+    let lost = count_lost(folder, &opened.1);
+    go_on(folder, opened, (lost, now), progress)
+}
+
+/// Lets a record go on without entries that were lost, as many as are known of.
+fn go_on(
+    folder: &Path,
+    (mut writer, reader): (Writer, Reader),
+    (lost, now): (u64, UtcMillis),
+    progress: Progress<'_>,
+) -> Result<Restored, RepairError> {
+    // First of all: whoever is refused keeps everything as it was.
+    if RESTORES_MAX <= count_restores(folder, &reader)? {
         return Err(RepairError::RestoredTooOften);
     }
-    let lost = set_aside_if_ahead(folder, &reader)?;
     let mut epoch = Epoch([0; 16]);
     getrandom::fill(&mut epoch.0).map_err(RepairError::Random)?;
+    // It tells of the journal that was lost. Cut short after it, all is only looked through again.
+    Done::begin_anew(folder)?;
+    let (ledger, entries) = fold_anew(folder, &reader, progress)?;
+    if 0 < lost {
+        let path = folder::checkpoint(folder);
+        std::fs::rename(&path, path.with_extension("aside")).map_err(RepairError::SetAside)?;
+    }
     let entry = Entry::Restored(epoch);
     let (at, stamp) = writer.append(&[journal::encode(&entry)], now)?;
     ledger.apply(&[(at, stamp, entry)]);
-    let rebuilt = keep(folder, &ledger, (entries + 1, lost))?;
+    let rebuilt = Rebuilt {
+        lost,
+        restored: Some(at),
+        ..keep(folder, &ledger, entries + 1)?
+    };
     Ok(Restored { rebuilt, at })
 }
 
-/// Opens the journal of a folder that nobody else uses.
-pub(super) fn open_alone(folder: &Path) -> Result<(Writer, Reader), RepairError> {
+/// How often a record was restored.
+fn count_restores(folder: &Path, reader: &Reader) -> Result<usize, RepairError> {
+    let base = base::read(&folder::journal(folder), reader.epoch())?;
+    let before = base.as_ref().map_or(0, |base| base.restores().all().len());
+    let from = base.map_or(reader.begin(), |base| base.position().next());
+    let mut count = before;
+    for record in reader.wanted_from(from, Wanted::Restores) {
+        record?;
+        count += 1;
+    }
+    Ok(count)
+}
+
+/// Opens the journal of a folder that nobody else uses, unless it ends before the entry that
+/// `durable` names for its epoch.
+pub(super) fn open_alone(
+    folder: &Path,
+    durable: impl FnOnce(Epoch) -> Position,
+) -> Result<(Writer, Reader), RepairError> {
     let path = folder::journal(folder);
     if !journal::exists(&path)? {
         return Err(RepairError::NoJournal);
@@ -242,7 +297,7 @@ pub(super) fn open_alone(folder: &Path) -> Result<(Writer, Reader), RepairError>
     if journal::is_in_use(&path)? {
         return Err(RepairError::InUse);
     }
-    let (writer, reader, _) = journal::open(&path, Settings::default())?;
+    let (writer, reader, _) = journal::open_through(&path, Settings::default(), durable)?;
     Ok((writer, reader))
 }
 
@@ -273,34 +328,26 @@ fn fold_anew(
     Ok((ledger, entries))
 }
 
-/// Writes the checkpoint of a fold.
-fn keep(
-    folder: &Path,
-    ledger: &Ledger,
-    (entries, lost): (u64, u64),
-) -> Result<Rebuilt, RepairError> {
+/// Writes the checkpoint of a fold of so many entries.
+fn keep(folder: &Path, ledger: &Ledger, entries: u64) -> Result<Rebuilt, RepairError> {
     let position = ledger.checkpoint(folder)?;
     let digest = ledger.read().digest();
     Ok(Rebuilt {
         entries,
         position,
         digest,
-        lost,
+        lost: 0,
+        restored: None,
     })
 }
 
-/// Sets a checkpoint ahead of the journal aside. Returns how many entries it is ahead.
-fn set_aside_if_ahead(folder: &Path, reader: &Reader) -> Result<u64, RepairError> {
-    // One that cannot be read proves nothing.
-    let Ok(Some(state)) = Ledger::read_checkpoint(folder, reader.epoch()) else {
-        return Ok(0);
-    };
-    let lost = state.position().0.saturating_sub(reader.last().0);
-    if 0 < lost {
-        let path = folder::checkpoint(folder);
-        std::fs::rename(&path, path.with_extension("aside")).map_err(RepairError::SetAside)?;
+/// How many entries the checkpoint is ahead of the journal.
+fn count_lost(folder: &Path, reader: &Reader) -> u64 {
+    match Ledger::read_checkpoint(folder, reader.epoch()) {
+        Ok(Some(state)) => state.position().0.saturating_sub(reader.last().0),
+        // One that cannot be read proves nothing.
+        Ok(None) | Err(_) => 0,
     }
-    Ok(lost)
 }
 
 fn tell(progress: Progress<'_>, batch: &[Placed], total: u64) {

@@ -3,7 +3,9 @@
 
 use std::path::Path;
 
+use super::done::{Done, DoneError, digest};
 use super::repair::{RepairError, open_alone};
+use super::start::begun_state;
 use crate::auth::{KeyError, Keys};
 use crate::domain::{Entry, Position, UtcMillis};
 use crate::journal;
@@ -14,12 +16,21 @@ pub enum RotateError {
     /// Nothing to rotate.
     #[error("there are no keys in this folder")]
     NoKeys,
+    /// None that is in use now or later.
+    #[error("there is no key of this quarter or a later one; the next start makes them")]
+    NoneInUse,
+    /// The clock.
+    #[error("the clock is not within the supported years")]
+    Clock,
     /// The folder, or its journal.
     #[error(transparent)]
     Folder(#[from] RepairError),
     /// The keys.
     #[error("the keys cannot be changed")]
     Keys(#[from] KeyError),
+    /// The journal has it; only the next start will say it once more.
+    #[error("the keys are changed, and the journal says so")]
+    Done(#[from] DoneError),
 }
 
 /// What was rotated.
@@ -38,15 +49,22 @@ pub fn rotate(folder: &Path, now: UtcMillis) -> Result<Rotated, RotateError> {
     if !Keys::exist(folder) {
         return Err(RotateError::NoKeys);
     }
-    // First, because it locks the folder.
-    let (mut writer, _) = open_alone(folder)?;
+    let today = now.hour().ok_or(RotateError::Clock)?.local_day();
+    // First, because it locks the folder. A journal that lost entries is refused, as by a start:
+    // what is written after them would take their places, and hide the loss.
+    let (mut writer, _) = open_alone(folder, |epoch| begun_state(folder, epoch).position())?;
     let keys = Keys::open(folder)?;
-    let today = now.hour().map(|hour| hour.local_day());
-    let periods = match today {
-        Some(today) => keys.rotate(today)?,
-        None => Vec::new(),
+    let periods = keys.rotate(today)?;
+    if periods.is_empty() {
+        return Err(RotateError::NoneInUse);
+    }
+    let told = keys.told();
+    let done = Done {
+        keys: Some(digest(&told)),
+        ..Done::read(folder)
     };
-    let entry = journal::encode(&Entry::KeysChanged(keys.told()));
+    let entry = journal::encode(&Entry::KeysChanged(told));
     let (at, _) = writer.append(&[entry], now).map_err(RepairError::from)?;
+    done.write(folder)?;
     Ok(Rotated { periods, at })
 }

@@ -397,7 +397,7 @@ pub(super) fn lacks_base(batch: &[Placed]) -> bool {
 
 /// The state to go on with: that of the checkpoint, or of the base if that is later or the
 /// checkpoint is of no use, or else an empty one.
-fn begun_state(folder: &Path, epoch: Epoch) -> State {
+pub(super) fn begun_state(folder: &Path, epoch: Epoch) -> State {
     let checkpointed = checkpointed_state(folder, epoch);
     match base::read(&folder::journal(folder), epoch) {
         Ok(Some(base)) if checkpointed.months().ended_through() < base.position() => base,

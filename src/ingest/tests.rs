@@ -473,7 +473,7 @@ async fn folder_whose_journal_is_gone_is_refused_and_left_as_it_is() {
             error => panic!("{error}"),
         }
         assert!(matches!(
-            repair::rebuild(place.path(), &mut |_, _| {}),
+            repair::rebuild(place.path(), UtcMillis(NOON), &mut |_, _| {}),
             Err(repair::RepairError::NoJournal)
         ));
         if next.is_dir() {
@@ -523,7 +523,6 @@ async fn checkpoint_ahead_of_the_journal_proves_a_loss_that_only_a_person_accept
     let place = Place::new();
     let running = place.start();
     submit_all(&running, 0..10).await;
-    let before = digest(&running);
     let older = place.crashed();
     submit_all(&running, 10..20).await;
     stop(running);
@@ -549,11 +548,18 @@ async fn checkpoint_ahead_of_the_journal_proves_a_loss_that_only_a_person_accept
     let report = repair::verify(older.path(), &mut |_, _| {}).expect("verified");
     assert!(!report.is_clean() && report.is_journal_short());
 
-    let rebuilt = repair::rebuild(older.path(), &mut |_, _| {}).expect("rebuilt");
-    assert_eq!((rebuilt.position, rebuilt.lost), (Position(11), 10));
-    assert_eq!(digest(&older.start()), before);
-    let again = repair::rebuild(place.path(), &mut |_, _| {}).expect("rebuilt");
-    assert_eq!(again.lost, 0);
+    let rebuilt = repair::rebuild(older.path(), UtcMillis(NOON), &mut |_, _| {}).expect("rebuilt");
+    assert_eq!(rebuilt.lost, 10);
+    assert_eq!(
+        (rebuilt.position, rebuilt.restored),
+        (Position(12), Some(Position(12)))
+    );
+    // Positions that were given out before are given out again, under another identity.
+    let rebuilt = older.start();
+    assert_eq!(rebuilt.ledger.read().restores().all().len(), 1);
+    assert_eq!(counted(&rebuilt), 10);
+    let again = repair::rebuild(place.path(), UtcMillis(NOON), &mut |_, _| {}).expect("rebuilt");
+    assert_eq!((again.lost, again.restored), (0, None));
 }
 
 #[tokio::test]
@@ -995,7 +1001,7 @@ async fn verify_finds_nothing_wrong_and_tells_a_changed_store() {
     let report = repair::verify(place.path(), &mut |_, _| {}).expect("verified");
     assert!(!report.is_clean());
 
-    let rebuilt = repair::rebuild(place.path(), &mut |_, _| {}).expect("rebuilt");
+    let rebuilt = repair::rebuild(place.path(), UtcMillis(NOON), &mut |_, _| {}).expect("rebuilt");
     assert_eq!(rebuilt.digest, before);
     let report = repair::verify(place.path(), &mut |_, _| {}).expect("verified");
     assert!(report.is_clean(), "{report:?}");
@@ -1056,7 +1062,7 @@ async fn folder_that_is_in_use_is_neither_opened_nor_rebuilt() {
     submit_all(&running, 0..10).await;
     let report = repair::verify(place.path(), &mut |_, _| {}).expect("verified beside a server");
     assert!(report.is_clean(), "{report:?}");
-    let rebuilt = repair::rebuild(place.path(), &mut |_, _| {});
+    let rebuilt = repair::rebuild(place.path(), UtcMillis(NOON), &mut |_, _| {});
     assert!(matches!(rebuilt, Err(repair::RepairError::InUse)));
     let empty = tempfile::tempdir().expect("a folder");
     let nothing = repair::verify(empty.path(), &mut |_, _| {});

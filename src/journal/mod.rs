@@ -110,8 +110,9 @@ pub enum JournalError {
     /// It ends before an entry that is known to have been durable.
     #[error(
         "{dir}: ends with entry {last}, but entries through {durable} had been recorded and \
-         are counted in the checkpoint; restore the journal's files from a backup, or run \
-         `mistap rebuild` to go on without the lost ones"
+         are counted in the checkpoint; restore the journal's files from a backup, or, if they are \
+         a copy that was brought back or the lost ones are gone for good, run `mistap restore` to \
+         go on without them"
     )]
     Lost {
         /// The journal's folder.

@@ -222,6 +222,51 @@ fn check_whole(folder: &Path) {
 }
 
 #[tokio::test]
+async fn restore_is_known_after_the_entries_around_it_have_ended() {
+    let (folder, _) = reported(20).await;
+    let restored = repair::restore(folder.path(), LATER, &mut |_, _| {}).expect("restored");
+    let service = Service::start_with(folder, later).await;
+    let before = tallied(&service).await;
+    let done = until_ended(&service).await;
+    let folder = service.stop().await;
+    check_clean(folder.path());
+    // December ends, too, and with it what lies around the restore; the base has it then.
+    let much_later = UtcMillis(LATER.0 + 420 * DAY_MS);
+    let service = Service::start_with(folder, |settings| {
+        later(settings);
+        settings.clock = Arc::new(move || much_later);
+    })
+    .await;
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while Done::read(service.folder()).incidents < restored.at {
+        assert!(tokio::time::Instant::now() < deadline, "not done in time");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(done.incidents < restored.at);
+    let folder = service.stop().await;
+    check_clean(folder.path());
+    // Nothing but the base and what comes after it is there to tell.
+    std::fs::remove_file(folder.path().join("checkpoint")).expect("removed");
+    let service = Service::start_with(folder, |settings| {
+        settings.clock = Arc::new(move || much_later);
+    })
+    .await;
+    let at = |service: &Service| {
+        let state = service.ledger().read();
+        let restores = state.restores().all();
+        restores.iter().map(|one| one.at).collect::<Vec<_>>()
+    };
+    assert_eq!(at(&service), [restored.at]);
+    assert_eq!(tallied(&service).await, before);
+    let folder = service.stop().await;
+    // Another counts them all.
+    let again = repair::restore(folder.path(), much_later, &mut |_, _| {}).expect("restored");
+    let service = Service::start_in(folder).await;
+    assert_eq!(at(&service), [restored.at, again.at]);
+    service.stop().await;
+}
+
+#[tokio::test]
 async fn single_incidents_go_after_their_time_and_what_was_counted_of_them_stays() {
     let (folder, stories) = reported(700).await;
     let service = Service::start_in(folder).await;
@@ -275,7 +320,7 @@ async fn single_incidents_go_after_their_time_and_what_was_counted_of_them_stays
     }
 
     // Whatever can be made again is made of the base and the rest.
-    let rebuilt = repair::rebuild(folder.path(), &mut |_, _| {}).expect("rebuilt");
+    let rebuilt = repair::rebuild(folder.path(), START, &mut |_, _| {}).expect("rebuilt");
     assert_ne!(rebuilt.entries, 0);
     check_clean(folder.path());
     std::fs::remove_file(folder.path().join("checkpoint")).expect("removed");

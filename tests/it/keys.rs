@@ -6,15 +6,18 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
+use mistap::api::pb::v1 as pb;
 use mistap::app::retention::Done;
 use mistap::auth::Keys;
 use mistap::domain::{Entry, KeysTold, LocalDay, UtcMillis};
 use mistap::ingest::repair::{self, RepairError};
 use mistap::ingest::rotation::{self, RotateError};
-use mistap::journal::{self, Wanted};
+use mistap::journal::{self, JournalError, Wanted};
+use pb::reporting_service_client::ReportingServiceClient;
 use tempfile::TempDir;
 
-use crate::support::{START, Service};
+use crate::recovery::copy_all;
+use crate::support::{START, Service, founding_story};
 
 const DAY_MS: i64 = 86_400_000;
 /// How long words are kept unless it is set otherwise.
@@ -113,8 +116,7 @@ async fn rotated_key_is_told_as_replaced() {
         Some(&Keys::open(folder.path()).expect("readable").told())
     );
     let folder = serve(folder, at).await;
-    // What a server told itself it knows; of others it makes sure once.
-    assert_eq!(told(folder.path()).last(), now.last());
+    assert_eq!(told(folder.path()), now, "it is not told again");
     let said = status(folder.path());
     assert!(said.contains("replaced by 2026-11-24"), "{said}");
     assert!(!said.contains("LOST"), "{said}");
@@ -136,6 +138,93 @@ async fn keys_are_not_rotated_under_a_running_server_nor_where_there_are_none() 
     let empty = new_folder();
     let refused = rotation::rotate(empty.path(), START);
     assert!(matches!(refused, Err(RotateError::NoKeys)), "{refused:?}");
+}
+
+#[tokio::test]
+async fn keys_are_not_rotated_over_a_journal_that_lost_entries() {
+    let folder = serve(new_folder(), START).await;
+    let copy = new_folder();
+    copy_all(folder.path(), copy.path());
+    let folder = serve(folder, UtcMillis(START.0 + 20 * DAY_MS)).await;
+    let journal = folder.path().join("journal");
+    std::fs::remove_dir_all(&journal).expect("removed");
+    std::fs::create_dir(&journal).expect("a folder");
+    copy_all(&copy.path().join("journal"), &journal);
+    let before = std::fs::read(folder.path().join("keys")).expect("there");
+    let refused = rotation::rotate(folder.path(), START).expect_err("a start refuses it, too");
+    assert!(
+        matches!(
+            refused,
+            RotateError::Folder(RepairError::Journal(JournalError::Lost { .. }))
+        ),
+        "{refused:?}"
+    );
+    assert_eq!(
+        std::fs::read(folder.path().join("keys")).expect("there"),
+        before
+    );
+}
+
+#[tokio::test]
+async fn nothing_is_noted_where_no_key_is_rotated() {
+    let folder = serve(new_folder(), START).await;
+    let before = told(folder.path());
+    let refused = rotation::rotate(folder.path(), UtcMillis(i64::MAX));
+    assert!(matches!(refused, Err(RotateError::Clock)), "{refused:?}");
+    let later = UtcMillis(START.0 + 800 * DAY_MS);
+    let refused = rotation::rotate(folder.path(), later);
+    assert!(
+        matches!(refused, Err(RotateError::NoneInUse)),
+        "{refused:?}"
+    );
+    assert_eq!(told(folder.path()), before);
+}
+
+#[tokio::test]
+async fn pseudonyms_of_an_ended_quarter_go_also_where_its_key_is_not_there() {
+    let service = Service::start().await;
+    let channel = service.connect().await;
+    let incident = pb::Incident {
+        installation_id: "an-installation-of-its-own".into(),
+        ..founding_story()
+    };
+    let request = pb::ReportIncidentRequest {
+        incident: Some(incident),
+        ..pb::ReportIncidentRequest::default()
+    };
+    let mut client = ReportingServiceClient::new(channel);
+    client.report_incident(request).await.expect("recorded");
+    drop(client);
+    let folder = service.stop().await;
+    let pseudonyms = |folder: &Path| {
+        let (reader, _) = journal::open_reader(&folder.join("journal")).expect("readable");
+        let entries = reader.entries_from(reader.horizon()).expect("readable");
+        let personal = entries.filter_map(|record| match record.expect("whole").entry {
+            Entry::Incident { personal, .. } => personal?.installation,
+            _ => None,
+        });
+        personal.count()
+    };
+    assert_eq!(pseudonyms(folder.path()), 1);
+    // As the README tells to back up.
+    std::fs::remove_file(folder.path().join("keys")).expect("there");
+    repair::restore(folder.path(), START, &mut |_, _| {}).expect("restored");
+    // The last edition of its quarter closes on day 22 of January 2027.
+    let service = Service::start_with(folder, |settings| {
+        settings.clock = Arc::new(|| UtcMillis(START.0 + 62 * DAY_MS));
+        settings.retention_look = Duration::from_millis(1);
+        settings.edition_look = Duration::from_millis(1);
+    })
+    .await;
+    let waiting = async {
+        while Done::read(service.folder()).key_period.is_none() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let in_time = tokio::time::timeout(PATIENCE, waiting).await;
+    in_time.expect("the quarter is ended");
+    let folder = service.stop().await;
+    assert_eq!(pseudonyms(folder.path()), 0);
 }
 
 #[tokio::test]

@@ -215,7 +215,8 @@ async fn figures_list_days_of_outages_and_have_a_second_figure_without_them() {
         report.fold.expect("the journal is whole").digest
     };
     let digest = proven();
-    let rebuilt = repair::rebuild(folder.path(), &mut |_, _| {}).expect("nobody has it open");
+    let rebuilt =
+        repair::rebuild(folder.path(), START, &mut |_, _| {}).expect("nobody has it open");
     assert_eq!(rebuilt.digest, digest);
     assert_eq!(proven(), digest);
 }

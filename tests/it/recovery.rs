@@ -438,7 +438,7 @@ async fn last_entry_cut_short_can_be_reported_again() {
     assert_eq!(end.status.code(), Some(DAMAGE));
     let journal = stopped.path().join("journal");
     let journal = journal.to_str().expect("a plain path");
-    for word in [journal, "backup", "mistap rebuild"] {
+    for word in [journal, "backup", "mistap restore"] {
         assert!(end.log.contains(word), "no {word:?} in: {}", end.log);
     }
     let mut rebuild = child::mistap();

@@ -1,13 +1,20 @@
 //! A copy of a data folder that is brought back with its keys: once it is restored, nothing that
 //! was given out after the copy was made is taken for something else; all of before stays.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 use mistap::api::pb::v1 as pb;
+use mistap::app::retention::Done;
 use mistap::auth::receipts::{parse_jwks, verify};
 use mistap::auth::{Grant, Principal, ReceiptKeys, TokenId};
-use mistap::domain::Position;
+use mistap::domain::entry::Epoch;
+use mistap::domain::limits::RESTORES_MAX;
+use mistap::domain::{Entry, Position, UtcMillis};
 use mistap::ingest::repair::{self, RepairError, Restored};
+use mistap::journal;
 use pb::live_service_client::LiveServiceClient;
 use pb::reporting_service_client::ReportingServiceClient;
 use pb::statistics_service_client::StatisticsServiceClient;
@@ -17,11 +24,14 @@ use tonic::transport::Channel;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
+use crate::child::mistap;
 use crate::recovery::copy_all;
-use crate::support::{SECRET, START, Service, founding_story, that_day};
+use crate::support::{SECRET, START, Service, files_with, founding_story, that_day};
 
 /// What lies in the folder after the copy: as many reports, so that as many positions.
 const LATER: usize = 3;
+const DAY_MS: i64 = 86_400_000;
+const PATIENCE: Duration = Duration::from_secs(60);
 
 async fn report(channel: &Channel) -> (String, u64) {
     let incident = founding_story();
@@ -266,10 +276,7 @@ async fn copy_that_is_not_restored_cannot_tell_what_was_given_out_after_it() {
 #[tokio::test]
 async fn journal_brought_back_below_a_later_checkpoint_is_restored_and_says_what_is_gone() {
     let copied = Copied::new().await;
-    let journal = copied.folder.path().join("journal");
-    std::fs::remove_dir_all(&journal).expect("removed");
-    std::fs::create_dir(&journal).expect("a folder");
-    copy_all(&copied.copy.path().join("journal"), &journal);
+    bring_back_journal(copied.copy.path(), copied.folder.path());
     let refused = repair::verify(copied.folder.path(), &mut |_, _| {}).expect("readable");
     assert!(refused.is_journal_short(), "{refused:?}");
     let restored = restore(copied.folder.path()).expect("restored");
@@ -290,4 +297,133 @@ async fn nothing_is_restored_while_a_server_runs_or_where_there_is_no_journal() 
     let service = Service::start().await;
     assert!(matches!(restore(service.folder()), Err(RepairError::InUse)));
     service.stop().await;
+}
+
+/// Puts the journal of a copy into the place of a later one.
+fn bring_back_journal(copy: &Path, folder: &Path) {
+    let journal = folder.join("journal");
+    std::fs::remove_dir_all(&journal).expect("removed");
+    std::fs::create_dir(&journal).expect("a folder");
+    copy_all(&copy.join("journal"), &journal);
+}
+
+#[tokio::test]
+async fn words_that_were_taken_away_since_the_copy_are_taken_away_again() {
+    const WORDS: &[u8] = "ach, meisje".as_bytes();
+    let later = UtcMillis(START.0 + 95 * DAY_MS);
+    let words_gone = async |folder: TempDir| {
+        let service = Service::start_with(folder, |settings| {
+            settings.clock = Arc::new(move || later);
+            settings.retention_look = Duration::from_millis(1);
+        })
+        .await;
+        let waiting = async {
+            while Done::read(service.folder()).words_from.is_none() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let in_time = tokio::time::timeout(PATIENCE, waiting).await;
+        in_time.expect("words are taken away");
+        service.stop().await
+    };
+    let copied = Copied::new().await;
+    let folder = words_gone(copied.folder).await;
+    assert_eq!(files_with(folder.path(), WORDS), 0);
+    let set = Done::read(folder.path()).words_days;
+    assert!(set.is_some());
+    bring_back_journal(copied.copy.path(), folder.path());
+    assert_ne!(files_with(folder.path(), WORDS), 0);
+    repair::restore(folder.path(), later, &mut |_, _| {}).expect("restored");
+    let done = Done::read(folder.path());
+    assert_eq!((done.words_from, done.words_days), (None, set));
+    let folder = words_gone(folder).await;
+    assert_eq!(files_with(folder.path(), WORDS), 0);
+}
+
+#[tokio::test]
+async fn backup_without_keys_is_restored_and_only_what_rests_on_them_is_lost() {
+    let copied = Copied::new().await;
+    let backup = TempDir::new().expect("a folder");
+    for name in ["journal", "editions", "network", "receipt-keys"] {
+        let (from, to) = (copied.copy.path().join(name), backup.path().join(name));
+        if from.is_dir() {
+            std::fs::create_dir(&to).expect("a folder");
+            copy_all(&from, &to);
+        } else if from.exists() {
+            std::fs::copy(&from, &to).expect("copied");
+        }
+    }
+    let mut command = mistap();
+    command.arg("restore").arg("--data").arg(backup.path());
+    let output = command.output().await.expect("it can be run");
+    assert!(output.status.success(), "{output:?}");
+    let said = String::from_utf8(output.stdout).expect("text");
+    for word in [
+        "erased since",
+        "withdrew",
+        "no keys of pseudonyms",
+        "no file of tokens",
+    ] {
+        assert!(said.contains(word), "no {word:?} in: {said}");
+    }
+    assert!(!said.contains("NO keys of receipts"), "{said}");
+
+    let service = Service::start_in(backup).await;
+    let channel = service.connect().await;
+    assert_eq!(figures(&channel, copied.last).await, copied.figures);
+    for (id, _, before) in &copied.before {
+        let again = receipt(&channel, id).await.expect("a receipt");
+        assert_eq!(again, *before, "the same bytes");
+    }
+    for token in &copied.events {
+        let refused = follow(&channel, Some(token)).await;
+        assert!(refused.is_err(), "sealed under a key that is gone");
+    }
+    for citation in copied.citations {
+        let read = service.ingest().citations().read(&operator(), citation);
+        assert_ne!(read, Some(Position(copied.last)));
+    }
+    // It goes on: what is told now is counted and has its receipt.
+    let (id, position) = report(&channel).await;
+    assert!(copied.last < position);
+    receipt(&channel, &id).await.expect("a receipt");
+    drop(channel);
+    service.stop().await;
+}
+
+/// Every file below a folder, with its bytes, but those that a lock is held by.
+fn all_files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in std::fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            found.append(&mut all_files(&path));
+        } else if !path.ends_with("LOCK") {
+            found.insert(path.clone(), std::fs::read(&path).expect("a file"));
+        }
+    }
+    found
+}
+
+#[tokio::test]
+async fn record_that_was_restored_as_often_as_may_be_is_refused_with_nothing_changed() {
+    let copied = Copied::new().await;
+    let folder = copied.folder.path();
+    let opened = journal::open(&folder.join("journal"), journal::Settings::default());
+    let (mut writer, ..) = opened.expect("it opens");
+    let entry = |number: usize| {
+        let byte = u8::try_from(number).expect("few");
+        journal::encode(&Entry::Restored(Epoch([byte; 16])))
+    };
+    let entries: Vec<_> = (1..RESTORES_MAX).map(entry).collect();
+    writer.append(&entries, START).expect("room");
+    drop(writer);
+    restore(folder).expect("the last that may be");
+    let before = all_files(folder);
+    let refused = restore(folder);
+    assert!(
+        matches!(refused, Err(RepairError::RestoredTooOften)),
+        "{refused:?}"
+    );
+    assert!(all_files(folder) == before, "something was changed");
 }

@@ -162,7 +162,7 @@ async fn counts_survive_restart_rebuild_and_damage_of_everything_but_the_journal
     assert!(2 < fold.tap_blocks);
     assert_eq!(fold.tap_blocks_compared, fold.tap_blocks);
 
-    let rebuilt = repair::rebuild(folder.path(), &mut |_, _| ()).expect("possible");
+    let rebuilt = repair::rebuild(folder.path(), START, &mut |_, _| ()).expect("possible");
     assert_eq!(rebuilt.digest, fold.digest);
     let service = Service::start_in(folder).await;
     assert!(kept(&service).await == told, "after a rebuild");
