@@ -13,7 +13,7 @@ use tower::Service;
 
 use super::access::{check_asked, check_question};
 use super::caller::caller;
-use super::convert::figures::{parse_watch, to_message};
+use super::convert::figures::{CitedBy, parse_watch, to_message};
 use super::convert::log::{Sight, parse_log, to_log_message};
 use super::convert::violation::Path;
 use super::counters::{Counters, Open};
@@ -143,8 +143,8 @@ impl Live {
 impl Watching {
     /// How a message's figures are cited. The same for all who are told them, also where others
     /// reported something else meanwhile: or it would show that.
-    fn citation(&self, message: &Message) -> Option<String> {
-        let cited = message.cited?;
+    fn cited_by(&self, message: &Message) -> CitedBy {
+        let cited = message.cited;
         let place = if self.caller.sees_places() {
             message.position.0
         } else {
@@ -152,7 +152,11 @@ impl Watching {
                 .tell_stably(&self.caller, cited.number, cited.first_at)
         };
         let basis = self.watcher.watch().filter.basis;
-        Some(citation_of_watch(basis, cited.window, place))
+        let line = || citation_of_watch(basis, cited.window, place);
+        CitedBy {
+            place,
+            line: message.is_window_new.then(line),
+        }
     }
 }
 
@@ -223,7 +227,7 @@ async fn next(watching: Option<Box<Watching>>) -> Next<Watching> {
                     message,
                     watch,
                     form,
-                    watching.citation(message),
+                    watching.cited_by(message),
                 ))
             });
             Some((Ok(Handed { frame, told }), Some(watching)))

@@ -523,6 +523,22 @@ impl From<WatchError> for Problem {
                 let message = "too many watchers; try again later";
                 Self::new(Code::ResourceExhausted, "TOO_MANY_WATCHERS", message).retry()
             }
+            WatchError::TooManyQuestions => too_many_questions(
+                "64 different questions are watched with this token already; close some, or try \
+                 again later",
+                &Quota {
+                    subject: "token",
+                    description: "different questions watched with one token",
+                },
+            ),
+            WatchError::TooManyRated => too_many_questions(
+                "8 different questions with rates are watched with this token already; close \
+                 some, ask without rates, or try again later",
+                &Quota {
+                    subject: "token",
+                    description: "different questions with rates watched with one token",
+                },
+            ),
             WatchError::TooManyRows => too_many_rows("by"),
             WatchError::Stopping => Self::stopping(),
             // The log has the cause from where it happened.
@@ -542,6 +558,14 @@ impl From<WatchError> for Problem {
             }
             WatchError::Gone { why, oldest_token } => gone(why, oldest_token),
         }
+    }
+}
+
+fn too_many_questions(message: &str, quota: &'static Quota) -> Problem {
+    let problem = Problem::new(Code::ResourceExhausted, "TOO_MANY_QUESTIONS", message).retry();
+    Problem {
+        quota: Some(quota),
+        ..problem
     }
 }
 
@@ -636,6 +660,7 @@ fn too_many_rows(field: &'static str) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::limits::{WATCHED_QUESTIONS_PER_TOKEN_MAX, WATCHED_RATES_PER_TOKEN_MAX};
 
     /// Code, reason, and whether another try is worth it, as a client sees them.
     fn told(problem: impl Into<Problem>) -> (Code, String, bool) {
@@ -719,6 +744,9 @@ mod tests {
             "TOO_MANY_WATCHERS",
             true,
         );
+        for error in [WatchError::TooManyQuestions, WatchError::TooManyRated] {
+            check(error.into(), exhausted, "TOO_MANY_QUESTIONS", true);
+        }
         check(
             WatchError::TooManyRows.into(),
             invalid,
@@ -855,6 +883,20 @@ mod tests {
             assert_eq!(quota.violations[0].subject, subject);
             assert!(details.retry_info().is_some());
         };
+        for (error, bound) in [
+            (
+                WatchError::TooManyQuestions,
+                WATCHED_QUESTIONS_PER_TOKEN_MAX,
+            ),
+            (WatchError::TooManyRated, WATCHED_RATES_PER_TOKEN_MAX),
+        ] {
+            let status = Status::from(Problem::from(error));
+            let details = status.get_error_details();
+            let quota = details.quota_failure().expect("a quota");
+            assert_eq!(quota.violations[0].subject, "token");
+            let begin = format!("{bound} different questions ");
+            assert!(status.message().starts_with(&begin), "{status:?}");
+        }
         check(NoPermit::Total, "service");
         check(NoPermit::Token, "token");
         check(NoPermit::Prefix, "address");

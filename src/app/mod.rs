@@ -109,8 +109,10 @@ pub struct Settings {
     pub retention_look: Duration,
     /// How often it is looked whether the tokens changed.
     pub token_look: Duration,
-    /// How many streams may be open.
+    /// How many streams may be open of those who watch.
     pub permits: PermitBounds,
+    /// How many may be open of those who follow their own reports.
+    pub follow_permits: PermitBounds,
     /// How addresses of callers are known.
     pub callers: Callers,
 }
@@ -133,6 +135,7 @@ impl Settings {
             retention_look: Duration::from_millis(RETENTION_LOOK_MS),
             token_look: Duration::from_millis(TOKEN_LOOK_MS),
             permits: PermitBounds::default(),
+            follow_permits: PermitBounds::of_followers(),
             callers: Callers::default(),
         }
     }
@@ -473,7 +476,6 @@ impl Services {
         let ingest = || running.ingest.clone();
         let clock = || Arc::clone(&settings.clock);
         let ledger = Arc::clone(&running.ledger);
-        let permits = Permits::new(settings.permits);
         let callers = settings.callers;
         Self {
             reporting: Reporting::new(
@@ -481,7 +483,7 @@ impl Services {
                 clock(),
                 counters.clone(),
                 door.clone(),
-                permits.clone(),
+                Permits::new(settings.follow_permits),
                 stop.clone(),
             ),
             statistics: Statistics::new(
@@ -494,7 +496,7 @@ impl Services {
             live: Live::new(
                 publisher.clone(),
                 log.clone(),
-                permits,
+                Permits::new(settings.permits),
                 callers,
                 (running.ingest.case_numbers(), running.ingest.citations()),
                 counters.clone(),

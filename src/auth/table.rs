@@ -137,6 +137,7 @@ pub const PLACES: &[(&str, &str, Place)] = &[
     ("GetReplyTimesResponse", "position", Place::Cited),
     ("GetStaffFiguresResponse", "position", Place::Nothing),
     ("WatchRatesResponse", "position", Place::Nothing),
+    ("WatchRatesResponse", "cited_position", Place::Cited),
     ("WatchIncidentsResponse", "position", Place::Nothing),
     ("IncidentEvent", "position", Place::Nothing),
     ("IncidentWithdrawn", "recorded_position", Place::Nothing),

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use tonic::Status;
+use tonic_types::StatusExt;
 
 use super::failure::Failure;
 use crate::client::{FollowError, Lost};
@@ -14,6 +15,9 @@ use crate::client::{FollowError, Lost};
 const AGAIN_EVERY: Duration = Duration::from_secs(30);
 /// After so long without a message it is said that nothing is heard: a heartbeat is missed.
 pub const QUIET_AFTER: Duration = Duration::from_secs(20);
+
+/// How a server's sentence ends that advises another try.
+const ADVICE: [&str; 2] = ["; try again", "; try again later"];
 
 /// Says it.
 #[derive(Default)]
@@ -60,13 +64,14 @@ impl Notices {
 pub fn reason(status: Option<&Status>) -> String {
     match status {
         Some(status) if std::error::Error::source(status).is_none() => {
-            // What it advises is done already, and said.
             let message = status.message();
-            message
-                .split("; try again")
-                .next()
-                .unwrap_or(message)
-                .to_owned()
+            // What it advises in the end is done already, and said, where it is worth it.
+            let is_retried = status.get_details_retry_info().is_some();
+            let advice = ADVICE.iter().filter(|_| is_retried);
+            let short = advice
+                .filter_map(|advice| message.strip_suffix(advice))
+                .next();
+            short.unwrap_or(message).to_owned()
         }
         _ => "no connection".to_owned(),
     }
@@ -89,4 +94,30 @@ fn silence(heard: Option<Instant>) -> String {
 
 fn say(text: &str) -> Result<(), Failure> {
     Ok(writeln!(io::stderr(), "{text}")?)
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic::Code;
+    use tonic_types::ErrorDetails;
+
+    use super::*;
+
+    #[test]
+    fn server_s_sentence_stays_whole_but_for_the_advice_that_is_followed() {
+        let check = |message: &str, is_retried: bool, expected: &str| {
+            let mut details = ErrorDetails::new();
+            if is_retried {
+                details.set_retry_info(Some(Duration::from_secs(1)));
+            }
+            let status = Status::with_error_details(Code::Unavailable, message, details);
+            assert_eq!(reason(Some(&status)), expected);
+        };
+        check("shutting down; try again", true, "shutting down");
+        check("busy; try again later", true, "busy");
+        check("busy; try again later", false, "busy; try again later");
+        let whole = "the store failed; try again after a new start; the log says why";
+        check(whole, true, whole);
+        assert_eq!(reason(None), "no connection");
+    }
 }

@@ -195,13 +195,15 @@ impl Output {
 fn cell(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
+        Value::Null => String::new(),
         other => other.to_string(),
     }
 }
 
 /// Aligned, without what is always the same, and cut where the terminal ends.
 fn for_people(event: &pb::IncidentEvent, object: &Value, width: Option<usize>) -> String {
-    let received = when::from_wire(event.received_at.as_ref()).unwrap_or(Timestamp::UNIX_EPOCH);
+    let received = when::from_wire(event.received_at.as_ref());
+    let received = |shown: fn(Timestamp) -> String| received.map(shown).unwrap_or_default();
     let end = width.unwrap_or(usize::MAX);
     let gap = if end < SECONDS_WIDTH_MIN { " " } else { "  " };
     let mut line = String::new();
@@ -210,9 +212,9 @@ fn for_people(event: &pb::IncidentEvent, object: &Value, width: Option<usize>) -
             continue;
         }
         let mut text = match column {
-            "received_at" if end < SECONDS_WIDTH_MIN => when::shown_minute(received),
-            "received_at" if end < DAYS_WIDTH_MIN => when::shown_time(received),
-            "received_at" => when::shown(received),
+            "received_at" if end < SECONDS_WIDTH_MIN => received(when::shown_minute),
+            "received_at" if end < DAYS_WIDTH_MIN => received(when::shown_time),
+            "received_at" => received(when::shown),
             "line" if object["line"] == "" => cell(&object["operator"]),
             column => cell(&object[column]),
         };
@@ -243,7 +245,7 @@ fn to_json(event: &pb::IncidentEvent) -> Value {
         "answer": answer,
         "position": place(event.position),
         "case_number": event.case_number,
-        "received_at": when::written(received.unwrap_or(Timestamp::UNIX_EPOCH)),
+        "received_at": received.map(when::written),
         "change": change,
         "recorded_position": recorded_position.and_then(place),
         "operator": facts.operator,
@@ -268,6 +270,7 @@ mod tests {
     fn event() -> pb::IncidentEvent {
         pb::IncidentEvent {
             position: 12,
+            received_at: Some(prost_types::Timestamp::default()),
             case_number: "7H2K-9QWM-3XVT".into(),
             incident: Some(pb::IncidentFacts {
                 operator: "GVB".into(),
@@ -317,6 +320,21 @@ mod tests {
             "{line}"
         );
         assert!(line.contains("  GVB:10 "), "{line}");
+    }
+
+    #[test]
+    fn time_that_was_not_told_is_none() {
+        let event = pb::IncidentEvent {
+            received_at: None,
+            ..event()
+        };
+        let object = to_json(&event);
+        assert!(object["received_at"].is_null());
+        for width in [Some(50), Some(80), Some(120), None] {
+            let line = for_people(&event, &object, width);
+            let mut cells = line.split_whitespace();
+            assert_eq!(cells.nth(1), Some("-"), "{line}");
+        }
     }
 
     #[test]

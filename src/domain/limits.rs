@@ -239,12 +239,20 @@ pub const RANKED_EXPECTED_MIN: f64 = 5.0;
 pub const WATCHERS_MAX: usize = 16_384;
 /// Open watch streams with one token. Reached: refused.
 pub const WATCHERS_PER_TOKEN_MAX: usize = 1_024;
-/// Open watch streams from one prefix of each width of `COUNTED_PREFIXES`, the narrowest first: an
+/// Open watch streams without a token from one prefix of each width of `COUNTED_PREFIXES`, the narrowest first: an
 /// address or what is one customer's; what is routed as one; what a provider has, which is half of
 /// all, so that no provider's customers take every stream. Reached: refused.
 pub const WATCHERS_PER_PREFIX_MAX: [usize; COUNTED_PREFIXES.len()] = [1_024, 4_096, 8_192];
-/// Open watch streams from this machine, which all share one prefix. Reached: refused.
+/// Open watch streams without a token from this machine, which all share one prefix. Reached:
+/// refused.
 pub const WATCHERS_ON_LOOPBACK_MAX: usize = WATCHERS_MAX;
+/// Open streams of those who follow their own reports, which are counted apart: anybody can report,
+/// and nobody who did takes the place of who watches. Reached: refused.
+pub const FOLLOWERS_MAX: usize = 8_192;
+/// Of those, with one token. Reached: refused.
+pub const FOLLOWERS_PER_TOKEN_MAX: usize = 1_024;
+/// Of those, without a token from one prefix of each width, as above. Reached: refused.
+pub const FOLLOWERS_PER_PREFIX_MAX: [usize; COUNTED_PREFIXES.len()] = [512, 2_048, 4_096];
 /// Incidents, and what happened to them, in one message. More: the next message has them.
 pub const LOG_EVENTS_PER_MESSAGE_MAX: usize = 256;
 /// Incidents, and what happened to them, that are kept in memory for all watchers together. A
@@ -277,6 +285,16 @@ pub const LOG_RETRY_MS: u64 = 1_000;
 pub const WATCHED_QUESTIONS_MAX: usize = 1_024;
 /// Different questions with rates watched at once, since each keeps taps. Reached: refused.
 pub const WATCHED_RATES_MAX: usize = 32;
+/// Different questions watched at once with one token. Reached: refused. Where nobody has a
+/// token, all are one and have all places.
+pub const WATCHED_QUESTIONS_PER_TOKEN_MAX: usize = 64;
+/// Different questions with rates watched at once with one token. Reached: refused.
+pub const WATCHED_RATES_PER_TOKEN_MAX: usize = 8;
+/// Rows of all questions together that one token asked for first. More: the question that has
+/// them is refused, or its stream is ended.
+pub const WATCHED_ROWS_PER_TOKEN_MAX: usize = 160_000;
+/// The same of all who have no token.
+pub const WATCHED_ROWS_WITHOUT_TOKEN_MAX: usize = 1_000_000;
 /// Sums of taps, by what rows tell apart and by day, that a watched question with rates may
 /// need. More: refused, or the stream is ended.
 pub const WATCHED_TAP_SUMS_MAX: usize = 65_536;
@@ -315,8 +333,11 @@ pub const WATCH_MESSAGES_KEPT_MAX: usize = 16;
 /// Messages of incidents that are kept, with their encoding, for all watchers at the end of
 /// the journal. Further ones take the place of the oldest.
 pub const LOG_MESSAGES_KEPT_MAX: usize = 64;
-/// Longest rest of the publisher after counting what changed, in milliseconds. It rests as
-/// long as the counting took.
+/// After so long a round of the publisher begins no further question, in milliseconds: a new one
+/// waits no longer, and for one that is being counted. The rest are counted in the next round.
+pub const WATCH_ROUND_MS_MAX: u64 = 100;
+/// Longest rest of the publisher after a round, in milliseconds. It rests as long as the counting
+/// took; new questions do not wait for that.
 pub const WATCH_REST_MS_MAX: u64 = 1_000;
 /// How often the publisher looks whether the clock has moved to another minute, at least,
 /// in milliseconds.
@@ -513,11 +534,19 @@ const _: () = assert!((BATCH_ENTRIES_MAX * RECORD_BYTES_MAX) as u64 <= 2 * SEGME
 const _: () = assert!(WATCH_WINDOW_MINUTES_MAX < RECENT_MINUTES);
 const _: () = assert!(WATCH_PACE_MS_MIN < WATCH_PACE_MS_MAX);
 const _: () = assert!(CLOCK_CHECK_MS < HEARTBEAT_MS);
+const _: () = assert!(WATCHED_QUESTIONS_PER_TOKEN_MAX < WATCHED_QUESTIONS_MAX);
+const _: () = assert!(WATCHED_RATES_PER_TOKEN_MAX < WATCHED_RATES_MAX);
+const _: () = assert!(WATCHED_ROWS_MAX <= WATCHED_ROWS_PER_TOKEN_MAX);
+const _: () = assert!(WATCHED_ROWS_PER_TOKEN_MAX <= WATCHED_ROWS_WITHOUT_TOKEN_MAX);
 const _: () = assert!(WATCH_UNTAKEN_LOOK_MS < WATCH_UNTAKEN_MS_MAX);
 const _: () = assert!(WATCHERS_PER_PREFIX_MAX[0] <= WATCHERS_PER_PREFIX_MAX[1]);
 const _: () = assert!(WATCHERS_PER_PREFIX_MAX[1] <= WATCHERS_PER_PREFIX_MAX[2]);
 const _: () = assert!(WATCHERS_PER_PREFIX_MAX[2] < WATCHERS_MAX);
 const _: () = assert!(WATCHERS_PER_TOKEN_MAX <= WATCHERS_MAX);
+const _: () = assert!(FOLLOWERS_PER_PREFIX_MAX[0] <= FOLLOWERS_PER_PREFIX_MAX[1]);
+const _: () = assert!(FOLLOWERS_PER_PREFIX_MAX[1] <= FOLLOWERS_PER_PREFIX_MAX[2]);
+const _: () = assert!(FOLLOWERS_PER_PREFIX_MAX[2] < FOLLOWERS_MAX);
+const _: () = assert!(FOLLOWERS_PER_TOKEN_MAX <= FOLLOWERS_MAX);
 const _: () = assert!(LOG_EVENTS_PER_MESSAGE_MAX <= LOG_EVENTS_LOOKED_AT_MAX);
 const _: () = assert!(LOG_EVENTS_LOOKED_AT_MAX <= LOG_EVENTS_KEPT_MAX);
 const _: () = assert!(BLOCK_ROWS * 64 <= BLOCK_BYTES_MAX);

@@ -8,6 +8,7 @@
 //! is skipped (`log`). How messages travel is left to the API.
 
 mod alarm;
+mod asked;
 mod hub;
 mod joined;
 pub mod log;
@@ -21,6 +22,7 @@ mod state;
 mod tests;
 mod token;
 mod told;
+mod turns;
 mod watcher;
 
 use std::sync::Arc;
@@ -132,8 +134,10 @@ pub struct Message {
     pub complete_from: Option<UtcMillis>,
     /// What belongs to all rates, if they are asked for.
     pub rates: Option<Arc<WindowRates>>,
-    /// How its figures are cited, where the window is another than the client was told of.
-    pub cited: Option<Cited>,
+    /// How its figures are cited.
+    pub cited: Cited,
+    /// Whether the window is another than the client was told how to cite.
+    pub is_window_new: bool,
     /// What it brings.
     pub update: Update,
 }
@@ -155,8 +159,16 @@ pub enum WatchError {
     /// `WATCHED_QUESTIONS_MAX` or `WATCHED_RATES_MAX` is reached. Refused; worth another try.
     #[error("too many questions are watched")]
     Full,
-    /// The state has more than `WATCHED_ROWS_MAX` rows, or its rates need more than
-    /// `WATCHED_TAP_SUMS_MAX` sums of taps.
+    /// `WATCHED_QUESTIONS_PER_TOKEN_MAX` is reached. Refused; worth another try when others of
+    /// this token have ended.
+    #[error("too many different questions are watched with this token")]
+    TooManyQuestions,
+    /// As above, of questions with rates: `WATCHED_RATES_PER_TOKEN_MAX`.
+    #[error("too many different questions with rates are watched with this token")]
+    TooManyRated,
+    /// The state has more than `WATCHED_ROWS_MAX` rows, or all of its token together more than
+    /// `WATCHED_ROWS_PER_TOKEN_MAX`, or its rates need more than `WATCHED_TAP_SUMS_MAX` sums of
+    /// taps.
     #[error("too many rows; ask for fewer dimensions or a narrower filter")]
     TooManyRows,
     /// The server is shutting down, or could not count; worth another try.

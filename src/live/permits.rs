@@ -1,6 +1,8 @@
-//! Who may have how many streams open: a bound in total, one for each token, and, of who watches,
+//! Who may have how many streams open: a bound in total, one for each token, and for who has none
 //! one for each address prefix, of the widths that calls are counted by, so that nobody and no
-//! single place takes every stream, however many addresses it has.
+//! single place takes every stream, however many addresses it has. Who has a token is known by it,
+//! wherever it is used, and is counted with no prefix, as calls are: nobody without one can lock
+//! out a control room from the same network.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -10,8 +12,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::auth::{PREFIX_BYTES, prefix_of};
 use crate::domain::CountedPrefix;
 use crate::domain::limits::{
-    COUNTED_PREFIXES, WATCHERS_MAX, WATCHERS_ON_LOOPBACK_MAX, WATCHERS_PER_PREFIX_MAX,
-    WATCHERS_PER_TOKEN_MAX,
+    COUNTED_PREFIXES, FOLLOWERS_MAX, FOLLOWERS_PER_PREFIX_MAX, FOLLOWERS_PER_TOKEN_MAX,
+    WATCHERS_MAX, WATCHERS_ON_LOOPBACK_MAX, WATCHERS_PER_PREFIX_MAX, WATCHERS_PER_TOKEN_MAX,
 };
 
 /// How many streams may be open at once.
@@ -21,9 +23,9 @@ pub struct PermitBounds {
     pub total: usize,
     /// With one token.
     pub per_token: usize,
-    /// From one prefix of each width of `COUNTED_PREFIXES`.
+    /// Without a token from one prefix of each width of `COUNTED_PREFIXES`.
     pub per_prefix: [usize; COUNTED_PREFIXES.len()],
-    /// From this machine.
+    /// Without a token from this machine.
     pub on_loopback: usize,
 }
 
@@ -36,7 +38,8 @@ pub enum NoPermit {
     /// As many streams are open with this token as may be.
     #[error("too many streams are open with this token")]
     Token,
-    /// As many streams are open from this address, or from a prefix that it lies in, as may be.
+    /// As many streams without a token are open from this address, or from a prefix that it lies
+    /// in, as may be.
     #[error("too many streams are open from this address or network")]
     Prefix,
 }
@@ -79,8 +82,7 @@ enum Prefix {
 /// Leave to have one stream open. Dropping it gives it back.
 pub struct Permit {
     shared: Arc<Shared>,
-    token: Option<u32>,
-    address: Option<IpAddr>,
+    holder: Holder,
 }
 
 impl Default for PermitBounds {
@@ -90,6 +92,18 @@ impl Default for PermitBounds {
             per_token: WATCHERS_PER_TOKEN_MAX,
             per_prefix: WATCHERS_PER_PREFIX_MAX,
             on_loopback: WATCHERS_ON_LOOPBACK_MAX,
+        }
+    }
+}
+
+impl PermitBounds {
+    /// Of those who follow their own reports.
+    pub fn of_followers() -> Self {
+        Self {
+            total: FOLLOWERS_MAX,
+            per_token: FOLLOWERS_PER_TOKEN_MAX,
+            per_prefix: FOLLOWERS_PER_PREFIX_MAX,
+            on_loopback: FOLLOWERS_MAX,
         }
     }
 }
@@ -115,7 +129,7 @@ impl Permits {
 
     /// A permit for one more stream of this holder. Never waits.
     pub fn take(&self, holder: Holder) -> Result<Permit, NoPermit> {
-        let Holder { token, address } = holder;
+        let token = holder.token;
         let bounds = self.0.bounds;
         let mut open = self.0.open();
         if bounds.total <= open.total {
@@ -129,23 +143,19 @@ impl Permits {
             let of_prefix = open.by_prefix.get(&prefix).copied();
             bounds.of(prefix) <= of_prefix.unwrap_or(0)
         };
-        if prefixes(address).any(is_full) {
+        if prefixes(holder).any(is_full) {
             return Err(NoPermit::Prefix);
         }
         if let Some(token) = token {
             *open.by_token.entry(token).or_default() += 1;
         }
-        for prefix in prefixes(address) {
+        for prefix in prefixes(holder) {
             *open.by_prefix.entry(prefix).or_default() += 1;
         }
         open.total += 1;
         drop(open);
         let shared = Arc::clone(&self.0);
-        Ok(Permit {
-            shared,
-            token,
-            address,
-        })
+        Ok(Permit { shared, holder })
     }
 
     /// Streams that are open.
@@ -162,14 +172,21 @@ impl Shared {
 
 // === impl Permit ===
 
+impl Permit {
+    /// The number of its holder's token; `None` for who has none.
+    pub fn token(&self) -> Option<u32> {
+        self.holder.token
+    }
+}
+
 impl Drop for Permit {
     fn drop(&mut self) {
         let mut open = self.shared.open();
         open.total -= 1;
-        if let Some(token) = &self.token {
+        if let Some(token) = &self.holder.token {
             take_one(&mut open.by_token, token);
         }
-        for prefix in prefixes(self.address) {
+        for prefix in prefixes(self.holder) {
             take_one(&mut open.by_prefix, &prefix);
         }
     }
@@ -196,11 +213,13 @@ impl PermitBounds {
     }
 }
 
-/// All that the streams of an address are counted with.
-fn prefixes(address: Option<IpAddr>) -> impl Iterator<Item = Prefix> {
-    let there = address.map(|address| address.to_canonical());
+/// All that the streams of a holder are counted with by where it is: nothing of who has a token.
+fn prefixes(holder: Holder) -> impl Iterator<Item = Prefix> {
+    let is_counted = holder.token.is_none();
+    let there = holder.address.map(|address| address.to_canonical());
     let there = there.filter(|address| !address.is_loopback());
-    let here = there.is_none().then_some(Prefix::Here);
+    let here = (is_counted && there.is_none()).then_some(Prefix::Here);
+    let there = there.filter(|_| is_counted);
     let of = move |(width, counted): (usize, &CountedPrefix)| {
         Some(Prefix::There(width, prefix_of(*counted, there?)))
     };
@@ -256,6 +275,25 @@ mod tests {
         let last = take(9);
         assert!(last.is_ok());
         assert_eq!(take(10).err(), Some(NoPermit::Total));
+    }
+
+    #[test]
+    fn who_has_a_token_is_not_locked_out_by_others_of_its_network_nor_locks_them_out() {
+        let permits = Permits::new(BOUNDS);
+        let of_network = ["192.0.2.1", "192.0.2.2", "192.0.2.3"];
+        let open = |address: &&str| take(&permits, address).expect("a permit");
+        let held: Vec<_> = of_network.iter().map(open).collect();
+        let refused = take(&permits, "192.0.2.4").err();
+        assert_eq!(refused, Some(NoPermit::Prefix));
+        let with_token = |token| permits.take(holder(Some(token), "192.0.2.4"));
+        let operator = with_token(7).expect("it is counted by its token");
+        drop(held);
+        let another = with_token(7).expect("as before");
+        let held: Vec<_> = of_network.iter().map(open).collect();
+        assert_eq!(with_token(8).err(), Some(NoPermit::Total));
+        drop((operator, another, held));
+        assert_eq!(permits.open(), 0);
+        assert!(permits.0.open().by_prefix.is_empty());
     }
 
     #[test]

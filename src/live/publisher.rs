@@ -6,6 +6,9 @@
 //! questions that they concern, every `WATCH_PACE_MS_MIN` at most, and after a rest as long as
 //! the round before; and all questions when the clock enters another minute, because the
 //! window slides also when nothing is reported.
+//!
+//! A round begins no further question after `WATCH_ROUND_MS_MAX`: those whose turn did not come
+//! (`turns`) are due in the next, which knows of new questions and of changes since.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,11 +22,13 @@ use crate::auth::Seal;
 use crate::domain::entry::Epoch;
 use crate::domain::limits::{
     CLOCK_CHECK_MS, WATCH_PACE_MS_MIN, WATCH_REQUESTS_MAX, WATCH_REST_MS_MAX, WATCH_RESULTS_MAX,
-    WATCHED_QUESTIONS_MAX, WATCHED_RATES_MAX,
+    WATCH_ROUND_MS_MAX, WATCHED_QUESTIONS_MAX, WATCHED_RATES_MAX, WATCHED_ROWS_PER_TOKEN_MAX,
+    WATCHED_ROWS_WITHOUT_TOKEN_MAX,
 };
 use crate::domain::{Minute, Position, UtcMillis};
 
 use super::alarm::Alarm;
+use super::asked::Asked;
 use super::hub::{Changed, ChangedRows, Hub};
 use super::joined::Joined;
 use super::pace::Pace;
@@ -32,14 +37,19 @@ use super::sealed::NoToken;
 use super::source::{Source, TapsKept, View};
 use super::state::State;
 use super::token::{StreamDigest, Token, Tokens};
+use super::turns::{Asker, Spent, Turns, Waiting};
 use super::watcher::{Published, Watcher};
 use super::{Gone, Watch, WatchError};
+
+/// What counting is taken to cost at least, so that what was counted is told from what never was.
+const COST_MIN: Duration = Duration::from_nanos(1);
 
 /// Handle of the publisher's task. Clones are the same publisher.
 #[derive(Clone)]
 pub struct Publisher {
     requests: mpsc::Sender<Request>,
     joined: Joined,
+    asked: Asked,
     tokens: Arc<Tokens>,
     bounds: Arc<dyn Bounds>,
     stop: CancellationToken,
@@ -64,6 +74,7 @@ impl<S: Source> Bounds for S {
 /// Somebody wants to watch.
 struct Request {
     watch: Watch,
+    asker: Asker,
     answer: oneshot::Sender<Result<Admitted, WatchError>>,
 }
 
@@ -89,46 +100,73 @@ struct Task<S, N> {
     minute: Minute,
     /// Whether the hub says that rows changed since they were last taken.
     is_marked: bool,
-    /// Before this, changed rows wait.
-    changed_due: Instant,
+    /// Before this, changed rows and all questions but new ones wait.
+    round_due: Instant,
+    /// Whether any wait for that.
+    is_waiting: bool,
+    spent: Spent,
+    /// As of when.
+    spent_at: Instant,
     round: Option<Round>,
 }
 
 /// A question that is watched.
 struct Question {
     published: watch::Sender<Published>,
-    /// Whether it must be counted whatever rows changed: it is new, or a minute passed.
-    is_stale: bool,
+    /// Who asked first. Its counting is theirs as long as it is watched.
+    asker: Asker,
+    /// Since when it must be counted whatever rows change: it is new, a minute passed, or its
+    /// turn did not come yet.
+    due: Option<Instant>,
+    /// How long it took when it was last counted; `None` if it never was.
+    cost: Option<Duration>,
+    /// Of its newest state.
+    rows: usize,
     taps: Arc<TapsKept>,
 }
 
 /// Counting under way on a blocking thread.
 struct Round {
-    results: mpsc::Receiver<(Arc<Watch>, Counting)>,
+    results: mpsc::Receiver<Done>,
     results_left: usize,
     started: Instant,
-    /// Whether changed rows began it, and not only new questions or the clock.
-    is_of_changes: bool,
+    /// Whether the next must wait as long as it takes: it is not of new questions alone.
+    rests: bool,
 }
 
 /// What a round is to count, and for when.
 struct Assignment {
     jobs: Vec<Job>,
     changed: Changed,
+    spent: Spent,
     minute: Minute,
     epoch: Epoch,
-    results: mpsc::Sender<(Arc<Watch>, Counting)>,
+    results: mpsc::Sender<Done>,
 }
 
 struct Job {
     watch: Arc<Watch>,
-    is_stale: bool,
+    asker: Asker,
+    /// For how long it is due; `None` if that depends on the changed rows.
+    waited: Option<Duration>,
+    cost: Duration,
     taps: Arc<TapsKept>,
+}
+
+/// A job that is done with.
+struct Done {
+    watch: Arc<Watch>,
+    asker: Asker,
+    /// How long counting took.
+    took: Duration,
+    counting: Counting,
 }
 
 /// What became of a job.
 enum Counting {
     State(State),
+    /// Its turn did not come.
+    Left,
     /// It cannot be watched any more.
     Ended(WatchError),
     /// No changed row concerns it: what it was holds up to this position.
@@ -163,7 +201,10 @@ impl Publisher {
             questions: HashMap::new(),
             joined: joined.clone(),
             is_marked: false,
-            changed_due: Instant::now(),
+            round_due: Instant::now(),
+            is_waiting: false,
+            spent: Spent::default(),
+            spent_at: Instant::now(),
             round: None,
         };
         let stopped = stop.clone();
@@ -174,6 +215,7 @@ impl Publisher {
         Self {
             requests,
             joined,
+            asked: Asked::default(),
             tokens: Arc::new(Tokens::new(epoch, seal)),
             bounds,
             stop,
@@ -198,6 +240,8 @@ impl Publisher {
         if self.has_ended() {
             return Err(self.gone());
         }
+        let asker = permit.token();
+        let asking = self.asked.ask(asker, stream, watch.rates.is_some())?;
         let Admitted {
             watch,
             mut published,
@@ -208,7 +252,7 @@ impl Publisher {
                 published,
                 is_first: false,
             },
-            None => self.ask(watch).await?,
+            None => self.ask(watch, asker).await?,
         };
         // Whoever is first is refused at once where the question cannot be counted. Others wait
         // as watchers, which takes less memory than a call that is not answered.
@@ -224,7 +268,7 @@ impl Publisher {
             watch,
             published,
             tokens: Arc::clone(&self.tokens),
-            stream,
+            asking,
             resume: resume.map(Box::new),
             sent: None,
             cited: None,
@@ -236,9 +280,13 @@ impl Publisher {
     }
 
     /// Asks the task to let somebody in.
-    async fn ask(&self, watch: Watch) -> Result<Admitted, WatchError> {
+    async fn ask(&self, watch: Watch, asker: Asker) -> Result<Admitted, WatchError> {
         let (answer, answered) = oneshot::channel();
-        let request = Request { watch, answer };
+        let request = Request {
+            watch,
+            asker,
+            answer,
+        };
         let sent = self.requests.send(request).await;
         sent.map_err(|_| self.gone())?;
         answered.await.map_err(|_| self.gone())?
@@ -290,7 +338,7 @@ impl<S: Source, N: Fn() -> UtcMillis> Task<S, N> {
             let wake = self.wake();
             tokio::select! {
                 result = next_result(&mut self.round) => match result {
-                    Some((watch, counting)) => self.publish(&watch, counting),
+                    Some(done) => self.publish(done),
                     None => self.end_round(),
                 },
                 Some(request) = self.requests.recv() => self.admit(request),
@@ -320,7 +368,10 @@ impl<S: Source, N: Fn() -> UtcMillis> Task<S, N> {
         let (sender, published) = watch::channel(Published::Pending);
         let question = Question {
             published: sender,
-            is_stale: true,
+            asker: request.asker,
+            due: Some(Instant::now()),
+            cost: None,
+            rows: 0,
             taps: Arc::default(),
         };
         let watch = Arc::new(request.watch);
@@ -352,8 +403,8 @@ impl<S: Source, N: Fn() -> UtcMillis> Task<S, N> {
         let next_minute = Minute(self.minute.0.saturating_add(1)).start();
         let left_ms = u64::try_from(next_minute.0.saturating_sub((self.now)().0)).unwrap_or(0);
         let clock_check = Instant::now() + Duration::from_millis(left_ms.clamp(1, CLOCK_CHECK_MS));
-        if self.is_marked && self.round.is_none() {
-            return clock_check.min(self.changed_due);
+        if (self.is_marked || self.is_waiting) && self.round.is_none() {
+            return clock_check.min(self.round_due);
         }
         clock_check
     }
@@ -363,64 +414,78 @@ impl<S: Source, N: Fn() -> UtcMillis> Task<S, N> {
         if self.round.is_some() {
             return;
         }
+        let now = Instant::now();
         let minute = minute_of((self.now)());
-        let is_another_minute = minute != self.minute;
-        self.minute = minute;
-        if is_another_minute {
-            self.questions
-                .values_mut()
-                .for_each(|question| question.is_stale = true);
+        if minute != self.minute {
+            self.minute = minute;
+            for question in self.questions.values_mut() {
+                question.due.get_or_insert(now);
+            }
         }
-        let started = Instant::now();
-        let changed = self.take_changed(started);
-        let is_of_changes = changed.is_any();
-        let jobs = self.jobs(&changed);
+        let is_time = self.round_due <= now;
+        let changed = if is_time {
+            self.take_changed(now)
+        } else {
+            Changed::default()
+        };
+        let jobs = self.jobs(&changed, is_time, now);
+        let is_waiting = |question: &Question| question.due.is_some() && question.cost.is_some();
+        self.is_waiting = !is_time && self.questions.values().any(is_waiting);
         if jobs.is_empty() {
             return;
         }
+        self.spent.forget(now - self.spent_at);
+        self.spent_at = now;
         let (sender, results) = mpsc::channel(WATCH_RESULTS_MAX);
         self.round = Some(Round {
             results,
             results_left: jobs.len(),
-            started,
-            is_of_changes,
+            started: now,
+            rests: is_time && !jobs.iter().all(|job| job.cost.is_zero()),
         });
         let assignment = Assignment {
             jobs,
             changed,
+            spent: self.spent.clone(),
             minute,
             epoch: self.epoch,
             results: sender,
         };
         let source = Arc::clone(&self.source);
-        tokio::task::spawn_blocking(move || count(&*source, &assignment));
+        tokio::task::spawn_blocking(move || count(&*source, assignment));
     }
 
     /// What changed, if it is time for it. Taken before the round's view, which therefore
     /// includes all of it.
     fn take_changed(&mut self, now: Instant) -> Changed {
-        if !self.is_marked || now < self.changed_due {
+        if !self.is_marked {
             return Changed::default();
         }
         self.is_marked = false;
         let changed = self.hub.take();
         if changed.is_any() {
-            self.changed_due = now + Duration::from_millis(WATCH_PACE_MS_MIN);
+            self.round_due = now + Duration::from_millis(WATCH_PACE_MS_MIN);
         }
         changed
     }
 
-    /// Every question if rows changed, else the stale ones; those with rates also if taps
-    /// changed.
-    fn jobs(&mut self, changed: &Changed) -> Vec<Job> {
+    /// Every question if rows changed, else those that are due; those with rates also if taps
+    /// changed. Before it is time, new ones alone.
+    fn jobs(&mut self, changed: &Changed, is_time: bool, now: Instant) -> Vec<Job> {
         self.drop_unwatched();
         let mut jobs = Vec::new();
         for (watch, question) in &mut self.questions {
-            question.is_stale |= changed.taps && watch.rates.is_some();
-            if !changed.rows.is_none() || question.is_stale {
+            if changed.taps && watch.rates.is_some() {
+                question.due.get_or_insert(now);
+            }
+            let is_new = question.cost.is_none();
+            let is_wanted = !changed.rows.is_none() || question.due.is_some();
+            if is_wanted && (is_time || is_new) {
                 jobs.push(Job {
                     watch: Arc::clone(watch),
-                    is_stale: std::mem::take(&mut question.is_stale),
+                    asker: question.asker,
+                    waited: question.due.map(|since| now - since),
+                    cost: question.cost.unwrap_or_default(),
                     taps: Arc::clone(&question.taps),
                 });
             }
@@ -428,18 +493,32 @@ impl<S: Source, N: Fn() -> UtcMillis> Task<S, N> {
         jobs
     }
 
-    fn publish(&mut self, watch: &Watch, counting: Counting) {
+    fn publish(&mut self, done: Done) {
+        let Done {
+            watch,
+            asker,
+            took,
+            counting,
+        } = done;
         if let Some(round) = &mut self.round {
             round.results_left -= 1;
         }
-        let Some(question) = self.questions.get(watch) else {
+        self.spent.add(asker, took);
+        let counting = self.within_rows(&watch, counting);
+        let Some(question) = self.questions.get_mut(&watch) else {
             return;
         };
         match counting {
             Counting::State(state) => {
+                question.due = None;
+                question.cost = Some(took.max(COST_MIN));
+                question.rows = state.figures().len();
                 question
                     .published
                     .send_if_modified(|published| replace(published, state));
+            }
+            Counting::Left => {
+                question.due.get_or_insert_with(Instant::now);
             }
             Counting::Unconcerned(position) => {
                 question
@@ -447,11 +526,28 @@ impl<S: Source, N: Fn() -> UtcMillis> Task<S, N> {
                     .send_if_modified(|published| reach(published, position));
             }
             Counting::Ended(error) => {
-                self.joined.remove(watch);
+                self.joined.remove(&watch);
                 question.published.send_replace(Published::Ended(error));
-                self.questions.remove(watch);
+                self.questions.remove(&watch);
             }
         }
+    }
+
+    /// A state, unless whoever asked for it then has more rows than one may have.
+    fn within_rows(&self, watch: &Watch, counting: Counting) -> Counting {
+        let (Counting::State(state), Some(own)) = (&counting, self.questions.get(watch)) else {
+            return counting;
+        };
+        let rows_max = match own.asker {
+            Some(_) => WATCHED_ROWS_PER_TOKEN_MAX,
+            None => WATCHED_ROWS_WITHOUT_TOKEN_MAX,
+        };
+        let same = self.questions.values().filter(|it| it.asker == own.asker);
+        let rows: usize = same.map(|question| question.rows).sum();
+        if rows_max < rows - own.rows + state.figures().len() {
+            return Counting::Ended(WatchError::TooManyRows);
+        }
+        counting
     }
 
     fn end_round(&mut self) {
@@ -468,12 +564,12 @@ impl<S: Source, N: Fn() -> UtcMillis> Task<S, N> {
             }
             self.questions.clear();
         }
-        if round.is_of_changes {
+        if round.rests {
             // It rests as long as it took, so that counting leaves half of the time to others.
             let now = Instant::now();
             let rest_max = Duration::from_millis(WATCH_REST_MS_MAX);
             let rest = (now - round.started).min(rest_max);
-            self.changed_due = self.changed_due.max(now + rest);
+            self.round_due = self.round_due.max(now + rest);
         }
     }
 }
@@ -481,7 +577,7 @@ impl<S: Source, N: Fn() -> UtcMillis> Task<S, N> {
 // === On the way of a result ===
 
 /// Waits for ever if there is no round; `None` if it is over.
-async fn next_result(round: &mut Option<Round>) -> Option<(Arc<Watch>, Counting)> {
+async fn next_result(round: &mut Option<Round>) -> Option<Done> {
     match round {
         Some(round) => round.results.recv().await,
         None => std::future::pending().await,
@@ -508,32 +604,74 @@ fn reach(published: &mut Published, position: Position) -> bool {
 
 // === On the blocking thread ===
 
-/// Counts one question after the other, all on the same view.
-fn count<S: Source>(source: &S, assignment: &Assignment) {
+/// Tells whom the changes do not concern, and counts the others in turn, all on the same view,
+/// until the round's time is over.
+fn count<S: Source>(source: &S, mut assignment: Assignment) {
     let view = source.view();
-    for job in &assignment.jobs {
-        let counting = assignment.count(&view, job);
-        let result = (Arc::clone(&job.watch), counting);
-        if assignment.results.blocking_send(result).is_err() {
-            return; // The publisher stopped.
+    let jobs = std::mem::take(&mut assignment.jobs);
+    let spent = std::mem::take(&mut assignment.spent);
+    let mut waiting = Vec::new();
+    for job in jobs {
+        if job.waited.is_none() && !assignment.concerns(&view, &job.watch) {
+            let position = assignment.changed.position;
+            let counting = Counting::Unconcerned(position);
+            if !assignment.tell(&job, Duration::ZERO, counting) {
+                return; // The publisher stopped.
+            }
+            continue;
+        }
+        waiting.push(Waiting {
+            asker: job.asker,
+            waited: job.waited.unwrap_or_default(),
+            cost: job.cost,
+            what: job,
+        });
+    }
+    let mut turns = Turns::new(waiting, spent);
+    let begun = source.elapsed();
+    while source.elapsed() - begun < Duration::from_millis(WATCH_ROUND_MS_MAX)
+        && let Some(Waiting { what: job, .. }) = turns.next()
+    {
+        let before = source.elapsed();
+        let counting = assignment.count(&view, &job);
+        let took = source.elapsed() - before;
+        turns.spend(job.asker, took);
+        if !assignment.tell(&job, took, counting) {
+            return;
+        }
+    }
+    for Waiting { what: job, .. } in turns.left() {
+        if !assignment.tell(&job, Duration::ZERO, Counting::Left) {
+            return;
         }
     }
 }
 
 impl Assignment {
+    fn concerns(&self, view: &impl View, watch: &Watch) -> bool {
+        match &self.changed.rows {
+            ChangedRows::These(rows) => view.is_concerned(watch, rows),
+            ChangedRows::Everything => true,
+        }
+    }
+
     fn count(&self, view: &impl View, job: &Job) -> Counting {
         let span = job.watch.span(self.minute);
-        let is_concerned = match &self.changed.rows {
-            ChangedRows::These(rows) => view.is_concerned(&job.watch, rows),
-            ChangedRows::Everything => true,
-        };
-        if !job.is_stale && !is_concerned {
-            return Counting::Unconcerned(self.changed.position);
-        }
         match view.see(&job.watch, span, &job.taps) {
             Ok(seen) => Counting::State(State::new(seen, self.minute, &self.epoch.0)),
             Err(error) => Counting::Ended(error),
         }
+    }
+
+    /// Says whether anybody hears it.
+    fn tell(&self, job: &Job, took: Duration, counting: Counting) -> bool {
+        let done = Done {
+            watch: Arc::clone(&job.watch),
+            asker: job.asker,
+            took,
+            counting,
+        };
+        self.results.blocking_send(done).is_ok()
     }
 }
 

@@ -5,6 +5,7 @@
 //! or the window reached another quarter of an hour.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::domain::entry::Epoch;
 use crate::domain::limits::WATCHED_ROWS_MAX;
@@ -35,6 +36,9 @@ pub trait Source: Send + Sync + 'static {
     /// Everything through here is applied. May wait for a lock, but never for long.
     fn applied(&self) -> Position;
 
+    /// Time since some beginning, by which it is measured how long counting takes.
+    fn elapsed(&self) -> Duration;
+
     /// The rows as they are now. May wait for a lock, so not for async threads.
     fn view(&self) -> Self::View;
 }
@@ -55,6 +59,7 @@ pub trait View {
 pub struct LedgerSource {
     ledger: Arc<Ledger>,
     reader: Reader,
+    begun: Instant,
 }
 
 /// The recent rows of a ledger.
@@ -71,7 +76,12 @@ pub struct LedgerView {
 impl LedgerSource {
     /// Of a running record.
     pub fn new(ledger: Arc<Ledger>, reader: Reader) -> Self {
-        Self { ledger, reader }
+        let begun = Instant::now();
+        Self {
+            ledger,
+            reader,
+            begun,
+        }
     }
 }
 
@@ -88,6 +98,10 @@ impl Source for LedgerSource {
 
     fn applied(&self) -> Position {
         self.ledger.read().position()
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.begun.elapsed()
     }
 
     fn view(&self) -> LedgerView {

@@ -41,14 +41,14 @@ pub struct State {
     pub position: Position,
     /// The running minute for which it was counted.
     pub minute: Minute,
+    /// No other of this process has it.
+    number: u64,
+    /// As of which place it was counted first for this minute.
+    first_at: Position,
     body: Arc<Body>,
 }
 
 struct Body {
-    /// No other of this process has it.
-    number: u64,
-    /// As of which place it was counted first.
-    first_at: Position,
     figures: Arc<[Watched]>,
     rates: Option<Arc<WindowRates>>,
     total: u64,
@@ -82,7 +82,7 @@ struct Telling {
     kind: Kind,
     position: Position,
     minute: Minute,
-    is_cited: bool,
+    is_window_new: bool,
 }
 
 /// What leads from the state with a digest to the one that keeps this.
@@ -124,8 +124,6 @@ impl State {
             hash_window(&mut hasher, rates);
         }
         let body = Body {
-            number: NUMBERS.fetch_add(1, atomic::Ordering::Relaxed),
-            first_at: position,
             figures: figures.into(),
             rates: rates.map(Arc::new),
             total: counted.total,
@@ -139,28 +137,36 @@ impl State {
         Self {
             position,
             minute,
+            number: NUMBERS.fetch_add(1, atomic::Ordering::Relaxed),
+            first_at: position,
             body: Arc::new(body),
         }
     }
 
     /// Takes over the figures of a known state if they are equal, so that they are in memory
-    /// once; says whether they are.
+    /// once; says whether they are. Of another minute it keeps its own number and place: what
+    /// fills this window may have come after the place at which the one before was counted.
     pub fn share(&mut self, known: &Self) -> bool {
         let is_equal = self.digest() == known.digest();
         if is_equal {
             self.body = Arc::clone(&known.body);
+            if self.minute == known.minute {
+                self.number = known.number;
+                self.first_at = known.first_at;
+            }
         }
         is_equal
     }
 
-    /// The same as long as no other figures come between, and another otherwise.
+    /// The same within a minute as long as no other figures come between, and another otherwise.
     pub fn number(&self) -> u64 {
-        self.body.number
+        self.number
     }
 
-    /// As of which place these figures were counted first, as long as no others came between.
+    /// As of which place these figures were counted first in this minute, as long as no others
+    /// came between.
     pub fn first_at(&self) -> Position {
-        self.body.first_at
+        self.first_at
     }
 
     /// All rows, by key.
@@ -204,19 +210,19 @@ impl State {
         self.body.digest
     }
 
-    /// The message of a kind, made once for all watchers who get it, with its citation or
-    /// without.
+    /// The message of a kind, made once for all watchers who get it, to whom its window is new or
+    /// is not.
     pub fn told(
         &self,
         kind: Kind,
-        is_cited: bool,
+        is_window_new: bool,
         make: impl FnOnce() -> Message,
     ) -> Arc<Told<Message>> {
         let telling = Telling {
             kind,
             position: self.position,
             minute: self.minute,
-            is_cited,
+            is_window_new,
         };
         self.body.told.find_or_keep(telling, make)
     }
@@ -397,6 +403,31 @@ mod tests {
             prop_assert_eq!(&reached, &new);
             prop_assert_eq!(state(&old).digest() == state(&new).digest(), old == new);
         }
+    }
+
+    #[test]
+    fn figures_that_are_the_same_in_another_minute_are_of_a_place_of_their_own() {
+        let of = |position, minute| {
+            let one = state(&BTreeMap::from([(1, 1)]));
+            let position = Position(position);
+            State {
+                position,
+                minute: Minute(minute),
+                first_at: position,
+                ..one
+            }
+        };
+        let known = of(3, 1);
+        let (mut same, mut later) = (of(5, 1), of(5, 2));
+        assert!(same.share(&known) && later.share(&known));
+        let cited = |state: &State| (state.number(), state.first_at());
+        assert_eq!(cited(&same), cited(&known));
+        assert_eq!(later.first_at(), Position(5));
+        assert_ne!(later.number(), known.number());
+        assert!(
+            Arc::ptr_eq(later.figures(), known.figures()),
+            "in memory once"
+        );
     }
 
     #[test]

@@ -13,7 +13,8 @@ use super::*;
 use crate::auth::Seal;
 use crate::domain::entry::Epoch;
 use crate::domain::limits::{
-    CHANGED_ROWS_MAX, HEARTBEAT_MS, WATCH_PACE_MS_MIN, WATCHED_QUESTIONS_MAX, WATCHED_ROWS_MAX,
+    CHANGED_ROWS_MAX, HEARTBEAT_MS, WATCH_PACE_MS_MIN, WATCHED_QUESTIONS_MAX,
+    WATCHED_QUESTIONS_PER_TOKEN_MAX, WATCHED_ROWS_MAX, WATCHED_ROWS_PER_TOKEN_MAX,
 };
 use crate::domain::{Basis, Row, RowTime};
 use crate::query::{Counted, Figure};
@@ -25,6 +26,11 @@ const PACE: Duration = Duration::from_millis(1_000);
 const WATCHER_BYTES_MAX: usize = 768;
 /// A key that counting cannot stand.
 const UNSOUND: u8 = 255;
+/// Watches over so many minutes and more are dear: counting them takes so long.
+const DEAR_MINUTES: u32 = 1_200;
+const DEAR: Duration = Duration::from_millis(250);
+/// And from so many on they have as many rows as a watch may have.
+const WIDE_MINUTES: u32 = 1_300;
 /// Ten seconds into a minute.
 const START: UtcMillis = UtcMillis(30_000_000 * 60_000 + 10_000);
 const START_MINUTE: u32 = 30_000_000;
@@ -80,6 +86,38 @@ struct Record {
     incidents: Vec<Incident>,
     position: Position,
     complete_from: Option<Minute>,
+    work: Work,
+}
+
+/// What was counted: the windows of watches, in turn, and how long it took.
+#[derive(Clone, Default)]
+struct Work {
+    counted: Arc<Mutex<Vec<u32>>>,
+    took_ms: Arc<AtomicU64>,
+}
+
+impl Work {
+    fn add(&self, minutes: u32) {
+        self.counted.lock().expect("nobody panics").push(minutes);
+        if DEAR_MINUTES <= minutes {
+            let dear_ms = u64::try_from(DEAR.as_millis()).expect("a small number");
+            self.took_ms.fetch_add(dear_ms, Ordering::Relaxed);
+        }
+    }
+}
+
+/// As many rows as a watch may have.
+fn wide() -> Counted {
+    let figure = |number| Figure {
+        keys: vec![format!("{number:05}")],
+        count: 1,
+        rests_on_few_days: None,
+    };
+    Counted {
+        figures: (0..WATCHED_ROWS_MAX).map(figure).collect(),
+        total: WATCHED_ROWS_MAX as u64,
+        left_out: 0,
+    }
 }
 
 impl Record {
@@ -111,7 +149,11 @@ impl Record {
 
 impl View for Record {
     fn see(&self, watch: &Watch, span: MinuteSpan, _kept: &TapsKept) -> Result<Seen, WatchError> {
-        let counted = self.count_at(watch, span, self.position);
+        self.work.add(watch.window_minutes);
+        let counted = match watch.window_minutes {
+            WIDE_MINUTES.. => wide(),
+            _ => self.count_at(watch, span, self.position),
+        };
         let is_sound = !self.incidents.iter().any(|one| one.key == UNSOUND);
         assert!(is_sound, "counting fails, as a test wants it");
         if (WATCHED_ROWS_MAX as u64) < counted.total {
@@ -138,6 +180,7 @@ struct Memory {
     epoch: Arc<AtomicU8>,
     /// Positions below the horizon.
     removed: Arc<AtomicU64>,
+    work: Work,
 }
 
 impl Source for Memory {
@@ -157,7 +200,15 @@ impl Source for Memory {
 
     fn view(&self) -> Record {
         self.views.fetch_add(1, Ordering::Relaxed);
-        self.record.lock().expect("nobody panics").clone()
+        let record = self.record.lock().expect("nobody panics").clone();
+        Record {
+            work: self.work.clone(),
+            ..record
+        }
+    }
+
+    fn elapsed(&self) -> Duration {
+        Duration::from_millis(self.work.took_ms.load(Ordering::Relaxed))
     }
 }
 
@@ -261,6 +312,27 @@ impl Service {
             .watch(watch(only_key), PACE, token, permit())
             .await?;
         watcher.next().await.map(|told| Message::clone(&told))
+    }
+
+    /// Watches everything over so many minutes.
+    async fn watch_over(&self, minutes: u32, token: Option<u32>) -> Result<Watcher, WatchError> {
+        let watch = Watch {
+            window_minutes: minutes,
+            ..watch(0)
+        };
+        let permits = Permits::new(PermitBounds::default());
+        let holder = Holder {
+            token,
+            address: None,
+        };
+        let permit = permits.take(holder).expect("there is room");
+        self.publisher.watch(watch, PACE, None, permit).await
+    }
+
+    /// The windows of what was counted.
+    fn counted(&self) -> Vec<u32> {
+        let counted = self.memory.work.counted.lock();
+        counted.expect("nobody panics").clone()
     }
 
     fn views(&self) -> usize {
@@ -612,6 +684,129 @@ async fn question_beyond_the_limit_is_refused_and_unwatched_ones_are_dropped() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn cheap_question_waits_for_no_more_than_one_or_two_dear_ones() {
+    let service = Service::start();
+    let mut dear = Vec::new();
+    for minutes in DEAR_MINUTES..DEAR_MINUTES + 20 {
+        dear.push(
+            service
+                .watch_over(minutes, None)
+                .await
+                .expect("there is room"),
+        );
+    }
+    let mut cheap = service.watch(0).await;
+    next(&mut cheap).await;
+    for new in 100..105 {
+        let before = service.counted().len();
+        service.report(1);
+        let opened = service.watch_over(new, None).await;
+        let message = next(&mut cheap).await;
+        assert!(is_changes(&message), "{message:?}");
+        let counted = service.counted().split_off(before);
+        for minutes in [60, new] {
+            let turn = counted.iter().position(|one| *one == minutes);
+            let waited = &counted[..turn.expect("it was counted")];
+            let dear = waited.iter().filter(|one| DEAR_MINUTES <= **one).count();
+            assert!(dear <= 2, "{minutes} after {waited:?}");
+        }
+        drop(opened);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn dear_questions_all_have_their_turn_however_often_rows_change() {
+    const QUESTIONS: u32 = 20;
+    let service = Service::start();
+    let mut dear = Vec::new();
+    for minutes in DEAR_MINUTES..DEAR_MINUTES + QUESTIONS {
+        dear.push(
+            service
+                .watch_over(minutes, None)
+                .await
+                .expect("there is room"),
+        );
+    }
+    let before = service.counted().len();
+    for _ in 0..10 * QUESTIONS {
+        service.report(1);
+        sleep(Duration::from_millis(WATCH_PACE_MS_MIN)).await;
+    }
+    let counted = service.counted().split_off(before);
+    let turns = |minutes| counted.iter().filter(|one| **one == minutes).count();
+    let turns: Vec<_> = (DEAR_MINUTES..DEAR_MINUTES + QUESTIONS)
+        .map(turns)
+        .collect();
+    let (least, most) = (turns.iter().min(), turns.iter().max());
+    assert!(
+        Some(&5) <= least && most <= least.map(|least| least + 3).as_ref(),
+        "{turns:?}"
+    );
+    // When rows change no more, all arrive at the newest state.
+    sleep(PACE * 10).await;
+    for watcher in &mut dear {
+        let message = next(watcher).await;
+        assert_eq!(message.total, u64::from(10 * QUESTIONS));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn token_with_many_dear_questions_does_not_delay_those_of_another() {
+    let service = Service::start();
+    let mut open = Vec::new();
+    let (many, few) = (
+        DEAR_MINUTES..DEAR_MINUTES + 40,
+        DEAR_MINUTES + 40..DEAR_MINUTES + 43,
+    );
+    for (token, minutes) in [(1, many), (2, few.clone())] {
+        for minutes in minutes {
+            let watcher = service.watch_over(minutes, Some(token)).await;
+            open.push(watcher.expect("there is room"));
+        }
+    }
+    sleep(PACE * 20).await;
+    let before = service.counted().len();
+    service.report(1);
+    sleep(PACE * 20).await;
+    let counted = service.counted().split_off(before);
+    let last = counted.iter().rposition(|minutes| few.contains(minutes));
+    assert!(
+        last.is_some_and(|last| last < 2 * few.len() + 1),
+        "{counted:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_token_has_so_many_questions_and_rows_and_takes_none_of_another() {
+    let service = Service::start();
+    let mut open = Vec::new();
+    for minutes in (5..).take(WATCHED_QUESTIONS_PER_TOKEN_MAX) {
+        let watcher = service.watch_over(minutes, Some(1)).await;
+        open.push(watcher.expect("there is room"));
+    }
+    let refused = service.watch_over(100, Some(1)).await;
+    assert_eq!(refused.err(), Some(WatchError::TooManyQuestions));
+    assert!(
+        service.watch_over(5, Some(1)).await.is_ok(),
+        "it is watched"
+    );
+    assert!(service.watch_over(100, Some(2)).await.is_ok());
+    drop(open);
+    let mut open = Vec::new();
+    for minutes in (WIDE_MINUTES..).take(WATCHED_ROWS_PER_TOKEN_MAX / WATCHED_ROWS_MAX) {
+        let watcher = service.watch_over(minutes, Some(1)).await;
+        open.push(watcher.expect("there is room"));
+    }
+    let refused = service.watch_over(WIDE_MINUTES + 100, Some(1)).await;
+    assert_eq!(refused.err(), Some(WatchError::TooManyRows));
+    let other = service.watch_over(WIDE_MINUTES + 100, Some(2)).await;
+    assert!(other.is_ok());
+    open.pop();
+    let again = service.watch_over(WIDE_MINUTES + 101, Some(1)).await;
+    assert!(again.is_ok(), "what is watched no more counts no more");
+}
+
+#[tokio::test(start_paused = true)]
 async fn question_with_too_many_rows_is_refused_or_ended() {
     let service = Service::start();
     let mut watcher = service.watch(0).await;
@@ -899,19 +1094,23 @@ async fn figures_are_cited_first_and_once_for_each_window_however_often_they_cha
     service.report(1);
     let mut watcher = service.watch(0).await;
     let first = next(&mut watcher).await;
-    let cited = first.cited.expect("the first is cited");
+    let cited = first.cited;
+    assert!(first.is_window_new, "the first is cited in full");
     assert_eq!(cited.window, watch(0).span(Minute(START_MINUTE)));
     assert_eq!(cited.first_at, Position(1));
-    for _ in 0..3 {
+    for position in 2..5 {
         sleep(PACE).await;
         service.report(1);
-        assert_eq!(next(&mut watcher).await.cited, None);
+        let message = next(&mut watcher).await;
+        assert!(!message.is_window_new);
+        let cited = message.cited;
+        assert_eq!(cited.first_at, Position(position), "as the figures are");
     }
     sleep(Duration::from_secs(60)).await;
     let mut cited = Vec::new();
     for _ in 0..5 {
         let message = next(&mut watcher).await;
-        cited.extend(message.cited.map(|cited| cited.window.end.0));
+        cited.extend(message.is_window_new.then_some(message.cited.window.end.0));
     }
     assert_eq!(cited, [START_MINUTE + 2, START_MINUTE + 3]);
 }
@@ -930,4 +1129,33 @@ async fn citation_does_not_show_that_something_else_was_recorded() {
     sleep(PACE).await;
     let after = next(&mut service.watch(1).await).await.cited;
     assert_ne!(after, before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn figures_of_another_window_are_cited_as_of_a_place_that_has_them() {
+    let service = Service::start();
+    let watch = Watch {
+        window_minutes: 5,
+        ..watch(1)
+    };
+    // One stands in the oldest minute of the window.
+    service.report_of(START_MINUTE - 4, 1);
+    let watching = service.publisher.watch(watch.clone(), PACE, None, permit());
+    let mut watcher = watching.await.expect("there is room");
+    assert_eq!(next(&mut watcher).await.total, 1);
+    // Another comes as that minute ends: the same count, in the next window.
+    advance(Duration::from_millis(49_990)).await;
+    service.report(1);
+    advance(Duration::from_millis(20)).await;
+    let message = loop {
+        let message = next(&mut watcher).await;
+        if message.is_window_new {
+            break message;
+        }
+    };
+    assert_eq!(message.total, 1);
+    let record = service.memory.record.lock().expect("nobody panics").clone();
+    let cited = message.cited;
+    let asked = record.count_at(&watch, cited.window, cited.first_at);
+    assert_eq!(asked.total, 1, "as of {:?}", cited.first_at);
 }

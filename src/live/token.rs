@@ -29,15 +29,24 @@ pub struct Tokens {
 pub struct Token {
     /// The stream that it belongs to.
     pub stream: StreamDigest,
-    /// A place in the journal that the state includes: as of which it had these figures first.
+    /// A place in the journal that the state includes: as of which it had these figures first in
+    /// its minute.
     pub position: Position,
     /// Digest of the state's figures.
     pub state_digest: u64,
 }
 
 /// Digest of a question, keyed with the identity of the journal that it is put to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct StreamDigest(u64);
+
+#[cfg(test)]
+impl StreamDigest {
+    /// Of no question.
+    pub fn testing(number: u64) -> Self {
+        Self(number)
+    }
+}
 
 impl Tokens {
     /// Of a journal.
@@ -53,8 +62,8 @@ impl Tokens {
         StreamDigest(hasher.finish())
     }
 
-    /// Stands for a state of a stream: the same bytes as long as its figures are the same, so
-    /// that they show nothing of what else is recorded.
+    /// Stands for a state of a stream: the same bytes within a minute as long as its figures are
+    /// the same, so that they show nothing of what else is recorded.
     pub fn of_state(&self, stream: StreamDigest, state: &State) -> Vec<u8> {
         let token = Token {
             stream,

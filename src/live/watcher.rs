@@ -10,10 +10,11 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::alarm::Alarm;
+use super::asked::Asking;
 use super::pace::{Pace, Step};
 use super::permits::Permit;
 use super::state::{Kind, State};
-use super::token::{StreamDigest, Token, Tokens};
+use super::token::{Token, Tokens};
 use super::told::Told;
 use super::{Cited, Message, Update, Watch, WatchError};
 use crate::domain::Minute;
@@ -35,7 +36,7 @@ pub struct Watcher {
     pub(super) watch: Arc<Watch>,
     pub(super) published: watch::Receiver<Published>,
     pub(super) tokens: Arc<Tokens>,
-    pub(super) stream: StreamDigest,
+    pub(super) asking: Asking,
     /// What the client says that it has; looked at once, so in a box.
     pub(super) resume: Option<Box<Token>>,
     /// The newest state with the figures that the client has.
@@ -132,7 +133,7 @@ impl Watcher {
 
     fn first(&mut self, newest: &State, now: Instant) -> Arc<Told<Message>> {
         let is_known = self.resume.take().is_some_and(|token| {
-            token.stream == self.stream && token.state_digest == newest.digest()
+            token.stream == self.asking.stream() && token.state_digest == newest.digest()
         });
         self.sent = Some(newest.clone());
         if is_known {
@@ -163,17 +164,17 @@ impl Watcher {
     }
 
     /// The same for all watchers of a question that are told the same: the digest of the
-    /// stream is the question's. It is cited once for each window, so that a message costs no
-    /// more where many come in a minute.
+    /// stream is the question's. It is cited in full once for each window, as the line is twice as
+    /// long as what else a message of few rows has.
     fn message(
         &mut self,
         state: &State,
         kind: Kind,
         update: impl FnOnce() -> Update,
     ) -> Arc<Told<Message>> {
-        let is_cited = self.cited.replace(state.minute) != Some(state.minute);
-        state.told(kind, is_cited, || Message {
-            resume_token: self.tokens.of_state(self.stream, state),
+        let is_window_new = self.cited.replace(state.minute) != Some(state.minute);
+        state.told(kind, is_window_new, || Message {
+            resume_token: self.tokens.of_state(self.asking.stream(), state),
             position: state.position,
             as_of: state.as_of(),
             total: state.total(),
@@ -181,11 +182,12 @@ impl Watcher {
             untimed: state.untimed(),
             complete_from: state.complete_from(),
             rates: state.rates().cloned(),
-            cited: is_cited.then(|| Cited {
+            cited: Cited {
                 window: self.watch.span(state.minute),
                 first_at: state.first_at(),
                 number: state.number(),
-            }),
+            },
+            is_window_new,
             update: update(),
         })
     }

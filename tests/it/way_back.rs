@@ -9,6 +9,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use mistap::api::pb::v1 as pb;
+use mistap::api::pb::v1::live_service_client::LiveServiceClient;
 use mistap::app::system_clock;
 use mistap::ingest::repair;
 use pb::reporting_service_client::ReportingServiceClient;
@@ -555,7 +556,7 @@ async fn one_address_cannot_take_every_stream_of_those_who_follow() {
         on_loopback: 2,
         ..Default::default()
     };
-    let service = Service::start_with(folder, |settings| settings.permits = bounds).await;
+    let service = Service::start_with(folder, |settings| settings.follow_permits = bounds).await;
     let mut client = client(&service).await;
     let incident = founding_story();
     report(&mut client, &incident).await;
@@ -570,6 +571,13 @@ async fn one_address_cannot_take_every_stream_of_those_who_follow() {
     }
     let refused = client.follow_incident(follow).await.expect_err("too many");
     assert_eq!(refused.code(), Code::ResourceExhausted);
+    let mut live = LiveServiceClient::new(service.connect().await);
+    let mut watching = Vec::new();
+    for _ in 0..3 {
+        let open = live.watch_rates(pb::WatchRatesRequest::default()).await;
+        watching.push(open.expect("whoever follows takes no place of who watches"));
+    }
+    drop((watching, live));
     drop(held);
     drop(client);
     service.stop().await;

@@ -34,8 +34,8 @@ pub struct Rater {
     is_first: bool,
     /// Messages so far.
     pub taken: u64,
-    /// The newest number that its figures are cited by.
-    cited: Option<u64>,
+    /// The number that its figures are cited by.
+    cited: u64,
     /// The minute of the newest message.
     as_of: Option<prost_types::Timestamp>,
 }
@@ -50,7 +50,7 @@ impl Rater {
             messages: None,
             is_first: true,
             taken: 0,
-            cited: None,
+            cited: 0,
             as_of: None,
         }
     }
@@ -141,25 +141,25 @@ impl Rater {
             let own = &self.caller.operators;
             let verdict = sight::hold(&sight::OF_RATES, message, own);
             assert_eq!(verdict, Ok(()), "{message:?}");
-        } else if let Some(place) = cited_place(message) {
-            assert_eq!(place, message.position);
+        } else {
+            assert_eq!(message.cited_position, message.position);
         }
         let is_due = self.is_first || self.as_of != message.as_of;
-        let is_cited = cited_place(message).is_some();
-        assert_eq!(is_cited, is_due, "cited: {message:?}");
+        let place = is_due.then_some(message.cited_position);
+        assert_eq!(cited_place(message), place, "cited: {message:?}");
         self.as_of = message.as_of;
-        self.cited = cited_place(message).or(self.cited);
+        self.cited = message.cited_position;
         self.is_first = false;
         self.taken += 1;
     }
 
     /// Reads until its state is what a question gives of everything that was told, which nobody
-    /// adds to any more.
-    pub async fn settle(&mut self, channel: &Channel, now: UtcMillis) {
+    /// adds to any more, and where it is told places is said to be of the last report or later.
+    pub async fn settle(&mut self, channel: &Channel, now: UtcMillis, last: u64) {
         let answer = ask(&self.caller, channel, self.filter(), &self.by, now).await;
         let expected = (counts(&answer.figures), answer.total, answer.left_out);
         let reading = async {
-            while self.state() != expected {
+            while self.state() != expected || !self.has_reached(last) {
                 if self.messages.is_none() {
                     let connected = self.connect(channel.clone()).await;
                     connected.expect("the server runs");
@@ -171,11 +171,20 @@ impl Rater {
             }
         };
         let settled = tokio::time::timeout(PATIENCE, reading).await;
-        assert!(settled.is_ok(), "{:?} is not {expected:?}", self.state());
+        let place = self.mirror.position;
+        let state = self.state();
+        assert!(
+            settled.is_ok(),
+            "{state:?} at {place} is not {expected:?} at {last}"
+        );
         if self.is_rated {
             self.compare_rates(channel).await;
         }
-        self.ask_as_cited(channel, now, answer.total).await;
+        self.ask_as_cited(channel, now).await;
+    }
+
+    fn has_reached(&self, last: u64) -> bool {
+        self.caller.is_operator() || last <= self.mirror.position
     }
 
     fn state(&self) -> (crate::rates::Counts, u64, u64) {
@@ -196,23 +205,15 @@ impl Rater {
         }
     }
 
-    /// What its figures are cited by leads back to them.
-    async fn ask_as_cited(&mut self, channel: &Channel, now: UtcMillis, total: u64) {
-        // The first message of a stream is cited as it is.
-        self.disconnect();
-        self.connect(channel.clone())
-            .await
-            .expect("the server runs");
-        if !self.read(PATIENCE).await {
-            return;
-        }
+    /// What its figures are cited by leads back to them, row by row.
+    async fn ask_as_cited(&self, channel: &Channel, now: UtcMillis) {
         let request = pb::QueryFiguresRequest {
-            as_of_position: self.cited,
-            ..question(self.filter(), &[], days_around(now), false)
+            as_of_position: Some(self.cited),
+            ..question(self.filter(), &self.by, days_around(now), false)
         };
-        assert!(self.cited.is_some(), "its first message is cited");
         let answer = asked(&self.caller, channel, request).await;
-        assert_eq!(answer.total, total);
+        let asked = (counts(&answer.figures), answer.total, answer.left_out);
+        assert_eq!(asked, self.state(), "as of {}", self.cited);
     }
 }
 

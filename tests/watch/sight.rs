@@ -123,7 +123,8 @@ fn own_rows(message: &pb::WatchRatesResponse, operators: &[String]) -> Verdict {
 fn rates_without_places(message: &pb::WatchRatesResponse, _operators: &[String]) -> Verdict {
     check(message.position == 0, "the place of a message")?;
     let place = cited_place(message).unwrap_or(FIRST_CITATION);
-    check(FIRST_CITATION <= place, "the place in a citation")
+    let is_cited = FIRST_CITATION <= place.min(message.cited_position);
+    check(is_cited, "the place in a citation")
 }
 
 /// The number in a citation, if there is one.
@@ -200,6 +201,7 @@ mod tests {
         let check = |name: &str, forge: fn(&mut pb::WatchRatesResponse, &mut pb::Key)| {
             let mut message = pb::WatchRatesResponse {
                 citation: format!("figures as of position {FIRST_CITATION}: "),
+                cited_position: FIRST_CITATION,
                 ..pb::WatchRatesResponse::default()
             };
             let mut key = pb::Key {
@@ -227,5 +229,6 @@ mod tests {
         check("without places", |it, _| {
             it.citation = "figures as of position 12: ".into();
         });
+        check("without places", |it, _| it.cited_position = 12);
     }
 }

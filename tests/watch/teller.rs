@@ -175,10 +175,18 @@ impl Teller {
         incident
     }
 
-    /// Tells all that has no answer yet.
-    pub async fn settle(&mut self, channel: &Channel) {
+    /// Tells all that has no answer yet, and then one report more; says where that lies.
+    pub async fn settle(&mut self, channel: &Channel) -> u64 {
         let open = self.open.len();
         self.tell(channel, open + 1).await.expect("the server runs");
+        let request = pb::ReportIncidentRequest {
+            incident: Some(self.next()),
+            ..pb::ReportIncidentRequest::default()
+        };
+        let mut client = ReportingServiceClient::new(self.caller.over(channel.clone()));
+        let told = client.report_incident(request).await;
+        let accepted = told.expect("the server runs").into_inner().accepted;
+        accepted.expect("always there").position
     }
 }
 

@@ -27,6 +27,9 @@ const SHORT: Duration = Duration::from_millis(20);
 /// One in so many rounds kills the server, and one stops it.
 const KILLED_EVERY: u32 = 50;
 const STOPPED_EVERY: u32 = 120;
+/// And so do these rounds, so that every trial of some length has seen both.
+const KILLED_AT: u64 = 12;
+const STOPPED_AT: u64 = 30;
 /// Most reports of a round.
 const REPORTS_MAX: usize = 4;
 /// Reports that are under way when the server is killed.
@@ -118,9 +121,10 @@ impl Trial {
 
     /// Some report and some watch at once; some break off; now and then the server dies.
     pub async fn round(&mut self) {
-        if self.rng.random_ratio(1, KILLED_EVERY) {
+        let rounds = self.counts.rounds;
+        if rounds == KILLED_AT || self.rng.random_ratio(1, KILLED_EVERY) {
             self.end_server(true).await;
-        } else if self.rng.random_ratio(1, STOPPED_EVERY) {
+        } else if rounds == STOPPED_AT || self.rng.random_ratio(1, STOPPED_EVERY) {
             self.end_server(false).await;
         }
         let channel = self.channel().await;
@@ -277,12 +281,12 @@ impl Trial {
     /// Lets everybody come to the end, compares, and tells in short what happened.
     pub async fn end(mut self) -> String {
         let channel = self.channel().await;
-        self.teller.settle(&channel).await;
+        let last = self.teller.settle(&channel).await;
         let target = position(&self.steward, &channel, self.teller.now).await;
         for place in 0..self.raters.len() {
             let channel = self.new_channel().await;
             let rater = &mut self.raters[place];
-            rater.settle(&channel, self.teller.now).await;
+            rater.settle(&channel, self.teller.now, last).await;
         }
         for place in 0..self.watchers.len() {
             while self.watchers[place].place() < target {
@@ -319,6 +323,8 @@ impl Trial {
         let amended = of(|kind| matches!(kind, Kind::Amended(_)));
         let answered = of(|kind| matches!(kind, Kind::Answered(_)));
         assert!(0 < withdrawn && 0 < amended && 0 < answered && 0 < lags);
+        let has_both = 0 < self.counts.kills && 0 < self.counts.stops;
+        assert!(has_both || self.counts.rounds <= KILLED_AT.max(STOPPED_AT));
         format!(
             "{} kills, {} stops, {} disconnects, {lags} lags, {} lost tokens; taps told {} times; {} things \
              happened, {withdrawn} of them withdrawals, {amended} amendments, {answered} answers; \

@@ -207,13 +207,20 @@ pub fn to_rated_answer(
     }
 }
 
-/// A message to a watcher, with its citation if it has one. Who is told a part is not told the
-/// place.
+/// What the figures of a message to a watcher are cited by.
+pub struct CitedBy {
+    /// A number that stands for a place in the journal.
+    pub place: u64,
+    /// The whole citation, where it is told.
+    pub line: Option<String>,
+}
+
+/// A message to a watcher, with what it is cited by. Who is told a part is not told the place.
 pub fn to_message(
     message: &Message,
     watch: &Watch,
     form: Form,
-    citation: Option<String>,
+    cited: CitedBy,
 ) -> pb::WatchRatesResponse {
     use pb::watch_rates_response::Update as Out;
     let by = &watch.by;
@@ -251,7 +258,8 @@ pub fn to_message(
         left_out: message.left_out,
         untimed: message.untimed,
         complete_from: message.complete_from.map(to_timestamp),
-        citation: citation.unwrap_or_default(),
+        citation: cited.line.unwrap_or_default(),
+        cited_position: cited.place,
         update: Some(update),
     }
 }

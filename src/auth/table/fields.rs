@@ -83,7 +83,7 @@ pub const FIELDS: &[(&str, &str, Roles)] = &[
     (
         "WatchRatesResponse",
         "resume_token as_of total left_out untimed complete_from total_rate \
-         feeds rated_from rated_until citation snapshot resumed changes heartbeat",
+         feeds rated_from rated_until citation cited_position snapshot resumed changes heartbeat",
         OPERATORS,
     ),
     ("WatchRatesResponse", "position", STEWARDS),

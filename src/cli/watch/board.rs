@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::super::notice::QUIET_AFTER;
 use super::super::rates::{no_rate, rounded};
 use super::super::when;
+use super::cited::Cited;
 use crate::api::pb::v1 as pb;
 use crate::api::pb::v1::watch_rates_response::Update;
 
@@ -38,8 +39,7 @@ pub struct Board {
     untimed: u64,
     complete_from: Option<Timestamp>,
     as_of: Option<Timestamp>,
-    /// The newest.
-    citation: String,
+    cited: Cited,
     heard: Option<Instant>,
     sampled: Option<Instant>,
 }
@@ -67,7 +67,7 @@ impl Board {
             untimed: 0,
             complete_from: None,
             as_of: None,
-            citation: String::new(),
+            cited: Cited::default(),
             heard: None,
             sampled: None,
         }
@@ -84,9 +84,7 @@ impl Board {
         let from = when::from_wire(message.rated_from.as_ref());
         self.rated = from.zip(when::from_wire(message.rated_until.as_ref()));
         self.as_of = when::from_wire(message.as_of.as_ref());
-        if !message.citation.is_empty() {
-            self.citation.clone_from(&message.citation);
-        }
+        self.cited.heard(message);
         match &message.update {
             Some(Update::Snapshot(all)) => {
                 for row in self.rows.values_mut() {
@@ -145,7 +143,7 @@ impl Board {
         rows.sort_by(|left, right| right.1.count.cmp(&left.1.count).then(left.0.cmp(right.0)));
         let widths = self.widths(&rows);
         text.push(self.heading(&widths));
-        let mut foot = wrapped(&self.citation, columns);
+        let mut foot = wrapped(&self.cited.line().unwrap_or_default(), columns);
         if lines <= text.len() + ROWS_BEFORE_CITATION + foot.len() {
             foot.clear();
         }
@@ -432,15 +430,16 @@ mod tests {
     }
 
     #[test]
-    fn citation_stands_below_the_rows_where_there_is_room_and_stays_until_the_next() {
+    fn citation_stands_below_the_rows_where_there_is_room_and_is_that_of_the_newest_figures() {
         let (mut board, now) = board();
-        let told = |citation: &str| pb::WatchRatesResponse {
+        let told = |citation: &str, cited_position| pb::WatchRatesResponse {
             citation: citation.to_owned(),
+            cited_position,
             ..message(Update::Heartbeat(pb::Heartbeat {}), 10)
         };
         let citation = "mistap, live figures as of position 7: failed check-ins";
-        board.heard(&told(citation), now);
-        board.heard(&told(""), now);
+        board.heard(&told(citation, 7), now);
+        board.heard(&told("", 7), now);
         let lines = board.lines(80, 24, None, now);
         assert_eq!(lines[lines.len() - 2..], [citation, "q ends"]);
         let lines = board.lines(30, 24, None, now);
@@ -450,6 +449,15 @@ mod tests {
             "q ends",
         ];
         assert_eq!(lines[lines.len() - 3..], expected);
+        let figures = vec![figure("GVB:10", 8)];
+        let changes = pb::WatchRatesResponse {
+            cited_position: 9,
+            ..message(Update::Changes(pb::Changes { figures }), 11)
+        };
+        board.heard(&changes, now);
+        let lines = board.lines(80, 24, None, now);
+        let newer = "mistap, live figures as of position 9: failed check-ins";
+        assert_eq!(lines[lines.len() - 2..], [newer, "q ends"]);
         let lines = board.lines(80, 8, None, now);
         assert!(
             lines.iter().all(|line| !line.contains("mistap")),

@@ -9,6 +9,7 @@ use super::super::failure::Failure;
 use super::super::output::{Format, place};
 use super::super::rates::{RATE_COLUMNS, rate_cells};
 use super::super::when;
+use super::cited::Cited;
 use crate::api::pb::v1 as pb;
 use crate::api::pb::v1::watch_rates_response::Update;
 
@@ -17,8 +18,9 @@ pub struct Lines {
     columns: Vec<String>,
     has_rates: bool,
     format: Format,
-    /// Whether it was told how the figures are cited.
-    is_cited: bool,
+    cited: Cited,
+    /// The newest citation that stands beside the columns.
+    told: Option<String>,
 }
 
 impl Lines {
@@ -35,7 +37,8 @@ impl Lines {
             columns,
             has_rates,
             format,
-            is_cited: false,
+            cited: Cited::default(),
+            told: None,
         })
     }
 
@@ -49,6 +52,7 @@ impl Lines {
             Some(Update::Heartbeat(_)) => ("heartbeat", [].as_slice()),
             None => return Ok(()),
         };
+        self.cited.heard(message);
         let as_of = when::from_wire(message.as_of.as_ref()).unwrap_or(Timestamp::UNIX_EPOCH);
         let mut out = io::stdout().lock();
         if self.format == Format::Json {
@@ -73,15 +77,25 @@ impl Lines {
         }
         out.flush()?;
         drop(out);
-        self.cite(message)
+        match self.told {
+            None => self.cite(),
+            Some(_) => Ok(()),
+        }
     }
 
-    /// Columns have no room for a citation: it is told once, beside them.
-    fn cite(&mut self, message: &pb::WatchRatesResponse) -> Result<(), Failure> {
-        let is_due = self.format != Format::Json && !self.is_cited;
-        if is_due && !message.citation.is_empty() {
-            self.is_cited = true;
-            writeln!(io::stderr(), "{}", message.citation)?;
+    /// Columns have no room for a citation: beside them it is told how the first figures are
+    /// cited, and in the end how the last are.
+    pub fn end(mut self) -> Result<(), Failure> {
+        self.cite()
+    }
+
+    fn cite(&mut self) -> Result<(), Failure> {
+        let Some(line) = self.cited.line() else {
+            return Ok(());
+        };
+        if self.format != Format::Json && self.told.as_ref() != Some(&line) {
+            writeln!(io::stderr(), "{line}")?;
+            self.told = Some(line);
         }
         Ok(())
     }
@@ -128,8 +142,8 @@ impl Lines {
             "complete_from": instant(&message.complete_from),
             "figures": rows,
         });
-        if !message.citation.is_empty() {
-            object["citation"] = json!(message.citation);
+        if let Some(line) = self.cited.line() {
+            object["citation"] = json!(line);
         }
         if let Some(rate) = &message.total_rate {
             object["total_rate"] = Value::Object(named(rate).collect());

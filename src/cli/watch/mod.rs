@@ -2,6 +2,7 @@
 //! printed line by line. It reconnects by itself and says since when it has heard nothing.
 
 mod board;
+mod cited;
 mod lines;
 mod screen;
 
@@ -89,7 +90,7 @@ pub async fn watch(args: &WatchArgs, server: &ServerArgs, format: Format) -> Res
             () = signals.next() => break,
         }
     }
-    Ok(())
+    output.end()
 }
 
 fn request(args: &WatchArgs) -> Result<pb::WatchRatesRequest, Failure> {
@@ -153,6 +154,14 @@ impl Output {
                 drawn.draw()
             }
             Self::Lines { notices, .. } => notices.lost(lost, heard),
+        }
+    }
+
+    /// Says how the last figures are cited, where they stay to be read.
+    fn end(self) -> Result<(), Failure> {
+        match self {
+            Self::Drawn(_) => Ok(()),
+            Self::Lines { lines, .. } => lines.end(),
         }
     }
 
