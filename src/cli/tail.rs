@@ -279,7 +279,6 @@ mod tests {
                 ..pb::IncidentFacts::default()
             }),
             change: Some(Change::Recorded(pb::IncidentRecorded {})),
-            ..pb::IncidentEvent::default()
         }
     }
 
