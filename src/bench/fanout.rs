@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::Plan;
 use super::contest::{self, Better, Bound, Contest, Place};
-use super::crowd::{self, Crowd, Shape};
+use super::crowd::{self, Crowd, Shape, Slow};
 use super::durable::{missing, rate};
 use super::stand::Stand;
 use crate::app::files;
@@ -21,11 +21,16 @@ const SLOW_REST: Duration = Duration::from_millis(20);
 /// soon full, and what HTTP/2 begins with.
 const SLOW_WINDOW: u32 = 2_048;
 const USUAL_WINDOW: u32 = 65_535;
+/// Between two watchers of counts who each are told another state.
+const RATERS_REST: Duration = Duration::from_millis(300);
+/// Of slow watchers, one in so many watches counts so: each has a connection, and is to be looked
+/// at before the server ends it for reading nothing.
+const RATERS_SHARE: usize = 8;
 /// Who comes and goes before memory is looked at: what a server has to have at all is there then.
 const EARLY: Shape = Shape {
     watchers: 64,
     connections: 1,
-    slow_window: None,
+    slow: None,
 };
 /// Files that a server or this process has open besides connections.
 const OTHER_FILES: usize = 256;
@@ -103,7 +108,7 @@ async fn on_few_connections(plan: &Plan) -> Result<(), Failure> {
     let shape = Shape {
         watchers: plan.watchers,
         connections: CONNECTIONS,
-        slow_window: None,
+        slow: None,
     };
     let title = title(shape);
     let mut contest =
@@ -137,7 +142,7 @@ async fn on_many_connections(plan: &Plan, files_max: usize) -> Result<(), Failur
     let shape = Shape {
         watchers: connections,
         connections,
-        slow_window: None,
+        slow: None,
     };
     let title = title(shape);
     let mut contest =
@@ -233,7 +238,7 @@ async fn among_slow_watchers(plan: &Plan) -> Result<(), Failure> {
     let shape = Shape {
         watchers: HEALTHY,
         connections: HEALTHY_CONNECTIONS,
-        slow_window: None,
+        slow: None,
     };
     let mut healthy = Crowd::open(stand.subject(), shape).await?;
     healthy.settle().await?;
@@ -272,7 +277,8 @@ async fn among_slow_watchers(plan: &Plan) -> Result<(), Failure> {
         ),
     ]);
     let title = format!(
-        "{} watchers that read one message a second, half of them counts, beside {HEALTHY} others",
+        "{} watchers that read one message a second, half of them counts, beside {HEALTHY} others; \
+         the same alone, of the past; and some that read nothing of counts",
         plan.slow_watchers
     );
     contest::print_bounds(&title, "see each", &bounds, plan.with_targets)
@@ -286,49 +292,115 @@ fn bound(name: &str, value: Option<f64>, most: Option<f64>) -> Bound {
     }
 }
 
-/// What slow watchers take at the most that they can: half read the past in the largest messages
-/// that there are, each its own, and half a count for each line and stop, while reports go on, so
-/// that all windows are full and for each a message waits.
+/// What slow watchers take at the most that they can.
 async fn slow_memory(plan: &Plan) -> Result<Vec<Bound>, Failure> {
+    let mut bounds = past_memory(plan).await?;
+    bounds.extend(rater_memory(plan).await?);
+    Ok(bounds)
+}
+
+/// Of those who read the past in the largest messages that there are, each its own: all of it lies
+/// before what is shared in memory.
+async fn past_memory(plan: &Plan) -> Result<Vec<Bound>, Failure> {
     let mut stand = Stand::incidents(plan).await?;
     for _ in 0..plan.backlog {
         stand.publish().await?;
     }
     let before = warm(&mut stand).await?;
     stand.forget_most();
+    let watchers = plan.slow_watchers / 2;
     let shape = Shape {
-        watchers: plan.slow_watchers / 2,
+        watchers,
         connections: CONNECTIONS / 2,
-        slow_window: Some(USUAL_WINDOW),
+        slow: Some(Slow {
+            window: USUAL_WINDOW,
+            is_stuck: false,
+        }),
     };
-    let slow = [
-        Crowd::open(&stand.past_subject(), shape).await?,
-        Crowd::open(&stand.large_rates_subject(), shape).await?,
-    ];
-    let begun = Instant::now();
-    while begun.elapsed() < 3 * plan.span {
-        tokio::time::sleep(SLOW_REST).await;
-        stand.publish().await?;
-    }
+    let slow = Crowd::open(&stand.past_subject(), shape).await?;
+    go_on(&mut stand, 2 * plan.span).await?;
     let bytes = stand.resident_bytes_most()?.saturating_sub(before);
-    let kib = |bytes: u32| Some(f64::from(bytes) / KIB);
     Ok(vec![
         bound(
-            "memory of each at its most, KiB",
-            Some(each(bytes, plan.slow_watchers) / KIB),
+            "memory of each of the past at its most, KiB",
+            Some(each(bytes, watchers) / KIB),
             Some(SLOW_KIB_MAX),
         ),
         bound(
             "largest message of incidents, KiB",
-            kib(slow[0].largest_bytes()),
+            Some(f64::from(slow.largest_bytes()) / KIB),
             None,
         ),
         bound(
-            "largest message of counts, KiB",
-            kib(slow[1].largest_bytes()),
+            "windows of the past that were full, %",
+            Some(percent(slow.full(), watchers)),
             None,
         ),
     ])
+}
+
+/// Of those who take nothing of a count for each line and stop, while reports go on: each has the
+/// whole state as it was when it came, on a connection of its own.
+async fn rater_memory(plan: &Plan) -> Result<Vec<Bound>, Failure> {
+    let mut stand = Stand::incidents_of_many_places(plan).await?;
+    stand.publish_each().await?;
+    let before = warm(&mut stand).await?;
+    let watchers = plan.slow_watchers.div_ceil(RATERS_SHARE);
+    let shape = |window, is_stuck| Shape {
+        watchers: 1,
+        connections: 1,
+        slow: Some(Slow { window, is_stuck }),
+    };
+    let subject = stand.large_rates_subject();
+    // Tells how large a snapshot is: those who are stuck never see its end.
+    let reader = Crowd::open(&subject, shape(u32::MAX >> 1, false)).await?;
+    go_on(&mut stand, RATERS_REST).await?;
+    stand.forget_most();
+    let mut raters = Vec::new();
+    for _ in 0..watchers {
+        raters.push(Crowd::open(&subject, shape(USUAL_WINDOW, true)).await?);
+        go_on(&mut stand, RATERS_REST).await?;
+    }
+    let bytes = stand.resident_bytes_most()?.saturating_sub(before);
+    let full = raters.iter().map(Crowd::full).sum();
+    let own = each(bytes, watchers) / KIB;
+    let snapshot = f64::from(reader.largest_bytes()) / KIB;
+    Ok(vec![
+        bound(
+            "memory of each of counts at its most, with its connection, KiB",
+            Some(own),
+            None,
+        ),
+        bound(
+            "its snapshot, of a state of its own, KiB",
+            Some(snapshot),
+            None,
+        ),
+        bound(
+            "the rest, KiB",
+            Some((own - snapshot).max(0.0)),
+            Some(SLOW_KIB_MAX),
+        ),
+        bound(
+            "windows of counts that were full, %",
+            Some(percent(full, watchers)),
+            None,
+        ),
+    ])
+}
+
+/// Reports go on.
+async fn go_on(stand: &mut Stand, span: Duration) -> Result<(), Failure> {
+    let begun = Instant::now();
+    while begun.elapsed() < span {
+        tokio::time::sleep(SLOW_REST).await;
+        stand.publish().await?;
+    }
+    Ok(())
+}
+
+fn percent(part: usize, whole: usize) -> f64 {
+    100.0 * each(part as u64, whole)
 }
 
 /// Half watch incidents, half counts.
@@ -336,7 +408,10 @@ async fn slow_crowds(stand: &Stand, watchers: usize) -> Result<[Crowd; 2], Failu
     let shape = Shape {
         watchers: watchers / 2,
         connections: CONNECTIONS / 2,
-        slow_window: Some(SLOW_WINDOW),
+        slow: Some(Slow {
+            window: SLOW_WINDOW,
+            is_stuck: false,
+        }),
     };
     let incidents = Crowd::open(stand.subject(), shape).await?;
     let rates = Crowd::open(&stand.rates_subject(), shape).await?;

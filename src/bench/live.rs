@@ -15,7 +15,7 @@ const NOTIFY_TARGET: f64 = 1.0;
 const ONE: Shape = Shape {
     watchers: 1,
     connections: 1,
-    slow_window: None,
+    slow: None,
 };
 
 /// Runs it.

@@ -32,7 +32,7 @@ use std::time::Duration;
 
 use crate::api::Clock;
 use crate::cli::Failure;
-use crate::domain::limits::LOG_EVENTS_PER_MESSAGE_MAX;
+use crate::domain::limits::{LOG_EVENTS_KEPT_MAX, LOG_EVENTS_PER_MESSAGE_MAX};
 
 /// Incidents of the small record that a large one is compared with.
 const FEW_INCIDENTS: u64 = 100_000;
@@ -44,8 +44,8 @@ const WATCHERS: usize = 10_000;
 const QUICK_WATCHERS: usize = 40;
 const SLOW_WATCHERS: usize = 1_000;
 const QUICK_SLOW_WATCHERS: usize = 20;
-/// More than slow watchers read while they are looked at.
-const BACKLOG: usize = 24 * LOG_EVENTS_PER_MESSAGE_MAX;
+/// More than slow watchers read while they are looked at, and none of it what all share.
+const BACKLOG: usize = LOG_EVENTS_KEPT_MAX + 48 * LOG_EVENTS_PER_MESSAGE_MAX;
 const QUICK_BACKLOG: usize = 2 * LOG_EVENTS_PER_MESSAGE_MAX;
 const QUICK_SPAN: Duration = Duration::from_millis(200);
 

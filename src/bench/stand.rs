@@ -25,6 +25,8 @@ const INCIDENTS: &str = "/mistap.v1.LiveService/WatchIncidents";
 const RATES: &str = "/mistap.v1.LiveService/WatchRates";
 /// Different reports that are sent, each many times with another id.
 const TEMPLATES: usize = 1_024;
+/// The same where a count for each line and stop is to be a large message.
+const MANY_TEMPLATES: usize = 2_700;
 /// After so long, the pace of a watch of counts holds nothing back any more.
 const RATES_REST: Duration = Duration::from_millis(2 * WATCH_PACE_MS_MIN + 50);
 
@@ -43,6 +45,8 @@ pub struct Stand {
     process: u32,
     /// How long to wait before each update.
     rest: Duration,
+    /// Different reports that are sent.
+    templates: usize,
 }
 
 enum Publisher {
@@ -69,12 +73,18 @@ impl Stand {
     /// `WatchIncidents` of mistap.
     pub async fn incidents(plan: &Plan) -> Result<Self, Failure> {
         let request = pb::WatchIncidentsRequest::default().encode_to_vec();
-        Self::mistap(plan, INCIDENTS, request, Duration::ZERO).await
+        Self::mistap(plan, INCIDENTS, request, Duration::ZERO, TEMPLATES).await
+    }
+
+    /// The same, of incidents at as many places as a count for each is to have rows.
+    pub async fn incidents_of_many_places(plan: &Plan) -> Result<Self, Failure> {
+        let request = pb::WatchIncidentsRequest::default().encode_to_vec();
+        Self::mistap(plan, INCIDENTS, request, Duration::ZERO, MANY_TEMPLATES).await
     }
 
     /// `WatchRates` of mistap, as often as it may be told.
     pub async fn rates(plan: &Plan) -> Result<Self, Failure> {
-        Self::mistap(plan, RATES, rates_request(&[]), RATES_REST).await
+        Self::mistap(plan, RATES, rates_request(&[]), RATES_REST, TEMPLATES).await
     }
 
     async fn mistap(
@@ -82,10 +92,11 @@ impl Stand {
         path: &'static str,
         request: Vec<u8>,
         rest: Duration,
+        templates: usize,
     ) -> Result<Self, Failure> {
         let now = (plan.now)();
         let network = world::network(plan.size)?;
-        let mut incidents = world::incidents(&network, plan.templates(TEMPLATES), now)?;
+        let mut incidents = world::incidents(&network, plan.templates(templates), now)?;
         for incident in &mut incidents {
             // In every window that is watched.
             incident.occurred_at = Some(prost_types::Timestamp {
@@ -104,6 +115,7 @@ impl Stand {
             subject: server.subject(path, request),
             process: server.process.id(),
             rest,
+            templates: incidents.len(),
             publisher: Publisher::Report {
                 server,
                 wire,
@@ -130,6 +142,7 @@ impl Stand {
             subject: server.subject(INCIDENTS, request),
             process: server.process.id(),
             rest: Duration::ZERO,
+            templates: 0,
             publisher: Publisher::Line {
                 stdin,
                 _server: server,
@@ -144,6 +157,7 @@ impl Stand {
             subject: nats.subject(),
             process: nats.id(),
             rest: Duration::ZERO,
+            templates: 0,
             publisher: Publisher::Nats(nats),
         }))
     }
@@ -158,6 +172,7 @@ impl Stand {
             subject: Subject::Notify(postgres.socket()),
             process: postgres.id(),
             rest: Duration::ZERO,
+            templates: 0,
             publisher: Publisher::Notify {
                 notifier,
                 _postgres: postgres,
@@ -220,6 +235,14 @@ impl Stand {
             Publisher::Line { stdin, .. } => writeln!(stdin)?,
             Publisher::Nats(nats) => nats.publish().await?,
             Publisher::Notify { notifier, .. } => notifier.insert().await?,
+        }
+        Ok(())
+    }
+
+    /// Sends each of the different reports once.
+    pub async fn publish_each(&mut self) -> Result<(), Failure> {
+        for _ in 0..self.templates {
+            self.publish().await?;
         }
         Ok(())
     }

@@ -36,6 +36,8 @@ pub struct Http2 {
     hello: Bytes,
     /// For each stream, from 1 up in steps of 2.
     streams: Vec<Stream>,
+    /// Of each, if it is a slow reader's.
+    slow_window: Option<u32>,
 }
 
 /// The messages of one stream.
@@ -84,6 +86,7 @@ impl Http2 {
         Self {
             hello: hello.freeze(),
             streams: vec![Stream::default(); watches],
+            slow_window,
         }
     }
 
@@ -155,6 +158,12 @@ impl Parser for Http2 {
                 put_window(output, id(watch), read);
             }
         }
+    }
+
+    fn full(&self) -> usize {
+        let window = self.slow_window.unwrap_or(u32::MAX);
+        let is_full = |stream: &&Stream| window <= stream.unread;
+        self.streams.iter().filter(is_full).count()
     }
 }
 
@@ -310,10 +319,11 @@ mod tests {
         let mut bytes = BytesMut::new();
         message(1, &[7; 100], &mut bytes);
         message(1, &[7; 100], &mut bytes);
-        let mut http2 = Http2::new("127.0.0.1:1", "/a/b", &[], 1, Some(2_048));
+        let mut http2 = Http2::new("127.0.0.1:1", "/a/b", &[], 1, Some(200));
         let mut output = BytesMut::new();
         let parsed = http2.parse(&mut bytes, &mut output, &mut Found::new(1));
         parsed.expect("well formed");
+        assert_eq!(http2.full(), 1);
         let reads = std::iter::repeat_with(|| {
             let mut output = BytesMut::new();
             http2.read_one(&mut output);
@@ -321,6 +331,7 @@ mod tests {
         });
         let reads: Vec<_> = reads.take(3).collect();
         assert_eq!(reads, [Some(105), Some(105), None]);
+        assert_eq!(http2.full(), 0);
     }
 
     #[test]

@@ -60,9 +60,17 @@ pub struct Shape {
     pub watchers: usize,
     /// That they are spread over.
     pub connections: usize,
-    /// Of those who read only one message a second, and tell the server so: how many bytes each
-    /// lets it send before. `None`: they read at once.
-    pub slow_window: Option<u32>,
+    /// `None`: they read at once.
+    pub slow: Option<Slow>,
+}
+
+/// How slow watchers read, of which they tell the server.
+#[derive(Clone, Copy, Debug)]
+pub struct Slow {
+    /// How many bytes each lets it send before it reads.
+    pub window: u32,
+    /// Whether it reads nothing at all, and not one message a second.
+    pub is_stuck: bool,
 }
 
 /// Open watches. Dropped, they end.
@@ -82,6 +90,8 @@ struct Shared {
     messages: AtomicU64,
     /// Bytes of the largest.
     largest: AtomicU32,
+    /// Watches whose window was full when something was read last.
+    full: AtomicUsize,
     /// The update that is waited for, from 1 up.
     round: AtomicU64,
     /// Watchers that have not got it.
@@ -108,6 +118,11 @@ trait Parser: Send + 'static {
 
     /// Reads a message of each watch; `output` gets what tells the server.
     fn read_one(&mut self, _output: &mut BytesMut) {}
+
+    /// Watches of slow readers whose window is full.
+    fn full(&self) -> usize {
+        0
+    }
 }
 
 /// What was found in a connection.
@@ -140,9 +155,7 @@ impl Crowd {
         for index in 0..connections {
             let begin = shape.watchers * index / connections;
             let end = shape.watchers * (index + 1) / connections;
-            crowd
-                .connect(subject, end - begin, shape.slow_window)
-                .await?;
+            crowd.connect(subject, end - begin, shape.slow).await?;
             // Servers have room for some thousand connections that they have not accepted.
             let is_pause = index % DIALS_MAX == DIALS_MAX - 1;
             if is_pause || index + 1 == connections {
@@ -156,9 +169,9 @@ impl Crowd {
         &mut self,
         subject: &Subject,
         watches: usize,
-        slow_window: Option<u32>,
+        slow: Option<Slow>,
     ) -> Result<(), Failure> {
-        let is_slow = slow_window.is_some();
+        let is_slow = slow.is_some_and(|slow| !slow.is_stuck);
         let shared = Arc::clone(&self.shared);
         match subject {
             Subject::Grpc {
@@ -167,7 +180,8 @@ impl Crowd {
                 request,
             } => {
                 let host = address.trim_start_matches("http://");
-                let parser = http2::Http2::new(host, path, request, watches, slow_window);
+                let parser =
+                    http2::Http2::new(host, path, request, watches, slow.map(|slow| slow.window));
                 let stream = dial(host).await?;
                 self.tasks
                     .spawn(run(stream, parser, watches, is_slow, shared));
@@ -229,6 +243,11 @@ impl Crowd {
     /// Bytes of the largest message so far; 0 where the protocol is not looked at so closely.
     pub fn largest_bytes(&self) -> u32 {
         self.shared.largest.load(Ordering::Relaxed)
+    }
+
+    /// Watches of slow readers for whom the server may send nothing more before they read.
+    pub fn full(&self) -> usize {
+        self.shared.full.load(Ordering::Relaxed)
     }
 
     async fn wait_until_open(&mut self, watches: usize) -> Result<(), Failure> {
@@ -342,6 +361,7 @@ async fn run<S: AsyncRead + AsyncWrite + Unpin>(
     let mut output = BytesMut::from(&parser.hello()[..]);
     let mut input = BytesMut::with_capacity(READ_BYTES);
     let mut reading = tokio::time::interval(SLOW_READ);
+    let mut full = 0;
     loop {
         if !output.is_empty()
             && let Err(error) = stream.write_all_buf(&mut output).await
@@ -367,5 +387,8 @@ async fn run<S: AsyncRead + AsyncWrite + Unpin>(
             return Failure::new(Kind::Unexpected, text);
         }
         shared.add(&mut found, Instant::now());
+        shared.full.fetch_sub(full, Ordering::Relaxed);
+        full = parser.full();
+        shared.full.fetch_add(full, Ordering::Relaxed);
     }
 }
