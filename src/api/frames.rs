@@ -27,8 +27,8 @@ use tonic_prost::ProstCodec;
 
 use super::status::Problem;
 use crate::domain::limits::{MESSAGE_BYTES_MAX, WATCH_UNTAKEN_LOOK_MS, WATCH_UNTAKEN_MS_MAX};
-use crate::live::Told;
-use crate::live::log::{LogError, LogMessage};
+use crate::live::Hold;
+use crate::live::log::LogError;
 
 /// What stands before a message: whether it is compressed, and its length.
 const PREFIX_BYTES: usize = 5;
@@ -36,18 +36,15 @@ const PREFIX_BYTES: usize = 5;
 /// Messages as they travel, or why there are no more.
 pub type Frames = Pin<Box<dyn Stream<Item = Result<Handed, Status>> + Send>>;
 
-/// A message as it travels, and what it is.
+/// A message as it travels. What it was made of is not kept for a client that is slow to take
+/// it, and may be many times as large.
 pub struct Handed {
     /// Its encoding.
     pub frame: Bytes,
-    /// Where a stream goes on after it.
-    pub told: Arc<dyn Resumable>,
-}
-
-/// A message after which a stream can be resumed.
-pub trait Resumable: Send + Sync {
     /// Resumes after it.
-    fn resume_token(&self) -> &[u8];
+    pub resume_token: Bytes,
+    /// Leave to have it wait for its client, if it takes one.
+    pub hold: Option<Hold>,
 }
 
 type Open<Q> = Box<dyn FnOnce(Request<Q>) -> Opening + Send>;
@@ -75,10 +72,19 @@ enum Stage {
     /// The client asks for more.
     Asked(Frames),
     /// A message was handed out then, and the client has not asked for more since.
-    Handed(Frames, Instant, Arc<dyn Resumable>),
-    /// This is still to be said.
-    Ending(Status),
+    Handed(Frames, Instant, Waiting),
+    /// This is still to be said, after what waits.
+    Ending {
+        status: Status,
+        _waiting: Waiting,
+    },
     Ended,
+}
+
+/// What is kept of a message that was handed out.
+struct Waiting {
+    resume_token: Bytes,
+    _hold: Option<Hold>,
 }
 
 /// Answers a call whose request is one message and whose answer is a stream.
@@ -117,20 +123,6 @@ struct Method<Q> {
 
 /// The body of an answer.
 struct FrameBody(Arc<Hand>);
-
-// === impl Resumable ===
-
-impl Resumable for Told<crate::live::Message> {
-    fn resume_token(&self) -> &[u8] {
-        &self.resume_token
-    }
-}
-
-impl Resumable for Told<LogMessage> {
-    fn resume_token(&self) -> &[u8] {
-        &self.resume_token
-    }
-}
 
 // === impl Sweeper ===
 
@@ -184,15 +176,22 @@ impl Hand {
     /// Ends it if its client takes nothing for too long; says whether it did.
     fn end_untaken(&self, now: Instant) -> bool {
         let mut stage = self.stage();
-        let Stage::Handed(_, at, told) = &*stage else {
-            return false;
+        let patience = Duration::from_millis(WATCH_UNTAKEN_MS_MAX);
+        let (frames, waiting) = match std::mem::replace(&mut *stage, Stage::Ended) {
+            Stage::Handed(frames, at, waiting) if at + patience <= now => (frames, waiting),
+            other => {
+                *stage = other;
+                return false;
+            }
         };
-        if now < *at + Duration::from_millis(WATCH_UNTAKEN_MS_MAX) {
-            return false;
-        }
-        let resume_token = told.resume_token().to_vec();
+        let resume_token = waiting.resume_token.to_vec();
         let status = Problem::from(LogError::Lagged { resume_token }).into();
-        *stage = Stage::Ending(status);
+        *stage = Stage::Ending {
+            status,
+            _waiting: waiting,
+        };
+        drop(stage);
+        drop(frames);
         true
     }
 
@@ -200,7 +199,7 @@ impl Hand {
         let mut stage = self.stage();
         let mut frames = match std::mem::replace(&mut *stage, Stage::Ended) {
             Stage::Asked(frames) | Stage::Handed(frames, ..) => frames,
-            Stage::Ending(status) => return Poll::Ready(Some(Err(status))),
+            Stage::Ending { status, .. } => return Poll::Ready(Some(Err(status))),
             Stage::Ended => return Poll::Ready(None),
         };
         match frames.as_mut().poll_next(context) {
@@ -209,7 +208,11 @@ impl Hand {
                 Poll::Pending
             }
             Poll::Ready(Some(Ok(handed))) => {
-                *stage = Stage::Handed(frames, Instant::now(), handed.told);
+                let waiting = Waiting {
+                    resume_token: handed.resume_token,
+                    _hold: handed.hold,
+                };
+                *stage = Stage::Handed(frames, Instant::now(), waiting);
                 Poll::Ready(Some(Ok(handed.frame)))
             }
             Poll::Ready(Some(Err(status))) => Poll::Ready(Some(Err(status))),
@@ -282,17 +285,13 @@ mod tests {
     use http_body::Body as _;
 
     use super::*;
-    use crate::domain::Position;
 
     /// A message that ends at a place, of which the token is made.
     fn handed(message: &Bytes, place: u8) -> Handed {
         Handed {
             frame: message.clone(),
-            told: Arc::new(Told::new(LogMessage {
-                resume_token: vec![place],
-                position: Position(place.into()),
-                events: Vec::new(),
-            })),
+            resume_token: vec![place].into(),
+            hold: None,
         }
     }
 

@@ -230,7 +230,18 @@ async fn next(watching: Option<Box<Watching>>) -> Next<Watching> {
                     watching.cited_by(message),
                 ))
             });
-            Some((Ok(Handed { frame, told }), Some(watching)))
+            match watching.watcher.hold(&frame) {
+                Ok(hold) => {
+                    let resume_token = told.resume_token.clone();
+                    let handed = Handed {
+                        frame,
+                        resume_token,
+                        hold,
+                    };
+                    Some((Ok(handed), Some(watching)))
+                }
+                Err(error) => Some((Err(Problem::from(error).into()), None)),
+            }
         }
         Err(error) => Some((Err(Problem::from(error).into()), None)),
     }
@@ -250,7 +261,13 @@ async fn next_events(following: Option<Box<Following>>) -> Next<Following> {
             let frame = told.encoded(form(following.sight.is_whole), |message| {
                 framed(&to_log_message(message, &following.sight))
             });
-            Some((Ok(Handed { frame, told }), Some(following)))
+            let handed = Handed {
+                frame,
+                resume_token: told.resume_token.clone(),
+                // It is small.
+                hold: None,
+            };
+            Some((Ok(handed), Some(following)))
         }
         Err(error) => Some((Err(Problem::from(error).into()), None)),
     }
@@ -258,8 +275,20 @@ async fn next_events(following: Option<Box<Following>>) -> Next<Following> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Mutex, Weak};
+
+    use futures_util::StreamExt;
+    use tokio_util::sync::CancellationToken;
+
     use super::*;
     use crate::api::pb;
+    use crate::auth::Seal;
+    use crate::domain::entry::Epoch;
+    use crate::domain::limits::{LINE_ID_BYTES_MAX, LOG_MESSAGE_BYTES_MAX, STOP_ID_BYTES_MAX};
+    use crate::domain::{Facts, Position, UtcMillis};
+    use crate::ledger::testing::Maker;
+    use crate::live::log::{Change, Event, LogFilter, Past, ReadError, Room, Start, Stretch};
+    use crate::live::{Hub, PermitBounds};
 
     /// What a stream keeps while it waits, besides what it watches.
     const WAITING_BYTES_MAX: usize = 512;
@@ -271,6 +300,94 @@ mod tests {
         check(size_of_val(&next_events(None)));
         check(size_of::<Watching>());
         check(size_of::<Following>());
+    }
+
+    /// A journal of incidents with the longest names, which remembers what it told.
+    #[derive(Clone, Default)]
+    struct Remembering(Arc<Mutex<Vec<Weak<Event>>>>);
+
+    const INCIDENTS: u64 = 1_000;
+
+    impl Past for Remembering {
+        fn epoch(&self) -> Epoch {
+            Epoch([3; 16])
+        }
+
+        fn horizon(&self) -> Position {
+            Position(1)
+        }
+
+        fn applied(&self) -> Position {
+            Position(INCIDENTS)
+        }
+
+        fn read(
+            &self,
+            from: Position,
+            through: Position,
+            _wanted: &LogFilter,
+            mut most: Room,
+        ) -> Result<Stretch, ReadError> {
+            let stamp = UtcMillis(1_795_442_400_000);
+            let line = format!("{:1<1$}", "GVB:10", LINE_ID_BYTES_MAX);
+            let facts = Facts {
+                line: Some(line.parse().expect("valid")),
+                stop: Some("s".repeat(STOP_ID_BYTES_MAX).parse().expect("valid")),
+                ..Maker::new(7).facts(stamp)
+            };
+            let mut stretch = Stretch::default();
+            for place in from.0..=through.0 {
+                stretch.reached = Position(place);
+                most.take(&facts);
+                stretch.events.push(Arc::new(Event {
+                    position: stretch.reached,
+                    stamp,
+                    facts: Box::new(facts.clone()),
+                    change: Change::Recorded,
+                }));
+                if most.is_full() {
+                    break;
+                }
+            }
+            let told = stretch.events.iter().map(Arc::downgrade);
+            self.0.lock().expect("nobody panics").extend(told);
+            Ok(stretch)
+        }
+
+        fn first_since(&self, _: UtcMillis, _: Position) -> Result<Position, ReadError> {
+            Ok(Position(1))
+        }
+    }
+
+    #[tokio::test]
+    async fn message_that_waits_for_its_client_is_small_and_all_that_is_kept_of_its_incidents() {
+        let (past, hub) = (Remembering::default(), Hub::new());
+        let seal = Seal::testing(7);
+        let log = Log::start(past.clone(), &hub, seal, CancellationToken::new());
+        let permits = Permits::new(PermitBounds::default());
+        let permit = permits.take(Holder::default()).expect("there is room");
+        let start = Start::Time(UtcMillis(0));
+        let watching = log.watch(LogFilter::default(), start, permit);
+        let following = Following {
+            watcher: watching.await.expect("there is a past"),
+            sight: Sight {
+                is_whole: true,
+                cases: CaseNumbers::testing(7),
+            },
+            caller: Principal::Public,
+            _open: Open::new(&Counters::default().watchers),
+        };
+        let following = Some(Box::new(following));
+        let mut frames: Frames = Box::pin(stream::unfold(following, next_events));
+        let mut told = 0;
+        while told < usize::try_from(INCIDENTS).expect("few") {
+            let handed = frames.next().await.expect("a message").expect("no error");
+            assert!(handed.frame.len() <= LOG_MESSAGE_BYTES_MAX);
+            let mut events = past.0.lock().expect("nobody panics");
+            told += events.len();
+            let kept = events.drain(..).filter(|event| event.upgrade().is_some());
+            assert_eq!(kept.count(), 0, "beside its frame");
+        }
     }
 
     #[test]

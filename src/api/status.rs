@@ -21,7 +21,7 @@ use crate::edition::library::EditionError;
 use crate::ingest::{CaseError, GetError, SubmitError, TapsError};
 use crate::ledger::LedgerError;
 use crate::live::log::LogError;
-use crate::live::{Gone, NoPermit, WatchError};
+use crate::live::{Gone, NoPermit, TooMuchUntaken, WatchError};
 use crate::query::QueryError;
 
 /// Who speaks, in `google.rpc.ErrorInfo`.
@@ -602,6 +602,28 @@ impl From<NoPermit> for Problem {
     }
 }
 
+impl From<TooMuchUntaken> for Problem {
+    fn from(error: TooMuchUntaken) -> Self {
+        let quota = match error {
+            TooMuchUntaken::Token => &Quota {
+                subject: "token",
+                description: "bytes of whole states that no client with one token has taken",
+            },
+            TooMuchUntaken::Prefix => &Quota {
+                subject: "address",
+                description: "bytes of whole states that no client of one address, or of a prefix \
+                              that it lies in, has taken",
+            },
+        };
+        let message = "too much waits for your watchers, who do not take it; try again later";
+        let problem = Self::new(Code::ResourceExhausted, "TOO_MUCH_UNTAKEN", message).retry();
+        Self {
+            quota: Some(quota),
+            ..problem
+        }
+    }
+}
+
 impl From<LogError> for Problem {
     fn from(error: LogError) -> Self {
         match error {
@@ -792,6 +814,12 @@ mod tests {
             true,
         );
         check(NoPermit::Total.into(), exhausted, "TOO_MANY_WATCHERS", true);
+        check(
+            TooMuchUntaken::Token.into(),
+            exhausted,
+            "TOO_MUCH_UNTAKEN",
+            true,
+        );
         check(Problem::untaken(), Code::DeadlineExceeded, "UNTAKEN", false);
         check(WatchError::Token.into(), invalid, "INVALID", false);
         let unknown = WatchError::UnknownFeed { place: 1 };
@@ -876,8 +904,8 @@ mod tests {
 
     #[test]
     fn bound_of_streams_is_told_as_the_quota_of_whom_it_is_for() {
-        let check = |error: NoPermit, subject: &str| {
-            let status = Status::from(Problem::from(error));
+        let check = |problem: Problem, subject: &str| {
+            let status = Status::from(problem);
             let details = status.get_error_details();
             let quota = details.quota_failure().expect("a quota");
             assert_eq!(quota.violations[0].subject, subject);
@@ -897,9 +925,11 @@ mod tests {
             let begin = format!("{bound} different questions ");
             assert!(status.message().starts_with(&begin), "{status:?}");
         }
-        check(NoPermit::Total, "service");
-        check(NoPermit::Token, "token");
-        check(NoPermit::Prefix, "address");
+        check(NoPermit::Total.into(), "service");
+        check(NoPermit::Token.into(), "token");
+        check(NoPermit::Prefix.into(), "address");
+        check(TooMuchUntaken::Token.into(), "token");
+        check(TooMuchUntaken::Prefix.into(), "address");
     }
 
     #[test]

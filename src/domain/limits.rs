@@ -255,6 +255,11 @@ pub const FOLLOWERS_PER_TOKEN_MAX: usize = 1_024;
 pub const FOLLOWERS_PER_PREFIX_MAX: [usize; COUNTED_PREFIXES.len()] = [512, 2_048, 4_096];
 /// Incidents, and what happened to them, in one message. More: the next message has them.
 pub const LOG_EVENTS_PER_MESSAGE_MAX: usize = 256;
+/// Bytes of such a message, which lies in memory for each watcher that is slow to take it. More:
+/// the next message has them.
+pub const LOG_MESSAGE_BYTES_MAX: usize = 32 * 1024;
+/// Bytes of one of them as it travels: what facts may have at most is far below.
+pub const LOG_EVENT_BYTES_MAX: usize = 512;
 /// Incidents, and what happened to them, that are kept in memory for all watchers together. A
 /// watcher that falls behind by more is ended with `RESOURCE_EXHAUSTED`, and can resume.
 pub const LOG_EVENTS_KEPT_MAX: usize = 8_192;
@@ -263,7 +268,18 @@ pub const LOG_EVENTS_LOOKED_AT_MAX: usize = 1_024;
 /// How long a message to a watcher may wait while its client takes nothing, in milliseconds.
 /// Longer: the stream is ended with `RESOURCE_EXHAUSTED`, and can be resumed.
 pub const WATCH_UNTAKEN_MS_MAX: u64 = 60_000;
-/// How often it is looked for such streams, in milliseconds.
+/// Smallest message to a watcher that is counted while its client does not take it, in bytes.
+/// Only a whole state, or much of it, is as large.
+pub const WATCH_UNTAKEN_BYTES_MIN: usize = 64 * 1024;
+/// Bytes of such messages with one token, each counted once however many streams it waits in.
+/// More: the stream that is due for another is ended with `RESOURCE_EXHAUSTED`.
+pub const WATCH_UNTAKEN_BYTES_PER_TOKEN_MAX: usize = 64 * 1024 * 1024;
+/// The same from one prefix of each width of `COUNTED_PREFIXES`, the narrowest first.
+pub const WATCH_UNTAKEN_BYTES_PER_PREFIX_MAX: [usize; COUNTED_PREFIXES.len()] =
+    [64 * 1024 * 1024, 128 * 1024 * 1024, 256 * 1024 * 1024];
+/// The same from this machine.
+pub const WATCH_UNTAKEN_BYTES_ON_LOOPBACK_MAX: usize = 256 * 1024 * 1024;
+/// How often it is looked for streams whose clients take nothing, in milliseconds.
 pub const WATCH_UNTAKEN_LOOK_MS: u64 = 5_000;
 /// Entries of the journal that are read at a time for a watcher. More: read next.
 pub const LOG_READ_ENTRIES_MAX: u64 = 4_096;
@@ -330,6 +346,9 @@ pub const WATCH_DIFFERENCES_MAX: usize = 16;
 /// Messages that one state keeps, with their encoding, for all its watchers. Further ones take
 /// the place of the oldest.
 pub const WATCH_MESSAGES_KEPT_MAX: usize = 16;
+/// Earlier states of a watched question that are kept because watchers have them, to tell these
+/// what changed. A watcher that has an older one is told the whole state.
+pub const WATCH_STATES_KEPT_MAX: usize = 16;
 /// Messages of incidents that are kept, with their encoding, for all watchers at the end of
 /// the journal. Further ones take the place of the oldest.
 pub const LOG_MESSAGES_KEPT_MAX: usize = 64;
@@ -548,6 +567,10 @@ const _: () = assert!(FOLLOWERS_PER_PREFIX_MAX[1] <= FOLLOWERS_PER_PREFIX_MAX[2]
 const _: () = assert!(FOLLOWERS_PER_PREFIX_MAX[2] < FOLLOWERS_MAX);
 const _: () = assert!(FOLLOWERS_PER_TOKEN_MAX <= FOLLOWERS_MAX);
 const _: () = assert!(LOG_EVENTS_PER_MESSAGE_MAX <= LOG_EVENTS_LOOKED_AT_MAX);
+const _: () = assert!(LOG_EVENT_BYTES_MAX < LOG_MESSAGE_BYTES_MAX);
+const _: () = assert!(LOG_MESSAGE_BYTES_MAX < WATCH_UNTAKEN_BYTES_MIN);
+// All states of the shortest pace that come between two messages of the usual one.
+const _: () = assert!(WATCH_PACE_MS_DEFAULT / WATCH_PACE_MS_MIN < WATCH_STATES_KEPT_MAX as u64);
 const _: () = assert!(LOG_EVENTS_LOOKED_AT_MAX <= LOG_EVENTS_KEPT_MAX);
 const _: () = assert!(BLOCK_ROWS * 64 <= BLOCK_BYTES_MAX);
 const _: () = assert!(TAP_BATCH_BYTES_MAX < RECORD_BYTES_MAX);

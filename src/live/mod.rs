@@ -23,9 +23,12 @@ mod tests;
 mod token;
 mod told;
 mod turns;
+mod untaken;
 mod watcher;
 
 use std::sync::Arc;
+
+use bytes::Bytes;
 
 use crate::domain::question::Breakdown;
 use crate::domain::{Filter, Minute, MinuteSpan, Position, TapFeed, UtcMillis};
@@ -37,6 +40,7 @@ pub use permits::{Holder, NoPermit, Permit, PermitBounds, Permits};
 pub use publisher::Publisher;
 pub use source::{LedgerSource, Source, View};
 pub use told::{Form, Told};
+pub use untaken::{Hold, TooMuchUntaken};
 pub use watcher::Watcher;
 
 /// What a watcher asks for.
@@ -117,7 +121,7 @@ pub enum Update {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Message {
     /// Resumes after this message.
-    pub resume_token: Vec<u8>,
+    pub resume_token: Bytes,
     /// The last place in the journal that the state includes.
     pub position: Position,
     /// Start of the window's last minute, which counts.

@@ -9,6 +9,9 @@ use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use bytes::Bytes;
+
+use super::untaken::{Hold, TooMuchUntaken, Untaken, UntakenBounds};
 use crate::auth::{PREFIX_BYTES, prefix_of};
 use crate::domain::CountedPrefix;
 use crate::domain::limits::{
@@ -51,6 +54,7 @@ pub struct Permits(Arc<Shared>);
 struct Shared {
     bounds: PermitBounds,
     open: Mutex<Open>,
+    untaken: Arc<Untaken>,
 }
 
 #[derive(Default)]
@@ -72,7 +76,7 @@ pub struct Holder {
 
 /// Whose streams are counted together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Prefix {
+pub(super) enum Prefix {
     /// This machine, and whoever has no address.
     Here,
     /// A prefix of this width of `COUNTED_PREFIXES`.
@@ -113,8 +117,11 @@ impl PermitBounds {
 impl Permits {
     /// With nothing open.
     pub fn new(bounds: PermitBounds) -> Self {
-        let open = Mutex::default();
-        Self(Arc::new(Shared { bounds, open }))
+        Self(Arc::new(Shared {
+            bounds,
+            open: Mutex::default(),
+            untaken: Arc::new(Untaken::new(UntakenBounds::default())),
+        }))
     }
 
     /// For streams of which only those with one token are bounded, besides all of them.
@@ -177,6 +184,12 @@ impl Permit {
     pub fn token(&self) -> Option<u32> {
         self.holder.token
     }
+
+    /// Leave to hand a message out to the stream's client, for as long as it is not taken; `None`
+    /// if it is small.
+    pub fn hold(&self, frame: &Bytes) -> Result<Option<Hold>, TooMuchUntaken> {
+        self.shared.untaken.hold(self.holder, frame)
+    }
 }
 
 impl Drop for Permit {
@@ -214,7 +227,7 @@ impl PermitBounds {
 }
 
 /// All that the streams of a holder are counted with by where it is: nothing of who has a token.
-fn prefixes(holder: Holder) -> impl Iterator<Item = Prefix> {
+pub(super) fn prefixes(holder: Holder) -> impl Iterator<Item = Prefix> {
     let is_counted = holder.token.is_none();
     let there = holder.address.map(|address| address.to_canonical());
     let there = there.filter(|address| !address.is_loopback());

@@ -1,7 +1,8 @@
 //! The task that owns every push.
 //!
 //! It keeps one channel for each question that is watched, which holds the newest state and
-//! nothing else: a slow watcher skips states and delays nobody. Counting happens in rounds on
+//! nothing else: a slow watcher skips states and delays nobody. Of the states before, some are
+//! kept that watchers were sent last, to tell these what changed. Counting happens in rounds on
 //! a blocking thread, one round at a time: a new question at once; when rows changed, the
 //! questions that they concern, every `WATCH_PACE_MS_MIN` at most, and after a rest as long as
 //! the round before; and all questions when the clock enters another minute, because the
@@ -10,7 +11,7 @@
 //! A round begins no further question after `WATCH_ROUND_MS_MAX`: those whose turn did not come
 //! (`turns`) are due in the next, which knows of new questions and of changes since.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,8 +23,8 @@ use crate::auth::Seal;
 use crate::domain::entry::Epoch;
 use crate::domain::limits::{
     CLOCK_CHECK_MS, WATCH_PACE_MS_MIN, WATCH_REQUESTS_MAX, WATCH_REST_MS_MAX, WATCH_RESULTS_MAX,
-    WATCH_ROUND_MS_MAX, WATCHED_QUESTIONS_MAX, WATCHED_RATES_MAX, WATCHED_ROWS_PER_TOKEN_MAX,
-    WATCHED_ROWS_WITHOUT_TOKEN_MAX,
+    WATCH_ROUND_MS_MAX, WATCH_STATES_KEPT_MAX, WATCHED_QUESTIONS_MAX, WATCHED_RATES_MAX,
+    WATCHED_ROWS_PER_TOKEN_MAX, WATCHED_ROWS_WITHOUT_TOKEN_MAX,
 };
 use crate::domain::{Minute, Position, UtcMillis};
 
@@ -113,6 +114,8 @@ struct Task<S, N> {
 /// A question that is watched.
 struct Question {
     published: watch::Sender<Published>,
+    /// States before the newest that watchers have, the oldest first.
+    earlier: VecDeque<State>,
     /// Who asked first. Its counting is theirs as long as it is watched.
     asker: Asker,
     /// Since when it must be counted whatever rows change: it is new, a minute passed, or its
@@ -275,7 +278,7 @@ impl Publisher {
             pace: Pace::new(pace, Instant::now()),
             alarm: Alarm::default(),
             stop: self.stop.clone(),
-            _permit: permit,
+            permit,
         })
     }
 
@@ -368,6 +371,7 @@ impl<S: Source, N: Fn() -> UtcMillis> Task<S, N> {
         let (sender, published) = watch::channel(Published::Pending);
         let question = Question {
             published: sender,
+            earlier: VecDeque::new(),
             asker: request.asker,
             due: Some(Instant::now()),
             cost: None,
@@ -513,9 +517,7 @@ impl<S: Source, N: Fn() -> UtcMillis> Task<S, N> {
                 question.due = None;
                 question.cost = Some(took.max(COST_MIN));
                 question.rows = state.figures().len();
-                question
-                    .published
-                    .send_if_modified(|published| replace(published, state));
+                question.publish(state);
             }
             Counting::Left => {
                 question.due.get_or_insert_with(Instant::now);
@@ -574,6 +576,31 @@ impl<S: Source, N: Fn() -> UtcMillis> Task<S, N> {
     }
 }
 
+// === impl Question ===
+
+impl Question {
+    fn publish(&mut self, newest: State) {
+        let mut replaced = None;
+        self.published
+            .send_if_modified(|published| replace(published, newest, &mut replaced));
+        if let Some(state) = replaced {
+            self.keep(state);
+        }
+    }
+
+    /// Keeps a state that is the newest no more, and lets go of those that nobody has, or too
+    /// few.
+    fn keep(&mut self, state: State) {
+        self.earlier.push_back(state);
+        self.earlier.retain(State::is_sent);
+        // A watcher that was about to tell one of them may have left something there.
+        self.earlier.iter().for_each(State::forget_messages);
+        if WATCH_STATES_KEPT_MAX < self.earlier.len() {
+            self.earlier.pop_front();
+        }
+    }
+}
+
 // === On the way of a result ===
 
 /// Waits for ever if there is no round; `None` if it is over.
@@ -584,20 +611,24 @@ async fn next_result(round: &mut Option<Round>) -> Option<Done> {
     }
 }
 
-/// Puts the newest state in place; says whether watchers have to know.
-fn replace(published: &mut Published, mut newest: State) -> bool {
+/// Puts the newest state in place; says whether watchers have to know. `replaced` gets the one of
+/// before where it has other figures, since letting go of it takes time.
+fn replace(published: &mut Published, mut newest: State, replaced: &mut Option<State>) -> bool {
     let is_news = match published {
         Published::State(known) => !newest.share(known),
         Published::Pending | Published::Ended(_) => true,
     };
-    *published = Published::State(newest);
+    let before = std::mem::replace(published, Published::State(newest));
+    if is_news && let Published::State(before) = before {
+        *replaced = Some(before);
+    }
     is_news
 }
 
 /// The state holds up to this position as well; nobody has to be woken for that.
 fn reach(published: &mut Published, position: Position) -> bool {
     if let Published::State(state) = published {
-        state.position = state.position.max(position);
+        state.outline.position = state.outline.position.max(position);
     }
     false
 }

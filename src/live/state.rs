@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::hash::Hasher;
 use std::sync::atomic::{self, AtomicU64};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use siphasher::sip::SipHasher13;
 
@@ -37,6 +37,23 @@ pub struct Seen {
 /// The figures of a question, and up to where they hold. Cheap to clone.
 #[derive(Clone)]
 pub struct State {
+    /// All but the rows.
+    pub outline: Outline,
+    body: Arc<Body>,
+}
+
+/// A state that a watcher was sent. Its rows are not kept for it: a client that takes nothing
+/// would hold them, and each such client others.
+#[derive(Clone)]
+pub struct Sent {
+    /// All but the rows.
+    pub outline: Outline,
+    body: Weak<Body>,
+}
+
+/// What a message says of a state beside its rows. Cheap to clone, and little to keep.
+#[derive(Clone)]
+pub struct Outline {
     /// The last place in the journal that is included.
     pub position: Position,
     /// The running minute for which it was counted.
@@ -45,17 +62,20 @@ pub struct State {
     number: u64,
     /// As of which place it was counted first for this minute.
     first_at: Position,
-    body: Arc<Body>,
+    head: Arc<Head>,
 }
 
-struct Body {
-    figures: Arc<[Watched]>,
+struct Head {
     rates: Option<Arc<WindowRates>>,
     total: u64,
     left_out: u64,
     untimed: u64,
     complete_from: Option<Minute>,
     digest: u64,
+}
+
+struct Body {
+    figures: Arc<[Watched]>,
     differences: Mutex<Vec<Difference>>,
     told: Kept<Telling, Message>,
 }
@@ -123,22 +143,27 @@ impl State {
         if let Some(rates) = &rates {
             hash_window(&mut hasher, rates);
         }
-        let body = Body {
-            figures: figures.into(),
+        let head = Head {
             rates: rates.map(Arc::new),
             total: counted.total,
             left_out: counted.left_out,
             untimed,
             complete_from,
             digest: hasher.finish(),
+        };
+        let body = Body {
+            figures: figures.into(),
             differences: Mutex::default(),
             told: Kept::new(WATCH_MESSAGES_KEPT_MAX),
         };
         Self {
-            position,
-            minute,
-            number: NUMBERS.fetch_add(1, atomic::Ordering::Relaxed),
-            first_at: position,
+            outline: Outline {
+                position,
+                minute,
+                number: NUMBERS.fetch_add(1, atomic::Ordering::Relaxed),
+                first_at: position,
+                head: Arc::new(head),
+            },
             body: Arc::new(body),
         }
     }
@@ -147,26 +172,16 @@ impl State {
     /// once; says whether they are. Of another minute it keeps its own number and place: what
     /// fills this window may have come after the place at which the one before was counted.
     pub fn share(&mut self, known: &Self) -> bool {
-        let is_equal = self.digest() == known.digest();
+        let is_equal = self.outline.digest() == known.outline.digest();
         if is_equal {
+            self.outline.head = Arc::clone(&known.outline.head);
             self.body = Arc::clone(&known.body);
-            if self.minute == known.minute {
-                self.number = known.number;
-                self.first_at = known.first_at;
+            if self.outline.minute == known.outline.minute {
+                self.outline.number = known.outline.number;
+                self.outline.first_at = known.outline.first_at;
             }
         }
         is_equal
-    }
-
-    /// The same within a minute as long as no other figures come between, and another otherwise.
-    pub fn number(&self) -> u64 {
-        self.number
-    }
-
-    /// As of which place these figures were counted first in this minute, as long as no others
-    /// came between.
-    pub fn first_at(&self) -> Position {
-        self.first_at
     }
 
     /// All rows, by key.
@@ -174,40 +189,28 @@ impl State {
         &self.body.figures
     }
 
-    /// What belongs to all rates, if they are asked for.
-    pub fn rates(&self) -> Option<&Arc<WindowRates>> {
-        self.body.rates.as_ref()
+    /// For whoever was sent this.
+    pub fn sent(&self) -> Sent {
+        Sent {
+            outline: self.outline.clone(),
+            body: Arc::downgrade(&self.body),
+        }
     }
 
-    /// Distinct incidents in the window.
-    pub fn total(&self) -> u64 {
-        self.body.total
+    /// Whether it is the newest that some watcher was sent, or may be about to be.
+    pub fn is_sent(&self) -> bool {
+        1 < Arc::strong_count(&self.body) || 0 < Arc::weak_count(&self.body)
     }
 
-    /// Those among them that stand in no row.
-    pub fn left_out(&self) -> u64 {
-        self.body.left_out
-    }
-
-    /// Those recorded in the window's minutes that are not known to the minute.
-    pub fn untimed(&self) -> u64 {
-        self.body.untimed
-    }
-
-    /// From when on it is complete; `None` if it is for the whole window.
-    pub fn complete_from(&self) -> Option<UtcMillis> {
-        self.body.complete_from.map(Minute::start)
-    }
-
-    /// Start of the running minute.
-    pub fn as_of(&self) -> UtcMillis {
-        self.minute.start()
-    }
-
-    /// Equal for equal figures and totals, whenever and in whichever process they were
-    /// counted. Others share one by a chance of 1 in 2^64.
-    pub fn digest(&self) -> u64 {
-        self.body.digest
+    /// Lets go of its messages: a newer state took its place, and nobody is told it any more.
+    pub fn forget_messages(&self) {
+        self.body.told.forget();
+        let poisoned = PoisonError::into_inner;
+        self.body
+            .differences
+            .lock()
+            .unwrap_or_else(poisoned)
+            .clear();
     }
 
     /// The message of a kind, made once for all watchers who get it, to whom its window is new or
@@ -220,8 +223,8 @@ impl State {
     ) -> Arc<Told<Message>> {
         let telling = Telling {
             kind,
-            position: self.position,
-            minute: self.minute,
+            position: self.outline.position,
+            minute: self.outline.minute,
             is_window_new,
         };
         self.body.told.find_or_keep(telling, make)
@@ -230,7 +233,7 @@ impl State {
     /// What leads from an earlier state to this one, by key; a count of 0 removes a row. Made
     /// once for all watchers that come from the same state.
     pub fn since(&self, earlier: &Self) -> Arc<[Watched]> {
-        if let Some(known) = self.known_difference(earlier.digest()) {
+        if let Some(known) = self.known_difference(earlier.outline.digest()) {
             return known;
         }
         let figures: Arc<[Watched]> = difference(&earlier.body.figures, &self.body.figures).into();
@@ -238,7 +241,7 @@ impl State {
         let mut differences = self.body.differences.lock().unwrap_or_else(poisoned);
         if differences.len() < WATCH_DIFFERENCES_MAX {
             differences.push(Difference {
-                from_digest: earlier.digest(),
+                from_digest: earlier.outline.digest(),
                 figures: Arc::clone(&figures),
             });
         }
@@ -252,6 +255,65 @@ impl State {
             .iter()
             .find(|difference| difference.from_digest == from_digest)?;
         Some(Arc::clone(&known.figures))
+    }
+}
+
+impl Sent {
+    /// The state, if it is still kept.
+    pub fn state(&self) -> Option<State> {
+        Some(State {
+            outline: self.outline.clone(),
+            body: self.body.upgrade()?,
+        })
+    }
+}
+
+impl Outline {
+    /// The same within a minute as long as no other figures come between, and another otherwise.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// As of which place these figures were counted first in this minute, as long as no others
+    /// came between.
+    pub fn first_at(&self) -> Position {
+        self.first_at
+    }
+
+    /// What belongs to all rates, if they are asked for.
+    pub fn rates(&self) -> Option<&Arc<WindowRates>> {
+        self.head.rates.as_ref()
+    }
+
+    /// Distinct incidents in the window.
+    pub fn total(&self) -> u64 {
+        self.head.total
+    }
+
+    /// Those among them that stand in no row.
+    pub fn left_out(&self) -> u64 {
+        self.head.left_out
+    }
+
+    /// Those recorded in the window's minutes that are not known to the minute.
+    pub fn untimed(&self) -> u64 {
+        self.head.untimed
+    }
+
+    /// From when on it is complete; `None` if it is for the whole window.
+    pub fn complete_from(&self) -> Option<UtcMillis> {
+        self.head.complete_from.map(Minute::start)
+    }
+
+    /// Start of the running minute.
+    pub fn as_of(&self) -> UtcMillis {
+        self.minute.start()
+    }
+
+    /// Equal for equal figures and totals, whenever and in whichever process they were
+    /// counted. Others share one by a chance of 1 in 2^64.
+    pub fn digest(&self) -> u64 {
+        self.head.digest
     }
 }
 
@@ -401,29 +463,26 @@ mod tests {
             reached.retain(|_, count| *count != 0);
             prop_assert!(changes.is_sorted_by(|one, next| one.keys < next.keys));
             prop_assert_eq!(&reached, &new);
-            prop_assert_eq!(state(&old).digest() == state(&new).digest(), old == new);
+            prop_assert_eq!(state(&old).outline.digest() == state(&new).outline.digest(), old == new);
         }
     }
 
     #[test]
     fn figures_that_are_the_same_in_another_minute_are_of_a_place_of_their_own() {
         let of = |position, minute| {
-            let one = state(&BTreeMap::from([(1, 1)]));
-            let position = Position(position);
-            State {
-                position,
-                minute: Minute(minute),
-                first_at: position,
-                ..one
-            }
+            let mut one = state(&BTreeMap::from([(1, 1)]));
+            one.outline.position = Position(position);
+            one.outline.first_at = Position(position);
+            one.outline.minute = Minute(minute);
+            one
         };
         let known = of(3, 1);
         let (mut same, mut later) = (of(5, 1), of(5, 2));
         assert!(same.share(&known) && later.share(&known));
-        let cited = |state: &State| (state.number(), state.first_at());
+        let cited = |state: &State| (state.outline.number(), state.outline.first_at());
         assert_eq!(cited(&same), cited(&known));
-        assert_eq!(later.first_at(), Position(5));
-        assert_ne!(later.number(), known.number());
+        assert_eq!(later.outline.first_at(), Position(5));
+        assert_ne!(later.outline.number(), known.outline.number());
         assert!(
             Arc::ptr_eq(later.figures(), known.figures()),
             "in memory once"

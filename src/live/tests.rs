@@ -13,8 +13,9 @@ use super::*;
 use crate::auth::Seal;
 use crate::domain::entry::Epoch;
 use crate::domain::limits::{
-    CHANGED_ROWS_MAX, HEARTBEAT_MS, WATCH_PACE_MS_MIN, WATCHED_QUESTIONS_MAX,
-    WATCHED_QUESTIONS_PER_TOKEN_MAX, WATCHED_ROWS_MAX, WATCHED_ROWS_PER_TOKEN_MAX,
+    CHANGED_ROWS_MAX, HEARTBEAT_MS, WATCH_PACE_MS_MIN, WATCH_STATES_KEPT_MAX,
+    WATCHED_QUESTIONS_MAX, WATCHED_QUESTIONS_PER_TOKEN_MAX, WATCHED_ROWS_MAX,
+    WATCHED_ROWS_PER_TOKEN_MAX,
 };
 use crate::domain::{Basis, Row, RowTime};
 use crate::query::{Counted, Figure};
@@ -404,6 +405,110 @@ async fn slow_watcher_skips_to_the_newest_figure() {
         assert_eq!(rows(&next(&mut quick).await), [("001", count)]);
     }
     assert_eq!(rows(&next(&mut slow).await), [("001", 5)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn states_that_blocked_watchers_have_are_kept_up_to_a_number_and_the_others_told_anew() {
+    let service = Service::start();
+    service.report(2);
+    let mut blocked = vec![service.watch(0).await];
+    next(&mut blocked[0]).await;
+    // Each stays at a state of its own; the last at the newest.
+    for _ in 0..=WATCH_STATES_KEPT_MAX {
+        service.report(1);
+        sleep(PACE).await;
+        let mut watcher = service.watch(0).await;
+        next(&mut watcher).await;
+        blocked.push(watcher);
+    }
+    let states = blocked.iter().map(|watcher| watcher.sent.as_ref());
+    let is_kept = |sent: Option<&state::Sent>| sent.is_some_and(|sent| sent.state().is_some());
+    let kept: Vec<_> = states.map(is_kept).collect();
+    assert!(!kept[0], "the oldest state is gone");
+    assert!(kept[1..].iter().all(|is_kept| *is_kept));
+    service.withdraw(0);
+    service.report(3);
+    sleep(PACE).await;
+    let asked = next(&mut service.watch(0).await).await;
+    let count = WATCH_STATES_KEPT_MAX as u64 + 1;
+    assert_eq!(rows(&asked), [("001", count), ("003", 1)]);
+    let told = next(&mut blocked[0]).await;
+    assert_eq!(
+        told.update, asked.update,
+        "all of it, as a question gives it"
+    );
+    assert_eq!((told.total, told.position), (asked.total, asked.position));
+    for watcher in &mut blocked[2..] {
+        assert!(is_changes(&next(watcher).await));
+    }
+    service.report(3);
+    assert!(
+        is_changes(&next(&mut blocked[0]).await),
+        "from then on changes"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn heartbeat_of_a_state_that_is_gone_is_still_of_that_state() {
+    let service = Service::start();
+    let pace = Duration::from_secs(40);
+    let slow = service.publisher.watch(watch(0), pace, None, permit());
+    let mut slow = slow.await.expect("there is room");
+    let first = next(&mut slow).await;
+    let mut blocked = Vec::new();
+    for _ in 0..=WATCH_STATES_KEPT_MAX {
+        service.report(1);
+        sleep(Duration::from_millis(WATCH_PACE_MS_MIN)).await;
+        let mut watcher = service.watch(0).await;
+        next(&mut watcher).await;
+        blocked.push(watcher);
+    }
+    let heartbeat = next(&mut slow).await;
+    assert!(
+        slow.sent
+            .as_ref()
+            .is_some_and(|sent| sent.state().is_none())
+    );
+    assert_eq!(heartbeat.update, Update::Heartbeat);
+    assert_eq!((heartbeat.position, heartbeat.total), (Position(0), 0));
+    assert_eq!(heartbeat.resume_token, first.resume_token);
+    let mut message = next(&mut slow).await;
+    while message.update == Update::Heartbeat {
+        message = next(&mut slow).await;
+    }
+    assert!(matches!(message.update, Update::Snapshot(_)), "{message:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn state_that_no_watcher_has_any_more_is_not_kept_nor_a_message_of_an_older_one() {
+    let service = Service::start();
+    service.report(1);
+    let mut blocked = service.watch(0).await;
+    let mut quick = service.watch(0).await;
+    let told = blocked.next().await.expect("the stream goes on");
+    let snapshot = Arc::downgrade(&told);
+    drop(told);
+    let mut states = Vec::new();
+    for _ in 0..3 {
+        let message = next(&mut quick).await;
+        let state = quick.sent.as_ref().and_then(state::Sent::state);
+        states.push(Arc::downgrade(state.expect("the newest").figures()));
+        drop(message);
+        service.report(1);
+        sleep(PACE).await;
+    }
+    next(&mut quick).await;
+    service.report(1);
+    next(&mut quick).await;
+    let is_kept = |state: &std::sync::Weak<[Watched]>| state.upgrade().is_some();
+    let kept: Vec<_> = states.iter().map(is_kept).collect();
+    assert_eq!(
+        kept,
+        [true, false, false],
+        "the blocked watcher has the first"
+    );
+    assert!(snapshot.upgrade().is_none());
+    drop(blocked);
 }
 
 #[tokio::test(start_paused = true)]
@@ -940,7 +1045,7 @@ impl Mirror {
             self.counts.insert(figure.keys.clone(), figure.count);
         }
         self.counts.retain(|_, count| *count != 0);
-        self.token = Some(message.resume_token.clone());
+        self.token = Some(message.resume_token.to_vec());
         let minute = message.as_of.minute().expect("after 1970");
         let expected = record.count_at(watch, watch.span(minute), message.position);
         let figures = self.counts.iter().map(|(keys, count)| Figure {

@@ -13,7 +13,7 @@ use crate::domain::entry::Epoch;
 
 use super::Watch;
 use super::sealed::{NoToken, Sealed};
-use super::state::State;
+use super::state::Outline;
 
 const KIND: u8 = 3;
 const TEXT_BYTES: usize = 24;
@@ -64,7 +64,7 @@ impl Tokens {
 
     /// Stands for a state of a stream: the same bytes within a minute as long as its figures are
     /// the same, so that they show nothing of what else is recorded.
-    pub fn of_state(&self, stream: StreamDigest, state: &State) -> Vec<u8> {
+    pub fn of_state(&self, stream: StreamDigest, state: &Outline) -> Vec<u8> {
         let token = Token {
             stream,
             position: state.first_at(),

@@ -92,6 +92,12 @@ impl<K: PartialEq, M> Kept<K, M> {
         messages.push_front((key, Arc::clone(&told)));
         told
     }
+
+    /// Keeps none of those that there are.
+    pub fn forget(&self) {
+        let mut messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
+        messages.clear();
+    }
 }
 
 #[cfg(test)]

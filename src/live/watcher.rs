@@ -1,10 +1,12 @@
 //! One stream: what its client was sent last, and when it is due for more.
 //!
-//! A watcher holds a reference to the state that it sent last and copies nothing. While it
-//! waits it owns one timer, and nobody waits for it.
+//! A watcher knows the state that it sent last, and copies and holds nothing of its rows: where
+//! these are kept no more it tells the whole state again. While it waits it owns one timer, and
+//! nobody waits for it.
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -13,10 +15,10 @@ use super::alarm::Alarm;
 use super::asked::Asking;
 use super::pace::{Pace, Step};
 use super::permits::Permit;
-use super::state::{Kind, State};
+use super::state::{Kind, Outline, Sent, State};
 use super::token::{Token, Tokens};
 use super::told::Told;
-use super::{Cited, Message, Update, Watch, WatchError};
+use super::{Cited, Hold, Message, TooMuchUntaken, Update, Watch, WatchError};
 use crate::domain::Minute;
 
 /// What the publisher last said about a question.
@@ -40,13 +42,13 @@ pub struct Watcher {
     /// What the client says that it has; looked at once, so in a box.
     pub(super) resume: Option<Box<Token>>,
     /// The newest state with the figures that the client has.
-    pub(super) sent: Option<State>,
+    pub(super) sent: Option<Sent>,
     /// The minute of the window that the client was told how to cite.
     pub(super) cited: Option<Minute>,
     pub(super) pace: Pace,
     pub(super) alarm: Alarm,
     pub(super) stop: CancellationToken,
-    pub(super) _permit: Permit,
+    pub(super) permit: Permit,
 }
 
 /// What there is to do for a watcher.
@@ -63,6 +65,11 @@ impl Watcher {
     /// What is watched.
     pub fn watch(&self) -> &Watch {
         &self.watch
+    }
+
+    /// Leave to hand out the encoding of a message.
+    pub fn hold(&self, frame: &Bytes) -> Result<Option<Hold>, TooMuchUntaken> {
+        self.permit.hold(frame)
     }
 
     /// The next message, or why there are no more. It holds the newest state at the time it
@@ -103,9 +110,9 @@ impl Watcher {
         let Some(sent) = self.sent.clone() else {
             return Ok(Next::Told(self.first(&newest, now)));
         };
-        let is_changed = newest.digest() != sent.digest();
+        let is_changed = newest.outline.digest() != sent.outline.digest();
         Ok(match self.pace.step(now, is_changed) {
-            Step::News => Next::Told(self.changes(&sent, newest, now)),
+            Step::News => Next::Told(self.changes(&sent, &newest, now)),
             Step::Heartbeat => Next::Told(self.heartbeat(&sent, now)),
             Step::WaitUntil(due) if is_changed => Next::Rest(due),
             Step::WaitUntil(due) => Next::Listen(Some(due)),
@@ -124,43 +131,61 @@ impl Watcher {
             Published::Pending => return Ok(None),
         };
         if let Some(sent) = &mut self.sent
-            && sent.digest() == newest.digest()
+            && sent.outline.digest() == newest.outline.digest()
         {
-            *sent = newest.clone();
+            *sent = newest.sent();
         }
         Ok(Some(newest))
     }
 
     fn first(&mut self, newest: &State, now: Instant) -> Arc<Told<Message>> {
         let is_known = self.resume.take().is_some_and(|token| {
-            token.stream == self.asking.stream() && token.state_digest == newest.digest()
+            token.stream == self.asking.stream() && token.state_digest == newest.outline.digest()
         });
-        self.sent = Some(newest.clone());
+        self.sent = Some(newest.sent());
         if is_known {
             self.pace.sent_sign_of_life(now);
             return self.message(newest, Kind::Resumed, || Update::Resumed);
         }
         self.pace.sent_news(now);
+        self.snapshot(newest)
+    }
+
+    fn snapshot(&mut self, newest: &State) -> Arc<Told<Message>> {
         self.message(newest, Kind::Snapshot, || {
             Update::Snapshot(Arc::clone(newest.figures()))
         })
     }
 
-    fn changes(&mut self, sent: &State, newest: State, now: Instant) -> Arc<Told<Message>> {
-        let from_digest = sent.digest();
-        let message = self.message(&newest, Kind::Changes { from_digest }, || {
-            Update::Changes(newest.since(sent))
-        });
-        self.sent = Some(newest);
+    /// All of it, if what the client has is kept no more.
+    fn changes(&mut self, sent: &Sent, newest: &State, now: Instant) -> Arc<Told<Message>> {
+        let message = match sent.state() {
+            Some(earlier) => {
+                let from_digest = earlier.outline.digest();
+                self.message(newest, Kind::Changes { from_digest }, || {
+                    Update::Changes(newest.since(&earlier))
+                })
+            }
+            None => self.snapshot(newest),
+        };
+        self.sent = Some(newest.sent());
         self.pace.sent_news(now);
         message
     }
 
     /// Of the state that the client has, also when the pace holds a newer one back: resumed
     /// from a heartbeat's token, a stream must tell that change.
-    fn heartbeat(&mut self, sent: &State, now: Instant) -> Arc<Told<Message>> {
+    fn heartbeat(&mut self, sent: &Sent, now: Instant) -> Arc<Told<Message>> {
         self.pace.sent_sign_of_life(now);
-        self.message(sent, Kind::Heartbeat, || Update::Heartbeat)
+        if let Some(state) = sent.state() {
+            return self.message(&state, Kind::Heartbeat, || Update::Heartbeat);
+        }
+        let is_window_new = self.is_window_new(&sent.outline);
+        Arc::new(Told::new(self.about(
+            &sent.outline,
+            is_window_new,
+            Update::Heartbeat,
+        )))
     }
 
     /// The same for all watchers of a question that are told the same: the digest of the
@@ -172,9 +197,20 @@ impl Watcher {
         kind: Kind,
         update: impl FnOnce() -> Update,
     ) -> Arc<Told<Message>> {
-        let is_window_new = self.cited.replace(state.minute) != Some(state.minute);
-        state.told(kind, is_window_new, || Message {
-            resume_token: self.tokens.of_state(self.asking.stream(), state),
+        let is_window_new = self.is_window_new(&state.outline);
+        state.told(kind, is_window_new, || {
+            self.about(&state.outline, is_window_new, update())
+        })
+    }
+
+    fn is_window_new(&mut self, state: &Outline) -> bool {
+        self.cited.replace(state.minute) != Some(state.minute)
+    }
+
+    fn about(&self, state: &Outline, is_window_new: bool, update: Update) -> Message {
+        let stream = self.asking.stream();
+        Message {
+            resume_token: self.tokens.of_state(stream, state).into(),
             position: state.position,
             as_of: state.as_of(),
             total: state.total(),
@@ -188,7 +224,7 @@ impl Watcher {
                 number: state.number(),
             },
             is_window_new,
-            update: update(),
-        })
+            update,
+        }
     }
 }

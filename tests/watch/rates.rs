@@ -50,12 +50,12 @@ fn key(figure: &pb::Figure) -> Vec<String> {
 
 impl Mirror {
     /// Takes a message in; tells which promise it breaks. `is_first` is that of a stream that
-    /// was opened with the newest token; every incident stands in one row at most.
+    /// was opened with the newest token; every incident stands in one row at most. A snapshot may
+    /// come at any time.
     pub fn take(&mut self, message: &pb::WatchRatesResponse, is_first: bool) -> Verdict {
         let before = self.clone();
         match &message.update {
             Some(Update::Snapshot(all)) => {
-                check(is_first, "initial: a snapshot came later than first")?;
                 self.counts = counts(&all.figures);
                 self.rates = rates(&all.figures);
                 check(!self.counts.values().any(|count| *count == 0), "a row of 0")?;
@@ -165,6 +165,19 @@ mod tests {
     }
 
     #[test]
+    fn everything_before_a_snapshot_is_forgotten_whenever_it_comes() {
+        let mut mirror = Mirror::default();
+        let first = snapshot(&[("a", 1), ("b", 2)], 3);
+        assert_eq!(mirror.take(&first, true), Ok(()));
+        let again = snapshot(&[("b", 3), ("c", 1)], 5);
+        let torn = mirror.clone().take(&again, false);
+        assert!(torn.is_err_and(|told| told.starts_with("atomic")));
+        let again = snapshot(&[("b", 3), ("c", 1)], 4);
+        assert_eq!(mirror.take(&again, false), Ok(()));
+        assert_eq!(mirror.counts, counts(&figures(&[("b", 3), ("c", 1)])));
+    }
+
+    #[test]
     fn each_broken_promise_is_told() {
         let mut mirror = Mirror::default();
         assert_eq!(
@@ -183,7 +196,7 @@ mod tests {
                 "{verdict:?}"
             );
         };
-        check(snapshot(&[("b", 2)], 2), false, "initial");
+        check(snapshot(&[("b", 2)], 3), false, "atomic");
         check(changes(&[("b", 3)], 4), true, "initial");
         check(changes(&[("b", 2)], 3), false, "changes");
         check(changes(&[("d", 0)], 3), false, "changes");

@@ -248,7 +248,7 @@ pub fn to_message(
         feeds: rates.map_or_else(Vec::new, |rates| to_used(&rates.feeds)),
         rated_from: rated.map(|span| to_timestamp(span.start.start())),
         rated_until: rated.map(|span| to_timestamp(span.end.start())),
-        resume_token: message.resume_token.clone(),
+        resume_token: message.resume_token.to_vec(),
         position: match form {
             Form::Whole => message.position.0,
             Form::Part => 0,

@@ -73,7 +73,7 @@ pub fn to_log_message(message: &LogMessage, sight: &Sight) -> pb::WatchIncidents
         Out::Events(pb::IncidentEvents { events })
     };
     pb::WatchIncidentsResponse {
-        resume_token: message.resume_token.clone(),
+        resume_token: message.resume_token.to_vec(),
         position: sight.place(message.position),
         update: Some(update),
     }
@@ -202,9 +202,16 @@ mod tests {
 
     use super::*;
     use crate::auth::Keys;
-    use crate::domain::taxonomy::Cause;
+    use crate::domain::limits::{
+        CAUSE_CLAIMS_MAX, LINE_ID_BYTES_MAX, LOG_EVENT_BYTES_MAX, OPERATOR_CODE_BYTES_MAX,
+        STOP_ID_BYTES_MAX,
+    };
+    use crate::domain::taxonomy::{
+        CaseState, Cause, ClosedReason, Outcome, Resolution, StaffAct, Taxonomy,
+    };
     use crate::domain::{ContentDigest, Restores, SecretHash, UtcMillis};
     use crate::ledger::testing::Maker;
+    use crate::live::log::bytes_max;
 
     fn sight(is_whole: bool) -> Sight {
         let folder = tempfile::tempdir().expect("a folder");
@@ -230,6 +237,55 @@ mod tests {
 
     fn contains(bytes: &[u8], part: &[u8]) -> bool {
         bytes.windows(part.len()).any(|window| window == part)
+    }
+
+    #[test]
+    fn event_is_never_larger_than_the_room_that_it_takes() {
+        let stamp = UtcMillis(i64::from(u32::MAX) * 1_000 + 999);
+        let mut maker = Maker::new(7);
+        let at = Position(1 << 59);
+        let check = |facts: Facts, change| {
+            let room = bytes_max(&facts);
+            let event = Event {
+                position: at,
+                stamp,
+                facts: Box::new(facts),
+                change,
+            };
+            let events = vec![to_event(&event, &sight(true))];
+            let length = pb::IncidentEvents { events }.encoded_len();
+            assert!(length <= room, "{length} of {room}");
+            assert!(room <= LOG_EVENT_BYTES_MAX);
+            (length, room)
+        };
+        for _ in 0..100 {
+            check(maker.facts(stamp), Change::Recorded);
+        }
+        let claim = CauseClaim {
+            cause: *Cause::ALL.last().expect("some"),
+            source: ClaimSource::Staff,
+        };
+        let line = format!("{:1<1$}", "GVB:10", LINE_ID_BYTES_MAX);
+        let largest = Facts {
+            operator: Some("O".repeat(OPERATOR_CODE_BYTES_MAX).parse().expect("valid")),
+            line: Some(line.parse().expect("valid")),
+            stop: Some("s".repeat(STOP_ID_BYTES_MAX).parse().expect("valid")),
+            line_resolution: Resolution::ALL.last().copied(),
+            stop_resolution: Resolution::ALL.last().copied(),
+            found_later: true,
+            attempts: u8::MAX,
+            cause_claims: [claim; CAUSE_CLAIMS_MAX].into_iter().collect(),
+            staff_acts: StaffAct::ALL.iter().copied().collect(),
+            outcomes: Outcome::ALL.iter().copied().collect(),
+            ..maker.facts(stamp)
+        };
+        let answered = Change::Answered {
+            recorded: at,
+            state: *CaseState::ALL.last().expect("some"),
+            reason: ClosedReason::ALL.last().copied(),
+        };
+        let (length, room) = check(largest, answered);
+        assert!(room < 2 * length, "not much more than it needs");
     }
 
     #[test]
@@ -280,7 +336,7 @@ mod tests {
                 change: Change::Recorded,
             };
             let message = LogMessage {
-                resume_token: vec![1],
+                resume_token: vec![1].into(),
                 position: Position(number),
                 events: vec![Arc::new(event)],
             };

@@ -8,6 +8,7 @@
 //! token to resume from. Only what is durable and applied is ever seen.
 
 mod past;
+mod room;
 mod tail;
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,7 @@ mod watcher;
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -33,6 +35,7 @@ use crate::domain::{Facts, LineId, OperatorCode, Position, Stamp, UtcMillis};
 use crate::journal::JournalError;
 
 pub use past::{JournalPast, Past, Stretch};
+pub use room::{Room, bytes_max};
 pub use tail::Newest;
 pub use watcher::LogWatcher;
 
@@ -107,10 +110,10 @@ pub enum Start {
 #[derive(Clone, Debug, PartialEq)]
 pub struct LogMessage {
     /// Resumes after this message.
-    pub resume_token: Vec<u8>,
+    pub resume_token: Bytes,
     /// Everything wanted through here has been told.
     pub position: Position,
-    /// In the order of their positions; at most `LOG_EVENTS_PER_MESSAGE_MAX`. None: a bookmark.
+    /// In the order of their positions, as many as a message has room for. None: a bookmark.
     pub events: Vec<Arc<Event>>,
 }
 
@@ -342,7 +345,7 @@ impl Shared {
 
     fn message(&self, stretch: Stretch) -> LogMessage {
         LogMessage {
-            resume_token: self.token(stretch.reached),
+            resume_token: self.token(stretch.reached).into(),
             position: stretch.reached,
             events: stretch.events,
         }

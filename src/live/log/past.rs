@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::{Change, Event, LogFilter, ReadError};
+use super::{Change, Event, LogFilter, ReadError, Room};
 use crate::domain::entry::Epoch;
 use crate::domain::limits::LOG_IDS_PER_LOCK_MAX;
 use crate::domain::taxonomy::{CaseState, ClosedReason};
@@ -25,13 +25,13 @@ pub trait Past: Send + Sync + 'static {
     fn applied(&self) -> Position;
 
     /// The events that are wanted from a position on, through one that is applied, and how far
-    /// that goes: shorter where there are more than `events_max`. Blocks.
+    /// that goes: shorter where there is no room for more. Blocks.
     fn read(
         &self,
         from: Position,
         through: Position,
         wanted: &LogFilter,
-        events_max: usize,
+        most: Room,
     ) -> Result<Stretch, ReadError>;
 
     /// The first position, through one that is applied, that became durable at a time or
@@ -202,7 +202,7 @@ impl Past for JournalPast {
         from: Position,
         through: Position,
         wanted: &LogFilter,
-        events_max: usize,
+        most: Room,
     ) -> Result<Stretch, ReadError> {
         if from < self.reader.horizon() {
             return Err(ReadError::BelowHorizon);
@@ -211,16 +211,22 @@ impl Past for JournalPast {
         let mut events = Vec::new();
         let mut candidates = Vec::new();
         let mut next = from;
-        while next <= through && events.len() < events_max {
-            let room = LOG_IDS_PER_LOCK_MAX.min(events_max - events.len());
-            while next <= through && candidates.len() < room {
+        let mut left = most;
+        while next <= through && !left.is_full() {
+            // Not all that may be an event is one.
+            let mut room = left;
+            while next <= through && !room.is_full() && candidates.len() < LOG_IDS_PER_LOCK_MAX {
                 let record = records.next().transpose()?;
                 let record = record.filter(|record| record.position == next);
                 let record = record.ok_or_else(|| self.missing(next))?;
-                candidates.extend(self.candidate(record, wanted)?);
+                let candidate = self.candidate(record, wanted)?;
+                candidate.iter().for_each(|one| room.take(&one.facts));
+                candidates.extend(candidate);
                 next = next.next();
             }
+            let decided = events.len();
             self.decide(&mut candidates, &mut events);
+            left.take_all(events[decided..].iter().map(|event| &**event));
         }
         let reached = Position(next.0 - 1);
         Ok(Stretch { events, reached })

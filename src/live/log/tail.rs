@@ -11,11 +11,11 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use super::{Event, LogError, LogFilter, Past, Shared, Stretch};
+use super::{Event, LogError, LogFilter, Past, Room, Shared, Stretch};
 use crate::domain::Position;
 use crate::domain::limits::{
-    LOG_EVENTS_KEPT_MAX, LOG_EVENTS_LOOKED_AT_MAX, LOG_EVENTS_PER_MESSAGE_MAX,
-    LOG_FED_WATCHERS_MAX, LOG_READ_AT_ONCE_ENTRIES_MAX, LOG_READ_ENTRIES_MAX, LOG_RETRY_MS,
+    LOG_EVENTS_KEPT_MAX, LOG_EVENTS_LOOKED_AT_MAX, LOG_FED_WATCHERS_MAX,
+    LOG_READ_AT_ONCE_ENTRIES_MAX, LOG_READ_ENTRIES_MAX, LOG_RETRY_MS,
 };
 
 /// The newest events, at most `LOG_EVENTS_KEPT_MAX`.
@@ -97,13 +97,15 @@ impl Tail {
     pub fn since(&self, place: Position, wanted: &LogFilter) -> Stretch {
         let begin = self.events.partition_point(|event| event.position <= place);
         let mut events = Vec::new();
+        let mut room = Room::MESSAGE;
         let mut last = place;
         for event in self.events.range(begin..).take(LOG_EVENTS_LOOKED_AT_MAX) {
-            if LOG_EVENTS_PER_MESSAGE_MAX <= events.len() {
+            if room.is_full() {
                 break;
             }
             last = event.position;
             if wanted.wants(event) {
+                room.take(&event.facts);
                 events.push(Arc::clone(event));
             }
         }
@@ -228,9 +230,8 @@ impl Tailer {
 
     async fn read(&self, from: Position, applied: Position) {
         let through = applied.min(Position(from.0 + LOG_READ_ENTRIES_MAX - 1));
-        let read = move |past: &dyn Past| {
-            past.read(from, through, &LogFilter::default(), LOG_EVENTS_KEPT_MAX)
-        };
+        let read =
+            move |past: &dyn Past| past.read(from, through, &LogFilter::default(), Room::TAIL);
         // What is little and was written just now is in the system's memory: another thread
         // would take longer to wake than this takes.
         let read = if through.0 - from.0 < LOG_READ_AT_ONCE_ENTRIES_MAX {

@@ -7,9 +7,9 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::tail::{Place, Tail};
-use super::{LogError, LogFilter, LogMessage, Shared, Stretch, Telling};
+use super::{LogError, LogFilter, LogMessage, Room, Shared, Stretch, Telling};
 use crate::domain::Position;
-use crate::domain::limits::{HEARTBEAT_MS, LOG_EVENTS_PER_MESSAGE_MAX, LOG_READ_ENTRIES_MAX};
+use crate::domain::limits::{HEARTBEAT_MS, LOG_READ_ENTRIES_MAX};
 use crate::live::alarm::Alarm;
 use crate::live::permits::Permit;
 use crate::live::told::Told;
@@ -164,7 +164,7 @@ impl LogWatcher {
         let filter = Arc::clone(&self.filter);
         let read = self
             .shared
-            .read(move |past| past.read(from, through, &filter, LOG_EVENTS_PER_MESSAGE_MAX));
+            .read(move |past| past.read(from, through, &filter, Room::MESSAGE));
         read.await
     }
 }
