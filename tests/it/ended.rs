@@ -261,9 +261,17 @@ async fn restore_is_known_after_the_entries_around_it_have_ended() {
     let folder = service.stop().await;
     // Another counts them all.
     let again = repair::restore(folder.path(), much_later, &mut |_, _| {}).expect("restored");
-    let service = Service::start_in(folder).await;
+    // What had ended is ended once more, which changes nothing.
+    assert_eq!(Done::read(folder.path()).incidents, Position(0));
+    let service = Service::start_with(folder, |settings| {
+        later(settings);
+        settings.clock = Arc::new(move || much_later);
+    })
+    .await;
+    until_ended(&service).await;
     assert_eq!(at(&service), [restored.at, again.at]);
-    service.stop().await;
+    assert_eq!(tallied(&service).await, before);
+    check_clean(service.stop().await.path());
 }
 
 #[tokio::test]
