@@ -241,7 +241,7 @@ mod tests {
 
     #[test]
     fn event_is_never_larger_than_the_room_that_it_takes() {
-        let stamp = UtcMillis(i64::from(u32::MAX) * 1_000 + 999);
+        let stamp = UtcMillis(1_795_442_400_999);
         let mut maker = Maker::new(7);
         let at = Position(1 << 59);
         let check = |facts: Facts, change| {
