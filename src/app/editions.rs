@@ -35,7 +35,13 @@ pub struct Closing {
     pub closed: Vec<Closed>,
     /// Those that cannot be, and why.
     pub failed: Vec<(LocalMonth, CloseError)>,
+    /// The months of those that must not be closed any more, rising.
+    pub cut: Vec<LocalMonth>,
 }
+
+/// Why an edition that is due must not be closed any more, after its month.
+pub const CUT_MEANS: &str = "is due and can be closed no more: the journal no longer holds all that \
+                             it would be made of";
 
 /// Closes all editions that are due, in the order of their months. One that cannot be closed, as its
 /// file is gone, holds up no other.
@@ -44,9 +50,8 @@ pub async fn close_due(library: &Arc<Library>, ingest: &Ingest) -> Result<Closin
     let looking = Arc::clone(library);
     let due = tokio::task::spawn_blocking(move || looking.due()).await??;
     for month in due {
-        match close(library, ingest, month).await {
-            Ok(closed) => closing.closed.extend(closed),
-            Err(error) => closing.failed.push((month, error)),
+        if let Err(error) = close(library, ingest, month, &mut closing).await {
+            closing.failed.push((month, error));
         }
     }
     Ok(closing)
@@ -56,10 +61,15 @@ async fn close(
     library: &Arc<Library>,
     ingest: &Ingest,
     month: LocalMonth,
-) -> Result<Option<Closed>, CloseError> {
+    closing: &mut Closing,
+) -> Result<(), CloseError> {
     let making = Arc::clone(library);
     let closed = match tokio::task::spawn_blocking(move || making.prepare(month)).await?? {
-        Prepared::NotNow => return Ok(None),
+        Prepared::NotNow => return Ok(()),
+        Prepared::Cut => {
+            closing.cut.push(month);
+            return Ok(());
+        }
         Prepared::Restored(closed) => closed,
         Prepared::Ready(ready) => {
             let position = ingest.note_edition(ready).await?;
@@ -76,11 +86,13 @@ async fn close(
         }
     };
     tracing::info!(%month, sha256 = %closed.hash, "edition closed");
-    Ok(Some(closed))
+    closing.closed.push(closed);
+    Ok(())
 }
 
 /// Looks whether editions are due, until the service stops. What fails is told once, until
-/// something else fails or it works again, and tried again.
+/// something else fails or it works again, and tried again. An edition that can be closed no more
+/// is told once.
 pub(super) struct Closer {
     /// Where they are kept.
     pub library: Arc<Library>,
@@ -100,10 +112,14 @@ impl Closer {
         let mut looks = tokio::time::interval(self.every);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut told = BTreeSet::new();
+        let mut told_cut = BTreeSet::new();
         loop {
             looks.tick().await;
             let failures = match close_due(&self.library, &self.ingest).await {
                 Ok(closing) => {
+                    for month in news(closing.cut, &mut told_cut) {
+                        tracing::warn!(%month, "an edition is due and can be closed no more");
+                    }
                     let failed = closing.failed.into_iter();
                     failed.map(|(month, error)| (Some(month), error)).collect()
                 }
@@ -125,6 +141,12 @@ impl Closer {
             told = failing;
         }
     }
+}
+
+/// Those that were not told yet, which are told from here on.
+fn news(months: Vec<LocalMonth>, told: &mut BTreeSet<LocalMonth>) -> Vec<LocalMonth> {
+    let months = months.into_iter();
+    months.filter(|month| told.insert(*month)).collect()
 }
 
 #[cfg(test)]
@@ -180,5 +202,14 @@ mod tests {
         assert!(library.never_closed().expect("read").is_empty());
         let stopping = tokio::task::spawn_blocking(move || running.stop(Duration::from_secs(60)));
         stopping.await.expect("no panic").expect("stopped");
+    }
+
+    #[test]
+    fn month_that_can_be_closed_no_more_is_told_once() {
+        let mut told = BTreeSet::new();
+        let [one, other] = [LocalMonth(24_321), LocalMonth(24_322)];
+        assert_eq!(news(vec![one], &mut told), [one]);
+        assert_eq!(news(vec![one, other], &mut told), [other]);
+        assert_eq!(news(vec![one, other], &mut told), []);
     }
 }

@@ -229,10 +229,11 @@ impl Retainer {
     }
 
     /// The time of the last entry, unless an edition is still to be closed. One that was closed,
-    /// and whose file is gone, needs nothing any more that is to be taken away.
+    /// and whose file is gone, needs nothing any more that is to be taken away, and nothing waits for
+    /// one that can be closed no more.
     async fn now_if_closed(&self) -> Result<Option<UtcMillis>, RetentionError> {
         let library = Arc::clone(&self.library);
-        let due = tokio::task::spawn_blocking(move || library.never_closed()).await??;
+        let due = tokio::task::spawn_blocking(move || library.awaited()).await??;
         let last = self.reader.entry(self.reader.last())?;
         Ok(last.map(|record| record.stamp).filter(|_| due.is_empty()))
     }

@@ -9,9 +9,9 @@ use super::client::ServerArgs;
 use super::failure::Failure;
 use super::outage;
 use super::output::{Format, Sheet, place};
+use super::question::{AsOfArgs, FilterArgs, LevelArgs, TapsArgs};
 use super::rates::{no_rate, rounded};
-use super::slowly::{self, AsOfArgs};
-use super::stats::FilterArgs;
+use super::slowly;
 use super::tidy;
 use super::when::{Days, Period};
 use crate::api::pb::v1 as pb;
@@ -25,18 +25,16 @@ pub struct CompareArgs {
     with: Period,
     #[command(flatten)]
     filter: FilterArgs,
-    /// Only against the taps of these feeds
-    #[arg(long, value_delimiter = ',')]
-    feed: Vec<String>,
-    /// Leave out days on which an outage was declared
-    #[arg(long)]
-    without_outages: bool,
+    #[command(flatten)]
+    taps: TapsArgs,
     #[command(flatten)]
     at: AsOfArgs,
-    /// How sure to be, 0.5 to 0.999999
-    #[arg(long, default_value_t = 0.95)]
-    level: f64,
+    #[command(flatten)]
+    sure: LevelArgs,
 }
+
+/// What lies below is for people only said to do so.
+const P_TOLD_MIN: f64 = 0.000_1;
 
 const RATIO_COLUMNS: [&str; 7] = [
     "compared_over",
@@ -63,11 +61,11 @@ pub async fn compare(
         window: Some(days[0].to_wire()?),
         with_window: Some(days[1].to_wire()?),
         rates: Some(pb::RatesRequest {
-            feeds: args.feed.clone(),
-            level: args.level,
+            feeds: args.taps.feed.clone(),
+            level: args.sure.level,
             ..pb::RatesRequest::default()
         }),
-        without_outages: args.without_outages,
+        without_outages: args.taps.without_outages,
         as_of_position: args.at.as_of,
     };
     let channel = server.connect().await?;
@@ -89,7 +87,7 @@ pub async fn compare(
                 "position": place(answer.position),
                 "fold_version": answer.fold_version,
                 "citation": answer.citation,
-                "without_outages": args.without_outages,
+                "without_outages": args.taps.without_outages,
                 "outage_days": outage::listed(&outage_days(&answer)),
                 "periods": sheet.objects(),
             });
@@ -103,17 +101,7 @@ fn sheet(args: &CompareArgs, days: [Days; 2], answer: &pb::ComparePeriodsRespons
     let columns = tidy::PERIOD.into_iter().chain(tidy::COUNT);
     let columns = columns.chain(tidy::RATE).chain(tidy::REPORTING);
     let mut sheet = Sheet::new(columns.chain(RATIO_COLUMNS));
-    let ratio = answer.ratio.as_ref();
-    let number = |value: Option<f64>| json!(value.map(rounded));
-    let compared = [
-        json!(over(answer)),
-        number(ratio.and_then(|ratio| ratio.value)),
-        number(ratio.map(|ratio| ratio.low)),
-        number(ratio.and_then(|ratio| ratio.high)),
-        number(ratio.map(|ratio| ratio.p_value)),
-        number(ratio.map(|ratio| ratio.dispersion)),
-        json!(verdict(answer)),
-    ];
+    let compared = ratio_cells(answer);
     let nothing = [const { Value::Null }; RATIO_COLUMNS.len()];
     let periods = [&answer.period, &answer.with_period];
     for ((period, days), last) in periods.into_iter().zip(days).zip([compared, nothing]) {
@@ -123,11 +111,26 @@ fn sheet(args: &CompareArgs, days: [Days; 2], answer: &pb::ComparePeriodsRespons
         let cells = cells
             .into_iter()
             .chain([json!(tidy::EXACT), json!(period.count)]);
-        let cells = cells.chain(tidy::rate_cells(rate, &period.feeds));
+        let cells = cells.chain(tidy::rate_cells(rate, &[], &period.feeds));
         let cells = cells.chain(tidy::reporting_cells(rate));
         sheet.push(cells.chain(last).collect());
     }
     sheet
+}
+
+/// Of `RATIO_COLUMNS`.
+fn ratio_cells(answer: &pb::ComparePeriodsResponse) -> [Value; RATIO_COLUMNS.len()] {
+    let ratio = answer.ratio.as_ref();
+    let number = |value: Option<f64>| json!(value.map(rounded));
+    [
+        json!(over(answer)),
+        number(ratio.and_then(|ratio| ratio.value)),
+        number(ratio.map(|ratio| ratio.low)),
+        number(ratio.and_then(|ratio| ratio.high)),
+        number(ratio.map(|ratio| ratio.p_value)),
+        number(ratio.map(|ratio| ratio.dispersion)),
+        json!(verdict(answer)),
+    ]
 }
 
 fn over(answer: &pb::ComparePeriodsResponse) -> Option<&'static str> {
@@ -217,29 +220,43 @@ fn write_summary(
             rounded(ratio.low),
             or_none(ratio.high),
             rounded(answer.level * 100.0),
-            rounded(ratio.p_value),
+            p_for_people(ratio.p_value),
             rounded(ratio.dispersion),
         )?;
     }
-    let outages = outage_days(answer);
-    if !outages.is_empty() {
-        let how = match args.without_outages {
-            true => "left out",
-            false => "counted in: leave them out with --without-outages",
-        };
-        writeln!(
-            out,
-            "days of declared outages {how}: {}",
-            outage::summary(&outages)
-        )?;
-    }
+    outage::write_days(&outage_days(answer), args.taps.how_outages(), out)?;
     writeln!(out, "{}", answer.citation)?;
     Ok(())
+}
+
+/// How likely chance alone has such a difference; nobody counts the zeros of one in a million.
+fn p_for_people(p_value: f64) -> String {
+    if p_value < P_TOLD_MIN {
+        return format!("below {P_TOLD_MIN}");
+    }
+    rounded(p_value).to_string()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn very_small_p_is_said_to_be_one_and_stays_a_number_for_programs() {
+        assert_eq!(p_for_people(0.043_21), "0.04321");
+        assert_eq!(p_for_people(0.000_123), "0.000123");
+        for p_value in [0.000_099, 1.234e-200, 0.0] {
+            assert_eq!(p_for_people(p_value), "below 0.0001");
+        }
+        let answer = pb::ComparePeriodsResponse {
+            ratio: Some(pb::PeriodRatio {
+                p_value: 1.234_56e-200,
+                ..pb::PeriodRatio::default()
+            }),
+            ..pb::ComparePeriodsResponse::default()
+        };
+        assert_eq!(ratio_cells(&answer)[4].to_string(), "1.235e-200");
+    }
 
     #[test]
     fn statement_names_what_was_counted_and_what_can_be_said() {

@@ -1,5 +1,7 @@
 //! `mistap edition`: what is published, and proof of it.
 
+mod people;
+
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::io::{self, Write};
@@ -11,12 +13,11 @@ use serde_json::json;
 use super::client::ServerArgs;
 use super::failure::{Failure, Kind};
 use super::output::{Format, Sheet};
-use super::rates::rounded;
 use super::when;
 use crate::api::Clock;
 use crate::api::pb::v1 as pb;
 use crate::api::pb::v1::statistics_service_client::StatisticsServiceClient;
-use crate::app::editions::{CloseError, close_due};
+use crate::app::editions::{CUT_MEANS, CloseError, Closing, close_due};
 use crate::config::DataSettings;
 use crate::domain::LocalMonth;
 use crate::domain::limits::EDITION_ROWS_PER_PAGE_MAX;
@@ -120,13 +121,17 @@ async fn show(args: ShowArgs, server: &ServerArgs, format: Format) -> Result<(),
         request.page_token = page.next_page_token;
     };
     let sheet = match format {
-        Format::Table => sheet_for_people(&rows),
+        Format::Table => people::sheet(&rows),
         Format::Csv | Format::Json => sheet(&rows),
     };
     let mut out = io::stdout().lock();
     sheet.print(format, &mut out)?;
     match format {
-        Format::Table => writeln!(out, "\n{citation}")?,
+        Format::Table => {
+            writeln!(out)?;
+            people::write_notes(&rows, &mut out)?;
+            writeln!(out, "{citation}")?;
+        }
         Format::Csv | Format::Json => writeln!(io::stderr().lock(), "{citation}")?,
     }
     Ok(())
@@ -177,44 +182,10 @@ fn sheet(rows: &[pb::EditionRow]) -> Sheet {
     sheet
 }
 
-/// What fits on a screen: not what a rate is made of, and where there is none, why.
-fn sheet_for_people(rows: &[pb::EditionRow]) -> Sheet {
-    let columns = ["basis", "period", "operator", "of", "key", "flag", "count"];
-    let mut sheet = Sheet::new(columns.into_iter().chain(["rate"]));
-    for row in rows {
-        let key = [key(row), row.answer.clone()].join(" ");
-        sheet.push(vec![
-            json!(row.basis),
-            json!(months(&row.period_start, &row.period_end)),
-            json!(row.operator_code),
-            json!(row.dimension),
-            json!(key.trim()),
-            json!(row.flag),
-            json!(row.count),
-            json!(rate(row)),
-        ]);
-    }
-    sheet
-}
-
 /// What a row is about: of causes, also who says so.
 fn key(row: &pb::EditionRow) -> String {
     let key = [row.source.as_str(), &row.key].join(" ");
     key.trim().to_owned()
-}
-
-/// A rate with its interval, or why there is none.
-fn rate(row: &pb::EditionRow) -> Option<String> {
-    let (Some(rate), Some(low), Some(high)) = (row.rate, row.low, row.high) else {
-        return row.no_rate.clone();
-    };
-    let is_share = row.unit.as_deref() == Some("share");
-    let (factor, unit) = match is_share {
-        true => (100.0, "%"),
-        false => (1.0, "per 100,000 taps"),
-    };
-    let [rate, low, high] = [rate, low, high].map(|number| rounded(number * factor));
-    Some(format!("{rate} ({low} to {high}) {unit}"))
 }
 
 async fn close(dir: &Path, now: Clock) -> Result<(), Failure> {
@@ -239,13 +210,15 @@ async fn close(dir: &Path, now: Clock) -> Result<(), Failure> {
     let stopped = stopping.await.map_err(|error| failed(&error))?;
     let closing = closing?;
     stopped.map_err(|error| failed(&error))?;
+    write_closed(&closing, &mut io::stdout())
+}
+
+fn write_closed(closing: &Closing, out: &mut impl Write) -> Result<(), Failure> {
     for edition in &closing.closed {
-        writeln!(
-            io::stdout(),
-            "{} closed, sha256 {}",
-            edition.month,
-            edition.hash
-        )?;
+        writeln!(out, "{} closed, sha256 {}", edition.month, edition.hash)?;
+    }
+    for month in &closing.cut {
+        writeln!(out, "{month} {CUT_MEANS}")?;
     }
     let mut problems = closing.failed.iter();
     if let Some((month, error)) = problems.next() {
@@ -260,8 +233,8 @@ async fn close(dir: &Path, now: Clock) -> Result<(), Failure> {
         let failure = Failure::caused(kind, message, error);
         return Err(others.fold(failure, Failure::with_detail));
     }
-    if closing.closed.is_empty() {
-        writeln!(io::stdout(), "no edition is due")?;
+    if closing.closed.is_empty() && closing.cut.is_empty() {
+        writeln!(out, "no edition is due")?;
     }
     Ok(())
 }
@@ -337,4 +310,29 @@ fn months<'a>(start: &'a str, end: &'a str) -> Cow<'a, str> {
         return month(start).into();
     }
     format!("{}/{}", month(start), month(end)).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn edition_that_can_be_closed_no_more_is_told_by_whoever_closes() {
+        let said = |cut: Vec<LocalMonth>| {
+            let closing = Closing {
+                cut,
+                ..Closing::default()
+            };
+            let mut out = Vec::new();
+            write_closed(&closing, &mut out).expect("room");
+            String::from_utf8(out).expect("text")
+        };
+        assert_eq!(said(Vec::new()), "no edition is due\n");
+        let month = month::parse("2026-10").expect("a month");
+        assert_eq!(
+            said(vec![month]),
+            "2026-10 is due and can be closed no more: the journal no longer holds all that it \
+             would be made of\n"
+        );
+    }
 }

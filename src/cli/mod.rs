@@ -17,6 +17,7 @@ mod notice;
 mod outage;
 mod output;
 pub(crate) mod progress;
+mod question;
 mod rank;
 mod rates;
 mod receipt;

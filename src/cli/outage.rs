@@ -1,7 +1,7 @@
 //! `mistap outage`: days on which the service of an operator, or of the whole network, was
 //! down, as a steward declares them.
 
-use std::io;
+use std::io::{self, Write};
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -167,6 +167,18 @@ fn whose(operator: &str) -> &str {
 pub(super) fn listed(days: &[pb::OutageDay]) -> Vec<Value> {
     let one = |day: &pb::OutageDay| json!({"day": day.day, "operator": whose(&day.operator_code)});
     days.iter().map(one).collect()
+}
+
+/// The same for people, with what is done with them; nothing if there are none.
+pub(super) fn write_days(
+    days: &[pb::OutageDay],
+    how: &str,
+    out: &mut impl Write,
+) -> Result<(), Failure> {
+    if !days.is_empty() {
+        writeln!(out, "days of declared outages, {how}: {}", summary(days))?;
+    }
+    Ok(())
 }
 
 /// The same in one line, however many they are.

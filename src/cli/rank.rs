@@ -9,15 +9,14 @@ use super::client::ServerArgs;
 use super::failure::Failure;
 use super::outage;
 use super::output::{Format, Sheet, place};
+use super::question::{AsOfArgs, DaysArgs, FilterArgs, LevelArgs, TapsArgs};
 use super::rates::rounded;
-use super::slowly::{self, AsOfArgs};
-use super::stats::FilterArgs;
+use super::slowly;
 use super::tidy;
 use super::when::{Day, Days};
 use crate::api::pb::v1 as pb;
 use crate::domain::question::Dimension;
 
-const DAYS_DEFAULT: i64 = 30;
 const PERCENT: f64 = 100.0;
 
 /// What to rank by.
@@ -39,23 +38,14 @@ pub struct RankArgs {
     by: RankByArg,
     #[command(flatten)]
     filter: FilterArgs,
-    /// First day: `2026-11-01`, `today` or `yesterday`; 30 days ago if left out
-    #[arg(long)]
-    from: Option<Day>,
-    /// Last day, as `--from`; yesterday if left out
-    #[arg(long)]
-    to: Option<Day>,
-    /// Only against the taps of these feeds
-    #[arg(long, value_delimiter = ',')]
-    feed: Vec<String>,
-    /// Leave out days on which an outage was declared
-    #[arg(long)]
-    without_outages: bool,
+    #[command(flatten)]
+    days: DaysArgs,
+    #[command(flatten)]
+    taps: TapsArgs,
     #[command(flatten)]
     at: AsOfArgs,
-    /// How sure to be, 0.5 to 0.999999
-    #[arg(long, default_value_t = 0.95)]
-    level: f64,
+    #[command(flatten)]
+    sure: LevelArgs,
     /// Print at most so many scopes of each kind
     #[arg(long, default_value_t = 1_000)]
     limit: u32,
@@ -68,8 +58,7 @@ pub async fn rank(
     format: Format,
     now: Timestamp,
 ) -> Result<(), Failure> {
-    let from = args.from.unwrap_or(Day::DaysAgo(DAYS_DEFAULT));
-    let days = Days::new(from, args.to.unwrap_or(Day::YESTERDAY), now)?;
+    let days = args.days.days(Day::YESTERDAY, now)?;
     let request = to_request(args, days)?;
     let channel = server.connect().await?;
     let mut client = pb::statistics_service_client::StatisticsServiceClient::new(channel);
@@ -102,7 +91,7 @@ pub async fn rank(
                 "fold_version": answer.fold_version,
                 "citation": answer.citation,
                 "outage_days": outage::listed(&answer.outage_days),
-                "without_outages": args.without_outages,
+                "without_outages": args.taps.without_outages,
                 "scopes": sheet.objects(),
             });
             Ok(writeln!(out, "{object:#}")?)
@@ -120,10 +109,10 @@ fn to_request(args: &RankArgs, days: Days) -> Result<pb::RankScopesRequest, Fail
         filter: Some(args.filter.to_wire()),
         by: by.into(),
         window: Some(days.to_wire()?),
-        feeds: args.feed.clone(),
-        level: args.level,
+        feeds: args.taps.feed.clone(),
+        level: args.sure.level,
         limit: args.limit,
-        without_outages: args.without_outages,
+        without_outages: args.taps.without_outages,
         as_of_position: args.at.as_of,
     })
 }
@@ -205,7 +194,8 @@ fn tidy_sheet(args: &RankArgs, days: Days, answer: &pb::RankScopesResponse) -> S
             tidy::flag(&[by], one.scope.rests_on_few_days),
             json!(rate.map(|rate| rate.reports)),
         ]);
-        let cells = cells.chain(tidy::rate_cells(rate, &answer.feeds));
+        let keys = one.scope.key.as_slice();
+        let cells = cells.chain(tidy::rate_cells(rate, keys, &answer.feeds));
         let cells = cells.chain(tidy::reporting_cells(rate));
         let cells = cells.chain([one.place.clone()]);
         sheet.push(cells.chain(ranked_cells(&one)).collect());
@@ -259,9 +249,11 @@ fn write_summary(
     out: &mut impl Write,
 ) -> Result<(), Failure> {
     match answer.verdict() {
+        // That is all that is shown: how sure any one of them lies above the others stands beside it.
         pb::RankingVerdict::Shown => writeln!(
             out,
-            "{} scopes differ by more than chance, at {}% confidence",
+            "the {} ranked scopes together scatter more than chance has them, at {} % confidence;\n\
+             how likely each of them lies above all together is above_network",
             answer.scopes_ranked,
             rounded(answer.level * PERCENT)
         )?,
@@ -282,14 +274,46 @@ fn write_summary(
         "{} with too little data, {} without a rate; position {}",
         answer.scopes_too_little, answer.scopes_without_rate, answer.position
     )?;
-    if !answer.outage_days.is_empty() {
-        let how = match args.without_outages {
-            true => "left out",
-            false => "counted in: leave them out with --without-outages",
-        };
-        let days = outage::summary(&answer.outage_days);
-        writeln!(out, "days of declared outages {how}: {days}")?;
-    }
+    outage::write_days(&answer.outage_days, args.taps.how_outages(), out)?;
     writeln!(out, "{}", answer.citation)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Typed {
+        #[command(flatten)]
+        args: RankArgs,
+    }
+
+    #[test]
+    fn ranking_says_that_all_together_scatter_and_not_that_each_differs() {
+        let typed = Typed::parse_from(["rank", "line"]);
+        let said = |verdict: pb::RankingVerdict| {
+            let answer = pb::RankScopesResponse {
+                verdict: verdict.into(),
+                scopes_ranked: 54,
+                level: 0.95,
+                ..pb::RankScopesResponse::default()
+            };
+            let mut out = Vec::new();
+            write_summary(&typed.args, &answer, &mut out).expect("room");
+            String::from_utf8(out).expect("text")
+        };
+        let shown = said(pb::RankingVerdict::Shown);
+        let first = shown.lines().next().expect("a line");
+        assert_eq!(
+            first,
+            "the 54 ranked scopes together scatter more than chance has them, at 95 % confidence;"
+        );
+        assert!(!shown.contains("differ"), "{shown}");
+        assert!(shown.contains("above_network"), "{shown}");
+        let none = said(pb::RankingVerdict::NoDifference);
+        assert!(none.starts_with("no difference can be shown"), "{none}");
+    }
 }

@@ -1,19 +1,13 @@
 //! Asks what may take as long as reading the record does, and shows how far it is.
 
+use tonic::{Response, Status};
+
 use super::failure::{Failure, Kind};
 use super::progress;
 use crate::api::pb::v1 as pb;
 use crate::api::pb::v1::query_figures_with_progress_response::Step;
 use crate::api::pb::v1::statistics_service_client::StatisticsServiceClient;
 use crate::client::Connection;
-
-/// What an answer as of an earlier position is asked for by.
-#[derive(Debug, clap::Args)]
-pub struct AsOfArgs {
-    /// As the figures were when this position of the record was the last
-    #[arg(long, value_name = "POSITION")]
-    pub as_of: Option<u64>,
-}
 
 type Client = StatisticsServiceClient<Connection>;
 
@@ -30,10 +24,11 @@ pub async fn figures(
         query: Some(query),
         ..pb::QueryFiguresWithProgressRequest::default()
     };
-    match last_step(client, request).await? {
-        Step::Answer(answer) => Ok(answer),
-        _ => Err(unexpected()),
-    }
+    with_progress(client, request, |step| match step {
+        Step::Answer(answer) => Some(answer),
+        _ => None,
+    })
+    .await
 }
 
 /// A ranking.
@@ -42,19 +37,17 @@ pub async fn ranking(
     ranking: pb::RankScopesRequest,
 ) -> Result<pb::RankScopesResponse, Failure> {
     if ranking.as_of_position.is_none() {
-        let progress = progress::spinner("ranking");
-        let answer = client.rank_scopes(ranking).await?.into_inner();
-        progress.finish_and_clear();
-        return Ok(answer);
+        return at_once("ranking", client.rank_scopes(ranking)).await;
     }
     let request = pb::QueryFiguresWithProgressRequest {
         ranking: Some(ranking),
         ..pb::QueryFiguresWithProgressRequest::default()
     };
-    match last_step(client, request).await? {
-        Step::Ranking(answer) => Ok(answer),
-        _ => Err(unexpected()),
-    }
+    with_progress(client, request, |step| match step {
+        Step::Ranking(answer) => Some(answer),
+        _ => None,
+    })
+    .await
 }
 
 /// A comparison.
@@ -63,25 +56,35 @@ pub async fn comparison(
     comparison: pb::ComparePeriodsRequest,
 ) -> Result<pb::ComparePeriodsResponse, Failure> {
     if comparison.as_of_position.is_none() {
-        let progress = progress::spinner("comparing");
-        let answer = client.compare_periods(comparison).await?.into_inner();
-        progress.finish_and_clear();
-        return Ok(answer);
+        return at_once("comparing", client.compare_periods(comparison)).await;
     }
     let request = pb::QueryFiguresWithProgressRequest {
         comparison: Some(comparison),
         ..pb::QueryFiguresWithProgressRequest::default()
     };
-    match last_step(client, request).await? {
-        Step::Comparison(answer) => Ok(answer),
-        _ => Err(unexpected()),
-    }
+    with_progress(client, request, |step| match step {
+        Step::Comparison(answer) => Some(answer),
+        _ => None,
+    })
+    .await
 }
 
-async fn last_step(
+/// What needs no more than the figures of now. Nothing is left on the screen, whatever comes of it.
+pub async fn at_once<A>(
+    doing: &'static str,
+    call: impl Future<Output = Result<Response<A>, Status>>,
+) -> Result<A, Failure> {
+    let _spinner = progress::spinner(doing);
+    Ok(call.await?.into_inner())
+}
+
+/// What may take as long as reading the record, of which `answer` takes the last step. Nothing is
+/// left on the screen, whatever comes of it.
+async fn with_progress<A>(
     client: &mut Client,
     request: pb::QueryFiguresWithProgressRequest,
-) -> Result<Step, Failure> {
+    answer: impl Fn(Step) -> Option<A>,
+) -> Result<A, Failure> {
     let steps = client.query_figures_with_progress(request).await?;
     let mut steps = steps.into_inner();
     let bar = progress::bar(0, "entries", "reading the record as it was");
@@ -91,10 +94,7 @@ async fn last_step(
                 bar.set_length(progress.entries_to_read);
                 bar.set_position(progress.entries_read);
             }
-            Some(answer) => {
-                bar.finish_and_clear();
-                return Ok(answer);
-            }
+            Some(step) => return answer(step).ok_or_else(unexpected),
             None => {}
         }
     }

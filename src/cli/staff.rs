@@ -9,34 +9,26 @@ use super::client::ServerArgs;
 use super::failure::Failure;
 use super::outage;
 use super::output::{Format, Sheet, place};
-use super::progress;
+use super::question::{AsOfArgs, DaysArgs, FilterArgs, LevelArgs};
 use super::rates::rounded;
-use super::slowly::AsOfArgs;
-use super::stats::FilterArgs;
+use super::slowly;
 use super::tidy;
 use super::when::{Day, Days};
 use crate::api::pb::v1 as pb;
 use crate::domain::method::METHOD;
 use crate::domain::taxonomy::{StaffAct, Taxonomy};
 
-const DAYS_DEFAULT: i64 = 30;
-
 /// The question.
 #[derive(Debug, clap::Args)]
 pub struct StaffArgs {
     #[command(flatten)]
     filter: FilterArgs,
-    /// First day: `2026-11-01`, `today` or `yesterday`; 30 days ago if left out
-    #[arg(long)]
-    from: Option<Day>,
-    /// Last day, as `--from`; today if left out
-    #[arg(long)]
-    to: Option<Day>,
+    #[command(flatten)]
+    days: DaysArgs,
     #[command(flatten)]
     at: AsOfArgs,
-    /// How sure to be, 0.5 to 0.999999
-    #[arg(long, default_value_t = 0.95)]
-    level: f64,
+    #[command(flatten)]
+    sure: LevelArgs,
 }
 
 /// In place of taps and a rate: of how many reports it is a share.
@@ -56,19 +48,17 @@ pub async fn staff(
     format: Format,
     now: Timestamp,
 ) -> Result<(), Failure> {
-    let from = args.from.unwrap_or(Day::DaysAgo(DAYS_DEFAULT));
-    let days = Days::new(from, args.to.unwrap_or(Day::TODAY), now)?;
+    let days = args.days.days(Day::TODAY, now)?;
     let request = pb::GetStaffFiguresRequest {
         filter: Some(args.filter.to_wire()),
         window: Some(days.to_wire()?),
-        level: args.level,
+        level: args.sure.level,
         as_of_position: args.at.as_of,
     };
     let channel = server.connect().await?;
     let mut client = pb::statistics_service_client::StatisticsServiceClient::new(channel);
-    let progress = progress::spinner("reading what staff did");
-    let answer = client.get_staff_figures(request).await?.into_inner();
-    progress.finish_and_clear();
+    let call = client.get_staff_figures(request);
+    let answer = slowly::at_once("reading what staff did", call).await?;
     let figures = answer.figures.clone().unwrap_or_default();
     let mut out = io::stdout().lock();
     match format {
@@ -174,10 +164,7 @@ fn write_summary(
         "{} were promised a call; who never told what became of it stands in no share",
         figures.promised
     )?;
-    if !answer.outage_days.is_empty() {
-        let days = outage::summary(&answer.outage_days);
-        writeln!(out, "days of declared outages, counted in: {days}")?;
-    }
+    outage::write_days(&answer.outage_days, "counted in", out)?;
     writeln!(out, "{}", answer.citation)?;
     writeln!(out, "position {}", answer.position)?;
     Ok(())

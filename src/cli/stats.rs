@@ -5,138 +5,20 @@ use std::io::{self, Write};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::choices::{choice, dimension, numbers};
 use super::client::ServerArgs;
 use super::failure::Failure;
 use super::outage;
 use super::output::{Format, Sheet, place};
 use super::progress;
+use super::question::{AsOfArgs, ByArgs, DaysArgs, FilterArgs};
 use super::rates::{RATE_COLUMNS, no_rate, rate_cells, rounded, to_feed, write_rate};
-use super::slowly::{self, AsOfArgs};
+use super::slowly;
 use super::tidy::{Tidy, few_days};
 use super::when::{Day, Days};
 use crate::api::pb::v1 as pb;
 use crate::api::pb::v1::statistics_service_client::StatisticsServiceClient;
 use crate::client::Connection;
 use crate::domain::limits::PAGE_ROWS_MAX;
-use crate::domain::question::Dimension;
-use crate::domain::taxonomy::{CardKind, Cause, Mode, Outcome, Signal, StaffAct, TapKind};
-
-const DAYS_DEFAULT: i64 = 30;
-
-/// Which incidents count.
-#[derive(Debug, clap::Args)]
-pub struct FilterArgs {
-    /// Count what devices observed instead of what people reported
-    #[arg(long)]
-    observed: bool,
-    /// Only these operators, by code
-    #[arg(long, value_delimiter = ',')]
-    operator: Vec<String>,
-    /// Only these lines, by identifier: `GVB:10`
-    #[arg(long, value_delimiter = ',')]
-    line: Vec<String>,
-    /// Only these stops, by code
-    #[arg(long, value_delimiter = ',')]
-    stop: Vec<String>,
-    /// Only these modes
-    #[arg(long, value_delimiter = ',', value_parser = choice::<Mode>())]
-    mode: Vec<Mode>,
-    /// Only with one of these claimed causes
-    #[arg(long, value_delimiter = ',', value_parser = choice::<Cause>())]
-    cause: Vec<Cause>,
-    /// Only with these cards
-    #[arg(long, value_delimiter = ',', value_parser = choice::<CardKind>())]
-    card_kind: Vec<CardKind>,
-    /// Only with these signals
-    #[arg(long, value_delimiter = ',', value_parser = choice::<Signal>())]
-    signal: Vec<Signal>,
-    /// Only where staff did one of these
-    #[arg(long, value_delimiter = ',', value_parser = choice::<StaffAct>())]
-    staff_act: Vec<StaffAct>,
-    /// Only with one of these outcomes
-    #[arg(long, value_delimiter = ',', value_parser = choice::<Outcome>())]
-    outcome: Vec<Outcome>,
-    /// Only these taps
-    #[arg(long, value_delimiter = ',', value_parser = choice::<TapKind>())]
-    tap_kind: Vec<TapKind>,
-    /// Only in these hours of the day, 0 to 23
-    #[arg(long, value_delimiter = ',')]
-    hour_of_day: Vec<u32>,
-    /// Only on these weekdays, 1 (Monday) to 7
-    #[arg(long, value_delimiter = ',')]
-    weekday: Vec<u32>,
-}
-
-impl FilterArgs {
-    /// Whose reports: `self-reported` or `observed`.
-    pub fn basis(&self) -> &'static str {
-        match self.observed {
-            true => "observed",
-            false => "self-reported",
-        }
-    }
-
-    /// As the API takes it.
-    pub fn to_wire(&self) -> pb::Filter {
-        let basis = if self.observed {
-            pb::Basis::Observed
-        } else {
-            pb::Basis::SelfReported
-        };
-        pb::Filter {
-            basis: basis.into(),
-            operators: self.operator.clone(),
-            lines: self.line.clone(),
-            stops: self.stop.clone(),
-            modes: numbers(&self.mode),
-            causes: numbers(&self.cause),
-            card_kinds: numbers(&self.card_kind),
-            signals: numbers(&self.signal),
-            staff_acts: numbers(&self.staff_act),
-            outcomes: numbers(&self.outcome),
-            tap_kinds: numbers(&self.tap_kind),
-            hours_of_day: self.hour_of_day.clone(),
-            weekdays: self.weekday.clone(),
-        }
-    }
-}
-
-/// What to break down by.
-#[derive(Debug, clap::Args)]
-pub struct ByArgs {
-    /// Break down by up to three dimensions
-    #[arg(long, value_delimiter = ',', value_parser = dimension())]
-    pub by: Vec<Dimension>,
-}
-
-impl ByArgs {
-    /// As the API takes it.
-    pub fn to_wire(&self) -> Vec<i32> {
-        self.by
-            .iter()
-            .map(|dimension| to_wire_dimension(*dimension))
-            .collect()
-    }
-
-    /// What is broken down by.
-    pub fn dimensions(&self) -> &[Dimension] {
-        &self.by
-    }
-
-    /// The headings of the columns of keys.
-    pub fn columns(&self) -> Vec<String> {
-        self.by
-            .iter()
-            .map(|dimension| dimension.key().replace('-', "_"))
-            .collect()
-    }
-}
-
-fn to_wire_dimension(dimension: Dimension) -> i32 {
-    let place = Dimension::ALL.iter().position(|other| *other == dimension);
-    i32::try_from(place.expect("every dimension is in the list") + 1).expect("fourteen of them")
-}
 
 /// The order of the rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -154,12 +36,8 @@ pub struct StatsArgs {
     by: ByArgs,
     #[command(flatten)]
     filter: FilterArgs,
-    /// First day: `2026-11-01`, `today` or `yesterday`; 30 days ago if left out
-    #[arg(long)]
-    from: Option<Day>,
-    /// Last day, as `--from`; today if left out
-    #[arg(long)]
-    to: Option<Day>,
+    #[command(flatten)]
+    days: DaysArgs,
     /// Set the counts against taps, where an operator told them
     #[arg(long)]
     rate: bool,
@@ -183,8 +61,7 @@ pub async fn stats(
     format: Format,
     now: Timestamp,
 ) -> Result<(), Failure> {
-    let from = args.from.unwrap_or(Day::DaysAgo(DAYS_DEFAULT));
-    let days = Days::new(from, args.to.unwrap_or(Day::TODAY), now)?;
+    let days = args.days.days(Day::TODAY, now)?;
     let request = to_request(args, days)?;
     let channel = server.connect().await?;
     let client = StatisticsServiceClient::new(channel);
@@ -225,7 +102,7 @@ async fn ask(
         }
         request.page_token.clone_from(&answer.next_page_token);
     };
-    progress.finish_and_clear();
+    drop(progress);
     let has_more = !last.next_page_token.is_empty() || args.limit < figures.len();
     figures.truncate(args.limit);
     Ok(Found {
@@ -307,10 +184,9 @@ impl Found {
 
     fn write_summary(&self, args: &StatsArgs, out: &mut impl Write) -> Result<(), Failure> {
         let answer = &self.last;
-        let told = if args.filter.observed {
-            "observed"
-        } else {
-            "reported"
+        let told = match args.filter.observed {
+            true => "observed",
+            false => "reported",
         };
         writeln!(out, "{} {told}", answer.total)?;
         if 0 < answer.left_out {
@@ -414,21 +290,4 @@ fn to_request(args: &StatsArgs, days: Days) -> Result<pb::QueryFiguresRequest, F
             ..pb::RatesRequest::default()
         }),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn dimensions_have_the_numbers_of_the_api() {
-        for dimension in Dimension::ALL {
-            let wire = pb::Dimension::try_from(to_wire_dimension(dimension)).expect("a number");
-            let name = format!(
-                "DIMENSION_{}",
-                dimension.key().replace('-', "_").to_uppercase()
-            );
-            assert_eq!(wire.as_str_name(), name);
-        }
-    }
 }

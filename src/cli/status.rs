@@ -9,6 +9,7 @@ use serde_json::json;
 use super::failure::{Failure, Kind};
 use super::key_history::{self, KeyHistory, LOSS_MEANS};
 use super::output::{Format, Sheet};
+use crate::app::editions::CUT_MEANS;
 use crate::app::retention::Done;
 use crate::auth::{ReceiptKeys, key_period, period_ends_at};
 use crate::domain::limits::{INCIDENT_MONTHS_DEFAULT, PERSONAL_DAYS_DEFAULT, WORDS_DAYS_DEFAULT};
@@ -58,6 +59,12 @@ pub fn status(dir: &Path, format: Format, today: LocalDay) -> Result<(), Failure
         let next = month::closes_at(month::next(last.month));
         let state = format!("{}; the next closes on {}", last.month, day_of(next));
         say("last edition", state);
+    }
+    for month in library.cut().map_err(|error| failed(&error))? {
+        say(
+            &format!("edition of {month}"),
+            format!("LOST: it {CUT_MEANS}"),
+        );
     }
     let done = Done::read(dir);
     let words = (done.words_from, done.words_days, WORDS_DAYS_DEFAULT);

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::format::{self, Edition, FORMAT, LICENCE, METHOD, Row};
-use super::gather::{Gathered, Report, gather};
+use super::gather::{self, Gathered, Report, first_at, gather};
 use super::matched::Matched;
+use super::missing::{Erased, Missing, MissingBefore};
 use super::month;
 use super::reporters;
 use super::rows::{month_rows, quarter_rows};
@@ -19,15 +20,9 @@ use crate::stats::screening::{Group, Published, distinct, screen, screen_count, 
 pub struct Made {
     /// The edition.
     pub edition: Edition,
-    /// Reports whose personal parts have been erased since they were recorded. With none, it
-    /// can be made again, to the byte.
-    pub erased: u64,
-    /// Whether the journal no longer holds an earlier month of its quarter, so that the quarter
-    /// could not be counted.
-    pub is_quarter_gone: bool,
-    /// Whether the journal no longer holds what was told in the last minutes before the month,
-    /// or before an earlier one of its quarter, in which reports of it may have been.
-    pub is_cut: bool,
+    /// What of all that it was made of is known no longer. If nothing is, it can be made again, to
+    /// the byte.
+    pub missing: Missing,
 }
 
 /// A month, counted.
@@ -41,6 +36,8 @@ struct Counted {
     /// Reports that do not count; `None` if few people told them.
     left_out: Option<u64>,
     published: [Option<Published>; 2],
+    /// What is known no longer of self-reports.
+    erased: Erased,
 }
 
 /// Makes the edition of a month; `None` if the month is not over yet as far as the journal
@@ -57,17 +54,18 @@ pub fn make(
     let mut rows = counted.counts();
     let mut ladder = Vec::new();
     let mut before = None;
-    let mut erased = counted.gathered.erased;
-    let mut is_quarter_gone = false;
-    let mut is_cut = counted.gathered.is_cut;
+    let mut missing = counted.missing();
     if let Some(months) = month::quarter_ending(month) {
         let first = earlier_month(reader, months[0], &earlier)?;
         let second = earlier_month(reader, months[1], &earlier)?;
         let is_gone = |month, counted: &Option<_>| counted.is_none() && earlier(month).is_some();
-        is_quarter_gone = is_gone(months[0], &first) || is_gone(months[1], &second);
+        let missing_before = missing.before.insert(MissingBefore {
+            is_gone: is_gone(months[0], &first) || is_gone(months[1], &second),
+            ..MissingBefore::default()
+        });
         if let (Some(first), Some(second)) = (first, second) {
-            erased += first.gathered.erased + second.gathered.erased;
-            is_cut |= first.gathered.is_cut || second.gathered.is_cut;
+            missing_before.erased = first.gathered.erased + second.gathered.erased;
+            missing_before.gone = first.gathered.gone + second.gathered.gone;
             let is_published = [&first, &second]
                 .iter()
                 .zip(months)
@@ -95,9 +93,7 @@ pub fn make(
     }
     Ok(Some(Made {
         edition: counted.edition(rows),
-        erased,
-        is_quarter_gone,
-        is_cut,
+        missing,
     }))
 }
 
@@ -127,6 +123,7 @@ impl Counted {
         // reporter's.
         let numbers = reporters::number(all_told.iter().map(|report| report.names()));
         let are_counted = reporters::are_counted(&all_told, &numbers);
+        let erased = Erased::of(&all_told, &numbers, &are_counted);
         let places = told.iter().copied().zip(numbers).zip(&are_counted);
         let (counted, left_out): (Vec<_>, Vec<_>) = places.partition(|(_, counts)| **counts);
         let left_out: Vec<_> = left_out.iter().map(|((_, number), _)| *number).collect();
@@ -138,12 +135,24 @@ impl Counted {
             observed,
             left_out: screen_count(left_out.len() as u64, distinct(left_out.into_iter())),
             published: [None, None],
+            erased,
         };
         counted.published = [
             screen(&counted.groups(Basis::SelfReported, &numbers)),
             screen(&counted.groups(Basis::Observed, &counted.refused(0))),
         ];
         counted
+    }
+
+    /// What is known no longer, earlier months of its quarter left aside.
+    fn missing(&self) -> Missing {
+        Missing {
+            gone: self.gathered.gone,
+            erased: self.gathered.erased,
+            erased_late: self.gathered.erased_late,
+            self_reports: self.erased.clone(),
+            before: None,
+        }
     }
 
     fn reports(&self, basis: Basis) -> Vec<&Report> {
@@ -317,6 +326,33 @@ fn self_reporters(counted: [&Counted; 3]) -> Vec<u32> {
         .collect()
 }
 
+/// Whether something of what the edition of a month would be made of is missing already, so that
+/// it must not be closed any more. Reads no month. `is_closed` says so of an earlier month.
+pub fn is_cut(
+    reader: &Reader,
+    month: LocalMonth,
+    is_closed: impl Fn(LocalMonth) -> bool,
+) -> Result<bool, JournalError> {
+    if gather::gone_before(reader, month)? != Some(0) {
+        return Ok(true);
+    }
+    let quarter = month::quarter_ending(month);
+    let Some([first, second, _]) = quarter.filter(|[a, b, _]| is_closed(*a) && is_closed(*b))
+    else {
+        return Ok(false);
+    };
+    let first = gather::gone_before(reader, first)?;
+    let second = gather::gone_before(reader, second)?;
+    // Of a month that the journal no longer holds there is no quarter.
+    let gone = first.zip(second).map(|(first, second)| first + second);
+    Ok(gone.is_some_and(|gone| 0 < gone))
+}
+
+/// Whether the journal has passed the closing of a month's edition.
+pub fn is_over(reader: &Reader, month: LocalMonth) -> Result<bool, JournalError> {
+    Ok(first_at(reader, month::closes_at(month))? <= reader.last())
+}
+
 /// The months whose editions are due, as far as the journal knows, and are not `closed`:
 /// from the month of its first entry on.
 pub fn due(
@@ -375,7 +411,8 @@ mod tests {
                 since: None,
                 networks: BTreeSet::new(),
                 erased: 0,
-                is_cut: false,
+                erased_late: 0,
+                gone: 0,
             });
             assert_eq!(counted.told.len(), 2 * usize::from(people));
             counted.published[0].is_some()

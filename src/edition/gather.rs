@@ -59,6 +59,21 @@ pub struct Report {
     pub installation: Option<Pseudonym>,
     /// Whether it was flagged when it came in, and counts in no edition.
     pub is_uncountable: bool,
+    /// What of its names has been erased.
+    pub erased: NamesErased,
+}
+
+/// Whether it is still known who told a report.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum NamesErased {
+    /// As well as ever.
+    #[default]
+    No,
+    /// No longer.
+    Yes,
+    /// No longer, and it named both a card and an installation: that they are of one reporter may
+    /// be known from nothing else.
+    WithLink,
 }
 
 /// A month's reports, in the order of the journal.
@@ -83,9 +98,11 @@ pub struct Gathered {
     pub outages: Vec<OutageDay>,
     /// Reports whose personal parts have been erased: who told them is no longer known.
     pub erased: u64,
-    /// Whether single incidents end right before the month: of taps that a fast clock told in
-    /// the last minutes before it, the journal no longer knows whether there were any.
-    pub is_cut: bool,
+    /// The same of those that came too late.
+    pub erased_late: u64,
+    /// Entries of the last minutes before the month of which only the place is left, as single
+    /// incidents end right before it: a fast clock may have told in each of a tap of the month.
+    pub gone: u64,
 }
 
 /// Reports that came after the edition of their month had closed.
@@ -114,8 +131,7 @@ pub fn gather(reader: &Reader, month: LocalMonth) -> Result<Option<Gathered>, Jo
     // No tap is further ahead of its entry.
     let from = first_at(reader, UtcMillis(begins.0 - CLOCK_AHEAD_MS_MAX))?;
     let end = first_at(reader, month::closes_at(month))?;
-    let has_gone = from == reader.begin() && Position(1) < from;
-    if reader.last() < end || has_gone {
+    if reader.last() < end || has_gone(reader, from) {
         return Ok(None);
     }
     let mut gatherer = Gatherer::new(month);
@@ -130,7 +146,7 @@ pub fn gather(reader: &Reader, month: LocalMonth) -> Result<Option<Gathered>, Jo
             if begins <= record.stamp {
                 return Ok(None);
             }
-            gatherer.is_cut = true;
+            gatherer.gone += 1;
             continue;
         }
         gatherer.add(record);
@@ -141,6 +157,36 @@ pub fn gather(reader: &Reader, month: LocalMonth) -> Result<Option<Gathered>, Jo
         since,
         ..gatherer.finish(from, Position(end.0 - 1))
     }))
+}
+
+/// What `gather` finds gone right before a month, without reading the month; `None` if the journal
+/// no longer holds it.
+pub fn gone_before(reader: &Reader, month: LocalMonth) -> Result<Option<u64>, JournalError> {
+    let begins = month::first_day(month).start().start();
+    let from = first_at(reader, UtcMillis(begins.0 - CLOCK_AHEAD_MS_MAX))?;
+    if has_gone(reader, from) {
+        return Ok(None);
+    }
+    let kept_from = reader.horizon();
+    let mut gone = 0;
+    for record in reader.wanted_from(from, Wanted::AllButTaps) {
+        let record = record?;
+        if kept_from <= record.position {
+            break;
+        }
+        if record.entry == Entry::Gone {
+            if begins <= record.stamp {
+                return Ok(None);
+            }
+            gone += 1;
+        }
+    }
+    Ok(Some(gone))
+}
+
+/// Whether the journal begins after what would have to be read from here on.
+fn has_gone(reader: &Reader, from: Position) -> bool {
+    from == reader.begin() && Position(1) < from
 }
 
 /// The first position whose stamp is at or after an instant, also where no single incidents are
@@ -176,7 +222,8 @@ struct Gatherer {
     networks: BTreeSet<u32>,
     outages: Outages,
     erased: u64,
-    is_cut: bool,
+    erased_late: u64,
+    gone: u64,
 }
 
 impl Gatherer {
@@ -193,7 +240,8 @@ impl Gatherer {
             networks: BTreeSet::new(),
             outages: Outages::default(),
             erased: 0,
-            is_cut: false,
+            erased_late: 0,
+            gone: 0,
         }
     }
 
@@ -206,17 +254,20 @@ impl Gatherer {
                 let is_repeat = self.places.contains_key(&facts.id);
                 if month == self.month && !is_repeat {
                     self.networks.insert(facts.network_version);
-                    self.erased += u64::from(are_names_erased(&facts, personal.as_deref()));
                     self.places.insert(facts.id, self.reports.len());
                     self.rows.push(record.position);
                     let mut report = Report::new(&facts, personal.as_deref(), record.stamp);
+                    self.erased += u64::from(report.erased != NamesErased::No);
                     self.codes.share(&mut report);
                     self.reports.push(Some(report));
                 } else if month < self.month
                     && self.closed_before <= record.stamp
                     && !is_observed(&facts)
                 {
-                    let names = names(personal.as_deref());
+                    let personal = personal.as_deref();
+                    let erased = names_erased(&facts, personal);
+                    self.erased_late += u64::from(erased != NamesErased::No);
+                    let names = names(personal);
                     self.too_late.0.insert(facts.id, (month, names));
                 }
             }
@@ -267,6 +318,7 @@ impl Gatherer {
                 is_in_time: report.is_in_time,
                 card: report.card,
                 installation: report.installation,
+                erased: report.erased,
                 ..Report::new(&amendment.after, None, UtcMillis(0))
             };
         }
@@ -287,7 +339,8 @@ impl Gatherer {
             since: None,
             networks: self.networks,
             erased: self.erased,
-            is_cut: self.is_cut,
+            erased_late: self.erased_late,
+            gone: self.gone,
         }
     }
 }
@@ -350,6 +403,7 @@ impl Report {
             card: names(personal).card,
             installation: names(personal).installation,
             is_uncountable: facts.is_uncountable,
+            erased: names_erased(facts, personal),
         }
     }
 
@@ -375,11 +429,17 @@ fn names(personal: Option<&Personal>) -> Names {
 }
 
 /// Whether it is no longer known who told it, although it was.
-fn are_names_erased(facts: &Facts, personal: Option<&Personal>) -> bool {
+fn names_erased(facts: &Facts, personal: Option<&Personal>) -> NamesErased {
     let names = names(personal);
     let is_card_gone = facts.card_given && names.card.is_none();
     let is_installation_gone = facts.installation_given && names.installation.is_none();
-    personal.is_none() || is_card_gone || is_installation_gone
+    if personal.is_some() && !is_card_gone && !is_installation_gone {
+        return NamesErased::No;
+    }
+    match facts.card_given && facts.installation_given {
+        true => NamesErased::WithLink,
+        false => NamesErased::Yes,
+    }
 }
 
 #[cfg(test)]
@@ -406,6 +466,7 @@ pub(super) mod testing {
             card: None,
             installation: None,
             is_uncountable: false,
+            erased: NamesErased::No,
         }
     }
 }

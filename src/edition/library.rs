@@ -127,8 +127,10 @@ pub enum Prepared {
     Ready(ClosedEdition),
     /// It had been closed before, and its file was made again.
     Restored(Closed),
-    /// The month is not over yet, or the journal no longer holds it.
+    /// The month is not over yet, as far as the journal knows.
     NotNow,
+    /// It must not be closed any more: the journal no longer holds all that it would be made of.
+    Cut,
 }
 
 /// What checking an edition found. Its hash is right in any case.
@@ -136,13 +138,14 @@ pub enum Prepared {
 pub enum Verdict {
     /// The journal gives the same, to the byte.
     Recomputed,
-    /// So many reports have been erased since: it cannot be made again.
+    /// So many reports have been erased since: it cannot be made again. Whatever they cannot have
+    /// touched comes out as it was.
     Erased(u64),
-    /// The journal no longer holds its incidents, or not all of them.
+    /// The journal no longer holds its incidents, or not all of them: the same.
     Gone,
     /// It was made by this version of the method, and this program makes another.
     OtherMethod(u32),
-    /// The journal gives another.
+    /// The journal gives another, and nothing that is missing can be why.
     Differs,
 }
 
@@ -277,22 +280,51 @@ impl Library {
         Ok(due)
     }
 
+    /// Of those, the months whose editions must not be closed any more.
+    pub fn cut(&self) -> Result<Vec<LocalMonth>, EditionError> {
+        let closed: BTreeSet<_> = self.list().into_iter().map(|one| one.month).collect();
+        let is_closed = |month| closed.contains(&month);
+        let mut cut = Vec::new();
+        for month in self.never_closed()? {
+            // A file that is there may have been published before a restore.
+            let is_there = self.path(month).exists();
+            if !is_there && close::is_cut(&self.reader, month, is_closed)? {
+                cut.push(month);
+            }
+        }
+        Ok(cut)
+    }
+
+    /// Of those, the months whose editions are still to be closed.
+    pub fn awaited(&self) -> Result<Vec<LocalMonth>, EditionError> {
+        let mut due = self.never_closed()?;
+        if !due.is_empty() {
+            let cut = self.cut()?;
+            due.retain(|month| !cut.contains(month));
+        }
+        Ok(due)
+    }
+
     /// Makes the edition of a due month, and writes its file.
     pub fn prepare(&self, month: LocalMonth) -> Result<Prepared, EditionError> {
-        let before = self.marks_from(month)?;
-        let before = before.into_iter().find(|closed| closed.month == month);
+        let before = self.mark_of(month)?;
         if let Some(closed) = before
             && self.is_there(closed)?
         {
             self.keep(closed)?;
             return Ok(Prepared::Restored(closed));
         }
+        let path = self.path(month);
         let Some(made) = self.make(month)? else {
-            return Ok(Prepared::NotNow);
+            let is_over = close::is_over(&self.reader, month)?;
+            return match before {
+                Some(_) => Err(EditionError::Lost { month, path }),
+                None if is_over && !path.exists() => Ok(Prepared::Cut),
+                None => Ok(Prepared::NotNow),
+            };
         };
         let bytes = made.edition.to_bytes();
         let hash = Hash::of(&bytes);
-        let path = self.path(month);
         match before {
             Some(closed) if closed.hash == hash => {
                 self.write(&path, &bytes)?;
@@ -307,7 +339,7 @@ impl Library {
                     false => self.take_in(month, &published),
                 }
             }
-            None if made.is_cut => Ok(Prepared::NotNow),
+            None if made.missing.is_cut() => Ok(Prepared::Cut),
             None => {
                 self.write(&self.ready_path(month), &bytes)?;
                 Ok(Prepared::Ready(mark(&made.edition, hash)))
@@ -383,9 +415,13 @@ impl Library {
         Ok(Some(match self.make(month)? {
             None => Verdict::Gone,
             Some(made) if made.edition.to_bytes() == held.bytes => Verdict::Recomputed,
-            Some(made) if made.is_quarter_gone => Verdict::Gone,
-            Some(made) if 0 < made.erased => Verdict::Erased(made.erased),
-            Some(made) if made.is_cut => Verdict::Gone,
+            Some(made) if made.missing.explains(&held.edition, &made.edition) => {
+                let is_quarter_gone = made.missing.before.is_some_and(|before| before.is_gone);
+                match made.missing.erased() {
+                    erased if 0 < erased && !is_quarter_gone => Verdict::Erased(erased),
+                    _ => Verdict::Gone,
+                }
+            }
             Some(_) if self.is_taken_in(&held.edition)? => Verdict::Gone,
             // Closed while an earlier one of its quarter was not there.
             Some(_) if self.gives_alone(month, &held.bytes)? => Verdict::Recomputed,
@@ -414,6 +450,12 @@ impl Library {
 
     fn held(&self) -> std::sync::MutexGuard<'_, Vec<Arc<Held>>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the journal says of an edition.
+    fn mark_of(&self, month: LocalMonth) -> Result<Option<Closed>, EditionError> {
+        let marks = self.marks_from(month)?;
+        Ok(marks.into_iter().find(|closed| closed.month == month))
     }
 
     /// What the journal says of editions that closed no earlier than a month's.

@@ -13,7 +13,8 @@ use crate::stats::screening::{
 
 const TOTAL: &str = "total";
 const STATION: &str = "station";
-const OPERATOR: &str = "operator";
+/// The table of operators.
+pub const OPERATOR: &str = "operator";
 const EXACT: &str = "exact";
 const REST: &str = "rest";
 const SHARE: &str = "share";

@@ -2,6 +2,7 @@
 
 mod ended;
 mod late;
+mod missing;
 mod restored;
 mod staff;
 

@@ -21,6 +21,8 @@ const NOT_FOUND: i32 = 4;
 const REFUSED: i32 = 3;
 const USAGE: i32 = 2;
 const DAMAGE: i32 = 7;
+/// Columns of a narrow terminal.
+const NARROW: usize = 80;
 /// What of the record's two months is closed by the day on which it ends.
 const MONTHS: [&str; 2] = ["2026-09", "2026-10"];
 
@@ -52,6 +54,7 @@ fn of_server(server: &Server, arguments: &[&str]) -> Said {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mistap"));
     command.args(["edition"]).args(arguments);
     command.args(["--server", &server.address.to_string()]);
+    command.env("COLUMNS", NARROW.to_string());
     said(command.stdin(Stdio::null()).output().expect("it runs"))
 }
 
@@ -167,6 +170,26 @@ async fn editions_are_closed_listed_shown_and_proved_by_command() {
     assert!(shown.errors.contains(&cites), "{}", shown.errors);
     let table = of_server(&server, &asked);
     assert!(table.out.contains(&cites), "{}", table.out);
+    // Each rate stands with what it is of, and it all fits.
+    let acts = [
+        "show",
+        "2026-10",
+        "--operator",
+        "GVB",
+        "--dimension",
+        "staff-act",
+    ];
+    let acts = of_server(&server, &acts).out;
+    let lines = || acts.lines().filter(|line| !line.contains(&cites));
+    assert!(
+        lines().all(|line| line.trim_end().chars().count() <= NARROW),
+        "{acts}"
+    );
+    let mut shares = lines().filter(|line| line.contains(" to "));
+    let is_of = |line: &str| line.contains(" % (") && line.contains(") of ");
+    assert!(shares.next().is_some_and(is_of), "{acts}");
+    assert!(shares.all(is_of), "{acts}");
+    assert!(acts.contains("intervals: wilson 0.95"), "{acts}");
 
     for (arguments, code) in [
         (["show", "2026-08"], NOT_FOUND),

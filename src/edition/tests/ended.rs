@@ -6,7 +6,7 @@ use crate::edition::gather::first_at;
 use crate::journal::Remover;
 
 /// Lets single incidents end through the month of receipt before an instant, as retention does.
-fn end_before(record: &mut Record, instant: &str) {
+pub(super) fn end_before(record: &mut Record, instant: &str) {
     let first = first_at(&record.reader, amsterdam(instant)).expect("readable");
     let through = Position(first.0 - 1);
     record.writer.leave_segment_of(through).expect("room");
@@ -26,7 +26,7 @@ fn verdict(record: &Record, library: &Library, month: &str) -> Option<Verdict> {
 
 /// Closed editions of three months, each with twelve reports at its noon, and with reports that
 /// came at other times: when they came, and when their taps were.
-fn closed_months(others: &[(&str, &str)]) -> (Record, Library) {
+pub(super) fn closed_months(others: &[(&str, &str)]) -> (Record, Library) {
     let mut record = Record::new();
     let mut told: Vec<_> = ["2026-09-10T12:00", "2026-10-10T12:00", "2026-11-10T12:00"]
         .into_iter()
@@ -127,7 +127,11 @@ fn edition_is_not_closed_first_when_what_came_before_it_has_gone() {
     let library = record.library();
     end_before(&mut record, "2026-10-01T00:00");
     let prepared = library.prepare(of("2026-10")).expect("readable");
-    assert!(matches!(prepared, Prepared::NotNow), "{prepared:?}");
+    assert!(matches!(prepared, Prepared::Cut), "{prepared:?}");
+    assert_eq!(library.cut().expect("readable"), [of("2026-10")]);
+    // What waits for editions waits for those that can come.
+    assert_eq!(library.due().expect("readable"), [of("2026-10")]);
+    assert!(library.awaited().expect("readable").is_empty());
 }
 
 #[test]

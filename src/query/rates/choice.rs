@@ -5,7 +5,7 @@
 //! days, then the coarsest, which reads least and matches most, then the first by name.
 
 use crate::domain::taps::{TapGrain, TapInterval};
-use crate::domain::{Dimension, LocalDay, Question, TapFeed};
+use crate::domain::{Dimension, Filter, LocalDay, OperatorCode, Question, TapFeed};
 use crate::ledger::{Dictionary, FeedBook, TapBook};
 
 use super::super::plan;
@@ -79,6 +79,7 @@ impl<'a> Choice<'a> {
         let is_wanted = |feed: &TapFeed| {
             (wanted.feeds.is_empty() || wanted.feeds.contains(&feed.id))
                 && (filter.operators.is_empty() || filter.operators.contains(&feed.operator))
+                && (filter.lines.is_empty() || has_line_of(filter, &feed.operator))
         };
         let mut has_unfit = false;
         let mut fitting = Vec::new();
@@ -142,6 +143,12 @@ impl<'a> Choice<'a> {
         let feeds = self.feeds.iter();
         feeds.map(|one| (one.feed().clone(), one.days)).collect()
     }
+}
+
+/// Whether the filter takes any line of an operator.
+fn has_line_of(filter: &Filter, operator: &OperatorCode) -> bool {
+    let mut lines = filter.lines.iter();
+    lines.any(|line| line.operator_str() == operator.as_str())
 }
 
 /// What a feed must tell to answer a question.

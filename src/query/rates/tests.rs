@@ -550,6 +550,25 @@ fn of_feeds_that_count_the_same_taps_one_is_used() {
 }
 
 #[test]
+fn feeds_of_operators_of_which_no_line_is_asked_for_are_not_used() {
+    let (mut book, mut question, feed) = line_ten(40);
+    let other = TapFeed {
+        id: "of-another".parse().expect("a name"),
+        operator: operator_code(2),
+        ..feed.clone()
+    };
+    let slot = TapSlot {
+        day: day("2026-10-05"),
+        slot: 9,
+    };
+    let count = ((TapScope::Line(line_id(2)), slot), 1_000);
+    tell(&mut book, &other, &Told::from([count]));
+    assert_eq!(rated(&book, &question).feeds.len(), 2);
+    question.filter.lines = vec![line_id(1)];
+    assert_eq!(rated(&book, &question).feeds, [(feed, 31)]);
+}
+
+#[test]
 fn observed_refusals_give_a_share_of_attempts_unless_nobody_knows_what_was_counted() {
     use crate::domain::taps::Refusals as Told;
     let check = |refusals: Told, expected: Result<(u64, f64), &str>| {
