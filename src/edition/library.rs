@@ -282,13 +282,9 @@ impl Library {
 
     /// Of those, the months whose editions must not be closed any more.
     pub fn cut(&self) -> Result<Vec<LocalMonth>, EditionError> {
-        let closed: BTreeSet<_> = self.list().into_iter().map(|one| one.month).collect();
-        let is_closed = |month| closed.contains(&month);
         let mut cut = Vec::new();
         for month in self.never_closed()? {
-            // A file that is there may have been published before a restore.
-            let is_there = self.path(month).exists();
-            if !is_there && close::is_cut(&self.reader, month, is_closed)? {
+            if self.is_cut(month)? {
                 cut.push(month);
             }
         }
@@ -297,12 +293,24 @@ impl Library {
 
     /// Of those, the months whose editions are still to be closed.
     pub fn awaited(&self) -> Result<Vec<LocalMonth>, EditionError> {
-        let mut due = self.never_closed()?;
-        if !due.is_empty() {
-            let cut = self.cut()?;
-            due.retain(|month| !cut.contains(month));
+        let mut awaited = Vec::new();
+        for month in self.never_closed()? {
+            if !self.is_cut(month)? {
+                awaited.push(month);
+            }
         }
-        Ok(due)
+        Ok(awaited)
+    }
+
+    /// Whether the edition of a month that was never closed must not be any more. Reads no month.
+    fn is_cut(&self, month: LocalMonth) -> Result<bool, EditionError> {
+        // A file that is there may have been published before a restore.
+        if self.path(month).exists() {
+            return Ok(false);
+        }
+        let closed: BTreeSet<_> = self.list().into_iter().map(|one| one.month).collect();
+        let is_closed = |month| closed.contains(&month);
+        Ok(close::is_cut(&self.reader, month, is_closed)?)
     }
 
     /// Makes the edition of a due month, and writes its file.
@@ -313,6 +321,10 @@ impl Library {
         {
             self.keep(closed)?;
             return Ok(Prepared::Restored(closed));
+        }
+        // It stays so, and is looked at again and again: nothing is made of it.
+        if before.is_none() && close::is_over(&self.reader, month)? && self.is_cut(month)? {
+            return Ok(Prepared::Cut);
         }
         let path = self.path(month);
         let Some(made) = self.make(month)? else {
