@@ -63,19 +63,29 @@ async fn report(channel: &Channel, incidents: Vec<pb::Incident>) {
     }
 }
 
-/// Tells taps of a local day, so many days before another.
+/// Tells taps of line 12, of local days before another.
 async fn tell_taps(channel: &Channel, before: UtcMillis, days: std::ops::Range<i64>) {
-    let midnight = UtcMillis(before.0 - 15 * HOUR_MS);
-    let count = |day: i64| pb::TapCount {
-        line_id: "GVB:12".into(),
-        start: at(UtcMillis(midnight.0 - day * DAY_MS)),
-        taps: 1_000,
+    let midnights = days.map(|day| UtcMillis(before.0 - 15 * HOUR_MS - day * DAY_MS));
+    tell_taps_of(channel, "12", midnights, 1_000).await;
+}
+
+/// Tells taps of a line, of the local days that begin then.
+async fn tell_taps_of(
+    channel: &Channel,
+    line: &str,
+    midnights: impl Iterator<Item = UtcMillis>,
+    taps: u64,
+) {
+    let count = |midnight| pb::TapCount {
+        line_id: format!("GVB:{line}"),
+        start: at(midnight),
+        taps,
         ..pb::TapCount::default()
     };
     let feed = feed_of_gvb("gvb.lines", pb::TapGrain::Line, pb::TapInterval::Day);
     let request = pb::RecordTapCountsRequest {
         feed: Some(feed),
-        counts: days.map(count).collect(),
+        counts: midnights.map(count).collect(),
     };
     let mut client = OperationsServiceClient::new(channel.clone());
     client.record_tap_counts(request).await.expect("recorded");
@@ -173,6 +183,22 @@ async fn tallied(service: &Service) -> Vec<(Vec<pb::Key>, u64)> {
         found.extend(figures.map(|figure| (figure.keys, figure.count)));
     }
     found
+}
+
+/// Until the store is open, which lists are read from.
+async fn until_listed(service: &Service) {
+    let mut client = OperationsServiceClient::new(service.connect().await);
+    let listed = async {
+        while let Err(status) = client
+            .list_incidents(pb::ListIncidentsRequest::default())
+            .await
+        {
+            assert_eq!(status.code(), Code::Unavailable, "{status:?}");
+            tokio::task::yield_now().await;
+        }
+    };
+    let in_time = tokio::time::timeout(PATIENCE, listed).await;
+    in_time.expect("it opens");
 }
 
 async fn until_ended(service: &Service) -> Done {
@@ -336,6 +362,8 @@ async fn single_incidents_go_after_their_time_and_what_was_counted_of_them_stays
     let service = Service::start_with(folder, later).await;
     assert_eq!(tallied(&service).await, before);
     report(&service.connect().await, vec![new_story()]).await;
+    // A checkpoint counts only what is in the store, which is made again meanwhile.
+    until_listed(&service).await;
     let folder = service.stop().await;
     check_clean(folder.path());
 
@@ -383,19 +411,7 @@ fn of_days(first: i64, end: i64) -> Option<pb::Window> {
 
 /// Tells taps of a line, of days before the day of `DECEMBER`.
 async fn tell_line(channel: &Channel, line: &str, days: std::ops::Range<i64>, taps: u64) {
-    let count = |day: i64| pb::TapCount {
-        line_id: format!("GVB:{line}"),
-        start: at(midnight(day)),
-        taps,
-        ..pb::TapCount::default()
-    };
-    let feed = feed_of_gvb("gvb.lines", pb::TapGrain::Line, pb::TapInterval::Day);
-    let request = pb::RecordTapCountsRequest {
-        feed: Some(feed),
-        counts: days.map(count).collect(),
-    };
-    let mut client = OperationsServiceClient::new(channel.clone());
-    client.record_tap_counts(request).await.expect("recorded");
+    tell_taps_of(channel, line, days.map(midnight), taps).await;
 }
 
 /// A report of line 7, of eight days before the day of `DECEMBER` on.

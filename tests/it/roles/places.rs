@@ -344,17 +344,22 @@ async fn token_tells_an_operator_nothing_and_is_refused_if_a_bit_is_not_as_it_wa
     }
 }
 
-#[tokio::test]
-async fn token_of_counts_changes_with_the_counts_and_not_with_what_else_is_reported() {
-    let guarded = Guarded::start().await;
-    let place = report(&guarded, "GVB").await;
-    // Somebody watches the same meanwhile.
+/// Somebody else who watches the same, as long as this is open.
+async fn watched_meanwhile(guarded: &Guarded) -> tonic::Streaming<pb::WatchRatesResponse> {
     let mut client = Live::new(guarded.of(Role::Steward).await);
     let request = pb::WatchRatesRequest {
         filter: Some(of_gvb()),
         ..pb::WatchRatesRequest::default()
     };
-    let _open = client.watch_rates(request).await.expect("open");
+    let open = client.watch_rates(request).await;
+    open.expect("open").into_inner()
+}
+
+#[tokio::test]
+async fn token_of_counts_changes_with_the_counts_and_not_with_what_else_is_reported() {
+    let guarded = Guarded::start().await;
+    let place = report(&guarded, "GVB").await;
+    let _open = watched_meanwhile(&guarded).await;
     let token_at = async |place: u64| {
         let reached = async {
             while watch_rates(&guarded, Role::Steward, Vec::new())
@@ -397,13 +402,7 @@ fn cited(message: &pb::WatchRatesResponse) -> u64 {
 async fn operator_cites_what_it_watches_and_learns_neither_its_place_nor_what_else_is_reported() {
     let guarded = Guarded::start().await;
     let place = report(&guarded, "GVB").await;
-    // Somebody watches the same meanwhile.
-    let mut client = Live::new(guarded.of(Role::Steward).await);
-    let request = pb::WatchRatesRequest {
-        filter: Some(of_gvb()),
-        ..pb::WatchRatesRequest::default()
-    };
-    let _open = client.watch_rates(request).await.expect("open");
+    let _open = watched_meanwhile(&guarded).await;
     let told_at = async |place: u64| {
         let reached = async {
             loop {
