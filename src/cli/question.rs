@@ -94,7 +94,7 @@ impl FilterArgs {
 pub struct ByArgs {
     /// Break down by up to three dimensions
     #[arg(long, value_delimiter = ',', value_parser = dimension())]
-    pub by: Vec<Dimension>,
+    by: Vec<Dimension>,
 }
 
 impl ByArgs {
