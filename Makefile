@@ -24,6 +24,14 @@ check: ## Format, lints and (where cargo-deny is installed) licences and sources
 		echo "cargo-deny is not installed: licences and sources not checked"; \
 	fi
 
+# In an environment of its own: what is installed for everybody stays as it is.
+.PHONY: clients
+clients: ## Make the clients in Python and Node ready, so that their tests are not skipped
+	python3 -m venv target/clients
+	target/clients/bin/pip install --quiet --disable-pip-version-check --only-binary :all: \
+		--requirement examples/clients/python/requirements.txt
+	cd examples/clients/node && npm ci --no-audit --no-fund && npm run generate
+
 .PHONY: bench
 bench: ## Compare with the peers that are installed; minutes
 	$(CARGO) run $(CARGO_FLAGS) --release -- bench all

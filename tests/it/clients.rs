@@ -2,7 +2,8 @@
 //! in Node, as `examples/clients` has them. Each hears what happens, hears that the service
 //! stops and when to come back, and goes on after the restart where it was.
 //!
-//! A client that is not installed is skipped, and the output says so.
+//! A client that is not ready (`make clients`) is skipped, and the output says so; with
+//! `MISTAP_CLIENTS=required` its test fails instead.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -23,6 +24,30 @@ use crate::support::{Service, founding_story};
 /// How long a client may take for what it should do at once, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 const PYTHON_MODULES: &str = "import grpc, grpc_status, grpc_tools";
+const NOT_READY: &str = "not ready: make clients";
+
+/// The Python that has what the clients need: that of `make clients`, or else the one in the path.
+fn python() -> Command {
+    let own = concat!(env!("CARGO_MANIFEST_DIR"), "/target/clients/bin/python3");
+    let is_there = Path::new(own).exists();
+    Command::new(if is_there { own } else { "python3" })
+}
+
+async fn python_has(modules: &str) -> bool {
+    let output = python().args(["-c", modules]).output().await;
+    output.is_ok_and(|output| output.status.success())
+}
+
+/// Says that something is skipped, or fails where it has to run.
+#[expect(
+    clippy::print_stderr,
+    reason = "who runs the tests must see what is skipped"
+)]
+fn skip(what: &str) {
+    let required = std::env::var("MISTAP_CLIENTS").is_ok_and(|value| value == "required");
+    assert!(!required, "{what}: {NOT_READY}");
+    eprintln!("skipped, {what}: {NOT_READY}");
+}
 
 /// A client of ours in another language.
 #[derive(Clone, Copy, Debug)]
@@ -42,7 +67,7 @@ impl Client {
     fn command(self, address: SocketAddr, what: &str, token: &Token) -> Command {
         let mut command = match self {
             Self::Python => {
-                let mut command = Command::new("python3");
+                let mut command = python();
                 command.args(["watch.py", &address.to_string()]);
                 command
             }
@@ -57,18 +82,12 @@ impl Client {
         command
     }
 
-    /// Why it cannot be run here.
-    async fn missing(self) -> Option<&'static str> {
+    async fn is_ready(self) -> bool {
         match self {
-            Self::Python => {
-                let mut command = Command::new("python3");
-                let output = command.args(["-c", PYTHON_MODULES]).output().await;
-                let is_there = output.is_ok_and(|output| output.status.success());
-                (!is_there).then_some("no python3 with grpcio, grpcio-status and grpcio-tools")
-            }
+            Self::Python => python_has(PYTHON_MODULES).await,
             Self::Node => {
                 let made = self.folder().join("generated/mistap/v1/live_service_pb.js");
-                (!made.is_file()).then_some("not made: npm ci && npm run generate")
+                made.is_file()
             }
         }
     }
@@ -135,13 +154,9 @@ async fn report(service: &Service) -> u64 {
     answer.into_inner().accepted.expect("accepted").position
 }
 
-#[expect(
-    clippy::print_stderr,
-    reason = "who runs the tests must see what is skipped"
-)]
 async fn check(client: Client) {
-    if let Some(why) = client.missing().await {
-        eprintln!("skipped, {client:?}: {why}");
+    if !client.is_ready().await {
+        skip(&format!("{client:?}"));
         return;
     }
     let folder = TempDir::new().expect("a folder");
@@ -202,10 +217,8 @@ fn changed(receipt: &str) -> Vec<String> {
 
 #[tokio::test]
 async fn library_that_knows_nothing_of_us_checks_receipts_and_refuses_each_changed_byte() {
-    let mut command = Command::new("python3");
-    let output = command.args(["-c", "import jwcrypto"]).output().await;
-    if !output.is_ok_and(|output| output.status.success()) {
-        println!("skipped: no python3 with jwcrypto");
+    if !python_has("import jwcrypto").await {
+        skip("jwcrypto");
         return;
     }
     let service = Service::start().await;
@@ -227,7 +240,7 @@ async fn library_that_knows_nothing_of_us_checks_receipts_and_refuses_each_chang
         .collect();
     let receipts = folder.path().join("receipts");
     std::fs::write(&receipts, lines.join("\n")).expect("written");
-    let mut command = Command::new("python3");
+    let mut command = python();
     command.arg("receipt.py").arg(&jwks);
     command.current_dir(Client::Python.folder());
     command.stdin(std::fs::File::open(&receipts).expect("there"));
