@@ -22,11 +22,13 @@ use tower::Service;
 
 use super::Clock;
 use super::convert::incident::{Parsed, parse_incident};
+use super::convert::recorded::Recorded;
 use super::convert::violation::{Path, Violations};
 use super::pb::Wipe;
 use super::pb::v1 as pb;
 use super::pb::v1::reporting_service_server::ReportingServiceServer;
-use super::reporting::{Reporting, to_result};
+use super::pb::v1::result::Outcome;
+use super::reporting::Reporting;
 use super::status::Problem;
 use super::stream::Results;
 use crate::domain::limits::MESSAGE_BYTES_MAX;
@@ -138,17 +140,25 @@ impl StreamingService<Box<Told>> for Method {
 impl Answers {
     /// To the requests with these sequences.
     pub fn encode(
-        results: impl ExactSizeIterator<Item = (u64, Result<pb::Accepted, Problem>)>,
+        results: impl ExactSizeIterator<Item = (u64, Result<Recorded, Problem>)>,
     ) -> Self {
         let mut bytes = BytesMut::with_capacity(results.len() * ANSWER_BYTES);
         let mut lengths = VecDeque::with_capacity(results.len());
+        // Of those that are accepted all are told by the same message: one after the other.
+        let mut accepted = answer(0, Outcome::Accepted(pb::Accepted::default()));
         for (sequence, result) in results {
             let before = bytes.len();
-            let answer = pb::StreamIncidentsResponse {
-                sequence,
-                result: Some(to_result(result)),
-            };
-            answer.encode_raw(&mut bytes);
+            match result {
+                Ok(recorded) => {
+                    accepted.sequence = sequence;
+                    recorded.write(told_in(&mut accepted));
+                    accepted.encode_raw(&mut bytes);
+                }
+                Err(problem) => {
+                    let refusal = Outcome::Refusal(problem.into_refusal());
+                    answer(sequence, refusal).encode_raw(&mut bytes);
+                }
+            }
             lengths.push_back(bytes.len() - before);
         }
         Self { bytes, lengths }
@@ -163,6 +173,26 @@ impl Answers {
     pub fn pop(&mut self) -> Option<Bytes> {
         let length = self.lengths.pop_front()?;
         Some(self.bytes.split_to(length).freeze())
+    }
+}
+
+fn answer(sequence: u64, outcome: Outcome) -> pb::StreamIncidentsResponse {
+    pb::StreamIncidentsResponse {
+        sequence,
+        result: Some(pb::Result {
+            outcome: Some(outcome),
+        }),
+    }
+}
+
+fn told_in(answer: &mut pb::StreamIncidentsResponse) -> &mut pb::Accepted {
+    let outcome = answer
+        .result
+        .as_mut()
+        .and_then(|result| result.outcome.as_mut());
+    match outcome {
+        Some(Outcome::Accepted(accepted)) => accepted,
+        _ => unreachable!("it was made with one"),
     }
 }
 
@@ -244,7 +274,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::domain::UtcMillis;
+    use crate::api::convert::incident::Remark;
+    use crate::domain::incident::Match;
+    use crate::domain::taxonomy::Resolution;
+    use crate::domain::{LineId, Position, StopId, UtcMillis};
+    use crate::ingest::Accepted;
 
     const NOW: UtcMillis = UtcMillis(1_795_442_400_000); // 2026-11-23T14:00Z
     const ID: &str = "019ab0f0-6e80-7000-8000-000000000001";
@@ -369,32 +403,61 @@ mod tests {
         }
     }
 
-    #[test]
-    fn answers_are_messages_in_their_order() {
-        let accepted = |position| pb::Accepted {
-            incident_id: ID.to_owned(),
-            position,
-            ..pb::Accepted::default()
+    /// Accepted, with something in each field if it is rich, and in none but the id if not.
+    fn recorded(position: u64, is_rich: bool) -> Recorded {
+        let line: LineId = "GVB:10".parse().expect("a line");
+        let stop: StopId = "stop-1".parse().expect("a stop");
+        let accepted = Accepted {
+            id: ID.parse().expect("an id"),
+            position: Position(position),
+            received: UtcMillis(NOW.0 + 1_234),
+            erased: is_rich,
+            told_again: is_rich,
+            repeated: is_rich,
+            line: Match {
+                resolution: is_rich.then_some(Resolution::UniqueMatch),
+                id: is_rich.then(|| line.clone()),
+                name: if is_rich { "Tram 10".into() } else { "".into() },
+                candidates: if is_rich { vec![line] } else { Vec::new() },
+                outside_validity: is_rich,
+            },
+            stop: Match {
+                id: is_rich.then_some(stop),
+                ..Match::nothing()
+            },
         };
-        let results = [
-            (5, Ok(accepted(1))),
-            (6, Err(Problem::busy())),
-            (9, Ok(accepted(2))),
-        ];
-        let mut answers = Answers::encode(results.into_iter());
-        assert_eq!(answers.len(), 3);
-        let mut told = Vec::new();
-        while let Some(answer) = answers.pop() {
-            let answer = pb::StreamIncidentsResponse::decode(answer).expect("a message");
-            let outcome = answer.result.and_then(|result| result.outcome);
-            told.push((answer.sequence, outcome));
+        let remark = Remark {
+            field: "incident.card_number".to_owned(),
+            reason: "CARD_NUMBER_CHECK_DIGIT",
+            description: "of which it would take more",
+        };
+        Recorded {
+            accepted,
+            remarks: if is_rich { vec![remark] } else { Vec::new() },
         }
-        let taken = |accepted| Some(pb::result::Outcome::Accepted(accepted));
-        assert_eq!(told[0], (5, taken(accepted(1))));
-        assert!(matches!(
-            told[1],
-            (6, Some(pb::result::Outcome::Refusal(_)))
-        ));
-        assert_eq!(told[2], (9, taken(accepted(2))));
+    }
+
+    #[test]
+    fn answers_are_messages_in_their_order_and_nothing_of_one_stays_in_the_next() {
+        let results = || {
+            [
+                (5, Ok(recorded(1, true))),
+                (6, Err(Problem::busy())),
+                (9, Ok(recorded(2, false))),
+                (4, Ok(recorded(3, true))),
+            ]
+        };
+        let mut answers = Answers::encode(results().into_iter());
+        assert_eq!(answers.len(), 4);
+        for (sequence, result) in results() {
+            let told = answers.pop().expect("an answer each");
+            let told = pb::StreamIncidentsResponse::decode(told).expect("a message");
+            let outcome = match result {
+                Ok(recorded) => Outcome::Accepted(recorded.into_accepted()),
+                Err(problem) => Outcome::Refusal(problem.into_refusal()),
+            };
+            assert_eq!(told, answer(sequence, outcome));
+        }
+        assert!(answers.pop().is_none());
     }
 }

@@ -14,7 +14,7 @@ use super::bulk::Told;
 use super::caller::{Caller, caller, holder_of};
 use super::convert::choices::to_choices;
 use super::convert::incident::{Parsed, Remark, parse_incident, parse_key};
-use super::convert::recorded::{Names, to_accepted, to_recorded};
+use super::convert::recorded::{Names, Recorded, to_recorded};
 use super::convert::violation::{Path, Violations};
 use super::convert::way_back::{
     parse_later, to_advice, to_everything, to_others, to_receipt, with_afterwards,
@@ -178,19 +178,28 @@ impl Reporter {
         caller: &Caller,
         checked: Checked,
     ) -> Vec<Result<pb::Accepted, Problem>> {
+        let recorded = self.record(caller, checked).await;
+        let told = recorded.map(|result| result.map(Recorded::into_accepted));
+        told.collect()
+    }
+
+    /// As `report`, of what has no message yet.
+    pub(super) async fn record(
+        &self,
+        caller: &Caller,
+        checked: Checked,
+    ) -> impl ExactSizeIterator<Item = Result<Recorded, Problem>> {
         let Checked { incidents, remarks } = checked;
         let submitted = self.submit(&caller.principal, incidents).await;
         let mut submitted = submitted.into_iter();
-        let mut results = Vec::with_capacity(remarks.len());
-        for remarks in remarks {
+        remarks.into_iter().map(move |remarks| {
             let result = remarks.and_then(|remarks| {
                 let accepted = submitted.next().expect("one result for each incident")?;
-                Ok(to_accepted(accepted, remarks))
+                Ok(Recorded { accepted, remarks })
             });
             self.count(&result);
-            results.push(result);
-        }
-        results
+            result
+        })
     }
 
     /// Whether a caller may report so many: a stream may be open for longer than its token lives.
@@ -252,9 +261,9 @@ impl Reporter {
         tell(&self.ingest, kept, &self.now)
     }
 
-    fn count(&self, result: &Result<pb::Accepted, Problem>) {
+    fn count(&self, result: &Result<Recorded, Problem>) {
         match result {
-            Ok(accepted) => self.counters.accepted(accepted.repeated),
+            Ok(recorded) => self.counters.accepted(recorded.accepted.repeated),
             Err(problem) => self.counters.refused(problem),
         }
     }

@@ -309,7 +309,7 @@ async fn report(
     let sequences: Vec<_> = batch.iter().map(|told| told.sequence).collect();
     let parsed = batch.into_iter().map(|told| told.parsed);
     let checked = reporter.check_parsed(&caller, parsed, |_| AT);
-    let results = reporter.report(&caller, checked).await;
+    let results = reporter.record(&caller, checked).await;
     drop(permits);
     Answers::encode(sequences.into_iter().zip(results))
 }

@@ -49,6 +49,16 @@ impl IncidentId {
         self.0.as_bytes()
     }
 
+    /// Puts its text in place of another.
+    pub fn write(self, text: &mut String) {
+        text.clear();
+        text.push_str(
+            self.0
+                .hyphenated()
+                .encode_lower(&mut uuid::Uuid::encode_buffer()),
+        );
+    }
+
     /// When its client made it, by the client's clock.
     pub fn made_at(self) -> UtcMillis {
         let mut bytes = [0; 8];

@@ -13,18 +13,35 @@ use crate::ingest::{Accepted, Kept};
 
 const MS_PER_SECOND: i64 = 1_000;
 
-/// What became of an accepted report.
-pub fn to_accepted(accepted: Accepted, remarks: Vec<Remark>) -> pb::Accepted {
-    pb::Accepted {
-        incident_id: accepted.id.to_string(),
-        position: accepted.position.0,
-        received_at: Some(to_timestamp(accepted.received)),
-        repeated: accepted.repeated,
-        erased: accepted.erased,
-        same_as_earlier: accepted.told_again,
-        line_match: Some(to_match(accepted.line)),
-        stop_match: Some(to_match(accepted.stop)),
-        warnings: remarks.into_iter().map(to_warning).collect(),
+/// An accepted report, and what there is to remark.
+#[derive(Debug)]
+pub struct Recorded {
+    /// What became of it.
+    pub accepted: Accepted,
+    /// Of what was sent.
+    pub remarks: Vec<Remark>,
+}
+
+impl Recorded {
+    /// As a message.
+    pub fn into_accepted(self) -> pb::Accepted {
+        let mut told = pb::Accepted::default();
+        self.write(&mut told);
+        told
+    }
+
+    /// Into a message that told of another before: its texts keep their memory.
+    pub fn write(self, told: &mut pb::Accepted) {
+        let Self { accepted, remarks } = self;
+        accepted.id.write(&mut told.incident_id);
+        told.position = accepted.position.0;
+        told.received_at = Some(to_timestamp(accepted.received));
+        told.repeated = accepted.repeated;
+        told.erased = accepted.erased;
+        told.same_as_earlier = accepted.told_again;
+        write_match(&accepted.line, told.line_match.get_or_insert_default());
+        write_match(&accepted.stop, told.stop_match.get_or_insert_default());
+        told.warnings = remarks.into_iter().map(to_warning).collect();
     }
 }
 
@@ -61,8 +78,8 @@ pub fn to_recorded(kept: &Kept, names: Names) -> pb::RecordedIncident {
         incident: Some(to_incident(facts, personal)),
         received_at: Some(to_timestamp(kept.received)),
         position: kept.position.0,
-        line_match: Some(to_match(line_match)),
-        stop_match: Some(to_match(stop_match)),
+        line_match: Some(to_match(&line_match)),
+        stop_match: Some(to_match(&stop_match)),
         operator_code: operator.unwrap_or_default(),
         clock_correction_seconds: correction_ms / MS_PER_SECOND,
         withdrawn: kept.withdrawn,
@@ -81,15 +98,24 @@ fn to_warning(remark: Remark) -> pb::Warning {
     }
 }
 
-fn to_match<T: Borrow<str>>(found: Match<T>) -> pb::Match {
-    let text = |id: &T| id.borrow().to_owned();
-    pb::Match {
-        resolution: to_number(found.resolution),
-        id: found.id.as_ref().map(text).unwrap_or_default(),
-        name: found.name.into(),
-        candidates: found.candidates.iter().map(text).collect(),
-        outside_validity: found.outside_validity,
-    }
+fn to_match<T: Borrow<str>>(found: &Match<T>) -> pb::Match {
+    let mut told = pb::Match::default();
+    write_match(found, &mut told);
+    told
+}
+
+fn write_match<T: Borrow<str>>(found: &Match<T>, told: &mut pb::Match) {
+    told.resolution = to_number(found.resolution);
+    write_text(found.id.as_ref().map_or("", Borrow::borrow), &mut told.id);
+    write_text(&found.name, &mut told.name);
+    let candidates = found.candidates.iter();
+    told.candidates = candidates.map(|id| id.borrow().to_owned()).collect();
+    told.outside_validity = found.outside_validity;
+}
+
+fn write_text(text: &str, told: &mut String) {
+    told.clear();
+    told.push_str(text);
 }
 
 fn to_incident(facts: &Facts, personal: Option<&Personal>) -> pb::Incident {
