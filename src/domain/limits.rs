@@ -66,7 +66,7 @@ pub const INCIDENTS_PER_CALL_MAX: usize = 1_000;
 pub const STREAM_IN_FLIGHT_MAX: usize = 4_096;
 /// Incidents of all streams together under way. Reached: streams are read no further, so
 /// that bulk never fills the committer's queue for single reports.
-pub const STREAMS_IN_FLIGHT_MAX: usize = 8_192;
+pub const STREAMS_IN_FLIGHT_MAX: usize = 16_384;
 /// Incidents that a stream hands over together.
 pub const STREAM_BATCH_MAX: usize = 128;
 /// Calls that read the journal at once: incidents asked for, and repeats compared with what
@@ -82,7 +82,7 @@ pub const INCIDENT_STREAMS_MAX: usize = 256;
 /// Those with one token. Reached: refused, with the quota named.
 pub const INCIDENT_STREAMS_PER_TOKEN_MAX: usize = 64;
 /// Entries waiting for the committer. Full: refused with `Busy`.
-pub const QUEUE_ENTRIES_MAX: usize = 16_384;
+pub const QUEUE_ENTRIES_MAX: usize = 32_768;
 /// Entries in one batch of the committer; the rest wait for the next.
 pub const BATCH_ENTRIES_MAX: usize = 4_096;
 /// Largest record of the journal, in bytes. Cannot be reached: texts are bounded above.
