@@ -216,6 +216,9 @@ struct Gatherer {
     places: HashMap<IncidentId, usize>,
     /// One of each code, so that all reports of a line share its text.
     codes: Codes,
+    /// Ids of the latest reports, all with this stamp. Of two with one id only the first counts;
+    /// in journals of earlier versions both may be there, and then in one batch.
+    latest: (UtcMillis, HashSet<IncidentId>),
     /// Nothing is amended any more.
     erased_ids: HashSet<IncidentId>,
     too_late: TooLate,
@@ -235,6 +238,7 @@ impl Gatherer {
             rows: Vec::new(),
             places: HashMap::new(),
             codes: Codes::default(),
+            latest: (UtcMillis(0), HashSet::new()),
             erased_ids: HashSet::new(),
             too_late: TooLate::default(),
             networks: BTreeSet::new(),
@@ -247,12 +251,12 @@ impl Gatherer {
 
     fn add(&mut self, record: Record) {
         match record.entry {
+            Entry::Incident { facts, .. } if self.is_repeat(record.stamp, facts.id) => {}
             // Tells an incident again.
             Entry::Incident { facts, .. } if facts.told_again.is_some() => {}
             Entry::Incident { facts, personal } => {
                 let month = facts.time.day().month();
-                let is_repeat = self.places.contains_key(&facts.id);
-                if month == self.month && !is_repeat {
+                if month == self.month {
                     self.networks.insert(facts.network_version);
                     self.places.insert(facts.id, self.reports.len());
                     self.rows.push(record.position);
@@ -303,6 +307,16 @@ impl Gatherer {
             | Entry::Restored(_)
             | Entry::Gone => {}
         }
+    }
+
+    /// Whether there was a report with this id.
+    fn is_repeat(&mut self, stamp: UtcMillis, id: IncidentId) -> bool {
+        let (of, ids) = &mut self.latest;
+        if *of != stamp {
+            ids.clear();
+            *of = stamp;
+        }
+        !ids.insert(id) || self.places.contains_key(&id)
     }
 
     /// As the fold: what was made of something that had changed meanwhile changes nothing.

@@ -5,6 +5,7 @@ mod late;
 mod missing;
 mod restored;
 mod staff;
+mod twice;
 
 use std::collections::BTreeMap;
 

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{oneshot, watch};
 
 use super::again::Again;
+use super::batch::{self, Batch, Fate};
 use super::erasure;
 use super::key_maker::KeyMaker;
 use super::prepare::Pending;
@@ -24,8 +25,8 @@ use crate::domain::limits::{
     DISK_CHECK_BATCHES,
 };
 use crate::domain::{Entry, LocalDay, Minute, Position, Row, Stamp, UtcMillis};
-use crate::journal::{Encoded, JournalError, Writer};
-use crate::ledger::{Applied, Ledger, LedgerError, State, TapsApplied};
+use crate::journal::{JournalError, Writer};
+use crate::ledger::{Applied, Ledger, LedgerError, TapsApplied};
 use crate::live::Hub;
 
 /// How long the committer sleeps at most before it looks at the clock.
@@ -80,25 +81,6 @@ pub(super) struct Ending {
     pub writer: Writer,
     /// Through where the checkpoint counts; 0 if there is none.
     pub checkpointed: Position,
-}
-
-/// Where an entry of a batch came from.
-enum Fate {
-    /// Not written: its id is known.
-    Known(Position),
-    /// Not written: what it is about has changed or gone.
-    Refused,
-    /// Written, at this place in the batch.
-    Appended(usize),
-}
-
-/// One batch on its way.
-#[derive(Default)]
-struct Batch {
-    encoded: Vec<Encoded>,
-    entries: Vec<Entry>,
-    /// For each job, what became of its entries.
-    fates: Vec<Vec<Fate>>,
 }
 
 /// Tells everybody when the committer ends in any way but the planned one.
@@ -234,10 +216,7 @@ impl Committer {
         jobs: Vec<Job>,
         now: UtcMillis,
     ) -> (Batch, Vec<oneshot::Sender<Delivery>>) {
-        let mut batch = Batch::default();
         let entries = jobs.iter().map(|job| job.entries.len()).sum::<usize>() + 2;
-        batch.encoded.reserve_exact(entries);
-        batch.entries.reserve_exact(entries);
         let mut answers = Vec::with_capacity(jobs.len());
         let Parts {
             writer,
@@ -246,19 +225,20 @@ impl Committer {
             ..
         } = &mut self.parts;
         let (next, stamp) = (writer.last().next(), now.max(writer.last_stamp()));
+        let mut batch = Batch::new(next, entries);
         let state = ledger.read();
         // One after the other with nothing between, they wait for memory together.
         let pending = jobs.iter().flat_map(|job| &job.entries);
-        let recorded: Vec<_> = pending.map(|one| recorded(&state, &one.entry)).collect();
+        let recorded: Vec<_> = pending
+            .map(|one| batch::recorded(&state, &one.entry))
+            .collect();
         let mut recorded = recorded.into_iter();
         for job in jobs {
             let fates = job.entries.into_iter().map(|pending| {
                 let known = recorded.next().expect("one for each");
-                let known = known.map(Fate::Known);
-                let fate = known.or_else(|| judge(&state, &batch.entries, &pending.entry));
+                let fate = batch.judge(&state, &pending.entry, known);
                 fate.unwrap_or_else(|| {
-                    let at = Position(next.0 + batch.entries.len() as u64);
-                    let pending = again.mark(pending, at, stamp, &state);
+                    let pending = again.mark(pending, batch.next(), stamp, &state);
                     Fate::Appended(batch.push_once(pending))
                 })
             });
@@ -394,98 +374,12 @@ impl Committer {
     }
 }
 
-impl Batch {
-    fn push_all(&mut self, all: impl IntoIterator<Item = Pending>) {
-        for pending in all {
-            self.push(pending);
-        }
-    }
-
-    /// As `push`, but of withdrawals and of erasures of one incident only the first is added.
-    fn push_once(&mut self, pending: Pending) -> usize {
-        let place = match &pending.entry {
-            Entry::Withdrawn { id, row, .. } => self.entries.iter().position(|entry| {
-                matches!(entry, Entry::Withdrawn { id: other, row: of, .. }
-                    if (other, of) == (id, row))
-            }),
-            Entry::Erased { id, .. } => erasure::place_in(&self.entries, id),
-            _ => None,
-        };
-        place.unwrap_or_else(|| self.push(pending))
-    }
-
-    /// Adds an entry and returns its place.
-    fn push(&mut self, pending: Pending) -> usize {
-        self.encoded.push(pending.encoded);
-        self.entries.push(pending.entry);
-        self.entries.len() - 1
-    }
-}
-
 impl Drop for Alarm {
     fn drop(&mut self) {
         if !self.is_planned {
             self.queue.fail();
             self.failed.send_replace(true);
         }
-    }
-}
-
-/// Where a report was recorded before; `None` if it was not, or is none.
-fn recorded(state: &State, entry: &Entry) -> Option<Position> {
-    match entry {
-        Entry::Incident { facts, .. } => state.find(&facts.id),
-        _ => None,
-    }
-}
-
-/// What becomes of an entry that is not written; `None` for one that is. An incident whose id
-/// is known, a second withdrawal (whoever watches hears of one) and a second erasure are
-/// answered with the incident's place; what was made of something that has changed or gone
-/// is refused. No answer is written after an erasure: nobody would zero its words.
-fn judge(state: &State, batch: &[Entry], entry: &Entry) -> Option<Fate> {
-    match entry {
-        Entry::Withdrawn { id, .. } | Entry::Erased { id, .. }
-            if state.find(id).is_some_and(|first| state.has_ended(first)) =>
-        {
-            Some(Fate::Refused)
-        }
-        Entry::Withdrawn { id, .. } => {
-            let first = state.find(id).filter(|first| state.is_withdrawn(*first));
-            first.map(Fate::Known)
-        }
-        Entry::Erased { id, .. } => {
-            let first = state.find(id);
-            let first = first.filter(|first| state.cases().is_erased(*first));
-            first.map(Fate::Known)
-        }
-        Entry::Amended(amendment) => {
-            let row = state.find(&amendment.id);
-            let row = row.map(|first| state.cases().row_of(first));
-            let is_outdated =
-                row.is_none_or(|row| row != amendment.row || row <= state.months().ended_through());
-            is_outdated.then_some(Fate::Refused)
-        }
-        Entry::Answered(answer) => {
-            let is_gone = state.cases().is_erased(answer.incident)
-                || state.is_withdrawn(answer.incident)
-                || state.has_ended(answer.incident)
-                || erasure::place_in(batch, &answer.id).is_some();
-            is_gone.then_some(Fate::Refused)
-        }
-        Entry::OutageChanged(_) => (!state.outages().has_room()).then_some(Fate::Refused),
-        // See `recorded`.
-        Entry::Incident { .. }
-        | Entry::Tick
-        | Entry::NetworkChanged { .. }
-        | Entry::TapCounts(_)
-        | Entry::TapCountsRemoved { .. }
-        | Entry::EditionClosed(_)
-        | Entry::PersonalRemoved { .. }
-        | Entry::IncidentsEnded { .. }
-        | Entry::KeysChanged(_)
-        | Entry::Restored(_)
-        | Entry::Gone => None,
     }
 }
 

@@ -3,7 +3,11 @@
 //! The entry that says so is durable and applied first. If a crash comes in between, the next
 //! start zeroes again: it looks at every erased incident, and leaves those alone of which
 //! nothing is left.
+//!
+//! In the journals of earlier versions a report whose id came twice in one batch lies there
+//! twice. The second counts nothing, but has words: it goes with the first.
 
+use crate::domain::limits::BATCH_ENTRIES_MAX;
 use crate::domain::{Entry, IncidentId, Position};
 use crate::journal::{JournalError, Writer};
 use crate::ledger::{Case, Ledger};
@@ -35,7 +39,11 @@ pub(super) fn erase(
             let case = state.cases().get(*incident);
             case.map_or(Vec::new(), |case| places(*incident, case))
         };
-        for place in places {
+        let twins = match places.is_empty() {
+            true => Vec::new(),
+            false => twins(writer, *incident)?,
+        };
+        for place in places.into_iter().chain(twins) {
             writer.erase_personal(place)?;
         }
     }
@@ -59,4 +67,28 @@ fn places(incident: Position, case: &Case) -> Vec<Position> {
     }
     let replies = case.replies.iter().map(|reply| reply.at);
     std::iter::once(incident).chain(replies).collect()
+}
+
+/// Where the report recorded at a place lies again. Entries of a batch have one stamp.
+fn twins(writer: &Writer, incident: Position) -> Result<Vec<Position>, JournalError> {
+    let through = Position(incident.0 + BATCH_ENTRIES_MAX as u64);
+    let mut records = writer.reader().facts_within(incident, through);
+    let first = records.next().transpose()?;
+    let Some(first) = first.filter(|first| first.position == incident) else {
+        return Ok(Vec::new());
+    };
+    let mut places = Vec::new();
+    for record in records {
+        let record = record?;
+        if record.stamp != first.stamp {
+            break;
+        }
+        if let (Entry::Incident { facts, .. }, Entry::Incident { facts: twin, .. }) =
+            (&first.entry, &record.entry)
+            && facts.id == twin.id
+        {
+            places.push(record.position);
+        }
+    }
+    Ok(places)
 }

@@ -6,6 +6,7 @@
 //! Nothing in here waits without a bound: a full queue refuses.
 
 mod again;
+mod batch;
 mod committer;
 pub mod done;
 mod erasure;

@@ -1,5 +1,7 @@
 //! The whole way from an incident to a folder at rest, and back.
 
+mod twice;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

@@ -112,6 +112,11 @@ impl Writer {
         self.shared.epoch
     }
 
+    /// Reads what it wrote.
+    pub fn reader(&self) -> Reader {
+        Reader::new(Arc::clone(&self.shared))
+    }
+
     /// Position of the last entry; 0 if there is none.
     pub fn last(&self) -> Position {
         self.last
@@ -162,8 +167,7 @@ impl Writer {
         }
         // Before it is looked where it is: a segment may be written anew meanwhile.
         let _alone = self.shared.rewriting();
-        let reader = Reader::new(Arc::clone(&self.shared));
-        let Some(place) = reader.personal_place(position)? else {
+        let Some(place) = self.reader().personal_place(position)? else {
             return Ok(());
         };
         place.erase(self.settings.sync).map_err(|source| {

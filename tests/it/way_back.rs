@@ -505,6 +505,39 @@ async fn erased_words_are_nowhere_in_the_folder_and_a_repeat_says_erased() {
 }
 
 #[tokio::test]
+async fn words_of_an_id_that_came_twice_in_one_call_go_with_the_report() {
+    let service = Service::start().await;
+    let mut client = client(&service).await;
+    let words = ["zij had een gele regenjas aan", "de bestuurder lachte erom"];
+    let incident = founding_story();
+    let [first, other] = words.map(|note| pb::Incident {
+        note: note.into(),
+        ..incident.clone()
+    });
+    let request = pb::ReportIncidentsRequest {
+        incidents: vec![first.clone(), first.clone(), other],
+    };
+    let answer = client.report_incidents(request).await.expect("recorded");
+    let results = answer.into_inner().results;
+    let repeated = |result: pb::Result| match result.outcome {
+        Some(pb::result::Outcome::Accepted(accepted)) => Ok(accepted.repeated),
+        Some(pb::result::Outcome::Refusal(refusal)) => Err(refusal.code),
+        None => panic!("an outcome"),
+    };
+    let told: Vec<_> = results.into_iter().map(repeated).collect();
+    assert_eq!(told, [Ok(false), Ok(true), Err(Code::AlreadyExists as i32)]);
+    let erase = pb::EraseIncidentRequest {
+        incident_id: first.incident_id.clone(),
+        incident_secret: SECRET.to_vec(),
+    };
+    client.erase_incident(erase).await.expect("erased");
+    for words in words {
+        assert!(!is_in_folder(service.folder(), words.as_bytes()), "{words}");
+    }
+    service.stop().await;
+}
+
+#[tokio::test]
 async fn follower_hears_of_each_change_and_the_end() {
     let service = Service::start().await;
     let mut client = client(&service).await;
