@@ -144,12 +144,16 @@ impl Batch {
         Some(Position(self.first.0 + *place as u64))
     }
 
-    /// Whether an answer comes after what took its report away.
+    /// Whether an answer comes after what took its report away, or may have.
     fn is_too_late(&self, state: &State, answer: &Answer) -> bool {
+        let takes_away = |entry: &Entry| match entry {
+            Entry::Withdrawn { id, .. } | Entry::Erased { id, .. } => *id == answer.id,
+            _ => false,
+        };
         state.cases().is_erased(answer.incident)
             || state.is_withdrawn(answer.incident)
             || state.has_ended(answer.incident)
-            || erasure::place_in(&self.entries, &answer.id).is_some()
+            || self.entries.iter().any(takes_away)
     }
 }
 
@@ -162,5 +166,71 @@ fn report_id(entry: &Entry) -> Option<&IncidentId> {
     match entry {
         Entry::Incident { facts, .. } => Some(&facts.id),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::UtcMillis;
+    use crate::domain::entry::Epoch;
+    use crate::domain::taxonomy::{CaseState, TimePrecision};
+    use crate::domain::testing::blank_facts;
+    use crate::domain::{Facts, Hour, RowTime};
+
+    const AT: Position = Position(1);
+
+    fn facts() -> Box<Facts> {
+        let mut id = [0x77; 16];
+        id[8] = 0x80;
+        let id = IncidentId::from_bytes(id).expect("version 7");
+        let time = RowTime::Hour(Hour(500_000));
+        Box::new(blank_facts(id, time, TimePrecision::Exact))
+    }
+
+    /// Where one report lies.
+    fn state() -> State {
+        let (facts, personal) = (facts(), None);
+        let mut state = State::new(Epoch([0; 16]));
+        state.apply(AT, UtcMillis(0), &Entry::Incident { facts, personal });
+        state
+    }
+
+    fn withdrawn() -> Entry {
+        Entry::Withdrawn {
+            id: facts().id,
+            facts: facts(),
+            row: AT,
+        }
+    }
+
+    fn answered() -> Entry {
+        let facts = facts();
+        Entry::Answered(Box::new(Answer {
+            id: facts.id,
+            incident: AT,
+            operator: "GVB".parse().expect("a code"),
+            received: UtcMillis(0),
+            time: facts.time,
+            state: CaseState::Received,
+            reason: None,
+            message: "het spijt ons".into(),
+        }))
+    }
+
+    #[test]
+    fn answer_is_not_written_behind_what_takes_its_report_away_in_the_same_batch() {
+        let state = state();
+        let erased = Entry::Erased {
+            id: facts().id,
+            incident: AT,
+        };
+        for before in [withdrawn(), erased] {
+            let mut batch = Batch::new(AT.next(), 2);
+            assert!(batch.judge(&state, &answered(), None).is_none());
+            batch.push_once(Pending::new(before));
+            let fate = batch.judge(&state, &answered(), None);
+            assert!(matches!(fate, Some(Fate::Refused)));
+        }
     }
 }

@@ -296,34 +296,38 @@ impl Ingest {
     /// Answers the report recorded at a place, for its operator. Saying again what was said
     /// last changes nothing. Says how the incident is kept then.
     pub async fn respond(&self, incident: Position, reply: Reply) -> Result<Kept, CaseError> {
-        let kept = self.get_at(incident).await?;
-        if kept.withdrawn || kept.erased.is_some() {
-            return Err(CaseError::Gone);
+        for _ in 0..OUTDATED_TRIES_MAX {
+            let kept = self.get_at(incident).await?;
+            if kept.withdrawn || kept.erased.is_some() {
+                return Err(CaseError::Gone);
+            }
+            let is_said = |last: &KeptReply| {
+                (last.state, last.reason, &last.message)
+                    == (reply.state, reply.reason, &reply.message)
+            };
+            if kept.replies.last().is_some_and(is_said) {
+                return Ok(kept);
+            }
+            if REPLIES_PER_CASE_MAX <= kept.replies.len() {
+                return Err(CaseError::Full);
+            }
+            self.check_way_back(kept.received)?;
+            let operator = kept.facts.operator.clone().ok_or(CaseError::NoOperator)?;
+            let answer = Box::new(Answer {
+                id: kept.facts.id,
+                incident,
+                operator,
+                received: kept.received,
+                time: kept.facts.time,
+                state: reply.state,
+                reason: reply.reason,
+                message: reply.message.clone(),
+            });
+            if self.tell(Entry::Answered(answer)).await?.is_some() {
+                return Ok(self.get_at(incident).await?);
+            }
         }
-        let is_said = |last: &KeptReply| {
-            (last.state, last.reason, &last.message) == (reply.state, reply.reason, &reply.message)
-        };
-        if kept.replies.last().is_some_and(is_said) {
-            return Ok(kept);
-        }
-        if REPLIES_PER_CASE_MAX <= kept.replies.len() {
-            return Err(CaseError::Full);
-        }
-        self.check_way_back(kept.received)?;
-        let operator = kept.facts.operator.clone().ok_or(CaseError::NoOperator)?;
-        let answer = Box::new(Answer {
-            id: kept.facts.id,
-            incident,
-            operator,
-            received: kept.received,
-            time: kept.facts.time,
-            state: reply.state,
-            reason: reply.reason,
-            message: reply.message,
-        });
-        let told = self.tell(Entry::Answered(answer)).await?;
-        told.ok_or(CaseError::Gone)?;
-        Ok(self.get_at(incident).await?)
+        Err(SubmitError::Busy.into())
     }
 
     /// What has come after the report recorded at a place. Waits for a lock, briefly.
