@@ -40,6 +40,9 @@ const SEQUENCE: u32 = 2;
 const STREAM: &str = "/mistap.v1.ReportingService/StreamIncidents";
 /// More than most answers take.
 const ANSWER_BYTES: usize = 192;
+/// The longest request whose memory is used again, and more than an honest one takes. Each field
+/// keeps the room of the longest that was in it, for as long as the stream is open.
+const KEPT_REQUEST_BYTES_MAX: usize = 4_096;
 
 /// Where an incident stands in its request.
 pub(super) const AT: Path<'static> = Path::root("incident");
@@ -233,7 +236,7 @@ impl Decoder for Reader {
     fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Box<Told>>, Status> {
         // The whole message lies in one piece, whatever it came in.
         let told = self.read(buffer.chunk());
-        self.incident.wipe();
+        self.clean(buffer.remaining());
         buffer.advance(buffer.remaining());
         match told {
             Ok(told) => Ok(Some(Box::new(told))),
@@ -264,6 +267,14 @@ impl Reader {
             sequence,
             parsed: parse_incident(AT, incident, (self.now)()),
         })
+    }
+
+    /// Leaves nothing of a report that lay in a request so long.
+    fn clean(&mut self, request_bytes: usize) {
+        self.incident.wipe();
+        if KEPT_REQUEST_BYTES_MAX < request_bytes {
+            *self.incident = pb::Incident::default();
+        }
     }
 }
 
@@ -396,11 +407,51 @@ mod tests {
         for length in [whole.len(), whole.len() - 1] {
             // Also of one that is cut off after them.
             let _ = reader.read(&whole[..length]);
-            reader.incident.wipe();
+            reader.clean(length);
             let kept = &reader.incident;
             assert!(kept.card_number.is_empty() && kept.installation_id.is_empty());
             assert!(kept.incident_secret.is_empty());
         }
+    }
+
+    #[test]
+    fn long_request_leaves_none_of_its_memory_and_a_short_one_all_of_it() {
+        let mut reader = reader();
+        let mut kept_bytes = |bytes: usize| {
+            let words = "x".repeat(bytes);
+            let reports = [
+                pb::Incident {
+                    note: words.clone(),
+                    ..incident()
+                },
+                pb::Incident {
+                    stop: words.clone(),
+                    card_number: words,
+                    ..incident()
+                },
+                pb::Incident {
+                    incident_secret: vec![1; bytes],
+                    staff_acts: vec![1; bytes],
+                    cause_claims: vec![pb::CauseClaim::default(); bytes],
+                    ..incident()
+                },
+            ];
+            for report in reports {
+                let whole = request(Some(report)).encode_to_vec();
+                reader.read(&whole).expect("a message");
+                reader.clean(whole.len());
+            }
+            let kept = &reader.incident;
+            let texts = [&kept.note, &kept.stop, &kept.card_number];
+            let texts = texts.map(String::capacity).iter().sum::<usize>();
+            let claims = kept.cause_claims.capacity() * size_of::<pb::CauseClaim>();
+            let acts = kept.staff_acts.capacity() * size_of::<i32>();
+            texts + claims + acts + kept.incident_secret.capacity()
+        };
+        assert_eq!(kept_bytes(KEPT_REQUEST_BYTES_MAX), 0);
+        assert!(5 * 100 <= kept_bytes(100));
+        // Whatever came before.
+        assert_eq!(kept_bytes(1_000_000), 0);
     }
 
     /// Accepted, with something in each field if it is rich, and in none but the id if not.
