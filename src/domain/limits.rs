@@ -89,7 +89,8 @@ pub const BATCH_ENTRIES_MAX: usize = 4_096;
 pub const RECORD_BYTES_MAX: usize = 16 * 1024;
 /// Size of a segment of the journal, in bytes. Full: the next is begun.
 pub const SEGMENT_BYTES: u64 = 32 * 1024 * 1024;
-/// Free disk below which reports are refused, in bytes.
+/// Free disk below which reports, what is told later of them, and tap counts are refused, in
+/// bytes. What is left is for withdrawals, erasures, and what frees the disk.
 pub const DISK_RESERVE_BYTES: u64 = 64 * 1024 * 1024;
 /// Batches between two looks at the free disk. While there is too little, every one looks.
 pub const DISK_CHECK_BATCHES: u32 = 64;

@@ -157,6 +157,29 @@ impl Batch {
     }
 }
 
+/// Whether an entry is refused while the disk is nearly full. Those that take away, and those
+/// that only the instance itself makes, are small and few, and never are.
+pub(super) fn heeds_disk_reserve(entry: &Entry) -> bool {
+    match entry {
+        Entry::Incident { .. }
+        | Entry::Amended(_)
+        | Entry::Answered(_)
+        | Entry::TapCounts(_)
+        | Entry::OutageChanged(_) => true,
+        Entry::Withdrawn { .. }
+        | Entry::Erased { .. }
+        | Entry::Tick
+        | Entry::NetworkChanged { .. }
+        | Entry::TapCountsRemoved { .. }
+        | Entry::EditionClosed(_)
+        | Entry::PersonalRemoved { .. }
+        | Entry::IncidentsEnded { .. }
+        | Entry::KeysChanged(_)
+        | Entry::Restored(_)
+        | Entry::Gone => false,
+    }
+}
+
 /// Where a report was recorded before; `None` if it was not, or is none.
 pub(super) fn recorded(state: &State, entry: &Entry) -> Option<Position> {
     state.find(report_id(entry)?)

@@ -54,7 +54,7 @@ pub(super) struct Parts {
     pub folder: PathBuf,
     /// Through where the checkpoint counts; 0 if there is none.
     pub checkpointed: Position,
-    /// Free disk below which nothing is taken in, in bytes.
+    /// Free disk below which reports and what else grows are refused, in bytes.
     pub disk_reserve_bytes: u64,
     /// How long tap counts are kept, in days.
     pub tap_days: u32,
@@ -72,6 +72,8 @@ pub(super) struct Committer {
     checkpoint_due: Position,
     checkpoint: Option<JoinHandle<Result<Position, LedgerError>>>,
     is_disk_low: bool,
+    /// Whether the journal had no room even for what is taken in on a low disk.
+    is_stuck: bool,
     batches: u32,
 }
 
@@ -104,6 +106,7 @@ impl Committer {
             checkpoint_due: checkpoint_after(parts.checkpointed),
             checkpoint: None,
             is_disk_low: false,
+            is_stuck: false,
             batches: 0,
             parts,
         }
@@ -148,8 +151,9 @@ impl Committer {
     fn commit(&mut self, jobs: Vec<Job>) -> Result<(), JournalError> {
         let now = self.now();
         let (mut batch, answers) = self.sort_out(jobs, now);
-        let tick = now.minute().filter(|&minute| self.ticked < Some(minute));
-        if tick.is_some() && !self.is_disk_low {
+        let tick = now.minute();
+        let tick = tick.filter(|&minute| self.ticked < Some(minute) && !self.is_stuck);
+        if tick.is_some() {
             batch.push(Pending::new(Entry::Tick));
             batch.push_all(self.tap_days_ended(now));
         }
@@ -157,6 +161,7 @@ impl Committer {
         if !batch.entries.is_empty() {
             match self.parts.writer.append(&batch.encoded, now) {
                 Ok((first, stamp)) => {
+                    self.is_stuck = false;
                     let erased = erasure::incidents(&batch.entries);
                     let ended = batch.entries.iter().find_map(ended_through);
                     written = self.apply(first, stamp, batch.entries);
@@ -175,7 +180,7 @@ impl Committer {
                 }
                 Err(error) => return Err(error),
             }
-            self.ticked = tick.filter(|_| !self.is_disk_low).or(self.ticked);
+            self.ticked = tick.or(self.ticked);
         }
         let decided = |fate| match fate {
             Fate::Known(first) => Decided::Repeated(first),
@@ -300,11 +305,12 @@ impl Committer {
         decided.collect()
     }
 
-    /// Refuses what could not be written, and all else until the next look at the disk.
+    /// Refuses what could not be written, and further reports until the next look at the disk.
     fn refuse(&mut self, answers: Vec<oneshot::Sender<Delivery>>, error: &JournalError) {
         let error = error as &dyn std::error::Error;
         tracing::error!(error, "journal has no room; reports are refused");
         self.is_disk_low = true;
+        self.is_stuck = true;
         self.parts.queue.set_disk_low(true);
         let refused = |caller| (caller, Err(SubmitError::DiskReserve));
         Delivery::send(answers.into_iter().map(refused).collect());
@@ -326,6 +332,7 @@ impl Committer {
         };
         if is_low != self.is_disk_low {
             self.is_disk_low = is_low;
+            self.is_stuck &= is_low;
             self.parts.queue.set_disk_low(is_low);
             if is_low {
                 tracing::error!("disk is nearly full; reports are refused");

@@ -426,7 +426,11 @@ impl Ingest {
 
     /// Sends one entry to the committer, and waits.
     async fn decide(&self, entry: Entry) -> Result<Decided, SubmitError> {
-        let room = self.shared.queue.reserve(1)?;
+        let queue = &self.shared.queue;
+        let room = match batch::heeds_disk_reserve(&entry) {
+            true => queue.reserve(1)?,
+            false => queue.reserve_on_low_disk(1)?,
+        };
         let (answer, result) = oneshot::channel();
         let entries = vec![Pending::new(entry)];
         room.send(Job { entries, answer })?;

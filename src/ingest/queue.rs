@@ -98,8 +98,10 @@ struct State {
     jobs: VecDeque<Job>,
     /// Entries that wait, or for which room is reserved.
     entries: usize,
-    /// Why nothing is taken in.
+    /// Why nothing is taken in any more.
     refusal: Option<SubmitError>,
+    /// Whether only what hardly grows is taken in.
+    is_disk_low: bool,
     /// Whether the committer waits for jobs. To notify nobody costs a system call, too.
     is_waited_for: bool,
 }
@@ -117,6 +119,7 @@ impl Queue {
             jobs: VecDeque::new(),
             entries: 0,
             refusal: None,
+            is_disk_low: false,
             is_waited_for: false,
         };
         Self {
@@ -128,10 +131,30 @@ impl Queue {
 
     /// Room for some entries, or why there is none. Never waits.
     pub fn reserve(self: &Arc<Self>, entries: usize) -> Result<Reservation, SubmitError> {
+        self.reserve_if(entries, |state| match state.is_disk_low {
+            true => Err(SubmitError::DiskReserve),
+            false => Ok(()),
+        })
+    }
+
+    /// As `reserve`, also while the disk is nearly full: for what the reserve is kept for.
+    pub fn reserve_on_low_disk(
+        self: &Arc<Self>,
+        entries: usize,
+    ) -> Result<Reservation, SubmitError> {
+        self.reserve_if(entries, |_| Ok(()))
+    }
+
+    fn reserve_if(
+        self: &Arc<Self>,
+        entries: usize,
+        check: impl FnOnce(&State) -> Result<(), SubmitError>,
+    ) -> Result<Reservation, SubmitError> {
         let mut state = self.lock();
         if let Some(refusal) = &state.refusal {
             return Err(refusal.clone());
         }
+        check(&state)?;
         if self.entries_max < state.entries + entries {
             return Err(SubmitError::Busy);
         }
@@ -192,12 +215,9 @@ impl Queue {
         self.changed.notify_all();
     }
 
-    /// Takes nothing in while the disk is nearly full.
+    /// Takes little in while the disk is nearly full.
     pub fn set_disk_low(&self, is_low: bool) {
-        let mut state = self.lock();
-        if !state.is_closed() {
-            state.refusal = is_low.then_some(SubmitError::DiskReserve);
-        }
+        self.lock().is_disk_low = is_low;
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -207,10 +227,7 @@ impl Queue {
 
 impl State {
     fn is_closed(&self) -> bool {
-        match self.refusal {
-            Some(SubmitError::Stopping | SubmitError::Poisoned) => true,
-            Some(_) | None => false,
-        }
+        self.refusal.is_some()
     }
 }
 
@@ -337,13 +354,21 @@ mod tests {
     }
 
     #[test]
-    fn low_disk_refuses_until_there_is_room_again() {
+    fn low_disk_refuses_until_there_is_room_again_and_never_what_it_is_kept_for() {
         let queue = Arc::new(Queue::new(10));
         queue.set_disk_low(true);
         assert_eq!(refusal(&queue).as_deref(), Some("the disk is nearly full"));
+        assert!(queue.reserve_on_low_disk(10).is_ok());
+        let too_many = queue.reserve_on_low_disk(11).err();
+        assert_eq!(too_many, Some(SubmitError::Busy));
         queue.set_disk_low(false);
         assert_eq!(refusal(&queue), None);
+        queue.set_disk_low(true);
+        queue.close();
+        let closed = queue.reserve_on_low_disk(1).err();
+        assert_eq!(closed, Some(SubmitError::Stopping));
     }
+
     #[test]
     fn answers_of_a_batch_reach_everybody_also_if_the_first_went_away() {
         let committed = |position| {

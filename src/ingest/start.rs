@@ -46,7 +46,7 @@ pub struct Options {
     pub sync: bool,
     /// Entries that may wait for the committer.
     pub queue_entries_max: usize,
-    /// Free disk below which reports are refused, in bytes.
+    /// Free disk below which reports, and what else grows, are refused, in bytes.
     pub disk_reserve_bytes: u64,
     /// Whether the clock must keep pace with the time that passes: a jump ahead is followed
     /// only if it lasts. Not for a clock that is made up.

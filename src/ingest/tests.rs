@@ -1,5 +1,6 @@
 //! The whole way from an incident to a folder at rest, and back.
 
+mod low_disk;
 mod twice;
 
 use std::collections::BTreeSet;
@@ -813,27 +814,6 @@ async fn clock_that_jumps_ahead_for_a_moment_does_not_hold_up_later_stamps() {
         (received[0], received[2] / MINUTE_MS),
         (NOON, NOON / MINUTE_MS)
     );
-}
-
-#[tokio::test]
-async fn full_disk_refuses_reports() {
-    let place = Place::new();
-    let running = place.start_with(Options {
-        disk_reserve_bytes: u64::MAX,
-        ..Place::options()
-    });
-    let refused =
-        |result: &Result<Accepted, SubmitError>| matches!(result, Err(SubmitError::DiskReserve));
-    // The committer looks when it has nothing to do, or after some batches.
-    let mut number = 0;
-    while !refused(&submit_one(&running, incident(number)).await) {
-        number += 1;
-        assert!(number < 1_000);
-    }
-    assert_eq!(counted(&running) as u64, number);
-    stop(running);
-    let running = place.start();
-    submit_all(&running, number..number + 1).await;
 }
 
 #[tokio::test]
