@@ -16,6 +16,10 @@ type Records = Box<dyn Iterator<Item = Result<Record, JournalError>> + Send>;
 pub(super) struct History {
     reader: Reader,
     records: Records,
+    /// The first entry.
+    from: Position,
+    /// The last that there was when this began; those after it may be read, too.
+    through: Position,
     /// From this stamp or place on with personal parts, whichever comes first; `None` if they
     /// are read already, or not wanted.
     personal_from: Option<(Stamp, Position)>,
@@ -34,6 +38,8 @@ impl History {
         // ahead of its entry than the hour that this leaves.
         let span_ms = (i64::from(RECENT_MINUTES) + 60) * 60_000;
         Ok(Self {
+            from,
+            through: reader.last(),
             records: reader.facts_from(from)?,
             reader: reader.clone(),
             personal_from: Some((UtcMillis(last.0 - span_ms), latest)),
@@ -43,6 +49,8 @@ impl History {
     /// Everything, each checked.
     pub fn whole(reader: &Reader, from: Position) -> Result<Self, JournalError> {
         Ok(Self {
+            from,
+            through: reader.last(),
             records: reader.entries_from(from)?,
             reader: reader.clone(),
             personal_from: None,
@@ -52,26 +60,34 @@ impl History {
     /// The facts alone.
     pub fn facts(reader: &Reader, from: Position) -> Result<Self, JournalError> {
         Ok(Self {
+            from,
+            through: reader.last(),
             records: reader.facts_from(from)?,
             reader: reader.clone(),
             personal_from: None,
         })
     }
 
-    /// Calls `each` for every batch, while the next are read. Returns how many entries.
+    /// Calls `each` for every batch, while the next are read. Returns how many entries. Panics
+    /// if the entries end before the journal does: whoever goes on would leave a gap.
     pub fn for_each_batch<E: From<JournalError>>(
         self,
         mut each: impl FnMut(&[Placed]) -> Result<(), E>,
     ) -> Result<u64, E> {
         let (sender, batches) = mpsc::sync_channel(REPLAY_BATCHES_AHEAD);
+        let (mut reached, through) = (self.from, self.through);
         std::thread::scope(|scope| {
             scope.spawn(move || self.read_ahead(&sender));
             let mut entries = 0;
             for batch in batches {
                 let batch: Vec<Placed> = batch?;
                 entries += batch.len() as u64;
+                reached = batch
+                    .last()
+                    .map_or(reached, |(position, ..)| position.next());
                 each(&batch)?;
             }
+            assert!(through < reached, "the fold ends where the journal does");
             Ok(entries)
         })
     }
@@ -109,5 +125,39 @@ impl Iterator for History {
             return self.next();
         }
         Some(Ok((record.position, record.stamp, record.entry)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+    use crate::journal::{self, Settings};
+
+    #[test]
+    fn fold_that_ends_before_the_journal_does_is_none() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let settings = Settings {
+            segment_bytes: journal::SEGMENT_BYTES_MIN,
+            sync: false,
+        };
+        let (mut writer, reader, _) = journal::open(folder.path(), settings).expect("new");
+        let ticks = vec![journal::encode(&Entry::Tick); 9];
+        writer.append(&ticks, UtcMillis(0)).expect("room");
+        let fold = |from, entries| {
+            let mut history = History::facts(&reader, Position(from)).expect("readable");
+            history.records = Box::new(history.records.take(entries));
+            let each = |_: &[Placed]| Ok::<_, JournalError>(());
+            let fold = AssertUnwindSafe(|| history.for_each_batch(each));
+            catch_unwind(fold)
+                .ok()
+                .map(|folded| folded.expect("readable"))
+        };
+        assert_eq!(fold(1, 9), Some(9));
+        assert_eq!(fold(1, 8), None);
+        assert_eq!(fold(1, 0), None);
+        assert_eq!(fold(8, 9), Some(2));
+        assert_eq!(fold(10, 9), Some(0));
     }
 }

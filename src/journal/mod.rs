@@ -31,6 +31,7 @@ use crate::domain::entry::Epoch;
 use crate::domain::limits::{RECORD_BYTES_MAX, SEGMENT_BYTES};
 use crate::domain::{Entry, Position, Stamp};
 
+mod ahead;
 mod codec;
 mod durable;
 mod ended;

@@ -5,9 +5,9 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, MutexGuard, PoisonError, RwLockReadGuard};
 
+use super::ahead::Ahead;
 use super::codec::{self, Wanted};
 use super::format::{
     PERSONAL_ERASED, PersonalPart, RECORD_HEADER_BYTES, RawRecord, RecordHeader, parse_personal,
@@ -23,10 +23,6 @@ const READ_BYTES: usize = 256 * 1024;
 const READ_SOME_BYTES: usize = 64 * 1024;
 /// Entries from which on it pays to decode them in a thread of their own.
 const AHEAD_ENTRIES_MIN: u64 = 16_384;
-/// Entries that are handed over at a time by that thread.
-const AHEAD_CHUNK_ENTRIES: usize = 1_024;
-/// Chunks that may wait to be taken. Reached: the thread waits.
-const AHEAD_CHUNKS_MAX: usize = 4;
 
 /// Entries in order, through what was durable when they were asked for. After an error
 /// there are no more.
@@ -130,8 +126,8 @@ impl Reader {
         if entries.cursor.remaining() < AHEAD_ENTRIES_MIN {
             return Ok(Box::new(entries));
         }
-        decode_ahead(entries)
-            .map_err(|source| JournalError::io("start a thread to read", &self.shared.dir, source))
+        let failed = |source| JournalError::io("start a thread to read", &self.shared.dir, source);
+        Ok(Box::new(Ahead::start(entries).map_err(failed)?))
     }
 
     /// Facts only from one position through another, as far as they are there and durable
@@ -222,7 +218,6 @@ impl Shared {
             .unwrap_or_else(|held| held.into_inner())
     }
 
-    /// Adds a segment that the writer has begun.
     /// Nobody else rewrites personal parts while this is held.
     pub(super) fn rewriting(&self) -> MutexGuard<'_, ()> {
         let held = self.rewriting.lock();
@@ -596,22 +591,4 @@ impl Cursor {
             what,
         }
     }
-}
-
-/// Decodes in a thread of its own, so that whoever folds the entries has a processor to
-/// itself. The thread ends when the entries do, or when nobody takes them any more.
-fn decode_ahead(mut entries: Entries) -> io::Result<Records> {
-    let (sender, receiver): (_, Receiver<Vec<Result<Record, JournalError>>>) =
-        sync_channel(AHEAD_CHUNKS_MAX);
-    std::thread::Builder::new()
-        .name("journal-ahead".into())
-        .spawn(move || {
-            loop {
-                let chunk: Vec<_> = entries.by_ref().take(AHEAD_CHUNK_ENTRIES).collect();
-                if chunk.is_empty() || sender.send(chunk).is_err() {
-                    return;
-                }
-            }
-        })?;
-    Ok(Box::new(receiver.into_iter().flatten()))
 }
