@@ -37,7 +37,7 @@ impl Newcomers {
         installation: &Pseudonym,
     ) -> bool {
         let mut today = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if today.day < Some(origin.day) && !today.begin(origin.day) {
+        if today.has_passed(origin.day) && !today.begin(origin.day) {
             return true;
         }
         let place = today.hash(&(origin.prefix, operator));
@@ -61,6 +61,13 @@ impl Newcomers {
 }
 
 impl Today {
+    /// Whether another day is there. A clock that goes back a little begins none; by more than
+    /// a day, it had been ahead, and the day that it was ahead to would last until it is there.
+    fn has_passed(&self, day: LocalDay) -> bool {
+        self.day
+            .is_none_or(|today| today < day || day.0 + 1 < today.0)
+    }
+
     /// Forgets the day before. False if the system gives no random bytes for a key.
     fn begin(&mut self, day: LocalDay) -> bool {
         let mut key = [0; 16];
@@ -116,6 +123,20 @@ mod tests {
         // A clock that goes back does not begin another day.
         check(2, -1, "GVB", 5, true);
         check(2, 1, "GVB", 4, false);
+    }
+
+    #[test]
+    fn day_that_the_clock_was_ahead_to_for_a_moment_ends_with_that_moment() {
+        let newcomers = Newcomers::default();
+        for number in 1..=3 {
+            assert!(!are_too_many(&newcomers, origin(2, 3_650), "GVB", number));
+        }
+        for day in 0..3 {
+            for number in 4..=6 {
+                assert!(!are_too_many(&newcomers, origin(2, day), "GVB", number));
+            }
+            assert!(are_too_many(&newcomers, origin(2, day), "GVB", 7));
+        }
     }
 
     #[test]
