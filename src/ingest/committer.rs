@@ -184,7 +184,7 @@ impl Committer {
         }
         let decided = |fate| match fate {
             Fate::Known(first) => Decided::Repeated(first),
-            Fate::Refused => Decided::Nothing,
+            Fate::Refused => Decided::Refused,
             Fate::Appended(place) => written[place],
         };
         let answered = answers.into_iter().zip(batch.fates).map(|(caller, fates)| {
@@ -300,7 +300,7 @@ impl Committer {
                     stamp,
                     told_again: false,
                 },
-                Applied::Outdated | Applied::Taps(TapsApplied::FeedRefused) => Decided::Nothing,
+                Applied::Outdated | Applied::Taps(TapsApplied::FeedRefused) => Decided::Outdated,
             });
         decided.collect()
     }

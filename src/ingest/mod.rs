@@ -14,6 +14,7 @@ mod folder;
 mod history;
 mod key_maker;
 mod newcomers;
+mod notes;
 pub mod others;
 pub mod people;
 mod prepare;
@@ -37,13 +38,9 @@ pub use start::{Options, Running, StartError, StopError, start, start_with};
 pub use taps::{TapsAccepted, TapsError};
 
 use crate::auth::{CaseNumbers, Citations, KeyError, Keys, Limited, Limiter, ReceiptKeys, Seal};
-use crate::domain::entry::{ClosedEdition, Removal};
 use crate::domain::incident::{Match, is_observed};
 use crate::domain::limits::{INCIDENTS_PER_CALL_MAX, JOURNAL_READS_MAX};
-use crate::domain::{
-    Entry, Incident, IncidentId, KeysTold, LineId, Origin, OutageChange, Position, StopId,
-    UtcMillis,
-};
+use crate::domain::{Entry, Incident, IncidentId, LineId, Origin, Position, StopId, UtcMillis};
 use crate::journal::{EndedTaps, JournalError, Reader};
 use crate::ledger::{Ledger, Months};
 use crate::live::Hub;
@@ -246,50 +243,6 @@ impl Ingest {
         Ok(())
     }
 
-    /// Notes in the journal that an edition was closed, and says where.
-    pub async fn note_edition(&self, closed: ClosedEdition) -> Result<Position, SubmitError> {
-        self.commit(Entry::EditionClosed(closed)).await
-    }
-
-    /// Declares days of an outage, or withdraws them, and says where; `None`, and nothing is
-    /// written, if so many were told that there is no room for more.
-    pub async fn note_outage(&self, change: OutageChange) -> Result<Option<Position>, SubmitError> {
-        if !self.shared.ledger.read().outages().has_room() {
-            return Ok(None);
-        }
-        Ok(match self.decide(Entry::OutageChanged(change)).await? {
-            Decided::Committed { position, .. } => Some(position),
-            // Another took the last place a moment ago.
-            Decided::Repeated(_) | Decided::Nothing => None,
-        })
-    }
-
-    /// Notes in the journal that something is taken away from the personal parts of all entries
-    /// before, and says where.
-    pub async fn note_removal(
-        &self,
-        removal: Removal,
-        through: Position,
-    ) -> Result<Position, SubmitError> {
-        self.commit(Entry::PersonalRemoved { removal, through })
-            .await
-    }
-
-    /// Notes in the journal which keys are in use.
-    pub async fn note_keys(&self, told: KeysTold) -> Result<Position, SubmitError> {
-        self.commit(Entry::KeysChanged(told)).await
-    }
-
-    /// Notes in the journal that single incidents through the end of a month are kept no longer,
-    /// and the SHA-256 of the base that stands in their place, once it is made.
-    pub async fn note_ended(
-        &self,
-        through: Position,
-        base: Option<[u8; 32]>,
-    ) -> Result<Position, SubmitError> {
-        self.commit(Entry::IncidentsEnded { through, base }).await
-    }
-
     /// The months of receipt whose incidents are kept, and where they ended last.
     pub fn months(&self) -> Months {
         self.ledger().read().months().clone()
@@ -382,8 +335,8 @@ impl Ingest {
                         // Until the journal tells more.
                         Err(SubmitError::Busy)
                     }
-                    // Only tap counts end so.
-                    Decided::Nothing => Err(SubmitError::Conflict),
+                    // No report ends so.
+                    Decided::Outdated | Decided::Refused => Err(SubmitError::Conflict),
                 },
             };
             results.push(result);
@@ -412,16 +365,6 @@ impl Ingest {
             work()
         };
         Some(blocking(work).await)
-    }
-
-    /// Commits an entry that is always written, and says where.
-    async fn commit(&self, entry: Entry) -> Result<Position, SubmitError> {
-        match self.decide(entry).await? {
-            Decided::Committed { position, .. } => Ok(position),
-            Decided::Repeated(_) | Decided::Nothing => {
-                unreachable!("what is about no incident and no tap counts is always written")
-            }
-        }
     }
 
     /// Sends one entry to the committer, and waits.

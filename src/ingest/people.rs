@@ -360,7 +360,7 @@ impl Ingest {
     async fn tell(&self, entry: Entry) -> Result<Option<Position>, SubmitError> {
         match self.decide(entry).await? {
             Decided::Committed { position, .. } | Decided::Repeated(position) => Ok(Some(position)),
-            Decided::Nothing => Ok(None),
+            Decided::Outdated | Decided::Refused => Ok(None),
         }
     }
 }

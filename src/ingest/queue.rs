@@ -25,9 +25,12 @@ pub(super) enum Decided {
     },
     /// Its id was recorded before, at this place.
     Repeated(Position),
-    /// It is in the journal, and counts nothing: tap counts of a feed whose name another
-    /// declaration took a moment before.
-    Nothing,
+    /// It is in the journal, and changed nothing: what it was made of had changed meanwhile, or
+    /// another declaration took its feed's name a moment before.
+    Outdated,
+    /// It is not in the journal: what it is about has changed or gone, or there is no room for
+    /// more.
+    Refused,
 }
 
 /// What became of each entry of a job, or why none was taken in.
