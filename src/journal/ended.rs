@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use super::format::{self, Frame, PersonalPart, RawRecord, SEGMENT_HEADER_BYTES, SegmentHeader};
 use super::segment::{self, Extent, Segment};
-use super::{Encoded, JournalError, Remover, codec};
+use super::{Encoded, JournalError, Remover, codec, redo};
 use crate::domain::{Entry, LocalDay, Position};
 
 const ASIDE_NAME: &str = "segment.new";
@@ -57,6 +57,7 @@ impl Remover {
             .filter(|segment| segment.header.first <= through)
         {
             let _alone = self.shared.rewriting();
+            redo::finish(&self.shared.dir, true)?;
             replaced += self.rewrite(segment, &Ends { through, taps })?;
         }
         Ok(replaced)

@@ -305,8 +305,9 @@ pub fn open(dir: &Path, settings: Settings) -> Result<(Writer, Reader, Opening),
     open_through(dir, settings, |_| Position(0))
 }
 
-/// As `open`, but refuses, with nothing changed, a journal that ends before the entry that
-/// `durable` names for its epoch: one that is known to have been there.
+/// As `open`, but refuses a journal that ends before the entry that `durable` names for its
+/// epoch: one that is known to have been there. No entry is added, cut off or erased then; only
+/// what a crash had left half-done beside the entries, or in their personal parts, is finished.
 pub fn open_through(
     dir: &Path,
     settings: Settings,
@@ -328,8 +329,7 @@ pub fn open_through(
     }
     // Only now: a creation that was cut short may be begun again.
     segment::mark(dir, &lock, settings.sync)?;
-    let rewritten = redo::replay(dir, settings.sync)
-        .map_err(|source| JournalError::io("finish a rewrite in", dir, source))?;
+    let rewritten = redo::finish(dir, settings.sync)?;
     let survey = scan::survey(dir)?;
     let mut opening = survey.opening();
     opening.erasures_finished += rewritten;

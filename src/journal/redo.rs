@@ -3,7 +3,9 @@
 //! What is to be written goes to a file beside the segments first and is synced; then it is
 //! written in its places and synced; then the file is overwritten with zeros and emptied. The
 //! next opening does again what the file says, if the file is whole: a crash at any moment
-//! leaves either the old or the new, once the journal is open.
+//! leaves either the old or the new, once the journal is open. So does whoever rewrites, erases
+//! or moves a record next, if the disk failed half-way: what is in the file would else be written
+//! over what has changed since.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -13,7 +15,7 @@ use std::path::{Path, PathBuf};
 use bytes::{Buf as _, BufMut as _};
 
 use super::format::{SEGMENT_HEADER_BYTES, SegmentHeader};
-use super::segment;
+use super::{JournalError, segment};
 use crate::domain::entry::Epoch;
 
 const FILE_NAME: &str = "redo";
@@ -32,7 +34,7 @@ pub struct Rewrite {
     pub bytes: Vec<u8>,
 }
 
-/// Writes all of them in their places, durably.
+/// Writes all of them in their places, durably. For whoever has called `finish`.
 pub fn apply(dir: &Path, epoch: Epoch, rewrites: &[Rewrite], sync: bool) -> io::Result<()> {
     if rewrites.is_empty() {
         return Ok(());
@@ -56,8 +58,13 @@ pub fn apply(dir: &Path, epoch: Epoch, rewrites: &[Rewrite], sync: bool) -> io::
     clear(&file, content.len(), sync)
 }
 
-/// Does again what a crash may have cut short. Returns how many places were rewritten.
-pub fn replay(dir: &Path, sync: bool) -> io::Result<u64> {
+/// Does again what a crash or a failing disk may have cut short. Returns how many places were
+/// rewritten. For whoever holds `Shared::rewriting`, or has the journal alone.
+pub fn finish(dir: &Path, sync: bool) -> Result<u64, JournalError> {
+    replay(dir, sync).map_err(|source| JournalError::io("finish a rewrite in", dir, source))
+}
+
+fn replay(dir: &Path, sync: bool) -> io::Result<u64> {
     let path = dir.join(FILE_NAME);
     let content = match fs::read(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),

@@ -56,8 +56,9 @@ impl Remover {
         removal: Removal,
     ) -> Result<u64, JournalError> {
         let _alone = self.shared.rewriting();
-        let rewrites = self.rewrites(from, last, removal)?;
         let dir = &self.shared.dir;
+        redo::finish(dir, true)?;
+        let rewrites = self.rewrites(from, last, removal)?;
         redo::apply(dir, self.shared.epoch, &rewrites, true)
             .map_err(|source| JournalError::io("take personal data out of", dir, source))?;
         Ok(rewrites.len() as u64)
@@ -259,5 +260,63 @@ mod tests {
         assert!(left(&again, 10).is_some_and(|left| left.note.starts_with(NOTE)));
         assert_eq!(fs::metadata(&redo).expect("there").len(), 0);
         assert!(verify(dir.path()).expect("readable").problems.is_empty());
+    }
+
+    /// What a disk that failed half-way leaves to a process that goes on.
+    fn fail_half_way(dir: &Path, reader: &Reader, through: u64) {
+        let remover = Remover::new(reader);
+        let rewrites = remover.rewrites(Position(1), Position(through), Removal::Words);
+        let rewrites = rewrites.expect("readable");
+        fs::write(dir.join("redo"), redo::encode(reader.epoch(), &rewrites)).expect("written");
+        let segment = fs::OpenOptions::new().write(true).open(&rewrites[1].path);
+        let half = &rewrites[1].bytes[..rewrites[1].bytes.len() / 2];
+        let written = segment
+            .expect("there")
+            .write_all_at(half, rewrites[1].offset);
+        written.expect("written");
+    }
+
+    #[test]
+    fn erasure_is_not_undone_by_a_removal_that_failed_before_it() {
+        let (dir, mut writer, reader) = journal();
+        fail_half_way(dir.path(), &reader, 9);
+        writer.erase_personal(Position(7)).expect("erased");
+        drop((writer, reader));
+        let (_writer, reader, _) = open(dir.path(), SETTINGS).expect("whole");
+        assert_eq!(left(&reader, 7), None);
+        assert!(left(&reader, 9).is_some_and(|left| left.note.is_empty()));
+        assert!(verify(dir.path()).expect("readable").problems.is_empty());
+    }
+
+    #[test]
+    fn removal_that_failed_is_finished_before_records_move() {
+        let (dir, writer, reader) = journal();
+        fail_half_way(dir.path(), &reader, 9);
+        Remover::new(&reader)
+            .end_incidents(Position(5), None)
+            .expect("the segments are whole");
+        check_finished(&dir, writer, reader);
+    }
+
+    #[test]
+    fn removal_that_failed_is_finished_before_other_parts_are_rewritten() {
+        let (dir, writer, reader) = journal();
+        fail_half_way(dir.path(), &reader, 9);
+        Remover::new(&reader)
+            .remove(Position(11), Position(12), Removal::All)
+            .expect("written");
+        check_finished(&dir, writer, reader);
+    }
+
+    fn check_finished(dir: &TempDir, writer: Writer, reader: Reader) {
+        let check = |reader: &Reader| {
+            assert!(left(reader, 9).is_some_and(|left| left.note.is_empty()));
+            assert!(left(reader, 10).is_some_and(|left| left.note.starts_with(NOTE)));
+            assert!(verify(dir.path()).expect("readable").problems.is_empty());
+        };
+        check(&reader);
+        drop((writer, reader));
+        let (_writer, reader, _) = open(dir.path(), SETTINGS).expect("whole");
+        check(&reader);
     }
 }
