@@ -17,7 +17,8 @@ use super::convert::figures::{CitedBy, parse_watch, to_message};
 use super::convert::log::{Sight, parse_log, to_log_message};
 use super::convert::violation::Path;
 use super::counters::{Counters, Open};
-use super::frames::{self, Frames, Handed, Sweeper, framed};
+use super::frames::{self, framed};
+use super::hand::{Frames, Handed, Opened, Sweeper};
 use super::origin::Callers;
 use super::pb::v1 as pb;
 use super::pb::v1::live_service_server::SERVICE_NAME;
@@ -89,34 +90,35 @@ struct Following {
 }
 
 impl Live {
-    async fn watch_rates(self, request: Request<pb::WatchRatesRequest>) -> Result<Frames, Status> {
+    async fn watch_rates(self, request: Request<pb::WatchRatesRequest>) -> Result<Opened, Status> {
         let (caller, holder) = (caller(&request), self.holder(&request));
         let asked = parse_watch(request.into_inner()).map_err(Problem::from)?;
         let (filter, by) = (Path::root("filter"), Path::root("by"));
         check_question(&caller, filter, &asked.watch.filter, by, &asked.watch.by)?;
         let permit = self.permits.take(holder).map_err(Problem::from)?;
-        let watching = self
-            .publisher
-            .watch(asked.watch, asked.pace, asked.resume_token, permit);
+        let watching =
+            self.publisher
+                .watch(asked.watch, asked.pace, asked.resume_token, permit.token());
         let watching = Watching {
             watcher: watching.await.map_err(Problem::from)?,
             caller,
             citations: Arc::clone(&self.citations),
             _open: Open::new(&self.counters.watchers),
         };
-        Ok(Box::pin(stream::unfold(Some(Box::new(watching)), next)))
+        let frames: Frames = Box::pin(stream::unfold(Some(Box::new(watching)), next));
+        Ok(Opened { frames, permit })
     }
 
     async fn watch_incidents(
         self,
         request: Request<pb::WatchIncidentsRequest>,
-    ) -> Result<Frames, Status> {
+    ) -> Result<Opened, Status> {
         let (caller, holder) = (caller(&request), self.holder(&request));
         let mut asked = parse_log(request.into_inner()).map_err(Problem::from)?;
         asked.filter.without_amendments = !caller.sees_staff();
         check_asked(&caller, Path::root("operators"), &asked.filter.operators)?;
         let permit = self.permits.take(holder).map_err(Problem::from)?;
-        let following = self.log.watch(asked.filter, asked.start, permit);
+        let following = self.log.watch(asked.filter, asked.start);
         let following = Following {
             watcher: following.await.map_err(Problem::from)?,
             sight: Sight {
@@ -126,10 +128,8 @@ impl Live {
             caller,
             _open: Open::new(&self.counters.watchers),
         };
-        Ok(Box::pin(stream::unfold(
-            Some(Box::new(following)),
-            next_events,
-        )))
+        let frames: Frames = Box::pin(stream::unfold(Some(Box::new(following)), next_events));
+        Ok(Opened { frames, permit })
     }
 
     fn holder<T>(&self, request: &Request<T>) -> Holder {
@@ -230,18 +230,11 @@ async fn next(watching: Option<Box<Watching>>) -> Next<Watching> {
                     watching.cited_by(message),
                 ))
             });
-            match watching.watcher.hold(&frame) {
-                Ok(hold) => {
-                    let resume_token = told.resume_token.clone();
-                    let handed = Handed {
-                        frame,
-                        resume_token,
-                        hold,
-                    };
-                    Some((Ok(handed), Some(watching)))
-                }
-                Err(error) => Some((Err(Problem::from(error).into()), None)),
-            }
+            let handed = Handed {
+                frame,
+                resume_token: told.resume_token.clone(),
+            };
+            Some((Ok(handed), Some(watching)))
         }
         Err(error) => Some((Err(Problem::from(error).into()), None)),
     }
@@ -264,8 +257,6 @@ async fn next_events(following: Option<Box<Following>>) -> Next<Following> {
             let handed = Handed {
                 frame,
                 resume_token: told.resume_token.clone(),
-                // It is small.
-                hold: None,
             };
             Some((Ok(handed), Some(following)))
         }
@@ -287,8 +278,8 @@ mod tests {
     use crate::domain::limits::{LINE_ID_BYTES_MAX, LOG_MESSAGE_BYTES_MAX, STOP_ID_BYTES_MAX};
     use crate::domain::{Facts, Position, UtcMillis};
     use crate::ledger::testing::Maker;
+    use crate::live::Hub;
     use crate::live::log::{Change, Event, LogFilter, Past, ReadError, Room, Start, Stretch};
-    use crate::live::{Hub, PermitBounds};
 
     /// What a stream keeps while it waits, besides what it watches.
     const WAITING_BYTES_MAX: usize = 512;
@@ -364,10 +355,8 @@ mod tests {
         let (past, hub) = (Remembering::default(), Hub::new());
         let seal = Seal::testing(7);
         let log = Log::start(past.clone(), &hub, seal, CancellationToken::new());
-        let permits = Permits::new(PermitBounds::default());
-        let permit = permits.take(Holder::default()).expect("there is room");
         let start = Start::Time(UtcMillis(0));
-        let watching = log.watch(LogFilter::default(), start, permit);
+        let watching = log.watch(LogFilter::default(), start);
         let following = Following {
             watcher: watching.await.expect("there is a past"),
             sight: Sight {

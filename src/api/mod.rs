@@ -13,6 +13,7 @@ pub mod convert;
 pub mod counters;
 pub mod frames;
 pub mod guard;
+mod hand;
 pub mod live;
 pub mod network;
 pub mod operations;

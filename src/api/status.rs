@@ -602,23 +602,26 @@ impl From<NoPermit> for Problem {
     }
 }
 
-impl From<TooMuchUntaken> for Problem {
-    fn from(error: TooMuchUntaken) -> Self {
+impl Problem {
+    /// A message is not handed out, as too much waits; the stream can be resumed after the one
+    /// before, if there was one.
+    pub fn too_much_untaken(error: TooMuchUntaken, resume_token: &[u8]) -> Self {
         let quota = match error {
             TooMuchUntaken::Token => &Quota {
                 subject: "token",
-                description: "bytes of whole states that no client with one token has taken",
+                description: "bytes of whole states that clients with one token have not taken",
             },
             TooMuchUntaken::Prefix => &Quota {
                 subject: "address",
-                description: "bytes of whole states that no client of one address, or of a prefix \
-                              that it lies in, has taken",
+                description: "bytes of whole states that clients of one address, or of a prefix \
+                              that it lies in, have not taken",
             },
         };
         let message = "too much waits for your watchers, who do not take it; try again later";
         let problem = Self::new(Code::ResourceExhausted, "TOO_MUCH_UNTAKEN", message).retry();
         Self {
             quota: Some(quota),
+            resume_token: Some(resume_token.into()).filter(|token: &Box<[u8]>| !token.is_empty()),
             ..problem
         }
     }
@@ -815,7 +818,7 @@ mod tests {
         );
         check(NoPermit::Total.into(), exhausted, "TOO_MANY_WATCHERS", true);
         check(
-            TooMuchUntaken::Token.into(),
+            Problem::too_much_untaken(TooMuchUntaken::Token, b"after"),
             exhausted,
             "TOO_MUCH_UNTAKEN",
             true,
@@ -928,8 +931,9 @@ mod tests {
         check(NoPermit::Total.into(), "service");
         check(NoPermit::Token.into(), "token");
         check(NoPermit::Prefix.into(), "address");
-        check(TooMuchUntaken::Token.into(), "token");
-        check(TooMuchUntaken::Prefix.into(), "address");
+        let untaken = |error| Problem::too_much_untaken(error, b"");
+        check(untaken(TooMuchUntaken::Token), "token");
+        check(untaken(TooMuchUntaken::Prefix), "address");
     }
 
     #[test]

@@ -102,8 +102,9 @@ impl<S: AsyncWrite + Unpin> Corked<S> {
             self.waiting.advance(written);
         }
         self.hold = Hold::Idle;
-        // `advance` keeps the space in front; taken back if it is small, given up if not.
-        if KEPT_BYTES_MAX < self.waiting.capacity() || !self.waiting.try_reclaim(1) {
+        // `advance` keeps the space in front, which `capacity` does not count; it is taken back if
+        // all is small, and given up if not.
+        if self.waiting.try_reclaim(KEPT_BYTES_MAX + 1) || !self.waiting.try_reclaim(1) {
             self.waiting = BytesMut::new();
         }
         Poll::Ready(Ok(()))
@@ -320,6 +321,22 @@ mod tests {
         let mut read = Vec::new();
         other.read_to_end(&mut read).await.expect("all of it");
         assert_eq!(read, b"last words");
+    }
+
+    #[tokio::test]
+    async fn buffer_that_was_large_is_given_back() {
+        let check = async |bytes: usize| {
+            let (mut corked, _other) = counted(CORKED_BYTES_MAX);
+            corked.write_all(&vec![7; bytes]).await.expect("room");
+            corked.flush().await.expect("an open connection");
+            // Beside what is told as its capacity, it may have as much in front.
+            let is_large = corked.waiting.try_reclaim(KEPT_BYTES_MAX + 1);
+            assert!(!is_large, "{bytes}: {}", corked.waiting.capacity());
+        };
+        check(9).await;
+        check(KEPT_BYTES_MAX).await;
+        check(4 * KEPT_BYTES_MAX + 9).await;
+        check(CORKED_BYTES_MAX).await;
     }
 
     #[tokio::test]

@@ -280,6 +280,9 @@ pub const WATCH_UNTAKEN_BYTES_PER_PREFIX_MAX: [usize; COUNTED_PREFIXES.len()] =
     [64 * 1024 * 1024, 128 * 1024 * 1024, 256 * 1024 * 1024];
 /// The same from this machine.
 pub const WATCH_UNTAKEN_BYTES_ON_LOOPBACK_MAX: usize = 256 * 1024 * 1024;
+/// Bytes of messages to one watcher that may wait for its client. Reached: the next message is made
+/// when they are taken. One message may be larger.
+pub const WATCH_AHEAD_BYTES_MAX: usize = 4 * 1024;
 /// How often it is looked for streams whose clients take nothing, in milliseconds.
 pub const WATCH_UNTAKEN_LOOK_MS: u64 = 5_000;
 /// Entries of the journal that are read at a time for a watcher. More: read next.
@@ -559,6 +562,8 @@ const _: () = assert!(WATCHED_RATES_PER_TOKEN_MAX < WATCHED_RATES_MAX);
 const _: () = assert!(WATCHED_ROWS_MAX <= WATCHED_ROWS_PER_TOKEN_MAX);
 const _: () = assert!(WATCHED_ROWS_PER_TOKEN_MAX <= WATCHED_ROWS_WITHOUT_TOKEN_MAX);
 const _: () = assert!(WATCH_UNTAKEN_LOOK_MS < WATCH_UNTAKEN_MS_MAX);
+// Or leave for a message to wait could be given back before its bytes.
+const _: () = assert!(WATCH_AHEAD_BYTES_MAX <= WATCH_UNTAKEN_BYTES_MIN);
 const _: () = assert!(WATCHERS_PER_PREFIX_MAX[0] <= WATCHERS_PER_PREFIX_MAX[1]);
 const _: () = assert!(WATCHERS_PER_PREFIX_MAX[1] <= WATCHERS_PER_PREFIX_MAX[2]);
 const _: () = assert!(WATCHERS_PER_PREFIX_MAX[2] < WATCHERS_MAX);

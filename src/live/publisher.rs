@@ -33,7 +33,6 @@ use super::asked::Asked;
 use super::hub::{Changed, ChangedRows, Hub};
 use super::joined::Joined;
 use super::pace::Pace;
-use super::permits::Permit;
 use super::sealed::NoToken;
 use super::source::{Source, TapsKept, View};
 use super::state::State;
@@ -226,14 +225,13 @@ impl Publisher {
     }
 
     /// Begins to watch, with at least `pace` between two changes, from a token of an earlier
-    /// stream if there is one. Where nobody watches the same, returns when there is a first state. The
-    /// permit is held as long as the watcher lives.
+    /// stream if there is one. Where nobody watches the same, returns when there is a first state.
     pub async fn watch(
         &self,
         watch: Watch,
         pace: Duration,
         token: Option<Vec<u8>>,
-        permit: Permit,
+        asker: Asker,
     ) -> Result<Watcher, WatchError> {
         let stream = self.tokens.stream(&watch);
         let resume = match token {
@@ -243,7 +241,6 @@ impl Publisher {
         if self.has_ended() {
             return Err(self.gone());
         }
-        let asker = permit.token();
         let asking = self.asked.ask(asker, stream, watch.rates.is_some())?;
         let Admitted {
             watch,
@@ -278,7 +275,6 @@ impl Publisher {
             pace: Pace::new(pace, Instant::now()),
             alarm: Alarm::default(),
             stop: self.stop.clone(),
-            permit,
         })
     }
 

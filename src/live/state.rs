@@ -214,7 +214,8 @@ impl State {
     }
 
     /// The message of a kind, made once for all watchers who get it, to whom its window is new or
-    /// is not.
+    /// is not. Those of another position or minute are let go of: each may be a whole state, and a
+    /// watcher knows the newest position before it is told anything.
     pub fn told(
         &self,
         kind: Kind,
@@ -227,6 +228,9 @@ impl State {
             minute: self.outline.minute,
             is_window_new,
         };
+        let is_as_new =
+            |known: &Telling| (known.position, known.minute) == (telling.position, telling.minute);
+        self.body.told.retain(is_as_new);
         self.body.told.find_or_keep(telling, make)
     }
 
@@ -421,9 +425,12 @@ fn removed(figure: &Watched) -> Watched {
 mod tests {
     use std::collections::BTreeMap;
 
+    use bytes::Bytes;
     use proptest::prelude::*;
 
     use super::*;
+    use crate::domain::MinuteSpan;
+    use crate::live::{Cited, Update};
     use crate::query::Figure;
 
     fn state(counts: &BTreeMap<u8, u64>) -> State {
@@ -487,6 +494,41 @@ mod tests {
             Arc::ptr_eq(later.figures(), known.figures()),
             "in memory once"
         );
+    }
+
+    #[test]
+    fn message_is_kept_as_long_as_it_is_what_the_newest_are_told() {
+        let known = state(&BTreeMap::from([(1, 1)]));
+        let tell = |state: &State| {
+            let message = || Message {
+                resume_token: Bytes::new(),
+                position: state.outline.position,
+                as_of: state.outline.as_of(),
+                total: state.outline.total(),
+                left_out: 0,
+                untimed: 0,
+                complete_from: None,
+                rates: None,
+                cited: Cited {
+                    window: MinuteSpan {
+                        start: Minute(0),
+                        end: Minute(1),
+                    },
+                    first_at: state.outline.first_at(),
+                    number: state.outline.number(),
+                },
+                is_window_new: true,
+                update: Update::Snapshot(Arc::clone(state.figures())),
+            };
+            Arc::downgrade(&state.told(Kind::Snapshot, true, message))
+        };
+        let told = tell(&known);
+        assert!(told.ptr_eq(&tell(&known)), "made once");
+        let mut reached = known.clone();
+        reached.outline.position = known.outline.position.next();
+        let (before, told) = (told, tell(&reached));
+        assert!(before.upgrade().is_none(), "nobody is told it any more");
+        assert!(told.upgrade().is_some());
     }
 
     #[test]

@@ -213,11 +213,6 @@ impl Source for Memory {
     }
 }
 
-fn permit() -> Permit {
-    let permits = Permits::new(PermitBounds::default());
-    permits.take(Holder::default()).expect("there is room")
-}
-
 /// A publisher with a committer's side to it.
 struct Service {
     memory: Memory,
@@ -301,7 +296,7 @@ impl Service {
     async fn watch(&self, only_key: u8) -> Watcher {
         let watch = self
             .publisher
-            .watch(watch(only_key), PACE, None, permit())
+            .watch(watch(only_key), PACE, None, None)
             .await;
         watch.expect("there is room")
     }
@@ -310,7 +305,7 @@ impl Service {
         let token = Some(token.to_vec());
         let mut watcher = self
             .publisher
-            .watch(watch(only_key), PACE, token, permit())
+            .watch(watch(only_key), PACE, token, None)
             .await?;
         watcher.next().await.map(|told| Message::clone(&told))
     }
@@ -321,13 +316,7 @@ impl Service {
             window_minutes: minutes,
             ..watch(0)
         };
-        let permits = Permits::new(PermitBounds::default());
-        let holder = Holder {
-            token,
-            address: None,
-        };
-        let permit = permits.take(holder).expect("there is room");
-        self.publisher.watch(watch, PACE, None, permit).await
+        self.publisher.watch(watch, PACE, None, token).await
     }
 
     /// The windows of what was counted.
@@ -452,7 +441,7 @@ async fn states_that_blocked_watchers_have_are_kept_up_to_a_number_and_the_other
 async fn heartbeat_of_a_state_that_is_gone_is_still_of_that_state() {
     let service = Service::start();
     let pace = Duration::from_secs(40);
-    let slow = service.publisher.watch(watch(0), pace, None, permit());
+    let slow = service.publisher.watch(watch(0), pace, None, None);
     let mut slow = slow.await.expect("there is room");
     let first = next(&mut slow).await;
     let mut blocked = Vec::new();
@@ -599,10 +588,7 @@ async fn idle_stream_has_heartbeats_that_are_up_to_date() {
 async fn token_of_a_heartbeat_does_not_hide_a_change_that_the_pace_holds_back() {
     let service = Service::start();
     let pace = Duration::from_secs(40);
-    let slow = service
-        .publisher
-        .watch(watch(0), pace, None, permit())
-        .await;
+    let slow = service.publisher.watch(watch(0), pace, None, None).await;
     let mut slow = slow.expect("there is room");
     next(&mut slow).await;
     service.report(1);
@@ -751,18 +737,6 @@ async fn more_changes_than_there_is_room_for_miss_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn permit_is_held_as_long_as_the_watcher() {
-    let service = Service::start();
-    let permits = Permits::new(PermitBounds::default());
-    let permit = permits.take(Holder::default()).expect("there is room");
-    let watching = service.publisher.watch(watch(0), PACE, None, permit);
-    let watcher = watching.await.expect("a watcher");
-    assert_eq!(permits.open(), 1);
-    drop(watcher);
-    assert_eq!(permits.open(), 0);
-}
-
-#[tokio::test(start_paused = true)]
 async fn question_beyond_the_limit_is_refused_and_unwatched_ones_are_dropped() {
     let service = Service::start();
     let question = |number: usize| Watch {
@@ -773,18 +747,18 @@ async fn question_beyond_the_limit_is_refused_and_unwatched_ones_are_dropped() {
     for number in 0..WATCHED_QUESTIONS_MAX {
         let watcher = service
             .publisher
-            .watch(question(number), PACE, None, permit())
+            .watch(question(number), PACE, None, None)
             .await;
         watchers.push(watcher.expect("there is room"));
     }
     let another = question(WATCHED_QUESTIONS_MAX);
     let refused = service
         .publisher
-        .watch(another.clone(), PACE, None, permit())
+        .watch(another.clone(), PACE, None, None)
         .await;
     assert_eq!(refused.err(), Some(WatchError::Full));
     watchers.pop();
-    let admitted = service.publisher.watch(another, PACE, None, permit()).await;
+    let admitted = service.publisher.watch(another, PACE, None, None).await;
     assert!(admitted.is_ok());
 }
 
@@ -921,10 +895,7 @@ async fn question_with_too_many_rows_is_refused_or_ended() {
     }
     assert_eq!(watcher.next().await, Err(WatchError::TooManyRows));
     assert_eq!(watcher.next().await, Err(WatchError::TooManyRows));
-    let refused = service
-        .publisher
-        .watch(watch(0), PACE, None, permit())
-        .await;
+    let refused = service.publisher.watch(watch(0), PACE, None, None).await;
     assert_eq!(refused.err(), Some(WatchError::TooManyRows));
 }
 
@@ -969,10 +940,7 @@ async fn stopping_ends_every_stream_and_refuses_new_ones() {
     assert_eq!(idle.next().await, Err(WatchError::Stopping));
     assert_eq!(unread.next().await, Err(WatchError::Stopping));
     assert_eq!(begun.elapsed(), Duration::from_millis(10));
-    let refused = service
-        .publisher
-        .watch(watch(0), PACE, None, permit())
-        .await;
+    let refused = service.publisher.watch(watch(0), PACE, None, None).await;
     assert_eq!(refused.err(), Some(WatchError::Stopping));
 }
 
@@ -998,18 +966,13 @@ async fn publisher_that_panics_has_ended_and_refuses_with_another_word_than_stop
     };
     let (memory, hub, stop) = (Memory::default(), Hub::new(), CancellationToken::new());
     let publisher = Publisher::start(memory, hub.clone(), now, Seal::testing(7), stop);
-    assert!(
-        publisher
-            .watch(watch(0), PACE, None, permit())
-            .await
-            .is_ok()
-    );
+    assert!(publisher.watch(watch(0), PACE, None, None).await.is_ok());
     assert!(!publisher.has_ended());
     is_broken.store(1, Ordering::Relaxed);
     hub.mark_changed(&[row(1, START_MINUTE, 1)], Position(1));
     publisher.ended().await;
     assert!(publisher.has_ended());
-    let refused = publisher.watch(watch(0), PACE, None, permit()).await;
+    let refused = publisher.watch(watch(0), PACE, None, None).await;
     assert_eq!(refused.err(), Some(WatchError::Failed));
 }
 
@@ -1100,7 +1063,7 @@ impl Client {
         let pace = Duration::from_millis(100 + 400 * number);
         let watcher = service
             .publisher
-            .watch(watch.clone(), pace, None, permit())
+            .watch(watch.clone(), pace, None, None)
             .await;
         Self {
             watch,
@@ -1113,10 +1076,7 @@ impl Client {
     async fn reconnect(&mut self, service: &Service) {
         let token = self.mirror.token.clone();
         let watch = self.watch.clone();
-        let watcher = service
-            .publisher
-            .watch(watch, self.pace, token, permit())
-            .await;
+        let watcher = service.publisher.watch(watch, self.pace, token, None).await;
         self.watcher = watcher.expect("there is room");
     }
 
@@ -1245,7 +1205,7 @@ async fn figures_of_another_window_are_cited_as_of_a_place_that_has_them() {
     };
     // One stands in the oldest minute of the window.
     service.report_of(START_MINUTE - 4, 1);
-    let watching = service.publisher.watch(watch.clone(), PACE, None, permit());
+    let watching = service.publisher.watch(watch.clone(), PACE, None, None);
     let mut watcher = watching.await.expect("there is room");
     assert_eq!(next(&mut watcher).await.total, 1);
     // Another comes as that minute ends: the same count, in the next window.

@@ -93,6 +93,12 @@ impl<K: PartialEq, M> Kept<K, M> {
         told
     }
 
+    /// Keeps those of which it is true.
+    pub fn retain(&self, is_kept: impl Fn(&K) -> bool) {
+        let mut messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
+        messages.retain(|(key, _)| is_kept(key));
+    }
+
     /// Keeps none of those that there are.
     pub fn forget(&self) {
         let mut messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);

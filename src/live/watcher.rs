@@ -6,7 +6,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -14,11 +13,10 @@ use tokio_util::sync::CancellationToken;
 use super::alarm::Alarm;
 use super::asked::Asking;
 use super::pace::{Pace, Step};
-use super::permits::Permit;
 use super::state::{Kind, Outline, Sent, State};
 use super::token::{Token, Tokens};
 use super::told::Told;
-use super::{Cited, Hold, Message, TooMuchUntaken, Update, Watch, WatchError};
+use super::{Cited, Message, Update, Watch, WatchError};
 use crate::domain::Minute;
 
 /// What the publisher last said about a question.
@@ -48,7 +46,6 @@ pub struct Watcher {
     pub(super) pace: Pace,
     pub(super) alarm: Alarm,
     pub(super) stop: CancellationToken,
-    pub(super) permit: Permit,
 }
 
 /// What there is to do for a watcher.
@@ -65,11 +62,6 @@ impl Watcher {
     /// What is watched.
     pub fn watch(&self) -> &Watch {
         &self.watch
-    }
-
-    /// Leave to hand out the encoding of a message.
-    pub fn hold(&self, frame: &Bytes) -> Result<Option<Hold>, TooMuchUntaken> {
-        self.permit.hold(frame)
     }
 
     /// The next message, or why there are no more. It holds the newest state at the time it

@@ -25,7 +25,6 @@ use tokio_util::sync::CancellationToken;
 use super::Gone;
 use super::alarm::Alarm;
 use super::hub::Hub;
-use super::permits::Permit;
 use super::sealed::NoToken;
 use super::told::Kept;
 use crate::auth::Seal;
@@ -269,13 +268,8 @@ impl Log {
         self.0.ended.is_cancelled()
     }
 
-    /// Begins to watch. The permit is held as long as the watcher lives.
-    pub async fn watch(
-        &self,
-        filter: LogFilter,
-        start: Start,
-        permit: Permit,
-    ) -> Result<LogWatcher, LogError> {
+    /// Begins to watch.
+    pub async fn watch(&self, filter: LogFilter, start: Start) -> Result<LogWatcher, LogError> {
         let shared = &self.0;
         if shared.stop.is_cancelled() {
             return Err(LogError::Stopping);
@@ -299,7 +293,6 @@ impl Log {
             at_end: None,
             due: Instant::now(),
             alarm: Alarm::default(),
-            _permit: permit,
         })
     }
 }

@@ -15,7 +15,6 @@ use crate::domain::limits::{
     HEARTBEAT_MS, LOG_EVENTS_KEPT_MAX, LOG_EVENTS_PER_MESSAGE_MAX, LOG_READ_ENTRIES_MAX,
 };
 use crate::ledger::testing::Maker;
-use crate::live::{Holder, PermitBounds, Permits};
 
 const START: UtcMillis = UtcMillis(1_795_442_400_000);
 const OPERATORS: [&str; 2] = ["GVB", "HTM"];
@@ -180,10 +179,7 @@ impl Service {
     }
 
     async fn try_watch(&self, operators: &[&str], start: Start) -> Result<LogWatcher, LogError> {
-        let permit = Permits::new(PermitBounds::default()).take(Holder::default());
-        let filter = filter(operators);
-        let permit = permit.expect("there is room");
-        self.log.watch(filter, start, permit).await
+        self.log.watch(filter(operators), start).await
     }
 
     async fn watch(&self, operators: &[&str], start: Start) -> LogWatcher {
@@ -325,14 +321,11 @@ async fn withdrawal_is_told_with_the_place_of_its_incident() {
 #[tokio::test(start_paused = true)]
 async fn who_is_not_told_of_amendments_hears_nothing_at_another_time_than_usual() {
     let service = Service::start();
-    let permit = Permits::new(PermitBounds::default()).take(Holder::default());
     let filter = LogFilter {
         without_amendments: true,
         ..LogFilter::default()
     };
-    let watching = service
-        .log
-        .watch(filter, Start::Now, permit.expect("there is room"));
+    let watching = service.log.watch(filter, Start::Now);
     let mut watcher = watching.await.expect("there is room");
     let mut others = service.watch(&[], Start::Now).await;
     next(&mut watcher).await;

@@ -11,7 +11,6 @@ use super::{LogError, LogFilter, LogMessage, Room, Shared, Stretch, Telling};
 use crate::domain::Position;
 use crate::domain::limits::{HEARTBEAT_MS, LOG_READ_ENTRIES_MAX};
 use crate::live::alarm::Alarm;
-use crate::live::permits::Permit;
 use crate::live::told::Told;
 
 /// Watchers who are told in one of these that nothing happened are told it by one message.
@@ -29,7 +28,6 @@ pub struct LogWatcher {
     /// When it must hear something.
     pub(super) due: Instant,
     pub(super) alarm: Alarm,
-    pub(super) _permit: Permit,
 }
 
 /// What there is to do for a watcher.
