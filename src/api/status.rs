@@ -520,8 +520,15 @@ impl From<WatchError> for Problem {
     fn from(error: WatchError) -> Self {
         match error {
             WatchError::Full => {
-                let message = "too many watchers; try again later";
-                Self::new(Code::ResourceExhausted, "TOO_MANY_WATCHERS", message).retry()
+                let message = "too many questions are watched; try again later";
+                let quota = &Quota {
+                    subject: "service",
+                    description: "different questions watched at once",
+                };
+                Self {
+                    quota: Some(quota),
+                    ..Self::new(Code::ResourceExhausted, "TOO_MANY_WATCHERS", message).retry()
+                }
             }
             WatchError::TooManyQuestions => too_many_questions(
                 "64 different questions are watched with this token already; close some, or try \
@@ -540,6 +547,14 @@ impl From<WatchError> for Problem {
                 },
             ),
             WatchError::TooManyRows => too_many_rows("by"),
+            WatchError::TooManyRowsOfToken => too_many_questions(
+                "too many rows are watched with this token together; close some questions, or try \
+                 again later",
+                &Quota {
+                    subject: "token",
+                    description: "rows of all questions watched with one token",
+                },
+            ),
             WatchError::Stopping => Self::stopping(),
             // The log has the cause from where it happened.
             WatchError::Failed => {
@@ -769,7 +784,11 @@ mod tests {
             "TOO_MANY_WATCHERS",
             true,
         );
-        for error in [WatchError::TooManyQuestions, WatchError::TooManyRated] {
+        for error in [
+            WatchError::TooManyQuestions,
+            WatchError::TooManyRated,
+            WatchError::TooManyRowsOfToken,
+        ] {
             check(error.into(), exhausted, "TOO_MANY_QUESTIONS", true);
         }
         check(
@@ -928,6 +947,8 @@ mod tests {
             let begin = format!("{bound} different questions ");
             assert!(status.message().starts_with(&begin), "{status:?}");
         }
+        check(WatchError::Full.into(), "service");
+        check(WatchError::TooManyRowsOfToken.into(), "token");
         check(NoPermit::Total.into(), "service");
         check(NoPermit::Token.into(), "token");
         check(NoPermit::Prefix.into(), "address");

@@ -60,6 +60,15 @@ impl Asked {
         })
     }
 
+    /// The tokens with which a question is watched.
+    pub fn tokens_of(&self, stream: StreamDigest) -> Vec<u32> {
+        let tokens = self.tokens();
+        let watching = tokens
+            .iter()
+            .filter(|(_, known)| known.contains_key(&stream));
+        watching.map(|(token, _)| *token).collect()
+    }
+
     fn tokens(&self) -> MutexGuard<'_, HashMap<u32, Questions>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -170,11 +170,15 @@ pub enum WatchError {
     /// As above, of questions with rates: `WATCHED_RATES_PER_TOKEN_MAX`.
     #[error("too many different questions with rates are watched with this token")]
     TooManyRated,
-    /// The state has more than `WATCHED_ROWS_MAX` rows, or all of its token together more than
-    /// `WATCHED_ROWS_PER_TOKEN_MAX`, or its rates need more than `WATCHED_TAP_SUMS_MAX` sums of
-    /// taps.
+    /// The state has more than `WATCHED_ROWS_MAX` rows, or its rates need more than
+    /// `WATCHED_TAP_SUMS_MAX` sums of taps.
     #[error("too many rows; ask for fewer dimensions or a narrower filter")]
     TooManyRows,
+    /// All questions of whoever asked have more than `WATCHED_ROWS_PER_TOKEN_MAX` rows together, or
+    /// without a token more than `WATCHED_ROWS_WITHOUT_TOKEN_MAX`, and so have those of all others
+    /// who watch the same. Worth another try when others have ended.
+    #[error("too many rows are watched with this token")]
+    TooManyRowsOfToken,
     /// The server is shutting down, or could not count; worth another try.
     #[error("shutting down")]
     Stopping,

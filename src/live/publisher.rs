@@ -96,6 +96,9 @@ struct Task<S, N> {
     questions: HashMap<Arc<Watch>, Question>,
     /// All of them.
     joined: Joined,
+    /// Who watches which.
+    asked: Asked,
+    tokens: Arc<Tokens>,
     /// The running minute, as of the last look at the clock.
     minute: Minute,
     /// Whether the hub says that rows changed since they were last taken.
@@ -115,7 +118,7 @@ struct Question {
     published: watch::Sender<Published>,
     /// States before the newest that watchers have, the oldest first.
     earlier: VecDeque<State>,
-    /// Who asked first. Its counting is theirs as long as it is watched.
+    /// Who asked first. Its counting is theirs as long as it is watched and they have room for it.
     asker: Asker,
     /// Since when it must be counted whatever rows change: it is new, a minute passed, or its
     /// turn did not come yet.
@@ -192,7 +195,8 @@ impl Publisher {
         let epoch = source.epoch();
         let source = Arc::new(source);
         let bounds = Arc::clone(&source) as Arc<dyn Bounds>;
-        let joined = Joined::default();
+        let (joined, asked) = (Joined::default(), Asked::default());
+        let tokens = Arc::new(Tokens::new(epoch, seal));
         let task = Task {
             source,
             epoch,
@@ -202,6 +206,8 @@ impl Publisher {
             requests: requested,
             questions: HashMap::new(),
             joined: joined.clone(),
+            asked: asked.clone(),
+            tokens: Arc::clone(&tokens),
             is_marked: false,
             round_due: Instant::now(),
             is_waiting: false,
@@ -217,8 +223,8 @@ impl Publisher {
         Self {
             requests,
             joined,
-            asked: Asked::default(),
-            tokens: Arc::new(Tokens::new(epoch, seal)),
+            asked,
+            tokens,
             bounds,
             stop,
         }
@@ -531,21 +537,39 @@ impl<S: Source, N: Fn() -> UtcMillis> Task<S, N> {
         }
     }
 
-    /// A state, unless whoever asked for it then has more rows than one may have.
-    fn within_rows(&self, watch: &Watch, counting: Counting) -> Counting {
+    /// A state, unless all who watch it would then have more rows than they may. Where only whoever
+    /// asked for it would, its counting becomes another's.
+    fn within_rows(&mut self, watch: &Watch, counting: Counting) -> Counting {
         let (Counting::State(state), Some(own)) = (&counting, self.questions.get(watch)) else {
             return counting;
         };
-        let rows_max = match own.asker {
+        let rows = state.figures().len();
+        if self.have_room(own, own.asker, rows) {
+            return counting;
+        }
+        let others = self.asked.tokens_of(self.tokens.stream(watch));
+        let mut others = others.into_iter().map(Some);
+        let Some(asker) = others.find(|other| self.have_room(own, *other, rows)) else {
+            return Counting::Ended(WatchError::TooManyRowsOfToken);
+        };
+        if let Some(own) = self.questions.get_mut(watch) {
+            own.asker = asker;
+        }
+        counting
+    }
+
+    /// Whether one may have a question with so many rows among all others that are theirs.
+    fn have_room(&self, own: &Question, asker: Asker, rows: usize) -> bool {
+        let rows_max = match asker {
             Some(_) => WATCHED_ROWS_PER_TOKEN_MAX,
             None => WATCHED_ROWS_WITHOUT_TOKEN_MAX,
         };
-        let same = self.questions.values().filter(|it| it.asker == own.asker);
-        let rows: usize = same.map(|question| question.rows).sum();
-        if rows_max < rows - own.rows + state.figures().len() {
-            return Counting::Ended(WatchError::TooManyRows);
-        }
-        counting
+        let same = self.questions.values().filter(|it| it.asker == asker);
+        let of_others: usize = same
+            .filter(|it| !std::ptr::eq(*it, own))
+            .map(|it| it.rows)
+            .sum();
+        of_others + rows <= rows_max
     }
 
     fn end_round(&mut self) {
