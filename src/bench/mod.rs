@@ -21,6 +21,7 @@ mod load;
 mod peers;
 mod query;
 mod rates;
+mod slow;
 mod stand;
 mod start;
 mod taps;

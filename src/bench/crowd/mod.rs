@@ -69,8 +69,19 @@ pub struct Shape {
 pub struct Slow {
     /// How many bytes each lets it send before it reads.
     pub window: u32,
-    /// Whether it reads nothing at all, and not one message a second.
-    pub is_stuck: bool,
+    /// What it reads.
+    pub reads: Reads,
+}
+
+/// What slow watchers read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reads {
+    /// One message a second.
+    OneASecond,
+    /// No message, while the connection is well.
+    Nothing,
+    /// Once all watches are open, not even their socket.
+    NotTheSocket,
 }
 
 /// Open watches. Dropped, they end.
@@ -171,7 +182,7 @@ impl Crowd {
         watches: usize,
         slow: Option<Slow>,
     ) -> Result<(), Failure> {
-        let is_slow = slow.is_some_and(|slow| !slow.is_stuck);
+        let reads = slow.map(|slow| slow.reads);
         let shared = Arc::clone(&self.shared);
         match subject {
             Subject::Grpc {
@@ -184,13 +195,12 @@ impl Crowd {
                     http2::Http2::new(host, path, request, watches, slow.map(|slow| slow.window));
                 let stream = dial(host).await?;
                 self.tasks
-                    .spawn(run(stream, parser, watches, is_slow, shared));
+                    .spawn(run(stream, parser, watches, reads, shared));
             }
             Subject::Nats(port) => {
                 let stream = dial(&format!("127.0.0.1:{port}")).await?;
                 let parser = nats::Nats::new(watches);
-                self.tasks
-                    .spawn(run(stream, parser, watches, false, shared));
+                self.tasks.spawn(run(stream, parser, watches, None, shared));
             }
             Subject::Notify(path) => {
                 let stream = UnixStream::connect(path).await?;
@@ -198,7 +208,7 @@ impl Crowd {
                     stream,
                     notify::Notifications::default(),
                     1,
-                    false,
+                    None,
                     shared,
                 ));
             }
@@ -354,9 +364,11 @@ async fn run<S: AsyncRead + AsyncWrite + Unpin>(
     mut stream: S,
     mut parser: impl Parser,
     watches: usize,
-    is_slow: bool,
+    reads: Option<Reads>,
     shared: Arc<Shared>,
 ) -> Failure {
+    let is_slow = reads == Some(Reads::OneASecond);
+    let mut opened = 0;
     let mut found = Found::new(watches);
     let mut output = BytesMut::from(&parser.hello()[..]);
     let mut input = BytesMut::with_capacity(READ_BYTES);
@@ -386,7 +398,11 @@ async fn run<S: AsyncRead + AsyncWrite + Unpin>(
             let text = format!("a watch was ended: {why}");
             return Failure::new(Kind::Unexpected, text);
         }
+        opened += found.opened;
         shared.add(&mut found, Instant::now());
+        if reads == Some(Reads::NotTheSocket) && opened == watches {
+            std::future::pending::<()>().await;
+        }
         shared.full.fetch_sub(full, Ordering::Relaxed);
         full = parser.full();
         shared.full.fetch_add(full, Ordering::Relaxed);
