@@ -19,6 +19,7 @@ mod rates;
 #[path = "../it/reports.rs"]
 mod reports;
 mod sight;
+mod stuck;
 #[allow(dead_code, reason = "each test program uses its part")]
 #[path = "../it/support.rs"]
 mod support;
@@ -32,8 +33,9 @@ use std::time::{Duration, Instant};
 
 use trial::Trial;
 
-const ROUNDS: u64 = 300;
-const TIME_MAX: Duration = Duration::from_secs(40);
+/// With some five streams broken off in each.
+const ROUNDS: u64 = 2_000;
+const TIME_MAX: Duration = Duration::from_secs(180);
 /// Fewer would show nothing.
 const ROUNDS_MIN: u64 = 50;
 

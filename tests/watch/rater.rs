@@ -5,6 +5,7 @@ use std::time::Duration;
 use mistap::api::pb::v1 as pb;
 use mistap::api::pb::v1::live_service_client::LiveServiceClient;
 use mistap::api::pb::v1::statistics_service_client::StatisticsServiceClient;
+use mistap::api::pb::v1::watch_rates_response::Update;
 use mistap::domain::UtcMillis;
 use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
@@ -34,6 +35,8 @@ pub struct Rater {
     is_first: bool,
     /// Messages so far.
     pub taken: u64,
+    /// Those among them that told the whole state again, in the middle of a stream.
+    pub snapshots_midway: u64,
     /// The number that its figures are cited by.
     cited: u64,
     /// The minute of the newest message.
@@ -50,6 +53,7 @@ impl Rater {
             messages: None,
             is_first: true,
             taken: 0,
+            snapshots_midway: 0,
             cited: 0,
             as_of: None,
         }
@@ -147,6 +151,8 @@ impl Rater {
         let is_due = self.is_first || self.as_of != message.as_of;
         let place = is_due.then_some(message.cited_position);
         assert_eq!(cited_place(message), place, "cited: {message:?}");
+        let is_whole = matches!(message.update, Some(Update::Snapshot(_)));
+        self.snapshots_midway += u64::from(is_whole && !self.is_first);
         self.as_of = message.as_of;
         self.cited = message.cited_position;
         self.is_first = false;
@@ -183,6 +189,11 @@ impl Rater {
             self.other_rates(channel).await
         );
         self.ask_as_cited(channel, now).await;
+    }
+
+    /// The rows that it has.
+    pub fn counts(&self) -> &crate::rates::Counts {
+        &self.mirror.counts
     }
 
     fn has_reached(&self, last: u64) -> bool {

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use mistap::api::pb::v1 as pb;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -15,6 +16,7 @@ use crate::history::{Happening, History, Kind, between};
 use crate::incidents::Watcher;
 use crate::past::{self, Lost};
 use crate::rater::{Rater, position};
+use crate::stuck;
 use crate::teller::Teller;
 use crate::truth::read_journal;
 use crate::unsealed::Unsealed;
@@ -38,6 +40,9 @@ const REPORTS_AT_KILL: usize = 12;
 /// nothing falls out of what is kept for all.
 const FLOOD_AT: u64 = 20;
 const FLOOD_EVERY: u64 = 2_500;
+/// In this round, and each so many after it, watchers of rates stay behind.
+const STUCK_AT: u64 = 25;
+const STUCK_EVERY: u64 = 1_000;
 /// In this round, and each so many after it, some offer tokens that lead nowhere.
 const LOST_AT: u64 = 10;
 const LOST_EVERY: u64 = 500;
@@ -69,6 +74,8 @@ struct Figures {
     rounds: u64,
     taps_told: u64,
     lost: u64,
+    /// States that were told whole to watchers of rates who had stayed behind.
+    snapshots_midway: u64,
 }
 
 // === impl Trial ===
@@ -134,7 +141,7 @@ impl Trial {
             if !reads {
                 continue;
             }
-            if self.rng.random_ratio(1, 4) {
+            if self.rng.random_ratio(1, 3) {
                 self.watchers[place].disconnect();
                 self.counts.disconnects += 1;
             }
@@ -145,7 +152,7 @@ impl Trial {
             }
         }
         for place in 0..self.raters.len() {
-            if self.rng.random_ratio(1, 6) {
+            if self.rng.random_ratio(1, 3) {
                 self.raters[place].disconnect();
                 self.counts.disconnects += 1;
             }
@@ -164,6 +171,11 @@ impl Trial {
         if self.counts.rounds % FLOOD_EVERY == FLOOD_AT {
             self.flood(&channel).await;
         }
+        if self.counts.rounds % STUCK_EVERY == STUCK_AT {
+            let told = stuck::fall_behind(&mut self.teller, &self.steward, self.address).await;
+            assert!(0 < told, "some are told the whole state again");
+            self.counts.snapshots_midway += told;
+        }
         if self.counts.rounds % LOST_EVERY == LOST_AT {
             self.offer_lost().await;
         }
@@ -173,16 +185,19 @@ impl Trial {
         let (watchers, raters) = (&mut self.watchers, &mut self.raters);
         let watch = async {
             let slow = watchers.len() - 1;
-            for (watcher, reads) in watchers[..slow].iter_mut().zip(&reads) {
+            let watchers = watchers[..slow].iter_mut().zip(&reads);
+            let of_incidents = watchers.map(async |(watcher, reads)| {
                 for _ in 0..*reads {
                     watcher.read(SHORT).await;
                 }
-            }
-            for (rater, reads) in raters.iter_mut().zip(&reads) {
+            });
+            let raters = raters.iter_mut().zip(&reads);
+            let of_rates = raters.map(async |(rater, reads)| {
                 for _ in 0..*reads {
                     rater.read(SHORT).await;
                 }
-            }
+            });
+            tokio::join!(join_all(of_incidents), join_all(of_rates));
         };
         let tell = self.teller.tell(&channel, reports);
         let ((), told) = tokio::join!(watch, tell);
@@ -328,13 +343,15 @@ impl Trial {
         format!(
             "{} kills, {} stops, {} disconnects, {lags} lags, {} lost tokens; taps told {} times; {} things \
              happened, {withdrawn} of them withdrawals, {amended} amendments, {answered} answers; \
-             {streams} streams of incidents saw {events} events; {taken} messages of rates",
+             {streams} streams of incidents saw {events} events; {taken} messages of rates; {} states told \
+             again",
             self.counts.kills,
             self.counts.stops,
             self.counts.disconnects,
             self.counts.lost,
             self.counts.taps_told,
             all.len(),
+            self.counts.snapshots_midway,
         )
     }
 }
