@@ -267,7 +267,8 @@ pub const LOG_EVENTS_KEPT_MAX: usize = 8_192;
 /// Of those, how many are looked at for one watcher before others have a turn.
 pub const LOG_EVENTS_LOOKED_AT_MAX: usize = 1_024;
 /// How long a message to a watcher may wait while its client takes nothing, in milliseconds.
-/// Longer: the stream is ended with `RESOURCE_EXHAUSTED`, and can be resumed.
+/// Longer: the stream is ended with `RESOURCE_EXHAUSTED`, and can be resumed. As long again, and its
+/// client has not heard so: the stream is reset.
 pub const WATCH_UNTAKEN_MS_MAX: u64 = 60_000;
 /// Smallest message to a watcher that is counted while its client does not take it, in bytes.
 /// Only a whole state, or much of it, is as large.
