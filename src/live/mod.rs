@@ -15,6 +15,7 @@ pub mod log;
 mod pace;
 mod permits;
 mod publisher;
+mod rows;
 mod sealed;
 mod source;
 mod state;
@@ -38,6 +39,7 @@ use crate::query::rates::RateFigure;
 pub use hub::{Changed, ChangedRows, Hub};
 pub use permits::{Holder, NoPermit, Permit, PermitBounds, Permits};
 pub use publisher::Publisher;
+pub use rows::{Rows, Watched};
 pub use source::{LedgerSource, Source, View};
 pub use told::{Form, Told};
 pub use untaken::{Hold, TooMuchUntaken};
@@ -55,17 +57,6 @@ pub struct Watch {
     pub window_minutes: u32,
     /// How rates are to be made, if they are asked for.
     pub rates: Option<RatesWanted>,
-}
-
-/// One row of a watch.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Watched {
-    /// As many keys as dimensions.
-    pub keys: Vec<String>,
-    /// Incidents; 0 removes the row.
-    pub count: u64,
-    /// If rates are asked for.
-    pub rate: Option<Box<RateFigure>>,
 }
 
 /// What belongs to all rates of a watch.
@@ -106,12 +97,12 @@ impl Watch {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Update {
     /// The whole state, by key. Everything before is to be forgotten.
-    Snapshot(Arc<[Watched]>),
+    Snapshot(Arc<Rows>),
     /// The state is the one that the resume token stands for.
     Resumed,
     /// The rows that are different since the last message, by key. A count of 0 removes the
     /// row.
-    Changes(Arc<[Watched]>),
+    Changes(Arc<Rows>),
     /// Nothing changed up to the message's position and minute. A change that the pace still
     /// holds back lies after them.
     Heartbeat,

@@ -15,7 +15,8 @@ use crate::query::Counted;
 use crate::query::rates::{Missing, RateFigure, SlidingRates};
 use crate::stats::rate::Matching;
 
-use super::{Watched, WindowRates};
+use super::WindowRates;
+use super::rows::{Packing, Rows};
 
 /// Of figures that were counted.
 static NUMBERS: AtomicU64 = AtomicU64::new(0);
@@ -75,7 +76,7 @@ struct Head {
 }
 
 struct Body {
-    figures: Arc<[Watched]>,
+    figures: Arc<Rows>,
     differences: Mutex<Vec<Difference>>,
     told: Kept<Telling, Message>,
 }
@@ -108,7 +109,7 @@ struct Telling {
 /// What leads from the state with a digest to the one that keeps this.
 struct Difference {
     from_digest: u64,
-    figures: Arc<[Watched]>,
+    figures: Arc<Rows>,
 }
 
 impl State {
@@ -123,15 +124,18 @@ impl State {
         } = seen;
         let (row_rates, rates) = rates.map_or((Vec::new(), None), apart);
         let mut row_rates = row_rates.into_iter();
-        let watched = counted.figures.into_iter().map(|figure| Watched {
-            keys: figure.keys,
-            count: figure.count,
-            rate: row_rates.next().map(Box::new),
-        });
-        let mut figures: Vec<_> = watched.collect();
-        if !figures.is_sorted_by(|one, next| one.keys < next.keys) {
-            figures.sort_by(|one, other| one.keys.cmp(&other.keys));
+        let rated = counted.figures.into_iter();
+        let rated = rated.map(|figure| (figure, row_rates.next()));
+        let mut rated: Vec<_> = rated.collect();
+        if !rated.is_sorted_by(|(one, _), (next, _)| one.keys < next.keys) {
+            rated.sort_by(|(one, _), (other, _)| one.keys.cmp(&other.keys));
         }
+        let mut packing = Packing::default();
+        for (figure, rate) in rated {
+            let keys = figure.keys.iter().map(String::as_str);
+            packing.push(keys, figure.count, rate);
+        }
+        let figures = packing.pack();
         let mut hasher = SipHasher13::new_with_key(key);
         hash_figures(&mut hasher, &figures);
         hasher.write_u64(counted.total);
@@ -152,7 +156,7 @@ impl State {
             digest: hasher.finish(),
         };
         let body = Body {
-            figures: figures.into(),
+            figures: Arc::new(figures),
             differences: Mutex::default(),
             told: Kept::new(WATCH_MESSAGES_KEPT_MAX),
         };
@@ -185,7 +189,7 @@ impl State {
     }
 
     /// All rows, by key.
-    pub fn figures(&self) -> &Arc<[Watched]> {
+    pub fn figures(&self) -> &Arc<Rows> {
         &self.body.figures
     }
 
@@ -236,11 +240,11 @@ impl State {
 
     /// What leads from an earlier state to this one, by key; a count of 0 removes a row. Made
     /// once for all watchers that come from the same state.
-    pub fn since(&self, earlier: &Self) -> Arc<[Watched]> {
+    pub fn since(&self, earlier: &Self) -> Arc<Rows> {
         if let Some(known) = self.known_difference(earlier.outline.digest()) {
             return known;
         }
-        let figures: Arc<[Watched]> = difference(&earlier.body.figures, &self.body.figures).into();
+        let figures = Arc::new(difference(&earlier.body.figures, &self.body.figures));
         let poisoned = PoisonError::into_inner;
         let mut differences = self.body.differences.lock().unwrap_or_else(poisoned);
         if differences.len() < WATCH_DIFFERENCES_MAX {
@@ -252,7 +256,7 @@ impl State {
         figures
     }
 
-    fn known_difference(&self, from_digest: u64) -> Option<Arc<[Watched]>> {
+    fn known_difference(&self, from_digest: u64) -> Option<Arc<Rows>> {
         let poisoned = PoisonError::into_inner;
         let differences = self.body.differences.lock().unwrap_or_else(poisoned);
         let known = differences
@@ -322,16 +326,16 @@ impl Outline {
 }
 
 /// Lengths go in as well, so that no two lists of keys look alike.
-fn hash_figures(hasher: &mut SipHasher13, figures: &[Watched]) {
+fn hash_figures(hasher: &mut SipHasher13, figures: &Rows) {
     hasher.write_u64(figures.len() as u64);
-    for figure in figures {
-        hasher.write_u64(figure.keys.len() as u64);
-        for key in &figure.keys {
+    for figure in figures.iter() {
+        hasher.write_u64(figure.keys().len() as u64);
+        for key in figure.keys() {
             hasher.write_u64(key.len() as u64);
             hasher.write(key.as_bytes());
         }
-        hasher.write_u64(figure.count);
-        if let Some(rate) = &figure.rate {
+        hasher.write_u64(figure.count());
+        if let Some(rate) = figure.rate() {
             hash_rate(hasher, rate);
         }
     }
@@ -391,33 +395,25 @@ fn apart(rates: SlidingRates) -> (Vec<RateFigure>, Option<WindowRates>) {
 }
 
 /// Both are sorted by key, without repeats; so is the result.
-fn difference(earlier: &[Watched], later: &[Watched]) -> Vec<Watched> {
-    let mut earlier = earlier.iter().peekable();
-    let mut later = later.iter().peekable();
-    let mut changed = Vec::new();
+fn difference(earlier: &Rows, later: &Rows) -> Rows {
+    let (mut earlier, mut later) = (earlier.iter().peekable(), later.iter().peekable());
+    let mut changed = Packing::default();
     loop {
         let order = match (earlier.peek(), later.peek()) {
-            (None, None) => return changed,
+            (None, None) => return changed.pack(),
             (Some(_), None) => Ordering::Less,
             (None, Some(_)) => Ordering::Greater,
-            (Some(old), Some(new)) => old.keys.cmp(&new.keys),
+            (Some(old), Some(new)) => old.keys().cmp(new.keys()),
         };
         let old = earlier.next_if(|_| order.is_le());
         let new = later.next_if(|_| order.is_ge());
         match (old, new) {
-            (Some(old), None) => changed.push(removed(old)),
-            (None, Some(new)) => changed.push(new.clone()),
-            (Some(old), Some(new)) if old != new => changed.push(new.clone()),
+            // Removed.
+            (Some(old), None) => changed.push(old.keys(), 0, None),
+            (None, Some(new)) => changed.push_row(new),
+            (Some(old), Some(new)) if old != new => changed.push_row(new),
             _ => {}
         }
-    }
-}
-
-fn removed(figure: &Watched) -> Watched {
-    Watched {
-        keys: figure.keys.clone(),
-        count: 0,
-        rate: None,
     }
 }
 
@@ -463,12 +459,13 @@ mod tests {
             let changes = state(&new).since(&state(&old));
             let mut reached = old.clone();
             for change in changes.iter() {
-                let key = change.keys[0].parse().expect("made from a number");
-                prop_assert_ne!(reached.get(&key).copied().unwrap_or(0), change.count);
-                reached.insert(key, change.count);
+                let key = change.keys().next().and_then(|key| key.parse().ok());
+                let key = key.expect("made from a number");
+                prop_assert_ne!(reached.get(&key).copied().unwrap_or(0), change.count());
+                reached.insert(key, change.count());
             }
             reached.retain(|_, count| *count != 0);
-            prop_assert!(changes.is_sorted_by(|one, next| one.keys < next.keys));
+            prop_assert!(changes.iter().is_sorted_by(|one, next| one.keys().lt(next.keys())));
             prop_assert_eq!(&reached, &new);
             prop_assert_eq!(state(&old).outline.digest() == state(&new).outline.digest(), old == new);
         }

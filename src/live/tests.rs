@@ -340,7 +340,7 @@ fn rows(message: &Message) -> Vec<(&str, u64)> {
     match &message.update {
         Update::Snapshot(figures) | Update::Changes(figures) => figures
             .iter()
-            .map(|figure| (figure.keys[0].as_str(), figure.count))
+            .map(|figure| (figure.keys().next().expect("a key"), figure.count()))
             .collect(),
         Update::Resumed | Update::Heartbeat => Vec::new(),
     }
@@ -489,7 +489,7 @@ async fn state_that_no_watcher_has_any_more_is_not_kept_nor_a_message_of_an_olde
     next(&mut quick).await;
     service.report(1);
     next(&mut quick).await;
-    let is_kept = |state: &std::sync::Weak<[Watched]>| state.upgrade().is_some();
+    let is_kept = |state: &std::sync::Weak<Rows>| state.upgrade().is_some();
     let kept: Vec<_> = states.iter().map(is_kept).collect();
     assert_eq!(
         kept,
@@ -612,7 +612,7 @@ async fn stream_is_resumed_if_nothing_changed_and_starts_anew_if_something_did()
     service.report(1);
     sleep(PACE).await;
     let message = service.resume(1, &token).await.expect("a stream");
-    assert_eq!(message.update, Update::Snapshot([figure("001", 2)].into()));
+    assert_eq!(message.update, Update::Snapshot(packed(&[("001", 2)])));
 }
 
 #[tokio::test(start_paused = true)]
@@ -631,17 +631,17 @@ async fn token_of_another_question_starts_anew_and_garbage_is_refused() {
     let service = Service::start();
     let token = next(&mut service.watch(0).await).await.resume_token;
     let message = service.resume(1, &token).await.expect("a stream");
-    assert_eq!(message.update, Update::Snapshot([].into()));
+    assert_eq!(message.update, Update::Snapshot(packed(&[])));
     let refused = service.resume(0, b"garbage").await;
     assert_eq!(refused, Err(WatchError::Token));
 }
 
-fn figure(key: &str, count: u64) -> Watched {
-    Watched {
-        keys: vec![key.to_owned()],
-        count,
-        rate: None,
+fn packed(rows: &[(&str, u64)]) -> Arc<Rows> {
+    let mut packing = rows::Packing::default();
+    for (key, count) in rows {
+        packing.push([*key].into_iter(), *count, None);
     }
+    Arc::new(packing.pack())
 }
 
 #[tokio::test(start_paused = true)]
@@ -1021,16 +1021,17 @@ impl Mirror {
     /// Takes a message in, and demands that the mirror then is what the record was at the
     /// position and minute that the message names.
     fn take(&mut self, message: &Message, record: &Record, watch: &Watch) {
-        let changes: &[Watched] = match &message.update {
+        let changes = match &message.update {
             Update::Snapshot(figures) => {
                 self.counts.clear();
-                figures
+                Some(figures)
             }
-            Update::Changes(figures) => figures,
-            Update::Resumed | Update::Heartbeat => &[],
+            Update::Changes(figures) => Some(figures),
+            Update::Resumed | Update::Heartbeat => None,
         };
-        for figure in changes {
-            self.counts.insert(figure.keys.clone(), figure.count);
+        for figure in changes.into_iter().flat_map(|figures| figures.iter()) {
+            let keys = figure.keys().map(str::to_owned).collect();
+            self.counts.insert(keys, figure.count());
         }
         self.counts.retain(|_, count| *count != 0);
         self.token = Some(message.resume_token.to_vec());

@@ -16,7 +16,7 @@ use crate::domain::limits::{
 use crate::domain::question::Breakdown;
 use crate::domain::{Basis, Dimension, Filter, Hour, Question, Window};
 use crate::ledger::FOLD_VERSION;
-use crate::live::{Form, Message, Update, Watch, Watched};
+use crate::live::{Form, Message, Rows, Update, Watch, Watched};
 use crate::query::method::citation;
 use crate::query::{
     Answer, Effort, Figure, Order, RatedAnswer, RatedWithout, RatesWanted, Without,
@@ -225,7 +225,7 @@ pub fn to_message(
     use pb::watch_rates_response::Update as Out;
     let by = &watch.by;
     let level = watch.rates.as_ref().map_or(Level::P95, |rates| rates.level);
-    let to_rows = |figures: &[Watched]| {
+    let to_rows = |figures: &Rows| {
         let figures = figures.iter();
         figures
             .map(|figure| to_watched(figure, by, level))
@@ -268,7 +268,7 @@ fn to_figures(answer: &Answer, by: &Breakdown) -> Vec<pb::Figure> {
     let without = answer.without.iter();
     let mut without = without.flat_map(|without| without.counts.iter().copied());
     let to_figure = |figure: &Figure| pb::Figure {
-        keys: to_keys(&figure.keys, by),
+        keys: to_keys(figure.keys.iter().map(String::as_str), by),
         count: figure.count,
         rate: None,
         without_outages: without
@@ -280,22 +280,21 @@ fn to_figures(answer: &Answer, by: &Breakdown) -> Vec<pb::Figure> {
     answer.figures.iter().map(to_figure).collect()
 }
 
-fn to_watched(row: &Watched, by: &Breakdown, level: Level) -> pb::Figure {
-    let rate = row.rate.as_deref();
+fn to_watched(row: Watched<'_>, by: &Breakdown, level: Level) -> pb::Figure {
     pb::Figure {
-        keys: to_keys(&row.keys, by),
-        count: row.count,
-        rate: rate.map(|rate| to_rate(rate, level)),
+        keys: to_keys(row.keys(), by),
+        count: row.count(),
+        rate: row.rate().map(|rate| to_rate(rate, level)),
         without_outages: None,
         rests_on_few_days: None,
     }
 }
 
-fn to_keys(keys: &[String], by: &Breakdown) -> Vec<pb::Key> {
+fn to_keys<'a>(keys: impl Iterator<Item = &'a str>, by: &Breakdown) -> Vec<pb::Key> {
     let keys = by.dimensions().iter().zip(keys);
-    let to_key = |(dimension, key): (&Dimension, &String)| pb::Key {
+    let to_key = |(dimension, key): (&Dimension, &str)| pb::Key {
         dimension: to_dimension(*dimension),
-        value: key.clone(),
+        value: key.to_owned(),
     };
     keys.map(to_key).collect()
 }
