@@ -636,7 +636,7 @@ impl Problem {
         let problem = Self::new(Code::ResourceExhausted, "TOO_MUCH_UNTAKEN", message).retry();
         Self {
             quota: Some(quota),
-            resume_token: Some(resume_token.into()).filter(|token: &Box<[u8]>| !token.is_empty()),
+            resume_token: (!resume_token.is_empty()).then(|| resume_token.into()),
             ..problem
         }
     }

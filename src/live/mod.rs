@@ -9,6 +9,7 @@
 
 mod alarm;
 mod asked;
+mod counting;
 mod hub;
 mod joined;
 pub mod log;

@@ -23,21 +23,22 @@ use crate::auth::Seal;
 use crate::domain::entry::Epoch;
 use crate::domain::limits::{
     CLOCK_CHECK_MS, WATCH_PACE_MS_MIN, WATCH_REQUESTS_MAX, WATCH_REST_MS_MAX, WATCH_RESULTS_MAX,
-    WATCH_ROUND_MS_MAX, WATCH_STATES_KEPT_MAX, WATCHED_QUESTIONS_MAX, WATCHED_RATES_MAX,
-    WATCHED_ROWS_PER_TOKEN_MAX, WATCHED_ROWS_WITHOUT_TOKEN_MAX,
+    WATCH_STATES_KEPT_MAX, WATCHED_QUESTIONS_MAX, WATCHED_RATES_MAX, WATCHED_ROWS_PER_TOKEN_MAX,
+    WATCHED_ROWS_WITHOUT_TOKEN_MAX,
 };
 use crate::domain::{Minute, Position, UtcMillis};
 
 use super::alarm::Alarm;
 use super::asked::Asked;
-use super::hub::{Changed, ChangedRows, Hub};
+use super::counting::{Assignment, Counting, Done, Job, count};
+use super::hub::{Changed, Hub};
 use super::joined::Joined;
 use super::pace::Pace;
 use super::sealed::NoToken;
-use super::source::{Source, TapsKept, View};
+use super::source::{Source, TapsKept};
 use super::state::State;
 use super::token::{StreamDigest, Token, Tokens};
-use super::turns::{Asker, Spent, Turns, Waiting};
+use super::turns::{Asker, Spent};
 use super::watcher::{Published, Watcher};
 use super::{Gone, Watch, WatchError};
 
@@ -137,45 +138,6 @@ struct Round {
     started: Instant,
     /// Whether the next must wait as long as it takes: it is not of new questions alone.
     rests: bool,
-}
-
-/// What a round is to count, and for when.
-struct Assignment {
-    jobs: Vec<Job>,
-    changed: Changed,
-    spent: Spent,
-    minute: Minute,
-    epoch: Epoch,
-    results: mpsc::Sender<Done>,
-}
-
-struct Job {
-    watch: Arc<Watch>,
-    asker: Asker,
-    /// For how long it is due; `None` if that depends on the changed rows.
-    waited: Option<Duration>,
-    cost: Duration,
-    taps: Arc<TapsKept>,
-}
-
-/// A job that is done with.
-struct Done {
-    watch: Arc<Watch>,
-    asker: Asker,
-    /// How long counting took.
-    took: Duration,
-    counting: Counting,
-}
-
-/// What became of a job.
-enum Counting {
-    State(State),
-    /// Its turn did not come.
-    Left,
-    /// It cannot be watched any more.
-    Ended(WatchError),
-    /// No changed row concerns it: what it was holds up to this position.
-    Unconcerned(Position),
 }
 
 // === impl Publisher ===
@@ -651,79 +613,6 @@ fn reach(published: &mut Published, position: Position) -> bool {
         state.outline.position = state.outline.position.max(position);
     }
     false
-}
-
-// === On the blocking thread ===
-
-/// Tells whom the changes do not concern, and counts the others in turn, all on the same view,
-/// until the round's time is over.
-fn count<S: Source>(source: &S, mut assignment: Assignment) {
-    let view = source.view();
-    let jobs = std::mem::take(&mut assignment.jobs);
-    let spent = std::mem::take(&mut assignment.spent);
-    let mut waiting = Vec::new();
-    for job in jobs {
-        if job.waited.is_none() && !assignment.concerns(&view, &job.watch) {
-            let position = assignment.changed.position;
-            let counting = Counting::Unconcerned(position);
-            if !assignment.tell(&job, Duration::ZERO, counting) {
-                return; // The publisher stopped.
-            }
-            continue;
-        }
-        waiting.push(Waiting {
-            asker: job.asker,
-            waited: job.waited.unwrap_or_default(),
-            cost: job.cost,
-            what: job,
-        });
-    }
-    let mut turns = Turns::new(waiting, spent);
-    let begun = source.elapsed();
-    while source.elapsed() - begun < Duration::from_millis(WATCH_ROUND_MS_MAX)
-        && let Some(Waiting { what: job, .. }) = turns.next()
-    {
-        let before = source.elapsed();
-        let counting = assignment.count(&view, &job);
-        let took = source.elapsed() - before;
-        turns.spend(job.asker, took);
-        if !assignment.tell(&job, took, counting) {
-            return;
-        }
-    }
-    for Waiting { what: job, .. } in turns.left() {
-        if !assignment.tell(&job, Duration::ZERO, Counting::Left) {
-            return;
-        }
-    }
-}
-
-impl Assignment {
-    fn concerns(&self, view: &impl View, watch: &Watch) -> bool {
-        match &self.changed.rows {
-            ChangedRows::These(rows) => view.is_concerned(watch, rows),
-            ChangedRows::Everything => true,
-        }
-    }
-
-    fn count(&self, view: &impl View, job: &Job) -> Counting {
-        let span = job.watch.span(self.minute);
-        match view.see(&job.watch, span, &job.taps) {
-            Ok(seen) => Counting::State(State::new(seen, self.minute, &self.epoch.0)),
-            Err(error) => Counting::Ended(error),
-        }
-    }
-
-    /// Says whether anybody hears it.
-    fn tell(&self, job: &Job, took: Duration, counting: Counting) -> bool {
-        let done = Done {
-            watch: Arc::clone(&job.watch),
-            asker: job.asker,
-            took,
-            counting,
-        };
-        self.results.blocking_send(done).is_ok()
-    }
 }
 
 /// The running minute. A clock outside of all years that have one stands at the first.
