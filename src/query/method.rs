@@ -298,7 +298,11 @@ fn intervals() -> String {
          published ones, of the operator: a line's dispersion is 1 + (the operator's − 1) times the \
          line's share of their reports, as if good and bad days were so on every line, and \
          `not estimated` with fewer than two of them. An interval covers chance. It \
-         does not cover that the few who report may differ from all who travel.",
+         does not cover that the few who report may differ from all who travel.\n\n\
+         Self-reports for each refusal that devices observed have the exact interval of two counts \
+         of the same period, as a comparison has. It is widened by the larger of the two dispersions \
+         of their days, each day with as much of it as is asked about, matched or not: so it is the \
+         same by whatever else the question is told apart, and whatever taps were told.",
         Level::P95.get() * 100.0
     )
 }

@@ -73,6 +73,15 @@ impl Dispersion {
         }
     }
 
+    /// That of the more dispersed of the two; this one if they are equal.
+    #[must_use]
+    pub fn or_wider(self, other: Self) -> Self {
+        match self.factor() < other.factor() {
+            true => other,
+            false => self,
+        }
+    }
+
     /// φ, at least 1.
     pub fn factor(self) -> f64 {
         self.ratio.max(1.0)

@@ -64,8 +64,8 @@ impl RowKeys {
             true => 1,
             false => question.window.days().count() as u64 + 1,
         };
-        // A day and its taps, and a day and its reports.
-        6 * days * (self.numbers.len() as u64 + 1)
+        // A day and its taps, and a day's reports of three kinds.
+        7 * days * (self.numbers.len() as u64 + 1)
     }
 
     /// The row of all reports, after those of the page.
@@ -104,6 +104,14 @@ impl RowKeys {
     pub fn told_part(&self, row: usize) -> Option<Numbers> {
         let row = self.numbers.get(row)?;
         Some(told_part(&self.by, row))
+    }
+
+    /// The hour of day that a row is about, if rows tell it.
+    pub fn hour_of_day(&self, row: usize) -> Option<u8> {
+        let is_hour = |dimension: &Dimension| *dimension == Dimension::HourOfDay;
+        let place = self.by.iter().position(is_hour)?;
+        let hour = self.numbers.get(row)?[place].checked_sub(1)?;
+        u8::try_from(hour).ok()
     }
 
     /// Whether rows tell lines or stops apart.
@@ -170,26 +178,8 @@ impl RowKeys {
         }
     }
 
-    /// Days of the window that each row is about, and those of the window.
-    pub fn period_days(&self, question: &Question) -> Vec<u64> {
-        let mut days = HashMap::<Numbers, u64>::new();
-        let mut all = 0;
-        for day in question.days() {
-            *days
-                .entry(self.dates(|_, dimension| date_number(dimension, day)))
-                .or_default() += 1;
-            all += 1;
-        }
-        let of_row = |numbers: &Numbers| {
-            let dates = self.dates(|place, _| numbers[place]);
-            days.get(&dates).copied().unwrap_or(0)
-        };
-        let rows = self.numbers.iter().map(of_row);
-        rows.chain([all]).collect()
-    }
-
     /// Numbers with those of dates alone.
-    fn dates(&self, number: impl Fn(usize, Dimension) -> u32) -> Numbers {
+    pub fn dates(&self, number: impl Fn(usize, Dimension) -> u32) -> Numbers {
         let mut numbers = Numbers::default();
         for (place, dimension) in self.by.iter().enumerate() {
             if matches!(

@@ -21,17 +21,25 @@ pub(super) struct Counted {
     pub matched: u64,
     /// Those of the other basis: observed refusals for self-reports, and the reverse.
     pub others: u64,
-    /// The first day with matched reports, and how many each day has from there on.
+    /// The first day with any of them, and how many each day has from there on.
     first: i32,
-    days: Vec<u64>,
+    days: Vec<OnDay>,
+}
+
+/// The same of one day.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct OnDay {
+    pub reports: u32,
+    pub matched: u32,
+    pub others: u32,
 }
 
 impl Counted {
-    /// Matched reports of a day.
-    pub fn on(&self, day: i32) -> u64 {
+    /// What a day has.
+    pub fn on(&self, day: i32) -> OnDay {
         let place = usize::try_from(i64::from(day) - i64::from(self.first));
         let found = place.ok().and_then(|place| self.days.get(place));
-        found.copied().unwrap_or(0)
+        found.copied().unwrap_or_default()
     }
 
     /// Adds reports of one day, matched ones among them.
@@ -43,8 +51,23 @@ impl Counted {
     pub fn add_sums(&mut self, day: LocalDay, reports: u64, matched: u64) {
         self.reports += reports;
         self.matched += matched;
-        if 0 < matched {
-            *self.day_mut(day.0) += matched;
+        if 0 < reports || 0 < matched {
+            self.day_mut(day.0).add(OnDay {
+                reports: few(reports),
+                matched: few(matched),
+                others: 0,
+            });
+        }
+    }
+
+    /// Adds those of the other basis of one day.
+    pub fn add_others(&mut self, day: LocalDay, others: u64) {
+        self.others += others;
+        if 0 < others {
+            self.day_mut(day.0).add(OnDay {
+                others: few(others),
+                ..OnDay::default()
+            });
         }
     }
 
@@ -53,18 +76,19 @@ impl Counted {
         self.add_sums(day, 1, is_matched.into());
     }
 
-    fn day_mut(&mut self, day: i32) -> &mut u64 {
+    fn day_mut(&mut self, day: i32) -> &mut OnDay {
         if self.days.is_empty() {
             self.first = day;
         }
         if day < self.first {
             let missing = usize::try_from(self.first - day).expect("it is earlier");
-            self.days.splice(0..0, std::iter::repeat_n(0, missing));
+            self.days
+                .splice(0..0, std::iter::repeat_n(OnDay::default(), missing));
             self.first = day;
         }
         let place = usize::try_from(day - self.first).expect("it is not earlier");
         if self.days.len() <= place {
-            self.days.resize(place + 1, 0);
+            self.days.resize(place + 1, OnDay::default());
         }
         &mut self.days[place]
     }
@@ -73,12 +97,25 @@ impl Counted {
         self.reports += other.reports;
         self.matched += other.matched;
         self.others += other.others;
-        for (day, matched) in (other.first..).zip(other.days) {
-            if 0 < matched {
-                *self.day_mut(day) += matched;
+        for (day, some) in (other.first..).zip(other.days) {
+            if 0 < some.reports || 0 < some.matched || 0 < some.others {
+                self.day_mut(day).add(some);
             }
         }
     }
+}
+
+impl OnDay {
+    fn add(&mut self, some: Self) {
+        self.reports = self.reports.saturating_add(some.reports);
+        self.matched = self.matched.saturating_add(some.matched);
+        self.others = self.others.saturating_add(some.others);
+    }
+}
+
+/// Reports of one day: never as many as that.
+fn few(reports: u64) -> u32 {
+    u32::try_from(reports).unwrap_or(u32::MAX)
 }
 
 /// Reports by row; those of all rows, and of none, come last.
@@ -273,9 +310,9 @@ impl Scan<'_> {
         }
         let placed = Row { time, ..*row };
         if is_other {
-            rows[self.keys.total()].others += 1;
+            rows[self.keys.total()].add_others(day, 1);
             self.keys
-                .each_row(&placed, |place| rows[place as usize].others += 1);
+                .each_row(&placed, |place| rows[place as usize].add_others(day, 1));
             return;
         }
         let is_matched = feeds.iter().any(|place| self.told[*place].tells(row));

@@ -15,6 +15,7 @@ mod days;
 mod keys;
 mod made;
 mod matched;
+mod periods;
 mod ranked;
 mod reading;
 mod sliding;
@@ -39,7 +40,8 @@ use book::RateBook;
 use choice::Choice;
 use keys::RowKeys;
 use made::Made;
-use matched::Counted;
+use matched::{Counted, OnDay};
+use periods::{Period as RowPeriod, Periods};
 use standing::{Books, Ground, ToMake};
 use sums::CellTaps;
 
@@ -56,7 +58,11 @@ pub(super) fn period_days(
     figures: &[Figure],
     dictionary: &Dictionary,
 ) -> Vec<u64> {
-    RowKeys::new(question, figures, dictionary).period_days(question)
+    let keys = RowKeys::new(question, figures, dictionary);
+    let periods = Periods::new(question, &keys);
+    (0..=keys.total())
+        .map(|row| periods.of(row).days())
+        .collect()
 }
 
 /// How rates are to be made.
@@ -292,7 +298,7 @@ fn without(
     made: &Made,
 ) -> RatedWithout {
     let rated = Rated::new(question, wanted, choice, &rows.keys, made);
-    let has_days = |row: &usize| rated.period_days[*row] != 0;
+    let has_days = |row: &usize| rated.periods.of(*row).days() != 0;
     RatedWithout {
         rates: (0..rows.keys.total())
             .map(|row| Some(row).filter(has_days).map(|row| rated.rate(row)))
@@ -323,7 +329,7 @@ struct Rated<'a> {
     choice: &'a Choice<'a>,
     keys: &'a RowKeys,
     made: &'a Made,
-    period_days: Vec<u64>,
+    periods: Periods,
 }
 
 impl<'a> Rated<'a> {
@@ -340,7 +346,7 @@ impl<'a> Rated<'a> {
             choice,
             keys,
             made,
-            period_days: keys.period_days(question),
+            periods: Periods::new(question, keys),
         }
     }
 
@@ -351,7 +357,7 @@ impl<'a> Rated<'a> {
             wanted: self.wanted,
         };
         let taps = self.made.sums.of(self.keys.tap_cell(row));
-        rules.rate(self.period_days[row], taps, &self.made.matches.rows[row])
+        rules.rate(&self.periods.of(row), taps, &self.made.matches.rows[row])
     }
 }
 
@@ -364,19 +370,19 @@ struct Rules<'a> {
 }
 
 impl Rules<'_> {
-    /// The rate of reports over taps by day, of a period of so many days.
-    fn rate(&self, period_days: u64, taps: &CellTaps, counted: &Counted) -> RateFigure {
+    /// The rate of reports over taps by day, of a period.
+    fn rate(&self, period: &RowPeriod<'_>, taps: &CellTaps, counted: &Counted) -> RateFigure {
         let refusals = taps.refusals();
         let days: Vec<Day> = taps
             .days()
             .iter()
             .map(|(day, taps)| Day {
-                count: counted.on(*day),
+                count: counted.on(*day).matched.into(),
                 exposure: *taps,
             })
             .collect();
         let matching = Matching {
-            days: period_days,
+            days: period.days(),
             days_with_taps: days.len() as u64,
             reports: counted.reports,
             matched: counted.matched,
@@ -414,14 +420,26 @@ impl Rules<'_> {
             dispersion,
             rate,
             told,
-            reports_per_failure: rate::reports_per_observed_failure(
-                told.self_reports,
-                told.observed_refusals,
-                level,
-                dispersion,
-            ),
+            reports_per_failure: reports_per_failure(told, period, counted, level),
         }
     }
+}
+
+/// Self-reports for each observed refusal. What devices and what people told scatters over the
+/// days of the period, matched or not, so that it is the same whichever of the two is asked for,
+/// and whatever taps were told.
+fn reports_per_failure(
+    told: Bases,
+    period: &RowPeriod<'_>,
+    counted: &Counted,
+    level: Level,
+) -> Option<RateRatio> {
+    if told.observed_refusals == 0 {
+        return None;
+    }
+    let scatter = |of: fn(OnDay) -> u32| period.scatter(|day| of(counted.on(day)).into());
+    let dispersion = scatter(|day| day.reports).or_wider(scatter(|day| day.others));
+    rate::reports_per_observed_failure(told.self_reports, told.observed_refusals, level, dispersion)
 }
 
 #[cfg(test)]

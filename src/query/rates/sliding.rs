@@ -27,6 +27,7 @@ use super::super::{Figure, QueryError};
 use super::choice::{Choice, Chosen};
 use super::keys::{Numbers, RowKeys, tap_numbers};
 use super::matched::Counted;
+use super::periods::{ByHour, Periods};
 use super::sums::CellTaps;
 use super::told::{When, scopes_of};
 use super::{Missing, RateFigure, RatesWanted, Rules, check_feeds};
@@ -208,14 +209,15 @@ impl WindowTaps {
             wanted,
         };
         let is_covered = self.covers(filter, span);
-        let period_days = keys.period_days(&question);
+        let parts = |day| minutes_of(filter, part, day);
+        let periods = Periods::of_parts(&question, &keys, parts);
         let none = CellTaps::default();
         let rate = |row: usize, counted: &Counted| {
             let taps = match keys.told_part(row) {
                 Some(told) => self.sums.get(&told).unwrap_or(&none),
                 None => &self.total,
             };
-            let figure = rules.rate(period_days[row], taps, counted);
+            let figure = rules.rate(&periods.of(row), taps, counted);
             RateFigure {
                 rate: match figure.rate {
                     Ok(_) if !is_covered => Err(Missing::Rule(NoRate::DaysNotCovered)),
@@ -263,7 +265,7 @@ impl WindowTaps {
             let day = row.time.day();
             let is_matched = !is_other && self.tells(row, minute);
             let mut add = |place: usize| match is_other {
-                true => counted[place].others += 1,
+                true => counted[place].add_others(day, 1),
                 false => counted[place].add(day, is_matched),
             };
             add(keys.total());
@@ -368,14 +370,30 @@ fn question(filter: &Filter, by: &Breakdown, span: MinuteSpan) -> Option<Questio
 
 /// How many minutes of a span the filter takes.
 fn minutes(filter: &Filter, span: MinuteSpan) -> u32 {
+    parts(filter, span).map(|(_, minutes)| minutes).sum()
+}
+
+/// The same of one day, by hour of day.
+fn minutes_of(filter: &Filter, span: MinuteSpan, day: LocalDay) -> ByHour {
+    let mut by_hour = ByHour::default();
+    for (when, minutes) in parts(filter, span) {
+        if when.day == day
+            && let Some(hour) = when.hour_of_day
+        {
+            by_hour[usize::from(hour)] += u8::try_from(minutes).unwrap_or(u8::MAX);
+        }
+    }
+    by_hour
+}
+
+/// The quarters of a span that the filter takes, with how many minutes of each lie inside.
+fn parts(filter: &Filter, span: MinuteSpan) -> impl Iterator<Item = (When, u32)> {
     let quarters = span.start.0 / QUARTER_MINUTES..span.end.0.div_ceil(QUARTER_MINUTES);
-    let taken = quarters.filter(|quarter| seen(filter, *quarter).is_some());
-    let inside = taken.map(|quarter| {
+    quarters.filter_map(move |quarter| {
         let start = (quarter * QUARTER_MINUTES).max(span.start.0);
         let end = ((quarter + 1) * QUARTER_MINUTES).min(span.end.0);
-        end - start
-    });
-    inside.sum()
+        Some((seen(filter, quarter)?, end - start))
+    })
 }
 
 fn seen(filter: &Filter, quarter: u32) -> Seen {

@@ -330,17 +330,18 @@ impl<'a> Counter<'a> {
         if let Some(rows) = self.rows.get(&self.numbers(when)) {
             for (group, row) in rows {
                 let others = self.group_reports[*group as usize];
-                self.matches.rows[*row as usize].others += u64::from(others);
+                self.matches.rows[*row as usize].add_others(when.day(), others.into());
             }
         }
         let all = &self.all_reports;
-        self.matches.rows[self.total].others += match &self.totals {
+        let others = match &self.totals {
             Some(columns) => columns
                 .iter()
                 .map(|column| u64::from(all[*column as usize]))
                 .sum(),
             None => self.picked.sum(&self.reports),
         };
+        self.matches.rows[self.total].add_others(when.day(), others);
     }
 
     /// The numbers of time of rows; of none where one of them is not known.

@@ -4,6 +4,7 @@ mod as_of;
 mod both_ways;
 mod compared;
 mod ended;
+mod per_failure;
 mod refusals;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -615,41 +616,6 @@ fn observed_refusals_give_a_share_of_attempts_unless_nobody_knows_what_was_count
     check(Told::Excluded, Ok((1_000, 0.01)));
     check(Told::Included, Ok((990, 10.0 / 990.0)));
     check(Told::Unknown, Err("refusals-unknown"));
-}
-
-#[test]
-fn reports_are_set_against_refusals_that_devices_saw() {
-    let (mut book, question, _) = line_ten(40);
-    assert!(
-        rated(&book, &question).rates[0]
-            .reports_per_failure
-            .is_none()
-    );
-    for number in 0..400u32 {
-        let mut bytes = [4; 16];
-        (bytes[6], bytes[8]) = (0x70, 0x80);
-        bytes[12..].copy_from_slice(&number.to_be_bytes());
-        let time = RowTime::Hour(Hour(question.window.start().0 + number));
-        book.record(Facts {
-            operator: Some(operator_code(1)),
-            line: Some(line_id(1)),
-            tap_kind: Some(TapKind::CheckIn),
-            reporter: crate::domain::taxonomy::ReporterKind::Device,
-            ..blank_facts(
-                IncidentId::from_bytes(bytes).expect("a v7"),
-                time,
-                TimePrecision::Hour,
-            )
-        });
-    }
-    let figure = rated(&book, &question).rates[0];
-    assert_eq!(
-        (figure.told.self_reports, figure.told.observed_refusals),
-        (40, 400)
-    );
-    let ratio = figure.reports_per_failure.expect("there are both");
-    assert_eq!(ratio.estimate, Some(0.1));
-    assert_eq!(figure.matching.reports, 40, "the two are never added up");
 }
 
 #[test]

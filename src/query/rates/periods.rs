@@ -1,0 +1,141 @@
+//! The days that rows are about, and how much of each: what a row's reports scatter over,
+//! whether or not taps were told.
+
+use hashbrown::HashMap;
+
+use super::keys::{Numbers, RowKeys, date_number};
+use crate::domain::{Calendar, LocalDay, Question};
+use crate::stats::dispersion::{Day, Dispersion};
+
+/// Hours of day.
+const HOURS_OF_DAY: usize = 24;
+
+const HOUR_MINUTES: u8 = 60;
+
+/// Minutes of each hour of a day that count. The repeated hour of October is one hour of day, of
+/// twice as many.
+pub(super) type ByHour = [u8; HOURS_OF_DAY];
+
+/// The days of a question that its rows are about.
+pub(super) struct Periods {
+    /// Days of the same dates, as rows tell them; those of the whole question come first.
+    groups: Vec<Vec<PartOfDay>>,
+    /// The group of each row, and its hour of day if it tells one; `None` if it is about no day.
+    of_row: Vec<(Option<usize>, Option<u8>)>,
+}
+
+#[derive(Clone, Copy)]
+struct PartOfDay {
+    day: i32,
+    by_hour: ByHour,
+}
+
+/// The days that one row is about.
+pub(super) struct Period<'a> {
+    days: &'a [PartOfDay],
+    hour_of_day: Option<u8>,
+}
+
+// === impl Periods ===
+
+impl Periods {
+    /// With all that the question takes of its days.
+    pub fn new(question: &Question, keys: &RowKeys) -> Self {
+        Self::of_parts(question, keys, |day| taken(question, day))
+    }
+
+    /// With what is given of each day.
+    pub fn of_parts(
+        question: &Question,
+        keys: &RowKeys,
+        part: impl Fn(LocalDay) -> ByHour,
+    ) -> Self {
+        let mut groups = vec![Vec::new()];
+        let mut places = HashMap::<Numbers, usize>::new();
+        for day in question.days() {
+            let by_hour = part(day);
+            let dates = keys.dates(|_, dimension| date_number(dimension, day));
+            let part = PartOfDay {
+                day: day.0,
+                by_hour,
+            };
+            groups[0].push(part);
+            // Without dates, all rows are about the same days.
+            if dates != Numbers::default() {
+                let next = groups.len();
+                let place = *places.entry(dates).or_insert(next);
+                if place == next {
+                    groups.push(Vec::new());
+                }
+                groups[place].push(part);
+            }
+        }
+        let of_row = |(row, numbers): (usize, &Numbers)| {
+            let dates = keys.dates(|place, _| numbers[place]);
+            let group = match dates == Numbers::default() {
+                true => Some(0),
+                false => places.get(&dates).copied(),
+            };
+            (group, keys.hour_of_day(row))
+        };
+        let of_row = keys.rows().iter().enumerate().map(of_row);
+        Self {
+            of_row: of_row.chain([(Some(0), None)]).collect(),
+            groups,
+        }
+    }
+
+    /// The days of a row; of the whole question after the last.
+    pub fn of(&self, row: usize) -> Period<'_> {
+        let (group, hour_of_day) = self.of_row[row];
+        Period {
+            days: group.map_or(&[], |group| &self.groups[group]),
+            hour_of_day,
+        }
+    }
+}
+
+// === impl Period ===
+
+impl Period<'_> {
+    /// How many days.
+    pub fn days(&self) -> u64 {
+        self.days.len() as u64
+    }
+
+    /// How much more what is counted by day scatters than chance, against one rate at all times.
+    pub fn scatter(&self, count: impl Fn(i32) -> u64) -> Dispersion {
+        let exposure = |part: &PartOfDay| match self.hour_of_day {
+            Some(hour) => part.by_hour[usize::from(hour)].into(),
+            None => part.by_hour.iter().copied().map(u64::from).sum(),
+        };
+        let days = self.days.iter().map(|part| Day {
+            count: count(part.day),
+            exposure: exposure(part),
+        });
+        Dispersion::of_counts(&days.collect::<Vec<_>>())
+    }
+}
+
+/// What a question takes of a day.
+fn taken(question: &Question, day: LocalDay) -> ByHour {
+    let calendar = Calendar::get();
+    let wanted = question.filter.hours_of_day;
+    let takes = |hour: u8| wanted == 0 || wanted >> hour & 1 == 1;
+    let (start, end) = calendar.hours(day);
+    let is_plain = usize::try_from(end - start) == Ok(HOURS_OF_DAY);
+    let mut by_hour = ByHour::default();
+    if is_plain && question.window.contains_day(day) {
+        for (hour, part) in (0..).zip(&mut by_hour) {
+            *part = if takes(hour) { HOUR_MINUTES } else { 0 };
+        }
+        return by_hour;
+    }
+    for hour in day.window().hours() {
+        let hour_of_day = calendar.hour_of_day(day, hour);
+        if question.window.contains(hour) && takes(hour_of_day) {
+            by_hour[usize::from(hour_of_day)] += HOUR_MINUTES;
+        }
+    }
+    by_hour
+}
