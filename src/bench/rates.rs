@@ -165,7 +165,7 @@ fn questions(plan: &Plan, ledger: &Ledger, end: UtcMillis) -> Result<Vec<Named>,
         .collect();
     let of_some = format!("operator IN ({})", numbers.join(", "));
     let year = YEAR_DAYS.min(plan.tap_days);
-    use Dimension::{CardKind, Day, HourOfDay, Line, Signal, Stop};
+    use Dimension::{Day, HourOfDay, Line, Signal, Stop};
     let by_line = |keys: &str, taps_by: &str, filter: &str, days: i32| {
         joined(
             keys,
@@ -219,15 +219,15 @@ fn questions(plan: &Plan, ledger: &Ledger, end: UtcMillis) -> Result<Vec<Named>,
             target: 10.0,
         },
         Named {
-            name: "signal by card kind and line, of three operators, over 18 months, with rates \
+            name: "signal by hour of day and line, of three operators, over 18 months, with rates \
                    (block scan)",
-            question: question(some, &[Signal, CardKind, Line], today, plan.tap_days)?,
+            question: question(some, &[Signal, HourOfDay, Line], today, plan.tap_days)?,
             page: page(Order::Key, 1_000),
             by_scan: true,
             sql: by_line(
-                "signal, card_kind, line",
-                "line",
-                &format!("signal <> 0 AND card_kind <> 0 AND line <> 0 AND i.{of_some}"),
+                "signal, hour_of_day, line",
+                "hour_of_day, line",
+                &format!("signal <> 0 AND i.hour IS NOT NULL AND line <> 0 AND i.{of_some}"),
                 plan.tap_days,
             ),
             totals: {

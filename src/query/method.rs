@@ -281,6 +281,8 @@ fn rates() -> String {
          tell of a few reports what those tables hide. A quarter has rates where each of its \
          months could have them. Tap counts are kept \
          {TAP_DAYS_DEFAULT} days unless the instance is set otherwise.\n\n\
+         A tap has a mode and a card, but no feed tells them: by mode or by kind of card, and of \
+         some modes or kinds of card only, there are counts and no rates.\n\n\
          An exact figure of a line says that it rests on few days, and is flagged `few-days` in \
          tables, CSV and JSON, if holding each of its days to three times its median day, at \
          least three, changes it by more than a fifth. Where lines with reports times days of the \

@@ -160,6 +160,7 @@ struct Needs {
     kinds: u16,
     one_kind: bool,
     modes: bool,
+    cards: bool,
     is_whole_days: bool,
     /// Whether of several that fit the finest is best.
     is_fine: bool,
@@ -180,6 +181,7 @@ impl Needs {
             kinds: filter.tap_kinds.bits(),
             one_kind: by(Dimension::TapKind),
             modes: by(Dimension::Mode) || !filter.modes.is_empty(),
+            cards: by(Dimension::CardKind) || !filter.card_kinds.is_empty(),
             is_whole_days: is_whole_day(first) && is_whole_day(days.last().or(first)),
             is_fine: false,
         }
@@ -190,7 +192,9 @@ impl Needs {
         let has_stops = matches!(feed.grain, TapGrain::Stop | TapGrain::LineStop);
         let kinds = feed.kinds.set();
         let is_by_day = feed.interval == TapInterval::Day;
+        // A tap has a mode and a card as much as a report has, but no feed tells them.
         !self.modes
+            && !self.cards
             && (!self.lines || has_lines)
             && (!self.stops || has_stops)
             && (!is_by_day || (!self.hours && self.is_whole_days))

@@ -82,7 +82,7 @@ pub enum Missing {
     /// By the rules of a rate.
     Rule(NoRate),
     /// There are taps, but none told as finely as the question asks: by line, stop, hour, kind
-    /// of tap or mode.
+    /// of tap, mode or kind of card. By mode and kind of card none ever are.
     NotToldSo,
 }
 

@@ -18,7 +18,7 @@ use crate::domain::question::{Breakdown, Filter};
 use crate::domain::taps::{
     DayBegin, TapBatch, TapCount, TapFeed, TapGrain, TapInterval, TapKinds, TapScope, TapSlot, Taps,
 };
-use crate::domain::taxonomy::{TapKind, TimePrecision};
+use crate::domain::taxonomy::{CardKind, TapKind, TimePrecision};
 use crate::domain::testing::blank_facts;
 use crate::domain::{
     Dimension, Entry, Facts, Hour, IncidentId, LocalDay, Outage, OutageChange, Row, RowTime, Window,
@@ -205,7 +205,6 @@ fn is_attribute(dimension: Dimension) -> bool {
     matches!(
         dimension,
         Dimension::Cause
-            | Dimension::CardKind
             | Dimension::Signal
             | Dimension::StaffAct
             | Dimension::Outcome
@@ -496,6 +495,12 @@ fn what_keeps_a_rate_from_being_made_is_told() {
     let observed = ask(&[], &|filter| filter.basis = Basis::Observed);
     assert_eq!(reason(&book, &by_stop), Some("not-told-so"));
     assert_eq!(reason(&book, &by_mode), Some("not-told-so"));
+    let by_card = ask(&[Dimension::CardKind], &none);
+    let of_cards = ask(&[], &|filter| {
+        filter.card_kinds = [CardKind::Student].into_iter().collect();
+    });
+    assert_eq!(reason(&book, &by_card), Some("not-told-so"));
+    assert_eq!(reason(&book, &of_cards), Some("not-told-so"));
     assert_eq!(reason(&book, &other), Some("no-taps"));
     // No refusal was observed, and the feed leaves refused taps out.
     assert_eq!(reason(&book, &observed), None);
