@@ -36,6 +36,9 @@ pub struct CompareArgs {
 /// What lies below is for people only said to do so.
 const P_TOLD_MIN: f64 = 0.000_1;
 
+/// What of each period is in the ratio, and over how many taps, attempts or hours.
+const COMPARED_COLUMNS: [&str; 2] = ["compared", "exposure"];
+
 const RATIO_COLUMNS: [&str; 7] = [
     "compared_over",
     "ratio",
@@ -100,7 +103,8 @@ pub async fn compare(
 fn sheet(args: &CompareArgs, days: [Days; 2], answer: &pb::ComparePeriodsResponse) -> Sheet {
     let columns = tidy::PERIOD.into_iter().chain(tidy::COUNT);
     let columns = columns.chain(tidy::RATE).chain(tidy::REPORTING);
-    let mut sheet = Sheet::new(columns.chain(RATIO_COLUMNS));
+    let columns = columns.chain(RATIO_COLUMNS).chain(COMPARED_COLUMNS);
+    let mut sheet = Sheet::new(columns);
     let compared = ratio_cells(answer);
     let nothing = [const { Value::Null }; RATIO_COLUMNS.len()];
     let periods = [&answer.period, &answer.with_period];
@@ -113,7 +117,9 @@ fn sheet(args: &CompareArgs, days: [Days; 2], answer: &pb::ComparePeriodsRespons
             .chain([json!(tidy::EXACT), json!(period.count)]);
         let cells = cells.chain(tidy::rate_cells(rate, &[], &period.feeds));
         let cells = cells.chain(tidy::reporting_cells(rate));
-        sheet.push(cells.chain(last).collect());
+        let cells = cells.chain(last);
+        let cells = cells.chain([json!(period.compared), json!(period.exposure)]);
+        sheet.push(cells.collect());
     }
     sheet
 }
@@ -160,12 +166,8 @@ fn outage_days(answer: &pb::ComparePeriodsResponse) -> Vec<pb::OutageDay> {
 
 /// What can be said, in one sentence.
 fn statement(answer: &pb::ComparePeriodsResponse) -> String {
-    let count = |period: &Option<pb::ComparedPeriod>| {
-        period.as_ref().map_or(0, |period| match answer.over() {
-            pb::ComparedOver::Taps => period.rate.as_ref().map_or(0, |rate| rate.matched),
-            _ => period.count,
-        })
-    };
+    let count =
+        |period: &Option<pb::ComparedPeriod>| period.as_ref().map_or(0, |period| period.compared);
     let (one, other) = (count(&answer.period), count(&answer.with_period));
     let said = match answer.verdict() {
         pb::ComparisonVerdict::Higher => "the rate is higher",
@@ -207,6 +209,16 @@ fn write_summary(
                 let reason = no_rate(rate.no_rate()).unwrap_or("no rate");
                 writeln!(out, ", no rate: {reason}")?;
             }
+        }
+        let (compared, exposure) = (period.compared, period.exposure);
+        match (answer.over(), rate.unit()) {
+            (pb::ComparedOver::Time, _) => {
+                writeln!(out, "  compared: {compared} in {exposure} hours that count")?;
+            }
+            (_, pb::RateUnit::ShareOfAttempts) => {
+                writeln!(out, "  compared: {compared} of {exposure} attempts")?;
+            }
+            _ => writeln!(out, "  compared: {compared} over {exposure} taps")?,
         }
     }
     writeln!(out, "{}", statement(answer))?;
@@ -260,13 +272,10 @@ mod tests {
 
     #[test]
     fn statement_names_what_was_counted_and_what_can_be_said() {
-        let period = |count: u64, matched: u64| {
+        let period = |count, compared| {
             Some(pb::ComparedPeriod {
                 count,
-                rate: Some(pb::Rate {
-                    matched,
-                    ..pb::Rate::default()
-                }),
+                compared,
                 ..pb::ComparedPeriod::default()
             })
         };
@@ -288,12 +297,12 @@ mod tests {
         check(
             pb::ComparedOver::Time,
             pb::ComparisonVerdict::Lower,
-            "41 against 53, over time, as they have no rates over the same taps: the rate is lower",
+            "40 against 52, over time, as they have no rates over the same taps: the rate is lower",
         );
         check(
             pb::ComparedOver::Time,
             pb::ComparisonVerdict::NoHours,
-            "41 against 53, over time, as they have no rates over the same taps: nothing can be \
+            "40 against 52, over time, as they have no rates over the same taps: nothing can be \
              said, as no hour of one of them is over and in the record",
         );
     }

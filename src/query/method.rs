@@ -340,7 +340,10 @@ fn comparisons() -> String {
          such comparison. Where no hour of a period counts, no verdict is given. Taps of days \
          before the record began, where they were told, do stand in a rate: what failed then is \
          known only as far as it was reported late. One thing is compared at a time: of twenty \
-         lines, one can be expected to differ by chance alone.",
+         lines, one can be expected to differ by chance alone.\n\n\
+         Of each period is told what was compared and over what, so that the ratio can be computed \
+         again. Over hours, a report of which only the day is known stands in it where all hours of \
+         the day count, and else in the count of the period alone.",
         Level::P95.get() * 100.0
     )
 }

@@ -71,6 +71,8 @@ fn to_period(period: &Period, window: Window, level: Level) -> pb::ComparedPerio
         rate: Some(to_rate(&period.rate, level)),
         feeds: to_used(&period.feeds),
         outage_days: to_days(&period.outages),
+        compared: period.compared.events,
+        exposure: period.compared.exposure,
     }
 }
 

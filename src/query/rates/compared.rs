@@ -17,7 +17,7 @@ use crate::domain::{
 use crate::ledger::ScanView;
 use crate::stats::comparison::RateRatio;
 use crate::stats::dispersion::{Day, Dispersion};
-use crate::stats::interval::EventRate;
+use crate::stats::interval::{EventRate, Level};
 use crate::stats::rate::Rate;
 
 /// What is to be compared.
@@ -44,8 +44,26 @@ pub struct Period {
     pub feeds: Vec<(TapFeed, u64)>,
     /// Days on which an outage was declared, rising.
     pub outages: Vec<OutageDay>,
+    /// What stands in the ratio.
+    pub compared: Exposed,
     /// Incidents by day, over the hours that count.
     days: Vec<Day>,
+}
+
+/// Events and what they are set against. Over taps these are matched reports or refusals, and
+/// taps or attempts; over time, incidents of the hours that count, and those hours: none if none
+/// does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Exposed {
+    pub events: u64,
+    pub exposure: u64,
+}
+
+impl Exposed {
+    #[expect(clippy::cast_precision_loss, reason = "taps stay below 2^53")]
+    fn rate(self) -> Option<EventRate> {
+        EventRate::new(self.events, self.exposure as f64)
+    }
 }
 
 /// Over what the two are compared.
@@ -192,12 +210,17 @@ pub fn compare<'a>(
                 rate: total,
                 feeds,
                 outages: counted.outages,
+                compared: Exposed::default(),
                 days: counted.days,
             }
         })
         .collect();
-    let periods: [Period; 2] = periods.try_into().expect("two windows");
-    let (over, ratio) = ratio(&periods, &wanted.rates);
+    let mut periods: [Period; 2] = periods.try_into().expect("two windows");
+    let (over, sides) = over(&periods);
+    let ratio = ratio(&sides, wanted.rates.level);
+    for (period, (compared, _)) in periods.iter_mut().zip(sides) {
+        period.compared = compared;
+    }
     Ok(Compared {
         periods,
         over,
@@ -259,8 +282,11 @@ fn hours_of(question: &Question, day: LocalDay) -> u64 {
     day.window().hours().filter(takes).count() as u64
 }
 
-/// The ratio, over taps where both periods have a rate of the same feeds.
-fn ratio(periods: &[Period; 2], wanted: &RatesWanted) -> (Over, Option<RateRatio>) {
+/// One of the periods as it is compared, with how its days scatter.
+type Side = (Exposed, Dispersion);
+
+/// Over taps where both periods have a rate of the same feeds, else over time.
+fn over(periods: &[Period; 2]) -> (Over, [Side; 2]) {
     let [first, second] = periods;
     let names = |period: &Period| -> Vec<_> {
         period
@@ -269,47 +295,41 @@ fn ratio(periods: &[Period; 2], wanted: &RatesWanted) -> (Over, Option<RateRatio
             .map(|(feed, _)| feed.id.clone())
             .collect()
     };
-    let over_taps = match (rate_of(&first.rate), rate_of(&second.rate)) {
-        (Some(one), Some(other)) if names(first) == names(second) => Some((one, other)),
-        _ => None,
-    };
-    let (over, pair) = match over_taps {
-        Some(((one, scatter), (other, scatters))) => {
-            (Over::Taps, Some((one, other, wider(scatter, scatters))))
-        }
-        None => (Over::Time, over_time(first, second)),
-    };
-    let ratio = pair.map(|(one, other, scatter)| RateRatio::new(one, other, wanted.level, scatter));
-    (over, ratio)
+    match (over_taps(&first.rate), over_taps(&second.rate)) {
+        (Some(one), Some(other)) if names(first) == names(second) => (Over::Taps, [one, other]),
+        _ => (Over::Time, periods.each_ref().map(over_time)),
+    }
 }
 
-/// What a rate is made of; `None` if there is none.
-fn rate_of(figure: &RateFigure) -> Option<(EventRate, Dispersion)> {
+/// `None` if nothing is set against anything in one of the two.
+fn ratio(sides: &[Side; 2], level: Level) -> Option<RateRatio> {
+    let [(first, scatter), (second, scatters)] = sides;
+    Some(RateRatio::new(
+        first.rate()?,
+        second.rate()?,
+        level,
+        scatter.or_wider(*scatters),
+    ))
+}
+
+/// `None` if there is no rate.
+fn over_taps(figure: &RateFigure) -> Option<Side> {
     let exposure = match figure.rate {
         Ok(Rate::Reports { .. }) => figure.matching.taps,
         Ok(Rate::Failures { attempts, .. }) => attempts,
         Err(_) => return None,
     };
-    #[expect(clippy::cast_precision_loss, reason = "taps stay below 2^53")]
-    let rate = EventRate::new(figure.matching.matched, exposure as f64);
-    Some((rate?, figure.dispersion))
-}
-
-fn over_time(first: &Period, second: &Period) -> Option<(EventRate, EventRate, Dispersion)> {
-    let rate = |period: &Period| {
-        let hours: u64 = period.days.iter().map(|day| day.exposure).sum();
-        #[expect(clippy::cast_precision_loss, reason = "hours of a window are few")]
-        EventRate::new(period.days.iter().map(|day| day.count).sum(), hours as f64)
+    let exposed = Exposed {
+        events: figure.matching.matched,
+        exposure,
     };
-    let scatter = |period: &Period| Dispersion::of_counts(&period.days);
-    let widest = wider(scatter(first), scatter(second));
-    Some((rate(first)?, rate(second)?, widest))
+    Some((exposed, figure.dispersion))
 }
 
-/// That of the more dispersed.
-fn wider(one: Dispersion, other: Dispersion) -> Dispersion {
-    match one.factor() < other.factor() {
-        true => other,
-        false => one,
-    }
+fn over_time(period: &Period) -> Side {
+    let exposed = Exposed {
+        events: period.days.iter().map(|day| day.count).sum(),
+        exposure: period.days.iter().map(|day| day.exposure).sum(),
+    };
+    (exposed, Dispersion::of_counts(&period.days))
 }

@@ -46,7 +46,7 @@ use standing::{Books, Ground, ToMake};
 use sums::CellTaps;
 
 pub use as_of::{Entries, Past, Progress, TapChanges};
-pub use compared::{CompareWanted, Compared, Over, Period, compare};
+pub use compared::{CompareWanted, Compared, Exposed, Over, Period, compare};
 pub use sliding::{Sliding, SlidingRates, WindowTaps};
 pub use standing::Standing;
 

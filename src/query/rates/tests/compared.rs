@@ -1,7 +1,7 @@
 //! Whether a month differs from the one before: the worked example, what widens it, and what it
 //! is compared over.
 
-use super::super::{CompareWanted, Compared, Over, compare};
+use super::super::{CompareWanted, Compared, Exposed, Over, Period, compare};
 use super::*;
 use crate::domain::UtcMillis;
 use crate::domain::taxonomy::ReporterKind;
@@ -102,7 +102,28 @@ impl Record {
             leaves_out_outages: false,
         };
         change(&mut asked);
-        compare(&self.book.ledger, Some(self.began), &asked).expect("an answer")
+        let compared = compare(&self.book.ledger, Some(self.began), &asked).expect("an answer");
+        check_ratio(&compared);
+        compared
+    }
+}
+
+/// Whoever reads an answer can compute its ratio from it.
+fn check_ratio(compared: &Compared) {
+    let rate = |period: &Period| {
+        let Exposed { events, exposure } = period.compared;
+        (exposure != 0).then(|| events as f64 / exposure as f64)
+    };
+    let [one, other] = compared.periods.each_ref().map(rate);
+    match &compared.ratio {
+        Some(ratio) => {
+            let (one, other) = (one.expect("exposed"), other.expect("exposed"));
+            match ratio.estimate {
+                Some(estimate) => assert!((estimate - one / other).abs() <= 1e-12 * estimate),
+                None => assert_eq!(other, 0.0),
+            }
+        }
+        None => assert!(one.is_none() || other.is_none()),
     }
 }
 
@@ -237,6 +258,11 @@ fn hours_of_before_the_record_began_are_no_hours_without_reports() {
     assert_eq!(counts, [310, 141]);
     // Ten a day in both: fourteen days, and the hours from noon to midnight.
     let hours = 14.0 * 24.0 + 12.0;
+    let told = Exposed {
+        events: 140,
+        exposure: 348,
+    };
+    assert_eq!(compared.periods[1].compared, told);
     let found = ratio(&compared);
     is_close(
         found.estimate.expect("some"),
@@ -270,6 +296,9 @@ fn nothing_is_said_of_a_period_of_which_no_hour_is_in_the_record() {
     check(&record, true);
     record.began = end.start();
     check(&record, false);
+    let [of_october, of_september] = record.compared(|_| ()).periods.map(|one| one.compared);
+    assert_eq!((of_october.events, of_october.exposure), (310, 745));
+    assert_eq!(of_september, Exposed::default());
 }
 
 #[test]
