@@ -115,7 +115,7 @@ fn sheet(args: &CompareArgs, days: [Days; 2], answer: &pb::ComparePeriodsRespons
         let cells = cells
             .into_iter()
             .chain([json!(tidy::EXACT), json!(period.count)]);
-        let cells = cells.chain(tidy::rate_cells(rate, &[], &period.feeds));
+        let cells = cells.chain(tidy::rate_cells(rate, &period.feeds));
         let cells = cells.chain(tidy::reporting_cells(rate));
         let cells = cells.chain(last);
         let cells = cells.chain([json!(period.compared), json!(period.exposure)]);

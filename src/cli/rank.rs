@@ -194,8 +194,7 @@ fn tidy_sheet(args: &RankArgs, days: Days, answer: &pb::RankScopesResponse) -> S
             tidy::flag(&[by], one.scope.rests_on_few_days),
             json!(rate.map(|rate| rate.reports)),
         ]);
-        let keys = one.scope.key.as_slice();
-        let cells = cells.chain(tidy::rate_cells(rate, keys, &answer.feeds));
+        let cells = cells.chain(tidy::rate_cells(rate, &answer.feeds));
         let cells = cells.chain(tidy::reporting_cells(rate));
         let cells = cells.chain([one.place.clone()]);
         sheet.push(cells.chain(ranked_cells(&one)).collect());

@@ -17,6 +17,7 @@ use super::when::{Day, Days};
 use crate::api::pb::v1 as pb;
 use crate::domain::method::METHOD;
 use crate::domain::taxonomy::{StaffAct, Taxonomy};
+use crate::stats::dispersion::interval_told;
 
 /// The question.
 #[derive(Debug, clap::Args)]
@@ -135,8 +136,10 @@ fn sheet(args: &StaffArgs, days: Days, answer: &pb::GetStaffFiguresResponse) -> 
         let share = share.as_ref();
         let less = without.get(place).and_then(|(_, share)| share.as_ref());
         let [count, rest @ ..] = numbers(share);
-        let method =
-            share.map(|share| tidy::interval(&share.method, answer.level, share.dispersion));
+        let method = share.map(|share| {
+            let dispersion = (share.dispersion_days != 0).then_some(share.dispersion);
+            interval_told(&share.method, answer.level, dispersion)
+        });
         let cells = tidy::period_cells(args.filter.basis(), (days.first, days.last));
         let cells = cells
             .into_iter()

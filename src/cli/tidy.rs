@@ -9,11 +9,11 @@ use serde_json::{Value, json};
 use super::rates::{no_rate, rounded};
 use super::when::Days;
 use crate::api::pb::v1 as pb;
-use crate::domain::LineId;
 use crate::domain::method::METHOD;
 use crate::domain::question::Dimension;
 use crate::domain::taps::{TapGrain, TapInterval};
 use crate::domain::taxonomy::{TapKind, Taxonomy};
+use crate::stats::dispersion::interval_told;
 
 /// Whose reports, and the first and last day; keys follow.
 pub const PERIOD: [&str; 3] = ["basis", "period_start", "period_end"];
@@ -80,7 +80,7 @@ impl Tidy<'_> {
         let cells = cells.chain(keys);
         let flag = flag(self.by, figure.rests_on_few_days);
         let cells = cells.chain([flag, json!(figure.count)]);
-        let cells = cells.chain(rate_cells(rate, &figure.keys, feeds));
+        let cells = cells.chain(rate_cells(rate, feeds));
         let cells = cells.chain(without_cells(figure));
         cells.chain(reporting_cells(rate)).collect()
     }
@@ -153,12 +153,8 @@ fn without_cells(figure: &pb::Figure) -> [Value; 4] {
     ]
 }
 
-/// Of `RATE`, of a row with these keys; the feeds are those of the whole answer.
-pub fn rate_cells(
-    rate: Option<&pb::Rate>,
-    keys: &[pb::Key],
-    feeds: &[pb::FeedUsed],
-) -> [Value; 13] {
+/// Of `RATE`; the feeds are those of the whole answer.
+pub fn rate_cells(rate: Option<&pb::Rate>, feeds: &[pb::FeedUsed]) -> [Value; 13] {
     let has_taps = rate.is_some_and(|rate| 0 < rate.days_with_taps);
     let told = rate.filter(|_| has_taps);
     let number = |value: Option<f64>| json!(value.map(rounded));
@@ -172,7 +168,7 @@ pub fn rate_cells(
     let coverage = coverage.map(|rate| f64::from(rate.days_with_taps) / f64::from(rate.days));
     [
         json!(told.map(|rate| rate.taps)),
-        json!(told.and_then(|_| sources(keys, feeds))),
+        json!(told.and_then(|rate| sources(rate, feeds))),
         number(coverage),
         value(|rate| rate.value),
         json!(unit),
@@ -190,16 +186,12 @@ pub fn rate_cells(
 /// How the interval was computed, how sure it is and how much it was widened, as in editions.
 fn interval_method(rate: &pb::Rate) -> Option<String> {
     let method = (!rate.method.is_empty()).then_some(&rate.method)?;
-    Some(interval(method, rate.level, rate.dispersion))
+    let dispersion = (rate.dispersion_days != 0).then_some(rate.dispersion);
+    Some(interval_told(method, rate.level, dispersion))
 }
 
-/// The same.
-pub fn interval(method: &str, level: f64, dispersion: f64) -> String {
-    format!("{method} {level} dispersion {dispersion:.2}")
-}
-
-/// Where the taps of a row come from, as in editions.
-fn sources(keys: &[pb::Key], feeds: &[pb::FeedUsed]) -> Option<String> {
+/// Where the taps of a rate come from, as in editions.
+fn sources(rate: &pb::Rate, feeds: &[pb::FeedUsed]) -> Option<String> {
     let source = |feed: &pb::TapFeed| {
         let kinds = feed.tap_kinds.iter();
         let kinds: Vec<_> = kinds
@@ -219,27 +211,11 @@ fn sources(keys: &[pb::Key], feeds: &[pb::FeedUsed]) -> Option<String> {
             interval.map_or("", TapInterval::key),
         )
     };
-    let feeds = feeds.iter().filter_map(|used| used.feed.as_ref());
-    let feeds = feeds.filter(|feed| stands_in(feed, keys));
+    let used = |place: &u32| feeds.get(usize::try_from(*place).ok()?);
+    let feeds = rate.feeds.iter().filter_map(used);
+    let feeds = feeds.filter_map(|used| used.feed.as_ref());
     let sources = feeds.map(source).collect::<Vec<_>>();
     (!sources.is_empty()).then(|| sources.join("; "))
-}
-
-/// Whether a feed may tell taps of a row: of its operator or its line's, and of its kind of tap. By
-/// all other keys rows have taps of all operators.
-fn stands_in(feed: &pb::TapFeed, keys: &[pb::Key]) -> bool {
-    keys.iter().all(|key| match key.dimension() {
-        pb::Dimension::Operator => key.value == feed.operator_code,
-        pb::Dimension::Line => {
-            let line = key.value.parse::<LineId>();
-            line.is_ok_and(|line| line.operator_str() == feed.operator_code)
-        }
-        pb::Dimension::TapKind => {
-            let kind = TapKind::from_key(&key.value);
-            kind.is_some_and(|kind| feed.tap_kinds.contains(&kind.number().into()))
-        }
-        _ => true,
-    })
 }
 
 #[cfg(test)]
@@ -337,56 +313,31 @@ mod tests {
     }
 
     #[test]
-    fn source_of_a_row_is_the_feeds_of_its_operator_alone() {
-        let used = |id: &str, operator: &str, kind: TapKind| pb::FeedUsed {
+    fn source_of_a_row_is_the_feeds_whose_taps_are_in_it() {
+        let used = |id: &str| pb::FeedUsed {
             feed: Some(pb::TapFeed {
                 feed_id: id.into(),
-                operator_code: operator.into(),
-                grain: pb::TapGrain::Line.into(),
-                interval: pb::TapInterval::Hour.into(),
-                tap_kinds: vec![kind.number().into()],
                 ..pb::TapFeed::default()
             }),
             days: 31,
         };
-        let feeds = [
-            used("gvb.in", "GVB", TapKind::CheckIn),
-            used("gvb.out", "GVB", TapKind::CheckOut),
-            used("htm.in", "HTM", TapKind::CheckIn),
-        ];
-        let rate = pb::Rate {
-            taps: 1,
-            days: 31,
-            days_with_taps: 31,
-            ..pb::Rate::default()
-        };
-        let check = |keys: &[(pb::Dimension, &str)], expected: &[&str]| {
-            let key = |(dimension, value): &(pb::Dimension, &str)| pb::Key {
-                dimension: (*dimension).into(),
-                value: (*value).to_owned(),
+        let feeds = ["gvb.in", "gvb.out", "htm.in"].map(used);
+        let check = |places: &[u32], expected: &[&str]| {
+            let rate = pb::Rate {
+                days: 31,
+                days_with_taps: 31,
+                feeds: places.to_vec(),
+                ..pb::Rate::default()
             };
-            let keys: Vec<_> = keys.iter().map(key).collect();
-            let [_, source, ..] = rate_cells(Some(&rate), &keys, &feeds);
+            let [_, source, ..] = rate_cells(Some(&rate), &feeds);
             let source = source.as_str().unwrap_or_default();
             let names = source.split("; ").filter_map(|one| one.split_once(": "));
             let names: Vec<_> = names.map(|(feed, _)| feed).collect();
-            assert_eq!(names, expected, "{keys:?}");
+            assert_eq!(names, expected, "{places:?}");
         };
-        let [gvb_in, gvb_out, htm_in] = ["feed gvb.in", "feed gvb.out", "feed htm.in"];
-        check(&[(pb::Dimension::Line, "HTM:3")], &[htm_in]);
-        check(&[(pb::Dimension::Operator, "GVB")], &[gvb_in, gvb_out]);
-        check(
-            &[
-                (pb::Dimension::Day, "2026-10-25"),
-                (pb::Dimension::Operator, "HTM"),
-            ],
-            &[htm_in],
-        );
-        check(&[(pb::Dimension::TapKind, "check-in")], &[gvb_in, htm_in]);
-        let all = [gvb_in, gvb_out, htm_in];
-        check(&[], &all);
-        check(&[(pb::Dimension::Stop, "stop:1")], &all);
-        check(&[(pb::Dimension::Operator, "RET")], &[]);
+        check(&[0, 2], &["feed gvb.in", "feed htm.in"]);
+        check(&[1], &["feed gvb.out"]);
+        check(&[], &[]);
     }
 
     #[test]
@@ -403,6 +354,8 @@ mod tests {
             days: 31,
             days_with_taps: 31,
             dispersion: 1.0,
+            dispersion_days: 31,
+            feeds: vec![0],
             unit: pb::RateUnit::ReportsPer100000Taps.into(),
             value: Some(13.333_333),
             low: Some(9.525_6),
@@ -432,6 +385,15 @@ mod tests {
             let place = columns.iter().position(|column| column == name);
             row[place.expect("a column")].clone()
         };
+        let one_day = pb::Rate {
+            dispersion_days: 0,
+            ..rate.clone()
+        };
+        let row = tidy.row(&figure(&[], Some(one_day)), &[feed.clone()]);
+        assert_eq!(
+            cell(&row, "interval_method"),
+            "garwood 0.95 dispersion not estimated"
+        );
         let row = tidy.row(&figure(&[], Some(rate)), &[feed]);
         assert_eq!(cell(&row, "taps"), 300_000);
         assert_eq!(cell(&row, "rate"), 13.33);

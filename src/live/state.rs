@@ -13,6 +13,7 @@ use crate::domain::limits::{WATCH_DIFFERENCES_MAX, WATCH_MESSAGES_KEPT_MAX};
 use crate::domain::{Minute, Position, UtcMillis};
 use crate::query::Counted;
 use crate::query::rates::{Missing, RateFigure, SlidingRates};
+use crate::stats::dispersion::Dispersion;
 use crate::stats::rate::Matching;
 
 use super::WindowRates;
@@ -341,8 +342,8 @@ fn hash_figures(hasher: &mut SipHasher13, figures: &Rows) {
     }
 }
 
-/// Everything of a rate follows from these and from the feeds, but its interval, which the
-/// dispersion decides.
+/// Everything of a rate follows from these and from the feeds, but its intervals, which the
+/// dispersions decide.
 fn hash_rate(hasher: &mut SipHasher13, figure: &RateFigure) {
     let Matching {
         days,
@@ -353,6 +354,8 @@ fn hash_rate(hasher: &mut SipHasher13, figure: &RateFigure) {
         contradictions,
     } = figure.matching;
     let told = figure.told;
+    let scatter = figure.reports_per_failure.map(|ratio| ratio.dispersion);
+    let scatter = scatter.unwrap_or(Dispersion::NONE).factor();
     for number in [
         days,
         days_with_taps,
@@ -363,8 +366,13 @@ fn hash_rate(hasher: &mut SipHasher13, figure: &RateFigure) {
         told.self_reports,
         told.observed_refusals,
         figure.dispersion.factor().to_bits(),
+        figure.dispersion.days().into(),
+        scatter.to_bits(),
     ] {
         hasher.write_u64(number);
+    }
+    for place in figure.feeds.places() {
+        hasher.write_u64(place as u64);
     }
     let reason = figure.rate.err().map_or("", Missing::key);
     hasher.write_u64(reason.len() as u64);

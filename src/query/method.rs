@@ -304,7 +304,8 @@ fn intervals() -> String {
          Self-reports for each refusal that devices observed have the exact interval of two counts \
          of the same period, as a comparison has. It is widened by the larger of the two dispersions \
          of their days, each day with as much of it as is asked about, matched or not: so it is the \
-         same by whatever else the question is told apart, and whatever taps were told.",
+         same by whatever else the question is told apart, and whatever taps were told. In exact \
+         figures, too, a dispersion of fewer than two days is `not estimated`, and taken as 1.",
         Level::P95.get() * 100.0
     )
 }

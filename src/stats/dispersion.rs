@@ -87,6 +87,14 @@ impl Dispersion {
         self.ratio.max(1.0)
     }
 
+    /// Days it was estimated from. 0: it was not.
+    pub fn days(self) -> u32 {
+        match self.degrees_of_freedom {
+            0 => 0,
+            degrees => degrees.saturating_add(1),
+        }
+    }
+
     /// Days it was estimated from, less one. 0: it was not estimated.
     pub fn degrees_of_freedom(self) -> u32 {
         self.degrees_of_freedom
@@ -119,6 +127,15 @@ impl Dispersion {
             ratio,
             degrees_of_freedom,
         }
+    }
+}
+
+/// How an interval is told in one cell of a table: its method, its level and the dispersion that
+/// widens it; `None` if that was not estimated.
+pub fn interval_told(method: &str, level: f64, dispersion: Option<f64>) -> String {
+    match dispersion {
+        Some(factor) => format!("{method} {level} dispersion {factor:.2}"),
+        None => format!("{method} {level} dispersion not estimated"),
     }
 }
 

@@ -6,7 +6,7 @@ use crate::api::pb::v1 as pb;
 use crate::domain::FeedId;
 use crate::domain::limits::FILTER_VALUES_MAX;
 use crate::query::RatesWanted;
-use crate::query::rates::{Missing, RateFigure};
+use crate::query::rates::{FeedSet, Missing, RateFigure};
 use crate::stats::interval::Level;
 use crate::stats::rate::{Estimator, NoRate, Rate};
 
@@ -65,6 +65,8 @@ pub fn to_rate(figure: &RateFigure, level: Level) -> pb::Rate {
         days_with_taps: few(matching.days_with_taps),
         contradictions: few(matching.contradictions),
         dispersion: figure.dispersion.factor(),
+        dispersion_days: figure.dispersion.days(),
+        feeds: to_places(figure.feeds),
         level: level.get(),
         reporting: to_reporting(figure),
         ..pb::Rate::default()
@@ -95,6 +97,11 @@ pub fn to_rate(figure: &RateFigure, level: Level) -> pb::Rate {
         attempts,
         ..made
     }
+}
+
+fn to_places(feeds: FeedSet) -> Vec<u32> {
+    let few = |place| u32::try_from(place).expect("feeds are few");
+    feeds.places().map(few).collect()
 }
 
 fn to_reporting(figure: &RateFigure) -> Option<pb::ReportingRatio> {

@@ -104,6 +104,7 @@ fn to_share(share: &StaffShare) -> pb::StaffShare {
         high: interval.high(),
         method: interval.method().key().to_owned(),
         dispersion: interval.dispersion().factor(),
+        dispersion_days: interval.dispersion().days(),
     }
 }
 

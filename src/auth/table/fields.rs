@@ -130,7 +130,7 @@ pub const FIELDS: &[(&str, &str, Roles)] = &[
     (
         "Rate",
         "reports matched taps days days_with_taps contradictions dispersion unit value \
-         low high method level attempts no_rate reporting",
+         low high method level attempts no_rate reporting feeds dispersion_days",
         OPERATORS,
     ),
     (
@@ -153,7 +153,7 @@ pub const FIELDS: &[(&str, &str, Roles)] = &[
     ),
     (
         "ComparedPeriod",
-        "window count rate feeds outage_days",
+        "window count rate feeds outage_days compared exposure",
         OPERATORS,
     ),
     ("Window", "start end", OPERATORS),
@@ -175,7 +175,7 @@ pub const FIELDS: &[(&str, &str, Roles)] = &[
     ("StaffActShare", "act share", STEWARDS),
     (
         "StaffShare",
-        "count base value low high method dispersion",
+        "count base value low high method dispersion dispersion_days",
         STEWARDS,
     ),
     (

@@ -10,9 +10,12 @@ use crate::ledger::{Dictionary, FeedBook, TapBook};
 
 use super::super::plan;
 use super::RatesWanted;
+use super::feeds::{FeedSet, ToldBy};
 
 /// A feed that is used.
 pub(super) struct Chosen<'a> {
+    /// Its place in the choice.
+    place: usize,
     /// Its number.
     pub number: u16,
     /// What it is.
@@ -26,6 +29,14 @@ pub(super) struct Chosen<'a> {
 impl Chosen<'_> {
     pub fn feed(&self) -> &TapFeed {
         self.book.feed()
+    }
+
+    /// Taps of it alone.
+    pub fn told_by(&self) -> ToldBy {
+        ToldBy {
+            feeds: FeedSet::one(self.place),
+            refusals: self.feed().refusals,
+        }
     }
 
     /// Whether days of reports are its service days, because they are not calendar days.
@@ -93,6 +104,7 @@ impl<'a> Choice<'a> {
             }
             let operator = dictionary.operator_number(book.feed().operator.as_str());
             fitting.push(Chosen {
+                place: 0,
                 number,
                 book,
                 operator: operator.unwrap_or(0),
@@ -124,7 +136,8 @@ impl<'a> Choice<'a> {
                 one.operator == other.operator && (is_shared || is_other_day)
             };
             if !feeds.iter().any(clashes) {
-                feeds.push(feed);
+                let place = feeds.len();
+                feeds.push(Chosen { place, ..feed });
             }
         }
         Self {
@@ -138,9 +151,10 @@ impl<'a> Choice<'a> {
         self.has_unfit
     }
 
-    /// The feeds with the days that they tell.
-    pub fn used(&self) -> Vec<(TapFeed, u64)> {
+    /// Those that told taps, with the days that they tell.
+    pub fn used(&self, told: FeedSet) -> Vec<(TapFeed, u64)> {
         let feeds = self.feeds.iter();
+        let feeds = feeds.filter(|one| told.contains(one.place));
         feeds.map(|one| (one.feed().clone(), one.days)).collect()
     }
 }

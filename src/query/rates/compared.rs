@@ -55,7 +55,9 @@ pub struct Period {
 /// does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Exposed {
+    /// How many.
     pub events: u64,
+    /// Set against so much.
     pub exposure: u64,
 }
 

@@ -12,6 +12,7 @@ mod book;
 mod choice;
 mod compared;
 mod days;
+mod feeds;
 mod keys;
 mod made;
 mod matched;
@@ -47,6 +48,7 @@ use sums::CellTaps;
 
 pub use as_of::{Entries, Past, Progress, TapChanges};
 pub use compared::{CompareWanted, Compared, Exposed, Over, Period, compare};
+pub use feeds::FeedSet;
 pub use sliding::{Sliding, SlidingRates, WindowTaps};
 pub use standing::Standing;
 
@@ -120,6 +122,8 @@ pub struct RateFigure {
     /// Self-reports per observed refusal: the only measure there is of how readily failures
     /// are reported. `None` without observed refusals.
     pub reports_per_failure: Option<RateRatio>,
+    /// The feeds whose taps are in it, by their places in those of the answer.
+    pub feeds: FeedSet,
 }
 
 /// What both bases told of the same.
@@ -257,8 +261,12 @@ fn rated(
     let choice = Choice::of(question, wanted, &feeds, &ground.view.dictionary);
     let mut made = ground.make(&rows.to_make(question, &choice))?;
     let all = made.pop().expect("one for each question");
+    let used = all.sums.feeds(&rows.keys);
     let less = rows.less.as_ref().zip(made.pop());
-    let less = less.map(|((question, _), made)| without(&rows, question, wanted, &choice, &made));
+    let less = less.map(|((question, _), made)| {
+        let rated = Rated::new(question, wanted, &choice, &rows.keys, &made);
+        without(&rows, &Rated { used, ..rated })
+    });
     Ok(put_together(rows, question, wanted, &choice, &all, less))
 }
 
@@ -283,21 +291,14 @@ fn put_together(
     RatedAnswer {
         rates: (0..keys.total()).map(|row| rated.rate(row)).collect(),
         total: rated.rate(keys.total()),
-        feeds: choice.used(),
+        feeds: choice.used(rated.used),
         answer,
         without,
     }
 }
 
 /// Rates of a question without the days of outages.
-fn without(
-    rows: &Rows,
-    question: &Question,
-    wanted: &RatesWanted,
-    choice: &Choice<'_>,
-    made: &Made,
-) -> RatedWithout {
-    let rated = Rated::new(question, wanted, choice, &rows.keys, made);
+fn without(rows: &Rows, rated: &Rated<'_>) -> RatedWithout {
     let has_days = |row: &usize| rated.periods.of(*row).days() != 0;
     RatedWithout {
         rates: (0..rows.keys.total())
@@ -330,6 +331,8 @@ struct Rated<'a> {
     keys: &'a RowKeys,
     made: &'a Made,
     periods: Periods,
+    /// The feeds of the answer, by their places in the choice.
+    used: FeedSet,
 }
 
 impl<'a> Rated<'a> {
@@ -347,6 +350,7 @@ impl<'a> Rated<'a> {
             keys,
             made,
             periods: Periods::new(question, keys),
+            used: made.sums.feeds(keys),
         }
     }
 
@@ -355,6 +359,7 @@ impl<'a> Rated<'a> {
             basis: self.question.filter.basis,
             is_none_fine_enough: self.choice.is_none_fine_enough(),
             wanted: self.wanted,
+            used: self.used,
         };
         let taps = self.made.sums.of(self.keys.tap_cell(row));
         rules.rate(&self.periods.of(row), taps, &self.made.matches.rows[row])
@@ -367,6 +372,8 @@ struct Rules<'a> {
     /// Whether there are feeds, but none tells taps as finely as the question asks.
     is_none_fine_enough: bool,
     wanted: &'a RatesWanted,
+    /// The feeds of the answer, by their places in the choice.
+    used: FeedSet,
 }
 
 impl Rules<'_> {
@@ -421,6 +428,7 @@ impl Rules<'_> {
             rate,
             told,
             reports_per_failure: reports_per_failure(told, period, counted, level),
+            feeds: taps.feeds().among(self.used),
         }
     }
 }

@@ -162,7 +162,7 @@ pub fn rank_scopes<'a>(
     };
     let answer = placed(scopes.filter(is_told).collect(), wanted);
     Ok(RankAnswer {
-        feeds: choice.used(),
+        feeds: choice.used(made.sums.feeds(&keys)),
         position,
         outages,
         ..answer

@@ -177,10 +177,10 @@ impl WindowTaps {
             changed: book.last(),
             feeds: feeds?,
             rated: quarters.span(reading.all),
+            used: choice.used(reading.total.feeds()),
             sums: reading.sums,
             total: reading.total,
             is_none_fine_enough: choice.is_none_fine_enough(),
-            used: choice.used(),
         })
     }
 
@@ -207,6 +207,7 @@ impl WindowTaps {
             basis: filter.basis,
             is_none_fine_enough: self.is_none_fine_enough,
             wanted,
+            used: self.total.feeds(),
         };
         let is_covered = self.covers(filter, span);
         let parts = |day| minutes_of(filter, part, day);
@@ -335,11 +336,11 @@ impl Reading<'_> {
                 let bits = ((1u128 << quarters) - 1) << place;
                 *by_scope.entry(numbers[scope as usize]).or_default() |= bits;
                 self.all |= bits;
-                let (taps, refusals) = (u64::from(taps), feed.refusals);
-                self.total.add(when.day, taps, refusals);
+                let (taps, by) = (u64::from(taps), chosen.told_by());
+                self.total.add(when.day, taps, by);
                 let key = tap_numbers(self.by.dimensions(), &wanted, when);
                 let cell = self.sums.entry(key).or_default();
-                cell.add(when.day, taps, refusals);
+                cell.add(when.day, taps, by);
             };
             self.taps
                 .reader()

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use super::super::{QueryError, plan, sieve::Sieve};
 use super::choice::{Choice, Chosen};
+use super::feeds::{FeedSet, ToldBy};
 use super::keys::{RowKeys, Scope};
 use super::told::{FeedReader, HOURS, When, kind_of};
 use crate::domain::taps::Refusals;
@@ -18,8 +19,8 @@ use crate::ledger::{Heads, TapView};
 pub(super) struct CellTaps {
     /// The days for which any taps were told, rising, with their taps.
     days: Vec<(i32, u64)>,
-    /// What the feeds that told them say of refused taps; `None` if none did.
-    refusals: Option<Refusals>,
+    /// Who told them; `None` if nobody did.
+    told_by: Option<ToldBy>,
 }
 
 /// Taps by cell of rows and day.
@@ -29,8 +30,8 @@ pub(super) struct TapSums {
 
 impl CellTaps {
     /// Adds taps of a day.
-    pub fn add(&mut self, day: LocalDay, taps: u64, refusals: Refusals) {
-        self.refusals = together(self.refusals, refusals);
+    pub fn add(&mut self, day: LocalDay, taps: u64, by: ToldBy) {
+        self.told_by = Some(ToldBy::together(self.told_by, by));
         match self.days.last_mut() {
             Some((last, sum)) if *last == day.0 => *sum += taps,
             _ => match self.days.binary_search_by_key(&day.0, |(day, _)| *day) {
@@ -48,16 +49,13 @@ impl CellTaps {
     /// Whether these taps include the refused ones: known only if all feeds that told any of
     /// them say the same.
     pub fn refusals(&self) -> Refusals {
-        self.refusals.unwrap_or(Refusals::Unknown)
+        self.told_by.map_or(Refusals::Unknown, |by| by.refusals)
     }
-}
 
-/// What is known of refused taps where other taps come to some.
-fn together(some: Option<Refusals>, others: Refusals) -> Option<Refusals> {
-    Some(match some {
-        Some(told) if told != others => Refusals::Unknown,
-        _ => others,
-    })
+    /// The feeds that told any of them, by their places in the choice.
+    pub fn feeds(&self) -> FeedSet {
+        self.told_by.map_or(FeedSet::default(), |by| by.feeds)
+    }
 }
 
 impl TapSums {
@@ -73,9 +71,14 @@ impl TapSums {
         &self.cells[cell as usize]
     }
 
+    /// The feeds that told any taps of the question, by their places in the choice.
+    pub fn feeds(&self, keys: &RowKeys) -> FeedSet {
+        self.of(keys.total_cell()).feeds()
+    }
+
     /// Adds taps of a day to a cell.
-    pub fn add(&mut self, cell: u32, day: LocalDay, taps: u64, refusals: Refusals) {
-        self.cells[cell as usize].add(day, taps, refusals);
+    pub fn add(&mut self, cell: u32, day: LocalDay, taps: u64, by: ToldBy) {
+        self.cells[cell as usize].add(day, taps, by);
     }
 }
 
@@ -131,9 +134,8 @@ struct ByHead<'a> {
     has_rows: bool,
 }
 
-/// Taps of feeds that rows do not tell apart, by hour of one day; and what the feeds that told
-/// any say of refused ones.
-type DayTaps = [(u64, Option<Refusals>); HOURS];
+/// Taps of feeds that rows do not tell apart, by hour of one day; and who told any.
+type DayTaps = [(u64, Option<ToldBy>); HOURS];
 
 impl ByHead<'_> {
     fn add<'c, 'h>(
@@ -146,13 +148,13 @@ impl ByHead<'_> {
         for (chosen, heads) in feeds {
             let scope = self.keys.feed_scope(chosen.operator, kind_of(chosen));
             let days = days.entry(scope).or_default();
-            let refusals = chosen.feed().refusals;
+            let by = chosen.told_by();
             for (day, head) in heads {
                 let hours = days.entry(*day).or_insert([(0, None); HOURS]);
                 for (place, taps) in head.taps.iter().enumerate() {
                     hours[place].0 += taps;
                     if head.told >> place & 1 == 1 {
-                        hours[place].1 = together(hours[place].1, refusals);
+                        hours[place].1 = Some(ToldBy::together(hours[place].1, by));
                     }
                 }
             }
@@ -175,24 +177,24 @@ impl ByHead<'_> {
     fn add_day(&self, scope: &Scope, day: LocalDay, hours: &DayTaps, sums: &mut TapSums) {
         let window = self.question.window;
         if !self.has_hours && window.contains_day(day) {
-            let refusals = hours.iter().filter_map(|(_, refusals)| *refusals);
-            if let Some(refusals) = refusals.fold(None, together) {
+            let by = hours.iter().filter_map(|(_, by)| *by);
+            if let Some(by) = by.reduce(|one, other| ToldBy::together(Some(one), other)) {
                 let taps = hours.iter().map(|(taps, _)| taps).sum();
-                self.put(scope, (day, None), (taps, refusals), sums);
+                self.put(scope, (day, None), (taps, by), sums);
             }
             return;
         }
         let calendar = Calendar::get();
         let (start, end) = calendar.hours(day);
-        for (hour, (taps, refusals)) in (start..end).map(Hour).zip(hours) {
+        for (hour, (taps, by)) in (start..end).map(Hour).zip(hours) {
             let hour_of_day = calendar.hour_of_day(day, hour);
             let wanted = self.question.filter.hours_of_day;
             let takes_hour = wanted == 0 || wanted >> hour_of_day & 1 == 1;
-            if let Some(refusals) = refusals
+            if let Some(by) = by
                 && takes_hour
                 && window.contains(hour)
             {
-                self.put(scope, (day, Some(hour_of_day)), (*taps, *refusals), sums);
+                self.put(scope, (day, Some(hour_of_day)), (*taps, *by), sums);
             }
         }
     }
@@ -201,14 +203,14 @@ impl ByHead<'_> {
         &self,
         scope: &Scope,
         (day, hour_of_day): (LocalDay, Option<u8>),
-        (taps, refusals): (u64, Refusals),
+        (taps, by): (u64, ToldBy),
         sums: &mut TapSums,
     ) {
-        sums.add(self.keys.total_cell(), day, taps, refusals);
+        sums.add(self.keys.total_cell(), day, taps, by);
         if self.has_rows
             && let Some(cell) = self.keys.cell(scope, When { day, hour_of_day })
         {
-            sums.add(cell, day, taps, refusals);
+            sums.add(cell, day, taps, by);
         }
     }
 }

@@ -6,6 +6,7 @@ mod compared;
 mod ended;
 mod per_failure;
 mod refusals;
+mod sources;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -204,10 +205,7 @@ fn about_taps(question: &Question) -> Question {
 fn is_attribute(dimension: Dimension) -> bool {
     matches!(
         dimension,
-        Dimension::Cause
-            | Dimension::Signal
-            | Dimension::StaffAct
-            | Dimension::Outcome
+        Dimension::Cause | Dimension::Signal | Dimension::StaffAct | Dimension::Outcome
     )
 }
 

@@ -289,14 +289,14 @@ impl<'a> FeedReader<'a> {
         if !self.sums_none
             && let Some(cell) = self.keys.cell(scope, when)
         {
-            sums.add(cell, when.day, taps, self.chosen.feed().refusals);
+            sums.add(cell, when.day, taps, self.chosen.told_by());
         }
     }
 
     fn sum_total(&self, day: LocalDay, taps: u64, sums: &mut TapSums) {
         if self.sums_total && !self.sums_none {
-            let refusals = self.chosen.feed().refusals;
-            sums.add(self.keys.total_cell(), day, taps, refusals);
+            let by = self.chosen.told_by();
+            sums.add(self.keys.total_cell(), day, taps, by);
         }
     }
 
