@@ -3,6 +3,7 @@
 mod as_of;
 mod attack;
 mod bench;
+mod by_hand;
 #[allow(dead_code, reason = "crash tests use the rest")]
 mod child;
 mod clients;

@@ -1,6 +1,6 @@
 //! A table as an operator publishes it (`Date;Hour;Station;Ridership`, with gaps), imported by
 //! the command line, with reports on top: every rate by station, by hour, and by both is what a
-//! plain recount from the table and the reports gives.
+//! plain recount from the table and the reports gives, with intervals computed by hand.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
@@ -8,8 +8,6 @@ use std::path::Path;
 
 use mistap::api::pb::v1 as pb;
 use mistap::domain::UtcMillis;
-use mistap::stats::dispersion::{Day, Dispersion};
-use mistap::stats::interval::{EventRate, Level, Proportion};
 use pb::reporting_service_client::ReportingServiceClient;
 use pb::statistics_service_client::StatisticsServiceClient;
 use rand::rngs::StdRng;
@@ -17,6 +15,7 @@ use rand::{Rng, SeedableRng};
 use tonic::Code;
 use tonic::transport::Channel;
 
+use crate::by_hand;
 use crate::support::{START, Service, at, founding_story};
 
 const HOUR_MS: i64 = 3_600_000;
@@ -256,6 +255,9 @@ struct Counted {
     count: u64,
     reports: u64,
     others: u64,
+    /// Reports of both bases by day, matched or not.
+    own_by_day: BTreeMap<i64, u64>,
+    others_by_day: BTreeMap<i64, u64>,
     matched: BTreeMap<i64, u64>,
     taps: BTreeMap<i64, u64>,
 }
@@ -272,10 +274,12 @@ fn recount(
         let is_tap = report.kind != pb::TapKind::Inspection;
         if report.is_observed != is_observed {
             row.others += u64::from(is_tap);
+            *row.others_by_day.entry(report.place.0).or_default() += u64::from(is_tap);
             continue;
         }
         row.count += 1;
         row.reports += u64::from(is_tap);
+        *row.own_by_day.entry(report.place.0).or_default() += u64::from(is_tap);
         let is_check_in = report.kind == pb::TapKind::CheckIn;
         if report.has_hour && is_check_in && table.contains_key(&report.place) {
             *row.matched.entry(report.place.0).or_default() += 1;
@@ -310,30 +314,20 @@ impl Counted {
             .count();
         assert_eq!(rate.contradictions as usize, wrong);
         let attempts = |day: &i64, taps: u64| taps + if is_observed { on(day) } else { 0 };
-        let days = self.taps.iter().map(|(day, taps)| Day {
-            count: on(day),
-            exposure: attempts(day, *taps),
-        });
-        let days: Vec<Day> = days.collect();
+        let days = self.taps.iter();
+        let days = days.map(|(day, taps)| (on(day) as f64, attempts(day, *taps) as f64));
+        let days: Vec<_> = days.collect();
         let scatter = match is_observed {
-            true => Dispersion::of_proportions(&days),
-            false => Dispersion::of_counts(&days),
+            true => by_hand::scatter_of_shares(&days),
+            false => by_hand::scatter_of_counts(&days),
         };
-        is_close(rate.dispersion, scatter.factor());
+        is_close(rate.dispersion, scatter);
         assert_eq!(
             rate.reporting.is_some(),
             0 < self.reports && 0 < self.others
         );
         if let Some(ratio) = &rate.reporting {
-            let (own, others) = (self.reports as f64, self.others as f64);
-            is_close(
-                ratio.value,
-                if is_observed {
-                    others / own
-                } else {
-                    own / others
-                },
-            );
+            self.check_ratio(ratio, is_observed);
         }
         let reason = match () {
             () if told == 0 => pb::NoRate::NoTaps,
@@ -346,25 +340,47 @@ impl Counted {
         if reason != pb::NoRate::Unspecified {
             return;
         }
-        let (value, interval) = match is_observed {
+        let (matched, taps) = (matched as f64, taps as f64);
+        let (value, (low, high)) = match is_observed {
             true => {
-                let share = Proportion::new(matched, taps + matched).expect("attempts");
-                (share.estimate(), share.wilson(Level::P95, scatter))
+                let attempts = taps + matched;
+                let ends = by_hand::wilson(matched, attempts, scatter);
+                (matched / attempts, ends)
             }
             false => {
-                let rate = EventRate::new(matched, taps as f64 / 100_000.0).expect("taps");
-                (rate.estimate(), rate.garwood(Level::P95, scatter))
+                let per = 100_000.0 / taps;
+                let (low, high) = by_hand::garwood(matched, scatter);
+                (matched * per, (low * per, high * per))
             }
         };
         is_close(rate.value.expect("a rate"), value);
-        is_close(rate.low.expect("an end"), interval.low());
-        is_close(rate.high.expect("an end"), interval.high());
+        is_close(rate.low.expect("an end"), low);
+        is_close(rate.high.expect("an end"), high);
+    }
+
+    /// Over all days of the table alike, whatever taps were told.
+    fn check_ratio(&self, ratio: &pb::ReportingRatio, is_observed: bool) {
+        let scatter = |by_day: &BTreeMap<i64, u64>| {
+            let on = |day| by_day.get(&day).copied().unwrap_or(0) as f64;
+            let days: Vec<_> = (0..DAYS).map(|day| (on(day), 1.0)).collect();
+            by_hand::scatter_of_counts(&days)
+        };
+        let scatter = scatter(&self.own_by_day).max(scatter(&self.others_by_day));
+        let (own, others) = (self.reports as f64, self.others as f64);
+        let (told, seen) = match is_observed {
+            true => (others, own),
+            false => (own, others),
+        };
+        let (low, high) = by_hand::ratio(told, seen, scatter);
+        is_close(ratio.value, told / seen);
+        is_close(ratio.low, low);
+        is_close(ratio.high, high);
     }
 }
 
 fn is_close(found: f64, expected: f64) {
     assert!(
-        (found - expected).abs() <= 1e-12 * expected.abs(),
+        (found - expected).abs() <= 1e-10 * expected.abs(),
         "{found} for {expected}"
     );
 }
