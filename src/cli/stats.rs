@@ -44,6 +44,12 @@ pub struct StatsArgs {
     /// Only against the taps of these feeds
     #[arg(long, value_delimiter = ',', requires = "rate")]
     feed: Vec<String>,
+    /// How sure intervals of rates are to be, 0.5 to 0.999999; 0.95 if left out
+    #[arg(long, requires = "rate")]
+    level: Option<f64>,
+    /// Give rates Jeffreys' intervals instead of Garwood's and Wilson's
+    #[arg(long, requires = "rate")]
+    jeffreys: bool,
     #[command(flatten)]
     at: AsOfArgs,
     /// The order of the rows
@@ -287,7 +293,52 @@ fn to_request(args: &StatsArgs, days: Days) -> Result<pb::QueryFiguresRequest, F
         as_of_position: args.at.as_of,
         rates: args.rate.then(|| pb::RatesRequest {
             feeds: args.feed.clone(),
-            ..pb::RatesRequest::default()
+            level: args.level.unwrap_or_default(),
+            estimator: match args.jeffreys {
+                true => pb::Estimator::Jeffreys.into(),
+                false => pb::Estimator::Standard.into(),
+            },
         }),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, clap::Parser)]
+    struct Typed {
+        #[command(flatten)]
+        args: StatsArgs,
+    }
+
+    #[test]
+    fn rates_are_asked_for_as_sure_and_by_the_interval_that_was_typed() {
+        let days = Days {
+            first: "2026-10-01".parse().expect("a date"),
+            last: "2026-10-31".parse().expect("a date"),
+        };
+        let asked = |typed: &[&str]| {
+            let typed = Typed::try_parse_from(["stats"].iter().chain(typed)).ok()?;
+            to_request(&typed.args, days).expect("a request").rates
+        };
+        let plain = asked(&["--rate"]).expect("rates");
+        assert_eq!(
+            (plain.level, plain.estimator()),
+            (0.0, pb::Estimator::Standard)
+        );
+        let typed = ["--rate", "--level", "0.9", "--jeffreys"];
+        let sure = asked(&typed).expect("rates");
+        assert_eq!(
+            (sure.level, sure.estimator()),
+            (0.9, pb::Estimator::Jeffreys)
+        );
+        assert_eq!(asked(&[]), None);
+        for alone in [&typed[1..3], &typed[3..]] {
+            let refused = Typed::try_parse_from(["stats"].iter().chain(alone));
+            assert!(refused.is_err(), "{alone:?} without --rate");
+        }
+    }
 }
