@@ -81,6 +81,7 @@ pub async fn rank(
             let object = json!({
                 "verdict": verdict(&answer),
                 "ranked": answer.scopes_ranked,
+                "enough": answer.scopes_enough,
                 "too_little": answer.scopes_too_little,
                 "without_rate": answer.scopes_without_rate,
                 "network_rate": answer.network_rate.map(rounded),
@@ -258,10 +259,15 @@ fn write_summary(
         )?,
         pb::RankingVerdict::NoDifference => writeln!(
             out,
-            "no difference can be shown: the scopes scatter no more than chance has them"
+            "no difference can be shown among {}: the scopes scatter no more than chance has them",
+            answer.scopes_enough
         )?,
         pb::RankingVerdict::TooFewScopes | pb::RankingVerdict::Unspecified => {
-            writeln!(out, "no ranking: too few scopes have enough data")?;
+            let enough = answer.scopes_enough;
+            writeln!(
+                out,
+                "no ranking: too few scopes have enough data, {enough} of them"
+            )?;
         }
     }
     if let Some(rate) = answer.network_rate {
@@ -297,6 +303,7 @@ mod tests {
             let answer = pb::RankScopesResponse {
                 verdict: verdict.into(),
                 scopes_ranked: 54,
+                scopes_enough: 54,
                 level: 0.95,
                 ..pb::RankScopesResponse::default()
             };
@@ -313,6 +320,11 @@ mod tests {
         assert!(!shown.contains("differ"), "{shown}");
         assert!(shown.contains("above_network"), "{shown}");
         let none = said(pb::RankingVerdict::NoDifference);
-        assert!(none.starts_with("no difference can be shown"), "{none}");
+        assert!(
+            none.starts_with("no difference can be shown among 54: "),
+            "{none}"
+        );
+        let few = said(pb::RankingVerdict::TooFewScopes);
+        assert!(few.contains("enough data, 54 of them\n"), "{few}");
     }
 }

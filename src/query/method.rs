@@ -315,8 +315,9 @@ fn rankings() -> String {
         "The busiest line always has most reports, and the smallest has the wildest rate. So \
          scopes are ranked by rates drawn towards each other as far as their own data are few \
          (gamma-Poisson shrinkage by maximum likelihood). There is a ranking only if at least \
-         {RANKED_SCOPES_MIN} scopes can expect {RANKED_EXPECTED_MIN} events each; the others are \
-         listed apart. Where the scopes scatter no more than chance has them, the answer is that \
+         {RANKED_SCOPES_MIN} scopes can expect {RANKED_EXPECTED_MIN} events each, once they are \
+         divided by the dispersion; the others are listed apart, and of those with enough is told how \
+         many there are. Where the scopes scatter no more than chance has them, the answer is that \
          no difference can be shown.\n\n\
          Self-reports are not ranked by how often taps fail, because nobody knows how readily \
          the travellers of each line report. Told are the probability that a line is reported \

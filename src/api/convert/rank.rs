@@ -105,6 +105,7 @@ pub fn to_ranking(answer: &RankAnswer, query: &RankQuery, place: u64) -> pb::Ran
         verdict: verdict.into(),
         scopes,
         scopes_ranked: count(all),
+        scopes_enough: count(answer.enough),
         too_little: to_scopes(&answer.too_little),
         scopes_too_little: count(answer.too_little.len()),
         without_rate: to_scopes(&answer.without_rate),

@@ -188,7 +188,7 @@ pub const FIELDS: &[(&str, &str, Roles)] = &[
         "RankScopesResponse",
         "verdict scopes scopes_ranked too_little scopes_too_little without_rate \
          scopes_without_rate network_rate spread dispersion level feeds position \
-         fold_version citation outage_days",
+         fold_version citation outage_days scopes_enough",
         OPERATORS,
     ),
     ("ScopeRate", "key rate rests_on_few_days", OPERATORS),

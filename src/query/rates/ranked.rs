@@ -81,6 +81,8 @@ pub enum Places {
 pub struct RankAnswer {
     /// What can be said.
     pub places: Places,
+    /// How many scopes have enough data to be ranked.
+    pub enough: usize,
     /// Scopes with a rate but too little data to be ranked, by key.
     pub too_little: Vec<RankedScope>,
     /// Scopes without a rate, by key.
@@ -230,7 +232,9 @@ fn placed(scopes: Vec<RankedScope>, wanted: &RankWanted) -> RankAnswer {
         .into_iter()
         .partition(|scope| scope.to_rank().is_some());
     let to_rank: Vec<Scope> = rated.iter().filter_map(RankedScope::to_rank).collect();
-    let of = |places: &[usize]| places.iter().map(|place| rated[*place].clone()).collect();
+    let of = |places: &[usize]| -> Vec<RankedScope> {
+        places.iter().map(|place| rated[*place].clone()).collect()
+    };
     let (places, too_little, network_rate, dispersion) = match wanted.filter.basis {
         Basis::Observed => {
             let ranking = ranking::rank_observed(&to_rank, wanted.level);
@@ -261,6 +265,7 @@ fn placed(scopes: Vec<RankedScope>, wanted: &RankWanted) -> RankAnswer {
     };
     RankAnswer {
         places,
+        enough: rated.len() - too_little.len(),
         too_little,
         without_rate,
         network_rate,
