@@ -15,7 +15,7 @@ pub enum Format {
     /// For people.
     #[default]
     Table,
-    /// Comma-separated values with a header.
+    /// Comma-separated values with a header; sums and the line to cite go to standard error.
     Csv,
     /// A JSON array of objects; streams print an object a line.
     Json,
