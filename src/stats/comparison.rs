@@ -15,7 +15,8 @@ pub struct RateRatio {
     pub estimate: Option<f64>,
     /// Lower end of its interval; 0 when the first counted nothing.
     pub low: f64,
-    /// Upper end of its interval; `None`: no bound, when the second counted nothing.
+    /// Upper end of its interval; `None`: no bound, when the second counted nothing, or so little
+    /// next to its dispersion that the end is too large for a number.
     pub high: Option<f64>,
     /// How often chance alone would set two equal rates at least this far apart, from 0 to 1:
     /// twice the smaller tail.
@@ -39,6 +40,7 @@ impl RateRatio {
             _ => low() * odds_to_ratio,
         };
         let high = (0 < second.events()).then(|| high() * odds_to_ratio);
+        let high = high.filter(|high| high.is_finite());
         Self {
             estimate: (0 < second.events()).then(|| first.estimate() / second.estimate()),
             low,
@@ -89,6 +91,7 @@ fn p_value(events: f64, others: f64, exposure_ratio: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::dispersion::Day;
     use super::*;
 
     fn ratio(first: (u64, f64), second: (u64, f64), dispersion: Dispersion) -> RateRatio {
@@ -102,6 +105,24 @@ mod tests {
             difference <= 1e-12 * expected.abs(),
             "{value} for {expected}"
         );
+    }
+
+    #[test]
+    fn few_events_next_to_their_dispersion_have_no_bound_above() {
+        // 800 on one day of seven: φ is 800, and one event counts as 0.00125.
+        let mut days = [Day {
+            count: 0,
+            exposure: 1,
+        }; 7];
+        days[0].count = 800;
+        let outage = Dispersion::of_counts(&days);
+        assert!((outage.factor() - 800.0).abs() < 1e-9);
+        let found = ratio((800, 1.0), (1, 1.0), outage);
+        assert_eq!(found.high, None);
+        assert!((0.0..1.0).contains(&found.low), "{found:?}");
+        assert!(!found.shows_a_difference());
+        let back = ratio((1, 1.0), (800, 1.0), outage);
+        assert_eq!(back.low, 0.0);
     }
 
     /// With scipy 1.17.1: beta quantiles for the ends, binomial tails for the p-value.

@@ -37,7 +37,7 @@ pub(super) fn gamma_upper(shape: f64, tail: f64) -> f64 {
 }
 
 /// The value that a Beta(a, b) variable stays below with this probability, above 0 and at
-/// most ½.
+/// most ½. 0 when it is too small for a number, as with an `a` below 0.005.
 pub(super) fn beta_lower(a: f64, b: f64, tail: f64) -> f64 {
     let distribution = Beta::new(a, b);
     let rough = distribution
@@ -86,6 +86,9 @@ fn polish(rough: f64, tail: f64, at: impl Fn(f64) -> (f64, f64)) -> f64 {
         let (reached, slope) = at(x);
         let step = (reached / tail).ln() * reached / (slope * x);
         let next = x * (-step).exp();
+        if next <= 0.0 && is_below_all(tail, &at) {
+            return 0.0;
+        }
         if !next.is_finite() || next <= 0.0 {
             return x;
         }
@@ -96,4 +99,13 @@ fn polish(rough: f64, tail: f64, at: impl Fn(f64) -> (f64, f64)) -> f64 {
         x = next;
     }
     x
+}
+
+/// Whether a quantile is smaller than the smallest number.
+fn is_below_all(tail: f64, at: impl Fn(f64) -> (f64, f64)) -> bool {
+    let (reached, slope) = at(f64::MIN_POSITIVE);
+    match slope < 0.0 {
+        true => reached <= tail,
+        false => tail <= reached,
+    }
 }

@@ -111,7 +111,7 @@ fn to_reporting(figure: &RateFigure) -> Option<pb::ReportingRatio> {
         observed_refusals: figure.told.observed_refusals,
         value: ratio.estimate?,
         low: ratio.low,
-        high: ratio.high?,
+        high: ratio.high.unwrap_or(f64::INFINITY),
     })
     .filter(|ratio| 0 < ratio.self_reports)
 }
