@@ -105,6 +105,8 @@ async fn forty_reports_after_fifty_two_show_no_difference_and_a_hundred_do() {
         answer.with_period.expect("one"),
     );
     assert_eq!((period.count, with.count), (40, 52));
+    assert_eq!((period.compared, period.exposure), (40, 300_000));
+    assert_eq!((with.compared, with.exposure), (52, 300_000));
     let rate = period.rate.expect("a rate");
     assert_eq!((rate.matched, rate.taps), (40, 300_000));
     let shown = |value: Option<f64>| format!("{:.1}", value.expect("there is a rate"));
@@ -200,8 +202,11 @@ async fn nothing_is_said_over_hours_of_before_the_record_began() {
     assert_eq!(answer.over(), pb::ComparedOver::Time);
     assert_eq!(answer.verdict(), pb::ComparisonVerdict::NoHours);
     assert_eq!(answer.ratio, None);
-    let counts = [answer.period, answer.with_period].map(|one| one.expect("one").count);
-    assert_eq!(counts, [40, 1]);
+    let periods = [answer.period, answer.with_period].map(|one| one.expect("one"));
+    assert_eq!(periods.each_ref().map(|one| one.count), [40, 1]);
+    // None of them, and over no hour.
+    let compared = |one: &pb::ComparedPeriod| (one.compared, one.exposure);
+    assert_eq!(periods.each_ref().map(compared), [(0, 0), (0, 0)]);
     service.stop().await;
 }
 
