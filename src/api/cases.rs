@@ -18,7 +18,7 @@ use crate::domain::{
 use crate::ingest::{GetError, Ingest, Kept};
 use crate::ledger::{FOLD_VERSION, Ledger};
 use crate::query::cases::{self, CasePage};
-use crate::query::method::citation_of_replies;
+use crate::query::citing::citation_of_replies;
 use crate::query::{Order, Page, QueryError, answer, answer_as_of};
 
 /// Lists reports and answers them.

@@ -26,7 +26,7 @@ use super::status::Problem;
 use crate::auth::{CaseNumbers, Citations, Principal, TokenId};
 use crate::live::log::{Log, LogWatcher};
 use crate::live::{Form, Holder, Message, Permits, Publisher, Watcher};
-use crate::query::method::citation_of_watch;
+use crate::query::citing::citation_of_watch;
 
 /// The service. Cheap to clone.
 #[derive(Clone)]
@@ -151,8 +151,8 @@ impl Watching {
             self.citations
                 .tell_stably(&self.caller, cited.number, cited.first_at)
         };
-        let basis = self.watcher.watch().filter.basis;
-        let line = || citation_of_watch(basis, cited.window, place);
+        let filter = &self.watcher.watch().filter;
+        let line = || citation_of_watch(filter, cited.window, place);
         CitedBy {
             place,
             line: message.is_window_new.then(line),

@@ -1,5 +1,4 @@
-//! How figures are made, told from the constants that they are made with, and the one line
-//! that cites them.
+//! How figures are made, told from the constants that they are made with.
 //!
 //! `docs/method.md` is this text, and a test holds the two together.
 
@@ -14,7 +13,6 @@ use crate::domain::limits::{
 };
 use crate::domain::method::{BREAKS, Break, METHOD};
 use crate::domain::taxonomy::Taxonomy;
-use crate::domain::{Basis, Calendar, Hour, Minute, MinuteSpan, Window};
 use crate::ledger::FOLD_VERSION;
 use crate::stats::interval::Level;
 use crate::stats::rate::REPORTS_PER_TAPS;
@@ -57,66 +55,6 @@ pub struct Method {
     pub parameters: Vec<Parameter>,
     /// What makes figures before and after hard to compare.
     pub breaks: Vec<Break>,
-}
-
-/// One line that names the source of exact figures.
-pub fn citation(basis: Basis, window: Window, place: u64) -> String {
-    cited("exact figures", failed(basis), &days(window), place)
-}
-
-/// One line that names the source of a comparison of two periods.
-pub fn citation_of_comparison(basis: Basis, windows: [Window; 2], place: u64) -> String {
-    let [period, with] = windows.map(days);
-    cited(
-        "comparison",
-        failed(basis),
-        &format!("{period}, against {with}"),
-        place,
-    )
-}
-
-/// One line that names the source of figures over a window that slides.
-pub fn citation_of_watch(basis: Basis, window: MinuteSpan, place: u64) -> String {
-    let [start, end] = [window.start, window.end].map(local);
-    let window = format!("{start} to {end}");
-    cited("live figures", failed(basis), &window, place)
-}
-
-/// One line that names the source of times to reply.
-pub fn citation_of_replies(window: Window, place: u64) -> String {
-    let about = "how long operators took to answer reports";
-    cited("times to reply", about, &days(window), place)
-}
-
-fn failed(basis: Basis) -> &'static str {
-    match basis {
-        Basis::SelfReported => "failed check-ins as reported by travellers and staff",
-        Basis::Observed => "failed check-ins as observed by devices",
-    }
-}
-
-fn days(window: Window) -> String {
-    let day = |hour| Calendar::get().day(hour);
-    let (first, last) = (day(window.start()), day(Hour(window.end().0 - 1)));
-    format!("{first} to {last}")
-}
-
-/// `2026-11-23 15:01`. Local time is whole hours from UTC.
-fn local(minute: Minute) -> String {
-    let hour = minute.hour();
-    format!(
-        "{} {:02}:{:02}",
-        hour.local_day(),
-        hour.hour_of_day(),
-        minute.0 % 60
-    )
-}
-
-fn cited(what: &str, about: &str, days: &str, place: u64) -> String {
-    format!(
-        "mistap, {what} as of position {place}: {about}, {days} (Europe/Amsterdam), method {METHOD}, \
-         fold {FOLD_VERSION}"
-    )
 }
 
 /// The method.
@@ -513,7 +451,6 @@ impl Method {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::LocalDay;
 
     #[test]
     fn page_in_docs_is_what_the_program_says() {
@@ -540,25 +477,5 @@ mod tests {
         distinct.sort_unstable();
         distinct.dedup();
         assert_eq!(distinct.len(), keys.len());
-    }
-
-    #[test]
-    fn citation_names_basis_period_position_and_method_in_one_line() {
-        let day = |text| LocalDay::parse(text).expect("a date").start();
-        let window = Window::new(day("2026-10-01"), day("2026-11-01")).expect("a month");
-        assert_eq!(
-            citation(Basis::SelfReported, window, 1234),
-            format!(
-                "mistap, exact figures as of position 1234: failed check-ins as reported by \
-                 travellers and staff, 2026-10-01 to 2026-10-31 (Europe/Amsterdam), method \
-                 {METHOD}, fold {FOLD_VERSION}"
-            )
-        );
-        let observed = citation(Basis::Observed, window, 1);
-        assert!(observed.contains("as observed by devices") && !observed.contains('\n'));
-        let replies = citation_of_replies(window, 7);
-        let expected = "mistap, times to reply as of position 7: how long operators took to answer \
-                        reports, 2026-10-01 to 2026-10-31 (Europe/Amsterdam), method ";
-        assert!(replies.starts_with(expected), "{replies}");
     }
 }

@@ -9,6 +9,7 @@
 mod as_of;
 mod axis;
 pub mod cases;
+pub mod citing;
 mod clock;
 mod counter;
 mod few_days;

@@ -8,7 +8,7 @@ use super::violation::{Path, Violations};
 use crate::api::pb::v1 as pb;
 use crate::domain::Window;
 use crate::ledger::FOLD_VERSION;
-use crate::query::method::citation_of_comparison;
+use crate::query::citing::citation_of_comparison;
 use crate::query::rates::{CompareWanted, Compared, Over, Period};
 use crate::stats::comparison::RateRatio;
 use crate::stats::interval::Level;
@@ -57,7 +57,12 @@ pub fn to_comparison(
         level: level.get(),
         position: place,
         fold_version: FOLD_VERSION,
-        citation: citation_of_comparison(wanted.filter.basis, wanted.windows, place),
+        citation: citation_of_comparison(
+            &wanted.filter,
+            wanted.windows,
+            wanted.leaves_out_outages,
+            place,
+        ),
     }
 }
 

@@ -17,7 +17,7 @@ use crate::domain::question::Breakdown;
 use crate::domain::{Basis, Dimension, Filter, Hour, Question, Window};
 use crate::ledger::FOLD_VERSION;
 use crate::live::{Form, Message, Rows, Update, Watch, Watched};
-use crate::query::method::citation;
+use crate::query::citing::citation;
 use crate::query::{
     Answer, Effort, Figure, Order, RatedAnswer, RatedWithout, RatesWanted, Without,
 };
@@ -159,7 +159,7 @@ pub fn to_answer(
         total_rate: None,
         feeds: Vec::new(),
         fold_version: FOLD_VERSION,
-        citation: citation(question.filter.basis, question.window, place),
+        citation: citation(&question.filter, question.window, place),
         outage_days: to_days(&answer.outages),
         without_outages: answer.without.as_ref().map(to_without),
     }

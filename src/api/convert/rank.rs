@@ -8,7 +8,7 @@ use crate::api::pb::v1 as pb;
 use crate::domain::Dimension;
 use crate::domain::limits::{PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX};
 use crate::ledger::FOLD_VERSION;
-use crate::query::method::citation;
+use crate::query::citing::citation_without_outages;
 use crate::query::rates::{Places, RankAnswer, RankBy, RankWanted, RankedScope};
 use crate::stats::ranking::{Prior, Ranked, Suspected};
 
@@ -117,7 +117,12 @@ pub fn to_ranking(answer: &RankAnswer, query: &RankQuery, place: u64) -> pb::Ran
         feeds: to_used(&answer.feeds),
         position: place,
         fold_version: FOLD_VERSION,
-        citation: citation(wanted.filter.basis, wanted.window, place),
+        citation: citation_without_outages(
+            &wanted.filter,
+            wanted.window,
+            wanted.leaves_out_outages,
+            place,
+        ),
         outage_days: to_days(&answer.outages),
     }
 }

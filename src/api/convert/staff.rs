@@ -12,7 +12,7 @@ use crate::domain::question::Breakdown;
 use crate::domain::taxonomy::{StaffAct, Taxonomy};
 use crate::domain::{Basis, Question};
 use crate::ledger::FOLD_VERSION;
-use crate::query::method::citation;
+use crate::query::citing::citation;
 use crate::query::staff::{StaffDays, StaffFigures};
 use crate::stats::interval::{Level, Proportion};
 use crate::stats::staff::{StaffCounts, StaffShare};
@@ -63,7 +63,7 @@ pub fn to_staff(
         level: query.level.get(),
         position: found.position.0,
         fold_version: FOLD_VERSION,
-        citation: citation(filter.basis, *window, found.position.0),
+        citation: citation(filter, *window, found.position.0),
         effort: Some(pb::Effort {
             from_tallies: false,
             blocks_scanned: found.blocks,

@@ -53,15 +53,16 @@ impl Line {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::question::Filter;
     use crate::domain::{Basis, Minute, MinuteSpan};
-    use crate::query::method::citation_of_watch;
+    use crate::query::citing::citation_of_watch;
 
     fn citation(place: u64, end: u32) -> String {
         let window = MinuteSpan {
             start: Minute(end - 60),
             end: Minute(end),
         };
-        citation_of_watch(Basis::SelfReported, window, place)
+        citation_of_watch(&Filter::all(Basis::SelfReported), window, place)
     }
 
     fn message(citation: &str, cited_position: u64) -> pb::WatchRatesResponse {

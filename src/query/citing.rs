@@ -1,0 +1,191 @@
+//! The one line that cites figures: what they are, of what, as of when, and by which method. Two
+//! figures that differ in their question have different lines.
+
+use std::fmt::Display;
+
+use crate::domain::method::METHOD;
+use crate::domain::question::{Dimension, Filter};
+use crate::domain::taxonomy::{SetOf, Taxonomy};
+use crate::domain::{Basis, Calendar, Hour, Minute, MinuteSpan, Window};
+use crate::ledger::FOLD_VERSION;
+
+/// One line that names the source of exact figures.
+pub fn citation(filter: &Filter, window: Window, place: u64) -> String {
+    cited("exact figures", &failed(filter), &days(window), place)
+}
+
+/// The same of figures that may leave out the days of declared outages.
+pub fn citation_without_outages(
+    filter: &Filter,
+    window: Window,
+    leaves_out: bool,
+    place: u64,
+) -> String {
+    let days = format!("{}{}", days(window), less_outages(leaves_out));
+    cited("exact figures", &failed(filter), &days, place)
+}
+
+/// One line that names the source of a comparison of two periods.
+pub fn citation_of_comparison(
+    filter: &Filter,
+    windows: [Window; 2],
+    leaves_out: bool,
+    place: u64,
+) -> String {
+    let [period, with] = windows.map(days);
+    cited(
+        "comparison",
+        &failed(filter),
+        &format!("{period}, against {with}{}", less_outages(leaves_out)),
+        place,
+    )
+}
+
+/// One line that names the source of figures over a window that slides.
+pub fn citation_of_watch(filter: &Filter, window: MinuteSpan, place: u64) -> String {
+    let [start, end] = [window.start, window.end].map(local);
+    let window = format!("{start} to {end}");
+    cited("live figures", &failed(filter), &window, place)
+}
+
+/// One line that names the source of times to reply.
+pub fn citation_of_replies(window: Window, place: u64) -> String {
+    let about = "how long operators took to answer reports";
+    cited("times to reply", about, &days(window), place)
+}
+
+fn failed(filter: &Filter) -> String {
+    let by = match filter.basis {
+        Basis::SelfReported => "reported by travellers and staff",
+        Basis::Observed => "observed by devices",
+    };
+    format!("failed check-ins as {by}{}", restricted(filter))
+}
+
+fn less_outages(leaves_out: bool) -> &'static str {
+    match leaves_out {
+        true => " without days of declared outages",
+        false => "",
+    }
+}
+
+fn days(window: Window) -> String {
+    let day = |hour| Calendar::get().day(hour);
+    let (first, last) = (day(window.start()), day(Hour(window.end().0 - 1)));
+    format!("{first} to {last}")
+}
+
+/// `2026-11-23 15:01`. Local time is whole hours from UTC.
+fn local(minute: Minute) -> String {
+    let hour = minute.hour();
+    format!(
+        "{} {:02}:{:02}",
+        hour.local_day(),
+        hour.hour_of_day(),
+        minute.0 % 60
+    )
+}
+
+fn cited(what: &str, about: &str, days: &str, place: u64) -> String {
+    format!(
+        "mistap, {what} as of position {place}: {about}, {days} (Europe/Amsterdam), method {METHOD}, \
+         fold {FOLD_VERSION}"
+    )
+}
+
+/// What a filter restricts to, in brackets: ` (line: GVB:10, GVB:14; weekday: 1)`; empty if to
+/// nothing. Whose reports count is no part of it.
+fn restricted(filter: &Filter) -> String {
+    let parts = [
+        part(Dimension::Operator, &filter.operators),
+        part(Dimension::Line, &filter.lines),
+        part(Dimension::Stop, &filter.stops),
+        part(Dimension::Mode, keys(filter.modes)),
+        part(Dimension::Cause, keys(filter.causes)),
+        part(Dimension::CardKind, keys(filter.card_kinds)),
+        part(Dimension::Signal, keys(filter.signals)),
+        part(Dimension::StaffAct, keys(filter.staff_acts)),
+        part(Dimension::Outcome, keys(filter.outcomes)),
+        part(Dimension::TapKind, keys(filter.tap_kinds)),
+        part(Dimension::HourOfDay, bits(filter.hours_of_day)),
+        part(Dimension::Weekday, bits(filter.weekdays.into())),
+    ];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    match parts.is_empty() {
+        true => String::new(),
+        false => format!(" ({})", parts.join("; ")),
+    }
+}
+
+fn part<T: Display>(dimension: Dimension, values: impl IntoIterator<Item = T>) -> Option<String> {
+    let values: Vec<String> = values.into_iter().map(|value| value.to_string()).collect();
+    (!values.is_empty()).then(|| format!("{}: {}", dimension.key(), values.join(", ")))
+}
+
+fn keys<T: Taxonomy>(set: SetOf<T>) -> impl Iterator<Item = &'static str> {
+    set.iter().map(Taxonomy::key)
+}
+
+fn bits(bits: u32) -> impl Iterator<Item = u32> {
+    (0..u32::BITS).filter(move |bit| bits >> bit & 1 == 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::LocalDay;
+    use crate::domain::taxonomy::{CardKind, Mode};
+
+    #[test]
+    fn filter_is_told_by_what_it_restricts() {
+        let all = Filter::all(Basis::Observed);
+        assert_eq!(restricted(&all), "");
+        let some = Filter {
+            lines: ["GVB:10", "GVB:14"]
+                .map(|line| line.parse().expect("a line"))
+                .to_vec(),
+            modes: [Mode::Tram].into_iter().collect(),
+            card_kinds: [CardKind::Student].into_iter().collect(),
+            hours_of_day: 1 << 7 | 1,
+            weekdays: 1 << 7,
+            ..all
+        };
+        assert_eq!(
+            restricted(&some),
+            " (line: GVB:10, GVB:14; mode: tram; card-kind: student; hour-of-day: 0, 7; weekday: 7)"
+        );
+    }
+
+    #[test]
+    fn citation_names_basis_period_position_and_method_in_one_line() {
+        let day = |text| LocalDay::parse(text).expect("a date").start();
+        let window = Window::new(day("2026-10-01"), day("2026-11-01")).expect("a month");
+        assert_eq!(
+            citation(&Filter::all(Basis::SelfReported), window, 1234),
+            format!(
+                "mistap, exact figures as of position 1234: failed check-ins as reported by \
+                 travellers and staff, 2026-10-01 to 2026-10-31 (Europe/Amsterdam), method \
+                 {METHOD}, fold {FOLD_VERSION}"
+            )
+        );
+        let observed = citation(&Filter::all(Basis::Observed), window, 1);
+        assert!(observed.contains("as observed by devices") && !observed.contains('\n'));
+        let line = |line: &str, leaves_out| {
+            let filter = Filter {
+                lines: vec![line.parse().expect("a line")],
+                ..Filter::all(Basis::Observed)
+            };
+            citation_without_outages(&filter, window, leaves_out, 1)
+        };
+        let of_ten = line("GVB:10", false);
+        assert!(of_ten.contains("devices (line: GVB:10), 2026"), "{of_ten}");
+        assert_ne!(of_ten, line("GVB:14", false));
+        let without = line("GVB:10", true);
+        let expected = "2026-10-31 without days of declared outages (Europe";
+        assert!(without.contains(expected), "{without}");
+        let replies = citation_of_replies(window, 7);
+        let expected = "mistap, times to reply as of position 7: how long operators took to answer \
+                        reports, 2026-10-01 to 2026-10-31 (Europe/Amsterdam), method ";
+        assert!(replies.starts_with(expected), "{replies}");
+    }
+}
