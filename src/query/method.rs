@@ -414,8 +414,9 @@ fn unfit() -> String {
 
 fn citing() -> String {
     "Every answer and every download carries one line that names its source, its period, its \
-     method and, of an edition, its hash; a watch tells it with its first figures and anew each \
-     minute. Whoever prints a figure prints that line with it. \
+     method, of an exact figure what it is restricted to and, of an edition, its hash; a watch \
+     tells it with its first figures and anew each minute. Whoever prints a figure prints that \
+     line with it. \
      Editions are CC0: they belong to everybody."
         .to_owned()
 }

@@ -109,3 +109,30 @@ fn is_below_all(tail: f64, at: impl Fn(f64) -> (f64, f64)) -> bool {
         false => tail <= reached,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// With mpmath 1.3 to 40 digits: upper Clopper-Pearson ends of few of very many, of which scipy
+    /// 1.17.1 has eight.
+    #[test]
+    fn small_upper_quantiles_are_right_to_the_last_digits() {
+        let check = |successes: f64, trials: f64, tail, expected: f64| {
+            let found = beta_upper(successes + 1.0, trials - successes, tail);
+            assert!((found - expected).abs() < 1e-14 * expected, "{found:e}");
+        };
+        check(6.0, 944_422_701.0, 0.05, 1.253_929_580_817_067_4e-8);
+        check(11.0, 746_177_778.0, 0.25, 1.892_387_497_934_533e-8);
+        check(5.0, 591_351_937.0, 0.05, 1.777_796_638_845_922_6e-8);
+    }
+
+    #[test]
+    fn quantile_below_the_smallest_number_is_none() {
+        assert_eq!(beta_lower(0.001, 1.0, 0.025), 0.0);
+        // 0.025 to the hundredth power is a number.
+        let small = beta_lower(0.01, 1.0, 0.025);
+        let expected = (0.025_f64.ln() * 100.0).exp();
+        assert!((small - expected).abs() < 1e-9 * expected, "{small:e}");
+    }
+}

@@ -44,7 +44,15 @@ impl FeedSet {
 
     /// The places, rising.
     pub fn places(self) -> impl Iterator<Item = usize> {
-        (0..4 * BITS).filter(move |place| self.contains(*place))
+        (0..)
+            .zip(self.0)
+            .flat_map(|(number, mut word): (usize, u64)| {
+                std::iter::from_fn(move || {
+                    let bit = (word != 0).then(|| word.trailing_zeros() as usize)?;
+                    word &= word - 1;
+                    Some(number * BITS + bit)
+                })
+            })
     }
 
     /// The same feeds by their places among some, which hold all of them.

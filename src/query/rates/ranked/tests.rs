@@ -113,6 +113,7 @@ fn observed_refusals_are_ranked_with_silent_lines_and_small_ones_apart() {
         panic!("a difference is there");
     };
     assert_eq!(places.len(), LINES as usize);
+    assert_eq!(answer.enough, places.len());
     assert_eq!(places[0].0.key, line(BAD).as_str());
     assert!(places[0].1.expected_rank < 1.01 && 0.999 < places[0].1.probability_above);
     let (last, ranked) = places.last().expect("not empty");
@@ -193,8 +194,12 @@ fn one_operator_is_too_few_and_equal_lines_show_no_difference() {
     let rank = |by| rank_scopes(&book.ledger, &wanted(Basis::SelfReported, by));
     let by_line = rank(RankBy::Line).expect("an answer");
     assert_eq!(by_line.places, Places::NoDifference);
+    assert_eq!(by_line.enough, LINES as usize);
     let by_operator = rank(RankBy::Operator).expect("an answer");
-    assert_eq!(by_operator.places, Places::TooFewScopes);
+    assert_eq!(
+        (by_operator.places, by_operator.enough),
+        (Places::TooFewScopes, 1)
+    );
     // No feed tells taps by stop, and no report knows its stop.
     let by_stop = rank(RankBy::Stop).expect("an answer");
     assert_eq!(by_stop.places, Places::TooFewScopes);
