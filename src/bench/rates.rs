@@ -219,15 +219,14 @@ fn questions(plan: &Plan, ledger: &Ledger, end: UtcMillis) -> Result<Vec<Named>,
             target: 10.0,
         },
         Named {
-            name: "signal by hour of day and line, of three operators, over 18 months, with rates \
-                   (block scan)",
-            question: question(some, &[Signal, HourOfDay, Line], today, plan.tap_days)?,
+            name: "signal by line, of three operators, over 18 months, with rates (block scan)",
+            question: question(some, &[Signal, Line], today, plan.tap_days)?,
             page: page(Order::Key, 1_000),
             by_scan: true,
             sql: by_line(
-                "signal, hour_of_day, line",
-                "hour_of_day, line",
-                &format!("signal <> 0 AND i.hour IS NOT NULL AND line <> 0 AND i.{of_some}"),
+                "signal, line",
+                "line",
+                &format!("signal <> 0 AND line <> 0 AND i.{of_some}"),
                 plan.tap_days,
             ),
             totals: {
