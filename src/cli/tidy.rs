@@ -389,7 +389,7 @@ mod tests {
             dispersion_days: 0,
             ..rate.clone()
         };
-        let row = tidy.row(&figure(&[], Some(one_day)), &[feed.clone()]);
+        let row = tidy.row(&figure(&[], Some(one_day)), std::slice::from_ref(&feed));
         assert_eq!(
             cell(&row, "interval_method"),
             "garwood 0.95 dispersion not estimated"

@@ -471,6 +471,11 @@ impl<'a> Walk<'a> {
         };
         let mut counts: Vec<_> = LINES.iter().map(|line| count(line, 10_000)).collect();
         counts.push(pb::TapCount::default());
+        // Of two days, so that they can scatter.
+        counts.push(pb::TapCount {
+            start: at(UtcMillis(MIDNIGHT - DAY_MS)),
+            ..count(LINES[1], 10_000)
+        });
         // Fewer than its reports, and too few to say anything.
         counts[0].taps = 3;
         counts[2].taps = 100;
