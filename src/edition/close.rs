@@ -2,16 +2,17 @@
 
 use std::collections::BTreeSet;
 
+use super::denominators::Denominators;
 use super::format::{self, Edition, FORMAT, LICENCE, METHOD, Row};
 use super::gather::{self, Gathered, Report, first_at, gather};
-use super::matched::Matched;
+use super::matched::{Matched, Tells};
 use super::missing::{Erased, Missing, MissingBefore};
 use super::month;
 use super::reporters;
 use super::rows::{month_rows, quarter_rows};
 use super::tables::{self, LINE};
-use super::taps::{Denominators, Scopes, Taps};
-use crate::domain::{Basis, LocalMonth, OperatorCode, OutageDay, TapFeed, UtcMillis};
+use super::taps::{Scopes, Taps};
+use crate::domain::{Basis, LocalMonth, OperatorCode, OutageDay, UtcMillis};
 use crate::journal::{JournalError, Reader};
 use crate::stats::screening::{Group, Published, distinct, screen, screen_count, screen_quarter};
 
@@ -187,7 +188,9 @@ impl Counted {
     fn rate(&self, rows: &mut [Row], taps: &Taps) {
         let published = rows.to_vec();
         let taps = Denominators::new(vec![taps]);
-        taps.rate(rows, &published, |row, feed| vec![self.matched(row, feed)]);
+        taps.rate(rows, &published, |basis, tells| {
+            vec![self.matched(basis, tells)]
+        });
     }
 
     /// All rows, without rates.
@@ -200,19 +203,19 @@ impl Counted {
             .collect()
     }
 
-    /// How many of an operator's counted reports a feed matches.
-    fn matched(&self, row: &Row, feed: &TapFeed) -> Matched {
-        let (basis, place) = match row.basis.as_str() {
+    /// How many of an operator's counted reports feeds match.
+    fn matched(&self, basis: &str, tells: &Tells) -> Matched {
+        let (basis, place) = match basis {
             "observed" => (Basis::Observed, 1),
             _ => (Basis::SelfReported, 0),
         };
         let reports = self.reports(basis).into_iter();
         let reports: Vec<_> = reports
-            .filter(|report| report.operator.as_ref() == Some(&feed.operator))
+            .filter(|report| report.operator.as_ref() == Some(&tells.operator))
             .collect();
         let published = self.published[place].as_ref();
-        let published = published.and_then(|published| published.group(feed.operator.as_str()));
-        Matched::new(feed, &reports, published)
+        let published = published.and_then(|published| published.group(tells.operator.as_str()));
+        Matched::new(tells, &reports, published)
     }
 
     /// Whether the month is still what its edition says. Figures of quarters are not looked
@@ -272,9 +275,9 @@ fn to_text(at: UtcMillis) -> String {
 /// Sets the quarter ladder against the taps of its three months.
 fn rate_ladder(ladder: &mut [Row], counted: [&Counted; 3], taps: [&Taps; 3]) {
     let published: Vec<_> = counted.iter().flat_map(|month| month.counts()).collect();
-    Denominators::new(taps.to_vec()).rate(ladder, &published, |row, feed| {
+    Denominators::new(taps.to_vec()).rate(ladder, &published, |basis, tells| {
         let months = counted.iter();
-        months.map(|month| month.matched(row, feed)).collect()
+        months.map(|month| month.matched(basis, tells)).collect()
     });
 }
 

@@ -1,12 +1,12 @@
 //! Published tables as rows. Nothing but what was screened comes in here.
 
+use super::denominators::{method, rounded};
 use super::format::Row;
 use super::month;
 use super::tables::{LINE, LINE_PREFIX, NO, STATION_PREFIX, YES};
-use super::taps::rounded;
 use crate::domain::{Basis, LocalMonth};
 use crate::stats::dispersion::Dispersion;
-use crate::stats::interval::{Interval, Level, Proportion};
+use crate::stats::interval::{Level, Proportion};
 use crate::stats::screening::{
     Published, PublishedGroup, PublishedPart, PublishedQuarter, PublishedTable,
 };
@@ -149,7 +149,8 @@ fn inner_name(row: &mut Row, inner: &str) {
     }
 }
 
-/// Of an act or an outcome: its share of all that answered, with its interval.
+/// Of an act or an outcome: its share of all that answered, with its interval, which is as wide as
+/// chance alone has it: shares of days are not published.
 fn with_share(row: Row, table: &PublishedTable) -> Row {
     let is_yes = row.answer == YES && table.base().is_some();
     if !is_yes || table.part(NO).is_none() {
@@ -164,12 +165,8 @@ fn with_share(row: Row, table: &PublishedTable) -> Row {
         unit: Some(SHARE.to_owned()),
         low: Some(rounded(interval.low())),
         high: Some(rounded(interval.high())),
-        interval_method: Some(method(&interval)),
+        interval_method: Some(method(&interval, Dispersion::NONE)),
         no_rate: None,
         ..row
     }
-}
-
-fn method(interval: &Interval) -> String {
-    format!("{} {}", interval.method().key(), interval.level().get())
 }

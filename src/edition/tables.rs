@@ -16,6 +16,8 @@ use crate::stats::staff::{HARMFUL, HELPING};
 pub const LINE: &str = "line";
 /// The table of kinds of taps.
 pub const TAP_KIND: &str = "tap-kind";
+/// The table of days.
+pub const DAY: &str = "day";
 /// The table of parts of the day, in which the time of day is known or not said.
 pub const PART_OF_DAY: &str = "part-of-day";
 /// Class of reports that do not tell.
@@ -100,7 +102,7 @@ fn sheet(reports: &[&Report], reporters: Vec<u32>) -> Sheet {
     divide("card-kind".into(), None, &|report| said(report.card_kind));
     divide("signal".into(), None, &|report| said(report.signal));
     divide(TAP_KIND.into(), None, &|report| said(report.tap_kind));
-    divide("day".into(), None, &day);
+    divide(DAY.into(), None, &day);
     divide(PART_OF_DAY.into(), None, &part_of_day);
     let staff = ClassName::new(STAFF_ANSWERED, YES);
     let outcome = ClassName::new(OUTCOME_ANSWERED, YES);

@@ -1,31 +1,17 @@
-//! The denominators of an edition: tap counts of its month, as the journal had them when it
-//! closed.
-//!
-//! Rates are drawn from what is published and from taps, and from nothing else, so that they
-//! tell no more of anybody than the counts do: the numerator is the published count, the
-//! scatter of days is that of the published days, and whether enough reports could be matched with
-//! taps is judged for the operator as a whole (`matched`), and told by whether there is a rate.
+//! The taps of an edition's month, as the journal had them when it closed: those of what is
+//! published, and of nothing else.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::format::Row;
-use super::matched::Matched;
 use super::month;
 use crate::domain::limits::EDITION_TAP_CELLS_MAX;
 use crate::domain::taps::{TapBatch, TapFeed, TapGrain, TapScope};
 use crate::domain::{Entry, FeedId, LocalDay, LocalMonth, OperatorCode, Position};
 use crate::journal::{JournalError, Reader, Wanted};
-use crate::stats::dispersion::{Day, Dispersion};
-use crate::stats::interval::{Interval, Level};
-use crate::stats::rate::{Estimator, Matching, NoRate, Numerator, Rate, dispersion, rate};
 
 /// In place of a slot for which no count came.
 const NOT_TOLD: u32 = u32::MAX;
-
-/// Why an operator has no rates, besides the reasons of `stats::rate`.
-const TOO_FEW_REPORTS: &str = "too-few-reports";
-/// Why nobody has any.
-const TOO_MANY_TAP_COUNTS: &str = "too-many-tap-counts";
 
 /// What taps are wanted of: the operators, lines and stations that rows are about.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -68,7 +54,7 @@ struct Feed {
 }
 
 /// Taps of one scope by day; days for which none were told are not there.
-type ByDay = BTreeMap<LocalDay, u64>;
+pub(super) type ByDay = BTreeMap<LocalDay, u64>;
 
 impl Taps {
     /// Of a month, as yet without any.
@@ -106,6 +92,29 @@ impl Taps {
         Ok(taps)
     }
 
+    /// The days of the month.
+    pub(super) fn days(&self) -> &[LocalDay] {
+        &self.days
+    }
+
+    /// Whether there were more than could be kept.
+    pub(super) fn is_full(&self) -> bool {
+        self.is_full
+    }
+
+    /// What its feeds are.
+    pub(super) fn declared(&self) -> impl Iterator<Item = &TapFeed> {
+        self.feeds.values().map(|feed| &feed.declared)
+    }
+
+    /// Taps of a scope by one feed, if it was declared so.
+    pub(super) fn by_day(&self, declared: &TapFeed, scope: &TapScope) -> ByDay {
+        match self.feeds.get(&declared.id) {
+            Some(feed) if feed.declared == *declared => feed.by_day(&self.days, scope),
+            _ => ByDay::new(),
+        }
+    }
+
     /// Takes in what an operator told. Later counts replace earlier ones; another declaration
     /// under the same name counts nothing.
     fn add(&mut self, batch: &TapBatch) {
@@ -136,156 +145,6 @@ impl Taps {
                 return;
             };
             slots[slot] = cell.taps.get();
-        }
-    }
-}
-
-/// The feeds of a month, or of the three of a quarter, in order.
-pub struct Denominators<'a>(Vec<&'a Taps>);
-
-impl<'a> Denominators<'a> {
-    /// Of these months.
-    pub fn new(months: Vec<&'a Taps>) -> Self {
-        Self(months)
-    }
-
-    /// Gives rows their rates. `published` are the rows that hold the days, `matched` says how
-    /// many of an operator's counted reports a feed matches, month by month.
-    pub fn rate(
-        &self,
-        rows: &mut [Row],
-        published: &[Row],
-        matched: impl Fn(&Row, &TapFeed) -> Vec<Matched>,
-    ) {
-        if self.0.iter().any(|month| month.is_full) {
-            for row in rows.iter_mut().filter(|row| row.no_rate.is_some()) {
-                row.no_rate = Some(TOO_MANY_TAP_COUNTS.to_owned());
-            }
-            return;
-        }
-        let days = published_days(published);
-        let mut known = BTreeMap::new();
-        for row in rows.iter_mut() {
-            let Some((feed, taps)) = self.denominator(row) else {
-                continue;
-            };
-            let months = known
-                .entry((row.basis.clone(), feed.id.clone()))
-                .or_insert_with(|| matched(row, feed));
-            let made = self.made(row, feed, &taps, months, &days);
-            row.taps = Some(taps.values().sum());
-            row.denominator_source = Some(source(feed));
-            row.coverage = Some(rounded(taps.len() as f64 / self.days() as f64));
-            match made {
-                Ok((value, unit, interval, scatter)) => {
-                    row.rate = Some(rounded(value));
-                    row.unit = Some(unit.to_owned());
-                    row.low = Some(rounded(interval.low()));
-                    row.high = Some(rounded(interval.high()));
-                    row.interval_method = Some(method(&interval, scatter));
-                    row.no_rate = None;
-                }
-                Err(reason) => row.no_rate = Some(reason.to_owned()),
-            }
-        }
-    }
-
-    fn days(&self) -> u64 {
-        self.0.iter().map(|month| month.days.len() as u64).sum()
-    }
-
-    /// Taps of a scope by one feed, over all months in which it was declared alike.
-    fn by_day(&self, declared: &TapFeed, scope: &TapScope) -> ByDay {
-        let of_month = |month: &&Taps| {
-            let feed = month.feeds.get(&declared.id)?;
-            (feed.declared == *declared).then(|| feed.by_day(&month.days, scope))
-        };
-        self.0.iter().filter_map(of_month).flatten().collect()
-    }
-
-    /// The feed that a row is set against, with its taps by day.
-    fn denominator(&self, row: &Row) -> Option<(&TapFeed, ByDay)> {
-        let scope = scope(row)?;
-        let feeds = self.0.iter().flat_map(|month| month.feeds.values());
-        let feeds = feeds.map(|feed| &feed.declared).filter(|declared| {
-            declared.operator.as_str() == row.operator_code && declared.grain == scope.grain()
-        });
-        let with_taps = feeds.map(|declared| (declared, self.by_day(declared, &scope)));
-        let with_taps = with_taps.filter(|(_, taps)| !taps.is_empty());
-        // The most days, then the coarsest interval, then the first by name.
-        with_taps.min_by_key(|(declared, taps)| {
-            (
-                usize::MAX - taps.len(),
-                u8::MAX - declared.interval.number(),
-                declared.id.clone(),
-            )
-        })
-    }
-
-    fn made(
-        &self,
-        row: &Row,
-        feed: &TapFeed,
-        taps: &ByDay,
-        months: &[Matched],
-        days: &BTreeMap<(String, String), BTreeMap<String, u64>>,
-    ) -> Result<(f64, &'static str, Interval, Dispersion), &'static str> {
-        // Below this, that a rate is there would tell of fewer than ten reports that they
-        // could not be matched.
-        if months.iter().any(|month| month.is_too_few()) {
-            return Err(TOO_FEW_REPORTS);
-        }
-        let numerator = match row.basis.as_str() {
-            "observed" => Numerator::ObservedRefusals,
-            _ => Numerator::SelfReports,
-        };
-        let key = (row.basis.clone(), row.operator_code.clone());
-        let published = days.get(&key);
-        let by_day = |(day, count): (&String, &u64)| {
-            let day = LocalDay::parse(day)?;
-            let exposure = *taps.get(&day)?;
-            let count = *count;
-            Some(Day { count, exposure })
-        };
-        let by_day: Vec<Day> = published.into_iter().flatten().filter_map(by_day).collect();
-        let of_days: u64 = by_day.iter().map(|day| day.count).sum();
-        let share = row.count as f64 / of_days.max(1) as f64;
-        // The days are the operator's.
-        let scatter = dispersion(numerator, feed.refusals, &by_day).of_part(share);
-        // What is published is a count of reports, all of which are matched or none is.
-        let matching = Matching {
-            days: self.days(),
-            days_with_taps: taps.len() as u64,
-            reports: row.count,
-            matched: row.count,
-            taps: taps.values().sum(),
-            contradictions: 0,
-        };
-        let (estimator, level) = (Estimator::Standard, Level::P95);
-        let made = rate(
-            numerator,
-            feed.refusals,
-            &matching,
-            estimator,
-            level,
-            scatter,
-        );
-        // Each month of a quarter by itself: all together would tell of one month beside the
-        // others.
-        let is_matched = months.iter().all(|month| month.is_enough());
-        let made = match made {
-            Err(NoRate::NoTaps | NoRate::DaysNotCovered) => made,
-            _ if !is_matched => Err(NoRate::ReportsNotMatched),
-            made => made,
-        };
-        match made.map_err(NoRate::key)? {
-            Rate::Reports {
-                per_100_000,
-                interval,
-            } => Ok((per_100_000, "per-100000-taps", interval, scatter)),
-            Rate::Failures {
-                share, interval, ..
-            } => Ok((share, "share-of-attempts", interval, scatter)),
         }
     }
 }
@@ -333,7 +192,7 @@ impl Feed {
 }
 
 /// Whose taps a row is set against; `None` if it has no rate.
-fn scope(row: &Row) -> Option<TapScope> {
+pub(super) fn scope(row: &Row) -> Option<TapScope> {
     match row.dimension.as_str() {
         // Only what is told of the whole: parts that were told may not be all there are.
         "total" | "operator" => Some(TapScope::Operator),
@@ -343,55 +202,12 @@ fn scope(row: &Row) -> Option<TapScope> {
     }
 }
 
-/// The published counts of days, by basis and operator.
-fn published_days(rows: &[Row]) -> BTreeMap<(String, String), BTreeMap<String, u64>> {
-    let mut days: BTreeMap<_, BTreeMap<String, u64>> = BTreeMap::new();
-    for row in rows
-        .iter()
-        .filter(|row| row.dimension == "day" && !row.key.is_empty())
-    {
-        let key = (row.basis.clone(), row.operator_code.clone());
-        days.entry(key)
-            .or_default()
-            .insert(row.key.clone(), row.count);
-    }
-    days
-}
-
-fn source(feed: &TapFeed) -> String {
-    let kinds: Vec<_> = feed
-        .kinds
-        .set()
-        .iter()
-        .map(crate::domain::taxonomy::Taxonomy::key)
-        .collect();
-    let (id, grain, interval) = (&feed.id, feed.grain.key(), feed.interval.key());
-    format!(
-        "feed {id}: {} by {grain} and {interval}",
-        kinds.join(" and ")
-    )
-}
-
-fn method(interval: &Interval, scatter: Dispersion) -> String {
-    let (method, level) = (interval.method().key(), interval.level().get());
-    if scatter.degrees_of_freedom() == 0 {
-        return format!("{method} {level} dispersion not estimated");
-    }
-    format!("{method} {level} dispersion {:.2}", scatter.factor())
-}
-
-/// To six digits, so that the last bits of a machine's arithmetic do not show.
-pub fn rounded(value: f64) -> f64 {
-    format!("{value:.5e}")
-        .parse()
-        .expect("a number that was printed")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::domain::taps::{DayBegin, Refusals, TapCount, TapInterval, TapKinds, TapSlot};
     use crate::domain::taxonomy::TapKind;
+    use crate::edition::denominators::{Denominators, TOO_MANY_TAP_COUNTS};
 
     const MONTH: &str = "2026-10";
 

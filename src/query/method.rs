@@ -216,7 +216,13 @@ fn rates() -> String {
          count, inspections included. Whether enough of its reports are matched is read from its \
          published kinds of tap and parts of the day, whose rests count as not matched; of what \
          no table tells, fewer than {PUBLISHED_GROUP_MIN} count as so many: else a rate would \
-         tell of a few reports what those tables hide. A quarter has rates where each of its \
+         tell of a few reports what those tables hide. Reports of days without taps are not matched \
+         either: as many as the day's published part says; of a day without one \
+         {PUBLISHED_GROUP_MIN}, or the whole rest where that may be of one larger day and a few \
+         others, or all where no day is published; what was recorded later is taken to be of days as \
+         all else is. An edition adds up feeds of different kinds of tap over the days that all of \
+         them tell, and leaves out one that would leave fewer than {COVERED_DAYS_PERCENT_MIN} % of \
+         the days. A quarter has rates where each of its \
          months could have them. Tap counts are kept \
          {TAP_DAYS_DEFAULT} days unless the instance is set otherwise.\n\n\
          A tap has a mode and a card, but no feed tells them: by mode or by kind of card, and of \

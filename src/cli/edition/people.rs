@@ -61,7 +61,11 @@ pub fn write_notes(rows: &[pb::EditionRow], out: &mut impl Write) -> Result<(), 
     let sources = rows
         .iter()
         .filter_map(|row| row.denominator_source.as_deref());
-    for source in sources.collect::<BTreeSet<_>>() {
+    // Several feeds are told in one text.
+    for source in sources
+        .flat_map(|source| source.split("; "))
+        .collect::<BTreeSet<_>>()
+    {
         let line = format!("taps: {source}");
         match line.rsplit_once(": ") {
             Some((feed, what)) if WIDTH < line.chars().count() => {

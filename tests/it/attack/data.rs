@@ -15,6 +15,9 @@ use super::profile::{Attributes, Place, Universe};
 pub const MONTHS: usize = 3;
 /// Local days of a month on which taps were, from the first.
 pub const DAYS: usize = 3;
+/// The days of those of which nobody asks the day: most are of the last, so that a feed can miss one
+/// of the others and still tell of most.
+const SKEWED: [usize; 6] = [0, 1, 2, 2, 2, 2];
 /// Days after the tap on which a report that is not in time for its day was told.
 pub const DAYS_LATE: usize = 3;
 const OPERATORS: [&str; 4] = ["ARR", "GVB", "HTM", "NS"];
@@ -56,17 +59,31 @@ pub struct Told {
     pub fate: Fate,
 }
 
-/// Taps of an operator.
+/// Taps of an operator, told by one feed or by several of different kinds.
 #[derive(Clone, Debug)]
 pub struct Feed {
     /// Of `Data::operators`.
     pub operator: usize,
     /// Whether of lines, by day; else of the operator, by hour.
     pub is_of_lines: bool,
-    /// Kinds that are counted.
-    pub kinds: SetOf<TapKind>,
+    /// Kinds that are counted, by each feed.
+    pub kinds: Vec<SetOf<TapKind>>,
     /// The local hour at which a day of it begins.
     pub day_begins: u32,
+    /// Days of which no taps are told, from the first of each month: for lines in turn.
+    pub misses: Vec<Vec<usize>>,
+}
+
+impl Feed {
+    /// Whether taps of a kind are told.
+    pub fn tells(&self, kind: TapKind) -> bool {
+        self.kinds.iter().any(|kinds| kinds.contains(kind))
+    }
+
+    /// Days of which no taps are told of what has this number among the lines.
+    pub fn missed(&self, place: usize) -> &[usize] {
+        &self.misses[place % self.misses.len()]
+    }
 }
 
 /// Three months of reports.
@@ -115,7 +132,7 @@ impl Data {
                         operator,
                         profile,
                         reporter: random.random_range(0..reporters),
-                        day: random.random_range(0..DAYS),
+                        day: SKEWED[random.random_range(0..SKEWED.len())],
                         fate: fate(&mut random, &universe, profile),
                     });
                 }
@@ -194,18 +211,32 @@ fn fate(random: &mut StdRng, universe: &Universe, profile: usize) -> Fate {
 }
 
 fn feed(random: &mut StdRng, operator: usize, is_of_lines: bool) -> Option<Feed> {
-    let kinds = [TapKind::CheckIn, TapKind::CheckOut];
-    let kinds = &kinds[..random.random_range(1..=kinds.len())];
+    let (ins, outs) = (TapKind::CheckIn, TapKind::CheckOut);
+    let kinds: &[&[TapKind]] = match random.random_range(0..3) {
+        0 => &[&[ins]],
+        1 => &[&[ins, outs]],
+        _ => &[&[outs], &[ins]],
+    };
+    let misses = |random: &mut StdRng| {
+        let days = 0..DAYS;
+        days.filter(|_| random.random_bool(0.15)).collect()
+    };
     let feed = Feed {
         operator,
         is_of_lines,
-        kinds: kinds.iter().copied().collect(),
+        kinds: kinds
+            .iter()
+            .map(|kinds| kinds.iter().copied().collect())
+            .collect(),
         // Only then must an hour be known for a day's taps.
         day_begins: if is_of_lines && random.random_bool(0.5) {
             3
         } else {
             0
         },
+        misses: (0..if is_of_lines { 3 } else { 1 })
+            .map(|_| misses(random))
+            .collect(),
     };
     random.random_bool(0.8).then_some(feed)
 }
@@ -256,8 +287,13 @@ fn attributes(random: &mut StdRng) -> Vec<Attributes> {
             cross(&mut all, &[true, false], |one, in_time| {
                 one.is_in_time = in_time;
             });
-            let signals = [Some(Signal::RedBeep), Some(Signal::DeadScreen), None];
-            cross(&mut all, &signals, |one, signal| one.signal = signal);
+            if random.random_bool(0.5) {
+                let signals = [Some(Signal::RedBeep), Some(Signal::DeadScreen), None];
+                cross(&mut all, &signals, |one, signal| one.signal = signal);
+            } else {
+                let kinds = [Some(TapKind::CheckIn), Some(TapKind::CheckOut), None];
+                cross(&mut all, &kinds, |one, kind| one.tap_kind = kind);
+            }
         }
     }
     all

@@ -54,6 +54,8 @@ struct Seen {
     programs: AtomicUsize,
     quarters: AtomicUsize,
     rates: AtomicUsize,
+    for_days: AtomicUsize,
+    of_several: AtomicUsize,
     bounds: AtomicUsize,
     shares: AtomicUsize,
     left_out: AtomicUsize,
@@ -210,7 +212,13 @@ fn published_editions_tell_nothing_of_crossed_groups_of_one_to_nine() {
         each_report_is_in_one_line_part_at_most(seed, attack);
         what_is_left_out_or_late_is_of_ten_people(seed, attack, &seen);
         let statements = attack.statements();
-        let rates = rated::check_rates(&attack.data, &attack.rows, &attack.truth);
+        let Attack {
+            data,
+            editions,
+            rows,
+            truth,
+        } = attack;
+        let rated = rated::check_rates(data, editions, rows, truth);
         let shares = rated::check_shares(&attack.rows);
         let (found, groups, programs) = attack.run(&statements);
         assert!(found.is_empty(), "data set {seed}: {found:#?}");
@@ -220,7 +228,9 @@ fn published_editions_tell_nothing_of_crossed_groups_of_one_to_nine() {
             (&seen.groups, groups),
             (&seen.programs, programs),
             (&seen.quarters, usize::from(is_quarter)),
-            (&seen.rates, rates),
+            (&seen.rates, rated.rates),
+            (&seen.for_days, rated.for_days),
+            (&seen.of_several, rated.of_several),
             (&seen.shares, shares),
             (&seen.bounds, bounds.count()),
         ] {
@@ -232,6 +242,8 @@ fn published_editions_tell_nothing_of_crossed_groups_of_one_to_nine() {
         ("linear programs", seen.programs),
         ("quarters with lines", seen.quarters),
         ("rates", seen.rates),
+        ("rates withheld for days without taps", seen.for_days),
+        ("rows set against several feeds", seen.of_several),
         ("bounds told by rates", seen.bounds),
         ("shares", seen.shares),
         ("counts of what was left out", seen.left_out),

@@ -1,5 +1,7 @@
 //! What a reader of editions knows: their rows, and nothing else.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use super::data::{Data, MONTHS};
@@ -33,6 +35,39 @@ pub enum Key {
     Class(usize),
     /// An operator, in the table of operators.
     Operator(usize),
+}
+
+/// What an edition says of the days of an operator's reports.
+#[derive(Clone, Debug, Default)]
+pub struct Days {
+    /// Reports of each day that stands apart, from the first of the month.
+    pub parts: BTreeMap<usize, u64>,
+    /// Those that were recorded later, if that stands apart.
+    pub later: u64,
+    /// Those of all others; `None` if nothing is told of days.
+    pub rest: Option<u64>,
+}
+
+impl Days {
+    /// What the edition of one month says.
+    pub fn of(edition: &Value, operator: &str) -> Self {
+        let mut days = Self::default();
+        let rows = edition["rows"].as_array().expect("rows").iter();
+        for row in rows.filter(|row| row["dimension"] == "day" && row["operator_code"] == operator)
+        {
+            let count = row["count"].as_u64().expect("a count");
+            let rest = days.rest.get_or_insert(0);
+            match row["key"].as_str().unwrap_or_default() {
+                "" => *rest = count,
+                "recorded-later" => days.later = count,
+                day => {
+                    let day: usize = day[8..].parse().expect("a date");
+                    days.parts.insert(day - 1, count);
+                }
+            }
+        }
+        days
+    }
 }
 
 /// Cells of a data set: by month, operator and profile.

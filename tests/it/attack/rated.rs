@@ -1,11 +1,12 @@
 //! What is learnt from whether there are rates: of how many reports taps were told.
 
-use mistap::domain::taxonomy::Taxonomy as _;
+use mistap::domain::taxonomy::{TapKind, Taxonomy as _};
+use serde_json::Value;
 
 use super::bounds::{Known, Statement};
 use super::data::{Data, Feed, MONTHS};
-use super::published::{Cells, Key, Row};
-use super::record::feed_id;
+use super::published::{Cells, Days, Key, Row};
+use super::record::{feed_id, lines};
 
 /// Reports from which on an operator has rates, as the method page tells.
 const RATED_MIN: u64 = 50;
@@ -18,8 +19,13 @@ const HIDDEN_MIN: u64 = 10;
 pub struct Judged {
     /// Whether there are enough reports.
     pub is_asked: bool,
-    /// Whether enough of them are matched.
+    /// Whether enough of them are matched, as far as days are no matter.
     pub is_enough: bool,
+    /// How many may be unmatched.
+    bound: u64,
+    /// How many are, as far as it is published, and at least.
+    at_least: u64,
+    all: u64,
     /// What that tells, if it tells anything that is not published.
     pub told: Option<Statement>,
 }
@@ -28,9 +34,7 @@ pub struct Judged {
 fn unmatched(data: &Data, feed: &Feed, month: usize, kind: bool, time: bool) -> Vec<usize> {
     let is_unmatched = |profile: usize| {
         let attributes = &data.universe.profiles[profile].attributes;
-        let is_kind = attributes
-            .tap_kind
-            .is_some_and(|kind| feed.kinds.contains(kind));
+        let is_kind = attributes.tap_kind.is_some_and(|kind| feed.tells(kind));
         (kind && !is_kind) || (time && attributes.hour.is_none())
     };
     Cells(data).find(month, |operator| operator == feed.operator, is_unmatched)
@@ -57,7 +61,7 @@ pub fn judge(data: &Data, rows: &[Row], truth: &[u64], feed: &Feed, month: usize
         rows.iter().filter(is_part).collect()
     };
     let key = |row: &Row| row.value["key"].as_str().unwrap_or_default().to_owned();
-    let is_kind = |row: &&&Row| feed.kinds.iter().any(|kind| kind.key() == key(row));
+    let is_kind = |row: &&&Row| TapKind::from_key(&key(row)).is_some_and(|kind| feed.tells(kind));
     let is_timed = |row: &&&Row| key(row) != "not-said";
     let count = |row: &&Row| row.count;
     let (kinds, times) = (parts("tap-kind"), parts("part-of-day"));
@@ -78,6 +82,9 @@ pub fn judge(data: &Data, rows: &[Row], truth: &[u64], feed: &Feed, month: usize
     Judged {
         is_asked: RATED_MIN <= all,
         is_enough,
+        bound: all / UNMATCHED_SHARE,
+        at_least: published + at_least,
+        all,
         told: told
             .filter(|_| RATED_MIN <= all && !hidden.is_empty())
             .map(|bound| Statement {
@@ -89,6 +96,28 @@ pub fn judge(data: &Data, rows: &[Row], truth: &[u64], feed: &Feed, month: usize
                 },
                 sum: bound + u64::from(!is_enough),
             }),
+    }
+}
+
+impl Judged {
+    /// Whether enough are matched where some days have no taps: by what is published alone.
+    fn is_enough_without(&self, missed: &[usize], days: &Days) -> bool {
+        let apart = missed.iter().filter_map(|day| days.parts.get(day));
+        let in_parts: u64 = apart.clone().sum();
+        let joined = (missed.len() - apart.count()) as u64;
+        let smallest = days.parts.values().copied();
+        let smallest = smallest.chain((0 < days.later).then_some(days.later)).min();
+        // Only a day with few reporters is in a rest that is larger than any day and ten.
+        let rest = days.rest.unwrap_or(self.all);
+        let is_of_few = smallest.is_some_and(|smallest| smallest + HIDDEN_MIN <= rest);
+        let in_rest = match (joined, is_of_few) {
+            (0, _) => 0,
+            (_, true) => rest.min(HIDDEN_MIN * joined),
+            (_, false) => rest,
+        };
+        let in_time = self.all - days.later;
+        let of_days = ((in_parts + in_rest) * self.all).div_ceil(in_time.max(1));
+        self.is_enough && self.at_least + of_days <= self.bound
     }
 }
 
@@ -109,35 +138,50 @@ pub fn judge_by_record(data: &Data, truth: &[u64], feed: &Feed, month: usize) ->
     })
 }
 
-/// Rows with taps say what the rule says, and nothing but their count over their taps. Returns
-/// how many have a rate.
-pub fn check_rates(data: &Data, rows: &[Row], truth: &[u64]) -> usize {
-    let mut rated = 0;
+/// What rows with taps say.
+#[derive(Default)]
+pub struct Rated {
+    /// How many have a rate.
+    pub rates: usize,
+    /// How many have none for days without taps.
+    pub for_days: usize,
+    /// How many are set against several feeds.
+    pub of_several: usize,
+}
+
+/// Rows with taps say what the rule says, and nothing but their count over their taps.
+pub fn check_rates(data: &Data, editions: &[Value], rows: &[Row], truth: &[u64]) -> Rated {
+    let mut rated = Rated::default();
     for row in rows.iter().filter(|row| row.value["taps"].is_u64()) {
-        let source = row.value["denominator_source"]
-            .as_str()
-            .expect("taps have a source");
-        let is_source = |feed: &&Feed| source.contains(&format!("feed {}:", feed_id(data, feed)));
-        let feed = data.feeds.iter().find(is_source).expect("a feed");
+        let feed = feed_of(data, row);
+        let line = row.value["key"].as_str().unwrap_or_default();
+        let mut lines = lines(data, feed).into_iter();
+        let place = lines.position(|known| known.as_str() == line).unwrap_or(0);
         let months = match row.month {
             Some(month) => month..month + 1,
             None => 0..MONTHS,
         };
-        let judged: Vec<_> = months
-            .map(|month| judge(data, rows, truth, feed, month))
-            .collect();
-        let reason = if judged.iter().any(|month| !month.is_asked) {
+        let judge = |month: usize| {
+            let days = Days::of(&editions[month], data.operators[feed.operator]);
+            let judged = judge(data, rows, truth, feed, month);
+            let is_enough = judged.is_enough_without(feed.missed(place), &days);
+            (judged, is_enough)
+        };
+        let judged: Vec<_> = months.map(judge).collect();
+        let reason = if judged.iter().any(|(month, _)| !month.is_asked) {
             Some("too-few-reports")
-        } else if judged.iter().any(|month| !month.is_enough) {
+        } else if judged.iter().any(|(_, is_enough)| !is_enough) {
+            rated.for_days += usize::from(judged.iter().all(|(month, _)| month.is_enough));
             Some("reports-not-matched")
         } else {
             None
         };
-        assert_eq!(row.value["no_rate"].as_str(), reason, "{row:?}");
+        assert_eq!(row.value["no_rate"].as_str(), reason, "{row:?} {feed:?}");
         let rate = row.value["rate"].as_f64();
         assert_eq!(rate.is_some(), reason.is_none(), "{row:?}");
+        rated.of_several += usize::from(1 < feed.kinds.len());
         if let Some(rate) = rate {
-            rated += 1;
+            rated.rates += 1;
             let taps = row.value["taps"].as_u64().expect("taps") as f64;
             let per = if data.are_observed { 1.0 } else { 100_000.0 };
             let expected = row.count as f64 * per / taps;
@@ -148,6 +192,21 @@ pub fn check_rates(data: &Data, rows: &[Row], truth: &[u64]) -> usize {
         }
     }
     rated
+}
+
+/// The feed whose parts are all named by a row.
+fn feed_of<'a>(data: &'a Data, row: &Row) -> &'a Feed {
+    let source = row.value["denominator_source"].as_str();
+    let source = source.expect("taps have a source");
+    let is_named =
+        |feed: &Feed, part| source.contains(&format!("feed {}:", feed_id(data, feed, part)));
+    let mut feeds = data.feeds.iter();
+    let feed = feeds.find(|feed| is_named(feed, 0)).expect("a feed");
+    assert!(
+        (0..feed.kinds.len()).all(|part| is_named(feed, part)),
+        "{source}"
+    );
+    feed
 }
 
 /// Shares of answers are of published counts. Returns how many there are.

@@ -1,12 +1,14 @@
 //! A data set as a journal, and the editions that the service makes of it.
 
+use std::collections::BTreeSet;
+
 use mistap::domain::entry::Personal;
 use mistap::domain::id::ContentDigest;
 use mistap::domain::taps::{
     DayBegin, Refusals, TapBatch, TapCount, TapFeed, TapGrain, TapInterval, TapKinds, TapScope,
     TapSlot, Taps,
 };
-use mistap::domain::taxonomy::{Mode, ReporterKind, StaffPresence, TimePrecision};
+use mistap::domain::taxonomy::{Mode, ReporterKind, SetOf, StaffPresence, TapKind, TimePrecision};
 use mistap::domain::{
     Amendment, Entry, Facts, IncidentId, LineId, LocalDay, LocalMonth, OperatorCode, Position,
     Pseudonym, RowTime, StopId, UtcMillis,
@@ -167,53 +169,60 @@ fn entry(at: UtcMillis, row: Position, what: What) -> Entry {
     }
 }
 
-/// Taps of each whole day of a month.
+/// Taps of each whole day of a month, without those that are missed.
 fn taps(data: &Data, feed: &Feed, month: usize) -> Vec<TapBatch> {
-    let operator = code(data, feed.operator);
-    let declared = TapFeed {
-        id: feed_id(data, feed).parse().expect("a name"),
-        grain: if feed.is_of_lines {
-            TapGrain::Line
-        } else {
-            TapGrain::Operator
-        },
-        interval: if feed.is_of_lines {
-            TapInterval::Day
-        } else {
-            TapInterval::Hour
-        },
-        kinds: TapKinds::new(feed.kinds).expect("a tap"),
-        refusals: Refusals::Included,
-        day_begin: DayBegin::new(feed.day_begins).expect("early"),
-        operator,
+    let scopes: Vec<_> = match feed.is_of_lines {
+        true => lines(data, feed).into_iter().map(TapScope::Line).collect(),
+        false => vec![TapScope::Operator],
     };
-    let mut scopes = vec![TapScope::Operator];
-    if feed.is_of_lines {
-        let places = data.universe.profiles.iter();
-        let lines = places.filter_map(|profile| line(data, feed.operator, &profile.attributes));
-        scopes = lines.map(TapScope::Line).collect();
-        scopes.sort();
-        scopes.dedup();
-    }
-    let (first, end) = (first_day(month), first_day(month + 1));
-    let mut counts = Vec::new();
-    for day in (first.0..end.0).map(LocalDay) {
-        for scope in &scopes {
-            counts.extend((0..declared.slots(day)).map(|slot| TapCount {
-                scope: scope.clone(),
-                slot: TapSlot { day, slot },
-                taps: Taps::new(TAPS).expect("not many"),
-            }));
+    let mut batches = Vec::new();
+    for (part, kinds) in feed.kinds.iter().enumerate() {
+        let declared = declared(data, feed, part, *kinds);
+        let (first, end) = (first_day(month), first_day(month + 1));
+        let mut counts = Vec::new();
+        for (of_month, day) in (first.0..end.0).map(LocalDay).enumerate() {
+            let scopes = scopes.iter().enumerate();
+            for (_, scope) in scopes.filter(|(place, _)| !feed.missed(*place).contains(&of_month)) {
+                counts.extend((0..declared.slots(day)).map(|slot| TapCount {
+                    scope: scope.clone(),
+                    slot: TapSlot { day, slot },
+                    taps: Taps::new(TAPS).expect("not many"),
+                }));
+            }
         }
+        batches.extend(TapBatch::pack(&declared, counts));
     }
-    TapBatch::pack(&declared, counts)
+    batches
 }
 
-/// What a feed is called, as published rows call it.
-pub fn feed_id(data: &Data, feed: &Feed) -> String {
+fn declared(data: &Data, feed: &Feed, part: usize, kinds: SetOf<TapKind>) -> TapFeed {
+    let (grain, interval) = match feed.is_of_lines {
+        true => (TapGrain::Line, TapInterval::Day),
+        false => (TapGrain::Operator, TapInterval::Hour),
+    };
+    TapFeed {
+        id: feed_id(data, feed, part).parse().expect("a name"),
+        operator: code(data, feed.operator),
+        grain,
+        interval,
+        kinds: TapKinds::new(kinds).expect("a tap"),
+        refusals: Refusals::Included,
+        day_begin: DayBegin::new(feed.day_begins).expect("early"),
+    }
+}
+
+/// The lines of an operator, as a feed of lines tells them.
+pub fn lines(data: &Data, feed: &Feed) -> BTreeSet<LineId> {
+    let places = data.universe.profiles.iter();
+    let lines = places.filter_map(|profile| line(data, feed.operator, &profile.attributes));
+    lines.collect()
+}
+
+/// What one of the feeds is called, as published rows call it.
+pub fn feed_id(data: &Data, feed: &Feed, part: usize) -> String {
     let operator = data.operators[feed.operator].to_lowercase();
     let grain = if feed.is_of_lines { "lines" } else { "all" };
-    format!("{operator}-{grain}")
+    format!("{operator}-{grain}-{part}")
 }
 
 /// When the edition of a month of the quarter closes.

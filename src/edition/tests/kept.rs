@@ -1,0 +1,148 @@
+//! Editions on disk: found again, proved, and never shown where they are damaged.
+
+use super::*;
+
+#[test]
+fn closed_edition_is_there_after_a_restart_with_and_without_its_note() {
+    let (record, library, closed) = closed();
+    assert_eq!(library.list(), [closed]);
+    assert_eq!(record.library().list(), [closed]);
+    let editions = record.folder.path().join("editions");
+    std::fs::remove_file(editions.join("2026-10.note")).expect("there");
+    assert_eq!(record.library().list(), [closed]);
+    std::fs::write(editions.join("2026-10.note"), "1\n").expect("written");
+    assert_eq!(record.library().list(), [closed]);
+    let held = library.get(of("2026-10")).expect("whole").expect("closed");
+    assert_eq!(Hash::of(&held.bytes), closed.hash);
+    assert_eq!(held.edition.to_bytes(), held.bytes);
+    assert!(library.get(of("2026-09")).expect("none").is_none());
+}
+
+#[test]
+fn file_without_its_hash_in_the_journal_is_no_edition() {
+    let (record, _, _) = closed();
+    let editions = record.folder.path().join("editions");
+    std::fs::copy(editions.join("2026-10.json"), editions.join("2026-09.json")).expect("copied");
+    std::fs::write(editions.join("2026-09.note"), "13\n").expect("written");
+    let months: Vec<_> = record
+        .library()
+        .list()
+        .into_iter()
+        .map(|closed| closed.month)
+        .collect();
+    assert_eq!(months, [of("2026-10")]);
+}
+
+#[test]
+fn changed_file_is_damage_and_never_shown() {
+    let (record, _, _) = closed();
+    let path = record.folder.path().join("editions/2026-10.json");
+    let text = std::fs::read_to_string(&path).expect("there");
+    std::fs::write(&path, text.replace("\"count\":12", "\"count\":13")).expect("written");
+    let library = record.library();
+    for result in [
+        library.get(of("2026-10")).map(drop),
+        library.verify(of("2026-10")).map(drop),
+    ] {
+        assert!(
+            matches!(result, Err(EditionError::Damaged { .. })),
+            "{result:?}"
+        );
+    }
+}
+
+#[test]
+fn lost_file_is_made_again_from_the_journal() {
+    let (record, library, closed) = closed();
+    let path = record.folder.path().join("editions/2026-10.json");
+    let bytes = std::fs::read(&path).expect("there");
+    std::fs::remove_dir_all(record.folder.path().join("editions")).expect("removed");
+    drop(library);
+    let library = record.library();
+    assert_eq!(library.list(), []);
+    let again = library.prepare(of("2026-10")).expect("made");
+    assert!(
+        matches!(again, Prepared::Restored(found) if found == closed),
+        "{again:?}"
+    );
+    assert_eq!(std::fs::read(&path).expect("there"), bytes);
+}
+
+#[test]
+fn edition_is_proved_by_the_journal_or_by_its_hash() {
+    let (mut record, library, _) = closed();
+    let verify = |library: &Library| library.verify(of("2026-10")).expect("whole");
+    assert_eq!(verify(&library), Some(Verdict::Recomputed));
+    assert_eq!(library.verify(of("2026-09")).expect("none"), None);
+    record.writer.erase_personal(Position(3)).expect("erased");
+    record.writer.erase_personal(Position(4)).expect("erased");
+    record.writer.erase_personal(Position(5)).expect("erased");
+    // Those who told are no longer known to be different.
+    assert_eq!(verify(&record.library()), Some(Verdict::Erased(3)));
+}
+
+#[test]
+fn edition_that_the_journal_does_not_give_differs() {
+    let (mut record, library, _) = closed();
+    let other = Edition {
+        too_late: Some(10),
+        ..library
+            .get(of("2026-10"))
+            .expect("whole")
+            .expect("closed")
+            .edition
+            .clone()
+    };
+    let bytes = other.to_bytes();
+    let hash = Hash::of(&bytes);
+    let mark = ClosedEdition {
+        month: of("2026-10"),
+        through: other.through(),
+        sha256: hash.0,
+        method: other.method,
+    };
+    let at = UtcMillis(record.writer.last_stamp().0 + 1);
+    let position = record.append(at, &Entry::EditionClosed(mark));
+    std::fs::write(record.folder.path().join("editions/2026-10.json"), bytes).expect("written");
+    let month = of("2026-10");
+    library
+        .keep(Closed {
+            month,
+            hash,
+            method: mark.method,
+            position,
+        })
+        .expect("written");
+    assert_eq!(
+        library.verify(month).expect("whole"),
+        Some(Verdict::Differs)
+    );
+}
+
+#[test]
+fn edition_of_another_method_is_not_made_again() {
+    let (mut record, library, closed) = closed();
+    let edition = Edition {
+        method: METHOD + 1,
+        ..library
+            .get(closed.month)
+            .expect("whole")
+            .expect("closed")
+            .edition
+            .clone()
+    };
+    let bytes = edition.to_bytes();
+    let mark = ClosedEdition {
+        month: closed.month,
+        through: edition.through(),
+        sha256: Hash::of(&bytes).0,
+        method: edition.method,
+    };
+    let at = UtcMillis(record.writer.last_stamp().0 + 1);
+    let position = record.append(at, &Entry::EditionClosed(mark));
+    let folder = record.folder.path().join("editions");
+    std::fs::write(folder.join("2026-10.json"), bytes).expect("written");
+    std::fs::write(folder.join("2026-10.note"), format!("{position}\n")).expect("written");
+    let verdict = record.library().verify(closed.month).expect("whole");
+    assert_eq!(verdict, Some(Verdict::OtherMethod(METHOD + 1)));
+}
