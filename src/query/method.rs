@@ -192,7 +192,7 @@ fn not_counted() -> String {
          told, the same one, told again within {} minutes. An incident \
          whose operator, line or stop could not be resolved is kept, counted in totals and left \
          out of rows that need what is not known; how many those are stands beside every \
-         answer. Inspections are recorded, but are no taps, and stand in no rate.",
+         answer. Inspections are recorded, but are no taps, and stand in no exact rate.",
         TOLD_AGAIN_MS_MAX / 60_000,
         TOLD_AGAIN_MS_MAX / 60_000
     )
@@ -243,8 +243,9 @@ fn intervals() -> String {
          freedom) of the days widens the interval, and is printed. In an edition the days are its \
          published ones, of the operator: a line's dispersion is 1 + (the operator's − 1) times the \
          line's share of their reports, as if good and bad days were so on every line, and \
-         `not estimated` with fewer than two of them. An interval covers chance. It \
-         does not cover that the few who report may differ from all who travel.\n\n\
+         `not estimated` with fewer than two of them. Intervals of its shares of answers are as wide \
+         as chance alone has them, and `not estimated` as well. An interval covers chance. It does \
+         not cover that the few who report may differ from all who travel.\n\n\
          Self-reports for each refusal that devices observed have the exact interval of two counts \
          of the same period, as a comparison has. It is widened by the larger of the two dispersions \
          of their days, each day with as much of it as is asked about, matched or not: so it is the \
@@ -302,8 +303,8 @@ fn staff() -> String {
          staff were present, and both what they did and how it ended was told. A missing answer \
          is never a \"no\". Each act has its share of the reports that tell what staff did. *Promises \
          kept* are of those who were promised a call and told later what became of it, those who \
-         were called; who never came back to tell is left out. Intervals are Wilson's, widened as \
-         the shares of days scatter.\n\n\
+         were called; who never came back to tell is left out. Intervals are Wilson's: of \
+         exact shares widened as the shares of days scatter, in editions not widened.\n\n\
          Exact ones are for stewards: shares of few reports tell what staff did in single incidents. \
          Operators get those of editions. How many promises were kept stands in no edition: beside \
          the acts themselves it would tell too much. Who knows how many were promised, how many were \

@@ -62,10 +62,8 @@ pub fn write_notes(rows: &[pb::EditionRow], out: &mut impl Write) -> Result<(), 
         .iter()
         .filter_map(|row| row.denominator_source.as_deref());
     // Several feeds are told in one text.
-    for source in sources
-        .flat_map(|source| source.split("; "))
-        .collect::<BTreeSet<_>>()
-    {
+    let sources: BTreeSet<_> = sources.flat_map(|source| source.split("; ")).collect();
+    for source in sources {
         let line = format!("taps: {source}");
         match line.rsplit_once(": ") {
             Some((feed, what)) if WIDTH < line.chars().count() => {
@@ -90,8 +88,12 @@ pub fn write_notes(rows: &[pb::EditionRow], out: &mut impl Write) -> Result<(), 
 fn methods(rows: &[&pb::EditionRow]) -> Vec<String> {
     let mut widened = BTreeMap::<&str, Vec<f64>>::new();
     for method in rows.iter().filter_map(|row| row.interval_method.as_deref()) {
-        let (method, by) = method.split_once(WIDENED).unwrap_or((method, ""));
-        widened.entry(method).or_default().extend(by.parse::<f64>());
+        let (named, by) = method.split_once(WIDENED).unwrap_or((method, ""));
+        match by.parse::<f64>() {
+            Ok(by) => widened.entry(named).or_default().push(by),
+            // By nothing, or not estimated.
+            Err(_) => drop(widened.entry(method).or_default()),
+        }
     }
     let one = |(method, by): (&str, Vec<f64>)| match ends(by.into_iter()) {
         Some((least, most)) => {
@@ -217,7 +219,7 @@ mod tests {
             low: share(1),
             high: share(2),
             unit: share(0).map(|_| "share".into()),
-            interval_method: share(0).map(|_| "wilson 0.95".into()),
+            interval_method: share(0).map(|_| "wilson 0.95 dispersion not estimated".into()),
             ..pb::EditionRow::default()
         }
     }
@@ -283,7 +285,8 @@ mod tests {
              %: taps that were refused, of so many taps (and the interval)\n\
              taps: feed gvb.lines: check-in by line and hour\n\
              taps were told on 50 to 100 % of the days\n\
-             intervals: garwood 0.95 dispersion 1.00 to 1.42; wilson 0.95 dispersion 1.00\n"
+             intervals: garwood 0.95 dispersion 1.00 to 1.42; wilson 0.95 dispersion 1.00; \
+             wilson 0.95 dispersion not estimated\n"
         );
         let mut out = Vec::new();
         write_notes(&rows[4..5], &mut out).expect("room");
