@@ -15,10 +15,17 @@ use super::library::Held;
 use super::tables::LINE;
 use crate::domain::limits::OPERATOR_CODE_BYTES_MAX;
 
-/// Version of the form of downloads: part of every entity tag.
-pub const DOWNLOAD_FORMAT: u32 = 2;
-/// In an address, the rows of all operators together.
+/// Version of the form of tables and packages: part of their entity tags.
+pub const DOWNLOAD_FORMAT: u32 = 3;
+/// In an address, the whole table: the rows of every operator, and of all together.
 pub const ALL_OPERATORS: &str = "all";
+/// The last column of CSV files, which have nowhere else to say it.
+const CITATION: Column = Column {
+    name: "citation",
+    kind: Kind::String,
+    about: "One line that names the source of the row: its edition with its method, licence and \
+            SHA-256, and where its canonical bytes are.",
+};
 /// What can be asked for, each a table of the package.
 pub const DIMENSIONS: [&str; 12] = [
     "total",
@@ -43,7 +50,7 @@ const FORMULA_STARTS: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
 /// Which rows to download.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Selection {
-    /// Lower-case operator code, or `all`; `None` for the rows of every operator.
+    /// Lower-case operator code; `None` for all rows.
     pub operator: Option<String>,
     /// One of `DIMENSIONS`.
     pub dimension: &'static str,
@@ -59,7 +66,7 @@ impl Selection {
         }
         let dimension = DIMENSIONS.into_iter().find(|known| *known == dimension)?;
         Some(Self {
-            operator: Some(operator.to_owned()),
+            operator: (operator != ALL_OPERATORS).then(|| operator.to_owned()),
             dimension,
         })
     }
@@ -79,30 +86,40 @@ impl Selection {
     }
 
     fn is_of_operator(&self, row: &Row) -> bool {
-        match self.operator.as_deref() {
-            None => true,
-            Some(ALL_OPERATORS) => row.operator_code.is_empty() || row.dimension == "operator",
-            Some(code) => row.operator_code.to_lowercase() == code,
-        }
+        let operator = self.operator.as_deref();
+        operator.is_none_or(|code| row.operator_code.to_lowercase() == code)
     }
 }
 
 /// The first line of a CSV file.
 pub fn csv_header() -> Vec<u8> {
-    let names: Vec<_> = columns::all().iter().map(|column| column.name).collect();
+    let names: Vec<_> = csv_columns().map(|column| column.name).collect();
     format!("{}\n", names.join(",")).into_bytes()
 }
 
 /// The lines of one edition in a CSV file.
-pub fn csv_rows(edition: &Edition, selection: &Selection) -> Vec<u8> {
+pub fn csv_rows(held: &Held, selection: &Selection) -> Vec<u8> {
+    let edition = &held.edition;
+    let citation = json!(cited(held));
     let mut writer = csv::Writer::from_writer(Vec::new());
     for row in edition.rows.iter().filter(|row| selection.has(row)) {
-        let values = columns::values(edition, row);
+        let mut values = columns::values(edition, row);
+        values.push(citation.clone());
         writer
             .write_record(values.iter().map(cell))
             .expect("a row has a value for each column, and memory takes all");
     }
     writer.into_inner().expect("memory takes all")
+}
+
+fn csv_columns() -> impl Iterator<Item = &'static Column> {
+    columns::all().iter().chain([&CITATION])
+}
+
+/// The source of an edition's figures, where its address is not told besides.
+fn cited(held: &Held) -> String {
+    let month = &held.edition.month;
+    citation(month, held.edition.method, held.closed.hash, &path(month))
 }
 
 /// The rows of one edition as JSON objects, with a comma before each but the first of all.
@@ -133,7 +150,7 @@ pub fn json_tail() -> Vec<u8> {
     b"\n]}\n".to_vec()
 }
 
-/// A text that changes whenever one of these editions does, or the form of downloads.
+/// A text that changes whenever one of these editions does, or the form of what is made of them.
 pub fn entity_tag(hashes: &[Hash]) -> String {
     let all: Vec<u8> = hashes.iter().flat_map(|hash| hash.0).collect();
     format!("\"{}-{DOWNLOAD_FORMAT}\"", Hash::of(&all))
@@ -152,7 +169,6 @@ fn cell(value: &Value) -> String {
 
 /// A whole edition as a Frictionless data package, zipped.
 pub fn package(held: &Held) -> io::Result<Vec<u8>> {
-    let edition = &held.edition;
     let mut files = vec![("edition.json".to_owned(), held.bytes.clone())];
     for dimension in DIMENSIONS {
         let selection = Selection {
@@ -160,7 +176,7 @@ pub fn package(held: &Held) -> io::Result<Vec<u8>> {
             dimension,
         };
         let mut bytes = csv_header();
-        bytes.extend(csv_rows(edition, &selection));
+        bytes.extend(csv_rows(held, &selection));
         files.push((format!("tables/{dimension}.csv"), bytes));
     }
     files.push(("DICTIONARY.md".to_owned(), dictionary().into_bytes()));
@@ -199,7 +215,7 @@ fn description(held: &Held, files: &[(String, Vec<u8>)]) -> Vec<u8> {
                 "bytes": bytes.len(),
                 "hash": format!("sha256:{}", Hash::of(bytes)),
                 "schema": {
-                    "fields": columns::all().iter().map(field).collect::<Vec<_>>(),
+                    "fields": csv_columns().map(field).collect::<Vec<_>>(),
                     "missingValues": [""],
                 },
             })
@@ -210,7 +226,7 @@ fn description(held: &Held, files: &[(String, Vec<u8>)]) -> Vec<u8> {
         "name": format!("mistap-{month}"),
         "id": held.closed.hash.to_string(),
         "title": format!("Failed check-ins, {month}"),
-        "description": citation(month, held.edition.method, held.closed.hash, &path(month)),
+        "description": cited(held),
         "version": format!("{}.0.0", held.edition.method),
         "created": held.edition.closed_at,
         "licenses": [{ "name": held.edition.licence, "path": PUBLIC_DOMAIN }],
@@ -243,7 +259,7 @@ fn dictionary() -> String {
         "# Columns\n\nThe same in every table. An empty cell means that there is nothing, \
          never zero.\n\n| column | type | meaning |\n|---|---|---|\n",
     );
-    for column in columns::all() {
+    for column in csv_columns() {
         let (name, kind, about) = (column.name, kind(column), column.about);
         text.push_str(&format!("| `{name}` | {kind} | {about} |\n"));
     }
@@ -264,12 +280,7 @@ fn readme(held: &Held) -> String {
          the one before: {too_late}.\n\n\
          {licence}: {PUBLIC_DOMAIN}\n",
         month = edition.month,
-        citation = citation(
-            &edition.month,
-            edition.method,
-            held.closed.hash,
-            &path(&edition.month)
-        ),
+        citation = cited(held),
         since = edition
             .counted_since
             .as_deref()
@@ -368,7 +379,7 @@ pub(super) mod tests {
 
     fn csv(operator: &str, dimension: &str) -> String {
         let selection = Selection::parse(operator, dimension).expect("known");
-        String::from_utf8(csv_rows(&held().edition, &selection)).expect("text")
+        String::from_utf8(csv_rows(&held(), &selection)).expect("text")
     }
 
     #[test]
@@ -378,19 +389,34 @@ pub(super) mod tests {
             header.starts_with("basis,period_start,period_end,operator_code,"),
             "{header}"
         );
+        assert!(header.ends_with(",citation\n"), "{header}");
+        let cited = format!("2026-10,{METHOD},\"{}\"\n", cited(&held()));
         assert_eq!(
             csv("gvb", "line"),
-            "self-reported,2026-10-01,2026-10-31,GVB,line,,GVB:10,,exact,20,,,,,,,,,,2026-10,1\n\
-             self-reported,2026-10-01,2026-10-31,GVB,station,,\"'=cmd,\"\"x\"\"\",,exact,30,,,,,,,,,,2026-10,1\n"
+            format!(
+                "self-reported,2026-10-01,2026-10-31,GVB,line,,GVB:10,,exact,20,,,,,,,,,,{cited}\
+                 self-reported,2026-10-01,2026-10-31,GVB,station,,\"'=cmd,\"\"x\"\"\",,exact,30,,,,,,,,,,{cited}"
+            )
         );
-        assert_eq!(csv("all", "total").lines().count(), 1);
-        assert_eq!(csv("all", "operator").lines().count(), 1);
         assert_eq!(csv("gvb", "total").lines().count(), 1);
         assert_eq!(csv("ns", "line"), "");
         assert_eq!(Selection::parse("gvb", "passwd"), None);
         assert_eq!(Selection::parse("../etc", "line"), None);
         let unknown = Selection::parse("ret", "line").expect("known");
         assert!(!unknown.is_known(&held().edition));
+    }
+
+    #[test]
+    fn whole_table_has_the_rows_of_every_operator() {
+        let operators = |dimension| {
+            let csv = csv("all", dimension);
+            let operator = |line: &str| line.split(',').nth(3).map(str::to_owned);
+            csv.lines().filter_map(operator).collect::<Vec<_>>()
+        };
+        assert_eq!(operators("total"), ["", "GVB"]);
+        assert_eq!(operators("operator"), ["GVB"]);
+        assert_eq!(operators("line"), ["GVB", "GVB"]);
+        assert_eq!(operators("card-kind"), ["NS"]);
     }
 
     #[test]
@@ -410,21 +436,21 @@ pub(super) mod tests {
 
     #[test]
     fn every_row_stands_in_exactly_one_table_of_the_package() {
-        let edition = held().edition;
+        let held = held();
         let lines = |dimension| {
             let operator = None;
             let selection = Selection {
                 operator,
                 dimension,
             };
-            csv_rows(&edition, &selection)
+            csv_rows(&held, &selection)
                 .iter()
                 .filter(|byte| **byte == b'\n')
                 .count()
         };
         assert_eq!(
             DIMENSIONS.into_iter().map(lines).sum::<usize>(),
-            edition.rows.len()
+            held.edition.rows.len()
         );
     }
 
@@ -455,12 +481,13 @@ pub(super) mod tests {
             let hash = format!("sha256:{}", Hash::of(&read(path)));
             assert_eq!(resource["hash"], json!(hash));
             let fields = resource["schema"]["fields"].as_array().map(Vec::len);
-            assert_eq!(fields, Some(columns::all().len()));
+            assert_eq!(fields, Some(csv_columns().count()));
         }
         assert_eq!(package["licenses"][0]["name"], json!("CC0-1.0"));
         let dictionary = String::from_utf8(read("DICTIONARY.md")).expect("text");
         assert!(dictionary.contains("| `count` | integer | Reports, one at most"));
         assert!(dictionary.contains("| `period_end` | date | "));
         assert!(dictionary.contains("| `edition` | yearmonth | "));
+        assert!(dictionary.contains("| `citation` | string | One line that names"));
     }
 }

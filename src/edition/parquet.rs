@@ -170,7 +170,7 @@ mod tests {
         let rows = reader.get_row_iter(None).expect("rows");
         let rows: Vec<_> = rows.map(|row| row.expect("a row")).collect();
         let selection = Selection::parse("gvb", "line").expect("known");
-        let lines = csv_rows(&held().edition, &selection);
+        let lines = csv_rows(&held(), &selection);
         let lines = String::from_utf8(lines).expect("text").lines().count();
         assert_eq!(rows.len(), 2 * lines);
         let text = |text: &str| Field::Str(text.to_owned());

@@ -1,10 +1,11 @@
 //! Editions over HTTP: `/editions.json` lists them, `/editions/2026-10.json` has the
 //! canonical bytes of one, `/editions/2026-10.zip` its data package, and
 //! `/editions/2026-10/gvb/line.csv` (or `.json`, or `.parquet` where the service was built with
-//! it) one table; `2026-01..2026-10` in place of a month has that table of all editions from
-//! one month through the other.
+//! it) one table of one operator, or with `all` in its place of every one; `2026-01..2026-10` in
+//! place of a month has that table of all editions from one month through the other.
 //!
-//! What stands at the address of a month never changes.
+//! The canonical bytes of a month never change. Packages and tables are made of them, and another
+//! version of this program may give them another form: their entity tags tell which.
 
 use std::io;
 use std::sync::Arc;
@@ -34,9 +35,9 @@ const JSON: &str = "application/json";
 const CSV: &str = "text/csv; charset=utf-8";
 const ZIP: &str = "application/zip";
 const PARQUET: &str = "application/vnd.apache.parquet";
-/// An edition never changes.
+/// Canonical bytes never change.
 const FOR_EVER: &str = "public, max-age=31536000, immutable";
-/// A span of months may get more editions.
+/// What is made of them may have another form later, and a span of months more editions.
 const ASK_AGAIN: &str = "public, no-cache";
 const CITATION: HeaderName = HeaderName::from_static("x-citation");
 const SPAN: &str = "..";
@@ -91,9 +92,9 @@ async fn whole(
 ) -> Result<Response, Refusal> {
     let (month, kind) = file.rsplit_once('.').ok_or(NO_ADDRESS)?;
     let month = month::parse(month).ok_or(NO_ADDRESS)?;
-    let content = match kind {
-        "json" => JSON,
-        "zip" => ZIP,
+    let is_packed = match kind {
+        "json" => false,
+        "zip" => true,
         _ => return Err(NO_ADDRESS),
     };
     let closed = library
@@ -101,12 +102,16 @@ async fn whole(
         .into_iter()
         .find(|closed| closed.month == month);
     let closed = closed.ok_or(NO_EDITION)?;
-    let facts = Facts::new(&[closed], &path(&month.to_string()), content, FOR_EVER);
+    let address = path(&month.to_string());
+    let facts = match is_packed {
+        true => Facts::of_made(&[closed], &address, ZIP),
+        false => Facts::of_bytes(closed, &address),
+    };
     if facts.are_known(&headers) {
         return Ok(facts.not_modified());
     }
     let held = read(library, month).await?;
-    let bytes = if kind == "zip" {
+    let bytes = if is_packed {
         let packing = tokio::task::spawn_blocking(move || download::package(&held));
         packing.await.map_err(failed)?.map_err(failed)?
     } else {
@@ -134,19 +139,14 @@ async fn table(
         _ => return Err(NO_ADDRESS),
     };
     let closed = chosen(library.list(), first, last)?;
-    let kept = if months.contains(SPAN) {
-        ASK_AGAIN
-    } else {
-        FOR_EVER
-    };
-    let address = format!("/editions/{months}/{operator}/{file}");
-    let facts = Facts::new(&closed, &address, content, kept);
-    if facts.are_known(&headers) {
-        return Ok(facts.not_modified());
-    }
     if !is_known(&library, &closed, &selection).await? {
         let message = "no edition of these months has figures of this operator alone\n";
         return Err(Refusal::NotFound(message));
+    }
+    let address = format!("/editions/{months}/{operator}/{file}");
+    let facts = Facts::of_made(&closed, &address, content);
+    if facts.are_known(&headers) {
+        return Ok(facts.not_modified());
     }
     #[cfg(feature = "parquet")]
     if kind == "parquet" {
@@ -200,7 +200,7 @@ fn rows(
             let held = read(library, month).await;
             let held = held.map_err(|_| io::Error::other("an edition cannot be read"))?;
             if is_csv {
-                return Ok(Bytes::from(csv_rows(&held.edition, &selection)));
+                return Ok(Bytes::from(csv_rows(&held, &selection)));
             }
             use std::sync::atomic::Ordering::Relaxed;
             let bytes = json_rows(&held.edition, &selection, !has_rows.load(Relaxed));
@@ -277,13 +277,24 @@ struct Facts {
 }
 
 impl Facts {
-    fn new(closed: &[Closed], address: &str, content: &'static str, kept: &'static str) -> Self {
+    /// Of canonical bytes.
+    fn of_bytes(closed: Closed, address: &str) -> Self {
+        Self {
+            tag: format!("\"{}\"", closed.hash),
+            citation: citation_of(&[closed], address),
+            content: JSON,
+            kept: FOR_EVER,
+        }
+    }
+
+    /// Of what is made of some editions.
+    fn of_made(closed: &[Closed], address: &str, content: &'static str) -> Self {
         let hashes: Vec<_> = closed.iter().map(|closed| closed.hash).collect();
         Self {
             tag: entity_tag(&hashes),
             citation: citation_of(closed, address),
             content,
-            kept,
+            kept: ASK_AGAIN,
         }
     }
 
@@ -350,7 +361,7 @@ mod tests {
     #[test]
     fn citation_of_a_span_names_its_first_and_last_month_and_a_hash_of_all() {
         let all = closed(3);
-        let facts = Facts::new(&all, "/editions/somewhere", CSV, ASK_AGAIN);
+        let facts = Facts::of_made(&all, "/editions/somewhere", CSV);
         let lines = all.iter().map(|closed| format!("{}\n", closed.hash));
         let hash = Hash::of(lines.collect::<String>().as_bytes());
         assert_eq!(
@@ -360,7 +371,7 @@ mod tests {
                  {METHOD}, CC0-1.0, sha256 of their sha256 lines {hash}, /editions/somewhere"
             )
         );
-        let alone = Facts::new(&all[..1], "/editions/somewhere", CSV, FOR_EVER);
+        let alone = Facts::of_made(&all[..1], "/editions/somewhere", CSV);
         let hash = all[0].hash;
         assert!(alone.citation.contains("edition 2026-01: failed"));
         assert!(alone.citation.contains(&format!("sha256 {hash}, ")));

@@ -246,6 +246,12 @@ async fn editions_are_downloads_at_addresses_that_do_not_change() {
         lines.len() + september.lines().count() - 1
     );
 
+    let every = text(&service, "/editions/2026-10/all/line.csv").await;
+    let is_there = |line: &&str| every.contains(*line);
+    assert!(lines.len() < every.lines().count(), "{every}");
+    assert!(lines.iter().all(is_there), "{every}");
+    assert!(lines[1].contains("edition 2026-10: failed check-ins"));
+
     let json = text(&service, "/editions/2026-09..2026-10/gvb/line.json").await;
     let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
     assert_eq!(
@@ -255,7 +261,12 @@ async fn editions_are_downloads_at_addresses_that_do_not_change() {
 
     let (_, head, _) = get(&service, "/editions/2026-10/gvb/line.csv", "").await;
     assert_eq!(header(&head, "content-type"), "text/csv; charset=utf-8");
-    assert!(header(&head, "cache-control").contains("immutable"));
+    // Another version may give tables another form, but never a month other bytes.
+    assert!(!header(&head, "cache-control").contains("immutable"));
+    let (_, whole, _) = get(&service, "/editions/2026-10.json", "").await;
+    assert!(header(&whole, "cache-control").contains("immutable"));
+    let (_, packed, _) = get(&service, "/editions/2026-10.zip", "").await;
+    assert!(!header(&packed, "cache-control").contains("immutable"));
     assert!(header(&head, "x-citation").contains("edition 2026-10"));
     let known = format!("If-None-Match: {}\r\n", header(&head, "etag"));
     let (status, _, body) = get(&service, "/editions/2026-10/gvb/line.csv", &known).await;
@@ -306,8 +317,10 @@ async fn editions_are_downloads_at_addresses_that_do_not_change() {
         "/editions/2026-08/gvb/line.csv",
         "/editions/2026-08..2026-10/nobody/line.csv",
     ] {
-        let (status, head, _) = get(&service, path, "").await;
-        assert_eq!(status, 404, "{path}: {head}");
+        for known in ["", known.as_str(), "If-None-Match: *\r\n"] {
+            let (status, head, _) = get(&service, path, known).await;
+            assert_eq!(status, 404, "{path}: {head}");
+        }
     }
     service.stop().await;
 }
