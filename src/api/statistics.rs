@@ -22,7 +22,7 @@ use crate::domain::limits::QUESTIONS_MAX;
 use crate::edition::library::Library;
 use crate::journal::Reader;
 use crate::ledger::Ledger;
-use crate::query::{self, Progress};
+use crate::query::{self, Progress, QueryError};
 use pb::query_figures_with_progress_response::Step;
 
 /// The service. Cheap to clone.
@@ -215,7 +215,9 @@ impl StatisticsService for Statistics {
         &self,
         _: Request<pb::DescribeMethodRequest>,
     ) -> Result<Response<pb::DescribeMethodResponse>, Status> {
-        Ok(Response::new(to_method(&query::method::method())))
+        let since = self.sources.journal.began();
+        let since = since.map_err(|error| Problem::from(QueryError::from(error)))?;
+        Ok(Response::new(to_method(&query::method::method(), since)))
     }
 
     async fn list_editions(

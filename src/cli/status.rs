@@ -46,6 +46,9 @@ pub fn status(dir: &Path, format: Format, today: LocalDay) -> Result<(), Failure
         "entries",
         format!("{} to {}", reader.horizon(), reader.last()),
     );
+    if let Some(began) = reader.began().map_err(|error| failed(&error))? {
+        say("counted since", day_of(began));
+    }
     for record in reader.wanted_from(reader.horizon(), Wanted::Restores) {
         let record = record.map_err(|error| failed(&error))?;
         let state = format!(

@@ -350,7 +350,8 @@ fn coalitions() -> String {
 
 fn as_of() -> String {
     format!(
-        "An instance counts from its first entry on. Since incidents may be told up to \
+        "An instance counts from its first entry on; `DescribeMethod` and `mistap status` say when \
+         that was, and the edition of the month in which it was, too. Since incidents may be told up to \
          {INCIDENT_AGE_DAYS_MAX} days late, figures of the time before that are incomplete, and a \
          month goes on growing until its edition closes.\n\n\
          Every answer names the position of the journal that it includes, to operators by a number \

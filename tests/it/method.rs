@@ -4,19 +4,28 @@ use mistap::api::pb::v1 as pb;
 use mistap::domain::limits;
 use mistap::ledger::FOLD_VERSION;
 use pb::operations_service_client::OperationsServiceClient;
+use pb::reporting_service_client::ReportingServiceClient;
 use pb::statistics_service_client::StatisticsServiceClient;
 
-use crate::support::{Service, that_day};
+use crate::support::{START, Service, at, founding_story, that_day};
 
 const PAGE: &str = include_str!("../../docs/method.md");
 
 #[tokio::test]
 async fn method_of_the_api_is_that_of_the_page_and_has_the_numbers_in_use() {
     let service = Service::start().await;
+    let mut reporting = ReportingServiceClient::new(service.connect().await);
+    let report = pb::ReportIncidentRequest {
+        incident: Some(founding_story()),
+        ..pb::ReportIncidentRequest::default()
+    };
+    reporting.report_incident(report).await.expect("recorded");
     let mut client = StatisticsServiceClient::new(service.connect().await);
     let method = client.describe_method(pb::DescribeMethodRequest {}).await;
     let method = method.expect("always told").into_inner();
     assert_eq!(method.fold_version, FOLD_VERSION);
+    // Since when it counts is no part of the page, which is of every instance.
+    assert_eq!(method.counted_since, at(START));
     for section in &method.sections {
         let part = format!("## {}\n\n{}\n", section.title, section.text);
         assert!(PAGE.contains(&part), "{}", section.key);

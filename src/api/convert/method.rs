@@ -1,12 +1,14 @@
 //! The method, as the API tells it.
 
+use super::to_timestamp;
 use crate::api::pb::v1 as pb;
+use crate::domain::UtcMillis;
 use crate::domain::method::{Break, METHOD};
 use crate::ledger::FOLD_VERSION;
 use crate::query::method::{Method, Parameter, Section};
 
-/// The method.
-pub fn to_method(method: &Method) -> pb::DescribeMethodResponse {
+/// The method, and since when the record counts.
+pub fn to_method(method: &Method, since: Option<UtcMillis>) -> pb::DescribeMethodResponse {
     let to_section = |section: &Section| pb::MethodSection {
         key: section.key.to_owned(),
         title: section.title.to_owned(),
@@ -27,5 +29,6 @@ pub fn to_method(method: &Method) -> pb::DescribeMethodResponse {
         sections: method.sections.iter().map(to_section).collect(),
         parameters: method.parameters.iter().map(to_parameter).collect(),
         breaks: method.breaks.iter().map(to_break).collect(),
+        counted_since: since.map(to_timestamp),
     }
 }

@@ -199,7 +199,7 @@ pub const FIELDS: &[(&str, &str, Roles)] = &[
     ),
     (
         "DescribeMethodResponse",
-        "method_version fold_version sections parameters breaks",
+        "method_version fold_version sections parameters breaks counted_since",
         EVERYBODY,
     ),
     ("MethodSection", "key title text", EVERYBODY),
