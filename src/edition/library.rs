@@ -18,7 +18,7 @@ use super::gather::first_at;
 use super::month;
 use crate::domain::entry::ClosedEdition;
 use crate::domain::limits::{EDITION_BYTES_MAX, EDITIONS_HELD_MAX};
-use crate::domain::{Entry, LocalMonth, Position, UtcMillis};
+use crate::domain::{Entry, LocalMonth, Position};
 use crate::journal::{JournalError, Reader, Wanted};
 
 const FOLDER: &str = "editions";
@@ -351,6 +351,7 @@ impl Library {
                     false => self.take_in(month, &published),
                 }
             }
+            // What it was made of decides; the look before only saves making it.
             None if made.missing.is_cut() => Ok(Prepared::Cut),
             None => {
                 self.write(&self.ready_path(month), &bytes)?;
@@ -388,9 +389,7 @@ impl Library {
             path: self.path(month),
         };
         let edition = Edition::from_bytes(bytes).map_err(|_| unnoted())?;
-        let closes_at = month::closes_at(month);
-        let is_restored = self.restores()?.iter().any(|(_, at)| closes_at <= *at);
-        if edition.local_month() != month || !is_restored {
+        if edition.local_month() != month || self.restores_after(month)?.is_empty() {
             return Err(unnoted());
         }
         tracing::warn!(%month, "edition was published before a restore; kept as it was");
@@ -399,20 +398,17 @@ impl Library {
 
     /// Whether an edition was published before a restore, and counts what came after the copy.
     fn is_taken_in(&self, edition: &Edition) -> Result<bool, EditionError> {
-        let closes_at = month::closes_at(edition.local_month());
-        let is_after = |(restored, at): &(Position, UtcMillis)| {
-            closes_at <= *at && *restored <= edition.through().next()
-        };
-        Ok(self.restores()?.iter().any(is_after))
+        let restores = self.restores_after(edition.local_month())?;
+        let counts_later = |restored: &Position| *restored <= edition.through().next();
+        Ok(restores.iter().any(counts_later))
     }
 
-    /// Where and when the record went on from a copy.
-    fn restores(&self) -> Result<Vec<(Position, UtcMillis)>, EditionError> {
-        let records = self
-            .reader
-            .wanted_from(self.reader.begin(), Wanted::Restores);
-        let restores = records.map(|record| Ok(record.map(|found| (found.position, found.stamp))?));
-        restores.collect()
+    /// Where the record went on from a copy after the edition of a month had closed. That is never
+    /// taken from the journal.
+    fn restores_after(&self, month: LocalMonth) -> Result<Vec<Position>, EditionError> {
+        let from = first_at(&self.reader, month::closes_at(month))?;
+        let records = self.reader.wanted_from(from, Wanted::Restores);
+        records.map(|record| Ok(record?.position)).collect()
     }
 
     /// Checks an edition: its file against the hash in the journal, and all of it against
