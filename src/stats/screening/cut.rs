@@ -108,12 +108,19 @@ fn disclosing(sheet: &Sheet, cuts: &[Cut]) -> Option<Class> {
             let is_known =
                 is_shown(sheet, cuts, outer) && by.iter().all(|class| stands_alone(cuts, *class));
             // What the covering classes hold more than the class, all together.
-            let is_surplus = |row: &usize| {
-                let classes = by.iter().filter(|class| sheet.is_in(**class, *row));
-                usize::from(sheet.is_in(outer, *row)) < classes.count()
+            let surplus_of = |row: usize| {
+                let classes = by.iter().filter(|class| sheet.is_in(**class, row));
+                let classes = classes.count();
+                classes.saturating_sub(usize::from(sheet.is_in(outer, row)))
             };
-            let is_disclosing =
-                is_known && sheet.distinct(sheet.rows().filter(is_surplus)) < PUBLISHED_GROUP_MIN;
+            let of_reporters = || sheet.distinct(sheet.rows().filter(|row| 0 < surplus_of(*row)));
+            let surplus = || sheet.rows().map(surplus_of).sum::<usize>();
+            // Whoever is in all of them is so many times in the surplus, which bounds how many
+            // can be.
+            let times = by.len().saturating_sub(1);
+            let is_disclosing = is_known
+                && (of_reporters() < PUBLISHED_GROUP_MIN
+                    || surplus() < PUBLISHED_GROUP_MIN * times);
             let smallest = by
                 .into_iter()
                 .min_by_key(|class| cuts[class.table].reports(class.class));

@@ -230,6 +230,37 @@ fn acts_that_cover_all_answers_must_overlap_in_ten() {
 }
 
 #[test]
+fn surplus_of_several_acts_must_leave_room_for_ten_who_did_all() {
+    let shown = |both: usize| {
+        let alone = [(12, [0, 0]), (13, [1, 1]), (14, [2, 2])];
+        let twice = [(both, [0, 1]), (6, [0, 2]), (4, [1, 2])];
+        let rows: Vec<[usize; 2]> = alone
+            .into_iter()
+            .chain(twice)
+            .flat_map(|(count, acts)| std::iter::repeat_n(acts, count))
+            .collect();
+        let mut sheet = Sheet::new((0..).take(rows.len()).collect());
+        sheet.divide("told", None, |_| Cow::Borrowed("yes"));
+        let acts = ["act-1", "act-2", "act-3"];
+        for (act, name) in acts.into_iter().enumerate() {
+            sheet.divide(name, None, |row| {
+                let did = rows[row].contains(&act);
+                Cow::Borrowed(if did { "yes" } else { "no" })
+            });
+        }
+        sheet.know(Logic::Covered {
+            outer: ClassName::new("told", "yes"),
+            by: acts.map(|act| ClassName::new(act, "yes")).to_vec(),
+        });
+        let published = published(sheet);
+        acts.map(|act| table(&published, act).0.len())
+    };
+    // Of 19 more acts than answers, two are of each who did all three: nine at most.
+    assert_eq!(shown(9), [2, 2, 0]);
+    assert_eq!(shown(10), [2, 2, 2]);
+}
+
+#[test]
 fn act_that_nobody_did_covers_nothing() {
     let rows = [(20, "yes", "no"), (25, "no", "yes"), (9, "yes", "yes")];
     let rows = rows.into_iter();
