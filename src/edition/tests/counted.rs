@@ -142,6 +142,10 @@ fn staff_figures_are_shares_of_those_who_answered() {
     assert_eq!((count, rate), (40, Some(0.5)));
     // By Wilson, z = 1.959964.
     assert_eq!((low, high), (Some(0.392974), Some(0.607026)));
+    let mut rows = edition.rows.iter();
+    let row = rows.find(|row| row.key == "could-not-help" && row.rate.is_some());
+    let method = row.and_then(|row| row.interval_method.as_deref());
+    assert_eq!(method, Some("wilson 0.95 dispersion not estimated"));
     // Help and harm stand on those who answered both.
     for key in ["any-that-helps", "any-that-harms"] {
         let found = share(key, "yes").map(|found| (found.0, found.1));

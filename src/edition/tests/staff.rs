@@ -48,6 +48,9 @@ fn shares<const N: usize>(told: &[Told], keys: [&str; N]) -> [Option<(u64, f64)>
 const HELP: &str = "any-that-helps";
 const HARM: &str = "any-that-harms";
 const FREE: &str = "let-ride-free";
+const WAITED: &str = "waited-or-helped";
+const COULD_NOT: &str = "could-not-help";
+const REFERRED: &str = "referred";
 
 #[test]
 fn help_rate_is_withheld_where_it_would_tell_that_all_met_staff() {
@@ -82,12 +85,15 @@ fn act_is_withheld_where_the_sum_of_all_would_tell_who_named_two() {
     let with = |story: u32, ride: u32| {
         let told = [(story, STORY, RIDE.2), (ride, RIDE.1, RIDE.2)];
         let told: Vec<_> = told.into_iter().chain(rest).collect();
-        shares(&told, [FREE])[0].map(|share| share.0)
+        let shares = shares(&told, [FREE, WAITED, COULD_NOT, REFERRED]);
+        let shown = shares.iter().flatten().count();
+        (shares[0].map(|share| share.0), shown)
     };
-    assert_eq!(with(1, 11), None, "one of them was waited with as well");
-    assert_eq!(with(9, 3), None);
-    assert_eq!(with(10, 2), Some(12));
-    assert_eq!(with(12, 0), Some(12));
+    assert_eq!(with(1, 11).0, None, "one of them was waited with as well");
+    assert_eq!(with(9, 3).0, None);
+    // Whoever met all four acts would be three times in what was named beyond the first.
+    assert_eq!(with(29, 0), (Some(29), 3));
+    assert_eq!(with(30, 0), (Some(30), 4));
     // That nobody named two is no more to be told than that few did.
-    assert_eq!(with(0, 12), None);
+    assert_eq!(with(0, 12).0, None);
 }
