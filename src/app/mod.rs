@@ -437,7 +437,6 @@ fn followers(
         ingest: running.ingest.clone(),
         reader: running.reader.clone(),
         library: Arc::clone(library),
-        clock: Arc::clone(&settings.clock),
         kept: settings.kept,
         every: settings.retention_look,
     };

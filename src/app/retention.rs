@@ -1,4 +1,5 @@
 //! Takes personal data away when its time has come, and destroys keys of quarters that ended.
+//! What the time is, the stamps of the journal say, which follow no clock that is wrong for a moment.
 //!
 //! Notes and words go first, then all personal parts, by the day on which a report came in.
 //! Pseudonyms of a quarter go, and its key is destroyed, once its last edition has closed. Each
@@ -17,7 +18,6 @@ use tokio::task::JoinError;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-use crate::api::Clock;
 use crate::auth::{KeyError, key_period, period_begins, period_ends_at};
 use crate::domain::entry::Removal;
 use crate::domain::{LocalDay, Position, UtcMillis};
@@ -83,8 +83,6 @@ pub(super) struct Retainer {
     pub reader: Reader,
     /// Whether editions are due.
     pub library: Arc<Library>,
-    /// The time.
-    pub clock: Clock,
     /// How long it is kept.
     pub kept: Kept,
     /// Before the first look, and between two.
@@ -152,7 +150,10 @@ impl Retainer {
     }
 
     async fn look(&self) -> Result<(), RetentionError> {
-        let Some(today) = (self.clock)().hour().map(|hour| hour.local_day()) else {
+        // By the stamps, and never by the clock: one wrong reading of it would take away for good
+        // what is to be kept. A tick keeps the last stamp within a minute.
+        let last = self.last_stamp()?;
+        let Some(today) = last.and_then(|last| Some(last.hour()?.local_day())) else {
             return Ok(());
         };
         let mut done = Done::read(&self.dir);
@@ -165,7 +166,8 @@ impl Retainer {
                 Removal::Words => (done.words, done.words_from),
                 Removal::All | Removal::Pseudonyms { .. } => (done.all, done.all_from),
             };
-            if from.is_some_and(|from| before <= from) {
+            // One that lies ahead was noted by a clock that was wrong.
+            if from.is_some_and(|from| before <= from && from <= today) {
                 continue;
             }
             let last = self.last_before(before.start().start()).await?;
@@ -234,8 +236,12 @@ impl Retainer {
     async fn now_if_closed(&self) -> Result<Option<UtcMillis>, RetentionError> {
         let library = Arc::clone(&self.library);
         let due = tokio::task::spawn_blocking(move || library.awaited()).await??;
-        let last = self.reader.entry(self.reader.last())?;
-        Ok(last.map(|record| record.stamp).filter(|_| due.is_empty()))
+        Ok(self.last_stamp()?.filter(|_| due.is_empty()))
+    }
+
+    /// The time of the last entry.
+    fn last_stamp(&self) -> Result<Option<UtcMillis>, JournalError> {
+        self.reader.stamp(self.reader.last())
     }
 
     /// Ends the quarters whose editions have all closed.
@@ -335,4 +341,148 @@ fn make_base(
         }
     }
     Err(RetentionError::NotNoted)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicI64, Ordering};
+
+    use super::*;
+    use crate::domain::taxonomy::TimePrecision;
+    use crate::domain::testing::{blank_facts, personal};
+    use crate::domain::{Entry, IncidentId, RowTime};
+    use crate::ingest::Running;
+    use crate::journal::{self, Settings, Wanted};
+    use crate::network::Network;
+
+    const DAY_MS: i64 = 86_400_000;
+    const YEARS_MS: i64 = 5 * 365 * DAY_MS;
+    const KEPT: Kept = Kept {
+        words_days: 90,
+        personal_days: 183,
+        incident_months: 12,
+    };
+
+    fn at(day: &str) -> UtcMillis {
+        LocalDay::parse(day).expect("a date").start().start()
+    }
+
+    /// A report with a note, told at a time.
+    fn report(number: u8, told: UtcMillis) -> Entry {
+        let mut id = [number; 16];
+        id[..6].copy_from_slice(&told.0.to_be_bytes()[2..]);
+        (id[6], id[8]) = (0x70, 0x80);
+        let id = IncidentId::from_bytes(id).expect("a v7");
+        let hour = RowTime::Hour(told.hour().expect("a supported year"));
+        let mut personal = personal(told);
+        personal.note = "a note".into();
+        Entry::Incident {
+            facts: Box::new(blank_facts(id, hour, TimePrecision::Exact)),
+            personal: Some(Box::new(personal)),
+        }
+    }
+
+    /// A record with a clock that can be set.
+    struct Trial {
+        clock: Arc<AtomicI64>,
+        running: Running,
+        retainer: Retainer,
+    }
+
+    impl Trial {
+        /// Over a journal of reports told on these days, started on another.
+        fn new(dir: &Path, told: &[&str], today: &str) -> Self {
+            let opened = journal::open(&dir.join("journal"), Settings::default());
+            let (mut writer, ..) = opened.expect("new");
+            for (number, day) in told.iter().enumerate() {
+                let number = u8::try_from(number).expect("few");
+                let entry = journal::encode(&report(number, at(day)));
+                writer.append(&[entry], at(day)).expect("room");
+            }
+            drop(writer);
+            let clock = Arc::new(AtomicI64::new(at(today).0));
+            let now = Arc::clone(&clock);
+            let now = move || UtcMillis(now.load(Ordering::SeqCst));
+            let network = Arc::new(Network::built_in());
+            let running = crate::ingest::start(dir, network, now).expect("started");
+            let library = Library::open(dir, running.reader.clone()).expect("readable");
+            let retainer = Retainer {
+                dir: dir.to_owned(),
+                ingest: running.ingest.clone(),
+                reader: running.reader.clone(),
+                library: Arc::new(library),
+                kept: KEPT,
+                every: Duration::ZERO,
+            };
+            Self {
+                clock,
+                running,
+                retainer,
+            }
+        }
+
+        /// Which reports have their notes.
+        fn notes(&self) -> Vec<bool> {
+            let reader = &self.running.reader;
+            let records = reader.wanted_from(Position(1), Wanted::AllButTaps);
+            let entries = records.map(|record| record.expect("whole").entry);
+            let notes = entries.filter_map(|entry| match entry {
+                Entry::Incident { personal, .. } => {
+                    Some(personal.is_some_and(|personal| !personal.note.is_empty()))
+                }
+                _ => None,
+            });
+            notes.collect()
+        }
+
+        async fn stop(self) {
+            let stop = move || self.running.stop(Duration::from_secs(60));
+            let stopping = tokio::task::spawn_blocking(stop);
+            stopping.await.expect("no panic").expect("stopped");
+        }
+    }
+
+    #[tokio::test]
+    async fn clock_that_jumps_for_one_look_takes_nothing_away() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let trial = Trial::new(folder.path(), &["2026-11-22"], "2026-11-23");
+        trial.retainer.look().await.expect("a look");
+        let before = Done::read(folder.path());
+        assert_eq!(before.words_from, LocalDay::parse("2026-08-25"));
+        trial.clock.fetch_add(YEARS_MS, Ordering::SeqCst);
+        trial.retainer.look().await.expect("a look");
+        let jumped = Done::read(folder.path());
+        trial.clock.fetch_sub(YEARS_MS, Ordering::SeqCst);
+        trial.retainer.look().await.expect("a look");
+        assert_eq!(trial.notes(), [true]);
+        for done in [jumped, Done::read(folder.path())] {
+            assert_eq!(
+                (done.words_from, done.all_from),
+                (before.words_from, before.all_from)
+            );
+        }
+        trial.stop().await;
+    }
+
+    #[tokio::test]
+    async fn day_noted_by_a_clock_that_was_wrong_holds_up_nothing() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let told = ["2026-05-01", "2026-08-01", "2026-11-22"];
+        let trial = Trial::new(folder.path(), &told, "2026-11-23");
+        let ahead = LocalDay::parse("2031-08-25");
+        let hit = Done {
+            words: Position(1),
+            words_from: ahead,
+            all: Position(1),
+            all_from: ahead,
+            ..Done::default()
+        };
+        hit.write(folder.path()).expect("written");
+        trial.retainer.look().await.expect("a look");
+        assert_eq!(trial.notes(), [true, false, true]);
+        let done = Done::read(folder.path());
+        assert_eq!(done.words_from, LocalDay::parse("2026-08-25"));
+        assert_eq!(done.all_from, LocalDay::parse("2026-05-24"));
+        trial.stop().await;
+    }
 }
