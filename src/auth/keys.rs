@@ -141,20 +141,16 @@ impl Keys {
     /// that fails, those of before go on to be used. Writes a file, if any is missing; keys
     /// are used meanwhile.
     pub fn make(&self, from: LocalDay, through: LocalDay) -> Result<(), KeyError> {
-        let _alone = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut periods = self.periods().clone();
-        let count = periods.keys.len();
-        periods.made_from = key_period(from).max(periods.first);
-        for period in periods.made_from..=key_period(through) {
-            if let Entry::Vacant(place) = periods.keys.entry(period) {
-                place.insert(Key::random()?);
+        self.change(|periods| {
+            let count = periods.keys.len();
+            periods.made_from = key_period(from).max(periods.first);
+            for period in periods.made_from..=key_period(through) {
+                if let Entry::Vacant(place) = periods.keys.entry(period) {
+                    place.insert(Key::random()?);
+                }
             }
-        }
-        if periods.keys.len() != count {
-            write(&self.path, &self.digest, &periods)?;
-        }
-        *self.periods.write().unwrap_or_else(PoisonError::into_inner) = periods;
-        Ok(())
+            Ok(periods.keys.len() != count)
+        })
     }
 
     /// Uses the keys of a quarter, and of all before it, no more. They are in the file still:
@@ -168,29 +164,45 @@ impl Keys {
     /// Destroys the keys of a quarter, and of all before it: in memory, and in the file, whose
     /// bytes of before are overwritten.
     pub fn destroy(&self, through: u32) -> Result<(), KeyError> {
-        let _alone = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut periods = self.periods().clone();
-        periods.keys = periods.keys.split_off(&(through + 1));
-        periods.first = periods.first.max(through + 1);
-        write(&self.path, &self.digest, &periods)?;
-        *self.periods.write().unwrap_or_else(PoisonError::into_inner) = periods;
-        Ok(())
+        self.change(|periods| {
+            periods.keys = periods.keys.split_off(&(through + 1));
+            periods.first = periods.first.max(through + 1);
+            Ok(true)
+        })
     }
 
     /// Makes new keys in place of those from a quarter on: what was reported before under the
     /// old cannot be joined with what comes. Not while another process uses the folder.
     pub fn rotate(&self, from: LocalDay) -> Result<Vec<u32>, KeyError> {
-        let _alone = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut periods = self.periods().clone();
         let from = key_period(from);
-        for (_, key) in periods.keys.range_mut(from..) {
-            *key = Key::random()?;
-        }
-        write(&self.path, &self.digest, &periods)?;
-        let rotated = periods.keys.range(from..).map(|(period, _)| *period);
-        let rotated = rotated.collect();
-        *self.periods.write().unwrap_or_else(PoisonError::into_inner) = periods;
+        let mut rotated = Vec::new();
+        self.change(|periods| {
+            for (period, key) in periods.keys.range_mut(from..) {
+                *key = Key::random()?;
+                rotated.push(*period);
+            }
+            Ok(true)
+        })?;
         Ok(rotated)
+    }
+
+    /// Changes keys in memory, and before that in the file if `change` says so. Those of before
+    /// are used meanwhile, and are kept if it fails.
+    fn change(
+        &self,
+        change: impl FnOnce(&mut Periods) -> Result<bool, KeyError>,
+    ) -> Result<(), KeyError> {
+        let _alone = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut changed = self.periods().clone();
+        if change(&mut changed)? {
+            write(&self.path, &self.digest, &changed)?;
+        }
+        let held = self.periods.write();
+        let mut periods = held.unwrap_or_else(PoisonError::into_inner);
+        // What was ended meanwhile stays so.
+        changed.first = changed.first.max(periods.first);
+        *periods = changed;
+        Ok(())
     }
 
     /// The quarters that have a key, rising.
@@ -625,6 +637,21 @@ mod tests {
         let mut bytes = Vec::new();
         (&before).read_to_end(&mut bytes).expect("read");
         assert!(secret.len() < bytes.len() && bytes.iter().all(|byte| *byte == 0));
+    }
+
+    #[test]
+    fn quarter_that_ends_while_keys_are_made_stays_ended() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let keys = open(folder.path());
+        let (old, new) = (day("2026-09-30"), day("2026-10-01"));
+        let made = keys.change(|_| {
+            keys.end(key_period(old));
+            Ok(true)
+        });
+        made.expect("written");
+        let ended = keys.card(&number(), old);
+        assert!(matches!(ended, Err(KeyError::Ended { .. })));
+        keys.card(&number(), new).expect("it lives");
     }
 
     #[test]
