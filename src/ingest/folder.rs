@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::auth::Keys;
 use crate::journal::{self, JournalError};
-use crate::ledger::CHECKPOINT_FILE;
+use crate::ledger::{CHECKPOINT_FILE, LOST_CHECKPOINT_FILE};
 
 const FOLDER_MODE: u32 = 0o700;
 const MODE_OTHERS: u32 = 0o077;
@@ -20,6 +20,11 @@ pub(super) fn journal(folder: &Path) -> PathBuf {
 /// Where the checkpoint lies.
 pub(super) fn checkpoint(folder: &Path) -> PathBuf {
     folder.join(CHECKPOINT_FILE)
+}
+
+/// Where a checkpoint lies that counts entries which the journal has lost, until the journal says so.
+pub(super) fn lost_checkpoint(folder: &Path) -> PathBuf {
+    folder.join(LOST_CHECKPOINT_FILE)
 }
 
 /// Where the store lies.
@@ -36,6 +41,8 @@ pub(super) fn trace_of_lost_journal(folder: &Path) -> Result<Option<&'static str
         Some("journal/LOCK")
     } else if checkpoint(folder).exists() {
         Some("checkpoint")
+    } else if lost_checkpoint(folder).exists() {
+        Some(LOST_CHECKPOINT_FILE)
     } else if store(folder).exists() {
         Some("store")
     } else if Keys::exist(folder) {

@@ -4,9 +4,9 @@
 use std::path::Path;
 
 use super::done::{Done, DoneError, digest};
-use super::repair::{RepairError, open_alone};
-use super::start::begun_state;
-use crate::auth::{KeyError, Keys};
+use super::repair::{Alone, RepairError, open_alone};
+use super::start::durable_through;
+use crate::auth::{KeyError, Keys, ReceiptKeys};
 use crate::domain::{Entry, Position, UtcMillis};
 use crate::journal;
 
@@ -52,7 +52,7 @@ pub fn rotate(folder: &Path, now: UtcMillis) -> Result<Rotated, RotateError> {
     let today = now.hour().ok_or(RotateError::Clock)?.local_day();
     // First, because it locks the folder. A journal that lost entries is refused, as by a start:
     // what is written after them would take their places, and hide the loss.
-    let (mut writer, _) = open_alone(folder, |epoch| begun_state(folder, epoch).position())?;
+    let Alone { mut writer, .. } = open_alone(folder, |epoch| durable_through(folder, epoch))?;
     let keys = Keys::open(folder)?;
     let periods = keys.rotate(today)?;
     if periods.is_empty() {
@@ -65,6 +65,40 @@ pub fn rotate(folder: &Path, now: UtcMillis) -> Result<Rotated, RotateError> {
     };
     let entry = journal::encode(&Entry::KeysChanged(told));
     let (at, _) = writer.append(&[entry], now).map_err(RepairError::from)?;
-    done.write(folder)?;
-    Ok(Rotated { periods, at })
+    let unnoted = done.write(folder).err();
+    let known = keys.known_periods().into_iter();
+    let kept = known.filter(|period| !periods.contains(period)).collect();
+    Ok(Rotated {
+        periods,
+        kept,
+        at,
+        unnoted,
+    })
+}
+
+/// Which key of receipts was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReceiptKeyMade {
+    /// What is received from here on is signed with it.
+    pub from: UtcMillis,
+    /// How many keys there are with it.
+    pub keys: usize,
+}
+
+/// Makes another key of receipts, which signs what is received from `now` on, and from after the
+/// last entry on in any case: whatever was received has been signed with the key of its time, and
+/// is again whenever its receipt is asked for.
+pub fn rotate_receipts(folder: &Path, now: UtcMillis) -> Result<ReceiptKeyMade, RotateError> {
+    // First, because it locks the folder: a server that runs would go on to sign with the old key.
+    let Alone { writer, .. } = open_alone(folder, |epoch| durable_through(folder, epoch))?;
+    if !ReceiptKeys::exist(folder) {
+        return Err(RotateError::NoReceiptKeys);
+    }
+    let mut keys = ReceiptKeys::open(folder)?;
+    let after_last = UtcMillis(writer.last_stamp().0.saturating_add(1));
+    let from = keys.add(folder, now.max(after_last))?;
+    Ok(ReceiptKeyMade {
+        from,
+        keys: keys.count(),
+    })
 }

@@ -199,7 +199,7 @@ pub fn start_with(
     let mut state = None;
     let checkpointed = |epoch| {
         let state = state.insert(begun_state(folder, epoch));
-        state.position()
+        state.position().max(lost_through(folder, epoch))
     };
     let path = folder::journal(folder);
     let (mut writer, reader, opening) =
@@ -408,6 +408,19 @@ pub(super) fn begun_state(folder: &Path, epoch: Epoch) -> State {
             checkpointed
         }
     }
+}
+
+/// Through where entries were counted by a checkpoint that a `rebuild` took out of use, and did not
+/// live to say in the journal what it had lost; 0 if there is none.
+pub(super) fn lost_through(folder: &Path, epoch: Epoch) -> Position {
+    let lost = Ledger::read_lost_checkpoint(folder, epoch).ok().flatten();
+    lost.map_or(Position(0), |state| state.position())
+}
+
+/// Through where a folder's journal must reach.
+pub(super) fn durable_through(folder: &Path, epoch: Epoch) -> Position {
+    let begun = begun_state(folder, epoch).position();
+    begun.max(lost_through(folder, epoch))
 }
 
 /// Records the network in use, if it is not the one that the journal noted last.

@@ -19,6 +19,8 @@ use crate::domain::entry::Epoch;
 
 /// The name of the file.
 pub const FILE: &str = "checkpoint";
+/// The name of one that counts entries which the journal has lost, and is in use no more.
+pub const LOST_FILE: &str = "checkpoint.lost";
 /// What is added to a name while the file is written.
 const ASIDE: &str = ".new";
 /// The oldest fold whose states can still be gone on with as a base.
@@ -69,6 +71,11 @@ pub(super) fn write_named(state: &State, dir: &Path, name: &str) -> Result<(), C
 /// The state in a folder's checkpoint; `None` if there is none.
 pub fn read(dir: &Path, epoch: Epoch) -> Result<Option<State>, CheckpointError> {
     read_file(dir, FILE, epoch, FOLD_VERSION)
+}
+
+/// The state in a checkpoint that is in use no more; `None` if there is none.
+pub fn read_lost(dir: &Path, epoch: Epoch) -> Result<Option<State>, CheckpointError> {
+    read_file(dir, LOST_FILE, epoch, FOLD_VERSION)
 }
 
 /// The state in a base of this name; `None` if there is none.

@@ -48,7 +48,7 @@ pub use apart::{Less, Reason};
 pub use as_of::AsOfError;
 pub use base::BaseMaker;
 pub use cases::{Case, Cases, Reply};
-pub use checkpoint::{CheckpointError, FILE as CHECKPOINT_FILE};
+pub use checkpoint::{CheckpointError, FILE as CHECKPOINT_FILE, LOST_FILE as LOST_CHECKPOINT_FILE};
 pub use cube::{Cells, Cube};
 pub use dictionary::Dictionary;
 pub use ended::{MonthEnd, Months, ends_at};
@@ -177,6 +177,14 @@ impl Ledger {
     /// The state of the checkpoint in a folder; `None` if there is none.
     pub fn read_checkpoint(dir: &Path, epoch: Epoch) -> Result<Option<State>, CheckpointError> {
         checkpoint::read(dir, epoch)
+    }
+
+    /// The same of one that counts entries which the journal has lost, and is in use no more.
+    pub fn read_lost_checkpoint(
+        dir: &Path,
+        epoch: Epoch,
+    ) -> Result<Option<State>, CheckpointError> {
+        checkpoint::read_lost(dir, epoch)
     }
 
     /// The state. Held only briefly: the committer waits meanwhile.

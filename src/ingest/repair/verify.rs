@@ -1,8 +1,4 @@
-//! Proving a data folder against its journal, and making again what can be made again.
-//!
-//! `verify` changes nothing in the journal and may run beside a server (the store, which only
-//! one process can open, is left out then). `rebuild` and `restore` need the folder for
-//! themselves.
+//! Proving a data folder: its journal by itself, and checkpoint and store against the fold of it.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -11,22 +7,16 @@ use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
-use super::done::{Done, DoneError};
-use super::folder;
-use super::history::{History, Placed};
-use super::start::lacks_base;
+use super::{Progress, RepairError, tell};
 use crate::domain::entry::Epoch;
-use crate::domain::limits::RESTORES_MAX;
-use crate::domain::{Entry, LocalDay, Position, Row, UtcMillis};
-use crate::journal::{self, JournalError, Reader, Settings, Wanted, Writer};
-use crate::ledger::{
-    Applied, CheckpointError, ClosedBlock, Ledger, LedgerError, RefillError, State, base,
-};
+use crate::domain::{Entry, LocalDay, Position, Row};
+use crate::ingest::folder;
+use crate::ingest::history::History;
+use crate::ingest::start::lacks_base;
+use crate::journal::{self, Reader};
+use crate::ledger::{Applied, CheckpointError, ClosedBlock, Ledger, State, base};
 use crate::store::taps::TapBlock;
 use crate::store::{Block, Columns, Store, StoreError, TapChange};
-
-/// Told how many entries are done, of how many.
-pub type Progress<'a> = &'a mut dyn FnMut(u64, u64);
 
 /// What `verify` found.
 #[derive(Debug)]
@@ -83,78 +73,6 @@ pub enum Finding {
     Unusable(Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// What `rebuild` made.
-#[derive(Clone, Copy, Debug)]
-pub struct Rebuilt {
-    /// Entries folded.
-    pub entries: u64,
-    /// The place of the last.
-    pub position: Position,
-    /// Digest of the state that came of it.
-    pub digest: [u8; 32],
-    /// Entries after that place which the checkpoint held and the journal has lost.
-    pub lost: u64,
-    /// Where the journal says that it goes on without them, or from a copy.
-    pub restored: Option<Position>,
-}
-
-/// What `restore` made.
-#[derive(Clone, Copy, Debug)]
-pub struct Restored {
-    /// Of which entries; those `lost` came after the copy, as a checkpoint that lay beside it
-    /// shows.
-    pub rebuilt: Rebuilt,
-    /// Where the journal says that it goes on from a copy.
-    pub at: Position,
-}
-
-/// Why a folder can be neither proven nor rebuilt.
-#[derive(Debug, thiserror::Error)]
-pub enum RepairError {
-    /// Nothing to work on.
-    #[error("there is no journal in this folder")]
-    NoJournal,
-    /// Not while a server runs.
-    #[error("a server has this folder open; stop it first")]
-    InUse,
-    /// As often as may be.
-    #[error("this record was restored {RESTORES_MAX} times already, which is as often as may be")]
-    RestoredTooOften,
-    /// The system gives no random bytes.
-    #[error("the system gives no random bytes")]
-    Random(#[source] getrandom::Error),
-    /// The journal fails.
-    #[error("the journal cannot be used")]
-    Journal(#[from] JournalError),
-    /// The store cannot be made.
-    #[error("the store cannot be made")]
-    Store(#[from] StoreError),
-    /// Incidents have gone, and so has what was counted of them.
-    #[error("the journal's file `base` is missing; restore it from a backup")]
-    BaseMissing,
-    /// The file is not what was written.
-    #[error("the journal's file `base` is not the one that was noted; restore it from a backup")]
-    BaseDiffers,
-    /// What stands in the place of the oldest incidents.
-    #[error("the journal's file `base` cannot be read; restore it from a backup")]
-    Base(#[from] CheckpointError),
-    /// Tap counts of before the base.
-    #[error("the store cannot be filled")]
-    Refill(#[from] RefillError<JournalError>),
-    /// There is no room to make tap counts again.
-    #[error("no folder can be made for tap counts to compare with")]
-    Scratch(#[source] std::io::Error),
-    /// What was taken away from the lost journal is still said to be.
-    #[error("what was taken away is still noted")]
-    Done(#[from] DoneError),
-    /// The old checkpoint stays in the way.
-    #[error("the checkpoint cannot be set aside")]
-    SetAside(#[source] std::io::Error),
-    /// The new state cannot be kept.
-    #[error("what was made cannot be kept")]
-    Ledger(#[from] LedgerError),
-}
-
 impl Report {
     /// Whether nothing is wrong. What is missing or unusable is made again by the next
     /// start, but is not how a server leaves a folder.
@@ -185,12 +103,24 @@ impl Finding {
     }
 }
 
-/// Reads the whole journal, folds it, and compares checkpoint and store with what comes out.
+/// Reads the whole journal, folds it, and compares checkpoint and store with what comes out. Where
+/// a server has the folder open, anything wrong is looked at again: single incidents may have ended
+/// meanwhile, which writes the base and whole segments anew.
 pub fn verify(folder: &Path, progress: Progress<'_>) -> Result<Report, RepairError> {
     let path = folder::journal(folder);
     if !path.is_dir() {
         return Err(RepairError::NoJournal);
     }
+    let found = verify_once(folder, progress);
+    let is_clean = found.as_ref().is_ok_and(Report::is_clean);
+    match is_clean || !journal::is_in_use(&path)? {
+        true => found,
+        false => verify_once(folder, progress),
+    }
+}
+
+fn verify_once(folder: &Path, progress: Progress<'_>) -> Result<Report, RepairError> {
+    let path = folder::journal(folder);
     let journal = journal::verify(&path)?;
     let Some(epoch) = journal.epoch.filter(|_| journal.problems.is_empty()) else {
         return Ok(Report {
@@ -199,169 +129,39 @@ pub fn verify(folder: &Path, progress: Progress<'_>) -> Result<Report, RepairErr
         });
     };
     // Before the journal is opened: a server may write a newer one meanwhile.
-    let checkpoint = Ledger::read_checkpoint(folder, epoch);
+    let checkpoint = match Ledger::read_checkpoint(folder, epoch) {
+        // A rebuild that was cut short took it out of use.
+        Ok(None) => Ledger::read_lost_checkpoint(folder, epoch),
+        read => read,
+    };
     let (reader, _) = journal::open_reader(&path)?;
     let base = base::read(&path, epoch)?;
-    let fold = Some(verify_fold(folder, &reader, (base, checkpoint), progress)?);
+    let beside = Beside { base, checkpoint };
+    let fold = Some(verify_fold(folder, &reader, beside, progress)?);
     Ok(Report { journal, fold })
 }
 
-/// Folds the whole journal into a new store and a new checkpoint. The old store is set aside. So is
-/// a checkpoint that holds entries that the journal has lost: that record goes on under another
-/// identity, as a copy that was brought back does.
-pub fn rebuild(
-    folder: &Path,
-    now: UtcMillis,
-    progress: Progress<'_>,
-) -> Result<Rebuilt, RepairError> {
-    // The writer is held until the end, because it locks the folder.
-    let opened = open_alone(folder, |_| Position(0))?;
-    let reader = &opened.1;
-    match count_lost(folder, reader) {
-        0 => {
-            let (ledger, entries) = fold_anew(folder, reader, progress)?;
-            keep(folder, &ledger, entries)
-        }
-        lost => Ok(go_on(folder, opened, (lost, now), progress)?.rebuilt),
-    }
+/// What lies beside a journal, as it was read.
+struct Beside {
+    base: Option<State>,
+    checkpoint: Result<Option<State>, CheckpointError>,
 }
 
-/// Lets a record go on from a copy of it: gives it another identity from here on, and makes
-/// everything but the journal anew, as that may be of after the copy. Positions, receipts and
-/// figures stay. Whatever callers were given for a place after the copy leads nowhere then. What
-/// had been taken away since the copy is taken away again by the next start.
-pub fn restore(
-    folder: &Path,
-    now: UtcMillis,
-    progress: Progress<'_>,
-) -> Result<Restored, RepairError> {
-    let opened = open_alone(folder, |_| Position(0))?;
-    let lost = count_lost(folder, &opened.1);
-    go_on(folder, opened, (lost, now), progress)
-}
-
-/// Lets a record go on without entries that were lost, as many as are known of.
-fn go_on(
-    folder: &Path,
-    (mut writer, reader): (Writer, Reader),
-    (lost, now): (u64, UtcMillis),
-    progress: Progress<'_>,
-) -> Result<Restored, RepairError> {
-    // First of all: whoever is refused keeps everything as it was.
-    if RESTORES_MAX <= count_restores(folder, &reader)? {
-        return Err(RepairError::RestoredTooOften);
-    }
-    let mut epoch = Epoch([0; 16]);
-    getrandom::fill(&mut epoch.0).map_err(RepairError::Random)?;
-    // It tells of the journal that was lost. Cut short after it, all is only looked through again.
-    Done::begin_anew(folder)?;
-    let (ledger, entries) = fold_anew(folder, &reader, progress)?;
-    if 0 < lost {
-        let path = folder::checkpoint(folder);
-        std::fs::rename(&path, path.with_extension("aside")).map_err(RepairError::SetAside)?;
-    }
-    let entry = Entry::Restored(epoch);
-    let (at, stamp) = writer.append(&[journal::encode(&entry)], now)?;
-    ledger.apply(&[(at, stamp, entry)]);
-    let rebuilt = Rebuilt {
-        lost,
-        restored: Some(at),
-        ..keep(folder, &ledger, entries + 1)?
-    };
-    Ok(Restored { rebuilt, at })
-}
-
-/// How often a record was restored.
-fn count_restores(folder: &Path, reader: &Reader) -> Result<usize, RepairError> {
-    let base = base::read(&folder::journal(folder), reader.epoch())?;
-    let before = base.as_ref().map_or(0, |base| base.restores().all().len());
-    let from = base.map_or(reader.begin(), |base| base.position().next());
-    let mut count = before;
-    for record in reader.wanted_from(from, Wanted::Restores) {
-        record?;
-        count += 1;
-    }
-    Ok(count)
-}
-
-/// Opens the journal of a folder that nobody else uses, unless it ends before the entry that
-/// `durable` names for its epoch.
-pub(super) fn open_alone(
-    folder: &Path,
-    durable: impl FnOnce(Epoch) -> Position,
-) -> Result<(Writer, Reader), RepairError> {
-    let path = folder::journal(folder);
-    if !journal::exists(&path)? {
-        return Err(RepairError::NoJournal);
-    }
-    if journal::is_in_use(&path)? {
-        return Err(RepairError::InUse);
-    }
-    let (writer, reader, _) = journal::open_through(&path, Settings::default(), durable)?;
-    Ok((writer, reader))
-}
-
-/// The fold of the whole journal, over a new store, and of how many entries.
-fn fold_anew(
-    folder: &Path,
-    reader: &Reader,
-    progress: Progress<'_>,
-) -> Result<(Ledger, u64), RepairError> {
-    let epoch = reader.epoch();
-    let begun = base::read(&folder::journal(folder), epoch)?;
-    let begun = begun.unwrap_or_else(|| State::new(epoch));
-    let from = begun.position().next();
-    let ledger = Ledger::new(begun);
-    let store = Store::create(&folder::store(folder), epoch)?;
-    // Of what the base counts, tap counts lie in the journal still.
-    ledger.refill(store, History::facts(reader, reader.begin())?)?;
-    let total = reader.last().0;
-    let history = History::whole(reader, from)?;
-    let entries = history.for_each_batch::<RepairError>(|batch| {
-        if lacks_base(batch) {
-            return Err(RepairError::BaseMissing);
-        }
-        ledger.apply(batch);
-        tell(progress, batch, total);
-        Ok(())
-    })?;
-    Ok((ledger, entries))
-}
-
-/// Writes the checkpoint of a fold of so many entries.
-fn keep(folder: &Path, ledger: &Ledger, entries: u64) -> Result<Rebuilt, RepairError> {
-    let position = ledger.checkpoint(folder)?;
-    let digest = ledger.read().digest();
-    Ok(Rebuilt {
-        entries,
-        position,
-        digest,
-        lost: 0,
-        restored: None,
-    })
-}
-
-/// How many entries the checkpoint is ahead of the journal.
-fn count_lost(folder: &Path, reader: &Reader) -> u64 {
-    match Ledger::read_checkpoint(folder, reader.epoch()) {
-        Ok(Some(state)) => state.position().0.saturating_sub(reader.last().0),
-        // One that cannot be read proves nothing.
-        Ok(None) | Err(_) => 0,
-    }
-}
-
-fn tell(progress: Progress<'_>, batch: &[Placed], total: u64) {
-    if let Some((position, ..)) = batch.last() {
-        progress(position.0, total);
-    }
+/// What a checkpoint counts.
+struct Checkpointed {
+    /// Blocks, as far as the fold keeps them.
+    blocks: Range<u32>,
+    /// The last entry.
+    position: Position,
 }
 
 fn verify_fold(
     folder: &Path,
     reader: &Reader,
-    (base, checkpoint): (Option<State>, Result<Option<State>, CheckpointError>),
+    beside: Beside,
     progress: Progress<'_>,
 ) -> Result<FoldReport, RepairError> {
+    let Beside { base, checkpoint } = beside;
     let based_on = base.as_ref().map_or(Position(0), State::position);
     // One from before the base is passed over, as the next start does.
     let is_later = |state: &&State| based_on <= state.months().ended_through();
@@ -407,9 +207,10 @@ fn verify_fold(
     blocks.first = state.first_block();
     blocks.digests = blocks.digests.split_off(&blocks.first);
     // Blocks of incidents that ended after the checkpoint may have gone from the store.
-    let checkpoint_blocks =
-        checkpointed.map_or(0..0, |at| at.first_block().max(blocks.first)..at.blocks());
-    let checkpoint_position = compared_at.unwrap_or_default();
+    let checkpointed = Checkpointed {
+        blocks: checkpointed.map_or(0..0, |at| at.first_block().max(blocks.first)..at.blocks()),
+        position: compared_at.unwrap_or_default(),
+    };
     let checkpoint = match checkpoint {
         Ok(None) => Finding::Missing,
         // From before the base.
@@ -419,13 +220,7 @@ fn verify_fold(
         Ok(Some(_)) => Finding::Differs,
         Err(error) => Finding::Unusable(error.into()),
     };
-    let (store, compared) = verify_store(
-        folder,
-        reader,
-        (checkpoint_blocks, checkpoint_position),
-        &blocks,
-        &taps,
-    );
+    let (store, compared) = verify_store(folder, reader, checkpointed, &blocks, &taps);
     Ok(FoldReport {
         entries,
         position: state.position(),
@@ -548,7 +343,7 @@ struct Compared {
 fn verify_store(
     folder: &Path,
     reader: &Reader,
-    (checkpoint_blocks, checkpointed): (Range<u32>, Position),
+    checkpointed: Checkpointed,
     expected: &Blocks,
     taps: &Taps,
 ) -> (Finding, Compared) {
@@ -559,9 +354,9 @@ fn verify_store(
     if let Ok(true) = journal::is_in_use(&folder::journal(folder)) {
         return (Finding::InUse, Compared::default());
     }
-    let compared = Store::open(&path, reader.epoch(), checkpoint_blocks).and_then(|store| {
+    let compared = Store::open(&path, reader.epoch(), checkpointed.blocks).and_then(|store| {
         let blocks = compare_blocks(&store, expected)?;
-        Ok((blocks, compare_taps(&store, checkpointed, taps)?))
+        Ok((blocks, compare_taps(&store, checkpointed.position, taps)?))
     });
     let ((equal, found), of_taps) = match compared {
         Ok(compared) => compared,
@@ -638,4 +433,90 @@ fn compare_blocks(store: &Store, expected: &Blocks) -> Result<(u64, u64), StoreE
         }
     }
     Ok((equal, numbers.len() as u64))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::limits::{BATCH_ENTRIES_MAX, REPLAY_BATCHES_AHEAD};
+    use crate::domain::taxonomy::TimePrecision;
+    use crate::domain::testing::{blank_facts, personal};
+    use crate::domain::{IncidentId, RowTime, UtcMillis};
+    use crate::journal::{Remover, SEGMENT_BYTES_MIN, Settings, Writer};
+    use crate::ledger::BaseMaker;
+
+    /// 2026-11-23T14:00Z.
+    const NOW: UtcMillis = UtcMillis(1_795_442_400_000);
+    const DAY_MS: i64 = 86_400_000;
+    /// More than is read ahead, in many segments.
+    const INCIDENTS: u64 = 2 * (REPLAY_BATCHES_AHEAD * BATCH_ENTRIES_MAX) as u64;
+
+    fn incident(number: u64) -> Entry {
+        let mut id = [0; 16];
+        id[..6].copy_from_slice(&NOW.0.to_be_bytes()[2..]);
+        id[6] = 0x70;
+        id[8..].copy_from_slice(&(0x8000_0000_0000_0000 | number).to_be_bytes());
+        let id = IncidentId::from_bytes(id).expect("version 7");
+        let hour = RowTime::Hour(NOW.hour().expect("a supported year"));
+        Entry::Incident {
+            facts: Box::new(blank_facts(id, hour, TimePrecision::Exact)),
+            personal: Some(Box::new(personal(NOW))),
+        }
+    }
+
+    /// As retention does it.
+    fn end_incidents(path: &Path, writer: &mut Writer, reader: &Reader) {
+        let through = Position(INCIDENTS);
+        let mut note = |base| {
+            let ended = Entry::IncidentsEnded { through, base };
+            let later = UtcMillis(NOW.0 + 31 * DAY_MS);
+            writer
+                .append(&[journal::encode(&ended)], later)
+                .expect("room");
+            writer.leave_segment_of(through).expect("room");
+        };
+        note(None);
+        let mut maker = BaseMaker::new(State::new(reader.epoch()), through);
+        let records = reader.facts_from(Position(1)).expect("readable");
+        let base = records
+            .map(|record| record.expect("whole"))
+            .find_map(|record| maker.take(record.position, record.stamp, &record.entry));
+        let base = base.expect("it was noted");
+        note(Some(base::write(&base, path).expect("written")));
+        let replaced = Remover::new(reader).end_incidents(through, None);
+        assert_eq!(replaced.expect("written"), INCIDENTS);
+    }
+
+    #[test]
+    fn incidents_that_end_beside_a_server_while_it_is_verified_are_no_damage() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder::journal(folder.path());
+        let settings = Settings {
+            segment_bytes: SEGMENT_BYTES_MIN,
+            sync: false,
+        };
+        let (mut writer, reader, _) = journal::open(&path, settings).expect("new");
+        let entries: Vec<_> = (1..=INCIDENTS)
+            .map(|number| journal::encode(&incident(number)))
+            .collect();
+        for some in entries.chunks(BATCH_ENTRIES_MAX / 8) {
+            writer.append(some, NOW).expect("room");
+        }
+        let mut has_ended = false;
+        let found = verify(folder.path(), &mut |_, _| {
+            if !has_ended {
+                has_ended = true;
+                end_incidents(&path, &mut writer, &reader);
+            }
+        });
+        let report = found.expect("it is whole");
+        assert!(report.is_clean(), "{report:?}");
+        // The base was read, and what came after it.
+        assert!(has_ended && report.fold.as_ref().is_some_and(|fold| fold.entries == 2));
+        let once = verify(folder.path(), &mut |_, _| {}).expect("it is whole");
+        assert_eq!(
+            report.fold.map(|fold| fold.digest),
+            once.fold.map(|fold| fold.digest)
+        );
+    }
 }

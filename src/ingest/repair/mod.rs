@@ -1,0 +1,104 @@
+//! Proving a data folder against its journal, and making again what can be made again.
+//!
+//! `verify` changes nothing in the journal and may run beside a server (the store, which only
+//! one process can open, is left out then). `rebuild` and `restore` need the folder for
+//! themselves.
+
+mod remake;
+mod verify;
+
+use std::path::Path;
+
+use super::done::DoneError;
+use super::folder;
+use super::history::Placed;
+use crate::domain::Position;
+use crate::domain::entry::Epoch;
+use crate::domain::limits::RESTORES_MAX;
+use crate::journal::{self, JournalError, Reader, Settings, Writer};
+use crate::ledger::{CheckpointError, LedgerError, RefillError};
+use crate::store::StoreError;
+
+pub use remake::{Rebuilt, Restored, rebuild, restore};
+pub use verify::{Finding, FoldReport, Report, verify};
+
+/// Told how many entries are done, of how many.
+pub type Progress<'a> = &'a mut dyn FnMut(u64, u64);
+
+/// Why a folder can be neither proven nor rebuilt.
+#[derive(Debug, thiserror::Error)]
+pub enum RepairError {
+    /// Nothing to work on.
+    #[error("there is no journal in this folder")]
+    NoJournal,
+    /// Not while a server runs.
+    #[error("a server has this folder open; stop it first")]
+    InUse,
+    /// As often as may be.
+    #[error("this record was restored {RESTORES_MAX} times already, which is as often as may be")]
+    RestoredTooOften,
+    /// The system gives no random bytes.
+    #[error("the system gives no random bytes")]
+    Random(#[source] getrandom::Error),
+    /// The journal fails.
+    #[error("the journal cannot be used")]
+    Journal(#[from] JournalError),
+    /// The store cannot be made.
+    #[error("the store cannot be made")]
+    Store(#[from] StoreError),
+    /// Incidents have gone, and so has what was counted of them.
+    #[error("the journal's file `base` is missing; restore it from a backup")]
+    BaseMissing,
+    /// The file is not what was written.
+    #[error("the journal's file `base` is not the one that was noted; restore it from a backup")]
+    BaseDiffers,
+    /// What stands in the place of the oldest incidents.
+    #[error("the journal's file `base` cannot be read; restore it from a backup")]
+    Base(#[from] CheckpointError),
+    /// Tap counts of before the base.
+    #[error("the store cannot be filled")]
+    Refill(#[from] RefillError<JournalError>),
+    /// There is no room to make tap counts again.
+    #[error("no folder can be made for tap counts to compare with")]
+    Scratch(#[source] std::io::Error),
+    /// What was taken away from the lost journal is still said to be.
+    #[error("what was taken away is still noted")]
+    Done(#[from] DoneError),
+    /// The old checkpoint stays in the way.
+    #[error("the checkpoint cannot be set aside")]
+    SetAside(#[source] std::io::Error),
+    /// The new state cannot be kept.
+    #[error("what was made cannot be kept")]
+    Ledger(#[from] LedgerError),
+}
+
+/// The journal of a folder that nobody else uses.
+pub(super) struct Alone {
+    /// It locks the folder for as long as it lives.
+    pub writer: Writer,
+    /// The same journal's.
+    pub reader: Reader,
+}
+
+/// Opens the journal of a folder that nobody else uses, unless it ends before the entry that
+/// `durable` names for its epoch.
+pub(super) fn open_alone(
+    folder: &Path,
+    durable: impl FnOnce(Epoch) -> Position,
+) -> Result<Alone, RepairError> {
+    let path = folder::journal(folder);
+    if !journal::exists(&path)? {
+        return Err(RepairError::NoJournal);
+    }
+    if journal::is_in_use(&path)? {
+        return Err(RepairError::InUse);
+    }
+    let (writer, reader, _) = journal::open_through(&path, Settings::default(), durable)?;
+    Ok(Alone { writer, reader })
+}
+
+fn tell(progress: Progress<'_>, batch: &[Placed], total: u64) {
+    if let Some((position, ..)) = batch.last() {
+        progress(position.0, total);
+    }
+}

@@ -1,0 +1,282 @@
+//! Making everything but the journal anew from it, also where the journal is a copy that was
+//! brought back, or has lost entries: then it says so, and goes on under another identity.
+
+use std::io;
+use std::path::Path;
+
+use super::{Alone, Progress, RepairError, open_alone, tell};
+use crate::domain::entry::Epoch;
+use crate::domain::limits::RESTORES_MAX;
+use crate::domain::{Entry, Position, UtcMillis};
+use crate::ingest::done::Done;
+use crate::ingest::folder;
+use crate::ingest::history::History;
+use crate::ingest::start::{lacks_base, lost_through};
+use crate::journal::{self, Reader, Wanted};
+use crate::ledger::{Ledger, State, base};
+use crate::store::Store;
+
+/// How a checkpoint that is of no use ends.
+const ASIDE: &str = "aside";
+
+/// What `rebuild` made.
+#[derive(Clone, Copy, Debug)]
+pub struct Rebuilt {
+    /// Entries folded.
+    pub entries: u64,
+    /// The place of the last.
+    pub position: Position,
+    /// Digest of the state that came of it.
+    pub digest: [u8; 32],
+    /// Entries after that place which the checkpoint held and the journal has lost.
+    pub lost: u64,
+    /// Where the journal says that it goes on without them, or from a copy.
+    pub restored: Option<Position>,
+}
+
+/// What `restore` made.
+#[derive(Clone, Copy, Debug)]
+pub struct Restored {
+    /// Of which entries; those `lost` came after the copy, as a checkpoint that lay beside it
+    /// shows.
+    pub rebuilt: Rebuilt,
+    /// Where the journal says that it goes on from a copy.
+    pub at: Position,
+}
+
+/// Folds the whole journal into a new store and a new checkpoint. The old store is set aside. So is
+/// a checkpoint that holds entries that the journal has lost: that record goes on under another
+/// identity, as a copy that was brought back does.
+pub fn rebuild(
+    folder: &Path,
+    now: UtcMillis,
+    progress: Progress<'_>,
+) -> Result<Rebuilt, RepairError> {
+    let remaking = Remaking::begin(folder)?;
+    match remaking.lost {
+        0 => {
+            let (ledger, entries) = remaking.fold_anew(progress)?;
+            keep(folder, &ledger, entries)
+        }
+        _ => Ok(remaking.go_on(now, progress)?.rebuilt),
+    }
+}
+
+/// Lets a record go on from a copy of it: gives it another identity from here on, and makes
+/// everything but the journal anew, as that may be of after the copy. Positions, receipts and
+/// figures stay. Whatever callers were given for a place after the copy leads nowhere then. What
+/// had been taken away since the copy is taken away again by the next start.
+pub fn restore(
+    folder: &Path,
+    now: UtcMillis,
+    progress: Progress<'_>,
+) -> Result<Restored, RepairError> {
+    Remaking::begin(folder)?.go_on(now, progress)
+}
+
+/// A folder in which everything but the journal is made anew.
+struct Remaking<'a> {
+    folder: &'a Path,
+    /// Held until the end, because it locks the folder.
+    journal: Alone,
+    /// Entries that a checkpoint counted and the journal does not have, as far as is known.
+    lost: u64,
+}
+
+impl<'a> Remaking<'a> {
+    fn begin(folder: &'a Path) -> Result<Self, RepairError> {
+        let journal = open_alone(folder, |_| Position(0))?;
+        let lost = count_lost(folder, &journal.reader);
+        Ok(Self {
+            folder,
+            journal,
+            lost,
+        })
+    }
+
+    /// Lets the record go on without entries that were lost. Cut short anywhere, it is still known
+    /// that they were, until the journal says so.
+    fn go_on(mut self, now: UtcMillis, progress: Progress<'_>) -> Result<Restored, RepairError> {
+        // First of all: whoever is refused keeps everything as it was.
+        if RESTORES_MAX <= count_restores(self.folder, &self.journal.reader)? {
+            return Err(RepairError::RestoredTooOften);
+        }
+        let mut epoch = Epoch([0; 16]);
+        getrandom::fill(&mut epoch.0).map_err(RepairError::Random)?;
+        // It tells of the journal that was lost. Cut short after it, all is only looked through again.
+        Done::begin_anew(self.folder)?;
+        let (ledger, entries) = self.fold_anew(progress)?;
+        if 0 < self.lost {
+            take_checkpoint_out_of_use(self.folder, &self.journal.reader)?;
+        }
+        let entry = Entry::Restored(epoch);
+        let writer = &mut self.journal.writer;
+        let (at, stamp) = writer.append(&[journal::encode(&entry)], now)?;
+        ledger.apply(&[(at, stamp, entry)]);
+        set_lost_checkpoint_aside(self.folder)?;
+        let rebuilt = Rebuilt {
+            lost: self.lost,
+            restored: Some(at),
+            ..keep(self.folder, &ledger, entries + 1)?
+        };
+        Ok(Restored { rebuilt, at })
+    }
+
+    /// The fold of the whole journal, over a new store, and of how many entries.
+    fn fold_anew(&self, progress: Progress<'_>) -> Result<(Ledger, u64), RepairError> {
+        let (folder, reader) = (self.folder, &self.journal.reader);
+        let epoch = reader.epoch();
+        let begun = base::read(&folder::journal(folder), epoch)?;
+        let begun = begun.unwrap_or_else(|| State::new(epoch));
+        let from = begun.position().next();
+        let ledger = Ledger::new(begun);
+        let store = Store::create(&folder::store(folder), epoch)?;
+        // Of what the base counts, tap counts lie in the journal still.
+        ledger.refill(store, History::facts(reader, reader.begin())?)?;
+        let total = reader.last().0;
+        let history = History::whole(reader, from)?;
+        let entries = history.for_each_batch::<RepairError>(|batch| {
+            if lacks_base(batch) {
+                return Err(RepairError::BaseMissing);
+            }
+            ledger.apply(batch);
+            tell(progress, batch, total);
+            Ok(())
+        })?;
+        Ok((ledger, entries))
+    }
+}
+
+/// How often a record was restored.
+fn count_restores(folder: &Path, reader: &Reader) -> Result<usize, RepairError> {
+    let base = base::read(&folder::journal(folder), reader.epoch())?;
+    let before = base.as_ref().map_or(0, |base| base.restores().all().len());
+    let from = base.map_or(reader.begin(), |base| base.position().next());
+    let mut count = before;
+    for record in reader.wanted_from(from, Wanted::Restores) {
+        record?;
+        count += 1;
+    }
+    Ok(count)
+}
+
+/// Writes the checkpoint of a fold of so many entries.
+fn keep(folder: &Path, ledger: &Ledger, entries: u64) -> Result<Rebuilt, RepairError> {
+    let position = ledger.checkpoint(folder)?;
+    let digest = ledger.read().digest();
+    Ok(Rebuilt {
+        entries,
+        position,
+        digest,
+        lost: 0,
+        restored: None,
+    })
+}
+
+/// Takes a checkpoint that counts lost entries out of use, under a name by which it still tells of
+/// them.
+fn take_checkpoint_out_of_use(folder: &Path, reader: &Reader) -> Result<(), RepairError> {
+    if reader.last() < lost_through(folder, reader.epoch()) {
+        // It was, before this was cut short.
+        return Ok(());
+    }
+    rename_if_there(
+        &folder::checkpoint(folder),
+        &folder::lost_checkpoint(folder),
+    )
+}
+
+/// Sets it aside once the journal says that they are lost.
+fn set_lost_checkpoint_aside(folder: &Path) -> Result<(), RepairError> {
+    let aside = folder::checkpoint(folder).with_extension(ASIDE);
+    rename_if_there(&folder::lost_checkpoint(folder), &aside)
+}
+
+fn rename_if_there(from: &Path, to: &Path) -> Result<(), RepairError> {
+    let rename = || {
+        match std::fs::rename(from, to) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            renamed => renamed?,
+        }
+        let folder = from.parent().unwrap_or(Path::new("."));
+        std::fs::File::open(folder)?.sync_all()
+    };
+    rename().map_err(RepairError::SetAside)
+}
+
+/// How many entries a checkpoint is ahead of the journal, be it in use or not any more.
+fn count_lost(folder: &Path, reader: &Reader) -> u64 {
+    let epoch = reader.epoch();
+    // One that cannot be read proves nothing.
+    let in_use = Ledger::read_checkpoint(folder, epoch).ok().flatten();
+    let counted = in_use.map_or(Position(0), |state| state.position());
+    let counted = counted.max(lost_through(folder, epoch));
+    counted.0.saturating_sub(reader.last().0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::{JournalError, Settings};
+    use crate::ledger::checkpoint;
+
+    const NOW: UtcMillis = UtcMillis(1_795_442_400_000);
+
+    /// A folder whose journal has lost three of five entries, all of which a checkpoint counts.
+    fn folder_that_lost_three() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder::journal(folder.path());
+        let copy = tempfile::tempdir().expect("a folder");
+        let copy_all = |from: &Path, to: &Path| {
+            for file in std::fs::read_dir(from).expect("a folder") {
+                let file = file.expect("a file");
+                std::fs::copy(file.path(), to.join(file.file_name())).expect("copied");
+            }
+        };
+        let settings = Settings {
+            segment_bytes: journal::SEGMENT_BYTES_MIN,
+            ..Settings::default()
+        };
+        let (mut writer, reader, _) = journal::open(&path, settings).expect("new");
+        let mut state = State::new(reader.epoch());
+        for number in 0..5 {
+            if number == 2 {
+                copy_all(&path, copy.path());
+            }
+            let entry = Entry::Tick;
+            let appended = writer.append(&[journal::encode(&entry)], NOW);
+            let (position, stamp) = appended.expect("room");
+            state.apply(position, stamp, &entry);
+        }
+        drop(writer);
+        checkpoint::write(&state, folder.path()).expect("written");
+        copy_all(copy.path(), &path);
+        folder
+    }
+
+    #[test]
+    fn rebuild_that_is_cut_short_before_the_journal_says_so_leaves_it_known_that_entries_were_lost()
+    {
+        let folder = folder_that_lost_three();
+        let remaking = Remaking::begin(folder.path()).expect("opened");
+        assert_eq!(remaking.lost, 3);
+        take_checkpoint_out_of_use(folder.path(), &remaking.journal.reader).expect("renamed");
+        drop(remaking);
+        assert!(!folder::checkpoint(folder.path()).exists());
+        let refused = open_alone(folder.path(), |epoch| {
+            crate::ingest::start::durable_through(folder.path(), epoch)
+        });
+        assert!(matches!(
+            refused.err(),
+            Some(RepairError::Journal(JournalError::Lost { .. }))
+        ));
+        let report = crate::ingest::repair::verify(folder.path(), &mut |_, _| {});
+        assert!(report.expect("readable").is_journal_short());
+        let rebuilt = rebuild(folder.path(), NOW, &mut |_, _| {}).expect("rebuilt");
+        assert_eq!((rebuilt.lost, rebuilt.restored), (3, Some(Position(3))));
+        assert!(!folder::lost_checkpoint(folder.path()).exists());
+        assert!(folder.path().join("checkpoint.aside").exists());
+        let again = rebuild(folder.path(), NOW, &mut |_, _| {}).expect("rebuilt");
+        assert_eq!((again.lost, again.restored), (0, None), "it is said once");
+    }
+}
