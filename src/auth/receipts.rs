@@ -147,13 +147,19 @@ impl ReceiptKeys {
         folder.join(FILE_NAME).exists()
     }
 
-    /// Makes another key, which signs what is received from a time on. The others are kept.
-    pub fn add(&mut self, folder: &Path, from: UtcMillis) -> Result<(), KeyError> {
+    /// Makes another key, which signs what is received from a time on, or from right after the
+    /// last key came into use if that is later: every key that was made stays the one of its time.
+    /// Returns from when on it signs. Not while another process signs with this folder's keys.
+    pub fn add(&mut self, folder: &Path, from: UtcMillis) -> Result<UtcMillis, KeyError> {
         let mut seed = Zeroizing::new([0; 32]);
         getrandom::fill(seed.as_mut()).map_err(KeyError::Random)?;
-        self.keys.insert(from.0, Key::new(&seed));
+        let last = self.keys.last_key_value();
+        let from = last.map_or(from.0, |(last, _)| from.0.max(last.saturating_add(1)));
+        self.keys.insert(from, Key::new(&seed));
         let path = folder.join(FILE_NAME);
-        write_aside(&path, &format_keys(&self.keys)).map_err(|source| KeyError::Io { path, source })
+        let written = write_aside(&path, &format_keys(&self.keys));
+        written.map_err(|source| KeyError::Io { path, source })?;
+        Ok(UtcMillis(from))
     }
 
     /// How many there are.
@@ -545,6 +551,24 @@ mod tests {
         );
         let refused = verify(&again.report(&later).jws, &old.expect("keys"));
         assert_eq!(refused, Err(InvalidReceipt::UnknownKey));
+    }
+
+    #[test]
+    fn key_that_is_made_by_a_clock_that_is_behind_replaces_none_and_comes_into_use() {
+        let (folder, mut keys) = keys();
+        let add = |keys: &mut ReceiptKeys, at| keys.add(folder.path(), UtcMillis(at));
+        let at = RECEIVED.0;
+        assert_eq!(add(&mut keys, at).expect("added"), RECEIVED);
+        let first = keys.jwks();
+        for (at, from) in [(at, at + 1), (0, at + 2), (at, at + 3)] {
+            assert_eq!(add(&mut keys, at).expect("added"), UtcMillis(from));
+        }
+        assert_eq!(keys.count(), 5, "none took another's place");
+        let again = ReceiptKeys::open(folder.path()).expect("read");
+        let own = |keys: &ReceiptKeys, at| keys.key_at(UtcMillis(at)).id.clone();
+        let ids: std::collections::BTreeSet<_> = (-1..5).map(|ms| own(&again, at + ms)).collect();
+        assert_eq!(ids.len(), 5, "each is in use at some time");
+        assert!(first.contains(&own(&again, at)));
     }
 
     #[test]

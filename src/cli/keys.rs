@@ -24,7 +24,13 @@ pub enum KeysCommand {
     },
     /// Make new keys for this quarter and later ones, because the old may be known to others.
     /// Who reported before and reports again counts as another reporter from then on. The journal
-    /// is told at once; the new keys are in use from the next start on
+    /// is told at once; the new keys are in use from the next start on.
+    ///
+    /// Whoever has the old file, and the journal, can still find out which card or installation
+    /// told what came before, and what comes late for quarters that are over, until the keys of
+    /// those quarters are destroyed with their pseudonyms. The key that case numbers, citations and
+    /// tokens of streams are made with is never replaced: whoever has it can read from those where
+    /// in the journal something lies, and make some up
     Rotate {
         /// Which folder. No server may use it: stop it first.
         #[command(flatten)]
@@ -63,16 +69,36 @@ fn rotate(dir: &Path, now: UtcMillis) -> Result<(), Failure> {
     for period in rotated.periods {
         writeln!(out, "{} has a new key", status::quarter(period))?;
     }
+    for period in rotated.kept {
+        writeln!(
+            out,
+            "{} keeps its key, for late reports, until it is destroyed",
+            status::quarter(period)
+        )?;
+    }
     writeln!(
         out,
         "in use from the next start on; position {} of the journal says so",
         rotated.at
     )?;
+    if let Some(cause) = rotated.unnoted {
+        let message = "the keys are changed, and the journal says so; that it does is not noted \
+                       beside it, so that the next start says it once more";
+        return Err(Failure::unexpected(message, &cause));
+    }
     Ok(())
 }
 
-fn failure(error: &RotateError, dir: &Path) -> Failure {
+/// Why keys are not rotated.
+pub(super) fn failure(error: &RotateError, dir: &Path) -> Failure {
     match error {
+        RotateError::NoReceiptKeys => {
+            let message = format!("there are no keys of receipts in {}", dir.display());
+            Failure::new(Kind::NotFound, message).with_hint(
+                "bring the file receipt-keys back from a backup; without it, the next start makes \
+                 a new one",
+            )
+        }
         RotateError::NoKeys => {
             let message = format!("there are no keys in {}", dir.display());
             Failure::new(Kind::NotFound, message)
@@ -81,6 +107,5 @@ fn failure(error: &RotateError, dir: &Path) -> Failure {
         RotateError::Clock => Failure::new(Kind::Refused, error.to_string()),
         RotateError::Folder(error) => repair::failure(error, dir),
         RotateError::Keys(error) => Failure::unexpected("the keys cannot be changed", error),
-        RotateError::Done(cause) => Failure::unexpected(error.to_string(), cause),
     }
 }

@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 
 use super::client::ServerArgs;
 use super::failure::{Failure, Kind};
+use super::keys;
 use super::way_back::{KeyArgs, client};
 use crate::api::pb::v1 as pb;
-use crate::auth::ReceiptKeys;
 use crate::auth::receipts::{parse_jwks, verify};
 use crate::config::DataSettings;
 use crate::domain::UtcMillis;
 use crate::domain::limits::RECEIPT_BYTES_MAX;
+use crate::ingest::rotation;
 
 /// What to do with receipts.
 #[derive(Debug, clap::Subcommand)]
@@ -20,10 +21,10 @@ pub enum ReceiptCommand {
     Get(GetArgs),
     /// Check a receipt without a server
     Verify(VerifyArgs),
-    /// Sign what is received from now on with a new key; takes effect when the service is
-    /// started again, and old receipts stay valid
+    /// Sign what is received from now on with a new key; old receipts stay valid, and are made
+    /// again with the same bytes
     Rotate {
-        /// Which folder.
+        /// Which folder. No server may use it: stop it first.
         #[command(flatten)]
         data: DataSettings,
     },
@@ -91,10 +92,15 @@ pub fn check(args: &VerifyArgs) -> Result<(), Failure> {
 
 /// Runs `mistap receipt rotate`.
 pub fn rotate(folder: &Path, now: UtcMillis) -> Result<(), Failure> {
-    let failed = |error| Failure::unexpected("the keys of receipts cannot be changed", &error);
-    let mut keys = ReceiptKeys::open(folder).map_err(failed)?;
-    keys.add(folder, now).map_err(failed)?;
-    Ok(writeln!(io::stdout(), "{} keys", keys.count())?)
+    let made = rotation::rotate_receipts(folder, now);
+    let made = made.map_err(|error| keys::failure(&error, folder))?;
+    Ok(writeln!(
+        io::stdout(),
+        "{} keys; what is received from {} on is signed with the new one, and all of before as it \
+         was",
+        made.keys,
+        made.from
+    )?)
 }
 
 fn read(path: &Path) -> Result<String, Failure> {

@@ -85,7 +85,12 @@ fn print_restored(rebuilt: &Rebuilt, dir: &Path) -> Result<(), Failure> {
     writeln!(
         out,
         "watchers begin again; case numbers and citations of what came after it lead nowhere; \
-         receipts and figures are as they were"
+         figures, and receipts of what is here, are as they were"
+    )?;
+    writeln!(
+        out,
+        "RECEIPTS of what came after it still check as signed, but name positions that other \
+         entries take: nothing here bears them out"
     )?;
     for told in brought_back(dir) {
         writeln!(out, "{told}")?;

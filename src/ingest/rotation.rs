@@ -1,5 +1,6 @@
-//! New keys of pseudonyms in place of those that may be known to others, while no server uses the
-//! folder. The journal is told at once, so that what it says of keys is never behind the file.
+//! New keys in place of those that may be known to others, while no server uses the folder. Of
+//! those of pseudonyms the journal is told at once, so that what it says of keys is never behind
+//! the file. One of receipts joins those of before.
 
 use std::path::Path;
 
@@ -16,6 +17,9 @@ pub enum RotateError {
     /// Nothing to rotate.
     #[error("there are no keys in this folder")]
     NoKeys,
+    /// Its receipts cannot be checked any more, which a new file would hide.
+    #[error("there are no keys of receipts in this folder")]
+    NoReceiptKeys,
     /// None that is in use now or later.
     #[error("there is no key of this quarter or a later one; the next start makes them")]
     NoneInUse,
@@ -28,23 +32,25 @@ pub enum RotateError {
     /// The keys.
     #[error("the keys cannot be changed")]
     Keys(#[from] KeyError),
-    /// The journal has it; only the next start will say it once more.
-    #[error("the keys are changed, and the journal says so")]
-    Done(#[from] DoneError),
 }
 
 /// What was rotated.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Rotated {
     /// The quarters that have a new key, rising.
     pub periods: Vec<u32>,
+    /// Those that keep theirs, as they are over and only late reports come under it, rising.
+    pub kept: Vec<u32>,
     /// Where the journal says so.
     pub at: Position,
+    /// Why it is not noted beside the journal; the next start says the same there once more then.
+    pub unnoted: Option<DoneError>,
 }
 
 /// Makes new keys for the quarter that `now` lies in and for those after it. They are in use
 /// from the next start on. A crash half-way leaves the new keys; the next start tells the journal
-/// then.
+/// then. Quarters that are over keep theirs until it is destroyed: who told something again under
+/// another would be two people in an edition that closes soon, and help others to be ten.
 pub fn rotate(folder: &Path, now: UtcMillis) -> Result<Rotated, RotateError> {
     if !Keys::exist(folder) {
         return Err(RotateError::NoKeys);

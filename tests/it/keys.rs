@@ -17,7 +17,7 @@ use pb::reporting_service_client::ReportingServiceClient;
 use tempfile::TempDir;
 
 use crate::recovery::copy_all;
-use crate::support::{START, Service, founding_story};
+use crate::support::{SECRET, START, Service, founding_story};
 
 const DAY_MS: i64 = 86_400_000;
 /// How long words are kept unless it is set otherwise.
@@ -178,6 +178,87 @@ async fn nothing_is_noted_where_no_key_is_rotated() {
         "{refused:?}"
     );
     assert_eq!(told(folder.path()), before);
+}
+
+/// Reports the founding story; its id.
+async fn told_once(service: &Service) -> String {
+    let mut client = ReportingServiceClient::new(service.connect().await);
+    let incident = founding_story();
+    let id = incident.incident_id.clone();
+    let request = pb::ReportIncidentRequest {
+        incident: Some(incident),
+        ..pb::ReportIncidentRequest::default()
+    };
+    client.report_incident(request).await.expect("recorded");
+    id
+}
+
+async fn receipt(service: &Service, id: &str) -> pb::GetReceiptResponse {
+    let mut client = ReportingServiceClient::new(service.connect().await);
+    let request = pb::GetReceiptRequest {
+        incident_id: id.to_owned(),
+        incident_secret: SECRET.to_vec(),
+        qr_code: false,
+    };
+    let answer = client.get_receipt(request).await.expect("a receipt");
+    answer.into_inner()
+}
+
+#[tokio::test]
+async fn receipts_stay_as_they_are_when_their_key_is_rotated_whatever_the_clock_shows() {
+    let service = Service::start().await;
+    let mut told = vec![told_once(&service).await];
+    let mut given = vec![receipt(&service, &told[0]).await];
+    let mut folder = service.stop().await;
+    let mut from = START;
+    for clock in [UtcMillis(START.0 - DAY_MS), START, UtcMillis(0)] {
+        let made = rotation::rotate_receipts(folder.path(), clock).expect("rotated");
+        assert!(from < made.from);
+        from = made.from;
+        let service = Service::start_with(folder, |settings| {
+            settings.clock = Arc::new(move || from);
+        })
+        .await;
+        told.push(told_once(&service).await);
+        given.push(receipt(&service, &told[given.len()]).await);
+        for (id, given) in told.iter().zip(&given) {
+            assert_eq!(receipt(&service, id).await, *given, "the same bytes");
+        }
+        folder = service.stop().await;
+    }
+    let header =
+        |given: &pb::GetReceiptResponse| given.receipt.split('.').next().map(str::to_owned);
+    let keys: std::collections::BTreeSet<_> = given.iter().map(header).collect();
+    assert_eq!(keys.len(), given.len(), "each key came into use");
+}
+
+#[tokio::test]
+async fn keys_of_receipts_are_rotated_neither_under_a_server_nor_where_there_are_none() {
+    let service = Service::start().await;
+    let path = service.folder().join("receipt-keys");
+    let before = std::fs::read(&path).expect("there");
+    let refused = rotation::rotate_receipts(service.folder(), START);
+    assert!(
+        matches!(refused, Err(RotateError::Folder(RepairError::InUse))),
+        "{refused:?}"
+    );
+    assert_eq!(std::fs::read(&path).expect("there"), before);
+    let folder = service.stop().await;
+    // That they are lost stays in sight.
+    std::fs::remove_file(&path).expect("removed");
+    let refused = rotation::rotate_receipts(folder.path(), START);
+    assert!(
+        matches!(refused, Err(RotateError::NoReceiptKeys)),
+        "{refused:?}"
+    );
+    let empty = new_folder();
+    let refused = rotation::rotate_receipts(empty.path(), START);
+    assert!(
+        matches!(refused, Err(RotateError::Folder(RepairError::NoJournal))),
+        "{refused:?}"
+    );
+    assert!(!path.exists() && !empty.path().join("receipt-keys").exists());
+    assert!(status(folder.path()).contains("LOST: receipts can be neither"));
 }
 
 #[tokio::test]
