@@ -20,9 +20,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::auth::{KeyError, key_period, period_begins, period_ends_at};
 use crate::domain::entry::Removal;
-use crate::domain::{LocalDay, Position, UtcMillis};
+use crate::domain::limits::{CLOCK_AHEAD_MS_MAX, EDITION_WAIT_MS};
+use crate::domain::{LocalDay, LocalMonth, Position, UtcMillis};
 use crate::edition::gather::first_at;
 use crate::edition::library::{EditionError, Library};
+use crate::edition::month;
 pub use crate::ingest::done::Done;
 use crate::ingest::done::{DoneError, digest};
 use crate::ingest::{Ingest, SubmitError};
@@ -89,6 +91,45 @@ pub(super) struct Retainer {
     pub every: Duration,
 }
 
+/// What waits for editions that are due.
+#[derive(Debug, Default)]
+struct Waits {
+    /// Since when personal parts do that an edition needs.
+    personal_since: Option<Instant>,
+    /// The months of the editions that were awaited at the last look, and whether that was told.
+    awaited: (Vec<LocalMonth>, bool),
+}
+
+impl Waits {
+    /// Whether personal parts wait on, where an edition may need them.
+    fn for_edition(&mut self, is_needed: bool) -> bool {
+        if !is_needed {
+            self.personal_since = None;
+            return false;
+        }
+        let since = self.personal_since.get_or_insert_with(Instant::now);
+        since.elapsed() < Duration::from_millis(EDITION_WAIT_MS)
+    }
+
+    /// Says so once where the same editions are awaited at two looks.
+    fn tell(&mut self, awaited: &[LocalMonth]) {
+        let (before, is_told) = &mut self.awaited;
+        if before.as_slice() != awaited {
+            self.awaited = (awaited.to_vec(), false);
+            return;
+        }
+        if let Some(first) = awaited.first().filter(|_| !*is_told) {
+            tracing::warn!(
+                month = %first,
+                editions = awaited.len(),
+                "editions that are due are not closed yet; keys of quarters that ended and single \
+                 incidents whose time has come wait for them"
+            );
+            *is_told = true;
+        }
+    }
+}
+
 impl Retainer {
     /// Looks until the service stops.
     pub async fn run(self, stop: CancellationToken) {
@@ -107,9 +148,10 @@ impl Retainer {
         let mut looks = tokio::time::interval_at(Instant::now() + self.every, self.every);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut told = None;
+        let mut waits = Waits::default();
         loop {
             looks.tick().await;
-            let failure = self.look().await.err();
+            let failure = self.look(&mut waits).await.err();
             let message = failure.as_ref().map(ToString::to_string);
             if let Some(error) = failure
                 && told != message
@@ -149,56 +191,95 @@ impl Retainer {
         Ok(Done { keys, ..before }.write(&self.dir)?)
     }
 
-    async fn look(&self) -> Result<(), RetentionError> {
+    async fn look(&self, waits: &mut Waits) -> Result<(), RetentionError> {
         // By the stamps, and never by the clock: one wrong reading of it would take away for good
         // what is to be kept. A tick keeps the last stamp within a minute.
-        let last = self.last_stamp()?;
-        let Some(today) = last.and_then(|last| Some(last.hour()?.local_day())) else {
+        let Some(now) = self.reader.stamp(self.reader.last())? else {
+            return Ok(());
+        };
+        let Some(today) = now.hour().map(|hour| hour.local_day()) else {
             return Ok(());
         };
         let mut done = Done::read(&self.dir);
-        for (removal, days) in [
-            (Removal::Words, self.kept.words_days),
-            (Removal::All, self.kept.personal_days),
-        ] {
-            let before = LocalDay(today.0.saturating_sub_unsigned(days));
-            let (mut through, mut from) = match removal {
-                Removal::Words => (done.words, done.words_from),
-                Removal::All | Removal::Pseudonyms { .. } => (done.all, done.all_from),
-            };
-            // One that lies ahead was noted by a clock that was wrong.
-            if from.is_some_and(|from| before <= from && from <= today) {
-                continue;
-            }
-            let last = self.last_before(before.start().start()).await?;
-            if through < last {
-                self.ingest.note_removal(removal, last).await?;
-                self.remove(through.next(), last, removal).await?;
-                through = last;
-            }
-            from = Some(before);
-            match removal {
-                Removal::Words => (done.words, done.words_from) = (through, from),
-                Removal::All | Removal::Pseudonyms { .. } => {
-                    (done.all, done.all_from) = (through, from);
-                }
-            }
+        let before = |days| LocalDay(today.0.saturating_sub_unsigned(days));
+        // One that lies ahead was noted by a clock that was wrong.
+        let is_done = |from: Option<LocalDay>, before| {
+            from.is_some_and(|from| before <= from && from <= today)
+        };
+        let words_from = before(self.kept.words_days);
+        if !is_done(done.words_from, words_from) {
+            let last = self.last_before(words_from.start().start()).await?;
+            done.words = self.take_away(Removal::Words, done.words, last).await?;
+            done.words_from = Some(words_from);
             done.write(&self.dir)?;
         }
-        self.end_key_periods(&mut done).await?;
-        self.end_incidents(&mut done).await?;
+        // After the time was read: what is due by then is known.
+        let awaited = self.awaited().await;
+        let all_from = before(self.kept.personal_days);
+        if !is_done(done.all_from, all_from) {
+            let last = self.last_before(all_from.start().start()).await?;
+            let is_needed = done.all < last && self.is_needed(last, &awaited, waits)?;
+            if !is_needed {
+                done.all = self.take_away(Removal::All, done.all, last).await?;
+                done.all_from = Some(all_from);
+                done.write(&self.dir)?;
+            }
+        }
+        let awaited = awaited?;
+        waits.tell(&awaited);
+        if awaited.is_empty() {
+            self.end_key_periods(now, &mut done).await?;
+            self.end_incidents(now, &mut done).await?;
+        }
         self.note_keys().await
     }
 
+    /// Takes something away of what came after one entry, through another. Returns through where it
+    /// is gone then.
+    async fn take_away(
+        &self,
+        removal: Removal,
+        done: Position,
+        last: Position,
+    ) -> Result<Position, RetentionError> {
+        if last <= done {
+            return Ok(done);
+        }
+        self.ingest.note_removal(removal, last).await?;
+        self.remove(done.next(), last, removal).await?;
+        Ok(last)
+    }
+
+    /// The months whose editions are due and still to be closed. One that was closed, and whose
+    /// file is gone, needs nothing any more that is to be taken away, and nothing waits for one that
+    /// can be closed no more.
+    async fn awaited(&self) -> Result<Vec<LocalMonth>, RetentionError> {
+        let library = Arc::clone(&self.library);
+        Ok(tokio::task::spawn_blocking(move || library.awaited()).await??)
+    }
+
+    /// Whether an edition that is about to be closed needs personal parts through an entry: it
+    /// cannot be, once it is not known any more who told what. After a while they go all the same.
+    fn is_needed(
+        &self,
+        through: Position,
+        awaited: &Result<Vec<LocalMonth>, RetentionError>,
+        waits: &mut Waits,
+    ) -> Result<bool, RetentionError> {
+        let first = awaited.as_ref().ok().and_then(|awaited| awaited.first());
+        let is_reached = match first {
+            Some(month) => first_at(&self.reader, begins(*month))? <= through,
+            None => false,
+        };
+        Ok(waits.for_edition(is_reached))
+    }
+
     /// Lets single incidents go of months of receipt that have been over for long enough.
-    async fn end_incidents(&self, done: &mut Done) -> Result<(), RetentionError> {
+    async fn end_incidents(&self, now: UtcMillis, done: &mut Done) -> Result<(), RetentionError> {
         // Stores that were set aside go with the incidents, and none must be set aside after that.
         if self.ingest.store_is_opening() {
             return Ok(());
         }
-        let Some(now) = self.now_if_closed().await? else {
-            return Ok(());
-        };
         let months = self.ingest.months();
         let is_due = |end: &&MonthEnd| ends_at(end, self.kept.incident_months) <= now;
         let end = months.ends().iter().rev().find(is_due).copied();
@@ -230,25 +311,8 @@ impl Retainer {
         Ok(())
     }
 
-    /// The time of the last entry, unless an edition is still to be closed. One that was closed,
-    /// and whose file is gone, needs nothing any more that is to be taken away, and nothing waits for
-    /// one that can be closed no more.
-    async fn now_if_closed(&self) -> Result<Option<UtcMillis>, RetentionError> {
-        let library = Arc::clone(&self.library);
-        let due = tokio::task::spawn_blocking(move || library.awaited()).await??;
-        Ok(self.last_stamp()?.filter(|_| due.is_empty()))
-    }
-
-    /// The time of the last entry.
-    fn last_stamp(&self) -> Result<Option<UtcMillis>, JournalError> {
-        self.reader.stamp(self.reader.last())
-    }
-
     /// Ends the quarters whose editions have all closed.
-    async fn end_key_periods(&self, done: &mut Done) -> Result<(), RetentionError> {
-        let Some(now) = self.now_if_closed().await? else {
-            return Ok(());
-        };
+    async fn end_key_periods(&self, now: UtcMillis, done: &mut Done) -> Result<(), RetentionError> {
         let Some(key_period) = last_ended(now) else {
             return Ok(());
         };
@@ -310,6 +374,11 @@ impl Retainer {
         tracing::info!(?removal, removed, %through, "personal data taken away");
         Ok(())
     }
+}
+
+/// No entry before this instant tells of a tap of a month.
+fn begins(month: LocalMonth) -> UtcMillis {
+    UtcMillis(month::first_day(month).start().start().0 - CLOCK_AHEAD_MS_MAX)
 }
 
 /// The last quarter whose editions are all due to be closed.
@@ -435,6 +504,28 @@ mod tests {
             notes.collect()
         }
 
+        /// How many reports have any of theirs.
+        fn personal_parts(&self) -> usize {
+            let records = self.running.reader.entries_from(Position(1));
+            let entries = records
+                .expect("readable")
+                .map(|record| record.expect("whole").entry);
+            let has_any = |entry: &Entry| {
+                matches!(
+                    entry,
+                    Entry::Incident {
+                        personal: Some(_),
+                        ..
+                    }
+                )
+            };
+            entries.filter(has_any).count()
+        }
+
+        async fn look(&self) -> Result<(), RetentionError> {
+            self.retainer.look(&mut Waits::default()).await
+        }
+
         async fn stop(self) {
             let stop = move || self.running.stop(Duration::from_secs(60));
             let stopping = tokio::task::spawn_blocking(stop);
@@ -446,14 +537,14 @@ mod tests {
     async fn clock_that_jumps_for_one_look_takes_nothing_away() {
         let folder = tempfile::tempdir().expect("a folder");
         let trial = Trial::new(folder.path(), &["2026-11-22"], "2026-11-23");
-        trial.retainer.look().await.expect("a look");
+        trial.look().await.expect("a look");
         let before = Done::read(folder.path());
         assert_eq!(before.words_from, LocalDay::parse("2026-08-25"));
         trial.clock.fetch_add(YEARS_MS, Ordering::SeqCst);
-        trial.retainer.look().await.expect("a look");
+        trial.look().await.expect("a look");
         let jumped = Done::read(folder.path());
         trial.clock.fetch_sub(YEARS_MS, Ordering::SeqCst);
-        trial.retainer.look().await.expect("a look");
+        trial.look().await.expect("a look");
         assert_eq!(trial.notes(), [true]);
         for done in [jumped, Done::read(folder.path())] {
             assert_eq!(
@@ -478,11 +569,30 @@ mod tests {
             ..Done::default()
         };
         hit.write(folder.path()).expect("written");
-        trial.retainer.look().await.expect("a look");
+        trial.look().await.expect("a look");
         assert_eq!(trial.notes(), [true, false, true]);
         let done = Done::read(folder.path());
         assert_eq!(done.words_from, LocalDay::parse("2026-08-25"));
         assert_eq!(done.all_from, LocalDay::parse("2026-05-24"));
+        trial.stop().await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn personal_parts_wait_an_hour_for_an_edition_that_needs_them_and_go_then() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let trial = Trial::new(folder.path(), &["2026-05-10", "2026-11-22"], "2026-11-23");
+        let mut waits = Waits::default();
+        let may = month::parse("2026-05").expect("a month");
+        for hours in 0..4 {
+            trial.retainer.look(&mut waits).await.expect("a look");
+            let is_kept = hours == 0;
+            let (left, library) = (trial.personal_parts(), &trial.retainer.library);
+            assert_eq!(left, 1 + usize::from(is_kept), "{hours}");
+            assert_eq!(library.awaited().expect("readable").contains(&may), is_kept);
+            tokio::time::advance(Duration::from_millis(EDITION_WAIT_MS)).await;
+        }
+        // The others are awaited still, which is told once it has been so at two looks.
+        assert!(waits.awaited.1);
         trial.stop().await;
     }
 }

@@ -426,6 +426,10 @@ pub const EDITION_TAP_CELLS_MAX: usize = 48 * 1024 * 1024;
 pub const EDITION_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// How often it is looked whether an edition is due, in milliseconds.
 pub const EDITION_LOOK_MS: u64 = 60_000;
+/// How long personal parts whose time has come wait for an edition that is due and needs them, in
+/// milliseconds since that was seen. Reached: they go, and it is closed no more.
+pub const EDITION_WAIT_MS: u64 = 3_600_000;
+const _: () = assert!(EDITION_LOOK_MS < EDITION_WAIT_MS);
 /// Rows of one page of an edition. More asked for: refused.
 pub const EDITION_ROWS_PER_PAGE_MAX: usize = 10_000;
 /// Rows of a page of an edition when nothing is asked for.

@@ -330,13 +330,14 @@ fn self_reporters(counted: [&Counted; 3]) -> Vec<u32> {
 }
 
 /// Whether something of what the edition of a month would be made of is missing already, so that
-/// it must not be closed any more. Reads no month. `is_closed` says so of an earlier month.
+/// it must not be closed any more. Reads no month, unless personal parts of it were taken away.
+/// `is_closed` says so of an earlier month.
 pub fn is_cut(
     reader: &Reader,
     month: LocalMonth,
     is_closed: impl Fn(LocalMonth) -> bool,
 ) -> Result<bool, JournalError> {
-    if gather::gone_before(reader, month)? != Some(0) {
+    if gather::gone_before(reader, month)? != Some(0) || gather::lacks_names(reader, month)? {
         return Ok(true);
     }
     let quarter = month::quarter_ending(month);

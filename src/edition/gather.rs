@@ -10,6 +10,7 @@ use std::hash::Hash;
 
 use super::month;
 use super::reporters::{self, Names};
+use crate::domain::entry::Removal;
 use crate::domain::incident::{CauseClaim, is_observed};
 use crate::domain::limits::CLOCK_AHEAD_MS_MAX;
 use crate::domain::taxonomy::{
@@ -182,6 +183,26 @@ pub fn gone_before(reader: &Reader, month: LocalMonth) -> Result<Option<u64>, Jo
         }
     }
     Ok(Some(gone))
+}
+
+/// Whether personal parts of a month were taken away because their time had come: who told its
+/// reports is not known any more, and each would count as told by nobody. Reads the month only where
+/// that was done to entries of it.
+pub fn lacks_names(reader: &Reader, month: LocalMonth) -> Result<bool, JournalError> {
+    let begins = month::first_day(month).start().start();
+    let from = first_at(reader, UtcMillis(begins.0 - CLOCK_AHEAD_MS_MAX))?;
+    for record in reader.wanted_from(from, Wanted::Removals) {
+        if let Entry::PersonalRemoved {
+            removal: Removal::All,
+            through,
+        } = record?.entry
+            && from <= through
+        {
+            let gathered = gather(reader, month)?;
+            return Ok(gathered.is_some_and(|gathered| 0 < gathered.erased));
+        }
+    }
+    Ok(false)
 }
 
 /// Whether the journal begins after what would have to be read from here on.

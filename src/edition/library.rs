@@ -302,7 +302,7 @@ impl Library {
         Ok(awaited)
     }
 
-    /// Whether the edition of a month that was never closed must not be any more. Reads no month.
+    /// Whether the edition of a month that was never closed must not be any more.
     fn is_cut(&self, month: LocalMonth) -> Result<bool, EditionError> {
         // A file that is there may have been published before a restore.
         if self.path(month).exists() {

@@ -45,6 +45,7 @@ const TAP_COUNTS_REMOVED: u32 = 6;
 const EDITION_CLOSED: u32 = 7;
 const ERASED: u32 = 9;
 const ANSWERED: u32 = 10;
+const PERSONAL_REMOVED: u32 = 11;
 const KEYS_CHANGED: u32 = 15;
 const RESTORED: u32 = 16;
 /// Bits of a field's key below its number.
@@ -100,6 +101,8 @@ pub enum Wanted {
     Keys,
     /// What says that the record goes on from a copy.
     Restores,
+    /// What says that personal data was taken away.
+    Removals,
 }
 
 impl Wanted {
@@ -118,6 +121,7 @@ impl Wanted {
             Self::Editions => kind == EDITION_CLOSED,
             Self::Keys => kind == KEYS_CHANGED,
             Self::Restores => kind == RESTORED,
+            Self::Removals => kind == PERSONAL_REMOVED,
         }
     }
 }

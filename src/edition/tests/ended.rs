@@ -2,6 +2,7 @@
 //! and proved by their hash after that.
 
 use super::*;
+use crate::domain::entry::Removal;
 use crate::edition::gather::first_at;
 use crate::journal::Remover;
 
@@ -132,6 +133,34 @@ fn edition_is_not_closed_first_when_what_came_before_it_has_gone() {
     // What waits for editions waits for those that can come.
     assert_eq!(library.due().expect("readable"), [of("2026-10")]);
     assert!(library.awaited().expect("readable").is_empty());
+}
+
+#[test]
+fn edition_is_not_closed_first_when_it_is_not_known_any_more_who_told_its_reports() {
+    for (through, is_cut) in [("2026-10-01T00:00", false), ("2026-11-01T00:00", true)] {
+        let mut record = Record::new();
+        for at in ["2026-09-20T12:00", "2026-10-10T12:00"] {
+            for _ in 0..12 {
+                record.tell_of_gvb(amsterdam(at));
+            }
+        }
+        let first = first_at(&record.reader, amsterdam(through)).expect("readable");
+        let (removal, through) = (Removal::All, Position(first.0 - 1));
+        let removed = Entry::PersonalRemoved { removal, through };
+        record.append(amsterdam("2026-11-21T00:00"), &removed);
+        let remover = Remover::new(&record.reader);
+        let count = remover.remove(Position(1), through, removal);
+        assert_ne!(count.expect("written"), 0);
+        record.append(amsterdam("2026-11-22T00:00"), &Entry::Tick);
+        let library = record.library();
+        let prepared = library.prepare(of("2026-10")).expect("readable");
+        assert_eq!(matches!(prepared, Prepared::Cut), is_cut, "{prepared:?}");
+        // The first month of the record has lost its names in both.
+        let [cut, awaited] = [library.cut(), library.awaited()].map(|one| one.expect("readable"));
+        assert_eq!(cut[0], of("2026-09"));
+        assert_eq!(cut.contains(&of("2026-10")), is_cut);
+        assert_eq!(awaited.contains(&of("2026-10")), !is_cut);
+    }
 }
 
 #[test]

@@ -398,6 +398,7 @@ impl Telling<'_> {
                     state: CaseState::Repaired,
                     reason: None,
                     message: "de lezer is vervangen".into(),
+                    is_message_gone: false,
                 };
                 self.record.append(at, &Entry::Answered(Box::new(answer)));
             }
