@@ -1,10 +1,12 @@
 //! What the journal tells about the keys of pseudonyms: when each was made, when it was replaced,
-//! and when the file of all of them was lost. The file itself tells nothing of that: a new one
+//! when it was destroyed, and when the file of all of them was lost. The file itself tells nothing of that: a new one
 //! takes the place of one that is gone.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::auth::{Keys, period_ends_at};
+use crate::domain::entry::Removal;
 use crate::domain::{Entry, KeysTold, LocalDay, UtcMillis};
 use crate::journal::{self, JournalError, Reader, Wanted};
 
@@ -14,7 +16,11 @@ pub(super) const LOSS_MEANS: &str = "cards and installations of before cannot be
 
 /// What the journal was told, in its order, and on which days.
 #[derive(Debug, Default)]
-pub(super) struct KeyHistory(Vec<(LocalDay, KeysTold)>);
+pub(super) struct KeyHistory {
+    told: Vec<(LocalDay, KeysTold)>,
+    /// Through which quarter keys and pseudonyms were destroyed.
+    destroyed: Vec<(LocalDay, u32)>,
+}
 
 impl KeyHistory {
     /// Of a data folder; nothing if it has no journal.
@@ -28,19 +34,50 @@ impl KeyHistory {
 
     /// Reads a journal for it.
     pub fn read(reader: &Reader) -> Result<Self, JournalError> {
-        let mut told = Vec::new();
+        let mut history = Self::default();
+        let day = |stamp: UtcMillis| stamp.hour().map(|hour| hour.local_day());
         for record in reader.wanted_from(reader.horizon(), Wanted::Keys) {
             let record = record?;
             if let Entry::KeysChanged(keys) = record.entry {
-                told.extend(record.stamp.hour().map(|hour| (hour.local_day(), keys)));
+                history
+                    .told
+                    .extend(day(record.stamp).map(|day| (day, keys)));
             }
         }
-        Ok(Self(told))
+        for record in reader.wanted_from(reader.horizon(), Wanted::Removals) {
+            let record = record?;
+            if let Entry::PersonalRemoved {
+                removal: Removal::Pseudonyms { key_period },
+                ..
+            } = record.entry
+            {
+                let destroyed = day(record.stamp).map(|day| (day, key_period));
+                history.destroyed.extend(destroyed);
+            }
+        }
+        Ok(history)
+    }
+
+    /// The quarters whose keys were destroyed, rising, and on which day each was: those of which
+    /// the journal was told a key, and the last ones that it says so of.
+    pub fn destroyed(&self) -> Vec<(u32, LocalDay)> {
+        let known = self.told.iter().flat_map(|(_, told)| told.periods.keys());
+        let named = self.destroyed.iter().map(|(_, period)| period);
+        let periods: BTreeSet<u32> = known.chain(named).copied().collect();
+        let on = |period| {
+            let mut destroyed = self.destroyed.iter();
+            let first = destroyed.find(|(_, through)| period <= *through);
+            first.map(|(day, _)| (period, *day))
+        };
+        periods.into_iter().filter_map(on).collect()
     }
 
     /// When the key of a quarter that a file has was told of first, and as what.
     pub fn since(&self, file: &KeysTold, period: u32) -> Option<String> {
-        let of_file = self.0.iter().filter(|(_, told)| told.digest == file.digest);
+        let of_file = self
+            .told
+            .iter()
+            .filter(|(_, told)| told.digest == file.digest);
         let keys = of_file.filter_map(|(day, told)| Some((*day, *told.periods.get(&period)?)));
         let keys: Vec<_> = keys.collect();
         let key = file.periods.get(&period)?;
@@ -54,8 +91,8 @@ impl KeyHistory {
     /// now included; `None` where there is none.
     pub fn losses(&self, file: Option<&KeysTold>) -> Vec<String> {
         let mut losses = Vec::new();
-        for (index, (day, told)) in self.0.iter().enumerate().skip(1) {
-            let before = &self.0[..index];
+        for (index, (day, told)) in self.told.iter().enumerate().skip(1) {
+            let before = &self.told[..index];
             if before[index - 1].1.digest == told.digest {
                 continue;
             }
@@ -65,7 +102,7 @@ impl KeyHistory {
                 false => format!("LOST by {day}, and new ones made: {LOSS_MEANS}"),
             });
         }
-        if let (Some(file), Some((_, last))) = (file, self.0.last())
+        if let (Some(file), Some((_, last))) = (file, self.told.last())
             && file.digest != last.digest
         {
             losses.push(format!(
@@ -78,7 +115,10 @@ impl KeyHistory {
     /// Quarters of which the journal knows a key that should live and that the file does not
     /// have.
     pub fn missing(&self, file: &KeysTold, now: UtcMillis) -> Vec<u32> {
-        let last = self.0.last().filter(|(_, last)| last.digest == file.digest);
+        let last = self
+            .told
+            .last()
+            .filter(|(_, last)| last.digest == file.digest);
         let periods = last.into_iter().flat_map(|(_, last)| last.periods.keys());
         let is_missing =
             |period: &&u32| !file.periods.contains_key(period) && now < period_ends_at(**period);
@@ -114,7 +154,10 @@ mod tests {
 
     fn history(notes: &[(&str, KeysTold)]) -> KeyHistory {
         let notes = notes.iter().map(|(text, told)| (day(text), told.clone()));
-        KeyHistory(notes.collect())
+        KeyHistory {
+            told: notes.collect(),
+            destroyed: Vec::new(),
+        }
     }
 
     #[test]
@@ -165,6 +208,27 @@ mod tests {
         let unnoted = history(&[("2026-10-01", old)]);
         assert!(unnoted.losses(Some(&new))[0].starts_with("LOST: the file is another"));
         assert!(unnoted.losses(None).is_empty());
+    }
+
+    #[test]
+    fn destroyed_quarter_has_the_day_on_which_the_journal_says_so_first() {
+        let mut history = history(&[
+            ("2026-06-01", told(1, &[(8_104, 1), (8_105, 2)])),
+            ("2026-12-01", told(1, &[(8_106, 3), (8_107, 4)])),
+        ]);
+        assert_eq!(history.destroyed(), []);
+        history.destroyed = vec![
+            (day("2026-07-22"), 8_105),
+            (day("2026-10-22"), 8_106),
+            // Once more, after the journal came back from a copy.
+            (day("2026-11-02"), 8_106),
+        ];
+        let days = [
+            (8_104, "2026-07-22"),
+            (8_105, "2026-07-22"),
+            (8_106, "2026-10-22"),
+        ];
+        assert_eq!(history.destroyed(), days.map(|(one, on)| (one, day(on))));
     }
 
     #[test]

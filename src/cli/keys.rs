@@ -55,7 +55,8 @@ fn list(dir: &Path, format: Format, today: LocalDay) -> Result<(), Failure> {
         Failure::unexpected("the keys cannot be read", error)
     };
     let history = KeyHistory::of_folder(dir).map_err(|error| failed(&error))?;
-    let told = status::keys(dir, &history, today).map_err(|error| failed(&error))?;
+    let awaited = status::awaited(dir).map_err(|error| failed(&error))?;
+    let told = status::keys(dir, &history, &awaited, today).map_err(|error| failed(&error))?;
     let mut sheet = Sheet::new(["quarter", "state"]);
     for (quarter, state) in told {
         sheet.push(vec![json!(quarter), json!(state)]);

@@ -13,8 +13,8 @@ use crate::app::editions::CUT_MEANS;
 use crate::app::retention::Done;
 use crate::auth::{ReceiptKeys, key_period, period_ends_at};
 use crate::domain::limits::{INCIDENT_MONTHS_DEFAULT, PERSONAL_DAYS_DEFAULT, WORDS_DAYS_DEFAULT};
-use crate::domain::{LocalDay, UtcMillis};
-use crate::edition::library::Library;
+use crate::domain::{LocalDay, LocalMonth, UtcMillis};
+use crate::edition::library::{EditionError, Library};
 use crate::edition::month;
 use crate::journal::{self, Wanted};
 
@@ -69,6 +69,21 @@ pub fn status(dir: &Path, format: Format, today: LocalDay) -> Result<(), Failure
             format!("LOST: it {CUT_MEANS}"),
         );
     }
+    let awaited = library.awaited().map_err(|error| failed(&error))?;
+    for month in &awaited {
+        let since = day_of(month::closes_at(*month));
+        let how = match is_served {
+            true => "the log of the service says why, if it cannot be",
+            false => "the service closes it while it runs",
+        };
+        say(
+            &format!("edition of {month}"),
+            format!(
+                "due since {since} and not closed yet: {how}; keys of quarters that ended and \
+                 single incidents whose time has come wait for it"
+            ),
+        );
+    }
     let done = Done::read(dir);
     let words = (done.words_from, done.words_days, WORDS_DAYS_DEFAULT);
     say("notes and words", kept(words));
@@ -76,7 +91,8 @@ pub fn status(dir: &Path, format: Format, today: LocalDay) -> Result<(), Failure
     say("personal parts", kept(all));
     say("single incidents", kept_months(&done));
     let history = KeyHistory::read(&reader).map_err(|error| failed(&error))?;
-    for (period, state) in keys(dir, &history, today).map_err(|error| failed(&error))? {
+    let told = keys(dir, &history, &awaited, today).map_err(|error| failed(&error))?;
+    for (period, state) in told {
         say(&format!("key of {period}"), state);
     }
     if !ReceiptKeys::exist(dir) {
@@ -113,11 +129,23 @@ fn kept_months(done: &Done) -> String {
     }
 }
 
-/// What is to be said of the keys of a folder: each quarter, and when its key ends; and whatever
-/// was lost.
+/// The months of editions that are due in a folder and still to be closed; none if it has no
+/// journal.
+pub(super) fn awaited(dir: &Path) -> Result<Vec<LocalMonth>, EditionError> {
+    let journal_dir = dir.join("journal");
+    if !journal::exists(&journal_dir)? {
+        return Ok(Vec::new());
+    }
+    let (reader, _) = journal::open_reader(&journal_dir)?;
+    Library::open_reading(dir, reader)?.awaited()
+}
+
+/// What is to be said of the keys of a folder: each quarter, and when its key ends or ended; and
+/// whatever was lost. `awaited` are the months of editions that are due, rising.
 pub(super) fn keys(
     dir: &Path,
     history: &KeyHistory,
+    awaited: &[LocalMonth],
     today: LocalDay,
 ) -> Result<Vec<(String, String)>, crate::auth::KeyError> {
     let file = key_history::file(dir)?;
@@ -129,6 +157,12 @@ pub(super) fn keys(
         return Ok(told.collect());
     };
     let mut told: Vec<_> = losses.collect();
+    for (period, on) in history.destroyed() {
+        if !file.periods.contains_key(&period) {
+            let state = format!("destroyed, with its pseudonyms, on {on}");
+            told.push((quarter(period), state));
+        }
+    }
     for period in file.periods.keys().copied() {
         let use_of = if period == key_period(today) {
             "in use"
@@ -139,9 +173,8 @@ pub(super) fn keys(
         };
         let since = history.since(&file, period);
         let since = since.map_or_else(String::new, |since| format!("; {since}"));
-        let ends = day_of(period_ends_at(period));
-        let state = format!("{use_of}{since}; destroyed, with its pseudonyms, from {ends} on");
-        told.push((quarter(period), state));
+        let end = end_of(period_ends_at(period), awaited, today);
+        told.push((quarter(period), format!("{use_of}{since}; {end}")));
     }
     for period in history.missing(&file, today.start().start()) {
         let lost = "LOST: it is not in the file; the next start makes a new one, and what was \
@@ -149,6 +182,18 @@ pub(super) fn keys(
         told.push((quarter(period), lost.to_owned()));
     }
     Ok(told)
+}
+
+/// When a key that is there will be destroyed, or what that waits for.
+fn end_of(ends: UtcMillis, awaited: &[LocalMonth], today: LocalDay) -> String {
+    let day = day_of(ends);
+    if today.start().start() < ends {
+        return format!("destroyed, with its pseudonyms, from {day} on");
+    }
+    match awaited.first() {
+        Some(month) => format!("OVERDUE since {day}: waits for the edition of {month}"),
+        None => format!("to be destroyed since {day}, by the service soon after its start"),
+    }
 }
 
 /// As in `2026-Q4`.
@@ -170,12 +215,12 @@ mod tests {
     fn keys_are_told_by_quarter_with_their_end_and_a_lost_file_is_told_as_such() {
         let dir = tempfile::tempdir().expect("a folder");
         let today = LocalDay::parse("2026-11-23").expect("a day");
-        let lost = keys(dir.path(), &KeyHistory::default(), today).expect("told");
+        let lost = keys(dir.path(), &KeyHistory::default(), &[], today).expect("told");
         assert!(lost[0].1.starts_with("LOST"), "{lost:?}");
         let made = Keys::open(dir.path()).expect("made");
         let next = LocalDay::parse("2027-01-01").expect("a day");
         made.make(today, next).expect("made");
-        let told = keys(dir.path(), &KeyHistory::default(), today).expect("told");
+        let told = keys(dir.path(), &KeyHistory::default(), &[], today).expect("told");
         assert_eq!(told.len(), 2);
         assert_eq!(told[0].0, "2026-Q4");
         assert_eq!(
@@ -184,5 +229,21 @@ mod tests {
         );
         assert_eq!(told[1].0, "2027-Q1");
         assert!(told[1].1.starts_with("made ahead"));
+        // Months later, with and without an edition that it waits for.
+        let later = LocalDay::parse("2027-02-01").expect("a day");
+        let awaited = [month::parse("2026-12").expect("a month")];
+        for (awaited, expected) in [
+            (
+                &awaited[..],
+                "OVERDUE since 2027-01-22: waits for the edition of 2026-12",
+            ),
+            (
+                &[],
+                "to be destroyed since 2027-01-22, by the service soon after its start",
+            ),
+        ] {
+            let told = keys(dir.path(), &KeyHistory::default(), awaited, later).expect("told");
+            assert_eq!(told[0].1, format!("for late reports; {expected}"));
+        }
     }
 }
