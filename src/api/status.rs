@@ -346,6 +346,11 @@ impl From<SubmitError> for Problem {
                 let message = "the disk is nearly full; try again later";
                 Self::new(Code::ResourceExhausted, "DISK_RESERVE", message).retry()
             }
+            SubmitError::ClockUnsure => {
+                let message = "the server has just started and waits until its clock can be \
+                               believed, which takes some minutes; try again later";
+                Self::new(Code::Unavailable, "CLOCK_UNSURE", message).retry()
+            }
             // The log has both from where they happened. A client that keeps its report
             // and tries again loses nothing.
             SubmitError::Poisoned | SubmitError::Keys => {
@@ -736,6 +741,12 @@ mod tests {
             SubmitError::DiskReserve.into(),
             exhausted,
             "DISK_RESERVE",
+            true,
+        );
+        check(
+            SubmitError::ClockUnsure.into(),
+            Code::Unavailable,
+            "CLOCK_UNSURE",
             true,
         );
         check(

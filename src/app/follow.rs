@@ -48,6 +48,7 @@ impl FollowError {
                 SubmitError::Busy
                 | SubmitError::Limited(_)
                 | SubmitError::DiskReserve
+                | SubmitError::ClockUnsure
                 | SubmitError::Keys => false,
             },
             Self::Panic(_) => true,
@@ -115,6 +116,7 @@ mod tests {
         for error in [
             SubmitError::Busy,
             SubmitError::DiskReserve,
+            SubmitError::ClockUnsure,
             SubmitError::Keys,
         ] {
             assert!(!FollowError::from(error.clone()).is_final(), "{error}");

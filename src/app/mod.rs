@@ -97,6 +97,9 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// The time.
     pub clock: Clock,
+    /// Whether a clock that jumps ahead, or is far past the last entry at the start, is believed
+    /// only when that lasts. Not for one that is made up.
+    pub is_clock_checked: bool,
     /// How often a newer network is looked for.
     pub network_look: Duration,
     /// How long tap counts are kept, in days.
@@ -124,6 +127,7 @@ impl Settings {
             dir,
             listen,
             clock,
+            is_clock_checked: true,
             network_look: Duration::from_millis(NETWORK_LOOK_MS),
             tap_days: TAP_DAYS_DEFAULT,
             edition_look: Duration::from_millis(EDITION_LOOK_MS),
@@ -293,6 +297,7 @@ async fn open(settings: &Settings) -> Result<(Running, Arc<Library>), AppError> 
     let clock = Arc::clone(&settings.clock);
     let options = Options {
         tap_days: settings.tap_days,
+        is_clock_checked: settings.is_clock_checked,
         ..Options::default()
     };
     let opening = tokio::task::spawn_blocking(move || {

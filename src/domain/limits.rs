@@ -10,6 +10,9 @@ pub const KEY_AHEAD_DAYS: i64 = 31;
 pub const CLOCK_AHEAD_MS_MAX: i64 = 5 * 60_000;
 /// Smallest jump ahead of the server's clock that is not followed at once, in milliseconds.
 pub const CLOCK_JUMP_MS_MIN: i64 = 5 * 60_000;
+/// How far past the last entry the server's clock may be at a start, in milliseconds. Further:
+/// nothing is taken in until it has stayed so. More than a month passes between two editions.
+pub const CLOCK_START_JUMP_MS_MIN: i64 = 35 * 86_400_000;
 /// How long the server's clock must stay ahead until a jump is followed, in milliseconds.
 pub const CLOCK_JUMP_HOLD_MS: u64 = 10 * 60_000;
 /// How far stamps may be ahead of the server's clock, in milliseconds. Further: logged.

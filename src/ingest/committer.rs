@@ -46,8 +46,10 @@ pub(super) struct Parts {
     pub hub: Hub,
     /// The time.
     pub clock: Clock,
-    /// Whether the clock must keep pace with the time that passes.
-    pub is_clock_checked: bool,
+    /// What the clock is compared with, from `begun` on; `None` if it is believed as it is.
+    pub steady: Option<Steady>,
+    /// When the start was.
+    pub begun: Instant,
     /// What makes keys ahead.
     pub keys: KeyMaker,
     /// Where the checkpoint lies.
@@ -65,12 +67,12 @@ pub(super) struct Parts {
 /// The committer.
 pub(super) struct Committer {
     parts: Parts,
-    begun: Instant,
-    steady: Steady,
     /// The minute of the last tick, or of the last entry before the start.
     ticked: Option<Minute>,
     checkpoint_due: Position,
     checkpoint: Option<JoinHandle<Result<Position, LedgerError>>>,
+    /// The minute of the first erasure after which no checkpoint was begun.
+    erased: Option<Minute>,
     is_disk_low: bool,
     /// Whether the journal had no room even for what is taken in on a low disk.
     is_stuck: bool,
@@ -100,8 +102,6 @@ impl Committer {
             _ => parts.writer.last_stamp().minute(),
         };
         Self {
-            begun: Instant::now(),
-            steady: Steady::default(),
             ticked,
             checkpoint_due: checkpoint_after(parts.checkpointed),
             checkpoint: None,
@@ -200,11 +200,22 @@ impl Committer {
         let clock = (self.parts.clock)();
         // Reports are checked against the clock as it is.
         self.parts.keys.keep(clock);
-        if !self.parts.is_clock_checked {
+        let Parts {
+            steady: Some(steady),
+            writer,
+            begun,
+            queue,
+            ..
+        } = &mut self.parts
+        else {
             return clock;
+        };
+        let was_unsure = steady.is_unsure();
+        let now = steady.time(clock, begun.elapsed(), writer.last_stamp());
+        if was_unsure && !steady.is_unsure() {
+            queue.set_clock_unsure(false);
         }
-        let last = self.parts.writer.last_stamp();
-        self.steady.time(clock, self.begun.elapsed(), last)
+        now
     }
 
     /// The entry that ends the oldest tap counts, if some were kept long enough.

@@ -95,6 +95,9 @@ pub enum SubmitError {
     /// Too little room.
     #[error("the disk is nearly full")]
     DiskReserve,
+    /// The clock was far past the last entry at the start, and may be wrong.
+    #[error("the clock may be wrong")]
+    ClockUnsure,
     /// The journal failed; only a restart helps.
     #[error("the journal cannot be written")]
     Poisoned,

@@ -102,9 +102,11 @@ struct State {
     /// Entries that wait, or for which room is reserved.
     entries: usize,
     /// Why nothing is taken in any more.
-    refusal: Option<SubmitError>,
+    end: Option<SubmitError>,
     /// Whether only what hardly grows is taken in.
     is_disk_low: bool,
+    /// Whether it is not known what time it is.
+    is_clock_unsure: bool,
     /// Whether the committer waits for jobs. To notify nobody costs a system call, too.
     is_waited_for: bool,
 }
@@ -121,8 +123,9 @@ impl Queue {
         let state = State {
             jobs: VecDeque::new(),
             entries: 0,
-            refusal: None,
+            end: None,
             is_disk_low: false,
+            is_clock_unsure: false,
             is_waited_for: false,
         };
         Self {
@@ -154,8 +157,8 @@ impl Queue {
         check: impl FnOnce(&State) -> Result<(), SubmitError>,
     ) -> Result<Reservation, SubmitError> {
         let mut state = self.lock();
-        if let Some(refusal) = &state.refusal {
-            return Err(refusal.clone());
+        if let Some(refusal) = state.refusal() {
+            return Err(refusal);
         }
         check(&state)?;
         if self.entries_max < state.entries + entries {
@@ -202,7 +205,7 @@ impl Queue {
     pub fn close(&self) {
         let mut state = self.lock();
         if !state.is_closed() {
-            state.refusal = Some(SubmitError::Stopping);
+            state.end = Some(SubmitError::Stopping);
         }
         drop(state);
         self.changed.notify_all();
@@ -211,7 +214,7 @@ impl Queue {
     /// Takes nothing in any more, and drops what waits: nobody is left to commit it.
     pub fn fail(&self) {
         let mut state = self.lock();
-        state.refusal = Some(SubmitError::Poisoned);
+        state.end = Some(SubmitError::Poisoned);
         let dropped = std::mem::take(&mut state.jobs);
         state.entries -= dropped.iter().map(|job| job.entries.len()).sum::<usize>();
         drop(state);
@@ -223,6 +226,11 @@ impl Queue {
         self.lock().is_disk_low = is_low;
     }
 
+    /// Takes nothing in while it is not known what time it is.
+    pub fn set_clock_unsure(&self, is_unsure: bool) {
+        self.lock().is_clock_unsure = is_unsure;
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -230,7 +238,13 @@ impl Queue {
 
 impl State {
     fn is_closed(&self) -> bool {
-        self.refusal.is_some()
+        self.end.is_some()
+    }
+
+    /// Why nothing at all is taken in.
+    fn refusal(&self) -> Option<SubmitError> {
+        let clock = self.is_clock_unsure.then_some(SubmitError::ClockUnsure);
+        self.end.clone().or(clock)
     }
 }
 
@@ -240,7 +254,7 @@ impl Reservation {
         let entries = job.entries.len();
         assert!(entries <= self.entries, "room was reserved for the job");
         let mut state = self.queue.lock();
-        if matches!(state.refusal, Some(SubmitError::Poisoned)) {
+        if matches!(state.end, Some(SubmitError::Poisoned)) {
             return Err(SubmitError::Poisoned);
         }
         state.jobs.push_back(job);

@@ -21,6 +21,7 @@ use super::committer::{Committer, Ending, Parts, write_checkpoint};
 use super::history::{History, Placed};
 use super::key_maker::KeyMaker;
 use super::queue::Queue;
+use super::steady::Steady;
 use super::{Clock, Ingest, Secrets, erasure, folder};
 use crate::auth::{KeyError, Keys, ReceiptKeys};
 use crate::domain::entry::Epoch;
@@ -49,7 +50,8 @@ pub struct Options {
     /// Free disk below which reports, and what else grows, are refused, in bytes.
     pub disk_reserve_bytes: u64,
     /// Whether the clock must keep pace with the time that passes: a jump ahead is followed
-    /// only if it lasts. Not for a clock that is made up.
+    /// only if it lasts, and so is a clock that is far past the last entry at the start, until when
+    /// nothing is taken in. Not for a clock that is made up.
     pub is_clock_checked: bool,
     /// How long tap counts are kept, in days.
     pub tap_days: u32,
@@ -216,7 +218,12 @@ pub fn start_with(
     erasure::finish(&mut writer, &ledger)?;
     let clock: Clock = Arc::new(now);
     let key_maker = KeyMaker::start(Arc::clone(&keys), clock())?;
-    note_network(&mut writer, &ledger, &network, clock())?;
+    let mut steady = options.is_clock_checked.then(Steady::default);
+    let now = match &mut steady {
+        Some(steady) => steady.time(clock(), begun.elapsed(), writer.last_stamp()),
+        None => clock(),
+    };
+    note_network(&mut writer, &ledger, &network, now)?;
     tracing::info!(
         position = %writer.last(),
         records = opening.records,
@@ -227,6 +234,7 @@ pub fn start_with(
         "record opened"
     );
     let queue = Arc::new(Queue::new(options.queue_entries_max));
+    queue.set_clock_unsure(steady.as_ref().is_some_and(Steady::is_unsure));
     let hub = Hub::new();
     let parts = Parts {
         queue: Arc::clone(&queue),
@@ -237,7 +245,8 @@ pub fn start_with(
         keys: key_maker,
         folder: folder.to_owned(),
         checkpointed,
-        is_clock_checked: options.is_clock_checked,
+        steady,
+        begun,
         disk_reserve_bytes: options.disk_reserve_bytes,
         tap_days: options.tap_days,
         again,

@@ -3,10 +3,17 @@
 //! Stamps never go back. A clock that jumps ahead for a moment would therefore hold all
 //! later ones at its mistake, for as long as it was ahead. So a jump is believed only when it
 //! lasts; until then the stamps go on as time passes.
+//!
+//! At a start the last stamp is all that a clock can be compared with, and it may be long ago. One
+//! that is a month and more past it is believed only when it lasts, too: editions close and
+//! keys are destroyed by the stamps, for good. Until then it is not known what time it is, and
+//! nothing that would have to say so is taken in.
 
 use std::time::Duration;
 
-use crate::domain::limits::{CLOCK_JUMP_HOLD_MS, CLOCK_JUMP_MS_MIN, STAMP_AHEAD_MS_MAX};
+use crate::domain::limits::{
+    CLOCK_JUMP_HOLD_MS, CLOCK_JUMP_MS_MIN, CLOCK_START_JUMP_MS_MIN, STAMP_AHEAD_MS_MAX,
+};
 use crate::domain::{Stamp, UtcMillis};
 
 /// How often it is said that stamps are ahead, at most.
@@ -18,6 +25,8 @@ pub(super) struct Steady {
     /// The clock when it was believed last, and the time that had passed then.
     believed: Option<(UtcMillis, Duration)>,
     jump: Option<Jump>,
+    /// Whether it has not been believed since the start.
+    is_unsure: bool,
     /// When it was said last that stamps are ahead.
     said: Option<Duration>,
 }
@@ -35,7 +44,7 @@ impl Steady {
     pub fn time(&mut self, clock: UtcMillis, passed: Duration, last: Stamp) -> UtcMillis {
         self.tell_if_ahead(clock, passed, last);
         let Some((then, passed_then)) = self.believed else {
-            return self.believe(clock, passed);
+            return self.begin(clock, passed, last);
         };
         let passed_ms = passed.saturating_sub(passed_then).as_millis();
         let expected = then.0 + i64::try_from(passed_ms).unwrap_or(i64::MAX / 2);
@@ -63,9 +72,37 @@ impl Steady {
         self.believe(clock, passed)
     }
 
+    /// The time at the start.
+    fn begin(&mut self, clock: UtcMillis, passed: Duration, last: Stamp) -> UtcMillis {
+        let ahead_ms = clock.0.saturating_sub(last.0);
+        // The first stamp of a record is the clock's.
+        if last == UtcMillis(0) || ahead_ms < CLOCK_START_JUMP_MS_MIN {
+            return self.believe(clock, passed);
+        }
+        tracing::error!(
+            ahead_ms,
+            hold_ms = CLOCK_JUMP_HOLD_MS,
+            "clock is far past the last entry; nothing is taken in until it has stayed so"
+        );
+        self.believed = Some((last, passed));
+        self.jump = Some(Jump {
+            since: passed,
+            ahead_ms,
+        });
+        self.is_unsure = true;
+        last
+    }
+
+    /// Whether the clock may be wrong by months, as it was far past the last entry at the start:
+    /// what came in now would have a stamp of long ago.
+    pub fn is_unsure(&self) -> bool {
+        self.is_unsure
+    }
+
     fn believe(&mut self, clock: UtcMillis, passed: Duration) -> UtcMillis {
         self.believed = Some((clock, passed));
         self.jump = None;
+        self.is_unsure = false;
         clock
     }
 
@@ -85,7 +122,11 @@ impl Steady {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicI64, Ordering};
+
     use super::*;
+    use crate::ingest::{Running, SubmitError};
 
     const NOON: i64 = 1_795_435_200_000;
     const MINUTE_MS: i64 = 60_000;
@@ -171,10 +212,71 @@ mod tests {
     }
 
     #[test]
-    fn first_time_after_a_start_is_believed() {
-        let mut steady = Steady::default();
-        let clock = UtcMillis(NOON + 30 * DAY_MS);
-        let time = steady.time(clock, Duration::ZERO, UtcMillis(NOON));
-        assert_eq!(time, clock);
+    fn first_time_after_a_start_is_believed_within_a_month_of_the_last_entry() {
+        for (last, days) in [(NOON, 34), (0, 365)] {
+            let mut steady = Steady::default();
+            let clock = UtcMillis(NOON + days * DAY_MS);
+            let time = steady.time(clock, Duration::ZERO, UtcMillis(last));
+            assert_eq!(time, clock);
+            assert!(!steady.is_unsure());
+        }
+    }
+
+    #[test]
+    fn first_time_after_a_start_that_is_far_ahead_is_believed_when_it_lasts() {
+        let mut trial = Trial::new();
+        trial.wrong_ms = 60 * DAY_MS;
+        let hold_ms = i64::try_from(CLOCK_JUMP_HOLD_MS).expect("small");
+        // Stamps go on from the last entry, a second behind.
+        assert_eq!(trial.pass(hold_ms), -1_000);
+        assert!(trial.steady.is_unsure());
+        assert_eq!(trial.pass(MINUTE_MS), 60 * DAY_MS);
+        assert!(!trial.steady.is_unsure());
+    }
+
+    #[tokio::test]
+    async fn nothing_is_taken_in_after_a_start_until_the_clock_can_be_believed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let clock = Arc::new(AtomicI64::new(NOON));
+        let start = || {
+            let now = Arc::clone(&clock);
+            let now = move || UtcMillis(now.load(Ordering::SeqCst));
+            let network = Arc::new(crate::network::Network::built_in());
+            crate::ingest::start(folder.path(), network, now).expect("started")
+        };
+        let stop = |running: Running| {
+            tokio::task::spawn_blocking(move || running.stop(Duration::from_secs(60)))
+        };
+        stop(start()).await.expect("no panic").expect("stopped");
+        clock.fetch_add(60 * DAY_MS, Ordering::SeqCst);
+        let running = start();
+        let told = running.ingest.keys().told();
+        let refused = running.ingest.note_keys(told.clone()).await;
+        assert_eq!(refused, Err(SubmitError::ClockUnsure));
+        clock.fetch_sub(60 * DAY_MS, Ordering::SeqCst);
+        let mut noted = refused;
+        for _ in 0..1_000 {
+            noted = running.ingest.note_keys(told.clone()).await;
+            if noted.is_ok() {
+                break;
+            }
+            // The committer looks at the clock once a second.
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let position = noted.expect("the clock is right again");
+        let stamp = running.reader.stamp(position).expect("readable");
+        assert_eq!(stamp, Some(UtcMillis(NOON)));
+        stop(running).await.expect("no panic").expect("stopped");
+    }
+
+    #[test]
+    fn start_with_a_clock_that_is_set_right_soon_leaves_no_trace() {
+        let mut trial = Trial::new();
+        trial.wrong_ms = 3_650 * DAY_MS;
+        assert_eq!(trial.pass(5 * MINUTE_MS), -1_000);
+        assert!(trial.steady.is_unsure());
+        trial.wrong_ms = 0;
+        assert_eq!(trial.pass(MINUTE_MS), 0);
+        assert!(!trial.steady.is_unsure());
     }
 }

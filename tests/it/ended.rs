@@ -45,6 +45,7 @@ const TAP_DAYS: u32 = 320;
 
 fn later(settings: &mut Settings) {
     settings.clock = Arc::new(|| LATER);
+    settings.is_clock_checked = false;
     settings.tap_days = TAP_DAYS;
     settings.retention_look = Duration::from_millis(1);
     settings.edition_look = Duration::from_millis(1);

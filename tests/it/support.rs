@@ -44,6 +44,7 @@ impl Service {
     pub async fn start_with(dir: TempDir, change: impl FnOnce(&mut Settings)) -> Self {
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut settings = Settings::new(dir.path().to_owned(), listen, Arc::new(|| START));
+        settings.is_clock_checked = false;
         change(&mut settings);
         let handle = app::spawn(settings).await.expect("the service starts");
         Self { handle, dir }
