@@ -103,6 +103,9 @@ pub const CHECKPOINT_ENTRIES_MIN: u64 = 262_144;
 pub const CHECKPOINT_PART: u64 = 8;
 /// Entries after which a checkpoint that failed is tried again.
 pub const CHECKPOINT_RETRY_ENTRIES: u64 = 65_536;
+/// For how long a checkpoint may hold the minute of a tap whose report was erased, in minutes.
+/// Reached: another is written.
+pub const CHECKPOINT_ERASED_MINUTES_MAX: u32 = 10;
 /// Batches read ahead while a journal is folded.
 pub const REPLAY_BATCHES_AHEAD: usize = 4;
 

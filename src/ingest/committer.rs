@@ -21,8 +21,8 @@ use super::steady::Steady;
 use super::telling;
 use super::{Clock, SubmitError};
 use crate::domain::limits::{
-    BATCH_ENTRIES_MAX, CHECKPOINT_ENTRIES_MIN, CHECKPOINT_PART, CHECKPOINT_RETRY_ENTRIES,
-    DISK_CHECK_BATCHES,
+    BATCH_ENTRIES_MAX, CHECKPOINT_ENTRIES_MIN, CHECKPOINT_ERASED_MINUTES_MAX, CHECKPOINT_PART,
+    CHECKPOINT_RETRY_ENTRIES, DISK_CHECK_BATCHES,
 };
 use crate::domain::{Entry, LocalDay, Minute, Position, Row, Stamp, UtcMillis};
 use crate::journal::{JournalError, Writer};
@@ -105,6 +105,7 @@ impl Committer {
             ticked,
             checkpoint_due: checkpoint_after(parts.checkpointed),
             checkpoint: None,
+            erased: None,
             is_disk_low: false,
             is_stuck: false,
             batches: 0,
@@ -168,6 +169,9 @@ impl Committer {
                     // Before anybody is told; the next start finishes what is cut short.
                     let Parts { writer, ledger, .. } = &mut self.parts;
                     erasure::erase(writer, ledger, &erased)?;
+                    if !erased.is_empty() {
+                        self.erased = self.erased.or(stamp.minute());
+                    }
                     if let Some(through) = ended {
                         leave_segment_of(writer, through)?;
                     }
@@ -358,7 +362,8 @@ impl Committer {
         if let Some(thread) = self.checkpoint.take_if(|thread| thread.is_finished()) {
             self.note_checkpoint(thread);
         }
-        if self.checkpoint.is_some() || self.parts.writer.last() < self.checkpoint_due {
+        let is_due = self.checkpoint_due <= self.parts.writer.last() || self.is_erasure_due();
+        if self.checkpoint.is_some() || !is_due {
             return;
         }
         let ledger = Arc::clone(&self.parts.ledger);
@@ -367,9 +372,21 @@ impl Committer {
             .name("checkpoint".to_owned())
             .spawn(move || write_checkpoint(&ledger, &folder));
         match thread {
-            Ok(thread) => self.checkpoint = Some(thread),
+            Ok(thread) => {
+                self.checkpoint = Some(thread);
+                self.erased = None;
+            }
             Err(error) => tracing::warn!(%error, "checkpoint not begun"),
         }
+    }
+
+    /// Whether a checkpoint has held the minute of an erased tap for as long as it may.
+    fn is_erasure_due(&self) -> bool {
+        let is_over = |erased: Minute| {
+            let due = Minute(erased.0.saturating_add(CHECKPOINT_ERASED_MINUTES_MAX));
+            Some(due) <= self.ticked
+        };
+        self.erased.is_some_and(is_over)
     }
 
     fn note_checkpoint(&mut self, thread: JoinHandle<Result<Position, LedgerError>>) {

@@ -92,3 +92,69 @@ fn twins(writer: &Writer, incident: Position) -> Result<Vec<Position>, JournalEr
     }
     Ok(places)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicI64, Ordering};
+    use std::time::Duration;
+
+    use super::*;
+    use crate::domain::limits::CHECKPOINT_ERASED_MINUTES_MAX;
+    use crate::domain::taxonomy::TimePrecision;
+    use crate::domain::testing::{blank_facts, personal};
+    use crate::domain::{RowTime, UtcMillis};
+    use crate::journal::{self, Settings};
+    use crate::network::Network;
+
+    const NOON: UtcMillis = UtcMillis(1_795_435_200_000);
+
+    #[tokio::test]
+    async fn erased_tap_is_in_no_checkpoint_some_minutes_after() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut id = [0x77; 16];
+        id[8] = 0x80;
+        let id = IncidentId::from_bytes(id).expect("version 7");
+        let hour = RowTime::Hour(NOON.hour().expect("a supported year"));
+        let incident = Entry::Incident {
+            facts: Box::new(blank_facts(id, hour, TimePrecision::Exact)),
+            personal: Some(Box::new(personal(NOON))),
+        };
+        let path = folder.path().join("journal");
+        let (mut writer, ..) = journal::open(&path, Settings::default()).expect("new");
+        let appended = writer.append(&[journal::encode(&incident)], NOON);
+        let (incident, _) = appended.expect("room");
+        drop(writer);
+        let clock = Arc::new(AtomicI64::new(NOON.0));
+        let now = Arc::clone(&clock);
+        let now = move || UtcMillis(now.load(Ordering::SeqCst));
+        let network = Arc::new(Network::built_in());
+        let options = crate::ingest::Options {
+            is_clock_checked: false,
+            ..Default::default()
+        };
+        let running = crate::ingest::start_with(folder.path(), network, now, options);
+        let running = running.expect("started");
+        let erased = Entry::Erased { id, incident };
+        let erased_at = running.ingest.commit(erased).await.expect("noted");
+        // Minute by minute, as a clock goes.
+        let mut checkpointed = Position(0);
+        for _ in 0..3_000 {
+            let epoch = running.reader.epoch();
+            let state = Ledger::read_checkpoint(folder.path(), epoch).expect("readable");
+            if let Some(state) = state {
+                assert!(state.cases().is_erased(incident));
+                checkpointed = state.position();
+                break;
+            }
+            let over_ms = clock.load(Ordering::SeqCst) - NOON.0;
+            if over_ms < i64::from(CHECKPOINT_ERASED_MINUTES_MAX) * 60_000 {
+                clock.fetch_add(60_000, Ordering::SeqCst);
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert!(erased_at <= checkpointed, "{checkpointed}");
+        let stopping = tokio::task::spawn_blocking(move || running.stop(Duration::from_secs(60)));
+        stopping.await.expect("no panic").expect("stopped");
+    }
+}
