@@ -466,7 +466,9 @@ pub(super) fn reply(reply: &pb::Reply) -> String {
     if reply.reason != 0 {
         text.push_str(&format!(" ({})", label::<ClosedReason>(reply.reason)));
     }
-    if !reply.message.is_empty() {
+    if reply.message_kept_no_longer {
+        text.push_str("; its message is kept no longer");
+    } else if !reply.message.is_empty() {
         text.push_str(&format!(": {}", reply.message));
     }
     text

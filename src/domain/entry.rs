@@ -176,8 +176,10 @@ pub struct Answer {
     pub state: CaseState,
     /// Why, if it is closed without a repair.
     pub reason: Option<ClosedReason>,
-    /// What it says to the reporter; empty if nothing, or erased. A personal part.
+    /// What it says to the reporter; empty if nothing, or if it is gone. A personal part.
     pub message: Box<str>,
+    /// Whether it said something that is kept no longer, was erased, or was not read.
+    pub is_message_gone: bool,
 }
 
 /// What is counted of an incident.

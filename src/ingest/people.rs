@@ -67,6 +67,8 @@ pub struct KeptReply {
     pub reason: Option<ClosedReason>,
     /// What it says to the reporter; may be empty.
     pub message: Box<str>,
+    /// Whether it said something that is kept no longer, or was erased.
+    pub is_message_gone: bool,
 }
 
 /// What a reporter tells later. What is not said stays as it is.
@@ -322,6 +324,7 @@ impl Ingest {
                 state: reply.state,
                 reason: reply.reason,
                 message: reply.message.clone(),
+                is_message_gone: false,
             });
             if self.tell(Entry::Answered(answer)).await?.is_some() {
                 return Ok(self.get_at(incident).await?);

@@ -143,6 +143,7 @@ fn kept_reply(record: Record) -> Option<KeptReply> {
         state: answer.state,
         reason: answer.reason,
         message: answer.message,
+        is_message_gone: answer.is_message_gone,
     })
 }
 

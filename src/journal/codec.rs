@@ -56,6 +56,8 @@ const KIND_BYTES_MAX: usize = 4;
 /// The fields of a personal part for what was removed from it.
 const PSEUDONYMS_REMOVED: u32 = 17;
 const WORDS_REMOVED: u32 = 18;
+/// The field of the personal part of an answer for the message that was removed.
+const MESSAGE_REMOVED: u32 = 2;
 /// Kinds of removals, by their numbers in the schema.
 const WORDS: u32 = 1;
 const PSEUDONYMS: u32 = 2;
@@ -368,15 +370,30 @@ fn decode_personal(bytes: &[u8], facts: wire::IncidentFacts) -> Result<Personal,
 }
 
 /// What is left of the personal part of an entry without some of it, in as many bytes; `None`
-/// if there is nothing of it to take away. Only incidents have words and pseudonyms.
+/// if there is nothing of it to take away. Incidents have words and pseudonyms, answers have words.
 pub(super) fn without(
     facts: &[u8],
     personal: &[u8],
     removal: Removal,
 ) -> Result<Option<Vec<u8>>, CodecError> {
-    let Some(Kind::Incident(_)) = wire::Entry::decode(facts)?.kind else {
+    match wire::Entry::decode(facts)?.kind {
+        Some(Kind::Incident(_)) => without_of_incident(personal, removal),
+        Some(Kind::Answered(_)) if removal == Removal::Words => without_message(personal),
+        _ => Ok(None),
+    }
+}
+
+/// The same of an answer: nothing is left but that there was a message.
+fn without_message(personal: &[u8]) -> Result<Option<Vec<u8>>, CodecError> {
+    if wire::AnsweredPersonal::decode(personal)?.message.is_empty() {
         return Ok(None);
-    };
+    }
+    let mut bytes = Vec::with_capacity(personal.len());
+    push_removed(&mut bytes, MESSAGE_REMOVED, personal.len());
+    Ok(Some(bytes))
+}
+
+fn without_of_incident(personal: &[u8], removal: Removal) -> Result<Option<Vec<u8>>, CodecError> {
     let before = wire::IncidentPersonal::decode(personal)?;
     let mut left = before.clone();
     let field = match removal {
@@ -538,6 +555,7 @@ fn answered(answer: &Answer) -> wire::Answered {
         day,
         state: answer.state.number().into(),
         reason: number_of(answer.reason).into(),
+        message_given: !answer.message.is_empty() || answer.is_message_gone,
     }
 }
 
@@ -665,7 +683,8 @@ fn parse_amendment(wire: wire::Amended) -> Result<Amendment, CodecError> {
 fn parse_answer(wire: &wire::Answered, personal: &[u8]) -> Result<Answer, CodecError> {
     let state = value::<CaseState>(wire.state, "state")?;
     let operator = optional_id(&wire.operator, "operator")?;
-    let message = wire::AnsweredPersonal::decode(personal)?.message;
+    let wire::AnsweredPersonal { message, removed } = wire::AnsweredPersonal::decode(personal)?;
+    let is_message_gone = message.is_empty() && (wire.message_given || removed.is_some());
     Ok(Answer {
         id: parse_id(&wire.incident_id)?,
         incident: Position(wire.incident),
@@ -675,6 +694,7 @@ fn parse_answer(wire: &wire::Answered, personal: &[u8]) -> Result<Answer, CodecE
         state: state.ok_or(CodecError::Field("state"))?,
         reason: value::<ClosedReason>(wire.reason, "reason")?,
         message: message.into(),
+        is_message_gone,
     })
 }
 
@@ -924,7 +944,10 @@ mod tests {
         ) -> Answer {
             let (incident, received) = (Position(incident), UtcMillis(received));
             let message = message.into();
-            Answer { id, incident, operator, received, time, state, reason, message }
+            Answer {
+                id, incident, operator, received, time, state, reason, message,
+                is_message_gone: false,
+            }
         }
     }
 
@@ -986,6 +1009,35 @@ mod tests {
             prop_assert!(left.words_removed.is_some() || personal.note.is_empty());
             prop_assert_eq!(left.occurred_ms, personal.occurred.0);
             prop_assert!(decode(encoded.facts(), Some(&bytes)).is_ok());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn message_of_an_answer_goes_with_the_words_and_it_stays_known_that_there_was_one(
+            answer in answer(),
+        ) {
+            let entry = Entry::Answered(Box::new(answer.clone()));
+            let encoded = encode(&entry);
+            let Some(personal) = encoded.personal() else {
+                prop_assert!(answer.message.is_empty());
+                return Ok(());
+            };
+            let remove = |bytes: &[u8], removal| {
+                without(encoded.facts(), bytes, removal).expect("readable")
+            };
+            let pseudonyms = Removal::Pseudonyms { key_period: u32::MAX };
+            prop_assert_eq!(remove(personal, pseudonyms), None);
+            let left = remove(personal, Removal::Words).expect("it has words");
+            prop_assert_eq!(left.len(), personal.len());
+            let message = answer.message.as_bytes();
+            prop_assert!(message == [0] || !left.windows(message.len()).any(|it| it == message));
+            prop_assert_eq!(remove(&left, Removal::Words), None);
+            let expected = Answer { message: "".into(), is_message_gone: true, ..answer };
+            let expected = Entry::Answered(Box::new(expected));
+            for personal in [Some(&left[..]), None] {
+                prop_assert_eq!(&decode(encoded.facts(), personal).expect("whole"), &expected);
+            }
         }
     }
 

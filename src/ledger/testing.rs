@@ -228,6 +228,7 @@ impl Maker {
             state: self.value().unwrap_or(CaseState::Received),
             reason: None,
             message: "".into(),
+            is_message_gone: false,
         }))
     }
 

@@ -10,14 +10,17 @@ use mistap::app::retention::Done;
 use mistap::domain::{Entry, Position, UtcMillis};
 use mistap::ingest::repair;
 use mistap::journal;
+use pb::operations_service_client::OperationsServiceClient;
 use pb::reporting_service_client::ReportingServiceClient;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tempfile::TempDir;
+use tonic::Code;
+use tonic::transport::Channel;
 
 use crate::child::again;
 use crate::reports;
-use crate::support::{START, Service, founding_story};
+use crate::support::{START, Service, files_with, founding_story};
 
 /// Makes this program the server that is killed, over the folder that it names.
 const FOLDER: &str = "MISTAP_TEST_REMOVAL";
@@ -134,4 +137,90 @@ async fn kill_in_the_middle_of_taking_words_away_loses_nothing() {
     assert!(!with_words(folder.path()).contains(&true));
     let report = repair::verify(folder.path(), &mut |_, _| {}).expect("readable");
     assert!(report.is_clean(), "{report:?}");
+}
+
+#[tokio::test]
+async fn reply_says_later_that_its_message_is_kept_no_longer() {
+    const MESSAGE: &str = "de lezer is vervangen, dank voor uw melding";
+    let service = Service::start().await;
+    let channel = service.connect().await;
+    let incident = founding_story();
+    let (id, secret) = (
+        incident.incident_id.clone(),
+        incident.incident_secret.clone(),
+    );
+    let request = pb::ReportIncidentRequest {
+        incident: Some(incident),
+        ..pb::ReportIncidentRequest::default()
+    };
+    let mut reporter = ReportingServiceClient::new(channel.clone());
+    reporter.report_incident(request).await.expect("recorded");
+    let mut desk = OperationsServiceClient::new(channel);
+    let case = listed(&mut desk).await;
+    for message in ["", MESSAGE] {
+        let request = pb::RespondToIncidentRequest {
+            case_number: case.case_number.clone(),
+            state: pb::CaseState::Received.into(),
+            reason: 0,
+            message: message.into(),
+        };
+        desk.respond_to_incident(request).await.expect("answered");
+    }
+    drop((reporter, desk));
+    let folder = service.stop().await;
+    assert_eq!(files_with(folder.path(), MESSAGE.as_bytes()), 1);
+
+    let service = Service::start_with(folder, |settings| {
+        settings.clock = std::sync::Arc::new(|| UtcMillis(START.0 + 95 * DAY_MS));
+        settings.retention_look = Duration::from_millis(1);
+    })
+    .await;
+    let channel = service.connect().await;
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while Done::read(service.folder()).words == Position(0) {
+        assert!(tokio::time::Instant::now() < deadline, "not done in time");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let request = pb::GetIncidentRequest {
+        incident_id: id,
+        incident_secret: secret,
+        everything: true,
+    };
+    let mut reporter = ReportingServiceClient::new(channel.clone());
+    let answer = reporter.get_incident(request).await.expect("kept");
+    let answer = answer.into_inner();
+    let recorded = answer.recorded.clone().expect("an incident");
+    let case = listed(&mut OperationsServiceClient::new(channel)).await;
+    for replies in [&recorded.replies, &case.replies] {
+        let gone: Vec<_> = replies
+            .iter()
+            .map(|one| one.message_kept_no_longer)
+            .collect();
+        assert_eq!(gone, [false, true]);
+        assert!(replies.iter().all(|one| one.message.is_empty()));
+        let is_told = |one: &pb::Reply| one.replied_at.is_some() && one.operator == "GVB";
+        assert!(replies.iter().all(is_told));
+    }
+    assert_eq!(
+        answer
+            .everything_json
+            .matches("message_kept_no_longer")
+            .count(),
+        1
+    );
+    drop(reporter);
+    let folder = service.stop().await;
+    assert_eq!(files_with(folder.path(), MESSAGE.as_bytes()), 0);
+}
+
+/// The only case, once the store is open.
+async fn listed(desk: &mut OperationsServiceClient<Channel>) -> pb::Case {
+    loop {
+        let request = pb::ListIncidentsRequest::default();
+        match desk.list_incidents(request).await {
+            Ok(page) => return page.into_inner().cases.remove(0),
+            Err(status) if status.code() == Code::Unavailable => tokio::task::yield_now().await,
+            Err(status) => panic!("{status:?}"),
+        }
+    }
 }

@@ -109,6 +109,7 @@ pub fn to_reply(reply: &KeptReply) -> pb::Reply {
         state: to_number(Some(reply.state)),
         reason: to_number(reply.reason),
         message: reply.message.to_string(),
+        message_kept_no_longer: reply.is_message_gone,
     }
 }
 
@@ -177,6 +178,9 @@ fn put_answer(all: &mut Map<String, Value>, answer: &Answer) {
     put(all, "state", json!(answer.state.key()));
     put(all, "reason", choice(answer.reason));
     put(all, "message", json!(answer.message));
+    if answer.is_message_gone {
+        put(all, "message_kept_no_longer", json!(true));
+    }
 }
 
 fn facts_json(facts: &Facts) -> Value {

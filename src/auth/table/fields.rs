@@ -77,7 +77,7 @@ pub const FIELDS: &[(&str, &str, Roles)] = &[
     ),
     (
         "Reply",
-        "replied_at operator state reason message",
+        "replied_at operator state reason message message_kept_no_longer",
         CONCERNED,
     ),
     (

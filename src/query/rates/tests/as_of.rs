@@ -112,6 +112,7 @@ fn afterword(of: &Recorded, random: &mut StdRng) -> Entry {
         state: CaseState::ALL[random.random_range(0..CaseState::ALL.len())],
         reason: None,
         message: "".into(),
+        is_message_gone: false,
     }))
 }
 
