@@ -238,6 +238,7 @@ mod tests {
             state: CaseState::Received,
             reason: None,
             message: "het spijt ons".into(),
+            is_message_gone: false,
         }))
     }
 
