@@ -46,6 +46,8 @@ const UNFILLED: &[(&str, &str)] = &[
     ("QueryFiguresWithProgressResponse", "progress"),
     ("QueryProgress", "entries_read"),
     ("QueryProgress", "entries_to_read"),
+    // Where words of reports have been taken away, or all that a report told.
+    ("Reply", "message_kept_no_longer"),
     // Of a network that was imported.
     ("ListOperatorsResponse", "network_version"),
 ];
