@@ -6,10 +6,10 @@ use super::denominators::Denominators;
 use super::format::{self, Edition, FORMAT, LICENCE, METHOD, Row};
 use super::gather::{self, Gathered, Report, first_at, gather};
 use super::matched::{Matched, Tells};
-use super::missing::{Erased, Missing, MissingBefore};
+use super::missing::{Erased, Missing, MissingBefore, Most};
 use super::month;
 use super::reporters;
-use super::rows::{month_rows, quarter_rows};
+use super::rows::{largest_rows, month_rows, quarter_rows};
 use super::tables::{self, LINE};
 use super::taps::{Scopes, Taps};
 use crate::domain::{Basis, LocalMonth, OperatorCode, OutageDay, UtcMillis};
@@ -152,8 +152,22 @@ impl Counted {
             erased: self.gathered.erased,
             erased_late: self.gathered.erased_late,
             self_reports: self.erased.clone(),
+            most: match 0 < self.gathered.erased + self.gathered.gone {
+                true => [false, true].map(|is_observed| self.most(is_observed)),
+                false => [Most::default(), Most::default()],
+            },
             before: None,
         }
+    }
+
+    /// All reports of one basis, whether they count or not.
+    fn most(&self, is_observed: bool) -> Most {
+        let reports = self.gathered.reports.iter();
+        let reports: Vec<_> = reports
+            .filter(|report| report.is_observed == is_observed)
+            .collect();
+        let each: Vec<u32> = (0..).take(reports.len()).collect();
+        Most::of(&largest_rows(&tables::groups(&reports, &each)))
     }
 
     fn reports(&self, basis: Basis) -> Vec<&Report> {

@@ -35,10 +35,17 @@ pub struct Missing {
     pub erased_late: u64,
     /// The same of the month's self-reports.
     pub self_reports: Erased,
+    /// Of self-reports and of observed ones, how many there are; empty if nothing is missing.
+    pub most: [Most; 2],
     /// What is missing of the earlier months of the quarter that the month ends; `None` if it
     /// ends none.
     pub before: Option<MissingBefore>,
 }
+
+/// How many reports of one basis there are that tell something, whether they count or not: facts
+/// stay where names go, so that no edition can have counted more.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Most(BTreeMap<[String; 5], u64>);
 
 /// What is known no longer of earlier months of a quarter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -60,6 +67,31 @@ pub struct Erased {
     links: u64,
     /// Operators of which another report may count than did, as editions call them.
     operators: BTreeSet<String>,
+}
+
+// === impl Most ===
+
+impl Most {
+    /// By what rows are about that have all reports.
+    pub fn of(rows: &[Row]) -> Self {
+        Self(rows.iter().map(|row| (told(row), row.count)).collect())
+    }
+
+    fn reports(&self, row: &Row) -> u64 {
+        self.0.get(&told(row)).copied().unwrap_or(0)
+    }
+}
+
+/// What the reports of a row tell.
+fn told(row: &Row) -> [String; 5] {
+    let all = [
+        &row.operator_code,
+        &row.dimension,
+        &row.source,
+        &row.key,
+        &row.answer,
+    ];
+    all.map(String::clone)
 }
 
 // === impl Erased ===
@@ -213,12 +245,18 @@ impl Missing {
             };
             row.count.abs_diff(now.count) <= shift && (!has_taps || are_taps(row) == are_taps(now))
         };
+        let most = &self.most[usize::from(is_observed)];
+        // Each entry that is gone may have been one more.
+        let is_possible =
+            |row: &&Row| row.flag != EXACT || row.count <= most.reports(row) + self.gone;
         let [closed_by, made_by] = [closed, made].map(by_operator);
         let is_as_it_was = |(operator, rows): (&&str, &Vec<&Row>)| {
             // Whether an operator stands alone depends on the others.
             may_be_other(operator) || made_by.get(operator).is_none_or(|made| made == rows)
         };
-        closed.iter().all(is_near) && closed_by.iter().all(is_as_it_was)
+        closed.iter().all(is_possible)
+            && closed.iter().all(is_near)
+            && closed_by.iter().all(is_as_it_was)
     }
 
     /// By how many reports any count of one basis may differ.

@@ -8,7 +8,7 @@ use crate::domain::{Basis, LocalMonth};
 use crate::stats::dispersion::Dispersion;
 use crate::stats::interval::{Level, Proportion};
 use crate::stats::screening::{
-    Published, PublishedGroup, PublishedPart, PublishedQuarter, PublishedTable,
+    Group, Published, PublishedGroup, PublishedPart, PublishedQuarter, PublishedTable,
 };
 
 const TOTAL: &str = "total";
@@ -38,6 +38,26 @@ pub fn month_rows(basis: Basis, month: LocalMonth, published: &Published) -> Vec
     }
     for group in published.groups() {
         group_rows(&blank, group, &mut rows);
+    }
+    rows
+}
+
+/// All rows that a month could have, were everything published that is known of its reports. Not to
+/// be shown: no count of an edition can be larger.
+pub fn largest_rows(groups: &[Group]) -> Vec<Row> {
+    let blank = Row::default();
+    let all = groups.iter().map(|group| group.sheet.reports() as u64);
+    let mut rows = vec![total(&blank, all.sum())];
+    for group in groups {
+        let blank = Row {
+            operator_code: group.key.to_string(),
+            ..blank.clone()
+        };
+        let reports = group.sheet.reports() as u64;
+        rows.push(counted(&blank, OPERATOR, reports));
+        rows.push(total(&blank, reports));
+        let classes = group.sheet.counts();
+        rows.extend(classes.map(|(table, key, count)| class_of(&blank, table, key, count)));
     }
     rows
 }
@@ -118,10 +138,13 @@ fn rest(blank: &Row, table: &str, count: u64) -> Row {
 }
 
 fn class(blank: &Row, table: &str, part: &PublishedPart) -> Row {
+    class_of(blank, table, part.key(), part.reports())
+}
+
+fn class_of(blank: &Row, table: &str, key: &str, reports: u64) -> Row {
     let (dimension, inner) = names(table);
-    let mut row = counted(blank, dimension, part.reports());
+    let mut row = counted(blank, dimension, reports);
     inner_name(&mut row, inner);
-    let key = part.key();
     if let Some(line) = key.strip_prefix(LINE_PREFIX) {
         row.key = line.to_owned();
     } else if let Some(station) = key.strip_prefix(STATION_PREFIX) {

@@ -39,13 +39,14 @@ fn otherwise(
 }
 
 /// Adds to the count of the first row that is about this.
-fn add(edition: &mut Edition, operator: &str, dimension: &str, period: &str, reports: u64) {
+fn add(edition: &mut Edition, operator: &str, dimension: &str, period: &str, reports: i64) {
     let mut rows = edition.rows.iter_mut();
     let row = rows.find(|row| {
         let about = (row.operator_code.as_str(), row.dimension.as_str());
         about == (operator, dimension) && row.period_start == period
     });
-    row.expect("published").count += reports;
+    let count = &mut row.expect("published").count;
+    *count = count.checked_add_signed(reports).expect("a count");
 }
 
 const OCTOBER: &str = "2026-10-01";
@@ -85,6 +86,9 @@ fn erased_report_explains_only_what_it_can_have_touched() {
         assert_eq!(found, Some(expected));
     };
     check(Verdict::Erased(2), &|edition| {
+        add(edition, "GVB", "total", OCTOBER, -1);
+    });
+    check(Verdict::Differs, &|edition| {
         add(edition, "GVB", "total", OCTOBER, 1);
     });
     check(Verdict::Differs, &|edition| {
@@ -153,11 +157,36 @@ fn erased_report_that_named_a_card_and_an_installation_may_have_touched_every_op
     let library = record.library();
     record.close(&library, "2026-10");
     record.writer.erase_personal(Position(3)).expect("erased");
-    for (more, expected) in [(1, Verdict::Erased(1)), (100, Verdict::Differs)] {
+    for (more, expected) in [(-1, Verdict::Erased(1)), (1, Verdict::Differs)] {
         let found = otherwise(&mut record, &library, "2026-10", |edition| {
             add(edition, "HTM", "total", OCTOBER, more);
         });
         assert_eq!(found, Some(expected), "{more}");
+    }
+}
+
+#[test]
+fn no_count_exceeds_the_reports_that_tell_it_however_many_are_erased() {
+    let (mut record, library) = closed_of_two();
+    for position in 1..=36 {
+        let erased = record.writer.erase_personal(Position(position));
+        erased.expect("erased");
+    }
+    let verify = library.verify(of("2026-10")).expect("whole");
+    assert_eq!(verify, Some(Verdict::Erased(36)));
+    for (operator, dimension) in [
+        ("", "total"),
+        ("GVB", "operator"),
+        ("GVB", "total"),
+        ("GVB", "line"),
+        ("HTM", "total"),
+    ] {
+        for (more, expected) in [(-1, Verdict::Erased(36)), (1, Verdict::Differs)] {
+            let found = otherwise(&mut record, &library, "2026-10", |edition| {
+                add(edition, operator, dimension, OCTOBER, more);
+            });
+            assert_eq!(found, Some(expected), "{operator} {dimension} {more}");
+        }
     }
 }
 
@@ -224,7 +253,7 @@ fn entry_that_is_gone_explains_no_more_than_a_report_of_the_first_minutes() {
         assert_eq!(found, Some(expected));
     };
     check(Verdict::Gone, &|edition| {
-        add(edition, "", "total", OCTOBER, 1);
+        add(edition, "", "total", OCTOBER, -1);
     });
     check(Verdict::Differs, &|edition| {
         add(edition, "", "total", OCTOBER, 100);

@@ -141,6 +141,19 @@ impl Sheet {
         self.logic.push(logic);
     }
 
+    /// How many reports are in each class of each table: the names of both, and the number. Nothing
+    /// of it is screened: it is for checking what was published, and for nothing else.
+    pub fn counts(&self) -> impl Iterator<Item = (&str, &str, u64)> {
+        self.tables.iter().flat_map(|table| {
+            let mut counts = vec![0; table.keys.len()];
+            for place in table.of.iter().filter(|place| **place != OUTSIDE) {
+                counts[*place as usize] += 1;
+            }
+            let keys = table.keys.iter().zip(counts);
+            keys.map(|(key, count)| (&*table.name, &**key, count))
+        })
+    }
+
     /// Reports.
     pub fn reports(&self) -> usize {
         self.reporters.len()
