@@ -1,3 +1,5 @@
+//! Bodies polled by hand, and over a connection of HTTP/2 whose client takes little.
+
 use std::convert::Infallible;
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
