@@ -23,6 +23,7 @@ mod rates;
 mod receipt;
 mod repair;
 mod report;
+mod sending;
 mod serve;
 mod simulate;
 mod slowly;

@@ -9,6 +9,7 @@ use super::choices::{choice, key, label, number, numbers};
 use super::client::ServerArgs;
 use super::failure::{Failure, Kind};
 use super::output::{Card, Format, Sheet, place};
+use super::sending::{self, WayBack};
 use super::when::{self, Day};
 use crate::api::pb::v1 as pb;
 use crate::domain::taxonomy::{
@@ -159,19 +160,40 @@ pub async fn report(
     if args.card_number_stdin {
         incident.card_number = read_card_number()?;
     }
-    let secret = base16ct::lower::encode_string(&incident.incident_secret);
-    let channel = server.connect().await?;
-    let mut client = pb::reporting_service_client::ReportingServiceClient::new(channel);
+    let way_back = WayBack {
+        id: incident.incident_id.clone(),
+        secret: base16ct::lower::encode_string(&incident.incident_secret),
+        time: time_of_now(args, now)?,
+    };
     let request = pb::ReportIncidentRequest {
         incident: Some(incident),
         want_receipt: true,
         want_advice: true,
     };
-    let response = client.report_incident(request).await?.into_inner();
+    let response = sending::send(&request, &way_back, server).await?;
+    // Before anything that may fail: it is recorded, and this is the only way back to it.
+    let printed = print_accepted(&response, &way_back.secret, format);
     if let Some(path) = &args.receipt {
-        std::fs::write(path, format!("{}\n", response.receipt))?;
+        let written = std::fs::write(path, format!("{}\n", response.receipt));
+        written.map_err(|error| {
+            let message = format!("the receipt cannot be written to {}", path.display());
+            Failure::unexpected(message, &error).with_hint(format!(
+                "the report is recorded; have its receipt with `mistap receipt get {} {}`",
+                way_back.id, way_back.secret
+            ))
+        })?;
     }
-    print_accepted(&response, &secret, format)
+    printed
+}
+
+/// The flag that says the same time later, where the command line says it as of now or not at
+/// all.
+fn time_of_now(args: &ReportArgs, now: Timestamp) -> Result<Option<String>, Failure> {
+    Ok(match (args.day, args.hour.or(args.at)) {
+        (Some(day), _) => Some(format!("--day {}", day.date(now)?)),
+        (None, Some(_)) => None,
+        (None, None) => Some(format!("--at {now}")),
+    })
 }
 
 /// Runs `mistap get`.

@@ -194,17 +194,17 @@ impl<K: Kind + 'static> Follower<K> {
 }
 
 /// Whether the connection says it, and not the server.
-fn is_local(status: &Status) -> bool {
+pub(crate) fn is_local(status: &Status) -> bool {
     std::error::Error::source(status).is_some()
 }
 
 /// From 0 to 1. Without a source of chance, always the middle.
-fn chance() -> f64 {
+pub(crate) fn chance() -> f64 {
     getrandom::u32().map_or(0.5, |number| f64::from(number) / f64::from(u32::MAX))
 }
 
 /// How long the server says to wait.
-fn advice(status: &Status) -> Option<Duration> {
+pub(crate) fn advice(status: &Status) -> Option<Duration> {
     status.get_details_retry_info()?.retry_delay
 }
 

@@ -11,6 +11,8 @@ mod bearer;
 mod follower;
 mod kinds;
 
+pub use backoff::Backoff;
 pub use bearer::{Bearer, Connection, InvalidToken};
 pub use follower::{FollowError, Follower, Heard, Lost};
+pub(crate) use follower::{advice, chance, is_local};
 pub use kinds::{Incidents, Kind, Rates};

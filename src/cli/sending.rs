@@ -1,0 +1,166 @@
+//! Sends one report. It is sent again with the same id where the server asks for patience or the
+//! connection breaks, which counts once; and whoever is left without an answer is told the way
+//! back to what may have been recorded.
+
+use std::time::Duration;
+
+use tonic::{Code, Status};
+
+use super::client::ServerArgs;
+use super::failure::{Failure, Kind};
+use super::serve::Signals;
+use crate::api::pb::v1 as pb;
+use crate::client::{Backoff, advice, chance, is_local};
+use pb::reporting_service_client::ReportingServiceClient;
+
+/// How often a report is sent at most.
+const TRIES_MAX: u32 = 5;
+/// Longest wait that is sat out; where the server asks for more, the command ends and says so.
+const WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// What leads back to a report, and makes a repeat of the command tell the same.
+pub(super) struct WayBack {
+    /// The id.
+    pub id: String,
+    /// The secret, in hexadecimal.
+    pub secret: String,
+    /// The flag that says the time, unless the command line says it already.
+    pub time: Option<String>,
+}
+
+impl WayBack {
+    /// Says how to repeat a report that may have been recorded.
+    fn told_with(&self, failure: Failure) -> Failure {
+        let time = self.time.as_ref().map(|flag| format!(" {flag}"));
+        failure
+            .with_detail("the report may have been recorded all the same")
+            .with_hint(format!(
+                "repeat the command with `--id {} --secret {}{}`: it counts once",
+                self.id,
+                self.secret,
+                time.unwrap_or_default()
+            ))
+    }
+}
+
+/// Sends a report, and gives the answer.
+pub(super) async fn send(
+    request: &pb::ReportIncidentRequest,
+    way_back: &WayBack,
+    server: &ServerArgs,
+) -> Result<pb::ReportIncidentResponse, Failure> {
+    let client = ReportingServiceClient::new(server.connect().await?);
+    let mut signals = Signals::listen()?;
+    let answered = until_answered(async || {
+        let answer = client.clone().report_incident(request.clone()).await?;
+        Ok(answer.into_inner())
+    });
+    tokio::select! {
+        answered = answered => answered.map_err(|unanswered| {
+            let failure = Failure::from(unanswered.status);
+            match unanswered.may_be_recorded {
+                true => way_back.told_with(failure),
+                false => failure,
+            }
+        }),
+        () = signals.next() => {
+            let failure = Failure::new(Kind::Unexpected, "ended before the answer came");
+            Err(way_back.told_with(failure))
+        }
+    }
+}
+
+/// The last of some tries.
+struct Unanswered {
+    status: Status,
+    /// Whether one of them may have reached the record.
+    may_be_recorded: bool,
+}
+
+async fn until_answered<T>(
+    mut send: impl AsyncFnMut() -> Result<T, Status>,
+) -> Result<T, Unanswered> {
+    let mut backoff = Backoff::new();
+    let mut may_be_recorded = false;
+    let mut tries_left = TRIES_MAX;
+    loop {
+        let status = match send().await {
+            Ok(answer) => return Ok(answer),
+            Err(status) => status,
+        };
+        may_be_recorded |= leaves_open(&status);
+        tries_left -= 1;
+        let is_tried_again = 0 < tries_left && (advice(&status).is_some() || is_local(&status));
+        let wait = backoff.wait(advice(&status), chance());
+        if !is_tried_again || WAIT_MAX < wait {
+            return Err(Unanswered {
+                status,
+                may_be_recorded,
+            });
+        }
+        tokio::time::sleep(wait).await;
+    }
+}
+
+/// Whether the report may have been recorded though this was answered.
+fn leaves_open(status: &Status) -> bool {
+    match status.code() {
+        Code::Ok
+        | Code::Cancelled
+        | Code::Unknown
+        | Code::DeadlineExceeded
+        | Code::Aborted
+        | Code::Internal
+        | Code::Unavailable
+        | Code::DataLoss => true,
+        Code::InvalidArgument
+        | Code::NotFound
+        | Code::AlreadyExists
+        | Code::PermissionDenied
+        | Code::ResourceExhausted
+        | Code::FailedPrecondition
+        | Code::OutOfRange
+        | Code::Unimplemented
+        | Code::Unauthenticated => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic_types::{ErrorDetails, StatusExt};
+
+    use super::*;
+
+    fn later(code: Code, seconds: u64) -> Status {
+        let wait = Some(Duration::from_secs(seconds));
+        Status::with_error_details(code, "later", ErrorDetails::with_retry_info(wait))
+    }
+
+    /// How often it is sent where each try is answered so, and what is left open then.
+    async fn sent(answers: &[Result<(), Status>]) -> (usize, Option<bool>) {
+        let mut tries = 0;
+        let answered = until_answered(async || {
+            tries += 1;
+            answers[(tries - 1).min(answers.len() - 1)].clone()
+        });
+        let left = answered.await.err().map(|end| end.may_be_recorded);
+        (tries, left)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn report_is_sent_again_only_where_the_server_asks_for_a_short_wait() {
+        let unavailable = Err(later(Code::Unavailable, 1));
+        let busy = Err(later(Code::ResourceExhausted, 1));
+        assert_eq!(sent(&[unavailable.clone(), Ok(())]).await, (2, None));
+        assert_eq!(sent(&[unavailable]).await, (5, Some(true)));
+        assert_eq!(sent(std::slice::from_ref(&busy)).await, (5, Some(false)));
+        let long = Err(later(Code::ResourceExhausted, 3_600));
+        assert_eq!(sent(&[long]).await, (1, Some(false)));
+        let refused = Err(Status::invalid_argument("1 field breaks a rule"));
+        assert_eq!(sent(&[refused]).await, (1, Some(false)));
+        let late = Err(Status::deadline_exceeded("the call took too long"));
+        assert_eq!(sent(&[late.clone()]).await, (1, Some(true)));
+        let unknown_then_busy = [Err(later(Code::Unavailable, 1)), busy];
+        assert_eq!(sent(&unknown_then_busy).await, (5, Some(true)));
+    }
+}
