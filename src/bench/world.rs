@@ -2,6 +2,7 @@
 //! made up; and records of its simulated history.
 
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -170,6 +171,7 @@ pub async fn record(
     let bar = progress::bar(reports_max, "reports", "writing history");
     let written = history::write(&data, network, &mut simulation, None, until, |written| {
         bar.set_position(written.reports);
+        ControlFlow::Continue(())
     });
     let written = written.await;
     bar.finish_and_clear();

@@ -4,16 +4,19 @@
 use std::fs::Permissions;
 use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::ops::ControlFlow;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
 
 use super::client::ServerArgs;
 use super::failure::{Failure, Kind};
-use super::progress;
-use super::when;
+use super::serve::Signals;
+use super::simulate::{per_day, rate};
+use super::{progress, when};
 use crate::api::Clock;
 use crate::api::pb::v1 as pb;
 use crate::app::{self, AppError};
@@ -45,10 +48,10 @@ pub struct DemoArgs {
     #[arg(long, default_value_t = 120)]
     days: u32,
     /// Reports on an average day of history
-    #[arg(long, default_value_t = 800.0)]
+    #[arg(long, default_value_t = 800.0, value_parser = per_day)]
     per_day: f64,
     /// Live reports a second
-    #[arg(long, default_value_t = 2.0)]
+    #[arg(long, default_value_t = 2.0, value_parser = rate)]
     rate: f64,
     /// End after so many seconds; runs until Ctrl-C if left out
     #[arg(long = "for", value_name = "SECONDS")]
@@ -60,6 +63,8 @@ struct ThrowAway(tempfile::TempDir);
 
 /// Runs `mistap demo`.
 pub async fn demo(args: DemoArgs, now: Clock) -> Result<(), Failure> {
+    // Before there is anything to remove, so that no signal leaves it behind.
+    let stop = told_to_stop()?;
     let folder = tempfile::Builder::new()
         .prefix("mistap-demo-")
         .permissions(Permissions::from_mode(FOLDER_MODE))
@@ -70,7 +75,10 @@ pub async fn demo(args: DemoArgs, now: Clock) -> Result<(), Failure> {
     let world = World::from_network(&network)
         .ok_or_else(|| Failure::new(Kind::Unexpected, "the built-in network has no lines"))?;
     let begun = now();
-    write_history(&args, &folder, &network, &world, begun).await?;
+    write_history(&args, &folder, &network, &world, begun, &stop).await?;
+    if stop.is_cancelled() {
+        return say_removed();
+    }
     let handle = serve(args.listen, &folder, Arc::clone(&now)).await?;
     let server = ServerArgs::at(format!("http://{}", handle.address));
     print_tour(&server, args.listen)?;
@@ -101,18 +109,36 @@ pub async fn demo(args: DemoArgs, now: Clock) -> Result<(), Failure> {
         )
         .await;
     });
-    let interrupted = tokio::signal::ctrl_c();
     tokio::select! {
         _ = traffic => {}
         result = show(channel) => result?,
-        _ = interrupted => {}
+        () = stop.cancelled() => {}
     }
     telling.abort();
-    writeln!(io::stdout(), "ending; the throw-away folder is removed")?;
+    say_removed()?;
     handle
         .stop()
         .await
         .map_err(|error| Failure::unexpected("the server did not end well", &error))
+}
+
+/// Cancelled by Ctrl-C or SIGTERM.
+fn told_to_stop() -> Result<CancellationToken, Failure> {
+    let mut signals = Signals::listen()?;
+    let stop = CancellationToken::new();
+    let told = stop.clone();
+    tokio::spawn(async move {
+        signals.next().await;
+        told.cancel();
+    });
+    Ok(stop)
+}
+
+fn say_removed() -> Result<(), Failure> {
+    Ok(writeln!(
+        io::stdout(),
+        "ending; the throw-away folder is removed"
+    )?)
 }
 
 fn history_of(args: &DemoArgs, now: UtcMillis) -> Scenario {
@@ -129,6 +155,7 @@ async fn write_history(
     network: &Arc<Network>,
     world: &World,
     now: UtcMillis,
+    stop: &CancellationToken,
 ) -> Result<(), Failure> {
     let scenario = history_of(args, now);
     let taps = Taps::new(scenario, world);
@@ -152,11 +179,18 @@ async fn write_history(
         until,
         |written| {
             bar.set_position(written.reports);
+            match stop.is_cancelled() {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            }
         },
     )
     .await
     .map_err(|error| Failure::unexpected("history could not be written", &error))?;
     bar.finish_and_clear();
+    if stop.is_cancelled() {
+        return Ok(());
+    }
     let closed = history::close_editions(folder.0.path(), Arc::clone(network), now)
         .await
         .map_err(|error| Failure::unexpected("editions could not be closed", &error))?;

@@ -13,7 +13,7 @@ use serde_json::json;
 use super::client::ServerArgs;
 use super::failure::{Failure, Kind};
 use super::output::{Format, Sheet};
-use super::when;
+use super::{serve, when};
 use crate::api::Clock;
 use crate::api::pb::v1 as pb;
 use crate::api::pb::v1::statistics_service_client::StatisticsServiceClient;
@@ -198,7 +198,8 @@ async fn close(dir: &Path, now: Clock) -> Result<(), Failure> {
     }
     let network = Network::load_latest(dir).map_err(|error| failed(&error))?;
     let network = Arc::new(network.unwrap_or_else(Network::built_in));
-    let running = ingest::start(dir, network, move || now()).map_err(|error| failed(&error))?;
+    let running = ingest::start(dir, network, move || now());
+    let running = running.map_err(|error| serve::unopened(dir, &error))?;
     let library = Library::open(dir, running.reader.clone()).map_err(|error| failed(&error));
     let closing = match library {
         Ok(library) => close_due(&Arc::new(library), &running.ingest)

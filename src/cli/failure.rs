@@ -18,6 +18,8 @@ use std::process::ExitCode;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
+use crate::client::{advice, is_local};
+
 /// What went wrong, by what a script would do about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -131,33 +133,9 @@ impl Failure {
 
 impl From<Status> for Failure {
     fn from(status: Status) -> Self {
-        let (kind, hint) = match status.code() {
-            Code::InvalidArgument | Code::OutOfRange | Code::FailedPrecondition => {
-                (Kind::Refused, None)
-            }
-            Code::NotFound => (Kind::NotFound, Some("check the id and the secret")),
-            Code::AlreadyExists => (
-                Kind::Taken,
-                Some("leave out --id, and a new one is made for you"),
-            ),
-            Code::Unavailable | Code::ResourceExhausted | Code::DeadlineExceeded => {
-                (Kind::TryAgain, Some("try again in a moment"))
-            }
-            Code::Unauthenticated => (
-                Kind::Refused,
-                Some(
-                    "say who you are with --token-file, or ask whoever runs the server for a token",
-                ),
-            ),
-            Code::PermissionDenied => (Kind::Refused, None),
-            Code::Unimplemented => (
-                Kind::Unexpected,
-                Some("the server is older than this program, or no mistap"),
-            ),
-            _ => (Kind::Unexpected, None),
-        };
+        let (kind, hint) = advised(&status);
         let mut failure = Self::new(kind, status.message());
-        failure.hint = hint.map(str::to_owned);
+        failure.hint = hint;
         if let Some(request) = status.get_details_bad_request() {
             failure.details = request
                 .field_violations
@@ -167,6 +145,60 @@ impl From<Status> for Failure {
         }
         failure
     }
+}
+
+/// What a refusal is to a script, and what to do about it: by its reason where another one has
+/// the same code; to try again only where the server says when.
+fn advised(status: &Status) -> (Kind, Option<String>) {
+    if let Some(wait) = advice(status) {
+        let hint = match wait.as_secs() {
+            0 | 1 => "try again in a moment".to_owned(),
+            seconds => format!("try again in {seconds} s"),
+        };
+        return (Kind::TryAgain, Some(hint));
+    }
+    let info = status.get_details_error_info();
+    let reason = info.map(|info| info.reason).unwrap_or_default();
+    let (kind, hint) = match status.code() {
+        Code::InvalidArgument | Code::OutOfRange | Code::FailedPrecondition => {
+            (Kind::Refused, None)
+        }
+        Code::NotFound if reason == "NO_EDITION" => (
+            Kind::NotFound,
+            Some("`mistap edition list` has those that there are"),
+        ),
+        Code::NotFound => (Kind::NotFound, Some("check the id and the secret")),
+        Code::AlreadyExists if reason == "FEED_DIFFERS" => (
+            Kind::Taken,
+            Some("name another feed with --feed, or declare this one as it was declared before"),
+        ),
+        Code::AlreadyExists => (
+            Kind::Taken,
+            Some("leave out --id, and a new one is made for you"),
+        ),
+        // A bound that waiting does not move.
+        Code::ResourceExhausted if !reason.is_empty() => (Kind::Refused, None),
+        // What only whoever runs the server can mend.
+        Code::Unavailable if !reason.is_empty() => (Kind::Unexpected, None),
+        Code::Unavailable | Code::ResourceExhausted | Code::DeadlineExceeded => {
+            (Kind::TryAgain, None)
+        }
+        Code::Unauthenticated => (
+            Kind::Refused,
+            Some("say who you are with --token-file, or ask whoever runs the server for a token"),
+        ),
+        Code::PermissionDenied => (Kind::Refused, None),
+        Code::Unimplemented => (
+            Kind::Unexpected,
+            Some("the server is older than this program, or no mistap"),
+        ),
+        _ if is_local(status) => (
+            Kind::TryAgain,
+            Some("the connection broke; see whether the server still runs"),
+        ),
+        _ => (Kind::Unexpected, None),
+    };
+    (kind, hint.map(str::to_owned))
 }
 
 impl From<io::Error> for Failure {
@@ -193,6 +225,9 @@ impl fmt::Display for Failure {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+    use std::time::Duration;
+
     use tonic_types::{ErrorDetails, FieldViolation};
 
     use super::*;
@@ -211,6 +246,55 @@ mod tests {
             failure.to_string(),
             "error: 2 fields are wrong\n  incident.stop: must be at most 100 characters\n  \
              incident.occurred_at: must be given"
+        );
+    }
+
+    #[test]
+    fn advice_is_by_reason_and_another_try_only_where_the_server_says_when() {
+        let check = |code, reason: &str, wait_s: Option<u64>, kind: Kind, hint: Option<&str>| {
+            let mut details = ErrorDetails::with_error_info(reason, "mistap", HashMap::new());
+            if let Some(wait_s) = wait_s {
+                details.set_retry_info(Some(Duration::from_secs(wait_s)));
+            }
+            let status = Status::with_error_details(code, "no", details);
+            let failure = Failure::from(status);
+            assert_eq!(failure.kind, kind, "{reason}");
+            match hint {
+                Some(hint) => assert!(failure.to_string().contains(hint), "{failure}"),
+                None => assert_eq!(failure.hint, None, "{reason}"),
+            }
+        };
+        let exhausted = Code::ResourceExhausted;
+        check(exhausted, "BUSY", Some(1), Kind::TryAgain, Some("a moment"));
+        let long = Some("try again in 90 s");
+        check(exhausted, "RATE_LIMITED", Some(90), Kind::TryAgain, long);
+        for reason in ["TOO_MANY_FEEDS", "TOO_MANY_OUTAGES", "MESSAGE_TOO_LARGE"] {
+            check(exhausted, reason, None, Kind::Refused, None);
+        }
+        check(
+            Code::Unavailable,
+            "LIVE_FAILED",
+            None,
+            Kind::Unexpected,
+            None,
+        );
+        let editions = Some("mistap edition list");
+        check(Code::NotFound, "NO_EDITION", None, Kind::NotFound, editions);
+        check(
+            Code::NotFound,
+            "NOT_FOUND",
+            None,
+            Kind::NotFound,
+            Some("the secret"),
+        );
+        let feed = Some("--feed");
+        check(Code::AlreadyExists, "FEED_DIFFERS", None, Kind::Taken, feed);
+        check(
+            Code::AlreadyExists,
+            "ID_TAKEN",
+            None,
+            Kind::Taken,
+            Some("--id"),
         );
     }
 

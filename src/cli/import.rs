@@ -23,7 +23,7 @@ pub fn import(args: &ImportArgs, dir: &Path) -> Result<(), Failure> {
         bar.set_position(progress.bytes_done);
     });
     bar.finish_and_clear();
-    let feed = feed.map_err(|error| refused(&error))?;
+    let feed = feed.map_err(|error| refused(&args.feed, &error))?;
     let base = Network::load_latest(dir)
         .map_err(|error| Failure::unexpected("the network in use cannot be read", &error))?
         .unwrap_or_else(Network::built_in);
@@ -54,16 +54,15 @@ pub fn import(args: &ImportArgs, dir: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-fn refused(error: &FeedError) -> Failure {
-    let mut failure = Failure::new(
-        Kind::Refused,
-        "the feed is refused; the network in use stays",
-    )
-    .with_detail(error.to_string());
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        failure = failure.with_detail(error.to_string());
-        cause = error.source();
+fn refused(file: &Path, error: &FeedError) -> Failure {
+    let file = file.display();
+    match error {
+        FeedError::Open(source) if source.kind() == io::ErrorKind::NotFound => {
+            Failure::new(Kind::NotFound, format!("there is no file {file}"))
+        }
+        error => {
+            let message = format!("the feed {file} is refused; the network in use stays");
+            Failure::caused(Kind::Refused, message, error)
+        }
     }
-    failure
 }

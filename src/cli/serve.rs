@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::path::Path;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -147,6 +148,16 @@ const PORT_IN_USE: &str = "another program listens there, maybe another mistap; 
 const FOLDER_IN_USE: &str =
     "another mistap uses the folder; stop it, or name another folder with --data";
 const NEWER_VERSION: &str = "the folder was written by a newer mistap; use that one";
+
+/// Why a command cannot open a data folder, with the exit codes and hints that a service has.
+pub(super) fn unopened(dir: &Path, error: &StartError) -> Failure {
+    let (kind, hint) = start_failure(error);
+    let failure = Failure::caused(kind, format!("{} cannot be used", dir.display()), error);
+    match hint {
+        Some(hint) => failure.with_hint(hint),
+        None => failure,
+    }
+}
 
 /// What to do about a data folder that cannot be opened. The errors themselves say how
 /// damage is repaired.

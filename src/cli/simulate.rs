@@ -1,6 +1,7 @@
 //! `mistap simulate`: made-up reports, sent to a server or written into a data folder.
 
 use std::io::{self, Write};
+use std::ops::{ControlFlow, RangeInclusive};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -8,20 +9,24 @@ use std::time::Duration;
 
 use super::client::ServerArgs;
 use super::failure::{Failure, Kind};
-use super::progress;
+use super::{progress, serve};
 use crate::api::Clock;
 use crate::bench::world::{self as planned, PLANNING_SIZE};
 use crate::domain::UtcMillis;
 use crate::network::Network;
 use crate::simulate::drive::{Bounds, Pace, Progress, drive, world};
-use crate::simulate::history::{self, Until};
+use crate::simulate::history::{self, HistoryError, Until};
 use crate::simulate::taps::Taps;
 use crate::simulate::world::World;
 use crate::simulate::{Scenario, Simulation};
 
 const DAY_MS: i64 = 86_400_000;
-/// Most reports a second that can be asked for.
-const RATE_MAX: f64 = 100_000.0;
+/// Reports on an average day that can be asked for.
+const PER_DAY: RangeInclusive<f64> = 0.1..=100_000_000.0;
+/// Reports a second that can be asked for.
+const RATE: RangeInclusive<f64> = 0.001..=100_000.0;
+/// How many times as fast simulated time can be asked to pass.
+const SPEED_UP: RangeInclusive<f64> = 0.001..=100_000_000.0;
 
 /// What to simulate, and where to.
 #[derive(Debug, clap::Args)]
@@ -30,13 +35,13 @@ pub struct SimulateArgs {
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Reports on an average day
-    #[arg(long, default_value_t = 800.0, value_parser = positive)]
+    #[arg(long, default_value_t = 800.0, value_parser = per_day)]
     per_day: f64,
     /// Send so many reports a second, evenly
-    #[arg(long, conflicts_with = "speed_up", value_parser = positive)]
+    #[arg(long, conflicts_with = "speed_up", value_parser = rate)]
     rate: Option<f64>,
     /// Let simulated time pass so many times as fast
-    #[arg(long, default_value_t = 60.0, value_parser = positive)]
+    #[arg(long, default_value_t = 60.0, value_parser = speed_up)]
     speed_up: f64,
     /// Send for so many seconds
     #[arg(long = "for", default_value_t = 60, value_name = "SECONDS")]
@@ -60,13 +65,23 @@ pub struct SimulateArgs {
     taps: bool,
 }
 
-fn positive(text: &str) -> Result<f64, String> {
-    let number: f64 = text.parse().map_err(|_| "must be a number".to_owned())?;
-    if 0.0 < number && number <= RATE_MAX * 1_000.0 {
-        Ok(number)
-    } else {
-        Err("must be above 0".to_owned())
-    }
+/// Reports on an average day, from an argument.
+pub(super) fn per_day(text: &str) -> Result<f64, String> {
+    within(text, &PER_DAY)
+}
+
+/// Reports a second, from an argument.
+pub(super) fn rate(text: &str) -> Result<f64, String> {
+    within(text, &RATE)
+}
+
+fn speed_up(text: &str) -> Result<f64, String> {
+    within(text, &SPEED_UP)
+}
+
+fn within(text: &str, range: &RangeInclusive<f64>) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number| range.contains(number));
+    number.ok_or_else(|| format!("must be a number, {} to {}", range.start(), range.end()))
 }
 
 /// Runs `mistap simulate`.
@@ -158,10 +173,11 @@ async fn write_history(args: &SimulateArgs, dir: PathBuf, now: UtcMillis) -> Res
         until,
         |written| {
             bar.set_position(written.reports);
+            ControlFlow::Continue(())
         },
     )
     .await
-    .map_err(|error| Failure::unexpected("history could not be written", &error))?;
+    .map_err(|error| unwritten(&dir, &error))?;
     bar.finish_and_clear();
     writeln!(
         io::stdout(),
@@ -174,6 +190,14 @@ async fn write_history(args: &SimulateArgs, dir: PathBuf, now: UtcMillis) -> Res
         .map_err(|error| Failure::unexpected("editions could not be closed", &error))?;
     writeln!(io::stdout(), "{closed} editions closed")?;
     Ok(())
+}
+
+/// Why there is no history.
+fn unwritten(dir: &Path, error: &HistoryError) -> Failure {
+    match error {
+        HistoryError::Start(error) => serve::unopened(dir, error),
+        error => Failure::unexpected("history could not be written", error),
+    }
 }
 
 /// The network of a folder, or one of planning size, which is the folder's from then on.
@@ -199,4 +223,19 @@ fn network_of(dir: &Path, is_planning_size: bool) -> Result<Arc<Network>, Failur
 fn no_lines() -> Failure {
     Failure::new(Kind::Refused, "the network lists no line with stops")
         .with_hint("import one with `mistap network import FEED.zip`")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn number_out_of_range_is_refused_with_its_range() {
+        for wrong in ["0", "-1", "NaN", "inf", "1e9", "many", ""] {
+            let refusal = per_day(wrong).expect_err(wrong);
+            assert_eq!(refusal, "must be a number, 0.1 to 100000000");
+        }
+        assert_eq!(per_day("0.5"), Ok(0.5));
+        assert_eq!(rate("0"), Err("must be a number, 0.001 to 100000".into()));
+    }
 }

@@ -3,7 +3,7 @@
 //! with simulated time. The folder must not be in use.
 
 use std::collections::VecDeque;
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use std::path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -79,19 +79,18 @@ pub struct Written {
 
 /// Writes the simulation's reports into the folder, each committed at its simulated time, and
 /// the taps of each hour when it is over, if any are told. `told` hears how many reports there
-/// are so far.
+/// are so far, and may end it there.
 pub async fn write(
     dir: &path::Path,
     network: Arc<Network>,
     simulation: &mut Simulation,
     taps: Option<&Taps>,
     until: Until,
-    mut told: impl FnMut(Written),
+    mut told: impl FnMut(Written) -> ControlFlow<()>,
 ) -> Result<Written, HistoryError> {
     let clock = Arc::new(AtomicI64::new(0));
     let mut written = Written::default();
-    let mut reports = simulation
-        .take_while(|sent| sent.at < until.end)
+    let mut reports = std::iter::from_fn(|| simulation.next_before(until.end))
         .take(usize::try_from(until.reports_max).unwrap_or(usize::MAX))
         .peekable();
     let Some(first) = reports.peek() else {
@@ -107,7 +106,8 @@ pub async fn write(
     let running = ingest::start_with(dir, network, now, options)?;
     let mut under_way = VecDeque::new();
     let mut told_until = first.at;
-    while let Some(first) = reports.next() {
+    let mut is_ended = false;
+    while let Some(first) = reports.next().filter(|_| !is_ended) {
         clock.fetch_max(first.at.0, Ordering::Relaxed);
         tell(&running.ingest, taps, told_until..first.at).await?;
         told_until = first.at;
@@ -122,13 +122,13 @@ pub async fn write(
         if BATCHES_IN_FLIGHT <= under_way.len() {
             written.refused += finish(under_way.pop_front()).await?;
         }
-        told(written);
+        is_ended = told(written).is_break();
     }
     while !under_way.is_empty() {
         written.refused += finish(under_way.pop_front()).await?;
     }
     // Where there are as many reports as were asked for, nobody would report later taps.
-    if written.reports < until.reports_max {
+    if !is_ended && written.reports < until.reports_max {
         clock.fetch_max(until.end.0, Ordering::Relaxed);
         tell(&running.ingest, taps, told_until..until.end).await?;
     }
@@ -243,7 +243,7 @@ mod tests {
             &mut simulation,
             Some(&taps),
             until,
-            |_| (),
+            |_| ControlFlow::Continue(()),
         );
         written.await.expect("it is written");
         let options = Options {

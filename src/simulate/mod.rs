@@ -120,6 +120,26 @@ impl Simulation {
         self.clock < self.outage_until
     }
 
+    /// The next report that is sent before an instant; `None` if no other is.
+    pub fn next_before(&mut self, end: UtcMillis) -> Option<Sent> {
+        loop {
+            // What is sent before the clock can no longer be overtaken by what is yet to be made.
+            let next = self.on_their_way.peek().map(|Reverse(queued)| queued.at);
+            match next {
+                Some(at) if at <= self.clock && end <= at => return None,
+                Some(at) if at <= self.clock => {
+                    let Reverse(queued) = self.on_their_way.pop()?;
+                    return Some(Sent {
+                        at: queued.at,
+                        incident: queued.incident,
+                    });
+                }
+                _ if end <= self.clock => return None,
+                _ => self.step(),
+            }
+        }
+    }
+
     /// Lets one minute pass.
     fn step(&mut self) {
         let share = f64::from(rhythm::weight(self.clock)) * STEP_MS as f64 / DAY_MS;
@@ -195,18 +215,7 @@ impl Iterator for Simulation {
 
     /// Never `None`.
     fn next(&mut self) -> Option<Sent> {
-        loop {
-            // What is sent before the clock can no longer be overtaken by what is yet to be made.
-            let is_due = |queued: &Reverse<Queued>| queued.0.at <= self.clock;
-            if self.on_their_way.peek().is_some_and(is_due) {
-                let Reverse(queued) = self.on_their_way.pop()?;
-                return Some(Sent {
-                    at: queued.at,
-                    incident: queued.incident,
-                });
-            }
-            self.step();
-        }
+        self.next_before(UtcMillis(i64::MAX))
     }
 }
 

@@ -2,6 +2,7 @@
 //! gRPC and over HTTP.
 
 use std::io::{Cursor, Read as _};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,9 +52,11 @@ pub async fn history_until(end: UtcMillis) -> TempDir {
         reports_max: u64::MAX,
     };
     let mut simulation = Simulation::new(scenario, world);
-    history::write(dir.path(), network, &mut simulation, None, until, |_| ())
-        .await
-        .expect("written");
+    history::write(dir.path(), network, &mut simulation, None, until, |_| {
+        ControlFlow::Continue(())
+    })
+    .await
+    .expect("written");
     dir
 }
 

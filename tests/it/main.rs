@@ -7,6 +7,7 @@ mod by_hand;
 #[allow(dead_code, reason = "crash tests use the rest")]
 mod child;
 mod clients;
+mod commands;
 mod comparing;
 mod edition_commands;
 mod editions;

@@ -1,0 +1,305 @@
+//! The commands of whoever reports, tries and looks, as they are typed: what is said when
+//! something fails on the way, and that nothing is lost by it.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::process::Command;
+
+use crate::child::{Server, serve};
+
+/// How long a command may take, on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+const UNEXPECTED: i32 = 1;
+const USAGE: i32 = 2;
+const NOT_FOUND: i32 = 4;
+const TRY_AGAIN: i32 = 6;
+const DAMAGE: i32 = 7;
+const SEGMENT_HEADER_BYTES: usize = 4_096;
+/// How every receipt begins, and nothing else in the answer to a report.
+const RECEIPT: &[u8] = b"eyJ";
+
+/// What a command said.
+struct Said {
+    code: Option<i32>,
+    out: String,
+    errors: String,
+}
+
+async fn said(command: &mut Command) -> Said {
+    command.stdin(Stdio::null()).kill_on_drop(true);
+    let output = tokio::time::timeout(PATIENCE, command.output()).await;
+    let output: Output = output.expect("it ends in time").expect("it runs");
+    Said {
+        code: output.status.code(),
+        out: String::from_utf8(output.stdout).expect("text"),
+        errors: String::from_utf8(output.stderr).expect("text"),
+    }
+}
+
+fn mistap(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mistap"));
+    command.args(arguments).env_remove("MISTAP_SECRET");
+    command
+}
+
+/// A command against a server.
+async fn ask(address: SocketAddr, arguments: &[&str]) -> Said {
+    said(mistap(arguments).args(["--server", &address.to_string()])).await
+}
+
+/// How many reports a server counts.
+async fn counted(server: &Server) -> Value {
+    let said = ask(server.address, &["stats", "-f", "json"]).await;
+    let figures: Value = serde_json::from_str(&said.out).expect("valid JSON");
+    figures["total"].clone()
+}
+
+async fn started(folder: &Path) -> Server {
+    let started = Server::start(serve(folder)).await;
+    started.unwrap_or_else(|end| panic!("the server did not start: {end:?}"))
+}
+
+/// A way to a server on which the first so many connections are cut when a report has been
+/// recorded, before its answer is through.
+async fn cutting(server: SocketAddr, cuts: u32) -> SocketAddr {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let left = Arc::new(AtomicU32::new(cuts));
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let to_server = TcpStream::connect(server).await.expect("it listens");
+            tokio::spawn(pass_on(client, to_server, Arc::clone(&left)));
+        }
+    });
+    address
+}
+
+async fn pass_on(client: TcpStream, server: TcpStream, cuts_left: Arc<AtomicU32>) {
+    let (mut from_client, mut to_client) = client.into_split();
+    let (mut from_server, mut to_server) = server.into_split();
+    let asking = tokio::spawn(async move {
+        let _ = tokio::io::copy(&mut from_client, &mut to_server).await;
+    });
+    let mut bytes = vec![0; 1 << 16];
+    loop {
+        let read = match from_server.read(&mut bytes).await {
+            Ok(0) | Err(_) => break,
+            Ok(read) => read,
+        };
+        let has_answer = bytes[..read].windows(RECEIPT.len()).any(|at| at == RECEIPT);
+        let take_one = |left: u32| left.checked_sub(1);
+        let relaxed = Ordering::Relaxed;
+        if has_answer && cuts_left.fetch_update(relaxed, relaxed, take_one).is_ok() {
+            break;
+        }
+        if to_client.write_all(&bytes[..read]).await.is_err() {
+            break;
+        }
+    }
+    asking.abort();
+}
+
+#[tokio::test]
+async fn report_whose_answer_is_cut_off_is_sent_again_and_counts_once() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let server = started(folder.path()).await;
+    let way = cutting(server.address, 1).await;
+    let told = ask(way, &["report", "--mode", "tram", "-f", "json"]).await;
+    assert_eq!(told.code, Some(0), "{}", told.errors);
+    let told: Value = serde_json::from_str(&told.out).expect("valid JSON");
+    assert_eq!(told["status"], "recorded before");
+    assert_eq!(counted(&server).await, 1);
+    server.kill().await;
+}
+
+#[tokio::test]
+async fn report_that_stays_without_an_answer_says_how_it_is_repeated_and_counts_once() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let server = started(folder.path()).await;
+    let way = cutting(server.address, u32::MAX).await;
+    for when in [&[][..], &["--day", "today"]] {
+        let report = [&["report", "--mode", "tram"][..], when].concat();
+        let told = ask(way, &report).await;
+        assert_eq!(told.code, Some(TRY_AGAIN), "{}", told.errors);
+        assert!(
+            told.errors.contains("may have been recorded"),
+            "{}",
+            told.errors
+        );
+        let hint = told.errors.split('`').nth(1).expect("a command to repeat");
+        let again = [&report[..], &hint.split(' ').collect::<Vec<_>>()].concat();
+        let again: Vec<_> = match when {
+            [] => again,
+            // A flag is given once: the day as it is told, in the place of the word.
+            [..] => again[..3].iter().chain(&again[5..]).copied().collect(),
+        };
+        let told = ask(server.address, &again).await;
+        assert_eq!(told.code, Some(0), "{again:?} {}", told.errors);
+        assert!(told.out.contains("recorded before"), "{}", told.out);
+    }
+    assert_eq!(counted(&server).await, 2);
+    server.kill().await;
+}
+
+#[tokio::test]
+async fn way_back_is_printed_though_the_receipt_cannot_be_written() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let server = started(folder.path()).await;
+    let nowhere = "/nonexistent/receipt.jws";
+    let told = ask(server.address, &["report", "--receipt", nowhere]).await;
+    assert_eq!(told.code, Some(UNEXPECTED));
+    assert!(told.errors.contains(nowhere), "{}", told.errors);
+    let get = told
+        .out
+        .lines()
+        .find(|line| line.starts_with("  mistap get "));
+    let get = get.unwrap_or_else(|| panic!("no way back: {}", told.out));
+    let words: Vec<_> = get.split_whitespace().skip(1).collect();
+    let shown = ask(server.address, &words).await;
+    assert_eq!(shown.code, Some(0), "{}", shown.errors);
+    server.kill().await;
+}
+
+#[tokio::test]
+async fn edition_that_is_not_there_is_looked_for_in_the_list() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let server = started(folder.path()).await;
+    let said = ask(server.address, &["edition", "show", "2020-01"]).await;
+    assert_eq!(said.code, Some(NOT_FOUND), "{}", said.errors);
+    assert!(
+        said.errors.contains("hint: `mistap edition list`"),
+        "{}",
+        said.errors
+    );
+    server.kill().await;
+}
+
+#[tokio::test]
+async fn folder_in_use_or_damaged_has_its_own_code_whatever_the_command() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let data = folder.path().to_str().expect("a plain path");
+    let commands = [
+        &["edition", "close", "--data", data][..],
+        &["simulate", "--days", "1", "--per-day", "50", "--into", data],
+    ];
+    let server = started(folder.path()).await;
+    for command in commands {
+        let told = said(&mut mistap(command)).await;
+        assert_eq!(told.code, Some(TRY_AGAIN), "{}", told.errors);
+        assert!(
+            told.errors.contains("hint: another mistap"),
+            "{}",
+            told.errors
+        );
+    }
+    ask(server.address, &["report", "--mode", "tram"]).await;
+    ask(server.address, &["report", "--mode", "bus"]).await;
+    server.kill().await;
+    damage_journal(folder.path());
+    for command in commands {
+        let told = said(&mut mistap(command)).await;
+        assert_eq!(told.code, Some(DAMAGE), "{}", told.errors);
+    }
+}
+
+/// Flips a bit in the first entry of a journal that fits into one file.
+fn damage_journal(folder: &Path) {
+    let files = std::fs::read_dir(folder.join("journal")).expect("a folder");
+    let paths = files.map(|file| file.expect("a file").path());
+    let is_segment = |path: &PathBuf| path.extension().is_some_and(|end| end == "segment");
+    let segment = paths.into_iter().find(is_segment).expect("a segment");
+    let mut bytes = std::fs::read(&segment).expect("a file");
+    bytes[SEGMENT_HEADER_BYTES + 20] ^= 1;
+    std::fs::write(&segment, bytes).expect("room");
+}
+
+#[tokio::test]
+async fn feed_that_is_not_there_is_named() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let data = folder.path().to_str().expect("a plain path");
+    let told = said(&mut mistap(&[
+        "network",
+        "import",
+        "MISSING.zip",
+        "--data",
+        data,
+    ]))
+    .await;
+    assert_eq!(told.code, Some(NOT_FOUND), "{}", told.errors);
+    assert!(told.errors.contains("MISSING.zip"), "{}", told.errors);
+}
+
+#[tokio::test]
+async fn demo_of_nothing_is_refused_and_history_of_almost_nothing_ends() {
+    for nothing in [["demo", "--rate", "0"], ["demo", "--per-day", "0"]] {
+        let told = said(&mut mistap(&nothing)).await;
+        assert_eq!(told.code, Some(USAGE), "{}", told.errors);
+        assert!(
+            told.errors.contains("must be a number, 0."),
+            "{}",
+            told.errors
+        );
+    }
+    let folder = TempDir::new().expect("a temporary folder");
+    let data = folder.path().to_str().expect("a plain path");
+    let little = [
+        "simulate",
+        "--days",
+        "1",
+        "--per-day",
+        "0.1",
+        "--into",
+        data,
+    ];
+    let told = said(&mut mistap(&little)).await;
+    assert_eq!(told.code, Some(0), "{}", told.errors);
+}
+
+#[tokio::test]
+async fn demo_that_is_told_to_stop_while_it_writes_history_leaves_nothing() {
+    let place = TempDir::new().expect("a temporary folder");
+    let mut command = mistap(&["demo", "--days", "370", "--per-day", "5000"]);
+    command
+        .args(["--listen", "127.0.0.1:0"])
+        .env("TMPDIR", place.path());
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let process = command.kill_on_drop(true).spawn().expect("it runs");
+    let id = process.id().expect("it runs");
+    let has_keys = async {
+        loop {
+            let mut folders = std::fs::read_dir(place.path()).expect("a folder");
+            if folders.any(|one| one.expect("a folder").path().join("keys").exists()) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, has_keys)
+        .await
+        .expect("it begins");
+    let term = format!("kill -TERM {id}");
+    let sent = Command::new("sh").args(["-c", &term]).status().await;
+    assert!(sent.expect("a shell").success());
+    let ended = tokio::time::timeout(PATIENCE, process.wait_with_output()).await;
+    let ended = ended.expect("it ends in time").expect("it ends");
+    let told = String::from_utf8_lossy(&ended.stdout).into_owned();
+    assert!(ended.status.success(), "{ended:?}");
+    assert!(
+        !told.contains("days of history"),
+        "it was not so far: {told}"
+    );
+    let left = std::fs::read_dir(place.path()).expect("a folder").count();
+    assert_eq!(left, 0, "something is left");
+}
