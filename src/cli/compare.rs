@@ -169,6 +169,9 @@ fn statement(answer: &pb::ComparePeriodsResponse) -> String {
     let count =
         |period: &Option<pb::ComparedPeriod>| period.as_ref().map_or(0, |period| period.compared);
     let (one, other) = (count(&answer.period), count(&answer.with_period));
+    if is_nothing(answer) {
+        return "nothing was reported in either".to_owned();
+    }
     let said = match answer.verdict() {
         pb::ComparisonVerdict::Higher => "the rate is higher",
         pb::ComparisonVerdict::Lower => "the rate is lower",
@@ -184,6 +187,12 @@ fn statement(answer: &pb::ComparePeriodsResponse) -> String {
         _ => "over time, as they have no rates over the same taps",
     };
     format!("{one} against {other}, {what}: {said}")
+}
+
+/// Whether neither period has a report, so that there is nothing to compare.
+fn is_nothing(answer: &pb::ComparePeriodsResponse) -> bool {
+    let mut periods = answer.period.iter().chain(&answer.with_period);
+    periods.all(|period| period.count == 0)
 }
 
 fn write_summary(
@@ -222,7 +231,8 @@ fn write_summary(
         }
     }
     writeln!(out, "{}", statement(answer))?;
-    if let Some(ratio) = &answer.ratio {
+    let ratio = answer.ratio.as_ref().filter(|_| !is_nothing(answer));
+    if let Some(ratio) = ratio {
         let or_none =
             |value: Option<f64>| value.map_or("none".into(), |value| rounded(value).to_string());
         writeln!(
@@ -305,5 +315,36 @@ mod tests {
             "40 against 52, over time, as they have no rates over the same taps: nothing can be \
              said, as no hour of one of them is over and in the record",
         );
+    }
+
+    #[derive(clap::Parser)]
+    struct Typed {
+        #[command(flatten)]
+        args: CompareArgs,
+    }
+
+    #[test]
+    fn of_two_periods_without_a_report_only_that_is_said() {
+        let days = Days::of("2026-10".parse().expect("a month"), Timestamp::UNIX_EPOCH);
+        let days = [days.expect("days"); 2];
+        let typed = <Typed as clap::Parser>::parse_from(["compare", "2026-10", "2026-10"]);
+        let answer = |count| pb::ComparePeriodsResponse {
+            period: Some(pb::ComparedPeriod::default()),
+            with_period: Some(pb::ComparedPeriod {
+                count,
+                ..pb::ComparedPeriod::default()
+            }),
+            ratio: Some(pb::PeriodRatio::default()),
+            ..pb::ComparePeriodsResponse::default()
+        };
+        let told = |count| {
+            let mut out = Vec::new();
+            let written = write_summary(&typed.args, days, &answer(count), &mut out);
+            written.expect("room");
+            String::from_utf8(out).expect("text")
+        };
+        assert!(told(0).contains("\nnothing was reported in either\n"));
+        assert!(!told(0).contains("ratio"), "{}", told(0));
+        assert!(told(1).contains("ratio"), "{}", told(1));
     }
 }

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::failure::{Failure, Kind};
+use super::output::file_name;
 use super::progress;
 use crate::network::{FeedError, Network, import_gtfs};
 
@@ -55,7 +56,7 @@ pub fn import(args: &ImportArgs, dir: &Path) -> Result<(), Failure> {
 }
 
 fn refused(file: &Path, error: &FeedError) -> Failure {
-    let file = file.display();
+    let file = file_name(file);
     match error {
         FeedError::Open(source) if source.kind() == io::ErrorKind::NotFound => {
             Failure::new(Kind::NotFound, format!("there is no file {file}"))

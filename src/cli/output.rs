@@ -2,12 +2,14 @@
 //! for programs. Empty is never zero, and no cell can be taken for a formula.
 
 use std::io::{self, IsTerminal, Write};
+use std::path::Path;
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table};
 use serde_json::{Map, Value};
 
 use super::failure::Failure;
+use crate::domain::text::is_card_like;
 
 /// How to print.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -231,6 +233,16 @@ fn guarded(value: &Value) -> String {
 /// the numbers are that operators cite by. Nothing for operators where they are told 0.
 pub fn place(position: u64) -> Option<String> {
     (position != 0).then(|| position.to_string())
+}
+
+/// A file as an error names it: not at all where its name could hold a card's number, typed in
+/// the wrong place.
+pub fn file_name(path: &Path) -> String {
+    let name = path.display().to_string();
+    match is_card_like(&name) {
+        true => "with this name".to_owned(),
+        false => name,
+    }
 }
 
 #[cfg(test)]

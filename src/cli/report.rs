@@ -8,7 +8,7 @@ use serde_json::json;
 use super::choices::{choice, key, label, number, numbers};
 use super::client::ServerArgs;
 use super::failure::{Failure, Kind};
-use super::output::{Card, Format, Sheet, place};
+use super::output::{Card, Format, Sheet, file_name, place};
 use super::sending::{self, WayBack};
 use super::when::{self, Day};
 use crate::api::pb::v1 as pb;
@@ -176,7 +176,7 @@ pub async fn report(
     if let Some(path) = &args.receipt {
         let written = std::fs::write(path, format!("{}\n", response.receipt));
         written.map_err(|error| {
-            let message = format!("the receipt cannot be written to {}", path.display());
+            let message = format!("the receipt cannot be written to the file {}", file_name(path));
             Failure::unexpected(message, &error).with_hint(format!(
                 "the report is recorded; have its receipt with `mistap receipt get {} {}`",
                 way_back.id, way_back.secret

@@ -3,6 +3,7 @@
 
 mod access;
 pub mod editions;
+mod receipt_rows;
 mod receipts;
 
 use std::sync::Arc;

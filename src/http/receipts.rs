@@ -16,11 +16,12 @@ use axum::{Router, extract::DefaultBodyLimit};
 use serde::Deserialize;
 use zeroize::{Zeroize as _, Zeroizing};
 
+use super::receipt_rows;
 use crate::auth::{Receipt, qr};
 use crate::domain::limits::RECEIPT_FORM_BYTES_MAX;
-use crate::domain::taxonomy::{Outcome, Taxonomy};
 use crate::domain::{IncidentId, IncidentSecret};
 use crate::ingest::{GetError, Ingest, Kept};
+use crate::network::Network;
 use crate::network::advice::advice;
 
 const JWKS: &str = "/.well-known/jwks.json";
@@ -54,7 +55,7 @@ async fn jwks(State(ingest): State<Ingest>) -> impl IntoResponse {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Language {
+pub(super) enum Language {
     #[default]
     Nl,
     En,
@@ -108,7 +109,11 @@ async fn page(State(ingest): State<Ingest>, form: Result<Form<Key>, FormRejectio
         return no_key(StatusCode::BAD_REQUEST, lang);
     };
     match ingest.receipt(id, &secret).await {
-        Ok((kept, receipt)) => answer(StatusCode::OK, lang, &receipt_html(lang, &kept, &receipt)),
+        Ok((kept, receipt)) => {
+            let network = ingest.network();
+            let html = receipt_html(lang, &kept, &receipt, &network);
+            answer(StatusCode::OK, lang, &html)
+        }
         Err(GetError::NotFound) => refused(
             StatusCode::NOT_FOUND,
             "Er is geen melding met dit nummer en geheim.",
@@ -155,7 +160,8 @@ fn answer(status: StatusCode, lang: Language, body: &str) -> Response {
 }
 
 impl Language {
-    fn of(self, nl: &'static str, en: &'static str) -> &'static str {
+    /// Of two texts, the one in this language.
+    pub(super) fn of(self, nl: &'static str, en: &'static str) -> &'static str {
         match self {
             Self::Nl => nl,
             Self::En => en,
@@ -179,32 +185,16 @@ fn form_html(lang: Language, told: &str) -> String {
     )
 }
 
-fn receipt_html(lang: Language, kept: &Kept, receipt: &Receipt) -> String {
-    let mut html = String::from("<dl>");
-    let mut row = |name: &str, value: &str| {
-        if !value.is_empty() {
-            let value = escaped(value);
-            write!(html, "<dt>{name}</dt><dd>{value}</dd>").expect("a string takes any text");
-        }
-    };
-    row(lang.of("Nummer", "Id"), &kept.told.id.to_string());
-    row(
-        lang.of("Plaats in het register", "Place in the record"),
-        &kept.position.to_string(),
-    );
-    row(
-        lang.of("Ontvangen (UTC)", "Received (UTC)"),
-        &kept.received.to_string(),
-    );
-    if let Some(erased) = kept.erased {
-        row(
-            lang.of("Gewist (UTC)", "Erased (UTC)"),
-            &erased.stamp.to_string(),
-        );
-    } else {
-        for (name, value) in told(lang, kept) {
-            row(name, &value);
-        }
+fn receipt_html(lang: Language, kept: &Kept, receipt: &Receipt, network: &Network) -> String {
+    let claims = receipt_rows::claims(&receipt.jws);
+    let mut html = String::new();
+    for notice in receipt_rows::notices(lang, &claims) {
+        write!(html, "<p><strong>{notice}</strong></p>").expect("a string takes any text");
+    }
+    html.push_str("<dl>");
+    for (name, value) in receipt_rows::rows(lang, &claims, network) {
+        let value = escaped(&value);
+        write!(html, "<dt>{name}</dt><dd>{value}</dd>").expect("a string takes any text");
     }
     html.push_str("</dl>");
     if let Some(drawn) = qr::svg(&receipt.jws) {
@@ -224,46 +214,6 @@ fn receipt_html(lang: Language, kept: &Kept, receipt: &Receipt) -> String {
     .expect("a string takes any text");
     html.push_str(&advice_html(lang, kept));
     html
-}
-
-/// What stands in the receipt, for people: nothing that staff did.
-fn told(lang: Language, kept: &Kept) -> Vec<(&'static str, String)> {
-    let facts = &kept.told;
-    let words = kept.personal.as_ref();
-    let exact = words.map(|personal| personal.occurred.to_string());
-    let id = |id: Option<&str>| id.unwrap_or_default().to_owned();
-    let outcomes = facts.outcomes.iter();
-    let outcomes = outcomes.filter(|outcome| *outcome != Outcome::FreeRide);
-    let outcomes: Vec<_> = outcomes.map(|one| label(lang, Some(one))).collect();
-    let line = words.map_or("", |personal| &personal.line_words);
-    let stop = words.map_or("", |personal| &personal.stop_words);
-    vec![
-        (
-            lang.of("Gebeurd (UTC)", "Happened (UTC)"),
-            exact.unwrap_or_default(),
-        ),
-        (
-            lang.of("Zo precies", "Known to"),
-            label(lang, Some(facts.precision)),
-        ),
-        (lang.of("Vervoer", "Mode"), label(lang, facts.mode)),
-        (lang.of("Handeling", "Tap"), label(lang, facts.tap_kind)),
-        (
-            lang.of("Vervoerder", "Operator"),
-            id(facts.operator.as_ref().map(|it| it.as_str())),
-        ),
-        (lang.of("Lijn", "Line"), line.to_owned()),
-        (lang.of("Halte", "Stop"), stop.to_owned()),
-        (lang.of("Signaal", "Signal"), label(lang, facts.signal)),
-        (lang.of("Kaart", "Card"), label(lang, facts.card_kind)),
-        (lang.of("Afloop", "Outcome"), outcomes.join(", ")),
-        (lang.of("Kosten", "Cost"), label(lang, facts.extra_cost)),
-    ]
-}
-
-fn label<T: Taxonomy>(lang: Language, value: Option<T>) -> String {
-    let label = value.map(|value| lang.of(value.label_nl(), value.label_en()));
-    label.unwrap_or_default().to_owned()
 }
 
 fn advice_html(lang: Language, kept: &Kept) -> String {

@@ -166,15 +166,17 @@ impl Later {
         if tells_staff && facts.staff_present == Some(StaffPresence::No) {
             return None;
         }
-        let called_back = self.called_back.or(facts.called_back);
+        // Whether they called back can be told in two ways. The later word wins, and of one
+        // request the answer to the question; then both ways say the same.
+        let by_act = self.staff_acts.contains(StaffAct::CalledBack);
+        let said = self.called_back.or(by_act.then_some(CalledBack::Yes));
         let acts = facts.staff_acts.iter().chain(self.staff_acts.iter());
-        let is_kept = |act: &StaffAct| {
-            *act != StaffAct::CalledBack || self.called_back != Some(CalledBack::No)
-        };
+        let is_kept = |act: &StaffAct| *act != StaffAct::CalledBack || said != Some(CalledBack::No);
         let mut staff_acts: SetOf<StaffAct> = acts.filter(is_kept).collect();
-        if self.called_back == Some(CalledBack::Yes) {
+        if said == Some(CalledBack::Yes) {
             staff_acts.insert(StaffAct::CalledBack);
         }
+        let called_back = said.or(facts.called_back);
         Some(Facts {
             called_back,
             staff_acts,

@@ -8,8 +8,8 @@ use crate::domain::limits::{
     COUNTED_REPORTS_PER_MONTH_MAX, COVERED_DAYS_PERCENT_MIN, EDITION_CLOSES_ON_DAY,
     EDITION_RATED_REPORTS_MIN, INCIDENT_AGE_DAYS_MAX, INCIDENT_MONTHS_DEFAULT, LINE_DAYS_MAX,
     MATCHED_REPORTS_PERCENT_MIN, NEW_INSTALLATIONS_PER_PREFIX_MAX, OUTAGE_DAYS_MAX,
-    PUBLISHED_GROUP_MIN, RANKED_EXPECTED_MIN, RANKED_SCOPES_MAX, RANKED_SCOPES_MIN,
-    TAP_DAYS_DEFAULT, TOLD_AGAIN_MS_MAX,
+    PREFIX_BURST_MAX, PREFIX_CALLS_PER_SECOND_MAX, PUBLISHED_GROUP_MIN, RANKED_EXPECTED_MIN,
+    RANKED_SCOPES_MAX, RANKED_SCOPES_MIN, TAP_DAYS_DEFAULT, TOLD_AGAIN_MS_MAX,
 };
 use crate::domain::method::{BREAKS, Break, METHOD};
 use crate::domain::taxonomy::Taxonomy;
@@ -331,7 +331,12 @@ fn editions() -> String {
          report for each line and day, and at most {COUNTED_REPORTS_PER_MONTH_MAX} a month. \
          Installations and card numbers can be invented, addresses less easily: of installations \
          without a card only the first {NEW_INSTALLATIONS_PER_PREFIX_MAX} from one address prefix \
-         (24 bits of IPv4, 48 of IPv6) count for an operator and a day. Prefixes are kept in \
+         (24 bits of IPv4, 48 of IPv6) count for an operator and a day. Reports that bring a card \
+         number are not bounded like that, and nobody can see whether a number was invented: each \
+         is a reporter of its own. What bounds a flood of them is the limit of calls alone, which a \
+         service has that gives out tokens: from one address without a token \
+         {PREFIX_CALLS_PER_SECOND_MAX} reports a second in the long run, and {PREFIX_BURST_MAX} \
+         at once. Prefixes are kept in \
          memory under a key of the day, and of a report only whether it counts. How many were \
          left out is printed, if they are of {PUBLISHED_GROUP_MIN} reporters or more."
     )

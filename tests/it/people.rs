@@ -158,6 +158,81 @@ async fn page_to_print_needs_the_secret_in_its_body_and_is_kept_by_nobody() {
     service.stop().await;
 }
 
+#[tokio::test]
+async fn page_to_print_shows_all_that_its_receipt_shows_and_no_time_that_is_not_known() {
+    let service = Service::start().await;
+    let mut client = Reporting::new(service.connect().await);
+    let mut incident = founding_story();
+    incident.precision = pb::TimePrecision::Day as i32;
+    incident.stop = "Leidseplein".into();
+    incident.vehicle = "2041".into();
+    incident.display_text = "kaart niet leesbaar".into();
+    incident.reader_kind = pb::ReaderKind::OnboardValidator as i32;
+    incident.attempts = 7;
+    incident.others_got_through = pb::OthersGotThrough::Yes as i32;
+    incident.outcomes = vec![pb::Outcome::Surcharged as i32];
+    let jws = report(&mut client, &incident).await.receipt;
+    let body = format!("id={}&secret={}", incident.incident_id, secret_hex());
+    let keys = parse_jwks(&jwks(&service).await).expect("keys");
+    let claims = verify(&jws, &keys).expect("it can be trusted");
+    let told = claims["told"].as_object().expect("what was told");
+    let english = post(&service, &format!("{body}&lang=en")).await;
+    let rows = english.matches("<dt>").count();
+    // Id, place, received, happened and precision beside them.
+    assert_eq!(rows, told.len() + 5, "{english}");
+    assert!(!english.contains("Told as well"), "{english}");
+    for shown in [
+        "GVB:10 (",
+        "<dd>kaart niet leesbaar</dd>",
+        "<dt>Vehicle</dt><dd>2041</dd>",
+        "<dt>Attempts</dt><dd>7</dd>",
+        "<dt>Others got through</dt>",
+        "<dt>Reader</dt>",
+        "<dt>Happened (Dutch time)</dt><dd>2026-11-23</dd>",
+        "<dt>Received (Dutch time)</dt><dd>2026-11-23 15:00:00 (UTC+01:00)</dd>",
+    ] {
+        assert!(english.contains(shown), "{shown}: {english}");
+    }
+    let dutch = post(&service, &format!("{body}&lang=nl")).await;
+    assert_eq!(dutch.matches("<dt>").count(), rows);
+    assert!(dutch.contains("<dt>Gebeurd (Nederlandse tijd)</dt><dd>2026-11-23</dd>"));
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn whether_staff_called_back_is_what_was_told_last_in_whichever_way() {
+    let service = Service::start().await;
+    let mut client = Reporting::new(service.connect().await);
+    let mut incident = founding_story();
+    incident.staff_acts = vec![pb::StaffAct::PromisedToCallBack as i32];
+    report(&mut client, &incident).await;
+    let (no, yes) = (pb::CalledBack::No as i32, pb::CalledBack::Yes as i32);
+    let act = vec![pb::StaffAct::CalledBack as i32];
+    for (called_back, staff_acts, expected) in [
+        (no, vec![], no),
+        (0, act.clone(), yes),
+        (no, act.clone(), no),
+        (yes, vec![], yes),
+        (0, act, yes),
+        (no, vec![], no),
+    ] {
+        let request = pb::AmendIncidentRequest {
+            incident_id: incident.incident_id.clone(),
+            incident_secret: SECRET.to_vec(),
+            called_back,
+            staff_acts,
+            ..pb::AmendIncidentRequest::default()
+        };
+        let amended = client.amend_incident(request).await.expect("taken");
+        let recorded = amended.into_inner().recorded.expect("as it is kept");
+        assert_eq!(recorded.called_back, expected);
+        let acts = recorded.incident.expect("what was told").staff_acts;
+        let has_act = acts.contains(&(pb::StaffAct::CalledBack as i32));
+        assert_eq!(has_act, expected == yes, "{acts:?}");
+    }
+    service.stop().await;
+}
+
 async fn list(client: &mut Operations, size: u32, token: Vec<u8>) -> pb::ListIncidentsResponse {
     let request = pb::ListIncidentsRequest {
         operators: vec!["GVB".into()],

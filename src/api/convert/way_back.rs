@@ -183,45 +183,84 @@ fn put_answer(all: &mut Map<String, Value>, answer: &Answer) {
     }
 }
 
+/// Each field is named, so that a new one does not compile until someone decides how it is told.
 fn facts_json(facts: &Facts) -> Value {
+    let Facts {
+        id,
+        digest,
+        secret_hash,
+        time,
+        precision,
+        reporter,
+        mode,
+        tap_kind,
+        operator,
+        line,
+        line_resolution,
+        line_outside_validity,
+        stop,
+        stop_resolution,
+        network_version,
+        // Told as `tells_again`, together.
+        told_again: _,
+        is_told_again_by_card: _,
+        is_uncountable,
+        card_given,
+        installation_given,
+        // Told by `put_seen` and `put_staff`.
+        reader_kind: _,
+        signal: _,
+        found_later: _,
+        attempts: _,
+        others_got_through: _,
+        worked_later: _,
+        cause_claims: _,
+        card_kind: _,
+        staff_present: _,
+        staff_acts: _,
+        staff_minutes: _,
+        outcomes: _,
+        extra_cost: _,
+        called_back: _,
+    } = facts;
     let mut all = Map::new();
-    put(&mut all, "incident_id", json!(facts.id.to_string()));
-    put(
-        &mut all,
-        "content_digest",
-        hexadecimal(Some(&facts.digest.0)),
-    );
-    let secret_hash = facts.secret_hash.as_ref().map(|hash| &hash.0);
+    put(&mut all, "incident_id", json!(id.to_string()));
+    put(&mut all, "content_digest", hexadecimal(Some(&digest.0)));
+    let secret_hash = secret_hash.as_ref().map(|hash| &hash.0);
     put(&mut all, "secret_hash", hexadecimal(secret_hash));
-    match facts.time {
+    match time {
         RowTime::Hour(hour) => put(&mut all, "hour", instant(hour.start())),
         RowTime::Day(day) => put(&mut all, "day", json!(day.to_string())),
     }
-    put(&mut all, "precision", choice(Some(facts.precision)));
-    put(&mut all, "reporter", choice(Some(facts.reporter)));
-    put(&mut all, "mode", choice(facts.mode));
-    put(&mut all, "tap_kind", choice(facts.tap_kind));
-    let operator = facts.operator.as_ref().map(|code| code.as_str());
+    put(&mut all, "precision", choice(Some(*precision)));
+    put(&mut all, "reporter", choice(Some(*reporter)));
+    put(&mut all, "mode", choice(*mode));
+    put(&mut all, "tap_kind", choice(*tap_kind));
+    let operator = operator.as_ref().map(|code| code.as_str());
     put(&mut all, "operator", json!(operator));
-    put(
-        &mut all,
-        "line",
-        json!(facts.line.as_ref().map(|line| line.as_str())),
-    );
-    put(&mut all, "line_resolution", choice(facts.line_resolution));
+    let line = line.as_ref().map(|line| line.as_str());
+    put(&mut all, "line", json!(line));
+    put(&mut all, "line_resolution", choice(*line_resolution));
     put(
         &mut all,
         "line_outside_validity",
-        json!(facts.line_outside_validity),
+        json!(line_outside_validity),
     );
+    let stop = stop.as_ref().map(|stop| stop.as_str());
+    put(&mut all, "stop", json!(stop));
+    put(&mut all, "stop_resolution", choice(*stop_resolution));
+    put(&mut all, "network_version", json!(network_version));
+    put_seen(&mut all, facts);
+    put_staff(&mut all, facts);
+    let told_again = facts.own_earlier().map(place);
+    put(&mut all, "tells_again", told_again.unwrap_or_default());
+    put(&mut all, "card_given", json!(card_given));
+    put(&mut all, "installation_given", json!(installation_given));
     put(
         &mut all,
-        "stop",
-        json!(facts.stop.as_ref().map(|stop| stop.as_str())),
+        "left_out_of_editions_as_of_a_new_installation",
+        json!(is_uncountable),
     );
-    put(&mut all, "stop_resolution", choice(facts.stop_resolution));
-    put(&mut all, "network_version", json!(facts.network_version));
-    put_seen(&mut all, facts);
     Value::Object(all)
 }
 
@@ -236,54 +275,68 @@ fn put_seen(all: &mut Map<String, Value>, facts: &Facts) {
     let claims: Vec<String> = facts.cause_claims.iter().map(claim).collect();
     put(all, "cause_claims", json!(claims));
     put(all, "card_kind", choice(facts.card_kind));
+}
+
+fn put_staff(all: &mut Map<String, Value>, facts: &Facts) {
     put(all, "staff_present", choice(facts.staff_present));
     put(all, "staff_acts", choices(facts.staff_acts));
     put(all, "staff_minutes", choice(facts.staff_minutes));
     put(all, "called_back", choice(facts.called_back));
     put(all, "outcomes", choices(facts.outcomes));
     put(all, "extra_cost", choice(facts.extra_cost));
-    let told_again = facts.own_earlier().map(place);
-    put(all, "tells_again", told_again.unwrap_or_default());
-    put(all, "card_given", json!(facts.card_given));
-    put(all, "installation_given", json!(facts.installation_given));
 }
 
+/// Each field is named, as above.
 fn personal_json(personal: &Personal) -> Value {
+    let Personal {
+        occurred,
+        clock_correction_ms,
+        card,
+        installation,
+        key_period,
+        vehicle,
+        display_text,
+        operator_words,
+        line_words,
+        direction_words,
+        stop_words,
+        note,
+        note_to_operator,
+        line_candidates,
+        stop_candidates,
+        words_removed,
+    } = personal;
     let mut all = Map::new();
-    put(&mut all, "occurred_at", instant(personal.occurred));
-    let correction_ms = personal.clock_correction_ms;
-    put(&mut all, "clock_correction_ms", json!(correction_ms));
+    put(&mut all, "occurred_at", instant(*occurred));
+    put(&mut all, "clock_correction_ms", json!(clock_correction_ms));
     for (name, pseudonym) in [
-        ("card_pseudonym", personal.card),
-        ("installation_pseudonym", personal.installation),
+        ("card_pseudonym", card),
+        ("installation_pseudonym", installation),
     ] {
         // Never the pseudonym itself: with it, whoever has an old copy of the journal and
         // somebody's card number would find what was reported with that card.
-        let until = instant(period_ends_at(personal.key_period));
+        let until = instant(period_ends_at(*key_period));
         let kept = pseudonym.map(|_| json!({ "is_kept": true, "until": until }));
         put(&mut all, name, kept.unwrap_or_default());
     }
-    put(&mut all, "key_period", json!(personal.key_period));
+    put(&mut all, "key_period", json!(key_period));
     for (name, words) in [
-        ("vehicle", &personal.vehicle),
-        ("display_text", &personal.display_text),
-        ("operator_words", &personal.operator_words),
-        ("line_words", &personal.line_words),
-        ("direction_words", &personal.direction_words),
-        ("stop_words", &personal.stop_words),
-        ("note", &personal.note),
+        ("vehicle", vehicle),
+        ("display_text", display_text),
+        ("operator_words", operator_words),
+        ("line_words", line_words),
+        ("direction_words", direction_words),
+        ("stop_words", stop_words),
+        ("note", note),
     ] {
         put(&mut all, name, json!(words.as_str()));
     }
-    put(
-        &mut all,
-        "note_to_operator",
-        json!(personal.note_to_operator),
-    );
-    let lines = personal.line_candidates.iter().map(ToString::to_string);
+    put(&mut all, "note_to_operator", json!(note_to_operator));
+    let lines = line_candidates.iter().map(ToString::to_string);
     put(&mut all, "line_candidates", lines.collect());
-    let stops = personal.stop_candidates.iter().map(ToString::to_string);
+    let stops = stop_candidates.iter().map(ToString::to_string);
     put(&mut all, "stop_candidates", stops.collect());
+    put(&mut all, "words_removed", json!(words_removed));
     Value::Object(all)
 }
 
@@ -314,4 +367,117 @@ fn instant(at: UtcMillis) -> Value {
 
 fn hexadecimal(bytes: Option<&[u8; 16]>) -> Value {
     json!(bytes.map(|bytes| base16ct::lower::encode_string(bytes)))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::auth::key_period;
+    use crate::domain::incident::CauseClaims;
+    use crate::domain::taxonomy::{
+        CalledBack, CardKind, Cause, ClaimSource, ExtraCost, Mode, OthersGotThrough, Outcome,
+        ReaderKind, ReporterKind, Resolution, Signal, StaffMinutes, StaffPresence, TapKind,
+        TimePrecision, WorkedLater,
+    };
+    use crate::domain::testing::{blank_facts, personal};
+    use crate::domain::{Pseudonym, SecretHash};
+
+    use super::*;
+
+    /// What is told of a value, each with the field it is told of, beginning with the name of
+    /// the field unless it stands here.
+    fn is_told(json: &Value, debug: &str, told_as: &[(&str, &str)]) {
+        let fields = debug.lines().filter_map(|line| {
+            let field = line.strip_prefix("    ")?;
+            let (name, _) = field.split_once(": ")?;
+            (!name.starts_with([' ', '}'])).then_some(name)
+        });
+        let fields: Vec<_> = fields.collect();
+        assert!(!fields.is_empty());
+        for field in fields {
+            let mut other = told_as.iter().filter(|(own, _)| *own == field);
+            let name = other.next().map_or(field, |(_, name)| name);
+            assert!(json.get(name).is_some(), "{field} is not told: {json}");
+        }
+    }
+
+    #[test]
+    fn every_field_that_is_kept_of_a_report_is_told_to_whoever_made_it() {
+        let at = UtcMillis(1_795_442_400_000);
+        let id: IncidentId = "01932b6c-0000-7000-8000-000000000000"
+            .parse()
+            .expect("an id");
+        let hour = RowTime::Hour(at.hour().expect("an hour"));
+        let claim = CauseClaim {
+            cause: Cause::ALL[0],
+            source: ClaimSource::ALL[0],
+        };
+        let facts = Facts {
+            secret_hash: Some(SecretHash([7; 16])),
+            reporter: ReporterKind::ALL[0],
+            mode: Some(Mode::Tram),
+            tap_kind: Some(TapKind::CheckIn),
+            operator: Some("GVB".parse().expect("a code")),
+            line: Some("GVB:10".parse().expect("an id")),
+            line_resolution: Some(Resolution::ALL[0]),
+            stop: Some("GVB:05095".parse().expect("an id")),
+            stop_resolution: Some(Resolution::ALL[0]),
+            reader_kind: Some(ReaderKind::ALL[0]),
+            signal: Some(Signal::RedBeep),
+            attempts: 2,
+            others_got_through: Some(OthersGotThrough::ALL[0]),
+            worked_later: Some(WorkedLater::ALL[0]),
+            cause_claims: [claim].into_iter().collect::<CauseClaims>(),
+            card_kind: Some(CardKind::Student),
+            staff_present: Some(StaffPresence::Yes),
+            staff_acts: [StaffAct::LetRideFree].into_iter().collect(),
+            staff_minutes: Some(StaffMinutes::ALL[0]),
+            outcomes: [Outcome::FreeRide].into_iter().collect(),
+            extra_cost: Some(ExtraCost::ALL[0]),
+            called_back: Some(CalledBack::No),
+            told_again: Some(Position(7)),
+            is_uncountable: true,
+            ..blank_facts(id, hour, TimePrecision::Exact)
+        };
+        let told_as = [
+            ("id", "incident_id"),
+            ("digest", "content_digest"),
+            ("time", "hour"),
+            ("told_again", "tells_again"),
+            ("is_told_again_by_card", "tells_again"),
+            (
+                "is_uncountable",
+                "left_out_of_editions_as_of_a_new_installation",
+            ),
+        ];
+        is_told(&facts_json(&facts), &format!("{facts:#?}"), &told_as);
+
+        let words = || "woorden".into();
+        let personal = Personal {
+            card: Some(Pseudonym([1; 16])),
+            installation: Some(Pseudonym([2; 16])),
+            vehicle: words(),
+            display_text: words(),
+            operator_words: words(),
+            line_words: words(),
+            direction_words: words(),
+            stop_words: words(),
+            note: words(),
+            line_candidates: vec!["GVB:10".parse().expect("an id")],
+            stop_candidates: vec!["GVB:05095".parse().expect("an id")],
+            words_removed: true,
+            key_period: key_period(hour.day()),
+            ..personal(at)
+        };
+        let told_as = [
+            ("occurred", "occurred_at"),
+            ("card", "card_pseudonym"),
+            ("installation", "installation_pseudonym"),
+        ];
+        is_told(
+            &personal_json(&personal),
+            &format!("{personal:#?}"),
+            &told_as,
+        );
+        assert_eq!(personal_json(&personal)["words_removed"], true);
+    }
 }
