@@ -159,7 +159,7 @@ mod tests {
         let refused = Err(Status::invalid_argument("1 field breaks a rule"));
         assert_eq!(sent(&[refused]).await, (1, Some(false)));
         let late = Err(Status::deadline_exceeded("the call took too long"));
-        assert_eq!(sent(&[late.clone()]).await, (1, Some(true)));
+        assert_eq!(sent(&[late]).await, (1, Some(true)));
         let unknown_then_busy = [Err(later(Code::Unavailable, 1)), busy];
         assert_eq!(sent(&unknown_then_busy).await, (5, Some(true)));
     }

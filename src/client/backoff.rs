@@ -11,7 +11,7 @@ const ADVICE_MAX: Duration = Duration::from_secs(300);
 
 /// Waits that double until something is heard.
 #[derive(Clone, Copy, Debug)]
-pub struct Backoff {
+pub(crate) struct Backoff {
     next: Duration,
 }
 

@@ -11,7 +11,7 @@ mod bearer;
 mod follower;
 mod kinds;
 
-pub use backoff::Backoff;
+pub(crate) use backoff::Backoff;
 pub use bearer::{Bearer, Connection, InvalidToken};
 pub use follower::{FollowError, Follower, Heard, Lost};
 pub(crate) use follower::{advice, chance, is_local};
