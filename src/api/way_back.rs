@@ -49,6 +49,8 @@ struct Following {
     follower: Follower,
     reached: watch::Receiver<Position>,
     position: Position,
+    /// Where the report is that this one tells again, if its reporter may know.
+    earlier: Option<Position>,
     /// What it was told last.
     told: (CaseMarks, bool),
 }
@@ -64,6 +66,7 @@ impl Follower {
         let following = Following {
             reached,
             position: kept.position,
+            earlier: kept.told.own_earlier(),
             told,
             follower: self,
         };
@@ -119,7 +122,8 @@ impl Following {
                     return Ok(message.unwrap_or_default());
                 }
             }
-            if self.follower.ingest.marks(self.position) != self.told.0
+            let marks = self.follower.ingest.marks(self.position, self.earlier);
+            if marks != self.told.0
                 && let Some(message) = self.look().await?
             {
                 return Ok(message);

@@ -19,6 +19,7 @@ use crate::domain::{
     RowTime, Stamp, UtcMillis,
 };
 use crate::journal::Record;
+use crate::ledger::Case;
 
 /// A place in the journal, and when it was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -335,16 +336,21 @@ impl Ingest {
         Err(SubmitError::Busy.into())
     }
 
-    /// What has come after the report recorded at a place. Waits for a lock, briefly.
-    pub fn marks(&self, incident: Position) -> CaseMarks {
+    /// What has come after the report recorded at a place, and after the one that it tells again,
+    /// if its reporter may know that. Waits for a lock, briefly.
+    pub fn marks(&self, incident: Position, earlier: Option<Position>) -> CaseMarks {
         let ledger = self.ledger();
         let state = ledger.read();
         let case = state.cases().get(incident);
+        let is_erased = state.cases().is_erased(incident);
+        let earlier = earlier.filter(|_| !is_erased);
+        let earlier = earlier.and_then(|earlier| state.cases().get(earlier));
+        let replies = |case: Option<&Case>| case.map_or(0, |case| case.replies.len());
         CaseMarks {
             amendments: case.map_or(0, |case| case.amendments.len()),
-            replies: case.map_or(0, |case| case.replies.len()),
+            replies: replies(case) + replies(earlier),
             is_withdrawn: state.is_withdrawn(incident),
-            is_erased: state.cases().is_erased(incident),
+            is_erased,
         }
     }
 

@@ -92,11 +92,21 @@ fn kept(
     position: Position,
     found: Found,
 ) -> Result<Kept, GetError> {
-    let (case, withdrawn) = {
+    let (mut case, withdrawn) = {
         let state = ledger.read();
-        let case = state.cases().get(position).cloned();
-        (case.unwrap_or_default(), state.is_withdrawn(position))
+        let mut case = state.cases().get(position).cloned().unwrap_or_default();
+        // An answer to the report that this one tells again is one to this reporter as well, who
+        // may know the way back to the later one alone.
+        let earlier = found.facts.own_earlier().filter(|_| case.erased.is_none());
+        let earlier = earlier.and_then(|earlier| state.cases().get(earlier));
+        case.replies.extend(
+            earlier
+                .into_iter()
+                .flat_map(|earlier| earlier.replies.clone()),
+        );
+        (case, state.is_withdrawn(position))
     };
+    case.replies.sort_by_key(|reply| reply.at);
     let record = |at| reader.entry(at).map_err(GetError::Journal);
     let mut facts = found.facts.clone();
     let mut amendments = Vec::with_capacity(case.amendments.len());

@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 use tonic::Code;
 use tonic::transport::Channel;
 
-use crate::support::{SECRET, START, Service, at, founding_story, that_day};
+use crate::support::{SECRET, START, Service, at, founding_story, once_open, that_day};
 
 type Reporting = ReportingServiceClient<Channel>;
 type Operations = OperationsServiceClient<Channel>;
@@ -240,13 +240,87 @@ async fn list(client: &mut Operations, size: u32, token: Vec<u8>) -> pb::ListInc
         page_token: token,
         ..pb::ListIncidentsRequest::default()
     };
-    loop {
-        match client.list_incidents(request.clone()).await {
-            Ok(answer) => return answer.into_inner(),
-            Err(status) if status.code() == Code::Unavailable => tokio::task::yield_now().await,
-            Err(status) => panic!("{status:?}"),
+    once_open(async || client.list_incidents(request.clone()).await)
+        .await
+        .expect("an answer")
+}
+
+#[tokio::test]
+async fn answer_reaches_whoever_told_the_same_tap_again_and_nobody_who_only_knows_the_card() {
+    let service = Service::start().await;
+    let channel = service.connect().await;
+    let mut client = Reporting::new(channel.clone());
+    let mut operations = Operations::new(channel);
+    let first = pb::Incident {
+        installation_id: "an-installation-of-hers".into(),
+        card_number: CARD.into(),
+        ..founding_story()
+    };
+    report(&mut client, &first).await;
+    let again = pb::Incident {
+        incident_id: founding_story().incident_id,
+        ..first.clone()
+    };
+    let told = report(&mut client, &again).await;
+    assert!(told.accepted.expect("recorded").same_as_earlier);
+    let other_secret = vec![7; 32];
+    let stranger = pb::Incident {
+        incident_id: founding_story().incident_id,
+        incident_secret: other_secret.clone(),
+        installation_id: String::new(),
+        ..first.clone()
+    };
+    report(&mut client, &stranger).await;
+
+    let follow = pb::FollowIncidentRequest {
+        incident_id: again.incident_id.clone(),
+        incident_secret: SECRET.to_vec(),
+    };
+    let followed = client.follow_incident(follow).await.expect("open");
+    let mut followed = followed.into_inner();
+    let state = followed.message().await.expect("goes on").expect("told");
+    assert_eq!(state.recorded.expect("its state").replies, []);
+    // The latest first: the stranger's stands before hers, and the one told again in no list.
+    let cases = list(&mut operations, 10, Vec::new()).await.cases;
+    assert_eq!(cases.len(), 2);
+    let respond = pb::RespondToIncidentRequest {
+        case_number: cases[1].case_number.clone(),
+        state: pb::CaseState::Repaired as i32,
+        message: "de lezer is vervangen".into(),
+        ..pb::RespondToIncidentRequest::default()
+    };
+    operations
+        .respond_to_incident(respond)
+        .await
+        .expect("taken");
+    let replies = loop {
+        let message = followed.message().await.expect("goes on").expect("told");
+        if let Some(recorded) = message.recorded {
+            break recorded.replies;
         }
+    };
+    assert_eq!(replies[0].message, "de lezer is vervangen");
+    for (incident, secret, expected) in [
+        (&first, SECRET.to_vec(), 1),
+        (&again, SECRET.to_vec(), 1),
+        (&stranger, other_secret, 0),
+    ] {
+        let request = pb::GetIncidentRequest {
+            incident_id: incident.incident_id.clone(),
+            incident_secret: secret,
+            everything: true,
+        };
+        let kept = client
+            .get_incident(request)
+            .await
+            .expect("kept")
+            .into_inner();
+        let recorded = kept.recorded.expect("as it is kept");
+        assert_eq!(recorded.replies.len(), expected);
+        assert_eq!(kept.everything_json.contains("vervangen"), 0 < expected);
     }
+    drop(followed);
+    service.stop().await;
 }
 
 #[tokio::test]
@@ -471,22 +545,12 @@ async fn invented_installations_of_one_place_tell_nothing_of_a_single_other() {
 
 async fn free_rides(service: &Service) -> u64 {
     let mut client = StatisticsServiceClient::new(service.connect().await);
-    loop {
-        match client
-            .query_figures(that_day(&[pb::Dimension::StaffAct]))
-            .await
-        {
-            Ok(answer) => {
-                let figures = answer.into_inner().figures;
-                let mut rides = figures
-                    .iter()
-                    .filter(|one| one.keys[0].value == "let-ride-free");
-                return rides.next().map_or(0, |one| one.count);
-            }
-            Err(status) if status.code() == Code::Unavailable => tokio::task::yield_now().await,
-            Err(status) => panic!("{status:?}"),
-        }
-    }
+    let asked = that_day(&[pb::Dimension::StaffAct]);
+    let answer = once_open(async || client.query_figures(asked.clone()).await).await;
+    let figures = answer.expect("an answer").figures;
+    let mut rides = figures.iter();
+    let ride = rides.find(|one| one.keys[0].value == "let-ride-free");
+    ride.map_or(0, |one| one.count)
 }
 
 #[tokio::test]

@@ -14,8 +14,8 @@ use pb::query_figures_with_progress_response::Step;
 use pb::statistics_service_client::StatisticsServiceClient;
 use prost_types::Timestamp;
 use tempfile::TempDir;
-use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Status};
 
 /// 2026-11-23T14:00Z, a Monday: when tests begin.
 pub const START: UtcMillis = UtcMillis(1_795_442_400_000);
@@ -171,6 +171,18 @@ pub fn feed_of_gvb(feed_id: &str, grain: pb::TapGrain, interval: pb::TapInterval
         ],
         refusals: pb::Refusals::Excluded.into(),
         day_begins: 0,
+    }
+}
+
+/// Asks until the store is open, as it is soon after the start, and gives what is answered then.
+pub async fn once_open<T>(
+    mut ask: impl AsyncFnMut() -> Result<tonic::Response<T>, Status>,
+) -> Result<T, Status> {
+    loop {
+        match ask().await {
+            Err(status) if status.code() == Code::Unavailable => tokio::task::yield_now().await,
+            answer => return answer.map(tonic::Response::into_inner),
+        }
     }
 }
 
