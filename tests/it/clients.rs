@@ -16,7 +16,7 @@ use mistap::auth::{NewToken, Role, Token, TokenFile};
 use mistap::domain::LocalDay;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
 use crate::support::{Service, founding_story};
@@ -197,6 +197,77 @@ async fn grpcio_watches_hears_the_drain_and_resumes() {
 #[tokio::test]
 async fn connect_over_grpc_web_watches_hears_the_drain_and_resumes() {
     check(Client::Node).await;
+}
+
+/// The founding story as JSON, by the names of the API.
+fn founding_story_in_json(occurred_at: &str) -> Value {
+    json!({
+        "occurredAt": occurred_at,
+        "mode": "MODE_TRAM",
+        "tapKind": "TAP_KIND_CHECK_IN",
+        "operator": "GVB",
+        "line": "10",
+        "signal": "SIGNAL_RED_BEEP",
+        "cardKind": "CARD_KIND_STUDENT",
+        "staffPresent": "STAFF_PRESENCE_YES",
+        "staffActs": [
+            "STAFF_ACT_LET_RIDE_FREE",
+            "STAFF_ACT_WAITED_OR_HELPED",
+            "STAFF_ACT_SYMPATHISED",
+            "STAFF_ACT_KNEW_THE_PROBLEM",
+        ],
+        "staffMinutes": "STAFF_MINUTES_ONE_TO_FIVE",
+        "outcomes": ["OUTCOME_FREE_RIDE"],
+        "note": "ach, meisje, you may ride for free, those stupid student cards",
+    })
+}
+
+#[tokio::test]
+async fn client_that_knows_us_by_reflection_alone_tells_the_founding_story_and_gets_it_whole() {
+    if !python_has("import grpc, grpc_reflection").await {
+        skip("reflection");
+        return;
+    }
+    // Its ids are of now, as those of every client.
+    let folder = TempDir::new().expect("a folder");
+    let clock = mistap::app::system_clock();
+    let service = Service::start_with(folder, |settings| settings.clock = clock.clone()).await;
+    let story = founding_story_in_json(&clock().to_string());
+    let mut command = python();
+    command.args(["report.py", &service.address().to_string()]);
+    command
+        .current_dir(Client::Python.folder())
+        .kill_on_drop(true);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut process = command.spawn().expect("it runs");
+    let mut input = process.stdin.take().expect("it is piped");
+    let written = input.write_all(story.to_string().as_bytes()).await;
+    written.expect("it is read");
+    drop(input);
+    let output = tokio::time::timeout(PATIENCE, process.wait_with_output()).await;
+    let output = output.expect("in time").expect("it runs");
+    assert!(output.status.success(), "{output:?}");
+    let said = String::from_utf8(output.stdout).expect("text");
+    let said: Vec<Value> = said
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    assert_eq!(said[0]["accepted"]["lineMatch"]["id"], "GVB:10");
+    let kept = said[1]["recorded"]["incident"]
+        .as_object()
+        .expect("a report");
+    for (field, value) in story.as_object().expect("fields") {
+        let kept = kept.get(field).unwrap_or(&Value::Null);
+        let is_same = match (kept.as_array(), value.as_array()) {
+            (Some(kept), Some(told)) => {
+                kept.len() == told.len() && told.iter().all(|one| kept.contains(one))
+            }
+            _ => kept == value,
+        };
+        assert!(is_same, "{field}: {kept} for {value}");
+    }
+    assert_eq!(kept["reporter"], "REPORTER_KIND_TRAVELLER");
+    service.stop().await;
 }
 
 /// Another receipt at each place: one bit of one letter is another. The bit is one that no
