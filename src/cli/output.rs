@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 
 use comfy_table::presets::NOTHING;
-use comfy_table::{Cell, CellAlignment, ContentArrangement, Table};
+use comfy_table::{Cell, CellAlignment, ColumnConstraint, ContentArrangement, Table, Width};
 use serde_json::{Map, Value};
 
 use super::failure::Failure;
@@ -23,6 +23,10 @@ pub enum Format {
     Json,
 }
 
+/// Widest identifier that is kept whole where a terminal is narrow. Wider: broken like words.
+const ID_WIDTH_MAX: u16 = 20;
+/// What stands beside a cell's text, left and right together.
+const CELL_PADDING: u16 = 2;
 /// A table with more columns is too wide for most terminals.
 const COLUMNS_MANY: usize = 6;
 
@@ -66,7 +70,7 @@ impl Sheet {
                 if !common.is_empty() {
                     writeln!(out, "{common}\n")?;
                 }
-                writeln!(out, "{}", sheet.table())?;
+                writeln!(out, "{}", sheet.table(asked_width()))?;
             }
             Format::Csv => self.write_csv(out)?,
             Format::Json => {
@@ -109,12 +113,12 @@ impl Sheet {
         (common.join(", "), sheet)
     }
 
-    fn table(&self) -> Table {
+    fn table(&self, width: Option<u16>) -> Table {
         let mut table = Table::new();
         table
             .load_style(NOTHING)
             .set_content_arrangement(ContentArrangement::Dynamic);
-        if let Some(width) = asked_width() {
+        if let Some(width) = width {
             table.set_width(width);
         }
         table.set_header(&self.columns);
@@ -128,7 +132,25 @@ impl Sheet {
                 }
             }));
         }
+        for (place, column) in self.columns.iter().enumerate() {
+            if let Some(width) = self.id_width(place, column)
+                && let Some(column) = table.column_mut(place)
+            {
+                column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(width)));
+            }
+        }
         table
+    }
+
+    /// How wide a column of identifiers has to be, so that none is cut in pieces.
+    fn id_width(&self, place: usize, column: &str) -> Option<u16> {
+        let cells = self.rows.iter().map(|row| text(&row[place]));
+        let lengths = cells.flat_map(|cell| {
+            let words = cell.split_whitespace();
+            words.map(|word| word.chars().count()).max()
+        });
+        let width = u16::try_from(lengths.max()?).ok()?;
+        (is_of_ids(column) && width <= ID_WIDTH_MAX).then_some(width + CELL_PADDING)
     }
 
     fn write_csv(&self, out: &mut impl Write) -> Result<(), Failure> {
@@ -197,6 +219,20 @@ impl Card {
             }
         }
     }
+}
+
+/// Whether a column's cells are copied into other commands, so that none may be cut in pieces.
+fn is_of_ids(column: &str) -> bool {
+    column.ends_with("_id")
+        || [
+            "case_number",
+            "edition",
+            "line",
+            "lines",
+            "operator",
+            "stop",
+        ]
+        .contains(&column)
 }
 
 /// The width that `COLUMNS` asks for where there is no terminal to ask.
@@ -320,6 +356,24 @@ mod tests {
             .print(Format::Csv, &mut out)
             .expect("memory can be written");
         assert!(out.starts_with(b"a,b,c,d,e,f,same,empty\n"));
+    }
+
+    #[test]
+    fn identifier_stays_whole_on_a_narrow_terminal() {
+        let mut sheet = Sheet::new(["stop_id", "name", "town", "lines"]);
+        for stop in ["GVB:05095", "GVB:05094"] {
+            let lines = "GVB:13 GVB:14 GVB:17 and 4 more";
+            sheet.push(vec![
+                json!(stop),
+                json!("Centraal Station"),
+                json!("Amsterdam"),
+                json!(lines),
+            ]);
+        }
+        let narrow = sheet.table(Some(30)).to_string();
+        for id in ["GVB:05095", "GVB:05094", "GVB:13", "GVB:17"] {
+            assert!(narrow.contains(id), "{narrow}");
+        }
     }
 
     #[test]
