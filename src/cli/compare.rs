@@ -19,7 +19,8 @@ use crate::api::pb::v1 as pb;
 /// What is compared.
 #[derive(Debug, clap::Args)]
 pub struct CompareArgs {
-    /// The period in question: `2026-10`, `2026-10-03` or `2026-10-01..2026-10-14`
+    /// The period in question: `2026-10`, `last-month`, `2-months-ago`, `2026-10-03` or
+    /// `2026-10-01..2026-10-14`
     period: Period,
     /// The period that it is compared with
     with: Period,

@@ -8,19 +8,21 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use serde_json::json;
 
 use super::client::ServerArgs;
 use super::failure::{Failure, Kind};
 use super::output::{Format, Sheet};
+use super::when::{Days, Period};
 use super::{serve, when};
 use crate::api::Clock;
 use crate::api::pb::v1 as pb;
 use crate::api::pb::v1::statistics_service_client::StatisticsServiceClient;
 use crate::app::editions::{CUT_MEANS, CloseError, Closing, close_due};
 use crate::config::DataSettings;
-use crate::domain::LocalMonth;
 use crate::domain::limits::EDITION_ROWS_PER_PAGE_MAX;
+use crate::domain::{LocalMonth, UtcMillis};
 use crate::edition::library::{Closed, EditionError, Library, Verdict};
 use crate::edition::month;
 use crate::ingest;
@@ -56,7 +58,7 @@ pub enum EditionCommand {
 /// Which figures to show.
 #[derive(Debug, clap::Args)]
 pub struct ShowArgs {
-    /// The month, as in 2026-10
+    /// The month, as in 2026-10, `last-month` or `2-months-ago`
     month: String,
     /// Only of this operator
     #[arg(long, default_value = "")]
@@ -79,7 +81,7 @@ pub async fn edition(
 ) -> Result<(), Failure> {
     match command {
         EditionCommand::List => list(server, format).await,
-        EditionCommand::Show(args) => show(args, server, format).await,
+        EditionCommand::Show(args) => show(args, server, format, now).await,
         EditionCommand::Close { data } => close(&data.dir, now).await,
         EditionCommand::Verify { data, month } => verify(&data.dir, month, format),
     }
@@ -102,10 +104,25 @@ async fn list(server: &ServerArgs, format: Format) -> Result<(), Failure> {
     sheet.print(format, &mut io::stdout().lock())
 }
 
-async fn show(args: ShowArgs, server: &ServerArgs, format: Format) -> Result<(), Failure> {
+/// The month that words like `last-month` mean; anything else is for the server to judge.
+fn month_in_words(text: String, now: UtcMillis) -> Result<String, Failure> {
+    let Ok(period @ Period::MonthsAgo(_)) = text.parse() else {
+        return Ok(text);
+    };
+    let now = Timestamp::from_millisecond(now.0).unwrap_or(Timestamp::UNIX_EPOCH);
+    let first = Days::of(period, now)?.first;
+    Ok(first.strftime("%Y-%m").to_string())
+}
+
+async fn show(
+    args: ShowArgs,
+    server: &ServerArgs,
+    format: Format,
+    now: Clock,
+) -> Result<(), Failure> {
     let mut client = StatisticsServiceClient::new(server.connect().await?);
     let mut request = pb::GetEditionRequest {
-        month: args.month,
+        month: month_in_words(args.month, now())?,
         operator_code: args.operator,
         dimension: args.dimension,
         page_size: u32::try_from(EDITION_ROWS_PER_PAGE_MAX).unwrap_or(0),

@@ -15,7 +15,7 @@ static AMSTERDAM: TimeZone = jiff::tz::get!("Europe/Amsterdam");
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidTime {
     /// No day.
-    #[error("write 2026-11-23, today or yesterday")]
+    #[error("write 2026-11-23, today, yesterday or 30-days-ago")]
     Day,
     /// No instant.
     #[error("write 2026-11-23T08:15, in local time, or 2026-11-23T08:15+01:00")]
@@ -24,7 +24,7 @@ pub enum InvalidTime {
     #[error("that time is not supported")]
     Unsupported,
     /// No days.
-    #[error("write 2026-10, 2026-10-03 or 2026-10-01..2026-10-14")]
+    #[error("write 2026-10, last-month, 2-months-ago, 2026-10-03 or 2026-10-01..2026-10-14")]
     Period,
 }
 
@@ -38,7 +38,14 @@ pub fn instant(text: &str) -> Result<Timestamp, InvalidTime> {
     instant.map_err(|_| InvalidTime::Unsupported)
 }
 
-/// A local day as people type it: `2026-11-23`, `today` or `yesterday`.
+/// The number in `30-days-ago`; `None` if it is none that any record reaches back to.
+fn ago(text: &str, unit: &str) -> Option<i64> {
+    let number = text.strip_suffix("-ago")?.strip_suffix(unit)?;
+    let number: u16 = number.strip_suffix('-')?.parse().ok()?;
+    Some(number.into())
+}
+
+/// A local day as people type it: `2026-11-23`, `today`, `yesterday` or `30-days-ago`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Day {
     /// This one.
@@ -73,16 +80,22 @@ impl FromStr for Day {
         match text {
             "today" => Ok(Self::TODAY),
             "yesterday" => Ok(Self::YESTERDAY),
-            _ => text.parse().map(Self::Of).map_err(|_| InvalidTime::Day),
+            _ => match ago(text, "days") {
+                Some(days) => Ok(Self::DaysAgo(days)),
+                None => text.parse().map(Self::Of).map_err(|_| InvalidTime::Day),
+            },
         }
     }
 }
 
-/// Days as people type them: a month `2026-10`, a day, or `2026-10-01..2026-10-14`.
+/// Days as people type them: a month `2026-10`, `last-month` or `2-months-ago`, a day, or
+/// `2026-10-01..2026-10-14`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Period {
     /// The month that begins on this day.
     Month(Date),
+    /// The month that was so many months before this one.
+    MonthsAgo(i64),
     /// From one day to another.
     Days(Day, Day),
 }
@@ -93,6 +106,14 @@ impl FromStr for Period {
     fn from_str(text: &str) -> Result<Self, InvalidTime> {
         if let Ok(first) = format!("{text}-01").parse() {
             return Ok(Self::Month(first));
+        }
+        let months_ago = match text {
+            "this-month" => Some(0),
+            "last-month" => Some(1),
+            _ => ago(text, "months"),
+        };
+        if let Some(months) = months_ago {
+            return Ok(Self::MonthsAgo(months));
         }
         let (first, last) = text.split_once("..").unwrap_or((text, text));
         let day = |text: &str| text.parse().map_err(|_| InvalidTime::Period);
@@ -133,6 +154,13 @@ impl Days {
                 first,
                 last: first.last_of_month(),
             }),
+            Period::MonthsAgo(months) => {
+                let this = Day::TODAY.date(now)?.first_of_month();
+                let first = this.checked_sub(months.months());
+                let first = first
+                    .map_err(|error| Failure::unexpected("that day is not supported", &error))?;
+                Self::of(Period::Month(first), now)
+            }
             Period::Days(first, last) => Self::new(first, last, now),
         }
     }
@@ -250,9 +278,22 @@ mod tests {
             );
         };
         check("2026-02", "2026-02-01", "2026-02-28");
+        check("this-month", "2026-11-01", "2026-11-30");
+        check("last-month", "2026-10-01", "2026-10-31");
+        check("11-months-ago", "2025-12-01", "2025-12-31");
+        check("30-days-ago..today", "2026-10-25", "2026-11-24");
         check("2026-10-03", "2026-10-03", "2026-10-03");
         check("2026-10-30..yesterday", "2026-10-30", "2026-11-23");
-        for text in ["2026", "2026-13", "10-2026", "2026-10-01..", "..", ""] {
+        for text in [
+            "2026",
+            "2026-13",
+            "10-2026",
+            "2026-10-01..",
+            "..",
+            "",
+            "-months-ago",
+            "-1-days-ago",
+        ] {
             assert_eq!(text.parse::<Period>(), Err(InvalidTime::Period), "{text}");
         }
     }

@@ -21,6 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const UNEXPECTED: i32 = 1;
 const USAGE: i32 = 2;
 const NOT_FOUND: i32 = 4;
+const TAKEN: i32 = 5;
 const TRY_AGAIN: i32 = 6;
 const DAMAGE: i32 = 7;
 const SEGMENT_HEADER_BYTES: usize = 4_096;
@@ -177,6 +178,42 @@ async fn edition_that_is_not_there_is_looked_for_in_the_list() {
     assert_eq!(said.code, Some(NOT_FOUND), "{}", said.errors);
     assert!(
         said.errors.contains("hint: `mistap edition list`"),
+        "{}",
+        said.errors
+    );
+    server.kill().await;
+}
+
+#[tokio::test]
+async fn feed_that_was_declared_otherwise_is_to_have_another_name() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let server = started(folder.path()).await;
+    let table = folder.path().join("taps.csv");
+    let day = jiff::Zoned::now()
+        .date()
+        .saturating_sub(jiff::Span::new().days(20));
+    std::fs::write(&table, format!("day,taps\n{day},1200\n")).expect("room");
+    let table = table.to_str().expect("a plain path");
+    let import = [
+        "taps",
+        "import",
+        table,
+        "--feed",
+        "gvb.days",
+        "--operator",
+        "GVB",
+    ];
+    let import = [&import[..], &["--date", "day", "--count", "taps"]].concat();
+    let said = ask(server.address, &import).await;
+    assert_eq!(said.code, Some(0), "{}", said.errors);
+    let said = ask(
+        server.address,
+        &[&import[..], &["--refusals", "included"]].concat(),
+    )
+    .await;
+    assert_eq!(said.code, Some(TAKEN), "{}", said.errors);
+    assert!(
+        said.errors.contains("hint: name another feed"),
         "{}",
         said.errors
     );

@@ -37,6 +37,7 @@ mod staff;
 mod support;
 mod taps;
 mod tidy;
+mod tour;
 mod watching;
 mod way_back;
 mod worked_example;

@@ -223,9 +223,15 @@ pub async fn import(args: ImportArgs, server: &ServerArgs, format: Format) -> Re
             format!("{recorded} of {} counts recorded", checked.counts),
         )
         .with_hint("mend the refused lines and import again: what is there is replaced")),
-        Some(failure) => Err(failure
-            .with_detail(format!("{recorded} of {} counts recorded", checked.counts))
-            .with_hint("import again: what is there is replaced")),
+        Some(failure) => {
+            let told = format!("{recorded} of {} counts recorded", checked.counts);
+            let failure = failure.with_detail(told);
+            // Where the same can go well later, nothing is lost by sending all of it.
+            Err(match failure.is_worth_another_try() {
+                true => failure.with_hint("import again: what is there is replaced"),
+                false => failure,
+            })
+        }
     }
 }
 
