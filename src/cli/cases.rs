@@ -9,7 +9,7 @@ use super::choices::{choice, key, number, numbers};
 use super::client::ServerArgs;
 use super::failure::Failure;
 use super::output::{Card, Format, Sheet};
-use super::question::AsOfArgs;
+use super::question::{AsOfArgs, PlacesArgs};
 use super::report::reply;
 use super::when::{self, Day, Days};
 use crate::api::pb::v1 as pb;
@@ -31,15 +31,8 @@ pub enum CasesCommand {
 /// Which reports to list.
 #[derive(Debug, clap::Args)]
 pub struct ListArgs {
-    /// Only of these operators, by code
-    #[arg(long, value_delimiter = ',')]
-    operator: Vec<String>,
-    /// Only on these lines, by identifier: `GVB:10`
-    #[arg(long, value_delimiter = ',')]
-    line: Vec<String>,
-    /// Only at these stops, by code
-    #[arg(long, value_delimiter = ',')]
-    stop: Vec<String>,
+    #[command(flatten)]
+    places: PlacesArgs,
     /// Only those of which the operator said this last
     #[arg(long, value_parser = choice::<CaseState>(), value_delimiter = ',')]
     state: Vec<CaseState>,
@@ -102,9 +95,9 @@ type Client = OperationsServiceClient<Connection>;
 
 async fn list(args: ListArgs, mut client: Client, format: Format) -> Result<(), Failure> {
     let mut request = pb::ListIncidentsRequest {
-        operators: args.operator,
-        lines: args.line,
-        stops: args.stop,
+        operators: args.places.operator,
+        lines: args.places.line,
+        stops: args.places.stop,
         states: numbers(&args.state),
         unanswered: args.unanswered,
         ..pb::ListIncidentsRequest::default()

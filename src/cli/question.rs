@@ -12,21 +12,28 @@ use crate::domain::taxonomy::{CardKind, Cause, Mode, Outcome, Signal, StaffAct, 
 
 const DAYS_DEFAULT: i64 = 30;
 
+/// Where.
+#[derive(Clone, Debug, clap::Args)]
+pub struct PlacesArgs {
+    /// Only these operators, by code
+    #[arg(long, value_delimiter = ',')]
+    pub operator: Vec<String>,
+    /// Only these lines, by identifier: `GVB:10`
+    #[arg(long, value_delimiter = ',')]
+    pub line: Vec<String>,
+    /// Only these stops, by code
+    #[arg(long, value_delimiter = ',')]
+    pub stop: Vec<String>,
+}
+
 /// Which incidents count.
 #[derive(Debug, clap::Args)]
 pub struct FilterArgs {
     /// Count what devices observed instead of what people reported
     #[arg(long)]
     pub observed: bool,
-    /// Only these operators, by code
-    #[arg(long, value_delimiter = ',')]
-    operator: Vec<String>,
-    /// Only these lines, by identifier: `GVB:10`
-    #[arg(long, value_delimiter = ',')]
-    line: Vec<String>,
-    /// Only these stops, by code
-    #[arg(long, value_delimiter = ',')]
-    stop: Vec<String>,
+    #[command(flatten)]
+    places: PlacesArgs,
     /// Only these modes
     #[arg(long, value_delimiter = ',', value_parser = choice::<Mode>())]
     mode: Vec<Mode>,
@@ -73,9 +80,9 @@ impl FilterArgs {
         };
         pb::Filter {
             basis: basis.into(),
-            operators: self.operator.clone(),
-            lines: self.line.clone(),
-            stops: self.stop.clone(),
+            operators: self.places.operator.clone(),
+            lines: self.places.line.clone(),
+            stops: self.places.stop.clone(),
             modes: numbers(&self.mode),
             causes: numbers(&self.cause),
             card_kinds: numbers(&self.card_kind),

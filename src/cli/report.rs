@@ -176,7 +176,10 @@ pub async fn report(
     if let Some(path) = &args.receipt {
         let written = std::fs::write(path, format!("{}\n", response.receipt));
         written.map_err(|error| {
-            let message = format!("the receipt cannot be written to the file {}", file_name(path));
+            let message = format!(
+                "the receipt cannot be written to the file {}",
+                file_name(path)
+            );
             Failure::unexpected(message, &error).with_hint(format!(
                 "the report is recorded; have its receipt with `mistap receipt get {} {}`",
                 way_back.id, way_back.secret

@@ -7,7 +7,7 @@ use pb::statistics_service_client::StatisticsServiceClient;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
-use crate::support::{SECRET, Service, founding_story, that_day};
+use crate::support::{SECRET, Service, founding_story, once_open, that_day};
 
 async fn report(channel: &Channel) -> IncidentId {
     let incident = founding_story();
@@ -24,23 +24,15 @@ async fn report(channel: &Channel) -> IncidentId {
 /// Total by signal and the position, once the store is open.
 async fn ask(channel: &Channel, as_of: Option<u64>) -> Result<(u64, u64), Status> {
     let mut client = StatisticsServiceClient::new(channel.clone());
-    loop {
-        let request = pb::QueryFiguresRequest {
-            as_of_position: as_of,
-            ..that_day(&[pb::Dimension::Signal])
-        };
-        match client.query_figures(request).await {
-            Ok(answer) => {
-                let answer = answer.into_inner();
-                let rows: u64 = answer.figures.iter().map(|row| row.count).sum();
-                assert_eq!(rows, answer.total);
-                assert_ne!(answer.fold_version, 0);
-                return Ok((answer.total, answer.position));
-            }
-            Err(status) if status.code() == Code::Unavailable => tokio::task::yield_now().await,
-            Err(status) => return Err(status),
-        }
-    }
+    let request = pb::QueryFiguresRequest {
+        as_of_position: as_of,
+        ..that_day(&[pb::Dimension::Signal])
+    };
+    let answer = once_open(async || client.query_figures(request.clone()).await).await?;
+    let rows: u64 = answer.figures.iter().map(|row| row.count).sum();
+    assert_eq!(rows, answer.total);
+    assert_ne!(answer.fold_version, 0);
+    Ok((answer.total, answer.position))
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use pb::statistics_service_client::StatisticsServiceClient;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
-use crate::support::{START, Service, at, feed_of_gvb, founding_story, with_progress};
+use crate::support::{START, Service, at, feed_of_gvb, founding_story, once_open, with_progress};
 
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
@@ -71,12 +71,7 @@ async fn compare(
     request: pb::ComparePeriodsRequest,
 ) -> Result<pb::ComparePeriodsResponse, Status> {
     let mut client = StatisticsServiceClient::new(channel.clone());
-    loop {
-        match client.compare_periods(request.clone()).await {
-            Err(status) if status.code() == Code::Unavailable => tokio::task::yield_now().await,
-            result => return result.map(tonic::Response::into_inner),
-        }
-    }
+    once_open(async || client.compare_periods(request.clone()).await).await
 }
 
 fn line_ten() -> pb::ComparePeriodsRequest {

@@ -24,7 +24,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tonic::Code;
 
-use crate::support::{START, Service, files_with, founding_story, new_id};
+use crate::support::{START, Service, files_with, founding_story, new_id, once_open};
 
 const DAY_MS: i64 = 86_400_000;
 const DAYS: i64 = 60;
@@ -489,19 +489,12 @@ fn kindness(edition: &Edition, what: &str) -> Option<(u64, f64)> {
 
 async fn rides(service: &Service) -> u64 {
     let mut client = StatisticsServiceClient::new(service.connect().await);
-    loop {
-        let asked = crate::support::that_day(&[pb::Dimension::StaffAct]);
-        match client.query_figures(asked).await {
-            Ok(answer) => {
-                let figures = answer.into_inner().figures;
-                let mut rides = figures.iter();
-                let ride = rides.find(|one| one.keys[0].value == "let-ride-free");
-                return ride.map_or(0, |one| one.count);
-            }
-            Err(status) if status.code() == Code::Unavailable => tokio::task::yield_now().await,
-            Err(status) => panic!("{status:?}"),
-        }
-    }
+    let asked = crate::support::that_day(&[pb::Dimension::StaffAct]);
+    let answer = once_open(async || client.query_figures(asked.clone()).await).await;
+    let figures = answer.expect("an answer").figures;
+    let mut rides = figures.iter();
+    let ride = rides.find(|one| one.keys[0].value == "let-ride-free");
+    ride.map_or(0, |one| one.count)
 }
 
 /// The founding story, with what came of it: reported, proved, answered, published, withdrawn.

@@ -25,7 +25,9 @@ use tonic::transport::Channel;
 
 use crate::child::again;
 use crate::reports;
-use crate::support::{SECRET, START, Service, at, feed_of_gvb, founding_story, that_day};
+use crate::support::{
+    SECRET, START, Service, at, feed_of_gvb, founding_story, once_open, that_day,
+};
 
 /// Makes this program the server that is killed, over the folder that it names.
 const FOLDER: &str = "MISTAP_TEST_ENDED";
@@ -452,12 +454,7 @@ async fn decembers_figures(
         as_of_position,
         ..pb::QueryFiguresRequest::default()
     };
-    let figures = loop {
-        match client.query_figures(asked.clone()).await {
-            Err(status) if status.code() == Code::Unavailable => tokio::task::yield_now().await,
-            result => break result?.into_inner(),
-        }
-    };
+    let figures = once_open(async || client.query_figures(asked.clone()).await).await?;
     let rank = pb::RankScopesRequest {
         by: pb::Dimension::Line.into(),
         window: of_days(8, 0),

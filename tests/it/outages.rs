@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use crate::support::{START, Service, at, feed_of_gvb, founding_story};
+use crate::support::{START, Service, at, feed_of_gvb, founding_story, once_open};
 
 type Operations = OperationsServiceClient<Connection>;
 
@@ -110,12 +110,9 @@ async fn ask(
         ..pb::QueryFiguresRequest::default()
     };
     let mut client = StatisticsServiceClient::new(connection.clone());
-    loop {
-        match client.query_figures(request.clone()).await {
-            Err(status) if status.code() == Code::Unavailable => tokio::task::yield_now().await,
-            result => return result.expect("an answer").into_inner(),
-        }
-    }
+    once_open(async || client.query_figures(request.clone()).await)
+        .await
+        .expect("an answer")
 }
 
 fn days(answer: &pb::QueryFiguresResponse) -> Vec<(&str, &str)> {

@@ -11,7 +11,7 @@ use tonic::transport::Channel;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use crate::support::{START, Service, at, founding_story, with_progress};
+use crate::support::{START, Service, at, founding_story, once_open, with_progress};
 
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
@@ -69,12 +69,7 @@ async fn rank(
     request: pb::RankScopesRequest,
 ) -> Result<pb::RankScopesResponse, Status> {
     let mut client = StatisticsServiceClient::new(channel.clone());
-    loop {
-        match client.rank_scopes(request.clone()).await {
-            Err(status) if status.code() == Code::Unavailable => tokio::task::yield_now().await,
-            result => return Ok(result?.into_inner()),
-        }
-    }
+    once_open(async || client.rank_scopes(request.clone()).await).await
 }
 
 fn by_line() -> pb::RankScopesRequest {

@@ -10,7 +10,7 @@ use pb::statistics_service_client::StatisticsServiceClient;
 use tonic::Code;
 use tonic::transport::Channel;
 
-use crate::support::{START, Service, at, feed_of_gvb, founding_story, with_progress};
+use crate::support::{START, Service, at, feed_of_gvb, founding_story, once_open, with_progress};
 
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
@@ -81,12 +81,9 @@ async fn ask(
 ) -> pb::QueryFiguresResponse {
     let request = request(by, as_of_position);
     let mut client = StatisticsServiceClient::new(channel.clone());
-    loop {
-        match client.query_figures(request.clone()).await {
-            Err(status) if status.code() == Code::Unavailable => tokio::task::yield_now().await,
-            result => return result.expect("an answer").into_inner(),
-        }
-    }
+    once_open(async || client.query_figures(request.clone()).await)
+        .await
+        .expect("an answer")
 }
 
 #[tokio::test]

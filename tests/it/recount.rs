@@ -12,11 +12,10 @@ use pb::reporting_service_client::ReportingServiceClient;
 use pb::statistics_service_client::StatisticsServiceClient;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use tonic::Code;
 use tonic::transport::Channel;
 
 use crate::by_hand;
-use crate::support::{START, Service, at, founding_story};
+use crate::support::{START, Service, at, founding_story, once_open};
 
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
@@ -407,12 +406,9 @@ async fn ask(channel: &Channel, is_observed: bool, by: By) -> pb::QueryFiguresRe
         ..pb::QueryFiguresRequest::default()
     };
     let mut client = StatisticsServiceClient::new(channel.clone());
-    loop {
-        match client.query_figures(request.clone()).await {
-            Err(status) if status.code() == Code::Unavailable => tokio::task::yield_now().await,
-            result => return result.expect("an answer").into_inner(),
-        }
-    }
+    once_open(async || client.query_figures(request.clone()).await)
+        .await
+        .expect("an answer")
 }
 
 #[tokio::test]

@@ -26,7 +26,7 @@ use tonic_types::StatusExt;
 
 use crate::child::mistap;
 use crate::recovery::copy_all;
-use crate::support::{SECRET, START, Service, files_with, founding_story, that_day};
+use crate::support::{SECRET, START, Service, files_with, founding_story, once_open, that_day};
 
 /// What lies in the folder after the copy: as many reports, so that as many positions.
 const LATER: usize = 3;
@@ -59,17 +59,12 @@ async fn receipt(channel: &Channel, id: &str) -> Result<String, Status> {
 /// Rows by signal as of a position, once the store is open.
 async fn figures(channel: &Channel, as_of: u64) -> Vec<pb::Figure> {
     let mut client = StatisticsServiceClient::new(channel.clone());
-    loop {
-        let request = pb::QueryFiguresRequest {
-            as_of_position: Some(as_of),
-            ..that_day(&[pb::Dimension::Signal])
-        };
-        match client.query_figures(request).await {
-            Ok(answer) => return answer.into_inner().figures,
-            Err(status) if status.code() == Code::Unavailable => tokio::task::yield_now().await,
-            Err(status) => panic!("{status}"),
-        }
-    }
+    let request = pb::QueryFiguresRequest {
+        as_of_position: Some(as_of),
+        ..that_day(&[pb::Dimension::Signal])
+    };
+    let answer = once_open(async || client.query_figures(request.clone()).await).await;
+    answer.expect("an answer").figures
 }
 
 /// Opens a log of incidents; returns the token of its first message.

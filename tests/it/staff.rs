@@ -10,7 +10,7 @@ use pb::statistics_service_client::StatisticsServiceClient;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
-use crate::support::{SECRET, Service, founding_story, that_day};
+use crate::support::{SECRET, Service, founding_story, once_open, that_day};
 
 async fn report(channel: &Channel, change: impl FnOnce(&mut pb::Incident)) -> IncidentId {
     let mut incident = founding_story();
@@ -38,12 +38,7 @@ async fn ask(
     request: pb::GetStaffFiguresRequest,
 ) -> Result<pb::GetStaffFiguresResponse, Status> {
     let mut client = StatisticsServiceClient::new(channel.clone());
-    loop {
-        match client.get_staff_figures(request.clone()).await {
-            Err(status) if status.code() == Code::Unavailable => tokio::task::yield_now().await,
-            result => return result.map(tonic::Response::into_inner),
-        }
-    }
+    once_open(async || client.get_staff_figures(request.clone()).await).await
 }
 
 fn of(share: Option<&pb::StaffShare>) -> Option<(u64, u64)> {

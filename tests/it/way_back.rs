@@ -4,10 +4,10 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use futures_util::StreamExt as _;
 use mistap::api::pb::v1 as pb;
 use mistap::api::pb::v1::live_service_client::LiveServiceClient;
 use mistap::app::system_clock;
@@ -23,7 +23,7 @@ use tonic::transport::Channel;
 
 use crate::child::{self, Server};
 use crate::reports;
-use crate::support::{SECRET, START, Service, at, founding_story, that_day};
+use crate::support::{SECRET, START, Service, at, founding_story, once_open, that_day};
 
 const DAY_MS: i64 = 86_400_000;
 
@@ -74,24 +74,17 @@ fn amendment(id: &str) -> pb::AmendIncidentRequest {
 /// Counts of that day by staff act, and the position.
 async fn acts(service: &Service, as_of: Option<u64>) -> (Vec<(String, u64)>, u64) {
     let mut client = StatisticsServiceClient::new(service.connect().await);
-    loop {
-        let request = pb::QueryFiguresRequest {
-            as_of_position: as_of,
-            ..that_day(&[pb::Dimension::StaffAct])
-        };
-        match client.query_figures(request).await {
-            Ok(answer) => {
-                let answer = answer.into_inner();
-                let act = |figure: &pb::Figure| figure.keys[0].value.clone();
-                let figures = answer.figures.iter();
-                let mut counts: Vec<_> = figures.map(|it| (act(it), it.count)).collect();
-                counts.sort_unstable();
-                return (counts, answer.position);
-            }
-            Err(status) if status.code() == Code::Unavailable => tokio::task::yield_now().await,
-            Err(status) => panic!("{status:?}"),
-        }
-    }
+    let request = pb::QueryFiguresRequest {
+        as_of_position: as_of,
+        ..that_day(&[pb::Dimension::StaffAct])
+    };
+    let answer = once_open(async || client.query_figures(request.clone()).await).await;
+    let answer = answer.expect("an answer");
+    let act = |figure: &pb::Figure| figure.keys[0].value.clone();
+    let figures = answer.figures.iter();
+    let mut counts: Vec<_> = figures.map(|it| (act(it), it.count)).collect();
+    counts.sort_unstable();
+    (counts, answer.position)
 }
 
 /// The number of everything that `words` made and that is in any file of a folder.
@@ -619,6 +612,8 @@ async fn one_address_cannot_take_every_stream_of_those_who_follow() {
 /// How many times a server is killed while it erases.
 const KILLS: usize = 4;
 const ERASED: usize = 60;
+/// How many are erased at once.
+const AT_ONCE: usize = 3;
 
 fn words(number: usize) -> String {
     format!("woorden van {number:04} einde")
@@ -666,18 +661,30 @@ async fn kill_in_the_middle_of_erasing_loses_nothing_and_leaves_no_word_of_what_
             };
             async move { (number, client.erase_incident(request).await.is_ok()) }
         });
-        let erasing = tokio::spawn(futures_util::future::join_all(erasing));
-        // Not to wait for anything, but to kill at no particular moment.
-        let moment = Duration::from_micros(random.random_range(0..40_000));
-        tokio::time::sleep(moment).await;
+        let erasing: Vec<_> = erasing.collect();
+        let (answers, mut heard) = tokio::sync::mpsc::channel(share);
+        let erasing = tokio::spawn(async move {
+            let mut results = futures_util::stream::iter(erasing).buffer_unordered(AT_ONCE);
+            while let Some((number, is_ok)) = results.next().await {
+                if is_ok {
+                    answers.send(number).await.expect("somebody hears it");
+                }
+            }
+        });
+        // In the midst of others, when some were answered.
+        for _ in 0..random.random_range(1..=share / 3) {
+            answered.push(heard.recv().await.expect("an answer"));
+        }
         server.kill().await;
-        let results = erasing.await.expect("no panic").into_iter();
-        answered.extend(
-            results
-                .filter(|(_, is_ok)| *is_ok)
-                .map(|(number, _)| number),
-        );
+        erasing.await.expect("no panic");
+        while let Some(number) = heard.recv().await {
+            answered.push(number);
+        }
     }
+    assert!(
+        KILLS <= answered.len() && answered.len() < ERASED,
+        "{answered:?}"
+    );
     let verified = repair::verify(folder.path(), &mut |_, _| {}).expect("it can be read");
     assert!(verified.is_clean(), "{verified:?}");
     reports::tell(&format!("{} erasures were answered", answered.len()));

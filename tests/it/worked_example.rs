@@ -12,7 +12,7 @@ use pb::statistics_service_client::StatisticsServiceClient;
 use tempfile::TempDir;
 
 use crate::editions::{behind_proxy, get, text};
-use crate::support::{START, Service, at, feed_of_gvb, founding_story};
+use crate::support::{START, Service, at, feed_of_gvb, founding_story, once_open};
 
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
@@ -76,15 +76,9 @@ async fn exact(service: &Service) -> pb::Rate {
         ..pb::QueryFiguresRequest::default()
     };
     let mut client = StatisticsServiceClient::new(service.connect().await);
-    let answer = loop {
-        match client.query_figures(request.clone()).await {
-            // The store is being opened.
-            Err(status) if status.code() == tonic::Code::Unavailable => {
-                tokio::task::yield_now().await;
-            }
-            answer => break answer.expect("answered").into_inner(),
-        }
-    };
+    let answer = once_open(async || client.query_figures(request.clone()).await)
+        .await
+        .expect("answered");
     let of_line = answer
         .figures
         .into_iter()
