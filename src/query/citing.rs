@@ -6,6 +6,7 @@ use std::fmt::Display;
 use crate::domain::method::METHOD;
 use crate::domain::question::{Dimension, Filter};
 use crate::domain::taxonomy::{SetOf, Taxonomy};
+use crate::domain::text::holds_card_number;
 use crate::domain::{Basis, Calendar, Hour, Minute, MinuteSpan, Window};
 use crate::ledger::FOLD_VERSION;
 
@@ -117,8 +118,14 @@ fn restricted(filter: &Filter) -> String {
     }
 }
 
+/// An identifier that could be a card's number is named by these words alone: whoever asks can
+/// write anything, and citations are printed.
 fn part<T: Display>(dimension: Dimension, values: impl IntoIterator<Item = T>) -> Option<String> {
-    let values: Vec<String> = values.into_iter().map(|value| value.to_string()).collect();
+    let named = |value: T| match value.to_string() {
+        value if holds_card_number(&value) => "one like a card number".to_owned(),
+        value => value,
+    };
+    let values: Vec<String> = values.into_iter().map(named).collect();
     (!values.is_empty()).then(|| format!("{}: {}", dimension.key(), values.join(", ")))
 }
 
@@ -154,6 +161,17 @@ mod tests {
             restricted(&some),
             " (line: GVB:10, GVB:14; mode: tram; card-kind: student; hour-of-day: 0, 7; weekday: 7)"
         );
+    }
+
+    #[test]
+    fn identifier_that_could_be_a_card_number_is_cited_as_that() {
+        let some = Filter {
+            stops: ["3528016044719359", "9505"]
+                .map(|stop| stop.parse().expect("a stop"))
+                .to_vec(),
+            ..Filter::all(Basis::Observed)
+        };
+        assert_eq!(restricted(&some), " (stop: one like a card number, 9505)");
     }
 
     #[test]
