@@ -119,6 +119,11 @@ pub struct ServeSettings {
     /// address, those of figures included, are then the proxy's to keep
     #[arg(long, env = "MISTAP_BEHIND_PROXY")]
     pub behind_proxy: bool,
+    /// Believe the clock at once also where the last entry is more than 35 days old. Otherwise
+    /// nothing is taken in for ten minutes then, since a clock that is wrong would close months and
+    /// destroy keys for good
+    #[arg(long, env = "MISTAP_TRUST_CLOCK")]
+    pub trust_clock: bool,
 }
 
 /// Why an address is not listened at.

@@ -66,7 +66,7 @@ use crate::domain::limits::{
 };
 use crate::edition::library::{EditionError, Library};
 use crate::http::{self, Pages};
-use crate::ingest::{self, Ingest, Options, Running, StartError, StopError};
+use crate::ingest::{self, ClockCheck, Ingest, Options, Running, StartError, StopError};
 use crate::ledger::Ledger;
 use crate::live::log::{JournalPast, Log};
 use crate::live::{LedgerSource, PermitBounds, Permits, Publisher};
@@ -97,9 +97,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// The time.
     pub clock: Clock,
-    /// Whether a clock that jumps ahead, or is far past the last entry at the start, is believed
-    /// only when that lasts. Not for one that is made up.
-    pub is_clock_checked: bool,
+    /// What the clock is compared with.
+    pub clock_check: ClockCheck,
     /// How often a newer network is looked for.
     pub network_look: Duration,
     /// How long tap counts are kept, in days.
@@ -127,7 +126,7 @@ impl Settings {
             dir,
             listen,
             clock,
-            is_clock_checked: true,
+            clock_check: ClockCheck::Always,
             network_look: Duration::from_millis(NETWORK_LOOK_MS),
             tap_days: TAP_DAYS_DEFAULT,
             edition_look: Duration::from_millis(EDITION_LOOK_MS),
@@ -297,7 +296,7 @@ async fn open(settings: &Settings) -> Result<(Running, Arc<Library>), AppError> 
     let clock = Arc::clone(&settings.clock);
     let options = Options {
         tap_days: settings.tap_days,
-        is_clock_checked: settings.is_clock_checked,
+        clock_check: settings.clock_check,
         ..Options::default()
     };
     let opening = tokio::task::spawn_blocking(move || {

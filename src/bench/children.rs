@@ -81,11 +81,13 @@ pub struct Server {
 }
 
 impl Server {
-    /// `mistap serve` on a data folder. Returns when it listens.
+    /// `mistap serve` on a data folder, which may have been kept for long. Returns when it
+    /// listens.
     pub fn serve(data: &Path) -> Result<Self, Failure> {
         fs::create_dir_all(data)?;
         let data_text = data.to_string_lossy();
-        let args = ["serve", "--data", &*data_text, "--listen", "127.0.0.1:0"];
+        let listen = ["--listen", "127.0.0.1:0", "--trust-clock"];
+        let args = [&["serve", "--data", &*data_text][..], &listen].concat();
         Self::spawn(&args, Some(&data.with_extension(LOG_FILE)))
     }
 

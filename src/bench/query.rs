@@ -16,7 +16,7 @@ use crate::cli::{Failure, Kind};
 use crate::domain::question::{Breakdown, Filter};
 use crate::domain::taxonomy::{Mode, SetOf, Taxonomy};
 use crate::domain::{Basis, Dimension, LocalDay, Question, UtcMillis, Window};
-use crate::ingest::{self, Running};
+use crate::ingest::{self, ClockCheck, Options, Running};
 use crate::ledger::Ledger;
 use crate::query::{self, Order, Page, QueryError};
 
@@ -120,7 +120,12 @@ fn compare(plan: &Plan, many: &Path, few: &Path) -> Result<(), Failure> {
 fn open(plan: &Plan, data: &Path) -> Result<Running, Failure> {
     let network = world::network(plan.size)?;
     let clock = Arc::clone(&plan.now);
-    let running = ingest::start(data, network, move || clock());
+    // A kept record may be of long ago.
+    let options = Options {
+        clock_check: ClockCheck::AfterStart,
+        ..Options::default()
+    };
+    let running = ingest::start_with(data, network, move || clock(), options);
     let running =
         running.map_err(|error| Failure::unexpected("the record cannot be opened", &error))?;
     running.wait_for_store();

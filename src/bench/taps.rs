@@ -17,7 +17,7 @@ use crate::domain::taps::{
 };
 use crate::domain::taxonomy::TapKind;
 use crate::domain::{LineId, LocalDay, OperatorCode, StopId, UtcMillis};
-use crate::ingest::{self, Ingest, Options, Running};
+use crate::ingest::{self, ClockCheck, Ingest, Options, Running};
 use crate::ledger::Dictionary;
 use crate::network::Network;
 
@@ -85,7 +85,7 @@ pub async fn tell(data: &Path, size: Size, days: i32) -> Result<(), Failure> {
 
 fn open(data: &Path, network: &Arc<Network>) -> Result<Running, Failure> {
     let options = Options {
-        is_clock_checked: false,
+        clock_check: ClockCheck::Never,
         tap_days: TAP_DAYS_MAX,
         ..Options::default()
     };

@@ -13,7 +13,7 @@ use crate::app::{self, AppError, Settings, files};
 use crate::auth::{KeyError, TokenError};
 use crate::config::ServeSettings;
 use crate::edition::library::EditionError;
-use crate::ingest::StartError;
+use crate::ingest::{ClockCheck, StartError};
 use crate::journal::JournalError;
 use crate::network::PersistError;
 
@@ -30,10 +30,15 @@ pub async fn run(settings: ServeSettings) -> Result<(), Failure> {
         personal_days: settings.personal_days,
         incident_months: settings.incident_months,
     };
+    let clock_check = match settings.trust_clock {
+        true => ClockCheck::AfterStart,
+        false => ClockCheck::Always,
+    };
     let callers = Callers {
         are_behind_proxy: settings.behind_proxy,
     };
     let settings = Settings {
+        clock_check,
         tap_days,
         callers,
         kept,

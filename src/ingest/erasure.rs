@@ -130,7 +130,7 @@ mod tests {
         let now = move || UtcMillis(now.load(Ordering::SeqCst));
         let network = Arc::new(Network::built_in());
         let options = crate::ingest::Options {
-            is_clock_checked: false,
+            clock_check: crate::ingest::ClockCheck::Never,
             ..Default::default()
         };
         let running = crate::ingest::start_with(folder.path(), network, now, options);

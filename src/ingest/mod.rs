@@ -35,6 +35,7 @@ use tokio::sync::{Semaphore, oneshot};
 
 pub use people::{CaseError, CaseMarks, Kept, KeptReply, Later, Moment, Reply};
 pub use start::{Options, Running, StartError, StopError, start, start_with};
+pub use steady::ClockCheck;
 pub use taps::{TapsAccepted, TapsError};
 
 use crate::auth::{CaseNumbers, Citations, KeyError, Keys, Limited, Limiter, ReceiptKeys, Seal};

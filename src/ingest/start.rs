@@ -21,7 +21,7 @@ use super::committer::{Committer, Ending, Parts, write_checkpoint};
 use super::history::{History, Placed};
 use super::key_maker::KeyMaker;
 use super::queue::Queue;
-use super::steady::Steady;
+use super::steady::{ClockCheck, Steady};
 use super::{Clock, Ingest, Secrets, erasure, folder};
 use crate::auth::{KeyError, Keys, ReceiptKeys};
 use crate::domain::entry::Epoch;
@@ -49,10 +49,8 @@ pub struct Options {
     pub queue_entries_max: usize,
     /// Free disk below which reports, and what else grows, are refused, in bytes.
     pub disk_reserve_bytes: u64,
-    /// Whether the clock must keep pace with the time that passes: a jump ahead is followed
-    /// only if it lasts, and so is a clock that is far past the last entry at the start, until when
-    /// nothing is taken in. Not for a clock that is made up.
-    pub is_clock_checked: bool,
+    /// What the clock is compared with.
+    pub clock_check: ClockCheck,
     /// How long tap counts are kept, in days.
     pub tap_days: u32,
 }
@@ -139,7 +137,7 @@ impl Default for Options {
             sync: true,
             queue_entries_max: QUEUE_ENTRIES_MAX,
             disk_reserve_bytes: DISK_RESERVE_BYTES,
-            is_clock_checked: true,
+            clock_check: ClockCheck::Always,
             tap_days: TAP_DAYS_DEFAULT,
         }
     }
@@ -218,7 +216,7 @@ pub fn start_with(
     erasure::finish(&mut writer, &ledger)?;
     let clock: Clock = Arc::new(now);
     let key_maker = KeyMaker::start(Arc::clone(&keys), clock())?;
-    let mut steady = options.is_clock_checked.then(Steady::default);
+    let mut steady = Steady::new(options.clock_check);
     let now = match &mut steady {
         Some(steady) => steady.time(clock(), begun.elapsed(), writer.last_stamp()),
         None => clock(),

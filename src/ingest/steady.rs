@@ -19,9 +19,23 @@ use crate::domain::{Stamp, UtcMillis};
 /// How often it is said that stamps are ahead, at most.
 const SAID_EVERY: Duration = Duration::from_secs(600);
 
+/// What a clock is compared with before it is gone by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClockCheck {
+    /// With nothing: it is made up.
+    Never,
+    /// With the time that passes since the start: a jump ahead is followed only if it lasts.
+    AfterStart,
+    /// At the start with the last entry, too: while it is far past that and has not lasted,
+    /// nothing is taken in.
+    Always,
+}
+
 /// Compares the clock with the time that has passed.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Steady {
+    /// Whether any clock is believed at the start.
+    trusts_start: bool,
     /// The clock when it was believed last, and the time that had passed then.
     believed: Option<(UtcMillis, Duration)>,
     jump: Option<Jump>,
@@ -39,6 +53,22 @@ struct Jump {
 }
 
 impl Steady {
+    /// Nothing is known yet. `None` where nothing is compared.
+    pub fn new(check: ClockCheck) -> Option<Self> {
+        let trusts_start = match check {
+            ClockCheck::Never => return None,
+            ClockCheck::AfterStart => true,
+            ClockCheck::Always => false,
+        };
+        Some(Self {
+            trusts_start,
+            believed: None,
+            jump: None,
+            is_unsure: false,
+            said: None,
+        })
+    }
+
     /// The time to go by, when the clock shows `clock`, `passed` has passed since any fixed
     /// moment, and the last entry has the stamp `last`.
     pub fn time(&mut self, clock: UtcMillis, passed: Duration, last: Stamp) -> UtcMillis {
@@ -76,13 +106,14 @@ impl Steady {
     fn begin(&mut self, clock: UtcMillis, passed: Duration, last: Stamp) -> UtcMillis {
         let ahead_ms = clock.0.saturating_sub(last.0);
         // The first stamp of a record is the clock's.
-        if last == UtcMillis(0) || ahead_ms < CLOCK_START_JUMP_MS_MIN {
+        if self.trusts_start || last == UtcMillis(0) || ahead_ms < CLOCK_START_JUMP_MS_MIN {
             return self.believe(clock, passed);
         }
         tracing::error!(
             ahead_ms,
             hold_ms = CLOCK_JUMP_HOLD_MS,
-            "clock is far past the last entry; nothing is taken in until it has stayed so"
+            "clock is far past the last entry; nothing is taken in until it has stayed so, or the \
+             service is started with --trust-clock"
         );
         self.believed = Some((last, passed));
         self.jump = Some(Jump {
@@ -132,6 +163,10 @@ mod tests {
     const MINUTE_MS: i64 = 60_000;
     const DAY_MS: i64 = 24 * 60 * MINUTE_MS;
 
+    fn checked() -> Steady {
+        Steady::new(ClockCheck::Always).expect("it is checked")
+    }
+
     /// A clock that goes wrong, and what stamps come of it.
     struct Trial {
         steady: Steady,
@@ -143,7 +178,7 @@ mod tests {
     impl Trial {
         fn new() -> Self {
             Self {
-                steady: Steady::default(),
+                steady: checked(),
                 passed_ms: 0,
                 wrong_ms: 0,
                 last: UtcMillis(NOON),
@@ -214,12 +249,25 @@ mod tests {
     #[test]
     fn first_time_after_a_start_is_believed_within_a_month_of_the_last_entry() {
         for (last, days) in [(NOON, 34), (0, 365)] {
-            let mut steady = Steady::default();
+            let mut steady = checked();
             let clock = UtcMillis(NOON + days * DAY_MS);
             let time = steady.time(clock, Duration::ZERO, UtcMillis(last));
             assert_eq!(time, clock);
             assert!(!steady.is_unsure());
         }
+    }
+
+    #[test]
+    fn start_that_trusts_the_clock_believes_it_however_far_it_is_ahead() {
+        let mut steady = Steady::new(ClockCheck::AfterStart).expect("it is checked");
+        let clock = UtcMillis(NOON + 365 * DAY_MS);
+        assert_eq!(steady.time(clock, Duration::ZERO, UtcMillis(NOON)), clock);
+        assert!(!steady.is_unsure());
+        // Jumps are none the less held.
+        let jumped = UtcMillis(clock.0 + 365 * DAY_MS);
+        let minute = Duration::from_secs(60);
+        let time = steady.time(jumped, minute, clock);
+        assert_eq!(time.0, clock.0 + MINUTE_MS);
     }
 
     #[test]

@@ -59,7 +59,7 @@ impl Place {
     /// The clock of a test jumps as it likes.
     fn options() -> Options {
         Options {
-            is_clock_checked: false,
+            clock_check: ClockCheck::Never,
             ..Options::default()
         }
     }
@@ -799,7 +799,7 @@ async fn minute_that_passes_is_an_entry_and_the_network_one_only_when_it_changes
 async fn clock_that_jumps_ahead_for_a_moment_does_not_hold_up_later_stamps() {
     let place = Place::new();
     let running = place.start_with(Options {
-        is_clock_checked: true,
+        clock_check: ClockCheck::Always,
         ..Place::options()
     });
     let year = 365 * 24 * 60;

@@ -20,7 +20,9 @@ use crate::app::editions::{CloseError, close_due};
 use crate::domain::limits::INCIDENTS_PER_CALL_MAX;
 use crate::domain::{Hour, LocalDay, TapCount, TapFeed, UtcMillis};
 use crate::edition::library::{EditionError, Library};
-use crate::ingest::{self, Ingest, Options, StartError, StopError, SubmitError, TapsError};
+use crate::ingest::{
+    self, ClockCheck, Ingest, Options, StartError, StopError, SubmitError, TapsError,
+};
 use crate::network::Network;
 
 /// Simulated time within one batch: its reports are all committed at the last one's time.
@@ -100,7 +102,7 @@ pub async fn write(
     let shared_clock = Arc::clone(&clock);
     let now = move || UtcMillis(shared_clock.load(Ordering::Relaxed));
     let options = Options {
-        is_clock_checked: false,
+        clock_check: ClockCheck::Never,
         ..Options::default()
     };
     let running = ingest::start_with(dir, network, now, options)?;
@@ -144,7 +146,7 @@ pub async fn close_editions(
     now: UtcMillis,
 ) -> Result<usize, HistoryError> {
     let options = Options {
-        is_clock_checked: false,
+        clock_check: ClockCheck::Never,
         ..Options::default()
     };
     let running = ingest::start_with(dir, network, move || now, options)?;
@@ -247,7 +249,7 @@ mod tests {
         );
         written.await.expect("it is written");
         let options = Options {
-            is_clock_checked: false,
+            clock_check: ClockCheck::Never,
             ..Options::default()
         };
         // Its stamps do not go back, so that the last stays the last.

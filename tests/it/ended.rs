@@ -11,8 +11,8 @@ use mistap::api::pb::v1 as pb;
 use mistap::app::retention::Done;
 use mistap::app::{AppError, Settings};
 use mistap::domain::{Entry, Position, UtcMillis};
-use mistap::ingest::StartError;
 use mistap::ingest::repair::{self, Finding};
+use mistap::ingest::{ClockCheck, StartError};
 use mistap::journal;
 use pb::operations_service_client::OperationsServiceClient;
 use pb::reporting_service_client::ReportingServiceClient;
@@ -47,7 +47,7 @@ const TAP_DAYS: u32 = 320;
 
 fn later(settings: &mut Settings) {
     settings.clock = Arc::new(|| LATER);
-    settings.is_clock_checked = false;
+    settings.clock_check = ClockCheck::Never;
     settings.tap_days = TAP_DAYS;
     settings.retention_look = Duration::from_millis(1);
     settings.edition_look = Duration::from_millis(1);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use mistap::api::pb::v1 as pb;
 use mistap::app::retention::Done;
 use mistap::domain::{Entry, Position, UtcMillis};
-use mistap::ingest::repair;
+use mistap::ingest::{ClockCheck, repair};
 use mistap::journal;
 use pb::operations_service_client::OperationsServiceClient;
 use pb::reporting_service_client::ReportingServiceClient;
@@ -43,7 +43,7 @@ async fn serve_later(folder: &Path) -> ! {
         std::net::SocketAddr::from(([127, 0, 0, 1], 0)),
         std::sync::Arc::new(|| UtcMillis(START.0 + 95 * DAY_MS)),
     );
-    settings.is_clock_checked = false;
+    settings.clock_check = ClockCheck::Never;
     settings.retention_look = Duration::from_millis(1);
     let _handle = mistap::app::spawn(settings).await.expect("it starts");
     writeln!(std::io::stdout(), "{READY}").expect("told");

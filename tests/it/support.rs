@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use mistap::api::pb::v1 as pb;
 use mistap::app::{self, AppError, Handle, Settings};
 use mistap::domain::{IncidentId, UtcMillis};
-use mistap::ingest::Ingest;
+use mistap::ingest::{ClockCheck, Ingest};
 use mistap::ledger::Ledger;
 use pb::query_figures_with_progress_response::Step;
 use pb::statistics_service_client::StatisticsServiceClient;
@@ -44,7 +44,7 @@ impl Service {
     pub async fn start_with(dir: TempDir, change: impl FnOnce(&mut Settings)) -> Self {
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut settings = Settings::new(dir.path().to_owned(), listen, Arc::new(|| START));
-        settings.is_clock_checked = false;
+        settings.clock_check = ClockCheck::Never;
         change(&mut settings);
         let handle = app::spawn(settings).await.expect("the service starts");
         Self { handle, dir }
