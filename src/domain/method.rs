@@ -27,7 +27,8 @@ pub const BREAKS: [Break; 4] = [
         since: "2026-11",
         what: "Method 2: a rate in an edition adds up feeds of different kinds of tap, and there is \
                none where too many reports are of days without taps; a rate of before may be over \
-               taps of one kind, or count such reports.",
+               taps of one kind, or count such reports. An act of staff is shown no more where all \
+               acts shown would tell of fewer than ten who met every one of them.",
     },
     Break {
         since: "2028-01",

@@ -19,7 +19,7 @@ use crate::domain::limits::COVERED_DAYS_PERCENT_MIN;
 use crate::domain::taps::{Refusals, TapFeed, TapInterval, TapScope};
 use crate::domain::taxonomy::Taxonomy;
 use crate::domain::{FeedId, LocalDay};
-use crate::stats::dispersion::{Day, Dispersion};
+use crate::stats::dispersion::{Day, Dispersion, interval_told};
 use crate::stats::interval::{Interval, Level};
 use crate::stats::rate::{Estimator, Matching, NoRate, Numerator, Rate, dispersion, rate};
 
@@ -275,11 +275,8 @@ fn published_days(rows: &[Row]) -> PublishedDays {
 
 /// How an interval was made, how sure it is, and how much the days scatter.
 pub fn method(interval: &Interval, scatter: Dispersion) -> String {
-    let (method, level) = (interval.method().key(), interval.level().get());
-    if scatter.degrees_of_freedom() == 0 {
-        return format!("{method} {level} dispersion not estimated");
-    }
-    format!("{method} {level} dispersion {:.2}", scatter.factor())
+    let factor = (scatter.degrees_of_freedom() != 0).then(|| scatter.factor());
+    interval_told(interval.method().key(), interval.level().get(), factor)
 }
 
 /// To six digits, so that the last bits of a machine's arithmetic do not show.

@@ -1,5 +1,6 @@
 //! The one line that cites figures: what they are, of what, as of when, and by which method. Two
-//! figures that differ in their question have different lines.
+//! figures of other periods, bases or filters have different lines; by what they are broken down,
+//! and how sure their intervals are, stands beside them.
 
 use std::fmt::Display;
 

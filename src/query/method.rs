@@ -220,7 +220,9 @@ fn rates() -> String {
          either: as many as the day's published part says; of a day without one \
          {PUBLISHED_GROUP_MIN}, or the whole rest where that may be of one larger day and a few \
          others, or all where no day is published; what was recorded later is taken to be of days as \
-         all else is. An edition adds up feeds of different kinds of tap over the days that all of \
+         all else is. The two are judged apart, since together they would tell what is hidden: up to \
+         a fifth may be of kinds or times that are not told, and up to a fifth of days without taps, \
+         so that more than a fifth in all may not be matched. An edition adds up feeds of different kinds of tap over the days that all of \
          them tell, and leaves out one that would leave fewer than {COVERED_DAYS_PERCENT_MIN} % of \
          the days. A quarter has rates where each of its \
          months could have them. Tap counts are kept \
@@ -324,7 +326,9 @@ fn editions() -> String {
          while the rest has fewer than {PUBLISHED_GROUP_MIN}, the smallest class joins it; with \
          fewer than two parts left only the whole is shown. A line that is published in no month \
          of a quarter may appear for the quarter. Where one class lies inside another by its \
-         meaning, the difference has {PUBLISHED_GROUP_MIN} reporters, too. So nobody can work out \
+         meaning, the difference has {PUBLISHED_GROUP_MIN} reporters, too. Where several acts of staff \
+         are published, what they tell more than the reports that told of any leaves room for \
+         {PUBLISHED_GROUP_MIN} who met every one of them; else the smallest is not shown. So nobody can work out \
          a group of fewer.\n\n\
          A reporter is a card, an installation, or both where one report names both; all reports \
          that name neither are of one reporter together. Of each reporter an edition counts one \
