@@ -27,8 +27,9 @@ pub struct ReportArgs {
     /// When, if only the hour is known: `2026-11-23T08:00`
     #[arg(long, conflicts_with = "day", value_parser = when::instant)]
     hour: Option<Timestamp>,
-    /// When, if only the day is known: `2026-11-23`, `today` or `yesterday`
-    #[arg(long)]
+    /// When, if only the day is known: `2026-11-23`, `today` or `yesterday`; the last one counts
+    // What is to be added to repeat a report names the day again, as a date.
+    #[arg(long, overrides_with = "day")]
     day: Option<Day>,
     /// Who reports
     #[arg(long, value_parser = choice::<ReporterKind>(), hide_possible_values = true)]

@@ -138,11 +138,6 @@ async fn report_that_stays_without_an_answer_says_how_it_is_repeated_and_counts_
         );
         let hint = told.errors.split('`').nth(1).expect("a command to repeat");
         let again = [&report[..], &hint.split(' ').collect::<Vec<_>>()].concat();
-        let again: Vec<_> = match when {
-            [] => again,
-            // A flag is given once: the day as it is told, in the place of the word.
-            [..] => again[..3].iter().chain(&again[5..]).copied().collect(),
-        };
         let told = ask(server.address, &again).await;
         assert_eq!(told.code, Some(0), "{again:?} {}", told.errors);
         assert!(told.out.contains("recorded before"), "{}", told.out);
