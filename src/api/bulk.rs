@@ -57,7 +57,7 @@ pub struct Reports {
 }
 
 /// A report of a stream, as it was read.
-pub(super) struct Told {
+pub(super) struct StreamedReport {
     /// Chosen by the client.
     pub sequence: u64,
     /// What it says, or what is wrong with it.
@@ -127,12 +127,12 @@ impl Service<http::Request<Body>> for Reports {
     }
 }
 
-impl StreamingService<Box<Told>> for Method {
+impl StreamingService<Box<StreamedReport>> for Method {
     type Response = Bytes;
     type ResponseStream = Results;
     type Future = Pin<Box<dyn Future<Output = Result<Response<Results>, Status>> + Send>>;
 
-    fn call(&mut self, request: Request<Streaming<Box<Told>>>) -> Self::Future {
+    fn call(&mut self, request: Request<Streaming<Box<StreamedReport>>>) -> Self::Future {
         let results = self.0.stream(request);
         Box::pin(std::future::ready(results.map(Response::new)))
     }
@@ -203,7 +203,7 @@ fn told_in(answer: &mut pb::StreamIncidentsResponse) -> &mut pb::Accepted {
 
 impl Codec for StreamCodec {
     type Encode = Bytes;
-    type Decode = Box<Told>;
+    type Decode = Box<StreamedReport>;
     type Encoder = Writer;
     type Decoder = Reader;
 
@@ -230,10 +230,13 @@ impl Encoder for Writer {
 }
 
 impl Decoder for Reader {
-    type Item = Box<Told>;
+    type Item = Box<StreamedReport>;
     type Error = Status;
 
-    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Box<Told>>, Status> {
+    fn decode(
+        &mut self,
+        buffer: &mut DecodeBuf<'_>,
+    ) -> Result<Option<Box<StreamedReport>>, Status> {
         // The whole message lies in one piece, whatever it came in.
         let told = self.read(buffer.chunk());
         self.clean(buffer.remaining());
@@ -246,7 +249,7 @@ impl Decoder for Reader {
 }
 
 impl Reader {
-    fn read(&mut self, mut bytes: &[u8]) -> Result<Told, DecodeError> {
+    fn read(&mut self, mut bytes: &[u8]) -> Result<StreamedReport, DecodeError> {
         self.incident.clear();
         let mut sequence = 0;
         let mut has_incident = false;
@@ -263,7 +266,7 @@ impl Reader {
             }
         }
         let incident = has_incident.then_some(&mut *self.incident);
-        Ok(Told {
+        Ok(StreamedReport {
             sequence,
             parsed: parse_incident(AT, incident, (self.now)()),
         })

@@ -10,7 +10,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::Clock;
 use super::access::check_incident;
-use super::bulk::Told;
+use super::bulk::StreamedReport;
 use super::caller::{Caller, caller, holder_of};
 use super::convert::choices::to_choices;
 use super::convert::incident::{Parsed, Remark, parse_incident, parse_key};
@@ -74,7 +74,10 @@ impl Reporting {
     }
 
     /// Answers a stream of incidents.
-    pub(super) fn stream(&self, request: Request<Streaming<Box<Told>>>) -> Result<Results, Status> {
+    pub(super) fn stream(
+        &self,
+        request: Request<Streaming<Box<StreamedReport>>>,
+    ) -> Result<Results, Status> {
         let caller = self.caller(&request);
         let room = self.streams.take(holder_of(&caller.principal));
         let room = room.map_err(Problem::no_room)?;

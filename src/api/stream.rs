@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tracing::Instrument;
 
-use super::bulk::{AT, Answers, Told};
+use super::bulk::{AT, Answers, StreamedReport};
 use super::caller::Caller;
 use super::counters::Open;
 use super::guard::corrected;
@@ -41,7 +41,7 @@ use crate::live::Permit;
 const RESULT_BATCHES_MAX: usize = 4;
 
 /// In boxes: they are passed on many times.
-type Batch = Vec<Box<Told>>;
+type Batch = Vec<Box<StreamedReport>>;
 /// How a stream ends.
 type End = Result<(), Status>;
 
@@ -102,7 +102,7 @@ impl Stream for Results {
 /// or takes no results, or when the service stops.
 pub(super) fn start<R>(bulk: Bulk, requests: R) -> Results
 where
-    R: Stream<Item = Result<Box<Told>, Status>> + Send + Unpin + 'static,
+    R: Stream<Item = Result<Box<StreamedReport>, Status>> + Send + Unpin + 'static,
 {
     let (results, batches) = mpsc::channel(RESULT_BATCHES_MAX);
     let (ends, end) = oneshot::channel();
@@ -162,7 +162,7 @@ impl UnderWay {
 
     async fn run<R>(mut self, bulk: &Bulk, mut requests: R, results: mpsc::Sender<Answers>) -> End
     where
-        R: Stream<Item = Result<Box<Told>, Status>> + Unpin,
+        R: Stream<Item = Result<Box<StreamedReport>, Status>> + Unpin,
     {
         let _open = Open::new(&bulk.reporter.counters.streams);
         let _room = &bulk.room;
@@ -271,12 +271,12 @@ fn panicked(bulk: &Bulk, error: &JoinError) -> Status {
 
 /// Puts what has arrived into the batch. Tells how reading ended, if it did.
 fn read<R>(
-    first: Option<Result<Box<Told>, Status>>,
+    first: Option<Result<Box<StreamedReport>, Status>>,
     requests: &mut R,
     batch: &mut Batch,
 ) -> Option<End>
 where
-    R: Stream<Item = Result<Box<Told>, Status>> + Unpin,
+    R: Stream<Item = Result<Box<StreamedReport>, Status>> + Unpin,
 {
     let mut next = first;
     loop {
@@ -383,8 +383,8 @@ mod tests {
     }
 
     /// A request without an incident.
-    fn told(sequence: u64) -> Told {
-        Told {
+    fn told(sequence: u64) -> StreamedReport {
+        StreamedReport {
             sequence,
             parsed: Err(Violations::one(AT, "must be given")),
         }

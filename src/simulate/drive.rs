@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use super::taps::{Taps, Told};
+use super::taps::{TapCall, Taps};
 use super::world::World;
 use super::{Sent, Simulation};
 use crate::api::Clock;
@@ -143,7 +143,7 @@ pub async fn tell(channel: Connection, taps: Taps, from: UtcMillis, now: Clock) 
     }
 }
 
-async fn record(client: &mut OperationsServiceClient<Connection>, told: Told) {
+async fn record(client: &mut OperationsServiceClient<Connection>, told: TapCall) {
     let request = pb::RecordTapCountsRequest {
         feed: Some(told.feed),
         counts: told.counts,

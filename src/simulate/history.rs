@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
-use super::taps::{Taps, Told};
+use super::taps::{TapCall, Taps};
 use super::{Sent, Simulation};
 use crate::api::convert::incident::parse_incident;
 use crate::api::convert::taps::{Taken, parse_count, parse_feed};
@@ -197,7 +197,7 @@ async fn tell(
     Ok(())
 }
 
-fn parsed(told: &Told, now: UtcMillis) -> Option<(TapFeed, Vec<TapCount>)> {
+fn parsed(told: &TapCall, now: UtcMillis) -> Option<(TapFeed, Vec<TapCount>)> {
     let feed = parse_feed(Path::root("feed"), Some(&told.feed)).ok()?;
     let counts = told.counts.iter().map(|count| {
         let from = LocalDay(i32::MIN);

@@ -24,7 +24,7 @@ const HOURS_OF_DAY: f64 = 24.0;
 
 /// What an operator tells in one call.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Told {
+pub struct TapCall {
     /// Of which feed.
     pub feed: pb::TapFeed,
     /// At most as many as a call takes.
@@ -81,7 +81,7 @@ impl Taps {
 
     /// What is told when an hour is over: of the lines in that hour, and where the day is over
     /// with it, of the stops on that day.
-    pub fn of(&self, hour: Hour) -> Vec<Told> {
+    pub fn of(&self, hour: Hour) -> Vec<TapCall> {
         let next = Hour(hour.0 + 1);
         let day = hour.local_day();
         let is_last = next == day.next().start();
@@ -120,12 +120,12 @@ fn calls(
     busyness: f64,
     random: &mut StdRng,
     count: impl Fn(&Place, u64) -> pb::TapCount,
-) -> Vec<Told> {
+) -> Vec<TapCall> {
     let mut told = Vec::new();
     for places in places.chunks(TAP_COUNTS_PER_CALL_MAX) {
         let counts = places.iter();
         let counts = counts.map(|place| count(place, draw(place.per_day * busyness, random)));
-        told.push(Told {
+        told.push(TapCall {
             feed: feed.clone(),
             counts: counts.collect(),
         });
@@ -190,7 +190,7 @@ mod tests {
         for hour in day("2026-10-25").window().hours() {
             let told = taps.of(hour);
             let of = |grain: TapGrain| {
-                let is_of = |told: &&Told| told.feed.grain == i32::from(grain);
+                let is_of = |told: &&TapCall| told.feed.grain == i32::from(grain);
                 let of = told.iter().filter(is_of);
                 of.map(|told| told.counts.len()).sum::<usize>()
             };
