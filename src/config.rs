@@ -57,6 +57,16 @@ pub struct DataSettings {
     pub dir: PathBuf,
 }
 
+/// Whether the clock is believed.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct ClockSettings {
+    /// Believe the clock at once also where the last entry is more than 35 days old. Otherwise a
+    /// server takes nothing in for ten minutes then, and commands that write to a data folder refuse
+    /// to, since a clock that is wrong would close months and destroy keys for good
+    #[arg(long, env = "MISTAP_TRUST_CLOCK")]
+    pub trust_clock: bool,
+}
+
 /// What the server needs.
 #[derive(Args, Clone, Debug)]
 pub struct ServeSettings {
@@ -119,11 +129,9 @@ pub struct ServeSettings {
     /// address, those of figures included, are then the proxy's to keep
     #[arg(long, env = "MISTAP_BEHIND_PROXY")]
     pub behind_proxy: bool,
-    /// Believe the clock at once also where the last entry is more than 35 days old. Otherwise
-    /// nothing is taken in for ten minutes then, since a clock that is wrong would close months and
-    /// destroy keys for good
-    #[arg(long, env = "MISTAP_TRUST_CLOCK")]
-    pub trust_clock: bool,
+    /// Whether the clock is believed.
+    #[command(flatten)]
+    pub clock: ClockSettings,
 }
 
 /// Why an address is not listened at.

@@ -20,16 +20,18 @@ use crate::api::Clock;
 use crate::api::pb::v1 as pb;
 use crate::api::pb::v1::statistics_service_client::StatisticsServiceClient;
 use crate::app::editions::{CUT_MEANS, CloseError, Closing, close_due};
-use crate::config::DataSettings;
+use crate::config::{ClockSettings, DataSettings};
 use crate::domain::limits::EDITION_ROWS_PER_PAGE_MAX;
 use crate::domain::{LocalMonth, UtcMillis};
 use crate::edition::library::{Closed, EditionError, Library, Verdict};
 use crate::edition::month;
-use crate::ingest;
-use crate::journal;
+use crate::ingest::{self, ClockCheck, Options, Running};
+use crate::journal::{self, JournalError};
 use crate::network::Network;
 
 const STOP_WAIT: std::time::Duration = std::time::Duration::from_secs(600);
+/// The committer looks at the clock each second.
+const TICK_WAIT: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// What to do with editions.
 #[derive(Debug, clap::Subcommand)]
@@ -43,6 +45,9 @@ pub enum EditionCommand {
         /// Which folder.
         #[command(flatten)]
         data: DataSettings,
+        /// What its clock is worth.
+        #[command(flatten)]
+        clock: ClockSettings,
     },
     /// Prove that the editions of a data folder are what was closed, and what the journal gives
     Verify {
@@ -82,7 +87,9 @@ pub async fn edition(
     match command {
         EditionCommand::List => list(server, format).await,
         EditionCommand::Show(args) => show(args, server, format, now).await,
-        EditionCommand::Close { data } => close(&data.dir, now).await,
+        EditionCommand::Close { data, clock } => {
+            close(&data.dir, serve::clock_check(clock), now).await
+        }
         EditionCommand::Verify { data, month } => verify(&data.dir, month, format),
     }
 }
@@ -205,7 +212,7 @@ fn key(row: &pb::EditionRow) -> String {
     key.trim().to_owned()
 }
 
-async fn close(dir: &Path, now: Clock) -> Result<(), Failure> {
+async fn close(dir: &Path, clock_check: ClockCheck, now: Clock) -> Result<(), Failure> {
     let failed = |error: &(dyn std::error::Error + 'static)| {
         Failure::unexpected(format!("{} cannot be used", dir.display()), error)
     };
@@ -215,20 +222,57 @@ async fn close(dir: &Path, now: Clock) -> Result<(), Failure> {
     }
     let network = Network::load_latest(dir).map_err(|error| failed(&error))?;
     let network = Arc::new(network.unwrap_or_else(Network::built_in));
-    let running = ingest::start(dir, network, move || now());
-    let running = running.map_err(|error| serve::unopened(dir, &error))?;
-    let library = Library::open(dir, running.reader.clone()).map_err(|error| failed(&error));
-    let closing = match library {
-        Ok(library) => close_due(&Arc::new(library), &running.ingest)
-            .await
-            .map_err(|error| failed(&error)),
-        Err(error) => Err(error),
+    let options = Options {
+        clock_check,
+        ..Options::default()
     };
+    let clock = Arc::clone(&now);
+    let running = ingest::start_with(dir, network, move || clock(), options);
+    let running = running.map_err(|error| serve::unopened(dir, &error))?;
+    let closing = close_over(dir, &running, &now).await;
     let stopping = tokio::task::spawn_blocking(move || running.stop(STOP_WAIT));
     let stopped = stopping.await.map_err(|error| failed(&error))?;
     let closing = closing?;
     stopped.map_err(|error| failed(&error))?;
     write_closed(&closing, &mut io::stdout())
+}
+
+/// Closes what is due by now in a folder that is open.
+async fn close_over(dir: &Path, running: &Running, now: &Clock) -> Result<Closing, Failure> {
+    if running.ingest.is_clock_unsure() {
+        // It is for minutes, for which a command does not wait.
+        let message = format!(
+            "the clock is more than 35 days past the last entry of {}, and may be wrong: nothing \
+             is closed",
+            dir.display()
+        );
+        let hint = "look at the clock, then close with --trust-clock";
+        return Err(Failure::new(Kind::Refused, message).with_hint(hint));
+    }
+    let failed = |error: &(dyn std::error::Error + 'static)| {
+        Failure::unexpected(format!("{} cannot be used", dir.display()), error)
+    };
+    let journal = |error| failed(&error);
+    until_told_the_time(running, now()).await.map_err(journal)?;
+    let library = Library::open(dir, running.reader.clone()).map_err(|error| failed(&error))?;
+    close_due(&Arc::new(library), &running.ingest)
+        .await
+        .map_err(|error| failed(&error))
+}
+
+/// Waits until the journal knows what time it is, since what is due is due by its stamps: after a
+/// rest, the next tick says so. It does not come where the clock is behind or the disk is full.
+async fn until_told_the_time(running: &Running, now: UtcMillis) -> Result<(), JournalError> {
+    let mut reached = running.ingest.reached();
+    let last = running.reader.last();
+    let stamp = running.reader.stamp(last)?;
+    if stamp.is_some_and(|stamp| now.minute() <= stamp.minute()) {
+        return Ok(());
+    }
+    let ticked = reached.wait_for(|reached| last < *reached);
+    // Without one, what was due before still is.
+    let _ = tokio::time::timeout(TICK_WAIT, ticked).await;
+    Ok(())
 }
 
 fn write_closed(closing: &Closing, out: &mut impl Write) -> Result<(), Failure> {

@@ -11,7 +11,7 @@ use crate::api::origin::Callers;
 use crate::app::retention::Kept;
 use crate::app::{self, AppError, Settings, files};
 use crate::auth::{KeyError, TokenError};
-use crate::config::ServeSettings;
+use crate::config::{ClockSettings, ServeSettings};
 use crate::edition::library::EditionError;
 use crate::ingest::{ClockCheck, StartError};
 use crate::journal::JournalError;
@@ -30,10 +30,7 @@ pub async fn run(settings: ServeSettings) -> Result<(), Failure> {
         personal_days: settings.personal_days,
         incident_months: settings.incident_months,
     };
-    let clock_check = match settings.trust_clock {
-        true => ClockCheck::AfterStart,
-        false => ClockCheck::Always,
-    };
+    let clock_check = clock_check(settings.clock);
     let callers = Callers {
         are_behind_proxy: settings.behind_proxy,
     };
@@ -71,6 +68,14 @@ pub async fn run(settings: ServeSettings) -> Result<(), Failure> {
             Kind::Unexpected,
             "told to stop a second time: ended at once; the next start takes longer",
         )),
+    }
+}
+
+/// What the clock is compared with.
+pub(super) fn clock_check(settings: ClockSettings) -> ClockCheck {
+    match settings.trust_clock {
+        true => ClockCheck::AfterStart,
+        false => ClockCheck::Always,
     }
 }
 

@@ -252,6 +252,11 @@ impl Ingest {
         self.ledger().read().months().clone()
     }
 
+    /// Whether nothing is taken in, as the clock was far past the last entry at the start.
+    pub fn is_clock_unsure(&self) -> bool {
+        self.shared.queue.is_clock_unsure()
+    }
+
     /// Whether the store has yet to be opened or given up: until then one may be moved aside.
     pub fn store_is_opening(&self) -> bool {
         self.ledger().store_is_opening()

@@ -231,6 +231,11 @@ impl Queue {
         self.lock().is_clock_unsure = is_unsure;
     }
 
+    /// Whether it is not known what time it is.
+    pub fn is_clock_unsure(&self) -> bool {
+        self.lock().is_clock_unsure
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

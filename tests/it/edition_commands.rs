@@ -12,7 +12,7 @@ use mistap::edition::format::{Edition, Hash};
 use serde_json::Value;
 
 use crate::child::{self, Server};
-use crate::editions::history;
+use crate::editions::{history, history_until};
 use crate::support::{START, Service};
 
 const DAY_MS: i64 = 86_400_000;
@@ -63,9 +63,10 @@ async fn serve(folder: &Path) -> Server {
     started.unwrap_or_else(|end| panic!("the server did not start: {end:?}"))
 }
 
-/// Closes what is due, and gives the hash that was told of a month.
+/// Closes what is due, and gives the hash that was told of a month. Its clock may be any time past
+/// the end of the record.
 fn closed(folder: &Path) -> impl Fn(&str) -> String + use<> {
-    let said = of_folder(folder, &["close"]);
+    let said = of_folder(folder, &["close", "--trust-clock"]);
     assert_eq!(said.code, 0, "{}", said.errors);
     move |month| {
         let mut lines = said.out.lines();
@@ -109,11 +110,11 @@ async fn editions_are_closed_listed_shown_and_proved_by_command() {
     );
 
     let hash = closed(dir.path());
-    assert!(
-        of_folder(dir.path(), &["close"])
-            .out
-            .contains("no edition is due")
-    );
+    let again = of_folder(dir.path(), &["close", "--trust-clock"]);
+    assert_eq!(again.code, 0, "{}", again.errors);
+    // Later ones may be due by now.
+    assert!(MONTHS.iter().all(|month| !again.out.contains(month)));
+    assert!(again.out == "no edition is due\n" || again.out.contains(" closed, sha256 "));
     for month in MONTHS {
         let bytes = std::fs::read(file(dir.path(), month)).expect("there");
         assert_eq!(hash(month), Hash::of(&bytes).to_string());
@@ -209,6 +210,27 @@ async fn editions_are_closed_listed_shown_and_proved_by_command() {
     assert_ne!(refused.code, 0);
     assert_eq!(verified(dir.path(), "2026-10").0, 0);
     server.terminate().await;
+}
+
+#[tokio::test]
+async fn folder_that_rested_for_long_is_closed_only_by_whoever_says_that_the_clock_is_right() {
+    // Two months before, so that one is due that was not when it came to rest.
+    let end = UtcMillis(mistap::app::system_clock()().0 - 61 * DAY_MS);
+    let dir = history_until(end).await;
+    let refused = of_folder(dir.path(), &["close"]);
+    assert_eq!((refused.code, refused.out.as_str()), (REFUSED, ""));
+    assert!(
+        refused.errors.contains("more than 35 days") && refused.errors.contains("--trust-clock"),
+        "{}",
+        refused.errors
+    );
+    assert!(!dir.path().join("editions").exists());
+    let said = of_folder(dir.path(), &["close", "--trust-clock"]);
+    assert_eq!(said.code, 0, "{}", said.errors);
+    // The month it came to rest in has been over for three weeks, whatever day it is.
+    let day = end.hour().expect("a supported year").local_day();
+    let told = format!("{} closed, sha256 ", &day.to_string()[..7]);
+    assert!(said.out.contains(&told), "{}", said.out);
 }
 
 #[tokio::test]
