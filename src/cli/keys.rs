@@ -8,9 +8,10 @@ use serde_json::json;
 use super::failure::{Failure, Kind};
 use super::key_history::KeyHistory;
 use super::output::{Format, Sheet};
-use super::{repair, status};
-use crate::config::DataSettings;
+use super::{repair, serve, status};
+use crate::config::{ClockSettings, DataSettings};
 use crate::domain::{LocalDay, UtcMillis};
+use crate::ingest::ClockCheck;
 use crate::ingest::rotation::{self, RotateError};
 
 /// What to do with keys.
@@ -35,6 +36,9 @@ pub enum KeysCommand {
         /// Which folder. No server may use it: stop it first.
         #[command(flatten)]
         data: DataSettings,
+        /// What its clock is worth.
+        #[command(flatten)]
+        clock: ClockSettings,
     },
 }
 
@@ -46,7 +50,7 @@ pub fn keys(
 ) -> Result<(), Failure> {
     match command {
         KeysCommand::List { data } => list(&data.dir, format, today),
-        KeysCommand::Rotate { data } => rotate(&data.dir, now),
+        KeysCommand::Rotate { data, clock } => rotate(&data.dir, (now, serve::clock_check(clock))),
     }
 }
 
@@ -64,8 +68,8 @@ fn list(dir: &Path, format: Format, today: LocalDay) -> Result<(), Failure> {
     sheet.print(format, &mut io::stdout().lock())
 }
 
-fn rotate(dir: &Path, now: UtcMillis) -> Result<(), Failure> {
-    let rotated = rotation::rotate(dir, now).map_err(|error| failure(&error, dir))?;
+fn rotate(dir: &Path, clock: (UtcMillis, ClockCheck)) -> Result<(), Failure> {
+    let rotated = rotation::rotate(dir, clock).map_err(|error| failure(&error, dir))?;
     let mut out = io::stdout();
     for period in rotated.periods {
         writeln!(out, "{} has a new key", status::quarter(period))?;

@@ -47,8 +47,10 @@ use jiff::Timestamp;
 
 use crate::app;
 use crate::bench::{self, BenchArgs};
-use crate::config::{DataSettings, EVERYWHERE, LogSettings, ServeSettings};
+use crate::config::{ClockSettings, DataSettings, EVERYWHERE, LogSettings, ServeSettings};
+use crate::domain::UtcMillis;
 use crate::domain::{Hour, LocalDay};
+use crate::ingest::ClockCheck;
 use crate::telemetry;
 use client::ServerArgs;
 pub use failure::{Failure, Kind};
@@ -161,6 +163,9 @@ pub enum Command {
         /// Which folder.
         #[command(flatten)]
         data: DataSettings,
+        /// What its clock is worth.
+        #[command(flatten)]
+        clock: ClockSettings,
     },
     /// Let a record go on from a copy of it that was brought back: what was given out for places
     /// after the copy leads nowhere from then on
@@ -168,6 +173,9 @@ pub enum Command {
         /// Which folder. No server may use it.
         #[command(flatten)]
         data: DataSettings,
+        /// What its clock is worth.
+        #[command(flatten)]
+        clock: ClockSettings,
     },
     /// Compare with the peers that are installed: takes minutes
     Bench(BenchArgs),
@@ -239,16 +247,21 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// What the clock shows, and what that is compared with.
+fn read(clock: ClockSettings) -> (UtcMillis, ClockCheck) {
+    (app::system_clock()(), serve::clock_check(clock))
+}
+
 fn run(command: Command, server: &ServerArgs, format: Format) -> Result<(), Failure> {
     match command {
         Command::Verify { data } => repair::verify(&data.dir),
-        Command::Rebuild { data } => repair::rebuild(&data.dir, app::system_clock()()),
-        Command::Restore { data } => repair::restore(&data.dir, app::system_clock()()),
+        Command::Rebuild { data, clock } => repair::rebuild(&data.dir, read(clock)),
+        Command::Restore { data, clock } => repair::restore(&data.dir, read(clock)),
         Command::Network(NetworkCommand::Import { data, args }) => import::import(&args, &data.dir),
         Command::Method => method::print(),
         Command::Receipt(receipt::ReceiptCommand::Verify(args)) => receipt::check(&args),
-        Command::Receipt(receipt::ReceiptCommand::Rotate { data }) => {
-            receipt::rotate(&data.dir, app::system_clock()())
+        Command::Receipt(receipt::ReceiptCommand::Rotate { data, clock }) => {
+            receipt::rotate(&data.dir, read(clock))
         }
         Command::Token(command) => token::token(command, format, today()?),
         Command::Keys(command) => keys::keys(command, format, (app::system_clock()(), today()?)),

@@ -9,9 +9,10 @@ use super::keys;
 use super::way_back::{KeyArgs, client};
 use crate::api::pb::v1 as pb;
 use crate::auth::receipts::{parse_jwks, verify};
-use crate::config::DataSettings;
+use crate::config::{ClockSettings, DataSettings};
 use crate::domain::UtcMillis;
 use crate::domain::limits::RECEIPT_BYTES_MAX;
+use crate::ingest::ClockCheck;
 use crate::ingest::rotation;
 
 /// What to do with receipts.
@@ -27,6 +28,9 @@ pub enum ReceiptCommand {
         /// Which folder. No server may use it: stop it first.
         #[command(flatten)]
         data: DataSettings,
+        /// What its clock is worth.
+        #[command(flatten)]
+        clock: ClockSettings,
     },
 }
 
@@ -91,8 +95,8 @@ pub fn check(args: &VerifyArgs) -> Result<(), Failure> {
 }
 
 /// Runs `mistap receipt rotate`.
-pub fn rotate(folder: &Path, now: UtcMillis) -> Result<(), Failure> {
-    let made = rotation::rotate_receipts(folder, now);
+pub fn rotate(folder: &Path, clock: (UtcMillis, ClockCheck)) -> Result<(), Failure> {
+    let made = rotation::rotate_receipts(folder, clock);
     let made = made.map_err(|error| keys::failure(&error, folder))?;
     Ok(writeln!(
         io::stdout(),

@@ -10,6 +10,7 @@ use super::failure::{Failure, Kind};
 use super::progress;
 use crate::auth::{Keys, ReceiptKeys, TokenFile};
 use crate::domain::UtcMillis;
+use crate::ingest::ClockCheck;
 use crate::ingest::repair::{self, Finding, Rebuilt, RepairError, Report, Restored};
 
 /// Runs `mistap verify`.
@@ -39,9 +40,9 @@ pub fn verify(dir: &Path) -> Result<(), Failure> {
 }
 
 /// Runs `mistap rebuild`.
-pub fn rebuild(dir: &Path, now: UtcMillis) -> Result<(), Failure> {
+pub fn rebuild(dir: &Path, clock: (UtcMillis, ClockCheck)) -> Result<(), Failure> {
     let bar = progress::bar(0, "entries", "rebuilding");
-    let rebuilt = repair::rebuild(dir, now, &mut |done, all| {
+    let rebuilt = repair::rebuild(dir, clock, &mut |done, all| {
         bar.set_length(all);
         bar.set_position(done);
     });
@@ -54,9 +55,9 @@ pub fn rebuild(dir: &Path, now: UtcMillis) -> Result<(), Failure> {
 }
 
 /// Runs `mistap restore`.
-pub fn restore(dir: &Path, now: UtcMillis) -> Result<(), Failure> {
+pub fn restore(dir: &Path, clock: (UtcMillis, ClockCheck)) -> Result<(), Failure> {
     let bar = progress::bar(0, "entries", "rebuilding");
-    let restored = repair::restore(dir, now, &mut |done, all| {
+    let restored = repair::restore(dir, clock, &mut |done, all| {
         bar.set_length(all);
         bar.set_position(done);
     });
@@ -221,6 +222,9 @@ pub fn failure(error: &RepairError, dir: &Path) -> Failure {
         RepairError::InUse => Failure::new(Kind::TryAgain, message)
             .with_detail(error.to_string())
             .with_hint("stop the server that uses the folder first"),
+        RepairError::ClockUnsure => Failure::new(Kind::Refused, message)
+            .with_detail(error.to_string())
+            .with_hint("look at the clock, then repeat the command with --trust-clock"),
         RepairError::RestoredTooOften => {
             Failure::new(Kind::Refused, message).with_detail(error.to_string())
         }

@@ -5,8 +5,9 @@
 use std::path::Path;
 
 use super::done::{Done, DoneError, digest};
-use super::repair::{Alone, RepairError, open_alone};
+use super::repair::{RepairError, open_alone};
 use super::start::durable_through;
+use super::steady::ClockCheck;
 use crate::auth::{KeyError, Keys, ReceiptKeys};
 use crate::domain::{Entry, Position, UtcMillis};
 use crate::journal;
@@ -51,14 +52,18 @@ pub struct Rotated {
 /// from the next start on. A crash half-way leaves the new keys; the next start tells the journal
 /// then. Quarters that are over keep theirs until it is destroyed: who told something again under
 /// another would be two people in an edition that closes soon, and help others to be ten.
-pub fn rotate(folder: &Path, now: UtcMillis) -> Result<Rotated, RotateError> {
+pub fn rotate(
+    folder: &Path,
+    (now, clock_check): (UtcMillis, ClockCheck),
+) -> Result<Rotated, RotateError> {
     if !Keys::exist(folder) {
         return Err(RotateError::NoKeys);
     }
     let today = now.hour().ok_or(RotateError::Clock)?.local_day();
     // First, because it locks the folder. A journal that lost entries is refused, as by a start:
     // what is written after them would take their places, and hide the loss.
-    let Alone { mut writer, .. } = open_alone(folder, |epoch| durable_through(folder, epoch))?;
+    let mut alone = open_alone(folder, |epoch| durable_through(folder, epoch))?;
+    alone.check_clock(now, clock_check)?;
     let keys = Keys::open(folder)?;
     let periods = keys.rotate(today)?;
     if periods.is_empty() {
@@ -70,7 +75,10 @@ pub fn rotate(folder: &Path, now: UtcMillis) -> Result<Rotated, RotateError> {
         ..Done::read(folder)
     };
     let entry = journal::encode(&Entry::KeysChanged(told));
-    let (at, _) = writer.append(&[entry], now).map_err(RepairError::from)?;
+    let (at, _) = alone
+        .writer
+        .append(&[entry], now)
+        .map_err(RepairError::from)?;
     let unnoted = done.write(folder).err();
     let known = keys.known_periods().into_iter();
     let kept = known.filter(|period| !periods.contains(period)).collect();
@@ -94,14 +102,18 @@ pub struct ReceiptKeyMade {
 /// Makes another key of receipts, which signs what is received from `now` on, and from after the
 /// last entry on in any case: whatever was received has been signed with the key of its time, and
 /// is again whenever its receipt is asked for.
-pub fn rotate_receipts(folder: &Path, now: UtcMillis) -> Result<ReceiptKeyMade, RotateError> {
+pub fn rotate_receipts(
+    folder: &Path,
+    (now, clock_check): (UtcMillis, ClockCheck),
+) -> Result<ReceiptKeyMade, RotateError> {
     // First, because it locks the folder: a server that runs would go on to sign with the old key.
-    let Alone { writer, .. } = open_alone(folder, |epoch| durable_through(folder, epoch))?;
+    let alone = open_alone(folder, |epoch| durable_through(folder, epoch))?;
+    alone.check_clock(now, clock_check)?;
     if !ReceiptKeys::exist(folder) {
         return Err(RotateError::NoReceiptKeys);
     }
     let mut keys = ReceiptKeys::open(folder)?;
-    let after_last = UtcMillis(writer.last_stamp().0.saturating_add(1));
+    let after_last = UtcMillis(alone.writer.last_stamp().0.saturating_add(1));
     let from = keys.add(folder, now.max(after_last))?;
     Ok(ReceiptKeyMade {
         from,

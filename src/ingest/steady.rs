@@ -31,11 +31,20 @@ pub enum ClockCheck {
     Always,
 }
 
+impl ClockCheck {
+    /// Whether an entry may be stamped at once with what the clock shows, where the last has the
+    /// stamp `last`.
+    pub(super) fn believes(self, clock: UtcMillis, last: Stamp) -> bool {
+        let is_near = || clock.0.saturating_sub(last.0) < CLOCK_START_JUMP_MS_MIN;
+        // The first stamp of a record is the clock's.
+        self != Self::Always || last == UtcMillis(0) || is_near()
+    }
+}
+
 /// Compares the clock with the time that has passed.
 #[derive(Debug)]
 pub(super) struct Steady {
-    /// Whether any clock is believed at the start.
-    trusts_start: bool,
+    check: ClockCheck,
     /// The clock when it was believed last, and the time that had passed then.
     believed: Option<(UtcMillis, Duration)>,
     jump: Option<Jump>,
@@ -55,13 +64,8 @@ struct Jump {
 impl Steady {
     /// Nothing is known yet. `None` where nothing is compared.
     pub fn new(check: ClockCheck) -> Option<Self> {
-        let trusts_start = match check {
-            ClockCheck::Never => return None,
-            ClockCheck::AfterStart => true,
-            ClockCheck::Always => false,
-        };
-        Some(Self {
-            trusts_start,
+        (check != ClockCheck::Never).then_some(Self {
+            check,
             believed: None,
             jump: None,
             is_unsure: false,
@@ -105,8 +109,7 @@ impl Steady {
     /// The time at the start.
     fn begin(&mut self, clock: UtcMillis, passed: Duration, last: Stamp) -> UtcMillis {
         let ahead_ms = clock.0.saturating_sub(last.0);
-        // The first stamp of a record is the clock's.
-        if self.trusts_start || last == UtcMillis(0) || ahead_ms < CLOCK_START_JUMP_MS_MIN {
+        if self.check.believes(clock, last) {
             return self.believe(clock, passed);
         }
         tracing::error!(

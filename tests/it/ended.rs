@@ -253,7 +253,12 @@ fn check_whole(folder: &Path) {
 #[tokio::test]
 async fn restore_is_known_after_the_entries_around_it_have_ended() {
     let (folder, _) = reported(20).await;
-    let restored = repair::restore(folder.path(), LATER, &mut |_, _| {}).expect("restored");
+    let restored = repair::restore(
+        folder.path(),
+        (LATER, ClockCheck::AfterStart),
+        &mut |_, _| {},
+    )
+    .expect("restored");
     let service = Service::start_with(folder, later).await;
     let before = tallied(&service).await;
     let done = until_ended(&service).await;
@@ -289,7 +294,12 @@ async fn restore_is_known_after_the_entries_around_it_have_ended() {
     assert_eq!(tallied(&service).await, before);
     let folder = service.stop().await;
     // Another counts them all.
-    let again = repair::restore(folder.path(), much_later, &mut |_, _| {}).expect("restored");
+    let again = repair::restore(
+        folder.path(),
+        (much_later, ClockCheck::AfterStart),
+        &mut |_, _| {},
+    )
+    .expect("restored");
     // What had ended is ended once more, which changes nothing.
     assert_eq!(Done::read(folder.path()).incidents, Position(0));
     let service = Service::start_with(folder, |settings| {
@@ -357,7 +367,8 @@ async fn single_incidents_go_after_their_time_and_what_was_counted_of_them_stays
     }
 
     // Whatever can be made again is made of the base and the rest.
-    let rebuilt = repair::rebuild(folder.path(), START, &mut |_, _| {}).expect("rebuilt");
+    let rebuilt = repair::rebuild(folder.path(), (START, ClockCheck::Always), &mut |_, _| {})
+        .expect("rebuilt");
     assert_ne!(rebuilt.entries, 0);
     check_clean(folder.path());
     std::fs::remove_file(folder.path().join("checkpoint")).expect("removed");

@@ -10,6 +10,7 @@ use mistap::api::pb::v1 as pb;
 use mistap::app::retention::Done;
 use mistap::auth::Keys;
 use mistap::domain::{Entry, KeysTold, LocalDay, UtcMillis};
+use mistap::ingest::ClockCheck;
 use mistap::ingest::repair::{self, RepairError};
 use mistap::ingest::rotation::{self, RotateError};
 use mistap::journal::{self, JournalError, Wanted};
@@ -104,7 +105,7 @@ async fn journal_is_told_of_keys_once_and_again_when_one_is_made() {
 async fn rotated_key_is_told_as_replaced() {
     let folder = serve(new_folder(), START).await;
     let at = UtcMillis(START.0 + DAY_MS);
-    let rotated = rotation::rotate(folder.path(), at).expect("rotated");
+    let rotated = rotation::rotate(folder.path(), (at, ClockCheck::Always)).expect("rotated");
     assert!(!rotated.periods.is_empty());
     // Before any server starts again.
     let now = told(folder.path());
@@ -127,7 +128,7 @@ async fn keys_are_not_rotated_under_a_running_server_nor_where_there_are_none() 
     let service = Service::start().await;
     let keys = |folder: &Path| std::fs::read(folder.join("keys")).expect("there");
     let before = keys(service.folder());
-    let refused = rotation::rotate(service.folder(), START);
+    let refused = rotation::rotate(service.folder(), (START, ClockCheck::Always));
     let in_use = RotateError::Folder(RepairError::InUse);
     assert_eq!(
         refused.expect_err("a server runs").to_string(),
@@ -136,7 +137,7 @@ async fn keys_are_not_rotated_under_a_running_server_nor_where_there_are_none() 
     assert_eq!(keys(service.folder()), before);
     service.stop().await;
     let empty = new_folder();
-    let refused = rotation::rotate(empty.path(), START);
+    let refused = rotation::rotate(empty.path(), (START, ClockCheck::Always));
     assert!(matches!(refused, Err(RotateError::NoKeys)), "{refused:?}");
 }
 
@@ -151,7 +152,8 @@ async fn keys_are_not_rotated_over_a_journal_that_lost_entries() {
     std::fs::create_dir(&journal).expect("a folder");
     copy_all(&copy.path().join("journal"), &journal);
     let before = std::fs::read(folder.path().join("keys")).expect("there");
-    let refused = rotation::rotate(folder.path(), START).expect_err("a start refuses it, too");
+    let refused = rotation::rotate(folder.path(), (START, ClockCheck::Always))
+        .expect_err("a start refuses it, too");
     assert!(
         matches!(
             refused,
@@ -166,13 +168,36 @@ async fn keys_are_not_rotated_over_a_journal_that_lost_entries() {
 }
 
 #[tokio::test]
+async fn keys_are_rotated_after_a_long_rest_only_by_whoever_says_that_the_clock_is_right() {
+    let folder = serve(new_folder(), START).await;
+    let files =
+        || ["keys", "receipt-keys"].map(|name| std::fs::read(folder.path().join(name)).ok());
+    let before = (told(folder.path()), files());
+    let later = UtcMillis(START.0 + 35 * DAY_MS);
+    let is_refused = |error| {
+        let refused = matches!(error, RotateError::Folder(RepairError::ClockUnsure));
+        assert!(refused, "{error:?}");
+    };
+    let unsure = (later, ClockCheck::Always);
+    is_refused(rotation::rotate(folder.path(), unsure).expect_err("a wrong clock"));
+    is_refused(rotation::rotate_receipts(folder.path(), unsure).expect_err("a wrong clock"));
+    assert_eq!((told(folder.path()), files()), before);
+    let sure = (later, ClockCheck::AfterStart);
+    rotation::rotate_receipts(folder.path(), sure).expect("rotated");
+    rotation::rotate(folder.path(), sure).expect("rotated");
+    assert_eq!(told(folder.path()).len(), before.0.len() + 1);
+    // What is near needs no word.
+    rotation::rotate(folder.path(), unsure).expect("rotated");
+}
+
+#[tokio::test]
 async fn nothing_is_noted_where_no_key_is_rotated() {
     let folder = serve(new_folder(), START).await;
     let before = told(folder.path());
-    let refused = rotation::rotate(folder.path(), UtcMillis(i64::MAX));
+    let refused = rotation::rotate(folder.path(), (UtcMillis(i64::MAX), ClockCheck::Always));
     assert!(matches!(refused, Err(RotateError::Clock)), "{refused:?}");
     let later = UtcMillis(START.0 + 800 * DAY_MS);
-    let refused = rotation::rotate(folder.path(), later);
+    let refused = rotation::rotate(folder.path(), (later, ClockCheck::AfterStart));
     assert!(
         matches!(refused, Err(RotateError::NoneInUse)),
         "{refused:?}"
@@ -212,7 +237,8 @@ async fn receipts_stay_as_they_are_when_their_key_is_rotated_whatever_the_clock_
     let mut folder = service.stop().await;
     let mut from = START;
     for clock in [UtcMillis(START.0 - DAY_MS), START, UtcMillis(0)] {
-        let made = rotation::rotate_receipts(folder.path(), clock).expect("rotated");
+        let made =
+            rotation::rotate_receipts(folder.path(), (clock, ClockCheck::Always)).expect("rotated");
         assert!(from < made.from);
         from = made.from;
         let service = Service::start_with(folder, |settings| {
@@ -237,7 +263,7 @@ async fn keys_of_receipts_are_rotated_neither_under_a_server_nor_where_there_are
     let service = Service::start().await;
     let path = service.folder().join("receipt-keys");
     let before = std::fs::read(&path).expect("there");
-    let refused = rotation::rotate_receipts(service.folder(), START);
+    let refused = rotation::rotate_receipts(service.folder(), (START, ClockCheck::Always));
     assert!(
         matches!(refused, Err(RotateError::Folder(RepairError::InUse))),
         "{refused:?}"
@@ -246,13 +272,13 @@ async fn keys_of_receipts_are_rotated_neither_under_a_server_nor_where_there_are
     let folder = service.stop().await;
     // That they are lost stays in sight.
     std::fs::remove_file(&path).expect("removed");
-    let refused = rotation::rotate_receipts(folder.path(), START);
+    let refused = rotation::rotate_receipts(folder.path(), (START, ClockCheck::Always));
     assert!(
         matches!(refused, Err(RotateError::NoReceiptKeys)),
         "{refused:?}"
     );
     let empty = new_folder();
-    let refused = rotation::rotate_receipts(empty.path(), START);
+    let refused = rotation::rotate_receipts(empty.path(), (START, ClockCheck::Always));
     assert!(
         matches!(refused, Err(RotateError::Folder(RepairError::NoJournal))),
         "{refused:?}"
@@ -289,7 +315,7 @@ async fn pseudonyms_of_an_ended_quarter_go_also_where_its_key_is_not_there() {
     assert_eq!(pseudonyms(folder.path()), 1);
     // As the README tells to back up.
     std::fs::remove_file(folder.path().join("keys")).expect("there");
-    repair::restore(folder.path(), START, &mut |_, _| {}).expect("restored");
+    repair::restore(folder.path(), (START, ClockCheck::Always), &mut |_, _| {}).expect("restored");
     // The last edition of its quarter closes on day 22 of January 2027.
     let service = Service::start_with(folder, |settings| {
         settings.clock = Arc::new(|| UtcMillis(START.0 + 62 * DAY_MS));

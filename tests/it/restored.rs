@@ -13,6 +13,7 @@ use mistap::auth::{Grant, Principal, ReceiptKeys, TokenId};
 use mistap::domain::entry::Epoch;
 use mistap::domain::limits::RESTORES_MAX;
 use mistap::domain::{Entry, Position, UtcMillis};
+use mistap::ingest::ClockCheck;
 use mistap::ingest::repair::{self, RepairError, Restored};
 use mistap::journal;
 use pb::live_service_client::LiveServiceClient;
@@ -113,7 +114,7 @@ fn operator() -> Principal {
 }
 
 fn restore(folder: &Path) -> Result<Restored, RepairError> {
-    repair::restore(folder, START, &mut |_, _| {})
+    repair::restore(folder, (START, ClockCheck::Always), &mut |_, _| {})
 }
 
 /// A folder, a copy of it, and what was given out before and after the copy was made.
@@ -328,7 +329,12 @@ async fn words_that_were_taken_away_since_the_copy_are_taken_away_again() {
     assert!(set.is_some());
     bring_back_journal(copied.copy.path(), folder.path());
     assert_ne!(files_with(folder.path(), WORDS), 0);
-    repair::restore(folder.path(), later, &mut |_, _| {}).expect("restored");
+    repair::restore(
+        folder.path(),
+        (later, ClockCheck::AfterStart),
+        &mut |_, _| {},
+    )
+    .expect("restored");
     let done = Done::read(folder.path());
     assert_eq!((done.words_from, done.words_days), (None, set));
     let folder = words_gone(folder).await;

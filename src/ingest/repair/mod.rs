@@ -12,9 +12,10 @@ use std::path::Path;
 use super::done::DoneError;
 use super::folder;
 use super::history::Placed;
-use crate::domain::Position;
+use super::steady::ClockCheck;
 use crate::domain::entry::Epoch;
 use crate::domain::limits::RESTORES_MAX;
+use crate::domain::{Position, UtcMillis};
 use crate::journal::{self, JournalError, Reader, Settings, Writer};
 use crate::ledger::{CheckpointError, LedgerError, RefillError};
 use crate::store::StoreError;
@@ -34,6 +35,9 @@ pub enum RepairError {
     /// Not while a server runs.
     #[error("a server has this folder open; stop it first")]
     InUse,
+    /// Whatever it stamps, no later stamp could be before that.
+    #[error("the clock is more than 35 days past the last entry, and may be wrong")]
+    ClockUnsure,
     /// As often as may be.
     #[error("this record was restored {RESTORES_MAX} times already, which is as often as may be")]
     RestoredTooOften,
@@ -95,6 +99,17 @@ pub(super) fn open_alone(
     }
     let (writer, reader, _) = journal::open_through(&path, Settings::default(), durable)?;
     Ok(Alone { writer, reader })
+}
+
+impl Alone {
+    /// Refuses a clock that is not believed at once: what is destroyed by the stamps is gone for
+    /// good, and here nothing waits until it has lasted.
+    pub fn check_clock(&self, now: UtcMillis, check: ClockCheck) -> Result<(), RepairError> {
+        match check.believes(now, self.writer.last_stamp()) {
+            true => Ok(()),
+            false => Err(RepairError::ClockUnsure),
+        }
+    }
 }
 
 fn tell(progress: Progress<'_>, batch: &[Placed], total: u64) {

@@ -12,6 +12,7 @@ use crate::ingest::done::Done;
 use crate::ingest::folder;
 use crate::ingest::history::History;
 use crate::ingest::start::{lacks_base, lost_through};
+use crate::ingest::steady::ClockCheck;
 use crate::journal::{self, Reader, Wanted};
 use crate::ledger::{Ledger, State, base};
 use crate::store::Store;
@@ -49,7 +50,7 @@ pub struct Restored {
 /// identity, as a copy that was brought back does.
 pub fn rebuild(
     folder: &Path,
-    now: UtcMillis,
+    clock: (UtcMillis, ClockCheck),
     progress: Progress<'_>,
 ) -> Result<Rebuilt, RepairError> {
     let remaking = Remaking::begin(folder)?;
@@ -58,7 +59,7 @@ pub fn rebuild(
             let (ledger, entries) = remaking.fold_anew(progress)?;
             keep(folder, &ledger, entries)
         }
-        _ => Ok(remaking.go_on(now, progress)?.rebuilt),
+        _ => Ok(remaking.go_on(clock, progress)?.rebuilt),
     }
 }
 
@@ -68,10 +69,10 @@ pub fn rebuild(
 /// had been taken away since the copy is taken away again by the next start.
 pub fn restore(
     folder: &Path,
-    now: UtcMillis,
+    clock: (UtcMillis, ClockCheck),
     progress: Progress<'_>,
 ) -> Result<Restored, RepairError> {
-    Remaking::begin(folder)?.go_on(now, progress)
+    Remaking::begin(folder)?.go_on(clock, progress)
 }
 
 /// A folder in which everything but the journal is made anew.
@@ -96,8 +97,13 @@ impl<'a> Remaking<'a> {
 
     /// Lets the record go on without entries that were lost. Cut short anywhere, it is still known
     /// that they were, until the journal says so.
-    fn go_on(mut self, now: UtcMillis, progress: Progress<'_>) -> Result<Restored, RepairError> {
+    fn go_on(
+        mut self,
+        (now, clock_check): (UtcMillis, ClockCheck),
+        progress: Progress<'_>,
+    ) -> Result<Restored, RepairError> {
         // First of all: whoever is refused keeps everything as it was.
+        self.journal.check_clock(now, clock_check)?;
         if RESTORES_MAX <= count_restores(self.folder, &self.journal.reader)? {
             return Err(RepairError::RestoredTooOften);
         }
@@ -266,17 +272,41 @@ mod tests {
         let refused = open_alone(folder.path(), |epoch| {
             crate::ingest::start::durable_through(folder.path(), epoch)
         });
+    #[test]
+    fn clock_far_past_the_last_entry_makes_nothing_anew_unless_it_is_said_to_be_right() {
+        let folder = folder_that_lost_three();
+        let noted = Done {
+            words: Position(1),
+            ..Done::default()
+        };
+        noted.write(folder.path()).expect("written");
+        let year_ahead = UtcMillis(NOW.0 + 365 * 86_400_000);
+        let unsure = (year_ahead, ClockCheck::Always);
+        let rebuilt = rebuild(folder.path(), unsure, &mut |_, _| {});
+        assert!(matches!(rebuilt, Err(RepairError::ClockUnsure)));
+        let restored = restore(folder.path(), unsure, &mut |_, _| {});
+        assert!(matches!(restored, Err(RepairError::ClockUnsure)));
+        assert_eq!(Done::read(folder.path()), noted);
+        let (_, reader, _) =
+            journal::open(&folder::journal(folder.path()), Settings::default()).expect("whole");
+        assert_eq!(reader.last(), Position(2));
+        let sure = (year_ahead, ClockCheck::AfterStart);
+        restore(folder.path(), sure, &mut |_, _| {}).expect("restored");
+    }
+
         assert!(matches!(
             refused.err(),
             Some(RepairError::Journal(JournalError::Lost { .. }))
         ));
         let report = crate::ingest::repair::verify(folder.path(), &mut |_, _| {});
         assert!(report.expect("readable").is_journal_short());
-        let rebuilt = rebuild(folder.path(), NOW, &mut |_, _| {}).expect("rebuilt");
+        let rebuilt =
+            rebuild(folder.path(), (NOW, ClockCheck::Always), &mut |_, _| {}).expect("rebuilt");
         assert_eq!((rebuilt.lost, rebuilt.restored), (3, Some(Position(3))));
         assert!(!folder::lost_checkpoint(folder.path()).exists());
         assert!(folder.path().join("checkpoint.aside").exists());
-        let again = rebuild(folder.path(), NOW, &mut |_, _| {}).expect("rebuilt");
+        let again =
+            rebuild(folder.path(), (NOW, ClockCheck::Always), &mut |_, _| {}).expect("rebuilt");
         assert_eq!((again.lost, again.restored), (0, None), "it is said once");
     }
 }
