@@ -322,8 +322,11 @@ impl Committer {
 
     /// Refuses what could not be written, and further reports until the next look at the disk.
     fn refuse(&mut self, answers: Vec<oneshot::Sender<Delivery>>, error: &JournalError) {
-        let error = error as &dyn std::error::Error;
-        tracing::error!(error, "journal has no room; reports are refused");
+        // Once: what is still taken in then may come as often as it likes.
+        if !self.is_stuck {
+            let error = error as &dyn std::error::Error;
+            tracing::error!(error, "journal has no room; reports are refused");
+        }
         self.is_disk_low = true;
         self.is_stuck = true;
         self.parts.queue.set_disk_low(true);
