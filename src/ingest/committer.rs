@@ -50,6 +50,8 @@ pub(super) struct Parts {
     pub steady: Option<Steady>,
     /// When the start was.
     pub begun: Instant,
+    /// The minute of the first erasure that the checkpoint does not count, if there is one.
+    pub erased: Option<Minute>,
     /// What makes keys ahead.
     pub keys: KeyMaker,
     /// Where the checkpoint lies.
@@ -73,6 +75,8 @@ pub(super) struct Committer {
     checkpoint: Option<JoinHandle<Result<Position, LedgerError>>>,
     /// The minute of the first erasure after which no checkpoint was begun.
     erased: Option<Minute>,
+    /// The same, of before the checkpoint that is being written: it stands again if that fails.
+    erased_before: Option<Minute>,
     is_disk_low: bool,
     /// Whether the journal had no room even for what is taken in on a low disk.
     is_stuck: bool,
@@ -105,7 +109,8 @@ impl Committer {
             ticked,
             checkpoint_due: checkpoint_after(parts.checkpointed),
             checkpoint: None,
-            erased: None,
+            erased: parts.erased,
+            erased_before: None,
             is_disk_low: false,
             is_stuck: false,
             batches: 0,
@@ -370,6 +375,10 @@ impl Committer {
             return;
         }
         let ledger = Arc::clone(&self.parts.ledger);
+        // It counts only what is in the store.
+        if ledger.store_is_opening() {
+            return;
+        }
         let folder = self.parts.folder.clone();
         let thread = std::thread::Builder::new()
             .name("checkpoint".to_owned())
@@ -377,7 +386,7 @@ impl Committer {
         match thread {
             Ok(thread) => {
                 self.checkpoint = Some(thread);
-                self.erased = None;
+                self.erased_before = self.erased.take();
             }
             Err(error) => tracing::warn!(%error, "checkpoint not begun"),
         }
@@ -401,12 +410,16 @@ impl Committer {
             Ok(position) => {
                 self.parts.checkpointed = position;
                 self.checkpoint_due = checkpoint_after(position);
+                self.erased_before = None;
             }
             Err(error) => {
                 let error = &error as &dyn std::error::Error;
                 tracing::warn!(error, "checkpoint not written");
                 let last = self.parts.writer.last();
                 self.checkpoint_due = Position(last.0 + CHECKPOINT_RETRY_ENTRIES);
+                // Not at once: what failed may fail again.
+                let is_owed = self.erased_before.take().or(self.erased).is_some();
+                self.erased = self.ticked.filter(|_| is_owed);
             }
         }
     }
@@ -486,4 +499,151 @@ pub(super) fn write_checkpoint(ledger: &Ledger, folder: &Path) -> Result<Positio
 fn free_disk_bytes(folder: &Path) -> std::io::Result<u64> {
     let space = rustix::fs::statvfs(folder)?;
     Ok(space.f_bavail.saturating_mul(space.f_frsize))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicI64, Ordering};
+
+    use super::*;
+    use crate::auth::Keys;
+    use crate::domain::entry::Epoch;
+    use crate::ingest::history::History;
+    use crate::ingest::{ClockCheck, folder};
+    use crate::journal::{self, Settings};
+    use crate::ledger::State;
+    use crate::store::Store;
+
+    const NOON: UtcMillis = UtcMillis(1_795_435_200_000);
+
+    /// One over a new record, whose store is open.
+    fn committer(dir: &Path) -> Committer {
+        committer_by(dir, Arc::new(|| NOON))
+    }
+
+    fn committer_by(dir: &Path, clock: Clock) -> Committer {
+        let opened = journal::open(&folder::journal(dir), Settings::default());
+        let (writer, reader, _) = opened.expect("new");
+        let epoch: Epoch = writer.epoch();
+        let ledger = Ledger::new(State::new(epoch));
+        let store = Store::create(&folder::store(dir), epoch).expect("made");
+        let facts = History::facts(&reader, reader.begin()).expect("readable");
+        ledger.refill(store, facts).expect("refilled");
+        let keys = Arc::new(Keys::open(dir).expect("made"));
+        Committer::new(Parts {
+            queue: Arc::new(Queue::new(100)),
+            writer,
+            ledger: Arc::new(ledger),
+            hub: Hub::new(),
+            clock,
+            steady: None,
+            begun: Instant::now(),
+            erased: None,
+            keys: KeyMaker::start(keys, NOON).expect("made"),
+            folder: dir.to_owned(),
+            checkpointed: Position(0),
+            disk_reserve_bytes: 0,
+            tap_days: 548,
+            again: Again::default(),
+        })
+    }
+
+    impl Committer {
+        /// Lets minutes pass, and ends the checkpoint that is begun, if one is.
+        fn pass(&mut self, minutes: u32) -> bool {
+            self.ticked = self.ticked.map(|ticked| Minute(ticked.0 + minutes));
+            self.keep_checkpoint();
+            let thread = self.checkpoint.take();
+            let is_begun = thread.is_some();
+            if let Some(thread) = thread {
+                self.note_checkpoint(thread);
+            }
+            is_begun
+        }
+    }
+
+    #[test]
+    fn everything_is_taken_in_again_once_the_clock_is_seen_to_be_right() {
+        const DAYS_MS: i64 = 60 * 86_400_000;
+        let dir = tempfile::tempdir().expect("a folder");
+        let wrong_ms = Arc::new(AtomicI64::new(DAYS_MS));
+        let clock = Arc::clone(&wrong_ms);
+        let clock = move || UtcMillis(NOON.0 + clock.load(Ordering::Relaxed));
+        let mut committer = committer_by(dir.path(), Arc::new(clock));
+        let tick = journal::encode(&Entry::Tick);
+        committer.parts.writer.append(&[tick], NOON).expect("room");
+        // As a start does.
+        committer.parts.steady = Steady::new(ClockCheck::Always);
+        assert_eq!(committer.now(), NOON);
+        let queue = Arc::clone(&committer.parts.queue);
+        queue.set_clock_unsure(true);
+        committer.now();
+        let refused = queue.reserve_on_low_disk(1);
+        assert!(matches!(refused, Err(SubmitError::ClockUnsure)));
+        wrong_ms.store(0, Ordering::Relaxed);
+        assert_eq!(committer.now(), NOON);
+        assert!(queue.reserve(1).is_ok());
+    }
+
+    #[test]
+    fn checkpoint_that_is_due_to_an_erasure_and_fails_is_tried_again() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let mut committer = committer(dir.path());
+        // What it would be written to is taken, by a folder.
+        let aside = dir.path().join("checkpoint.new");
+        std::fs::create_dir(&aside).expect("made");
+        committer.erased = committer.ticked;
+        assert!(!committer.pass(CHECKPOINT_ERASED_MINUTES_MAX - 1));
+        assert!(committer.pass(1));
+        assert!(!committer.pass(0), "not at once");
+        assert!(committer.pass(CHECKPOINT_ERASED_MINUTES_MAX));
+        std::fs::remove_dir(&aside).expect("removed");
+        assert!(!folder::checkpoint(dir.path()).exists());
+        assert!(committer.pass(CHECKPOINT_ERASED_MINUTES_MAX));
+        assert!(folder::checkpoint(dir.path()).exists());
+        assert!(!committer.pass(CHECKPOINT_ERASED_MINUTES_MAX));
+    }
+
+    /// A log that is kept.
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().expect("no panic").extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn journal_without_room_is_told_once_however_often_something_asks_for_some() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let mut committer = committer(dir.path());
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_writer(move || writer.clone())
+            .finish();
+        let full = || JournalError::NoSegment {
+            dir: dir.path().into(),
+            source: io::ErrorKind::StorageFull.into(),
+        };
+        tracing::subscriber::with_default(subscriber, || {
+            for _ in 0..3 {
+                committer.refuse(Vec::new(), &full());
+            }
+            // There was room, and then none again.
+            committer.is_stuck = false;
+            committer.refuse(Vec::new(), &full());
+        });
+        let log = log.0.lock().expect("no panic");
+        let log = String::from_utf8(log.clone()).expect("text");
+        assert_eq!(log.matches("journal has no room").count(), 2, "{log}");
+    }
 }

@@ -211,7 +211,11 @@ pub fn start_with(
     let ledger = Arc::new(Ledger::new(state));
     let is_stopping = Arc::new(AtomicBool::new(false));
     let store = open_store(folder, &ledger, &reader, &is_stopping)?;
-    let (folded, again) = fold_rest(&ledger, &reader, writer.last_stamp())?;
+    let Folded {
+        entries: folded,
+        again,
+        erased,
+    } = fold_rest(&ledger, &reader, writer.last_stamp())?;
     reader.raise_horizon(ledger.read().months().ended_through());
     erasure::finish(&mut writer, &ledger)?;
     let clock: Clock = Arc::new(now);
@@ -245,6 +249,7 @@ pub fn start_with(
         checkpointed,
         steady,
         begun,
+        erased: erased.and_then(UtcMillis::minute),
         disk_reserve_bytes: options.disk_reserve_bytes,
         tap_days: options.tap_days,
         again,
@@ -374,26 +379,37 @@ fn checkpointed_state(folder: &Path, epoch: Epoch) -> State {
     State::new(epoch)
 }
 
-/// Folds what the ledger has not counted yet. Returns how many entries, and the latest reports,
-/// which are read with them.
-fn fold_rest(
-    ledger: &Ledger,
-    reader: &Reader,
-    last: UtcMillis,
-) -> Result<(u64, Again), StartError> {
+/// What the ledger had not counted.
+struct Folded {
+    entries: u64,
+    /// The latest reports, which are read with them.
+    again: Again,
+    /// When the first of them that erases an incident came: a checkpoint may hold its minute.
+    erased: Option<UtcMillis>,
+}
+
+/// Folds what the ledger has not counted yet.
+fn fold_rest(ledger: &Ledger, reader: &Reader, last: UtcMillis) -> Result<Folded, StartError> {
     let from = ledger.read().position().next();
     let mut again = Again::read_back(reader, &ledger.read())?;
     let latest = Again::begins(reader.last());
     let history = History::for_fold(reader, from, last, latest)?;
-    let folded = history.for_each_batch(|batch| {
+    let mut erased = None;
+    let entries = history.for_each_batch(|batch| {
         if lacks_base(batch) {
             return Err(StartError::BaseMissing);
         }
+        let is_erasure = |(.., entry): &&Placed| matches!(entry, Entry::Erased { .. });
+        erased = erased.or(batch.iter().find(is_erasure).map(|(_, stamp, _)| *stamp));
         let applied = ledger.apply(batch);
         again.follow(latest, batch, &applied);
         Ok(())
     })?;
-    Ok((folded, again))
+    Ok(Folded {
+        entries,
+        again,
+        erased,
+    })
 }
 
 /// Whether entries that are to be folded have gone: the base that stands in their place is

@@ -1,5 +1,6 @@
 //! The whole way from an incident to a folder at rest, and back.
 
+mod erased;
 mod low_disk;
 mod twice;
 
@@ -926,6 +927,7 @@ async fn journal_that_fails_ends_the_committer_and_says_so() {
         keys: KeyMaker::start(Arc::clone(&keys), UtcMillis(NOON)).expect("made"),
         folder: place.path().to_owned(),
         checkpointed: Position(0),
+        erased: None,
         disk_reserve_bytes: 0,
         again: Default::default(),
     };
