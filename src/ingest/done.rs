@@ -11,12 +11,14 @@ use sha2::{Digest as _, Sha256};
 use crate::domain::{KeysTold, LocalDay, Position};
 
 const FILE_NAME: &str = "retention";
+/// Through where words and messages of operators are gone.
+const WORDS: &str = "words-and-messages";
 const FILE_NAME_ASIDE: &str = "retention.new";
 
 /// What was taken away so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Done {
-    /// Words, through this entry.
+    /// Words, messages of operators among them, through this entry.
     pub words: Position,
     /// The first local day on which words that are still there came in.
     pub words_from: Option<LocalDay>,
@@ -64,9 +66,11 @@ impl Done {
         };
         let day = |key| value(key).and_then(|text| LocalDay::parse(&text));
         let number = |key| value(key).and_then(|text| text.parse().ok());
+        // Of earlier versions, `words` says nothing of messages of operators.
+        let has_messages = value(WORDS).is_some();
         Self {
-            words: position("words"),
-            words_from: day("words-from"),
+            words: position(WORDS),
+            words_from: day("words-from").filter(|_| has_messages),
             all: position("all"),
             all_from: day("all-from"),
             key_period: number("key-period"),
@@ -82,7 +86,7 @@ impl Done {
     /// Keeps it: aside, synced, and renamed.
     pub fn write(&self, dir: &Path) -> Result<(), DoneError> {
         let (words, all, incidents) = (self.words, self.all, self.incidents);
-        let mut text = format!("words {words}\nall {all}\nincidents {incidents}\n");
+        let mut text = format!("{WORDS} {words}\nall {all}\nincidents {incidents}\n");
         for (key, day) in [
             ("words-from", self.words_from),
             ("all-from", self.all_from),
@@ -139,4 +143,29 @@ pub fn digest(told: &KeysTold) -> u64 {
     let mut first = [0; 8];
     first.copy_from_slice(&hash.finalize()[..8]);
     u64::from_be_bytes(first)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn note_of_a_version_that_left_messages_of_operators_says_nothing_of_words() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let text = "words 7\nall 5\nincidents 0\nwords-from 2026-08-25\nall-from 2026-05-24\n\
+                    words-days 90\n";
+        fs::write(dir.path().join(FILE_NAME), text).expect("written");
+        let done = Done::read(dir.path());
+        let all_from = LocalDay::parse("2026-05-24");
+        assert_eq!((done.words, done.words_from), (Position(0), None));
+        assert_eq!((done.all, done.all_from), (Position(5), all_from));
+        assert_eq!(done.words_days, Some(90));
+        let gone = Done {
+            words: Position(9),
+            words_from: all_from,
+            ..done
+        };
+        gone.write(dir.path()).expect("written");
+        assert_eq!(Done::read(dir.path()), gone);
+    }
 }
