@@ -33,21 +33,19 @@ pub(super) fn erase(
     ledger: &Ledger,
     incidents: &[Position],
 ) -> Result<(), JournalError> {
+    let mut left = Vec::new();
     for incident in incidents {
         let places = {
             let state = ledger.read();
             let case = state.cases().get(*incident);
             case.map_or(Vec::new(), |case| places(*incident, case))
         };
-        let twins = match places.is_empty() {
-            true => Vec::new(),
-            false => twins(writer, *incident)?,
-        };
-        for place in places.into_iter().chain(twins) {
-            writer.erase_personal(place)?;
+        if !places.is_empty() {
+            left.extend(places);
+            left.extend(twins(writer, *incident)?);
         }
     }
-    Ok(())
+    writer.erase_all_personal(&left)
 }
 
 /// Zeroes what a crash left of erased incidents.
@@ -72,7 +70,7 @@ fn places(incident: Position, case: &Case) -> Vec<Position> {
 /// Where the report recorded at a place lies again. Entries of a batch have one stamp.
 fn twins(writer: &Writer, incident: Position) -> Result<Vec<Position>, JournalError> {
     let through = Position(incident.0 + BATCH_ENTRIES_MAX as u64);
-    let mut records = writer.reader().facts_within(incident, through);
+    let mut records = writer.reader().facts_near(incident, through);
     let first = records.next().transpose()?;
     let Some(first) = first.filter(|first| first.position == incident) else {
         return Ok(Vec::new());

@@ -135,6 +135,17 @@ impl Reader {
     pub fn facts_within(&self, from: Position, through: Position) -> Records {
         let (from, last) = (from.max(self.horizon()), through.min(self.last()));
         let cursor = Cursor::new(Arc::clone(&self.shared), from, last, READ_SOME_BYTES);
+        Self::facts_of(cursor)
+    }
+
+    /// As `facts_within`, for whoever wants no more than the first few: reads little ahead.
+    pub fn facts_near(&self, from: Position, through: Position) -> Records {
+        let (from, last) = (from.max(self.horizon()), through.min(self.last()));
+        let cursor = Cursor::few(Arc::clone(&self.shared), from, last);
+        Self::facts_of(cursor)
+    }
+
+    fn facts_of(cursor: Cursor) -> Records {
         Box::new(Entries {
             cursor,
             parts: Parts::Facts,
@@ -427,10 +438,15 @@ impl Cursor {
         }
     }
 
-    /// For one entry: reads about as much as there is from one mark to the next.
+    /// For one entry.
     fn one(shared: Arc<Shared>, position: Position) -> Self {
+        Self::few(shared, position, position)
+    }
+
+    /// For few entries: reads about as much at once as there is from one mark to the next.
+    fn few(shared: Arc<Shared>, next: Position, last: Position) -> Self {
         let read_bytes = usize::try_from(MARK_BYTES).unwrap_or(READ_BYTES) + RECORD_HEADER_BYTES;
-        Self::new(shared, position, position, read_bytes)
+        Self::new(shared, next, last, read_bytes)
     }
 
     /// For some entries, from one position through another.

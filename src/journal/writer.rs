@@ -162,20 +162,33 @@ impl Writer {
     /// Zeroes the personal part of an entry in place, and makes that durable. Does nothing
     /// if there is none, or if it was erased before. After an error the writer is poisoned.
     pub fn erase_personal(&mut self, position: Position) -> Result<(), JournalError> {
+        self.erase_all_personal(&[position])
+    }
+
+    /// As `erase_personal`, of these entries, in their order. What may be left to rewrite is looked
+    /// for once.
+    pub fn erase_all_personal(&mut self, positions: &[Position]) -> Result<(), JournalError> {
         if self.is_poisoned {
             return Err(JournalError::Poisoned);
+        }
+        if positions.is_empty() {
+            return Ok(());
         }
         // Before it is looked where it is: a segment may be written anew meanwhile.
         let _alone = self.shared.rewriting();
         redo::finish(&self.shared.dir, self.settings.sync)
             .inspect_err(|_| self.is_poisoned = true)?;
-        let Some(place) = self.reader().personal_place(position)? else {
-            return Ok(());
-        };
-        place.erase(self.settings.sync).map_err(|source| {
-            self.is_poisoned = true;
-            JournalError::io("erase in", &place.path, source)
-        })
+        let reader = self.reader();
+        for position in positions {
+            let Some(place) = reader.personal_place(*position)? else {
+                continue;
+            };
+            place.erase(self.settings.sync).map_err(|source| {
+                self.is_poisoned = true;
+                JournalError::io("erase in", &place.path, source)
+            })?;
+        }
+        Ok(())
     }
 
     /// Goes on in a new segment if this one holds entries at or before a position, so that
