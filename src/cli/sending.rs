@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use tonic::{Code, Status};
+use tonic_types::StatusExt;
 
 use super::client::ServerArgs;
 use super::failure::{Failure, Kind};
@@ -17,6 +18,9 @@ use pb::reporting_service_client::ReportingServiceClient;
 const TRIES_MAX: u32 = 5;
 /// Longest wait that is sat out; where the server asks for more, the command ends and says so.
 const WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// Why a server takes nothing in yet.
+const CLOCK_UNSURE: &str = "CLOCK_UNSURE";
 
 /// What leads back to a report, and makes a repeat of the command tell the same.
 pub(super) struct WayBack {
@@ -104,6 +108,10 @@ async fn until_answered<T>(
 
 /// Whether the report may have been recorded though this was answered.
 fn leaves_open(status: &Status) -> bool {
+    let info = status.get_details_error_info();
+    if info.is_some_and(|info| info.reason == CLOCK_UNSURE) {
+        return false;
+    }
     match status.code() {
         Code::Ok
         | Code::Cancelled
@@ -127,7 +135,7 @@ fn leaves_open(status: &Status) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use tonic_types::{ErrorDetails, StatusExt};
+    use tonic_types::ErrorDetails;
 
     use super::*;
 
@@ -160,6 +168,11 @@ mod tests {
         assert_eq!(sent(&[refused]).await, (1, Some(false)));
         let late = Err(Status::deadline_exceeded("the call took too long"));
         assert_eq!(sent(&[late]).await, (1, Some(true)));
+        // It was refused before it could be.
+        let mut details = ErrorDetails::with_error_info(CLOCK_UNSURE, "mistap", []);
+        details.set_retry_info(Some(Duration::from_secs(1)));
+        let unsure = Status::with_error_details(Code::Unavailable, "later", details);
+        assert_eq!(sent(&[Err(unsure)]).await, (5, Some(false)));
         let unknown_then_busy = [Err(later(Code::Unavailable, 1)), busy];
         assert_eq!(sent(&unknown_then_busy).await, (5, Some(true)));
     }
