@@ -61,10 +61,22 @@ pub struct DemoArgs {
 /// A folder that is removed when the demo ends.
 struct ThrowAway(tempfile::TempDir);
 
-/// Runs `mistap demo`.
+/// Runs `mistap demo` until it is told to stop; then it stops in order. Told so a second time, it
+/// ends at once.
 pub async fn demo(args: DemoArgs, now: Clock) -> Result<(), Failure> {
     // Before there is anything to remove, so that no signal leaves it behind.
-    let stop = told_to_stop()?;
+    let [stop, end] = told_to_stop()?;
+    tokio::select! {
+        biased;
+        ended = run(args, now, stop) => ended,
+        () = end.cancelled() => Err(Failure::new(
+            Kind::Unexpected,
+            "told to stop a second time: ended at once",
+        )),
+    }
+}
+
+async fn run(args: DemoArgs, now: Clock, stop: CancellationToken) -> Result<(), Failure> {
     let folder = tempfile::Builder::new()
         .prefix("mistap-demo-")
         .permissions(Permissions::from_mode(FOLDER_MODE))
@@ -122,16 +134,18 @@ pub async fn demo(args: DemoArgs, now: Clock) -> Result<(), Failure> {
         .map_err(|error| Failure::unexpected("the server did not end well", &error))
 }
 
-/// Cancelled by Ctrl-C or SIGTERM.
-fn told_to_stop() -> Result<CancellationToken, Failure> {
+/// Cancelled by the first and by the second Ctrl-C or SIGTERM.
+fn told_to_stop() -> Result<[CancellationToken; 2], Failure> {
     let mut signals = Signals::listen()?;
-    let stop = CancellationToken::new();
-    let told = stop.clone();
+    let told = [CancellationToken::new(), CancellationToken::new()];
+    let telling = told.clone();
     tokio::spawn(async move {
-        signals.next().await;
-        told.cancel();
+        for told in telling {
+            signals.next().await;
+            told.cancel();
+        }
     });
-    Ok(stop)
+    Ok(told)
 }
 
 fn say_removed() -> Result<(), Failure> {
