@@ -1,6 +1,6 @@
 //! `StatisticsService`: exact counts and rates for free questions, and editions.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -17,8 +17,8 @@ use super::pb::v1::statistics_service_server::StatisticsService;
 use super::progress::{self, Steps};
 use super::status::Problem;
 use crate::auth::Citations;
-use crate::domain::Position;
 use crate::domain::limits::QUESTIONS_MAX;
+use crate::domain::{Position, UtcMillis};
 use crate::edition::library::Library;
 use crate::journal::Reader;
 use crate::ledger::Ledger;
@@ -33,6 +33,8 @@ pub struct Statistics {
     counters: Counters,
     /// Room for questions being answered.
     room: Arc<Semaphore>,
+    /// When the record began, once that was asked for: it stays so.
+    began: Arc<OnceLock<UtcMillis>>,
 }
 
 impl Statistics {
@@ -54,7 +56,20 @@ impl Statistics {
             library,
             counters,
             room: Arc::new(Semaphore::new(QUESTIONS_MAX)),
+            began: Arc::default(),
         }
+    }
+
+    /// When the record began; `None` where it has not. Read once, where nobody waits for it.
+    async fn began(&self) -> Result<Option<UtcMillis>, Problem> {
+        if let Some(began) = self.began.get() {
+            return Ok(Some(*began));
+        }
+        let journal = self.sources.journal.clone();
+        let reading = tokio::task::spawn_blocking(move || journal.began());
+        let began = reading.await.map_err(|_| Problem::internal())?;
+        let began = began.map_err(QueryError::from)?;
+        Ok(began.map(|began| *self.began.get_or_init(|| began)))
     }
 
     fn room(&self) -> Result<OwnedSemaphorePermit, Problem> {
@@ -215,8 +230,7 @@ impl StatisticsService for Statistics {
         &self,
         _: Request<pb::DescribeMethodRequest>,
     ) -> Result<Response<pb::DescribeMethodResponse>, Status> {
-        let since = self.sources.journal.began();
-        let since = since.map_err(|error| Problem::from(QueryError::from(error)))?;
+        let since = self.began().await?;
         Ok(Response::new(to_method(&query::method::method(), since)))
     }
 
