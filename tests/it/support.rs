@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use mistap::api::pb::v1 as pb;
 use mistap::app::{self, AppError, Handle, Settings};
@@ -21,6 +22,9 @@ use tonic::{Code, Status};
 pub const START: UtcMillis = UtcMillis(1_795_442_400_000);
 /// The secret of every incident made here.
 pub const SECRET: [u8; 32] = [42; 32];
+
+/// How long something that is soon may take.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running service.
 pub struct Service {
@@ -178,12 +182,16 @@ pub fn feed_of_gvb(feed_id: &str, grain: pb::TapGrain, interval: pb::TapInterval
 pub async fn once_open<T>(
     mut ask: impl AsyncFnMut() -> Result<tonic::Response<T>, Status>,
 ) -> Result<T, Status> {
-    loop {
-        match ask().await {
-            Err(status) if status.code() == Code::Unavailable => tokio::task::yield_now().await,
-            answer => return answer.map(tonic::Response::into_inner),
+    let asking = async {
+        loop {
+            match ask().await {
+                Err(status) if status.code() == Code::Unavailable => tokio::task::yield_now().await,
+                answer => return answer.map(tonic::Response::into_inner),
+            }
         }
-    }
+    };
+    let answered = tokio::time::timeout(PATIENCE, asking).await;
+    answered.expect("the store opens in time")
 }
 
 /// In how many files below a folder these bytes are.
