@@ -218,7 +218,7 @@ impl Retainer {
         let all_from = before(self.kept.personal_days);
         if !is_done(done.all_from, all_from) {
             let last = self.last_before(all_from.start().start()).await?;
-            let is_needed = done.all < last && self.is_needed(last, &awaited, waits)?;
+            let is_needed = done.all < last && self.is_needed(last, &awaited, waits).await?;
             if !is_needed {
                 done.all = self.take_away(Removal::All, done.all, last).await?;
                 done.all_from = Some(all_from);
@@ -260,7 +260,7 @@ impl Retainer {
 
     /// Whether an edition that is about to be closed needs personal parts through an entry: it
     /// cannot be, once it is not known any more who told what. After a while they go all the same.
-    fn is_needed(
+    async fn is_needed(
         &self,
         through: Position,
         awaited: &Result<Vec<LocalMonth>, RetentionError>,
@@ -268,7 +268,7 @@ impl Retainer {
     ) -> Result<bool, RetentionError> {
         let first = awaited.as_ref().ok().and_then(|awaited| awaited.first());
         let is_reached = match first {
-            Some(month) => first_at(&self.reader, begins(*month))? <= through,
+            Some(month) => self.last_before(begins(*month)).await? < through,
             None => false,
         };
         Ok(waits.for_edition(is_reached))
@@ -546,6 +546,10 @@ mod tests {
         trial.clock.fetch_sub(YEARS_MS, Ordering::SeqCst);
         trial.look().await.expect("a look");
         assert_eq!(trial.notes(), [true]);
+        // So that it is seen: an entry of that moment.
+        let told = trial.running.ingest.keys().told();
+        let noted = trial.running.ingest.note_keys(told).await;
+        assert_eq!(noted, Ok(trial.running.reader.last()));
         for done in [jumped, Done::read(folder.path())] {
             assert_eq!(
                 (done.words_from, done.all_from),
