@@ -10,6 +10,7 @@
 //! folder; without the file all is done again, which changes nothing.
 
 use std::error::Error;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +28,7 @@ use crate::edition::library::{EditionError, Library};
 use crate::edition::month;
 pub use crate::ingest::done::Done;
 use crate::ingest::done::{DoneError, digest};
-use crate::ingest::{Ingest, SubmitError};
+use crate::ingest::{Ingest, SubmitError, repair};
 use crate::journal::{JournalError, Reader, Remover};
 use crate::ledger::{BaseMaker, CheckpointError, MonthEnd, State, base, ends_at};
 use crate::store::{Store, StoreError};
@@ -64,6 +65,9 @@ pub enum RetentionError {
     /// Stores that were set aside.
     #[error("a store that was set aside cannot be removed")]
     Store(#[from] StoreError),
+    /// A checkpoint that was.
+    #[error("a checkpoint that was set aside cannot be removed")]
+    Checkpoint(#[source] io::Error),
     /// What stands in the place of incidents.
     #[error("what was counted of incidents cannot be kept")]
     Base(#[from] CheckpointError),
@@ -297,10 +301,11 @@ impl Retainer {
         self.ingest.note_ended(end.through, Some(base)).await?;
         let remover = Remover::new(&self.reader);
         let taps = self.ingest.ended_taps();
-        let store = self.dir.join("store");
+        let (dir, store) = (self.dir.clone(), self.dir.join("store"));
         let replace = move || {
             let replaced = remover.end_incidents(end.through, taps.as_ref())?;
             Store::remove_set_aside(&store)?;
+            repair::remove_set_aside(&dir).map_err(RetentionError::Checkpoint)?;
             Ok::<_, RetentionError>(replaced)
         };
         let replaced = tokio::task::spawn_blocking(replace).await??;
@@ -541,15 +546,15 @@ mod tests {
         let before = Done::read(folder.path());
         assert_eq!(before.words_from, LocalDay::parse("2026-08-25"));
         trial.clock.fetch_add(YEARS_MS, Ordering::SeqCst);
+        // So that it is seen: an entry of that moment.
+        let told = trial.running.ingest.keys().told();
+        let noted = trial.running.ingest.note_keys(told).await;
+        assert_eq!(noted, Ok(trial.running.reader.last()));
         trial.look().await.expect("a look");
         let jumped = Done::read(folder.path());
         trial.clock.fetch_sub(YEARS_MS, Ordering::SeqCst);
         trial.look().await.expect("a look");
         assert_eq!(trial.notes(), [true]);
-        // So that it is seen: an entry of that moment.
-        let told = trial.running.ingest.keys().told();
-        let noted = trial.running.ingest.note_keys(told).await;
-        assert_eq!(noted, Ok(trial.running.reader.last()));
         for done in [jumped, Done::read(folder.path())] {
             assert_eq!(
                 (done.words_from, done.all_from),

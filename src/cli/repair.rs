@@ -79,7 +79,7 @@ fn print_restored(rebuilt: &Rebuilt, dir: &Path) -> Result<(), Failure> {
         writeln!(
             out,
             "{} entries came after it, and are GONE; the checkpoint that counted them is kept as \
-             checkpoint.aside",
+             checkpoint.aside until single incidents go",
             rebuilt.lost
         )?;
     }

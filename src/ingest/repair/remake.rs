@@ -2,7 +2,7 @@
 //! brought back, or has lost entries: then it says so, and goes on under another identity.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{Alone, Progress, RepairError, open_alone, tell};
 use crate::domain::entry::Epoch;
@@ -194,8 +194,20 @@ fn take_checkpoint_out_of_use(folder: &Path, reader: &Reader) -> Result<(), Repa
 
 /// Sets it aside once the journal says that they are lost.
 fn set_lost_checkpoint_aside(folder: &Path) -> Result<(), RepairError> {
-    let aside = folder::checkpoint(folder).with_extension(ASIDE);
-    rename_if_there(&folder::lost_checkpoint(folder), &aside)
+    rename_if_there(&folder::lost_checkpoint(folder), &set_aside(folder))
+}
+
+fn set_aside(folder: &Path) -> PathBuf {
+    folder::checkpoint(folder).with_extension(ASIDE)
+}
+
+/// Removes a checkpoint that was set aside, durably: it holds what may not be kept any longer.
+pub fn remove_set_aside(folder: &Path) -> io::Result<()> {
+    match std::fs::remove_file(set_aside(folder)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        removed => removed?,
+    }
+    std::fs::File::open(folder)?.sync_all()
 }
 
 fn rename_if_there(from: &Path, to: &Path) -> Result<(), RepairError> {
@@ -261,18 +273,6 @@ mod tests {
     }
 
     #[test]
-    fn rebuild_that_is_cut_short_before_the_journal_says_so_leaves_it_known_that_entries_were_lost()
-    {
-        let folder = folder_that_lost_three();
-        let remaking = Remaking::begin(folder.path()).expect("opened");
-        assert_eq!(remaking.lost, 3);
-        take_checkpoint_out_of_use(folder.path(), &remaking.journal.reader).expect("renamed");
-        drop(remaking);
-        assert!(!folder::checkpoint(folder.path()).exists());
-        let refused = open_alone(folder.path(), |epoch| {
-            crate::ingest::start::durable_through(folder.path(), epoch)
-        });
-    #[test]
     fn clock_far_past_the_last_entry_makes_nothing_anew_unless_it_is_said_to_be_right() {
         let folder = folder_that_lost_three();
         let noted = Done {
@@ -294,6 +294,18 @@ mod tests {
         restore(folder.path(), sure, &mut |_, _| {}).expect("restored");
     }
 
+    #[test]
+    fn rebuild_that_is_cut_short_before_the_journal_says_so_leaves_it_known_that_entries_were_lost()
+    {
+        let folder = folder_that_lost_three();
+        let remaking = Remaking::begin(folder.path()).expect("opened");
+        assert_eq!(remaking.lost, 3);
+        take_checkpoint_out_of_use(folder.path(), &remaking.journal.reader).expect("renamed");
+        drop(remaking);
+        assert!(!folder::checkpoint(folder.path()).exists());
+        let refused = open_alone(folder.path(), |epoch| {
+            crate::ingest::start::durable_through(folder.path(), epoch)
+        });
         assert!(matches!(
             refused.err(),
             Some(RepairError::Journal(JournalError::Lost { .. }))
