@@ -4,13 +4,14 @@
 //! takes that; what it has then lies in memory until it is taken or the stream is gone. So messages
 //! are lent: what is lent says when HTTP/2 lets go of it. While about `WATCH_AHEAD_BYTES_MAX` are
 //! lent, nothing more is made; and leave for a large message to wait is given back with its bytes.
-//! Small ones are lent only where nothing else is, so that they cost next to nothing: bytes leave
-//! in their order, and what comes after the one that is lent is counted with it.
+//! Small ones are lent as well: one that HTTP/2 has taken and finds no room for says so by that.
 //!
 //! A client that takes nothing would hold its place for ever. So a sweeper looks at all
 //! streams now and then. Where what is lent waits for too long, the stream is over, and its client
-//! hears so when it reads on; where that waits for as long again, the stream is reset, and HTTP/2
-//! lets go of all that waits in it. Its place is free only then.
+//! hears so when it reads on; where that waits for as long again, its place is free, and the stream
+//! is to be reset, so that HTTP/2 lets go of all that waits in it. Of one whose window has no room
+//! at all HTTP/2 asks nothing more: a message or two, and some 4 KiB at most before them, stay until
+//! its client reads on or its connection ends.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -27,7 +28,7 @@ use tonic::Status;
 use super::status::Problem;
 use crate::domain::limits::{WATCH_AHEAD_BYTES_MAX, WATCH_UNTAKEN_LOOK_MS, WATCH_UNTAKEN_MS_MAX};
 use crate::live::log::LogError;
-use crate::live::{Hold, Permit};
+use crate::live::{Hold, Permit, TooMuchUntaken};
 
 /// Messages as they travel, or why there are no more.
 pub type Frames = Pin<Box<dyn Stream<Item = Result<Handed, Status>> + Send>>;
@@ -59,10 +60,11 @@ pub struct FrameBody(Arc<Hand>);
 /// One stream. It lives as long as its body or anything that is lent.
 struct Hand {
     state: Mutex<State>,
-    permit: Permit,
 }
 
 struct State {
+    /// Its place; `None` once it was given back.
+    permit: Option<Permit>,
     stage: Stage,
     /// After what was handed out last; empty before.
     resume_token: Bytes,
@@ -133,6 +135,7 @@ impl Sweeper {
     /// The body that tells a stream.
     pub fn watch_over(&self, opened: Opened) -> FrameBody {
         let state = State {
+            permit: Some(opened.permit),
             stage: Stage::Open(opened.frames),
             resume_token: Bytes::new(),
             lent: 0,
@@ -143,7 +146,6 @@ impl Sweeper {
         };
         let hand = Arc::new(Hand {
             state: Mutex::new(state),
-            permit: opened.permit,
         });
         self.hands().push(Arc::downgrade(&hand));
         FrameBody(hand)
@@ -182,6 +184,12 @@ impl Hand {
         if state.lent == 0 || now < state.since + patience {
             return None;
         }
+        // HTTP/2 may wait for room and ask for nothing more, the end included: what it holds it
+        // keeps for as long as its client likes, and a place as well if it were not given back.
+        let permit = match state.stage {
+            Stage::Open(_) => None,
+            Stage::Ending(_) | Stage::Cut | Stage::Ended => state.permit.take(),
+        };
         let (stage, swept) = match state.stage {
             Stage::Open(_) => {
                 let resume_token = state.resume_token.to_vec();
@@ -189,13 +197,16 @@ impl Hand {
                 (Stage::Ending(status), Swept::Ended)
             }
             Stage::Ending(_) => (Stage::Cut, Swept::Cut),
-            Stage::Cut | Stage::Ended => return None,
+            Stage::Cut | Stage::Ended => {
+                drop(state);
+                return permit.map(|_| Swept::Cut);
+            }
         };
         let before = std::mem::replace(&mut state.stage, stage);
         state.since = now;
         let waker = state.waker.clone();
         drop(state);
-        drop(before);
+        drop((before, permit));
         if let Some(waker) = waker {
             waker.wake();
         }
@@ -221,7 +232,7 @@ impl Hand {
                 state.listen(context);
                 return Poll::Pending;
             }
-            Poll::Ready(Some(Ok(handed))) => match self.permit.hold(&handed.frame) {
+            Poll::Ready(Some(Ok(handed))) => match state.hold(&handed.frame) {
                 Ok(hold) => {
                     state.stage = Stage::Open(frames);
                     let message = self.lend(&mut state, handed, hold);
@@ -236,7 +247,7 @@ impl Hand {
         Poll::Ready(Some(Said::End(end)))
     }
 
-    /// Hands a message out, lent where that is needed.
+    /// Hands a message out, lent.
     fn lend(self: &Arc<Self>, state: &mut State, handed: Handed, hold: Option<Hold>) -> Bytes {
         let Handed {
             frame,
@@ -246,8 +257,6 @@ impl Hand {
         state.ahead_bytes += frame.len();
         if state.lent == 0 {
             state.since = Instant::now();
-        } else if state.ahead_bytes < WATCH_AHEAD_BYTES_MAX {
-            return frame;
         }
         state.lent += 1;
         Bytes::from_owner(Lent {
@@ -282,6 +291,12 @@ impl Hand {
 // === impl State ===
 
 impl State {
+    /// Leave to have a message wait. The place is held as long as there may be more messages.
+    fn hold(&self, frame: &Bytes) -> Result<Option<Hold>, TooMuchUntaken> {
+        let permit = self.permit.as_ref();
+        permit.map_or(Ok(None), |permit| permit.hold(frame))
+    }
+
     /// Whether what is lent must be taken first.
     fn must_wait(&self) -> bool {
         match self.stage {

@@ -306,7 +306,7 @@ async fn large_message_counts_until_it_is_taken_or_the_stream_is_gone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn stream_that_nobody_reads_is_reset_in_the_end_and_its_place_is_free_only_then() {
+async fn stream_that_nobody_reads_is_reset_in_the_end_and_its_place_is_free_then() {
     let permits = permits();
     let large = message(WATCH_AHEAD_BYTES_MAX);
     let opened = Opened {
@@ -333,4 +333,58 @@ async fn stream_that_nobody_reads_is_reset_in_the_end_and_its_place_is_free_only
         .expect("an end")
         .expect_err("a reset");
     assert_eq!(error.reason(), Some(h2::Reason::ENHANCE_YOUR_CALM));
+}
+
+#[tokio::test(start_paused = true)]
+async fn place_is_free_in_the_end_also_where_http2_asks_for_nothing_more() {
+    // The second message fits in part, or not at all; what comes then waits for room unasked.
+    const HEARTBEAT: Duration = Duration::from_secs(15);
+    for window in [16, 9] {
+        let permits = permits();
+        let heartbeat = stream::once(async {
+            tokio::time::sleep(HEARTBEAT).await;
+            Ok(handed(&message(9), 9))
+        });
+        let at_once = stream::iter([1, 2].map(|place| Ok(handed(&message(9), place))));
+        let opened = Opened {
+            frames: Box::pin(at_once.chain(heartbeat).chain(stream::pending())),
+            permit: permits.take(TOKEN).expect("there is room"),
+        };
+        let sweeper = Sweeper::default();
+        let (mut client, connection) = connect(&sweeper, vec![opened], window).await;
+        tokio::spawn(connection);
+        let _body = call(&mut client).await;
+        settle().await;
+        tokio::time::advance(HEARTBEAT).await;
+        settle().await;
+        for _ in 0..2 {
+            assert_eq!(permits.open(), 1, "something waits");
+            tokio::time::advance(PATIENCE).await;
+            sweeper.sweep(Instant::now());
+            settle().await;
+        }
+        assert_eq!(permits.open(), 0, "{window}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn place_is_free_in_the_end_also_of_a_stream_that_ended_by_itself() {
+    let permits = permits();
+    let messages = stream::iter([
+        Ok(handed(&message(9), 1)),
+        Err(Status::unavailable("stopping")),
+    ]);
+    let opened = Opened {
+        frames: Box::pin(messages),
+        permit: permits.take(TOKEN).expect("there is room"),
+    };
+    let sweeper = Sweeper::default();
+    let (mut client, connection) = connect(&sweeper, vec![opened], 1).await;
+    tokio::spawn(connection);
+    let _body = call(&mut client).await;
+    settle().await;
+    assert_eq!(permits.open(), 1, "its message waits");
+    tokio::time::advance(PATIENCE).await;
+    sweeper.sweep(Instant::now());
+    assert_eq!(permits.open(), 0);
 }
