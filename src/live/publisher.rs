@@ -499,8 +499,8 @@ impl<S: Source, N: Fn() -> UtcMillis> Task<S, N> {
         }
     }
 
-    /// A state, unless all who watch it would then have more rows than they may. Where only whoever
-    /// asked for it would, its counting becomes another's.
+    /// A state, unless all tokens that watch it would then have more rows than they may. Where only
+    /// whoever asked for it would, its counting becomes another's.
     fn within_rows(&mut self, watch: &Watch, counting: Counting) -> Counting {
         let (Counting::State(state), Some(own)) = (&counting, self.questions.get(watch)) else {
             return counting;
