@@ -1,10 +1,11 @@
 //! One server after the other over one folder, those who report to it, and those who watch.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use mistap::api::pb::v1 as pb;
+use mistap::domain::limits::WATCH_UNTAKEN_MS_MAX;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tempfile::TempDir;
@@ -172,8 +173,11 @@ impl Trial {
             self.flood(&channel).await;
         }
         if self.counts.rounds % STUCK_EVERY == STUCK_AT {
+            let begun = Instant::now();
             let told = stuck::fall_behind(&mut self.teller, &self.steward, self.address).await;
-            assert!(0 < told, "some are told the whole state again");
+            // On a machine that takes longer the server may end them, and they begin anew.
+            let is_quick = begun.elapsed() < Duration::from_millis(WATCH_UNTAKEN_MS_MAX);
+            assert!(0 < told || !is_quick, "some are told the whole state again");
             self.counts.snapshots_midway += told;
         }
         if self.counts.rounds % LOST_EVERY == LOST_AT {
