@@ -46,7 +46,8 @@ pub struct Handed {
 pub struct Opened {
     /// What it tells.
     pub frames: Frames,
-    /// Its place, given back when nothing of it is in memory any more.
+    /// Its place, given back when nothing of it is in memory any more, or its client takes nothing
+    /// for too long.
     pub permit: Permit,
 }
 
@@ -58,9 +59,7 @@ pub struct Sweeper(Arc<Mutex<Vec<Weak<Hand>>>>);
 pub struct FrameBody(Arc<Hand>);
 
 /// One stream. It lives as long as its body or anything that is lent.
-struct Hand {
-    state: Mutex<State>,
-}
+struct Hand(Mutex<State>);
 
 struct State {
     /// Its place; `None` once it was given back.
@@ -144,9 +143,7 @@ impl Sweeper {
             waker: None,
             is_waiting: false,
         };
-        let hand = Arc::new(Hand {
-            state: Mutex::new(state),
-        });
+        let hand = Arc::new(Hand(Mutex::new(state)));
         self.hands().push(Arc::downgrade(&hand));
         FrameBody(hand)
     }
@@ -186,21 +183,17 @@ impl Hand {
         }
         // HTTP/2 may wait for room and ask for nothing more, the end included: what it holds it
         // keeps for as long as its client likes, and a place as well if it were not given back.
-        let permit = match state.stage {
-            Stage::Open(_) => None,
-            Stage::Ending(_) | Stage::Cut | Stage::Ended => state.permit.take(),
-        };
-        let (stage, swept) = match state.stage {
+        let (stage, swept, permit) = match state.stage {
             Stage::Open(_) => {
                 let resume_token = state.resume_token.to_vec();
                 let status = Problem::from(LogError::Lagged { resume_token }).into();
-                (Stage::Ending(status), Swept::Ended)
+                (Stage::Ending(status), Swept::Ended, None)
             }
-            Stage::Ending(_) => (Stage::Cut, Swept::Cut),
-            Stage::Cut | Stage::Ended => {
-                drop(state);
-                return permit.map(|_| Swept::Cut);
+            Stage::Ending(_) => (Stage::Cut, Swept::Cut, state.permit.take()),
+            Stage::Ended if state.permit.is_some() => {
+                (Stage::Ended, Swept::Cut, state.permit.take())
             }
+            Stage::Cut | Stage::Ended => return None,
         };
         let before = std::mem::replace(&mut state.stage, stage);
         state.since = now;
@@ -284,7 +277,7 @@ impl Hand {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
