@@ -211,8 +211,7 @@ impl Aspect {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::taps::{DayBegin, Refusals, TapGrain, TapKinds};
-    use crate::edition::gather::testing::report;
+    use crate::edition::gather::testing::{feed_of_gvb, report};
     use crate::edition::tables;
     use crate::stats::screening::screen;
 
@@ -227,15 +226,7 @@ mod tests {
     /// 10 reports of one day, 12 of the next and all others of a third; of so many, told by nine
     /// people, the kind is not known.
     fn matched(without_kind: usize) -> Matched {
-        let feed = TapFeed {
-            id: "gvb".parse().expect("a name"),
-            operator: "GVB".parse().expect("a code"),
-            grain: TapGrain::Line,
-            interval: TapInterval::Day,
-            kinds: TapKinds::new([TapKind::CheckIn].into_iter().collect()).expect("a tap"),
-            refusals: Refusals::Excluded,
-            day_begin: DayBegin::default(),
-        };
+        let feed = feed_of_gvb();
         let told = |number: usize| Report {
             operator: Some(feed.operator.clone()),
             day: match number {

@@ -20,14 +20,12 @@ use jiff::{Timestamp, ToSpan};
 use proptest::prelude::*;
 
 use super::format::{Edition, Hash, METHOD, Row};
+use super::gather::testing::feed_of_gvb;
 use super::library::{Closed, EditionError, Library, Prepared, Verdict};
 use super::{close, month};
 use crate::domain::entry::ClosedEdition;
 use crate::domain::incident::CauseClaim;
-use crate::domain::taps::{
-    DayBegin, Refusals, TapBatch, TapCount, TapFeed, TapGrain, TapInterval, TapKinds, TapScope,
-    TapSlot, Taps,
-};
+use crate::domain::taps::{TapBatch, TapCount, TapFeed, TapKinds, TapScope, TapSlot, Taps};
 use crate::domain::taxonomy::{
     CardKind, Cause, ClaimSource, Outcome, ReporterKind, StaffAct, StaffPresence, TapKind,
     TimePrecision,
@@ -175,19 +173,6 @@ fn total(edition: &Edition, operator: &str) -> Option<u64> {
         row.basis == "self-reported" && row.dimension == "total" && row.operator_code == operator
     };
     edition.rows.iter().find(is_total).map(|row| row.count)
-}
-
-/// A feed of GVB's check-ins by line and day.
-fn feed_of_gvb() -> TapFeed {
-    TapFeed {
-        id: "gvb".parse().expect("a name"),
-        operator: "GVB".parse().expect("a code"),
-        grain: TapGrain::Line,
-        interval: TapInterval::Day,
-        kinds: TapKinds::new([TapKind::CheckIn].into_iter().collect()).expect("a tap"),
-        refusals: Refusals::Excluded,
-        day_begin: DayBegin::new(0).expect("midnight"),
-    }
 }
 
 /// What it tells of a line, for days of a month from 0 up.
