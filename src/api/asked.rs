@@ -19,7 +19,7 @@ use crate::journal::Reader;
 use crate::ledger::Ledger;
 use crate::query::rates::{CompareWanted, compare, rank_scopes};
 use crate::query::{
-    self, Effort, Page, PageToken, Past, Progress, QueryError, RatesWanted, Standing,
+    self, Effort, Page, PageToken, Past, Progress, QueryError, RatesWanted, RecordAsOf,
 };
 use pb::query_figures_with_progress_response::Step;
 
@@ -140,15 +140,15 @@ impl Sources {
     }
 
     /// The record as of when the caller asks.
-    fn standing<'a>(&'a self, as_of: Option<Position>, tell: Tell<'a>) -> Standing<'a> {
+    fn standing<'a>(&'a self, as_of: Option<Position>, tell: Tell<'a>) -> RecordAsOf<'a> {
         let past = Past {
             entries: &self.journal,
             tell,
             bytes_max: PAST_TAP_BYTES_MAX,
         };
         match as_of {
-            Some(at) => Standing::Then(&self.ledger, past, at),
-            None => Standing::Now(&self.ledger),
+            Some(at) => RecordAsOf::Then(&self.ledger, past, at),
+            None => RecordAsOf::Now(&self.ledger),
         }
     }
 

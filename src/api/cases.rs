@@ -15,7 +15,7 @@ use crate::domain::question::Breakdown;
 use crate::domain::{
     Basis, CaseNumber, Dimension, Filter, OperatorCode, Position, Question, Window,
 };
-use crate::ingest::{GetError, Ingest, Kept};
+use crate::ingest::{GetError, Ingest, StoredIncident};
 use crate::ledger::{FOLD_VERSION, Ledger};
 use crate::query::cases::{self, CasePage};
 use crate::query::citing::citation_of_replies;
@@ -80,7 +80,7 @@ impl Desk {
 
     /// The report with a case number, if it is of the caller's. One of others is answered like
     /// one that is not there.
-    async fn own(&self, caller: &Principal, case: CaseNumber) -> Result<Kept, Problem> {
+    async fn own(&self, caller: &Principal, case: CaseNumber) -> Result<StoredIncident, Problem> {
         let position = self.ingest.case_numbers().position(case);
         let kept = self.ingest.get_at(position).await?;
         if caller.scope().holds(kept.facts.operator.as_ref()) {

@@ -15,7 +15,7 @@ use tonic::server::{Grpc, ServerStreamingService};
 use tonic::{Request, Response, Status};
 use tonic_prost::ProstCodec;
 
-use super::hand::{Opened, Sweeper};
+use super::delivery::{Opened, Sweeper};
 use crate::domain::limits::MESSAGE_BYTES_MAX;
 
 /// What stands before a message: whether it is compressed, and its length.

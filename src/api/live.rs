@@ -17,8 +17,8 @@ use super::convert::figures::{CitedBy, parse_watch, to_message};
 use super::convert::log::{Sight, parse_log, to_log_message};
 use super::convert::violation::Path;
 use super::counters::{Counters, Open};
+use super::delivery::{FramedMessage, Frames, Opened, Sweeper};
 use super::frames::{self, framed};
-use super::hand::{Frames, Handed, Opened, Sweeper};
 use super::origin::Callers;
 use super::pb::v1 as pb;
 use super::pb::v1::live_service_server::SERVICE_NAME;
@@ -162,7 +162,7 @@ impl Watching {
 
 /// Who may see different things is told different things.
 fn form(is_whole: bool) -> Form {
-    if is_whole { Form::Whole } else { Form::Part }
+    if is_whole { Form::Full } else { Form::Redacted }
 }
 
 impl NamedService for Live {
@@ -211,7 +211,7 @@ impl Method {
 
 /// What comes next, and what goes on after it. In a box, because a stream has room for it in
 /// three places, as long as it is open.
-type Next<T> = Option<(Result<Handed, Status>, Option<Box<T>>)>;
+type Next<T> = Option<(Result<FramedMessage, Status>, Option<Box<T>>)>;
 
 /// The next message; after an error there is none.
 async fn next(watching: Option<Box<Watching>>) -> Next<Watching> {
@@ -230,7 +230,7 @@ async fn next(watching: Option<Box<Watching>>) -> Next<Watching> {
                     watching.cited_by(message),
                 ))
             });
-            let handed = Handed {
+            let handed = FramedMessage {
                 frame,
                 resume_token: told.resume_token.clone(),
             };
@@ -254,7 +254,7 @@ async fn next_events(following: Option<Box<Following>>) -> Next<Following> {
             let frame = told.encoded(form(following.sight.is_whole), |message| {
                 framed(&to_log_message(message, &following.sight))
             });
-            let handed = Handed {
+            let handed = FramedMessage {
                 frame,
                 resume_token: told.resume_token.clone(),
             };

@@ -34,7 +34,7 @@ use crate::domain::limits::{
     STREAMS_IN_FLIGHT_MAX,
 };
 use crate::domain::{Facts, Incident, Position};
-use crate::ingest::{Accepted, Ingest, Kept, SubmitError};
+use crate::ingest::{Accepted, Ingest, StoredIncident, SubmitError};
 use crate::live::{Holder, Permits};
 use crate::network::Network;
 
@@ -260,7 +260,7 @@ impl Reporter {
     }
 
     /// An incident as its reporter is told.
-    fn tell(&self, kept: &Kept) -> pb::RecordedIncident {
+    fn tell(&self, kept: &StoredIncident) -> pb::RecordedIncident {
         tell(&self.ingest, kept, &self.now)
     }
 
@@ -449,7 +449,7 @@ impl ReportingService for Reporting {
     }
 }
 
-fn tell(ingest: &Ingest, kept: &Kept, now: &Clock) -> pb::RecordedIncident {
+fn tell(ingest: &Ingest, kept: &StoredIncident, now: &Clock) -> pb::RecordedIncident {
     let recorded = to_recorded(kept, names(&kept.facts, &ingest.network()));
     with_afterwards(recorded, kept, now())
 }

@@ -21,7 +21,7 @@ use crate::edition::library::EditionError;
 use crate::ingest::{CaseError, GetError, SubmitError, TapsError};
 use crate::ledger::LedgerError;
 use crate::live::log::LogError;
-use crate::live::{Gone, NoPermit, TooMuchUntaken, WatchError};
+use crate::live::{Gone, NoPermit, TooMuchUnread, WatchError};
 use crate::query::QueryError;
 
 /// Who speaks, in `google.rpc.ErrorInfo`.
@@ -625,13 +625,13 @@ impl From<NoPermit> for Problem {
 impl Problem {
     /// A message is not handed out, as too much waits; the stream can be resumed after the one
     /// before, if there was one.
-    pub fn too_much_untaken(error: TooMuchUntaken, resume_token: &[u8]) -> Self {
+    pub fn too_much_untaken(error: TooMuchUnread, resume_token: &[u8]) -> Self {
         let quota = match error {
-            TooMuchUntaken::Token => &Quota {
+            TooMuchUnread::Token => &Quota {
                 subject: "token",
                 description: "bytes of whole states that clients with one token have not taken",
             },
-            TooMuchUntaken::Prefix => &Quota {
+            TooMuchUnread::Prefix => &Quota {
                 subject: "address",
                 description: "bytes of whole states that clients of one address, or of a prefix \
                               that it lies in, have not taken",
@@ -848,7 +848,7 @@ mod tests {
         );
         check(NoPermit::Total.into(), exhausted, "TOO_MANY_WATCHERS", true);
         check(
-            Problem::too_much_untaken(TooMuchUntaken::Token, b"after"),
+            Problem::too_much_untaken(TooMuchUnread::Token, b"after"),
             exhausted,
             "TOO_MUCH_UNTAKEN",
             true,
@@ -964,8 +964,8 @@ mod tests {
         check(NoPermit::Token.into(), "token");
         check(NoPermit::Prefix.into(), "address");
         let untaken = |error| Problem::too_much_untaken(error, b"");
-        check(untaken(TooMuchUntaken::Token), "token");
-        check(untaken(TooMuchUntaken::Prefix), "address");
+        check(untaken(TooMuchUnread::Token), "token");
+        check(untaken(TooMuchUnread::Prefix), "address");
     }
 
     #[test]

@@ -18,14 +18,14 @@ use super::pb::v1 as pb;
 use super::status::Problem;
 use crate::domain::limits::{FOLLOW_PACE_MS, HEARTBEAT_MS};
 use crate::domain::{IncidentId, IncidentSecret, Position};
-use crate::ingest::{CaseMarks, GetError, Ingest, Kept};
+use crate::ingest::{CaseMarks, GetError, Ingest, StoredIncident};
 use crate::live::Permit;
 
 /// Messages to a follower.
 pub type Followed = Pin<Box<dyn Stream<Item = Result<pb::FollowIncidentResponse, Status>> + Send>>;
 
 /// Makes a message of an incident.
-pub type Tell = fn(&Ingest, &Kept, &Clock) -> pb::RecordedIncident;
+pub type Tell = fn(&Ingest, &StoredIncident, &Clock) -> pb::RecordedIncident;
 
 /// One follower.
 pub struct Follower {
@@ -75,7 +75,7 @@ impl Follower {
         Ok(Box::pin(stream::StreamExt::chain(first, rest)))
     }
 
-    fn message(&self, kept: &Kept) -> pb::FollowIncidentResponse {
+    fn message(&self, kept: &StoredIncident) -> pb::FollowIncidentResponse {
         pb::FollowIncidentResponse {
             recorded: Some((self.tell)(&self.ingest, kept, &self.now)),
         }
@@ -83,7 +83,7 @@ impl Follower {
 }
 
 /// What a message depends on.
-fn marks(follower: &Follower, kept: &Kept) -> (CaseMarks, bool) {
+fn marks(follower: &Follower, kept: &StoredIncident) -> (CaseMarks, bool) {
     let is_asked = kept.is_call_back_asked((follower.now)());
     (kept.marks(), is_asked)
 }

@@ -6,10 +6,10 @@
 //! `DRAIN_MS_MAX`.
 
 pub mod cork;
+mod dispatch;
 pub mod editions;
 pub mod files;
 mod follow;
-mod front;
 mod names;
 mod pace;
 pub mod retention;
@@ -71,10 +71,10 @@ use crate::ledger::Ledger;
 use crate::live::log::{JournalPast, Log};
 use crate::live::{LedgerSource, PermitBounds, Permits, Publisher};
 use crate::network::{Network, PersistError};
+use dispatch::Dispatch;
 use editions::Closer;
 use follow::Follower;
-use front::Front;
-use retention::{Kept, Retainer};
+use retention::{Retainer, RetentionPeriods};
 
 /// The name under which health checks ask for the service as a whole.
 const WHOLE_SERVICE: &str = "";
@@ -106,7 +106,7 @@ pub struct Settings {
     /// How often it is looked whether an edition is due.
     pub edition_look: Duration,
     /// How long personal data is kept.
-    pub kept: Kept,
+    pub kept: RetentionPeriods,
     /// How often it is looked whether its time has come; the first time after as long.
     pub retention_look: Duration,
     /// How often it is looked whether the tokens changed.
@@ -130,7 +130,7 @@ impl Settings {
             network_look: Duration::from_millis(NETWORK_LOOK_MS),
             tap_days: TAP_DAYS_DEFAULT,
             edition_look: Duration::from_millis(EDITION_LOOK_MS),
-            kept: Kept {
+            kept: RetentionPeriods {
                 words_days: WORDS_DAYS_DEFAULT,
                 personal_days: PERSONAL_DAYS_DEFAULT,
                 incident_months: INCIDENT_MONTHS_DEFAULT,
@@ -316,7 +316,7 @@ fn network_in_use(dir: &Path) -> Result<Arc<Network>, PersistError> {
 
 /// Everything that serves, ready to be asked.
 struct Parts {
-    front: Front,
+    front: Dispatch,
     health: HealthReporter,
     /// Whether all is well, for the health page.
     is_serving: watch::Sender<bool>,
@@ -370,7 +370,7 @@ impl Parts {
                 names::refuse_foreign_names,
             ));
         Ok(Self {
-            front: Front {
+            front: Dispatch {
                 reports,
                 live,
                 router,

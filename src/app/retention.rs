@@ -26,8 +26,8 @@ use crate::domain::{LocalDay, LocalMonth, Position, UtcMillis};
 use crate::edition::gather::first_at;
 use crate::edition::library::{EditionError, Library};
 use crate::edition::month;
-pub use crate::ingest::done::Done;
-use crate::ingest::done::{DoneError, digest};
+pub use crate::ingest::removal_progress::RemovalProgress;
+use crate::ingest::removal_progress::{ProgressError, digest};
 use crate::ingest::{Ingest, SubmitError, repair};
 use crate::journal::{JournalError, Reader, Remover};
 use crate::ledger::{BaseMaker, CheckpointError, MonthEnd, State, base, ends_at};
@@ -35,7 +35,7 @@ use crate::store::{Store, StoreError};
 
 /// How long personal data is kept, in days since it came in.
 #[derive(Clone, Copy, Debug)]
-pub struct Kept {
+pub struct RetentionPeriods {
     /// Notes and words.
     pub words_days: u32,
     /// All else of personal parts.
@@ -61,7 +61,7 @@ pub enum RetentionError {
     Keys(#[from] KeyError),
     /// The file of what was done.
     #[error(transparent)]
-    File(#[from] DoneError),
+    File(#[from] ProgressError),
     /// Stores that were set aside.
     #[error("a store that was set aside cannot be removed")]
     Store(#[from] StoreError),
@@ -90,7 +90,7 @@ pub(super) struct Retainer {
     /// Whether editions are due.
     pub library: Arc<Library>,
     /// How long it is kept.
-    pub kept: Kept,
+    pub kept: RetentionPeriods,
     /// Before the first look, and between two.
     pub every: Duration,
 }
@@ -169,8 +169,8 @@ impl Retainer {
 
     /// For `mistap status`, which does not know how the server is set.
     fn note_settings(&self) -> Result<(), RetentionError> {
-        let before = Done::read(&self.dir);
-        let done = Done {
+        let before = RemovalProgress::read(&self.dir);
+        let done = RemovalProgress {
             words_days: Some(self.kept.words_days),
             personal_days: Some(self.kept.personal_days),
             incident_months: Some(self.kept.incident_months),
@@ -187,12 +187,12 @@ impl Retainer {
     async fn note_keys(&self) -> Result<(), RetentionError> {
         let told = self.ingest.keys().told();
         let keys = Some(digest(&told));
-        let before = Done::read(&self.dir);
+        let before = RemovalProgress::read(&self.dir);
         if before.keys == keys {
             return Ok(());
         }
         self.ingest.note_keys(told).await?;
-        Ok(Done { keys, ..before }.write(&self.dir)?)
+        Ok(RemovalProgress { keys, ..before }.write(&self.dir)?)
     }
 
     async fn look(&self, waits: &mut Waits) -> Result<(), RetentionError> {
@@ -204,7 +204,7 @@ impl Retainer {
         let Some(today) = now.hour().map(|hour| hour.local_day()) else {
             return Ok(());
         };
-        let mut done = Done::read(&self.dir);
+        let mut done = RemovalProgress::read(&self.dir);
         let before = |days| LocalDay(today.0.saturating_sub_unsigned(days));
         // One that lies ahead was noted by a clock that was wrong.
         let is_done = |from: Option<LocalDay>, before| {
@@ -279,7 +279,11 @@ impl Retainer {
     }
 
     /// Lets single incidents go of months of receipt that have been over for long enough.
-    async fn end_incidents(&self, now: UtcMillis, done: &mut Done) -> Result<(), RetentionError> {
+    async fn end_incidents(
+        &self,
+        now: UtcMillis,
+        done: &mut RemovalProgress,
+    ) -> Result<(), RetentionError> {
         // Stores that were set aside go with the incidents, and none must be set aside after that.
         if self.ingest.store_is_opening() {
             return Ok(());
@@ -317,7 +321,11 @@ impl Retainer {
     }
 
     /// Ends the quarters whose editions have all closed.
-    async fn end_key_periods(&self, now: UtcMillis, done: &mut Done) -> Result<(), RetentionError> {
+    async fn end_key_periods(
+        &self,
+        now: UtcMillis,
+        done: &mut RemovalProgress,
+    ) -> Result<(), RetentionError> {
         let Some(key_period) = last_ended(now) else {
             return Ok(());
         };
@@ -431,7 +439,7 @@ mod tests {
 
     const DAY_MS: i64 = 86_400_000;
     const YEARS_MS: i64 = 5 * 365 * DAY_MS;
-    const KEPT: Kept = Kept {
+    const KEPT: RetentionPeriods = RetentionPeriods {
         words_days: 90,
         personal_days: 183,
         incident_months: 12,
@@ -543,7 +551,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let trial = Trial::new(folder.path(), &["2026-11-22"], "2026-11-23");
         trial.look().await.expect("a look");
-        let before = Done::read(folder.path());
+        let before = RemovalProgress::read(folder.path());
         assert_eq!(before.words_from, LocalDay::parse("2026-08-25"));
         trial.clock.fetch_add(YEARS_MS, Ordering::SeqCst);
         // So that it is seen: an entry of that moment.
@@ -551,11 +559,11 @@ mod tests {
         let noted = trial.running.ingest.note_keys(told).await;
         assert_eq!(noted, Ok(trial.running.reader.last()));
         trial.look().await.expect("a look");
-        let jumped = Done::read(folder.path());
+        let jumped = RemovalProgress::read(folder.path());
         trial.clock.fetch_sub(YEARS_MS, Ordering::SeqCst);
         trial.look().await.expect("a look");
         assert_eq!(trial.notes(), [true]);
-        for done in [jumped, Done::read(folder.path())] {
+        for done in [jumped, RemovalProgress::read(folder.path())] {
             assert_eq!(
                 (done.words_from, done.all_from),
                 (before.words_from, before.all_from)
@@ -570,17 +578,17 @@ mod tests {
         let told = ["2026-05-01", "2026-08-01", "2026-11-22"];
         let trial = Trial::new(folder.path(), &told, "2026-11-23");
         let ahead = LocalDay::parse("2031-08-25");
-        let hit = Done {
+        let hit = RemovalProgress {
             words: Position(1),
             words_from: ahead,
             all: Position(1),
             all_from: ahead,
-            ..Done::default()
+            ..RemovalProgress::default()
         };
         hit.write(folder.path()).expect("written");
         trial.look().await.expect("a look");
         assert_eq!(trial.notes(), [true, false, true]);
-        let done = Done::read(folder.path());
+        let done = RemovalProgress::read(folder.path());
         assert_eq!(done.words_from, LocalDay::parse("2026-08-25"));
         assert_eq!(done.all_from, LocalDay::parse("2026-05-24"));
         trial.stop().await;

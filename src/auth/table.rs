@@ -1,7 +1,7 @@
 //! Who may call what, and who is told what: the whole of it.
 //!
 //! `CALLS` is what `api::guard` goes by, and `PAGES` what `http::access` goes by. `FIELDS` and
-//! `VALUES` tell who is told what, `PLACES` who learns places in the journal, `ASKED` and `ASKS`
+//! `VALUES` tell who is told what, `POSITION_FIELDS` who learns places in the journal, `ASKED` and `ASKS`
 //! who may ask or tell what; the code of these is in `api`, and a test walks every method, role
 //! and field through a running service and compares it with what stands here. A method, page or
 //! field without a row fails that test; a method or page without one is for stewards alone.
@@ -114,7 +114,7 @@ pub const PAGES: &[(&str, Roles)] = &[
 
 /// How a place in the journal is told to who is not a steward.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum Disclosure {
     /// As it is: it is of the caller's own report, or was published.
     Itself,
     /// As a number that leads back to it, so that figures can be cited and asked for again, and
@@ -127,27 +127,35 @@ pub enum Place {
 /// Each field of an answer that is a place in the journal. Between two places lies all that
 /// others told, so that who is not a steward learns none, but of its own reports: a receipt
 /// shows where a report lies, to whoever holds it. Tokens hold places, under a seal.
-pub const PLACES: &[(&str, &str, Place)] = &[
-    ("Accepted", "position", Place::Itself),
-    ("RecordedIncident", "position", Place::Itself),
-    ("Edition", "position", Place::Itself),
-    ("QueryFiguresResponse", "position", Place::Cited),
-    ("RankScopesResponse", "position", Place::Cited),
-    ("ComparePeriodsResponse", "position", Place::Cited),
-    ("GetReplyTimesResponse", "position", Place::Cited),
-    ("GetStaffFiguresResponse", "position", Place::Nothing),
-    ("WatchRatesResponse", "position", Place::Nothing),
-    ("WatchRatesResponse", "cited_position", Place::Cited),
-    ("WatchIncidentsResponse", "position", Place::Nothing),
-    ("IncidentEvent", "position", Place::Nothing),
-    ("IncidentWithdrawn", "recorded_position", Place::Nothing),
-    ("IncidentAmended", "recorded_position", Place::Nothing),
-    ("IncidentAnswered", "recorded_position", Place::Nothing),
-    ("ListIncidentsResponse", "as_of_position", Place::Nothing),
-    ("TapCountRecorded", "position", Place::Nothing),
-    ("DeclareOutageResponse", "position", Place::Nothing),
-    ("WithdrawOutageResponse", "position", Place::Nothing),
-    ("OutageChange", "position", Place::Nothing),
+pub const POSITION_FIELDS: &[(&str, &str, Disclosure)] = &[
+    ("Accepted", "position", Disclosure::Itself),
+    ("RecordedIncident", "position", Disclosure::Itself),
+    ("Edition", "position", Disclosure::Itself),
+    ("QueryFiguresResponse", "position", Disclosure::Cited),
+    ("RankScopesResponse", "position", Disclosure::Cited),
+    ("ComparePeriodsResponse", "position", Disclosure::Cited),
+    ("GetReplyTimesResponse", "position", Disclosure::Cited),
+    ("GetStaffFiguresResponse", "position", Disclosure::Nothing),
+    ("WatchRatesResponse", "position", Disclosure::Nothing),
+    ("WatchRatesResponse", "cited_position", Disclosure::Cited),
+    ("WatchIncidentsResponse", "position", Disclosure::Nothing),
+    ("IncidentEvent", "position", Disclosure::Nothing),
+    (
+        "IncidentWithdrawn",
+        "recorded_position",
+        Disclosure::Nothing,
+    ),
+    ("IncidentAmended", "recorded_position", Disclosure::Nothing),
+    ("IncidentAnswered", "recorded_position", Disclosure::Nothing),
+    (
+        "ListIncidentsResponse",
+        "as_of_position",
+        Disclosure::Nothing,
+    ),
+    ("TapCountRecorded", "position", Disclosure::Nothing),
+    ("DeclareOutageResponse", "position", Disclosure::Nothing),
+    ("WithdrawOutageResponse", "position", Disclosure::Nothing),
+    ("OutageChange", "position", Disclosure::Nothing),
 ];
 
 /// Values of fields that not everybody is told who is told the field. What staff said is a

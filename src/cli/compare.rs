@@ -11,9 +11,9 @@ use super::outage;
 use super::output::{Format, Sheet, place};
 use super::question::{AsOfArgs, FilterArgs, LevelArgs, TapsArgs};
 use super::rates::{no_rate, rounded};
-use super::slowly;
 use super::tidy;
 use super::when::{Days, Period};
+use super::with_progress;
 use crate::api::pb::v1 as pb;
 
 /// What is compared.
@@ -74,7 +74,7 @@ pub async fn compare(
     };
     let channel = server.connect().await?;
     let mut client = pb::statistics_service_client::StatisticsServiceClient::new(channel);
-    let answer = slowly::comparison(&mut client, request).await?;
+    let answer = with_progress::comparison(&mut client, request).await?;
     let sheet = sheet(args, days, &answer);
     let mut out = io::stdout().lock();
     match format {

@@ -26,7 +26,6 @@ mod report;
 mod sending;
 mod serve;
 mod simulate;
-mod slowly;
 mod staff;
 mod stats;
 mod status;
@@ -37,6 +36,7 @@ mod token;
 mod watch;
 mod way_back;
 mod when;
+mod with_progress;
 
 use std::io::{self, Write};
 use std::process::ExitCode;

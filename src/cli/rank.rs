@@ -11,9 +11,9 @@ use super::outage;
 use super::output::{Format, Sheet, place};
 use super::question::{AsOfArgs, DaysArgs, FilterArgs, LevelArgs, TapsArgs};
 use super::rates::rounded;
-use super::slowly;
 use super::tidy;
 use super::when::{Day, Days};
+use super::with_progress;
 use crate::api::pb::v1 as pb;
 use crate::domain::question::Dimension;
 
@@ -62,7 +62,7 @@ pub async fn rank(
     let request = to_request(args, days)?;
     let channel = server.connect().await?;
     let mut client = pb::statistics_service_client::StatisticsServiceClient::new(channel);
-    let answer = slowly::ranking(&mut client, request).await?;
+    let answer = with_progress::ranking(&mut client, request).await?;
     let sheet = match format {
         Format::Table => table(&answer),
         Format::Csv | Format::Json => tidy_sheet(args, days, &answer),

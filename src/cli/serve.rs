@@ -8,7 +8,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::failure::{Failure, Kind};
 use crate::api::origin::Callers;
-use crate::app::retention::Kept;
+use crate::app::retention::RetentionPeriods;
 use crate::app::{self, AppError, Settings, files};
 use crate::auth::{KeyError, TokenError};
 use crate::config::{ClockSettings, ServeSettings};
@@ -25,7 +25,7 @@ pub async fn run(settings: ServeSettings) -> Result<(), Failure> {
     // A connection is an open file.
     files::raise_limit();
     let tap_days = settings.tap_days;
-    let kept = Kept {
+    let kept = RetentionPeriods {
         words_days: settings.words_days,
         personal_days: settings.personal_days,
         incident_months: settings.incident_months,

@@ -11,9 +11,9 @@ use super::outage;
 use super::output::{Format, Sheet, place};
 use super::question::{AsOfArgs, DaysArgs, FilterArgs, LevelArgs};
 use super::rates::rounded;
-use super::slowly;
 use super::tidy;
 use super::when::{Day, Days};
+use super::with_progress;
 use crate::api::pb::v1 as pb;
 use crate::domain::method::METHOD;
 use crate::domain::taxonomy::{StaffAct, Taxonomy};
@@ -59,7 +59,7 @@ pub async fn staff(
     let channel = server.connect().await?;
     let mut client = pb::statistics_service_client::StatisticsServiceClient::new(channel);
     let call = client.get_staff_figures(request);
-    let answer = slowly::at_once("reading what staff did", call).await?;
+    let answer = with_progress::at_once("reading what staff did", call).await?;
     let figures = answer.figures.clone().unwrap_or_default();
     let mut out = io::stdout().lock();
     match format {

@@ -12,9 +12,9 @@ use super::output::{Format, Sheet, place};
 use super::progress;
 use super::question::{AsOfArgs, ByArgs, DaysArgs, FilterArgs};
 use super::rates::{RATE_COLUMNS, no_rate, rate_cells, rounded, to_feed, write_rate};
-use super::slowly;
 use super::tidy::{Tidy, few_days};
 use super::when::{Day, Days};
+use super::with_progress;
 use crate::api::pb::v1 as pb;
 use crate::api::pb::v1::statistics_service_client::StatisticsServiceClient;
 use crate::client::Connection;
@@ -100,7 +100,7 @@ async fn ask(
     let progress = progress::spinner("asking; rows so far:");
     let mut figures = Vec::new();
     let last = loop {
-        let mut answer = slowly::figures(&mut client, request.clone()).await?;
+        let mut answer = with_progress::figures(&mut client, request.clone()).await?;
         figures.append(&mut answer.figures);
         progress.set_position(figures.len() as u64);
         if answer.next_page_token.is_empty() || args.limit <= figures.len() {

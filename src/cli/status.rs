@@ -10,7 +10,7 @@ use super::failure::{Failure, Kind};
 use super::key_history::{self, KeyHistory, LOSS_MEANS};
 use super::output::{Format, Sheet};
 use crate::app::editions::CUT_MEANS;
-use crate::app::retention::Done;
+use crate::app::retention::RemovalProgress;
 use crate::auth::{ReceiptKeys, key_period, period_ends_at};
 use crate::domain::limits::{INCIDENT_MONTHS_DEFAULT, PERSONAL_DAYS_DEFAULT, WORDS_DAYS_DEFAULT};
 use crate::domain::{LocalDay, LocalMonth, UtcMillis};
@@ -84,7 +84,7 @@ pub fn status(dir: &Path, format: Format, today: LocalDay) -> Result<(), Failure
             ),
         );
     }
-    let done = Done::read(dir);
+    let done = RemovalProgress::read(dir);
     let words = (done.words_from, done.words_days, WORDS_DAYS_DEFAULT);
     say("notes and words", kept(words));
     let all = (done.all_from, done.personal_days, PERSONAL_DAYS_DEFAULT);
@@ -115,7 +115,7 @@ fn kept((from, set_days, default_days): (Option<LocalDay>, Option<u32>, u32)) ->
 }
 
 /// As `kept`, of single incidents.
-fn kept_months(done: &Done) -> String {
+fn kept_months(done: &RemovalProgress) -> String {
     let months = match done.incident_months {
         Some(months) => format!("kept {months} months after the one in which they came"),
         None => format!(

@@ -20,7 +20,7 @@ use super::receipt_rows;
 use crate::auth::{Receipt, qr};
 use crate::domain::limits::RECEIPT_FORM_BYTES_MAX;
 use crate::domain::{IncidentId, IncidentSecret};
-use crate::ingest::{GetError, Ingest, Kept};
+use crate::ingest::{GetError, Ingest, StoredIncident};
 use crate::network::Network;
 use crate::network::advice::advice;
 
@@ -185,7 +185,12 @@ fn form_html(lang: Language, told: &str) -> String {
     )
 }
 
-fn receipt_html(lang: Language, kept: &Kept, receipt: &Receipt, network: &Network) -> String {
+fn receipt_html(
+    lang: Language,
+    kept: &StoredIncident,
+    receipt: &Receipt,
+    network: &Network,
+) -> String {
     let claims = receipt_rows::claims(&receipt.jws);
     let mut html = String::new();
     for notice in receipt_rows::notices(lang, &claims) {
@@ -216,7 +221,7 @@ fn receipt_html(lang: Language, kept: &Kept, receipt: &Receipt, network: &Networ
     html
 }
 
-fn advice_html(lang: Language, kept: &Kept) -> String {
+fn advice_html(lang: Language, kept: &StoredIncident) -> String {
     let facts = &kept.told;
     let operator = facts.operator.as_ref().map(|code| code.as_str());
     let mut html = String::new();

@@ -11,14 +11,14 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{oneshot, watch};
 
-use super::again::Again;
 use super::batch::{self, Batch, Fate};
+use super::clock_guard::ClockGuard;
+use super::duplicates::Duplicates;
 use super::erasure;
 use super::key_maker::KeyMaker;
+use super::log_feed;
 use super::prepare::Pending;
 use super::queue::{Decided, Delivery, Job, Queue, Taken};
-use super::steady::Steady;
-use super::telling;
 use super::{Clock, SubmitError};
 use crate::domain::limits::{
     BATCH_ENTRIES_MAX, CHECKPOINT_ENTRIES_MIN, CHECKPOINT_ERASED_MINUTES_MAX, CHECKPOINT_PART,
@@ -47,7 +47,7 @@ pub(super) struct Parts {
     /// The time.
     pub clock: Clock,
     /// What the clock is compared with, from `begun` on; `None` if it is believed as it is.
-    pub steady: Option<Steady>,
+    pub steady: Option<ClockGuard>,
     /// When the start was.
     pub begun: Instant,
     /// The minute of the first erasure that the checkpoint does not count, if there is one.
@@ -63,7 +63,7 @@ pub(super) struct Parts {
     /// How long tap counts are kept, in days.
     pub tap_days: u32,
     /// Which reports tell an incident again.
-    pub again: Again,
+    pub again: Duplicates,
 }
 
 /// The committer.
@@ -292,7 +292,7 @@ impl Committer {
         }
         let is_log_fed = self.parts.hub.is_log_fed();
         let newest = is_log_fed
-            .then(|| telling::newest(batch, &applied))
+            .then(|| log_feed::newest(batch, &applied))
             .flatten();
         match newest {
             Some(newest) => self.parts.hub.mark_told(&rows, newest),
@@ -546,7 +546,7 @@ mod tests {
             checkpointed: Position(0),
             disk_reserve_bytes: 0,
             tap_days: 548,
-            again: Again::default(),
+            again: Duplicates::default(),
         })
     }
 
@@ -575,7 +575,7 @@ mod tests {
         let tick = journal::encode(&Entry::Tick);
         committer.parts.writer.append(&[tick], NOON).expect("room");
         // As a start does.
-        committer.parts.steady = Steady::new(ClockCheck::Always);
+        committer.parts.steady = ClockGuard::new(ClockCheck::Always);
         assert_eq!(committer.now(), NOON);
         let queue = Arc::clone(&committer.parts.queue);
         queue.set_clock_unsure(true);

@@ -5,37 +5,37 @@
 //! same content is answered as it was the first time; with another content it is refused.
 //! Nothing in here waits without a bound: a full queue refuses.
 
-mod again;
 mod batch;
 mod committer;
-pub mod done;
+pub mod corroboration;
+mod duplicates;
 mod erasure;
 mod folder;
+pub mod follow_ups;
 mod history;
 mod key_maker;
+mod lookup;
 mod newcomers;
 mod notes;
-pub mod others;
-pub mod people;
 mod prepare;
 mod queue;
-mod recall;
 mod receipts;
+pub mod removal_progress;
 pub mod repair;
 pub mod rotation;
 
+mod clock_guard;
+mod log_feed;
 mod start;
-mod steady;
 mod taps;
-mod telling;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::sync::{Semaphore, oneshot};
 
-pub use people::{CaseError, CaseMarks, Kept, KeptReply, Later, Moment, Reply};
+pub use clock_guard::ClockCheck;
+pub use follow_ups::{CaseError, CaseMarks, Later, Moment, Reply, StoredIncident, StoredReply};
 pub use start::{Options, Running, StartError, StopError, start, start_with};
-pub use steady::ClockCheck;
 pub use taps::{TapsAccepted, TapsError};
 
 use crate::auth::{CaseNumbers, Citations, KeyError, Keys, Limited, Limiter, ReceiptKeys, Seal};
@@ -335,7 +335,7 @@ impl Ingest {
                         ..expected.accepted(position, stamp)
                     }),
                     Decided::Repeated(first) => {
-                        repeats.push(recall::Repeat {
+                        repeats.push(lookup::Repeat {
                             place: results.len(),
                             first,
                             id: expected.id,
@@ -353,7 +353,7 @@ impl Ingest {
         if !repeats.is_empty() {
             let reader = self.shared.reader.clone();
             let (ledger, network) = (self.ledger(), self.network());
-            let look_up = move || recall::repeats(&ledger, &reader, &network, repeats);
+            let look_up = move || lookup::repeats(&ledger, &reader, &network, repeats);
             for (place, result) in self.read(look_up).await.unwrap_or_default() {
                 results[place] = result;
             }

@@ -5,7 +5,7 @@
 //! making it at once: each accepted report has one, with the same bytes at any later time
 //! until words are removed from the journal, and from then on one that says so.
 
-use super::{GetError, Ingest, Kept};
+use super::{GetError, Ingest, StoredIncident};
 use crate::auth::receipts::{Erasure, Reported};
 use crate::auth::{Receipt, ReceiptKeys};
 use crate::domain::{IncidentId, IncidentSecret, Position};
@@ -17,7 +17,7 @@ impl Ingest {
     }
 
     /// The receipt of an incident: of its report, or of its erasure.
-    pub fn receipt_of(&self, kept: &Kept) -> Receipt {
+    pub fn receipt_of(&self, kept: &StoredIncident) -> Receipt {
         let keys = self.receipt_keys();
         if let Some(erased) = kept.erased {
             return keys.erasure(&Erasure {
@@ -41,7 +41,7 @@ impl Ingest {
         &self,
         id: IncidentId,
         secret: &IncidentSecret,
-    ) -> Result<(Kept, Receipt), GetError> {
+    ) -> Result<(StoredIncident, Receipt), GetError> {
         let kept = self.get(id, secret).await?;
         let receipt = self.receipt_of(&kept);
         Ok((kept, receipt))

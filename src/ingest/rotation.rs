@@ -4,10 +4,10 @@
 
 use std::path::Path;
 
-use super::done::{Done, DoneError, digest};
+use super::clock_guard::ClockCheck;
+use super::removal_progress::{ProgressError, RemovalProgress, digest};
 use super::repair::{RepairError, open_alone};
 use super::start::durable_through;
-use super::steady::ClockCheck;
 use crate::auth::{KeyError, Keys, ReceiptKeys};
 use crate::domain::{Entry, Position, UtcMillis};
 use crate::journal;
@@ -45,7 +45,7 @@ pub struct Rotated {
     /// Where the journal says so.
     pub at: Position,
     /// Why it is not noted beside the journal; the next start says the same there once more then.
-    pub unnoted: Option<DoneError>,
+    pub unnoted: Option<ProgressError>,
 }
 
 /// Makes new keys for the quarter that `now` lies in and for those after it. They are in use
@@ -70,9 +70,9 @@ pub fn rotate(
         return Err(RotateError::NoneInUse);
     }
     let told = keys.told();
-    let done = Done {
+    let done = RemovalProgress {
         keys: Some(digest(&told)),
-        ..Done::read(folder)
+        ..RemovalProgress::read(folder)
     };
     let entry = journal::encode(&Entry::KeysChanged(told));
     let (at, _) = alone

@@ -16,12 +16,12 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-use super::again::Again;
+use super::clock_guard::{ClockCheck, ClockGuard};
 use super::committer::{Committer, Ending, Parts, write_checkpoint};
+use super::duplicates::Duplicates;
 use super::history::{History, Placed};
 use super::key_maker::KeyMaker;
 use super::queue::Queue;
-use super::steady::{ClockCheck, Steady};
 use super::{Clock, Ingest, Secrets, erasure, folder};
 use crate::auth::{KeyError, Keys, ReceiptKeys};
 use crate::domain::entry::Epoch;
@@ -220,7 +220,7 @@ pub fn start_with(
     erasure::finish(&mut writer, &ledger)?;
     let clock: Clock = Arc::new(now);
     let key_maker = KeyMaker::start(Arc::clone(&keys), clock())?;
-    let mut steady = Steady::new(options.clock_check);
+    let mut steady = ClockGuard::new(options.clock_check);
     let now = match &mut steady {
         Some(steady) => steady.time(clock(), begun.elapsed(), writer.last_stamp()),
         None => clock(),
@@ -236,7 +236,7 @@ pub fn start_with(
         "record opened"
     );
     let queue = Arc::new(Queue::new(options.queue_entries_max));
-    queue.set_clock_unsure(steady.as_ref().is_some_and(Steady::is_unsure));
+    queue.set_clock_unsure(steady.as_ref().is_some_and(ClockGuard::is_unsure));
     let hub = Hub::new();
     let parts = Parts {
         queue: Arc::clone(&queue),
@@ -383,7 +383,7 @@ fn checkpointed_state(folder: &Path, epoch: Epoch) -> State {
 struct Folded {
     entries: u64,
     /// The latest reports, which are read with them.
-    again: Again,
+    again: Duplicates,
     /// When the first of them that erases an incident came: a checkpoint may hold its minute.
     erased: Option<UtcMillis>,
 }
@@ -391,8 +391,8 @@ struct Folded {
 /// Folds what the ledger has not counted yet.
 fn fold_rest(ledger: &Ledger, reader: &Reader, last: UtcMillis) -> Result<Folded, StartError> {
     let from = ledger.read().position().next();
-    let mut again = Again::read_back(reader, &ledger.read())?;
-    let latest = Again::begins(reader.last());
+    let mut again = Duplicates::read_back(reader, &ledger.read())?;
+    let latest = Duplicates::begins(reader.last());
     let history = History::for_fold(reader, from, last, latest)?;
     let mut erased = None;
     let entries = history.for_each_batch(|batch| {

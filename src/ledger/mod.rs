@@ -5,17 +5,15 @@
 //! Everything here can be made again from the journal. Questions, rates and privacy are no
 //! concern of this module.
 
-pub mod apart;
 mod as_of;
 pub mod base;
 pub mod cases;
 pub mod checkpoint;
 pub mod cube;
+mod day_summaries;
 pub mod dictionary;
 mod ended;
-mod heads;
 mod ids;
-mod keeper;
 mod memory;
 mod parts;
 mod past_taps;
@@ -23,12 +21,14 @@ mod recent;
 mod refill;
 mod restore;
 mod state;
+mod store_writer;
 pub mod tallies;
 pub mod taps;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+pub mod unmatchable;
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -41,24 +41,24 @@ use crate::domain::entry::Epoch;
 use crate::domain::taps::TapInterval;
 use crate::domain::{Entry, Outages, Position, Row, Stamp};
 use crate::store::{Store, StoreError, TapChange, TapPlace, TapReader};
-use heads::HeadCache;
-use keeper::Keeper;
+use day_summaries::SummaryCache;
+use store_writer::StoreWriter;
 
-pub use apart::{Less, Reason};
 pub use as_of::AsOfError;
 pub use base::BaseMaker;
 pub use cases::{Case, Cases, Reply};
 pub use checkpoint::{CheckpointError, FILE as CHECKPOINT_FILE, LOST_FILE as LOST_CHECKPOINT_FILE};
 pub use cube::{Cells, Cube};
+pub use day_summaries::{DaySummaries, DaySummary, ToldScopes};
 pub use dictionary::Dictionary;
 pub use ended::{MonthEnd, Months, ends_at};
-pub use heads::{DayHead, Heads, ToldScopes};
 pub use past_taps::{PastPart, PastTaps};
 pub use recent::Recent;
 pub use refill::RefillError;
 pub use state::{Applied, ClosedBlock, FOLD_VERSION, State, Withdrawal};
 pub use tallies::{Attribute, Tallies, Timed, day_bucket, month_hour_bucket};
 pub use taps::{FeedBook, TapBook, TapDay, TapsApplied};
+pub use unmatchable::{Less, Reason};
 
 /// Entries whose ids and names are looked up together before they are applied: what that
 /// brings near must still be there when its turn comes.
@@ -109,7 +109,7 @@ pub struct ScanView {
 pub struct TapView<'a> {
     store: Store,
     changes: Vec<Arc<TapChange>>,
-    heads: &'a HeadCache,
+    heads: &'a SummaryCache,
     /// Feeds, scopes and days.
     pub book: Arc<TapBook>,
     /// Numbers of operators, lines and stops.
@@ -129,8 +129,8 @@ impl TapView<'_> {
 /// The state with its lock, the store beside it and the blocks on their way to it.
 pub struct Ledger {
     state: RwLock<State>,
-    keeper: Arc<Keeper>,
-    heads: HeadCache,
+    store_writer: Arc<StoreWriter>,
+    heads: SummaryCache,
     thread: Option<JoinHandle<()>>,
     needed: Needed,
 }
@@ -148,11 +148,11 @@ struct Needed {
 }
 
 impl Ledger {
-    /// Begins with a state (empty, or of `read_checkpoint`) and starts the keeper thread.
+    /// Begins with a state (empty, or of `read_checkpoint`) and starts the store's thread.
     /// Blocks that the state counts are taken to be in the store that will be attached, or
     /// refilled.
     pub fn new(state: State) -> Self {
-        let keeper = Keeper::new(state.first_block()..state.blocks());
+        let store_writer = StoreWriter::new(state.first_block()..state.blocks());
         let needed = Needed {
             first: state.first_block(),
             first_crc: state.first_block_crc(),
@@ -160,15 +160,15 @@ impl Ledger {
             crc: state.blocks_crc,
             taps: state.taps().last(),
         };
-        let shared = Arc::clone(&keeper);
+        let shared = Arc::clone(&store_writer);
         let thread = std::thread::Builder::new()
-            .name("keeper".into())
+            .name("store-writer".into())
             .spawn(move || shared.run())
             .expect("a process at its start can have one more thread");
         Self {
             state: RwLock::new(state),
-            keeper,
-            heads: HeadCache::default(),
+            store_writer,
+            heads: SummaryCache::default(),
             thread: Some(thread),
             needed,
         }
@@ -192,11 +192,11 @@ impl Ledger {
         self.state.read().expect(FOLD_HOLDS)
     }
 
-    /// Applies a batch under one lock. Closed blocks go to the keeper. Waits while
+    /// Applies a batch under one lock. Closed blocks go to the store's thread. Waits while
     /// `BLOCKS_PENDING_MAX` of them are pending, be it that the store is still opening or that
     /// it is slow.
     pub fn apply(&self, batch: &[(Position, Stamp, Entry)]) -> Vec<Applied> {
-        self.keeper.wait_for_room();
+        self.store_writer.wait_for_room();
         let mut state = self.state.write().expect(FOLD_HOLDS);
         let mut applied = Vec::with_capacity(batch.len());
         for some in batch.chunks(AHEAD_ENTRIES) {
@@ -207,8 +207,8 @@ impl Ledger {
         }
         // Under the lock: a scan must find each row either open or pending.
         let closed = state.take_closed();
-        self.keeper.take(closed, state.take_tap_changes());
-        self.keeper.forget_before(state.first_block());
+        self.store_writer.take(closed, state.take_tap_changes());
+        self.store_writer.forget_before(state.first_block());
         applied
     }
 
@@ -226,28 +226,28 @@ impl Ledger {
 
     /// Hands over the opened store: pending blocks go into it, scans can be answered.
     pub fn attach_store(&self, store: Store) {
-        self.keeper.attach(store);
+        self.store_writer.attach(store);
     }
 
     /// There will be no store (opening and refilling failed): blocks are let go, scans and
     /// checkpoints are refused, everything else goes on.
     pub fn give_up_store(&self) {
-        self.keeper.fail();
+        self.store_writer.fail();
     }
 
     /// Whether the store has yet to be opened or given up: until then one may be moved aside.
     pub fn store_is_opening(&self) -> bool {
-        self.keeper.is_opening()
+        self.store_writer.is_opening()
     }
 
     /// Whether the store failed, by an error of its own or by `give_up_store`.
     pub fn store_failed(&self) -> bool {
-        self.keeper.has_failed()
+        self.store_writer.has_failed()
     }
 
     /// Blocks on their way to the store.
     pub fn blocks_pending(&self) -> usize {
-        self.keeper.pending()
+        self.store_writer.pending()
     }
 
     /// About how much memory is taken by what was read of tap counts, in bytes.
@@ -257,7 +257,7 @@ impl Ledger {
 
     /// Waits until the store has been opened or given up, at most this long. Blocking.
     pub fn wait_for_store(&self, most: Duration) {
-        self.keeper.wait_for_store(most);
+        self.store_writer.wait_for_store(most);
     }
 
     /// Everything that a scan needs, as of one position.
@@ -276,7 +276,7 @@ impl Ledger {
     }
 
     fn scan_of(&self, state: &State) -> Result<ScanView, LedgerError> {
-        let kept = self.keeper.kept()?;
+        let kept = self.store_writer.kept()?;
         Ok(ScanView {
             store: kept.store,
             stored: kept.stored,
@@ -295,9 +295,9 @@ impl Ledger {
         &self,
         with: impl FnOnce(&State) -> T,
     ) -> Result<(TapView<'_>, T), LedgerError> {
-        let held = self.keeper.hold_taps();
+        let held = self.store_writer.hold_taps();
         let state = self.read();
-        let (store, changes) = self.keeper.kept_taps()?;
+        let (store, changes) = self.store_writer.kept_taps()?;
         let other = with(&state);
         let view = TapView {
             store,
@@ -317,14 +317,15 @@ impl Ledger {
         let state = self.read();
         let (blocks, taps) = (state.blocks(), state.taps().last());
         drop(state);
-        self.keeper.flush(blocks, taps)
+        self.store_writer.flush(blocks, taps)
     }
 
     /// Flushes the blocks, then writes a checkpoint into the folder (aside, synced, renamed).
     /// Returns the position that it holds. Blocking; `apply` may go on meanwhile.
     pub fn checkpoint(&self, dir: &Path) -> Result<Position, LedgerError> {
         let state = self.read().clone();
-        self.keeper.flush(state.blocks(), state.taps().last())?;
+        self.store_writer
+            .flush(state.blocks(), state.taps().last())?;
         checkpoint::write(&state, dir)?;
         Ok(state.position())
     }
@@ -335,7 +336,7 @@ const FOLD_HOLDS: &str = "the fold panics only on a bug, and then nothing may go
 
 impl Drop for Ledger {
     fn drop(&mut self) {
-        self.keeper.stop();
+        self.store_writer.stop();
         if let Some(thread) = self.thread.take() {
             // A panic of the keeper has been printed already; there is nothing left to save.
             let _ = thread.join();

@@ -4,8 +4,8 @@
 //! The coarser tables say nothing that the hours do not, but for incidents known only to the
 //! day; they are there so that a question about years reads hundreds of rows, not thousands.
 
-use super::apart::Apart;
 use super::cube::Cube;
+use super::unmatchable::Unmatchable;
 use crate::domain::taxonomy::{
     CardKind, Cause, Mode, Outcome, Signal, StaffAct, TapKind, Taxonomy,
 };
@@ -112,7 +112,7 @@ pub struct Tallies {
     /// In the order of `Attribute::ALL`.
     attributes: [Timed; Attribute::ALL.len()],
     /// Reports that stand in no numerator of a rate.
-    pub apart: Apart,
+    pub apart: Unmatchable,
 }
 
 impl Default for Tallies {
@@ -124,7 +124,7 @@ impl Default for Tallies {
             },
             stop_day: Cube::default(),
             attributes: Default::default(),
-            apart: Apart::default(),
+            apart: Unmatchable::default(),
         }
     }
 }

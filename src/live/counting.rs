@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use super::fair_queue::{Asker, FairQueue, Spent, Waiting};
 use super::hub::{Changed, ChangedRows};
 use super::source::{Source, TapsKept, View};
 use super::state::State;
-use super::turns::{Asker, Spent, Turns, Waiting};
 use super::{Watch, WatchError};
 use crate::domain::entry::Epoch;
 use crate::domain::limits::WATCH_ROUND_MS_MAX;
@@ -77,7 +77,7 @@ pub fn count<S: Source>(source: &S, mut assignment: Assignment) {
             what: job,
         });
     }
-    let mut turns = Turns::new(waiting, spent);
+    let mut turns = FairQueue::new(waiting, spent);
     let begun = source.elapsed();
     while source.elapsed() - begun < Duration::from_millis(WATCH_ROUND_MS_MAX)
         && let Some(Waiting { what: job, .. }) = turns.next()

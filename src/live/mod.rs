@@ -7,15 +7,17 @@
 //! watcher delays a write or another watcher. Incidents, unlike rates, are a log: nothing of it
 //! is skipped (`log`). How messages travel is left to the API.
 
+mod active;
 mod alarm;
-mod asked;
 mod counting;
+mod encoded;
+mod fair_queue;
 mod hub;
-mod joined;
 pub mod log;
 mod pace;
 mod permits;
 mod publisher;
+mod quota;
 mod rows;
 mod sealed;
 mod source;
@@ -23,9 +25,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 mod token;
-mod told;
-mod turns;
-mod untaken;
+mod unread;
 mod watcher;
 
 use std::sync::Arc;
@@ -37,13 +37,13 @@ use crate::domain::{Filter, Minute, MinuteSpan, Position, TapFeed, UtcMillis};
 use crate::query::RatesWanted;
 use crate::query::rates::RateFigure;
 
+pub use encoded::{EncodedMessage, Form};
 pub use hub::{Changed, ChangedRows, Hub};
 pub use permits::{Holder, NoPermit, Permit, PermitBounds, Permits};
 pub use publisher::Publisher;
 pub use rows::{Rows, Watched};
 pub use source::{LedgerSource, Source, View};
-pub use told::{Form, Told};
-pub use untaken::{Hold, TooMuchUntaken};
+pub use unread::{TooMuchUnread, UnreadPermit};
 pub use watcher::Watcher;
 
 /// What a watcher asks for.

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
-use super::untaken::{Hold, TooMuchUntaken, Untaken, UntakenBounds};
+use super::unread::{TooMuchUnread, UnreadBounds, UnreadBytes, UnreadPermit};
 use crate::auth::{PREFIX_BYTES, prefix_of};
 use crate::domain::CountedPrefix;
 use crate::domain::limits::{
@@ -54,7 +54,7 @@ pub struct Permits(Arc<Shared>);
 struct Shared {
     bounds: PermitBounds,
     open: Mutex<Open>,
-    untaken: Arc<Untaken>,
+    untaken: Arc<UnreadBytes>,
 }
 
 #[derive(Default)]
@@ -120,7 +120,7 @@ impl Permits {
         Self(Arc::new(Shared {
             bounds,
             open: Mutex::default(),
-            untaken: Arc::new(Untaken::new(UntakenBounds::default())),
+            untaken: Arc::new(UnreadBytes::new(UnreadBounds::default())),
         }))
     }
 
@@ -187,7 +187,7 @@ impl Permit {
 
     /// Leave to hand a message out to the stream's client, for as long as it is not taken; `None`
     /// if it is small.
-    pub fn hold(&self, frame: &Bytes) -> Result<Option<Hold>, TooMuchUntaken> {
+    pub fn hold(&self, frame: &Bytes) -> Result<Option<UnreadPermit>, TooMuchUnread> {
         self.shared.untaken.hold(self.holder, frame)
     }
 }

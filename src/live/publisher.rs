@@ -28,18 +28,18 @@ use crate::domain::limits::{
 };
 use crate::domain::{Minute, Position, UtcMillis};
 
+use super::active::ActiveQuestions;
 use super::alarm::Alarm;
-use super::asked::Asked;
 use super::counting::{Assignment, Counting, Done, Job, count};
+use super::fair_queue::{Asker, Spent};
 use super::hub::{Changed, Hub};
-use super::joined::Joined;
 use super::pace::Pace;
+use super::quota::TokenQuotas;
 use super::sealed::NoToken;
 use super::source::{Source, TapsKept};
 use super::state::State;
 use super::token::{StreamDigest, Token, Tokens};
-use super::turns::{Asker, Spent};
-use super::watcher::{Published, Watcher};
+use super::watcher::{WatchState, Watcher};
 use super::{Gone, Watch, WatchError};
 
 /// What counting is taken to cost at least, so that what was counted is told from what never was.
@@ -49,8 +49,8 @@ const COST_MIN: Duration = Duration::from_nanos(1);
 #[derive(Clone)]
 pub struct Publisher {
     requests: mpsc::Sender<Request>,
-    joined: Joined,
-    asked: Asked,
+    joined: ActiveQuestions,
+    asked: TokenQuotas,
     tokens: Arc<Tokens>,
     bounds: Arc<dyn Bounds>,
     stop: CancellationToken,
@@ -82,7 +82,7 @@ struct Request {
 /// Who is let in.
 struct Admitted {
     watch: Arc<Watch>,
-    published: watch::Receiver<Published>,
+    published: watch::Receiver<WatchState>,
     /// Whether nobody else watches this question.
     is_first: bool,
 }
@@ -96,9 +96,9 @@ struct Task<S, N> {
     requests: mpsc::Receiver<Request>,
     questions: HashMap<Arc<Watch>, Question>,
     /// All of them.
-    joined: Joined,
+    joined: ActiveQuestions,
     /// Who watches which.
-    asked: Asked,
+    asked: TokenQuotas,
     tokens: Arc<Tokens>,
     /// The running minute, as of the last look at the clock.
     minute: Minute,
@@ -116,7 +116,7 @@ struct Task<S, N> {
 
 /// A question that is watched.
 struct Question {
-    published: watch::Sender<Published>,
+    published: watch::Sender<WatchState>,
     /// States before the newest that watchers have, the oldest first.
     earlier: VecDeque<State>,
     /// Who asked first. Its counting is theirs as long as it is watched and they have room for it.
@@ -157,7 +157,7 @@ impl Publisher {
         let epoch = source.epoch();
         let source = Arc::new(source);
         let bounds = Arc::clone(&source) as Arc<dyn Bounds>;
-        let (joined, asked) = (Joined::default(), Asked::default());
+        let (joined, asked) = (ActiveQuestions::default(), TokenQuotas::default());
         let tokens = Arc::new(Tokens::new(epoch, seal));
         let task = Task {
             source,
@@ -225,11 +225,11 @@ impl Publisher {
         // Whoever is first is refused at once where the question cannot be counted. Others wait
         // as watchers, which takes less memory than a call that is not answered.
         if is_first {
-            let is_counted = |published: &Published| !matches!(published, Published::Pending);
+            let is_counted = |published: &WatchState| !matches!(published, WatchState::Pending);
             let first = published.wait_for(is_counted).await;
             match &*first.map_err(|_| WatchError::Stopping)? {
-                Published::Ended(error) => return Err(error.clone()),
-                Published::State(_) | Published::Pending => {}
+                WatchState::Ended(error) => return Err(error.clone()),
+                WatchState::State(_) | WatchState::Pending => {}
             }
         }
         Ok(Watcher {
@@ -332,7 +332,7 @@ impl<S: Source, N: Fn() -> UtcMillis> Task<S, N> {
             let _ = request.answer.send(Err(WatchError::Full));
             return;
         }
-        let (sender, published) = watch::channel(Published::Pending);
+        let (sender, published) = watch::channel(WatchState::Pending);
         let question = Question {
             published: sender,
             earlier: VecDeque::new(),
@@ -493,7 +493,7 @@ impl<S: Source, N: Fn() -> UtcMillis> Task<S, N> {
             }
             Counting::Ended(error) => {
                 self.joined.remove(&watch);
-                question.published.send_replace(Published::Ended(error));
+                question.published.send_replace(WatchState::Ended(error));
                 self.questions.remove(&watch);
             }
         }
@@ -595,21 +595,21 @@ async fn next_result(round: &mut Option<Round>) -> Option<Done> {
 
 /// Puts the newest state in place; says whether watchers have to know. `replaced` gets the one of
 /// before where it has other figures, since letting go of it takes time.
-fn replace(published: &mut Published, mut newest: State, replaced: &mut Option<State>) -> bool {
+fn replace(published: &mut WatchState, mut newest: State, replaced: &mut Option<State>) -> bool {
     let is_news = match published {
-        Published::State(known) => !newest.share(known),
-        Published::Pending | Published::Ended(_) => true,
+        WatchState::State(known) => !newest.share(known),
+        WatchState::Pending | WatchState::Ended(_) => true,
     };
-    let before = std::mem::replace(published, Published::State(newest));
-    if is_news && let Published::State(before) = before {
+    let before = std::mem::replace(published, WatchState::State(newest));
+    if is_news && let WatchState::State(before) = before {
         *replaced = Some(before);
     }
     is_news
 }
 
 /// The state holds up to this position as well; nobody has to be woken for that.
-fn reach(published: &mut Published, position: Position) -> bool {
-    if let Published::State(state) = published {
+fn reach(published: &mut WatchState, position: Position) -> bool {
+    if let WatchState::State(state) = published {
         state.outline.position = state.outline.position.max(position);
     }
     false

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use siphasher::sip::SipHasher13;
 
 use super::Message;
-use super::told::{Kept, Told};
+use super::encoded::{EncodedMessage, MessageCache};
 use crate::domain::limits::{WATCH_DIFFERENCES_MAX, WATCH_MESSAGES_KEPT_MAX};
 use crate::domain::{Minute, Position, UtcMillis};
 use crate::query::Counted;
@@ -79,7 +79,7 @@ struct Head {
 struct Body {
     figures: Arc<Rows>,
     differences: Mutex<Vec<Difference>>,
-    told: Kept<Telling, Message>,
+    told: MessageCache<Telling, Message>,
 }
 
 /// What a message tells of a state.
@@ -159,7 +159,7 @@ impl State {
         let body = Body {
             figures: Arc::new(figures),
             differences: Mutex::default(),
-            told: Kept::new(WATCH_MESSAGES_KEPT_MAX),
+            told: MessageCache::new(WATCH_MESSAGES_KEPT_MAX),
         };
         Self {
             outline: Outline {
@@ -226,7 +226,7 @@ impl State {
         kind: Kind,
         is_window_new: bool,
         make: impl FnOnce() -> Message,
-    ) -> Arc<Told<Message>> {
+    ) -> Arc<EncodedMessage<Message>> {
         let telling = Telling {
             kind,
             position: self.outline.position,

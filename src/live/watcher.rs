@@ -11,17 +11,17 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::alarm::Alarm;
-use super::asked::Asking;
+use super::encoded::EncodedMessage;
 use super::pace::{Pace, Step};
+use super::quota::QuotaSlot;
 use super::state::{Kind, Outline, Sent, State};
 use super::token::{Token, Tokens};
-use super::told::Told;
 use super::{Cited, Message, Update, Watch, WatchError};
 use crate::domain::Minute;
 
 /// What the publisher last said about a question.
 #[derive(Clone)]
-pub(super) enum Published {
+pub(super) enum WatchState {
     /// Not counted yet.
     Pending,
     /// Its newest state.
@@ -34,9 +34,9 @@ pub(super) enum Published {
 pub struct Watcher {
     /// What is watched; the same for all who watch it.
     pub(super) watch: Arc<Watch>,
-    pub(super) published: watch::Receiver<Published>,
+    pub(super) published: watch::Receiver<WatchState>,
     pub(super) tokens: Arc<Tokens>,
-    pub(super) asking: Asking,
+    pub(super) asking: QuotaSlot,
     /// What the client says that it has; looked at once, so in a box.
     pub(super) resume: Option<Box<Token>>,
     /// The newest state with the figures that the client has.
@@ -51,7 +51,7 @@ pub struct Watcher {
 /// What there is to do for a watcher.
 enum Next {
     /// To send this.
-    Told(Arc<Told<Message>>),
+    Told(Arc<EncodedMessage<Message>>),
     /// To wait for the instant, deaf to further changes: they would wake it for nothing.
     Rest(Instant),
     /// To wait for a change, or for the instant if there is one.
@@ -66,7 +66,7 @@ impl Watcher {
 
     /// The next message, or why there are no more. It holds the newest state at the time it
     /// is returned. Safe to drop while it waits: nothing is lost.
-    pub async fn next(&mut self) -> Result<Arc<Told<Message>>, WatchError> {
+    pub async fn next(&mut self) -> Result<Arc<EncodedMessage<Message>>, WatchError> {
         loop {
             // Every stream has room for what is kept here over what is waited for, so that is
             // little.
@@ -118,9 +118,9 @@ impl Watcher {
             return Err(WatchError::Stopping);
         }
         let newest = match &*self.published.borrow_and_update() {
-            Published::State(state) => state.clone(),
-            Published::Ended(error) => return Err(error.clone()),
-            Published::Pending => return Ok(None),
+            WatchState::State(state) => state.clone(),
+            WatchState::Ended(error) => return Err(error.clone()),
+            WatchState::Pending => return Ok(None),
         };
         if let Some(sent) = &mut self.sent
             && sent.outline.digest() == newest.outline.digest()
@@ -130,7 +130,7 @@ impl Watcher {
         Ok(Some(newest))
     }
 
-    fn first(&mut self, newest: &State, now: Instant) -> Arc<Told<Message>> {
+    fn first(&mut self, newest: &State, now: Instant) -> Arc<EncodedMessage<Message>> {
         let is_known = self.resume.take().is_some_and(|token| {
             token.stream == self.asking.stream() && token.state_digest == newest.outline.digest()
         });
@@ -143,14 +143,19 @@ impl Watcher {
         self.snapshot(newest)
     }
 
-    fn snapshot(&mut self, newest: &State) -> Arc<Told<Message>> {
+    fn snapshot(&mut self, newest: &State) -> Arc<EncodedMessage<Message>> {
         self.message(newest, Kind::Snapshot, || {
             Update::Snapshot(Arc::clone(newest.figures()))
         })
     }
 
     /// All of it, if what the client has is kept no more.
-    fn changes(&mut self, sent: &Sent, newest: &State, now: Instant) -> Arc<Told<Message>> {
+    fn changes(
+        &mut self,
+        sent: &Sent,
+        newest: &State,
+        now: Instant,
+    ) -> Arc<EncodedMessage<Message>> {
         let message = match sent.state() {
             Some(earlier) => {
                 let from_digest = earlier.outline.digest();
@@ -167,13 +172,13 @@ impl Watcher {
 
     /// Of the state that the client has, also when the pace holds a newer one back: resumed
     /// from a heartbeat's token, a stream must tell that change.
-    fn heartbeat(&mut self, sent: &Sent, now: Instant) -> Arc<Told<Message>> {
+    fn heartbeat(&mut self, sent: &Sent, now: Instant) -> Arc<EncodedMessage<Message>> {
         self.pace.sent_sign_of_life(now);
         if let Some(state) = sent.state() {
             return self.message(&state, Kind::Heartbeat, || Update::Heartbeat);
         }
         let is_window_new = self.is_window_new(&sent.outline);
-        Arc::new(Told::new(self.about(
+        Arc::new(EncodedMessage::new(self.about(
             &sent.outline,
             is_window_new,
             Update::Heartbeat,
@@ -188,7 +193,7 @@ impl Watcher {
         state: &State,
         kind: Kind,
         update: impl FnOnce() -> Update,
-    ) -> Arc<Told<Message>> {
+    ) -> Arc<EncodedMessage<Message>> {
         let is_window_new = self.is_window_new(&state.outline);
         state.told(kind, is_window_new, || {
             self.about(&state.outline, is_window_new, update())

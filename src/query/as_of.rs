@@ -4,7 +4,7 @@
 use crate::domain::{Position, Question};
 use crate::ledger::{AsOfError, Ledger};
 
-use super::gate;
+use super::budget;
 use super::{Answer, Page, QueryError, scan_both};
 
 /// Answers a question as of a position, by a scan. Blocking, as any scan; few run at once.
@@ -14,7 +14,7 @@ pub fn answer_as_of(
     page: &Page,
     at: Position,
 ) -> Result<Answer, QueryError> {
-    let _place = gate::scan_place(ledger)?;
+    let _place = budget::scan_place(ledger)?;
     let view = ledger.scan_view_as_of(at)?;
     scan_both(&view, question, page)
 }

@@ -15,7 +15,7 @@ use crate::domain::time::LocalMonth;
 use crate::domain::{Calendar, Dimension, Hour, LocalDay, Question, Window};
 use crate::ledger::Dictionary;
 
-use super::sieve::Sieve;
+use super::row_filter::RowFilter;
 
 const HOURS_OF_DAY: u32 = 24;
 const WEEKDAYS: u32 = 7;
@@ -38,7 +38,12 @@ pub(super) struct Axis {
 }
 
 impl Axis {
-    fn new(dimension: Dimension, dictionary: &Dictionary, sieve: &Sieve, window: Window) -> Self {
+    fn new(
+        dimension: Dimension,
+        dictionary: &Dictionary,
+        row_filter: &RowFilter,
+        window: Window,
+    ) -> Self {
         let mut axis = Self {
             dimension,
             size: 0,
@@ -57,17 +62,17 @@ impl Axis {
         };
         let numbers = 1..axis.size;
         match dimension {
-            Dimension::Operator if sieve.operators.is_some() => {
-                axis.pick(numbers.filter(|number| sieve.takes_operator(*number)));
+            Dimension::Operator if row_filter.operators.is_some() => {
+                axis.pick(numbers.filter(|number| row_filter.takes_operator(*number)));
             }
-            Dimension::Line if sieve.lines.is_some() || sieve.operators.is_some() => {
+            Dimension::Line if row_filter.lines.is_some() || row_filter.operators.is_some() => {
                 axis.pick(numbers.filter(|line| {
-                    sieve.takes_line(*line)
-                        && sieve.takes_operator(u32::from(dictionary.operator_of_line(*line)))
+                    row_filter.takes_line(*line)
+                        && row_filter.takes_operator(u32::from(dictionary.operator_of_line(*line)))
                 }));
             }
-            Dimension::Stop if sieve.stops.is_some() => {
-                axis.pick(numbers.filter(|number| sieve.takes_stop(*number)));
+            Dimension::Stop if row_filter.stops.is_some() => {
+                axis.pick(numbers.filter(|number| row_filter.takes_stop(*number)));
             }
             _ => {}
         }
@@ -153,9 +158,9 @@ pub(super) struct Axes {
 
 impl Axes {
     pub(super) fn new(question: &Question, dictionary: &Dictionary) -> Self {
-        let sieve = Sieve::new(&question.filter, dictionary);
+        let row_filter = RowFilter::new(&question.filter, dictionary);
         let axis =
-            |dimension: &Dimension| Axis::new(*dimension, dictionary, &sieve, question.window);
+            |dimension: &Dimension| Axis::new(*dimension, dictionary, &row_filter, question.window);
         let asked: Vec<Axis> = question.by.dimensions().iter().map(axis).collect();
         let mut outermost_first: Vec<usize> = (0..asked.len()).collect();
         outermost_first.sort_by_key(|axis| nesting(asked[*axis].dimension));

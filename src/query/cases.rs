@@ -9,8 +9,8 @@
 use std::collections::BTreeSet;
 
 use super::QueryError;
+use super::budget;
 use super::check_kept;
-use super::gate;
 use crate::domain::limits::{LISTED_BLOCKS_AT_ONCE, LISTED_ROWS_LOOKED_AT_MAX};
 use crate::domain::taxonomy::{CaseState, SetOf};
 use crate::domain::{LineId, OperatorCode, Position, Row, RowTime, Stamp, StopId, Window};
@@ -61,7 +61,7 @@ pub fn list(
     place: Option<CasePlace>,
     rows_max: usize,
 ) -> Result<CasePage, QueryError> {
-    let _turn = gate::scan_place(ledger)?;
+    let _turn = budget::scan_place(ledger)?;
     let now = ledger.read().position();
     let place = place.unwrap_or(CasePlace {
         as_of: now,
@@ -86,9 +86,9 @@ pub fn list(
         (struck, std::sync::Arc::clone(state.cases()))
     };
     let struck = (&struck, place.as_of);
-    let sieve = Sieve::new(filter, &view.dictionary, &cases, struck);
+    let matcher = CaseMatcher::new(filter, &view.dictionary, &cases, struck);
     let mut page = Page {
-        sieve,
+        matcher,
         rows_max,
         incidents: Vec::new(),
         looked_at: 0,
@@ -108,7 +108,7 @@ pub fn list(
 
 /// A page on its way.
 struct Page<'a> {
-    sieve: Sieve<'a>,
+    matcher: CaseMatcher<'a>,
     rows_max: usize,
     incidents: Vec<Position>,
     looked_at: usize,
@@ -162,7 +162,7 @@ impl Page<'_> {
             }
             self.looked_at += 1;
             self.last = row.position;
-            let incident = self.sieve.incident(row);
+            let incident = self.matcher.incident(row);
             self.incidents.extend(incident);
         }
         true
@@ -170,7 +170,7 @@ impl Page<'_> {
 }
 
 /// A filter in the ledger's numbers.
-struct Sieve<'a> {
+struct CaseMatcher<'a> {
     filter: &'a CaseFilter,
     operators: Vec<u16>,
     lines: Vec<u32>,
@@ -181,7 +181,7 @@ struct Sieve<'a> {
     as_of: Position,
 }
 
-impl<'a> Sieve<'a> {
+impl<'a> CaseMatcher<'a> {
     fn new(
         filter: &'a CaseFilter,
         dictionary: &Dictionary,

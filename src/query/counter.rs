@@ -10,7 +10,7 @@ use crate::ledger::Dictionary;
 
 use super::Figure;
 use super::axis;
-use super::sieve::Sieve;
+use super::row_filter::RowFilter;
 
 /// Numbers of dictionary, taxonomy or calendar; hours of day are numbered from 1. 0 is "not
 /// known" and beyond the last dimension.
@@ -18,7 +18,7 @@ type Numbers = [u32; DIMENSIONS_MAX];
 
 /// Counts rows by a filter (without window) and breakdown.
 pub struct Counter {
-    sieve: Sieve,
+    row_filter: RowFilter,
     hours_of_day: u32,
     weekdays: u8,
     dimensions: Vec<Dimension>,
@@ -42,7 +42,7 @@ impl Counter {
     /// Names in the filter that the dictionary does not have match nothing.
     pub fn new(filter: &Filter, by: &Breakdown, dictionary: &Dictionary) -> Self {
         Self {
-            sieve: Sieve::new(filter, dictionary),
+            row_filter: RowFilter::new(filter, dictionary),
             hours_of_day: filter.hours_of_day,
             weekdays: filter.weekdays,
             dimensions: by.dimensions().to_vec(),
@@ -54,7 +54,7 @@ impl Counter {
 
     /// Whether a row would be counted.
     pub fn matches(&self, row: &Row) -> bool {
-        self.sieve.takes(row) && self.takes_time(row.time)
+        self.row_filter.takes(row) && self.takes_time(row.time)
     }
 
     /// Counts a row, if it matches.

@@ -8,12 +8,12 @@
 
 mod as_of;
 mod axis;
+mod budget;
 pub mod cases;
 pub mod citing;
 mod clock;
 mod counter;
 mod few_days;
-mod gate;
 mod grid;
 pub mod method;
 pub mod outages;
@@ -21,8 +21,8 @@ mod page;
 mod plan;
 pub mod rates;
 mod reach;
+mod row_filter;
 mod scanned;
-mod sieve;
 mod sorter;
 pub mod staff;
 mod tallied;
@@ -39,14 +39,14 @@ pub use counter::{Counted, Counter};
 pub use outages::Without;
 pub use page::{Order, Page, PageToken};
 pub use rates::{
-    Past, Progress, RatedAnswer, RatedWithout, RatesWanted, Standing, answer_with_rates,
+    Past, Progress, RatedAnswer, RatedWithout, RatesWanted, RecordAsOf, answer_with_rates,
     answer_with_rates_by_scan,
 };
 
 use axis::Axes;
+use budget::CELLS;
 use few_days::{Bounds, Left, LineDays};
-use gate::CELLS;
-use outages::Out;
+use outages::OutageDays;
 
 /// One row: as many keys as dimensions were asked for, and the count, which is never 0. A
 /// question without dimensions has one row without keys, unless nothing was found.
@@ -179,13 +179,13 @@ pub fn answer_by_tallies(
     let Some(book) = tallied::open(&state, question) else {
         return Ok(None);
     };
-    let out = Out::of(state.outages(), question, state.position());
+    let out = OutageDays::of(state.outages(), question, state.position());
     let out = out.map(|out| (tallied::open(&state, &out.question), out));
     drop(state);
     let Some(axes) = book.axes() else {
         return Ok(None);
     };
-    let room = CELLS.take(axes.cells, gate::WAIT)?;
+    let room = CELLS.take(axes.cells, budget::WAIT)?;
     let counts = book.tally(question, axes)?;
     let (dictionary, position) = book.edition();
     let at = (position, Effort::Tallies);
@@ -196,7 +196,7 @@ pub fn answer_by_tallies(
         let Some((less, axes)) = less.and_then(|less| less.axes().map(|axes| (less, axes))) else {
             return Ok(None);
         };
-        let _room = CELLS.take(axes.cells, gate::WAIT)?;
+        let _room = CELLS.take(axes.cells, budget::WAIT)?;
         let counts = less.tally(&out.question, axes)?;
         answer.put_without(&counts, out, dictionary);
     }
@@ -209,7 +209,7 @@ pub fn answer_by_scan(
     question: &Question,
     page: &Page,
 ) -> Result<Answer, QueryError> {
-    let _place = gate::scan_place(ledger)?;
+    let _place = budget::scan_place(ledger)?;
     let view = ledger.scan_view()?;
     scan_both(&view, question, page)
 }
@@ -220,7 +220,7 @@ fn scan_both(view: &ScanView, question: &Question, page: &Page) -> Result<Answer
     let at = (view.position, effort);
     let mut answer = cut(&counts, question, page, &view.dictionary, at);
     drop(counts);
-    if let Some(out) = Out::of(&view.outages, question, view.position) {
+    if let Some(out) = OutageDays::of(&view.outages, question, view.position) {
         let (less, _) = scan(view, &out.question)?;
         answer.put_without(&less, out, &view.dictionary);
     }
@@ -239,7 +239,7 @@ fn scan_within(
 ) -> Result<(Counts, Effort), QueryError> {
     let scan = |question: &Question, axes: Axes| {
         let weight = scanned::weight(&axes, view.store.scan_threads());
-        let _room = CELLS.take(weight, gate::WAIT)?;
+        let _room = CELLS.take(weight, budget::WAIT)?;
         scanned::scan(view, question, axes, QUESTION_ROWS_MAX)
     };
     let dictionary = &view.dictionary;
@@ -287,7 +287,7 @@ fn cut(
 }
 
 impl Answer {
-    fn put_without(&mut self, less: &Counts, out: Out, dictionary: &Dictionary) {
+    fn put_without(&mut self, less: &Counts, out: OutageDays, dictionary: &Dictionary) {
         self.without = Some(out.rows(less, &self.figures, dictionary));
         self.outages = out.days;
     }

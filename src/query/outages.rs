@@ -33,12 +33,12 @@ pub fn days(outages: &Outages, filter: &Filter, window: Window, at: Position) ->
 }
 
 /// The days of a question, and the same question without them; `None` if there are none.
-pub(super) struct Out {
+pub(super) struct OutageDays {
     pub days: Vec<OutageDay>,
     pub question: Question,
 }
 
-impl Out {
+impl OutageDays {
     pub fn of(outages: &Outages, question: &Question, at: Position) -> Option<Self> {
         let days = days(outages, &question.filter, question.window, at);
         if days.is_empty() {

@@ -64,17 +64,17 @@ pub(super) fn scan(
     if !view.withdrawn.is_empty() {
         columns |= Columns::POSITION;
     }
-    let mut pots = view
+    let mut by_thread = view
         .store
         .scan(
             view.stored.clone(),
             columns,
             wants,
-            || scan.pot(),
-            |pot, _, block| scan.count(pot, block),
+            || scan.thread_counts(),
+            |counts, _, block| scan.count(counts, block),
         )
         .map_err(ledger_error)?;
-    let mut pot = scan.pot();
+    let mut counts = scan.thread_counts();
     let mut block = Block::new();
     let open = (!view.open.is_empty()).then(|| Block::pack(OPEN_BLOCK, &view.open));
     let pending = view
@@ -85,19 +85,19 @@ pub(super) fn scan(
         let invalid = |source| ledger_error(StoreError::BlockInvalid { number, source });
         if wants(&Summary::read(bytes).map_err(invalid)?) {
             block.unpack_into(number, bytes, columns).map_err(invalid)?;
-            scan.count(&mut pot, &block);
+            scan.count(&mut counts, &block);
         }
     }
-    pots.push(pot);
-    let pot = scan.merge(pots);
-    let blocks = pot.blocks;
+    by_thread.push(counts);
+    let counts = scan.merge(by_thread);
+    let blocks = counts.blocks;
     if scan.has_too_many.into_inner() {
         return Err(QueryError::TooManyRows);
     }
-    let of_all = (pot.total, pot.left_out);
+    let of_all = (counts.total, counts.left_out);
     if scan.dense_cells.is_some() {
         let counted = (question, axes);
-        let counts = Counts::dense(counted, &view.dictionary, pot.dense, of_all);
+        let counts = Counts::dense(counted, &view.dictionary, counts.dense, of_all);
         return Ok((counts, blocks));
     }
     let sparse = scan.sparse.into_inner();
@@ -105,8 +105,8 @@ pub(super) fn scan(
     let counts = Counts {
         axes,
         cells: Cells::Sparse(sparse.into_iter().collect()),
-        total: pot.total,
-        left_out: pot.left_out,
+        total: counts.total,
+        left_out: counts.left_out,
         line_days: None,
     };
     Ok((counts, blocks))
@@ -129,7 +129,7 @@ struct Scan<'a> {
 
 /// What one thread has counted.
 #[derive(Default)]
-struct Pot {
+struct ThreadCounts {
     dense: Vec<u32>,
     /// What is not yet added to that of all.
     sparse: HashMap<u64, u32>,
@@ -140,7 +140,7 @@ struct Pot {
     cells: Vec<u64>,
 }
 
-impl Pot {
+impl ThreadCounts {
     /// Counts one more in a cell.
     #[inline]
     fn add(&mut self, cell: u64) {
@@ -153,44 +153,44 @@ impl Pot {
 }
 
 impl Scan<'_> {
-    fn pot(&self) -> Pot {
-        Pot {
+    fn thread_counts(&self) -> ThreadCounts {
+        ThreadCounts {
             dense: vec![0; index_of(self.dense_cells.unwrap_or(0))],
-            ..Pot::default()
+            ..ThreadCounts::default()
         }
     }
 
-    fn count(&self, pot: &mut Pot, block: &Block) {
-        pot.blocks += 1;
-        let mut cells = std::mem::take(&mut pot.cells);
+    fn count(&self, counts: &mut ThreadCounts, block: &Block) {
+        counts.blocks += 1;
+        let mut cells = std::mem::take(&mut counts.cells);
         self.sorter.sort(block, &mut cells);
         self.strike_withdrawn(block, &mut cells);
         for (index, cell) in cells.iter().enumerate() {
             if cell & OUT != 0 {
                 continue;
             }
-            pot.total += 1;
+            counts.total += 1;
             if cell & UNKNOWN != 0 {
-                pot.left_out += 1;
+                counts.left_out += 1;
                 continue;
             }
             if self.sorter.has_sets() {
                 self.sorter
-                    .expand(block, index, *cell, &mut |cell| pot.add(cell));
+                    .expand(block, index, *cell, &mut |cell| counts.add(cell));
             } else {
-                pot.add(*cell);
+                counts.add(*cell);
             }
         }
-        pot.cells = cells;
-        if POT_ROWS_MAX <= pot.sparse.len() {
-            self.pour(pot);
+        counts.cells = cells;
+        if POT_ROWS_MAX <= counts.sparse.len() {
+            self.pour(counts);
         }
     }
 
     /// Adds what one thread has counted in its map to what all have.
-    fn pour(&self, pot: &mut Pot) {
+    fn pour(&self, counts: &mut ThreadCounts) {
         let mut all = self.sparse.lock().unwrap_or_else(PoisonError::into_inner);
-        for (cell, count) in pot.sparse.drain() {
+        for (cell, count) in counts.sparse.drain() {
             *all.entry(cell).or_default() += count;
         }
         if self.rows_max < all.len() {
@@ -214,17 +214,17 @@ impl Scan<'_> {
         }
     }
 
-    fn merge(&self, pots: Vec<Pot>) -> Pot {
-        let mut merged = Pot::default();
-        for mut pot in pots {
-            self.pour(&mut pot);
-            merged.total += pot.total;
-            merged.left_out += pot.left_out;
-            merged.blocks += pot.blocks;
+    fn merge(&self, by_thread: Vec<ThreadCounts>) -> ThreadCounts {
+        let mut merged = ThreadCounts::default();
+        for mut counts in by_thread {
+            self.pour(&mut counts);
+            merged.total += counts.total;
+            merged.left_out += counts.left_out;
+            merged.blocks += counts.blocks;
             if merged.dense.is_empty() {
-                merged.dense = pot.dense;
+                merged.dense = counts.dense;
             } else {
-                for (sum, count) in merged.dense.iter_mut().zip(&pot.dense) {
+                for (sum, count) in merged.dense.iter_mut().zip(&counts.dense) {
                     *sum += count;
                 }
             }

@@ -10,7 +10,7 @@ use crate::store::{Block, Columns};
 
 use super::axis::{Axes, slots};
 use super::clock::{Clock, TimeTable};
-use super::sieve::{self, Sieve};
+use super::row_filter::{self, RowFilter};
 
 /// Of a row that does not count.
 pub(super) const OUT: u64 = 1 << 63;
@@ -46,7 +46,7 @@ const SINGLES: [Dimension; 7] = [
 impl Sorter {
     pub(super) fn new(question: &Question, axes: &Axes, dictionary: &Dictionary) -> Self {
         let filter = &question.filter;
-        let sieve = Sieve::new(filter, dictionary);
+        let row_filter = RowFilter::new(filter, dictionary);
         let mut sorter = Self {
             columns: Columns::TIME | Columns::BASIS,
             times: TimeTable::new(question.window, &Clock::new(question, axes)),
@@ -57,13 +57,13 @@ impl Sorter {
             expanded: Vec::new(),
         };
         for dimension in SINGLES {
-            if let Some(table) = table(dimension, &sieve, axes, dictionary) {
+            if let Some(table) = table(dimension, &row_filter, axes, dictionary) {
                 sorter.columns |= column(dimension);
                 sorter.tables.push((dimension, table));
             }
         }
         for dimension in SETS {
-            let mask = sieve.mask(dimension);
+            let mask = row_filter.mask(dimension);
             if mask != 0 {
                 sorter.columns |= column(dimension);
                 sorter.masks.push((dimension, mask));
@@ -162,7 +162,7 @@ fn add<N: Copy + Into<u32>>(cells: &mut [u64], table: &[u64], numbers: &[N]) {
 /// matter.
 fn table(
     dimension: Dimension,
-    sieve: &Sieve,
+    row_filter: &RowFilter,
     axes: &Axes,
     dictionary: &Dictionary,
 ) -> Option<Vec<u64>> {
@@ -174,10 +174,13 @@ fn table(
         _ => slots(dimension),
     };
     let takes = |number: u32| match dimension {
-        Dimension::Operator => sieve.takes_operator(number),
-        Dimension::Line => sieve.takes_line(number),
-        Dimension::Stop => sieve.takes_stop(number),
-        _ => sieve::takes_one(sieve.mask(dimension), u8::try_from(number).unwrap_or(0)),
+        Dimension::Operator => row_filter.takes_operator(number),
+        Dimension::Line => row_filter.takes_line(number),
+        Dimension::Stop => row_filter.takes_stop(number),
+        _ => row_filter::takes_one(
+            row_filter.mask(dimension),
+            u8::try_from(number).unwrap_or(0),
+        ),
     };
     let part = |number: u32| {
         let Some((axis, stride)) = axis else {

@@ -14,9 +14,9 @@ use crate::ledger::{Ledger, LedgerError, ScanView};
 use crate::stats::staff::{StaffAnswer, StaffCounts};
 use crate::store::{Block, Columns, StoreError, Summary};
 
-use super::outages::Out;
-use super::sieve::{Sieve, day_of};
-use super::{QueryError, check_kept, gate};
+use super::outages::OutageDays;
+use super::row_filter::{RowFilter, day_of};
+use super::{QueryError, budget, check_kept};
 
 /// What the reports of a question tell of staff.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -70,13 +70,13 @@ pub fn staff_figures<I>(
 where
     I: Iterator<Item = Result<(Position, ToldOfStaff), JournalError>>,
 {
-    let _place = gate::scan_place(ledger)?;
+    let _place = budget::scan_place(ledger)?;
     let view = match at {
         Some(at) => ledger.scan_view_as_of(at)?,
         None => ledger.scan_view()?,
     };
     let (all, blocks) = count(&view, &told, question)?;
-    let out = Out::of(&view.outages, question, view.position);
+    let out = OutageDays::of(&view.outages, question, view.position);
     let without = out
         .as_ref()
         .map(|out| count(&view, &told, &out.question).map(|(days, _)| days));
@@ -95,7 +95,7 @@ type Pot = (StaffDays, u64);
 struct Count<'a, F> {
     view: &'a ScanView,
     question: &'a Question,
-    sieve: Sieve,
+    row_filter: RowFilter,
     told: &'a F,
     /// The first error of any thread.
     failed: Mutex<Option<QueryError>>,
@@ -110,7 +110,7 @@ where
     let count = Count {
         view,
         question,
-        sieve: Sieve::new(&question.filter, &view.dictionary),
+        row_filter: RowFilter::new(&question.filter, &view.dictionary),
         told,
         failed: Mutex::new(None),
     };
@@ -167,7 +167,7 @@ where
         let withdrawn = &self.view.withdrawn;
         let mut telling = Vec::new();
         for row in rows {
-            if !self.sieve.takes(row) || withdrawn.contains(&row.position) {
+            if !self.row_filter.takes(row) || withdrawn.contains(&row.position) {
                 continue;
             }
             let Some(day) = day_of(self.question, row.time) else {

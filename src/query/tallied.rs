@@ -12,13 +12,13 @@ use crate::domain::{Calendar, Dimension, Filter, Hour, LocalDay, Position, Quest
 use crate::ledger::{Attribute, Dictionary, State};
 
 use super::axis::{Axes, Axis};
+use super::budget::{self, CELLS};
 use super::clock::Clock;
 use super::few_days::{self, Bounds, Left};
-use super::gate::{self, CELLS};
 use super::grid;
 use super::plan::{self, DENSE_CELLS_MAX, Source};
 use super::reach::{Grain, Reach, Shared};
-use super::sieve::{self, Sieve};
+use super::row_filter::{self, RowFilter};
 use super::{Counts, QueryError};
 
 /// Picked columns are first added up together with all others of their row if they are at
@@ -150,7 +150,7 @@ impl Book {
         };
         // Of the days in which anything was recorded alone.
         left = left.within(self.question.window, &self.dictionary);
-        let _room = CELLS.take(left.axes.cells, gate::WAIT)?;
+        let _room = CELLS.take(left.axes.cells, budget::WAIT)?;
         let cells = self.add_up(self.source, &left.question, &left.axes);
         left.put(cells, &mut counts);
         Ok(counts)
@@ -233,12 +233,12 @@ impl Book {
 
     /// The counts of a question by cell, place 0 of each axis included.
     fn add_up(&self, source: Source, question: &Question, axes: &Axes) -> Vec<u32> {
-        let sieve = Sieve::new(&question.filter, &self.dictionary);
+        let row_filter = RowFilter::new(&question.filter, &self.dictionary);
         let columns = match source {
-            Source::Line => self.line_columns(&sieve, axes),
-            Source::Stop => self.stop_columns(&sieve, axes),
+            Source::Line => self.line_columns(&row_filter, axes),
+            Source::Stop => self.stop_columns(&row_filter, axes),
             Source::Attribute(attribute) => {
-                self.attribute_columns(attribute, &question.filter, &sieve, axes)
+                self.attribute_columns(attribute, &question.filter, &row_filter, axes)
             }
         };
         let counts = if source == ALL {
@@ -259,16 +259,17 @@ impl Book {
         columns.add_up(counts, &times, width)
     }
 
-    fn line_columns(&self, sieve: &Sieve, axes: &Axes) -> Columns {
+    fn line_columns(&self, row_filter: &RowFilter, axes: &Axes) -> Columns {
         let line = axes.find(Dimension::Line);
         let operator = axes.find(Dimension::Operator);
-        let takes_all = sieve.lines.is_none() && sieve.operators.is_none();
+        let takes_all = row_filter.lines.is_none() && row_filter.operators.is_none();
         if takes_all && line.is_some() && operator.is_none() {
             return Columns::All;
         }
         let operator_of = |line| u32::from(self.dictionary.operator_of_line(line));
-        let wanted = (0..bound(self.dictionary.lines()))
-            .filter(|line| sieve.takes_line(*line) && sieve.takes_operator(operator_of(*line)));
+        let wanted = (0..bound(self.dictionary.lines())).filter(|line| {
+            row_filter.takes_line(*line) && row_filter.takes_operator(operator_of(*line))
+        });
         let cell = |number| offset(line, number) + offset(operator, operator_of(number));
         Columns::Picked {
             columns: wanted.map(|number| (number, cell(number))).collect(),
@@ -276,12 +277,13 @@ impl Book {
         }
     }
 
-    fn stop_columns(&self, sieve: &Sieve, axes: &Axes) -> Columns {
+    fn stop_columns(&self, row_filter: &RowFilter, axes: &Axes) -> Columns {
         let stop = axes.find(Dimension::Stop);
-        if sieve.stops.is_none() && stop.is_some() {
+        if row_filter.stops.is_none() && stop.is_some() {
             return Columns::All;
         }
-        let wanted = (0..bound(self.dictionary.stops())).filter(|stop| sieve.takes_stop(*stop));
+        let wanted =
+            (0..bound(self.dictionary.stops())).filter(|stop| row_filter.takes_stop(*stop));
         Columns::Picked {
             columns: wanted
                 .map(|number| (number, offset(stop, number)))
@@ -294,7 +296,7 @@ impl Book {
         &self,
         attribute: Attribute,
         filter: &Filter,
-        sieve: &Sieve,
+        row_filter: &RowFilter,
         axes: &Axes,
     ) -> Columns {
         let slots = bound(attribute.slots());
@@ -302,16 +304,16 @@ impl Book {
         let operator = axes.find(Dimension::Operator);
         let value = plan::dimension_of(attribute).and_then(|dimension| axes.find(dimension));
         let has_all_axes = operator.is_some() && (value.is_some() || slots == 1);
-        if has_all_axes && mask == 0 && sieve.operators.is_none() {
+        if has_all_axes && mask == 0 && row_filter.operators.is_none() {
             return Columns::All;
         }
         let mut columns = Vec::new();
         for number in 0..bound(self.dictionary.operators()) {
-            if !sieve.takes_operator(number) {
+            if !row_filter.takes_operator(number) {
                 continue;
             }
             let wanted = (0..slots).filter(|slot| {
-                sieve::takes_one(mask, u8::try_from(*slot).expect("taxonomies are short"))
+                row_filter::takes_one(mask, u8::try_from(*slot).expect("taxonomies are short"))
             });
             columns.extend(wanted.map(|slot| {
                 let cell = offset(operator, number) + offset(value, slot);

@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use mistap::app::retention::Done;
+use mistap::app::retention::RemovalProgress;
 use mistap::domain::{Position, UtcMillis};
 use mistap::edition::format::{Edition, Hash};
 use serde_json::Value;
@@ -283,7 +283,7 @@ async fn edition_whose_incidents_are_kept_no_longer_is_proved_by_its_hash() {
     })
     .await;
     let deadline = tokio::time::Instant::now() + PATIENCE;
-    while Done::read(service.folder()).incidents == Position(0) {
+    while RemovalProgress::read(service.folder()).incidents == Position(0) {
         assert!(tokio::time::Instant::now() < deadline, "not done in time");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }

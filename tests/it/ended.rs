@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mistap::api::pb::v1 as pb;
-use mistap::app::retention::Done;
+use mistap::app::retention::RemovalProgress;
 use mistap::app::{AppError, Settings};
 use mistap::domain::{Entry, Position, UtcMillis};
 use mistap::ingest::repair::{self, Finding};
@@ -204,10 +204,10 @@ async fn until_listed(service: &Service) {
     in_time.expect("it opens");
 }
 
-async fn until_ended(service: &Service) -> Done {
+async fn until_ended(service: &Service) -> RemovalProgress {
     let deadline = tokio::time::Instant::now() + PATIENCE;
     loop {
-        let done = Done::read(service.folder());
+        let done = RemovalProgress::read(service.folder());
         if done.incidents != Position(0) {
             return done;
         }
@@ -272,7 +272,7 @@ async fn restore_is_known_after_the_entries_around_it_have_ended() {
     })
     .await;
     let deadline = tokio::time::Instant::now() + PATIENCE;
-    while Done::read(service.folder()).incidents < restored.at {
+    while RemovalProgress::read(service.folder()).incidents < restored.at {
         assert!(tokio::time::Instant::now() < deadline, "not done in time");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
@@ -301,7 +301,7 @@ async fn restore_is_known_after_the_entries_around_it_have_ended() {
     )
     .expect("restored");
     // What had ended is ended once more, which changes nothing.
-    assert_eq!(Done::read(folder.path()).incidents, Position(0));
+    assert_eq!(RemovalProgress::read(folder.path()).incidents, Position(0));
     let service = Service::start_with(folder, |settings| {
         later(settings);
         settings.clock = Arc::new(move || much_later);
@@ -640,7 +640,7 @@ async fn kill_while_single_incidents_end_loses_nothing() {
         let has_base = folder.path().join("journal/base").exists();
         states.insert((has_base, entries(folder.path())));
         check_whole(folder.path());
-        if Done::read(folder.path()).incidents != Position(0) {
+        if RemovalProgress::read(folder.path()).incidents != Position(0) {
             break;
         }
     }

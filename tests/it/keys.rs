@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mistap::api::pb::v1 as pb;
-use mistap::app::retention::Done;
+use mistap::app::retention::RemovalProgress;
 use mistap::auth::Keys;
 use mistap::domain::{Entry, KeysTold, LocalDay, UtcMillis};
 use mistap::ingest::ClockCheck;
@@ -40,7 +40,7 @@ async fn serve(folder: TempDir, now: UtcMillis) -> TempDir {
             tokio::task::yield_now().await;
         }
         // By the first look it has noted all that there is to note.
-        while Done::read(service.folder()).words_from != Some(words_from) {
+        while RemovalProgress::read(service.folder()).words_from != Some(words_from) {
             tokio::task::yield_now().await;
         }
     };
@@ -324,7 +324,7 @@ async fn pseudonyms_of_an_ended_quarter_go_also_where_its_key_is_not_there() {
     })
     .await;
     let waiting = async {
-        while Done::read(service.folder()).key_period.is_none() {
+        while RemovalProgress::read(service.folder()).key_period.is_none() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use mistap::api::pb::v1 as pb;
-use mistap::app::retention::Done;
+use mistap::app::retention::RemovalProgress;
 use mistap::domain::{Entry, Position, UtcMillis};
 use mistap::ingest::{ClockCheck, repair};
 use mistap::journal;
@@ -129,7 +129,7 @@ async fn kill_in_the_middle_of_taking_words_away_loses_nothing() {
     })
     .await;
     let deadline = tokio::time::Instant::now() + PATIENCE;
-    while Done::read(service.folder()).words_from.is_none() {
+    while RemovalProgress::read(service.folder()).words_from.is_none() {
         assert!(tokio::time::Instant::now() < deadline, "not done in time");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
@@ -177,7 +177,7 @@ async fn reply_says_later_that_its_message_is_kept_no_longer() {
     .await;
     let channel = service.connect().await;
     let deadline = tokio::time::Instant::now() + PATIENCE;
-    while Done::read(service.folder()).words == Position(0) {
+    while RemovalProgress::read(service.folder()).words == Position(0) {
         assert!(tokio::time::Instant::now() < deadline, "not done in time");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mistap::api::pb::v1 as pb;
-use mistap::app::retention::Done;
+use mistap::app::retention::RemovalProgress;
 use mistap::auth::receipts::{parse_jwks, verify};
 use mistap::auth::{Grant, Principal, ReceiptKeys, TokenId};
 use mistap::domain::entry::Epoch;
@@ -314,7 +314,7 @@ async fn words_that_were_taken_away_since_the_copy_are_taken_away_again() {
         })
         .await;
         let waiting = async {
-            while Done::read(service.folder()).words_from.is_none() {
+            while RemovalProgress::read(service.folder()).words_from.is_none() {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
@@ -325,7 +325,7 @@ async fn words_that_were_taken_away_since_the_copy_are_taken_away_again() {
     let copied = Copied::new().await;
     let folder = words_gone(copied.folder).await;
     assert_eq!(files_with(folder.path(), WORDS), 0);
-    let set = Done::read(folder.path()).words_days;
+    let set = RemovalProgress::read(folder.path()).words_days;
     assert!(set.is_some());
     bring_back_journal(copied.copy.path(), folder.path());
     assert_ne!(files_with(folder.path(), WORDS), 0);
@@ -335,7 +335,7 @@ async fn words_that_were_taken_away_since_the_copy_are_taken_away_again() {
         &mut |_, _| {},
     )
     .expect("restored");
-    let done = Done::read(folder.path());
+    let done = RemovalProgress::read(folder.path());
     assert_eq!((done.words_from, done.words_days), (None, set));
     let folder = words_gone(folder).await;
     assert_eq!(files_with(folder.path(), WORDS), 0);

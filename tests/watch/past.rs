@@ -7,7 +7,7 @@ use std::time::Duration;
 use mistap::api::pb::v1 as pb;
 use mistap::api::pb::v1::live_service_client::LiveServiceClient;
 use mistap::api::pb::v1::reporting_service_client::ReportingServiceClient;
-use mistap::app::retention::Done;
+use mistap::app::retention::RemovalProgress;
 use mistap::app::system_clock;
 use mistap::domain::{Position, UtcMillis};
 use tempfile::TempDir;
@@ -44,7 +44,7 @@ pub async fn record(seed: u64) -> (TempDir, [Lost; 2]) {
     })
     .await;
     let ended = async {
-        while Done::read(service.folder()).incidents == Position(0) {
+        while RemovalProgress::read(service.folder()).incidents == Position(0) {
             tokio::time::sleep(LOOK_EVERY).await;
         }
     };

@@ -16,7 +16,7 @@ use crate::domain::limits::{
 };
 use crate::domain::taxonomy::{CaseState, ClosedReason};
 use crate::domain::{CaseNumber, OperatorCode, Position, Window};
-use crate::ingest::{Kept, KeptReply, Reply};
+use crate::ingest::{Reply, StoredIncident, StoredReply};
 use crate::query::cases::{CaseFilter, CasePlace, Quantiles, ReplyTimes};
 
 /// Unlike what other seals are for.
@@ -139,7 +139,7 @@ pub fn parse_reply(
 }
 
 /// A report as its operator sees it.
-pub fn to_case(kept: &Kept, sight: &Sight) -> pb::Case {
+pub fn to_case(kept: &StoredIncident, sight: &Sight) -> pb::Case {
     let personal = kept.personal.as_ref();
     let exact = kept.facts.precision == crate::domain::taxonomy::TimePrecision::Exact;
     let text = |text: fn(&crate::domain::Personal) -> &str| {
@@ -147,7 +147,7 @@ pub fn to_case(kept: &Kept, sight: &Sight) -> pb::Case {
     };
     let note = personal.filter(|personal| personal.note_to_operator);
     let state = kept.replies.last().map(|reply| reply.state);
-    let disputed = |reply: &KeptReply| reply.state == CaseState::Disputed;
+    let disputed = |reply: &StoredReply| reply.state == CaseState::Disputed;
     pb::Case {
         case_number: sight.cases.of(kept.position).to_string(),
         received_at: Some(to_timestamp(kept.received)),

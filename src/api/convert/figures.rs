@@ -250,8 +250,8 @@ pub fn to_message(
         rated_until: rated.map(|span| to_timestamp(span.end.start())),
         resume_token: message.resume_token.to_vec(),
         position: match form {
-            Form::Whole => message.position.0,
-            Form::Part => 0,
+            Form::Full => message.position.0,
+            Form::Redacted => 0,
         },
         as_of: Some(to_timestamp(message.as_of)),
         total: message.total,

@@ -9,7 +9,7 @@ use super::{to_number, to_numbers, to_timestamp};
 use crate::api::pb::v1 as pb;
 use crate::domain::incident::{CauseClaim, Match};
 use crate::domain::{Facts, Personal, RowTime, UtcMillis};
-use crate::ingest::{Accepted, Kept};
+use crate::ingest::{Accepted, StoredIncident};
 
 const MS_PER_SECOND: i64 = 1_000;
 
@@ -55,7 +55,7 @@ pub struct Names {
 }
 
 /// An incident as it is kept. Of an erased one, what is counted remains.
-pub fn to_recorded(kept: &Kept, names: Names) -> pb::RecordedIncident {
+pub fn to_recorded(kept: &StoredIncident, names: Names) -> pb::RecordedIncident {
     let facts = &kept.facts;
     let personal = kept.personal.as_ref();
     let line_match = Match {

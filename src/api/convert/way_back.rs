@@ -12,8 +12,8 @@ use crate::domain::taxonomy::{CaseState, SetOf, StaffAct, Taxonomy};
 use crate::domain::{
     Answer, Entry, Facts, IncidentId, IncidentSecret, Personal, Position, RowTime, UtcMillis,
 };
-use crate::ingest::others::{Others, Place};
-use crate::ingest::{Kept, KeptReply, Later};
+use crate::ingest::corroboration::{Corroboration, Place};
+use crate::ingest::{Later, StoredIncident, StoredReply};
 use crate::journal::Record;
 use crate::network::advice::advice;
 
@@ -40,11 +40,11 @@ pub fn parse_later(
 /// Adds what came after the report.
 pub fn with_afterwards(
     recorded: pb::RecordedIncident,
-    kept: &Kept,
+    kept: &StoredIncident,
     now: UtcMillis,
 ) -> pb::RecordedIncident {
     let amended = kept.amendments.iter();
-    let disputed = |reply: &KeptReply| reply.state == CaseState::Disputed;
+    let disputed = |reply: &StoredReply| reply.state == CaseState::Disputed;
     pb::RecordedIncident {
         called_back: to_number(kept.facts.called_back),
         amended_at: amended.map(|moment| to_timestamp(moment.stamp)).collect(),
@@ -68,9 +68,9 @@ pub fn to_receipt(receipt: Receipt, is_drawn: bool) -> pb::GetReceiptResponse {
 }
 
 /// What others reported.
-pub fn to_others(others: Option<Others>) -> Option<pb::OthersReported> {
+pub fn to_others(others: Option<Corroboration>) -> Option<pb::OthersReported> {
     use pb::others_reported::Place as Out;
-    let Others { place, hours } = others?;
+    let Corroboration { place, hours } = others?;
     let place = match place {
         Place::Reader => Out::Reader,
         Place::Stop => Out::Stop,
@@ -102,7 +102,7 @@ pub fn to_advice(facts: &Facts) -> Vec<pb::Advice> {
 }
 
 /// An answer of an operator.
-pub fn to_reply(reply: &KeptReply) -> pb::Reply {
+pub fn to_reply(reply: &StoredReply) -> pb::Reply {
     pb::Reply {
         replied_at: Some(to_timestamp(reply.moment.stamp)),
         operator: reply.operator.to_string(),

@@ -11,7 +11,7 @@ use super::{CONCERNED, COUNTERS, DEVICES, EVERYBODY, HOLDERS, NOBODY, OPERATORS,
 /// shows what staff did: neither acts nor outcomes, since a free ride or a refusal is what staff
 /// let happen. Instead of a place in the journal, which stands in a traveller's receipt, it is
 /// told the case number; in the place of that which figures include it is told a citation, see
-/// `PLACES`.
+/// `POSITION_FIELDS`.
 pub const FIELDS: &[(&str, &str, Roles)] = &[
     (
         "ReportIncidentResponse",

@@ -9,10 +9,10 @@ mod verify;
 
 use std::path::Path;
 
-use super::done::DoneError;
+use super::clock_guard::ClockCheck;
 use super::folder;
 use super::history::Placed;
-use super::steady::ClockCheck;
+use super::removal_progress::ProgressError;
 use crate::domain::entry::Epoch;
 use crate::domain::limits::RESTORES_MAX;
 use crate::domain::{Position, UtcMillis};
@@ -67,7 +67,7 @@ pub enum RepairError {
     Scratch(#[source] std::io::Error),
     /// What was taken away from the lost journal is still said to be.
     #[error("what was taken away is still noted")]
-    Done(#[from] DoneError),
+    Done(#[from] ProgressError),
     /// The old checkpoint stays in the way.
     #[error("the checkpoint cannot be set aside")]
     SetAside(#[source] std::io::Error),

@@ -8,11 +8,11 @@ use super::{Alone, Progress, RepairError, open_alone, tell};
 use crate::domain::entry::Epoch;
 use crate::domain::limits::RESTORES_MAX;
 use crate::domain::{Entry, Position, UtcMillis};
-use crate::ingest::done::Done;
+use crate::ingest::clock_guard::ClockCheck;
 use crate::ingest::folder;
 use crate::ingest::history::History;
+use crate::ingest::removal_progress::RemovalProgress;
 use crate::ingest::start::{lacks_base, lost_through};
-use crate::ingest::steady::ClockCheck;
 use crate::journal::{self, Reader, Wanted};
 use crate::ledger::{Ledger, State, base};
 use crate::store::Store;
@@ -110,7 +110,7 @@ impl<'a> Remaking<'a> {
         let mut epoch = Epoch([0; 16]);
         getrandom::fill(&mut epoch.0).map_err(RepairError::Random)?;
         // It tells of the journal that was lost. Cut short after it, all is only looked through again.
-        Done::begin_anew(self.folder)?;
+        RemovalProgress::begin_anew(self.folder)?;
         let (ledger, entries) = self.fold_anew(progress)?;
         if 0 < self.lost {
             take_checkpoint_out_of_use(self.folder, &self.journal.reader)?;
@@ -275,9 +275,9 @@ mod tests {
     #[test]
     fn clock_far_past_the_last_entry_makes_nothing_anew_unless_it_is_said_to_be_right() {
         let folder = folder_that_lost_three();
-        let noted = Done {
+        let noted = RemovalProgress {
             words: Position(1),
-            ..Done::default()
+            ..RemovalProgress::default()
         };
         noted.write(folder.path()).expect("written");
         let year_ahead = UtcMillis(NOW.0 + 365 * 86_400_000);
@@ -286,7 +286,7 @@ mod tests {
         assert!(matches!(rebuilt, Err(RepairError::ClockUnsure)));
         let restored = restore(folder.path(), unsure, &mut |_, _| {});
         assert!(matches!(restored, Err(RepairError::ClockUnsure)));
-        assert_eq!(Done::read(folder.path()), noted);
+        assert_eq!(RemovalProgress::read(folder.path()), noted);
         let (_, reader, _) =
             journal::open(&folder::journal(folder.path()), Settings::default()).expect("whole");
         assert_eq!(reader.last(), Position(2));

@@ -24,9 +24,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::Gone;
 use super::alarm::Alarm;
+use super::encoded::MessageCache;
 use super::hub::Hub;
 use super::sealed::NoToken;
-use super::told::Kept;
 use crate::auth::Seal;
 use crate::domain::limits::{LOG_MESSAGES_KEPT_MAX, LOG_READS_MAX};
 use crate::domain::taxonomy::{CaseState, ClosedReason};
@@ -170,7 +170,7 @@ struct Shared {
     /// For watchers to come.
     tail: watch::Receiver<Tail>,
     /// Messages of the tail.
-    told: Kept<Telling, LogMessage>,
+    told: MessageCache<Telling, LogMessage>,
     /// Told when a watcher comes.
     arrivals: Notify,
     reads: Semaphore,
@@ -235,7 +235,7 @@ impl Log {
             started: Instant::now(),
             past: Arc::new(past),
             tail,
-            told: Kept::new(LOG_MESSAGES_KEPT_MAX),
+            told: MessageCache::new(LOG_MESSAGES_KEPT_MAX),
             arrivals: Notify::new(),
             reads: Semaphore::new(LOG_READS_MAX),
             applied: Applied {

@@ -11,7 +11,7 @@ use super::{LogError, LogFilter, LogMessage, Room, Shared, Stretch, Telling};
 use crate::domain::Position;
 use crate::domain::limits::{HEARTBEAT_MS, LOG_READ_ENTRIES_MAX};
 use crate::live::alarm::Alarm;
-use crate::live::told::Told;
+use crate::live::encoded::EncodedMessage;
 
 /// Watchers who are told in one of these that nothing happened are told it by one message.
 const BEAT_MS: u128 = 100;
@@ -33,7 +33,7 @@ pub struct LogWatcher {
 /// What there is to do for a watcher.
 enum Step {
     /// To tell this.
-    Tell(Arc<Told<LogMessage>>),
+    Tell(Arc<EncodedMessage<LogMessage>>),
     /// To read the journal.
     Read,
     /// To wait for what comes, or for the instant at which it must hear something.
@@ -44,7 +44,7 @@ enum Step {
 enum Kept {
     /// What comes after its place, which others are told as well. It is no message if it brings
     /// nothing that is wanted.
-    Next(Arc<Told<LogMessage>>),
+    Next(Arc<EncodedMessage<LogMessage>>),
     /// Only what comes later.
     Later,
     /// Nothing after its place.
@@ -55,7 +55,7 @@ impl LogWatcher {
     /// The next message, or why there are no more. The first comes at once. Safe to drop while
     /// it waits: nothing is lost.
     // Every stream has room for what is kept here over what is waited for, so that is little.
-    pub async fn next(&mut self) -> Result<Arc<Told<LogMessage>>, LogError> {
+    pub async fn next(&mut self) -> Result<Arc<EncodedMessage<LogMessage>>, LogError> {
         loop {
             let is_behind = match self.step()? {
                 Step::Tell(told) => return Ok(told),
@@ -72,7 +72,7 @@ impl LogWatcher {
             }
             // In a box, because most watchers never need it.
             let stretch = Box::pin(self.read()).await?;
-            let read = Arc::new(Told::new(self.shared.message(stretch)));
+            let read = Arc::new(EncodedMessage::new(self.shared.message(stretch)));
             if let Some(told) = self.take(read).or_else(|| self.sign_of_life()) {
                 return Ok(told);
             }
@@ -123,7 +123,10 @@ impl LogWatcher {
     }
 
     /// Goes on by what was found; a message if anything is wanted.
-    fn take(&mut self, told: Arc<Told<LogMessage>>) -> Option<Arc<Told<LogMessage>>> {
+    fn take(
+        &mut self,
+        told: Arc<EncodedMessage<LogMessage>>,
+    ) -> Option<Arc<EncodedMessage<LogMessage>>> {
         self.cursor = told.position;
         if told.events.is_empty() {
             return None;
@@ -133,7 +136,7 @@ impl LogWatcher {
     }
 
     /// That nothing is wanted through its place, if it must hear something by now.
-    fn sign_of_life(&mut self) -> Option<Arc<Told<LogMessage>>> {
+    fn sign_of_life(&mut self) -> Option<Arc<EncodedMessage<LogMessage>>> {
         let now = Instant::now();
         if now < self.due {
             return None;

@@ -18,13 +18,13 @@ use crate::journal::{JournalError, Reader};
 use crate::ledger::{Dictionary, Ledger, PastTaps, ScanView};
 
 use super::super::QueryError;
-use super::super::gate::{self, Gate};
-use super::made::{self, Made};
+use super::super::budget::{self, Budget};
+use super::inputs::{self, RateInputs};
 use super::reading::Reading;
-use super::standing::ToMake;
+use super::record::ToMake;
 
 /// Questions that read the journal.
-static PASTS: Gate = Gate::new(PAST_QUESTIONS_MAX as u64);
+static PASTS: Budget = Budget::new(PAST_QUESTIONS_MAX as u64);
 /// Entries between two looks at whether anybody still waits for the answer.
 const TOLD_EVERY: u64 = 1_024;
 
@@ -120,7 +120,7 @@ impl<'a> Passes<'a> {
         dictionary: Arc<Dictionary>,
         days: Vec<RangeInclusive<LocalDay>>,
     ) -> Result<PastTaps, QueryError> {
-        let _place = PASTS.take(1, gate::WAIT)?;
+        let _place = PASTS.take(1, budget::WAIT)?;
         let later = Arc::clone(self.ledger.read().taps());
         let mut taps = PastTaps::unread(dictionary, days, &later, self.at);
         if let Some(first) = later.first_change().filter(|first| *first <= self.at) {
@@ -133,7 +133,11 @@ impl<'a> Passes<'a> {
     }
 
     /// What the rates of some questions are made of.
-    pub fn make(&self, taps: &PastTaps, asked: &[ToMake<'_>]) -> Result<Vec<Made>, QueryError> {
+    pub fn make(
+        &self,
+        taps: &PastTaps,
+        asked: &[ToMake<'_>],
+    ) -> Result<Vec<RateInputs>, QueryError> {
         // Together if there is room for all, so that the journal is read once.
         let at_once = match CELLS_IN_USE_MAX < asked.iter().map(weight).sum() {
             true => 1,
@@ -146,8 +150,12 @@ impl<'a> Passes<'a> {
         Ok(made)
     }
 
-    fn make_at_once(&self, taps: &PastTaps, asked: &[ToMake<'_>]) -> Result<Vec<Made>, QueryError> {
-        let _room = made::room(asked.iter().map(weight).sum())?;
+    fn make_at_once(
+        &self,
+        taps: &PastTaps,
+        asked: &[ToMake<'_>],
+    ) -> Result<Vec<RateInputs>, QueryError> {
+        let _room = inputs::room(asked.iter().map(weight).sum())?;
         let view = self.ledger.scan_view_as_of(self.at)?;
         let mut readings: Vec<_> = asked
             .iter()
@@ -156,12 +164,12 @@ impl<'a> Passes<'a> {
         let feeds = asked.iter().flat_map(|one| &one.choice.feeds);
         let feeds = feeds.map(|chosen| chosen.number).collect();
         self.read(taps, &feeds, &mut readings)?;
-        let _place = self.patiently(|| gate::scan_place(self.ledger))?;
+        let _place = self.patiently(|| budget::scan_place(self.ledger))?;
         // Months may have ended meanwhile, which is to be told.
         let view = self.ledger.scan_view_as_of(self.at)?;
         let made = readings.into_iter().zip(asked);
         let made = made.map(|(reading, one)| {
-            made::scanned(reading.finish(), &view, one.question, one.choice, one.keys)
+            inputs::scanned(reading.finish(), &view, one.question, one.choice, one.keys)
         });
         made.collect()
     }
@@ -207,7 +215,7 @@ impl<'a> Passes<'a> {
         let parts = taps.parts(feeds, self.past.bytes_max, is_stored);
         let _place = match parts.is_empty() {
             true => None,
-            false => Some(self.patiently(|| PASTS.take(1, gate::WAIT))?),
+            false => Some(self.patiently(|| PASTS.take(1, budget::WAIT))?),
         };
         for part in &parts {
             self.expect(part.from, part.through);
@@ -272,7 +280,7 @@ impl<'a> Passes<'a> {
 
 /// How many cells of memory it takes at most.
 fn weight(asked: &ToMake<'_>) -> u64 {
-    made::weight(asked.choice, asked.question, asked.keys)
+    inputs::weight(asked.choice, asked.question, asked.keys)
 }
 
 /// The days that a window touches and one on either side, as service days begin and end later

@@ -7,7 +7,7 @@
 
 use super::super::{Effort, Order, Page, QueryError, cut, plan};
 use super::choice::Choice;
-use super::standing::{Books, Opened, Standing};
+use super::record::{Opened, RecordAsOf, Tallied};
 use super::{Asked, RateFigure, RatedAnswer, RatesWanted, Rows, count, put_together, rows};
 use crate::domain::limits::QUESTION_ROWS_MAX;
 use crate::domain::question::Breakdown;
@@ -93,9 +93,9 @@ pub struct Compared {
 /// What tallies tell of one of the periods, and what is to be asked of it.
 struct AskedPeriod {
     question: Question,
-    books: Books,
+    books: Tallied,
     /// By day, of the hours that count; `None` if none does.
-    by_day: Option<(Question, Books)>,
+    by_day: Option<(Question, Tallied)>,
     outages: Vec<OutageDay>,
 }
 
@@ -111,7 +111,7 @@ impl AskedPeriod {
             by: Breakdown::default(),
             window,
         };
-        let out = opened.out(&asked);
+        let out = opened.outage_days(&asked);
         let (days, less) = out.map(|out| (out.days, out.question)).unzip();
         let question = less.filter(|_| wanted.leaves_out_outages).unwrap_or(asked);
         let counted = counted_part(&question, began, opened.stamp);
@@ -121,11 +121,11 @@ impl AskedPeriod {
                 window,
                 ..question.clone()
             };
-            let books = opened.books(&by_day);
+            let books = opened.tallied(&by_day);
             (by_day, books)
         });
         Self {
-            books: opened.books(&question),
+            books: opened.tallied(&question),
             question,
             by_day,
             outages: days.unwrap_or_default(),
@@ -167,7 +167,7 @@ struct CountedPeriod {
 /// stamp. Blocking, up to some seconds, or as long as it takes to read the journal: call it off the
 /// async threads.
 pub fn compare<'a>(
-    of: impl Into<Standing<'a>>,
+    of: impl Into<RecordAsOf<'a>>,
     began: Option<Stamp>,
     wanted: &CompareWanted,
 ) -> Result<Compared, QueryError> {
@@ -249,7 +249,7 @@ fn counted_part(question: &Question, began: Option<Stamp>, now: Stamp) -> Option
 }
 
 /// Incidents of each day of the question, over the hours that count of it.
-fn by_hours(view: &ScanView, by_day: &Question, books: Books) -> Result<Vec<Day>, QueryError> {
+fn by_hours(view: &ScanView, by_day: &Question, books: Tallied) -> Result<Vec<Day>, QueryError> {
     let (counts, _) = count(view, by_day, books.counts)?;
     let page = Page {
         rows: QUESTION_ROWS_MAX,

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use crate::domain::taps::{TapGrain, TapInterval};
 use crate::domain::taxonomy::{SetOf, TapKind, Taxonomy};
 use crate::domain::{Calendar, Hour, LocalDay, Question};
-use crate::ledger::{Attribute, DayHead, Heads, TapView, day_bucket};
+use crate::ledger::{Attribute, DaySummaries, DaySummary, TapView, day_bucket};
 
 use super::super::QueryError;
 use super::super::plan::Source;
@@ -30,7 +30,7 @@ pub(super) struct Rule {
 struct FeedDays<'a> {
     chosen: &'a Chosen<'a>,
     /// Rising.
-    heads: Heads,
+    heads: DaySummaries,
     next: usize,
     /// Number of the scope and its column, by line or stop.
     scopes: Vec<(u32, u32)>,
@@ -131,7 +131,7 @@ impl<'a> Days<'a> {
     }
 
     /// The heads of each feed, in the order of the choice.
-    pub fn heads(&self) -> impl Iterator<Item = &Heads> {
+    pub fn heads(&self) -> impl Iterator<Item = &DaySummaries> {
         self.feeds.iter().map(|feed| &feed.heads)
     }
 
@@ -163,7 +163,7 @@ impl<'a> Days<'a> {
         &mut self,
         place: usize,
         day: LocalDay,
-        head: &DayHead,
+        head: &DaySummary,
         attribute: Attribute,
     ) -> Verdict {
         let feed = &self.feeds[place];
@@ -184,7 +184,7 @@ impl<'a> Days<'a> {
         verdict(hours)
     }
 
-    fn take_lines(&mut self, place: usize, day: LocalDay, head: &DayHead) -> Verdict {
+    fn take_lines(&mut self, place: usize, day: LocalDay, head: &DaySummary) -> Verdict {
         let feed = &self.feeds[place];
         let all = head.all();
         let mut is_whole = true;
@@ -201,7 +201,7 @@ impl<'a> Days<'a> {
         }
     }
 
-    fn take_stops(&mut self, place: usize, day: LocalDay, head: &DayHead) -> Verdict {
+    fn take_stops(&mut self, place: usize, day: LocalDay, head: &DaySummary) -> Verdict {
         let feed = &self.feeds[place];
         let all = head.all();
         for (scope, stop) in &feed.scopes {
@@ -224,7 +224,7 @@ impl<'a> Days<'a> {
 }
 
 impl<'a> FeedDays<'a> {
-    fn new(chosen: &'a Chosen<'a>, heads: Heads, book: &RateBook) -> Self {
+    fn new(chosen: &'a Chosen<'a>, heads: DaySummaries, book: &RateBook) -> Self {
         let feed = chosen.feed();
         let scopes: Vec<(u32, u32)> = match feed.grain {
             // Those of other operators match no report of this one.
@@ -258,7 +258,7 @@ impl<'a> FeedDays<'a> {
         }
     }
 
-    fn head(&mut self, day: LocalDay) -> Option<std::sync::Arc<DayHead>> {
+    fn head(&mut self, day: LocalDay) -> Option<std::sync::Arc<DaySummary>> {
         while self
             .heads
             .get(self.next)
@@ -277,7 +277,7 @@ impl<'a> FeedDays<'a> {
 
     /// Whether every hour of every line of its operator in which anything was reported was
     /// told.
-    fn tells_all_reported(&self, book: &RateBook, day: LocalDay, head: &DayHead) -> bool {
+    fn tells_all_reported(&self, book: &RateBook, day: LocalDay, head: &DaySummary) -> bool {
         let reported = |line: u32| has_reports(&book.lines.day, day, line);
         let all = head.all();
         let is_told = |(scope, line): &(u32, u32)| {
@@ -318,7 +318,7 @@ fn operator_columns(chosen: &Chosen<'_>, attribute: Attribute) -> std::ops::Rang
 }
 
 /// Hours as bits, with `ALL` for all there are.
-fn normal(hours: u32, head: &DayHead) -> u32 {
+fn normal(hours: u32, head: &DaySummary) -> u32 {
     if hours == head.all() { ALL } else { hours }
 }
 

@@ -11,7 +11,7 @@ use crate::ledger::Dictionary;
 
 use super::super::Figure;
 use super::super::counter::{Values, values};
-use super::told::When;
+use super::coverage::When;
 
 /// Numbers of dictionary, taxonomy or calendar, in the order asked for; hours of day from 1.
 pub(super) type Numbers = [u32; DIMENSIONS_MAX];

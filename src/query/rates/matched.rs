@@ -8,11 +8,11 @@ use crate::domain::{Calendar, Dimension, Hour, LocalDay, Question, Row, RowTime,
 use crate::ledger::{LedgerError, ScanView};
 use crate::store::{Block, Columns, StoreError, Summary};
 
-use super::super::sieve::{Sieve, day_of};
+use super::super::row_filter::{RowFilter, day_of};
 use super::super::{QueryError, check_kept};
 use super::choice::Choice;
+use super::coverage::FeedCoverage;
 use super::keys::RowKeys;
-use super::told::FeedTold;
 
 /// Reports of one row.
 #[derive(Clone, Debug, Default)]
@@ -142,10 +142,10 @@ impl Matches {
 struct Scan<'a> {
     view: &'a ScanView,
     question: &'a Question,
-    sieve: Sieve,
+    row_filter: RowFilter,
     /// The same for the other basis.
-    others: Sieve,
-    told: &'a [FeedTold],
+    others: RowFilter,
+    told: &'a [FeedCoverage],
     /// Places in `told` by operator number.
     by_operator: Vec<Vec<usize>>,
     keys: &'a RowKeys,
@@ -159,7 +159,7 @@ pub(super) fn scan(
     view: &ScanView,
     question: &Question,
     choice: &Choice<'_>,
-    told: &[FeedTold],
+    told: &[FeedCoverage],
     keys: &RowKeys,
     only: Option<&BTreeSet<LocalDay>>,
 ) -> Result<(Matches, u64), QueryError> {
@@ -171,8 +171,8 @@ pub(super) fn scan(
     let scan = Scan {
         view,
         question,
-        sieve: Sieve::new(&question.filter, &view.dictionary),
-        others: Sieve::new(&others, &view.dictionary),
+        row_filter: RowFilter::new(&question.filter, &view.dictionary),
+        others: RowFilter::new(&others, &view.dictionary),
         told,
         by_operator,
         keys,
@@ -202,7 +202,7 @@ fn runs(days: &BTreeSet<LocalDay>, within: Window) -> Vec<Window> {
 }
 
 /// The window, longer by the night after it where days are service days.
-fn reached(window: Window, choice: &Choice<'_>, told: &[FeedTold]) -> Window {
+fn reached(window: Window, choice: &Choice<'_>, told: &[FeedCoverage]) -> Window {
     let service = choice.feeds.iter().zip(told);
     let ends = service
         .filter(|(chosen, _)| chosen.has_service_days())
@@ -292,7 +292,7 @@ impl Scan<'_> {
     fn count(&self, row: &Row, rows: &mut [Counted]) {
         let is_tap = row.tap_kind != TapKind::Inspection.number();
         let is_other = self.others.takes(row);
-        let is_taken = is_other || self.sieve.takes(row);
+        let is_taken = is_other || self.row_filter.takes(row);
         if !is_tap || !is_taken || self.is_withdrawn(row) {
             return;
         }

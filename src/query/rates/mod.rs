@@ -11,19 +11,19 @@ mod as_of;
 mod book;
 mod choice;
 mod compared;
+mod coverage;
 mod days;
 mod feeds;
+mod inputs;
 mod keys;
-mod made;
 mod matched;
 mod periods;
 mod ranked;
 mod reading;
+mod record;
 mod sliding;
-mod standing;
 mod sums;
 mod tallied;
-mod told;
 
 use crate::domain::{Basis, FeedId, Question, TapFeed};
 use crate::ledger::{Dictionary, Ledger, ScanView, TapBook};
@@ -32,25 +32,25 @@ use crate::stats::dispersion::{Day, Dispersion};
 use crate::stats::interval::Level;
 use crate::stats::rate::{self, Estimator, Matching, NoRate, Numerator, Rate};
 
-use super::gate::{self, CELLS};
-use super::outages::Out;
+use super::budget::{self, CELLS};
+use super::outages::OutageDays;
 use super::{
     Answer, Counts, Effort, Figure, Page, QueryError, cut, scan, tallied as tallied_counts,
 };
 use book::RateBook;
 use choice::Choice;
+use inputs::RateInputs;
 use keys::RowKeys;
-use made::Made;
 use matched::{Counted, OnDay};
 use periods::{Period as RowPeriod, Periods};
-use standing::{Books, Ground, ToMake};
+use record::{RecordView, Tallied, ToMake};
 use sums::CellTaps;
 
 pub use as_of::{Entries, Past, Progress, TapChanges};
 pub use compared::{CompareWanted, Compared, Exposed, Over, Period, compare};
 pub use feeds::FeedSet;
+pub use record::RecordAsOf;
 pub use sliding::{Sliding, SlidingRates, WindowTaps};
-pub use standing::Standing;
 
 pub use ranked::{Places, RankAnswer, RankBy, RankWanted, RankedScope, rank_scopes};
 
@@ -163,15 +163,15 @@ pub struct RatedWithout {
 /// Answers a question with rates, as of now or of a position. Blocking, up to some seconds, or as
 /// long as it takes to read the journal: call it off the async threads.
 pub fn answer_with_rates<'a>(
-    of: impl Into<Standing<'a>>,
+    of: impl Into<RecordAsOf<'a>>,
     question: &Question,
     page: &Page,
     wanted: &RatesWanted,
 ) -> Result<RatedAnswer, QueryError> {
     let (ground, asked) = of.into().open(&[question.window], |opened| Asked {
-        books: opened.books(question),
-        out: opened.out(question).map(|out| {
-            let books = opened.books(&out.question);
+        books: opened.tallied(question),
+        out: opened.outage_days(question).map(|out| {
+            let books = opened.tallied(&out.question);
             (books, out)
         }),
     })?;
@@ -185,18 +185,20 @@ pub fn answer_with_rates_by_scan(
     page: &Page,
     wanted: &RatesWanted,
 ) -> Result<RatedAnswer, QueryError> {
-    let of = Standing::Now(ledger);
+    let of = RecordAsOf::Now(ledger);
     let (ground, asked) = of.open(&[question.window], |opened| Asked {
-        books: Books::default(),
-        out: opened.out(question).map(|out| (Books::default(), out)),
+        books: Tallied::default(),
+        out: opened
+            .outage_days(question)
+            .map(|out| (Tallied::default(), out)),
     })?;
     rated(ground, asked, question, page, wanted)
 }
 
 /// What tallies tell of a question, and of the same without the days of declared outages.
 struct Asked {
-    books: Books,
-    out: Option<(Books, Out)>,
+    books: Tallied,
+    out: Option<(Tallied, OutageDays)>,
 }
 
 /// The rows of a question, with what they count without the days of outages, and that question.
@@ -249,7 +251,7 @@ impl Rows {
 }
 
 fn rated(
-    ground: Ground<'_>,
+    ground: RecordView<'_>,
     asked: Asked,
     question: &Question,
     page: &Page,
@@ -276,7 +278,7 @@ fn put_together(
     question: &Question,
     wanted: &RatesWanted,
     choice: &Choice<'_>,
-    made: &Made,
+    made: &RateInputs,
     without: Option<RatedWithout>,
 ) -> RatedAnswer {
     let Rows {
@@ -317,7 +319,7 @@ fn count(
     if let Some(book) = book
         && let Some(axes) = book.axes()
     {
-        let _room = CELLS.take(axes.cells, gate::WAIT)?;
+        let _room = CELLS.take(axes.cells, budget::WAIT)?;
         return Ok((book.tally(question, axes)?, Effort::Tallies));
     }
     scan(view, question)
@@ -329,7 +331,7 @@ struct Rated<'a> {
     wanted: &'a RatesWanted,
     choice: &'a Choice<'a>,
     keys: &'a RowKeys,
-    made: &'a Made,
+    made: &'a RateInputs,
     periods: Periods,
     /// The feeds of the answer, by their places in the choice.
     used: FeedSet,
@@ -341,7 +343,7 @@ impl<'a> Rated<'a> {
         wanted: &'a RatesWanted,
         choice: &'a Choice<'a>,
         keys: &'a RowKeys,
-        made: &'a Made,
+        made: &'a RateInputs,
     ) -> Self {
         Self {
             question,

@@ -17,11 +17,11 @@ use crate::stats::interval::{EventRate, Level};
 use crate::stats::ranking::{self, Prior, Ranked, Scope, Suspected, Verdict};
 use crate::stats::rate::{Estimator, REPORTS_PER_TAPS, Rate};
 
-use super::super::sieve::Sieve;
+use super::super::row_filter::RowFilter;
 use super::super::{Figure, Order, Page, QueryError, cut};
 use super::choice::Choice;
 use super::keys::RowKeys;
-use super::standing::{Books, Standing, ToMake};
+use super::record::{RecordAsOf, Tallied, ToMake};
 use super::{RateFigure, Rated, RatesWanted, check_feeds, count};
 
 /// What is ranked by.
@@ -102,7 +102,7 @@ pub struct RankAnswer {
 /// Ranks scopes, as of now or of a position. Blocking, up to some seconds, or as long as it takes
 /// to read the journal: call it off the async threads.
 pub fn rank_scopes<'a>(
-    of: impl Into<Standing<'a>>,
+    of: impl Into<RecordAsOf<'a>>,
     wanted: &RankWanted,
 ) -> Result<RankAnswer, QueryError> {
     let asked = Question {
@@ -116,16 +116,16 @@ pub fn rank_scopes<'a>(
         level: wanted.level,
     };
     let (ground, (question, outages, books)) = of.into().open(&[wanted.window], |opened| {
-        let out = opened.out(&asked);
+        let out = opened.outage_days(&asked);
         let (days, less) = out.map(|out| (out.days, out.question)).unzip();
         let question = less.filter(|_| wanted.leaves_out_outages).unwrap_or(asked);
-        let books = opened.books(&question);
+        let books = opened.tallied(&question);
         (question, days.unwrap_or_default(), books)
     })?;
     let position = ground.view.position;
     let feeds = ground.feeds();
     check_feeds(&rates, &feeds)?;
-    let Books {
+    let Tallied {
         counts,
         rates: book,
     } = books;
@@ -188,16 +188,17 @@ fn all_scopes(
     choice: &Choice<'_>,
     dictionary: &Dictionary,
 ) -> Result<Vec<Figure>, QueryError> {
-    let sieve = Sieve::new(&wanted.filter, dictionary);
+    let row_filter = RowFilter::new(&wanted.filter, dictionary);
     let known = reported.iter().flat_map(|figure| figure.keys.first());
     let known: BTreeSet<&str> = known.map(String::as_str).collect();
     let mut others = BTreeSet::new();
     for chosen in &choice.feeds {
-        if !sieve.takes_operator(chosen.operator.into()) {
+        if !row_filter.takes_operator(chosen.operator.into()) {
             continue;
         }
-        let of_filter =
-            |(line, stop): &&(u32, u32)| sieve.takes_line(*line) && sieve.takes_stop(*stop);
+        let of_filter = |(line, stop): &&(u32, u32)| {
+            row_filter.takes_line(*line) && row_filter.takes_stop(*stop)
+        };
         for (line, stop) in chosen.book.scopes().iter().filter(of_filter) {
             let key = match wanted.by {
                 RankBy::Operator => Some(chosen.feed().operator.as_str()),

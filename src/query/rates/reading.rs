@@ -8,11 +8,11 @@ use crate::domain::{LocalDay, Question};
 use crate::ledger::{ScanView, TapView};
 use crate::store::TapReader;
 
-use super::super::{QueryError, sieve::Sieve};
+use super::super::{QueryError, row_filter::RowFilter};
 use super::choice::{Choice, Chosen};
+use super::coverage::{FeedCoverage, FeedReader};
 use super::keys::RowKeys;
 use super::sums::TapSums;
-use super::told::{FeedReader, FeedTold};
 
 /// Cells that the hours of one scope and day take while their table grows.
 const PARTIAL_CELLS: u64 = 6;
@@ -40,7 +40,7 @@ pub(super) fn read(
     choice: &Choice<'_>,
     question: &Question,
     keys: &RowKeys,
-) -> Result<(Vec<FeedTold>, TapSums), QueryError> {
+) -> Result<(Vec<FeedCoverage>, TapSums), QueryError> {
     let mut all = Reading::new(view, choice, question, keys);
     all.read(reader, |_, _| true)?;
     Ok(all.finish())
@@ -59,11 +59,11 @@ impl<'a> Reading<'a> {
         question: &'a Question,
         keys: &'a RowKeys,
     ) -> Self {
-        let sieve = Sieve::new(&question.filter, &view.dictionary);
+        let row_filter = RowFilter::new(&question.filter, &view.dictionary);
         let feeds = choice.feeds.iter();
         Self {
             feeds: feeds
-                .map(|chosen| FeedReader::new(chosen, question, keys, &sieve))
+                .map(|chosen| FeedReader::new(chosen, question, keys, &row_filter))
                 .collect(),
             sums: TapSums::new(keys),
         }
@@ -83,7 +83,7 @@ impl<'a> Reading<'a> {
     }
 
     /// What was told, feed by feed, and its sums.
-    pub fn finish(self) -> (Vec<FeedTold>, TapSums) {
+    pub fn finish(self) -> (Vec<FeedCoverage>, TapSums) {
         let told = self.feeds.into_iter().map(|feed| feed.told).collect();
         (told, self.sums)
     }
@@ -96,13 +96,13 @@ pub(super) fn read_days(
     question: &Question,
     keys: &RowKeys,
     days: &BTreeSet<LocalDay>,
-) -> Result<Vec<FeedTold>, QueryError> {
+) -> Result<Vec<FeedCoverage>, QueryError> {
     let mut sums = TapSums::new(keys);
     let reader = taps.reader();
-    let sieve = Sieve::new(&question.filter, &taps.dictionary);
+    let row_filter = RowFilter::new(&question.filter, &taps.dictionary);
     let mut all = Vec::with_capacity(choice.feeds.len());
     for chosen in &choice.feeds {
-        let mut feed = FeedReader::new(chosen, question, keys, &sieve);
+        let mut feed = FeedReader::new(chosen, question, keys, &row_filter);
         feed.sums_none = true;
         feed.read(&reader, |day| days.contains(&day), &mut sums)?;
         all.push(feed.told);

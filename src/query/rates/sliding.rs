@@ -22,14 +22,14 @@ use crate::domain::{
 use crate::ledger::{Dictionary, LedgerError, TapView};
 use crate::stats::rate::NoRate;
 
-use super::super::sieve::Sieve;
+use super::super::row_filter::RowFilter;
 use super::super::{Figure, QueryError};
 use super::choice::{Choice, Chosen};
+use super::coverage::{When, scopes_of};
 use super::keys::{Numbers, RowKeys, tap_numbers};
 use super::matched::Counted;
 use super::periods::{ByHour, Periods};
 use super::sums::CellTaps;
-use super::told::{When, scopes_of};
 use super::{Missing, RateFigure, RatesWanted, Rules, check_feeds};
 
 const QUARTER_MINUTES: u32 = 15;
@@ -53,7 +53,7 @@ pub struct Sliding<'a> {
 pub struct WindowTaps {
     quarters: Quarters,
     changed: Position,
-    feeds: Vec<Told>,
+    feeds: Vec<FeedQuarters>,
     /// By what rows tell apart of taps.
     sums: HashMap<Numbers, CellTaps>,
     total: CellTaps,
@@ -83,7 +83,7 @@ struct Quarters {
 }
 
 /// What one feed told.
-struct Told {
+struct FeedQuarters {
     operator: u16,
     kinds: u16,
     grain: TapGrain,
@@ -169,9 +169,9 @@ impl WindowTaps {
             total: CellTaps::default(),
             all: 0,
         };
-        let sieve = Sieve::new(filter, &taps.dictionary);
+        let row_filter = RowFilter::new(filter, &taps.dictionary);
         let feeds = choice.feeds.iter();
-        let feeds: Result<Vec<_>, _> = feeds.map(|feed| reading.feed(feed, &sieve)).collect();
+        let feeds: Result<Vec<_>, _> = feeds.map(|feed| reading.feed(feed, &row_filter)).collect();
         Ok(Self {
             quarters,
             changed: book.last(),
@@ -253,13 +253,13 @@ impl WindowTaps {
         dictionary: &Dictionary,
     ) -> Vec<Counted> {
         let filter = &question.filter;
-        let sieve = Sieve::new(filter, dictionary);
-        let others = Sieve::new(&filter.of_other_basis(), dictionary);
+        let row_filter = RowFilter::new(filter, dictionary);
+        let others = RowFilter::new(&filter.of_other_basis(), dictionary);
         let mut counted = vec![Counted::default(); keys.total() + 1];
         for (minute, row) in rows {
             let is_other = others.takes(row);
             let is_tap = row.tap_kind != TapKind::Inspection.number();
-            let is_taken = is_tap && (is_other || sieve.takes(row));
+            let is_taken = is_tap && (is_other || row_filter.takes(row));
             if !is_taken || !part.contains(minute) || !takes_time(filter, row.time) {
                 continue;
             }
@@ -291,7 +291,7 @@ impl WindowTaps {
 
 // === impl Told ===
 
-impl Told {
+impl FeedQuarters {
     fn quarters(&self, row: &Row) -> u128 {
         let scope = match self.grain {
             TapGrain::Operator => (0, 0),
@@ -306,13 +306,17 @@ impl Told {
 // === impl Reading ===
 
 impl Reading<'_> {
-    fn feed(&mut self, chosen: &Chosen<'_>, sieve: &Sieve) -> Result<Told, QueryError> {
+    fn feed(
+        &mut self,
+        chosen: &Chosen<'_>,
+        row_filter: &RowFilter,
+    ) -> Result<FeedQuarters, QueryError> {
         let feed = chosen.feed();
         let quarters = match feed.interval {
             TapInterval::Quarter => 1,
             TapInterval::Hour | TapInterval::Day => HOUR_MINUTES / QUARTER_MINUTES,
         };
-        let scopes = scopes_of(chosen, sieve);
+        let scopes = scopes_of(chosen, row_filter);
         let numbers = chosen.book.scopes();
         let mut by_scope = HashMap::<_, u128>::new();
         let days = self.window.days();
@@ -350,7 +354,7 @@ impl Reading<'_> {
                 return Err(QueryError::TooManyRows);
             }
         }
-        Ok(Told {
+        Ok(FeedQuarters {
             operator: chosen.operator,
             kinds: feed.kinds.set().bits(),
             grain: feed.grain,

@@ -5,14 +5,14 @@
 
 use std::collections::BTreeMap;
 
-use super::super::{QueryError, plan, sieve::Sieve};
+use super::super::{QueryError, plan, row_filter::RowFilter};
 use super::choice::{Choice, Chosen};
+use super::coverage::{FeedReader, HOURS, When, kind_of};
 use super::feeds::{FeedSet, ToldBy};
 use super::keys::{RowKeys, Scope};
-use super::told::{FeedReader, HOURS, When, kind_of};
 use crate::domain::taps::Refusals;
 use crate::domain::{Calendar, Hour, LocalDay, Question};
-use crate::ledger::{Heads, TapView};
+use crate::ledger::{DaySummaries, TapView};
 
 /// Taps of one cell, by day.
 #[derive(Clone, Debug, Default)]
@@ -90,18 +90,18 @@ pub(super) fn sum<'c, 'h>(
     choice: &'c Choice<'c>,
     question: &Question,
     keys: &RowKeys,
-    heads: impl Iterator<Item = &'h Heads>,
+    heads: impl Iterator<Item = &'h DaySummaries>,
 ) -> Result<TapSums, QueryError> {
     let mut sums = TapSums::new(keys);
     let filter = &question.filter;
-    let sieve = Sieve::new(filter, &taps.dictionary);
+    let row_filter = RowFilter::new(filter, &taps.dictionary);
     let is_filtered = !filter.lines.is_empty() || !filter.stops.is_empty();
     let has_scopes = is_filtered || keys.tells_scopes();
     if has_scopes {
         let reader = taps.reader();
         let scopes = keys.scopes();
         for chosen in &choice.feeds {
-            let mut feed = FeedReader::new(chosen, question, keys, &sieve);
+            let mut feed = FeedReader::new(chosen, question, keys, &row_filter);
             feed.sums_total = is_filtered;
             if !is_filtered {
                 feed.keep_scopes(|scope| scopes.contains(&(scope.line, scope.stop)));
@@ -118,8 +118,9 @@ pub(super) fn sum<'c, 'h>(
             has_hours: plan::needs_hours_of_day(question),
             has_rows: !has_scopes,
         };
-        let taken =
-            |(chosen, _): &(&Chosen<'_>, &Heads)| sieve.takes_operator(chosen.operator.into());
+        let taken = |(chosen, _): &(&Chosen<'_>, &DaySummaries)| {
+            row_filter.takes_operator(chosen.operator.into())
+        };
         by_head.add(choice.feeds.iter().zip(heads).filter(taken), &mut sums);
     }
     Ok(sums)
@@ -140,7 +141,7 @@ type DayTaps = [(u64, Option<ToldBy>); HOURS];
 impl ByHead<'_> {
     fn add<'c, 'h>(
         &self,
-        feeds: impl Iterator<Item = (&'c Chosen<'c>, &'h Heads)>,
+        feeds: impl Iterator<Item = (&'c Chosen<'c>, &'h DaySummaries)>,
         sums: &mut TapSums,
     ) {
         // By what rows tell of a feed, if anything.

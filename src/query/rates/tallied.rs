@@ -12,7 +12,7 @@ use crate::ledger::{Attribute, Reason};
 
 use super::super::axis::is_time;
 use super::super::plan::{self, Source};
-use super::super::sieve::{self, Sieve};
+use super::super::row_filter::{self, RowFilter};
 use super::book::{Columns, RateBook, take, take_where};
 use super::days::{ALL, Days, Rule, Verdict, hours_of, is_told};
 use super::keys::{Numbers, RowKeys, date_number};
@@ -112,7 +112,7 @@ impl When {
 impl<'a> Counter<'a> {
     fn new(book: &'a RateBook, question: &'a Question, keys: &RowKeys) -> Self {
         let by = question.by.dimensions();
-        let sieve = Sieve::new(&question.filter, &book.dictionary);
+        let row_filter = RowFilter::new(&question.filter, &book.dictionary);
         let times = by.iter().copied().enumerate();
         let times: Vec<_> = times.filter(|(_, dimension)| is_time(*dimension)).collect();
         let mut groups = HashMap::new();
@@ -127,8 +127,8 @@ impl<'a> Counter<'a> {
             rows.entry(of_time).or_default().push((group, row));
         }
         let width = book.width(book.source);
-        let picked = Picked::new(book, question, &sieve, &groups);
-        let (totals, matches_totals) = totals(book, question, &sieve);
+        let picked = Picked::new(book, question, &row_filter, &groups);
+        let (totals, matches_totals) = totals(book, question, &row_filter);
         let total_width = book.width(Source::Attribute(Attribute::Total));
         Self {
             book,
@@ -364,12 +364,12 @@ impl Picked {
     fn new(
         book: &RateBook,
         question: &Question,
-        sieve: &Sieve,
+        row_filter: &RowFilter,
         groups: &HashMap<Numbers, u32>,
     ) -> Self {
         let width = u32::try_from(book.width(book.source)).expect("tallies are bounded");
         let columns: Vec<u32> = (0..width)
-            .filter(|column| takes(book, question, sieve, *column))
+            .filter(|column| takes(book, question, row_filter, *column))
             .collect();
         let by = question.by.dimensions();
         let group = |column: u32| {
@@ -445,17 +445,18 @@ fn alike(book: &RateBook, grouped: &[(u32, u32)]) -> Option<(usize, usize)> {
 }
 
 /// Whether the filter takes a column.
-fn takes(book: &RateBook, question: &Question, sieve: &Sieve, column: u32) -> bool {
+fn takes(book: &RateBook, question: &Question, row_filter: &RowFilter, column: u32) -> bool {
     match book.source {
         Source::Line => {
-            sieve.takes_line(column) && sieve.takes_operator(book.operator(Source::Line, column))
+            row_filter.takes_line(column)
+                && row_filter.takes_operator(book.operator(Source::Line, column))
         }
-        Source::Stop => sieve.takes_stop(column),
+        Source::Stop => row_filter.takes_stop(column),
         Source::Attribute(attribute) => {
             let slots = u32::try_from(attribute.slots()).expect("taxonomies are short");
             let value = u8::try_from(column % slots).expect("taxonomies are short");
-            sieve.takes_operator(column / slots)
-                && sieve::takes_one(plan::mask(&question.filter, attribute), value)
+            row_filter.takes_operator(column / slots)
+                && row_filter::takes_one(plan::mask(&question.filter, attribute), value)
         }
     }
 }
@@ -463,7 +464,11 @@ fn takes(book: &RateBook, question: &Question, sieve: &Sieve, column: u32) -> bo
 /// The operators whose reports make the total, where it is not the sum of the columns: with
 /// sets a report stands in several, and a report may have an operator and no line. And
 /// whether what is matched is told so as well.
-fn totals(book: &RateBook, question: &Question, sieve: &Sieve) -> (Option<Vec<u32>>, bool) {
+fn totals(
+    book: &RateBook,
+    question: &Question,
+    row_filter: &RowFilter,
+) -> (Option<Vec<u32>>, bool) {
     let filter = &question.filter;
     let (is_needed, is_of_sets) = match book.source {
         Source::Line => (
@@ -477,7 +482,7 @@ fn totals(book: &RateBook, question: &Question, sieve: &Sieve) -> (Option<Vec<u3
         }
     };
     let operators = 0..u32::try_from(book.dictionary.operators()).expect("few");
-    let taken = operators.filter(|operator| sieve.takes_operator(*operator));
+    let taken = operators.filter(|operator| row_filter.takes_operator(*operator));
     (is_needed.then(|| taken.collect()), is_of_sets)
 }
 

@@ -90,16 +90,16 @@ fn screen_group(
 }
 
 /// What of one class is in no published part, by month: who told it.
-type Told<'a> = (&'a Name, [Vec<u32>; 3]);
+type UnpublishedClass<'a> = (&'a Name, [Vec<u32>; 3]);
 
 /// Whether the rest hides enough. It must have enough reporters, and a report in each month
 /// in which any part has one: if everybody knew that all other classes of a month are
 /// published, its rest would be known to be of the parts alone, and the difference would
 /// tell of the other months.
-fn hides(parts: &[Told<'_>], rest: &[Told<'_>]) -> bool {
+fn hides(parts: &[UnpublishedClass<'_>], rest: &[UnpublishedClass<'_>]) -> bool {
     let in_rest = rest.iter().flat_map(|(_, told)| told.iter().flatten());
     let is_hidden = |month: usize| {
-        let is_told = |(_, told): &Told<'_>| !told[month].is_empty();
+        let is_told = |(_, told): &UnpublishedClass<'_>| !told[month].is_empty();
         rest.iter().any(is_told) || !parts.iter().any(is_told)
     };
     PUBLISHED_GROUP_MIN <= distinct(in_rest.copied()) && (0..3).all(is_hidden)

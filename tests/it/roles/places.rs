@@ -1,7 +1,7 @@
 //! Places in the journal: who is not a steward learns none from answers, tokens or refusals,
 //! and can go on from what it is given all the same.
 
-use mistap::auth::table::Place;
+use mistap::auth::table::Disclosure;
 use mistap::domain::UtcMillis;
 
 use super::*;
@@ -75,18 +75,18 @@ fn every_place_in_an_answer_has_its_row() {
             open.extend(field.kind().as_message().cloned());
         }
     }
-    let rows = table::PLACES.iter();
+    let rows = table::POSITION_FIELDS.iter();
     let rows: BTreeSet<_> = rows
         .map(|(message, field, _)| ((*message).to_owned(), (*field).to_owned()))
         .collect();
     assert_eq!(found, rows);
     // What `FIELDS` says of a place is the same.
-    for (message, field, place) in table::PLACES {
+    for (message, field, place) in table::POSITION_FIELDS {
         let mut fields = table::FIELDS.iter();
         let row = fields.find(|(known, name, _)| (known, name) == (message, field));
         let is_told = row.is_none_or(|(.., roles)| roles.has(Role::Operator));
         assert!(
-            row.is_none() || !is_told && *place == Place::Nothing,
+            row.is_none() || !is_told && *place == Disclosure::Nothing,
             "{message}.{field}"
         );
     }

@@ -162,13 +162,13 @@ impl<'a> Kept<'a> {
     }
 
     /// As of a position, when so many bytes of tap counts are made again at once.
-    pub fn then<'b>(&'b self, ledger: &'b Ledger, at: Position, bytes_max: u64) -> Standing<'b> {
+    pub fn then<'b>(&'b self, ledger: &'b Ledger, at: Position, bytes_max: u64) -> RecordAsOf<'b> {
         let past = Past {
             entries: self,
             tell: &|_| true,
             bytes_max,
         };
-        Standing::Then(ledger, past, at)
+        RecordAsOf::Then(ledger, past, at)
     }
 }
 
@@ -355,7 +355,7 @@ fn passes(entries: &[Placed], question: &Question, at: u64, bytes_max: u64) -> P
         },
         bytes_max,
     };
-    let then = Standing::Then(&ledger, past, Position(at));
+    let then = RecordAsOf::Then(&ledger, past, Position(at));
     let found = answer_with_rates(then, question, &all_in(Order::Key), &wanted(&[]));
     Passed {
         taps: found.expect("an answer").total.matching.taps,
@@ -434,7 +434,7 @@ fn reading_ends_when_nobody_waits_for_the_answer() {
         tell: &|_| false,
         bytes_max: u64::MAX,
     };
-    let then = Standing::Then(&ledger, past, Position(1));
+    let then = RecordAsOf::Then(&ledger, past, Position(1));
     let found = answer_with_rates(then, &of_days(at, 1), &all_in(Order::Key), &wanted(&[]));
     assert!(matches!(found, Err(QueryError::Abandoned)));
 }

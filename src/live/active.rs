@@ -8,17 +8,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
 use super::Watch;
-use super::watcher::Published;
+use super::watcher::WatchState;
 
 /// A question, and where its states are published.
-pub(super) type Joining = (Arc<Watch>, watch::Receiver<Published>);
+pub(super) type Joining = (Arc<Watch>, watch::Receiver<WatchState>);
 
 /// Kept by the publisher's task, read by all. Clones are the same. It holds receivers alone, so
 /// that channels close when the task lets go of them.
 #[derive(Clone, Default)]
-pub(super) struct Joined(Arc<Mutex<HashMap<Arc<Watch>, watch::Receiver<Published>>>>);
+pub(super) struct ActiveQuestions(Arc<Mutex<HashMap<Arc<Watch>, watch::Receiver<WatchState>>>>);
 
-impl Joined {
+impl ActiveQuestions {
     /// To watch what is watched already.
     pub fn join(&self, watch: &Watch) -> Option<Joining> {
         let questions = self.questions();
@@ -27,7 +27,7 @@ impl Joined {
     }
 
     /// Lets others join.
-    pub fn add(&self, watch: &Arc<Watch>, published: watch::Receiver<Published>) {
+    pub fn add(&self, watch: &Arc<Watch>, published: watch::Receiver<WatchState>) {
         self.questions().insert(Arc::clone(watch), published);
     }
 
@@ -37,7 +37,7 @@ impl Joined {
     }
 
     /// As `remove`, if nobody watches; says whether. Nobody joins meanwhile.
-    pub fn remove_unwatched(&self, watch: &Watch, published: &watch::Sender<Published>) -> bool {
+    pub fn remove_unwatched(&self, watch: &Watch, published: &watch::Sender<WatchState>) -> bool {
         let mut questions = self.questions();
         let own = usize::from(questions.contains_key(watch));
         let is_unwatched = published.receiver_count() <= own;
@@ -47,7 +47,7 @@ impl Joined {
         is_unwatched
     }
 
-    fn questions(&self) -> MutexGuard<'_, HashMap<Arc<Watch>, watch::Receiver<Published>>> {
+    fn questions(&self) -> MutexGuard<'_, HashMap<Arc<Watch>, watch::Receiver<WatchState>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -43,7 +43,7 @@ impl ClockCheck {
 
 /// Compares the clock with the time that has passed.
 #[derive(Debug)]
-pub(super) struct Steady {
+pub(super) struct ClockGuard {
     check: ClockCheck,
     /// The clock when it was believed last, and the time that had passed then.
     believed: Option<(UtcMillis, Duration)>,
@@ -61,7 +61,7 @@ struct Jump {
     ahead_ms: i64,
 }
 
-impl Steady {
+impl ClockGuard {
     /// Nothing is known yet. `None` where nothing is compared.
     pub fn new(check: ClockCheck) -> Option<Self> {
         (check != ClockCheck::Never).then_some(Self {
@@ -166,13 +166,13 @@ mod tests {
     const MINUTE_MS: i64 = 60_000;
     const DAY_MS: i64 = 24 * 60 * MINUTE_MS;
 
-    fn checked() -> Steady {
-        Steady::new(ClockCheck::Always).expect("it is checked")
+    fn checked() -> ClockGuard {
+        ClockGuard::new(ClockCheck::Always).expect("it is checked")
     }
 
     /// A clock that goes wrong, and what stamps come of it.
     struct Trial {
-        steady: Steady,
+        steady: ClockGuard,
         passed_ms: i64,
         wrong_ms: i64,
         last: UtcMillis,
@@ -262,7 +262,7 @@ mod tests {
 
     #[test]
     fn start_that_trusts_the_clock_believes_it_however_far_it_is_ahead() {
-        let mut steady = Steady::new(ClockCheck::AfterStart).expect("it is checked");
+        let mut steady = ClockGuard::new(ClockCheck::AfterStart).expect("it is checked");
         let clock = UtcMillis(NOON + 365 * DAY_MS);
         assert_eq!(steady.time(clock, Duration::ZERO, UtcMillis(NOON)), clock);
         assert!(!steady.is_unsure());

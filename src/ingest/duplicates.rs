@@ -29,10 +29,10 @@ use crate::ledger::{Applied, State};
 
 /// The latest reports that count.
 #[derive(Default)]
-pub(super) struct Again {
+pub(super) struct Duplicates {
     hasher: DefaultHashBuilder,
     /// In the order in which they came, numbered from `first` on.
-    told: VecDeque<Told>,
+    told: VecDeque<RememberedReport>,
     first: u64,
     /// Number of the latest of each reporter and reader. Found by their hash, which
     /// `told` has; its order is never looked at.
@@ -41,7 +41,7 @@ pub(super) struct Again {
 
 /// A report that counts.
 #[derive(Clone, Copy)]
-struct Told {
+struct RememberedReport {
     /// Hash of reporter and reader.
     key: u64,
     /// Number of the one before of the same key; it may be forgotten by now.
@@ -65,7 +65,7 @@ enum Tap {
     Within(RowTime, i64),
 }
 
-impl Again {
+impl Duplicates {
     /// Where the latest entries of a journal begin, of which all reports may be remembered.
     pub fn begins(last: Position) -> Position {
         Position(last.0.saturating_sub(TOLD_AGAIN_REPORTS_MAX as u64) + 1)
@@ -194,7 +194,7 @@ impl Again {
     }
 
     /// None if it is forgotten by now.
-    fn numbered(&self, number: u64) -> Option<&Told> {
+    fn numbered(&self, number: u64) -> Option<&RememberedReport> {
         let place = number.checked_sub(self.first)?;
         self.told.get(usize::try_from(place).ok()?)
     }
@@ -210,7 +210,7 @@ impl Again {
             }
             let before = self.latest(key);
             let number = self.first + self.told.len() as u64;
-            self.told.push_back(Told {
+            self.told.push_back(RememberedReport {
                 key,
                 before,
                 report,

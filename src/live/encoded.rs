@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 /// A message, and its encodings once somebody made them.
 #[derive(Debug)]
-pub struct Told<M> {
+pub struct EncodedMessage<M> {
     message: M,
     whole: OnceLock<Bytes>,
     part: OnceLock<Bytes>,
@@ -19,20 +19,20 @@ pub struct Told<M> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
     /// All of it.
-    Whole,
+    Full,
     /// Without what only stewards may see.
-    Part,
+    Redacted,
 }
 
 /// The newest messages of a stream that many follow, by what they tell.
-pub(super) struct Kept<K, M> {
+pub(super) struct MessageCache<K, M> {
     messages_max: usize,
-    messages: Mutex<VecDeque<(K, Arc<Told<M>>)>>,
+    messages: Mutex<VecDeque<(K, Arc<EncodedMessage<M>>)>>,
 }
 
 // === impl Told ===
 
-impl<M> Told<M> {
+impl<M> EncodedMessage<M> {
     /// Not encoded yet.
     pub fn new(message: M) -> Self {
         Self {
@@ -45,14 +45,14 @@ impl<M> Told<M> {
     /// Its encoding in a form, made by the first who asks; everybody must ask for the same.
     pub fn encoded(&self, form: Form, encode: impl FnOnce(&M) -> Bytes) -> Bytes {
         let encoded = match form {
-            Form::Whole => &self.whole,
-            Form::Part => &self.part,
+            Form::Full => &self.whole,
+            Form::Redacted => &self.part,
         };
         encoded.get_or_init(|| encode(&self.message)).clone()
     }
 }
 
-impl<M> Deref for Told<M> {
+impl<M> Deref for EncodedMessage<M> {
     type Target = M;
 
     fn deref(&self) -> &M {
@@ -60,7 +60,7 @@ impl<M> Deref for Told<M> {
     }
 }
 
-impl<M: PartialEq> PartialEq for Told<M> {
+impl<M: PartialEq> PartialEq for EncodedMessage<M> {
     fn eq(&self, other: &Self) -> bool {
         self.message == other.message
     }
@@ -68,7 +68,7 @@ impl<M: PartialEq> PartialEq for Told<M> {
 
 // === impl Kept ===
 
-impl<K: PartialEq, M> Kept<K, M> {
+impl<K: PartialEq, M> MessageCache<K, M> {
     /// Keeps so many messages.
     pub fn new(messages_max: usize) -> Self {
         Self {
@@ -79,13 +79,13 @@ impl<K: PartialEq, M> Kept<K, M> {
 
     /// The message that tells this: the one that is kept, or this new one, which takes the
     /// place of the oldest.
-    pub fn find_or_keep(&self, key: K, message: impl FnOnce() -> M) -> Arc<Told<M>> {
+    pub fn find_or_keep(&self, key: K, message: impl FnOnce() -> M) -> Arc<EncodedMessage<M>> {
         let mut messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, known)) = messages.iter().find(|(known, _)| *known == key) {
             return Arc::clone(known);
         }
         // Made under the lock, so that all who wait for it need not make it as well.
-        let told = Arc::new(Told::new(message()));
+        let told = Arc::new(EncodedMessage::new(message()));
         if self.messages_max <= messages.len() {
             messages.pop_back();
         }
@@ -114,17 +114,17 @@ mod tests {
 
     #[test]
     fn who_may_see_a_part_never_gets_what_was_encoded_for_others() {
-        let told = Told::new(7);
+        let told = EncodedMessage::new(7);
         let encode = |form, bytes: &'static [u8]| told.encoded(form, |_| bytes.into());
-        assert_eq!(encode(Form::Whole, b"whole"), "whole");
-        assert_eq!(encode(Form::Part, b"part"), "part");
-        assert_eq!(encode(Form::Whole, b"another"), "whole");
-        assert_eq!(encode(Form::Part, b"another"), "part");
+        assert_eq!(encode(Form::Full, b"whole"), "whole");
+        assert_eq!(encode(Form::Redacted, b"part"), "part");
+        assert_eq!(encode(Form::Full, b"another"), "whole");
+        assert_eq!(encode(Form::Redacted, b"another"), "part");
     }
 
     #[test]
     fn message_is_made_and_encoded_once_while_it_is_among_the_newest() {
-        let kept = Kept::new(2);
+        let kept = MessageCache::new(2);
         let made = Cell::new(0);
         let tell = |key: u8| {
             kept.find_or_keep(key, || {
@@ -132,8 +132,8 @@ mod tests {
                 key
             })
         };
-        let encode = |told: &Told<u8>| {
-            told.encoded(Form::Whole, |key| {
+        let encode = |told: &EncodedMessage<u8>| {
+            told.encoded(Form::Full, |key| {
                 made.set(made.get() + 10);
                 Bytes::copy_from_slice(&[*key])
             })

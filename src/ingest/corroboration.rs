@@ -38,7 +38,7 @@ pub enum Place {
 
 /// That ten or more others reported something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Others {
+pub struct Corroboration {
     /// Of what.
     pub place: Place,
     /// In how many hours until now: 1 or 24.
@@ -61,7 +61,7 @@ const LADDER: [(Place, u32); 9] = [
 impl Ingest {
     /// Whether others reported the same as the report at a place lately; `None` if too few
     /// reported anything.
-    pub async fn others(&self, incident: Position) -> Result<Option<Others>, GetError> {
+    pub async fn others(&self, incident: Position) -> Result<Option<Corroboration>, GetError> {
         let (ledger, reader) = (self.ledger(), self.reader().clone());
         let look = move || find(&ledger, &reader, incident).map_err(GetError::Journal);
         self.read(look).await.unwrap_or(Err(GetError::Busy))
@@ -72,8 +72,8 @@ fn find(
     ledger: &Ledger,
     reader: &Reader,
     incident: Position,
-) -> Result<Option<Others>, JournalError> {
-    let mut people = People::new(reader);
+) -> Result<Option<Corroboration>, JournalError> {
+    let mut people = Reporters::new(reader);
     let Some(own) = people.look_up(incident)? else {
         return Ok(None);
     };
@@ -97,7 +97,7 @@ fn find(
         let places = latest(&recent, now, minutes, incident, is_same);
         if people.are_enough(&places, own.told.names, at)? {
             let hours = minutes / HOUR;
-            return Ok(Some(Others { place, hours }));
+            return Ok(Some(Corroboration { place, hours }));
         }
     }
     Ok(None)
@@ -163,7 +163,7 @@ enum At {
 
 /// Who reported, and which reader.
 #[derive(Clone, Default)]
-struct Told {
+struct ReporterAtReader {
     names: Names,
     at: Option<At>,
 }
@@ -171,13 +171,13 @@ struct Told {
 /// The report that others are looked for of.
 struct Own {
     facts: Box<Facts>,
-    told: Told,
+    told: ReporterAtReader,
 }
 
 /// Who reported, as far as it had to be looked up.
-struct People<'a> {
+struct Reporters<'a> {
     reader: &'a Reader,
-    known: HashMap<Position, Told>,
+    known: HashMap<Position, ReporterAtReader>,
 }
 
 impl At {
@@ -190,7 +190,7 @@ impl At {
     }
 }
 
-impl<'a> People<'a> {
+impl<'a> Reporters<'a> {
     fn new(reader: &'a Reader) -> Self {
         Self {
             reader,
@@ -204,13 +204,14 @@ impl<'a> People<'a> {
         Ok(record.and_then(|record| match record.entry {
             Entry::Incident { facts, personal } => {
                 // Installations of nobody are of one reporter together.
-                let told = personal.map_or_else(Told::default, |personal| Told {
-                    names: match facts.is_uncountable {
-                        true => [None; 2],
-                        false => [personal.card, personal.installation],
-                    },
-                    at: At::of(&facts, &personal),
-                });
+                let told =
+                    personal.map_or_else(ReporterAtReader::default, |personal| ReporterAtReader {
+                        names: match facts.is_uncountable {
+                            true => [None; 2],
+                            false => [personal.card, personal.installation],
+                        },
+                        at: At::of(&facts, &personal),
+                    });
                 Some(Own { facts, told })
             }
             _ => None,
@@ -252,7 +253,7 @@ impl<'a> People<'a> {
 
     /// Of an amendment nothing is known: its incident's is not looked up, which counts too few
     /// and never too many.
-    fn told(&mut self, place: Position) -> Result<Told, JournalError> {
+    fn told(&mut self, place: Position) -> Result<ReporterAtReader, JournalError> {
         if let Some(told) = self.known.get(&place) {
             return Ok(told.clone());
         }

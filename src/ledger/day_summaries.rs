@@ -23,7 +23,7 @@ const HEAD_BYTES: usize = 128;
 /// feed of days the whole day is hour 0. An hour of which not all quarters were told is not
 /// told.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DayHead {
+pub struct DaySummary {
     /// Place of the last entry that told any of it.
     changed: Position,
     /// Taps of all scopes, by hour.
@@ -44,15 +44,15 @@ pub enum ToldScopes {
 }
 
 /// A feed's heads of some days, rising.
-pub type Heads = Vec<(LocalDay, Arc<DayHead>)>;
+pub type DaySummaries = Vec<(LocalDay, Arc<DaySummary>)>;
 
 /// Heads that were made.
 #[derive(Debug, Default)]
-pub(super) struct HeadCache(Mutex<Kept>);
+pub(super) struct SummaryCache(Mutex<Kept>);
 
 #[derive(Debug, Default)]
 struct Kept {
-    feeds: HashMap<u16, BTreeMap<LocalDay, Arc<DayHead>>>,
+    feeds: HashMap<u16, BTreeMap<LocalDay, Arc<DaySummary>>>,
     bytes: usize,
 }
 
@@ -67,7 +67,7 @@ impl ToldScopes {
     }
 }
 
-impl DayHead {
+impl DaySummary {
     /// The hours of the day, as bits.
     pub fn all(&self) -> u32 {
         all_bits(self.taps.len())
@@ -82,9 +82,14 @@ impl DayHead {
     }
 }
 
-impl HeadCache {
+impl SummaryCache {
     /// The heads of these days as far as they are kept and still hold.
-    fn get(&self, feed: u16, book: &FeedBook, days: Range<LocalDay>) -> Vec<Option<Arc<DayHead>>> {
+    fn get(
+        &self,
+        feed: u16,
+        book: &FeedBook,
+        days: Range<LocalDay>,
+    ) -> Vec<Option<Arc<DaySummary>>> {
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let known = kept.feeds.get(&feed);
         let mut known = known.into_iter().flat_map(|days| days.iter()).peekable();
@@ -97,7 +102,7 @@ impl HeadCache {
     }
 
     /// Keeps heads. Where they are too many, all others are let go.
-    fn put(&self, feed: u16, heads: &[(LocalDay, Arc<DayHead>)]) {
+    fn put(&self, feed: u16, heads: &[(LocalDay, Arc<DaySummary>)]) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for (day, head) in heads {
             let bytes = head.bytes();
@@ -119,7 +124,7 @@ impl HeadCache {
 
 impl TapView<'_> {
     /// The heads of a feed's service days within these, as far as anything was told of them.
-    pub fn heads(&self, number: u16, days: Range<LocalDay>) -> Result<Heads, LedgerError> {
+    pub fn heads(&self, number: u16, days: Range<LocalDay>) -> Result<DaySummaries, LedgerError> {
         let Some(book) = self.book.feeds().get(usize::from(number)) else {
             return Ok(Vec::new());
         };
@@ -152,7 +157,7 @@ fn make(
     book: &FeedBook,
     day: LocalDay,
     told: &super::TapDay,
-) -> Result<DayHead, LedgerError> {
+) -> Result<DaySummary, LedgerError> {
     let feed = book.feed();
     let per_hour = match feed.interval {
         TapInterval::Quarter => QUARTERS,
@@ -183,7 +188,7 @@ fn make(
     };
     reader.each_count(number, feed.interval, day, &told.chunks, each)?;
     let all = all_bits(hours);
-    Ok(DayHead {
+    Ok(DaySummary {
         changed: told.changed,
         taps,
         told: scopes.iter().fold(0, |bits, scope| bits | scope),

@@ -18,7 +18,7 @@ use crate::domain::limits::{
 
 /// How many bytes may be untaken.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct UntakenBounds {
+pub(super) struct UnreadBounds {
     /// With one token.
     pub per_token: usize,
     /// From one prefix of each width of `COUNTED_PREFIXES`.
@@ -29,7 +29,7 @@ pub(super) struct UntakenBounds {
 
 /// Why a message is not handed out: too much waits for the clients of somebody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum TooMuchUntaken {
+pub enum TooMuchUnread {
     /// Of this token.
     #[error("too much waits for the clients of this token")]
     Token,
@@ -39,8 +39,8 @@ pub enum TooMuchUntaken {
 }
 
 /// What waits.
-pub(super) struct Untaken {
-    bounds: UntakenBounds,
+pub(super) struct UnreadBytes {
+    bounds: UnreadBounds,
     sums: Mutex<HashMap<Owner, Sum>>,
 }
 
@@ -60,13 +60,13 @@ struct Sum {
 }
 
 /// Leave to have one message untaken in one stream. Dropping it gives it back.
-pub struct Hold {
-    untaken: Arc<Untaken>,
+pub struct UnreadPermit {
+    untaken: Arc<UnreadBytes>,
     holder: Holder,
     frame: Bytes,
 }
 
-impl Default for UntakenBounds {
+impl Default for UnreadBounds {
     fn default() -> Self {
         Self {
             per_token: WATCH_UNTAKEN_BYTES_PER_TOKEN_MAX,
@@ -78,7 +78,7 @@ impl Default for UntakenBounds {
 
 // === impl UntakenBounds ===
 
-impl UntakenBounds {
+impl UnreadBounds {
     fn of(self, owner: Owner) -> usize {
         match owner {
             Owner::Token(_) => self.per_token,
@@ -90,9 +90,9 @@ impl UntakenBounds {
 
 // === impl Untaken ===
 
-impl Untaken {
+impl UnreadBytes {
     /// Nothing yet.
-    pub fn new(bounds: UntakenBounds) -> Self {
+    pub fn new(bounds: UnreadBounds) -> Self {
         let sums = Mutex::default();
         Self { bounds, sums }
     }
@@ -102,7 +102,7 @@ impl Untaken {
         self: &Arc<Self>,
         holder: Holder,
         frame: &Bytes,
-    ) -> Result<Option<Hold>, TooMuchUntaken> {
+    ) -> Result<Option<UnreadPermit>, TooMuchUnread> {
         if frame.len() < WATCH_UNTAKEN_BYTES_MIN {
             return Ok(None);
         }
@@ -115,8 +115,8 @@ impl Untaken {
             // The first is always handed out.
             if self.bounds.of(owner) < bytes && frame.len() < bytes {
                 return Err(match owner {
-                    Owner::Token(_) => TooMuchUntaken::Token,
-                    Owner::Prefix(_) => TooMuchUntaken::Prefix,
+                    Owner::Token(_) => TooMuchUnread::Token,
+                    Owner::Prefix(_) => TooMuchUnread::Prefix,
                 });
             }
         }
@@ -126,7 +126,7 @@ impl Untaken {
             *sum.streams.entry(place).or_default() += 1;
         }
         drop(sums);
-        Ok(Some(Hold {
+        Ok(Some(UnreadPermit {
             untaken: Arc::clone(self),
             holder,
             frame: frame.clone(),
@@ -170,7 +170,7 @@ impl Sum {
 
 // === impl Hold ===
 
-impl Drop for Hold {
+impl Drop for UnreadPermit {
     fn drop(&mut self) {
         let place = self.frame.as_ptr().addr();
         let mut sums = self.untaken.sums();
@@ -205,8 +205,8 @@ mod tests {
     }
 
     /// Room for three messages of a token, for four of an address.
-    fn untaken() -> Arc<Untaken> {
-        Arc::new(Untaken::new(UntakenBounds {
+    fn untaken() -> Arc<UnreadBytes> {
+        Arc::new(UnreadBytes::new(UnreadBounds {
             per_token: 3 * LARGE,
             per_prefix: [4 * LARGE, 100 * LARGE, 100 * LARGE],
             on_loopback: 100 * LARGE,
@@ -220,11 +220,11 @@ mod tests {
         let mut held: Vec<_> = (0..3).map(|_| hold(holder(Some(1), 1))).collect();
         assert!(held.iter().all(|one| matches!(one, Ok(Some(_)))));
         let refused = hold(holder(Some(1), 1)).err();
-        assert_eq!(refused, Some(TooMuchUntaken::Token));
+        assert_eq!(refused, Some(TooMuchUnread::Token));
         held.extend((0..4).map(|_| hold(holder(None, 1))));
         assert!(held.iter().all(Result::is_ok));
         let refused = hold(holder(None, 1)).err();
-        assert_eq!(refused, Some(TooMuchUntaken::Prefix));
+        assert_eq!(refused, Some(TooMuchUnread::Prefix));
         assert!(hold(holder(None, 2)).is_ok(), "of another address");
         assert!(hold(holder(Some(2), 1)).is_ok(), "by its token alone");
         held.pop();

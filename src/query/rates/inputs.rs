@@ -9,20 +9,20 @@ use crate::domain::{LocalDay, Question};
 use crate::ledger::{ScanView, TapView};
 
 use super::super::QueryError;
-use super::super::gate::{self, CELLS};
+use super::super::budget::{self, CELLS};
 use super::book::RateBook;
 use super::choice::Choice;
+use super::coverage::FeedCoverage;
 use super::days::{self, Days};
 use super::keys::RowKeys;
 use super::matched::{self, Matches};
 use super::reading;
-use super::standing::ToMake;
+use super::record::ToMake;
 use super::sums::{self, TapSums};
 use super::tallied;
-use super::told::FeedTold;
 
 /// What rates of the rows are made of.
-pub(super) struct Made {
+pub(super) struct RateInputs {
     pub sums: TapSums,
     pub matches: Matches,
     /// Blocks that were looked at.
@@ -31,7 +31,7 @@ pub(super) struct Made {
 
 /// Counts reports and adds up taps for rows, as of one position. Without a book, or where
 /// tallies do not suffice, by a scan. Taps that are handed over are let go as soon as may be.
-pub(super) fn make<'t>(
+pub(super) fn compute<'t>(
     taps: impl Borrow<TapView<'t>>,
     view: &ScanView,
     ToMake {
@@ -40,7 +40,7 @@ pub(super) fn make<'t>(
         keys,
         book,
     }: &ToMake<'_>,
-) -> Result<Made, QueryError> {
+) -> Result<RateInputs, QueryError> {
     match book.filter(|book| days::suits(book.source, choice)) {
         Some(book) => by_tallies(taps, view, book, question, choice, keys),
         None => by_scan(taps, view, question, choice, keys),
@@ -54,7 +54,7 @@ fn by_scan<'t>(
     question: &Question,
     choice: &Choice<'_>,
     keys: &RowKeys,
-) -> Result<Made, QueryError> {
+) -> Result<RateInputs, QueryError> {
     let _room = room(weight(choice, question, keys))?;
     let told = reading::read(&taps.borrow().reader(), view, choice, question, keys)?;
     // Tap counts may be put into the store again.
@@ -64,14 +64,14 @@ fn by_scan<'t>(
 
 /// Counts the reports by a scan, of taps that were read.
 pub(super) fn scanned(
-    (told, sums): (Vec<FeedTold>, TapSums),
+    (told, sums): (Vec<FeedCoverage>, TapSums),
     view: &ScanView,
     question: &Question,
     choice: &Choice<'_>,
     keys: &RowKeys,
-) -> Result<Made, QueryError> {
+) -> Result<RateInputs, QueryError> {
     let (matches, blocks) = matched::scan(view, question, choice, &told, keys, None)?;
-    Ok(Made {
+    Ok(RateInputs {
         sums,
         matches,
         blocks,
@@ -85,7 +85,7 @@ fn by_tallies<'t>(
     question: &Question,
     choice: &Choice<'_>,
     keys: &RowKeys,
-) -> Result<Made, QueryError> {
+) -> Result<RateInputs, QueryError> {
     let columns = book.width(book.source) as u64;
     let counting = room(keys.weight(question) + COLUMN_WEIGHT * columns)?;
     let mut days = Days::read(taps.borrow(), book, choice, question)?;
@@ -93,7 +93,7 @@ fn by_tallies<'t>(
     let (mut matches, unclear) = tallied::count(book, question, keys, &mut days);
     drop(days);
     if unclear.is_empty() {
-        return Ok(Made {
+        return Ok(RateInputs {
             sums,
             matches,
             blocks: 0,
@@ -106,7 +106,7 @@ fn by_tallies<'t>(
     drop(taps);
     let (scanned, blocks) = matched::scan(view, question, choice, &told, keys, Some(&unclear))?;
     matches.merge(scanned);
-    Ok(Made {
+    Ok(RateInputs {
         sums,
         matches,
         blocks,
@@ -121,9 +121,9 @@ pub(super) fn weight(choice: &Choice<'_>, question: &Question, keys: &RowKeys) -
     reading::weight(choice, question) + keys.weight(question)
 }
 
-pub(super) fn room(weight: u64) -> Result<gate::Room<'static>, QueryError> {
+pub(super) fn room(weight: u64) -> Result<budget::BudgetShare<'static>, QueryError> {
     if CELLS_IN_USE_MAX < weight {
         return Err(QueryError::TooManyRows);
     }
-    CELLS.take(weight, gate::WAIT)
+    CELLS.take(weight, budget::WAIT)
 }

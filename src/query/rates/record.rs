@@ -4,26 +4,26 @@
 
 use std::sync::Arc;
 
-use super::super::gate::{self, Room};
-use super::super::outages::Out;
+use super::super::budget::{self, BudgetShare};
+use super::super::outages::OutageDays;
 use super::super::{QueryError, tallied as tallied_counts};
 use super::as_of::{Passes, Past};
 use super::book::{self, RateBook};
 use super::choice::Choice;
+use super::inputs::{self, RateInputs};
 use super::keys::RowKeys;
-use super::made::{self, Made};
 use crate::domain::{Outages, Position, Question, Stamp, Window};
 use crate::ledger::{Ledger, PastTaps, ScanView, State, TapBook, TapView};
 
 /// As of when.
-pub enum Standing<'a> {
+pub enum RecordAsOf<'a> {
     /// Now: the last position.
     Now(&'a Ledger),
     /// An earlier one, to the digit as it was then.
     Then(&'a Ledger, Past<'a>, Position),
 }
 
-impl<'a> From<&'a Ledger> for Standing<'a> {
+impl<'a> From<&'a Ledger> for RecordAsOf<'a> {
     fn from(ledger: &'a Ledger) -> Self {
         Self::Now(ledger)
     }
@@ -40,7 +40,7 @@ pub(super) struct Opened<'a> {
 }
 
 /// The record, opened. It stands still: everything is told as of one position.
-pub(super) struct Ground<'a> {
+pub(super) struct RecordView<'a> {
     ledger: &'a Ledger,
     pub view: ScanView,
     taps: Taps<'a>,
@@ -48,7 +48,7 @@ pub(super) struct Ground<'a> {
 
 enum Taps<'a> {
     /// With a place among the scans.
-    Now(TapView<'a>, Room<'static>),
+    Now(TapView<'a>, BudgetShare<'static>),
     Then(Passes<'a>, PastTaps),
 }
 
@@ -64,16 +64,16 @@ pub(super) struct ToMake<'a> {
 
 // === impl Standing ===
 
-impl<'a> Standing<'a> {
+impl<'a> RecordAsOf<'a> {
     /// Opens the record for questions about some windows, and takes of it what `ask` says.
     pub(super) fn open<T>(
         self,
         windows: &[Window],
         ask: impl FnOnce(&Opened<'_>) -> T,
-    ) -> Result<(Ground<'a>, T), QueryError> {
+    ) -> Result<(RecordView<'a>, T), QueryError> {
         match self {
             Self::Now(ledger) => {
-                let place = gate::scan_place(ledger)?;
+                let place = budget::scan_place(ledger)?;
                 let (taps, view, asked) = ledger.rate_view(|state| {
                     ask(&Opened {
                         outages: state.outages(),
@@ -83,7 +83,7 @@ impl<'a> Standing<'a> {
                     })
                 })?;
                 let taps = Taps::Now(taps, place);
-                Ok((Ground { ledger, view, taps }, asked))
+                Ok((RecordView { ledger, view, taps }, asked))
             }
             Self::Then(ledger, past, at) => {
                 let passes = Passes::new(ledger, past, at);
@@ -96,7 +96,7 @@ impl<'a> Standing<'a> {
                 });
                 let taps = passes.taps(&view, windows)?;
                 let taps = Taps::Then(passes, taps);
-                Ok((Ground { ledger, view, taps }, asked))
+                Ok((RecordView { ledger, view, taps }, asked))
             }
         }
     }
@@ -106,30 +106,30 @@ impl<'a> Standing<'a> {
 
 impl Opened<'_> {
     /// What tallies tell of a question.
-    pub fn books(&self, question: &Question) -> Books {
-        self.state.map_or_else(Books::default, |state| Books {
+    pub fn tallied(&self, question: &Question) -> Tallied {
+        self.state.map_or_else(Tallied::default, |state| Tallied {
             counts: tallied_counts::open(state, question),
             rates: book::open(state, question),
         })
     }
 
     /// The days of outages that concern a question, if there are any.
-    pub fn out(&self, question: &Question) -> Option<Out> {
-        Out::of(self.outages, question, self.position)
+    pub fn outage_days(&self, question: &Question) -> Option<OutageDays> {
+        OutageDays::of(self.outages, question, self.position)
     }
 }
 
 /// What tallies tell of a question, if they suffice: the rows, and what their rates are made
 /// of.
 #[derive(Default)]
-pub(super) struct Books {
+pub(super) struct Tallied {
     pub counts: Option<tallied_counts::Book>,
     pub rates: Option<RateBook>,
 }
 
 // === impl Ground ===
 
-impl<'a> Ground<'a> {
+impl<'a> RecordView<'a> {
     /// Feeds, scopes and days.
     pub fn feeds(&self) -> Arc<TapBook> {
         match &self.taps {
@@ -146,14 +146,14 @@ impl<'a> Ground<'a> {
     ) -> Result<T, QueryError> {
         let _place = match &self.taps {
             Taps::Now(..) => None,
-            Taps::Then(..) => Some(gate::scan_place(self.ledger)?),
+            Taps::Then(..) => Some(budget::scan_place(self.ledger)?),
         };
         look(&self.view)
     }
 
     /// What the rates of each question are made of. Taps are let go as soon as may be, so that
     /// others can be told.
-    pub fn make(self, asked: &[ToMake<'_>]) -> Result<Vec<Made>, QueryError> {
+    pub fn make(self, asked: &[ToMake<'_>]) -> Result<Vec<RateInputs>, QueryError> {
         let (taps, _place) = match self.taps {
             Taps::Now(taps, place) => (taps, place),
             Taps::Then(passes, taps) => return passes.make(&taps, asked),
@@ -164,9 +164,9 @@ impl<'a> Ground<'a> {
         };
         let mut all = Vec::with_capacity(asked.len());
         for one in others {
-            all.push(made::make(&taps, view, one)?);
+            all.push(inputs::compute(&taps, view, one)?);
         }
-        all.push(made::make(taps, view, last)?);
+        all.push(inputs::compute(taps, view, last)?);
         Ok(all)
     }
 }

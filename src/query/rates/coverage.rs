@@ -14,7 +14,7 @@ use crate::domain::{Calendar, Hour, LocalDay, Question, Row, RowTime};
 use crate::ledger::{LedgerError, TapDay};
 use crate::store::TapReader;
 
-use super::super::{QueryError, plan, sieve::Sieve};
+use super::super::{QueryError, plan, row_filter::RowFilter};
 use super::choice::Chosen;
 use super::keys::{RowKeys, Scope};
 use super::sums::TapSums;
@@ -32,14 +32,14 @@ pub(super) struct When {
 
 /// How much of a scope was told on a day; 0 stands for nothing.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Told {
+enum ScopeCoverage {
     /// Some of its hours: `partial` says which.
     Partly = 1,
     Wholly = 2,
 }
 
 /// Which counts a feed told within the window.
-pub(super) struct FeedTold {
+pub(super) struct FeedCoverage {
     operator: u16,
     kinds: u16,
     grain: TapGrain,
@@ -67,12 +67,12 @@ pub(super) fn kind_of(chosen: &Chosen<'_>) -> u8 {
 }
 
 /// The scopes of a feed, by number; `None` where the filter leaves one out.
-pub(super) fn scopes_of(chosen: &Chosen<'_>, sieve: &Sieve) -> Vec<Option<Scope>> {
+pub(super) fn scopes_of(chosen: &Chosen<'_>, row_filter: &RowFilter) -> Vec<Option<Scope>> {
     let kind = kind_of(chosen);
     let scope = |&(line, stop): &(u32, u32)| {
-        let is_wanted = sieve.takes_operator(chosen.operator.into())
-            && sieve.takes_line(line)
-            && sieve.takes_stop(stop);
+        let is_wanted = row_filter.takes_operator(chosen.operator.into())
+            && row_filter.takes_line(line)
+            && row_filter.takes_stop(stop);
         is_wanted.then_some(Scope {
             operator: chosen.operator,
             line,
@@ -88,7 +88,7 @@ pub(super) struct FeedReader<'a> {
     pub chosen: &'a Chosen<'a>,
     question: &'a Question,
     keys: &'a RowKeys,
-    pub told: FeedTold,
+    pub told: FeedCoverage,
     /// By number; `None` if the filter leaves it out.
     pub scopes: Vec<Option<Scope>>,
     /// Whether rows tell hours of day apart.
@@ -104,14 +104,14 @@ impl<'a> FeedReader<'a> {
         chosen: &'a Chosen<'a>,
         question: &'a Question,
         keys: &'a RowKeys,
-        sieve: &Sieve,
+        row_filter: &RowFilter,
     ) -> Self {
         Self {
             chosen,
             question,
             keys,
-            told: FeedTold::new(chosen, question),
-            scopes: scopes_of(chosen, sieve),
+            told: FeedCoverage::new(chosen, question),
+            scopes: scopes_of(chosen, row_filter),
             has_hours: plan::needs_hours_of_day(question),
             sums_total: true,
             sums_none: false,
@@ -193,7 +193,7 @@ impl<'a> FeedReader<'a> {
             let Some(scope) = self.scopes[number].filter(|_| total.told != 0) else {
                 continue;
             };
-            self.told.set(number, day, Told::Wholly);
+            self.told.set(number, day, ScopeCoverage::Wholly);
             *all.get_or_insert(0) += total.taps;
             self.sum_row(&scope, when, total.taps, sums);
         }
@@ -277,9 +277,9 @@ impl<'a> FeedReader<'a> {
         }
         let whole = (1u32 << (end - start)) - 1;
         if bits == whole {
-            self.told.set(number as usize, day, Told::Wholly);
+            self.told.set(number as usize, day, ScopeCoverage::Wholly);
         } else if bits != 0 {
-            self.told.set(number as usize, day, Told::Partly);
+            self.told.set(number as usize, day, ScopeCoverage::Partly);
             let place = self.told.place(day);
             self.told.partial.insert((number, place), bits);
         }
@@ -312,7 +312,7 @@ struct ScopeHours {
     taps: [u64; HOURS],
 }
 
-impl FeedTold {
+impl FeedCoverage {
     fn new(chosen: &Chosen<'_>, question: &Question) -> Self {
         let feed = chosen.feed();
         let window = question.window;
@@ -411,12 +411,12 @@ impl FeedTold {
             }
         };
         let told = self.told[scope as usize * self.days + place];
-        if told == Told::Partly as u8 {
+        if told == ScopeCoverage::Partly as u8 {
             let place = u32::try_from(place).expect("days are few");
             let bits = self.partial.get(&(scope, place)).copied().unwrap_or(0);
             return bits >> hour & 1 == 1;
         }
-        told == Told::Wholly as u8
+        told == ScopeCoverage::Wholly as u8
     }
 
     fn scope(&self, row: &Row) -> Option<u32> {
@@ -438,7 +438,7 @@ impl FeedTold {
         u32::try_from(day.0 - self.first_day).expect("only days of the window are read")
     }
 
-    fn set(&mut self, scope: usize, day: LocalDay, told: Told) {
+    fn set(&mut self, scope: usize, day: LocalDay, told: ScopeCoverage) {
         let place = scope * self.days + self.place(day) as usize;
         self.told[place] = told as u8;
     }

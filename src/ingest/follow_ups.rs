@@ -6,7 +6,7 @@
 use tokio::sync::watch;
 
 use super::queue::Decided;
-use super::{GetError, Ingest, SubmitError, recall};
+use super::{GetError, Ingest, SubmitError, lookup};
 use crate::domain::limits::{
     AMENDMENTS_PER_CASE_MAX, CALL_BACK_ASKED_DAYS, OUTDATED_TRIES_MAX, REPLIES_PER_CASE_MAX,
     WAY_BACK_DAYS_MAX,
@@ -32,7 +32,7 @@ pub struct Moment {
 
 /// An incident as it is kept.
 #[derive(Clone, Debug)]
-pub struct Kept {
+pub struct StoredIncident {
     /// What is counted now.
     pub facts: Facts,
     /// What was counted of the report as it was told.
@@ -52,12 +52,12 @@ pub struct Kept {
     /// When it was erased.
     pub erased: Option<Moment>,
     /// What its operator answered.
-    pub replies: Vec<KeptReply>,
+    pub replies: Vec<StoredReply>,
 }
 
 /// An answer of an operator.
 #[derive(Clone, Debug, PartialEq)]
-pub struct KeptReply {
+pub struct StoredReply {
     /// Where and when.
     pub moment: Moment,
     /// Who.
@@ -131,7 +131,7 @@ pub enum CaseError {
     NoOperator,
 }
 
-impl Kept {
+impl StoredIncident {
     /// Whether staff promised to call back, long enough ago to ask whether they did.
     pub fn is_call_back_asked(&self, now: UtcMillis) -> bool {
         const DAY_MS: i64 = 86_400_000;
@@ -190,27 +190,31 @@ impl Later {
 
 impl Ingest {
     /// An incident as it is kept, for whoever has its secret.
-    pub async fn get(&self, id: IncidentId, secret: &IncidentSecret) -> Result<Kept, GetError> {
+    pub async fn get(
+        &self,
+        id: IncidentId,
+        secret: &IncidentSecret,
+    ) -> Result<StoredIncident, GetError> {
         let (ledger, reader) = (self.ledger(), self.reader().clone());
         let secret = secret.clone();
-        let look_up = move || recall::get(&ledger, &reader, id, &secret);
+        let look_up = move || lookup::get(&ledger, &reader, id, &secret);
         self.read(look_up).await.unwrap_or(Err(GetError::Busy))
     }
 
     /// The incident recorded at a place, for whoever may see it there.
-    pub async fn get_at(&self, incident: Position) -> Result<Kept, GetError> {
+    pub async fn get_at(&self, incident: Position) -> Result<StoredIncident, GetError> {
         let (ledger, reader) = (self.ledger(), self.reader().clone());
-        let look_up = move || recall::get_at(&ledger, &reader, incident);
+        let look_up = move || lookup::get_at(&ledger, &reader, incident);
         self.read(look_up).await.unwrap_or(Err(GetError::Busy))
     }
 
     /// Incidents recorded at some places, in one reading.
-    pub async fn get_all(&self, incidents: Vec<Position>) -> Result<Vec<Kept>, GetError> {
+    pub async fn get_all(&self, incidents: Vec<Position>) -> Result<Vec<StoredIncident>, GetError> {
         let (ledger, reader) = (self.ledger(), self.reader().clone());
         let look_up = move || {
             let places = incidents.into_iter();
             places
-                .map(|place| recall::get_at(&ledger, &reader, place))
+                .map(|place| lookup::get_at(&ledger, &reader, place))
                 .collect()
         };
         self.read(look_up).await.unwrap_or(Err(GetError::Busy))
@@ -224,7 +228,7 @@ impl Ingest {
     ) -> Result<Vec<Record>, GetError> {
         let kept = self.get(id, secret).await?;
         let (ledger, reader) = (self.ledger(), self.reader().clone());
-        let look_up = move || recall::records(&ledger, &reader, &kept);
+        let look_up = move || lookup::records(&ledger, &reader, &kept);
         self.read(look_up).await.unwrap_or(Err(GetError::Busy))
     }
 
@@ -234,7 +238,7 @@ impl Ingest {
         id: IncidentId,
         secret: &IncidentSecret,
         later: Later,
-    ) -> Result<Kept, CaseError> {
+    ) -> Result<StoredIncident, CaseError> {
         for _ in 0..OUTDATED_TRIES_MAX {
             let kept = self.get(id, secret).await?;
             if kept.withdrawn || kept.erased.is_some() {
@@ -264,7 +268,7 @@ impl Ingest {
     /// Withdraws an incident; it counts no more. Again: changes nothing.
     pub async fn withdraw(&self, id: IncidentId, secret: &IncidentSecret) -> Result<(), CaseError> {
         for _ in 0..OUTDATED_TRIES_MAX {
-            let Kept {
+            let StoredIncident {
                 facts,
                 row,
                 withdrawn,
@@ -287,7 +291,11 @@ impl Ingest {
     /// Erases the personal part of an incident, and the words of its answers. When this
     /// returns, they are gone from the disk. Again: changes nothing. Says how the incident is
     /// kept then.
-    pub async fn erase(&self, id: IncidentId, secret: &IncidentSecret) -> Result<Kept, CaseError> {
+    pub async fn erase(
+        &self,
+        id: IncidentId,
+        secret: &IncidentSecret,
+    ) -> Result<StoredIncident, CaseError> {
         let kept = self.get(id, secret).await?;
         if kept.erased.is_some() {
             return Ok(kept);
@@ -300,13 +308,17 @@ impl Ingest {
 
     /// Answers the report recorded at a place, for its operator. Saying again what was said
     /// last changes nothing. Says how the incident is kept then.
-    pub async fn respond(&self, incident: Position, reply: Reply) -> Result<Kept, CaseError> {
+    pub async fn respond(
+        &self,
+        incident: Position,
+        reply: Reply,
+    ) -> Result<StoredIncident, CaseError> {
         for _ in 0..OUTDATED_TRIES_MAX {
             let kept = self.get_at(incident).await?;
             if kept.withdrawn || kept.erased.is_some() {
                 return Err(CaseError::Gone);
             }
-            let is_said = |last: &KeptReply| {
+            let is_said = |last: &StoredReply| {
                 (last.state, last.reason, &last.message)
                     == (reply.state, reply.reason, &reply.message)
             };

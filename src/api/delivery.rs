@@ -28,14 +28,14 @@ use tonic::Status;
 use super::status::Problem;
 use crate::domain::limits::{WATCH_AHEAD_BYTES_MAX, WATCH_UNTAKEN_LOOK_MS, WATCH_UNTAKEN_MS_MAX};
 use crate::live::log::LogError;
-use crate::live::{Hold, Permit, TooMuchUntaken};
+use crate::live::{Permit, TooMuchUnread, UnreadPermit};
 
 /// Messages as they travel, or why there are no more.
-pub type Frames = Pin<Box<dyn Stream<Item = Result<Handed, Status>> + Send>>;
+pub type Frames = Pin<Box<dyn Stream<Item = Result<FramedMessage, Status>> + Send>>;
 
 /// A message as it travels. What it was made of is not kept for a client that is slow to take
 /// it, and may be many times as large.
-pub struct Handed {
+pub struct FramedMessage {
     /// Its encoding.
     pub frame: Bytes,
     /// Resumes after it.
@@ -53,13 +53,13 @@ pub struct Opened {
 
 /// Ends streams whose clients take nothing. Clones are the same.
 #[derive(Clone, Default)]
-pub struct Sweeper(Arc<Mutex<Vec<Weak<Hand>>>>);
+pub struct Sweeper(Arc<Mutex<Vec<Weak<Delivery>>>>);
 
 /// The body of an answer.
-pub struct FrameBody(Arc<Hand>);
+pub struct FrameBody(Arc<Delivery>);
 
 /// One stream. It lives as long as its body or anything that is lent.
-struct Hand(Mutex<State>);
+struct Delivery(Mutex<State>);
 
 struct State {
     /// Its place; `None` once it was given back.
@@ -105,10 +105,10 @@ enum Swept {
 }
 
 /// A message that HTTP/2 has.
-struct Lent {
+struct LentFrame {
     frame: Bytes,
-    hold: Option<Box<Hold>>,
-    hand: Arc<Hand>,
+    hold: Option<Box<UnreadPermit>>,
+    hand: Arc<Delivery>,
 }
 
 // === impl Sweeper ===
@@ -143,7 +143,7 @@ impl Sweeper {
             waker: None,
             is_waiting: false,
         };
-        let hand = Arc::new(Hand(Mutex::new(state)));
+        let hand = Arc::new(Delivery(Mutex::new(state)));
         self.hands().push(Arc::downgrade(&hand));
         FrameBody(hand)
     }
@@ -166,14 +166,14 @@ impl Sweeper {
         }
     }
 
-    fn hands(&self) -> MutexGuard<'_, Vec<Weak<Hand>>> {
+    fn hands(&self) -> MutexGuard<'_, Vec<Weak<Delivery>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 // === impl Hand ===
 
-impl Hand {
+impl Delivery {
     /// Goes on with its end if its client takes nothing for too long.
     fn sweep(&self, now: Instant) -> Option<Swept> {
         let mut state = self.state();
@@ -241,8 +241,13 @@ impl Hand {
     }
 
     /// Hands a message out, lent.
-    fn lend(self: &Arc<Self>, state: &mut State, handed: Handed, hold: Option<Hold>) -> Bytes {
-        let Handed {
+    fn lend(
+        self: &Arc<Self>,
+        state: &mut State,
+        handed: FramedMessage,
+        hold: Option<UnreadPermit>,
+    ) -> Bytes {
+        let FramedMessage {
             frame,
             resume_token,
         } = handed;
@@ -252,7 +257,7 @@ impl Hand {
             state.since = Instant::now();
         }
         state.lent += 1;
-        Bytes::from_owner(Lent {
+        Bytes::from_owner(LentFrame {
             frame,
             hold: hold.map(Box::new),
             hand: Arc::clone(self),
@@ -285,7 +290,7 @@ impl Hand {
 
 impl State {
     /// Leave to have a message wait. The place is held as long as there may be more messages.
-    fn hold(&self, frame: &Bytes) -> Result<Option<Hold>, TooMuchUntaken> {
+    fn hold(&self, frame: &Bytes) -> Result<Option<UnreadPermit>, TooMuchUnread> {
         let permit = self.permit.as_ref();
         permit.map_or(Ok(None), |permit| permit.hold(frame))
     }
@@ -310,13 +315,13 @@ impl State {
 
 // === impl Lent ===
 
-impl AsRef<[u8]> for Lent {
+impl AsRef<[u8]> for LentFrame {
     fn as_ref(&self) -> &[u8] {
         &self.frame
     }
 }
 
-impl Drop for Lent {
+impl Drop for LentFrame {
     fn drop(&mut self) {
         // Before anybody asks for the next.
         self.hold = None;

@@ -10,7 +10,7 @@ use crate::domain::limits::{WATCHED_QUESTIONS_PER_TOKEN_MAX, WATCHED_RATES_PER_T
 
 /// Counts them. Clones count together.
 #[derive(Clone, Default)]
-pub(super) struct Asked(Arc<Mutex<HashMap<u32, Questions>>>);
+pub(super) struct TokenQuotas(Arc<Mutex<HashMap<u32, Questions>>>);
 
 /// Of one token; never empty.
 type Questions = HashMap<StreamDigest, Question>;
@@ -21,8 +21,8 @@ struct Question {
 }
 
 /// Who watches a question. Dropping it is to watch it no more.
-pub(super) struct Asking {
-    asked: Asked,
+pub(super) struct QuotaSlot {
+    asked: TokenQuotas,
     /// `None` is counted nowhere: where nobody has a token, all are one and have all places.
     token: Option<u32>,
     stream: StreamDigest,
@@ -30,14 +30,14 @@ pub(super) struct Asking {
 
 // === impl Asked ===
 
-impl Asked {
+impl TokenQuotas {
     /// One more watcher with this token of this question, with rates or without. Never waits.
     pub fn ask(
         &self,
         token: Option<u32>,
         stream: StreamDigest,
         is_rated: bool,
-    ) -> Result<Asking, WatchError> {
+    ) -> Result<QuotaSlot, WatchError> {
         if let Some(token) = token {
             let mut tokens = self.tokens();
             if let Some(error) = tokens
@@ -53,7 +53,7 @@ impl Asked {
             });
             question.watchers += 1;
         }
-        Ok(Asking {
+        Ok(QuotaSlot {
             asked: self.clone(),
             token,
             stream,
@@ -89,14 +89,14 @@ fn refusal(known: &Questions, stream: StreamDigest, is_rated: bool) -> Option<Wa
 
 // === impl Asking ===
 
-impl Asking {
+impl QuotaSlot {
     /// Of which question.
     pub fn stream(&self) -> StreamDigest {
         self.stream
     }
 }
 
-impl Drop for Asking {
+impl Drop for QuotaSlot {
     fn drop(&mut self) {
         let Some(token) = self.token else {
             return;
@@ -121,14 +121,19 @@ impl Drop for Asking {
 mod tests {
     use super::*;
 
-    fn ask(asked: &Asked, token: u32, number: usize, is_rated: bool) -> Result<Asking, WatchError> {
+    fn ask(
+        asked: &TokenQuotas,
+        token: u32,
+        number: usize,
+        is_rated: bool,
+    ) -> Result<QuotaSlot, WatchError> {
         let number = u64::try_from(number).expect("a small number");
         asked.ask(Some(token), StreamDigest::testing(number), is_rated)
     }
 
     #[test]
     fn one_token_has_so_many_different_questions_and_others_as_many() {
-        let asked = Asked::default();
+        let asked = TokenQuotas::default();
         let open = |number| ask(&asked, 1, number, false).expect("there is room");
         let mut held: Vec<_> = (0..WATCHED_QUESTIONS_PER_TOKEN_MAX).map(open).collect();
         let further = WATCHED_QUESTIONS_PER_TOKEN_MAX;
@@ -144,7 +149,7 @@ mod tests {
 
     #[test]
     fn questions_with_rates_have_a_bound_of_their_own() {
-        let asked = Asked::default();
+        let asked = TokenQuotas::default();
         let open = |number| ask(&asked, 1, number, true).expect("there is room");
         let held: Vec<_> = (0..WATCHED_RATES_PER_TOKEN_MAX).map(open).collect();
         let further = WATCHED_RATES_PER_TOKEN_MAX;
@@ -159,7 +164,7 @@ mod tests {
 
     #[test]
     fn question_is_counted_until_its_last_watcher_goes() {
-        let asked = Asked::default();
+        let asked = TokenQuotas::default();
         let one = ask(&asked, 1, 0, false);
         drop(ask(&asked, 1, 0, false));
         assert_eq!(asked.tokens()[&1].len(), 1);

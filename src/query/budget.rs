@@ -16,31 +16,31 @@ pub(super) const WAIT: Duration = Duration::from_secs(2);
 const OPENING_WAIT: Duration = Duration::from_secs(5);
 
 /// Scans.
-static SCANS: Gate = Gate::new(SCANS_MAX as u64);
+static SCANS: Budget = Budget::new(SCANS_MAX as u64);
 /// Cells that are counted in.
-pub(super) static CELLS: Gate = Gate::new(CELLS_IN_USE_MAX);
+pub(super) static CELLS: Budget = Budget::new(CELLS_IN_USE_MAX);
 
 /// Lets in as much as there is room for.
-pub(super) struct Gate {
+pub(super) struct Budget {
     taken: Mutex<u64>,
     left: Condvar,
     most: u64,
 }
 
 /// Room taken. Dropping it leaves it.
-pub(super) struct Room<'a> {
-    gate: &'a Gate,
+pub(super) struct BudgetShare<'a> {
+    budget: &'a Budget,
     weight: u64,
 }
 
 /// Waits for the store, which a question right after the start may find opening, and takes a
 /// place among the scans.
-pub(super) fn scan_place(ledger: &Ledger) -> Result<Room<'static>, QueryError> {
+pub(super) fn scan_place(ledger: &Ledger) -> Result<BudgetShare<'static>, QueryError> {
     ledger.wait_for_store(OPENING_WAIT);
     SCANS.take(1, WAIT)
 }
 
-impl Gate {
+impl Budget {
     pub(super) const fn new(most: u64) -> Self {
         Self {
             taken: Mutex::new(0),
@@ -50,7 +50,7 @@ impl Gate {
     }
 
     /// Takes room, if it is left in time. Whoever wants more than there is gets all of it.
-    pub(super) fn take(&self, weight: u64, wait: Duration) -> Result<Room<'_>, QueryError> {
+    pub(super) fn take(&self, weight: u64, wait: Duration) -> Result<BudgetShare<'_>, QueryError> {
         let weight = weight.min(self.most);
         let is_full = |taken: &mut u64| self.most - *taken < weight;
         let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
@@ -62,15 +62,18 @@ impl Gate {
             return Err(QueryError::Busy);
         }
         *taken += weight;
-        Ok(Room { gate: self, weight })
+        Ok(BudgetShare {
+            budget: self,
+            weight,
+        })
     }
 }
 
-impl Drop for Room<'_> {
+impl Drop for BudgetShare<'_> {
     fn drop(&mut self) {
-        let taken = self.gate.taken.lock();
+        let taken = self.budget.taken.lock();
         *taken.unwrap_or_else(PoisonError::into_inner) -= self.weight;
-        self.gate.left.notify_all();
+        self.budget.left.notify_all();
     }
 }
 
@@ -85,25 +88,25 @@ mod tests {
 
     #[test]
     fn who_finds_no_room_in_time_is_told_that_others_are_busy() {
-        let gate = Gate::new(5);
-        let first = gate.take(3, SHORT).expect("empty");
-        let second = gate.take(2, SHORT).expect("just enough");
-        assert!(matches!(gate.take(1, SHORT), Err(QueryError::Busy)));
+        let budget = Budget::new(5);
+        let first = budget.take(3, SHORT).expect("empty");
+        let second = budget.take(2, SHORT).expect("just enough");
+        assert!(matches!(budget.take(1, SHORT), Err(QueryError::Busy)));
         drop(first);
-        let third = gate.take(3, SHORT).expect("left again");
-        assert!(matches!(gate.take(1, SHORT), Err(QueryError::Busy)));
+        let third = budget.take(3, SHORT).expect("left again");
+        assert!(matches!(budget.take(1, SHORT), Err(QueryError::Busy)));
         drop((second, third));
-        let all = gate.take(1_000, SHORT).expect("all of it");
-        assert!(matches!(gate.take(1, SHORT), Err(QueryError::Busy)));
+        let all = budget.take(1_000, SHORT).expect("all of it");
+        assert!(matches!(budget.take(1, SHORT), Err(QueryError::Busy)));
         drop(all);
     }
 
     #[test]
     fn who_waits_is_let_in_when_another_leaves() {
-        let gate = Gate::new(1);
+        let budget = Budget::new(1);
         std::thread::scope(|scope| {
-            let room = gate.take(1, SHORT).expect("empty");
-            let waiting = scope.spawn(|| gate.take(1, Duration::from_secs(60)).is_ok());
+            let room = budget.take(1, SHORT).expect("empty");
+            let waiting = scope.spawn(|| budget.take(1, Duration::from_secs(60)).is_ok());
             drop(room);
             assert!(waiting.join().expect("no panic"));
         });

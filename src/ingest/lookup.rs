@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{Accepted, GetError, Kept, KeptReply, Moment, SubmitError};
+use super::{Accepted, GetError, Moment, StoredIncident, StoredReply, SubmitError};
 use crate::auth::secret_matches;
 use crate::domain::incident::Match;
 use crate::domain::{
@@ -53,7 +53,7 @@ pub(super) fn get(
     reader: &Reader,
     id: IncidentId,
     secret: &IncidentSecret,
-) -> Result<Kept, GetError> {
+) -> Result<StoredIncident, GetError> {
     let known = ledger.read().find(&id);
     let position = known.unwrap_or_else(|| decoy(reader, &id));
     let found = find(reader, position).map_err(GetError::Journal)?;
@@ -78,7 +78,7 @@ pub(super) fn get_at(
     ledger: &Ledger,
     reader: &Reader,
     position: Position,
-) -> Result<Kept, GetError> {
+) -> Result<StoredIncident, GetError> {
     let found = find(reader, position).map_err(GetError::Journal)?;
     let is_first = |found: &Found| ledger.read().find(&found.facts.id) == Some(position);
     let found = found.filter(is_first).ok_or(GetError::NotFound)?;
@@ -91,7 +91,7 @@ fn kept(
     reader: &Reader,
     position: Position,
     found: Found,
-) -> Result<Kept, GetError> {
+) -> Result<StoredIncident, GetError> {
     let (mut case, withdrawn) = {
         let state = ledger.read();
         let mut case = state.cases().get(position).cloned().unwrap_or_default();
@@ -128,7 +128,7 @@ fn kept(
         Some(at) => record(at)?.map(|record| moment(&record)),
         None => None,
     };
-    Ok(Kept {
+    Ok(StoredIncident {
         facts,
         told: found.facts,
         personal: found.personal,
@@ -142,12 +142,12 @@ fn kept(
     })
 }
 
-fn kept_reply(record: Record) -> Option<KeptReply> {
+fn kept_reply(record: Record) -> Option<StoredReply> {
     let moment = moment(&record);
     let Entry::Answered(answer) = record.entry else {
         return None;
     };
-    Some(KeptReply {
+    Some(StoredReply {
         moment,
         operator: answer.operator,
         state: answer.state,
@@ -168,7 +168,7 @@ fn moment(record: &Record) -> Moment {
 pub(super) fn records(
     ledger: &Ledger,
     reader: &Reader,
-    kept: &Kept,
+    kept: &StoredIncident,
 ) -> Result<Vec<Record>, GetError> {
     let mut places = vec![kept.position];
     places.extend(kept.amendments.iter().map(|moment| moment.at));

@@ -23,16 +23,16 @@ const PUT_BLOCKS: usize = 64;
 const PUT_TAP_CHANGES: usize = 128;
 
 /// The blocks on their way, shared by the ledger and the keeper's thread.
-pub(super) struct Keeper {
-    desk: Mutex<Desk>,
-    /// Told whenever anything on the desk changes.
+pub(super) struct StoreWriter {
+    queue: Mutex<Queue>,
+    /// Told whenever anything on the queue changes.
     changed: Condvar,
     /// Held for writing while tap counts are being put, so that whoever reads them sees the
     /// store and the changes on their way as of one position.
     taps: RwLock<()>,
 }
 
-struct Desk {
+struct Queue {
     slot: Slot,
     /// Rising without gaps; the first is number `stored.end`.
     pending: VecDeque<ClosedBlock>,
@@ -60,17 +60,17 @@ enum Slot {
 }
 
 /// The store and what is not yet in it, at one moment.
-pub(super) struct Kept {
+pub(super) struct StoreView {
     pub(super) store: Store,
     pub(super) stored: Range<u32>,
     pub(super) pending: Vec<ClosedBlock>,
 }
 
-impl Keeper {
+impl StoreWriter {
     /// With no store yet, which when attached will hold these blocks.
     pub(super) fn new(stored: Range<u32>) -> Arc<Self> {
         Arc::new(Self {
-            desk: Mutex::new(Desk {
+            queue: Mutex::new(Queue {
                 slot: Slot::Opening,
                 pending: VecDeque::new(),
                 // What a crash left of earlier ones.
@@ -87,10 +87,10 @@ impl Keeper {
     /// Waits until fewer than `BLOCKS_PENDING_MAX` blocks and fewer than
     /// `TAP_CHANGES_PENDING_MAX` changes of tap counts are pending.
     pub(super) fn wait_for_room(&self) {
-        let is_full = |desk: &Desk| {
-            let has_room = desk.pending.len() < BLOCKS_PENDING_MAX
-                && desk.tap_changes.len() < TAP_CHANGES_PENDING_MAX;
-            !has_room && !desk.is_stopping
+        let is_full = |queue: &Queue| {
+            let has_room = queue.pending.len() < BLOCKS_PENDING_MAX
+                && queue.tap_changes.len() < TAP_CHANGES_PENDING_MAX;
+            !has_room && !queue.is_stopping
         };
         drop(self.wait_while(is_full));
     }
@@ -100,71 +100,72 @@ impl Keeper {
         if closed.is_empty() && tap_changes.is_empty() {
             return;
         }
-        let mut desk = self.desk();
-        if matches!(desk.slot, Slot::Failed) {
+        let mut queue = self.queue();
+        if matches!(queue.slot, Slot::Failed) {
             return;
         }
-        desk.pending.extend(closed);
-        desk.tap_changes.extend(tap_changes);
+        queue.pending.extend(closed);
+        queue.tap_changes.extend(tap_changes);
         self.changed.notify_all();
     }
 
     /// Takes blocks before one out of the store. Those of them on their way go there first.
     pub(super) fn forget_before(&self, first: u32) {
-        let mut desk = self.desk();
-        if desk.stored.start < first {
-            desk.stored.start = first;
-            desk.forgotten = Some(first);
+        let mut queue = self.queue();
+        if queue.stored.start < first {
+            queue.stored.start = first;
+            queue.forgotten = Some(first);
             self.changed.notify_all();
         }
     }
 
     /// Hands over the opened store.
     pub(super) fn attach(&self, store: Store) {
-        self.desk().slot = Slot::Ready(store);
+        self.queue().slot = Slot::Ready(store);
         self.changed.notify_all();
     }
 
     /// There is no store any more.
     pub(super) fn fail(&self) {
-        let mut desk = self.desk();
-        desk.slot = Slot::Failed;
-        desk.pending.clear();
-        desk.tap_changes.clear();
+        let mut queue = self.queue();
+        queue.slot = Slot::Failed;
+        queue.pending.clear();
+        queue.tap_changes.clear();
         self.changed.notify_all();
     }
 
     /// Waits until the store has been opened or given up, at most this long.
     pub(super) fn wait_for_store(&self, most: Duration) {
-        let is_opening = |desk: &mut Desk| matches!(desk.slot, Slot::Opening) && !desk.is_stopping;
+        let is_opening =
+            |queue: &mut Queue| matches!(queue.slot, Slot::Opening) && !queue.is_stopping;
         drop(
             self.changed
-                .wait_timeout_while(self.desk(), most, is_opening),
+                .wait_timeout_while(self.queue(), most, is_opening),
         );
     }
 
     /// Whether the store has yet to be opened or given up.
     pub(super) fn is_opening(&self) -> bool {
-        matches!(self.desk().slot, Slot::Opening)
+        matches!(self.queue().slot, Slot::Opening)
     }
 
     /// Whether there is no store any more.
     pub(super) fn has_failed(&self) -> bool {
-        matches!(self.desk().slot, Slot::Failed)
+        matches!(self.queue().slot, Slot::Failed)
     }
 
     /// How many blocks wait to be put.
     pub(super) fn pending(&self) -> usize {
-        self.desk().pending.len()
+        self.queue().pending.len()
     }
 
     /// The store, and the blocks that are not yet in it.
-    pub(super) fn kept(&self) -> Result<Kept, LedgerError> {
-        let desk = self.desk();
-        Ok(Kept {
-            store: desk.store()?,
-            stored: desk.stored.clone(),
-            pending: desk.pending.iter().cloned().collect(),
+    pub(super) fn kept(&self) -> Result<StoreView, LedgerError> {
+        let queue = self.queue();
+        Ok(StoreView {
+            store: queue.store()?,
+            stored: queue.stored.clone(),
+            pending: queue.pending.iter().cloned().collect(),
         })
     }
 
@@ -177,34 +178,34 @@ impl Keeper {
     /// The store, and the changes of tap counts that are not yet in it. Stays so while
     /// `hold_taps` is held.
     pub(super) fn kept_taps(&self) -> Result<(Store, Vec<Arc<TapChange>>), LedgerError> {
-        let desk = self.desk();
-        Ok((desk.store()?, desk.tap_changes.iter().cloned().collect()))
+        let queue = self.queue();
+        Ok((queue.store()?, queue.tap_changes.iter().cloned().collect()))
     }
 
     /// Waits until blocks `0..blocks` and all changes of tap counts through this position are
     /// in the store, and syncs it.
     pub(super) fn flush(&self, blocks: u32, taps: Position) -> Result<(), LedgerError> {
-        let lacks = |desk: &Desk| {
+        let lacks = |queue: &Queue| {
             let lacks_taps = |change: &Arc<TapChange>| change.position() <= taps;
-            desk.stored.end < blocks || desk.tap_changes.front().is_some_and(lacks_taps)
+            queue.stored.end < blocks || queue.tap_changes.front().is_some_and(lacks_taps)
         };
-        let is_waiting = |desk: &Desk| {
-            let is_ready = matches!(desk.slot, Slot::Ready(_));
-            is_ready && lacks(desk) && !desk.is_stopping
+        let is_waiting = |queue: &Queue| {
+            let is_ready = matches!(queue.slot, Slot::Ready(_));
+            is_ready && lacks(queue) && !queue.is_stopping
         };
-        let desk = self.wait_while(is_waiting);
-        let store = desk.store()?;
-        if lacks(&desk) {
+        let queue = self.wait_while(is_waiting);
+        let store = queue.store()?;
+        if lacks(&queue) {
             return Err(LedgerError::StoreFailed);
         }
-        drop(desk);
+        drop(queue);
         store.sync().inspect_err(|_| self.fail())?;
         Ok(())
     }
 
-    /// Ends `run`. Pending blocks are left where they are.
+    /// Ends `run`. Queue blocks are left where they are.
     pub(super) fn stop(&self) {
-        self.desk().is_stopping = true;
+        self.queue().is_stopping = true;
         self.changed.notify_all();
     }
 
@@ -231,8 +232,8 @@ impl Keeper {
             }
             Work::Forget(first) => {
                 store.forget_blocks_before(*first)?;
-                let mut desk = self.desk();
-                desk.forgotten = desk.forgotten.filter(|due| first < due);
+                let mut queue = self.queue();
+                queue.forgotten = queue.forgotten.filter(|due| first < due);
                 self.changed.notify_all();
             }
         }
@@ -242,59 +243,60 @@ impl Keeper {
     /// Waits for something to put; `None` when stopping. It stays pending until it is in.
     /// Blocks come first: there are few of them.
     fn next_work(&self) -> Option<(Store, Work)> {
-        let is_idle = |desk: &Desk| {
-            let is_empty =
-                desk.pending.is_empty() && desk.tap_changes.is_empty() && desk.forgotten.is_none();
-            let has_work = matches!(desk.slot, Slot::Ready(_)) && !is_empty;
-            !has_work && !desk.is_stopping
+        let is_idle = |queue: &Queue| {
+            let is_empty = queue.pending.is_empty()
+                && queue.tap_changes.is_empty()
+                && queue.forgotten.is_none();
+            let has_work = matches!(queue.slot, Slot::Ready(_)) && !is_empty;
+            !has_work && !queue.is_stopping
         };
-        let desk = self.wait_while(is_idle);
-        if desk.is_stopping {
+        let queue = self.wait_while(is_idle);
+        if queue.is_stopping {
             return None;
         }
-        let work = if let Some(first) = desk.forgotten.filter(|_| desk.pending.is_empty()) {
+        let work = if let Some(first) = queue.forgotten.filter(|_| queue.pending.is_empty()) {
             Work::Forget(first)
-        } else if desk.pending.is_empty() {
-            let changes = desk.tap_changes.iter().take(PUT_TAP_CHANGES);
+        } else if queue.pending.is_empty() {
+            let changes = queue.tap_changes.iter().take(PUT_TAP_CHANGES);
             Work::Taps(changes.cloned().collect())
         } else {
-            Work::Blocks(desk.pending.iter().take(PUT_BLOCKS).cloned().collect())
+            Work::Blocks(queue.pending.iter().take(PUT_BLOCKS).cloned().collect())
         };
-        Some((desk.store().ok()?, work))
+        Some((queue.store().ok()?, work))
     }
 
     fn mark_stored(&self, count: usize) {
-        let mut desk = self.desk();
-        if matches!(desk.slot, Slot::Failed) {
+        let mut queue = self.queue();
+        if matches!(queue.slot, Slot::Failed) {
             return;
         }
-        desk.pending.drain(..count);
-        desk.stored.end += u32::try_from(count).expect("at most PUT_BLOCKS");
+        queue.pending.drain(..count);
+        queue.stored.end += u32::try_from(count).expect("at most PUT_BLOCKS");
         self.changed.notify_all();
     }
 
     fn mark_taps_stored(&self, count: usize) {
-        let mut desk = self.desk();
-        if matches!(desk.slot, Slot::Failed) {
+        let mut queue = self.queue();
+        if matches!(queue.slot, Slot::Failed) {
             return;
         }
-        desk.tap_changes.drain(..count);
+        queue.tap_changes.drain(..count);
         self.changed.notify_all();
     }
 
-    fn wait_while(&self, condition: impl Fn(&Desk) -> bool) -> MutexGuard<'_, Desk> {
+    fn wait_while(&self, condition: impl Fn(&Queue) -> bool) -> MutexGuard<'_, Queue> {
         self.changed
-            .wait_while(self.desk(), |desk| condition(desk))
+            .wait_while(self.queue(), |queue| condition(queue))
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    // Nothing panics between two changes of the desk that belong together.
-    fn desk(&self) -> MutexGuard<'_, Desk> {
-        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+    // Nothing panics between two changes of the queue that belong together.
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Desk {
+impl Queue {
     fn store(&self) -> Result<Store, LedgerError> {
         match &self.slot {
             Slot::Opening => Err(LedgerError::StoreOpening),

@@ -5,7 +5,7 @@ use crate::domain::{Calendar, Dimension, Filter, LocalDay, Question, Row, RowTim
 use crate::ledger::Dictionary;
 
 /// Which values the filter takes, without time. `None` and a mask of 0 do not restrict.
-pub(super) struct Sieve {
+pub(super) struct RowFilter {
     basis: Basis,
     pub(super) operators: Option<Vec<bool>>,
     pub(super) lines: Option<Vec<bool>>,
@@ -19,7 +19,7 @@ pub(super) struct Sieve {
     outcomes: u16,
 }
 
-impl Sieve {
+impl RowFilter {
     pub(super) fn new(filter: &Filter, dictionary: &Dictionary) -> Self {
         let operators = filter.operators.iter();
         let lines = filter.lines.iter();

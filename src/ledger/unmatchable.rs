@@ -72,7 +72,7 @@ impl Default for Less {
 
 /// Reports set apart, of one basis.
 #[derive(Clone, Debug, Default)]
-pub struct Apart {
+pub struct Unmatchable {
     lines: [Less; Reason::ALL.len()],
     stops: [Less; Reason::ALL.len()],
     /// In the order of `Attribute::ALL`.
@@ -82,7 +82,7 @@ pub struct Apart {
     stop_operators: Cube,
 }
 
-impl Apart {
+impl Unmatchable {
     /// By line.
     pub fn line(&self, reason: Reason) -> &Less {
         &self.lines[reason as usize]

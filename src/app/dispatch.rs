@@ -26,7 +26,7 @@ const GRPC_PROTO: &str = "application/grpc+proto";
 
 /// The service of a connection. Cheap to clone.
 #[derive(Clone)]
-pub(super) struct Front {
+pub(super) struct Dispatch {
     /// For reports.
     pub reports: Guard<Reports>,
     /// For watches.
@@ -35,7 +35,7 @@ pub(super) struct Front {
     pub router: Router,
 }
 
-impl Service<Request<Body>> for Front {
+impl Service<Request<Body>> for Dispatch {
     type Response = Response<Body>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;

@@ -17,7 +17,7 @@ const FILE_NAME_ASIDE: &str = "retention.new";
 
 /// What was taken away so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Done {
+pub struct RemovalProgress {
     /// Words, messages of operators among them, through this entry.
     pub words: Position,
     /// The first local day on which words that are still there came in.
@@ -45,14 +45,14 @@ pub struct Done {
 /// The file of it cannot be written.
 #[derive(Debug, thiserror::Error)]
 #[error("{path} cannot be written")]
-pub struct DoneError {
+pub struct ProgressError {
     /// Which.
     pub path: PathBuf,
     /// Why.
     pub source: io::Error,
 }
 
-impl Done {
+impl RemovalProgress {
     /// What was done in a data folder, as far as it is known.
     pub fn read(dir: &Path) -> Self {
         let text = fs::read_to_string(dir.join(FILE_NAME)).unwrap_or_default();
@@ -84,7 +84,7 @@ impl Done {
     }
 
     /// Keeps it: aside, synced, and renamed.
-    pub fn write(&self, dir: &Path) -> Result<(), DoneError> {
+    pub fn write(&self, dir: &Path) -> Result<(), ProgressError> {
         let (words, all, incidents) = (self.words, self.all, self.incidents);
         let mut text = format!("{WORDS} {words}\nall {all}\nincidents {incidents}\n");
         for (key, day) in [
@@ -111,12 +111,12 @@ impl Done {
             fs::rename(&aside, &path)?;
             fs::File::open(dir)?.sync_all()
         };
-        write().map_err(|source| DoneError { path, source })
+        write().map_err(|source| ProgressError { path, source })
     }
 
     /// Forgets how far things were taken away, as the journal that it was said of may be another
     /// one now: all is looked through again. How long they are kept stays as it was set.
-    pub fn begin_anew(dir: &Path) -> Result<(), DoneError> {
+    pub fn begin_anew(dir: &Path) -> Result<(), ProgressError> {
         let before = Self::read(dir);
         let anew = Self {
             words_days: before.words_days,
@@ -155,17 +155,17 @@ mod tests {
         let text = "words 7\nall 5\nincidents 0\nwords-from 2026-08-25\nall-from 2026-05-24\n\
                     words-days 90\n";
         fs::write(dir.path().join(FILE_NAME), text).expect("written");
-        let done = Done::read(dir.path());
+        let done = RemovalProgress::read(dir.path());
         let all_from = LocalDay::parse("2026-05-24");
         assert_eq!((done.words, done.words_from), (Position(0), None));
         assert_eq!((done.all, done.all_from), (Position(5), all_from));
         assert_eq!(done.words_days, Some(90));
-        let gone = Done {
+        let gone = RemovalProgress {
             words: Position(9),
             words_from: all_from,
             ..done
         };
         gone.write(dir.path()).expect("written");
-        assert_eq!(Done::read(dir.path()), gone);
+        assert_eq!(RemovalProgress::read(dir.path()), gone);
     }
 }

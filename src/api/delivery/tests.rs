@@ -24,8 +24,8 @@ const TOKEN: Holder = Holder {
 const WINDOW_MAX: u32 = u32::MAX >> 1;
 
 /// A message that ends at a place, of which the token is made.
-fn handed(message: &Bytes, place: u8) -> Handed {
-    Handed {
+fn handed(message: &Bytes, place: u8) -> FramedMessage {
+    FramedMessage {
         frame: message.clone(),
         resume_token: vec![place].into(),
     }

@@ -37,7 +37,7 @@ pub(super) struct Waiting<T> {
 }
 
 /// Those that wait.
-pub(super) struct Turns<T> {
+pub(super) struct FairQueue<T> {
     spent: Spent,
     /// None is empty; the next stands last.
     waiting: HashMap<Asker, Vec<Waiting<T>>>,
@@ -67,7 +67,7 @@ impl Spent {
 
 // === impl Turns ===
 
-impl<T> Turns<T> {
+impl<T> FairQueue<T> {
     /// Of these, after so much was spent.
     pub fn new(waiting: Vec<Waiting<T>>, spent: Spent) -> Self {
         let mut by_asker = HashMap::<Asker, Vec<Waiting<T>>>::new();
@@ -140,7 +140,7 @@ mod tests {
     }
 
     fn order(waiting: Vec<Waiting<u32>>) -> Vec<u32> {
-        let mut turns = Turns::new(waiting, Spent::default());
+        let mut turns = FairQueue::new(waiting, Spent::default());
         let next = || {
             let next = turns.next()?;
             turns.spend(next.asker, next.cost);
@@ -180,7 +180,7 @@ mod tests {
             spent.add(Some(1), 250 * MS);
             spent.forget(passed);
             let both = vec![waiting(1, 1, 100, 1), waiting(2, 2, 100, 2)];
-            let mut turns = Turns::new(both, spent);
+            let mut turns = FairQueue::new(both, spent);
             turns.next().expect("both wait").what
         };
         assert_eq!(first(Duration::ZERO), 2);
@@ -191,7 +191,7 @@ mod tests {
     #[test]
     fn what_is_left_is_all_that_had_no_turn() {
         let all = (0..5).map(|what| waiting(what, what % 2, 0, 1)).collect();
-        let mut turns = Turns::new(all, Spent::default());
+        let mut turns = FairQueue::new(all, Spent::default());
         let mut seen: Vec<u32> = (0..2)
             .filter_map(|_| turns.next())
             .map(|one| one.what)
