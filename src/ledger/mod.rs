@@ -338,7 +338,7 @@ impl Drop for Ledger {
     fn drop(&mut self) {
         self.store_writer.stop();
         if let Some(thread) = self.thread.take() {
-            // A panic of the keeper has been printed already; there is nothing left to save.
+            // A panic of the store's thread has been printed already; there is nothing left to save.
             let _ = thread.join();
         }
     }

@@ -99,7 +99,7 @@ impl Ledger {
     }
 
     /// The changes of tap counts that the store must have before it is attached; those after
-    /// come from the keeper. Days that were removed since are left out.
+    /// come from the store's thread. Days that were removed since are left out.
     fn tap_changes(&self, entries: &[(Position, Stamp, Entry)]) -> Vec<Arc<TapChange>> {
         let state = self.read();
         let change = |(position, _, entry): &(Position, Stamp, Entry)| match entry {

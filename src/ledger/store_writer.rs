@@ -22,7 +22,7 @@ const PUT_BLOCKS: usize = 64;
 /// Changes of tap counts put into the store at once. Those of one block are put together.
 const PUT_TAP_CHANGES: usize = 128;
 
-/// The blocks on their way, shared by the ledger and the keeper's thread.
+/// The blocks on their way, shared by the ledger and the store's thread.
 pub(super) struct StoreWriter {
     queue: Mutex<Queue>,
     /// Told whenever anything on the queue changes.

@@ -1,6 +1,6 @@
 //! What the fold keeps of tap counts: feeds, their scopes by number, and which blocks of
 //! which days were ever told. The counts themselves lie in the store, and nothing of them in
-//! memory: what an entry changes is handed to the keeper, with numbers in place of names.
+//! memory: what an entry changes is handed to the store's thread, with numbers in place of names.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
