@@ -134,15 +134,14 @@ pub fn copy_all(from: &Path, to: &Path) {
     }
 }
 
-/// What the README tells to back up.
+/// What docs/operating.md tells to back up.
 const BACKED_UP: [&str; 3] = ["journal", "editions", "network"];
 
 #[tokio::test]
-async fn backup_as_the_readme_tells_it_holds_no_keys_and_gives_every_figure_back() {
+async fn backup_as_it_is_told_holds_no_keys_and_gives_every_figure_back() {
     let record = Record::new().await;
-    let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md"));
-    let readme = readme.expect("text");
-    let told = readme.split("**Back up**").nth(1).expect("it is told");
+    let page = include_str!("../../docs/operating.md");
+    let told = page.split("**Back up**").nth(1).expect("it is told");
     let told = told.split(';').next().expect("a list");
     let named: Vec<_> = told.split('`').skip(1).step_by(2).collect();
     assert_eq!(named, BACKED_UP.map(|name| format!("DIR/{name}")));
