@@ -1,6 +1,7 @@
 //! Sends simulated reports to a server through its API, in real time: at a steady rate, or
 //! with simulated time passing so many times as fast. Bounded in count and time.
 
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -12,7 +13,7 @@ use tonic_types::StatusExt;
 
 use super::taps::{TapCall, Taps};
 use super::world::World;
-use super::{Sent, Simulation};
+use super::{SENT_AGAIN_MS, Sent, Simulation};
 use crate::api::Clock;
 use crate::api::pb::v1 as pb;
 use crate::client::Connection;
@@ -104,6 +105,7 @@ pub async fn drive(
     let begun = Instant::now();
     let end = begun + bounds.duration_max;
     let mut first_sent = None;
+    let mut restamper = Restamper::default();
     let mut under_way = JoinSet::new();
     for number in 0..bounds.reports_max {
         let Some(sent) = simulation.next() else { break };
@@ -119,7 +121,7 @@ pub async fn drive(
         let client = ReportingServiceClient::new(channel.clone());
         under_way.spawn(report(
             client,
-            restamped(sent, now()),
+            restamper.restamp(sent, now()),
             Arc::clone(&progress),
         ));
     }
@@ -167,10 +169,32 @@ fn due(pace: Pace, number: u64, simulated_ms: i64) -> Duration {
     Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX / 4)
 }
 
-/// The same report as if it were sent now.
-fn restamped(sent: Sent, now: UtcMillis) -> pb::Incident {
-    let mut incident = sent.incident;
-    let shift_ms = now.0 - sent.at.0;
+/// Moves reports to the time at which they are sent.
+#[derive(Default)]
+struct Restamper {
+    /// By how much each report that may come again was moved, in milliseconds.
+    shifts: HashMap<String, i64>,
+    /// When each of those was sent in simulated time, rising.
+    sent: VecDeque<(UtcMillis, String)>,
+}
+
+impl Restamper {
+    /// The same report as if it were sent now. One that comes again tells what it told before:
+    /// with another id, or another time, it would be another report.
+    fn restamp(&mut self, sent: Sent, now: UtcMillis) -> pb::Incident {
+        let is_over = |at: UtcMillis| SENT_AGAIN_MS.end < sent.at.0 - at.0;
+        while let Some((_, id)) = self.sent.pop_front_if(|(at, _)| is_over(*at)) {
+            self.shifts.remove(&id);
+        }
+        let id = sent.incident.incident_id.clone();
+        let shift_ms = *self.shifts.entry(id.clone()).or_insert(now.0 - sent.at.0);
+        self.sent.push_back((sent.at, id));
+        shifted(sent.incident, shift_ms)
+    }
+}
+
+/// A report whose times lie so much later, or earlier.
+fn shifted(mut incident: pb::Incident, shift_ms: i64) -> pb::Incident {
     if let Some(at) = &mut incident.occurred_at {
         let ms = at.seconds * 1_000 + i64::from(at.nanos) / 1_000_000 + shift_ms;
         at.seconds = ms.div_euclid(1_000);
@@ -178,7 +202,7 @@ fn restamped(sent: Sent, now: UtcMillis) -> pb::Incident {
     }
     if let Ok(id) = uuid::Uuid::try_parse(&incident.incident_id) {
         let mut bytes = id.into_bytes();
-        let made = shifted(&bytes, shift_ms).to_be_bytes();
+        let made = made_later(&bytes, shift_ms).to_be_bytes();
         bytes[..6].copy_from_slice(&made[2..]);
         incident.incident_id = uuid::Uuid::from_bytes(bytes).to_string();
     }
@@ -186,7 +210,7 @@ fn restamped(sent: Sent, now: UtcMillis) -> pb::Incident {
 }
 
 /// When an id was made, moved by so much.
-fn shifted(id: &[u8; 16], shift_ms: i64) -> u64 {
+fn made_later(id: &[u8; 16], shift_ms: i64) -> u64 {
     let mut made = [0; 8];
     made[2..].copy_from_slice(&id[..6]);
     u64::from_be_bytes(made).saturating_add_signed(shift_ms)
@@ -283,7 +307,7 @@ mod tests {
                     .map_or(0, |at| at.seconds * 1_000 + i64::from(at.nanos) / 1_000_000)
             };
             let late = sent.at.0 - ms(&sent.incident);
-            let again = restamped(sent, now);
+            let again = Restamper::default().restamp(sent, now);
             assert_eq!(now.0 - ms(&again), late);
             assert!(
                 again
@@ -292,6 +316,29 @@ mod tests {
                     .is_ok()
             );
         }
+    }
+
+    #[test]
+    fn report_that_is_sent_twice_is_the_same_whenever_it_is_sent() {
+        let scenario = Scenario {
+            seed: 1,
+            start: UtcMillis(1_760_000_000_000),
+            reports_per_day: 5_000.0,
+        };
+        let mut restamper = Restamper::default();
+        let mut told = HashMap::new();
+        let mut twice = 0;
+        for (number, sent) in (0..).zip(Simulation::new(scenario, World::for_tests()).take(1_000)) {
+            let incident = restamper.restamp(sent, UtcMillis(1_790_000_000_000 + 250 * number));
+            let id = incident.incident_id.clone();
+            if let Some(before) = told.insert(id, incident.clone()) {
+                assert_eq!(before, incident);
+                twice += 1;
+            }
+        }
+        assert!(10 < twice, "{twice}");
+        let kept = restamper.shifts.len();
+        assert!(kept < 500, "{kept} are kept, of those that may come again");
     }
 
     #[test]

@@ -41,6 +41,9 @@ const OUTAGE_EVERY_DAYS: f64 = 45.0;
 /// How many broken readers there are at most; further ones wait their turn.
 const BROKEN_MAX: usize = 512;
 
+/// Within how long a report that is sent twice is sent again, in milliseconds.
+const SENT_AGAIN_MS: std::ops::Range<i64> = 1_000..600_000;
+
 /// What to simulate.
 #[derive(Clone, Copy, Debug)]
 pub struct Scenario {
@@ -194,7 +197,7 @@ impl Simulation {
             people::tell(&self.world, tap, tapped, is_outage, &mut self.random);
         let at = UtcMillis(tapped.0 + delay_ms);
         if people::sends_twice(&mut self.random) {
-            let again = UtcMillis(at.0 + self.random.random_range(1_000..600_000));
+            let again = UtcMillis(at.0 + self.random.random_range(SENT_AGAIN_MS));
             self.send(again, incident.clone());
         }
         self.send(at, incident);
