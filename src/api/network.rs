@@ -1,5 +1,8 @@
 //! `NetworkService`: what there is to choose from, of the network in use.
 
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
 use tonic::{Request, Response, Status};
 
 use super::convert::network::{
@@ -8,6 +11,7 @@ use super::convert::network::{
 use super::pb::v1 as pb;
 use super::pb::v1::network_service_server::NetworkService;
 use super::status::Problem;
+use crate::domain::limits::SEARCHES_MAX;
 use crate::ingest::Ingest;
 use crate::network::LineFilter;
 
@@ -15,12 +19,16 @@ use crate::network::LineFilter;
 #[derive(Clone)]
 pub struct Networks {
     ingest: Ingest,
+    searches: Arc<Semaphore>,
 }
 
 impl Networks {
     /// Of the network that incidents are resolved against.
     pub fn new(ingest: Ingest) -> Self {
-        Self { ingest }
+        Self {
+            ingest,
+            searches: Arc::new(Semaphore::new(SEARCHES_MAX)),
+        }
     }
 }
 
@@ -32,8 +40,14 @@ impl NetworkService for Networks {
     ) -> Result<Response<pb::SearchStopsResponse>, Status> {
         let asked = parse_search(request.get_ref()).map_err(Problem::from)?;
         let network = self.ingest.network();
-        let stops = network.search(&asked.query, asked.limit);
-        Ok(Response::new(to_stops(&stops)))
+        let place = Arc::clone(&self.searches).acquire_owned().await;
+        // Takes milliseconds where all of it is misspelt.
+        let search = move || {
+            let _place = place;
+            to_stops(&network.search(&asked.query, asked.limit))
+        };
+        let stops = tokio::task::spawn_blocking(search).await;
+        Ok(Response::new(stops.map_err(|_| Problem::internal())?))
     }
 
     async fn nearby_stops(

@@ -445,6 +445,8 @@ pub const EDITIONS_PER_DOWNLOAD_MAX: usize = 120;
 
 /// Longest search text, in characters. Longer: refused.
 pub const SEARCH_CHARS_MAX: usize = 100;
+/// Searches for stops at once. Further ones wait.
+pub const SEARCHES_MAX: usize = 4;
 /// Stops in an answer when nothing is asked for.
 pub const STOPS_PER_ANSWER_DEFAULT: usize = 10;
 /// Radius of a search around a position when none is asked for, in metres.

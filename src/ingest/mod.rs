@@ -30,6 +30,7 @@ mod start;
 mod taps;
 
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, oneshot};
 
@@ -53,8 +54,9 @@ use queue::{Decided, Delivery, Job, Queue};
 /// The time, as `app` tells it.
 pub(crate) type Clock = Arc<dyn Fn() -> UtcMillis + Send + Sync>;
 
-/// Incidents that are prepared before other tasks of the same thread get their turn.
-const PREPARED_BETWEEN_YIELDS: usize = 64;
+/// How long incidents are prepared before other tasks of the same thread get their turn. One whose
+/// stop has to be looked for by likeness takes as long as a hundred others.
+const PREPARED_BETWEEN_YIELDS: Duration = Duration::from_millis(1);
 
 /// What became of an accepted incident.
 #[derive(Clone, Debug)]
@@ -292,7 +294,8 @@ impl Ingest {
         let mut preparer = Preparer::new(keys, &network, newcomers, incidents.len());
         let mut expected = Vec::with_capacity(incidents.len());
         let mut entries = Vec::with_capacity(incidents.len());
-        for (incident, number) in incidents.iter_mut().zip(1_usize..) {
+        let mut begun = Instant::now();
+        for incident in incidents.iter_mut() {
             match preparer.prepare(incident) {
                 Ok((entry, expects)) => match within(limiter, incident.origin, &entry) {
                     Ok(()) => {
@@ -303,8 +306,9 @@ impl Ingest {
                 },
                 Err(error) => expected.push(Err(key_failure(&error))),
             }
-            if number.is_multiple_of(PREPARED_BETWEEN_YIELDS) {
+            if PREPARED_BETWEEN_YIELDS <= begun.elapsed() {
                 tokio::task::yield_now().await;
+                begun = Instant::now();
             }
         }
         let (answer, result) = oneshot::channel();

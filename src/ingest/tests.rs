@@ -32,7 +32,7 @@ use crate::store::{Block, Columns, Store};
 /// 2026-11-23T12:00Z.
 const NOON: i64 = 1_795_435_200_000;
 const MINUTE_MS: i64 = 60_000;
-const DEADLINE: std::time::Duration = std::time::Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_secs(60);
 const CARD: &str = "3528 0123 4567 8901";
 
 /// A data folder and its clock.
@@ -901,7 +901,7 @@ async fn segment_that_cannot_be_prepared_refuses_reports_until_it_can() {
     assert_eq!(counted(&running) as u64, number);
     fs::remove_dir(&spare).expect("removed");
     while refused(&submit_one(&running, incident(number)).await) {
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert_eq!(counted(&running) as u64, number + 1);
     assert!(!*running.failed().borrow());
@@ -927,7 +927,7 @@ async fn journal_that_fails_ends_the_committer_and_says_so() {
         hub: Hub::new(),
         clock: Arc::new(|| UtcMillis(NOON)),
         steady: None,
-        begun: std::time::Instant::now(),
+        begun: Instant::now(),
         keys: KeyMaker::start(Arc::clone(&keys), UtcMillis(NOON)).expect("made"),
         folder: place.path().to_owned(),
         checkpointed: Position(0),

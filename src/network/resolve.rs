@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use super::builtin;
 use super::model::{Line, Stop};
-use super::{Network, names};
+use super::{Network, names, search};
 use crate::domain::incident::Match;
 use crate::domain::taxonomy::{Mode, Resolution};
 use crate::domain::{LineId, LocalDay, OperatorCode, StopId};
@@ -310,8 +310,9 @@ impl Network {
 
     /// The stop whose name is clearly the likest, in the smallest circle that has one.
     fn stop_by_likeness(&self, text: &str, circles: &[Circle<'_>]) -> Option<Match<StopId>> {
+        let hits = self.search.find_if_whole(text);
         circles.iter().find_map(|is_inside| {
-            let hits = self.search.find(text, 2, &self.stops, is_inside);
+            let hits = search::best(&hits, 2, &self.stops, is_inside);
             let best = hits.first()?;
             let next = hits.get(1).map_or(0, |hit| hit.score);
             let is_clear = best.is_complete

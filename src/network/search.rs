@@ -154,43 +154,41 @@ impl SearchIndex {
         stops: &[Stop],
         is_wanted: impl Fn(usize) -> bool,
     ) -> Vec<Hit> {
-        let query: String = query.chars().take(SEARCH_CHARS_MAX).collect();
-        let mut words = names::words(&query);
-        words.truncate(QUERY_WORDS_MAX);
-        let mut tallies = vec![Tally::default(); stops.len()];
-        let weights = self.collect(&words, &mut tallies);
-        let asked = words.iter().filter(|word| !word.is_particle).count();
-        let same_name = self.same_name(&query);
-        let mut hits: Vec<_> = tallies
-            .iter()
-            .enumerate()
-            .filter(|(_, tally)| 0 < tally.score)
-            .filter_map(|(stop, tally)| {
-                let is_same =
-                    u32::try_from(stop).is_ok_and(|stop| same_name.binary_search(&stop).is_ok());
-                let score = score(tally, weights, self.name_words[stop], is_same)?;
-                is_wanted(stop).then_some(Hit {
-                    stop,
-                    score,
-                    is_complete: asked <= usize::from(tally.found),
-                })
-            })
-            .collect();
-        // Of equals, those that more lines serve come first.
-        let by_rank = |a: &Hit, b: &Hit| {
-            let (one, other) = (&stops[a.stop], &stops[b.stop]);
-            b.score
-                .cmp(&a.score)
-                .then_with(|| other.lines.len().cmp(&one.lines.len()))
-                .then_with(|| one.name.cmp(&other.name))
-                .then_with(|| a.stop.cmp(&b.stop))
-        };
-        if 0 < limit && limit < hits.len() {
-            hits.select_nth_unstable_by(limit - 1, by_rank);
+        let hits = self.hits(&parse(query), query);
+        best(&hits, limit, stops, is_wanted)
+    }
+
+    /// All stops that fit, in no order, if each word of the query can be found at all: else none
+    /// has the whole query. Most texts that name no stop are let go of at their first such word.
+    pub(super) fn find_if_whole(&self, query: &str) -> Vec<Hit> {
+        let words = parse(query);
+        let is_known =
+            |place: usize| words[place].is_particle || !self.meanings(&words, place).is_empty();
+        if (0..words.len()).all(is_known) {
+            self.hits(&words, query)
+        } else {
+            Vec::new()
         }
-        hits.truncate(limit);
-        hits.sort_unstable_by(by_rank);
-        hits
+    }
+
+    /// All stops that fit, in no order.
+    fn hits(&self, words: &[Word], query: &str) -> Vec<Hit> {
+        let mut tallies = vec![Tally::default(); self.name_words.len()];
+        let weights = self.collect(words, &mut tallies);
+        let asked = words.iter().filter(|word| !word.is_particle).count();
+        let same_name = self.same_name(query);
+        let hit = |(stop, tally): (usize, &Tally)| {
+            let is_same =
+                u32::try_from(stop).is_ok_and(|stop| same_name.binary_search(&stop).is_ok());
+            Some(Hit {
+                stop,
+                score: score(tally, weights, self.name_words[stop], is_same)?,
+                is_complete: asked <= usize::from(tally.found),
+            })
+        };
+        let fitting = tallies.iter().enumerate();
+        let fitting = fitting.filter(|(_, tally)| 0 < tally.score);
+        fitting.filter_map(hit).collect()
     }
 
     /// Adds up, for each stop, what it has of each word. Returns the sum of all weights.
@@ -343,6 +341,43 @@ impl SearchIndex {
             meanings.push(Meaning { entry, score });
         }
     }
+}
+
+/// The words of a query that are looked at.
+fn parse(query: &str) -> Vec<Word> {
+    let query: String = query.chars().take(SEARCH_CHARS_MAX).collect();
+    let mut words = names::words(&query);
+    words.truncate(QUERY_WORDS_MAX);
+    words
+}
+
+/// Up to `limit` of the hits that are wanted, best first. Of equals, those that more lines serve
+/// come first.
+pub(super) fn best(
+    hits: &[Hit],
+    limit: usize,
+    stops: &[Stop],
+    is_wanted: impl Fn(usize) -> bool,
+) -> Vec<Hit> {
+    let by_rank = |a: &Hit, b: &Hit| {
+        let (one, other) = (&stops[a.stop], &stops[b.stop]);
+        b.score
+            .cmp(&a.score)
+            .then_with(|| other.lines.len().cmp(&one.lines.len()))
+            .then_with(|| one.name.cmp(&other.name))
+            .then_with(|| a.stop.cmp(&b.stop))
+    };
+    let mut best: Vec<_> = hits
+        .iter()
+        .copied()
+        .filter(|hit| is_wanted(hit.stop))
+        .collect();
+    if 0 < limit && limit < best.len() {
+        best.select_nth_unstable_by(limit - 1, by_rank);
+    }
+    best.truncate(limit);
+    best.sort_unstable_by(by_rank);
+    best
 }
 
 /// A word and its neighbours in one, as in `leidse plein`, and whether that is the last.
@@ -557,6 +592,28 @@ mod tests {
             check(query, "");
         }
         assert!(NETWORK.search("leidseplein", 0).is_empty());
+    }
+
+    #[test]
+    fn text_with_a_word_that_no_stop_has_is_let_go_of_and_any_other_is_found_as_ever() {
+        let index = &NETWORK.search;
+        let stops = &NETWORK.stops;
+        let all = index.vocabulary.len();
+        let word = |number: usize| &*index.vocabulary[number * 31 % all].text;
+        let mut whole = 0;
+        for number in 0..400 {
+            let (one, other) = (word(number), word(3 * number + 1));
+            let typed = format!("{one} {}", other.replacen('e', "", 1));
+            let found = index.find(&typed, 5, stops, |_| true);
+            let hits = super::best(&index.find_if_whole(&typed), 5, stops, |_| true);
+            if found.first().is_some_and(|best| best.is_complete) {
+                assert_eq!(hits, found, "{typed}");
+                whole += 1;
+            }
+            let typed = format!("{typed} xqzzyxqzzy");
+            assert_eq!(index.find_if_whole(&typed), [], "{typed}");
+        }
+        assert!(20 < whole, "{whole}");
     }
 
     #[test]

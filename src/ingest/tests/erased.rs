@@ -36,7 +36,7 @@ async fn checkpoint_of_before_an_erasure_is_replaced_in_time_also_after_a_crash(
             place.pass(1);
             minutes_left -= 1;
         }
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
     stop(running);
 }
