@@ -10,6 +10,7 @@ mod dispatch;
 pub mod editions;
 pub mod files;
 mod follow;
+mod health;
 mod names;
 mod pace;
 pub mod retention;
@@ -30,16 +31,12 @@ use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
-use tokio::sync::watch;
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
-use tonic::server::NamedService;
 use tonic::service::Routes;
 use tonic::transport::server::TcpIncoming;
-use tonic_health::ServingStatus;
-use tonic_health::server::HealthReporter;
 use tonic_web::GrpcWebLayer;
 use tower::Layer as _;
 
@@ -66,7 +63,7 @@ use crate::domain::limits::{
 };
 use crate::edition::library::{EditionError, Library};
 use crate::http::{self, Pages};
-use crate::ingest::{self, ClockCheck, Ingest, Options, Running, StartError, StopError};
+use crate::ingest::{self, ClockCheck, Ingest, Options, Paused, Running, StartError, StopError};
 use crate::ledger::Ledger;
 use crate::live::log::{JournalPast, Log};
 use crate::live::{LedgerSource, PermitBounds, Permits, Publisher};
@@ -74,18 +71,9 @@ use crate::network::{Network, PersistError};
 use dispatch::Dispatch;
 use editions::Closer;
 use follow::Follower;
+use health::Health;
 use retention::{Retainer, RetentionPeriods};
 
-/// The name under which health checks ask for the service as a whole.
-const WHOLE_SERVICE: &str = "";
-/// The services whose health is told, besides the whole.
-const SERVICES: [&str; 5] = [
-    Reports::NAME,
-    StatisticsServiceServer::<Statistics>::NAME,
-    Live::NAME,
-    NetworkServiceServer::<Networks>::NAME,
-    OperationsServiceServer::<Operations>::NAME,
-];
 const GRPC: &str = "application/grpc";
 
 /// What a service is made of.
@@ -317,9 +305,7 @@ fn network_in_use(dir: &Path) -> Result<Arc<Network>, PersistError> {
 /// Everything that serves, ready to be asked.
 struct Parts {
     front: Dispatch,
-    health: HealthReporter,
-    /// Whether all is well, for the health page.
-    is_serving: watch::Sender<bool>,
+    health: Health,
     publisher: Publisher,
     log: Log,
     followers: Vec<JoinHandle<()>>,
@@ -336,7 +322,7 @@ impl Parts {
         let mut registry = Registry::with_prefix("mistap");
         let counters = Counters::register(&mut registry);
         let (health, health_server) = tonic_health::server::health_reporter();
-        let (is_serving, serving) = watch::channel(true);
+        let health = Health::new(health);
         let publisher = publisher(settings, running, stop.clone());
         let log = log(running, stop.clone());
         let live = (&publisher, &log);
@@ -354,7 +340,7 @@ impl Parts {
         let pages = Pages {
             registry: Arc::new(registry),
             refresh,
-            is_serving: serving,
+            trouble: health.trouble(),
         };
         let router = grpc
             .merge(http::routes(
@@ -376,50 +362,10 @@ impl Parts {
                 router,
             },
             health,
-            is_serving,
             publisher,
             log,
             followers: followers(settings, running, library, &door.gate, stop),
         })
-    }
-
-    /// Tells health checks that all is well.
-    async fn tell_serving(&self) {
-        self.tell(&SERVICES, ServingStatus::Serving).await;
-        self.tell(&[WHOLE_SERVICE], ServingStatus::Serving).await;
-        self.is_serving.send_replace(true);
-    }
-
-    /// Tells health checks and the health page that everything ends.
-    async fn tell_stopping(&self) {
-        self.tell(&SERVICES, ServingStatus::NotServing).await;
-        self.tell_not_whole().await;
-    }
-
-    /// Tells health checks and the health page that no reports are taken in.
-    async fn tell_record_failed(&self) {
-        let taking_in = [Reports::NAME, OperationsServiceServer::<Operations>::NAME];
-        self.tell(&taking_in, ServingStatus::NotServing).await;
-        self.tell_not_whole().await;
-    }
-
-    /// Tells health checks and the health page that nothing can be watched.
-    async fn tell_live_failed(&self) {
-        let live = [Live::NAME];
-        self.tell(&live, ServingStatus::NotServing).await;
-        self.tell_not_whole().await;
-    }
-
-    async fn tell_not_whole(&self) {
-        let whole = [WHOLE_SERVICE];
-        self.tell(&whole, ServingStatus::NotServing).await;
-        self.is_serving.send_replace(false);
-    }
-
-    async fn tell(&self, names: &[&str], status: ServingStatus) {
-        for name in names {
-            self.health.set_service_status(*name, status).await;
-        }
     }
 }
 
@@ -562,6 +508,7 @@ fn gauges(registry: &mut Registry, running: &Running) -> Arc<dyn Fn() + Send + S
     let blocks = Gauge::<i64>::default();
     let journal_bytes = Gauge::<i64>::default();
     let store_failed = Gauge::<i64>::default();
+    let reports_paused = Gauge::<i64>::default();
     registry.register("position", "Entries in the journal", position.clone());
     registry.register("blocks", "Closed blocks of incidents", blocks.clone());
     registry.register(
@@ -574,8 +521,14 @@ fn gauges(registry: &mut Registry, running: &Running) -> Arc<dyn Fn() + Send + S
         "Whether the store failed",
         store_failed.clone(),
     );
+    registry.register(
+        "reports_paused",
+        "Whether reports are refused for now: 1 as the disk is nearly full, 2 as the clock may be wrong",
+        reports_paused.clone(),
+    );
     let ledger = Arc::clone(&running.ledger);
     let reader = running.reader.clone();
+    let paused = running.paused();
     Arc::new(move || {
         let state = ledger.read();
         position.set(i64::try_from(state.position().0).unwrap_or(i64::MAX));
@@ -583,6 +536,11 @@ fn gauges(registry: &mut Registry, running: &Running) -> Arc<dyn Fn() + Send + S
         drop(state);
         journal_bytes.set(i64::try_from(reader.bytes()).unwrap_or(i64::MAX));
         store_failed.set(i64::from(ledger.store_failed()));
+        reports_paused.set(match *paused.borrow() {
+            None => 0,
+            Some(Paused::DiskLow) => 1,
+            Some(Paused::ClockUnsure) => 2,
+        });
     })
 }
 

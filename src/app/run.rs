@@ -16,7 +16,7 @@ use crate::domain::limits::{
     DRAIN_MS_MAX, KEEPALIVE_ANSWER_MS_MAX, KEEPALIVE_MS, RECORD_DRAIN_MS,
     STREAMS_PER_CONNECTION_MAX,
 };
-use crate::ingest::Running;
+use crate::ingest::{Paused, Running};
 
 /// Serves until told to stop, or until connections can be served no more; then takes
 /// everything down. A part that fails does not end the service: health checks and the log
@@ -36,12 +36,12 @@ pub(super) async fn run(
         .http2_keepalive_timeout(Some(Duration::from_millis(KEEPALIVE_ANSWER_MS_MAX)))
         .serve_with_incoming_shutdown(parts.front.clone(), connections, stopping);
     let mut serving = tokio::spawn(server);
-    parts.tell_serving().await;
+    parts.health.note(|state| state.is_up = true).await;
     let served = tokio::select! {
         biased;
         () = stop.cancelled() => None,
         served = &mut serving => Some(served),
-        () = tell_failures(&parts, running.failed()) => None,
+        () = tell_trouble(&parts, running.failed(), running.paused()) => None,
     };
     let watched = if stop.is_cancelled() {
         Ok(())
@@ -50,7 +50,7 @@ pub(super) async fn run(
     };
     let begun = Instant::now();
     stop.cancel();
-    parts.tell_stopping().await;
+    parts.health.note(|state| state.is_up = false).await;
     let served = match served {
         Some(served) => served.map_err(AppError::from).and_then(|it| Ok(it?)),
         None => drained(serving, begun).await,
@@ -72,26 +72,38 @@ fn still_watched(parts: &Parts) -> Result<(), AppError> {
     Ok(())
 }
 
-/// Tells for ever what fails. Only a person can repair the disk, and only a new start makes
-/// another publisher or log; whatever else there is goes on.
-async fn tell_failures(parts: &Parts, mut failed: watch::Receiver<bool>) {
+/// Tells for ever what fails, and while no reports are taken in. Only a person can repair the disk,
+/// and only a new start makes another publisher or log; whatever else there is goes on.
+async fn tell_trouble(
+    parts: &Parts,
+    mut failed: watch::Receiver<bool>,
+    mut paused: watch::Receiver<Option<Paused>>,
+) {
+    let health = &parts.health;
     let record = async {
         if failed.wait_for(|failed| *failed).await.is_ok() {
             tracing::error!("reports cannot be stored any more; questions are still answered");
-            parts.tell_record_failed().await;
+            health.note(|state| state.has_record_failed = true).await;
+        }
+    };
+    let pauses = async {
+        paused.mark_changed();
+        while paused.changed().await.is_ok() {
+            let now = *paused.borrow_and_update();
+            health.note(|state| state.paused = now).await;
         }
     };
     let publisher = async {
         parts.publisher.ended().await;
         tracing::error!("counts cannot be watched any more; all else goes on");
-        parts.tell_live_failed().await;
+        health.note(|state| state.has_live_failed = true).await;
     };
     let log = async {
         parts.log.ended().await;
         tracing::error!("incidents cannot be watched any more; all else goes on");
-        parts.tell_live_failed().await;
+        health.note(|state| state.has_live_failed = true).await;
     };
-    tokio::join!(record, publisher, log);
+    tokio::join!(record, pauses, publisher, log);
     std::future::pending::<()>().await;
 }
 

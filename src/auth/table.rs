@@ -107,6 +107,7 @@ pub const PAGES: &[(&str, Roles)] = &[
     ("/.well-known/jwks.json", EVERYBODY),
     ("/receipt", EVERYBODY),
     ("/metrics", STEWARDS),
+    ("/editions", EVERYBODY),
     ("/editions.json", EVERYBODY),
     ("/editions/{file}", EVERYBODY),
     ("/editions/{months}/{operator}/{file}", EVERYBODY),

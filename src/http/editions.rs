@@ -1,4 +1,4 @@
-//! Editions over HTTP: `/editions.json` lists them, `/editions/2026-10.json` has the
+//! Editions over HTTP: the start page links them, `/editions.json` lists them, `/editions/2026-10.json` has the
 //! canonical bytes of one, `/editions/2026-10.zip` its data package, and
 //! `/editions/2026-10/gvb/line.csv` (or `.json`, or `.parquet` where the service was built with
 //! it) one table of one operator, or with `all` in its place of every one; `2026-01..2026-10` in
@@ -14,12 +14,14 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::middleware;
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use futures_util::{Stream, StreamExt, stream};
 use serde_json::json;
 use tower::limit::GlobalConcurrencyLimitLayer;
 
+use super::start;
 use crate::domain::LocalMonth;
 use crate::domain::limits::{DOWNLOADS_MADE_MAX, EDITIONS_PER_DOWNLOAD_MAX};
 use crate::edition::download::{
@@ -58,8 +60,24 @@ pub fn routes(library: Arc<Library>) -> Router {
         .route("/editions.json", get(list))
         .route("/editions/{file}", get(whole))
         .route("/editions/{months}/{operator}/{file}", get(table))
+        .layer(middleware::map_response(open_to_pages))
+        .route("/", get(start::page))
+        .route(
+            "/editions",
+            get(|| async { Redirect::permanent("/#editions") }),
+        )
         .with_state(library)
         .layer(GlobalConcurrencyLimitLayer::new(DOWNLOADS_MADE_MAX))
+}
+
+/// Lets pages of anybody read what is published: a notebook in a browser, for one.
+async fn open_to_pages(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    let anybody = HeaderValue::from_static("*");
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, anybody);
+    let shown = HeaderValue::from_static("etag, x-citation");
+    headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, shown);
+    response
 }
 
 async fn list(State(library): State<Arc<Library>>) -> impl IntoResponse {
@@ -127,7 +145,7 @@ async fn table(
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let (dimension, kind) = file.rsplit_once('.').ok_or(NO_ADDRESS)?;
-    let selection = Selection::parse(&operator, dimension).ok_or(NO_ADDRESS)?;
+    let selection = Selection::parse(&operator, dimension).ok_or(NO_TABLE)?;
     let (first, last) = months.split_once(SPAN).unwrap_or((&months, &months));
     let first = month::parse(first).ok_or(NO_ADDRESS)?;
     let last = month::parse(last).ok_or(NO_ADDRESS)?;
@@ -247,7 +265,13 @@ async fn read(library: Arc<Library>, month: LocalMonth) -> Result<Arc<Held>, Ref
     held.map_err(failed)?.ok_or(NO_EDITION)
 }
 
-const NO_ADDRESS: Refusal = Refusal::NotFound("nothing here\n");
+const NO_ADDRESS: Refusal = Refusal::NotFound(
+    "nothing here; a table is at /editions/MONTH/OPERATOR/TABLE.csv, and the start page has links\n",
+);
+const NO_TABLE: Refusal = Refusal::NotFound(
+    "no such table; an operator's code stands in lower case, as gvb, `all` stands for every one, and \
+     the start page has the names of tables\n",
+);
 const NO_PARQUET: Refusal =
     Refusal::NotFound("this service was built without Parquet; ask for csv or json\n");
 const NO_EDITION: Refusal = Refusal::NotFound("no edition is published of this month\n");

@@ -5,14 +5,15 @@ mod access;
 pub mod editions;
 mod receipt_rows;
 mod receipts;
+mod start;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{HeaderName, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::middleware;
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
@@ -22,10 +23,7 @@ use crate::auth::Gate;
 use crate::edition::library::Library;
 use crate::ingest::Ingest;
 
-const START_PAGE: &str = include_str!("start.html");
 const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-/// Nothing but what is in the page itself may be loaded.
-const PAGE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'";
 
 /// What the pages show.
 #[derive(Clone)]
@@ -35,8 +33,8 @@ pub struct Pages {
     /// Brings gauges up to date before they are read. May wait for a lock, so it is not run on
     /// async threads.
     pub refresh: Arc<dyn Fn() + Send + Sync>,
-    /// Whether the service takes reports.
-    pub is_serving: watch::Receiver<bool>,
+    /// Why not all is well; `None` if it is.
+    pub trouble: watch::Receiver<Option<&'static str>>,
 }
 
 /// Every route, each for those that may see it.
@@ -50,22 +48,18 @@ pub fn routes(pages: Pages, library: &Arc<Library>, ingest: Ingest, gate: &Gate)
 
 fn page_routes(pages: Pages) -> Router {
     Router::new()
-        .route("/", get(start))
         .route("/healthz", get(health))
         .route("/metrics", get(metrics))
         .with_state(pages)
 }
 
-async fn start() -> impl IntoResponse {
-    let policy = HeaderName::from_static("content-security-policy");
-    ([(policy, PAGE_POLICY)], Html(START_PAGE))
-}
-
 async fn health(State(pages): State<Pages>) -> impl IntoResponse {
-    if *pages.is_serving.borrow() {
-        (StatusCode::OK, "serving\n")
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "not serving\n")
+    match *pages.trouble.borrow() {
+        None => (StatusCode::OK, "serving\n".to_owned()),
+        Some(trouble) => {
+            let text = format!("not serving: {trouble}\n");
+            (StatusCode::SERVICE_UNAVAILABLE, text)
+        }
     }
 }
 
@@ -100,13 +94,13 @@ mod tests {
 
     const BODY_BYTES_MAX: usize = 64 * 1024;
 
-    async fn get_page(path: &str, is_serving: bool) -> (StatusCode, String) {
+    async fn get_page(path: &str, trouble: Option<&'static str>) -> (StatusCode, String) {
         let mut registry = Registry::default();
         registry.register("things", "Things", Counter::<u64>::default());
         let pages = Pages {
             registry: Arc::new(registry),
             refresh: Arc::new(|| ()),
-            is_serving: watch::channel(is_serving).1,
+            trouble: watch::channel(trouble).1,
         };
         let request = Request::get(path).body(Body::empty()).expect("a request");
         let response = page_routes(pages)
@@ -120,15 +114,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn health_page_says_whether_reports_are_taken() {
-        assert_eq!(get_page("/healthz", true).await.0, StatusCode::OK);
-        let (status, _) = get_page("/healthz", false).await;
+    async fn health_page_says_whether_all_is_well_and_why_not() {
+        assert_eq!(get_page("/healthz", None).await.0, StatusCode::OK);
+        let (status, text) = get_page("/healthz", Some("the disk is nearly full")).await;
         assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(text, "not serving: the disk is nearly full\n");
     }
 
     #[tokio::test]
     async fn metrics_are_told_as_text() {
-        let (status, text) = get_page("/metrics", true).await;
+        let (status, text) = get_page("/metrics", None).await;
         assert_eq!(status, StatusCode::OK);
         assert!(text.contains("things_total 0"), "{text}");
         assert!(text.ends_with("# EOF\n"));
@@ -139,16 +134,9 @@ mod tests {
         let pages = Pages {
             registry: Arc::default(),
             refresh: Arc::new(|| panic!("the lock is poisoned")),
-            is_serving: watch::channel(true).1,
+            trouble: watch::channel(None).1,
         };
         let response = metrics(State(pages)).await.into_response();
         assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
-    }
-
-    #[tokio::test]
-    async fn start_page_loads_nothing_from_elsewhere() {
-        let (status, text) = get_page("/", true).await;
-        assert_eq!(status, StatusCode::OK);
-        assert!(!text.contains("http://") && !text.contains("https://"));
     }
 }

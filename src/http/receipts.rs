@@ -49,8 +49,10 @@ pub fn routes(ingest: Ingest) -> Router {
 
 async fn jwks(State(ingest): State<Ingest>) -> impl IntoResponse {
     let kept = (header::CACHE_CONTROL, "public, max-age=3600");
+    // So that a page of anybody can check a receipt.
+    let open = (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*");
     let keys = ingest.receipt_keys().jwks();
-    ([(header::CONTENT_TYPE, JWKS_TYPE), kept], keys)
+    ([(header::CONTENT_TYPE, JWKS_TYPE), kept, open], keys)
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]

@@ -36,6 +36,7 @@ use tokio::sync::{Semaphore, oneshot};
 
 pub use clock_guard::ClockCheck;
 pub use follow_ups::{CaseError, CaseMarks, Later, Moment, Reply, StoredIncident, StoredReply};
+pub use queue::Paused;
 pub use start::{Options, Running, StartError, StopError, start, start_with};
 pub use taps::{TapsAccepted, TapsError};
 

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use super::SubmitError;
 use super::prepare::Pending;
@@ -90,11 +90,21 @@ pub(super) enum Taken {
     Ended,
 }
 
+/// Why no reports are taken in for now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Paused {
+    /// The disk is nearly full.
+    DiskLow,
+    /// It is not known what time it is.
+    ClockUnsure,
+}
+
 /// Jobs on their way, bounded in entries.
 pub(super) struct Queue {
     state: Mutex<State>,
     changed: Condvar,
     entries_max: usize,
+    paused: watch::Sender<Option<Paused>>,
 }
 
 struct State {
@@ -132,6 +142,7 @@ impl Queue {
             state: Mutex::new(state),
             changed: Condvar::new(),
             entries_max,
+            paused: watch::Sender::new(None),
         }
     }
 
@@ -223,12 +234,21 @@ impl Queue {
 
     /// Takes little in while the disk is nearly full.
     pub fn set_disk_low(&self, is_low: bool) {
-        self.lock().is_disk_low = is_low;
+        let mut state = self.lock();
+        state.is_disk_low = is_low;
+        self.paused.send_replace(state.paused());
     }
 
     /// Takes nothing in while it is not known what time it is.
     pub fn set_clock_unsure(&self, is_unsure: bool) {
-        self.lock().is_clock_unsure = is_unsure;
+        let mut state = self.lock();
+        state.is_clock_unsure = is_unsure;
+        self.paused.send_replace(state.paused());
+    }
+
+    /// Whether reports are taken in, and why not.
+    pub fn paused(&self) -> watch::Receiver<Option<Paused>> {
+        self.paused.subscribe()
     }
 
     /// Whether it is not known what time it is.
@@ -244,6 +264,14 @@ impl Queue {
 impl State {
     fn is_closed(&self) -> bool {
         self.end.is_some()
+    }
+
+    fn paused(&self) -> Option<Paused> {
+        if self.is_clock_unsure {
+            Some(Paused::ClockUnsure)
+        } else {
+            self.is_disk_low.then_some(Paused::DiskLow)
+        }
     }
 
     /// Why nothing at all is taken in.
@@ -378,7 +406,9 @@ mod tests {
     #[test]
     fn low_disk_refuses_until_there_is_room_again_and_never_what_it_is_kept_for() {
         let queue = Arc::new(Queue::new(10));
+        let paused = queue.paused();
         queue.set_disk_low(true);
+        assert_eq!(*paused.borrow(), Some(Paused::DiskLow));
         assert_eq!(refusal(&queue).as_deref(), Some("the disk is nearly full"));
         assert!(queue.reserve_on_low_disk(10).is_ok());
         let too_many = queue.reserve_on_low_disk(11).err();

@@ -21,7 +21,7 @@ use super::committer::{Committer, Ending, Parts, write_checkpoint};
 use super::duplicates::Duplicates;
 use super::history::{History, Placed};
 use super::key_maker::KeyMaker;
-use super::queue::Queue;
+use super::queue::{Paused, Queue};
 use super::{Clock, Ingest, Secrets, erasure, folder};
 use crate::auth::{KeyError, Keys, ReceiptKeys};
 use crate::domain::entry::Epoch;
@@ -282,6 +282,11 @@ impl Running {
     /// Turns true when the journal can no longer be written: the service is not healthy.
     pub fn failed(&self) -> watch::Receiver<bool> {
         self.failed.clone()
+    }
+
+    /// Whether reports are taken in, and why not.
+    pub fn paused(&self) -> watch::Receiver<Option<Paused>> {
+        self.queue.paused()
     }
 
     /// Waits until the store is open, or made again, or given up.

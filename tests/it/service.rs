@@ -382,6 +382,47 @@ async fn browsers_are_served_over_http_1_on_the_same_port() {
 }
 
 #[tokio::test]
+async fn pages_of_anybody_may_read_what_is_published_and_nothing_else() {
+    let service = Service::start().await;
+    for (path, is_published) in [
+        ("/editions.json", true),
+        ("/editions/2026-10.json", true),
+        ("/editions/2026-10/all/line.csv", true),
+        ("/.well-known/jwks.json", true),
+        ("/", false),
+        ("/healthz", false),
+        ("/metrics", false),
+        ("/receipt", false),
+    ] {
+        let answer = page(&service, path, "localhost").await;
+        let is_open = answer.contains("access-control-allow-origin: *");
+        assert_eq!(is_open, is_published, "{path}: {answer}");
+    }
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn editions_can_be_found_from_the_start_page() {
+    let service = Service::start().await;
+    let there = page(&service, "/editions", "localhost").await;
+    assert!(there.starts_with("HTTP/1.1 308"), "{there}");
+    assert!(there.contains("location: /#editions"), "{there}");
+    let start = page(&service, "/", "localhost").await;
+    assert!(start.contains("None is published yet"), "{start}");
+    assert!(start.contains("<code>operator</code>"), "{start}");
+    for (path, told) in [
+        ("/editions/2026-10/GVB/line.csv", "lower case"),
+        ("/editions/2026-10/gvb/lines.csv", "names of tables"),
+        ("/editions/soon/gvb/line.csv", "/editions/MONTH/OPERATOR"),
+    ] {
+        let answer = page(&service, path, "localhost").await;
+        assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
+        assert!(answer.contains(told), "{answer}");
+    }
+    service.stop().await;
+}
+
+#[tokio::test]
 async fn unknown_calls_are_unimplemented() {
     let service = Service::start().await;
     let channel = service.connect().await;
