@@ -4,13 +4,14 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tonic::transport::Endpoint;
+use tonic::transport::{ClientTlsConfig, Endpoint};
 use zeroize::Zeroizing;
 
 use super::failure::{Failure, Kind};
 use crate::client::{Bearer, Connection};
 use crate::config::EVERYWHERE;
 
+const ADDRESSES: &str = "an address looks like http://127.0.0.1:7070, or https://mistap.example behind a proxy with TLS";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const NO_TOKEN: &str = "the token cannot be had from its file";
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
@@ -66,8 +67,27 @@ impl ServerArgs {
         let bearer = self.bearer()?;
         let connecting = self.endpoint()?;
         let connected = connecting.connect().await;
-        let channel = connected.map_err(|_| Failure::no_server(&self.server))?;
+        let channel = connected.map_err(|error| self.unreached(&error))?;
         Ok(bearer.over(channel))
+    }
+
+    /// Why there is no connection. Behind TLS it is seldom that nobody listens.
+    fn unreached(&self, error: &(dyn Error + 'static)) -> Failure {
+        let first = error.source().filter(|_| self.is_secure());
+        let causes = std::iter::successors(first, |cause| (*cause).source());
+        match causes.last() {
+            Some(cause) => Failure::caused(
+                Kind::TryAgain,
+                format!("no TLS with {}", self.server),
+                cause,
+            )
+            .with_hint("where its certificate is your own, SSL_CERT_FILE names whom to trust"),
+            None => Failure::no_server(&self.server),
+        }
+    }
+
+    fn is_secure(&self) -> bool {
+        self.server.starts_with("https:")
     }
 
     /// The token to call with.
@@ -83,9 +103,17 @@ impl ServerArgs {
     /// How to connect.
     pub fn endpoint(&self) -> Result<Endpoint, Failure> {
         let endpoint = Endpoint::from_shared(self.server.clone()).map_err(|_| {
-            Failure::new(Kind::Refused, "--server is no address")
-                .with_hint("an address looks like http://127.0.0.1:7070")
+            Failure::new(Kind::Refused, "--server is no address").with_hint(ADDRESSES)
         })?;
+        // Whom the system trusts, or `SSL_CERT_FILE` names.
+        let tls = ClientTlsConfig::new().with_native_roots();
+        let endpoint = if self.is_secure() {
+            endpoint
+                .tls_config(tls)
+                .map_err(|error| Failure::caused(Kind::Refused, "TLS cannot be spoken", &error))?
+        } else {
+            endpoint
+        };
         Ok(endpoint
             .connect_timeout(CONNECT_TIMEOUT)
             .tcp_nodelay(true)
@@ -93,7 +121,8 @@ impl ServerArgs {
     }
 }
 
-/// An address, `http://` put in front where nothing is.
+/// An address, `http://` put in front where nothing is. Behind a proxy with TLS, which listens at
+/// the port that is known for it, none need be told.
 fn parse_server(text: &str) -> Result<String, String> {
     let address = if text.contains("://") {
         text.to_owned()
@@ -101,14 +130,16 @@ fn parse_server(text: &str) -> Result<String, String> {
         format!("http://{text}")
     };
     let is_server = address.parse::<http::Uri>().is_ok_and(|uri| {
-        uri.scheme_str() == Some("http")
-            && uri.port().is_some()
-            && uri.host().is_some_and(|host| !host.is_empty())
+        let is_whole = match uri.scheme_str() {
+            Some("http") => uri.port().is_some(),
+            scheme => scheme == Some("https"),
+        };
+        is_whole && uri.host().is_some_and(|host| !host.is_empty())
     });
     if is_server {
         Ok(address)
     } else {
-        Err("an address looks like http://127.0.0.1:7070".to_owned())
+        Err(ADDRESSES.to_owned())
     }
 }
 
@@ -117,16 +148,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn address_may_lack_its_scheme_but_not_its_port() {
+    fn address_may_lack_its_scheme_and_its_port_only_with_tls() {
         let check = |text, expected: Option<&str>| {
             assert_eq!(parse_server(text).ok().as_deref(), expected, "{text}");
         };
         check("localhost:7070", Some("http://localhost:7070"));
         check("http://[::1]:7070", Some("http://[::1]:7070"));
+        check("https://127.0.0.1:7070", Some("https://127.0.0.1:7070"));
+        check("https://mistap.example", Some("https://mistap.example"));
         for wrong in [
             "nonsense",
             "",
-            "https://127.0.0.1:7070",
+            "https://",
+            "ftp://127.0.0.1:7070",
+            "http://mistap.example",
             "http://:7070",
             "a b:1",
         ] {

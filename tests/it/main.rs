@@ -37,6 +37,7 @@ mod service;
 mod staff;
 mod support;
 mod taps;
+mod tls;
 mod tour;
 mod watching;
 mod way_back;
