@@ -32,13 +32,13 @@ fn editions(newest: impl Iterator<Item = LocalMonth>) -> String {
     for month in newest.take(EDITIONS_SHOWN_MAX) {
         let month = month.to_string();
         let whole = path(&month);
-        write!(
+        writeln!(
             rows,
             "<tr><th>{month}</th>\
              <td><a href=\"/editions/{month}/all/operator.csv\">by operator</a></td>\
              <td><a href=\"/editions/{month}/all/line.csv\">by line</a></td>\
              <td><a href=\"/editions/{month}.zip\">all of it, as a data package</a></td>\
-             <td><a href=\"{whole}\">as signed</a></td></tr>\n"
+             <td><a href=\"{whole}\">as signed</a></td></tr>"
         )
         .expect("a string takes any text");
     }
