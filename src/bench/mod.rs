@@ -18,6 +18,7 @@ mod editions;
 mod fanout;
 mod live;
 mod load;
+mod network;
 mod peers;
 mod query;
 mod rates;
@@ -67,6 +68,8 @@ pub enum What {
     Live,
     /// Closing a month over a whole country's taps
     Editions,
+    /// Importing a timetable, and searching among its stops
+    Network,
     /// All of it
     All,
     /// Be the no-op server that `durable` compares with
@@ -81,7 +84,7 @@ pub enum What {
 }
 
 /// What is measured when nothing is said.
-const ALL: [What; 7] = [
+const ALL: [What; 8] = [
     What::Durable,
     What::Bulk,
     What::Query,
@@ -89,6 +92,7 @@ const ALL: [What; 7] = [
     What::Fanout,
     What::Live,
     What::Editions,
+    What::Network,
 ];
 
 /// How to measure.
@@ -109,6 +113,9 @@ pub struct BenchArgs {
     /// Keep the large record in this folder, and use it again if it is there
     #[arg(long, value_name = "FOLDER")]
     keep: Option<PathBuf>,
+    /// Timetable (GTFS) of `network`; a made-up one if none is named
+    #[arg(long, value_name = "FILE")]
+    feed: Option<PathBuf>,
     /// Leave the peers out
     #[arg(long)]
     no_peers: bool,
@@ -127,6 +134,10 @@ struct Plan {
     /// Folder for records, removed at the end unless it is to be kept.
     dir: PathBuf,
     size: world::Size,
+    /// The timetable, if it is not made up.
+    feed: Option<PathBuf>,
+    /// Stops of one that is.
+    feed_stops: usize,
     /// Days of taps beside the records.
     tap_days: i32,
     templates_max: usize,
@@ -176,6 +187,7 @@ async fn measure(what: What, plan: &Plan) -> Result<(), Failure> {
         What::Fanout => fanout::run(plan).await,
         What::Live => live::run(plan).await,
         What::Editions => editions::run(plan).await,
+        What::Network => network::run(plan),
         What::All | What::EchoServer | What::TonicBroadcast | What::H2Broadcast => Ok(()),
     }
 }
@@ -189,6 +201,8 @@ fn plan(args: &BenchArgs, throw_away: &Path, now: Clock) -> Plan {
         few_incidents: FEW_INCIDENTS.min(args.incidents),
         dir,
         size: world::PLANNING_SIZE,
+        feed: args.feed.clone(),
+        feed_stops: network::STOPS,
         tap_days: taps::DAYS,
         templates_max: usize::MAX,
         watchers: WATCHERS,
@@ -207,6 +221,7 @@ fn plan(args: &BenchArgs, throw_away: &Path, now: Clock) -> Plan {
         incidents: QUICK_INCIDENTS,
         few_incidents: QUICK_FEW_INCIDENTS,
         size: world::TINY_SIZE,
+        feed_stops: network::QUICK_STOPS,
         tap_days: taps::QUICK_DAYS,
         templates_max: QUICK_TEMPLATES,
         watchers: QUICK_WATCHERS,

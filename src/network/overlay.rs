@@ -13,6 +13,9 @@ use super::model::{Feed, Line, Operator, Stop, Validity};
 use super::names;
 use crate::domain::{LineId, LocalDay, OperatorCode, StopId};
 
+/// Days between two feeds of one operator in which a line that both list is taken to have run.
+const GAP_DAYS_MAX: i32 = 31;
+
 /// What `base` becomes, feed after feed.
 pub(super) fn overlay(base: Feed, feeds: Vec<Feed>) -> Feed {
     feeds.into_iter().fold(base, overlay_one)
@@ -29,7 +32,9 @@ fn overlay_one(base: Feed, mut feed: Feed) -> Feed {
         .collect();
     for old in base.lines {
         if let Some(new) = lines.get_mut(&old.id) {
-            new.validity = new.validity.union(old.validity);
+            if !is_given_anew(old.validity, new.validity) {
+                new.validity = new.validity.union(old.validity);
+            }
         } else if !covered.contains(&old.id.operator()) {
             lines.insert(old.id.clone(), old);
         } else if let Some(validity) = what_remains(old.validity, feed.validity) {
@@ -80,6 +85,15 @@ fn keep_codes(base: &[Stop], feed: &mut Feed) {
             *stop = id.clone();
         }
     }
+}
+
+/// Whether a line had long ended when one with its code began: they share no more than the code,
+/// and nothing ran in between.
+fn is_given_anew(old: Validity, new: Validity) -> bool {
+    let ended = old.until.map(|until| until.0.saturating_add(GAP_DAYS_MAX));
+    ended
+        .zip(new.from)
+        .is_some_and(|(ended, from)| ended < from.0)
 }
 
 /// What remains of a line's validity if a feed for certain days does not list it: all, if
@@ -216,6 +230,21 @@ mod tests {
         let second = Network::overlay(&first, vec![spring]).expect("fits");
         let line = second.line("NEW:1").expect("listed");
         assert_eq!(line.validity, validity("2026-01-01", "2026-06-30"));
+    }
+
+    #[test]
+    fn code_that_is_given_anew_did_not_run_in_between() {
+        let first = over_built_in(feed(validity("2026-01-01", "2026-03-31"), &["NEW:1"]));
+        let later = |from, until| {
+            let feed = feed(validity(from, until), &["NEW:1"]);
+            let network = Network::overlay(&first, vec![feed]).expect("fits");
+            network.line("NEW:1").expect("listed").validity
+        };
+        let year_after = ("2027-03-01", "2027-06-30");
+        let found = later(year_after.0, year_after.1);
+        assert_eq!(found, validity(year_after.0, year_after.1));
+        let month_after = later("2026-05-01", "2026-06-30");
+        assert_eq!(month_after, validity("2026-01-01", "2026-06-30"));
     }
 
     #[test]

@@ -66,13 +66,18 @@ impl Network {
         let folder = data_folder.join(FOLDER);
         fs::create_dir_all(&folder).map_err(failed("create", &folder))?;
         let path = folder.join(format!("{:06}.{ENDING}", self.version()));
-        if path.exists() {
-            return Err(PersistError::VersionTaken(self.version()));
-        }
         let aside = folder.join(format!("{:06}.{}.tmp", self.version(), std::process::id()));
         let written = write_synced(&aside, &self.file_bytes());
         written.map_err(failed("write", &aside))?;
-        fs::rename(&aside, &path).map_err(failed("rename", &aside))?;
+        // Unlike a rename, this never takes the place of what another import put there.
+        let named = fs::hard_link(&aside, &path);
+        fs::remove_file(&aside).map_err(failed("remove", &aside))?;
+        match named {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                return Err(PersistError::VersionTaken(self.version()));
+            }
+            named => named.map_err(failed("name", &path))?,
+        }
         let synced = File::open(&folder).and_then(|folder| folder.sync_all());
         synced.map_err(failed("sync", &folder))?;
         Ok(path)

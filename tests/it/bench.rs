@@ -28,6 +28,8 @@ fn quick_run_of_every_bench_finds_its_results_right() {
         "20 watchers that read one message a second",
         "a report until its watcher has it",
         "closing a month",
+        "importing a timetable",
+        "a search among its stops",
     ];
     for title in titles {
         assert!(told.contains(title), "{title} is missing:\n{told}");
