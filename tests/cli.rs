@@ -81,13 +81,7 @@ impl User {
 }
 
 fn mistap() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mistap"));
-    command
-        .stdin(Stdio::null())
-        .env_remove("MISTAP_LOG")
-        .env_remove("MISTAP_DATA")
-        .env_remove("MISTAP_SECRET");
-    command
+    child::mistap().into_std()
 }
 
 async fn serve(folder: &Path) -> Server {
@@ -513,7 +507,7 @@ struct Running {
 
 impl Running {
     fn start(server: &Server, arguments: &[&str]) -> Self {
-        let mut command = tokio::process::Command::from(mistap());
+        let mut command = child::mistap();
         let process = command
             .args(arguments)
             .env("MISTAP_SERVER", server.address.to_string())

@@ -1,11 +1,12 @@
 //! `mistap bench` measures what it says: a tiny run of all of it ends well, and finds every
 //! incident that it sent.
 
-use std::process::Command;
+use crate::child::mistap;
 
 #[test]
 fn quick_run_of_every_bench_finds_its_results_right() {
-    let output = Command::new(env!("CARGO_BIN_EXE_mistap"))
+    let output = mistap()
+        .into_std()
         .args(["bench", "all", "--quick", "--no-peers"])
         .output()
         .expect("the program was built for this test");

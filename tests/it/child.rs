@@ -1,5 +1,6 @@
 //! The real program as a process of its own, which can be killed.
 
+use std::ffi::OsStr;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
@@ -32,9 +33,23 @@ pub struct End {
     pub log: String,
 }
 
-/// The program, with nothing said yet.
+/// The program, with nothing said yet, and nothing to read.
+///
+/// What whoever runs the tests has set for the program itself is left out: a token, a folder or
+/// a server of theirs would change what is tested.
 pub fn mistap() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_mistap"))
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mistap"));
+    for (name, _) in std::env::vars_os() {
+        if is_for_the_program(&name) {
+            command.env_remove(name);
+        }
+    }
+    command.stdin(Stdio::null());
+    command
+}
+
+fn is_for_the_program(variable: &OsStr) -> bool {
+    variable == "COLUMNS" || variable.to_string_lossy().starts_with("MISTAP_")
 }
 
 /// `mistap serve` over a data folder, at any free port.

@@ -14,7 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
 
-use crate::child::{Server, serve};
+use crate::child::{self, Server, serve};
 
 /// How long a command may take, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -47,8 +47,8 @@ async fn said(command: &mut Command) -> Said {
 }
 
 fn mistap(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mistap"));
-    command.args(arguments).env_remove("MISTAP_SECRET");
+    let mut command = child::mistap();
+    command.args(arguments);
     command
 }
 

@@ -2,7 +2,7 @@
 //! said where one is damaged, gone, not there yet, or made of what is kept no longer.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::Output;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,19 +43,19 @@ fn said(output: Output) -> Said {
 
 /// `mistap edition` over a folder that no server uses.
 fn of_folder(folder: &Path, arguments: &[&str]) -> Said {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mistap"));
+    let mut command = child::mistap().into_std();
     command.args(["edition"]).args(arguments);
     command.args(["--data"]).arg(folder);
-    said(command.stdin(Stdio::null()).output().expect("it runs"))
+    said(command.output().expect("it runs"))
 }
 
 /// `mistap edition` against a server.
 fn of_server(server: &Server, arguments: &[&str]) -> Said {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mistap"));
+    let mut command = child::mistap().into_std();
     command.args(["edition"]).args(arguments);
     command.args(["--server", &server.address.to_string()]);
     command.env("COLUMNS", NARROW.to_string());
-    said(command.stdin(Stdio::null()).output().expect("it runs"))
+    said(command.output().expect("it runs"))
 }
 
 async fn serve(folder: &Path) -> Server {

@@ -2,7 +2,6 @@
 //! sight.
 
 use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +16,7 @@ use mistap::journal::{self, JournalError, Wanted};
 use pb::reporting_service_client::ReportingServiceClient;
 use tempfile::TempDir;
 
+use crate::child::mistap;
 use crate::recovery::copy_all;
 use crate::support::{SECRET, START, Service, founding_story};
 
@@ -63,7 +63,7 @@ fn told(folder: &Path) -> Vec<KeysTold> {
 
 /// What `mistap status` says of keys.
 fn status(folder: &Path) -> String {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mistap"));
+    let mut command = mistap().into_std();
     let command = command.args(["status", "--data"]).arg(folder);
     let output = command.output().expect("it runs");
     assert!(output.status.success(), "{output:?}");

@@ -2,6 +2,7 @@
 //! reads.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::{ExitStatus, Output, Stdio};
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::process::Command;
 
-use crate::child::{Server, serve};
+use crate::child::{Server, again, mistap, serve};
 
 /// How long a process may take for what it should do at once, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -42,7 +43,7 @@ async fn folder_and_port_in_use_are_worth_another_try() {
 
     let other = TempDir::new().expect("a temporary folder");
     let listen = server.address.to_string();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mistap"));
+    let mut command = mistap();
     command.args(["serve", "--listen", &listen, "--data"]);
     let second = output(command.arg(other.path())).await;
     let told = String::from_utf8_lossy(&second.stderr).into_owned();
@@ -117,4 +118,22 @@ async fn second_signal_ends_at_once() {
     let (status, took) = stopped_by(&["INT", "TERM"]).await;
     assert_eq!(status.code(), Some(1), "{status}");
     assert!(took < DRAIN_MIN, "{took:?}");
+}
+
+/// As no developer has it, and as no program takes it.
+const FORMAT: (&str, &str) = ("MISTAP_LOG_FORMAT", "nonsense");
+const FORMAT_TEST: &str = "process::variables_of_whoever_runs_the_tests_are_not_the_programs";
+const LEFT_OUT: &str = "left out";
+
+#[tokio::test]
+async fn variables_of_whoever_runs_the_tests_are_not_the_programs() {
+    let (variable, value) = FORMAT;
+    if std::env::var_os(variable).is_some_and(|set| set == value) {
+        let output = output(mistap().args(["completions", "bash"])).await;
+        assert!(output.status.success(), "{output:?}");
+        println!("{LEFT_OUT}");
+        return;
+    }
+    let (mut test, _output) = again(FORMAT_TEST, (variable, Path::new(value)), LEFT_OUT);
+    assert!(test.wait().expect("it ends").success());
 }

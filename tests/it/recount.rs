@@ -15,6 +15,7 @@ use rand::{Rng, SeedableRng};
 use tonic::transport::Channel;
 
 use crate::by_hand;
+use crate::child::mistap;
 use crate::support::{START, Service, at, founding_story, once_open};
 
 const HOUR_MS: i64 = 3_600_000;
@@ -161,7 +162,7 @@ fn write_table(path: &Path, table: &Table) {
 }
 
 async fn run(arguments: &[&str]) -> String {
-    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_mistap"));
+    let mut command = mistap();
     let output = command.args(arguments).output().await.expect("it runs");
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{arguments:?}: {errors}");

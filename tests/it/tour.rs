@@ -10,7 +10,9 @@ use std::time::Duration;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, Command};
+use tokio::process::Child;
+
+use crate::child::mistap;
 
 /// How long a command may take, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -34,7 +36,7 @@ struct Demo {
 impl Demo {
     async fn start() -> Self {
         let place = TempDir::new().expect("a temporary folder");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_mistap"));
+        let mut command = mistap();
         command
             .arg("demo")
             .args(HISTORY)
@@ -75,7 +77,7 @@ impl Demo {
 
     /// What a command prints, which has to succeed.
     async fn run(&self, words: &[String], folder: &Path) -> String {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_mistap"));
+        let mut command = mistap();
         command.args(words).env("MISTAP_SERVER", &self.server);
         command
             .current_dir(folder)
