@@ -7,9 +7,8 @@ mod child;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
-use std::time::Duration;
 
-use child::Server;
+use child::{PATIENCE, Server};
 use mistap::domain::method::METHOD;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines};
@@ -84,11 +83,6 @@ fn mistap() -> Command {
     child::mistap().into_std()
 }
 
-async fn serve(folder: &Path) -> Server {
-    let started = Server::start(child::serve(folder)).await;
-    started.unwrap_or_else(|end| panic!("the server did not start: {end:?}"))
-}
-
 fn text_of<'a>(card: &'a Value, field: &str) -> &'a str {
     card[field].as_str().expect("a text")
 }
@@ -96,7 +90,7 @@ fn text_of<'a>(card: &'a Value, field: &str) -> &'a str {
 #[tokio::test]
 async fn founding_story_is_told_shown_and_counted() {
     let folder = tempfile::tempdir().expect("a folder");
-    let server = serve(&folder.path().join("data")).await;
+    let server = Server::over(&folder.path().join("data")).await;
     let user = User::of(&server);
 
     let told = user.json(&[&["report"][..], &STORY].concat());
@@ -217,7 +211,7 @@ fn method_is_the_page_in_docs() {
 #[tokio::test]
 async fn watch_shows_a_report_arrive() {
     let folder = tempfile::tempdir().expect("a folder");
-    let server = serve(&folder.path().join("data")).await;
+    let server = Server::over(&folder.path().join("data")).await;
     let user = User::of(&server);
     let mut watch = mistap()
         .args(["watch", "--by", "mode", "--messages", "2", "-f", "json"])
@@ -244,7 +238,7 @@ async fn watch_shows_a_report_arrive() {
 async fn failures_have_exit_codes_and_say_what_to_do() {
     let folder = tempfile::tempdir().expect("a folder");
     let data = folder.path().join("data");
-    let server = serve(&data).await;
+    let server = Server::over(&data).await;
     let user = User::of(&server);
 
     let card_like = "mijn kaart is 3528 0000 0000 0007";
@@ -295,7 +289,7 @@ async fn failures_have_exit_codes_and_say_what_to_do() {
 async fn server_that_is_told_to_stop_leaves_a_folder_that_verifies() {
     let folder = tempfile::tempdir().expect("a folder");
     let data = folder.path().join("data");
-    let server = serve(&data).await;
+    let server = Server::over(&data).await;
     let user = User::of(&server);
     let simulated = [
         "simulate",
@@ -398,7 +392,7 @@ fn history_is_written_whole_and_verifies() {
 #[tokio::test]
 async fn tap_counts_are_imported_whole_or_with_a_list_of_what_is_left_out() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let server = serve(&folder.path().join("data")).await;
+    let server = Server::over(&folder.path().join("data")).await;
     let user = User::of(&server);
     let table = folder.path().join("taps.csv");
     // Days of the last month are taken whenever this runs.
@@ -494,8 +488,6 @@ async fn tap_counts_are_imported_whole_or_with_a_list_of_what_is_left_out() {
     assert_eq!(code, 4, "{told}");
 }
 
-/// How long a line may take that should come at once, on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
 /// Before everything that is recorded here.
 const LONG_AGO: &str = "2026-01-01T00:00";
 
@@ -535,11 +527,7 @@ impl Running {
 
     /// As Ctrl-C does; gives what was said on standard error.
     async fn interrupt(mut self) -> String {
-        let id = self.process.id().expect("it runs");
-        let sent = Command::new("sh")
-            .args(["-c", &format!("kill -INT {id}")])
-            .status();
-        assert!(sent.expect("a shell").success());
+        child::signal(self.process.id(), "INT").await;
         let ended = tokio::time::timeout(PATIENCE, self.process.wait()).await;
         assert!(ended.expect("in time").expect("it ends").success());
         let mut said = String::new();
@@ -568,7 +556,7 @@ fn report(user: &User) -> String {
 #[tokio::test]
 async fn tail_goes_on_from_a_bookmark_without_a_gap_or_a_repeat() {
     let folder = tempfile::tempdir().expect("a folder");
-    let server = serve(&folder.path().join("data")).await;
+    let server = Server::over(&folder.path().join("data")).await;
     let user = User::of(&server);
     let bookmark = folder.path().join("bookmark");
     let bookmark = bookmark.to_str().expect("a plain path");
@@ -608,7 +596,7 @@ async fn tail_goes_on_from_a_bookmark_without_a_gap_or_a_repeat() {
 async fn tail_and_watch_go_on_after_the_server_was_killed_and_say_so() {
     let folder = tempfile::tempdir().expect("a folder");
     let data = folder.path().join("data");
-    let server = serve(&data).await;
+    let server = Server::over(&data).await;
     let user = User::of(&server);
     let first = report(&user);
     let mut tail = Running::start(&server, &["tail", "--from", LONG_AGO, "-f", "json"]);
@@ -637,7 +625,7 @@ async fn tail_and_watch_go_on_after_the_server_was_killed_and_say_so() {
 #[tokio::test]
 async fn watch_with_rates_prints_them_or_why_there_are_none() {
     let folder = tempfile::tempdir().expect("a folder");
-    let server = serve(&folder.path().join("data")).await;
+    let server = Server::over(&folder.path().join("data")).await;
     let user = User::of(&server);
     let of = ["watch", "--by", "line", "--rate", "--messages", "1", "-f"];
     let text = user.text(&[&of[..], &["json"]].concat());

@@ -2,22 +2,16 @@
 
 use mistap::api::pb::v1 as pb;
 use mistap::domain::{IncidentId, IncidentSecret};
-use pb::reporting_service_client::ReportingServiceClient;
 use pb::statistics_service_client::StatisticsServiceClient;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
-use crate::support::{SECRET, Service, founding_story, once_open, that_day};
+use crate::support::{SECRET, Service, founding_story, once_open, report, that_day};
 
-async fn report(channel: &Channel) -> IncidentId {
+async fn report_one(channel: &Channel) -> IncidentId {
     let incident = founding_story();
     let id = incident.incident_id.parse().expect("made here");
-    let request = pb::ReportIncidentRequest {
-        incident: Some(incident),
-        ..pb::ReportIncidentRequest::default()
-    };
-    let mut client = ReportingServiceClient::new(channel.clone());
-    client.report_incident(request).await.expect("recorded");
+    report(channel, incident).await;
     id
 }
 
@@ -42,7 +36,7 @@ async fn figures_as_of_a_position_stay_after_late_reports_withdrawals_and_a_rest
     let mut known = Vec::new();
     let mut ids = Vec::new();
     for _ in 0..3 {
-        ids.push(report(&channel).await);
+        ids.push(report_one(&channel).await);
         known.push(ask(&channel, None).await.expect("an answer"));
     }
     let secret = IncidentSecret::parse(&SECRET).expect("32 bytes");
@@ -52,7 +46,7 @@ async fn figures_as_of_a_position_stay_after_late_reports_withdrawals_and_a_rest
         withdrawn.expect("it is there");
         known.push(ask(&channel, None).await.expect("an answer"));
     }
-    report(&channel).await;
+    report_one(&channel).await;
     let totals: Vec<u64> = known.iter().map(|(total, _)| *total).collect();
     assert_eq!(totals, [1, 2, 3, 2, 1]);
     for (total, position) in &known {
@@ -72,7 +66,7 @@ async fn figures_as_of_a_position_stay_after_late_reports_withdrawals_and_a_rest
 async fn positions_that_are_not_there_are_refused_with_the_bounds() {
     let service = Service::start().await;
     let channel = service.connect().await;
-    report(&channel).await;
+    report_one(&channel).await;
     let (_, last) = ask(&channel, None).await.expect("an answer");
     for position in [0, last + 100, u64::MAX] {
         let refused = ask(&channel, Some(position)).await.expect_err("refused");

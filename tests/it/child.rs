@@ -11,8 +11,8 @@ use tokio::process::{Child, ChildStdout, Command};
 use tokio::task::JoinHandle;
 use tonic::transport::{Channel, Endpoint};
 
-/// How long a process may take for what it should do at once, on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long anything may take that should come at once, on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(120);
 const ANNOUNCEMENT: &str = "listening on http://";
 
 /// A running server. Dropped, it is killed.
@@ -83,6 +83,12 @@ impl Server {
         })
     }
 
+    /// Starts over a data folder.
+    pub async fn over(folder: &Path) -> Self {
+        let started = Self::start(serve(folder)).await;
+        started.unwrap_or_else(|end| panic!("the server did not start: {end:?}"))
+    }
+
     /// A new connection.
     pub async fn connect(&self) -> Channel {
         let endpoint = Endpoint::from_shared(format!("http://{}", self.address));
@@ -98,15 +104,43 @@ impl Server {
 
     /// Sends SIGTERM, and waits until it has ended.
     pub async fn terminate(mut self) -> End {
-        let id = self.process.id().expect("it runs");
-        let sent = Command::new("sh")
-            .args(["-c", &format!("kill -TERM {id}")])
-            .status();
-        assert!(sent.await.expect("a shell").success());
+        signal(self.process.id(), "TERM").await;
         // Read to its end, so that the process never waits for a reader.
         while let Ok(Some(_)) = self.output.next_line().await {}
         end(self.process, self.log).await
     }
+}
+
+/// Sends a signal to a process that runs.
+pub async fn signal(process: Option<u32>, name: &str) {
+    let kill = format!("kill -{name} {}", process.expect("it runs"));
+    let sent = Command::new("sh").args(["-c", &kill]).status();
+    assert!(sent.await.expect("a shell").success());
+}
+
+/// What a command said.
+pub struct Said {
+    pub code: i32,
+    pub out: String,
+    pub errors: String,
+}
+
+impl Said {
+    pub fn of(output: std::process::Output) -> Self {
+        Self {
+            code: output.status.code().expect("it was not killed"),
+            out: String::from_utf8(output.stdout).expect("text"),
+            errors: String::from_utf8(output.stderr).expect("text"),
+        }
+    }
+}
+
+/// Runs a command to its end.
+pub async fn said(command: &mut Command) -> Said {
+    command.kill_on_drop(true);
+    let output = tokio::time::timeout(PATIENCE, command.output()).await;
+    let output = output.expect("it ends in time").expect("it runs");
+    Said::of(output)
 }
 
 /// Starts the command, and kills it when it has logged some lines, or at once for none; when

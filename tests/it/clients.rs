@@ -8,7 +8,6 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Stdio;
-use std::time::Duration;
 
 use mistap::api::pb::v1 as pb;
 use mistap::api::pb::v1::reporting_service_client::ReportingServiceClient;
@@ -19,10 +18,9 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
-use crate::support::{Service, founding_story};
+use crate::child::PATIENCE;
+use crate::support::{Service, founding_story, report};
 
-/// How long a client may take for what it should do at once, on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
 const PYTHON_MODULES: &str = "import grpc, grpc_status, grpc_tools";
 const NOT_READY: &str = "not ready: make clients";
 
@@ -144,14 +142,9 @@ fn steward(folder: &TempDir) -> Token {
     TokenFile::add(folder.path(), new, today).expect("made")
 }
 
-async fn report(service: &Service) -> u64 {
-    let mut client = ReportingServiceClient::new(service.connect().await);
-    let request = pb::ReportIncidentRequest {
-        incident: Some(founding_story()),
-        ..pb::ReportIncidentRequest::default()
-    };
-    let answer = client.report_incident(request).await.expect("recorded");
-    answer.into_inner().accepted.expect("accepted").position
+async fn report_to(service: &Service) -> u64 {
+    let channel = service.connect().await;
+    report(&channel, founding_story()).await.position
 }
 
 async fn check(client: Client) {
@@ -168,7 +161,7 @@ async fn check(client: Client) {
     incidents.next_of("heartbeat").await;
     let (told, _) = rates.next_of("snapshot").await;
     assert_eq!(told["total"], json!(0));
-    let first = report(&service).await;
+    let first = report_to(&service).await;
     let (told, _) = incidents.next_of("events").await;
     assert_eq!(told["events"], json!([first.to_string()]));
     let (told, _) = rates.next_of("changes").await;
@@ -179,7 +172,7 @@ async fn check(client: Client) {
     // Nothing happened that they had not heard.
     let (_, has_heard) = rates.next_of("resumed").await;
     assert!(has_heard, "{client:?}, rates");
-    let second = report(&service).await;
+    let second = report_to(&service).await;
     let (told, has_heard) = incidents.next_of("events").await;
     assert_eq!(told["events"], json!([second.to_string()]));
     assert!(has_heard, "{client:?}, incidents");

@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Output, Stdio};
+use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -14,10 +14,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
 
-use crate::child::{self, Server, serve};
+use crate::child::{self, PATIENCE, Said, Server, said, signal};
 
-/// How long a command may take, on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
 const UNEXPECTED: i32 = 1;
 const USAGE: i32 = 2;
 const NOT_FOUND: i32 = 4;
@@ -27,24 +25,6 @@ const DAMAGE: i32 = 7;
 const SEGMENT_HEADER_BYTES: usize = 4_096;
 /// How every receipt begins, and nothing else in the answer to a report.
 const RECEIPT: &[u8] = b"eyJ";
-
-/// What a command said.
-struct Said {
-    code: Option<i32>,
-    out: String,
-    errors: String,
-}
-
-async fn said(command: &mut Command) -> Said {
-    command.stdin(Stdio::null()).kill_on_drop(true);
-    let output = tokio::time::timeout(PATIENCE, command.output()).await;
-    let output: Output = output.expect("it ends in time").expect("it runs");
-    Said {
-        code: output.status.code(),
-        out: String::from_utf8(output.stdout).expect("text"),
-        errors: String::from_utf8(output.stderr).expect("text"),
-    }
-}
 
 fn mistap(arguments: &[&str]) -> Command {
     let mut command = child::mistap();
@@ -62,11 +42,6 @@ async fn counted(server: &Server) -> Value {
     let said = ask(server.address, &["stats", "-f", "json"]).await;
     let figures: Value = serde_json::from_str(&said.out).expect("valid JSON");
     figures["total"].clone()
-}
-
-async fn started(folder: &Path) -> Server {
-    let started = Server::start(serve(folder)).await;
-    started.unwrap_or_else(|end| panic!("the server did not start: {end:?}"))
 }
 
 /// A way to a server on which the first so many connections are cut when a report has been
@@ -112,10 +87,10 @@ async fn pass_on(client: TcpStream, server: TcpStream, cuts_left: Arc<AtomicU32>
 #[tokio::test]
 async fn report_whose_answer_is_cut_off_is_sent_again_and_counts_once() {
     let folder = TempDir::new().expect("a temporary folder");
-    let server = started(folder.path()).await;
+    let server = Server::over(folder.path()).await;
     let way = cutting(server.address, 1).await;
     let told = ask(way, &["report", "--mode", "tram", "-f", "json"]).await;
-    assert_eq!(told.code, Some(0), "{}", told.errors);
+    assert_eq!(told.code, 0, "{}", told.errors);
     let told: Value = serde_json::from_str(&told.out).expect("valid JSON");
     assert_eq!(told["status"], "recorded before");
     assert_eq!(counted(&server).await, 1);
@@ -125,12 +100,12 @@ async fn report_whose_answer_is_cut_off_is_sent_again_and_counts_once() {
 #[tokio::test]
 async fn report_that_stays_without_an_answer_says_how_it_is_repeated_and_counts_once() {
     let folder = TempDir::new().expect("a temporary folder");
-    let server = started(folder.path()).await;
+    let server = Server::over(folder.path()).await;
     let way = cutting(server.address, u32::MAX).await;
     for when in [&[][..], &["--day", "today"]] {
         let report = [&["report", "--mode", "tram"][..], when].concat();
         let told = ask(way, &report).await;
-        assert_eq!(told.code, Some(TRY_AGAIN), "{}", told.errors);
+        assert_eq!(told.code, TRY_AGAIN, "{}", told.errors);
         assert!(
             told.errors.contains("may have been recorded"),
             "{}",
@@ -139,7 +114,7 @@ async fn report_that_stays_without_an_answer_says_how_it_is_repeated_and_counts_
         let hint = told.errors.split('`').nth(1).expect("a command to repeat");
         let again = [&report[..], &hint.split(' ').collect::<Vec<_>>()].concat();
         let told = ask(server.address, &again).await;
-        assert_eq!(told.code, Some(0), "{again:?} {}", told.errors);
+        assert_eq!(told.code, 0, "{again:?} {}", told.errors);
         assert!(told.out.contains("recorded before"), "{}", told.out);
     }
     assert_eq!(counted(&server).await, 2);
@@ -149,10 +124,10 @@ async fn report_that_stays_without_an_answer_says_how_it_is_repeated_and_counts_
 #[tokio::test]
 async fn way_back_is_printed_though_the_receipt_cannot_be_written() {
     let folder = TempDir::new().expect("a temporary folder");
-    let server = started(folder.path()).await;
+    let server = Server::over(folder.path()).await;
     let nowhere = "/nonexistent/receipt.jws";
     let told = ask(server.address, &["report", "--receipt", nowhere]).await;
-    assert_eq!(told.code, Some(UNEXPECTED));
+    assert_eq!(told.code, UNEXPECTED);
     assert!(told.errors.contains(nowhere), "{}", told.errors);
     let get = told
         .out
@@ -161,16 +136,16 @@ async fn way_back_is_printed_though_the_receipt_cannot_be_written() {
     let get = get.unwrap_or_else(|| panic!("no way back: {}", told.out));
     let words: Vec<_> = get.split_whitespace().skip(1).collect();
     let shown = ask(server.address, &words).await;
-    assert_eq!(shown.code, Some(0), "{}", shown.errors);
+    assert_eq!(shown.code, 0, "{}", shown.errors);
     server.kill().await;
 }
 
 #[tokio::test]
 async fn edition_that_is_not_there_is_looked_for_in_the_list() {
     let folder = TempDir::new().expect("a temporary folder");
-    let server = started(folder.path()).await;
+    let server = Server::over(folder.path()).await;
     let said = ask(server.address, &["edition", "show", "2020-01"]).await;
-    assert_eq!(said.code, Some(NOT_FOUND), "{}", said.errors);
+    assert_eq!(said.code, NOT_FOUND, "{}", said.errors);
     assert!(
         said.errors.contains("hint: `mistap edition list`"),
         "{}",
@@ -182,7 +157,7 @@ async fn edition_that_is_not_there_is_looked_for_in_the_list() {
 #[tokio::test]
 async fn feed_that_was_declared_otherwise_is_to_have_another_name() {
     let folder = TempDir::new().expect("a temporary folder");
-    let server = started(folder.path()).await;
+    let server = Server::over(folder.path()).await;
     let table = folder.path().join("taps.csv");
     let day = jiff::Zoned::now()
         .date()
@@ -200,13 +175,13 @@ async fn feed_that_was_declared_otherwise_is_to_have_another_name() {
     ];
     let import = [&import[..], &["--date", "day", "--count", "taps"]].concat();
     let said = ask(server.address, &import).await;
-    assert_eq!(said.code, Some(0), "{}", said.errors);
+    assert_eq!(said.code, 0, "{}", said.errors);
     let said = ask(
         server.address,
         &[&import[..], &["--refusals", "included"]].concat(),
     )
     .await;
-    assert_eq!(said.code, Some(TAKEN), "{}", said.errors);
+    assert_eq!(said.code, TAKEN, "{}", said.errors);
     assert!(
         said.errors.contains("hint: name another feed"),
         "{}",
@@ -223,10 +198,10 @@ async fn folder_in_use_or_damaged_has_its_own_code_whatever_the_command() {
         &["edition", "close", "--data", data][..],
         &["simulate", "--days", "1", "--per-day", "50", "--into", data],
     ];
-    let server = started(folder.path()).await;
+    let server = Server::over(folder.path()).await;
     for command in commands {
         let told = said(&mut mistap(command)).await;
-        assert_eq!(told.code, Some(TRY_AGAIN), "{}", told.errors);
+        assert_eq!(told.code, TRY_AGAIN, "{}", told.errors);
         assert!(
             told.errors.contains("hint: another mistap"),
             "{}",
@@ -239,7 +214,7 @@ async fn folder_in_use_or_damaged_has_its_own_code_whatever_the_command() {
     damage_journal(folder.path());
     for command in commands {
         let told = said(&mut mistap(command)).await;
-        assert_eq!(told.code, Some(DAMAGE), "{}", told.errors);
+        assert_eq!(told.code, DAMAGE, "{}", told.errors);
     }
 }
 
@@ -266,7 +241,7 @@ async fn feed_that_is_not_there_is_named() {
         data,
     ]))
     .await;
-    assert_eq!(told.code, Some(NOT_FOUND), "{}", told.errors);
+    assert_eq!(told.code, NOT_FOUND, "{}", told.errors);
     assert!(told.errors.contains("MISSING.zip"), "{}", told.errors);
 }
 
@@ -274,7 +249,7 @@ async fn feed_that_is_not_there_is_named() {
 async fn demo_of_nothing_is_refused_and_history_of_almost_nothing_ends() {
     for nothing in [["demo", "--rate", "0"], ["demo", "--per-day", "0"]] {
         let told = said(&mut mistap(&nothing)).await;
-        assert_eq!(told.code, Some(USAGE), "{}", told.errors);
+        assert_eq!(told.code, USAGE, "{}", told.errors);
         assert!(
             told.errors.contains("must be a number, 0."),
             "{}",
@@ -293,7 +268,7 @@ async fn demo_of_nothing_is_refused_and_history_of_almost_nothing_ends() {
         data,
     ];
     let told = said(&mut mistap(&little)).await;
-    assert_eq!(told.code, Some(0), "{}", told.errors);
+    assert_eq!(told.code, 0, "{}", told.errors);
 }
 
 #[tokio::test]
@@ -308,7 +283,7 @@ async fn demo_that_is_told_to_stop_while_it_writes_history_leaves_nothing() {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     let process = command.kill_on_drop(true).spawn().expect("it runs");
-    let id = process.id().expect("it runs");
+    let id = process.id();
     let has_keys = async {
         loop {
             let mut folders = std::fs::read_dir(place.path()).expect("a folder");
@@ -321,9 +296,7 @@ async fn demo_that_is_told_to_stop_while_it_writes_history_leaves_nothing() {
     tokio::time::timeout(PATIENCE, has_keys)
         .await
         .expect("it begins");
-    let term = format!("kill -TERM {id}");
-    let sent = Command::new("sh").args(["-c", &term]).status().await;
-    assert!(sent.expect("a shell").success());
+    signal(id, "TERM").await;
     let ended = tokio::time::timeout(PATIENCE, process.wait_with_output()).await;
     let ended = ended.expect("it ends in time").expect("it ends");
     let told = String::from_utf8_lossy(&ended.stdout).into_owned();

@@ -2,14 +2,15 @@
 
 use mistap::api::pb::v1 as pb;
 use mistap::domain::UtcMillis;
-use pb::operations_service_client::OperationsServiceClient;
 use pb::query_figures_with_progress_response::Step;
-use pb::reporting_service_client::ReportingServiceClient;
 use pb::statistics_service_client::StatisticsServiceClient;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
-use crate::support::{START, Service, at, feed_of_gvb, founding_story, once_open, with_progress};
+use crate::support::{
+    START, Service, at, feed_of_gvb, founding_story, once_open, report_all, taps_of_line,
+    tell_taps, with_progress,
+};
 
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
@@ -31,22 +32,9 @@ fn window(first: i64) -> Option<pb::Window> {
 
 /// So many taps of line 10 on each day, and so many reports, one after the other on its days.
 async fn tell(channel: &Channel, first: i64, taps_a_day: u64, reports: i64) {
-    let count = |day: i64| pb::TapCount {
-        line_id: "GVB:10".into(),
-        start: at(UtcMillis(midnight(first - day))),
-        taps: taps_a_day,
-        ..pb::TapCount::default()
-    };
-    let request = pb::RecordTapCountsRequest {
-        feed: Some(feed_of_gvb(
-            "gvb.lines",
-            pb::TapGrain::Line,
-            pb::TapInterval::Day,
-        )),
-        counts: (0..DAYS).map(count).collect(),
-    };
-    let mut client = OperationsServiceClient::new(channel.clone());
-    client.record_tap_counts(request).await.expect("recorded");
+    let count = |day| taps_of_line("GVB:10", UtcMillis(midnight(first - day)), taps_a_day);
+    let feed = feed_of_gvb("gvb.lines", pb::TapGrain::Line, pb::TapInterval::Day);
+    tell_taps(channel, feed, (0..DAYS).map(count)).await;
     report(channel, first, reports).await;
 }
 
@@ -59,11 +47,7 @@ async fn report(channel: &Channel, first: i64, reports: i64) {
         precision: pb::TimePrecision::Hour.into(),
         ..founding_story()
     };
-    let request = pb::ReportIncidentsRequest {
-        incidents: (0..reports).map(report).collect(),
-    };
-    let mut client = ReportingServiceClient::new(channel.clone());
-    client.report_incidents(request).await.expect("recorded");
+    report_all(channel, (0..reports).map(report)).await;
 }
 
 async fn compare(

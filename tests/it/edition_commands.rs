@@ -2,7 +2,6 @@
 //! said where one is damaged, gone, not there yet, or made of what is kept no longer.
 
 use std::path::{Path, PathBuf};
-use std::process::Output;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,12 +10,11 @@ use mistap::domain::{Position, UtcMillis};
 use mistap::edition::format::{Edition, Hash};
 use serde_json::Value;
 
-use crate::child::{self, Server};
+use crate::child::{self, PATIENCE, Said, Server};
 use crate::editions::{history, history_until};
 use crate::support::{START, Service};
 
 const DAY_MS: i64 = 86_400_000;
-const PATIENCE: Duration = Duration::from_secs(60);
 const NOT_FOUND: i32 = 4;
 const REFUSED: i32 = 3;
 const USAGE: i32 = 2;
@@ -26,27 +24,12 @@ const NARROW: usize = 80;
 /// What of the record's two months is closed by the day on which it ends.
 const MONTHS: [&str; 2] = ["2026-09", "2026-10"];
 
-/// What a command said.
-struct Said {
-    code: i32,
-    out: String,
-    errors: String,
-}
-
-fn said(output: Output) -> Said {
-    Said {
-        code: output.status.code().expect("it was not killed"),
-        out: String::from_utf8(output.stdout).expect("text"),
-        errors: String::from_utf8(output.stderr).expect("text"),
-    }
-}
-
 /// `mistap edition` over a folder that no server uses.
 fn of_folder(folder: &Path, arguments: &[&str]) -> Said {
     let mut command = child::mistap().into_std();
     command.args(["edition"]).args(arguments);
     command.args(["--data"]).arg(folder);
-    said(command.output().expect("it runs"))
+    Said::of(command.output().expect("it runs"))
 }
 
 /// `mistap edition` against a server.
@@ -55,12 +38,7 @@ fn of_server(server: &Server, arguments: &[&str]) -> Said {
     command.args(["edition"]).args(arguments);
     command.args(["--server", &server.address.to_string()]);
     command.env("COLUMNS", NARROW.to_string());
-    said(command.output().expect("it runs"))
-}
-
-async fn serve(folder: &Path) -> Server {
-    let started = Server::start(child::serve(folder)).await;
-    started.unwrap_or_else(|end| panic!("the server did not start: {end:?}"))
+    Said::of(command.output().expect("it runs"))
 }
 
 /// Closes what is due, and gives the hash that was told of a month. Its clock may be any time past
@@ -134,7 +112,7 @@ async fn editions_are_closed_listed_shown_and_proved_by_command() {
         wrong.errors
     );
 
-    let server = serve(dir.path()).await;
+    let server = Server::over(dir.path()).await;
     let list = of_server(&server, &["list", "--format", "json"]);
     let list: Value = serde_json::from_str(&list.out).expect("JSON");
     for (month, listed) in MONTHS.iter().zip(list.as_array().expect("a list")) {
@@ -257,7 +235,7 @@ async fn edition_that_was_changed_or_is_gone_is_found_and_made_again_where_it_ca
     assert_eq!(all.code, DAMAGE);
     assert!(all.errors.contains("not what was closed"), "{}", all.errors);
     // What is damaged is not shown, and the others are.
-    let server = serve(dir.path()).await;
+    let server = Server::over(dir.path()).await;
     assert_ne!(of_server(&server, &["show", "2026-10"]).code, 0);
     assert_eq!(of_server(&server, &["show", "2026-09"]).code, 0);
     server.terminate().await;

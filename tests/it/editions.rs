@@ -24,13 +24,13 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tonic::Code;
 
+use crate::child::PATIENCE;
 use crate::support::{START, Service, files_with, founding_story, new_id, once_open};
 
 const DAY_MS: i64 = 86_400_000;
 const DAYS: i64 = 60;
 const HONEST: usize = 12;
 const FLOOD: usize = 1_000;
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A folder with two months of history up to `START`, of which no edition is closed.
 pub async fn history() -> TempDir {

@@ -23,10 +23,11 @@ use tempfile::TempDir;
 use tonic::Code;
 use tonic::transport::Channel;
 
-use crate::child::again;
+use crate::child::{PATIENCE, again};
 use crate::reports;
 use crate::support::{
-    SECRET, START, Service, at, feed_of_gvb, founding_story, once_open, that_day,
+    SECRET, START, Service, at, feed_of_gvb, founding_story, once_open, report_all, taps_of_line,
+    tell_taps, that_day,
 };
 
 /// Makes this program the server that is killed, over the folder that it names.
@@ -37,7 +38,6 @@ const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
 /// November 2026 has been over for eleven months by then, and December has not.
 const LATER: UtcMillis = UtcMillis(START.0 + 350 * DAY_MS);
-const PATIENCE: Duration = Duration::from_secs(60);
 const KILLS_MAX: usize = 30;
 /// Looks, five in a millisecond, for a change of files before a kill.
 const LOOKS_MAX: usize = 10_000;
@@ -53,21 +53,8 @@ fn later(settings: &mut Settings) {
     settings.edition_look = Duration::from_millis(1);
 }
 
-async fn report(channel: &Channel, incidents: Vec<pb::Incident>) {
-    let mut client = ReportingServiceClient::new(channel.clone());
-    for some in incidents.chunks(500) {
-        let incidents = some.to_vec();
-        let request = pb::ReportIncidentsRequest { incidents };
-        let answer = client.report_incidents(request).await.expect("recorded");
-        for result in answer.into_inner().results {
-            let outcome = result.outcome.expect("either");
-            assert!(matches!(outcome, pb::result::Outcome::Accepted(_)));
-        }
-    }
-}
-
 /// Tells taps of line 12, of local days before another.
-async fn tell_taps(channel: &Channel, before: UtcMillis, days: std::ops::Range<i64>) {
+async fn tell_days(channel: &Channel, before: UtcMillis, days: std::ops::Range<i64>) {
     let midnights = days.map(|day| UtcMillis(before.0 - 15 * HOUR_MS - day * DAY_MS));
     tell_taps_of(channel, "12", midnights, 1_000).await;
 }
@@ -79,19 +66,10 @@ async fn tell_taps_of(
     midnights: impl Iterator<Item = UtcMillis>,
     taps: u64,
 ) {
-    let count = |midnight| pb::TapCount {
-        line_id: format!("GVB:{line}"),
-        start: at(midnight),
-        taps,
-        ..pb::TapCount::default()
-    };
+    let line = format!("GVB:{line}");
+    let count = |midnight| taps_of_line(&line, midnight, taps);
     let feed = feed_of_gvb("gvb.lines", pb::TapGrain::Line, pb::TapInterval::Day);
-    let request = pb::RecordTapCountsRequest {
-        feed: Some(feed),
-        counts: midnights.map(count).collect(),
-    };
-    let mut client = OperationsServiceClient::new(channel.clone());
-    client.record_tap_counts(request).await.expect("recorded");
+    tell_taps(channel, feed, midnights.map(count)).await;
 }
 
 /// Service days of each entry of tap counts that is left in the journal.
@@ -113,10 +91,10 @@ async fn reported(november: usize) -> (TempDir, Vec<pb::Incident>) {
     let stories: Vec<_> = (0..november).map(|_| founding_story()).collect();
     let service = Service::start().await;
     let channel = service.connect().await;
-    report(&channel, stories.clone()).await;
+    report_all(&channel, stories.clone()).await;
     // Declared by the first, so that something of it stays.
-    tell_taps(&channel, START, 3..5).await;
-    tell_taps(&channel, START, 1..3).await;
+    tell_days(&channel, START, 3..5).await;
+    tell_days(&channel, START, 1..3).await;
     let mut client = ReportingServiceClient::new(channel);
     client
         .withdraw_incident(pb::WithdrawIncidentRequest {
@@ -132,9 +110,9 @@ async fn reported(november: usize) -> (TempDir, Vec<pb::Incident>) {
     })
     .await;
     let channel = service.connect().await;
-    report(&channel, vec![founding_story(), founding_story()]).await;
+    report_all(&channel, vec![founding_story(), founding_story()]).await;
     // Some of November, too, but not told in a month that has ended.
-    tell_taps(&channel, START, 0..1).await;
+    tell_days(&channel, START, 0..1).await;
     let mut client = ReportingServiceClient::new(channel);
     for story in &stories[1..3] {
         client
@@ -375,7 +353,7 @@ async fn single_incidents_go_after_their_time_and_what_was_counted_of_them_stays
     std::fs::remove_dir_all(folder.path().join("store")).expect("removed");
     let service = Service::start_with(folder, later).await;
     assert_eq!(tallied(&service).await, before);
-    report(&service.connect().await, vec![new_story()]).await;
+    report_all(&service.connect().await, vec![new_story()]).await;
     // A checkpoint counts only what is in the store, which is made again meanwhile.
     until_listed(&service).await;
     let folder = service.stop().await;
@@ -491,21 +469,21 @@ async fn decembers_figures(
 async fn figures_as_of_a_position_stay_when_what_came_before_it_is_gone() {
     let service = Service::start().await;
     let channel = service.connect().await;
-    report(&channel, (0..5).map(|_| founding_story()).collect()).await;
-    tell_taps(&channel, START, 3..5).await;
+    report_all(&channel, (0..5).map(|_| founding_story())).await;
+    tell_days(&channel, START, 3..5).await;
     // What first tells of line 2 goes, and lines of later feeds keep their numbers all the same.
     tell_line(&channel, "2", 22..24, 1_000).await;
     let december = |settings: &mut Settings| settings.clock = Arc::new(|| DECEMBER);
     let service = Service::start_with(service.stop().await, december).await;
     let channel = service.connect().await;
-    report(&channel, (0..20).map(decembers).collect()).await;
+    report_all(&channel, (0..20).map(decembers)).await;
     tell_line(&channel, "7", 1..9, 5_000).await;
     tell_line(&channel, "2", 1..9, 3_000).await;
     let before = decembers_figures(&channel, None).await.expect("answered");
     let rate = before.0.total_rate.as_ref().expect("asked for");
     assert_eq!((rate.matched, rate.taps), (20, 8 * 8_000));
     // Late, withdrawn, and told again: but not all of the days, so that some are in the store.
-    report(&channel, (20..25).map(decembers).collect()).await;
+    report_all(&channel, (20..25).map(decembers)).await;
     let mut client = ReportingServiceClient::new(channel.clone());
     let withdrawn = client.withdraw_incident(pb::WithdrawIncidentRequest {
         incident_id: decembers(3).incident_id,

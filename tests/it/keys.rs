@@ -16,14 +16,13 @@ use mistap::journal::{self, JournalError, Wanted};
 use pb::reporting_service_client::ReportingServiceClient;
 use tempfile::TempDir;
 
-use crate::child::mistap;
+use crate::child::{PATIENCE, mistap};
 use crate::recovery::copy_all;
 use crate::support::{SECRET, START, Service, founding_story};
 
 const DAY_MS: i64 = 86_400_000;
 /// How long words are kept unless it is set otherwise.
 const WORDS_DAYS: i32 = 90;
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs a service over a folder until it has noted which keys are in use.
 async fn serve(folder: TempDir, now: UtcMillis) -> TempDir {

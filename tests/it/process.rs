@@ -11,21 +11,13 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::process::Command;
 
-use crate::child::{Server, again, mistap, serve};
+use crate::child::{PATIENCE, Server, again, mistap, serve, signal};
 
-/// How long a process may take for what it should do at once, on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
 const TRY_AGAIN: i32 = 6;
 
 async fn output(command: &mut Command) -> Output {
     let running = tokio::time::timeout(PATIENCE, command.output());
     running.await.expect("it ends in time").expect("it runs")
-}
-
-async fn signal(process: u32, name: &str) {
-    let kill = format!("kill -{name} {process}");
-    let sent = Command::new("sh").args(["-c", &kill]).status();
-    assert!(sent.await.expect("a shell").success());
 }
 
 #[tokio::test]
@@ -68,7 +60,7 @@ async fn output_that_nobody_reads_does_not_end_the_server() {
     // The word to the user comes right after.
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert!(process.try_wait().expect("known").is_none());
-    signal(process.id().expect("it runs"), "TERM").await;
+    signal(process.id(), "TERM").await;
     let ended = tokio::time::timeout(PATIENCE, process.wait()).await;
     assert!(ended.expect("in time").expect("it ends").success());
 }
@@ -102,7 +94,7 @@ async fn stopped_by(signals: &[&str]) -> (ExitStatus, Duration) {
     tokio::time::sleep(Duration::from_millis(300)).await;
     let begun = tokio::time::Instant::now();
     for name in signals {
-        signal(process.id().expect("it runs"), name).await;
+        signal(process.id(), name).await;
         tokio::time::sleep(Duration::from_millis(300)).await;
     }
     let ended = tokio::time::timeout(PATIENCE, process.wait()).await;

@@ -3,15 +3,16 @@
 
 use mistap::api::pb::v1 as pb;
 use mistap::domain::UtcMillis;
-use pb::operations_service_client::OperationsServiceClient;
 use pb::query_figures_with_progress_response::Step;
-use pb::reporting_service_client::ReportingServiceClient;
 use pb::statistics_service_client::StatisticsServiceClient;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use crate::support::{START, Service, at, founding_story, once_open, with_progress};
+use crate::support::{
+    self, START, Service, at, feed_of_gvb, founding_story, once_open, report_all, taps_of_line,
+    with_progress,
+};
 
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
@@ -24,26 +25,13 @@ const LINES: [&str; 24] = [
 const BAD: &str = "13";
 
 async fn tell_taps(channel: &Channel, taps: u64) {
-    let counts = LINES.map(|line| pb::TapCount {
-        line_id: format!("GVB:{line}"),
-        start: at(MIDNIGHT),
-        taps,
-        ..pb::TapCount::default()
-    });
-    let request = pb::RecordTapCountsRequest {
-        feed: Some(pb::TapFeed {
-            feed_id: "gvb.lines".into(),
-            operator_code: "GVB".into(),
-            grain: pb::TapGrain::Line.into(),
-            interval: pb::TapInterval::Day.into(),
-            tap_kinds: vec![pb::TapKind::CheckIn.into()],
-            refusals: pb::Refusals::Unknown.into(),
-            day_begins: 0,
-        }),
-        counts: counts.to_vec(),
+    let count = |line| taps_of_line(&format!("GVB:{line}"), MIDNIGHT, taps);
+    let feed = pb::TapFeed {
+        tap_kinds: vec![pb::TapKind::CheckIn.into()],
+        refusals: pb::Refusals::Unknown.into(),
+        ..feed_of_gvb("gvb.lines", pb::TapGrain::Line, pb::TapInterval::Day)
     };
-    let mut client = OperationsServiceClient::new(channel.clone());
-    client.record_tap_counts(request).await.expect("recorded");
+    support::tell_taps(channel, feed, LINES.map(count)).await;
 }
 
 async fn report(channel: &Channel) {
@@ -57,11 +45,7 @@ async fn report(channel: &Channel) {
     let incidents = LINES
         .iter()
         .flat_map(|line| (0..count(line)).map(move |_| one(line)));
-    let request = pb::ReportIncidentsRequest {
-        incidents: incidents.collect(),
-    };
-    let mut client = ReportingServiceClient::new(channel.clone());
-    client.report_incidents(request).await.expect("recorded");
+    report_all(channel, incidents).await;
 }
 
 async fn rank(

@@ -3,14 +3,15 @@
 
 use mistap::api::pb::v1 as pb;
 use mistap::domain::UtcMillis;
-use pb::operations_service_client::OperationsServiceClient;
 use pb::query_figures_with_progress_response::Step;
-use pb::reporting_service_client::ReportingServiceClient;
 use pb::statistics_service_client::StatisticsServiceClient;
 use tonic::Code;
 use tonic::transport::Channel;
 
-use crate::support::{START, Service, at, feed_of_gvb, founding_story, once_open, with_progress};
+use crate::support::{
+    self, START, Service, at, feed_of_gvb, founding_story, once_open, report_all, taps_of_line,
+    with_progress,
+};
 
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
@@ -20,22 +21,10 @@ const HOURS: u64 = 24;
 
 /// So many taps of line 10 in each hour of the day, of all kinds.
 async fn tell_taps(channel: &Channel, taps: u64) {
-    let count = |hour: i64| pb::TapCount {
-        line_id: "GVB:10".into(),
-        start: at(UtcMillis(MIDNIGHT.0 + hour * HOUR_MS)),
-        taps,
-        ..pb::TapCount::default()
-    };
-    let request = pb::RecordTapCountsRequest {
-        feed: Some(feed_of_gvb(
-            "gvb.lines",
-            pb::TapGrain::Line,
-            pb::TapInterval::Hour,
-        )),
-        counts: (0..24).map(count).collect(),
-    };
-    let mut client = OperationsServiceClient::new(channel.clone());
-    client.record_tap_counts(request).await.expect("recorded");
+    let start = |hour: i64| UtcMillis(MIDNIGHT.0 + hour * HOUR_MS);
+    let count = |hour| taps_of_line("GVB:10", start(hour), taps);
+    let feed = feed_of_gvb("gvb.lines", pb::TapGrain::Line, pb::TapInterval::Hour);
+    support::tell_taps(channel, feed, (0..24).map(count)).await;
 }
 
 async fn report(channel: &Channel, count: usize, change: impl Fn(&mut pb::Incident)) {
@@ -51,11 +40,7 @@ async fn report(channel: &Channel, count: usize, change: impl Fn(&mut pb::Incide
         change(&mut incident);
         incident
     };
-    let request = pb::ReportIncidentsRequest {
-        incidents: (0..count).map(one).collect(),
-    };
-    let mut client = ReportingServiceClient::new(channel.clone());
-    client.report_incidents(request).await.expect("recorded");
+    report_all(channel, (0..count).map(one)).await;
 }
 
 fn request(by: &[pb::Dimension], as_of_position: Option<u64>) -> pb::QueryFiguresRequest {

@@ -16,11 +16,10 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tempfile::TempDir;
 use tonic::Code;
-use tonic::transport::Channel;
 
-use crate::child::{self, End, Server};
+use crate::child::{self, End, PATIENCE, Server};
 use crate::reports::{self, Reporter, ask};
-use crate::support::{START, Service, files_with};
+use crate::support::{START, Service, files_with, report_all};
 
 /// Two closed blocks, and an open one.
 const INCIDENTS: usize = 1_100;
@@ -29,8 +28,6 @@ const WITHDRAWN: usize = 20;
 const FLIPS: usize = 3;
 const PER_CALL: usize = 550;
 
-/// How long a server may take to notice that the disk has room again.
-const PATIENCE: Duration = Duration::from_secs(30);
 /// After what time a refused report is sent again.
 const RETRY: Duration = Duration::from_millis(50);
 
@@ -58,7 +55,7 @@ impl Record {
         let service = Service::start().await;
         let channel = service.connect().await;
         for some in counted.chunks(PER_CALL) {
-            report(&channel, some).await;
+            report_all(&channel, some.to_vec()).await;
         }
         for incident in counted.drain(..WITHDRAWN) {
             let id: IncidentId = incident.incident_id.parse().expect("an id");
@@ -95,28 +92,13 @@ impl Record {
             ask(&channel, START).await,
             reports::count(self.counted.iter())
         );
-        report(&channel, std::slice::from_ref(&self.unsent)).await;
+        report_all(&channel, [self.unsent.clone()]).await;
         let counted = self.counted.iter().chain([&self.unsent]);
         assert_eq!(ask(&channel, START).await, reports::count(counted));
         drop(channel);
         let folder = service.stop().await;
         let report = repair::verify(folder.path(), &mut |_, _| {}).expect("it can be read");
         assert!(report.is_clean(), "{report:?}");
-    }
-}
-
-/// Reports incidents, all of which are new and accepted.
-async fn report(channel: &Channel, incidents: &[pb::Incident]) {
-    let request = pb::ReportIncidentsRequest {
-        incidents: incidents.to_vec(),
-    };
-    let mut client = ReportingServiceClient::new(channel.clone());
-    let response = client.report_incidents(request).await.expect("an answer");
-    for result in response.into_inner().results {
-        match result.outcome {
-            Some(pb::result::Outcome::Accepted(accepted)) => assert!(!accepted.repeated),
-            refused => panic!("{refused:?}"),
-        }
     }
 }
 
@@ -418,7 +400,7 @@ async fn last_entry_cut_short_can_be_reported_again() {
     record.counted.push(record.unsent.clone());
     let (last, rest) = record.counted.split_last().expect("many");
     let service = Service::start_in(record.copy()).await;
-    report(&service.connect().await, std::slice::from_ref(last)).await;
+    report_all(&service.connect().await, [last.clone()]).await;
     // As a crash leaves it, with the checkpoint of the start.
     let crashed = TempDir::new().expect("a folder");
     copy_all(service.folder(), crashed.path());
@@ -426,7 +408,7 @@ async fn last_entry_cut_short_can_be_reported_again() {
     let again = Service::start_in(crashed).await;
     let channel = again.connect().await;
     assert_eq!(ask(&channel, START).await, reports::count(rest.iter()));
-    report(&channel, std::slice::from_ref(last)).await;
+    report_all(&channel, [last.clone()]).await;
     let counted = record.counted.iter();
     assert_eq!(ask(&channel, START).await, reports::count(counted));
 
@@ -520,7 +502,7 @@ async fn full_disk_refuses_reports_and_takes_them_again_when_there_is_room() {
     let server = Server::start(child::serve(&folder)).await.expect("room");
     let channel = server.connect().await;
     let mut counted = vec![reporter.next()];
-    report(&channel, &counted).await;
+    report_all(&channel, counted.clone()).await;
 
     let filler = disk.0.path().join("filler");
     fs::write(&filler, vec![1; FILLER_BYTES]).expect("it fits");

@@ -15,12 +15,11 @@ use pb::reporting_service_client::ReportingServiceClient;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tempfile::TempDir;
-use tonic::Code;
 use tonic::transport::Channel;
 
-use crate::child::again;
+use crate::child::{PATIENCE, again};
 use crate::reports;
-use crate::support::{START, Service, files_with, founding_story};
+use crate::support::{START, Service, files_with, founding_story, once_open, report_all};
 
 /// Makes this program the server that is killed, over the folder that it names.
 const FOLDER: &str = "MISTAP_TEST_REMOVAL";
@@ -30,7 +29,6 @@ const READY: &str = "takes words away from now on";
 const REPORTS: usize = 2_500;
 const KILLS: usize = 12;
 const DAY_MS: i64 = 86_400_000;
-const PATIENCE: Duration = Duration::from_secs(60);
 
 fn note(number: usize) -> String {
     format!("woorden van {number:04} einde")
@@ -78,26 +76,14 @@ fn with_words(folder: &Path) -> Vec<bool> {
     found
 }
 
-async fn report_all(folder: TempDir) -> TempDir {
+async fn report_with_words(folder: TempDir) -> TempDir {
     let service = Service::start_in(folder).await;
-    let mut client = ReportingServiceClient::new(service.connect().await);
-    let incidents: Vec<_> = (0..REPORTS)
-        .map(|number| pb::Incident {
-            vehicle: format!("{number:04}"),
-            note: note(number),
-            ..founding_story()
-        })
-        .collect();
-    for some in incidents.chunks(500) {
-        let incidents = some.to_vec();
-        let request = pb::ReportIncidentsRequest { incidents };
-        let answer = client.report_incidents(request).await.expect("recorded");
-        for result in answer.into_inner().results {
-            let outcome = result.outcome.expect("either");
-            assert!(matches!(outcome, pb::result::Outcome::Accepted(_)));
-        }
-    }
-    drop(client);
+    let incidents = (0..REPORTS).map(|number| pb::Incident {
+        vehicle: format!("{number:04}"),
+        note: note(number),
+        ..founding_story()
+    });
+    report_all(&service.connect().await, incidents).await;
     service.stop().await
 }
 
@@ -107,7 +93,7 @@ async fn kill_in_the_middle_of_taking_words_away_loses_nothing() {
         serve_later(Path::new(&folder)).await;
     }
     let mut random = StdRng::seed_from_u64(reports::seed());
-    let folder = report_all(TempDir::new().expect("a folder")).await;
+    let folder = report_with_words(TempDir::new().expect("a folder")).await;
     assert!(with_words(folder.path()).iter().all(|is_there| *is_there));
     let mut halves = 0;
     for _ in 0..KILLS {
@@ -215,12 +201,9 @@ async fn reply_says_later_that_its_message_is_kept_no_longer() {
 
 /// The only case, once the store is open.
 async fn listed(desk: &mut OperationsServiceClient<Channel>) -> pb::Case {
-    loop {
-        let request = pb::ListIncidentsRequest::default();
-        match desk.list_incidents(request).await {
-            Ok(page) => return page.into_inner().cases.remove(0),
-            Err(status) if status.code() == Code::Unavailable => tokio::task::yield_now().await,
-            Err(status) => panic!("{status:?}"),
-        }
-    }
+    let page = once_open(async || {
+        desk.list_incidents(pb::ListIncidentsRequest::default())
+            .await
+    });
+    page.await.expect("a list").cases.remove(0)
 }

@@ -19,10 +19,10 @@ use rand::{Rng, SeedableRng};
 use tonic::Code;
 use tonic::transport::Channel;
 
+use crate::child::PATIENCE;
+
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
-/// How long a store may take to open, or to be made again.
-const PATIENCE: Duration = Duration::from_secs(60);
 /// After what time a refused question is asked again.
 const RETRY: Duration = Duration::from_millis(20);
 /// How far back reports are about.

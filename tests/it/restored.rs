@@ -25,26 +25,20 @@ use tonic::transport::Channel;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use crate::child::mistap;
+use crate::child::{PATIENCE, mistap};
 use crate::recovery::copy_all;
-use crate::support::{SECRET, START, Service, files_with, founding_story, once_open, that_day};
+use crate::support::{
+    SECRET, START, Service, files_with, founding_story, once_open, report, that_day,
+};
 
 /// What lies in the folder after the copy: as many reports, so that as many positions.
 const LATER: usize = 3;
 const DAY_MS: i64 = 86_400_000;
-const PATIENCE: Duration = Duration::from_secs(60);
 
-async fn report(channel: &Channel) -> (String, u64) {
+async fn report_one(channel: &Channel) -> (String, u64) {
     let incident = founding_story();
     let id = incident.incident_id.clone();
-    let request = pb::ReportIncidentRequest {
-        incident: Some(incident),
-        ..pb::ReportIncidentRequest::default()
-    };
-    let mut client = ReportingServiceClient::new(channel.clone());
-    let answer = client.report_incident(request).await.expect("recorded");
-    let accepted = answer.into_inner().accepted.expect("always there");
-    (id, accepted.position)
+    (id, report(channel, incident).await.position)
 }
 
 async fn receipt(channel: &Channel, id: &str) -> Result<String, Status> {
@@ -140,7 +134,7 @@ impl Copied {
         let channel = service.connect().await;
         let mut before = Vec::new();
         for _ in 0..3 {
-            let (id, position) = report(&channel).await;
+            let (id, position) = report_one(&channel).await;
             let receipt = receipt(&channel, &id).await.expect("a receipt");
             before.push((id, position, receipt));
         }
@@ -157,7 +151,7 @@ impl Copied {
         let channel = service.connect().await;
         let mut later = 0;
         for _ in 0..LATER {
-            later = report(&channel).await.1;
+            later = report_one(&channel).await.1;
         }
         let late = [follow(&channel, None).await, watch(&channel, b"").await];
         let [late_event, late_count] = late.map(|token| token.expect("open"));
@@ -189,7 +183,7 @@ impl Copied {
         let service = Service::start_in(copy).await;
         let channel = service.connect().await;
         for _ in 0..2 * LATER {
-            report(&channel).await;
+            report_one(&channel).await;
         }
         (service, channel)
     }
@@ -385,7 +379,7 @@ async fn backup_without_keys_is_restored_and_only_what_rests_on_them_is_lost() {
         assert_ne!(read, Some(Position(copied.last)));
     }
     // It goes on: what is told now is counted and has its receipt.
-    let (id, position) = report(&channel).await;
+    let (id, position) = report_one(&channel).await;
     assert!(copied.last < position);
     receipt(&channel, &id).await.expect("a receipt");
     drop(channel);

@@ -18,10 +18,8 @@ use tonic::transport::Channel;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
+use crate::child::PATIENCE;
 use crate::support::{SECRET, START, Service, founding_story, new_id, that_day};
-
-/// How long a test waits for something that should come at once.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 async fn report(channel: &Channel, incident: pb::Incident) -> Result<pb::Accepted, Status> {
     let request = pb::ReportIncidentRequest {

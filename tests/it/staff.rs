@@ -5,23 +5,17 @@ use mistap::api::pb::v1 as pb;
 use mistap::domain::taxonomy::CalledBack;
 use mistap::domain::{IncidentId, IncidentSecret};
 use mistap::ingest::Later;
-use pb::reporting_service_client::ReportingServiceClient;
 use pb::statistics_service_client::StatisticsServiceClient;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
-use crate::support::{SECRET, Service, founding_story, once_open, that_day};
+use crate::support::{SECRET, Service, founding_story, once_open, report, that_day};
 
-async fn report(channel: &Channel, change: impl FnOnce(&mut pb::Incident)) -> IncidentId {
+async fn report_changed(channel: &Channel, change: impl FnOnce(&mut pb::Incident)) -> IncidentId {
     let mut incident = founding_story();
     change(&mut incident);
     let id = incident.incident_id.parse().expect("made here");
-    let request = pb::ReportIncidentRequest {
-        incident: Some(incident),
-        ..pb::ReportIncidentRequest::default()
-    };
-    let mut client = ReportingServiceClient::new(channel.clone());
-    client.report_incident(request).await.expect("recorded");
+    report(channel, incident).await;
     id
 }
 
@@ -63,18 +57,18 @@ async fn help_harm_and_promises_stand_on_those_who_answered() {
         (0, None, None)
     );
 
-    report(&channel, |_| ()).await;
+    report_changed(&channel, |_| ()).await;
     let promised = |incident: &mut pb::Incident| {
         incident.staff_acts = vec![pb::StaffAct::PromisedToCallBack.into()];
         incident.outcomes = vec![pb::Outcome::PaidAgain.into()];
     };
-    let called = report(&channel, promised).await;
-    let forgotten = report(&channel, promised).await;
-    report(&channel, promised).await;
+    let called = report_changed(&channel, promised).await;
+    let forgotten = report_changed(&channel, promised).await;
+    report_changed(&channel, promised).await;
     // No answer to how it ended, to what they did, and to whether they were there.
-    report(&channel, |incident| incident.outcomes.clear()).await;
-    report(&channel, |incident| incident.staff_acts.clear()).await;
-    report(&channel, |incident| incident.staff_present = 0).await;
+    report_changed(&channel, |incident| incident.outcomes.clear()).await;
+    report_changed(&channel, |incident| incident.staff_acts.clear()).await;
+    report_changed(&channel, |incident| incident.staff_present = 0).await;
     let before = ask(&channel, request(None)).await.expect("an answer");
 
     let secret = IncidentSecret::parse(&SECRET).expect("32 bytes");

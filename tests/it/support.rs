@@ -4,27 +4,30 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
 
 use mistap::api::pb::v1 as pb;
 use mistap::app::{self, AppError, Handle, Settings};
 use mistap::domain::{IncidentId, UtcMillis};
 use mistap::ingest::{ClockCheck, Ingest};
 use mistap::ledger::Ledger;
+use pb::operations_service_client::OperationsServiceClient;
 use pb::query_figures_with_progress_response::Step;
+use pb::reporting_service_client::ReportingServiceClient;
 use pb::statistics_service_client::StatisticsServiceClient;
 use prost_types::Timestamp;
 use tempfile::TempDir;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 
+use crate::child::PATIENCE;
+
 /// 2026-11-23T14:00Z, a Monday: when tests begin.
 pub const START: UtcMillis = UtcMillis(1_795_442_400_000);
 /// The secret of every incident made here.
 pub const SECRET: [u8; 32] = [42; 32];
 
-/// How long something that is soon may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Incidents that are reported in one call.
+const PER_CALL: usize = 500;
 
 /// A running service.
 pub struct Service {
@@ -192,6 +195,58 @@ pub async fn once_open<T>(
     };
     let answered = tokio::time::timeout(PATIENCE, asking).await;
     answered.expect("the store opens in time")
+}
+
+/// Reports an incident, which is accepted.
+pub async fn report(channel: &Channel, incident: pb::Incident) -> pb::Accepted {
+    let request = pb::ReportIncidentRequest {
+        incident: Some(incident),
+        ..pb::ReportIncidentRequest::default()
+    };
+    let mut client = ReportingServiceClient::new(channel.clone());
+    let answer = client.report_incident(request).await.expect("accepted");
+    answer.into_inner().accepted.expect("always there")
+}
+
+/// Reports incidents, all of which are new and accepted.
+pub async fn report_all(channel: &Channel, incidents: impl IntoIterator<Item = pb::Incident>) {
+    let incidents: Vec<_> = incidents.into_iter().collect();
+    let mut client = ReportingServiceClient::new(channel.clone());
+    for some in incidents.chunks(PER_CALL) {
+        let incidents = some.to_vec();
+        let request = pb::ReportIncidentsRequest { incidents };
+        let answer = client.report_incidents(request).await.expect("an answer");
+        for result in answer.into_inner().results {
+            match result.outcome {
+                Some(pb::result::Outcome::Accepted(accepted)) => assert!(!accepted.repeated),
+                refused => panic!("{refused:?}"),
+            }
+        }
+    }
+}
+
+/// So many taps of a line in an interval that begins then.
+pub fn taps_of_line(line_id: &str, start: UtcMillis, taps: u64) -> pb::TapCount {
+    pb::TapCount {
+        line_id: line_id.into(),
+        start: at(start),
+        taps,
+        ..pb::TapCount::default()
+    }
+}
+
+/// Tells counts of a feed, which are recorded.
+pub async fn tell_taps(
+    channel: &Channel,
+    feed: pb::TapFeed,
+    counts: impl IntoIterator<Item = pb::TapCount>,
+) {
+    let request = pb::RecordTapCountsRequest {
+        feed: Some(feed),
+        counts: counts.into_iter().collect(),
+    };
+    let mut client = OperationsServiceClient::new(channel.clone());
+    client.record_tap_counts(request).await.expect("recorded");
 }
 
 /// In how many files below a folder these bytes are.

@@ -5,17 +5,14 @@
 use std::fs;
 use std::path::Path;
 use std::process::Stdio;
-use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Child;
 
-use crate::child::mistap;
+use crate::child::{PATIENCE, mistap};
 
-/// How long a command may take, on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(120);
 /// As long as that of the demo, so that its editions are there; and far fewer reports.
 const HISTORY: [&str; 4] = ["--days", "120", "--per-day", "20"];
 /// The place in the README's figures as of a position, which only a whole demo reaches, and how

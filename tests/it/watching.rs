@@ -2,13 +2,10 @@
 //! how many may be open, and how they end.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use mistap::api::pb::v1 as pb;
 use mistap::api::pb::v1::incident_event::Change;
 use mistap::api::pb::v1::live_service_client::LiveServiceClient;
-use mistap::api::pb::v1::operations_service_client::OperationsServiceClient;
-use mistap::api::pb::v1::reporting_service_client::ReportingServiceClient;
 use mistap::api::pb::v1::statistics_service_client::StatisticsServiceClient;
 use mistap::api::pb::v1::watch_incidents_request::Start;
 use mistap::api::pb::v1::watch_incidents_response::Update;
@@ -23,23 +20,12 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status, Streaming};
 use tonic_types::StatusExt;
 
-use crate::support::{SECRET, START, Service, at, founding_story};
-
-/// How long a test waits for something that should come at once.
-const PATIENCE: Duration = Duration::from_secs(20);
+use crate::child::PATIENCE;
+use crate::support::{
+    self, SECRET, START, Service, at, feed_of_gvb, founding_story, report, taps_of_line,
+};
 
 type Messages = Streaming<pb::WatchIncidentsResponse>;
-
-async fn report(channel: &Channel, incident: &pb::Incident) -> u64 {
-    let request = pb::ReportIncidentRequest {
-        incident: Some(incident.clone()),
-        ..pb::ReportIncidentRequest::default()
-    };
-    let mut client = ReportingServiceClient::new(channel.clone());
-    let response = client.report_incident(request).await.expect("accepted");
-    let accepted = response.into_inner().accepted;
-    accepted.expect("always there").position
-}
 
 async fn watch(
     channel: &Channel,
@@ -87,9 +73,9 @@ async fn incident_and_its_withdrawal_are_told_in_order_without_anything_personal
         assert!(matches!(first.update, Some(Update::Heartbeat(_))));
     }
     let story = founding_story();
-    let position = report(&channel, &story).await;
+    let position = report(&channel, story.clone()).await.position;
     // A repeat is no event.
-    assert_eq!(report(&channel, &story).await, position);
+    assert_eq!(report(&channel, story.clone()).await.position, position);
     let id: IncidentId = story.incident_id.parse().expect("an id");
     let secret = IncidentSecret::parse(&SECRET)
         .expect("valid")
@@ -146,15 +132,15 @@ async fn stream_is_resumed_after_a_restart_and_refused_over_another_record() {
     let service = Service::start().await;
     let channel = service.connect().await;
     let mut messages = watch(&channel, &[], None).await.expect("a stream");
-    let first = report(&channel, &founding_story()).await;
+    let first = report(&channel, founding_story()).await.position;
     let (events, token) = next_events(&mut messages).await;
     assert_eq!(events[0].position, first);
     drop(messages);
-    let second = report(&channel, &founding_story()).await;
+    let second = report(&channel, founding_story()).await.position;
     let dir = service.stop().await;
     let service = Service::start_in(dir).await;
     let channel = service.connect().await;
-    let third = report(&channel, &founding_story()).await;
+    let third = report(&channel, founding_story()).await.position;
     let start = || Some(Start::ResumeToken(token.clone()));
     let mut resumed = watch(&channel, &[], start()).await.expect("a stream");
     let mut positions = Vec::new();
@@ -236,16 +222,20 @@ async fn follower_goes_on_after_a_restart_without_a_gap_or_a_repeat() {
     assert!(matches!(follower.next().await, Ok(Heard::Message(_))));
     let (mut expected, mut seen) = (Vec::new(), Vec::new());
     let channel = service.connect().await;
-    expected.push(report(&channel, &founding_story()).await);
+    expected.push(report(&channel, founding_story()).await.position);
     let heard = tokio::time::timeout(PATIENCE, follower.next()).await;
     let Ok(Ok(Heard::Message(message))) = heard else {
         panic!("{heard:?}");
     };
     seen.extend(positions(&message));
-    expected.push(report(&channel, &founding_story()).await);
+    expected.push(report(&channel, founding_story()).await.position);
     let dir = service.stop().await;
     let service = Service::start_with(dir, |settings| settings.listen = address).await;
-    expected.push(report(&service.connect().await, &founding_story()).await);
+    expected.push(
+        report(&service.connect().await, founding_story())
+            .await
+            .position,
+    );
     let mut lost = 0;
     while seen.len() < expected.len() {
         let heard = tokio::time::timeout(PATIENCE, follower.next()).await;
@@ -273,26 +263,13 @@ const HOURS_TOLD: i64 = 5;
 
 /// A feed of line GVB:10 by the hour tells so many taps of each hour.
 async fn tell_taps(channel: &Channel, taps: u64) {
-    let count = |hours_ago| pb::TapCount {
-        line_id: "GVB:10".into(),
-        start: at(UtcMillis(START.0 - hours_ago * HOUR_MS)),
-        taps,
-        ..pb::TapCount::default()
+    let start = |hours_ago| UtcMillis(START.0 - hours_ago * HOUR_MS);
+    let count = |hours_ago| taps_of_line("GVB:10", start(hours_ago), taps);
+    let feed = pb::TapFeed {
+        tap_kinds: vec![pb::TapKind::CheckIn.into()],
+        ..feed_of_gvb("gvb.lines", pb::TapGrain::Line, pb::TapInterval::Hour)
     };
-    let request = pb::RecordTapCountsRequest {
-        feed: Some(pb::TapFeed {
-            feed_id: "gvb.lines".into(),
-            operator_code: "GVB".into(),
-            grain: pb::TapGrain::Line.into(),
-            interval: pb::TapInterval::Hour.into(),
-            tap_kinds: vec![pb::TapKind::CheckIn.into()],
-            refusals: pb::Refusals::Excluded.into(),
-            day_begins: 0,
-        }),
-        counts: (1..=HOURS_TOLD).map(count).collect(),
-    };
-    let mut client = OperationsServiceClient::new(channel.clone());
-    client.record_tap_counts(request).await.expect("recorded");
+    support::tell_taps(channel, feed, (1..=HOURS_TOLD).map(count)).await;
 }
 
 fn rates_by_line(feeds: &[&str]) -> pb::WatchRatesRequest {
@@ -375,7 +352,7 @@ async fn rates_follow_reports_and_taps_and_are_those_of_a_question() {
 
     tell_taps(&channel, 10_000).await;
     for _ in 0..3 {
-        report(&channel, &founding_story()).await;
+        report(&channel, founding_story()).await;
     }
     for taps in [10_000, 30_000] {
         tell_taps(&channel, taps).await;

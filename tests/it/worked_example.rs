@@ -6,13 +6,15 @@ use std::time::Duration;
 
 use mistap::api::pb::v1 as pb;
 use mistap::domain::UtcMillis;
-use pb::operations_service_client::OperationsServiceClient;
 use pb::reporting_service_client::ReportingServiceClient;
 use pb::statistics_service_client::StatisticsServiceClient;
 use tempfile::TempDir;
 
+use crate::child::PATIENCE;
 use crate::editions::{behind_proxy, get, text};
-use crate::support::{START, Service, at, feed_of_gvb, founding_story, once_open};
+use crate::support::{
+    self, START, Service, at, feed_of_gvb, founding_story, once_open, taps_of_line,
+};
 
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
@@ -24,7 +26,6 @@ const REPORTS: i64 = 40;
 const INSTALLATIONS: i64 = 27;
 /// Of another line, so that there is anything beside the line.
 const OTHERS: i64 = 20;
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Reports a check-in of this day by this installation, from an address of its own.
 async fn report(service: &Service, line: &str, installation: i64, day: i64) {
@@ -46,19 +47,10 @@ async fn report(service: &Service, line: &str, installation: i64, day: i64) {
 }
 
 async fn tell_taps(service: &Service) {
-    let count = |day: i64| pb::TapCount {
-        line_id: "GVB:10".into(),
-        start: at(UtcMillis(MONTH.0 + day * DAY_MS)),
-        taps: TAPS_PER_DAY,
-        ..pb::TapCount::default()
-    };
+    let midnight = |day: i64| UtcMillis(MONTH.0 + day * DAY_MS);
+    let count = |day| taps_of_line("GVB:10", midnight(day), TAPS_PER_DAY);
     let feed = feed_of_gvb("gvb.lines", pb::TapGrain::Line, pb::TapInterval::Day);
-    let request = pb::RecordTapCountsRequest {
-        feed: Some(feed),
-        counts: (0..DAYS).map(count).collect(),
-    };
-    let mut client = OperationsServiceClient::new(service.connect().await);
-    client.record_tap_counts(request).await.expect("recorded");
+    support::tell_taps(&service.connect().await, feed, (0..DAYS).map(count)).await;
 }
 
 /// The exact rate of line 10 in the month.

@@ -13,6 +13,7 @@ use mistap::domain::{Position, UtcMillis};
 use tempfile::TempDir;
 use tonic::transport::Channel;
 
+use crate::child::PATIENCE;
 use crate::reports::Reporter;
 use crate::support::Service;
 
@@ -20,7 +21,6 @@ use crate::support::Service;
 const AGO_MS: i64 = 400 * 86_400_000;
 /// Reports before and after the tokens.
 const REPORTS: usize = 20;
-const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// Tokens that lead nowhere.

@@ -11,12 +11,11 @@ use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
 
 use crate::callers::Caller;
+use crate::child::PATIENCE;
 use crate::incidents::oldest_token;
 use crate::rates::{Mirror, counts, rates};
 use crate::sight::{self, cited_place};
 
-/// How long something may take that should come at once, on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
 /// How long a watcher waits for a message that may not come.
 const SHORT: Duration = Duration::from_millis(20);
 /// After what time a refused question is asked again.

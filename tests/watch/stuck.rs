@@ -9,11 +9,10 @@ use mistap::domain::limits::WATCH_STATES_KEPT_MAX;
 use tonic::transport::{Channel, Endpoint};
 
 use crate::callers::Caller;
+use crate::child::PATIENCE;
 use crate::rater::{Rater, position};
 use crate::teller::Teller;
 
-/// How long something may take that should come at once, on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
 /// How long news may take that does not come by every report.
 const NEWS: Duration = Duration::from_millis(150);
 /// What a server may send to one of them before it reads: less than a message.

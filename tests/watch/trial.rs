@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use tonic::transport::{Channel, Endpoint};
 
 use crate::callers::Caller;
-use crate::child::{self, Server};
+use crate::child::{self, PATIENCE, Server};
 use crate::history::{Happening, History, Kind, between};
 use crate::incidents::Watcher;
 use crate::past::{self, Lost};
@@ -23,8 +23,6 @@ use crate::truth::read_journal;
 use crate::unsealed::Unsealed;
 use crate::validators;
 
-/// How long something may take that should come at once, on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
 /// How long a watcher waits in a round for a message that may not come.
 const SHORT: Duration = Duration::from_millis(20);
 /// One in so many rounds kills the server, and one stops it.

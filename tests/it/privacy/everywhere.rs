@@ -28,7 +28,7 @@ use crate::reports::{self, Reporter};
 use crate::requests::{self, Named};
 
 /// How long a command may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const COMMAND_TIME_MAX: Duration = Duration::from_secs(60);
 /// Commands that serve, or that write where they are told to.
 const LONG: [&str; 5] = ["serve", "demo", "bench", "simulate", "completions"];
 /// How the numbers are written here: the other writings are tried by the report's own test.
@@ -370,7 +370,7 @@ impl Watched {
             .kill_on_drop(true)
             .args(&args);
         // What watches goes on until it is ended.
-        if let Ok(output) = tokio::time::timeout(PATIENCE, command.output()).await {
+        if let Ok(output) = tokio::time::timeout(COMMAND_TIME_MAX, command.output()).await {
             let output = output.expect("it can be run");
             // A token that was just made is shown, this once.
             let place = format!("what mistap {} prints", args.join(" "));

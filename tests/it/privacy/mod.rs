@@ -26,6 +26,7 @@ use tonic::{Code, Request, Status};
 
 use crate::child::{self, Server};
 use crate::reports::{self, Reporter};
+use crate::support::once_open;
 
 /// OV-chipkaart numbers with a good check digit, without one, and a bank card's.
 const NUMBERS: [u64; 4] = [
@@ -377,16 +378,11 @@ type Desk = OperationsServiceClient<Channel>;
 
 /// Lists and answers reports, with numbers where words belong, which is refused.
 async fn answer_all(desk: &mut Desk, forbidden: &Forbidden) {
-    let cases = loop {
-        match desk
-            .list_incidents(pb::ListIncidentsRequest::default())
+    let page = once_open(async || {
+        desk.list_incidents(pb::ListIncidentsRequest::default())
             .await
-        {
-            Ok(page) => break page.into_inner().cases,
-            Err(status) if status.code() == Code::Unavailable => tokio::task::yield_now().await,
-            Err(status) => panic!("{status:?}"),
-        }
-    };
+    });
+    let cases = page.await.expect("a list").cases;
     assert!(!cases.is_empty());
     forbidden.check("a list", format!("{cases:?}").as_bytes());
     let answer = |case_number: &str, message: &str| pb::RespondToIncidentRequest {

@@ -24,8 +24,9 @@ use tokio::net::TcpStream;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
+use crate::child::PATIENCE;
 use crate::raw::{Call, call};
-use crate::support::{SECRET, Service, founding_story, new_id, that_day};
+use crate::support::{SECRET, Service, founding_story, new_id, once_open, that_day};
 
 type Live = pb::live_service_client::LiveServiceClient<Connection>;
 type Operations = pb::operations_service_client::OperationsServiceClient<Connection>;
@@ -34,9 +35,6 @@ type Statistics = pb::statistics_service_client::StatisticsServiceClient<Connect
 
 /// Roles that a caller can have; a traveller is any of them with a secret.
 const CALLERS: [Role; 4] = [Role::Public, Role::Device, Role::Operator, Role::Steward];
-
-/// How long a look at the file of tokens may take at most.
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// A service that asks for tokens, and one of each role. Devices and operators are GVB's.
 struct Guarded {
@@ -790,14 +788,8 @@ async fn listed(guarded: &Guarded, role: Role) -> (Told, Vec<String>) {
             page_token: page_token.clone(),
             ..request.clone()
         };
-        let page = match client.list_incidents(request).await {
-            Ok(page) => page.into_inner(),
-            Err(status) if status.code() == Code::Unavailable => {
-                tokio::task::yield_now().await;
-                continue;
-            }
-            Err(status) => panic!("{status:?}"),
-        };
+        let page = once_open(async || client.list_incidents(request.clone()).await).await;
+        let page = page.expect("a page");
         for case in page.cases.iter().filter(|case| !case.erased) {
             numbers.push(case.case_number.clone());
             let answer = pb::RespondToIncidentRequest {

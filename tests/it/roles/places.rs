@@ -5,7 +5,7 @@ use mistap::auth::table::Disclosure;
 use mistap::domain::UtcMillis;
 
 use super::*;
-use crate::support::{START, at, feed_of_gvb};
+use crate::support::{START, at, feed_of_gvb, once_open};
 
 type Events = tonic::Streaming<pb::WatchIncidentsResponse>;
 
@@ -45,12 +45,7 @@ async fn figures(
         as_of_position: as_of,
         ..query(of_gvb(), &[])
     };
-    loop {
-        match client.query_figures(request.clone()).await {
-            Err(status) if status.code() == Code::Unavailable => tokio::task::yield_now().await,
-            result => return result.map(tonic::Response::into_inner),
-        }
-    }
+    once_open(async || client.query_figures(request.clone()).await).await
 }
 
 #[test]
@@ -246,12 +241,7 @@ async fn list(guarded: &Guarded, page_token: Vec<u8>) -> Result<pb::ListIncident
         page_token,
         ..pb::ListIncidentsRequest::default()
     };
-    loop {
-        match client.list_incidents(request.clone()).await {
-            Err(status) if status.code() == Code::Unavailable => tokio::task::yield_now().await,
-            result => return result.map(tonic::Response::into_inner),
-        }
-    }
+    once_open(async || client.list_incidents(request.clone()).await).await
 }
 
 /// A token of each kind, as an operator gets it now.

@@ -2,7 +2,6 @@
 //! else that a call takes, gets at nothing that it may not see.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
 use mistap::api::pb::v1 as pb;
@@ -14,12 +13,11 @@ use tonic_types::StatusExt as _;
 
 use super::walk::{Walk, check, guarded, names, shows_card};
 use super::{Guarded, Told, reason};
+use crate::child::PATIENCE;
 use crate::raw::Call;
 use crate::requests::{self, FieldPath, Named};
 use crate::support::{SECRET, START, founding_story, new_id};
 
-/// How long a call may take to be answered or refused.
-const PATIENCE: Duration = Duration::from_secs(10);
 /// Calls under way at once.
 const AT_ONCE: usize = 16;
 /// Values of one field of one method that are replayed: one shape is refused like another.

@@ -15,6 +15,7 @@ use tempfile::TempDir;
 use tonic::Code;
 
 use super::{CALLERS, Guarded, Told, add, pool};
+use crate::child::PATIENCE;
 use crate::editions::history_until;
 use crate::raw::Call;
 use crate::reports::Reporter;
@@ -29,8 +30,6 @@ const MIDNIGHT: i64 = START.0 - 15 * HOUR_MS - DAY_MS;
 const OCTOBER: i64 = MIDNIGHT + DAY_MS - 53 * DAY_MS - HOUR_MS;
 /// With a wrong check digit, which is remarked on.
 const CARD: &str = "3528 0160 4471 9358";
-/// How long the editions may take.
-const PATIENCE: Duration = Duration::from_secs(120);
 const LINES: [&str; 24] = [
     "1", "2", "3", "4", "5", "7", "12", "13", "14", "15", "17", "18", "21", "22", "24", "27", "34",
     "35", "37", "40", "41", "48", "62", "65",
