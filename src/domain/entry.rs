@@ -41,6 +41,17 @@ pub type Stamp = UtcMillis;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Epoch(pub [u8; 16]);
 
+/// An entry where it stands in the journal, as it is written, applied and read back.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Record {
+    /// Its place.
+    pub position: Position,
+    /// When it was committed.
+    pub stamp: Stamp,
+    /// What happened.
+    pub entry: Entry,
+}
+
 /// What happened.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Entry {

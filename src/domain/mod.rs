@@ -28,7 +28,7 @@ pub mod time;
 pub use address::{AddressPrefix, CountedPrefix, Origin};
 pub use calendar::Calendar;
 pub use case::CaseNumber;
-pub use entry::{Amendment, Answer, Entry, Facts, Personal, Position, Stamp};
+pub use entry::{Amendment, Answer, Entry, Facts, Personal, Position, Record, Stamp};
 pub use id::{
     ContentDigest, IncidentId, IncidentSecret, LineId, OperatorCode, Pseudonym, SecretHash, StopId,
 };

@@ -24,7 +24,7 @@ use crate::domain::limits::{
     BATCH_ENTRIES_MAX, CHECKPOINT_ENTRIES_MIN, CHECKPOINT_ERASED_MINUTES_MAX, CHECKPOINT_PART,
     CHECKPOINT_RETRY_ENTRIES, DISK_CHECK_BATCHES,
 };
-use crate::domain::{Entry, LocalDay, Minute, Position, Row, Stamp, UtcMillis};
+use crate::domain::{Entry, LocalDay, Minute, Position, Record, Row, Stamp, UtcMillis};
 use crate::journal::{JournalError, Writer};
 use crate::ledger::{Applied, Ledger, LedgerError, TapsApplied};
 use crate::live::Hub;
@@ -279,7 +279,11 @@ impl Committer {
         let positions = (first.0..).map(Position);
         let batch: Vec<_> = positions
             .zip(entries)
-            .map(|(position, entry)| (position, stamp, entry))
+            .map(|(position, entry)| Record {
+                position,
+                stamp,
+                entry,
+            })
             .collect();
         let applied = self.parts.ledger.apply(&batch);
         let rows: Vec<Row> = applied.iter().flat_map(changed_rows).flatten().collect();

@@ -18,12 +18,11 @@ use std::hash::BuildHasher as _;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
-use super::history::Placed;
 use super::prepare::Pending;
 use crate::domain::incident::is_observed;
 use crate::domain::limits::{TOLD_AGAIN_MS_MAX, TOLD_AGAIN_PER_READER_MAX, TOLD_AGAIN_REPORTS_MAX};
 use crate::domain::taxonomy::TimePrecision;
-use crate::domain::{Entry, Facts, Personal, Position, RowTime, Stamp};
+use crate::domain::{Entry, Facts, Personal, Position, Record, RowTime, Stamp};
 use crate::journal::{JournalError, Reader};
 use crate::ledger::{Applied, State};
 
@@ -95,13 +94,14 @@ impl Duplicates {
     }
 
     /// Goes on with entries that were just applied, from a place on.
-    pub fn follow(&mut self, from: Position, batch: &[Placed], applied: &[Applied]) {
-        for ((position, stamp, entry), applied) in batch.iter().zip(applied) {
-            if let Entry::Incident { facts, personal } = entry
-                && from <= *position
+    pub fn follow(&mut self, from: Position, batch: &[Record], applied: &[Applied]) {
+        for (record, applied) in batch.iter().zip(applied) {
+            let (position, stamp) = (record.position, record.stamp);
+            if let Entry::Incident { facts, personal } = &record.entry
+                && from <= position
                 && matches!(applied, Applied::Recorded { .. })
             {
-                let told = self.told(facts, personal.as_deref(), *position, *stamp);
+                let told = self.told(facts, personal.as_deref(), position, stamp);
                 self.remember(told);
             }
         }

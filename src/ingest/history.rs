@@ -7,9 +7,6 @@ use crate::domain::limits::{BATCH_ENTRIES_MAX, RECENT_MINUTES, REPLAY_BATCHES_AH
 use crate::domain::{Entry, Position, Stamp, UtcMillis};
 use crate::journal::{JournalError, Reader, Record};
 
-/// An entry, its place and its stamp, as the ledger applies it.
-pub(super) type Placed = (Position, Stamp, Entry);
-
 type Records = Box<dyn Iterator<Item = Result<Record, JournalError>> + Send>;
 
 /// Entries of the journal in order, from a place on.
@@ -72,7 +69,7 @@ impl History {
     /// if the entries end before the journal does: whoever goes on would leave a gap.
     pub fn for_each_batch<E: From<JournalError>>(
         self,
-        mut each: impl FnMut(&[Placed]) -> Result<(), E>,
+        mut each: impl FnMut(&[Record]) -> Result<(), E>,
     ) -> Result<u64, E> {
         let (sender, batches) = mpsc::sync_channel(REPLAY_BATCHES_AHEAD);
         let (mut reached, through) = (self.from, self.through);
@@ -80,11 +77,11 @@ impl History {
             scope.spawn(move || self.read_ahead(&sender));
             let mut entries = 0;
             for batch in batches {
-                let batch: Vec<Placed> = batch?;
+                let batch: Vec<Record> = batch?;
                 entries += batch.len() as u64;
                 reached = batch
                     .last()
-                    .map_or(reached, |(position, ..)| position.next());
+                    .map_or(reached, |record| record.position.next());
                 each(&batch)?;
             }
             assert!(through < reached, "the fold ends where the journal does");
@@ -93,7 +90,7 @@ impl History {
     }
 
     /// Until the end, an error, or nobody listens any more.
-    fn read_ahead(mut self, sender: &mpsc::SyncSender<Result<Vec<Placed>, JournalError>>) {
+    fn read_ahead(mut self, sender: &mpsc::SyncSender<Result<Vec<Record>, JournalError>>) {
         loop {
             let batch: Result<Vec<_>, _> = self.by_ref().take(BATCH_ENTRIES_MAX).collect();
             let is_last = match &batch {
@@ -108,7 +105,7 @@ impl History {
 }
 
 impl Iterator for History {
-    type Item = Result<Placed, JournalError>;
+    type Item = Result<Record, JournalError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let record = match self.records.next()? {
@@ -124,7 +121,7 @@ impl Iterator for History {
             }
             return self.next();
         }
-        Some(Ok((record.position, record.stamp, record.entry)))
+        Some(Ok(record))
     }
 }
 
@@ -148,7 +145,7 @@ mod tests {
         let fold = |from, entries| {
             let mut history = History::facts(&reader, Position(from)).expect("readable");
             history.records = Box::new(history.records.take(entries));
-            let each = |_: &[Placed]| Ok::<_, JournalError>(());
+            let each = |_: &[Record]| Ok::<_, JournalError>(());
             let fold = AssertUnwindSafe(|| history.for_each_batch(each));
             catch_unwind(fold)
                 .ok()

@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use super::clock_guard::{ClockCheck, ClockGuard};
 use super::committer::{Committer, Ending, Parts, write_checkpoint};
 use super::duplicates::Duplicates;
-use super::history::{History, Placed};
+use super::history::History;
 use super::key_maker::KeyMaker;
 use super::queue::{Paused, Queue};
 use super::{Clock, Ingest, Secrets, erasure, folder};
@@ -29,7 +29,7 @@ use crate::domain::limits::{
     DISK_RESERVE_BYTES, QUEUE_ENTRIES_MAX, SEGMENT_BYTES, TAP_DAYS_DEFAULT,
 };
 use crate::domain::taps::TapInterval;
-use crate::domain::{Entry, Position, UtcMillis};
+use crate::domain::{Entry, Position, Record, UtcMillis};
 use crate::journal::{self, JournalError, Reader, Settings, Writer};
 use crate::ledger::{Ledger, LedgerError, RefillError, State, base};
 use crate::live::Hub;
@@ -404,8 +404,8 @@ fn fold_rest(ledger: &Ledger, reader: &Reader, last: UtcMillis) -> Result<Folded
         if lacks_base(batch) {
             return Err(StartError::BaseMissing);
         }
-        let is_erasure = |(.., entry): &&Placed| matches!(entry, Entry::Erased { .. });
-        erased = erased.or(batch.iter().find(is_erasure).map(|(_, stamp, _)| *stamp));
+        let is_erasure = |record: &&Record| matches!(record.entry, Entry::Erased { .. });
+        erased = erased.or(batch.iter().find(is_erasure).map(|record| record.stamp));
         let applied = ledger.apply(batch);
         again.follow(latest, batch, &applied);
         Ok(())
@@ -419,8 +419,8 @@ fn fold_rest(ledger: &Ledger, reader: &Reader, last: UtcMillis) -> Result<Folded
 
 /// Whether entries that are to be folded have gone: the base that stands in their place is
 /// missing.
-pub(super) fn lacks_base(batch: &[Placed]) -> bool {
-    batch.iter().any(|(.., entry)| *entry == Entry::Gone)
+pub(super) fn lacks_base(batch: &[Record]) -> bool {
+    batch.iter().any(|record| record.entry == Entry::Gone)
 }
 
 /// The state to go on with: that of the checkpoint, or of the base if that is later or the
@@ -464,7 +464,11 @@ fn note_network(
     }
     let entry = Entry::NetworkChanged { version, sha256 };
     let (position, stamp) = writer.append(&[journal::encode(&entry)], now)?;
-    ledger.apply(&[(position, stamp, entry)]);
+    ledger.apply(&[Record {
+        position,
+        stamp,
+        entry,
+    }]);
     Ok(())
 }
 

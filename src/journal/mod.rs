@@ -29,7 +29,9 @@ use bytes::Bytes;
 
 use crate::domain::entry::Epoch;
 use crate::domain::limits::{RECORD_BYTES_MAX, SEGMENT_BYTES};
-use crate::domain::{Entry, Position, Stamp};
+use crate::domain::{Entry, Position};
+
+pub use crate::domain::Record;
 
 mod ahead;
 mod codec;
@@ -257,17 +259,6 @@ impl Encoded {
     pub fn record_bytes(&self) -> usize {
         format::record_bytes(self)
     }
-}
-
-/// One entry as read back.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Record {
-    /// Its place.
-    pub position: Position,
-    /// When it was committed.
-    pub stamp: Stamp,
-    /// What happened.
-    pub entry: Entry,
 }
 
 /// How opening went.

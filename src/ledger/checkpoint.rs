@@ -256,8 +256,8 @@ mod tests {
 
     fn folded(count: usize) -> State {
         let mut state = State::new(EPOCH);
-        for (position, stamp, entry) in Maker::new(1).entries(count) {
-            state.apply(position, stamp, &entry);
+        for record in Maker::new(1).entries(count) {
+            state.apply(record.position, record.stamp, &record.entry);
         }
         state.take_closed();
         state
@@ -314,14 +314,14 @@ mod tests {
         ) {
             let (before, after) = entries.split_at(cut.index(entries.len()));
             let mut state = State::new(EPOCH);
-            for (position, stamp, entry) in before {
-                state.apply(*position, *stamp, entry);
+            for record in before {
+                state.apply(record.position, record.stamp, &record.entry);
             }
             state.take_closed();
             let mut back = parse(&bytes_of(&state)).expect("whole");
-            for (position, stamp, entry) in after {
-                let applied = state.apply(*position, *stamp, entry);
-                prop_assert_eq!(back.apply(*position, *stamp, entry), applied);
+            for record in after {
+                let applied = state.apply(record.position, record.stamp, &record.entry);
+                prop_assert_eq!(back.apply(record.position, record.stamp, &record.entry), applied);
             }
             prop_assert_eq!(back.take_closed(), state.take_closed());
             prop_assert_eq!(back.digest(), state.digest());

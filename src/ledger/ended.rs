@@ -225,16 +225,14 @@ mod tests {
     use super::super::base::{self, BaseMaker};
     use super::super::testing::{EPOCH, Maker, NOON};
     use super::*;
-    use crate::domain::Entry;
+    use crate::domain::{Entry, Record};
     use crate::ledger::parts::{self, Part};
     use crate::ledger::{Applied, ClosedBlock};
-
-    type Placed = (Position, Stamp, Entry);
 
     /// About half a year of random entries, with the end of single incidents noted at some.
     struct History {
         maker: Maker,
-        entries: Vec<Placed>,
+        entries: Vec<Record>,
         /// The fold of all of them, and the blocks that it closed.
         state: State,
         closed: Vec<ClosedBlock>,
@@ -250,13 +248,15 @@ mod tests {
             }
         }
 
-        fn push(&mut self, (position, stamp, entry): Placed) -> Applied {
+        fn push(&mut self, mut record: Record) -> Applied {
             // So that some thousand entries take half a year.
-            let stamp = UtcMillis(NOON.0 + (stamp.0 - NOON.0) * 120);
-            let applied = self.state.apply(position, stamp, &entry);
+            record.stamp = UtcMillis(NOON.0 + (record.stamp.0 - NOON.0) * 120);
+            let applied = self
+                .state
+                .apply(record.position, record.stamp, &record.entry);
             self.closed.extend(self.state.take_closed());
             self.state.take_tap_changes();
-            self.entries.push((position, stamp, entry));
+            self.entries.push(record);
             applied
         }
 
@@ -281,8 +281,8 @@ mod tests {
             let before = before.cloned().unwrap_or_else(|| State::new(EPOCH));
             let mut maker = BaseMaker::new(before, through);
             let from = maker.next();
-            let mut rest = self.entries.iter().filter(|(at, ..)| from <= *at);
-            rest.find_map(|(at, stamp, entry)| maker.take(*at, *stamp, entry))
+            let mut rest = self.entries.iter().filter(|record| from <= record.position);
+            rest.find_map(|record| maker.take(record.position, record.stamp, &record.entry))
                 .expect("the end was noted")
         }
 
@@ -290,9 +290,9 @@ mod tests {
         fn replayed(&self, base: State, through: Position) -> (State, Vec<ClosedBlock>) {
             let mut state = base;
             let mut closed = Vec::new();
-            for (position, stamp, entry) in &self.entries {
-                if through < *position {
-                    state.apply(*position, *stamp, entry);
+            for record in &self.entries {
+                if through < record.position {
+                    state.apply(record.position, record.stamp, &record.entry);
                     closed.extend(state.take_closed());
                     state.take_tap_changes();
                 }
@@ -360,20 +360,23 @@ mod tests {
         let base = history.base(None, through);
         assert!(base.open_rows().is_empty());
         assert!(base.recent().is_empty() && base.untimed().is_empty());
-        let about = |(_, _, entry): &Placed| match entry {
+        let about = |record: &Record| match &record.entry {
             Entry::Withdrawn { id, .. } | Entry::Erased { id, .. } => Some(*id),
             Entry::Amended(amendment) => Some(amendment.id),
             Entry::Answered(answer) => Some(answer.id),
             _ => None,
         };
-        let later = history.entries.iter().filter(|(at, ..)| through < *at);
+        let later = history
+            .entries
+            .iter()
+            .filter(|record| through < record.position);
         let later: Vec<_> = later.filter_map(about).collect();
         assert_ne!(base.cases().iter().len(), 0, "some are");
         let ids = history
             .entries
             .iter()
-            .filter_map(|(at, _, entry)| match entry {
-                Entry::Incident { facts, .. } if *at <= through => Some(facts.id),
+            .filter_map(|record| match &record.entry {
+                Entry::Incident { facts, .. } if record.position <= through => Some(facts.id),
                 _ => None,
             });
         let mut gone = 0;
@@ -396,7 +399,7 @@ mod tests {
         let told = history
             .entries
             .iter()
-            .find_map(|(_, _, entry)| match entry {
+            .find_map(|record| match &record.entry {
                 Entry::Incident { facts, .. } => Some(facts.clone()),
                 _ => None,
             });

@@ -39,7 +39,7 @@ use std::time::Duration;
 
 use crate::domain::entry::Epoch;
 use crate::domain::taps::TapInterval;
-use crate::domain::{Entry, Outages, Position, Row, Stamp};
+use crate::domain::{Entry, Outages, Position, Record, Row};
 use crate::store::{Store, StoreError, TapChange, TapPlace, TapReader};
 use day_summaries::SummaryCache;
 use store_writer::StoreWriter;
@@ -195,15 +195,16 @@ impl Ledger {
     /// Applies a batch under one lock. Closed blocks go to the store's thread. Waits while
     /// `BLOCKS_PENDING_MAX` of them are pending, be it that the store is still opening or that
     /// it is slow.
-    pub fn apply(&self, batch: &[(Position, Stamp, Entry)]) -> Vec<Applied> {
+    pub fn apply(&self, batch: &[Record]) -> Vec<Applied> {
         self.store_writer.wait_for_room();
         let mut state = self.state.write().expect(FOLD_HOLDS);
         let mut applied = Vec::with_capacity(batch.len());
         for some in batch.chunks(AHEAD_ENTRIES) {
-            state.look_ahead(some.iter().map(|(.., entry)| entry));
+            state.look_ahead(some.iter().map(|record| &record.entry));
             let some = some.iter();
-            applied
-                .extend(some.map(|(position, stamp, entry)| state.apply(*position, *stamp, entry)));
+            applied.extend(
+                some.map(|record| state.apply(record.position, record.stamp, &record.entry)),
+            );
         }
         // Under the lock: a scan must find each row either open or pending.
         let closed = state.take_closed();

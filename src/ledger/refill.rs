@@ -9,7 +9,7 @@ use super::ids::IdIndex;
 use super::state::ClosedBlock;
 use super::{Ledger, Needed};
 use crate::domain::limits::BLOCK_ROWS;
-use crate::domain::{Entry, Position, Row, Stamp};
+use crate::domain::{Entry, Position, Record, Row, Stamp};
 use crate::store::block::Block;
 use crate::store::{Store, StoreError, TapChange};
 
@@ -43,7 +43,7 @@ impl Ledger {
     pub fn refill<E>(
         &self,
         store: Store,
-        entries: impl Iterator<Item = Result<(Position, Stamp, Entry), E>>,
+        entries: impl Iterator<Item = Result<Record, E>>,
     ) -> Result<(), RefillError<E>> {
         let mut filler = Filler::new(store.clone(), self.needed);
         let mut forgotten = IdIndex::new(self.read().epoch());
@@ -53,7 +53,7 @@ impl Ledger {
             let next = entries.by_ref().take(ENTRIES_PER_LOCK);
             let next = next.collect::<Result<Vec<_>, E>>();
             let next = next.map_err(RefillError::Journal)?;
-            reached = next.last().map_or(reached, |(position, ..)| *position);
+            reached = next.last().map_or(reached, |record| record.position);
             for (stamp, row) in self.counted_rows(&next, &mut forgotten) {
                 filler.push(stamp, row).map_err(RefillError::Store)?;
             }
@@ -70,13 +70,13 @@ impl Ledger {
 
     fn counted_rows(
         &self,
-        entries: &[(Position, Stamp, Entry)],
+        entries: &[Record],
         forgotten: &mut IdIndex,
     ) -> Vec<(Stamp, Option<Row>)> {
         let state = self.read();
-        let mut row = |position: &Position, entry: &Entry| match entry {
-            Entry::Incident { facts, .. } => state.counted_row(*position, facts, forgotten),
-            Entry::Amended(amendment) => state.amended_row(*position, &amendment.after),
+        let mut row = |record: &Record| match &record.entry {
+            Entry::Incident { facts, .. } => state.counted_row(record.position, facts, forgotten),
+            Entry::Amended(amendment) => state.amended_row(record.position, &amendment.after),
             Entry::Withdrawn { .. }
             | Entry::Erased { .. }
             | Entry::Answered(_)
@@ -93,18 +93,18 @@ impl Ledger {
             | Entry::Gone => None,
         };
         let entries = entries.iter();
-        entries
-            .map(|(position, stamp, entry)| (*stamp, row(position, entry)))
-            .collect()
+        entries.map(|record| (record.stamp, row(record))).collect()
     }
 
     /// The changes of tap counts that the store must have before it is attached; those after
     /// come from the store's thread. Days that were removed since are left out.
-    fn tap_changes(&self, entries: &[(Position, Stamp, Entry)]) -> Vec<Arc<TapChange>> {
+    fn tap_changes(&self, entries: &[Record]) -> Vec<Arc<TapChange>> {
         let state = self.read();
-        let change = |(position, _, entry): &(Position, Stamp, Entry)| match entry {
-            Entry::TapCounts(batch) if *position <= self.needed.taps => {
-                let change = state.taps().again(*position, batch, state.dictionary());
+        let change = |record: &Record| match &record.entry {
+            Entry::TapCounts(batch) if record.position <= self.needed.taps => {
+                let change = state
+                    .taps()
+                    .again(record.position, batch, state.dictionary());
                 change.map(Arc::new)
             }
             _ => None,
@@ -201,9 +201,7 @@ mod tests {
     use super::*;
     use crate::store::Columns;
 
-    type Placed = (Position, Stamp, Entry);
-
-    fn read_back(entries: &[Placed]) -> impl Iterator<Item = Result<Placed, Infallible>> {
+    fn read_back(entries: &[Record]) -> impl Iterator<Item = Result<Record, Infallible>> {
         entries.iter().cloned().map(Ok)
     }
 
@@ -224,12 +222,12 @@ mod tests {
         rows
     }
 
-    fn folded(entries: &[Placed]) -> (State, Vec<Row>) {
+    fn folded(entries: &[Record]) -> (State, Vec<Row>) {
         let mut state = State::new(EPOCH);
         let mut rows = Vec::new();
-        for (position, stamp, entry) in entries {
+        for record in entries {
             use super::super::Applied;
-            match state.apply(*position, *stamp, entry) {
+            match state.apply(record.position, record.stamp, &record.entry) {
                 Applied::Recorded { row } | Applied::Amended { after: row, .. } => rows.push(row),
                 _ => {}
             }
@@ -282,8 +280,8 @@ mod tests {
         assert!(scanned[..2_000] == folded(&entries).1[..2_000]);
     }
 
-    fn first_id(entries: &[Placed]) -> crate::domain::IncidentId {
-        let id = |(_, _, entry): &Placed| match entry {
+    fn first_id(entries: &[Record]) -> crate::domain::IncidentId {
+        let id = |record: &Record| match &record.entry {
             Entry::Incident { facts, .. } => Some(facts.id),
             _ => None,
         };

@@ -381,20 +381,19 @@ mod tests {
     use super::super::{Applied, Ledger, State};
     use super::*;
     use crate::domain::taps::{TapCount, TapSlot, Taps};
-    use crate::domain::{Entry, Stamp};
+    use crate::domain::{Entry, Record};
     use crate::store::Store;
     use crate::store::taps::DayTotal;
 
-    type Placed = (Position, Stamp, Entry);
     /// Feed, scope, slot.
     type Place = (String, TapScope, TapSlot);
 
     /// What a plain map says of the same entries.
-    fn mapped(entries: &[Placed]) -> BTreeMap<Place, u32> {
+    fn mapped(entries: &[Record]) -> BTreeMap<Place, u32> {
         let mut map = BTreeMap::new();
         let mut kept_from = LocalDay(0);
-        for (_, _, entry) in entries {
-            match entry {
+        for record in entries {
+            match &record.entry {
                 Entry::TapCounts(batch) => {
                     for cell in batch.cells() {
                         let scope = batch.scopes()[usize::from(cell.scope)].clone();
@@ -458,7 +457,7 @@ mod tests {
     }
 
     /// Many tap counts, few other entries.
-    fn made(seed: u64, count: usize) -> Vec<Placed> {
+    fn made(seed: u64, count: usize) -> Vec<Record> {
         let mut maker = Maker::new(seed);
         let mut made = Vec::new();
         for number in 0..count {
@@ -512,7 +511,7 @@ mod tests {
             let ledger = Ledger::new(state);
             let kept = Store::open(&dir.path().join("store"), EPOCH, ledger.blocks_needed());
             let kept = kept.expect("whole");
-            if !entries[cut..].iter().any(|(.., entry)| matches!(entry, Entry::TapCountsRemoved { .. })) {
+            if !entries[cut..].iter().any(|record| matches!(record.entry, Entry::TapCountsRemoved { .. })) {
                 kept.check_taps(&places, Position(200)).expect("all there");
             }
             ledger.attach_store(kept);
@@ -528,17 +527,17 @@ mod tests {
 
         #[test]
         fn digest_tells_tap_counts_apart(entries in entries(50..300)) {
-            let fold = |entries: &[Placed]| {
+            let fold = |entries: &[Record]| {
                 let mut state = State::new(EPOCH);
-                for (position, stamp, entry) in entries {
-                    state.apply(*position, *stamp, entry);
+                for record in entries {
+                    state.apply(record.position, record.stamp, &record.entry);
                 }
                 state.digest()
             };
             let mut other = entries.clone();
-            let taps = other.iter_mut().rfind(|(.., entry)| matches!(entry, Entry::TapCounts(_)));
-            if let Some((.., entry)) = taps {
-                *entry = one(NOON.hour().expect("supported").local_day(), 5);
+            let taps = other.iter_mut().rfind(|record| matches!(record.entry, Entry::TapCounts(_)));
+            if let Some(record) = taps {
+                record.entry = one(NOON.hour().expect("supported").local_day(), 5);
                 prop_assert_ne!(fold(&other), fold(&entries));
             }
         }
@@ -557,7 +556,12 @@ mod tests {
             TapSlot { day, slot: 3 },
         );
         for (position, taps) in [(1, 90_000), (2, 7), (3, 0), (4, 1_000_000_000)] {
-            ledger.apply(&[(Position(position), NOON, one(day, taps))]);
+            let record = Record {
+                position: Position(position),
+                stamp: NOON,
+                entry: one(day, taps),
+            };
+            ledger.apply(&[record]);
             expected.insert(place.clone(), u32::try_from(taps).expect("few"));
             assert_eq!(read(&ledger), expected);
             ledger.flush_blocks().expect("a working store");

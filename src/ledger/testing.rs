@@ -18,7 +18,7 @@ use crate::domain::taxonomy::{
 use crate::domain::testing::{blank_facts, personal};
 use crate::domain::{
     Amendment, Answer, Entry, Facts, IncidentId, LineId, LocalDay, OperatorCode, Outage,
-    OutageChange, Position, RowTime, Stamp, StopId, UtcMillis,
+    OutageChange, Position, Record, RowTime, Stamp, StopId, UtcMillis,
 };
 
 /// The epoch of test journals.
@@ -59,7 +59,7 @@ impl Maker {
     }
 
     /// The next entry: mostly new incidents, some repeats, withdrawals and ticks.
-    pub(crate) fn entry(&mut self) -> (Position, Stamp, Entry) {
+    pub(crate) fn entry(&mut self) -> Record {
         let entry = match self.random.random_range(0..20) {
             0 if !self.recorded.is_empty() => self.withdrawal(),
             1 if !self.recorded.is_empty() => self.repeat(),
@@ -79,15 +79,19 @@ impl Maker {
     }
 
     /// Many entries.
-    pub(crate) fn entries(&mut self, count: usize) -> Vec<(Position, Stamp, Entry)> {
+    pub(crate) fn entries(&mut self, count: usize) -> Vec<Record> {
         (0..count).map(|_| self.entry()).collect()
     }
 
     /// Gives an entry the next position and a stamp that much later than the one before.
-    pub(crate) fn place(&mut self, entry: Entry, pause_ms: i64) -> (Position, Stamp, Entry) {
+    pub(crate) fn place(&mut self, entry: Entry, pause_ms: i64) -> Record {
         self.position = self.position.next();
         self.stamp = UtcMillis(self.stamp.0 + pause_ms);
-        (self.position, self.stamp, entry)
+        Record {
+            position: self.position,
+            stamp: self.stamp,
+            entry,
+        }
     }
 
     /// A new incident of the last three days, as an entry.
@@ -287,7 +291,7 @@ impl Maker {
 /// Random entries, from an empty journal on.
 pub(crate) fn entries(
     count: impl Into<proptest::collection::SizeRange>,
-) -> impl Strategy<Value = Vec<(Position, Stamp, Entry)>> {
+) -> impl Strategy<Value = Vec<Record>> {
     let count = count.into();
     let (start, end) = (count.start(), count.end_excl());
     (any::<u64>(), start..end).prop_map(|(seed, count)| Maker::new(seed).entries(count))

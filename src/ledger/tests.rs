@@ -8,25 +8,23 @@ use super::testing::{EPOCH, Maker, NOON, entries, operator_code};
 use super::*;
 use crate::domain::limits::{BLOCK_ROWS, OPERATORS_MAX, RECENT_MINUTES};
 use crate::domain::taxonomy::{Cause, Outcome, SetOf, StaffAct, Taxonomy};
-use crate::domain::{Basis, Facts, Minute, RowTime, UtcMillis};
+use crate::domain::{Basis, Facts, Minute, Record, RowTime, UtcMillis};
 use crate::store::block::Block;
 
-type Placed = (Position, Stamp, Entry);
-
-fn fold(entries: &[Placed]) -> State {
+fn fold(entries: &[Record]) -> State {
     let mut state = State::new(EPOCH);
-    for (position, stamp, entry) in entries {
-        state.apply(*position, *stamp, entry);
+    for record in entries {
+        state.apply(record.position, record.stamp, &record.entry);
     }
     state
 }
 
 /// Rows that count after all entries, in the order of their positions.
-fn counting_rows(entries: &[Placed]) -> Vec<Row> {
+fn counting_rows(entries: &[Record]) -> Vec<Row> {
     let mut state = State::new(EPOCH);
     let mut rows = BTreeMap::new();
-    for (position, stamp, entry) in entries {
-        match state.apply(*position, *stamp, entry) {
+    for record in entries {
+        match state.apply(record.position, record.stamp, &record.entry) {
             Applied::Recorded { row } => {
                 rows.insert(row.position, row);
             }
@@ -182,8 +180,8 @@ proptest! {
         let entries = Maker::new(seed).entries(1_500);
         let mut state = State::new(EPOCH);
         let mut recorded = Vec::new();
-        for (position, stamp, entry) in &entries {
-            match state.apply(*position, *stamp, entry) {
+        for record in &entries {
+            match state.apply(record.position, record.stamp, &record.entry) {
                 Applied::Recorded { row } | Applied::Amended { after: row, .. } => {
                     recorded.push(row);
                 }
@@ -204,14 +202,14 @@ proptest! {
     fn recent_holds_what_counts_in_the_last_25_hours(seed in any::<u64>()) {
         let entries = Maker::new(seed).entries(3_000);
         let state = fold(&entries);
-        let minutes = entries.iter().filter_map(|(position, stamp, entry)| {
-            let Entry::Incident { facts, personal: Some(personal) } = entry else {
+        let minutes = entries.iter().filter_map(|record| {
+            let Entry::Incident { facts, personal: Some(personal) } = &record.entry else {
                 return None;
             };
             let is_exact = facts.precision == crate::domain::taxonomy::TimePrecision::Exact;
             let minute = personal.occurred.minute().filter(|_| is_exact)?;
-            let oldest = stamp.minute().expect("after 1970").0 - RECENT_MINUTES;
-            (oldest <= minute.0).then_some((*position, minute))
+            let oldest = record.stamp.minute().expect("after 1970").0 - RECENT_MINUTES;
+            (oldest <= minute.0).then_some((record.position, minute))
         });
         let minutes: BTreeMap<Position, Minute> = minutes.collect();
         let from = Minute(state.stamp().minute().expect("after 1970").0 - RECENT_MINUTES);
@@ -274,7 +272,7 @@ fn repeated_ids_count_once() {
 #[test]
 fn withdrawal_leaves_the_tallies_as_if_nothing_had_been_told() {
     let mut maker = Maker::new(4);
-    let kept: Vec<Placed> = (0..200)
+    let kept: Vec<Record> = (0..200)
         .map(|_| {
             let entry = maker.incident();
             maker.place(entry, 0)
@@ -372,6 +370,10 @@ fn network_in_use_is_remembered() {
         version: 9,
         sha256: [5; 32],
     };
-    let state = fold(&[(Position(1), UtcMillis(0), entry)]);
+    let state = fold(&[Record {
+        position: Position(1),
+        stamp: UtcMillis(0),
+        entry,
+    }]);
     assert_eq!(state.network(), Some((9, [5; 32])));
 }

@@ -232,7 +232,7 @@ mod tests {
     use crate::domain::limits::{WATCH_WINDOW_MINUTES_MAX, WATCH_WINDOW_MINUTES_MIN};
     use crate::domain::question::Breakdown;
     use crate::domain::taxonomy::{Mode, ReporterKind, TimePrecision};
-    use crate::domain::{Basis, Dimension, Entry, Filter, RowTime};
+    use crate::domain::{Basis, Dimension, Entry, Filter, Record, RowTime};
     use crate::ledger::testing::{EPOCH, Maker};
     use crate::ledger::{Applied, State};
 
@@ -270,7 +270,8 @@ mod tests {
     fn incident_known_to_the_day_is_seen_when_it_comes_in() {
         let mut maker = Maker::new(7);
         let entries = maker.entries(400);
-        let (position, stamp, _) = entries.last().expect("some were asked for").clone();
+        let last = entries.last().expect("some were asked for");
+        let (position, stamp) = (last.position, last.stamp);
         let ledger = Arc::new(Ledger::new(State::new(EPOCH)));
         ledger.apply(&entries);
         let [all, ..] = watches(60);
@@ -285,7 +286,11 @@ mod tests {
             facts: told.clone(),
             personal: None,
         };
-        let applied = ledger.apply(&[(position.next(), stamp, report)]);
+        let applied = ledger.apply(&[Record {
+            position: position.next(),
+            stamp,
+            entry: report,
+        }]);
         let view = view_of(&ledger);
         assert_eq!(view.untimed(&all, span), before + 1);
         assert!(view.is_concerned(&all, &changed_rows(applied)));
@@ -294,7 +299,11 @@ mod tests {
             facts: told,
             row: Position(0),
         };
-        ledger.apply(&[(position.next().next(), stamp, withdrawn)]);
+        ledger.apply(&[Record {
+            position: position.next().next(),
+            stamp,
+            entry: withdrawn,
+        }]);
         assert_eq!(view_of(&ledger).untimed(&all, span), before);
     }
 
@@ -324,12 +333,12 @@ mod tests {
         ) {
             let ledger = Arc::new(Ledger::new(State::new(EPOCH)));
             let watches = watches(window_minutes);
-            for entry in Maker::new(seed).entries(100) {
-                let minute = entry.1.minute().expect("after 1970");
+            for record in Maker::new(seed).entries(100) {
+                let minute = record.stamp.minute().expect("after 1970");
                 let before = view_of(&ledger);
-                let rows = changed_rows(ledger.apply(std::slice::from_ref(&entry)));
+                let rows = changed_rows(ledger.apply(std::slice::from_ref(&record)));
                 let after = view_of(&ledger);
-                prop_assert_eq!(after.position, entry.0);
+                prop_assert_eq!(after.position, record.position);
                 for watch in &watches {
                     let span = watch.span(minute);
                     let is_changed = before.count(watch, span) != after.count(watch, span)

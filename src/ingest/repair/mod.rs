@@ -11,11 +11,10 @@ use std::path::Path;
 
 use super::clock_guard::ClockCheck;
 use super::folder;
-use super::history::Placed;
 use super::removal_progress::ProgressError;
 use crate::domain::entry::Epoch;
 use crate::domain::limits::RESTORES_MAX;
-use crate::domain::{Position, UtcMillis};
+use crate::domain::{Position, Record, UtcMillis};
 use crate::journal::{self, JournalError, Reader, Settings, Writer};
 use crate::ledger::{CheckpointError, LedgerError, RefillError};
 use crate::store::StoreError;
@@ -112,8 +111,8 @@ impl Alone {
     }
 }
 
-fn tell(progress: Progress<'_>, batch: &[Placed], total: u64) {
-    if let Some((position, ..)) = batch.last() {
-        progress(position.0, total);
+fn tell(progress: Progress<'_>, batch: &[Record], total: u64) {
+    if let Some(record) = batch.last() {
+        progress(record.position.0, total);
     }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::{Alone, Progress, RepairError, open_alone, tell};
 use crate::domain::entry::Epoch;
 use crate::domain::limits::RESTORES_MAX;
-use crate::domain::{Entry, Position, UtcMillis};
+use crate::domain::{Entry, Position, Record, UtcMillis};
 use crate::ingest::clock_guard::ClockCheck;
 use crate::ingest::folder;
 use crate::ingest::history::History;
@@ -118,7 +118,11 @@ impl<'a> Remaking<'a> {
         let entry = Entry::Restored(epoch);
         let writer = &mut self.journal.writer;
         let (at, stamp) = writer.append(&[journal::encode(&entry)], now)?;
-        ledger.apply(&[(at, stamp, entry)]);
+        ledger.apply(&[Record {
+            position: at,
+            stamp,
+            entry,
+        }]);
         set_lost_checkpoint_aside(self.folder)?;
         let rebuilt = Rebuilt {
             lost: self.lost,

@@ -182,19 +182,21 @@ fn verify_fold(
         if lacks_base(batch) {
             return Err(RepairError::BaseMissing);
         }
-        for (position, stamp, entry) in batch {
+        for record in batch {
             if let Entry::IncidentsEnded {
                 through,
                 base: Some(sha256),
-            } = entry
+            } = &record.entry
             {
                 noted_base = Some((*through, *sha256));
             }
-            if let Applied::Recorded { .. } = state.apply(*position, *stamp, entry) {
+            if let Applied::Recorded { .. } =
+                state.apply(record.position, record.stamp, &record.entry)
+            {
                 blocks.rows += 1;
             }
             blocks.close(state.take_closed());
-            if compared_at == Some(*position) {
+            if compared_at == Some(record.position) {
                 digest_there = Some(state.digest());
             }
         }

@@ -1,13 +1,11 @@
 //! As of position N, a ledger answers as one whose journal ended at N.
 
 use super::*;
-use crate::domain::Amendment;
-
-type Placed = (Position, UtcMillis, Entry);
+use crate::domain::{Amendment, Record};
 
 /// A random journal: late reports on days of both changes of the clock and at the end of a
 /// month, repeats, withdrawals and amendments of what came long before, taps and ticks.
-fn journal(seed: u64, count: usize) -> Vec<Placed> {
+fn journal(seed: u64, count: usize) -> Vec<Record> {
     let mut maker = Maker::new(seed);
     let mut random = StdRng::seed_from_u64(seed);
     let mut recorded: Vec<(Facts, Position)> = Vec::new();
@@ -72,7 +70,7 @@ fn before_all() -> UtcMillis {
     day(DAYS[0]).start().start()
 }
 
-fn ledger_of(entries: &[Placed], dir: &std::path::Path) -> Ledger {
+fn ledger_of(entries: &[Record], dir: &std::path::Path) -> Ledger {
     let store = Store::create(dir, EPOCH).expect("a new store");
     let ledger = Ledger::new(State::new(EPOCH));
     ledger.attach_store(store);
@@ -108,7 +106,7 @@ proptest! {
             };
             let folder = dir.path().join(round.to_string());
             let stopped = ledger_of(&entries[..end], &folder);
-            let at = entries[end - 1].0;
+            let at = entries[end - 1].position;
             for _ in 0..QUESTIONS / 4 {
                 let question = asker.question();
                 let page = all_in(Order::Count);

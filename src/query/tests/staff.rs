@@ -1,21 +1,19 @@
 //! What staff did is what a plain count over the journal's facts says, now and as of a position.
 
 use super::*;
-use crate::domain::Amendment;
 use crate::domain::entry::ToldOfStaff;
 use crate::domain::taxonomy::{CalledBack, Outcome, StaffAct, StaffPresence};
+use crate::domain::{Amendment, Record};
 use crate::journal::JournalError;
 use crate::query::staff::{StaffDays, staff_figures};
 use crate::stats::staff::{StaffAnswer, StaffCounts};
 
-type Placed = (Position, UtcMillis, Entry);
-
 /// Reports that tell of staff, some amended later, some withdrawn, and outages.
-fn journal(seed: u64, count: usize) -> Vec<Placed> {
+fn journal(seed: u64, count: usize) -> Vec<Record> {
     let mut maker = Maker::new(seed);
     let mut random = StdRng::seed_from_u64(seed);
     let mut kept: Vec<(Facts, Position)> = Vec::new();
-    let mut placed: Vec<Placed> = Vec::new();
+    let mut placed: Vec<Record> = Vec::new();
     while placed.len() < count {
         let next = Position(placed.len() as u64 + 1);
         let entry = match random.random_range(0..12) {
@@ -84,7 +82,7 @@ fn telling(facts: Facts, random: &mut StdRng) -> Facts {
     }
 }
 
-fn ledger_of(entries: &[Placed], dir: &std::path::Path) -> Ledger {
+fn ledger_of(entries: &[Record], dir: &std::path::Path) -> Ledger {
     let store = Store::create(dir, EPOCH).expect("a new store");
     let ledger = Ledger::new(State::new(EPOCH));
     ledger.attach_store(store);
@@ -95,10 +93,10 @@ fn ledger_of(entries: &[Placed], dir: &std::path::Path) -> Ledger {
 }
 
 /// What counts when the last of these entries has been applied.
-fn counted(entries: &[Placed]) -> Vec<Facts> {
+fn counted(entries: &[Record]) -> Vec<Facts> {
     let mut counted = BTreeMap::new();
-    for (_, _, entry) in entries {
-        match entry {
+    for record in entries {
+        match &record.entry {
             Entry::Incident { facts, .. } => {
                 counted.insert(facts.id, (**facts).clone());
             }
@@ -135,13 +133,13 @@ fn plain(facts: &[Facts], question: &Question) -> StaffDays {
 
 /// What entries at some positions tell, as the journal reads it.
 fn told(
-    entries: &[Placed],
+    entries: &[Record],
     positions: Vec<Position>,
 ) -> impl Iterator<Item = Result<(Position, ToldOfStaff), JournalError>> {
     let told = |position: Position| {
         let mut entries = entries.iter();
-        let (_, _, entry) = entries.find(|(at, ..)| *at == position)?;
-        let facts = match entry {
+        let record = entries.find(|record| record.position == position)?;
+        let facts = match &record.entry {
             Entry::Incident { facts, .. } => facts.of_staff(),
             Entry::Amended(amendment) => amendment.after.of_staff(),
             _ => return None,
@@ -172,12 +170,12 @@ proptest! {
             let mut question = asker.question();
             question.filter.basis = Basis::SelfReported;
             let end = if round == 0 { size } else { random.random_range(1..=size) };
-            let at = (0 < round).then(|| entries[end - 1].0);
+            let at = (0 < round).then(|| entries[end - 1].position);
             let read = |positions| told(&entries, positions);
             let found = staff_figures(&ledger, read, &question, at).expect("an answer");
             let facts = counted(&entries[..end]);
             prop_assert_eq!(&found.all, &plain(&facts, &question), "{:?}", &question);
-            prop_assert_eq!(found.position, entries[end - 1].0);
+            prop_assert_eq!(found.position, entries[end - 1].position);
             prop_assert_eq!(found.without.is_some(), !found.outages.is_empty());
             if let Some(without) = found.without {
                 let mut less = question.clone();

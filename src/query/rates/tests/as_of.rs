@@ -9,7 +9,7 @@ use rand::{Rng, SeedableRng};
 
 use super::*;
 use crate::domain::taxonomy::{CaseState, Taxonomy};
-use crate::domain::{Amendment, Answer, Position, Stamp, UtcMillis};
+use crate::domain::{Amendment, Answer, Position, Record, Stamp, UtcMillis};
 use crate::journal::JournalError;
 use crate::ledger::testing::{EPOCH, Maker};
 use crate::ledger::{Ledger, State};
@@ -20,8 +20,6 @@ const HOUR_MS: i64 = 3_600_000;
 const QUESTIONS_EACH: usize = 12;
 /// Rankings, comparisons and times to reply.
 const COMPARISONS_EACH: usize = 4;
-
-pub(super) type Placed = (Position, Stamp, Entry);
 
 /// A report that was made: where, where it was amended last, and what counts of it.
 #[derive(Clone)]
@@ -34,11 +32,11 @@ struct Recorded {
 /// Reports around both changes of the clock and a month's end, late ones among them; some
 /// withdrawn, some amended, erased or answered, some corrected, which is a withdrawal and another
 /// report; taps told, told again and let go.
-fn journal(seed: u64, count: usize) -> Vec<Placed> {
+fn journal(seed: u64, count: usize) -> Vec<Record> {
     let mut maker = Maker::new(seed);
     let mut random = StdRng::seed_from_u64(seed);
     let mut recorded: Vec<Recorded> = Vec::new();
-    let mut placed: Vec<Placed> = Vec::new();
+    let mut placed: Vec<Record> = Vec::new();
     let feeds = feeds();
     while placed.len() < count {
         let around = day(DAYS[random.random_range(0..DAYS.len())]);
@@ -133,7 +131,7 @@ fn told(random: &mut StdRng, feeds: &[TapFeed], around: LocalDay) -> Entry {
     Entry::TapCounts(Box::new(TapBatch::pack(feed, counts).remove(0)))
 }
 
-pub(super) fn ledger_of(entries: &[Placed], dir: &std::path::Path) -> Ledger {
+pub(super) fn ledger_of(entries: &[Record], dir: &std::path::Path) -> Ledger {
     let store = Store::create(dir, EPOCH).expect("a new store");
     let ledger = Ledger::new(State::new(EPOCH));
     ledger.attach_store(store);
@@ -151,11 +149,11 @@ pub(super) struct Kept<'a> {
 }
 
 impl<'a> Kept<'a> {
-    pub fn new(entries: &'a [Placed]) -> Self {
+    pub fn new(entries: &'a [Record]) -> Self {
         let entries = entries.iter();
         Self {
             entries: entries
-                .map(|(position, stamp, entry)| (*position, *stamp, entry))
+                .map(|record| (record.position, record.stamp, &record.entry))
                 .collect(),
             begun: RefCell::new(Vec::new()),
         }
@@ -219,7 +217,7 @@ fn check_record(seed: u64, size: usize, bytes_max: u64, is_put: bool) -> Result<
             _ => random.random_range(1..=size),
         };
         let stopped = ledger_of(&entries[..end], &dir.path().join(round.to_string()));
-        let at = entries[end - 1].0;
+        let at = entries[end - 1].position;
         let page = all_in(Order::Key);
         for _ in 0..QUESTIONS_EACH {
             let question = asker.question();
@@ -307,7 +305,7 @@ fn all_day(at: LocalDay, taps: u64) -> Entry {
     Entry::TapCounts(Box::new(TapBatch::pack(&feed, counts).remove(0)))
 }
 
-fn placed(entries: impl IntoIterator<Item = Entry>) -> Vec<Placed> {
+fn placed(entries: impl IntoIterator<Item = Entry>) -> Vec<Record> {
     let mut maker = Maker::new(1);
     let entries = entries.into_iter();
     entries.map(|entry| maker.place(entry, 1)).collect()
@@ -343,7 +341,7 @@ fn counts_told_later_and_feeds_declared_later_do_not_matter_as_of_a_position() {
 
 /// How many passes over the journal an answer takes, from where each begins, and what it tells of
 /// how far it is.
-fn passes(entries: &[Placed], question: &Question, at: u64, bytes_max: u64) -> Passed {
+fn passes(entries: &[Record], question: &Question, at: u64, bytes_max: u64) -> Passed {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let ledger = ledger_of(entries, dir.path());
     let (kept, told) = (Kept::new(entries), RefCell::new(Vec::new()));

@@ -7,9 +7,9 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use super::super::super::tests::counted;
-use super::as_of::{Kept, Placed, ledger_of};
+use super::as_of::{Kept, ledger_of};
 use super::*;
-use crate::domain::Position;
+use crate::domain::{Position, Record};
 use crate::ledger::Ledger;
 use crate::ledger::testing::Maker;
 use crate::query::{QueryError, answer_as_of};
@@ -20,7 +20,7 @@ const ENTRIES: usize = 900;
 const QUESTIONS_EACH: usize = 12;
 
 /// Random entries of all kinds, with pauses.
-fn history(maker: &mut Maker, count: usize) -> Vec<Placed> {
+fn history(maker: &mut Maker, count: usize) -> Vec<Record> {
     let entry = |number: usize| match number % 6 {
         0 => maker.place(Entry::Tick, 8 * HOUR_MS),
         _ => maker.entry(),
@@ -31,14 +31,14 @@ fn history(maker: &mut Maker, count: usize) -> Vec<Placed> {
 /// The journal when entries have gone: those about incidents at and before a position, and those
 /// of tap counts there that are of days before one. Of those that declared a feed its declaration
 /// is left.
-fn gone(entries: &[Placed], ledger: &Ledger, through: Position) -> Vec<Placed> {
+fn gone(entries: &[Record], ledger: &Ledger, through: Position) -> Vec<Record> {
     let state = ledger.read();
     let kept_from = state.taps().kept_from();
     let feeds = state.taps().feeds().iter();
     let declared: BTreeSet<_> = feeds.map(|book| book.declared()).collect();
-    let left = |(position, stamp, entry): &Placed| {
-        let entry = match entry {
-            _ if through < *position => entry.clone(),
+    let left = |record: &Record| {
+        let entry = match &record.entry {
+            _ if through < record.position => record.entry.clone(),
             Entry::Incident { .. }
             | Entry::Withdrawn { .. }
             | Entry::Amended(_)
@@ -48,18 +48,22 @@ fn gone(entries: &[Placed], ledger: &Ledger, through: Position) -> Vec<Placed> {
                 let mut cells = batch.cells().iter();
                 let ends = kept_from.is_some_and(|from| cells.all(|cell| cell.slot.day < from));
                 match ends {
-                    true if declared.contains(position) => {
+                    true if declared.contains(&record.position) => {
                         let scopes = batch.scopes().to_vec();
                         let batch = TapBatch::new(batch.feed().clone(), scopes, Vec::new());
                         Entry::TapCounts(Box::new(batch.expect("of its grain")))
                     }
                     true => Entry::Gone,
-                    false => entry.clone(),
+                    false => record.entry.clone(),
                 }
             }
             other => other.clone(),
         };
-        (*position, *stamp, entry)
+        Record {
+            position: record.position,
+            stamp: record.stamp,
+            entry,
+        }
     };
     entries.iter().map(left).collect()
 }
@@ -84,8 +88,8 @@ proptest! {
         entries.extend(history(&mut maker, 60));
         let whole = ledger_of(&entries, &dir.path().join("whole"));
         let journal = gone(&entries, &whole, through);
-        let taps_gone = journal.iter().zip(&entries).filter(|((.., left), (.., told))| {
-            matches!(told, Entry::TapCounts(_)) && left != told
+        let taps_gone = journal.iter().zip(&entries).filter(|(left, told)| {
+            matches!(told.entry, Entry::TapCounts(_)) && left != told
         });
         // Now and then nothing is old enough, and nothing is tested.
         prop_assume!(0 < taps_gone.count());
