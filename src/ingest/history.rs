@@ -4,7 +4,7 @@
 use std::sync::mpsc;
 
 use crate::domain::limits::{BATCH_ENTRIES_MAX, RECENT_MINUTES, REPLAY_BATCHES_AHEAD};
-use crate::domain::{Entry, Position, Stamp, UtcMillis};
+use crate::domain::{Position, Stamp, UtcMillis};
 use crate::journal::{JournalError, Reader, Record};
 
 type Records = Box<dyn Iterator<Item = Result<Record, JournalError>> + Send>;
@@ -130,6 +130,7 @@ mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
 
     use super::*;
+    use crate::domain::Entry;
     use crate::journal::{self, Settings};
 
     #[test]

@@ -27,9 +27,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::domain::Position;
 use crate::domain::entry::Epoch;
 use crate::domain::limits::{RECORD_BYTES_MAX, SEGMENT_BYTES};
-use crate::domain::{Entry, Position};
 
 pub use crate::domain::Record;
 

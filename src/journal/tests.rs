@@ -13,8 +13,8 @@ use crate::domain::taps::{
 };
 use crate::domain::taxonomy::{ReporterKind, SetOf, Signal, TapKind, TimePrecision};
 use crate::domain::{
-    ContentDigest, Facts, Fingerprint, Hour, IncidentId, KeysTold, LocalDay, LocalMonth, Personal,
-    RowTime, SecretHash, UtcMillis,
+    ContentDigest, Entry, Facts, Fingerprint, Hour, IncidentId, KeysTold, LocalDay, LocalMonth,
+    Personal, RowTime, SecretHash, UtcMillis,
 };
 
 const SMALL: Settings = Settings {

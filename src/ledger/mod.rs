@@ -39,7 +39,7 @@ use std::time::Duration;
 
 use crate::domain::entry::Epoch;
 use crate::domain::taps::TapInterval;
-use crate::domain::{Entry, Outages, Position, Record, Row};
+use crate::domain::{Outages, Position, Record, Row};
 use crate::store::{Store, StoreError, TapChange, TapPlace, TapReader};
 use day_summaries::SummaryCache;
 use store_writer::StoreWriter;

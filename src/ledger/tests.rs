@@ -8,7 +8,7 @@ use super::testing::{EPOCH, Maker, NOON, entries, operator_code};
 use super::*;
 use crate::domain::limits::{BLOCK_ROWS, OPERATORS_MAX, RECENT_MINUTES};
 use crate::domain::taxonomy::{Cause, Outcome, SetOf, StaffAct, Taxonomy};
-use crate::domain::{Basis, Facts, Minute, Record, RowTime, UtcMillis};
+use crate::domain::{Basis, Entry, Facts, Minute, Record, RowTime, UtcMillis};
 use crate::store::block::Block;
 
 fn fold(entries: &[Record]) -> State {
