@@ -3,32 +3,35 @@
 //! What this version does not know (a number of a taxonomy, a kind of entry) is an error
 //! and never left out: a fold that skips what it does not understand counts wrong.
 
+mod facts;
 mod keys;
+mod kind;
 mod outage;
+mod personal;
+mod removal;
 mod restore;
 pub(super) mod staff;
 mod taps;
-
-use std::str::FromStr;
+mod values;
 
 use bytes::BytesMut;
 use prost::Message;
-use prost::encoding::WireType;
 
 use super::Encoded;
 use super::fields::Fields;
 use crate::domain::entry::{ClosedEdition, Removal};
-use crate::domain::incident::CauseClaim;
-use crate::domain::taxonomy::{
-    CalledBack, CardKind, CaseState, Cause, ClaimSource, ClosedReason, ExtraCost, Mode,
-    OthersGotThrough, ReaderKind, Resolution, SetOf, Signal, StaffMinutes, StaffPresence, TapKind,
-    Taxonomy, WorkedLater, number_of,
-};
-use crate::domain::{
-    Amendment, Answer, ContentDigest, Entry, Facts, Hour, IncidentId, LineId, LocalDay, LocalMonth,
-    OperatorCode, Personal, Position, Pseudonym, RowTime, SecretHash, StopId, UtcMillis,
-};
+use crate::domain::{Entry, Facts, LocalDay, LocalMonth, Personal, Position};
 
+pub use kind::Wanted;
+pub(super) use kind::is_of_incident;
+pub(super) use removal::{without, without_taps};
+
+use facts::{
+    FACTS_BYTES, amendment_bytes, facts_bytes, facts_fields, parse_amendment, parse_facts,
+};
+use kind::{AMENDED, INCIDENT, WITHDRAWN};
+use personal::{answered, decode_personal, message_bytes, parse_answer, personal_fields};
+use values::{fixed, parse_id};
 use wire::entry::Kind;
 
 mod wire {
@@ -36,40 +39,13 @@ mod wire {
     include!(concat!(env!("OUT_DIR"), "/mistap.journal.v1.rs"));
 }
 
-/// Kinds of entries that are many, by their numbers in the schema.
-const INCIDENT: u32 = 1;
-const WITHDRAWN: u32 = 2;
-const AMENDED: u32 = 8;
-const TAP_COUNTS: u32 = 5;
-const TAP_COUNTS_REMOVED: u32 = 6;
-const EDITION_CLOSED: u32 = 7;
-const ERASED: u32 = 9;
-const ANSWERED: u32 = 10;
-const PERSONAL_REMOVED: u32 = 11;
-const KEYS_CHANGED: u32 = 15;
-const RESTORED: u32 = 16;
-/// Bits of a field's key below its number.
-const WIRE_TYPE_BITS: u32 = 3;
 /// What comes before the message of an entry, in bytes.
 const KIND_BYTES_MAX: usize = 4;
 
-/// The fields of a personal part for what was removed from it.
-const PSEUDONYMS_REMOVED: u32 = 17;
-const WORDS_REMOVED: u32 = 18;
-/// The field of the personal part of an answer for the message that was removed.
-const MESSAGE_REMOVED: u32 = 2;
 /// Kinds of removals, by their numbers in the schema.
 const WORDS: u32 = 1;
 const PSEUDONYMS: u32 = 2;
 const ALL: u32 = 3;
-
-/// Claim sources are below this number; see `cause_claims` in the schema.
-const CLAIM_SOURCES: u32 = 8;
-
-/// The words that are left out because the facts have them; see `words_are_ids`.
-const OPERATOR_IS_ID: u32 = 1;
-const LINE_IS_ID: u32 = 2;
-const STOP_IS_ID: u32 = 4;
 
 /// Why bytes are no entry that this version understands. Never holds what was in them.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -83,49 +59,6 @@ pub enum CodecError {
     /// A field has a value that this version does not know.
     #[error("field {0} has a value that this version does not know")]
     Field(&'static str),
-}
-
-/// Which entries are read. Of the others it is proved that they are whole, and they are passed
-/// over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wanted {
-    /// Every entry.
-    All,
-    /// Every entry but tap counts.
-    AllButTaps,
-    /// Tap counts.
-    Taps,
-    /// Tap counts, and what says that some are kept no longer.
-    TapChanges,
-    /// What says that an edition was closed.
-    Editions,
-    /// What tells which keys are in use.
-    Keys,
-    /// What says that the record goes on from a copy.
-    Restores,
-    /// What says that personal data was taken away.
-    Removals,
-}
-
-impl Wanted {
-    /// Whether an entry is read, by its encoded facts.
-    pub(super) fn is_met_by(self, facts: &[u8]) -> bool {
-        let Some(first) = facts.first() else {
-            // It cannot be decoded, which is to be told.
-            return true;
-        };
-        let kind = kind_of(*first);
-        match self {
-            Self::All => true,
-            Self::AllButTaps => kind != TAP_COUNTS,
-            Self::Taps => kind == TAP_COUNTS,
-            Self::TapChanges => kind == TAP_COUNTS || kind == TAP_COUNTS_REMOVED,
-            Self::Editions => kind == EDITION_CLOSED,
-            Self::Keys => kind == KEYS_CHANGED,
-            Self::Restores => kind == RESTORED,
-            Self::Removals => kind == PERSONAL_REMOVED,
-        }
-    }
 }
 
 /// Encodes an entry, so that it can be appended. Done by whoever made the entry, not by the
@@ -198,6 +131,11 @@ pub fn encode(entry: &Entry) -> Encoded {
     };
     Encoded::of_facts(facts)
 }
+
+/// The same of a whole entry.
+const ENTRY_BYTES: usize = 2 * FACTS_BYTES;
+/// A little more than the mean of many.
+const ENTRY_BYTES_MEAN: usize = 256;
 
 /// Encodes entries that go to the writer together, into the same memory.
 pub struct Encoder {
@@ -321,482 +259,24 @@ pub fn decode(facts: &[u8], personal: Option<&[u8]>) -> Result<Entry, CodecError
     }
 }
 
-/// The kind of an entry, by the first byte of its facts. An entry is one field, whose number is
-/// its kind. From 16 on, where a second byte follows, the mark of that stands for the 16; so it
-/// tells kinds up to 31.
-fn kind_of(first: u8) -> u32 {
-    u32::from(first) >> WIRE_TYPE_BITS
-}
-
-/// Whether an entry is about one incident, by its encoded facts: such an entry goes when single
-/// incidents are kept no longer.
-pub(super) fn is_of_incident(facts: &[u8]) -> bool {
-    let kind = facts.first().map_or(0, |first| kind_of(*first));
-    [INCIDENT, WITHDRAWN, AMENDED, ERASED, ANSWERED].contains(&kind)
-}
-
-/// What is left of an entry of tap counts all of which are of days before one; `None` if any is
-/// not, if there are no counts in it, or if it is another entry. What declared its feed is left
-/// as the declaration.
-pub(super) fn without_taps(
-    facts: &[u8],
-    before: LocalDay,
-    declares_feed: bool,
-) -> Result<Option<Entry>, CodecError> {
-    let kind = facts
-        .first()
-        .map_or(0, |first| u32::from(*first) >> WIRE_TYPE_BITS);
-    if kind != TAP_COUNTS {
-        return Ok(None);
-    }
-    let Some(Kind::TapCounts(mut counts)) = wire::Entry::decode(facts)?.kind else {
-        return Ok(None);
-    };
-    let ends = counts.days.iter().all(|day| day.day < before.0);
-    Ok(match ends && !counts.days.is_empty() {
-        true if declares_feed => {
-            counts.days.clear();
-            Some(Entry::TapCounts(Box::new(taps::parse(counts)?)))
-        }
-        true => Some(Entry::Gone),
-        false => None,
-    })
-}
-
-fn decode_personal(bytes: &[u8], facts: wire::IncidentFacts) -> Result<Personal, CodecError> {
-    let mut wire = wire::IncidentPersonal::decode(bytes)?;
-    restore_words(&mut wire, facts)?;
-    parse_personal(wire)
-}
-
-/// What is left of the personal part of an entry without some of it, in as many bytes; `None`
-/// if there is nothing of it to take away. Incidents have words and pseudonyms, answers have words.
-pub(super) fn without(
-    facts: &[u8],
-    personal: &[u8],
-    removal: Removal,
-) -> Result<Option<Vec<u8>>, CodecError> {
-    match wire::Entry::decode(facts)?.kind {
-        Some(Kind::Incident(_)) => without_of_incident(personal, removal),
-        Some(Kind::Answered(_)) if removal == Removal::Words => without_message(personal),
-        _ => Ok(None),
-    }
-}
-
-/// The same of an answer: nothing is left but that there was a message.
-fn without_message(personal: &[u8]) -> Result<Option<Vec<u8>>, CodecError> {
-    if wire::AnsweredPersonal::decode(personal)?.message.is_empty() {
-        return Ok(None);
-    }
-    let mut bytes = Vec::with_capacity(personal.len());
-    push_removed(&mut bytes, MESSAGE_REMOVED, personal.len());
-    Ok(Some(bytes))
-}
-
-fn without_of_incident(personal: &[u8], removal: Removal) -> Result<Option<Vec<u8>>, CodecError> {
-    let before = wire::IncidentPersonal::decode(personal)?;
-    let mut left = before.clone();
-    let field = match removal {
-        Removal::All => return Ok(None),
-        Removal::Words => {
-            for words in [
-                &mut left.display_text,
-                &mut left.operator_words,
-                &mut left.line_words,
-                &mut left.direction_words,
-                &mut left.stop_words,
-                &mut left.note,
-            ] {
-                words.clear();
-            }
-            WORDS_REMOVED
-        }
-        Removal::Pseudonyms { key_period } => {
-            if left.key_period <= key_period {
-                left.card_pseudonym.clear();
-                left.installation_pseudonym.clear();
-            }
-            PSEUDONYMS_REMOVED
-        }
-    };
-    // What is taken away once is not there a second time: each field is written once.
-    if left == before {
-        return Ok(None);
-    }
-    let mut bytes = left.encode_to_vec();
-    push_removed(&mut bytes, field, personal.len());
-    Ok(Some(bytes))
-}
-
-/// Fills a personal part up to so many bytes, at least three more than it has, with zeros in
-/// a field for what was removed.
-fn push_removed(bytes: &mut Vec<u8>, field: u32, length: usize) {
-    const SHORT_MAX: usize = 127;
-    prost::encoding::encode_key(field, WireType::LengthDelimited, bytes);
-    let gap = length - bytes.len();
-    if gap - 1 <= SHORT_MAX {
-        bytes.push(u8::try_from(gap - 1).expect("at most 127"));
-    } else {
-        // In two bytes, also where one would do: it must come out even.
-        let zeros = gap - 2;
-        bytes.push(u8::try_from(zeros & SHORT_MAX).expect("seven bits") | 0x80);
-        bytes.push(u8::try_from(zeros >> 7).expect("a record is smaller than 16 KiB"));
-    }
-    bytes.resize(length, 0);
-}
-
-/// Puts in the words that were left out.
-fn restore_words(
-    wire: &mut wire::IncidentPersonal,
-    facts: wire::IncidentFacts,
-) -> Result<(), CodecError> {
-    const FIELD: &str = "words_are_ids";
-    let mut left = wire.words_are_ids;
-    for (bit, words, id) in [
-        (OPERATOR_IS_ID, &mut wire.operator_words, facts.operator),
-        (LINE_IS_ID, &mut wire.line_words, facts.line),
-        (STOP_IS_ID, &mut wire.stop_words, facts.stop),
-    ] {
-        if left & bit == 0 {
-            continue;
-        }
-        if id.is_empty() || !words.is_empty() {
-            return Err(CodecError::Field(FIELD));
-        }
-        *words = id;
-        left &= !bit;
-    }
-    if left != 0 {
-        return Err(CodecError::Field(FIELD));
-    }
-    Ok(())
-}
-
-// === Entries to bytes ===
-
-/// Most incidents take less.
-const FACTS_BYTES: usize = 192;
-/// The same of a whole entry.
-const ENTRY_BYTES: usize = 2 * FACTS_BYTES;
-/// A little more than the mean of many.
-const ENTRY_BYTES_MEAN: usize = 256;
-
-fn facts_bytes(facts: &Facts) -> Vec<u8> {
-    facts_fields(facts, Fields::with_capacity(FACTS_BYTES)).into_bytes()
-}
-
-fn facts_fields(facts: &Facts, mut fields: Fields) -> Fields {
-    fields.bytes(1, facts.id.as_bytes());
-    fields.bytes(2, &facts.digest.0);
-    fields.bytes(
-        3,
-        facts.secret_hash.as_ref().map_or(&[], |hash| &hash.0[..]),
-    );
-    match facts.time {
-        RowTime::Hour(hour) => fields.told_number(4, hour.0.into()),
-        RowTime::Day(day) => fields.told_number(5, i64::from(day.0).cast_unsigned()),
-    }
-    fields.number(6, facts.precision.number());
-    fields.number(7, facts.reporter.number());
-    fields.number(8, number_of(facts.mode));
-    fields.number(9, number_of(facts.tap_kind));
-    fields.bytes(
-        10,
-        id_bytes(facts.operator.as_ref().map(OperatorCode::as_str)),
-    );
-    fields.bytes(11, id_bytes(facts.line.as_ref().map(LineId::as_str)));
-    fields.number(12, number_of(facts.line_resolution));
-    fields.bytes(13, id_bytes(facts.stop.as_ref().map(StopId::as_str)));
-    fields.number(14, number_of(facts.stop_resolution));
-    fields.number(15, facts.network_version);
-    fields.number(16, number_of(facts.reader_kind));
-    fields.number(17, number_of(facts.signal));
-    fields.number(18, facts.found_later);
-    fields.number(19, facts.attempts);
-    fields.number(20, number_of(facts.others_got_through));
-    fields.number(21, number_of(facts.worked_later));
-    fields.packed(22, facts.cause_claims.iter().map(claim_number));
-    fields.number(23, number_of(facts.card_kind));
-    fields.number(24, number_of(facts.staff_present));
-    fields.number(25, facts.staff_acts.bits());
-    fields.number(26, number_of(facts.staff_minutes));
-    fields.number(27, facts.outcomes.bits());
-    fields.number(28, number_of(facts.extra_cost));
-    fields.number(29, facts.card_given);
-    fields.number(30, facts.installation_given);
-    fields.number(31, facts.line_outside_validity);
-    fields.number(32, facts.is_uncountable);
-    fields.number(33, number_of(facts.called_back));
-    fields.number(34, facts.told_again.map_or(0, |first| first.0));
-    fields.number(35, facts.is_told_again_by_card);
-    fields
-}
-
-fn amendment_bytes(amendment: &Amendment) -> Vec<u8> {
-    let mut fields = Fields::with_capacity(2 * FACTS_BYTES);
-    fields.bytes(1, amendment.id.as_bytes());
-    fields.number(2, amendment.row.0);
-    fields.element(3, &facts_bytes(&amendment.before));
-    fields.element(4, &facts_bytes(&amendment.after));
-    fields.into_bytes()
-}
-
-fn answered(answer: &Answer) -> wire::Answered {
-    let (hour, day) = match answer.time {
-        RowTime::Hour(hour) => (Some(hour.0), None),
-        RowTime::Day(day) => (None, Some(day.0)),
-    };
-    wire::Answered {
-        incident_id: answer.id.as_bytes().to_vec(),
-        incident: answer.incident.0,
-        operator: answer.operator.as_str().to_owned(),
-        received_ms: answer.received.0,
-        hour,
-        day,
-        state: answer.state.number().into(),
-        reason: number_of(answer.reason).into(),
-        message_given: !answer.message.is_empty() || answer.is_message_gone,
-    }
-}
-
-/// None for no message.
-fn message_bytes(message: &str) -> Option<Vec<u8>> {
-    let mut fields = Fields::default();
-    fields.bytes(1, message.as_bytes());
-    (!message.is_empty()).then(|| fields.into_bytes())
-}
-
-fn claim_number(claim: &CauseClaim) -> u32 {
-    u32::from(claim.cause.number()) * CLAIM_SOURCES + u32::from(claim.source.number())
-}
-
-fn personal_fields(personal: &Personal, facts: &Facts, mut fields: Fields) -> Fields {
-    let operator = facts.operator.as_ref().map(OperatorCode::as_str);
-    let line = facts.line.as_ref().map(LineId::as_str);
-    let stop = facts.stop.as_ref().map(StopId::as_str);
-    let mut words_are_ids = 0;
-    let mut words = |words: &'_ str, id: Option<&str>, bit| {
-        let is_id = id == Some(words);
-        words_are_ids |= if is_id { bit } else { 0_u32 };
-        !is_id
-    };
-    let has_operator_words = words(&personal.operator_words, operator, OPERATOR_IS_ID);
-    let has_line_words = words(&personal.line_words, line, LINE_IS_ID);
-    let has_stop_words = words(&personal.stop_words, stop, STOP_IS_ID);
-    fields.signed(1, personal.occurred.0);
-    fields.signed(2, personal.clock_correction_ms);
-    fields.bytes(3, pseudonym_bytes(personal.card.as_ref()));
-    fields.bytes(4, pseudonym_bytes(personal.installation.as_ref()));
-    fields.number(5, personal.key_period);
-    fields.bytes(6, personal.vehicle.as_bytes());
-    fields.bytes(7, personal.display_text.as_bytes());
-    for (number, words, has_words) in [
-        (8, &personal.operator_words, has_operator_words),
-        (9, &personal.line_words, has_line_words),
-        (10, &personal.direction_words, true),
-        (11, &personal.stop_words, has_stop_words),
-    ] {
-        if has_words {
-            fields.bytes(number, words.as_bytes());
-        }
-    }
-    fields.bytes(12, personal.note.as_bytes());
-    fields.number(13, personal.note_to_operator);
-    for line in &personal.line_candidates {
-        fields.element(14, line.as_str().as_bytes());
-    }
-    for stop in &personal.stop_candidates {
-        fields.element(15, stop.as_str().as_bytes());
-    }
-    fields.number(16, words_are_ids);
-    fields
-}
-
-fn id_bytes(id: Option<&str>) -> &[u8] {
-    id.unwrap_or_default().as_bytes()
-}
-
-fn pseudonym_bytes(pseudonym: Option<&Pseudonym>) -> &[u8] {
-    pseudonym.map_or(&[], |pseudonym| &pseudonym.0)
-}
-
-// === Wire types to entries ===
-
-fn parse_facts(wire: &wire::IncidentFacts) -> Result<Facts, CodecError> {
-    Ok(Facts {
-        id: parse_id(&wire.incident_id)?,
-        digest: ContentDigest(fixed(&wire.content_digest, "content_digest")?),
-        secret_hash: optional_bytes(&wire.secret_hash, "secret_hash")?.map(SecretHash),
-        time: parse_time(wire.hour, wire.day)?,
-        precision: value(wire.precision, "precision")?.ok_or(CodecError::Field("precision"))?,
-        reporter: value(wire.reporter, "reporter")?.ok_or(CodecError::Field("reporter"))?,
-        mode: value::<Mode>(wire.mode, "mode")?,
-        tap_kind: value::<TapKind>(wire.tap_kind, "tap_kind")?,
-        operator: optional_id(&wire.operator, "operator")?,
-        line: optional_id(&wire.line, "line")?,
-        line_resolution: value::<Resolution>(wire.line_resolution, "line_resolution")?,
-        line_outside_validity: wire.line_outside_validity,
-        stop: optional_id(&wire.stop, "stop")?,
-        stop_resolution: value::<Resolution>(wire.stop_resolution, "stop_resolution")?,
-        network_version: wire.network_version,
-        reader_kind: value::<ReaderKind>(wire.reader_kind, "reader_kind")?,
-        signal: value::<Signal>(wire.signal, "signal")?,
-        found_later: wire.found_later,
-        attempts: u8::try_from(wire.attempts).map_err(|_| CodecError::Field("attempts"))?,
-        others_got_through: value::<OthersGotThrough>(
-            wire.others_got_through,
-            "others_got_through",
-        )?,
-        worked_later: value::<WorkedLater>(wire.worked_later, "worked_later")?,
-        cause_claims: wire
-            .cause_claims
-            .iter()
-            .map(parse_claim)
-            .collect::<Result<_, _>>()?,
-        card_kind: value::<CardKind>(wire.card_kind, "card_kind")?,
-        staff_present: value::<StaffPresence>(wire.staff_present, "staff_present")?,
-        staff_acts: set(wire.staff_acts, "staff_acts")?,
-        staff_minutes: value::<StaffMinutes>(wire.staff_minutes, "staff_minutes")?,
-        outcomes: set(wire.outcomes, "outcomes")?,
-        extra_cost: value::<ExtraCost>(wire.extra_cost, "extra_cost")?,
-        card_given: wire.card_given,
-        installation_given: wire.installation_given,
-        is_uncountable: wire.uncountable,
-        called_back: value::<CalledBack>(wire.called_back, "called_back")?,
-        told_again: (wire.told_again != 0).then_some(Position(wire.told_again)),
-        is_told_again_by_card: wire.told_again_by_card,
-    })
-}
-
-fn parse_amendment(wire: wire::Amended) -> Result<Amendment, CodecError> {
-    let facts = |wire: Option<wire::IncidentFacts>, field| {
-        parse_facts(&wire.ok_or(CodecError::Field(field))?)
-    };
-    Ok(Amendment {
-        id: parse_id(&wire.incident_id)?,
-        row: Position(wire.row),
-        before: facts(wire.before, "before")?,
-        after: facts(wire.after, "after")?,
-    })
-}
-
-fn parse_answer(wire: &wire::Answered, personal: &[u8]) -> Result<Answer, CodecError> {
-    let state = value::<CaseState>(wire.state, "state")?;
-    let operator = optional_id(&wire.operator, "operator")?;
-    let wire::AnsweredPersonal { message, removed } = wire::AnsweredPersonal::decode(personal)?;
-    let is_message_gone = message.is_empty() && (wire.message_given || removed.is_some());
-    Ok(Answer {
-        id: parse_id(&wire.incident_id)?,
-        incident: Position(wire.incident),
-        operator: operator.ok_or(CodecError::Field("operator"))?,
-        received: UtcMillis(wire.received_ms),
-        time: parse_time(wire.hour, wire.day)?,
-        state: state.ok_or(CodecError::Field("state"))?,
-        reason: value::<ClosedReason>(wire.reason, "reason")?,
-        message: message.into(),
-        is_message_gone,
-    })
-}
-
-fn parse_personal(wire: wire::IncidentPersonal) -> Result<Personal, CodecError> {
-    Ok(Personal {
-        occurred: UtcMillis(wire.occurred_ms),
-        clock_correction_ms: wire.clock_correction_ms,
-        card: optional_bytes(&wire.card_pseudonym, "card_pseudonym")?.map(Pseudonym),
-        installation: optional_bytes(&wire.installation_pseudonym, "installation_pseudonym")?
-            .map(Pseudonym),
-        key_period: wire.key_period,
-        vehicle: wire.vehicle.into(),
-        display_text: wire.display_text.into(),
-        operator_words: wire.operator_words.into(),
-        line_words: wire.line_words.into(),
-        direction_words: wire.direction_words.into(),
-        stop_words: wire.stop_words.into(),
-        note: wire.note.into(),
-        note_to_operator: wire.note_to_operator,
-        line_candidates: ids(&wire.line_candidates, "line_candidates")?,
-        stop_candidates: ids(&wire.stop_candidates, "stop_candidates")?,
-        words_removed: wire.words_removed.is_some(),
-    })
-}
-
-fn parse_id(bytes: &[u8]) -> Result<IncidentId, CodecError> {
-    const FIELD: &str = "incident_id";
-    IncidentId::from_bytes(fixed(bytes, FIELD)?).ok_or(CodecError::Field(FIELD))
-}
-
-fn parse_time(hour: Option<u32>, day: Option<i32>) -> Result<RowTime, CodecError> {
-    match (hour, day) {
-        (Some(hour), None) => Ok(RowTime::Hour(Hour(hour))),
-        (None, Some(day)) => Ok(RowTime::Day(LocalDay(day))),
-        _ => Err(CodecError::Field("hour")),
-    }
-}
-
-fn parse_claim(number: &u32) -> Result<CauseClaim, CodecError> {
-    const FIELD: &str = "cause_claims";
-    let cause = value::<Cause>(number / CLAIM_SOURCES, FIELD)?;
-    let source = value::<ClaimSource>(number % CLAIM_SOURCES, FIELD)?;
-    match (cause, source) {
-        (Some(cause), Some(source)) => Ok(CauseClaim { cause, source }),
-        _ => Err(CodecError::Field(FIELD)),
-    }
-}
-
-fn value<T: Taxonomy>(number: u32, field: &'static str) -> Result<Option<T>, CodecError> {
-    if number == 0 {
-        return Ok(None);
-    }
-    let known = u8::try_from(number).ok().and_then(T::from_number);
-    known.map(Some).ok_or(CodecError::Field(field))
-}
-
-fn set<T: Taxonomy>(bits: u32, field: &'static str) -> Result<SetOf<T>, CodecError> {
-    let bits = u16::try_from(bits).map_err(|_| CodecError::Field(field))?;
-    let set = SetOf::from_bits(bits);
-    if set.bits() == bits {
-        Ok(set)
-    } else {
-        Err(CodecError::Field(field))
-    }
-}
-
-fn fixed<const N: usize>(bytes: &[u8], field: &'static str) -> Result<[u8; N], CodecError> {
-    bytes.try_into().map_err(|_| CodecError::Field(field))
-}
-
-fn optional_bytes<const N: usize>(
-    bytes: &[u8],
-    field: &'static str,
-) -> Result<Option<[u8; N]>, CodecError> {
-    if bytes.is_empty() {
-        return Ok(None);
-    }
-    fixed(bytes, field).map(Some)
-}
-
-fn optional_id<T: FromStr>(text: &str, field: &'static str) -> Result<Option<T>, CodecError> {
-    if text.is_empty() {
-        return Ok(None);
-    }
-    text.parse().map(Some).map_err(|_| CodecError::Field(field))
-}
-
-fn ids<T: FromStr>(texts: &[String], field: &'static str) -> Result<Vec<T>, CodecError> {
-    texts
-        .iter()
-        .map(|text| text.parse().map_err(|_| CodecError::Field(field)))
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
+    use std::str::FromStr;
+
     use proptest::prelude::*;
     use proptest::sample::select;
     use smol_str::SmolStr;
 
+    use super::personal::LINE_IS_ID;
     use super::*;
-    use crate::domain::taxonomy::{Outcome, StaffAct};
+    use crate::domain::incident::CauseClaim;
+    use crate::domain::taxonomy::{
+        CaseState, Cause, ClaimSource, Outcome, SetOf, StaffAct, Taxonomy,
+    };
+    use crate::domain::{
+        Amendment, Answer, ContentDigest, Hour, IncidentId, LineId, OperatorCode, Pseudonym,
+        RowTime, SecretHash, StopId, UtcMillis,
+    };
 
     fn said<T: Taxonomy>() -> impl Strategy<Value = Option<T>> {
         proptest::option::of(select(T::ALL))

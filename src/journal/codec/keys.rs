@@ -1,6 +1,7 @@
 //! Fingerprints of keys as bytes.
 
-use super::{CodecError, fixed, wire};
+use super::values::fixed;
+use super::{CodecError, wire};
 use crate::domain::{Fingerprint, KeysTold};
 
 pub(super) fn to_wire(told: &KeysTold) -> wire::KeysChanged {

@@ -1,6 +1,7 @@
 //! Restores as bytes.
 
-use super::{CodecError, fixed, wire};
+use super::values::fixed;
+use super::{CodecError, wire};
 use crate::domain::entry::Epoch;
 
 pub(super) fn to_wire(epoch: &Epoch) -> wire::Restored {

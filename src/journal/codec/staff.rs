@@ -2,7 +2,8 @@
 
 use prost::Message;
 
-use super::{CodecError, set, value};
+use super::CodecError;
+use super::values::{set, value};
 use crate::domain::entry::ToldOfStaff;
 
 /// An entry, of which only the facts of incidents are read.

@@ -1,5 +1,6 @@
 //! Entries of tap counts as bytes: the scopes once, then runs of counts of one service day.
 
+use super::values::{ids, set};
 use super::{CodecError, wire};
 use crate::domain::taps::{
     DayBegin, Refusals, TapBatch, TapCell, TapFeed, TapGrain, TapInterval, TapKinds, TapScope,
@@ -46,8 +47,8 @@ fn to_day(run: &[TapCell]) -> wire::TapDay {
 
 pub(super) fn parse(wire: wire::TapCounts) -> Result<TapBatch, CodecError> {
     let feed = parse_feed(&wire.feed.ok_or(CodecError::Field("feed"))?)?;
-    let lines: Vec<LineId> = super::ids(&wire.lines, "lines")?;
-    let stops: Vec<StopId> = super::ids(&wire.stops, "stops")?;
+    let lines: Vec<LineId> = ids(&wire.lines, "lines")?;
+    let stops: Vec<StopId> = ids(&wire.stops, "stops")?;
     let count = wire.scopes as usize;
     let scopes = match feed.grain {
         TapGrain::Operator if count <= 1 => vec![TapScope::Operator; count],
@@ -79,7 +80,7 @@ fn parse_feed(wire: &wire::TapFeed) -> Result<TapFeed, CodecError> {
     let grain = TapGrain::from_number(small(wire.grain, "grain")?);
     let interval = TapInterval::from_number(small(wire.interval, "interval")?);
     let refusals = Refusals::from_number(small(wire.refusals, "refusals")?);
-    let kinds = TapKinds::new(super::set(wire.tap_kinds, "tap_kinds")?);
+    let kinds = TapKinds::new(set(wire.tap_kinds, "tap_kinds")?);
     Ok(TapFeed {
         id: id.map_err(|_| known("feed_id"))?,
         operator: operator.map_err(|_| known("operator"))?,
