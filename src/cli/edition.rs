@@ -2,7 +2,6 @@
 
 mod people;
 
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::path::Path;
@@ -23,8 +22,9 @@ use crate::app::editions::{CUT_MEANS, CloseError, Closing, close_due};
 use crate::config::{ClockSettings, DataSettings};
 use crate::domain::limits::EDITION_ROWS_PER_PAGE_MAX;
 use crate::domain::{LocalMonth, UtcMillis};
+use crate::edition::format::Row;
 use crate::edition::library::{Closed, EditionError, Library, Verdict};
-use crate::edition::month;
+use crate::edition::{columns, download, month};
 use crate::ingest::{self, ClockCheck, Options, Running};
 use crate::journal::{self, JournalError};
 use crate::network::Network;
@@ -146,7 +146,8 @@ async fn show(
     };
     let sheet = match format {
         Format::Table => people::sheet(&rows),
-        Format::Csv | Format::Json => sheet(&rows),
+        Format::Csv => sheet(&rows, Some(&citation)),
+        Format::Json => sheet(&rows, None),
     };
     let mut out = io::stdout().lock();
     sheet.print(format, &mut out)?;
@@ -161,55 +162,44 @@ async fn show(
     Ok(())
 }
 
-/// All that rows tell, a column for each.
-fn sheet(rows: &[pb::EditionRow]) -> Sheet {
-    let mut sheet = Sheet::new([
-        "basis",
-        "period",
-        "operator",
-        "dimension",
-        "key",
-        "answer",
-        "flag",
-        "count",
-        "rate",
-        "low",
-        "high",
-        "unit",
-        "no_rate",
-        "taps",
-        "denominator_source",
-        "coverage",
-        "interval_method",
-    ]);
+/// Rows as they are downloaded, so that one script reads both: with the line to cite as the last
+/// column in CSV, which has nowhere else to say it.
+fn sheet(rows: &[pb::EditionRow], citation: Option<&str>) -> Sheet {
+    let columns = download::csv_columns().map(|column| column.name);
+    let own = columns::all().len() + usize::from(citation.is_some());
+    let mut sheet = Sheet::new(columns.take(own));
     for row in rows {
-        sheet.push(vec![
-            json!(row.basis),
-            json!(months(&row.period_start, &row.period_end)),
-            json!(row.operator_code),
-            json!(row.dimension),
-            json!(key(row)),
-            json!(row.answer),
-            json!(row.flag),
-            json!(row.count),
-            json!(row.rate),
-            json!(row.low),
-            json!(row.high),
-            json!(row.unit),
-            json!(row.no_rate),
-            json!(row.taps),
-            json!(row.denominator_source),
-            json!(row.coverage),
-            json!(row.interval_method),
-        ]);
+        let mut values = columns::values(&published(row), &row.edition, row.method_version);
+        values.extend(citation.map(|line| json!(line)));
+        sheet.push(values);
     }
     sheet
 }
 
-/// What a row is about: of causes, also who says so.
-fn key(row: &pb::EditionRow) -> String {
-    let key = [row.source.as_str(), &row.key].join(" ");
-    key.trim().to_owned()
+/// A row as its edition has it.
+fn published(row: &pb::EditionRow) -> Row {
+    let row = row.clone();
+    Row {
+        basis: row.basis,
+        period_start: row.period_start,
+        period_end: row.period_end,
+        operator_code: row.operator_code,
+        dimension: row.dimension,
+        source: row.source,
+        key: row.key,
+        answer: row.answer,
+        flag: row.flag,
+        count: row.count,
+        taps: row.taps,
+        denominator_source: row.denominator_source,
+        coverage: row.coverage,
+        rate: row.rate,
+        unit: row.unit,
+        low: row.low,
+        high: row.high,
+        interval_method: row.interval_method,
+        no_rate: row.no_rate,
+    }
 }
 
 async fn close(dir: &Path, clock_check: ClockCheck, now: Clock) -> Result<(), Failure> {
@@ -363,15 +353,6 @@ fn found(verdict: Result<Option<Verdict>, EditionError>) -> String {
         Ok(None) => "GONE".to_owned(),
         Err(error) => format!("DAMAGED: {error}"),
     }
-}
-
-/// The months from one day to another: `2026-09`, or `2026-07/2026-09`.
-fn months<'a>(start: &'a str, end: &'a str) -> Cow<'a, str> {
-    let month = |day: &'a str| day.rsplit_once('-').map_or(day, |(month, _)| month);
-    if month(start) == month(end) {
-        return month(start).into();
-    }
-    format!("{}/{}", month(start), month(end)).into()
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::format::{Edition, Row};
+use super::format::Row;
 
 /// One column.
 #[derive(Clone, Copy, Debug)]
@@ -35,8 +35,8 @@ pub fn all() -> &'static [Column] {
     COLUMNS
 }
 
-/// The values of a row, one for each column; null where there is nothing.
-pub fn values(edition: &Edition, row: &Row) -> Vec<Value> {
+/// The values of a row of the edition of a month, one for each column; null where there is nothing.
+pub fn values(row: &Row, month: &str, method: u32) -> Vec<Value> {
     let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     vec![
         json!(row.basis),
@@ -58,8 +58,8 @@ pub fn values(edition: &Edition, row: &Row) -> Vec<Value> {
         json!(row.high),
         json!(row.interval_method),
         json!(row.no_rate),
-        json!(edition.month),
-        json!(edition.method),
+        json!(month),
+        json!(method),
     ]
 }
 
@@ -69,21 +69,8 @@ mod tests {
 
     #[test]
     fn every_column_has_a_value_and_says_what_it_means() {
-        let edition = Edition {
-            format: 1,
-            method: 1,
-            month: "2026-10".into(),
-            closed_at: String::new(),
-            licence: String::new(),
-            through: 0,
-            networks: Vec::new(),
-            counted_since: None,
-            left_out: None,
-            too_late: None,
-            outages: Vec::new(),
-            rows: Vec::new(),
-        };
-        assert_eq!(values(&edition, &Row::default()).len(), all().len());
+        let of_blank = values(&Row::default(), "2026-10", 1);
+        assert_eq!(of_blank.len(), all().len());
         for column in all() {
             assert!(column.about.ends_with('.'), "{column:?}");
         }
@@ -93,7 +80,7 @@ mod tests {
             no_rate: Some("because".into()),
             ..Row::default()
         };
-        let values = values(&edition, &row);
+        let values = values(&row, "2026-10", 1);
         assert_eq!(named("count").map(|at| &values[at]), Some(&json!(7)));
         assert_eq!(
             named("no_rate").map(|at| &values[at]),

@@ -103,7 +103,7 @@ pub fn csv_rows(held: &Held, selection: &Selection) -> Vec<u8> {
     let citation = json!(cited(held));
     let mut writer = csv::Writer::from_writer(Vec::new());
     for row in edition.rows.iter().filter(|row| selection.has(row)) {
-        let mut values = columns::values(edition, row);
+        let mut values = columns::values(row, &edition.month, edition.method);
         values.push(citation.clone());
         writer
             .write_record(values.iter().map(cell))
@@ -112,7 +112,8 @@ pub fn csv_rows(held: &Held, selection: &Selection) -> Vec<u8> {
     writer.into_inner().expect("memory takes all")
 }
 
-fn csv_columns() -> impl Iterator<Item = &'static Column> {
+/// The columns of CSV files: those of rows, and the line to cite.
+pub fn csv_columns() -> impl Iterator<Item = &'static Column> {
     columns::all().iter().chain([&CITATION])
 }
 
@@ -129,7 +130,7 @@ pub fn json_rows(edition: &Edition, selection: &Selection, is_first: bool) -> Ve
         if !(is_first && text.is_empty()) {
             text.push(',');
         }
-        let values = columns::values(edition, row);
+        let values = columns::values(row, &edition.month, edition.method);
         let pairs = columns::all().iter().zip(values);
         let pairs: Vec<_> = pairs
             .map(|(column, value)| format!("{}:{value}", json!(column.name)))

@@ -48,7 +48,7 @@ impl Table {
             .rows
             .iter()
             .filter(|row| selection.has(row))
-            .map(|row| columns::values(edition, row))
+            .map(|row| columns::values(row, &edition.month, edition.method))
             .collect();
         if rows.is_empty() {
             return Ok(());

@@ -9,7 +9,6 @@ use std::io::Write;
 use indicatif::HumanCount;
 use serde_json::json;
 
-use super::{key, months};
 use crate::api::pb::v1 as pb;
 use crate::cli::failure::Failure;
 use crate::cli::output::Sheet;
@@ -173,6 +172,21 @@ fn shown(numbers: [f64; 3]) -> [String; 3] {
         least /= 10.0;
     }
     numbers.map(|number| format!("{number:.decimals$}"))
+}
+
+/// What a row is about: of causes, also who says so.
+fn key(row: &pb::EditionRow) -> String {
+    let key = [row.source.as_str(), &row.key].join(" ");
+    key.trim().to_owned()
+}
+
+/// The months from one day to another: `2026-09`, or `2026-07/2026-09`.
+fn months<'a>(start: &'a str, end: &'a str) -> Cow<'a, str> {
+    let month = |day: &'a str| day.rsplit_once('-').map_or(day, |(month, _)| month);
+    if month(start) == month(end) {
+        return month(start).into();
+    }
+    format!("{}/{}", month(start), month(end)).into()
 }
 
 #[cfg(test)]
