@@ -1,6 +1,6 @@
 //! Makes the edition of a month out of the journal. The same journal gives the same bytes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::denominators::Denominators;
 use super::format::{self, Edition, FORMAT, LICENCE, METHOD, Row};
@@ -9,12 +9,15 @@ use super::matched::{Matched, Tells};
 use super::missing::{Erased, Missing, MissingBefore, Most};
 use super::month;
 use super::reporters;
-use super::rows::{largest_rows, month_rows, quarter_rows};
+use super::rows::{basis_key, largest_rows, month_rows, quarter_rows};
 use super::tables::{self, LINE};
 use super::taps::{Scopes, Taps};
 use crate::domain::{Basis, LocalMonth, OperatorCode, OutageDay, UtcMillis};
 use crate::journal::{JournalError, Reader};
 use crate::stats::screening::{Group, Published, distinct, screen, screen_count, screen_quarter};
+
+/// Both, in the order of rows.
+const BASES: [Basis; 2] = [Basis::SelfReported, Basis::Observed];
 
 /// An edition, and what is known of how well it can be made again.
 #[derive(Clone, Debug)]
@@ -118,7 +121,7 @@ impl Counted {
     fn new(gathered: Gathered) -> Self {
         let places = 0..gathered.reports.len();
         let (observed, told): (Vec<_>, Vec<_>) =
-            places.partition(|place| gathered.reports[*place].is_observed);
+            places.partition(|place| gathered.reports[*place].basis == Basis::Observed);
         let all_told: Vec<_> = told.iter().map(|place| &gathered.reports[*place]).collect();
         // A report that does not count may still say that a card and an installation are one
         // reporter's.
@@ -153,19 +156,17 @@ impl Counted {
             erased_late: self.gathered.erased_late,
             self_reports: self.erased.clone(),
             most: match 0 < self.gathered.erased + self.gathered.gone {
-                true => [false, true].map(|is_observed| self.most(is_observed)),
-                false => [Most::default(), Most::default()],
+                true => BASES.map(|basis| (basis, self.most(basis))).into(),
+                false => BTreeMap::new(),
             },
             before: None,
         }
     }
 
     /// All reports of one basis, whether they count or not.
-    fn most(&self, is_observed: bool) -> Most {
+    fn most(&self, basis: Basis) -> Most {
         let reports = self.gathered.reports.iter();
-        let reports: Vec<_> = reports
-            .filter(|report| report.is_observed == is_observed)
-            .collect();
+        let reports: Vec<_> = reports.filter(|report| report.basis == basis).collect();
         let each: Vec<u32> = (0..).take(reports.len()).collect();
         Most::of(&largest_rows(&tables::groups(&reports, &each)))
     }
@@ -209,8 +210,7 @@ impl Counted {
 
     /// All rows, without rates.
     fn counts(&self) -> Vec<Row> {
-        let bases = [Basis::SelfReported, Basis::Observed];
-        let published = bases.into_iter().zip(&self.published);
+        let published = BASES.into_iter().zip(&self.published);
         published
             .filter_map(|(basis, published)| Some((basis, published.as_ref()?)))
             .flat_map(|(basis, published)| month_rows(basis, self.gathered.month, published))
@@ -219,9 +219,9 @@ impl Counted {
 
     /// How many of an operator's counted reports feeds match.
     fn matched(&self, basis: &str, tells: &Tells) -> Matched {
-        let (basis, place) = match basis {
-            "observed" => (Basis::Observed, 1),
-            _ => (Basis::SelfReported, 0),
+        let (basis, place) = match basis == basis_key(Basis::Observed) {
+            true => (Basis::Observed, 1),
+            false => (Basis::SelfReported, 0),
         };
         let reports = self.reports(basis).into_iter();
         let reports: Vec<_> = reports
@@ -298,10 +298,7 @@ fn rate_ladder(ladder: &mut [Row], counted: [&Counted; 3], taps: [&Taps; 3]) {
 /// The quarter ladder of both bases.
 fn ladder(months: [LocalMonth; 3], counted: [&Counted; 3]) -> Vec<Row> {
     let mut rows = Vec::new();
-    for (place, basis) in [Basis::SelfReported, Basis::Observed]
-        .into_iter()
-        .enumerate()
-    {
+    for (place, basis) in BASES.into_iter().enumerate() {
         let [Some(first), Some(second), Some(third)] =
             counted.map(|month| month.published[place].as_ref())
         else {

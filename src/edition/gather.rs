@@ -17,8 +17,8 @@ use crate::domain::taxonomy::{
     CardKind, Mode, Outcome, SetOf, Signal, StaffAct, StaffPresence, TapKind,
 };
 use crate::domain::{
-    Amendment, Entry, Facts, IncidentId, LineId, LocalDay, LocalMonth, OperatorCode, OutageDay,
-    OutageTold, Outages, Personal, Position, Pseudonym, RowTime, StopId, UtcMillis,
+    Amendment, Basis, Entry, Facts, IncidentId, LineId, LocalDay, LocalMonth, OperatorCode,
+    OutageDay, OutageTold, Outages, Personal, Position, Pseudonym, RowTime, StopId, UtcMillis,
 };
 use crate::journal::{JournalError, Reader, Record, Wanted};
 use crate::stats::screening::{distinct, screen_count};
@@ -26,8 +26,8 @@ use crate::stats::screening::{distinct, screen_count};
 /// What of an incident an edition needs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Report {
-    /// Whether a device observed it.
-    pub is_observed: bool,
+    /// Whether a device observed it, or somebody told it.
+    pub basis: Basis,
     /// The local day.
     pub day: LocalDay,
     /// The local hour of day; `None` if only the day is known.
@@ -414,7 +414,10 @@ impl Report {
         let day = facts.time.day();
         let has_staff = facts.staff_present == Some(StaffPresence::Yes);
         Self {
-            is_observed: is_observed(facts),
+            basis: match is_observed(facts) {
+                true => Basis::Observed,
+                false => Basis::SelfReported,
+            },
             day,
             hour_of_day: match facts.time {
                 RowTime::Hour(hour) => Some(hour.hour_of_day()),
@@ -499,7 +502,7 @@ pub(super) mod testing {
     /// A report of which only the day is told.
     pub(crate) fn report() -> Report {
         Report {
-            is_observed: false,
+            basis: Basis::SelfReported,
             day: LocalDay(20_000),
             hour_of_day: None,
             is_in_time: true,

@@ -9,11 +9,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::format::{Edition, Row};
 use super::gather::{NamesErased, Report};
 use super::reporters::Names;
-use super::rows::OPERATOR;
+use super::rows::{OPERATOR, basis_key};
 use super::tables::NOT_SAID;
+use crate::domain::Basis;
 use crate::domain::limits::COUNTED_REPORTS_PER_MONTH_MAX;
 
-const OBSERVED: &str = "observed";
 const EXACT: &str = "exact";
 
 /// By how many reports a count can differ because one report is missing or has lost its names:
@@ -36,7 +36,7 @@ pub struct Missing {
     /// The same of the month's self-reports.
     pub self_reports: Erased,
     /// Of self-reports and of observed ones, how many there are; empty if nothing is missing.
-    pub most: [Most; 2],
+    pub most: BTreeMap<Basis, Most>,
     /// What is missing of the earlier months of the quarter that the month ends; `None` if it
     /// ends none.
     pub before: Option<MissingBefore>,
@@ -211,22 +211,24 @@ impl Missing {
 
     /// Rows of the month, without those of its quarter.
     fn explains_month(&self, closed: &[&Row], made: &[&Row]) -> bool {
-        [true, false].into_iter().all(|is_observed| {
-            let [closed, made] = [closed, made].map(|rows| {
-                let rows = rows.iter().copied();
-                let rows = rows.filter(|row| (row.basis == OBSERVED) == is_observed);
-                rows.collect::<Vec<_>>()
-            });
-            match (is_observed, self.gone, self.self_reports.reports) {
-                (true, 0, _) | (false, 0, 0) => closed == made,
-                _ => self.explains_rows(is_observed, &closed, &made),
-            }
-        })
+        [Basis::Observed, Basis::SelfReported]
+            .into_iter()
+            .all(|basis| {
+                let [closed, made] = [closed, made].map(|rows| {
+                    let rows = rows.iter().copied();
+                    let rows = rows.filter(|row| row.basis == basis_key(basis));
+                    rows.collect::<Vec<_>>()
+                });
+                match (basis, self.gone, self.self_reports.reports) {
+                    (Basis::Observed, 0, _) | (Basis::SelfReported, 0, 0) => closed == made,
+                    _ => self.explains_rows(basis, &closed, &made),
+                }
+            })
     }
 
     /// Rows of one basis.
-    fn explains_rows(&self, is_observed: bool, closed: &[&Row], made: &[&Row]) -> bool {
-        let shift = self.shift(is_observed);
+    fn explains_rows(&self, basis: Basis, closed: &[&Row], made: &[&Row]) -> bool {
+        let shift = self.shift(basis);
         let may_be_other = |operator: &str| {
             operator.is_empty() || 0 < self.gone || self.self_reports.may_touch(operator)
         };
@@ -245,10 +247,9 @@ impl Missing {
             };
             row.count.abs_diff(now.count) <= shift && (!has_taps || are_taps(row) == are_taps(now))
         };
-        let most = &self.most[usize::from(is_observed)];
+        let most = |row: &Row| self.most.get(&basis).map_or(0, |most| most.reports(row));
         // Each entry that is gone may have been one more.
-        let is_possible =
-            |row: &&Row| row.flag != EXACT || row.count <= most.reports(row) + self.gone;
+        let is_possible = |row: &&Row| row.flag != EXACT || row.count <= most(row) + self.gone;
         let [closed_by, made_by] = [closed, made].map(by_operator);
         let is_as_it_was = |(operator, rows): (&&str, &Vec<&Row>)| {
             // Whether an operator stands alone depends on the others.
@@ -260,13 +261,15 @@ impl Missing {
     }
 
     /// By how many reports any count of one basis may differ.
-    fn shift(&self, is_observed: bool) -> u64 {
-        if is_observed {
-            // Each is its own reporter.
-            return self.gone;
-        }
+    fn shift(&self, basis: Basis) -> u64 {
         let Erased { reports, links, .. } = self.self_reports;
-        (reports - links) * SHIFT_OF_ONE + (links + self.gone) * SHIFT_OF_LINK
+        match basis {
+            // Each is its own reporter.
+            Basis::Observed => self.gone,
+            Basis::SelfReported => {
+                (reports - links) * SHIFT_OF_ONE + (links + self.gone) * SHIFT_OF_LINK
+            }
+        }
     }
 }
 

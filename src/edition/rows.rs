@@ -97,14 +97,18 @@ fn group_rows(blank: &Row, group: &PublishedGroup, rows: &mut Vec<Row>) {
     }
 }
 
-fn blank(basis: Basis, first: LocalMonth, last: LocalMonth) -> Row {
-    let basis = match basis {
+/// What rows call a basis.
+pub fn basis_key(basis: Basis) -> &'static str {
+    match basis {
         Basis::SelfReported => "self-reported",
         Basis::Observed => "observed",
-    };
+    }
+}
+
+fn blank(basis: Basis, first: LocalMonth, last: LocalMonth) -> Row {
     let after = month::first_day(month::next(last));
     Row {
-        basis: basis.to_owned(),
+        basis: basis_key(basis).to_owned(),
         period_start: month::first_day(first).to_string(),
         period_end: crate::domain::LocalDay(after.0 - 1).to_string(),
         flag: EXACT.to_owned(),

@@ -81,7 +81,8 @@ impl Cut {
     }
 
     /// The class with the fewest reports among those that stand alone; the first by key, if
-    /// there are several.
+    /// there are several. Which of equals it is then tells nothing of their reports: whatever
+    /// else would set them apart is not published, and would be told by being asked.
     fn smallest(&self) -> Option<usize> {
         (0..self.alone.len())
             .filter(|class| self.alone[*class])
@@ -121,6 +122,7 @@ fn disclosing(sheet: &Sheet, cuts: &[Cut]) -> Option<Class> {
             let is_disclosing = is_known
                 && (of_reporters() < PUBLISHED_GROUP_MIN
                     || surplus() < PUBLISHED_GROUP_MIN * times);
+            // Of equals the first that the sheet names, for the same reason as in `smallest`.
             let smallest = by
                 .into_iter()
                 .min_by_key(|class| cuts[class.table].reports(class.class));
