@@ -2,8 +2,9 @@
 //!
 //! Rates are drawn from what is published and from taps, and from nothing else, so that they
 //! tell no more of anybody than the counts do: the numerator is the published count, the
-//! scatter of days is that of the published days, and whether enough reports could be matched with
-//! taps is judged for the operator as a whole (`matched`), and told by whether there is a rate.
+//! scatter of days is what is published of it (`dispersion`), and whether enough reports could be
+//! matched with taps is judged for the operator as a whole (`matched`), and told by whether there is
+//! a rate.
 //!
 //! Feeds are chosen as for exact figures: the one that tells most days of what a row is about,
 //! then the coarsest, then the first by name, and beside it those of other kinds of tap. But here
@@ -11,17 +12,18 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use super::dispersion::PublishedDays;
 use super::format::Row;
 use super::matched::{Matched, Tells};
-use super::tables::DAY;
+use super::rows::basis_key;
 use super::taps::{ByDay, Taps, scope};
 use crate::domain::limits::COVERED_DAYS_PERCENT_MIN;
 use crate::domain::taps::{Refusals, TapFeed, TapInterval, TapScope};
 use crate::domain::taxonomy::Taxonomy;
-use crate::domain::{FeedId, LocalDay};
-use crate::stats::dispersion::{Day, Dispersion, interval_told};
+use crate::domain::{Basis, FeedId};
+use crate::stats::dispersion::{Dispersion, interval_told};
 use crate::stats::interval::{Interval, Level};
-use crate::stats::rate::{Estimator, Matching, NoRate, Numerator, Rate, dispersion, rate};
+use crate::stats::rate::{Estimator, Matching, NoRate, Numerator, Rate, rate};
 
 /// Why an operator has no rates, besides the reasons of `stats::rate`.
 const TOO_FEW_REPORTS: &str = "too-few-reports";
@@ -38,9 +40,6 @@ struct Chosen<'a> {
     /// Days that all of them tell, with the taps of all.
     taps: ByDay,
 }
-
-/// The published counts of days, by basis and operator.
-type PublishedDays = BTreeMap<(String, String), BTreeMap<LocalDay, u64>>;
 
 /// A rate and how it was made.
 struct Made {
@@ -72,7 +71,7 @@ impl<'a> Denominators<'a> {
             }
             return;
         }
-        let days = published_days(published);
+        let days = PublishedDays::of(published);
         let mut known: HashMap<_, Vec<Matched>> = HashMap::new();
         for row in rows.iter_mut() {
             let Some(chosen) = self.chosen(row) else {
@@ -162,25 +161,12 @@ impl<'a> Denominators<'a> {
         if months.iter().any(Matched::is_too_few) {
             return Err(TOO_FEW_REPORTS);
         }
-        let numerator = match row.basis.as_str() {
-            "observed" => Numerator::ObservedRefusals,
-            _ => Numerator::SelfReports,
+        let numerator = match row.basis == basis_key(Basis::Observed) {
+            true => Numerator::ObservedRefusals,
+            false => Numerator::SelfReports,
         };
         let refusals = chosen.refusals();
-        let key = (row.basis.clone(), row.operator_code.clone());
-        let by_day: Vec<Day> = published
-            .get(&key)
-            .into_iter()
-            .flatten()
-            .filter_map(|(day, count)| {
-                let (count, exposure) = (*count, *chosen.taps.get(day)?);
-                Some(Day { count, exposure })
-            })
-            .collect();
-        let of_days: u64 = by_day.iter().map(|day| day.count).sum();
-        let share = row.count as f64 / of_days.max(1) as f64;
-        // The days are the operator's.
-        let scatter = dispersion(numerator, refusals, &by_day).of_part(share);
+        let scatter = published.dispersion(row, numerator, refusals, &chosen.taps);
         // What is published is a count of reports, all of which are matched or none is.
         let matching = Matching {
             days: self.days(),
@@ -259,18 +245,6 @@ fn is_clash(one: &TapFeed, other: &TapFeed) -> bool {
     let mut kinds = one.kinds.set().iter();
     kinds.any(|kind| other.kinds.set().contains(kind))
         || (is_by_day.contains(&true) && is_other_day)
-}
-
-fn published_days(rows: &[Row]) -> PublishedDays {
-    let mut days = PublishedDays::new();
-    for row in rows.iter().filter(|row| row.dimension == DAY) {
-        // What came later and the rest are of no day.
-        if let Some(day) = LocalDay::parse(&row.key) {
-            let key = (row.basis.clone(), row.operator_code.clone());
-            days.entry(key).or_default().insert(day, row.count);
-        }
-    }
-    days
 }
 
 /// How an interval was made, how sure it is, and how much the days scatter.

@@ -3,8 +3,8 @@
 //!
 //! The way of an edition: the journal is read (`gather`), reporters are told apart and
 //! counted (`reporters`), reports are divided by one-way tables (`tables`), screened
-//! (`stats::screening`), written as rows (`rows`), set against taps (`taps`, `denominators`) and
-//! written as canonical bytes (`format`). The bytes are kept in a file for ever, and their SHA-256
+//! (`stats::screening`), written as rows (`rows`), set against taps (`taps`, `denominators`,
+//! `dispersion`) and written as canonical bytes (`format`). The bytes are kept in a file for ever, and their SHA-256
 //! is an entry of the journal (`library`). Whether one that comes out otherwise later does so for
 //! what was taken away meanwhile, is `missing`'s.
 //!
@@ -13,6 +13,7 @@
 mod close;
 pub mod columns;
 mod denominators;
+mod dispersion;
 pub mod download;
 pub mod format;
 pub mod gather;

@@ -16,7 +16,8 @@ const STATION: &str = "station";
 /// The table of operators.
 pub const OPERATOR: &str = "operator";
 const EXACT: &str = "exact";
-const REST: &str = "rest";
+/// The flag of all that is not published apart, together.
+pub const REST: &str = "rest";
 const SHARE: &str = "share";
 const NO_DENOMINATOR: &str = "no denominator";
 /// Dimensions whose counts are set against taps.

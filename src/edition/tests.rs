@@ -25,7 +25,9 @@ use super::library::{Closed, EditionError, Library, Prepared, Verdict};
 use super::{close, month};
 use crate::domain::entry::ClosedEdition;
 use crate::domain::incident::CauseClaim;
-use crate::domain::taps::{TapBatch, TapCount, TapFeed, TapKinds, TapScope, TapSlot, Taps};
+use crate::domain::taps::{
+    TapBatch, TapCount, TapFeed, TapGrain, TapKinds, TapScope, TapSlot, Taps,
+};
 use crate::domain::taxonomy::{
     CardKind, Cause, ClaimSource, Outcome, ReporterKind, StaffAct, StaffPresence, TapKind,
     TimePrecision,

@@ -73,6 +73,21 @@ impl Dispersion {
         }
     }
 
+    /// φ where some of the days that were given stand for several, whose sums alone are known: so
+    /// many days in all. Each sum is as if it were divided by exposure, which of all divisions gives
+    /// the least X² (Cauchy and Schwarz), so that this is at most the φ of all days apart.
+    pub fn over_days(self, days: u32) -> Self {
+        let given = self.degrees_of_freedom;
+        let degrees_of_freedom = given.max(days.saturating_sub(1));
+        if given == 0 {
+            return self;
+        }
+        Self {
+            ratio: self.ratio * f64::from(given) / f64::from(degrees_of_freedom),
+            degrees_of_freedom,
+        }
+    }
+
     /// That of the more dispersed of the two; this one if they are equal.
     #[must_use]
     pub fn or_wider(self, other: Self) -> Self {
@@ -165,6 +180,21 @@ mod tests {
         assert_eq!(Dispersion::NONE.of_part(0.5), Dispersion::NONE);
         let even = Dispersion::of_counts(&days(&[(5, 100), (5, 100)]));
         assert_eq!(even.of_part(0.5).factor(), 1.0, "never below chance");
+    }
+
+    #[test]
+    fn days_known_by_their_sum_scatter_at_most_as_they_do_apart() {
+        let apart = days(&[(1, 100), (9, 100), (4, 200), (40, 100)]);
+        let joined = days(&[(14, 400), (40, 100)]);
+        for of in [Dispersion::of_counts, Dispersion::of_proportions] {
+            let (apart, joined) = (of(&apart), of(&joined).over_days(4));
+            assert!(joined.factor() < apart.factor(), "{joined:?} {apart:?}");
+            assert_eq!(joined.degrees_of_freedom(), 3);
+        }
+        let even = days(&[(4, 100), (4, 100), (8, 200), (40, 100)]);
+        let joined = Dispersion::of_counts(&days(&[(16, 400), (40, 100)])).over_days(4);
+        assert!((joined.factor() - Dispersion::of_counts(&even).factor()).abs() < 1e-12);
+        assert_eq!(Dispersion::NONE.over_days(30), Dispersion::NONE);
     }
 
     fn week() -> Vec<Day> {

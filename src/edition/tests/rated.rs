@@ -84,6 +84,56 @@ fn interval_of_a_line_is_widened_by_its_share_of_the_days_scatter() {
     );
 }
 
+/// Taps of all of GVB, as often on each day of November.
+fn taps_of_gvb(per_day: u64) -> Entry {
+    let feed = TapFeed {
+        grain: TapGrain::Operator,
+        ..feed_of_gvb()
+    };
+    let first = month::first_day(of("2026-11")).0;
+    let counts = (first..first + 30).map(|day| TapCount {
+        scope: TapScope::Operator,
+        slot: TapSlot {
+            day: LocalDay(day),
+            slot: 0,
+        },
+        taps: Taps::new(per_day).expect("few"),
+    });
+    Entry::TapCounts(Box::new(TapBatch::pack(&feed, counts).remove(0)))
+}
+
+#[test]
+fn interval_of_a_month_with_an_outage_is_as_wide_as_its_calm_days_make_it() {
+    let mut record = Record::new();
+    // Only the three days of forty have a part of their own.
+    for day in 0..30 {
+        for _ in 0..if (10..13).contains(&day) { 40 } else { 4 } {
+            let at = UtcMillis(amsterdam("2026-11-01T12:00").0 + day * DAY_MS);
+            let facts = Facts {
+                operator: Some("GVB".parse().expect("a code")),
+                tap_kind: Some(TapKind::CheckIn),
+                ..record.facts(at)
+            };
+            let installation = u32::try_from(record.made).expect("few");
+            record.tell(at, facts, installation);
+        }
+    }
+    record.append(amsterdam("2026-12-02T12:00"), &taps_of_gvb(10_000));
+    record.append(amsterdam("2026-12-22T00:00"), &Entry::Tick);
+    let edition = record.make("2026-11").expect("over");
+    let days = edition.rows.iter().filter(|row| row.dimension == "day");
+    let days: Vec<_> = days.map(|row| row.count).collect();
+    assert_eq!(days, [40, 40, 40, 108]);
+    let is_whole = |row: &&Row| row.operator_code == "GVB" && row.dimension == "total";
+    let row = edition.rows.iter().find(is_whole).expect("the whole");
+    let method = row.interval_method.as_deref();
+    assert_eq!(method, Some("garwood 0.95 dispersion 15.88"));
+    // Per 100,000 of 300,000 taps. As if only chance were at work, it would be 199 to 260.
+    let reports = |value: Option<f64>| (3.0 * value.expect("a rate")).round();
+    let told = [row.rate, row.low, row.high].map(reports);
+    assert_eq!(told, [228.0, 126.0, 380.0]);
+}
+
 #[test]
 fn line_of_the_worked_example_has_the_rate_and_interval_of_the_literature() {
     // 31 days of 10,000 taps, of which the last is told again: 300,000.
