@@ -453,9 +453,14 @@ impl Report {
         }
     }
 
-    /// The line, or nothing.
-    pub fn place(&self) -> &str {
-        self.line.as_ref().map_or("", |line| line.as_str())
+    /// Whether tables place it by station, as trains and the metro, or else by line.
+    pub fn is_by_station(&self) -> bool {
+        matches!(self.mode, Some(Mode::Train | Mode::Metro))
+    }
+
+    /// The station, if tables place it by that and it is known.
+    pub fn station(&self) -> Option<&StopId> {
+        self.stop.as_ref().filter(|_| self.is_by_station())
     }
 }
 

@@ -103,8 +103,6 @@ impl Erased {
         let is_erased = |report: &Report| report.erased != NamesErased::No;
         let erased = reports.iter().filter(|report| is_erased(report));
         let erased: Vec<&Report> = erased.copied().collect();
-        let without_line = erased.iter().filter(|report| report.line.is_none());
-        let days_without_line: BTreeSet<_> = without_line.map(|report| report.day).collect();
         let mut counted = BTreeMap::<u32, usize>::new();
         for (number, _) in numbers
             .iter()
@@ -115,7 +113,7 @@ impl Erased {
         }
         // Reports of one reporter are counted in their order, one for each line and day, to a
         // limit; so one that is another's no more lets a later one count, and takes its place
-        // among those of nobody.
+        // among those of nobody. Only the limit reaches from one operator to another.
         let may_shift = |place: usize| {
             let report = reports[place];
             if report.is_uncountable {
@@ -125,8 +123,7 @@ impl Erased {
                 return !are_counted[place];
             }
             let told = counted.get(&numbers[place]).copied().unwrap_or(0) + erased.len();
-            let may_repeat = report.line.is_none() && days_without_line.contains(&report.day);
-            are_counted[place] && (COUNTED_REPORTS_PER_MONTH_MAX < told || may_repeat)
+            are_counted[place] && COUNTED_REPORTS_PER_MONTH_MAX < told
         };
         let touched = (0..reports.len()).filter(|place| {
             let report = reports[*place];

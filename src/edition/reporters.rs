@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::gather::Report;
 use crate::domain::limits::COUNTED_REPORTS_PER_MONTH_MAX;
-use crate::domain::{LocalDay, Pseudonym};
+use crate::domain::{LineId, LocalDay, OperatorCode, Pseudonym, StopId};
 
 /// The reporter of whoever names neither a card nor an installation.
 const NOBODY: u32 = 0;
@@ -31,22 +31,50 @@ pub fn number(reports: impl Iterator<Item = Names> + Clone) -> Vec<u32> {
     reports.map(|names| people.number(names)).collect()
 }
 
+/// Of a reporter's reports that are alike in this, one counts.
+#[derive(PartialEq, Eq, Hash)]
+struct CountedOnce<'a> {
+    reporter: u32,
+    day: LocalDay,
+    /// That of the line, if there is one.
+    operator: Option<&'a OperatorCode>,
+    line: Option<&'a LineId>,
+    /// Where there is no line.
+    station: Option<&'a StopId>,
+}
+
 /// Which reports count: of each reporter, the first for each line and day, and at most ten a
-/// month; none that were flagged when they came in. Reports are in the order of the journal,
-/// and of one month, each with the number of its reporter.
+/// month; none that were flagged when they came in. Those without a line are told apart by operator
+/// and, where tables do so, by station. Reports are in the order of the journal, and of one month,
+/// each with the number of its reporter.
 pub fn are_counted(reports: &[&Report], numbers: &[u32]) -> Vec<bool> {
-    let mut seen: HashSet<(u32, &str, LocalDay)> = HashSet::new();
+    let mut seen: HashSet<CountedOnce<'_>> = HashSet::new();
     let mut counted: HashMap<u32, usize> = HashMap::new();
     let mut are_counted = Vec::with_capacity(reports.len());
     for (report, reporter) in reports.iter().zip(numbers.iter().copied()) {
         let told = counted.entry(reporter).or_default();
         let is_counted = !report.is_uncountable
             && *told < COUNTED_REPORTS_PER_MONTH_MAX
-            && seen.insert((reporter, report.place(), report.day));
+            && seen.insert(CountedOnce::new(reporter, report));
         *told += usize::from(is_counted);
         are_counted.push(is_counted);
     }
     are_counted
+}
+
+impl<'a> CountedOnce<'a> {
+    fn new(reporter: u32, report: &'a Report) -> Self {
+        Self {
+            reporter,
+            day: report.day,
+            operator: report.operator.as_ref(),
+            line: report.line.as_ref(),
+            station: match report.line {
+                Some(_) => None,
+                None => report.station(),
+            },
+        }
+    }
 }
 
 /// Cards and installations, joined.
@@ -98,6 +126,7 @@ impl People {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::taxonomy::Mode;
     use crate::edition::gather::testing::report;
 
     fn told(card: u8, installation: u8) -> Report {
@@ -149,6 +178,32 @@ mod tests {
             on("GVB:1", 2),
         ];
         assert_eq!(counted(&reports), [true, false, true, true]);
+    }
+
+    #[test]
+    fn reports_without_a_line_count_once_for_each_operator_and_station() {
+        let on = |operator: &str, mode: Mode, stop: &str| Report {
+            operator: Some(operator.parse().expect("a code")),
+            mode: Some(mode),
+            stop: Some(stop.parse().expect("a stop")),
+            ..told(1, 0)
+        };
+        let reports = [
+            on("NS", Mode::Train, "NS:asd"),
+            on("GVB", Mode::Metro, "GVB:cs"),
+            on("NS", Mode::Train, "NS:ut"),
+            on("NS", Mode::Train, "NS:asd"),
+            // No table tells stops of trams apart.
+            on("HTM", Mode::Tram, "HTM:1"),
+            on("HTM", Mode::Tram, "HTM:2"),
+        ];
+        assert_eq!(counted(&reports), [true, true, true, false, true, false]);
+        let with_line = |stop| Report {
+            line: Some("NS:ic".parse().expect("a line")),
+            ..on("NS", Mode::Train, stop)
+        };
+        let of_one_line = [with_line("NS:asd"), with_line("NS:ut")];
+        assert_eq!(counted(&of_one_line), [true, false]);
     }
 
     #[test]

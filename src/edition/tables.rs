@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::gather::Report;
-use crate::domain::taxonomy::{CardKind, Cause, ClaimSource, Mode, Outcome, StaffAct, Taxonomy};
+use crate::domain::taxonomy::{CardKind, Cause, ClaimSource, Outcome, StaffAct, Taxonomy};
 use crate::stats::screening::{ClassName, Group, Logic, Name, Sheet};
 use crate::stats::staff::{HARMFUL, HELPING};
 
@@ -210,10 +210,9 @@ fn answer(is_yes: bool) -> Name {
 /// The station for trains and the metro, the line for all else: one geography for each
 /// report.
 fn place(report: &Report) -> Name {
-    let is_by_station = matches!(report.mode, Some(Mode::Train | Mode::Metro));
-    let key = if is_by_station {
-        let stop = report.stop.as_ref();
-        stop.map(|stop| format!("{STATION_PREFIX}{}", stop.as_str()))
+    let key = if report.is_by_station() {
+        let station = report.station();
+        station.map(|station| format!("{STATION_PREFIX}{}", station.as_str()))
     } else {
         let line = report.line.as_ref();
         line.map(|line| format!("{LINE_PREFIX}{}", line.as_str()))

@@ -1,6 +1,6 @@
 //! Small random data sets: reports of a quarter, and what became of each.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use mistap::domain::incident::CauseClaim;
 use mistap::domain::taxonomy::{
@@ -21,8 +21,12 @@ const SKEWED: [usize; 6] = [0, 1, 2, 2, 2, 2];
 /// Days after the tap on which a report that is not in time for its day was told.
 pub const DAYS_LATE: usize = 3;
 const OPERATORS: [&str; 4] = ["ARR", "GVB", "HTM", "NS"];
+/// In place of an operator: reports whose operator is not known. They have no taps.
+pub const NOT_SAID: &str = "not-said";
 const LINES: [&str; 5] = ["1", "10", "14", "26", "4"];
 const STATIONS: [&str; 2] = ["CS", "RAI"];
+/// Lines after which the days repeat that a feed misses.
+const LINES_IN_TURN: usize = 3;
 const COUNTED_PER_MONTH_MAX: usize = 10;
 
 /// What became of a report.
@@ -70,8 +74,9 @@ pub struct Feed {
     pub kinds: Vec<SetOf<TapKind>>,
     /// The local hour at which a day of it begins.
     pub day_begins: u32,
-    /// Days of which no taps are told, from the first of each month: for lines in turn.
-    pub misses: Vec<Vec<usize>>,
+    /// Days of which no taps are told, from the first of the month: by month and part of it, and
+    /// for lines in turn.
+    misses: [Vec<Vec<Vec<usize>>>; MONTHS],
 }
 
 impl Feed {
@@ -80,9 +85,18 @@ impl Feed {
         self.kinds.iter().any(|kinds| kinds.contains(kind))
     }
 
-    /// Days of which no taps are told of what has this number among the lines.
-    pub fn missed(&self, place: usize) -> &[usize] {
-        &self.misses[place % self.misses.len()]
+    /// Days of a month of which one of its parts tells no taps of what has this number among the
+    /// lines.
+    pub fn missed_by(&self, month: usize, part: usize, place: usize) -> &[usize] {
+        let in_turn = &self.misses[month][part];
+        &in_turn[place % in_turn.len()]
+    }
+
+    /// Days of a month of which any of its parts tells none.
+    pub fn missed(&self, month: usize, place: usize) -> BTreeSet<usize> {
+        let parts = 0..self.kinds.len();
+        let missed = parts.flat_map(|part| self.missed_by(month, part, place));
+        missed.copied().collect()
     }
 }
 
@@ -105,7 +119,8 @@ impl Data {
     /// The data set of a seed.
     pub fn random(seed: u64) -> Self {
         let mut random = StdRng::seed_from_u64(seed);
-        let operators = OPERATORS[..random.random_range(1..=OPERATORS.len())].to_vec();
+        let mut operators = OPERATORS[..random.random_range(1..=OPERATORS.len())].to_vec();
+        operators.extend(random.random_bool(0.3).then_some(NOT_SAID));
         let universe = Universe::new(attributes(&mut random));
         // Reporters tell several times, and the smaller their number, the more often.
         let reporters = random.random_range(12..120);
@@ -139,6 +154,7 @@ impl Data {
             }
         }
         let feeds = operators.iter().enumerate();
+        let feeds = feeds.filter(|(_, code)| **code != NOT_SAID);
         let feeds = feeds.flat_map(|(operator, _)| [(operator, false), (operator, true)]);
         let feeds: Vec<_> = feeds
             .filter_map(|(operator, is_of_lines)| feed(&mut random, operator, is_of_lines))
@@ -152,14 +168,15 @@ impl Data {
         }
     }
 
-    /// The line of a report that an edition counts by, with the day: it counts one of each.
+    /// What an edition counts one of for each reporter: a line, a station, or whatever else of an
+    /// operator, and a day.
     fn counted_by(&self, told: &Told) -> (u32, usize, Option<&'static str>, usize) {
         let attributes = &self.universe.profiles[told.profile].attributes;
-        let (line, operator) = match attributes.place {
-            Place::Line(line) => (Some(line), told.operator),
-            Place::Station(_) | Place::NotSaid => (None, 0),
+        let place = match attributes.place {
+            Place::Line(place) | Place::Station(place) => Some(place),
+            Place::NotSaid => None,
         };
-        (told.reporter, operator, line, self.day(told))
+        (told.reporter, told.operator, place, self.day(told))
     }
 
     /// The day of a report, from the first of its month.
@@ -219,7 +236,7 @@ fn feed(random: &mut StdRng, operator: usize, is_of_lines: bool) -> Option<Feed>
     };
     let misses = |random: &mut StdRng| {
         let days = 0..DAYS;
-        days.filter(|_| random.random_bool(0.15)).collect()
+        days.filter(|_| random.random_bool(0.1)).collect()
     };
     let feed = Feed {
         operator,
@@ -234,9 +251,13 @@ fn feed(random: &mut StdRng, operator: usize, is_of_lines: bool) -> Option<Feed>
         } else {
             0
         },
-        misses: (0..if is_of_lines { 3 } else { 1 })
-            .map(|_| misses(random))
-            .collect(),
+        misses: [(); MONTHS].map(|()| {
+            let parts = kinds.iter();
+            let in_turn = if is_of_lines { LINES_IN_TURN } else { 1 };
+            parts
+                .map(|_| (0..in_turn).map(|_| misses(random)).collect())
+                .collect()
+        }),
     };
     random.random_bool(0.8).then_some(feed)
 }

@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use serde_json::Value;
 
 use bounds::{Attacker, Known, Statement};
-use data::{Data, Fate, MONTHS};
+use data::{Data, Fate, MONTHS, NOT_SAID};
 use published::{Cells, Key, Row};
 
 const SETS_VARIABLE: &str = "MISTAP_ATTACK_SETS";
@@ -58,6 +58,8 @@ struct Seen {
     of_several: AtomicUsize,
     bounds: AtomicUsize,
     shares: AtomicUsize,
+    widened: AtomicUsize,
+    of_unknown: AtomicUsize,
     left_out: AtomicUsize,
     too_late: AtomicUsize,
 }
@@ -223,6 +225,10 @@ fn published_editions_tell_nothing_of_crossed_groups_of_one_to_nine() {
         let (found, groups, programs) = attack.run(&statements);
         assert!(found.is_empty(), "data set {seed}: {found:#?}");
         let is_quarter = attack.rows.iter().any(|row| row.month.is_none());
+        let has_unknown = attack
+            .rows
+            .iter()
+            .any(|row| row.value["operator_code"] == NOT_SAID && row.key == Key::Total);
         let bounds = statements.iter().filter(|one| one.known != Known::Exactly);
         for (counter, more) in [
             (&seen.groups, groups),
@@ -232,6 +238,8 @@ fn published_editions_tell_nothing_of_crossed_groups_of_one_to_nine() {
             (&seen.for_days, rated.for_days),
             (&seen.of_several, rated.of_several),
             (&seen.shares, shares),
+            (&seen.widened, rated.widened),
+            (&seen.of_unknown, usize::from(has_unknown)),
             (&seen.bounds, bounds.count()),
         ] {
             counter.fetch_add(more, Ordering::Relaxed);
@@ -246,6 +254,8 @@ fn published_editions_tell_nothing_of_crossed_groups_of_one_to_nine() {
         ("rows set against several feeds", seen.of_several),
         ("bounds told by rates", seen.bounds),
         ("shares", seen.shares),
+        ("intervals widened by days", seen.widened),
+        ("data sets with an operator unknown", seen.of_unknown),
         ("counts of what was left out", seen.left_out),
         ("counts of what came too late", seen.too_late),
     ] {
@@ -385,7 +395,13 @@ fn control_with_independent_national_tables_is_broken() {
         let national = record::publish(&attack.data, false);
         let rows = published::rows(&attack.data, &national);
         // A line is of one operator.
-        let rows: Vec<_> = rows.into_iter().filter(|row| row.table != "line").collect();
+        let rows = rows.into_iter().filter(|row| row.table != "line");
+        // Of all, whose operators nobody named.
+        let rows = rows.map(|row| Row {
+            operator: None,
+            ..row
+        });
+        let rows: Vec<_> = rows.collect();
         let said = published::statements(&attack.data, &rows).into_iter();
         let exactly = |(cells, sum)| Statement {
             cells,

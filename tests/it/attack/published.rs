@@ -1,6 +1,7 @@
 //! What a reader of editions knows: their rows, and nothing else.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use serde_json::Value;
 
@@ -22,6 +23,16 @@ pub struct Row {
     pub count: u64,
     /// Everything.
     pub value: Value,
+}
+
+impl Row {
+    /// The months of its period.
+    pub fn months(&self) -> Range<usize> {
+        match self.month {
+            Some(month) => month..month + 1,
+            None => 0..MONTHS,
+        }
+    }
 }
 
 /// The class that a row counts.
@@ -135,7 +146,7 @@ fn row(data: &Data, value: &Value) -> Row {
         }
         _ => class(data, value),
     };
-    let is_national = table == "operator" || text("operator_code") == "not-said";
+    let is_national = table == "operator";
     Row {
         month: month.filter(|_| is_month),
         operator: code(text("operator_code")).filter(|_| !is_national),
@@ -181,12 +192,8 @@ pub fn statements(data: &Data, rows: &[Row]) -> Vec<(Vec<usize>, u64)> {
 /// The cells that a row counts.
 fn cells(data: &Data, rows: &[Row], row: &Row) -> Vec<usize> {
     let cells = Cells(data);
-    let months = match row.month {
-        Some(month) => month..month + 1,
-        None => 0..MONTHS,
-    };
     let is_operator = |operator: usize| row.operator.is_none_or(|own| own == operator);
-    let counted = months.flat_map(|month| match &row.key {
+    let counted = row.months().flat_map(|month| match &row.key {
         Key::Total => cells.find(month, is_operator, |_| true),
         Key::Operator(own) => cells.find(month, |operator| operator == *own, |_| true),
         Key::Class(class) => {

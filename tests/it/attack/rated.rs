@@ -1,12 +1,16 @@
-//! What is learnt from whether there are rates: of how many reports taps were told.
+//! What is learnt from whether there are rates: of how many reports taps were told. And that rates
+//! and their intervals follow from published rows and taps alone.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use mistap::domain::taxonomy::{TapKind, Taxonomy as _};
 use serde_json::Value;
 
 use super::bounds::{Known, Statement};
-use super::data::{Data, Feed, MONTHS};
+use super::data::{Data, Feed};
 use super::published::{Cells, Days, Key, Row};
-use super::record::{feed_id, lines};
+use super::record::{days_of, feed_id, lines, taps_on};
+use crate::by_hand;
 
 /// Reports from which on an operator has rates, as the method page tells.
 const RATED_MIN: u64 = 50;
@@ -101,7 +105,7 @@ pub fn judge(data: &Data, rows: &[Row], truth: &[u64], feed: &Feed, month: usize
 
 impl Judged {
     /// Whether enough are matched where some days have no taps: by what is published alone.
-    fn is_enough_without(&self, missed: &[usize], days: &Days) -> bool {
+    fn is_enough_without(&self, missed: &BTreeSet<usize>, days: &Days) -> bool {
         let apart = missed.iter().filter_map(|day| days.parts.get(day));
         let in_parts: u64 = apart.clone().sum();
         let joined = (missed.len() - apart.count()) as u64;
@@ -147,6 +151,103 @@ pub struct Rated {
     pub for_days: usize,
     /// How many are set against several feeds.
     pub of_several: usize,
+    /// How many have an interval that days widen.
+    pub widened: usize,
+}
+
+/// Days of a row's period with their taps: by month and day, counted from its first.
+struct TapDays {
+    taps: BTreeMap<(usize, usize), f64>,
+    days: usize,
+}
+
+impl TapDays {
+    fn of(feed: &Feed, row: &Row, place: usize) -> Self {
+        let mut taps = BTreeMap::new();
+        for month in row.months() {
+            let missed = feed.missed(month, place);
+            let told = (0..days_of(month)).filter(|day| !missed.contains(day));
+            taps.extend(told.map(|day| ((month, day), taps_on(feed, day) as f64)));
+        }
+        let days = row.months().map(days_of).sum();
+        Self { taps, days }
+    }
+
+    fn taps(&self) -> f64 {
+        self.taps.values().sum()
+    }
+
+    fn check(&self, row: &Row) {
+        let taps = row.value["taps"].as_u64().expect("taps");
+        assert_eq!(taps as f64, self.taps(), "{row:?}");
+        let coverage = row.value["coverage"].as_f64().expect("a part");
+        is_close(row, coverage, self.taps.len() as f64 / self.days as f64);
+    }
+
+    /// How much a row's interval is widened, of published rows and of taps alone: days without a
+    /// part of their own share the rest as their taps are. `None` if too little is published.
+    fn scatter(&self, data: &Data, editions: &[Value], row: &Row) -> Option<f64> {
+        let operator = row.value["operator_code"].as_str().expect("a code");
+        let mut days = Vec::new();
+        let mut known = 0;
+        for month in row.months() {
+            let published = Days::of(&editions[month], operator);
+            let first = (month, 0);
+            let with_taps = || self.taps.range(first..(month + 1, 0));
+            let is_joined = |day: usize| !published.parts.contains_key(&day);
+            let joined = with_taps().filter(|((_, day), _)| is_joined(*day));
+            let in_rest: f64 = joined.map(|(_, taps)| taps).sum();
+            if published.parts.is_empty() {
+                continue;
+            }
+            let rest = published.rest.unwrap_or(0) as f64;
+            days.extend(with_taps().map(|((_, day), taps)| {
+                let part = published.parts.get(day);
+                (
+                    part.map_or(rest * taps / in_rest, |part| *part as f64),
+                    *taps,
+                )
+            }));
+            known += with_taps().filter(|((_, day), _)| !is_joined(*day)).count();
+            known += usize::from(0.0 < in_rest);
+        }
+        let (count, taps) = days.iter().fold((0.0, 0.0), |(count, taps), day| {
+            (count + day.0, taps + day.1)
+        });
+        if known < 2 || count == 0.0 {
+            return None;
+        }
+        let scatter = match data.are_observed {
+            true => by_hand::scatter_of_shares(&days),
+            false => by_hand::scatter_of_counts(&days),
+        };
+        let share = row.count as f64 / (count * self.taps() / taps);
+        Some(1.0 + (scatter - 1.0) * share.min(1.0))
+    }
+}
+
+fn is_close(row: &Row, found: f64, expected: f64) {
+    let is_close = (found - expected).abs() <= expected * 1e-5;
+    assert!(is_close, "{row:?}: {found} is not {expected}");
+}
+
+/// An interval follows from the count, the taps and the published days.
+fn check_interval(is_observed: bool, row: &Row, taps: f64, scatter: Option<f64>) {
+    let (count, factor) = (row.count as f64, scatter.unwrap_or(1.0));
+    let (name, (low, high)) = match is_observed {
+        true => ("wilson", by_hand::wilson(count, taps, factor)),
+        false => {
+            let (low, high) = by_hand::garwood(count, factor);
+            ("garwood", (low * 100_000.0 / taps, high * 100_000.0 / taps))
+        }
+    };
+    for (end, expected) in [("low", low), ("high", high)] {
+        let found = row.value[end].as_f64();
+        is_close(row, found.expect("a rate has an interval"), expected);
+    }
+    let widened = scatter.map_or("not estimated".to_owned(), |by| format!("{by:.2}"));
+    let method = format!("{name} 0.95 dispersion {widened}");
+    assert_eq!(row.value["interval_method"], method, "{row:?}");
 }
 
 /// Rows with taps say what the rule says, and nothing but their count over their taps.
@@ -157,17 +258,15 @@ pub fn check_rates(data: &Data, editions: &[Value], rows: &[Row], truth: &[u64])
         let line = row.value["key"].as_str().unwrap_or_default();
         let mut lines = lines(data, feed).into_iter();
         let place = lines.position(|known| known.as_str() == line).unwrap_or(0);
-        let months = match row.month {
-            Some(month) => month..month + 1,
-            None => 0..MONTHS,
-        };
         let judge = |month: usize| {
             let days = Days::of(&editions[month], data.operators[feed.operator]);
             let judged = judge(data, rows, truth, feed, month);
-            let is_enough = judged.is_enough_without(feed.missed(place), &days);
+            let is_enough = judged.is_enough_without(&feed.missed(month, place), &days);
             (judged, is_enough)
         };
-        let judged: Vec<_> = months.map(judge).collect();
+        let judged: Vec<_> = row.months().map(judge).collect();
+        let told = TapDays::of(feed, row, place);
+        told.check(row);
         let reason = if judged.iter().any(|(month, _)| !month.is_asked) {
             Some("too-few-reports")
         } else if judged.iter().any(|(_, is_enough)| !is_enough) {
@@ -182,13 +281,11 @@ pub fn check_rates(data: &Data, editions: &[Value], rows: &[Row], truth: &[u64])
         rated.of_several += usize::from(1 < feed.kinds.len());
         if let Some(rate) = rate {
             rated.rates += 1;
-            let taps = row.value["taps"].as_u64().expect("taps") as f64;
             let per = if data.are_observed { 1.0 } else { 100_000.0 };
-            let expected = row.count as f64 * per / taps;
-            assert!(
-                (rate - expected).abs() <= expected * 1e-5,
-                "{row:?}: {expected}"
-            );
+            is_close(row, rate, row.count as f64 * per / told.taps());
+            let scatter = told.scatter(data, editions, row);
+            check_interval(data.are_observed, row, told.taps(), scatter);
+            rated.widened += usize::from(scatter.is_some_and(|factor| 1.0 < factor));
         }
     }
     rated

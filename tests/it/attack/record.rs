@@ -20,15 +20,19 @@ use mistap::journal::{self, SEGMENT_BYTES_MIN, Settings, Writer, encode};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::data::{DAYS_LATE, Data, Fate, Feed, MONTHS, Told};
+use super::data::{DAYS_LATE, Data, Fate, Feed, MONTHS, NOT_SAID, Told};
 use super::profile::{Attributes, Place};
 
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
 /// The months of every data set.
 pub const NAMES: [&str; MONTHS] = ["2026-07", "2026-08", "2026-09"];
-/// Taps in each interval of a feed.
-const TAPS: u64 = 40_000;
+/// Taps in each interval of a feed, at least.
+const TAPS: u64 = 30_000;
+/// As many more on each day of a week than on the day before.
+const TAPS_MORE: u64 = 5_000;
+const WEEK: usize = 7;
+const HOURS: u64 = 24;
 
 /// What is told of one report, and when: by time, and by its place in the data set.
 type Event = (UtcMillis, usize, What);
@@ -178,21 +182,39 @@ fn taps(data: &Data, feed: &Feed, month: usize) -> Vec<TapBatch> {
     let mut batches = Vec::new();
     for (part, kinds) in feed.kinds.iter().enumerate() {
         let declared = declared(data, feed, part, *kinds);
+        let is_told = |place, day| !feed.missed_by(month, part, place).contains(&day);
         let (first, end) = (first_day(month), first_day(month + 1));
         let mut counts = Vec::new();
         for (of_month, day) in (first.0..end.0).map(LocalDay).enumerate() {
             let scopes = scopes.iter().enumerate();
-            for (_, scope) in scopes.filter(|(place, _)| !feed.missed(*place).contains(&of_month)) {
+            for (_, scope) in scopes.filter(|(place, _)| is_told(*place, of_month)) {
                 counts.extend((0..declared.slots(day)).map(|slot| TapCount {
                     scope: scope.clone(),
                     slot: TapSlot { day, slot },
-                    taps: Taps::new(TAPS).expect("not many"),
+                    taps: Taps::new(in_interval(of_month)).expect("not many"),
                 }));
             }
         }
         batches.extend(TapBatch::pack(&declared, counts));
     }
     batches
+}
+
+fn in_interval(day: usize) -> u64 {
+    TAPS + TAPS_MORE * (day % WEEK) as u64
+}
+
+/// Taps that all parts of a feed tell of one scope and day, counted from the first of its month.
+pub fn taps_on(feed: &Feed, day: usize) -> u64 {
+    // No clock changes in the quarter.
+    let intervals = if feed.is_of_lines { 1 } else { HOURS };
+    feed.kinds.len() as u64 * intervals * in_interval(day)
+}
+
+/// How many days a month has.
+pub fn days_of(month: usize) -> usize {
+    let days = first_day(month + 1).0 - first_day(month).0;
+    usize::try_from(days).expect("it ends after it begins")
 }
 
 fn declared(data: &Data, feed: &Feed, part: usize, kinds: SetOf<TapKind>) -> TapFeed {
@@ -202,7 +224,7 @@ fn declared(data: &Data, feed: &Feed, part: usize, kinds: SetOf<TapKind>) -> Tap
     };
     TapFeed {
         id: feed_id(data, feed, part).parse().expect("a name"),
-        operator: code(data, feed.operator),
+        operator: code(data, feed.operator).expect("nobody tells taps of an operator unknown"),
         grain,
         interval,
         kinds: TapKinds::new(kinds).expect("a tap"),
@@ -241,23 +263,38 @@ fn first_day(month: usize) -> LocalDay {
     month::first_day(LocalMonth(first.0 + month))
 }
 
-fn code(data: &Data, operator: usize) -> OperatorCode {
-    data.operators[operator].parse().expect("a code")
+/// `None` if it is not known.
+fn code(data: &Data, operator: usize) -> Option<OperatorCode> {
+    let code = data.operators[operator];
+    (code != NOT_SAID).then(|| code.parse().expect("a code"))
+}
+
+/// What stands before its lines and stops.
+fn prefix(data: &Data, operator: usize) -> &'static str {
+    match data.operators[operator] {
+        NOT_SAID => "QBZ",
+        code => code,
+    }
 }
 
 fn line(data: &Data, operator: usize, attributes: &Attributes) -> Option<LineId> {
     let Place::Line(line) = attributes.place else {
         return None;
     };
-    let id = format!("{}:{line}", data.operators[operator]);
+    let id = format!("{}:{line}", prefix(data, operator));
     Some(id.parse().expect("a line"))
+}
+
+fn nameless_line(data: &Data, operator: usize) -> LineId {
+    let id = format!("{}:none", prefix(data, operator));
+    id.parse().expect("a line")
 }
 
 fn stop(data: &Data, operator: usize, attributes: &Attributes) -> Option<StopId> {
     let Place::Station(station) = attributes.place else {
         return None;
     };
-    let id = format!("{}:{station}", data.operators[operator]);
+    let id = format!("{}:{station}", prefix(data, operator));
     Some(id.parse().expect("a stop"))
 }
 
@@ -288,8 +325,12 @@ fn facts(data: &Data, place: usize, told: &Told, profile: usize, with_operator: 
         },
         mode: Some(if is_station { Mode::Train } else { Mode::Tram }),
         tap_kind: attributes.tap_kind,
-        operator: with_operator.then(|| code(data, told.operator)),
-        line: line(data, told.operator, attributes),
+        operator: code(data, told.operator).filter(|_| with_operator),
+        line: match attributes.place {
+            // So that as many count as do with operators.
+            Place::NotSaid if !with_operator => Some(nameless_line(data, told.operator)),
+            _ => line(data, told.operator, attributes),
+        },
         line_resolution: None,
         line_outside_validity: false,
         stop: stop(data, told.operator, attributes),
