@@ -1,7 +1,7 @@
 //! The version of the method, and what changed with it.
 
 /// Version of the method: what is counted, and how it is screened.
-pub const METHOD: u32 = 2;
+pub const METHOD: u32 = 3;
 
 /// Something that makes figures before it and after it hard to compare.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,7 +13,7 @@ pub struct Break {
 }
 
 /// All known breaks, in the order in which they came or will come.
-pub const BREAKS: [Break; 4] = [
+pub const BREAKS: [Break; 5] = [
     Break {
         since: "2023-06-06",
         what: "Bank cards and phones can be tapped in the whole country (OVpay); more than \
@@ -29,6 +29,13 @@ pub const BREAKS: [Break; 4] = [
                none where too many reports are of days without taps; a rate of before may be over \
                taps of one kind, or count such reports. An act of staff is shown no more where all \
                acts shown would tell of fewer than ten who met every one of them.",
+    },
+    Break {
+        since: "2026-11",
+        what: "Method 3: the dispersion of an edition counts the days that have no row of their own \
+               as well, so that an interval of before may be far too narrow where few days had one. \
+               Of one reporter's reports of a day without a line, one counts for each operator, and \
+               of trains and the metro for each station; before, one of all.",
     },
     Break {
         since: "2028-01",

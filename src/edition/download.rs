@@ -16,7 +16,7 @@ use super::tables::LINE;
 use crate::domain::limits::OPERATOR_CODE_BYTES_MAX;
 
 /// Version of the form of tables and packages: part of their entity tags.
-pub const DOWNLOAD_FORMAT: u32 = 3;
+pub const DOWNLOAD_FORMAT: u32 = 4;
 /// In an address, the whole table: the rows of every operator, and of all together.
 pub const ALL_OPERATORS: &str = "all";
 /// The last column of CSV files, which have nowhere else to say it.
@@ -275,8 +275,8 @@ fn readme(held: &Held) -> String {
          `edition.json` holds the canonical bytes; its SHA-256 is {hash}. The tables in \
          `tables/` are made from it, and `DICTIONARY.md` explains their columns.\n\n\
          Counts are of reports that travellers, staff and devices made: they say how often a \
-         failure was told, not how often one happened. A class with fewer than ten reporters \
-         is in the rest of its table.\n\n\
+         failure was told, not how often one happened. A class with fewer than ten reporters, or \
+         of what devices observed ten refused taps, is in the rest of its table.\n\n\
          {since}{outages}Left out as not countable: {left_out}. Recorded too late for earlier editions, since \
          the one before: {too_late}.\n\n\
          {licence}: {PUBLIC_DOMAIN}\n",
@@ -486,7 +486,7 @@ pub(super) mod tests {
         }
         assert_eq!(package["licenses"][0]["name"], json!("CC0-1.0"));
         let dictionary = String::from_utf8(read("DICTIONARY.md")).expect("text");
-        assert!(dictionary.contains("| `count` | integer | Reports, one at most"));
+        assert!(dictionary.contains("| `count` | integer | Reports: of self-reports one at most"));
         assert!(dictionary.contains("| `period_end` | date | "));
         assert!(dictionary.contains("| `edition` | yearmonth | "));
         assert!(dictionary.contains("| `citation` | string | One line that names"));

@@ -184,7 +184,7 @@ pub fn path(month: &str) -> String {
 /// One line that names the source of figures.
 pub fn citation(month: &str, method: u32, hash: Hash, path: &str) -> String {
     format!(
-        "mistap, edition {month}: failed check-ins as reported, method {method}, \
+        "mistap, edition {month}: failed check-ins as reported or observed, method {method}, \
          {LICENCE}, sha256 {hash}, {path}"
     )
 }

@@ -102,8 +102,8 @@ pub fn citation_of(closed: &[Closed], path: &str) -> String {
         false => format!("methods {} to {}", first.method, last.method),
     };
     format!(
-        "mistap, editions {} to {} ({count}): failed check-ins as reported, {methods}, {LICENCE}, \
-         sha256 of their sha256 lines {hash}, {path}",
+        "mistap, editions {} to {} ({count}): failed check-ins as reported or observed, {methods}, \
+         {LICENCE}, sha256 of their sha256 lines {hash}, {path}",
         first.month, last.month
     )
 }

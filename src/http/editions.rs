@@ -391,8 +391,9 @@ mod tests {
         assert_eq!(
             facts.citation,
             format!(
-                "mistap, editions 2026-01 to 2026-03 (3): failed check-ins as reported, method \
-                 {METHOD}, CC0-1.0, sha256 of their sha256 lines {hash}, /editions/somewhere"
+                "mistap, editions 2026-01 to 2026-03 (3): failed check-ins as reported or \
+                 observed, method {METHOD}, CC0-1.0, sha256 of their sha256 lines {hash}, \
+                 /editions/somewhere"
             )
         );
         let alone = Facts::of_made(&all[..1], "/editions/somewhere", CSV);

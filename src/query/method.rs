@@ -208,25 +208,29 @@ fn rates() -> String {
          Taps are told by operators, feed by feed, and are matched to reports interval by \
          interval. A rate needs taps on {COVERED_DAYS_PERCENT_MIN} % of the days and \
          {MATCHED_REPORTS_PERCENT_MIN} % of the reports matched; exact figures print both, an edition \
-         the days. Where a rule is \
-         broken there is a count, no rate, and the reason. More failures than taps are told as \
-         the contradiction that they are. An edition has rates only of operators with at least \
-         {EDITION_RATED_REPORTS_MIN} reports in the month, over taps that were told of the whole \
-         operator, line or station and of the whole day; above the line stands its published \
-         count, inspections included. Whether enough of its reports are matched is read from its \
-         published kinds of tap and parts of the day, whose rests count as not matched; of what \
-         no table tells, fewer than {PUBLISHED_GROUP_MIN} count as so many: else a rate would \
-         tell of a few reports what those tables hide. Reports of days without taps are not matched \
-         either: as many as the day's published part says; of a day without one \
-         {PUBLISHED_GROUP_MIN}, or the whole rest where that may be of one larger day and a few \
-         others, or all where no day is published; what was recorded later is taken to be of days as \
-         all else is. The two are judged apart, since together they would tell what is hidden: up to \
-         a fifth may be of kinds or times that are not told, and up to a fifth of days without taps, \
-         so that more than a fifth in all may not be matched. An edition adds up feeds of different kinds of tap over the days that all of \
-         them tell, and leaves out one that would leave fewer than {COVERED_DAYS_PERCENT_MIN} % of \
-         the days. A quarter has rates where each of its \
-         months could have them. Tap counts are kept \
+         the days. Where a rule is broken there is a count, no rate, and the reason. More failures \
+         than taps are told as the contradiction that they are. Tap counts are kept \
          {TAP_DAYS_DEFAULT} days unless the instance is set otherwise.\n\n\
+         A rate in an edition is made of what is published, and of taps. Its rules:\n\n\
+         - Only operators with at least {EDITION_RATED_REPORTS_MIN} reports in the month have rates, \
+         their lines and stations included.\n\
+         - Above the line stands the published count, inspections included.\n\
+         - Below it stand taps that were told of the whole operator, line or station, and of the \
+         whole day.\n\
+         - Feeds of different kinds of tap are added up over the days that all of them tell. One that \
+         would leave fewer than {COVERED_DAYS_PERCENT_MIN} % of the days is left out.\n\
+         - Whether enough reports are matched is asked of all reports of the operator, twice: by the \
+         kind and the time of taps, and by days. The two are judged apart, since together they would \
+         tell what is hidden: up to a fifth may be of kinds or times that are not told, and up to a \
+         fifth of days without taps, so that more than a fifth in all may not be matched.\n\
+         - Kinds and times are read from the published kinds of tap and parts of the day, whose rests \
+         count as not matched. Of what no table tells, fewer than {PUBLISHED_GROUP_MIN} count as so \
+         many: else a rate would tell of a few reports what those tables hide.\n\
+         - Reports of days without taps are not matched: as many as the day's published part says; of \
+         a day without one {PUBLISHED_GROUP_MIN}, or the whole rest where that may be of one larger \
+         day and a few others, or all where no day is published. What was recorded later is taken to \
+         be of days as all else is.\n\
+         - A quarter has rates where each of its months could have them.\n\n\
          A tap has a mode and a card, but no feed tells them: by mode or by kind of card, and of \
          some modes or kinds of card only, there are counts and no rates.\n\n\
          An exact figure of a line says that it rests on few days, and is flagged `few-days` in \
@@ -242,11 +246,15 @@ fn intervals() -> String {
         "Every rate has an interval of {} % unless another level is asked for: Garwood's for \
          counts over taps, Wilson's for shares, Jeffreys' where asked for. Days scatter more than \
          chance has them, because outages cluster: the dispersion max(1, X² / degrees of \
-         freedom) of the days widens the interval, and is printed. In an edition the days are its \
-         published ones, of the operator: a line's dispersion is 1 + (the operator's − 1) times the \
-         line's share of their reports, as if good and bad days were so on every line, and \
-         `not estimated` with fewer than two of them. Intervals of its shares of answers are as wide \
-         as chance alone has them, and `not estimated` as well. An interval covers chance. It does \
+         freedom) of the days widens the interval, and is printed. In an edition the days are those of \
+         the operator that have taps: each with its published count, and those of the rest as if the \
+         rest were divided between them as their taps are. No division of it scatters less, so that \
+         the dispersion of an edition is rather too small than too large. That of a row is 1 + (the \
+         operator's − 1) times the row's share of the operator's reports on these days, as if good and \
+         bad days were so on every line. What was recorded later is of no day. Where no day is \
+         published, dispersion is `not estimated`, and a month of a quarter of which that is so is \
+         left out. Intervals of an edition's shares of answers are as wide as chance alone has them, \
+         and `not estimated` as well. An interval covers chance. It does \
          not cover that the few who report may differ from all who travel.\n\n\
          Self-reports for each refusal that devices observed have the exact interval of two counts \
          of the same period, as a comparison has. It is widened by the larger of the two dispersions \
@@ -323,16 +331,24 @@ fn editions() -> String {
          {EDITION_CLOSES_ON_DAY} of the next, and is never changed: what comes later is counted \
          as too late. Counts in it are exact, and never rounded.\n\n\
          A class with fewer than {PUBLISHED_GROUP_MIN} reporters joins the rest of its table; \
-         while the rest has fewer than {PUBLISHED_GROUP_MIN}, the smallest class joins it; with \
-         fewer than two parts left only the whole is shown. A line that is published in no month \
+         while the rest has fewer than {PUBLISHED_GROUP_MIN}, or is a single class, the smallest class \
+         joins it, of equals the first by its key; with fewer than two parts left only the whole is \
+         shown. A day's part closes at noon of the next day: what is recorded from then on is in the \
+         class `recorded-later`. A line that is published in no month \
          of a quarter may appear for the quarter. Where one class lies inside another by its \
          meaning, the difference has {PUBLISHED_GROUP_MIN} reporters, too. Where several acts of staff \
          are published, what they tell more than the reports that told of any leaves room for \
          {PUBLISHED_GROUP_MIN} who met every one of them; else the smallest is not shown. So nobody can work out \
          a group of fewer.\n\n\
+         That is said of people only where people told: nobody knows whose tap a device refused. Each \
+         refused tap counts, and as a reporter of its own, whatever was refused before, so that a \
+         published class of {PUBLISHED_GROUP_MIN} refusals may be of one person who tried so \
+         often.\n\n\
          A reporter is a card, an installation, or both where one report names both; all reports \
          that name neither are of one reporter together. Of each reporter an edition counts one \
-         report for each line and day, and at most {COUNTED_REPORTS_PER_MONTH_MAX} a month. \
+         self-report for each line and day (where the line is not known, for each operator and day, \
+         and of trains and the metro for each station), and at most \
+         {COUNTED_REPORTS_PER_MONTH_MAX} a month. \
          Installations and card numbers can be invented, addresses less easily: of installations \
          without a card only the first {NEW_INSTALLATIONS_PER_PREFIX_MAX} from one address prefix \
          (24 bits of IPv4, 48 of IPv6) count for an operator and a day. Reports that bring a card \
@@ -342,7 +358,8 @@ fn editions() -> String {
          {PREFIX_CALLS_PER_SECOND_MAX} reports a second in the long run, and {PREFIX_BURST_MAX} \
          at once. Prefixes are kept in \
          memory under a key of the day, and of a report only whether it counts. How many were \
-         left out is printed, if they are of {PUBLISHED_GROUP_MIN} reporters or more."
+         left out is printed, if they are of {PUBLISHED_GROUP_MIN} reporters or more; installations \
+         that no report joins by a card are a reporter each there, too."
     )
 }
 
