@@ -3,8 +3,8 @@
 //! Rates are drawn from what is published and from taps, and from nothing else, so that they
 //! tell no more of anybody than the counts do: the numerator is the published count, the
 //! scatter of days is what is published of it (`dispersion`), and whether enough reports could be
-//! matched with taps is judged for the operator as a whole (`matched`), and told by whether there is
-//! a rate.
+//! matched with taps is judged for the operator as a whole (`matched`), and told by whether there
+//! is a rate.
 //!
 //! Feeds are chosen as for exact figures: the one that tells most days of what a row is about,
 //! then the coarsest, then the first by name, and beside it those of other kinds of tap. But here

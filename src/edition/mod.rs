@@ -4,9 +4,9 @@
 //! The way of an edition: the journal is read (`gather`), reporters are told apart and
 //! counted (`reporters`), reports are divided by one-way tables (`tables`), screened
 //! (`stats::screening`), written as rows (`rows`), set against taps (`taps`, `denominators`,
-//! `dispersion`) and written as canonical bytes (`format`). The bytes are kept in a file for ever, and their SHA-256
-//! is an entry of the journal (`library`). Whether one that comes out otherwise later does so for
-//! what was taken away meanwhile, is `missing`'s.
+//! `dispersion`) and written as canonical bytes (`format`). The bytes are kept in a file for ever,
+//! and their SHA-256 is an entry of the journal (`library`). Whether one that comes out otherwise
+//! later does so for what was taken away meanwhile, is `missing`'s.
 //!
 //! Who asks for an edition, and when it is closed, is no concern of this module.
 
