@@ -9,6 +9,7 @@
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
@@ -20,7 +21,6 @@ use tonic::server::{Grpc, NamedService, StreamingService};
 use tonic::{Request, Response, Status, Streaming};
 use tower::Service;
 
-use super::Clock;
 use super::convert::incident::{Parsed, parse_incident};
 use super::convert::recorded::Recorded;
 use super::convert::violation::{Path, Violations};
@@ -31,6 +31,7 @@ use super::pb::v1::result::Outcome;
 use super::reporting::Reporting;
 use super::status::Problem;
 use super::stream::Results;
+use crate::domain::ServerTime;
 use crate::domain::limits::MESSAGE_BYTES_MAX;
 
 /// The fields of a request, by their numbers in the schema.
@@ -56,6 +57,9 @@ pub struct Reports {
     reporting: Reporting,
 }
 
+/// Tells the time that reports are checked against.
+pub(super) type ReportClock = Arc<dyn Fn() -> ServerTime + Send + Sync>;
+
 /// A report of a stream, as it was read.
 pub(super) struct StreamedReport {
     /// Chosen by the client.
@@ -73,12 +77,12 @@ pub(super) struct Answers {
 
 /// Reads reports, and writes answers that are encoded.
 struct StreamCodec {
-    now: Clock,
+    clock: ReportClock,
 }
 
 /// Reads reports, one after the other into the same message.
 struct Reader {
-    now: Clock,
+    clock: ReportClock,
     incident: Box<pb::Incident>,
 }
 
@@ -119,7 +123,7 @@ impl Service<http::Request<Body>> for Reports {
         let reporting = self.reporting.clone();
         Box::pin(async move {
             let codec = StreamCodec {
-                now: reporting.clock(),
+                clock: reporting.clock(),
             };
             let mut grpc = Grpc::new(codec).max_decoding_message_size(MESSAGE_BYTES_MAX);
             Ok(grpc.streaming(Method(reporting), request).await)
@@ -213,7 +217,7 @@ impl Codec for StreamCodec {
 
     fn decoder(&mut self) -> Reader {
         Reader {
-            now: self.now.clone(),
+            clock: Arc::clone(&self.clock),
             incident: Box::default(),
         }
     }
@@ -268,7 +272,7 @@ impl Reader {
         let incident = has_incident.then_some(&mut *self.incident);
         Ok(StreamedReport {
             sequence,
-            parsed: parse_incident(AT, incident, (self.now)()),
+            parsed: parse_incident(AT, incident, (self.clock)()),
         })
     }
 
@@ -283,8 +287,6 @@ impl Reader {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use proptest::prelude::*;
 
     use super::*;
@@ -299,7 +301,7 @@ mod tests {
 
     fn reader() -> Reader {
         let mut codec = StreamCodec {
-            now: Arc::new(|| NOW),
+            clock: Arc::new(|| NOW.into()),
         };
         codec.decoder()
     }

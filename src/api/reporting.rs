@@ -8,9 +8,8 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::Clock;
 use super::access::check_incident;
-use super::bulk::StreamedReport;
+use super::bulk::{ReportClock, StreamedReport};
 use super::caller::{Caller, caller, holder_of};
 use super::convert::choices::to_choices;
 use super::convert::incident::{Parsed, Remark, parse_incident, parse_key};
@@ -57,14 +56,13 @@ impl Reporting {
     /// report; `stop` ends open streams.
     pub fn new(
         ingest: Ingest,
-        now: Clock,
         counters: Counters,
         door: Door,
         permits: Permits,
         stop: CancellationToken,
     ) -> Self {
         Self {
-            reporter: Reporter::new(ingest, now, door.limiter, counters),
+            reporter: Reporter::new(ingest, door.limiter, counters),
             in_flight: Arc::new(Semaphore::new(STREAMS_IN_FLIGHT_MAX)),
             streams: Permits::by_token(INCIDENT_STREAMS_MAX, INCIDENT_STREAMS_PER_TOKEN_MAX),
             callers: door.callers,
@@ -91,9 +89,10 @@ impl Reporting {
         Ok(stream::start(bulk, request.into_inner()))
     }
 
-    /// Tells the time.
-    pub(super) fn clock(&self) -> Clock {
-        Arc::clone(&self.reporter.now)
+    /// Tells the time that reports are checked against.
+    pub(super) fn clock(&self) -> ReportClock {
+        let ingest = self.reporter.ingest.clone();
+        Arc::new(move || ingest.time())
     }
 
     fn caller<T>(&self, request: &Request<T>) -> Caller {
@@ -108,7 +107,6 @@ impl Reporting {
 #[derive(Clone)]
 pub(super) struct Reporter {
     ingest: Ingest,
-    now: Clock,
     limiter: Limiter,
     pub(super) counters: Counters,
 }
@@ -122,10 +120,9 @@ pub(super) struct Checked {
 }
 
 impl Reporter {
-    pub(super) fn new(ingest: Ingest, now: Clock, limiter: Limiter, counters: Counters) -> Self {
+    pub(super) fn new(ingest: Ingest, limiter: Limiter, counters: Counters) -> Self {
         Self {
             ingest,
-            now,
             limiter,
             counters,
         }
@@ -139,8 +136,8 @@ impl Reporter {
         messages: impl ExactSizeIterator<Item = Option<&'m mut pb::Incident>>,
         path: fn(usize) -> Path<'static>,
     ) -> Checked {
-        let now = (self.now)();
-        let parse = |(index, message)| parse_incident(path(index), message, now);
+        let time = self.ingest.time();
+        let parse = |(index, message)| parse_incident(path(index), message, time);
         self.check_parsed(caller, messages.enumerate().map(parse), path)
     }
 
@@ -159,7 +156,7 @@ impl Reporter {
                 remarks: vec![Err(problem); count],
             };
         }
-        let origin = origin(*address, (self.now)());
+        let origin = origin(*address, self.ingest.time().now);
         let mut incidents = Vec::with_capacity(count);
         let check = |(index, parsed): (usize, Result<Parsed, Violations>)| {
             let Parsed {
@@ -210,8 +207,13 @@ impl Reporter {
         if !caller.principal.is_live() {
             return Err(Problem::let_in_no_more(&caller.principal));
         }
-        let admitted = self.limiter.calls(&caller.principal, caller.address, count);
-        Ok(admitted?)
+        self.limiter
+            .calls(&caller.principal, caller.address, count)?;
+        // Else times would be called wrong that may be right.
+        if self.ingest.is_clock_unsure() {
+            return Err(SubmitError::ClockUnsure.into());
+        }
+        Ok(())
     }
 
     async fn submit(
@@ -261,7 +263,7 @@ impl Reporter {
 
     /// An incident as its reporter is told.
     fn tell(&self, kept: &StoredIncident) -> pb::RecordedIncident {
-        tell(&self.ingest, kept, &self.now)
+        tell(&self.ingest, kept)
     }
 
     fn count(&self, result: &Result<Recorded, Problem>) {
@@ -431,7 +433,6 @@ impl ReportingService for Reporting {
         });
         let follower = Follower {
             ingest: self.reporter.ingest.clone(),
-            now: Arc::clone(&self.reporter.now),
             id,
             secret,
             stop: self.stop.clone(),
@@ -449,9 +450,9 @@ impl ReportingService for Reporting {
     }
 }
 
-fn tell(ingest: &Ingest, kept: &StoredIncident, now: &Clock) -> pb::RecordedIncident {
+fn tell(ingest: &Ingest, kept: &StoredIncident) -> pb::RecordedIncident {
     let recorded = to_recorded(kept, names(&kept.facts, &ingest.network()));
-    with_afterwards(recorded, kept, now())
+    with_afterwards(recorded, kept, ingest.time().now)
 }
 
 /// Names of what an incident was matched to, in the network in use now.

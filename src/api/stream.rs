@@ -359,7 +359,6 @@ mod tests {
             Bulk {
                 reporter: Reporter::new(
                     self.running.ingest.clone(),
-                    Arc::new(|| NOW),
                     Limiter::new().expect("random bytes"),
                     self.counters.clone(),
                 ),

@@ -13,7 +13,6 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-use super::Clock;
 use super::pb::v1 as pb;
 use super::status::Problem;
 use crate::domain::limits::{FOLLOW_PACE_MS, HEARTBEAT_MS};
@@ -25,14 +24,12 @@ use crate::live::Permit;
 pub type Followed = Pin<Box<dyn Stream<Item = Result<pb::FollowIncidentResponse, Status>> + Send>>;
 
 /// Makes a message of an incident.
-pub type Tell = fn(&Ingest, &StoredIncident, &Clock) -> pb::RecordedIncident;
+pub type Tell = fn(&Ingest, &StoredIncident) -> pb::RecordedIncident;
 
 /// One follower.
 pub struct Follower {
     /// Where to look.
     pub ingest: Ingest,
-    /// The time.
-    pub now: Clock,
     /// Which incident.
     pub id: IncidentId,
     /// Its secret.
@@ -77,14 +74,14 @@ impl Follower {
 
     fn message(&self, kept: &StoredIncident) -> pb::FollowIncidentResponse {
         pb::FollowIncidentResponse {
-            recorded: Some((self.tell)(&self.ingest, kept, &self.now)),
+            recorded: Some((self.tell)(&self.ingest, kept)),
         }
     }
 }
 
 /// What a message depends on.
 fn marks(follower: &Follower, kept: &StoredIncident) -> (CaseMarks, bool) {
-    let is_asked = kept.is_call_back_asked((follower.now)());
+    let is_asked = kept.is_call_back_asked(follower.ingest.time().now);
     (kept.marks(), is_asked)
 }
 

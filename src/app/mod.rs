@@ -429,7 +429,6 @@ impl Services {
         Self {
             reporting: Reporting::new(
                 ingest(),
-                clock(),
                 counters.clone(),
                 door.clone(),
                 Permits::new(settings.follow_permits),

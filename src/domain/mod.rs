@@ -39,4 +39,4 @@ pub use question::{Basis, Dimension, Filter, Question};
 pub use restores::{Restore, Restores};
 pub use row::{Row, RowTime};
 pub use taps::{FeedId, TapBatch, TapCount, TapFeed, TapScope, TapSlot};
-pub use time::{Hour, LocalDay, LocalMonth, Minute, MinuteSpan, UtcMillis, Window};
+pub use time::{Hour, LocalDay, LocalMonth, Minute, MinuteSpan, ServerTime, UtcMillis, Window};

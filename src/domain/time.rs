@@ -40,6 +40,24 @@ impl UtcMillis {
     }
 }
 
+/// What a server knows of the time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServerTime {
+    /// The time to go by.
+    pub now: UtcMillis,
+    /// What the clock shows where it jumped far away from `now`, and it is not known yet which of
+    /// the two is right; else `None`.
+    pub disputed: Option<UtcMillis>,
+}
+
+/// As a clock shows it that nobody doubts.
+impl From<UtcMillis> for ServerTime {
+    fn from(now: UtcMillis) -> Self {
+        let disputed = None;
+        Self { now, disputed }
+    }
+}
+
 /// As RFC 3339 in UTC: `2026-11-23T07:15:00Z`. What no calendar has, as milliseconds.
 impl fmt::Display for UtcMillis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

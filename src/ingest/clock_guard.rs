@@ -8,13 +8,18 @@
 //! that is a month and more past it is believed only when it lasts, too: editions close and
 //! keys are destroyed by the stamps, for good. Until then it is not known what time it is, and
 //! nothing that would have to say so is taken in.
+//!
+//! What comes in is checked against the same time (`ServerClock`): else a jump would correct the
+//! times of all devices by itself, for good.
 
-use std::time::Duration;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant};
 
+use super::Clock;
 use crate::domain::limits::{
     CLOCK_JUMP_HOLD_MS, CLOCK_JUMP_MS_MIN, CLOCK_START_JUMP_MS_MIN, STAMP_AHEAD_MS_MAX,
 };
-use crate::domain::{Stamp, UtcMillis};
+use crate::domain::{ServerTime, Stamp, UtcMillis};
 
 /// How often it is said that stamps are ahead, at most.
 const SAID_EVERY: Duration = Duration::from_secs(600);
@@ -39,6 +44,63 @@ impl ClockCheck {
         // The first stamp of a record is the clock's.
         self != Self::Always || last == UtcMillis(0) || is_near()
     }
+}
+
+/// The time that what comes in is checked against, also between two entries.
+pub(super) struct ServerClock {
+    clock: Clock,
+    begun: Instant,
+    /// What to add to the time since `begun`, in milliseconds; `None` if the clock is believed as
+    /// it is.
+    guarded_ms: Option<AtomicI64>,
+}
+
+impl ServerClock {
+    /// Goes by the clock, until a guard says otherwise.
+    pub fn new(clock: Clock, begun: Instant, check: ClockCheck) -> Self {
+        let guarded_ms = (check != ClockCheck::Never).then(|| AtomicI64::new(clock().0));
+        Self {
+            clock,
+            begun,
+            guarded_ms,
+        }
+    }
+
+    /// What the clock shows, right or wrong.
+    pub fn shown(&self) -> UtcMillis {
+        (self.clock)()
+    }
+
+    /// What has passed since the start.
+    pub fn passed(&self) -> Duration {
+        self.begun.elapsed()
+    }
+
+    /// Goes by what a guard said when so much had passed, and by what passes from then on.
+    pub fn go_by(&self, time: UtcMillis, passed: Duration) {
+        if let Some(guarded_ms) = &self.guarded_ms {
+            guarded_ms.store(time.0.saturating_sub(millis(passed)), Ordering::Relaxed);
+        }
+    }
+
+    /// What is known of the time.
+    pub fn time(&self) -> ServerTime {
+        let shown = self.shown();
+        let Some(guarded_ms) = &self.guarded_ms else {
+            return shown.into();
+        };
+        let guarded_ms = guarded_ms.load(Ordering::Relaxed);
+        let now = guarded_ms.saturating_add(millis(self.passed()));
+        let is_far = CLOCK_JUMP_MS_MIN <= shown.0.saturating_sub(now).saturating_abs();
+        ServerTime {
+            now: UtcMillis(now),
+            disputed: is_far.then_some(shown),
+        }
+    }
+}
+
+fn millis(passed: Duration) -> i64 {
+    i64::try_from(passed.as_millis()).unwrap_or(i64::MAX / 2)
 }
 
 /// Compares the clock with the time that has passed.
@@ -80,8 +142,7 @@ impl ClockGuard {
         let Some((then, passed_then)) = self.believed else {
             return self.begin(clock, passed, last);
         };
-        let passed_ms = passed.saturating_sub(passed_then).as_millis();
-        let expected = then.0 + i64::try_from(passed_ms).unwrap_or(i64::MAX / 2);
+        let expected = then.0 + millis(passed.saturating_sub(passed_then));
         let ahead_ms = clock.0 - expected.max(last.0);
         if ahead_ms < CLOCK_JUMP_MS_MIN {
             if self.jump.is_some() {

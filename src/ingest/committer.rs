@@ -11,15 +11,15 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{oneshot, watch};
 
+use super::SubmitError;
 use super::batch::{self, Batch, Fate};
-use super::clock_guard::ClockGuard;
+use super::clock_guard::{ClockGuard, ServerClock};
 use super::duplicates::Duplicates;
 use super::erasure;
 use super::key_maker::KeyMaker;
 use super::log_feed;
 use super::prepare::Pending;
 use super::queue::{Decided, Delivery, Job, Queue, Taken};
-use super::{Clock, SubmitError};
 use crate::domain::limits::{
     BATCH_ENTRIES_MAX, CHECKPOINT_ENTRIES_MIN, CHECKPOINT_ERASED_MINUTES_MAX, CHECKPOINT_PART,
     CHECKPOINT_RETRY_ENTRIES, DISK_CHECK_BATCHES,
@@ -44,12 +44,10 @@ pub(super) struct Parts {
     pub ledger: Arc<Ledger>,
     /// Whom it tells.
     pub hub: Hub,
-    /// The time.
-    pub clock: Clock,
-    /// What the clock is compared with, from `begun` on; `None` if it is believed as it is.
+    /// The time, also for those who check what comes in.
+    pub clock: Arc<ServerClock>,
+    /// What the clock is compared with; `None` if it is believed as it is.
     pub steady: Option<ClockGuard>,
-    /// When the start was.
-    pub begun: Instant,
     /// The minute of the first erasure that the checkpoint does not count, if there is one.
     pub erased: Option<Minute>,
     /// What makes keys ahead.
@@ -102,7 +100,7 @@ impl Committer {
     /// Ready to run.
     pub fn new(parts: Parts) -> Self {
         let ticked = match parts.writer.last() {
-            Position(0) => (parts.clock)().minute(),
+            Position(0) => parts.clock.shown().minute(),
             _ => parts.writer.last_stamp().minute(),
         };
         Self {
@@ -206,21 +204,24 @@ impl Committer {
 
     /// The time to go by. Keys that it calls for are made.
     fn now(&mut self) -> UtcMillis {
-        let clock = (self.parts.clock)();
-        // Reports are checked against the clock as it is.
-        self.parts.keys.keep(clock);
         let Parts {
-            steady: Some(steady),
+            clock,
+            steady,
+            keys,
             writer,
-            begun,
             queue,
             ..
-        } = &mut self.parts
-        else {
-            return clock;
+        } = &mut self.parts;
+        let (shown, passed) = (clock.shown(), clock.passed());
+        let Some(steady) = steady else {
+            keys.keep(shown);
+            return shown;
         };
         let was_unsure = steady.is_unsure();
-        let now = steady.time(clock, begun.elapsed(), writer.last_stamp());
+        let now = steady.time(shown, passed, writer.last_stamp());
+        // Before a report can need them.
+        keys.keep(now);
+        clock.go_by(now, passed);
         if was_unsure && !steady.is_unsure() {
             queue.set_clock_unsure(false);
         }
@@ -515,7 +516,7 @@ mod tests {
     use crate::auth::Keys;
     use crate::domain::entry::Epoch;
     use crate::ingest::history::History;
-    use crate::ingest::{ClockCheck, folder};
+    use crate::ingest::{Clock, ClockCheck, folder};
     use crate::journal::{self, Settings};
     use crate::ledger::State;
     use crate::store::Store;
@@ -528,6 +529,7 @@ mod tests {
     }
 
     fn committer_by(dir: &Path, clock: Clock) -> Committer {
+        let begun = Instant::now();
         let opened = journal::open(&folder::journal(dir), Settings::default());
         let (writer, reader, _) = opened.expect("new");
         let epoch: Epoch = writer.epoch();
@@ -541,9 +543,8 @@ mod tests {
             writer,
             ledger: Arc::new(ledger),
             hub: Hub::new(),
-            clock,
+            clock: Arc::new(ServerClock::new(clock, begun, ClockCheck::Always)),
             steady: None,
-            begun: Instant::now(),
             erased: None,
             keys: KeyMaker::start(keys, NOON).expect("made"),
             folder: dir.to_owned(),

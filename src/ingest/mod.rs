@@ -43,11 +43,14 @@ pub use taps::{TapsAccepted, TapsError};
 use crate::auth::{CaseNumbers, Citations, KeyError, Keys, Limited, Limiter, ReceiptKeys, Seal};
 use crate::domain::incident::{Match, is_observed};
 use crate::domain::limits::{INCIDENTS_PER_CALL_MAX, JOURNAL_READS_MAX};
-use crate::domain::{Entry, Incident, IncidentId, LineId, Origin, Position, StopId, UtcMillis};
+use crate::domain::{
+    Entry, Incident, IncidentId, LineId, Origin, Position, ServerTime, StopId, UtcMillis,
+};
 use crate::journal::{EndedTaps, JournalError, Reader};
 use crate::ledger::{Ledger, Months};
 use crate::live::Hub;
 use crate::network::Network;
+use clock_guard::ServerClock;
 use newcomers::Newcomers;
 use prepare::{Expected, Pending, Preparer};
 use queue::{Decided, Delivery, Job, Queue};
@@ -136,8 +139,16 @@ struct Secrets {
     receipts: ReceiptKeys,
 }
 
+/// What is read back, and who is told of it.
+struct Record {
+    ledger: Arc<Ledger>,
+    reader: Reader,
+    hub: Hub,
+}
+
 struct Shared {
     queue: Arc<Queue>,
+    clock: Arc<ServerClock>,
     keys: Arc<Keys>,
     receipts: ReceiptKeys,
     newcomers: Newcomers,
@@ -162,20 +173,20 @@ impl Ingest {
         queue: Arc<Queue>,
         secrets: Secrets,
         network: Arc<Network>,
-        ledger: Arc<Ledger>,
-        reader: Reader,
-        hub: Hub,
+        clock: Arc<ServerClock>,
+        record: Record,
         tap_days: u32,
     ) -> Self {
         let shared = Shared {
             queue,
+            clock,
             keys: secrets.keys,
             receipts: secrets.receipts,
             newcomers: Newcomers::default(),
             network: RwLock::new(network),
-            ledger,
-            reader,
-            hub,
+            ledger: record.ledger,
+            reader: record.reader,
+            hub: record.hub,
             reads: Arc::new(Semaphore::new(JOURNAL_READS_MAX)),
             tap_days,
         };
@@ -248,6 +259,11 @@ impl Ingest {
             .unwrap_or_else(PoisonError::into_inner);
         *in_use = network;
         Ok(())
+    }
+
+    /// What is known of the time: what comes in is to be checked against it.
+    pub fn time(&self) -> ServerTime {
+        self.shared.clock.time()
     }
 
     /// The months of receipt whose incidents are kept, and where they ended last.

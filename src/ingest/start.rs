@@ -16,13 +16,13 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-use super::clock_guard::{ClockCheck, ClockGuard};
+use super::clock_guard::{ClockCheck, ClockGuard, ServerClock};
 use super::committer::{Committer, Ending, Parts, write_checkpoint};
 use super::duplicates::Duplicates;
 use super::history::History;
 use super::key_maker::KeyMaker;
 use super::queue::{Paused, Queue};
-use super::{Clock, Ingest, Secrets, erasure, folder};
+use super::{Ingest, Record, Secrets, erasure, folder};
 use crate::auth::{KeyError, Keys, ReceiptKeys};
 use crate::domain::entry::Epoch;
 use crate::domain::limits::{
@@ -218,13 +218,15 @@ pub fn start_with(
     } = fold_rest(&ledger, &reader, writer.last_stamp())?;
     reader.raise_horizon(ledger.read().months().ended_through());
     erasure::finish(&mut writer, &ledger)?;
-    let clock: Clock = Arc::new(now);
-    let key_maker = KeyMaker::start(Arc::clone(&keys), clock())?;
+    let clock = Arc::new(ServerClock::new(Arc::new(now), begun, options.clock_check));
     let mut steady = ClockGuard::new(options.clock_check);
+    let (shown, passed) = (clock.shown(), clock.passed());
     let now = match &mut steady {
-        Some(steady) => steady.time(clock(), begun.elapsed(), writer.last_stamp()),
-        None => clock(),
+        Some(steady) => steady.time(shown, passed, writer.last_stamp()),
+        None => shown,
     };
+    clock.go_by(now, passed);
+    let key_maker = KeyMaker::start(Arc::clone(&keys), now)?;
     note_network(&mut writer, &ledger, &network, now)?;
     tracing::info!(
         position = %writer.last(),
@@ -243,12 +245,11 @@ pub fn start_with(
         writer,
         ledger: Arc::clone(&ledger),
         hub: hub.clone(),
-        clock,
+        clock: Arc::clone(&clock),
         keys: key_maker,
         folder: folder.to_owned(),
         checkpointed,
         steady,
-        begun,
         erased: erased.and_then(UtcMillis::minute),
         disk_reserve_bytes: options.disk_reserve_bytes,
         tap_days: options.tap_days,
@@ -259,9 +260,12 @@ pub fn start_with(
         Arc::clone(&queue),
         Secrets { keys, receipts },
         network,
-        Arc::clone(&ledger),
-        reader.clone(),
-        hub.clone(),
+        clock,
+        Record {
+            ledger: Arc::clone(&ledger),
+            reader: reader.clone(),
+            hub: hub.clone(),
+        },
         options.tap_days,
     );
     Ok(Running {

@@ -919,15 +919,17 @@ async fn journal_that_fails_ends_the_committer_and_says_so() {
     let keys = Arc::new(Keys::open(place.path()).expect("made"));
     let ledger = Arc::new(Ledger::new(State::new(writer.epoch())));
     let queue = Arc::new(Queue::new(100));
+    let begun = std::time::Instant::now();
+    let clock: Clock = Arc::new(|| UtcMillis(NOON));
+    let clock = Arc::new(ServerClock::new(clock, begun, ClockCheck::Never));
     let parts = committer::Parts {
         tap_days: 548,
         queue: Arc::clone(&queue),
         writer,
         ledger: Arc::clone(&ledger),
         hub: Hub::new(),
-        clock: Arc::new(|| UtcMillis(NOON)),
+        clock: Arc::clone(&clock),
         steady: None,
-        begun: Instant::now(),
         keys: KeyMaker::start(Arc::clone(&keys), UtcMillis(NOON)).expect("made"),
         folder: place.path().to_owned(),
         checkpointed: Position(0),
@@ -945,9 +947,12 @@ async fn journal_that_fails_ends_the_committer_and_says_so() {
         queue,
         secrets,
         network,
-        Arc::clone(&ledger),
-        reader,
-        hub,
+        clock,
+        Record {
+            ledger: Arc::clone(&ledger),
+            reader,
+            hub,
+        },
         548,
     );
     for _ in 0..2 {

@@ -2,7 +2,7 @@
 //! refuses and how, and how it stops.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use mistap::api::pb::v1 as pb;
@@ -10,6 +10,8 @@ use mistap::api::pb::v1::live_service_client::LiveServiceClient;
 use mistap::api::pb::v1::network_service_client::NetworkServiceClient;
 use mistap::api::pb::v1::reporting_service_client::ReportingServiceClient;
 use mistap::api::pb::v1::statistics_service_client::StatisticsServiceClient;
+use mistap::domain::UtcMillis;
+use mistap::ingest::ClockCheck;
 use prost::Message;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -19,7 +21,7 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
 use crate::child::PATIENCE;
-use crate::support::{SECRET, START, Service, founding_story, new_id, that_day};
+use crate::support::{SECRET, START, Service, at, founding_story, new_id, that_day};
 
 async fn report(channel: &Channel, incident: pb::Incident) -> Result<pb::Accepted, Status> {
     let request = pb::ReportIncidentRequest {
@@ -594,6 +596,55 @@ async fn network_that_is_imported_while_the_service_runs_is_used() {
         tokio::time::sleep(often).await;
     }
     drop(channel);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn clock_that_jumps_corrects_no_device_and_makes_no_key() {
+    const HOUR_MS: i64 = 3_600_000;
+    const DAY_MS: i64 = 24 * HOUR_MS;
+    let dir = tempfile::TempDir::new().expect("a temporary folder");
+    let wrong_ms = Arc::new(AtomicI64::new(0));
+    let wrong = Arc::clone(&wrong_ms);
+    let clock = move || UtcMillis(START.0 + wrong.load(Ordering::Relaxed));
+    let service = Service::start_with(dir, |settings| {
+        settings.clock = Arc::new(clock);
+        settings.clock_check = ClockCheck::Always;
+    })
+    .await;
+    let channel = service.connect().await;
+    let told_by = |device: UtcMillis| pb::Incident {
+        device_time: at(device),
+        ..founding_story()
+    };
+    // What a report takes on its way may be corrected, a jump may not.
+    let as_told = async |incident: pb::Incident| {
+        report(&channel, incident.clone()).await.expect("accepted");
+        let recorded = get(&channel, &incident.incident_id, &SECRET).await;
+        let moved_ms = 1_000 * recorded.expect("its own").clock_correction_seconds;
+        assert!(moved_ms.abs() < HOUR_MS, "{moved_ms} ms");
+    };
+    as_told(told_by(START)).await;
+    let periods = service.ingest().keys().known_periods();
+    // Far enough for the quarter after the next.
+    wrong_ms.store(40 * DAY_MS, Ordering::Relaxed);
+    for _ in 0..2 {
+        as_told(told_by(START)).await;
+    }
+    // Whoever has the same time as the clock may be right as well.
+    let later = |days: i64| UtcMillis(START.0 + days * DAY_MS);
+    as_told(pb::Incident {
+        occurred_at: at(later(37)),
+        ..told_by(later(40))
+    })
+    .await;
+    assert_eq!(service.ingest().keys().known_periods(), periods);
+    let corrected = told_by(later(-3));
+    let id = corrected.incident_id.clone();
+    report(&channel, corrected).await.expect("accepted");
+    let recorded = get(&channel, &id, &SECRET).await.expect("its own");
+    let moved_ms = 1_000 * recorded.clock_correction_seconds;
+    assert!((moved_ms - 3 * DAY_MS).abs() < HOUR_MS, "{moved_ms} ms");
     service.stop().await;
 }
 

@@ -18,7 +18,7 @@ use crate::domain::taxonomy::{
     StaffAct, StaffMinutes, StaffPresence, TapKind, Taxonomy, TimePrecision, WorkedLater,
 };
 use crate::domain::text::{CardNumber, InstallationId};
-use crate::domain::{Hour, Incident, IncidentId, IncidentSecret, UtcMillis};
+use crate::domain::{Hour, Incident, IncidentId, IncidentSecret, ServerTime, UtcMillis};
 
 const HALF_HOUR_MS: i64 = 30 * 60_000;
 const INCIDENT_AGE_MS_MAX: i64 = INCIDENT_AGE_DAYS_MAX * 86_400_000;
@@ -43,18 +43,21 @@ pub struct Parsed {
     pub remarks: Vec<Remark>,
 }
 
-/// Checks an incident. `at` is its own path in the request; `now` is the server's clock. What
-/// leads back to a person is taken out of the message.
+/// Checks an incident. `at` is its own path in the request; `time` is the server's. What leads
+/// back to a person is taken out of the message.
+///
+/// While the server's clock is disputed, a time is allowed that either of the two allows, and a
+/// device's clock that agrees with either is right.
 pub fn parse_incident(
     at: Path<'_>,
     message: Option<&mut pb::Incident>,
-    now: UtcMillis,
+    time: impl Into<ServerTime>,
 ) -> Result<Parsed, Violations> {
     let Some(message) = message else {
         return Err(Violations::one(at, "must be given"));
     };
     let mut found = Violations::default();
-    let clock = parse_clock(at, message, now, &mut found);
+    let clock = parse_clock(at, message, time.into(), &mut found);
     let id = parse_id(at, message, clock, &mut found);
     let occurred = parse_occurred(at, message, clock, &mut found);
     let ways_back = parse_ways_back(at, message, &mut found);
@@ -91,20 +94,22 @@ pub fn find_key(
     id.zip(secret)
 }
 
-/// The server's clock, and what to add to times of the device's clock.
+/// The server's time, and what to add to times of the device's clock.
 #[derive(Clone, Copy)]
 struct Clock {
-    now: UtcMillis,
+    server: ServerTime,
     correction_ms: i64,
 }
 
 impl Clock {
     /// The rule that a time breaks, if it does. Bounds are inclusive.
     fn broken_by(self, at: i64) -> Option<&'static str> {
-        if at < self.now.0 - INCIDENT_AGE_MS_MAX {
+        let ServerTime { now, disputed } = self.server;
+        let disputed = disputed.unwrap_or(now);
+        if at < now.min(disputed).0 - INCIDENT_AGE_MS_MAX {
             return Some("must be at most 400 days back");
         }
-        (self.now.0 + CLOCK_AHEAD_MS_MAX < at).then_some("must be at most 5 minutes ahead")
+        (now.max(disputed).0 + CLOCK_AHEAD_MS_MAX < at).then_some("must be at most 5 minutes ahead")
     }
 }
 
@@ -154,27 +159,32 @@ struct WaysBack {
 fn parse_clock(
     at: Path<'_>,
     message: &pb::Incident,
-    now: UtcMillis,
+    server: ServerTime,
     found: &mut Violations,
 ) -> Clock {
     let unchanged = Clock {
-        now,
+        server,
         correction_ms: 0,
     };
     let at = at.field("device_time");
     let Some(device_time) = found.timestamp(at, message.device_time.as_ref()) else {
         return unchanged;
     };
-    let correction_ms = now.0.saturating_sub(device_time.0);
-    let size = correction_ms.saturating_abs();
-    if CLOCK_CORRECTION_MS_MAX < size {
+    let correction_ms = server.now.0.saturating_sub(device_time.0);
+    let agrees = |clock: UtcMillis| {
+        clock.0.saturating_sub(device_time.0).saturating_abs() < CLOCK_CORRECTION_MS_MIN
+    };
+    if agrees(server.now) || server.disputed.is_some_and(agrees) {
+        return unchanged;
+    }
+    if CLOCK_CORRECTION_MS_MAX < correction_ms.saturating_abs() {
         found.add(at, "must be within 400 days of the server's clock");
         return unchanged;
     }
-    if size < CLOCK_CORRECTION_MS_MIN {
-        return unchanged;
+    Clock {
+        server,
+        correction_ms,
     }
-    Clock { now, correction_ms }
 }
 
 /// The id was made by the same clock as `occurred_at`, so it is judged as corrected.
@@ -247,8 +257,9 @@ fn check_occurred(
             (Occurred::Day(day), begin, end)
         }
     };
-    let broken = clock.broken_by(begin.0.max(clock.now.0));
-    match broken.or(clock.broken_by(end.0.min(clock.now.0))) {
+    let now = clock.server.now;
+    let broken = clock.broken_by(begin.max(now).0);
+    match broken.or(clock.broken_by(end.min(now).0)) {
         Some(rule) => Err(rule),
         None => Ok(occurred),
     }
@@ -720,6 +731,35 @@ mod tests {
         let parsed = accepted(message);
         assert_eq!(parsed.incident.clock_correction_ms, 0);
         assert_eq!(parsed.remarks, []);
+    }
+
+    #[test]
+    fn device_that_agrees_with_a_disputed_clock_is_left_as_it_is() {
+        let time = ServerTime {
+            now: NOW,
+            disputed: Some(UtcMillis(NOW.0 + DAY_MS)),
+        };
+        let check = |device: i64, expected_ms: i64| {
+            let mut message = pb::Incident {
+                occurred_at: at(device),
+                device_time: at(device),
+                ..least()
+            };
+            let parsed = parse_incident(AT, Some(&mut message), time).expect("allowed");
+            let found_ms = parsed.incident.clock_correction_ms;
+            assert_eq!(found_ms, expected_ms, "{device}");
+        };
+        check(NOW.0, 0);
+        check(NOW.0 + DAY_MS, 0);
+        check(NOW.0 + DAY_MS / 2, -DAY_MS / 2);
+        let ahead = |offset_ms: i64| {
+            let mut message = pb::Incident {
+                occurred_at: at(NOW.0 + DAY_MS + offset_ms),
+                ..least()
+            };
+            parse_incident(AT, Some(&mut message), time).is_err()
+        };
+        assert!(!ahead(CLOCK_AHEAD_MS_MAX) && ahead(CLOCK_AHEAD_MS_MAX + 1));
     }
 
     #[test]
