@@ -5,6 +5,10 @@
 //! that every position stays what it was. Of the entry that declared a feed the declaration
 //! stays, so that feeds have the same numbers whoever reads them. It is synced and renamed over the one before: a crash
 //! leaves either. It is as long as what is in it, and gives its room back.
+//!
+//! Of a segment all of whose entries are old enough no personal part is left. Only one that holds
+//! later entries, too, has copies of personal parts in the file aside: that one is written while
+//! nobody erases anything, and is there for no longer.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -17,7 +21,10 @@ use super::segment::{self, Extent, Segment};
 use super::{Encoded, JournalError, Remover, codec, redo};
 use crate::domain::{Entry, LocalDay, Position};
 
+/// A segment that holds entries that stay, with what is personal in them.
 const ASIDE_NAME: &str = "segment.new";
+/// A segment of whose personal parts all go.
+const ASIDE_OF_WHOLE_NAME: &str = "segment.ended";
 
 /// Tap counts that are kept no longer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,52 +54,87 @@ impl Remover {
         self.shared
             .ended
             .fetch_max(through.0, std::sync::atomic::Ordering::AcqRel);
-        let segments = self.shared.segments().clone();
-        let Some((_, left)) = segments.split_last() else {
-            return Ok(0);
-        };
+        // Whoever erases what goes has ended when this is held, and nobody begins to any more: it
+        // is below the horizon.
+        let alone = self.shared.rewriting();
+        redo::finish(&self.shared.dir, true)?;
+        drop(alone);
+        self.rewrite_all(&Ends { through, taps })
+    }
+
+    /// Writes all segments anew that entries go from, but for the one that is being written to.
+    fn rewrite_all(&self, ends: &Ends<'_>) -> Result<u64, JournalError> {
         let mut replaced = 0;
-        for segment in left
-            .iter()
-            .filter(|segment| segment.header.first <= through)
-        {
-            let _alone = self.shared.rewriting();
-            redo::finish(&self.shared.dir, true)?;
-            replaced += self.rewrite(segment, &Ends { through, taps })?;
+        let segments = self.shared.segments().clone();
+        for (segment, next) in segments.iter().zip(segments.iter().skip(1)) {
+            if ends.through < segment.header.first {
+                break;
+            }
+            replaced += if next.header.first <= ends.through.next() {
+                self.rewrite(segment, ends, ASIDE_OF_WHOLE_NAME)?
+            } else {
+                let _alone = self.shared.rewriting();
+                redo::finish(&self.shared.dir, true)?;
+                self.rewrite(segment, ends, ASIDE_NAME)?
+            };
         }
         Ok(replaced)
     }
 
-    fn rewrite(&self, segment: &Segment, ends: &Ends<'_>) -> Result<u64, JournalError> {
+    fn rewrite(
+        &self,
+        segment: &Segment,
+        ends: &Ends<'_>,
+        aside_name: &str,
+    ) -> Result<u64, JournalError> {
         let failed = |source| JournalError::io("read", &segment.path, source);
         let bytes = fs::read(&segment.path).map_err(failed)?;
         let Some(anew) = anew(segment, &bytes, ends)? else {
             return Ok(0);
         };
         let dir = &self.shared.dir;
-        let aside = dir.join(ASIDE_NAME);
+        let aside = dir.join(aside_name);
         let write = || {
             let mut file = File::create(&aside)?;
             file.write_all(&anew.bytes)?;
             file.sync_all()
         };
-        write().map_err(|source| JournalError::io("write", &aside, source))?;
         let replacing = Segment::new(segment.path.clone(), anew.header, anew.extent);
         let rename = || fs::rename(&aside, &segment.path);
-        self.shared
-            .replace_segment(Arc::new(replacing), rename)
-            .and_then(|()| segment::sync_dir(dir))
+        let replace = || self.shared.replace_segment(Arc::new(replacing), rename);
+        let written = write().map_err(|source| JournalError::io("write", &aside, source));
+        let replaced = written.and_then(|()| {
+            replace().map_err(|source| JournalError::io("replace", &segment.path, source))
+        });
+        if let Err(error) = replaced {
+            // Else an erased word could outlive its erasure in it. What cannot be removed now is
+            // by the next erasure, or that is refused.
+            let _ = remove(&aside);
+            return Err(error);
+        }
+        segment::sync_dir(dir)
             .map_err(|source| JournalError::io("replace", &segment.path, source))?;
         Ok(anew.replaced)
     }
 }
 
-/// Removes what a crash left of a segment that was being written anew.
+/// Removes what a crash left of a segment that was being written anew. For whoever has the journal
+/// alone.
 pub fn remove_aside(dir: &Path) -> Result<(), JournalError> {
-    let path = dir.join(ASIDE_NAME);
-    match fs::remove_file(&path) {
+    remove(&dir.join(ASIDE_OF_WHOLE_NAME))?;
+    remove_aside_with_words(dir)
+}
+
+/// Removes what a full disk left of a segment with personal parts in it. For whoever holds
+/// `Shared::rewriting`.
+pub fn remove_aside_with_words(dir: &Path) -> Result<(), JournalError> {
+    remove(&dir.join(ASIDE_NAME))
+}
+
+fn remove(path: &Path) -> Result<(), JournalError> {
+    match fs::remove_file(path) {
         Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-            Err(JournalError::io("remove", &path, source))
+            Err(JournalError::io("remove", path, source))
         }
         _ => Ok(()),
     }
@@ -438,6 +480,56 @@ mod tests {
         let (_writer, reader, _) = open(dir.path(), SETTINGS).expect("whole");
         assert!(!aside.exists());
         check(&reader, 0);
+    }
+
+    #[test]
+    fn segment_that_cannot_be_written_anew_leaves_no_file_behind() {
+        let (dir, _writer, reader) = journal();
+        let remover = Remover::new(&reader);
+        let aside = |name| dir.path().join(name);
+        let is_there = |name| fs::symlink_metadata(aside(name)).is_ok();
+        // A disk that is full from the first byte on.
+        let fill = |name| std::os::unix::fs::symlink("/dev/full", aside(name)).expect("made");
+        // Of the first segment some entries stay, and then none does.
+        for (name, through) in [(ASIDE_NAME, 9), (ASIDE_OF_WHOLE_NAME, COUNT - 1)] {
+            fill(name);
+            let error = remover.end_incidents(Position(through), None);
+            assert!(matches!(error, Err(JournalError::Io { .. })), "{error:?}");
+            assert!(!is_there(name), "{name}");
+        }
+        remover
+            .end_incidents(Position(COUNT / 2), None)
+            .expect("there is room again");
+        check(&reader, COUNT / 2);
+    }
+
+    #[test]
+    fn word_that_is_erased_is_in_no_file_that_a_failure_left() {
+        let (dir, mut writer, _reader) = journal();
+        let aside = dir.path().join(ASIDE_NAME);
+        fs::write(&aside, NOTE).expect("written");
+        writer.erase_personal(Position(COUNT)).expect("erased");
+        assert!(!aside.exists());
+    }
+
+    #[test]
+    fn segments_of_which_nothing_personal_stays_are_written_while_others_erase() {
+        let (_dir, mut writer, reader) = journal();
+        let through = Position(COUNT);
+        writer.leave_segment_of(through).expect("room");
+        let remover = Remover::new(&reader);
+        let shared = Arc::clone(&remover.shared);
+        let _erasing = shared.rewriting();
+        let (done, is_done) = std::sync::mpsc::sync_channel(1);
+        std::thread::spawn(move || {
+            let taps = None;
+            // Nobody may be waiting.
+            let _ = done.send(remover.rewrite_all(&Ends { through, taps }));
+        });
+        let replaced = is_done.recv_timeout(std::time::Duration::from_secs(60));
+        let replaced = replaced.expect("it waits for nobody").expect("written");
+        assert_eq!(replaced, COUNT - COUNT / 5);
+        check(&reader, COUNT);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use super::format::{self, Frame, SEGMENT_HEADER_BYTES, SegmentHeader};
 use super::reader::Reader;
 use super::scan::Tail;
 use super::segment::{self, Extent, Segment};
-use super::{Encoded, JournalError, Settings, Shared, redo};
+use super::{Encoded, JournalError, Settings, Shared, ended, redo};
 use crate::domain::entry::Epoch;
 use crate::domain::limits::{BATCH_ENTRIES_MAX, RECORD_BYTES_MAX};
 use crate::domain::{Position, Stamp, UtcMillis};
@@ -176,7 +176,9 @@ impl Writer {
         }
         // Before it is looked where it is: a segment may be written anew meanwhile.
         let _alone = self.shared.rewriting();
-        redo::finish(&self.shared.dir, self.settings.sync)
+        let dir = &self.shared.dir;
+        redo::finish(dir, self.settings.sync)
+            .and_then(|_| ended::remove_aside_with_words(dir))
             .inspect_err(|_| self.is_poisoned = true)?;
         let reader = self.reader();
         for position in positions {
