@@ -10,16 +10,11 @@ use super::convert::violation::Path;
 use super::pb::v1 as pb;
 use super::status::Problem;
 use crate::auth::Principal;
-use crate::domain::limits::OPERATORS_MAX;
-use crate::domain::question::Breakdown;
-use crate::domain::{
-    Basis, CaseNumber, Dimension, Filter, OperatorCode, Position, Question, Window,
-};
+use crate::domain::CaseNumber;
 use crate::ingest::{GetError, Ingest, StoredIncident};
 use crate::ledger::{FOLD_VERSION, Ledger};
 use crate::query::cases::{self, CasePage};
 use crate::query::citing::citation_of_replies;
-use crate::query::{Order, Page, QueryError, answer, answer_as_of};
 
 /// Lists reports and answers them.
 #[derive(Clone)]
@@ -100,53 +95,18 @@ impl Desk {
         let ledger = Arc::clone(&self.ledger);
         let citations = self.ingest.citations();
         let at = as_of(&citations, caller, request.as_of_position)?;
-        let told = blocking(move || {
-            let (times, position) = cases::reply_times(&ledger, &operators, window, at)?;
-            let counts = reports(&ledger, &operators, window, position)?;
-            Ok::<_, QueryError>((times, counts, position))
-        });
+        let told = blocking(move || cases::reply_times(&ledger, &operators, window, at));
         let told = told.await?;
         let refuse = |error| Problem::of_window(error, "operators", caller.sees_places());
-        let (times, counts, position) = told.map_err(refuse)?;
-        let place = citations.tell(caller, position);
+        let told = told.map_err(refuse)?;
+        let place = citations.tell(caller, told.position);
         Ok(pb::GetReplyTimesResponse {
-            operators: to_times(&times, &counts),
+            operators: told.operators.iter().map(to_times).collect(),
             position: place,
             fold_version: FOLD_VERSION,
             citation: citation_of_replies(window, place),
         })
     }
-}
-
-/// Reports of each operator in a window, of both bases, as of a position.
-fn reports(
-    ledger: &Ledger,
-    operators: &[OperatorCode],
-    window: Window,
-    at: Position,
-) -> Result<Vec<(String, u64)>, QueryError> {
-    let mut counts = Vec::new();
-    for basis in [Basis::SelfReported, Basis::Observed] {
-        let mut filter = Filter::all(basis);
-        filter.operators = operators.to_vec();
-        let by = Breakdown::new(vec![Dimension::Operator]).expect("one dimension");
-        let question = Question { filter, by, window };
-        let page = Page {
-            rows: OPERATORS_MAX,
-            order: Order::Key,
-            after: None,
-        };
-        let mut found = answer(ledger, &question, &page)?;
-        if found.position != at {
-            // As of before, or something was recorded meanwhile.
-            found = answer_as_of(ledger, &question, &page, at)?;
-        }
-        for figure in found.figures {
-            let code = figure.keys.into_iter().next().unwrap_or_default();
-            counts.push((code, figure.count));
-        }
-    }
-    Ok(counts)
 }
 
 /// Runs what reads files where it holds up nobody.

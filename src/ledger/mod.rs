@@ -46,7 +46,7 @@ use store_writer::StoreWriter;
 
 pub use as_of::AsOfError;
 pub use base::BaseMaker;
-pub use cases::{Case, Cases, Reply};
+pub use cases::{About, Case, Cases, Reply};
 pub use checkpoint::{CheckpointError, FILE as CHECKPOINT_FILE, LOST_FILE as LOST_CHECKPOINT_FILE};
 pub use cube::{Cells, Cube};
 pub use day_summaries::{DaySummaries, DaySummary, ToldScopes};

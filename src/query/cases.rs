@@ -6,15 +6,19 @@
 //! it is now. Rows are read from the store from the end backwards, as many as a page takes; a
 //! page that would have to look at too many ends early, and the next goes on.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::QueryError;
 use super::budget;
 use super::check_kept;
-use crate::domain::limits::{LISTED_BLOCKS_AT_ONCE, LISTED_ROWS_LOOKED_AT_MAX};
+use super::{Order, QueryError, answer, answer_as_of};
+use crate::domain::limits::{LISTED_BLOCKS_AT_ONCE, LISTED_ROWS_LOOKED_AT_MAX, OPERATORS_MAX};
+use crate::domain::question::Breakdown;
 use crate::domain::taxonomy::{CaseState, SetOf};
-use crate::domain::{LineId, OperatorCode, Position, Row, RowTime, Stamp, StopId, Window};
-use crate::ledger::{Cases, Dictionary, Ledger, LedgerError, Reply, ScanView, Withdrawal};
+use crate::domain::{
+    Basis, Dimension, Filter, LineId, OperatorCode, Position, Question, Row, RowTime, Stamp,
+    StopId, Window,
+};
+use crate::ledger::{About, Cases, Dictionary, Ledger, LedgerError, Reply, ScanView, Withdrawal};
 use crate::store::{Block, Columns, StoreError};
 
 /// Which reports. An empty list does not restrict; all must be met.
@@ -249,11 +253,22 @@ fn is_within(window: Window, time: RowTime) -> bool {
     }
 }
 
-/// How long an operator took.
+/// How long operators took.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplyTable {
+    /// In the order of their codes.
+    pub operators: Vec<ReplyTimes>,
+    /// The last position that is counted.
+    pub position: Position,
+}
+
+/// How long an operator took to answer self-reports. Observed incidents are no part of any of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReplyTimes {
     /// Who.
     pub operator: OperatorCode,
+    /// Reports, answered or not.
+    pub reports: u64,
     /// Reports with an answer.
     pub answered: u64,
     /// From being received to the first answer, in seconds: the median and the ninetieth
@@ -293,16 +308,24 @@ impl Quantiles {
     }
 }
 
-/// How long operators took to answer reports of a window, by operator, in the order of their
-/// codes, and the last position that is counted: a given one, or that of now. Withdrawn reports
-/// are left out, and so is what came after the position. Operators that answered nothing are left
-/// out as well: which others are known would tell of what came after.
+/// Self-reports that were answered, before it is asked which of them were observed.
+struct AnsweredReport<'a> {
+    incident: Position,
+    about: About,
+    /// By a position; at least one.
+    replies: &'a [Reply],
+}
+
+/// How long operators took to answer self-reports of a window, as of a given position, or of now.
+/// Withdrawn reports are left out, and so are observed ones and what came after the position.
+/// Operators of which nothing was reported by then are left out as well; those that answered
+/// nothing are not. Blocking, as any scan.
 pub fn reply_times(
     ledger: &Ledger,
     operators: &[OperatorCode],
     window: Window,
     at: Option<Position>,
-) -> Result<(Vec<ReplyTimes>, Position), QueryError> {
+) -> Result<ReplyTable, QueryError> {
     let (cases, dictionary, withdrawn, at) = {
         let state = ledger.read();
         let at = match at {
@@ -319,46 +342,152 @@ pub fn reply_times(
         drop(state);
         (cases, dictionary, withdrawn_by(&withdrawals, at), at)
     };
-    let mut found: Vec<ReplyTimes> = Vec::new();
+    let answered = cases.iter().filter_map(|(incident, case)| {
+        let (about, replies) = (case.about?, case.replies_by(at));
+        let counts = !replies.is_empty()
+            && is_within(window, about.time)
+            && !withdrawn.contains(&cases.row_as_of(incident, at));
+        counts.then_some(AnsweredReport {
+            incident,
+            about,
+            replies,
+        })
+    });
+    let mut answered: Vec<_> = answered.collect();
+    let places = answered.iter().map(|report| report.incident).collect();
+    let observed = observed_among(ledger, &places)?;
+    answered.retain(|report| !observed.contains(&report.incident));
+    let mut found: BTreeMap<OperatorCode, ReplyTimes> = BTreeMap::new();
     for (number, code) in (1..).zip(dictionary.operator_names()) {
         if !operators.is_empty() && !operators.contains(code) {
             continue;
         }
-        let own: Vec<_> = cases
+        let own = answered
             .iter()
-            .filter(|(incident, _)| !withdrawn.contains(&cases.row_as_of(*incident, at)))
-            .filter_map(|(_, case)| Some((case.replies_by(at), case.about?)))
-            .filter(|(replies, _)| !replies.is_empty())
-            .filter(|(_, about)| about.operator == number && is_within(window, about.time))
-            .collect();
-        if own.is_empty() {
-            continue;
+            .filter(|report| report.about.operator == number);
+        let own: Vec<_> = own.collect();
+        if !own.is_empty() {
+            found.insert(code.clone(), ReplyTimes::of(code.clone(), &own));
         }
+    }
+    for counted in reports_by_operator(ledger, operators, window, at)? {
+        let code = counted.operator;
+        let times = found.entry(code.clone());
+        let times = times.or_insert_with(|| ReplyTimes::of(code, &[]));
+        times.reports = counted.reports;
+    }
+    Ok(ReplyTable {
+        operators: found.into_values().collect(),
+        position: at,
+    })
+}
+
+impl ReplyTimes {
+    /// Of answered reports of an operator; how many there are besides is not known here.
+    fn of(operator: OperatorCode, own: &[&AnsweredReport<'_>]) -> Self {
         let since = |received: Stamp, at: Stamp| u64::try_from((at.0 - received.0) / 1_000).ok();
-        let replies = own
+        let first_replies = own
             .iter()
-            .filter_map(|(replies, about)| since(about.received, replies.first()?.stamp));
+            .filter_map(|report| since(report.about.received, report.replies.first()?.stamp));
         let repairs: Vec<u64> = own
             .iter()
-            .filter_map(|(replies, about)| since(about.received, repaired(replies)?))
+            .filter_map(|report| since(report.about.received, repaired(report.replies)?))
             .collect();
         let count = |is: &dyn Fn(&[Reply]) -> bool| {
-            own.iter().filter(|(replies, _)| is(replies)).count() as u64
+            own.iter().filter(|report| is(report.replies)).count() as u64
         };
-        found.push(ReplyTimes {
-            operator: code.clone(),
+        Self {
+            operator,
+            reports: 0,
             answered: own.len() as u64,
-            first_reply: Quantiles::of(replies.collect()),
+            first_reply: Quantiles::of(first_replies.collect()),
             repaired: repairs.len() as u64,
             repair: Quantiles::of(repairs),
             closed_unfixed: count(&|replies| is(replies.last(), CaseState::ClosedUnfixed)),
             disputed: count(&|replies| {
                 replies.iter().any(|one| is(Some(one), CaseState::Disputed))
             }),
-        });
+        }
     }
-    found.sort_by(|a, b| a.operator.cmp(&b.operator));
-    Ok((found, at))
+}
+
+/// How many self-reports there are of an operator.
+struct OperatorCount {
+    operator: OperatorCode,
+    reports: u64,
+}
+
+/// Self-reports of each operator in a window, as of a position.
+fn reports_by_operator(
+    ledger: &Ledger,
+    operators: &[OperatorCode],
+    window: Window,
+    at: Position,
+) -> Result<Vec<OperatorCount>, QueryError> {
+    let mut filter = Filter::all(Basis::SelfReported);
+    filter.operators = operators.to_vec();
+    let by = Breakdown::new(vec![Dimension::Operator]).expect("one dimension");
+    let question = Question { filter, by, window };
+    let page = super::Page {
+        rows: OPERATORS_MAX,
+        order: Order::Key,
+        after: None,
+    };
+    let mut found = answer(ledger, &question, &page)?;
+    if found.position != at {
+        // As of before, or something was recorded meanwhile.
+        found = answer_as_of(ledger, &question, &page, at)?;
+    }
+    let counts = found.figures.iter().filter_map(|figure| {
+        Some(OperatorCount {
+            operator: figure.keys.first()?.parse().ok()?,
+            reports: figure.count,
+        })
+    });
+    Ok(counts.collect())
+}
+
+/// Which of the incidents recorded at these places were observed.
+fn observed_among(
+    ledger: &Ledger,
+    places: &BTreeSet<Position>,
+) -> Result<BTreeSet<Position>, QueryError> {
+    let mut observed = BTreeSet::new();
+    if places.is_empty() {
+        return Ok(observed);
+    }
+    let _turn = budget::scan_place(ledger)?;
+    let view = ledger.scan_view()?;
+    let mut take = |row: &Row| {
+        if row.basis == Basis::Observed && places.contains(&row.position) {
+            observed.insert(row.position);
+        }
+    };
+    view.open.iter().for_each(&mut take);
+    for (number, bytes) in &view.pending {
+        let block = Block::unpack(*number, bytes).map_err(|source| {
+            let number = *number;
+            LedgerError::from(StoreError::BlockInvalid { number, source })
+        })?;
+        block.rows().for_each(|row| take(&row));
+    }
+    let stored = view.store.scan(
+        view.stored.clone(),
+        Columns::POSITION | Columns::BASIS,
+        |summary| {
+            let asked = places.range(summary.first..=summary.last);
+            summary.has(Basis::Observed) && 0 < asked.count()
+        },
+        Vec::new,
+        |found: &mut Vec<Position>, _, block| {
+            let rows = block.positions().iter().zip(block.bases());
+            let rows = rows.filter(|(_, basis)| **basis == Basis::Observed);
+            let asked = rows.filter(|(position, _)| places.contains(position));
+            found.extend(asked.map(|(position, _)| *position));
+        },
+    );
+    observed.extend(stored.map_err(LedgerError::from)?.into_iter().flatten());
+    Ok(observed)
 }
 
 /// Rows that were struck out by a position.

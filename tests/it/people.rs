@@ -393,6 +393,48 @@ async fn operator_that_answers_nothing_is_told_beside_those_that_do() {
     service.stop().await;
 }
 
+#[tokio::test]
+async fn times_to_reply_are_of_what_people_told_alone() {
+    let service = Service::start().await;
+    let channel = service.connect().await;
+    let mut reporting = Reporting::new(channel.clone());
+    let mut operations = Operations::new(channel);
+    // More than a block, so that some are in it and some are not.
+    let observed = (0..600).map(|_| pb::Incident {
+        reporter: pb::ReporterKind::Device.into(),
+        staff_present: 0,
+        staff_acts: Vec::new(),
+        ..founding_story()
+    });
+    let observed = pb::ReportIncidentsRequest {
+        incidents: observed.collect(),
+    };
+    reporting.report_incidents(observed).await.expect("taken");
+    report(&mut reporting, &founding_story()).await;
+    let listed = list(&mut operations, 200, Vec::new()).await.cases;
+    // One that was told, and two that were observed.
+    for place in [0, 1, 150] {
+        let answer = pb::RespondToIncidentRequest {
+            case_number: listed[place].case_number.clone(),
+            state: pb::CaseState::Disputed.into(),
+            message: "de lezer werkte".into(),
+            ..pb::RespondToIncidentRequest::default()
+        };
+        operations.respond_to_incident(answer).await.expect("taken");
+    }
+    let request = pb::GetReplyTimesRequest {
+        window: that_day(&[]).question.and_then(|question| question.window),
+        ..pb::GetReplyTimesRequest::default()
+    };
+    let told = operations.get_reply_times(request).await.expect("told");
+    let told = &told.into_inner().operators[..];
+    assert!(
+        matches!(told, [of_gvb] if (of_gvb.reports, of_gvb.answered, of_gvb.disputed) == (1, 1, 1)),
+        "{told:?}"
+    );
+    service.stop().await;
+}
+
 async fn withdraw(client: &mut Reporting, incident_id: String) {
     let request = pb::WithdrawIncidentRequest {
         incident_id,

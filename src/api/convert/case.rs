@@ -1,7 +1,5 @@
 //! Lists of reports, answers to them, and how long answers took.
 
-use std::collections::BTreeMap;
-
 use super::figures::{parse_ids, parse_window};
 use super::log::{Sight, to_facts};
 use super::to_timestamp;
@@ -180,40 +178,17 @@ pub fn parse_times(
     found.finish(window.map(|window| (operators, window)))
 }
 
-/// How long answers took, beside how many reports there were. Operators of which nothing was
-/// reported are left out; those that answer nothing are not.
-pub fn to_times(times: &[ReplyTimes], reports: &[(String, u64)]) -> Vec<pb::ReplyTimes> {
-    let mut operators = BTreeMap::<&str, pb::ReplyTimes>::new();
-    for one in times {
-        let told = pb::ReplyTimes {
-            answered: one.answered,
-            first_reply: Some(to_quantiles(one.first_reply)),
-            repaired: one.repaired,
-            repair: Some(to_quantiles(one.repair)),
-            closed_unfixed: one.closed_unfixed,
-            disputed: one.disputed,
-            ..no_times()
-        };
-        operators.insert(one.operator.as_str(), told);
-    }
-    for (code, count) in reports {
-        let operator = operators.entry(code.as_str());
-        operator.or_insert_with(no_times).reports += count;
-    }
-    let operators = operators.into_iter();
-    let named = operators.map(|(code, told)| pb::ReplyTimes {
-        operator: code.to_owned(),
-        ..told
-    });
-    named.collect()
-}
-
-/// Of an operator that answered nothing.
-fn no_times() -> pb::ReplyTimes {
+/// How long an operator took.
+pub fn to_times(times: &ReplyTimes) -> pb::ReplyTimes {
     pb::ReplyTimes {
-        first_reply: Some(to_quantiles(Quantiles::default())),
-        repair: Some(to_quantiles(Quantiles::default())),
-        ..pb::ReplyTimes::default()
+        operator: times.operator.to_string(),
+        reports: times.reports,
+        answered: times.answered,
+        first_reply: Some(to_quantiles(times.first_reply)),
+        repaired: times.repaired,
+        repair: Some(to_quantiles(times.repair)),
+        closed_unfixed: times.closed_unfixed,
+        disputed: times.disputed,
     }
 }
 
@@ -229,34 +204,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    #[test]
-    fn operators_are_listed_by_code_whether_they_answered_or_not() {
-        let answering = ReplyTimes {
-            operator: "GVB".parse().expect("a code"),
-            answered: 2,
-            first_reply: Quantiles {
-                median: Some(60),
-                p90: Some(90),
-            },
-            repaired: 0,
-            repair: Quantiles::default(),
-            closed_unfixed: 1,
-            disputed: 0,
-        };
-        // Reports of both bases, and of an operator that answers nothing.
-        let reports = [("GVB".into(), 3), ("ARR".into(), 4), ("GVB".into(), 5)];
-        let told = to_times(&[answering], &reports);
-        let listed = told.iter();
-        let listed: Vec<_> = listed
-            .map(|one| (one.operator.as_str(), one.reports, one.answered))
-            .collect();
-        assert_eq!(listed, [("ARR", 4, 0), ("GVB", 8, 2)]);
-        let medians = told
-            .iter()
-            .map(|one| one.first_reply.and_then(|it| it.median_seconds));
-        assert_eq!(medians.collect::<Vec<_>>(), [None, Some(60)]);
-    }
 
     fn reply(state: pb::CaseState, reason: i32, message: &str) -> Result<Reply, usize> {
         let request = pb::RespondToIncidentRequest {

@@ -240,7 +240,7 @@ fn check_record(seed: u64, size: usize, bytes_max: u64, is_put: bool) -> Result<
             let window = asker.question().window;
             let found = reply_times(&whole, &[], window, Some(at)).expect("an answer");
             let expected = reply_times(&stopped, &[], window, None);
-            prop_assert_eq!(found.1, at);
+            prop_assert_eq!(found.position, at);
             prop_assert_eq!(found, expected.expect("an answer"));
         }
     }
