@@ -20,3 +20,4 @@ pub mod simulate;
 pub mod stats;
 pub mod store;
 pub mod telemetry;
+pub mod upkeep;

@@ -7,13 +7,11 @@
 
 pub mod cork;
 mod dispatch;
-pub mod editions;
 pub mod files;
 mod follow;
 mod health;
 mod names;
 mod pace;
-pub mod retention;
 mod run;
 mod tokens;
 
@@ -68,11 +66,11 @@ use crate::ledger::Ledger;
 use crate::live::log::{JournalPast, Log};
 use crate::live::{LedgerSource, PermitBounds, Permits, Publisher};
 use crate::network::{Network, PersistError};
+use crate::upkeep::editions::Closer;
+use crate::upkeep::retention::{Retainer, RetentionPeriods};
 use dispatch::Dispatch;
-use editions::Closer;
 use follow::Follower;
 use health::Health;
-use retention::{Retainer, RetentionPeriods};
 
 const GRPC: &str = "application/grpc";
 

@@ -18,7 +18,6 @@ use super::{serve, when};
 use crate::api::Clock;
 use crate::api::pb::v1 as pb;
 use crate::api::pb::v1::statistics_service_client::StatisticsServiceClient;
-use crate::app::editions::{CUT_MEANS, CloseError, Closing, close_due};
 use crate::config::{ClockSettings, DataSettings};
 use crate::domain::limits::EDITION_ROWS_PER_PAGE_MAX;
 use crate::domain::{LocalMonth, UtcMillis};
@@ -28,6 +27,7 @@ use crate::edition::{columns, download, month};
 use crate::ingest::{self, ClockCheck, Options, Running};
 use crate::journal::{self, JournalError};
 use crate::network::Network;
+use crate::upkeep::editions::{CUT_MEANS, CloseError, Closing, close_due};
 
 const STOP_WAIT: std::time::Duration = std::time::Duration::from_secs(600);
 /// The committer looks at the clock each second.

@@ -8,7 +8,6 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::failure::{Failure, Kind};
 use crate::api::origin::Callers;
-use crate::app::retention::RetentionPeriods;
 use crate::app::{self, AppError, Settings, files};
 use crate::auth::{KeyError, TokenError};
 use crate::config::{ClockSettings, ServeSettings};
@@ -16,6 +15,7 @@ use crate::edition::library::EditionError;
 use crate::ingest::{ClockCheck, StartError};
 use crate::journal::JournalError;
 use crate::network::PersistError;
+use crate::upkeep::retention::RetentionPeriods;
 
 /// Serves until Ctrl-C or SIGTERM; then stops in order. Told so a second time, it ends at
 /// once, which the next start repairs; so it does while it starts, when nothing is open yet.

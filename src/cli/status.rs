@@ -9,14 +9,14 @@ use serde_json::json;
 use super::failure::{Failure, Kind};
 use super::key_history::{self, KeyHistory, LOSS_MEANS};
 use super::output::{Format, Sheet};
-use crate::app::editions::CUT_MEANS;
-use crate::app::retention::RemovalProgress;
 use crate::auth::{ReceiptKeys, key_period, period_ends_at};
 use crate::domain::limits::{INCIDENT_MONTHS_DEFAULT, PERSONAL_DAYS_DEFAULT, WORDS_DAYS_DEFAULT};
 use crate::domain::{LocalDay, LocalMonth, UtcMillis};
 use crate::edition::library::{EditionError, Library};
 use crate::edition::month;
 use crate::journal::{self, Wanted};
+use crate::upkeep::editions::CUT_MEANS;
+use crate::upkeep::retention::RemovalProgress;
 
 const RECEIPT_KEYS_LOST: &str = "LOST: receipts can be neither checked nor made again, unless the \
                                  file comes back from a backup; the next start makes a new one";

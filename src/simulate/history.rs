@@ -16,7 +16,6 @@ use super::{Sent, Simulation};
 use crate::api::convert::incident::parse_incident;
 use crate::api::convert::taps::{Taken, parse_count, parse_feed};
 use crate::api::convert::violation::Path;
-use crate::app::editions::{CloseError, close_due};
 use crate::domain::limits::INCIDENTS_PER_CALL_MAX;
 use crate::domain::{Hour, LocalDay, TapCount, TapFeed, UtcMillis};
 use crate::edition::library::{EditionError, Library};
@@ -24,6 +23,7 @@ use crate::ingest::{
     self, ClockCheck, Ingest, Options, StartError, StopError, SubmitError, TapsError,
 };
 use crate::network::Network;
+use crate::upkeep::editions::{CloseError, close_due};
 
 /// Simulated time within one batch: its reports are all committed at the last one's time.
 const BATCH_MS_MAX: i64 = 6 * 3_600_000;

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use mistap::app::retention::RemovalProgress;
 use mistap::domain::{Position, UtcMillis};
 use mistap::edition::download::{self, Selection};
 use mistap::edition::format::{Edition, Hash};
 use mistap::edition::library::{Closed, Held};
 use mistap::edition::month;
+use mistap::upkeep::retention::RemovalProgress;
 use serde_json::Value;
 
 use crate::child::{self, PATIENCE, Said, Server};

@@ -414,7 +414,7 @@ async fn words_and_keys_go_by_themselves_when_their_time_has_come() {
     })
     .await;
     let deadline = tokio::time::Instant::now() + PATIENCE;
-    while mistap::app::retention::RemovalProgress::read(service.folder())
+    while mistap::upkeep::retention::RemovalProgress::read(service.folder())
         .key_period
         .is_none()
     {

@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mistap::api::pb::v1 as pb;
-use mistap::app::retention::RemovalProgress;
 use mistap::app::{AppError, Settings};
 use mistap::domain::{Entry, Position, UtcMillis};
 use mistap::ingest::repair::{self, Finding};
 use mistap::ingest::{ClockCheck, StartError};
 use mistap::journal;
+use mistap::upkeep::retention::RemovalProgress;
 use pb::operations_service_client::OperationsServiceClient;
 use pb::reporting_service_client::ReportingServiceClient;
 use pb::statistics_service_client::StatisticsServiceClient;

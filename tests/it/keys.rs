@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mistap::api::pb::v1 as pb;
-use mistap::app::retention::RemovalProgress;
 use mistap::auth::Keys;
 use mistap::domain::{Entry, KeysTold, LocalDay, UtcMillis};
 use mistap::ingest::ClockCheck;
 use mistap::ingest::repair::{self, RepairError};
 use mistap::ingest::rotation::{self, RotateError};
 use mistap::journal::{self, JournalError, Wanted};
+use mistap::upkeep::retention::RemovalProgress;
 use pb::reporting_service_client::ReportingServiceClient;
 use tempfile::TempDir;
 

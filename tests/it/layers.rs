@@ -45,6 +45,12 @@ const LAYERS: &[(&str, &[&str])] = &[
             "ingest", "edition",
         ],
     ),
+    (
+        "upkeep",
+        &[
+            "domain", "auth", "edition", "ingest", "journal", "ledger", "store",
+        ],
+    ),
     ("app", ANY),
     ("bench", ANY),
     ("cli", ANY),

@@ -6,10 +6,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use mistap::api::pb::v1 as pb;
-use mistap::app::retention::RemovalProgress;
 use mistap::domain::{Entry, Position, UtcMillis};
 use mistap::ingest::{ClockCheck, repair};
 use mistap::journal;
+use mistap::upkeep::retention::RemovalProgress;
 use pb::operations_service_client::OperationsServiceClient;
 use pb::reporting_service_client::ReportingServiceClient;
 use rand::rngs::StdRng;

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mistap::api::pb::v1 as pb;
-use mistap::app::retention::RemovalProgress;
 use mistap::auth::receipts::{parse_jwks, verify};
 use mistap::auth::{Grant, Principal, ReceiptKeys, TokenId};
 use mistap::domain::entry::Epoch;
@@ -16,6 +15,7 @@ use mistap::domain::{Entry, Position, UtcMillis};
 use mistap::ingest::ClockCheck;
 use mistap::ingest::repair::{self, RepairError, Restored};
 use mistap::journal;
+use mistap::upkeep::retention::RemovalProgress;
 use pb::live_service_client::LiveServiceClient;
 use pb::reporting_service_client::ReportingServiceClient;
 use pb::statistics_service_client::StatisticsServiceClient;

@@ -7,9 +7,9 @@ use std::time::Duration;
 use mistap::api::pb::v1 as pb;
 use mistap::api::pb::v1::live_service_client::LiveServiceClient;
 use mistap::api::pb::v1::reporting_service_client::ReportingServiceClient;
-use mistap::app::retention::RemovalProgress;
 use mistap::app::system_clock;
 use mistap::domain::{Position, UtcMillis};
+use mistap::upkeep::retention::RemovalProgress;
 use tempfile::TempDir;
 use tonic::transport::Channel;
 

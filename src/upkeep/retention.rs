@@ -80,7 +80,7 @@ pub enum RetentionError {
 }
 
 /// Looks now and then whether something's time has come.
-pub(super) struct Retainer {
+pub struct Retainer {
     /// The data folder.
     pub dir: PathBuf,
     /// What notes it.
@@ -100,8 +100,16 @@ pub(super) struct Retainer {
 struct Waits {
     /// Since when personal parts do that an edition needs.
     personal_since: Option<Instant>,
-    /// The months of the editions that were awaited at the last look, and whether that was told.
-    awaited: (Vec<LocalMonth>, bool),
+    awaited: Awaited,
+}
+
+/// What was waited for at the last look.
+#[derive(Debug, Default)]
+struct Awaited {
+    /// The months of the editions, rising.
+    months: Vec<LocalMonth>,
+    /// Whether that was told.
+    is_told: bool,
 }
 
 impl Waits {
@@ -117,21 +125,30 @@ impl Waits {
 
     /// Says so once where the same editions are awaited at two looks.
     fn tell(&mut self, awaited: &[LocalMonth]) {
-        let (before, is_told) = &mut self.awaited;
-        if before.as_slice() != awaited {
-            self.awaited = (awaited.to_vec(), false);
+        if self.awaited.months != awaited {
+            self.awaited = Awaited {
+                months: awaited.to_vec(),
+                is_told: false,
+            };
             return;
         }
-        if let Some(first) = awaited.first().filter(|_| !*is_told) {
+        if let Some(first) = awaited.first().filter(|_| !self.awaited.is_told) {
             tracing::warn!(
                 month = %first,
                 editions = awaited.len(),
                 "editions that are due are not closed yet; keys of quarters that ended and single \
                  incidents whose time has come wait for them"
             );
-            *is_told = true;
+            self.awaited.is_told = true;
         }
     }
+}
+
+/// What may need personal parts.
+struct Needing<'a> {
+    /// The editions that are awaited; `None` if they are not known.
+    awaited: Option<&'a [LocalMonth]>,
+    waits: &'a mut Waits,
 }
 
 impl Retainer {
@@ -205,37 +222,67 @@ impl Retainer {
             return Ok(());
         };
         let mut done = RemovalProgress::read(&self.dir);
-        let before = |days| LocalDay(today.0.saturating_sub_unsigned(days));
-        // One that lies ahead was noted by a clock that was wrong.
-        let is_done = |from: Option<LocalDay>, before| {
-            from.is_some_and(|from| before <= from && from <= today)
-        };
-        let words_from = before(self.kept.words_days);
-        if !is_done(done.words_from, words_from) {
-            let last = self.last_before(words_from.start().start()).await?;
-            done.words = self.take_away(Removal::Words, done.words, last).await?;
-            done.words_from = Some(words_from);
-            done.write(&self.dir)?;
-        }
+        self.remove_words(today, &mut done).await?;
         // After the time was read: what is due by then is known.
         let awaited = self.awaited().await;
-        let all_from = before(self.kept.personal_days);
-        if !is_done(done.all_from, all_from) {
-            let last = self.last_before(all_from.start().start()).await?;
-            let is_needed = done.all < last && self.is_needed(last, &awaited, waits).await?;
-            if !is_needed {
-                done.all = self.take_away(Removal::All, done.all, last).await?;
-                done.all_from = Some(all_from);
-                done.write(&self.dir)?;
-            }
-        }
+        let needing = Needing {
+            awaited: awaited.as_deref().ok(),
+            waits,
+        };
+        self.remove_personal_parts(today, needing, &mut done)
+            .await?;
         let awaited = awaited?;
         waits.tell(&awaited);
         if awaited.is_empty() {
-            self.end_key_periods(now, &mut done).await?;
-            self.end_incidents(now, &mut done).await?;
+            self.end_periods(now, &mut done).await?;
         }
         self.note_keys().await
+    }
+
+    /// Takes notes and words away.
+    async fn remove_words(
+        &self,
+        today: LocalDay,
+        done: &mut RemovalProgress,
+    ) -> Result<(), RetentionError> {
+        let from = days_before(today, self.kept.words_days);
+        if is_done(done.words_from, from, today) {
+            return Ok(());
+        }
+        let last = self.last_before(from.start().start()).await?;
+        done.words = self.take_away(Removal::Words, done.words, last).await?;
+        done.words_from = Some(from);
+        Ok(done.write(&self.dir)?)
+    }
+
+    /// Takes whole personal parts away, unless an edition needs them.
+    async fn remove_personal_parts(
+        &self,
+        today: LocalDay,
+        needing: Needing<'_>,
+        done: &mut RemovalProgress,
+    ) -> Result<(), RetentionError> {
+        let from = days_before(today, self.kept.personal_days);
+        if is_done(done.all_from, from, today) {
+            return Ok(());
+        }
+        let last = self.last_before(from.start().start()).await?;
+        if done.all < last && self.is_needed(last, needing).await? {
+            return Ok(());
+        }
+        done.all = self.take_away(Removal::All, done.all, last).await?;
+        done.all_from = Some(from);
+        Ok(done.write(&self.dir)?)
+    }
+
+    /// Ends quarters and months that no edition needs any more.
+    async fn end_periods(
+        &self,
+        now: UtcMillis,
+        done: &mut RemovalProgress,
+    ) -> Result<(), RetentionError> {
+        self.end_key_periods(now, done).await?;
+        self.end_incidents(now, done).await
     }
 
     /// Takes something away of what came after one entry, through another. Returns through where it
@@ -267,15 +314,14 @@ impl Retainer {
     async fn is_needed(
         &self,
         through: Position,
-        awaited: &Result<Vec<LocalMonth>, RetentionError>,
-        waits: &mut Waits,
+        needing: Needing<'_>,
     ) -> Result<bool, RetentionError> {
-        let first = awaited.as_ref().ok().and_then(|awaited| awaited.first());
+        let first = needing.awaited.and_then(<[_]>::first);
         let is_reached = match first {
             Some(month) => self.last_before(begins(*month)).await? < through,
             None => false,
         };
-        Ok(waits.for_edition(is_reached))
+        Ok(needing.waits.for_edition(is_reached))
     }
 
     /// Lets single incidents go of months of receipt that have been over for long enough.
@@ -387,6 +433,17 @@ impl Retainer {
         tracing::info!(?removal, removed, %through, "personal data taken away");
         Ok(())
     }
+}
+
+/// The first day of which something is kept for so many days.
+fn days_before(today: LocalDay, days: u32) -> LocalDay {
+    LocalDay(today.0.saturating_sub_unsigned(days))
+}
+
+/// Whether all of before a day was taken away, where that was done last of before `done_from`.
+fn is_done(done_from: Option<LocalDay>, from: LocalDay, today: LocalDay) -> bool {
+    // One that lies ahead was noted by a clock that was wrong.
+    done_from.is_some_and(|done_from| from <= done_from && done_from <= today)
 }
 
 /// No entry before this instant tells of a tap of a month.
@@ -609,7 +666,7 @@ mod tests {
             tokio::time::advance(Duration::from_millis(EDITION_WAIT_MS)).await;
         }
         // The others are awaited still, which is told once it has been so at two looks.
-        assert!(waits.awaited.1);
+        assert!(waits.awaited.is_told);
         trial.stop().await;
     }
 }

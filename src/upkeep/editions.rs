@@ -93,7 +93,7 @@ async fn close(
 /// Looks whether editions are due, until the service stops. What fails is told once, until
 /// something else fails or it works again, and tried again. An edition that can be closed no more
 /// is told once.
-pub(super) struct Closer {
+pub struct Closer {
     /// Where they are kept.
     pub library: Arc<Library>,
     /// What notes them.
