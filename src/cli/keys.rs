@@ -8,10 +8,10 @@ use serde_json::json;
 use super::failure::{Failure, Kind};
 use super::key_history::KeyHistory;
 use super::output::{Format, Sheet};
-use super::{repair, serve, status};
+use super::{repair, status};
 use crate::config::{ClockSettings, DataSettings};
-use crate::domain::{LocalDay, UtcMillis};
-use crate::ingest::ClockCheck;
+use crate::domain::LocalDay;
+use crate::ingest::CommandClock;
 use crate::ingest::rotation::{self, RotateError};
 
 /// What to do with keys.
@@ -43,14 +43,10 @@ pub enum KeysCommand {
 }
 
 /// Runs `mistap keys`.
-pub fn keys(
-    command: KeysCommand,
-    format: Format,
-    (now, today): (UtcMillis, LocalDay),
-) -> Result<(), Failure> {
+pub fn keys(command: KeysCommand, format: Format, today: LocalDay) -> Result<(), Failure> {
     match command {
         KeysCommand::List { data } => list(&data.dir, format, today),
-        KeysCommand::Rotate { data, clock } => rotate(&data.dir, (now, serve::clock_check(clock))),
+        KeysCommand::Rotate { data, clock } => rotate(&data.dir, super::read(clock)),
     }
 }
 
@@ -68,7 +64,7 @@ fn list(dir: &Path, format: Format, today: LocalDay) -> Result<(), Failure> {
     sheet.print(format, &mut io::stdout().lock())
 }
 
-fn rotate(dir: &Path, clock: (UtcMillis, ClockCheck)) -> Result<(), Failure> {
+fn rotate(dir: &Path, clock: CommandClock) -> Result<(), Failure> {
     let rotated = rotation::rotate(dir, clock).map_err(|error| failure(&error, dir))?;
     let mut out = io::stdout();
     for period in rotated.periods {

@@ -48,9 +48,8 @@ use jiff::Timestamp;
 use crate::app;
 use crate::bench::{self, BenchArgs};
 use crate::config::{ClockSettings, DataSettings, EVERYWHERE, LogSettings, ServeSettings};
-use crate::domain::UtcMillis;
 use crate::domain::{Hour, LocalDay};
-use crate::ingest::ClockCheck;
+use crate::ingest::CommandClock;
 use crate::telemetry;
 use client::ServerArgs;
 pub use failure::{Failure, Kind};
@@ -248,8 +247,11 @@ pub fn main() -> ExitCode {
 }
 
 /// What the clock shows, and what that is compared with.
-fn read(clock: ClockSettings) -> (UtcMillis, ClockCheck) {
-    (app::system_clock()(), serve::clock_check(clock))
+fn read(clock: ClockSettings) -> CommandClock {
+    CommandClock {
+        now: app::system_clock()(),
+        check: serve::clock_check(clock),
+    }
 }
 
 fn run(command: Command, server: &ServerArgs, format: Format) -> Result<(), Failure> {
@@ -264,7 +266,7 @@ fn run(command: Command, server: &ServerArgs, format: Format) -> Result<(), Fail
             receipt::rotate(&data.dir, read(clock))
         }
         Command::Token(command) => token::token(command, format, today()?),
-        Command::Keys(command) => keys::keys(command, format, (app::system_clock()(), today()?)),
+        Command::Keys(command) => keys::keys(command, format, today()?),
         Command::Status { data } => status::status(&data.dir, format, today()?),
         Command::Completions { shell } => {
             let mut script = Vec::new();

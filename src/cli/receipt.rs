@@ -10,9 +10,8 @@ use super::way_back::{KeyArgs, client};
 use crate::api::pb::v1 as pb;
 use crate::auth::receipts::{parse_jwks, verify};
 use crate::config::{ClockSettings, DataSettings};
-use crate::domain::UtcMillis;
 use crate::domain::limits::RECEIPT_BYTES_MAX;
-use crate::ingest::ClockCheck;
+use crate::ingest::CommandClock;
 use crate::ingest::rotation;
 
 /// What to do with receipts.
@@ -95,7 +94,7 @@ pub fn check(args: &VerifyArgs) -> Result<(), Failure> {
 }
 
 /// Runs `mistap receipt rotate`.
-pub fn rotate(folder: &Path, clock: (UtcMillis, ClockCheck)) -> Result<(), Failure> {
+pub fn rotate(folder: &Path, clock: CommandClock) -> Result<(), Failure> {
     let made = rotation::rotate_receipts(folder, clock);
     let made = made.map_err(|error| keys::failure(&error, folder))?;
     Ok(writeln!(

@@ -9,8 +9,7 @@ use std::path::Path;
 use super::failure::{Failure, Kind};
 use super::progress;
 use crate::auth::{Keys, ReceiptKeys, TokenFile};
-use crate::domain::UtcMillis;
-use crate::ingest::ClockCheck;
+use crate::ingest::CommandClock;
 use crate::ingest::repair::{self, Finding, Rebuilt, RepairError, Report, Restored};
 
 /// Runs `mistap verify`.
@@ -40,7 +39,7 @@ pub fn verify(dir: &Path) -> Result<(), Failure> {
 }
 
 /// Runs `mistap rebuild`.
-pub fn rebuild(dir: &Path, clock: (UtcMillis, ClockCheck)) -> Result<(), Failure> {
+pub fn rebuild(dir: &Path, clock: CommandClock) -> Result<(), Failure> {
     let bar = progress::bar(0, "entries", "rebuilding");
     let rebuilt = repair::rebuild(dir, clock, &mut |done, all| {
         bar.set_length(all);
@@ -55,7 +54,7 @@ pub fn rebuild(dir: &Path, clock: (UtcMillis, ClockCheck)) -> Result<(), Failure
 }
 
 /// Runs `mistap restore`.
-pub fn restore(dir: &Path, clock: (UtcMillis, ClockCheck)) -> Result<(), Failure> {
+pub fn restore(dir: &Path, clock: CommandClock) -> Result<(), Failure> {
     let bar = progress::bar(0, "entries", "rebuilding");
     let restored = repair::restore(dir, clock, &mut |done, all| {
         bar.set_length(all);

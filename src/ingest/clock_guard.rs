@@ -36,6 +36,15 @@ pub enum ClockCheck {
     Always,
 }
 
+/// The clock of a command that works while no server runs.
+#[derive(Clone, Copy, Debug)]
+pub struct CommandClock {
+    /// What it shows.
+    pub now: UtcMillis,
+    /// What it is compared with.
+    pub check: ClockCheck,
+}
+
 impl ClockCheck {
     /// Whether an entry may be stamped at once with what the clock shows, where the last has the
     /// stamp `last`.

@@ -34,7 +34,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, oneshot};
 
-pub use clock_guard::ClockCheck;
+pub use clock_guard::{ClockCheck, CommandClock};
 pub use follow_ups::{CaseError, CaseMarks, Later, Moment, Reply, StoredIncident, StoredReply};
 pub use queue::Paused;
 pub use start::{Options, Running, StartError, StopError, start, start_with};

@@ -8,7 +8,7 @@
 use super::{GetError, Ingest, StoredIncident};
 use crate::auth::receipts::{Erasure, Reported};
 use crate::auth::{Receipt, ReceiptKeys};
-use crate::domain::{IncidentId, IncidentSecret, Position};
+use crate::domain::{IncidentId, IncidentSecret};
 
 impl Ingest {
     /// The keys that sign receipts.
@@ -45,11 +45,5 @@ impl Ingest {
         let kept = self.get(id, secret).await?;
         let receipt = self.receipt_of(&kept);
         Ok((kept, receipt))
-    }
-
-    /// The receipt of a report that was just accepted at a place.
-    pub async fn receipt_at(&self, incident: Position) -> Result<Receipt, GetError> {
-        let kept = self.get_at(incident).await?;
-        Ok(self.receipt_of(&kept))
     }
 }

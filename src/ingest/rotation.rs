@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use super::clock_guard::ClockCheck;
+use super::clock_guard::CommandClock;
 use super::removal_progress::{ProgressError, RemovalProgress, digest};
 use super::repair::{RepairError, open_alone};
 use super::start::durable_through;
@@ -48,22 +48,19 @@ pub struct Rotated {
     pub unnoted: Option<ProgressError>,
 }
 
-/// Makes new keys for the quarter that `now` lies in and for those after it. They are in use
+/// Makes new keys for the quarter of the clock's time and for those after it. They are in use
 /// from the next start on. A crash half-way leaves the new keys; the next start tells the journal
 /// then. Quarters that are over keep theirs until it is destroyed: who told something again under
 /// another would be two people in an edition that closes soon, and help others to be ten.
-pub fn rotate(
-    folder: &Path,
-    (now, clock_check): (UtcMillis, ClockCheck),
-) -> Result<Rotated, RotateError> {
+pub fn rotate(folder: &Path, clock: CommandClock) -> Result<Rotated, RotateError> {
     if !Keys::exist(folder) {
         return Err(RotateError::NoKeys);
     }
-    let today = now.hour().ok_or(RotateError::Clock)?.local_day();
+    let today = clock.now.hour().ok_or(RotateError::Clock)?.local_day();
     // First, because it locks the folder. A journal that lost entries is refused, as by a start:
     // what is written after them would take their places, and hide the loss.
     let mut alone = open_alone(folder, |epoch| durable_through(folder, epoch))?;
-    alone.check_clock(now, clock_check)?;
+    alone.check_clock(clock)?;
     let keys = Keys::open(folder)?;
     let periods = keys.rotate(today)?;
     if periods.is_empty() {
@@ -77,7 +74,7 @@ pub fn rotate(
     let entry = journal::encode(&Entry::KeysChanged(told));
     let (at, _) = alone
         .writer
-        .append(&[entry], now)
+        .append(&[entry], clock.now)
         .map_err(RepairError::from)?;
     let unnoted = done.write(folder).err();
     let known = keys.known_periods().into_iter();
@@ -99,22 +96,19 @@ pub struct ReceiptKeyMade {
     pub keys: usize,
 }
 
-/// Makes another key of receipts, which signs what is received from `now` on, and from after the
-/// last entry on in any case: whatever was received has been signed with the key of its time, and
-/// is again whenever its receipt is asked for.
-pub fn rotate_receipts(
-    folder: &Path,
-    (now, clock_check): (UtcMillis, ClockCheck),
-) -> Result<ReceiptKeyMade, RotateError> {
+/// Makes another key of receipts, which signs what is received from the clock's time on, and from
+/// after the last entry on in any case: whatever was received has been signed with the key of its
+/// time, and is again whenever its receipt is asked for.
+pub fn rotate_receipts(folder: &Path, clock: CommandClock) -> Result<ReceiptKeyMade, RotateError> {
     // First, because it locks the folder: a server that runs would go on to sign with the old key.
     let alone = open_alone(folder, |epoch| durable_through(folder, epoch))?;
-    alone.check_clock(now, clock_check)?;
+    alone.check_clock(clock)?;
     if !ReceiptKeys::exist(folder) {
         return Err(RotateError::NoReceiptKeys);
     }
     let mut keys = ReceiptKeys::open(folder)?;
     let after_last = UtcMillis(alone.writer.last_stamp().0.saturating_add(1));
-    let from = keys.add(folder, now.max(after_last))?;
+    let from = keys.add(folder, clock.now.max(after_last))?;
     Ok(ReceiptKeyMade {
         from,
         keys: keys.count(),

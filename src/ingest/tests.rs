@@ -32,6 +32,11 @@ use crate::store::{Block, Columns, Store};
 /// 2026-11-23T12:00Z.
 const NOON: i64 = 1_795_435_200_000;
 const MINUTE_MS: i64 = 60_000;
+/// Of commands.
+const CLOCK: CommandClock = CommandClock {
+    now: UtcMillis(NOON),
+    check: ClockCheck::Always,
+};
 const DEADLINE: Duration = Duration::from_secs(60);
 const CARD: &str = "3528 0123 4567 8901";
 
@@ -477,11 +482,7 @@ async fn folder_whose_journal_is_gone_is_refused_and_left_as_it_is() {
             error => panic!("{error}"),
         }
         assert!(matches!(
-            repair::rebuild(
-                place.path(),
-                (UtcMillis(NOON), ClockCheck::Always),
-                &mut |_, _| {}
-            ),
+            repair::rebuild(place.path(), CLOCK, &mut |_, _| {}),
             Err(repair::RepairError::NoJournal)
         ));
         if next.is_dir() {
@@ -556,12 +557,7 @@ async fn checkpoint_ahead_of_the_journal_proves_a_loss_that_only_a_person_accept
     let report = repair::verify(older.path(), &mut |_, _| {}).expect("verified");
     assert!(!report.is_clean() && report.is_journal_short());
 
-    let rebuilt = repair::rebuild(
-        older.path(),
-        (UtcMillis(NOON), ClockCheck::Always),
-        &mut |_, _| {},
-    )
-    .expect("rebuilt");
+    let rebuilt = repair::rebuild(older.path(), CLOCK, &mut |_, _| {}).expect("rebuilt");
     assert_eq!(rebuilt.lost, 10);
     assert_eq!(
         (rebuilt.position, rebuilt.restored),
@@ -571,12 +567,7 @@ async fn checkpoint_ahead_of_the_journal_proves_a_loss_that_only_a_person_accept
     let rebuilt = older.start();
     assert_eq!(rebuilt.ledger.read().restores().all().len(), 1);
     assert_eq!(counted(&rebuilt), 10);
-    let again = repair::rebuild(
-        place.path(),
-        (UtcMillis(NOON), ClockCheck::Always),
-        &mut |_, _| {},
-    )
-    .expect("rebuilt");
+    let again = repair::rebuild(place.path(), CLOCK, &mut |_, _| {}).expect("rebuilt");
     assert_eq!((again.lost, again.restored), (0, None));
 }
 
@@ -1009,12 +1000,7 @@ async fn verify_finds_nothing_wrong_and_tells_a_changed_store() {
     let report = repair::verify(place.path(), &mut |_, _| {}).expect("verified");
     assert!(!report.is_clean());
 
-    let rebuilt = repair::rebuild(
-        place.path(),
-        (UtcMillis(NOON), ClockCheck::Always),
-        &mut |_, _| {},
-    )
-    .expect("rebuilt");
+    let rebuilt = repair::rebuild(place.path(), CLOCK, &mut |_, _| {}).expect("rebuilt");
     assert_eq!(rebuilt.digest, before);
     let report = repair::verify(place.path(), &mut |_, _| {}).expect("verified");
     assert!(report.is_clean(), "{report:?}");
@@ -1075,11 +1061,7 @@ async fn folder_that_is_in_use_is_neither_opened_nor_rebuilt() {
     submit_all(&running, 0..10).await;
     let report = repair::verify(place.path(), &mut |_, _| {}).expect("verified beside a server");
     assert!(report.is_clean(), "{report:?}");
-    let rebuilt = repair::rebuild(
-        place.path(),
-        (UtcMillis(NOON), ClockCheck::Always),
-        &mut |_, _| {},
-    );
+    let rebuilt = repair::rebuild(place.path(), CLOCK, &mut |_, _| {});
     assert!(matches!(rebuilt, Err(repair::RepairError::InUse)));
     let empty = tempfile::tempdir().expect("a folder");
     let nothing = repair::verify(empty.path(), &mut |_, _| {});

@@ -8,9 +8,9 @@ use std::time::Duration;
 use mistap::api::pb::v1 as pb;
 use mistap::auth::Keys;
 use mistap::domain::{Entry, KeysTold, LocalDay, UtcMillis};
-use mistap::ingest::ClockCheck;
 use mistap::ingest::repair::{self, RepairError};
 use mistap::ingest::rotation::{self, RotateError};
+use mistap::ingest::{ClockCheck, CommandClock};
 use mistap::journal::{self, JournalError, Wanted};
 use mistap::upkeep::retention::RemovalProgress;
 use pb::reporting_service_client::ReportingServiceClient;
@@ -21,6 +21,11 @@ use crate::recovery::copy_all;
 use crate::support::{SECRET, START, Service, founding_story};
 
 const DAY_MS: i64 = 86_400_000;
+/// Of commands that are run when tests begin.
+const CLOCK: CommandClock = CommandClock {
+    now: START,
+    check: ClockCheck::Always,
+};
 /// How long words are kept unless it is set otherwise.
 const WORDS_DAYS: i32 = 90;
 
@@ -104,7 +109,14 @@ async fn journal_is_told_of_keys_once_and_again_when_one_is_made() {
 async fn rotated_key_is_told_as_replaced() {
     let folder = serve(new_folder(), START).await;
     let at = UtcMillis(START.0 + DAY_MS);
-    let rotated = rotation::rotate(folder.path(), (at, ClockCheck::Always)).expect("rotated");
+    let rotated = rotation::rotate(
+        folder.path(),
+        CommandClock {
+            now: at,
+            check: ClockCheck::Always,
+        },
+    )
+    .expect("rotated");
     assert!(!rotated.periods.is_empty());
     // Before any server starts again.
     let now = told(folder.path());
@@ -127,7 +139,7 @@ async fn keys_are_not_rotated_under_a_running_server_nor_where_there_are_none() 
     let service = Service::start().await;
     let keys = |folder: &Path| std::fs::read(folder.join("keys")).expect("there");
     let before = keys(service.folder());
-    let refused = rotation::rotate(service.folder(), (START, ClockCheck::Always));
+    let refused = rotation::rotate(service.folder(), CLOCK);
     let in_use = RotateError::Folder(RepairError::InUse);
     assert_eq!(
         refused.expect_err("a server runs").to_string(),
@@ -136,7 +148,7 @@ async fn keys_are_not_rotated_under_a_running_server_nor_where_there_are_none() 
     assert_eq!(keys(service.folder()), before);
     service.stop().await;
     let empty = new_folder();
-    let refused = rotation::rotate(empty.path(), (START, ClockCheck::Always));
+    let refused = rotation::rotate(empty.path(), CLOCK);
     assert!(matches!(refused, Err(RotateError::NoKeys)), "{refused:?}");
 }
 
@@ -151,8 +163,7 @@ async fn keys_are_not_rotated_over_a_journal_that_lost_entries() {
     std::fs::create_dir(&journal).expect("a folder");
     copy_all(&copy.path().join("journal"), &journal);
     let before = std::fs::read(folder.path().join("keys")).expect("there");
-    let refused = rotation::rotate(folder.path(), (START, ClockCheck::Always))
-        .expect_err("a start refuses it, too");
+    let refused = rotation::rotate(folder.path(), CLOCK).expect_err("a start refuses it, too");
     assert!(
         matches!(
             refused,
@@ -177,11 +188,17 @@ async fn keys_are_rotated_after_a_long_rest_only_by_whoever_says_that_the_clock_
         let refused = matches!(error, RotateError::Folder(RepairError::ClockUnsure));
         assert!(refused, "{error:?}");
     };
-    let unsure = (later, ClockCheck::Always);
+    let unsure = CommandClock {
+        now: later,
+        check: ClockCheck::Always,
+    };
     is_refused(rotation::rotate(folder.path(), unsure).expect_err("a wrong clock"));
     is_refused(rotation::rotate_receipts(folder.path(), unsure).expect_err("a wrong clock"));
     assert_eq!((told(folder.path()), files()), before);
-    let sure = (later, ClockCheck::AfterStart);
+    let sure = CommandClock {
+        now: later,
+        check: ClockCheck::AfterStart,
+    };
     rotation::rotate_receipts(folder.path(), sure).expect("rotated");
     rotation::rotate(folder.path(), sure).expect("rotated");
     assert_eq!(told(folder.path()).len(), before.0.len() + 1);
@@ -193,10 +210,22 @@ async fn keys_are_rotated_after_a_long_rest_only_by_whoever_says_that_the_clock_
 async fn nothing_is_noted_where_no_key_is_rotated() {
     let folder = serve(new_folder(), START).await;
     let before = told(folder.path());
-    let refused = rotation::rotate(folder.path(), (UtcMillis(i64::MAX), ClockCheck::Always));
+    let refused = rotation::rotate(
+        folder.path(),
+        CommandClock {
+            now: UtcMillis(i64::MAX),
+            check: ClockCheck::Always,
+        },
+    );
     assert!(matches!(refused, Err(RotateError::Clock)), "{refused:?}");
     let later = UtcMillis(START.0 + 800 * DAY_MS);
-    let refused = rotation::rotate(folder.path(), (later, ClockCheck::AfterStart));
+    let refused = rotation::rotate(
+        folder.path(),
+        CommandClock {
+            now: later,
+            check: ClockCheck::AfterStart,
+        },
+    );
     assert!(
         matches!(refused, Err(RotateError::NoneInUse)),
         "{refused:?}"
@@ -236,8 +265,14 @@ async fn receipts_stay_as_they_are_when_their_key_is_rotated_whatever_the_clock_
     let mut folder = service.stop().await;
     let mut from = START;
     for clock in [UtcMillis(START.0 - DAY_MS), START, UtcMillis(0)] {
-        let made =
-            rotation::rotate_receipts(folder.path(), (clock, ClockCheck::Always)).expect("rotated");
+        let made = rotation::rotate_receipts(
+            folder.path(),
+            CommandClock {
+                now: clock,
+                check: ClockCheck::Always,
+            },
+        )
+        .expect("rotated");
         assert!(from < made.from);
         from = made.from;
         let service = Service::start_with(folder, |settings| {
@@ -262,7 +297,7 @@ async fn keys_of_receipts_are_rotated_neither_under_a_server_nor_where_there_are
     let service = Service::start().await;
     let path = service.folder().join("receipt-keys");
     let before = std::fs::read(&path).expect("there");
-    let refused = rotation::rotate_receipts(service.folder(), (START, ClockCheck::Always));
+    let refused = rotation::rotate_receipts(service.folder(), CLOCK);
     assert!(
         matches!(refused, Err(RotateError::Folder(RepairError::InUse))),
         "{refused:?}"
@@ -271,13 +306,13 @@ async fn keys_of_receipts_are_rotated_neither_under_a_server_nor_where_there_are
     let folder = service.stop().await;
     // That they are lost stays in sight.
     std::fs::remove_file(&path).expect("removed");
-    let refused = rotation::rotate_receipts(folder.path(), (START, ClockCheck::Always));
+    let refused = rotation::rotate_receipts(folder.path(), CLOCK);
     assert!(
         matches!(refused, Err(RotateError::NoReceiptKeys)),
         "{refused:?}"
     );
     let empty = new_folder();
-    let refused = rotation::rotate_receipts(empty.path(), (START, ClockCheck::Always));
+    let refused = rotation::rotate_receipts(empty.path(), CLOCK);
     assert!(
         matches!(refused, Err(RotateError::Folder(RepairError::NoJournal))),
         "{refused:?}"
@@ -314,7 +349,7 @@ async fn pseudonyms_of_an_ended_quarter_go_also_where_its_key_is_not_there() {
     assert_eq!(pseudonyms(folder.path()), 1);
     // As the README tells to back up.
     std::fs::remove_file(folder.path().join("keys")).expect("there");
-    repair::restore(folder.path(), (START, ClockCheck::Always), &mut |_, _| {}).expect("restored");
+    repair::restore(folder.path(), CLOCK, &mut |_, _| {}).expect("restored");
     // The last edition of its quarter closes on day 22 of January 2027.
     let service = Service::start_with(folder, |settings| {
         settings.clock = Arc::new(|| UtcMillis(START.0 + 62 * DAY_MS));

@@ -9,12 +9,13 @@ mod verify;
 
 use std::path::Path;
 
-use super::clock_guard::ClockCheck;
+use super::clock_guard::CommandClock;
 use super::folder;
 use super::removal_progress::ProgressError;
+use crate::domain::Position;
 use crate::domain::entry::Epoch;
 use crate::domain::limits::RESTORES_MAX;
-use crate::domain::{Position, Record, UtcMillis};
+use crate::domain::{Position, Record};
 use crate::journal::{self, JournalError, Reader, Settings, Writer};
 use crate::ledger::{CheckpointError, LedgerError, RefillError};
 use crate::store::StoreError;
@@ -103,8 +104,8 @@ pub(super) fn open_alone(
 impl Alone {
     /// Refuses a clock that is not believed at once: what is destroyed by the stamps is gone for
     /// good, and here nothing waits until it has lasted.
-    pub fn check_clock(&self, now: UtcMillis, check: ClockCheck) -> Result<(), RepairError> {
-        match check.believes(now, self.writer.last_stamp()) {
+    pub fn check_clock(&self, clock: CommandClock) -> Result<(), RepairError> {
+        match clock.check.believes(clock.now, self.writer.last_stamp()) {
             true => Ok(()),
             false => Err(RepairError::ClockUnsure),
         }

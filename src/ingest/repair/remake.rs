@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use super::{Alone, Progress, RepairError, open_alone, tell};
 use crate::domain::entry::Epoch;
 use crate::domain::limits::RESTORES_MAX;
-use crate::domain::{Entry, Position, Record, UtcMillis};
-use crate::ingest::clock_guard::ClockCheck;
+use crate::domain::{Entry, Position, Record};
+use crate::ingest::clock_guard::CommandClock;
 use crate::ingest::folder;
 use crate::ingest::history::History;
 use crate::ingest::removal_progress::RemovalProgress;
@@ -50,7 +50,7 @@ pub struct Restored {
 /// identity, as a copy that was brought back does.
 pub fn rebuild(
     folder: &Path,
-    clock: (UtcMillis, ClockCheck),
+    clock: CommandClock,
     progress: Progress<'_>,
 ) -> Result<Rebuilt, RepairError> {
     let remaking = Remaking::begin(folder)?;
@@ -69,7 +69,7 @@ pub fn rebuild(
 /// had been taken away since the copy is taken away again by the next start.
 pub fn restore(
     folder: &Path,
-    clock: (UtcMillis, ClockCheck),
+    clock: CommandClock,
     progress: Progress<'_>,
 ) -> Result<Restored, RepairError> {
     Remaking::begin(folder)?.go_on(clock, progress)
@@ -99,11 +99,11 @@ impl<'a> Remaking<'a> {
     /// that they were, until the journal says so.
     fn go_on(
         mut self,
-        (now, clock_check): (UtcMillis, ClockCheck),
+        clock: CommandClock,
         progress: Progress<'_>,
     ) -> Result<Restored, RepairError> {
         // First of all: whoever is refused keeps everything as it was.
-        self.journal.check_clock(now, clock_check)?;
+        self.journal.check_clock(clock)?;
         if RESTORES_MAX <= count_restores(self.folder, &self.journal.reader)? {
             return Err(RepairError::RestoredTooOften);
         }
@@ -117,7 +117,7 @@ impl<'a> Remaking<'a> {
         }
         let entry = Entry::Restored(epoch);
         let writer = &mut self.journal.writer;
-        let (at, stamp) = writer.append(&[journal::encode(&entry)], now)?;
+        let (at, stamp) = writer.append(&[journal::encode(&entry)], clock.now)?;
         ledger.apply(&[Record {
             position: at,
             stamp,
@@ -239,10 +239,16 @@ fn count_lost(folder: &Path, reader: &Reader) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::UtcMillis;
+    use crate::ingest::ClockCheck;
     use crate::journal::{JournalError, Settings};
     use crate::ledger::checkpoint;
 
     const NOW: UtcMillis = UtcMillis(1_795_442_400_000);
+    const CLOCK: CommandClock = CommandClock {
+        now: NOW,
+        check: ClockCheck::Always,
+    };
 
     /// A folder whose journal has lost three of five entries, all of which a checkpoint counts.
     fn folder_that_lost_three() -> tempfile::TempDir {
@@ -285,7 +291,10 @@ mod tests {
         };
         noted.write(folder.path()).expect("written");
         let year_ahead = UtcMillis(NOW.0 + 365 * 86_400_000);
-        let unsure = (year_ahead, ClockCheck::Always);
+        let unsure = CommandClock {
+            now: year_ahead,
+            check: ClockCheck::Always,
+        };
         let rebuilt = rebuild(folder.path(), unsure, &mut |_, _| {});
         assert!(matches!(rebuilt, Err(RepairError::ClockUnsure)));
         let restored = restore(folder.path(), unsure, &mut |_, _| {});
@@ -294,7 +303,10 @@ mod tests {
         let (_, reader, _) =
             journal::open(&folder::journal(folder.path()), Settings::default()).expect("whole");
         assert_eq!(reader.last(), Position(2));
-        let sure = (year_ahead, ClockCheck::AfterStart);
+        let sure = CommandClock {
+            now: year_ahead,
+            check: ClockCheck::AfterStart,
+        };
         restore(folder.path(), sure, &mut |_, _| {}).expect("restored");
     }
 
@@ -316,13 +328,11 @@ mod tests {
         ));
         let report = crate::ingest::repair::verify(folder.path(), &mut |_, _| {});
         assert!(report.expect("readable").is_journal_short());
-        let rebuilt =
-            rebuild(folder.path(), (NOW, ClockCheck::Always), &mut |_, _| {}).expect("rebuilt");
+        let rebuilt = rebuild(folder.path(), CLOCK, &mut |_, _| {}).expect("rebuilt");
         assert_eq!((rebuilt.lost, rebuilt.restored), (3, Some(Position(3))));
         assert!(!folder::lost_checkpoint(folder.path()).exists());
         assert!(folder.path().join("checkpoint.aside").exists());
-        let again =
-            rebuild(folder.path(), (NOW, ClockCheck::Always), &mut |_, _| {}).expect("rebuilt");
+        let again = rebuild(folder.path(), CLOCK, &mut |_, _| {}).expect("rebuilt");
         assert_eq!((again.lost, again.restored), (0, None), "it is said once");
     }
 }
