@@ -11,7 +11,7 @@ use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use super::keys::are_equal;
+use super::secret::are_equal;
 use super::tokens::{FileState, TokenHash};
 use super::{Grant, KnownToken, Principal, Role, TokenError, TokenFile};
 

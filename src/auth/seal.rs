@@ -17,7 +17,7 @@ use sha2::Sha256;
 use zeroize::ZeroizeOnDrop;
 
 use super::cases::Stretches;
-use super::keys::are_equal;
+use super::secret::are_equal;
 use super::{KeyError, Principal};
 use crate::domain::{CaseNumber, Position};
 

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use super::Accepted;
 use super::newcomers::Newcomers;
-use crate::auth::{KeyError, Keys, key_period, secret_hash};
+use crate::auth::{KeyError, KeyedPseudonym, Keys, key_period, secret_hash};
 use crate::domain::incident::{Match, Occurred};
 use crate::domain::limits::CAUSE_CLAIMS_MAX;
 use crate::domain::taxonomy::{Taxonomy, TimePrecision, number_of};
@@ -104,7 +104,7 @@ impl<'a> Preparer<'a> {
         let time = Time::of(incident.occurred);
         let card_given = incident.card_number.is_some();
         let installation_given = incident.installation_id.is_some();
-        let (card, installation) = self.pseudonyms(incident, time.day)?;
+        let Pseudonyms { card, installation } = self.pseudonyms(incident, time.day)?;
         let resolved = self.network.resolve(&Words {
             operator: &incident.operator_words,
             line: &incident.line_words,
@@ -141,11 +141,7 @@ impl<'a> Preparer<'a> {
         Ok((Pending { entry, encoded }, expected))
     }
 
-    fn pseudonyms(
-        &self,
-        incident: &mut Incident,
-        day: LocalDay,
-    ) -> Result<(Option<Pseudonym>, Option<Pseudonym>), KeyError> {
+    fn pseudonyms(&self, incident: &mut Incident, day: LocalDay) -> Result<Pseudonyms, KeyError> {
         let number = incident.card_number.as_ref();
         let card = number.map(|number| self.keys.card(number, day));
         // Cleared where it lies, whatever became of its pseudonym.
@@ -155,14 +151,20 @@ impl<'a> Preparer<'a> {
             None => None,
         };
         let card = card.map(living).transpose()?.flatten();
-        Ok((card, installation))
+        Ok(Pseudonyms { card, installation })
     }
 }
 
+/// Who told an incident, as far as that is kept.
+struct Pseudonyms {
+    card: Option<Pseudonym>,
+    installation: Option<Pseudonym>,
+}
+
 /// The pseudonym; none under a key that has ended.
-fn living(made: Result<(Pseudonym, u32), KeyError>) -> Result<Option<Pseudonym>, KeyError> {
+fn living(made: Result<KeyedPseudonym, KeyError>) -> Result<Option<Pseudonym>, KeyError> {
     match made {
-        Ok((pseudonym, _)) => Ok(Some(pseudonym)),
+        Ok(made) => Ok(Some(made.pseudonym)),
         Err(KeyError::Ended { .. }) => Ok(None),
         Err(error) => Err(error),
     }

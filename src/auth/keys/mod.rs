@@ -5,39 +5,30 @@
 //! before they are used; using one reads and writes nothing. Pseudonyms of different quarters cannot be joined.
 //! Keys leave this module in no form, and their memory is cleared when they are dropped.
 
+mod file;
+mod period;
+
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::fmt::Write as _;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use hmac::{Hmac, Mac as _};
-use sha2::{Digest as _, Sha256};
-use subtle::ConstantTimeEq as _;
+use sha2::Sha256;
 use zeroize::{Zeroize, Zeroizing};
 
 use super::cases::{Permutation, Stretches};
 use super::seal::Salts;
 use super::{CaseNumbers, Citations, Seal};
-use crate::domain::limits::{EDITION_CLOSES_ON_DAY, KEY_FILE_BYTES_MAX};
+use crate::domain::limits::KEY_FILE_BYTES_MAX;
 use crate::domain::text::CardNumber;
-use crate::domain::{
-    ContentDigest, Fingerprint, IncidentSecret, KeysTold, LocalDay, Pseudonym, Restore, Restores,
-    SecretHash, UtcMillis,
-};
+use crate::domain::{ContentDigest, Fingerprint, KeysTold, LocalDay, Pseudonym, Restore, Restores};
+pub(super) use file::{read_checked, write_aside};
+pub use period::{key_period, period_begins, period_ends_at};
 
 const FILE_NAME: &str = "keys";
-const ASIDE: &str = "new";
-/// Only the owner reads and writes.
-const FILE_MODE: u32 = 0o600;
-/// The bits that nobody but the owner may have.
-const FILE_MODE_OTHERS: u32 = 0o077;
-const FIRST_LINE: &str = "mistap keys 1";
-/// Before the first quarter whose key may live.
-const FIRST_PERIOD: &str = "first ";
 const KEY_BYTES: usize = 32;
 /// What the key of case numbers is drawn from.
 const CASE_NUMBERS: &[u8] = b"case numbers";
@@ -92,6 +83,15 @@ pub enum KeyError {
     Random(#[source] getrandom::Error),
 }
 
+/// A pseudonym, and the quarter under whose key it was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyedPseudonym {
+    /// What stands for a card or an installation.
+    pub pseudonym: Pseudonym,
+    /// As of `key_period`.
+    pub period: u32,
+}
+
 /// The keys of a data folder. Shared by all tasks.
 pub struct Keys {
     path: PathBuf,
@@ -126,7 +126,7 @@ impl Keys {
         match File::open(&path) {
             Ok(file) => {
                 let text = read_checked(&path, file, KEY_FILE_BYTES_MAX)?;
-                let (digest, periods) = parse(&text).map_err(|line| KeyError::Malformed {
+                let (digest, periods) = file::parse(&text).map_err(|line| KeyError::Malformed {
                     path: path.clone(),
                     line,
                 })?;
@@ -195,7 +195,7 @@ impl Keys {
         let _alone = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut changed = self.periods().clone();
         if change(&mut changed)? {
-            write(&self.path, &self.digest, &changed)?;
+            file::write(&self.path, &self.digest, &changed)?;
         }
         let held = self.periods.write();
         let mut periods = held.unwrap_or_else(PoisonError::into_inner);
@@ -234,7 +234,7 @@ impl Keys {
     fn create(path: PathBuf) -> Result<Self, KeyError> {
         let digest = Key::random()?;
         let periods = Periods::default();
-        write(&path, &digest, &periods)?;
+        file::write(&path, &digest, &periods)?;
         Self::of(path, digest, periods)
     }
 
@@ -248,19 +248,14 @@ impl Keys {
         })
     }
 
-    /// Pseudonym of a card under the key of the quarter that the day of the tap lies in, and
-    /// that key's period.
-    pub fn card(&self, number: &CardNumber, day: LocalDay) -> Result<(Pseudonym, u32), KeyError> {
-        let period = key_period(day);
-        let pseudonym = self.pseudonym(period, b"ovc:", number.expose())?;
-        Ok((pseudonym, period))
+    /// Pseudonym of a card under the key of the quarter that the day of the tap lies in.
+    pub fn card(&self, number: &CardNumber, day: LocalDay) -> Result<KeyedPseudonym, KeyError> {
+        self.pseudonym(key_period(day), b"ovc:", number.expose())
     }
 
     /// As `card`, for the identifier that an installation made for itself.
-    pub fn installation(&self, id: &[u8], day: LocalDay) -> Result<(Pseudonym, u32), KeyError> {
-        let period = key_period(day);
-        let pseudonym = self.pseudonym(period, b"ins:", id)?;
-        Ok((pseudonym, period))
+    pub fn installation(&self, id: &[u8], day: LocalDay) -> Result<KeyedPseudonym, KeyError> {
+        self.pseudonym(key_period(day), b"ins:", id)
     }
 
     /// Keyed digest of what a client sent.
@@ -294,7 +289,12 @@ impl Keys {
         Seal::new(self.digest.mac(&[SEALS]), self.salts.clone())
     }
 
-    fn pseudonym(&self, period: u32, domain: &[u8], name: &[u8]) -> Result<Pseudonym, KeyError> {
+    fn pseudonym(
+        &self,
+        period: u32,
+        domain: &[u8],
+        name: &[u8],
+    ) -> Result<KeyedPseudonym, KeyError> {
         let periods = self.periods();
         let has_ended = period < periods.first;
         let key = periods.keys.get(&period).filter(|_| !has_ended);
@@ -305,7 +305,10 @@ impl Keys {
                 KeyError::Missing { period }
             });
         };
-        Ok(Pseudonym(key.mac(&[domain, name])))
+        Ok(KeyedPseudonym {
+            pseudonym: Pseudonym(key.mac(&[domain, name])),
+            period,
+        })
     }
 }
 
@@ -356,177 +359,10 @@ fn begun(key: &[u8; KEY_BYTES]) -> Hmac<Sha256> {
     Hmac::new_from_slice(key).expect("any length of key will do")
 }
 
-/// The key period that a day lies in: its quarter of a year, counted from the year 0.
-pub fn key_period(day: LocalDay) -> u32 {
-    u32::try_from(day.month().0 / 3).expect("supported days are after 1970")
-}
-
-/// The first day of a key period.
-pub fn period_begins(period: u32) -> LocalDay {
-    first_of_month(period / 4, 3 * (period % 4) + 1)
-}
-
-/// When a key period ends: when the edition of its last month closes.
-pub fn period_ends_at(period: u32) -> UtcMillis {
-    let next = period + 1;
-    let first = first_of_month(next / 4, 3 * (next % 4) + 1);
-    let days = i32::from(EDITION_CLOSES_ON_DAY) - 1;
-    LocalDay(first.0 + days).start().start()
-}
-
-fn first_of_month(year: u32, month: u32) -> LocalDay {
-    LocalDay::parse(&format!("{year:04}-{month:02}-01")).expect("a supported year")
-}
-
-/// SHA-256 of an incident's secret, cut to 16 bytes.
-pub fn secret_hash(secret: &IncidentSecret) -> SecretHash {
-    let mut short = [0; 16];
-    short.copy_from_slice(&Sha256::digest(secret.expose())[..16]);
-    SecretHash(short)
-}
-
-/// Whether two texts of the same length are the same, in a time that depends on their length
-/// alone.
-pub(super) fn are_equal(told: &[u8], kept: &[u8]) -> bool {
-    told.ct_eq(kept).into()
-}
-
-/// Whether a secret has this hash, in a time that does not depend on either.
-pub fn secret_matches(secret: &IncidentSecret, hash: &SecretHash) -> bool {
-    are_equal(&secret_hash(secret).0, &hash.0)
-}
-
-/// Reads the key file, unless others than its owner could, too.
-pub(super) fn read_checked(
-    path: &Path,
-    mut file: File,
-    bytes_max: u64,
-) -> Result<Zeroizing<String>, KeyError> {
-    let io_error = |source| KeyError::Io {
-        path: path.to_owned(),
-        source,
-    };
-    let metadata = file.metadata().map_err(io_error)?;
-    let mode = metadata.mode() & 0o777;
-    if mode & FILE_MODE_OTHERS != 0 {
-        let path = path.to_owned();
-        return Err(KeyError::Exposed { path, mode });
-    }
-    if bytes_max < metadata.len() {
-        let path = path.to_owned();
-        return Err(KeyError::Malformed { path, line: 1 });
-    }
-    // Room from the beginning: a text that grows would leave copies behind.
-    let room = usize::try_from(metadata.len()).unwrap_or(0) + 1;
-    let mut text = Zeroizing::new(String::with_capacity(room));
-    file.read_to_string(&mut text).map_err(io_error)?;
-    Ok(text)
-}
-
-/// The digest key and the keys of periods, or the line that is wrong.
-fn parse(text: &str) -> Result<(Key, Periods), usize> {
-    let mut lines = text.lines().zip(1..);
-    match lines.next() {
-        Some((FIRST_LINE, _)) => {}
-        _ => return Err(1),
-    }
-    let (line, number) = lines.next().ok_or(2_usize)?;
-    let digest = line
-        .strip_prefix("digest ")
-        .and_then(parse_key)
-        .ok_or(number)?;
-    let mut periods = Periods::default();
-    for (line, number) in lines {
-        if let Some(first) = line.strip_prefix(FIRST_PERIOD) {
-            periods.first = first.parse().map_err(|_| number)?;
-            continue;
-        }
-        let (period, key) = parse_period(line).ok_or(number)?;
-        if periods.keys.insert(period, key).is_some() {
-            return Err(number);
-        }
-    }
-    Ok((digest, periods))
-}
-
-fn parse_period(line: &str) -> Option<(u32, Key)> {
-    let (period, key) = line.strip_prefix("period ")?.split_once(' ')?;
-    Some((period.parse().ok()?, parse_key(key)?))
-}
-
-fn parse_key(hexadecimal: &str) -> Option<Key> {
-    let mut bytes = Zeroizing::new([0; KEY_BYTES]);
-    let read = base16ct::mixed::decode(hexadecimal, &mut *bytes)
-        .ok()?
-        .len();
-    (read == KEY_BYTES).then(|| Key::new(&bytes))
-}
-
-/// Writes the key file aside, synced, and puts it in place of the one before.
-fn write(path: &Path, digest: &Key, periods: &Periods) -> Result<(), KeyError> {
-    let before = OpenOptions::new().write(true).open(path);
-    let write = || {
-        write_aside(path, &format_keys(digest, periods))?;
-        // Nothing of it is left, as far as a file system can promise that.
-        let Ok(before) = before else { return Ok(()) };
-        let bytes = usize::try_from(before.metadata()?.len()).unwrap_or(0);
-        before.write_all_at(&vec![0; bytes], 0)?;
-        before.sync_all()
-    };
-    write().map_err(|source| KeyError::Io {
-        path: path.to_owned(),
-        source,
-    })
-}
-
-/// Writes a file that only its owner reads, aside, synced, and puts it in place.
-pub(super) fn write_aside(path: &Path, text: &str) -> io::Result<()> {
-    let aside = path.with_extension(ASIDE);
-    match std::fs::remove_file(&aside) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(FILE_MODE)
-        .open(&aside)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    std::fs::rename(&aside, path)?;
-    let folder = path.parent().unwrap_or(Path::new("."));
-    File::open(folder)?.sync_all()
-}
-
-fn format_keys(digest: &Key, periods: &Periods) -> Zeroizing<String> {
-    const LINE_BYTES_MAX: usize = 2 * KEY_BYTES + 32;
-    let room = (3 + periods.keys.len()) * LINE_BYTES_MAX;
-    let mut text = Zeroizing::new(String::with_capacity(room));
-    text.push_str(FIRST_LINE);
-    text.push_str("\ndigest ");
-    push_key(&mut text, digest);
-    if 0 < periods.first {
-        let first = periods.first;
-        writeln!(text, "{FIRST_PERIOD}{first}").expect("a string takes any text");
-    }
-    for (period, key) in &periods.keys {
-        write!(text, "period {period} ").expect("a string takes any text");
-        push_key(&mut text, key);
-    }
-    text
-}
-
-fn push_key(text: &mut String, key: &Key) {
-    let mut digits = Zeroizing::new([0; 2 * KEY_BYTES]);
-    let digits = base16ct::lower::encode_str(&key.bytes, &mut digits[..]);
-    text.push_str(digits.expect("two digits a byte"));
-    text.push('\n');
-}
-
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-    use std::time::{Duration, Instant};
+    use std::io::Read as _;
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
     use super::*;
 
@@ -567,19 +403,6 @@ mod tests {
             }
             if let Ok(receipts) = crate::auth::ReceiptKeys::open(folder.path()) {
                 assert!(receipts.jwks().contains("keys"));
-            }
-        }
-
-        #[test]
-        fn secret_of_any_bytes_is_refused_or_compared(
-            bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..80),
-            hash: [u8; 16],
-        ) {
-            let parsed = IncidentSecret::parse(&bytes);
-            proptest::prop_assert_eq!(parsed.is_ok(), [0, 32].contains(&bytes.len()));
-            if let Ok(Some(secret)) = parsed {
-                proptest::prop_assert!(!secret_matches(&secret, &SecretHash(hash)));
-                proptest::prop_assert!(secret_matches(&secret, &secret_hash(&secret)));
             }
         }
     }
@@ -683,17 +506,6 @@ mod tests {
     }
 
     #[test]
-    fn quarter_ends_when_its_last_edition_closes() {
-        let ends = |text| period_ends_at(key_period(day(text)));
-        assert_eq!(ends("2026-12-31"), day("2027-01-22").start().start());
-        assert_eq!(ends("2026-07-01"), day("2026-10-22").start().start());
-        assert_eq!(
-            period_begins(key_period(day("2026-12-31"))),
-            day("2026-10-01")
-        );
-    }
-
-    #[test]
     fn keys_are_the_same_after_a_restart_and_differ_between_folders() {
         let folder = tempfile::tempdir().expect("a folder");
         let day = day("2026-11-23");
@@ -715,9 +527,10 @@ mod tests {
         let keys = open(folder.path());
         let card = |text| keys.card(&number(), day(text)).expect("a pseudonym");
         assert_eq!(card("2026-10-01"), card("2026-12-31"));
-        assert_ne!(card("2026-09-30").0, card("2026-10-01").0);
-        assert_ne!(card("2025-10-01").0, card("2026-10-01").0);
-        assert_eq!(card("2026-09-30").1 + 1, card("2026-10-01").1);
+        let pseudonym = |text| card(text).pseudonym;
+        assert_ne!(pseudonym("2026-09-30"), pseudonym("2026-10-01"));
+        assert_ne!(pseudonym("2025-10-01"), pseudonym("2026-10-01"));
+        assert_eq!(card("2026-09-30").period + 1, card("2026-10-01").period);
     }
 
     #[test]
@@ -726,7 +539,8 @@ mod tests {
         let keys = open(folder.path());
         let day = day("2026-11-23");
         let installation = keys.installation(b"3528000000000007", day).expect("one");
-        assert_ne!(keys.card(&number(), day).expect("one").0, installation.0);
+        let card = keys.card(&number(), day).expect("one");
+        assert_ne!(card.pseudonym, installation.pseudonym);
     }
 
     #[test]
@@ -764,48 +578,5 @@ mod tests {
         check(good.clone() + "period 1 00\n", 4);
         let twice = good.lines().last().expect("a period").to_owned();
         check(good.clone() + &twice, 4);
-    }
-
-    #[test]
-    fn secret_matches_only_its_own_hash() {
-        let secret = |byte| {
-            IncidentSecret::parse(&[byte; 32])
-                .expect("32 bytes")
-                .expect("not empty")
-        };
-        assert!(secret_matches(&secret(1), &secret_hash(&secret(1))));
-        assert!(!secret_matches(&secret(1), &secret_hash(&secret(2))));
-    }
-
-    /// The least time that a comparison took, of some that each of several pairs was given in
-    /// turn, so that whatever else the machine does falls on all of them.
-    fn least_times(pairs: &[(&[u8], &[u8])]) -> Vec<Duration> {
-        let mut least = vec![Duration::MAX; pairs.len()];
-        for _ in 0..60 {
-            for (least, (told, kept)) in least.iter_mut().zip(pairs) {
-                let begun = Instant::now();
-                std::hint::black_box(are_equal(std::hint::black_box(told), kept));
-                *least = (*least).min(begun.elapsed());
-            }
-        }
-        least
-    }
-
-    #[test]
-    fn comparing_takes_as_long_whatever_the_common_prefix() {
-        // Long enough that to stop at the first difference would be thousands of times faster.
-        let kept = vec![7_u8; 1 << 16];
-        let differs_at = |at: usize| {
-            let mut told = kept.clone();
-            told[at] ^= 1;
-            told
-        };
-        let (early, late) = (differs_at(0), differs_at(kept.len() - 1));
-        assert!(!are_equal(&early, &kept) && !are_equal(&late, &kept));
-        assert!(are_equal(&kept.clone(), &kept));
-        let times = least_times(&[(&early, &kept), (&late, &kept), (&kept.clone(), &kept)]);
-        let longest = times.iter().max().expect("three");
-        let shortest = times.iter().min().expect("three");
-        assert!(*longest < 4 * *shortest, "{times:?}");
     }
 }
