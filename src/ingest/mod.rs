@@ -360,7 +360,7 @@ impl Ingest {
                             place: results.len(),
                             first,
                             id: expected.id,
-                            digest: expected.digest,
+                            digests: expected.digests,
                         });
                         // Until the journal tells more.
                         Err(SubmitError::Busy)

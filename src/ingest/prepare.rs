@@ -19,9 +19,18 @@ use crate::domain::{
 use crate::journal::{self, Encoded, Encoder};
 use crate::network::{Network, Resolved, Words};
 
-/// Changes whenever the canonical bytes do: a digest of another version matches nothing.
-const CANONICAL_VERSION: u8 = 1;
+/// Changes whenever the canonical bytes do: a digest of another version is another one.
+///
+/// Its digests are over the secret itself, which is kept nowhere: whoever has the journal and the
+/// key file cannot find out what an erased report said by trying what it may have said. A report
+/// without a secret cannot be erased.
+const CANONICAL_VERSION: u8 = 2;
+/// Its digests are over the hash of the secret, which lies beside them. Reports that came under it
+/// may be sent again for as long as ids are known.
+const CANONICAL_VERSION_OF_HASH: u8 = 1;
 const HOUR_MS: i64 = 3_600_000;
+/// The version, the id and the secret with its length.
+const HEAD_BYTES_MAX: usize = 1 + 16 + 4 + 32;
 /// More than the canonical bytes of an incident take without its texts; a claim takes two.
 const CANONICAL_BYTES_BESIDE_TEXTS: usize = 128 + 2 * CAUSE_CLAIMS_MAX;
 
@@ -46,7 +55,7 @@ pub(super) struct Expected {
     /// Which incident.
     pub id: IncidentId,
     /// Of what the client sent.
-    pub digest: ContentDigest,
+    pub digests: ContentDigests,
     /// How the line was matched.
     pub line: Match<LineId>,
     /// How the stop was matched.
@@ -69,11 +78,28 @@ impl Expected {
     }
 }
 
+/// Digests of what a client sent, by each way that they were ever made.
+#[derive(Clone, Copy)]
+pub(super) struct ContentDigests {
+    /// As they are made now.
+    current: ContentDigest,
+    /// Over the hash of the secret.
+    pub of_hash: ContentDigest,
+}
+
+impl ContentDigests {
+    /// Whether what is kept under a digest is the same.
+    pub fn holds(&self, kept: ContentDigest) -> bool {
+        kept == self.current || kept == self.of_hash
+    }
+}
+
 /// Prepares incidents, with the keys and the network in use.
 pub(super) struct Preparer<'a> {
     keys: &'a Keys,
     network: &'a Network,
     newcomers: &'a Newcomers,
+    head: Zeroizing<Vec<u8>>,
     canonical: Zeroizing<Vec<u8>>,
     encoder: Encoder,
 }
@@ -90,6 +116,7 @@ impl<'a> Preparer<'a> {
             keys,
             network,
             newcomers,
+            head: Zeroizing::new(Vec::with_capacity(HEAD_BYTES_MAX)),
             canonical: Zeroizing::default(),
             encoder: Encoder::for_entries(count),
         }
@@ -99,8 +126,7 @@ impl<'a> Preparer<'a> {
     /// only if a key is missing; nothing of the incident is kept then.
     pub fn prepare(&mut self, incident: &mut Incident) -> Result<(Pending, Expected), KeyError> {
         let secret_hash = incident.secret.as_ref().map(secret_hash);
-        canonical_bytes(incident, secret_hash.as_ref(), &mut self.canonical);
-        let digest = self.keys.digest(&self.canonical);
+        let digests = self.digests(incident, secret_hash.as_ref());
         let time = Time::of(incident.occurred);
         let card_given = incident.card_number.is_some();
         let installation_given = incident.installation_id.is_some();
@@ -116,7 +142,7 @@ impl<'a> Preparer<'a> {
             card_given,
             installation_given,
             network_version: self.network.version(),
-            ..facts(incident, digest, secret_hash, &time, &resolved)
+            ..facts(incident, digests.current, secret_hash, &time, &resolved)
         };
         if let (Some(origin), None, Some(installation)) = (incident.origin, card, installation) {
             let operator = facts.operator.as_ref();
@@ -133,12 +159,33 @@ impl<'a> Preparer<'a> {
         };
         let expected = Expected {
             id: incident.id,
-            digest,
+            digests,
             line: resolved.line,
             stop: resolved.stop,
         };
         let encoded = self.encoder.encode(&entry);
         Ok((Pending { entry, encoded }, expected))
+    }
+
+    fn digests(&mut self, incident: &Incident, secret_hash: Option<&SecretHash>) -> ContentDigests {
+        canonical_bytes(incident, &mut self.canonical);
+        let secret = incident.secret.as_ref();
+        let secret = secret.map_or(&[][..], |secret| secret.expose());
+        let secret_hash = secret_hash.map_or(&[][..], |hash| &hash.0);
+        ContentDigests {
+            current: self.digest(CANONICAL_VERSION, incident.id, secret),
+            of_hash: self.digest(CANONICAL_VERSION_OF_HASH, incident.id, secret_hash),
+        }
+    }
+
+    /// Of the canonical bytes, behind what a version begins with.
+    fn digest(&mut self, version: u8, id: IncidentId, secret: &[u8]) -> ContentDigest {
+        let head = &mut self.head;
+        head.clear();
+        head.push(version);
+        head.extend_from_slice(id.as_bytes());
+        push_bytes(head, secret);
+        self.keys.digest(&[head, &self.canonical])
     }
 
     fn pseudonyms(&self, incident: &mut Incident, day: LocalDay) -> Result<Pseudonyms, KeyError> {
@@ -275,14 +322,10 @@ fn personal(incident: &mut Incident, time: &Time, resolved: &Resolved) -> Person
     }
 }
 
-/// What a client sent, as bytes: two incidents have the same ones if, and only if, all of
-/// it is the same, card number and the device's clock left out. The time is the one that
-/// was sent, before it was corrected.
-fn canonical_bytes(
-    incident: &Incident,
-    secret_hash: Option<&SecretHash>,
-    out: &mut Zeroizing<Vec<u8>>,
-) {
+/// What a client sent, as bytes, but for id and secret: two incidents have the same ones if, and
+/// only if, all of it is the same, card number and the device's clock left out. The time is the one
+/// that was sent, before it was corrected.
+fn canonical_bytes(incident: &Incident, out: &mut Zeroizing<Vec<u8>>) {
     let texts = [
         &incident.operator_words,
         &incident.line_words,
@@ -301,9 +344,6 @@ fn canonical_bytes(
         *out = Zeroizing::new(Vec::with_capacity(room));
     }
     out.clear();
-    out.push(CANONICAL_VERSION);
-    out.extend_from_slice(incident.id.as_bytes());
-    push_bytes(out, secret_hash.map_or(&[][..], |hash| &hash.0));
     let (precision, value) = match incident.occurred {
         Occurred::Exact(at) => (TimePrecision::Exact, at.0 - incident.clock_correction_ms),
         Occurred::Hour(at) => {
