@@ -28,13 +28,12 @@ use crate::domain::entry::Epoch;
 use crate::domain::limits::{
     DISK_RESERVE_BYTES, QUEUE_ENTRIES_MAX, SEGMENT_BYTES, TAP_DAYS_DEFAULT,
 };
-use crate::domain::taps::TapInterval;
 use crate::domain::{Entry, Position, Record, UtcMillis};
 use crate::journal::{self, JournalError, Reader, Settings, Writer};
 use crate::ledger::{Ledger, LedgerError, RefillError, State, base};
 use crate::live::Hub;
 use crate::network::Network;
-use crate::store::{Store, StoreError, TapPlace};
+use crate::store::{NeededTaps, Store, StoreError};
 
 /// Settings of a record, for tests, measurements and made-up histories. The defaults are
 /// those of `limits`.
@@ -511,6 +510,7 @@ fn open_store(
         reader: reader.clone(),
         is_stopping: Arc::clone(is_stopping),
         taps: ledger.taps_needed(),
+        last: reader.last(),
     };
     let (opens, opened) = mpsc::sync_channel(1);
     spawn("store", move || {
@@ -527,8 +527,20 @@ struct StoreOpening {
     ledger: Arc<Ledger>,
     reader: Reader,
     is_stopping: Arc<AtomicBool>,
-    /// Blocks of tap counts that should be there.
-    taps: Vec<(TapPlace, TapInterval)>,
+    /// What should be there of tap counts.
+    taps: NeededTaps,
+    /// The last entry of the journal before anything was appended: what is recorded now may
+    /// stand in the place of what was lost.
+    last: Position,
+}
+
+/// Why a store is not taken as it lies there.
+#[derive(Debug, thiserror::Error)]
+enum UnfitStore {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("the journal cannot be read")]
+    Journal(#[from] JournalError),
 }
 
 /// Why a store cannot be made again.
@@ -580,11 +592,7 @@ impl StoreOpening {
     /// The store as it lies there, if it is whole.
     fn open(&self, blocks: Range<u32>) -> Option<Store> {
         let is_first = blocks.is_empty() && !self.path.exists();
-        let opened = Store::open(&self.path, self.epoch, blocks.clone()).and_then(|store| {
-            store.check_taps(&self.taps, self.reader.last())?;
-            Ok(store)
-        });
-        match opened {
+        match self.open_checked(blocks.clone()) {
             Ok(store) => Some(store),
             Err(_) if is_first => None,
             Err(error) => {
@@ -593,6 +601,21 @@ impl StoreOpening {
                 None
             }
         }
+    }
+
+    fn open_checked(&self, blocks: Range<u32>) -> Result<Store, UnfitStore> {
+        let store = Store::open(&self.path, self.epoch, blocks)?;
+        store.check_taps(&self.taps)?;
+        if let Some(mark) = store.taps_mark()? {
+            let stamp = match mark.last <= self.last {
+                true => self.reader.stamp(mark.last)?,
+                false => None,
+            };
+            if stamp != Some(mark.stamp) {
+                return Err(StoreError::TapsAhead.into());
+            }
+        }
+        Ok(store)
     }
 
     /// Sets aside what lies there, and fills a new store from the journal.

@@ -38,9 +38,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::domain::entry::Epoch;
-use crate::domain::taps::TapInterval;
 use crate::domain::{Outages, Position, Record, Row};
-use crate::store::{Store, StoreError, TapChange, TapPlace, TapReader};
+use crate::store::{NeededTaps, Store, StoreError, TapChange, TapReader};
 use day_summaries::SummaryCache;
 use store_writer::StoreWriter;
 
@@ -219,10 +218,10 @@ impl Ledger {
         self.needed.first..self.needed.blocks
     }
 
-    /// Blocks of tap counts that must be in a store before it is attached, and the place of
-    /// the last change that they may know of. To be asked for before anything is applied.
-    pub fn taps_needed(&self) -> Vec<(TapPlace, TapInterval)> {
-        self.read().taps().places()
+    /// What must be in a store of tap counts before it is attached. To be asked for before
+    /// anything is applied.
+    pub fn taps_needed(&self) -> NeededTaps {
+        self.read().taps().needed()
     }
 
     /// Hands over the opened store: pending blocks go into it, scans can be answered.

@@ -12,8 +12,11 @@ use std::sync::Arc;
 
 use super::dictionary::Dictionary;
 use super::taps::{FeedBook, TapBook, TapDay};
-use crate::domain::{Entry, LocalDay, Position};
+use crate::domain::{Entry, LocalDay, Position, Stamp, UtcMillis};
 use crate::store::{TapBlocks, TapChange, TapReader};
+
+/// Nothing that is made here goes into a store, where alone the stamp matters.
+const UNSTAMPED: Stamp = UtcMillis(0);
 
 /// What was told of some days by a position.
 pub struct PastTaps {
@@ -127,7 +130,9 @@ impl PastTaps {
     pub fn apply(&mut self, position: Position, entry: &Entry) {
         match entry {
             Entry::TapCounts(batch) => {
-                let (_, change) = self.book.tell(position, batch, &mut self.dictionary);
+                let (_, change) =
+                    self.book
+                        .tell((position, UNSTAMPED), batch, &mut self.dictionary);
                 if let Some(TapChange::Counts { feed, counts, .. }) = change {
                     let days = counts.iter().map(|count| count.day);
                     for day in days.filter(|day| is_within(&self.days, *day)) {
@@ -137,7 +142,7 @@ impl PastTaps {
                 }
             }
             Entry::TapCountsRemoved { before } => {
-                self.book.remove(position, *before);
+                self.book.remove((position, UNSTAMPED), *before);
                 self.spans.retain(|(day, _), _| before <= day);
             }
             _ => {}
@@ -229,7 +234,10 @@ impl PastPart<'_> {
             return;
         };
         let past = self.past;
-        let Some(change) = past.book.again(position, batch, &past.dictionary) else {
+        let Some(change) = past
+            .book
+            .again((position, UNSTAMPED), batch, &past.dictionary)
+        else {
             return;
         };
         if let TapChange::Counts { feed, .. } = change {

@@ -101,15 +101,21 @@ impl Ledger {
     fn tap_changes(&self, entries: &[Record]) -> Vec<Arc<TapChange>> {
         let state = self.read();
         let change = |record: &Record| match &record.entry {
-            Entry::TapCounts(batch) if record.position <= self.needed.taps => {
-                let change = state
-                    .taps()
-                    .again(record.position, batch, state.dictionary());
-                change.map(Arc::new)
+            Entry::TapCounts(batch) => {
+                let at = (record.position, record.stamp);
+                state.taps().again(at, batch, state.dictionary())
             }
+            // There is nothing to be removed, but the mark of the store must get there.
+            Entry::TapCountsRemoved { before } => Some(TapChange::Removed {
+                position: record.position,
+                stamp: record.stamp,
+                before: *before,
+            }),
             _ => None,
         };
-        entries.iter().filter_map(change).collect()
+        let needed = entries.iter();
+        let needed = needed.filter(|record| record.position <= self.needed.taps);
+        needed.filter_map(change).map(Arc::new).collect()
     }
 }
 

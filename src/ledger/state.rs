@@ -191,12 +191,12 @@ impl State {
             }
             Entry::TapCounts(batch) => {
                 let taps = Arc::make_mut(&mut self.taps);
-                let (applied, change) = taps.tell(position, batch, &mut self.dictionary);
+                let (applied, change) = taps.tell((position, stamp), batch, &mut self.dictionary);
                 self.tap_changes.extend(change.map(Arc::new));
                 Applied::Taps(applied)
             }
             Entry::TapCountsRemoved { before } => {
-                let change = Arc::make_mut(&mut self.taps).remove(position, *before);
+                let change = Arc::make_mut(&mut self.taps).remove((position, stamp), *before);
                 self.tap_changes.extend(change.map(Arc::new));
                 Applied::Noted
             }

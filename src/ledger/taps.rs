@@ -9,9 +9,8 @@ use hashbrown::HashMap;
 
 use super::dictionary::Dictionary;
 use crate::domain::limits::{TAP_FEEDS_MAX, TAP_SCOPES_MAX};
-use crate::domain::taps::TapInterval;
-use crate::domain::{FeedId, LocalDay, Position, TapBatch, TapFeed, TapScope};
-use crate::store::taps::{PlacedTaps, TapChange, TapPlace, tap_chunk};
+use crate::domain::{FeedId, LocalDay, Position, Stamp, TapBatch, TapFeed, TapScope};
+use crate::store::taps::{NeededTapDay, NeededTaps, PlacedTaps, TapChange, tap_chunk};
 
 /// Numbers of a scope's line and stop in the dictionary; 0 where the grain has none.
 pub type ScopeNumbers = (u32, u32);
@@ -94,27 +93,29 @@ impl TapBook {
         self.last
     }
 
-    /// Every block of counts that should be in the store.
-    pub fn places(&self) -> Vec<(TapPlace, TapInterval)> {
-        let mut places = Vec::new();
+    /// What must be in the store of everything told so far.
+    pub fn needed(&self) -> NeededTaps {
+        let mut days = Vec::new();
         for (feed, book) in (0..).zip(&self.feeds) {
-            for (day, TapDay { chunks, .. }) in &book.days {
-                let place = |chunk: &u16| TapPlace {
-                    feed,
-                    day: *day,
-                    chunk: *chunk,
-                };
-                let interval = book.feed.interval;
-                places.extend(chunks.iter().map(|chunk| (place(chunk), interval)));
-            }
+            let told = book.days.iter();
+            days.extend(told.map(|(day, told)| NeededTapDay {
+                feed,
+                interval: book.feed.interval,
+                day: *day,
+                chunks: told.chunks.clone(),
+                changed: told.changed,
+            }));
         }
-        places
+        NeededTaps {
+            through: self.last,
+            days,
+        }
     }
 
     /// Takes counts in, and gives what they change in the store.
     pub(super) fn tell(
         &mut self,
-        position: Position,
+        (position, stamp): (Position, Stamp),
         batch: &TapBatch,
         dictionary: &mut Arc<Dictionary>,
     ) -> (TapsApplied, Option<TapChange>) {
@@ -140,6 +141,7 @@ impl TapBook {
         book.note(position, &counts);
         let change = TapChange::Counts {
             position,
+            stamp,
             feed: number,
             interval: book.feed.interval,
             counts,
@@ -150,7 +152,11 @@ impl TapBook {
 
     /// Removes days, and gives what that changes in the store. Nothing if they were removed
     /// before.
-    pub(super) fn remove(&mut self, position: Position, before: LocalDay) -> Option<TapChange> {
+    pub(super) fn remove(
+        &mut self,
+        (position, stamp): (Position, Stamp),
+        before: LocalDay,
+    ) -> Option<TapChange> {
         if self.kept_from.is_some_and(|from| before <= from) {
             return None;
         }
@@ -161,7 +167,11 @@ impl TapBook {
                 book.days = book.days.split_off(&before);
             }
         }
-        let change = TapChange::Removed { position, before };
+        let change = TapChange::Removed {
+            position,
+            stamp,
+            before,
+        };
         self.changed(&change);
         Some(change)
     }
@@ -169,7 +179,7 @@ impl TapBook {
     /// The change that an entry made when it was folded, as far as it still matters.
     pub(super) fn again(
         &self,
-        position: Position,
+        (position, stamp): (Position, Stamp),
         batch: &TapBatch,
         dictionary: &Dictionary,
     ) -> Option<TapChange> {
@@ -185,6 +195,7 @@ impl TapBook {
         let counts = placed(batch, &scopes, self.kept_from);
         (!counts.is_empty()).then_some(TapChange::Counts {
             position,
+            stamp,
             feed: number,
             interval: book.feed.interval,
             counts,
@@ -224,7 +235,9 @@ impl TapBook {
                     add(&count.taps.get().to_le_bytes());
                 }
             }
-            TapChange::Removed { position, before } => {
+            TapChange::Removed {
+                position, before, ..
+            } => {
                 add(&position.0.to_le_bytes());
                 add(&before.0.to_le_bytes());
             }
@@ -507,12 +520,12 @@ mod tests {
             ledger.apply(&entries[cut..]);
             ledger.flush_blocks().expect("a working store");
             drop(ledger);
-            let places = state.taps().places();
+            let needed = state.taps().needed();
             let ledger = Ledger::new(state);
             let kept = Store::open(&dir.path().join("store"), EPOCH, ledger.blocks_needed());
             let kept = kept.expect("whole");
             if !entries[cut..].iter().any(|record| matches!(record.entry, Entry::TapCountsRemoved { .. })) {
-                kept.check_taps(&places, Position(200)).expect("all there");
+                kept.check_taps(&needed).expect("all there");
             }
             ledger.attach_store(kept);
             entries[cut..].chunks(batch).for_each(|some| drop(ledger.apply(some)));

@@ -78,8 +78,20 @@ pub enum StoreError {
     #[error("tap counts stand under an unknown key")]
     TapsKey,
     /// Tap counts come from entries that the journal does not have.
-    #[error("tap counts are ahead of the journal")]
+    #[error("tap counts come from entries that the journal does not have")]
     TapsAhead,
+    /// Tap counts lack entries that the checkpoint counts.
+    #[error("tap counts are from before the checkpoint")]
+    TapsBehind,
+    /// A store of an earlier version.
+    #[error("it cannot be told which entries tap counts come from")]
+    TapsUnmarked,
+    /// What tells which entries tap counts come from is not what was put.
+    #[error("it is damaged which entries tap counts come from")]
+    TapsMarkInvalid {
+        /// What is wrong with it.
+        source: InvalidBlock,
+    },
     /// sled found its own files damaged.
     #[error("cannot {action} the store")]
     Damaged {
@@ -130,6 +142,9 @@ impl StoreError {
             | Self::TapsInvalid { .. }
             | Self::TapsKey
             | Self::TapsAhead
+            | Self::TapsBehind
+            | Self::TapsUnmarked
+            | Self::TapsMarkInvalid { .. }
             | Self::Damaged { .. }
             | Self::Panicked { .. } => true,
             Self::Locked | Self::Io { .. } | Self::Threads { .. } | Self::Poisoned => false,

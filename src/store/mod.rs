@@ -45,7 +45,7 @@ use crate::domain::entry::Epoch;
 pub use block::{Block, Columns};
 pub use error::{InvalidBlock, StoreError};
 pub use summary::Summary;
-pub use taps::{TapBlocks, TapChange, TapPlace, TapReader};
+pub use taps::{NeededTaps, TapBlocks, TapChange, TapPlace, TapReader};
 
 const FORMAT: u8 = 1;
 const META_KEY: &[u8] = b"meta";

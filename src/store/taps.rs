@@ -7,9 +7,11 @@
 //!
 //! Every block carries the place in the journal of the last change that touched it, so that
 //! changes can be put again after a start without being counted twice. Blocks of one key
-//! are replaced as a whole; each ends in a CRC-32C.
+//! are replaced as a whole; each ends in a CRC-32C. A mark beside them tells through where in
+//! the journal all of them reach, so that a store of another past is not taken for this one.
 
 mod block;
+mod mark;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -18,10 +20,12 @@ use std::sync::Arc;
 use super::error::InvalidBlock;
 use super::{BATCH_BLOCKS_MAX, READS_PER_BLOCK, Store, StoreError, guarded};
 use crate::domain::taps::{TapInterval, Taps};
-use crate::domain::{LocalDay, Position};
+use crate::domain::{LocalDay, Position, Stamp};
 use block::{Counts, Key, OneTold, Part, TOTALS_SCOPES, Told, Totals, chunk_scopes, open};
+use mark::MARK_KEY;
 
 pub use block::{DayTotal, tap_chunk};
+pub use mark::TapsMark;
 
 pub(super) const TAPS_TREE: &[u8] = b"taps";
 /// Keys looked at, or removed, at once.
@@ -36,6 +40,30 @@ pub struct TapPlace {
     pub day: LocalDay,
     /// Number of the chunk of scopes.
     pub chunk: u16,
+}
+
+/// What a store must have of one feed's day.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NeededTapDay {
+    /// Number of the feed.
+    pub feed: u16,
+    /// How long its intervals are.
+    pub interval: TapInterval,
+    /// The service day.
+    pub day: LocalDay,
+    /// Chunks of scopes of which anything was told, rising.
+    pub chunks: Vec<u16>,
+    /// Place of the last entry that told any of it.
+    pub changed: Position,
+}
+
+/// What a store must have of tap counts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NeededTaps {
+    /// Every change through this place.
+    pub through: Position,
+    /// What those told, by feed and day.
+    pub days: Vec<NeededTapDay>,
 }
 
 /// One count, with numbers in place of names.
@@ -58,6 +86,8 @@ pub enum TapChange {
     Counts {
         /// The entry's place.
         position: Position,
+        /// When it was recorded.
+        stamp: Stamp,
         /// Number of the feed.
         feed: u16,
         /// How long its intervals are.
@@ -69,6 +99,8 @@ pub enum TapChange {
     Removed {
         /// The entry's place.
         position: Position,
+        /// When it was recorded.
+        stamp: Stamp,
         /// The first day that is kept.
         before: LocalDay,
     },
@@ -79,6 +111,13 @@ impl TapChange {
     pub fn position(&self) -> Position {
         match self {
             Self::Counts { position, .. } | Self::Removed { position, .. } => *position,
+        }
+    }
+
+    /// When the entry was recorded.
+    pub fn stamp(&self) -> Stamp {
+        match self {
+            Self::Counts { stamp, .. } | Self::Removed { stamp, .. } => *stamp,
         }
     }
 }
@@ -294,6 +333,7 @@ fn each_told(change: &TapChange, mut each: impl FnMut(TapPlace, OneTold)) {
         feed,
         interval,
         counts,
+        ..
     } = change
     else {
         return;
@@ -316,15 +356,23 @@ impl Store {
         self.check_poison()?;
         let is_removal = |change: &Arc<TapChange>| matches!(**change, TapChange::Removed { .. });
         for run in changes.chunk_by(|one, next| is_removal(one) == is_removal(next)) {
-            match run.last().map(|change| &**change) {
-                Some(TapChange::Removed { before, .. }) => self.remove_taps(*before)?,
-                _ => self.put_counts(run)?,
+            let Some(last) = run.last() else { continue };
+            let mark = self.taps_mark()?.unwrap_or(TapsMark::NONE);
+            let mark = mark.begin(last.position(), last.stamp());
+            match &**last {
+                TapChange::Removed { before, .. } => {
+                    Batch::new(self, mark).write()?;
+                    self.remove_taps(*before)?;
+                }
+                TapChange::Counts { .. } => self.put_counts(run, mark)?,
             }
+            Batch::new(self, mark.finish(last.position())).write()?;
         }
         Ok(())
     }
 
-    fn put_counts(&self, changes: &[Arc<TapChange>]) -> Result<(), StoreError> {
+    /// Puts counts, each batch with the mark, so that no block is ever ahead of it.
+    fn put_counts(&self, changes: &[Arc<TapChange>], mark: TapsMark) -> Result<(), StoreError> {
         // By block of totals, so that each is made once.
         let mut told = BTreeMap::<(u16, LocalDay, u32), BTreeMap<u16, Told>>::new();
         let mut intervals = BTreeMap::new();
@@ -339,7 +387,7 @@ impl Store {
                 blocks.entry(place.chunk).or_default().push(one);
             });
         }
-        let mut batch = Batch::new(self);
+        let mut batch = Batch::new(self, mark);
         for ((feed, day, big), blocks) in told {
             self.put_day(&mut batch, (feed, intervals[&feed]), (day, big), blocks)?;
         }
@@ -429,33 +477,59 @@ impl Store {
         Ok(found.as_deref().and_then(Key::parse))
     }
 
-    /// Checks that each of these blocks is there and whole, with the totals that it needs, and
-    /// that none knows of changes after `last`.
-    pub fn check_taps(
-        &self,
-        places: &[(TapPlace, TapInterval)],
-        last: Position,
-    ) -> Result<(), StoreError> {
-        let mut totals_before = None;
-        for (place, interval) in places {
-            let counts = self.read_taps((*place).into(), Counts::unpack)?;
-            let counts = counts.ok_or(missing((*place).into()))?;
-            let big = u32::from(place.chunk) * chunk_scopes(*interval) / TOTALS_SCOPES;
-            let totals_key = Key {
-                part: Part::Totals,
-                chunk: u16::try_from(big).expect("fewer than chunks of counts"),
-                ..(*place).into()
-            };
-            if *interval != TapInterval::Day && totals_before != Some(totals_key) {
-                let totals = self.read_taps(totals_key, Totals::unpack)?;
-                totals.ok_or(missing(totals_key))?;
-                totals_before = Some(totals_key);
-            }
-            if last < counts.position {
-                return Err(StoreError::TapsAhead);
-            }
+    /// Through where in the journal the tap counts reach; `None` if none were ever put.
+    pub fn taps_mark(&self) -> Result<Option<TapsMark>, StoreError> {
+        let found = guarded("read", || self.0.taps.get(MARK_KEY))?;
+        if let Some(bytes) = found {
+            return TapsMark::unpack(&bytes).map(Some);
+        }
+        let is_empty = guarded("read", || Ok(self.0.taps.is_empty()))?;
+        match is_empty {
+            true => Ok(None),
+            // As earlier versions left it: what it knows of cannot be told.
+            false => Err(StoreError::TapsUnmarked),
+        }
+    }
+
+    /// Checks that every change that is needed is in, and that each block which tells of them
+    /// is there and whole, with the totals that it needs.
+    pub fn check_taps(&self, needed: &NeededTaps) -> Result<(), StoreError> {
+        let mark = self.taps_mark()?.unwrap_or(TapsMark::NONE);
+        if mark.whole_through < needed.through {
+            return Err(StoreError::TapsBehind);
+        }
+        for day in &needed.days {
+            self.check_tap_day(day)?;
         }
         Ok(())
+    }
+
+    fn check_tap_day(&self, needed: &NeededTapDay) -> Result<(), StoreError> {
+        let key = |part, chunk| Key {
+            feed: needed.feed,
+            day: needed.day,
+            part,
+            chunk,
+        };
+        let mut newest = Position(0);
+        let mut totals_before = None;
+        for chunk in &needed.chunks {
+            let counts_key = key(Part::Counts, *chunk);
+            let counts = self.read_taps(counts_key, Counts::unpack)?;
+            newest = newest.max(counts.ok_or(missing(counts_key))?.position);
+            let big = u32::from(*chunk) * chunk_scopes(needed.interval) / TOTALS_SCOPES;
+            let big = u16::try_from(big).expect("fewer than chunks of counts");
+            if needed.interval != TapInterval::Day && totals_before != Some(big) {
+                let totals_key = key(Part::Totals, big);
+                let totals = self.read_taps(totals_key, Totals::unpack)?;
+                totals.ok_or(missing(totals_key))?;
+                totals_before = Some(big);
+            }
+        }
+        match newest < needed.changed {
+            true => Err(StoreError::TapsBehind),
+            false => Ok(()),
+        }
     }
 
     /// Calls `each` for every block of tap counts, in the order of the keys. Checks every
@@ -467,7 +541,8 @@ impl Store {
         let mut from: Vec<u8> = Vec::new();
         loop {
             let found = guarded("read", || {
-                let blocks = self.0.taps.range(from.clone()..).take(BATCH_BLOCKS_MAX);
+                let blocks = self.0.taps.range(from.clone()..MARK_KEY.to_vec());
+                let blocks = blocks.take(BATCH_BLOCKS_MAX);
                 blocks.collect::<Result<Vec<_>, _>>()
             })?;
             let Some((last, _)) = found.last() else {
@@ -516,14 +591,16 @@ fn invalid(key: Key, source: InvalidBlock) -> StoreError {
 /// Blocks on their way into sled, a bounded number at a time.
 struct Batch<'a> {
     store: &'a Store,
+    mark: TapsMark,
     batch: sled::Batch,
     blocks: usize,
 }
 
 impl<'a> Batch<'a> {
-    fn new(store: &'a Store) -> Self {
+    fn new(store: &'a Store, mark: TapsMark) -> Self {
         Self {
             store,
+            mark,
             batch: sled::Batch::default(),
             blocks: 0,
         }
@@ -536,12 +613,17 @@ impl<'a> Batch<'a> {
             return Ok(());
         }
         self.blocks = 0;
-        let batch = std::mem::take(&mut self.batch);
-        guarded("write to", || self.store.0.taps.apply_batch(batch))
+        self.apply()
     }
 
-    fn write(self) -> Result<(), StoreError> {
-        guarded("write to", || self.store.0.taps.apply_batch(self.batch))
+    fn write(mut self) -> Result<(), StoreError> {
+        self.apply()
+    }
+
+    fn apply(&mut self) -> Result<(), StoreError> {
+        let mut batch = std::mem::take(&mut self.batch);
+        batch.insert(&MARK_KEY, self.mark.pack());
+        guarded("write to", || self.store.0.taps.apply_batch(batch))
     }
 }
 
@@ -551,6 +633,7 @@ mod tests {
 
     use super::block::{HEADER_BYTES, begin, finish};
     use super::*;
+    use crate::domain::UtcMillis;
     use crate::domain::entry::Epoch;
     use crate::domain::limits::{BLOCK_BYTES_MAX, TAPS_PER_COUNT_MAX};
 
@@ -570,6 +653,11 @@ mod tests {
         Taps::new(taps.into()).expect("in range")
     }
 
+    /// Of the entry at a place.
+    fn stamp(position: u64) -> Stamp {
+        UtcMillis(i64::try_from(position).expect("small") * 1_000)
+    }
+
     fn change(position: u64, interval: TapInterval, counts: &[(u32, u8, u32)]) -> Arc<TapChange> {
         let count = |&(scope, slot, number): &(u32, u8, u32)| PlacedTaps {
             day: DAY,
@@ -579,6 +667,7 @@ mod tests {
         };
         Arc::new(TapChange::Counts {
             position: Position(position),
+            stamp: stamp(position),
             feed: 3,
             interval,
             counts: counts.iter().map(count).collect(),
@@ -671,7 +760,7 @@ mod tests {
     }
 
     #[test]
-    fn blocks_that_are_missing_damaged_or_ahead_are_told() {
+    fn blocks_that_are_missing_damaged_or_behind_are_told() {
         let dir = tempfile::tempdir().expect("a folder");
         let store = Store::create(&dir.path().join("store"), EPOCH).expect("an empty folder");
         let interval = TapInterval::Hour;
@@ -683,9 +772,22 @@ mod tests {
             day: DAY,
             chunk,
         };
-        let check = |chunk, last| store.check_taps(&[(place(chunk), interval)], Position(last));
+        let check_since = |chunk, changed, through| {
+            store.check_taps(&NeededTaps {
+                through: Position(through),
+                days: vec![NeededTapDay {
+                    feed: 3,
+                    interval,
+                    day: DAY,
+                    chunks: vec![chunk],
+                    changed: Position(changed),
+                }],
+            })
+        };
+        let check = |chunk, through| check_since(chunk, 4, through);
         assert!(check(0, 4).is_ok());
-        assert!(matches!(check(0, 3), Err(StoreError::TapsAhead)));
+        assert!(matches!(check(0, 5), Err(StoreError::TapsBehind)));
+        assert!(matches!(check_since(0, 5, 4), Err(StoreError::TapsBehind)));
         assert!(matches!(
             check(1, 4),
             Err(StoreError::TapsMissing { day: DAY })
@@ -726,6 +828,36 @@ mod tests {
     }
 
     #[test]
+    fn mark_goes_with_what_was_put_and_a_store_without_one_is_told() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let store = Store::create(&dir.path().join("store"), EPOCH).expect("an empty folder");
+        assert_eq!(store.taps_mark().expect("readable"), None);
+        let mark = |position| TapsMark {
+            last: Position(position),
+            stamp: stamp(position),
+            whole_through: Position(position),
+        };
+        let put = |changes: &[Arc<TapChange>]| {
+            store.put_taps(changes).expect("room");
+            store.taps_mark().expect("readable")
+        };
+        let told = |position| change(position, TapInterval::Hour, &[(0, 0, 5)]);
+        assert_eq!(put(&[told(4), told(7)]), Some(mark(7)));
+        assert_eq!(put(&[told(5)]), Some(mark(7)), "put again");
+        let removed = TapChange::Removed {
+            position: Position(9),
+            stamp: stamp(9),
+            before: LocalDay(DAY.0 + 1),
+        };
+        assert_eq!(put(&[told(8), Arc::new(removed)]), Some(mark(9)));
+        assert_eq!(put(&[told(10)]), Some(mark(10)));
+        store.0.taps.remove(MARK_KEY).expect("room");
+        let unmarked = store.taps_mark().expect_err("as earlier versions left it");
+        assert!(matches!(unmarked, StoreError::TapsUnmarked));
+        assert!(unmarked.calls_for_rebuild());
+    }
+
+    #[test]
     fn days_before_one_are_removed_of_every_feed() {
         let dir = tempfile::tempdir().expect("a folder");
         let store = Store::create(&dir.path().join("store"), EPOCH).expect("an empty folder");
@@ -738,6 +870,7 @@ mod tests {
         let changes = [0, 7, u16::MAX].map(|feed| {
             Arc::new(TapChange::Counts {
                 position: Position(1),
+                stamp: stamp(1),
                 feed,
                 interval: TapInterval::Hour,
                 counts: (20_000..20_600).map(count).collect(),
@@ -746,6 +879,7 @@ mod tests {
         store.put_taps(&changes).expect("room");
         let removed = TapChange::Removed {
             position: Position(2),
+            stamp: stamp(2),
             before: LocalDay(20_599),
         };
         store.put_taps(&[Arc::new(removed)]).expect("room");

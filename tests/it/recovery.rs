@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use mistap::api::pb::v1 as pb;
 use mistap::api::pb::v1::reporting_service_client::ReportingServiceClient;
-use mistap::domain::{IncidentId, IncidentSecret};
+use mistap::domain::{IncidentId, IncidentSecret, UtcMillis};
 use mistap::ingest::repair;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -20,6 +20,7 @@ use tonic::Code;
 use crate::child::{self, End, PATIENCE, Server};
 use crate::reports::{self, Reporter, ask};
 use crate::support::{START, Service, files_with, report_all};
+use crate::taps;
 
 /// Two closed blocks, and an open one.
 const INCIDENTS: usize = 1_100;
@@ -559,4 +560,106 @@ async fn full_disk_refuses_reports_and_takes_them_again_when_there_is_room() {
         .expect("it starts again");
     let channel = server.connect().await;
     assert_eq!(ask(&channel, now).await, reports::count(counted.iter()));
+}
+
+/// Taps of one stop, so many hours ago.
+fn taps_of_hour(hours_ago: i64, taps: u64) -> taps::Told {
+    taps::Told::from([(("stop".to_owned(), hours_ago), taps)])
+}
+
+/// Of the day before, and of today.
+const DAY_ONE: i64 = 30;
+const DAY_TWO: i64 = 2;
+
+/// Records taps, and stops. A later clock stamps entries with another time.
+async fn tell_taps(folder: TempDir, told: &taps::Told, later_ms: i64) -> TempDir {
+    let service = Service::start_with(folder, |settings| {
+        settings.clock = std::sync::Arc::new(move || UtcMillis(START.0 + later_ms));
+    })
+    .await;
+    taps::stream(&service.connect().await, told).await;
+    taps::kept(&service).await;
+    service.stop().await
+}
+
+/// Replaces a folder by a copy of another.
+fn put_back(from: &Path, to: &Path) {
+    fs::remove_dir_all(to).expect("deleted");
+    fs::create_dir(to).expect("made");
+    copy_all(from, to);
+}
+
+/// A folder has exactly these taps, goes on to take others, and is whole.
+async fn has_taps(folder: TempDir, told: &taps::Told) {
+    let service = Service::start_in(folder).await;
+    let next = taps_of_hour(DAY_TWO, 5);
+    assert_eq!(taps::kept(&service).await, *told, "after the start");
+    taps::stream(&service.connect().await, &next).await;
+    let mut told = told.clone();
+    told.extend(next);
+    assert_eq!(taps::kept(&service).await, told, "what is told next counts");
+    let folder = service.stop().await;
+    let report = repair::verify(folder.path(), &mut |_, _| {}).expect("readable");
+    assert!(report.is_clean(), "{report:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn taps_of_an_entry_that_was_cut_off_are_forgotten_and_those_told_in_its_place_count() {
+    let told = taps_of_hour(DAY_ONE, 7);
+    let folder = tell_taps(TempDir::new().expect("a folder"), &told, 0).await;
+    let service = Service::start_in(folder).await;
+    let lost = taps_of_hour(DAY_TWO, 999);
+    taps::stream(&service.connect().await, &lost).await;
+    taps::kept(&service).await;
+    service.ledger().flush_blocks().expect("a working store");
+    // As a crash leaves it, with the checkpoint of the start and all that the store had.
+    let crashed = TempDir::new().expect("a folder");
+    copy_all(service.folder(), crashed.path());
+    change(&crashed.path().join(SEGMENT), |bytes| {
+        let end = used(bytes);
+        bytes[end - 1] ^= 1;
+    });
+    has_taps(crashed, &told).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn store_and_no_checkpoint_beside_an_older_journal_have_only_the_taps_of_that() {
+    let told = taps_of_hour(DAY_ONE, 7);
+    let folder = tell_taps(TempDir::new().expect("a folder"), &told, 0).await;
+    let older = TempDir::new().expect("a folder");
+    copy_all(&folder.path().join("journal"), older.path());
+    let folder = tell_taps(folder, &taps_of_hour(DAY_TWO, 999), 0).await;
+    put_back(older.path(), &folder.path().join("journal"));
+    fs::remove_file(folder.path().join("checkpoint")).expect("deleted");
+    has_taps(folder, &told).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn store_of_entries_in_whose_place_others_stand_is_not_taken_for_theirs() {
+    const LATER_MS: i64 = 60_000;
+    let told = taps_of_hour(DAY_ONE, 7);
+    let folder = tell_taps(TempDir::new().expect("a folder"), &told, 0).await;
+    let older = TempDir::new().expect("a folder");
+    copy_all(folder.path(), older.path());
+    let folder = tell_taps(folder, &taps_of_hour(DAY_TWO, 999), 0).await;
+    // The journal that lost it grew as long again before anybody looked at the store.
+    let mut told = told;
+    let other = taps_of_hour(DAY_TWO + 1, 8);
+    let grown = tell_taps(older, &other, LATER_MS).await;
+    told.extend(other);
+    put_back(&folder.path().join("store"), &grown.path().join("store"));
+    fs::remove_file(grown.path().join("checkpoint")).expect("deleted");
+    has_taps(grown, &told).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn older_store_is_made_again_and_has_the_taps_that_were_told_since() {
+    let folder = TempDir::new().expect("a folder");
+    let folder = tell_taps(folder, &taps_of_hour(DAY_ONE, 100), 0).await;
+    let older = TempDir::new().expect("a folder");
+    copy_all(&folder.path().join("store"), older.path());
+    let told = taps_of_hour(DAY_ONE, 200);
+    let folder = tell_taps(folder, &told, 0).await;
+    put_back(older.path(), &folder.path().join("store"));
+    has_taps(folder, &told).await;
 }

@@ -26,7 +26,7 @@ const HOURS: i64 = 60;
 const STOPS: usize = 400;
 
 /// Taps by stop and hour before `START`.
-type Told = BTreeMap<(String, i64), u64>;
+pub type Told = BTreeMap<(String, i64), u64>;
 
 fn feed() -> pb::TapFeed {
     pb::TapFeed {
@@ -70,7 +70,8 @@ fn made(round: u64) -> Told {
     told
 }
 
-async fn stream(channel: &Channel, told: &Told) {
+/// Tells counts, all of which are recorded.
+pub async fn stream(channel: &Channel, told: &Told) {
     let counts = counts(told);
     let requests: Vec<_> = (0..)
         .zip(counts.chunks(1_000))
@@ -104,7 +105,7 @@ fn is_recorded(result: &pb::TapCountResult) -> bool {
 }
 
 /// What the service has, once its store is open.
-async fn kept(service: &Service) -> Told {
+pub async fn kept(service: &Service) -> Told {
     let ledger = service.ledger();
     let (view, ()) = loop {
         match ledger.tap_view(|_| ()) {
@@ -211,6 +212,7 @@ async fn verify_tells_a_count_that_the_journal_does_not_give() {
     let store = mistap::store::Store::open(&path, epoch, 0..0).expect("at rest");
     let change = mistap::store::TapChange::Counts {
         position: mistap::domain::Position(u64::MAX),
+        stamp: START,
         feed: 0,
         interval: mistap::domain::taps::TapInterval::Hour,
         counts: vec![mistap::store::taps::PlacedTaps {

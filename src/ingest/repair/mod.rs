@@ -12,7 +12,6 @@ use std::path::Path;
 use super::clock_guard::CommandClock;
 use super::folder;
 use super::removal_progress::ProgressError;
-use crate::domain::Position;
 use crate::domain::entry::Epoch;
 use crate::domain::limits::RESTORES_MAX;
 use crate::domain::{Position, Record};
