@@ -54,16 +54,14 @@ pub(super) fn trace_of_lost_journal(folder: &Path) -> Result<Option<&'static str
     Ok(trace.filter(|_| is_lost))
 }
 
-/// Makes the folder if there is none, and shuts it to everybody else.
+/// Makes the folder if there is none, durably, and shuts it to everybody else.
 pub(super) fn prepare(folder: &Path) -> io::Result<()> {
-    let is_new = !folder.exists();
+    let named_in = parents_of_new(folder);
     DirBuilder::new()
         .recursive(true)
         .mode(FOLDER_MODE)
         .create(folder)?;
-    if let Some(parent) = folder.parent().filter(|_| is_new) {
-        let is_here = parent.as_os_str().is_empty();
-        let parent = if is_here { Path::new(".") } else { parent };
+    for parent in named_in {
         File::open(parent)?.sync_all()?;
     }
     let mode = std::fs::metadata(folder)?.mode() & 0o777;
@@ -75,4 +73,39 @@ pub(super) fn prepare(folder: &Path) -> io::Result<()> {
         );
     }
     Ok(())
+}
+
+/// The folders that get a new name when this one is made, the outermost first.
+fn parents_of_new(folder: &Path) -> Vec<PathBuf> {
+    let new = folder.ancestors().take_while(|path| !path.exists());
+    let parents = new.filter_map(Path::parent);
+    let mut parents: Vec<_> = parents
+        .map(|parent| match parent.as_os_str().is_empty() {
+            true => PathBuf::from("."),
+            false => parent.to_owned(),
+        })
+        .collect();
+    parents.reverse();
+    parents
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_folder_that_gets_a_new_name_is_synced() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let there = dir.path();
+        let check = |folder: &Path, expected: &[PathBuf]| {
+            assert_eq!(parents_of_new(folder), expected);
+        };
+        check(there, &[]);
+        check(&there.join("a"), &[there.to_owned()]);
+        let all = [there.to_owned(), there.join("a"), there.join("a/b")];
+        check(&there.join("a/b/c"), &all);
+        prepare(&there.join("a/b")).expect("made");
+        check(&there.join("a/b/c"), &all[2..]);
+        check(Path::new("no-such-folder"), &[PathBuf::from(".")]);
+    }
 }
