@@ -24,6 +24,9 @@ const REPORTS_PER_SECOND: f64 = 150_000.0;
 
 /// The least ratio of ours that is aimed at.
 const COPY_TARGET: f64 = 2.0;
+/// How many connections PostgreSQL copies in; of these its best counts, as ours has several
+/// streams.
+const COPY_CONNECTIONS: [u64; 3] = [1, 2, 4];
 
 /// Runs it.
 pub async fn run(plan: &Plan) -> Result<(), Failure> {
@@ -57,11 +60,11 @@ pub async fn run(plan: &Plan) -> Result<(), Failure> {
     let copies = [
         (
             RollUp::None,
-            "PostgreSQL COPY, psql, same fields, no tallies",
+            "PostgreSQL COPY, best of 1, 2 and 4 connections, same fields, no tallies",
         ),
         (
             RollUp::Questions,
-            "PostgreSQL COPY + roll-ups for the three questions",
+            "the same + roll-ups for the three questions",
         ),
     ]
     .map(|(roll_up, name)| (roll_up, contest.enter(name, Some(COPY_TARGET))));
@@ -78,8 +81,13 @@ pub async fn run(plan: &Plan) -> Result<(), Failure> {
         for (roll_up, place) in copies {
             match &mut postgres {
                 Some(postgres) => {
-                    let copied = postgres.copy(roll_up, &incidents, count, (plan.now)())?;
-                    contest.note(place, copied);
+                    let mut best = 0.0_f64;
+                    for connections in COPY_CONNECTIONS {
+                        let now = (plan.now)();
+                        let copied = postgres.copy(roll_up, connections, &incidents, count, now)?;
+                        best = best.max(copied);
+                    }
+                    contest.note(place, best);
                 }
                 None => contest.skip(place, missing(plan)),
             }

@@ -2,11 +2,11 @@
 //! refuses to run as root, so root starts it as the user `postgres`.
 
 use std::fs;
-use std::io::{BufWriter, Write};
+use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rand::RngCore;
@@ -29,7 +29,8 @@ const STOP_WAIT: Duration = Duration::from_secs(20);
 const READY_LOOKS: u32 = 200;
 const READY_PAUSE: Duration = Duration::from_millis(50);
 
-/// What a report has, in four tables: counted by line and hour one by one; counted for the
+/// The roll-ups of a statement are put in their order, so that two at once never wait for each other
+/// in a circle. What a report has, in four tables: counted by line and hour one by one; counted for the
 /// three questions of `bench query`, one by one and a statement at a time; not counted.
 const SCHEMA: &str = "
 CREATE TABLE incidents (
@@ -66,13 +67,13 @@ END $$;
 CREATE FUNCTION count_all() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   INSERT INTO line_days
-  SELECT coalesce(line, ''), (at AT TIME ZONE 'Europe/Amsterdam')::date AS day, count(*) FROM new GROUP BY 1, 2
+  SELECT coalesce(line, ''), (at AT TIME ZONE 'Europe/Amsterdam')::date AS day, count(*) FROM new GROUP BY 1, 2 ORDER BY 1, 2
   ON CONFLICT (line, day) DO UPDATE SET n = line_days.n + excluded.n;
   INSERT INTO stop_days
-  SELECT coalesce(stop, ''), (at AT TIME ZONE 'Europe/Amsterdam')::date AS day, count(*) FROM new GROUP BY 1, 2
+  SELECT coalesce(stop, ''), (at AT TIME ZONE 'Europe/Amsterdam')::date AS day, count(*) FROM new GROUP BY 1, 2 ORDER BY 1, 2
   ON CONFLICT (stop, day) DO UPDATE SET n = stop_days.n + excluded.n;
   INSERT INTO signal_hours
-  SELECT coalesce(signal, 0), date_trunc('hour', at) AS hour, count(*) FROM new GROUP BY 1, 2
+  SELECT coalesce(signal, 0), date_trunc('hour', at) AS hour, count(*) FROM new GROUP BY 1, 2 ORDER BY 1, 2
   ON CONFLICT (signal, hour) DO UPDATE SET n = signal_hours.n + excluded.n;
   RETURN NULL;
 END $$;
@@ -209,30 +210,41 @@ impl Postgres {
         Ok(())
     }
 
-    /// Rows copied a second, out of a file with these reports in turn, in one transaction.
+    /// Rows copied a second, out of files with these reports in turn, one for each connection and
+    /// each in one transaction. The connections are there before.
     pub fn copy(
         &mut self,
         roll_up: RollUp,
+        connections: u64,
         incidents: &[pb::Incident],
         count: u64,
         now: UtcMillis,
     ) -> Result<f64, Failure> {
-        let path = self.folder.path().join("reports.csv");
-        write_csv(&path, incidents, count, now)?;
         let table = match roll_up {
             RollUp::None => "bulk",
             RollUp::LineHours => "incidents",
             RollUp::Questions => "bulk_asked",
         };
-        let copy = format!("\\copy {table} from '{}' csv", path.display());
+        let mut copies = Vec::new();
+        for part in 0..connections {
+            let path = self.folder.path().join(format!("reports-{part}.csv"));
+            let rows = count / connections + u64::from(part < count % connections);
+            write_csv(&path, incidents, rows, now)?;
+            let copy = format!("\\copy {table} from '{}' csv", path.display());
+            copies.push((Session::start(&mut self.client("psql"))?, copy));
+        }
         let begun = Instant::now();
-        let text = self.sql(&copy)?;
+        for (session, copy) in &mut copies {
+            session.say(copy)?;
+        }
+        let mut copied = 0;
+        for (session, _) in &mut copies {
+            let answer = session.answer()?;
+            let told = answer.strip_prefix("COPY ");
+            copied += told.and_then(|count| count.parse().ok()).unwrap_or(0);
+        }
         let seconds = begun.elapsed().as_secs_f64();
-        let copied = text
-            .trim()
-            .strip_prefix("COPY ")
-            .and_then(|count| count.parse().ok());
-        check_count("PostgreSQL", count, copied.unwrap_or(0))?;
+        check_count("PostgreSQL", count, copied)?;
         Ok(rate(count, seconds))
     }
 
@@ -276,6 +288,53 @@ impl Drop for Postgres {
         // What cannot be stopped is killed.
         let _ = children::output(&mut stop);
         self.process.wait(STOP_WAIT);
+    }
+}
+
+/// A psql that is connected, and takes one command after the other.
+struct Session {
+    process: Child,
+    commands: ChildStdin,
+    answers: BufReader<ChildStdout>,
+}
+
+impl Session {
+    fn start(psql: &mut Command) -> Result<Self, Failure> {
+        psql.args(["-X", "-A", "-t", "-v", "ON_ERROR_STOP=1"]);
+        let piped = psql.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut process = piped.spawn()?;
+        let (Some(commands), Some(answers)) = (process.stdin.take(), process.stdout.take()) else {
+            return Err(Failure::new(Kind::Unexpected, "psql has no pipes"));
+        };
+        let mut session = Self {
+            process,
+            commands,
+            answers: BufReader::new(answers),
+        };
+        session.say("SELECT 1;")?;
+        match session.answer()?.as_str() {
+            "1" => Ok(session),
+            _ => Err(Failure::new(Kind::Unexpected, "psql does not answer")),
+        }
+    }
+
+    fn say(&mut self, command: &str) -> Result<(), Failure> {
+        Ok(writeln!(self.commands, "{command}")?)
+    }
+
+    /// The next line that it prints; an empty one if it has ended.
+    fn answer(&mut self) -> Result<String, Failure> {
+        let mut line = String::new();
+        self.answers.read_line(&mut line)?;
+        Ok(line.trim().to_owned())
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        // One that has ended already, too, is waited for.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
     }
 }
 
