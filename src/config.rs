@@ -92,6 +92,9 @@ pub struct ServeSettings {
         value_parser = value_parser!(u32).range(i64::from(TAP_DAYS_MIN)..=i64::from(TAP_DAYS_MAX))
     )]
     pub tap_days: u32,
+    /// Entries between two checkpoints, so that tests of crashes meet one being written
+    #[arg(long, value_name = "ENTRIES", hide = true, value_parser = value_parser!(u64).range(1..))]
+    pub checkpoint_entries: Option<u64>,
     /// How long notes and words are kept, in days since they came in
     #[arg(
         long,

@@ -159,7 +159,7 @@ impl Recorder {
         let record = tokio::spawn(async move {
             for _ in 1..BUSY_TRIES_MAX {
                 match self.record(&caller, feed.as_ref(), &request.counts).await {
-                    Err(problem) if problem == Problem::busy() => sleep(BUSY_PAUSE).await,
+                    Err(problem) if problem.is_soon_over() => sleep(BUSY_PAUSE).await,
                     outcome => return outcome,
                 }
             }

@@ -88,6 +88,11 @@ impl Problem {
         Self::new(Code::ResourceExhausted, "BUSY", "busy; try again later").retry()
     }
 
+    /// Whether it is over soon, so that a stream waits for it instead of ending.
+    pub fn is_soon_over(&self) -> bool {
+        *self == Self::busy() || *self == LedgerError::StoreOpening.into()
+    }
+
     /// There is no room for a stream of reports or tap counts.
     pub fn no_room(error: NoPermit) -> Self {
         match error {
@@ -202,6 +207,7 @@ impl Problem {
     pub fn of_taps(error: TapsError, declared: &TapFeed) -> Self {
         match error {
             TapsError::Submit(error) => error.into(),
+            TapsError::StoreOpening => LedgerError::StoreOpening.into(),
             TapsError::FeedDiffers { recorded } => Self::feed_differs(&recorded, declared),
             TapsError::TooManyFeeds => {
                 let message = "there are 256 feeds of tap counts already";

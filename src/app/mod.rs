@@ -89,6 +89,8 @@ pub struct Settings {
     pub network_look: Duration,
     /// How long tap counts are kept, in days.
     pub tap_days: u32,
+    /// Entries between two checkpoints, for tests; if left out, as many as there should be.
+    pub checkpoint_entries: Option<u64>,
     /// How often it is looked whether an edition is due.
     pub edition_look: Duration,
     /// How long personal data is kept.
@@ -115,6 +117,7 @@ impl Settings {
             clock_check: ClockCheck::Always,
             network_look: Duration::from_millis(NETWORK_LOOK_MS),
             tap_days: TAP_DAYS_DEFAULT,
+            checkpoint_entries: None,
             edition_look: Duration::from_millis(EDITION_LOOK_MS),
             kept: RetentionPeriods {
                 words_days: WORDS_DAYS_DEFAULT,
@@ -283,6 +286,7 @@ async fn open(settings: &Settings) -> Result<(Running, Arc<Library>), AppError> 
     let options = Options {
         tap_days: settings.tap_days,
         clock_check: settings.clock_check,
+        checkpoint_entries: settings.checkpoint_entries,
         ..Options::default()
     };
     let opening = tokio::task::spawn_blocking(move || {

@@ -25,6 +25,7 @@ pub async fn run(settings: ServeSettings) -> Result<(), Failure> {
     // A connection is an open file.
     files::raise_limit();
     let tap_days = settings.tap_days;
+    let checkpoint_entries = settings.checkpoint_entries;
     let kept = RetentionPeriods {
         words_days: settings.words_days,
         personal_days: settings.personal_days,
@@ -37,6 +38,7 @@ pub async fn run(settings: ServeSettings) -> Result<(), Failure> {
     let settings = Settings {
         clock_check,
         tap_days,
+        checkpoint_entries,
         callers,
         kept,
         ..Settings::new(settings.data.dir, settings.listen, app::system_clock())

@@ -99,8 +99,12 @@ pub const DISK_RESERVE_BYTES: u64 = 64 * 1024 * 1024;
 pub const DISK_CHECK_BATCHES: u32 = 64;
 /// Fewest entries between two checkpoints.
 pub const CHECKPOINT_ENTRIES_MIN: u64 = 262_144;
-/// Part of all entries that may pass between two checkpoints: one in this many.
-pub const CHECKPOINT_PART: u64 = 8;
+/// Part of all entries that may pass between two checkpoints: one in this many. A start after a crash
+/// folds them: of 10 million, 312,500.
+pub const CHECKPOINT_PART: u64 = 32;
+/// Entries of tap counts between two checkpoints: they are some fifty times as long as reports, and
+/// the store must take each again after a crash. Reached: a checkpoint is written.
+pub const CHECKPOINT_TAP_ENTRIES: u64 = 8_192;
 /// Entries after which a checkpoint that failed is tried again.
 pub const CHECKPOINT_RETRY_ENTRIES: u64 = 65_536;
 /// For how long a checkpoint may hold the minute of a tap whose report was erased, in minutes.
@@ -194,7 +198,8 @@ pub const PAST_QUESTIONS_MAX: usize = 2;
 /// What is kept in memory of tap counts that were read for rates, in bytes. Reached: let go,
 /// and read again when it is asked for.
 pub const DAY_HEADS_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// Entries of tap counts that are not yet in the store. Reached: the committer waits.
+/// Entries of tap counts that are not yet in the store. Reached: the committer waits; while the
+/// store is still opening, further ones are refused.
 pub const TAP_CHANGES_PENDING_MAX: usize = 512;
 /// Downloads of editions that are being made. More wait.
 pub const DOWNLOADS_MADE_MAX: usize = 4;

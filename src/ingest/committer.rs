@@ -20,9 +20,10 @@ use super::key_maker::KeyMaker;
 use super::log_feed;
 use super::prepare::Pending;
 use super::queue::{Decided, Delivery, Job, Queue, Taken};
+use super::start::count_taps;
 use crate::domain::limits::{
     BATCH_ENTRIES_MAX, CHECKPOINT_ENTRIES_MIN, CHECKPOINT_ERASED_MINUTES_MAX, CHECKPOINT_PART,
-    CHECKPOINT_RETRY_ENTRIES, DISK_CHECK_BATCHES,
+    CHECKPOINT_RETRY_ENTRIES, CHECKPOINT_TAP_ENTRIES, DISK_CHECK_BATCHES,
 };
 use crate::domain::{Entry, LocalDay, Minute, Position, Record, Row, Stamp, UtcMillis};
 use crate::journal::{JournalError, Writer};
@@ -50,6 +51,8 @@ pub(super) struct Parts {
     pub steady: Option<ClockGuard>,
     /// The minute of the first erasure that the checkpoint does not count, if there is one.
     pub erased: Option<Minute>,
+    /// Entries of tap counts that the checkpoint does not count.
+    pub tap_entries: u64,
     /// What makes keys ahead.
     pub keys: KeyMaker,
     /// Where the checkpoint lies.
@@ -60,6 +63,8 @@ pub(super) struct Parts {
     pub disk_reserve_bytes: u64,
     /// How long tap counts are kept, in days.
     pub tap_days: u32,
+    /// Entries between two checkpoints; if left out, as many as there should be.
+    pub checkpoint_entries: Option<u64>,
     /// Which reports tell an incident again.
     pub again: Duplicates,
 }
@@ -75,6 +80,8 @@ pub(super) struct Committer {
     erased: Option<Minute>,
     /// The same, of before the checkpoint that is being written: it stands again if that fails.
     erased_before: Option<Minute>,
+    /// Entries of tap counts since a checkpoint was begun.
+    tap_entries: u64,
     is_disk_low: bool,
     /// Whether the journal had no room even for what is taken in on a low disk.
     is_stuck: bool,
@@ -105,10 +112,11 @@ impl Committer {
         };
         Self {
             ticked,
-            checkpoint_due: checkpoint_after(parts.checkpointed),
+            checkpoint_due: checkpoint_after(parts.checkpointed, parts.checkpoint_entries),
             checkpoint: None,
             erased: parts.erased,
             erased_before: None,
+            tap_entries: parts.tap_entries,
             is_disk_low: false,
             is_stuck: false,
             batches: 0,
@@ -168,6 +176,7 @@ impl Committer {
                     self.is_stuck = false;
                     let erased = erasure::incidents(&batch.entries);
                     let ended = batch.entries.iter().find_map(ended_through);
+                    self.tap_entries += count_taps(batch.entries.iter());
                     written = self.apply(first, stamp, batch.entries);
                     // Before anybody is told; the next start finishes what is cut short.
                     let Parts { writer, ledger, .. } = &mut self.parts;
@@ -375,7 +384,9 @@ impl Committer {
         if let Some(thread) = self.checkpoint.take_if(|thread| thread.is_finished()) {
             self.note_checkpoint(thread);
         }
-        let is_due = self.checkpoint_due <= self.parts.writer.last() || self.is_erasure_due();
+        let is_due = self.checkpoint_due <= self.parts.writer.last()
+            || CHECKPOINT_TAP_ENTRIES <= self.tap_entries
+            || self.is_erasure_due();
         if self.checkpoint.is_some() || !is_due {
             return;
         }
@@ -392,6 +403,7 @@ impl Committer {
             Ok(thread) => {
                 self.checkpoint = Some(thread);
                 self.erased_before = self.erased.take();
+                self.tap_entries = 0;
             }
             Err(error) => tracing::warn!(%error, "checkpoint not begun"),
         }
@@ -414,7 +426,7 @@ impl Committer {
         match result {
             Ok(position) => {
                 self.parts.checkpointed = position;
-                self.checkpoint_due = checkpoint_after(position);
+                self.checkpoint_due = checkpoint_after(position, self.parts.checkpoint_entries);
                 self.erased_before = None;
             }
             Err(error) => {
@@ -422,6 +434,7 @@ impl Committer {
                 tracing::warn!(error, "checkpoint not written");
                 let last = self.parts.writer.last();
                 self.checkpoint_due = Position(last.0 + CHECKPOINT_RETRY_ENTRIES);
+                self.tap_entries = CHECKPOINT_TAP_ENTRIES / 2;
                 // Not at once: what failed may fail again.
                 let is_owed = self.erased_before.take().or(self.erased).is_some();
                 self.erased = self.ticked.filter(|_| is_owed);
@@ -487,8 +500,9 @@ fn tell_taps_left_out(applied: &Applied) {
 }
 
 /// When the checkpoint after one at this position is due.
-fn checkpoint_after(position: Position) -> Position {
-    Position(position.0 + CHECKPOINT_ENTRIES_MIN.max(position.0 / CHECKPOINT_PART))
+fn checkpoint_after(position: Position, entries: Option<u64>) -> Position {
+    let usual = CHECKPOINT_ENTRIES_MIN.max(position.0 / CHECKPOINT_PART);
+    Position(position.0 + entries.unwrap_or(usual))
 }
 
 /// Writes a checkpoint, and says so. Blocks; the committer goes on meanwhile. It holds only
@@ -546,11 +560,13 @@ mod tests {
             clock: Arc::new(ServerClock::new(clock, begun, ClockCheck::Always)),
             steady: None,
             erased: None,
+            tap_entries: 0,
             keys: KeyMaker::start(keys, NOON).expect("made"),
             folder: dir.to_owned(),
             checkpointed: Position(0),
             disk_reserve_bytes: 0,
             tap_days: 548,
+            checkpoint_entries: None,
             again: Duplicates::default(),
         })
     }
@@ -609,6 +625,17 @@ mod tests {
         assert!(committer.pass(CHECKPOINT_ERASED_MINUTES_MAX));
         assert!(folder::checkpoint(dir.path()).exists());
         assert!(!committer.pass(CHECKPOINT_ERASED_MINUTES_MAX));
+    }
+
+    #[test]
+    fn checkpoint_is_due_after_so_many_entries_of_tap_counts_as_well() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let mut committer = committer(dir.path());
+        committer.tap_entries = CHECKPOINT_TAP_ENTRIES - 1;
+        assert!(!committer.pass(0));
+        committer.tap_entries += 1;
+        assert!(committer.pass(0));
+        assert!(!committer.pass(0), "once");
     }
 
     /// A log that is kept.

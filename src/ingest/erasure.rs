@@ -1,15 +1,20 @@
 //! Zeroes the personal parts of an erased incident: its own, and those of its answers.
 //!
 //! The entry that says so is durable and applied first. If a crash comes in between, the next
-//! start zeroes again: it looks at every erased incident, and leaves those alone of which
-//! nothing is left.
+//! start zeroes again. Before it takes reports in, it looks at those erasures that a checkpoint may
+//! have counted too early: the committer zeroes at the end of a batch, so that only the last batch
+//! that a checkpoint counts can lack it. All others are looked at beside the service, since a
+//! segment may have been put back from a backup of before them.
 //!
 //! In the journals of earlier versions a report whose id came twice in one batch lies there
 //! twice. The second counts nothing, but has words: it goes with the first.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::domain::entry::Removal;
 use crate::domain::limits::BATCH_ENTRIES_MAX;
 use crate::domain::{Entry, IncidentId, Position};
-use crate::journal::{JournalError, Writer};
+use crate::journal::{JournalError, Reader, Remover, Writer};
 use crate::ledger::{Case, Ledger};
 
 /// Places of the incidents that entries erase.
@@ -42,21 +47,92 @@ pub(super) fn erase(
         };
         if !places.is_empty() {
             left.extend(places);
-            left.extend(twins(writer, *incident)?);
+            left.extend(twins(&writer.reader(), *incident)?);
         }
     }
     writer.erase_all_personal(&left)
 }
 
-/// Zeroes what a crash left of erased incidents.
-pub(super) fn finish(writer: &mut Writer, ledger: &Ledger) -> Result<(), JournalError> {
-    let erased: Vec<Position> = {
-        let state = ledger.read();
-        let cases = state.cases().iter();
-        let erased = cases.filter(|(_, case)| case.erased.is_some());
-        erased.map(|(incident, _)| incident).collect()
-    };
+/// Zeroes what a crash may have left of erased incidents, if a checkpoint counts entries through
+/// this place.
+pub(super) fn finish(
+    writer: &mut Writer,
+    ledger: &Ledger,
+    checkpointed: Position,
+) -> Result<(), JournalError> {
+    let late = erased_where(ledger, |at| !is_settled(at, checkpointed));
+    erase(writer, ledger, &late)
+}
+
+/// Zeroes what is left of all erased incidents.
+pub(super) fn finish_all(writer: &mut Writer, ledger: &Ledger) -> Result<(), JournalError> {
+    let erased = erased_where(ledger, |_| true);
     erase(writer, ledger, &erased)
+}
+
+/// Zeroes what is left of those that `finish` did not look at: nothing, unless a segment was put
+/// back. For a thread of its own. Returns of how many incidents something was left.
+pub(super) fn finish_settled(
+    reader: &Reader,
+    ledger: &Ledger,
+    checkpointed: Position,
+    is_stopping: &AtomicBool,
+) -> Result<u64, JournalError> {
+    let remover = Remover::new(reader);
+    let mut found = 0;
+    for incident in erased_where(ledger, |at| is_settled(at, checkpointed)) {
+        if is_stopping.load(Ordering::Relaxed) {
+            break;
+        }
+        let mut left = left_of(reader, ledger, incident)?;
+        if !left.is_empty() {
+            found += 1;
+            left.extend(twins(reader, incident)?);
+        }
+        for place in left {
+            remover.remove(place, place, Removal::All)?;
+        }
+    }
+    Ok(found)
+}
+
+/// Entries before the last that a checkpoint counts, among which its last batch lies, with a tick
+/// and an end of tap counts.
+const LAST_BATCH_ENTRIES: u64 = 2 * BATCH_ENTRIES_MAX as u64;
+
+/// Whether an erasure noted at a place was zeroed before a checkpoint counted it.
+fn is_settled(at: Position, checkpointed: Position) -> bool {
+    at.0 + LAST_BATCH_ENTRIES <= checkpointed.0
+}
+
+/// Erased incidents, by where that is noted.
+fn erased_where(ledger: &Ledger, is_wanted: impl Fn(Position) -> bool) -> Vec<Position> {
+    let state = ledger.read();
+    let cases = state.cases().iter();
+    let wanted = cases.filter(|(_, case)| case.erased.is_some_and(&is_wanted));
+    wanted.map(|(incident, _)| incident).collect()
+}
+
+/// Places of an erased incident that have a personal part.
+fn left_of(
+    reader: &Reader,
+    ledger: &Ledger,
+    incident: Position,
+) -> Result<Vec<Position>, JournalError> {
+    let mut places = {
+        let state = ledger.read();
+        let case = state.cases().get(incident);
+        case.map_or(Vec::new(), |case| places(incident, case))
+    };
+    let mut failed = None;
+    places.retain(|place| match reader.has_personal(*place) {
+        Ok(has) => has,
+        Err(error) => {
+            failed = Some(error);
+            false
+        }
+    });
+    failed.map_or(Ok(places), Err)
 }
 
 fn places(incident: Position, case: &Case) -> Vec<Position> {
@@ -68,9 +144,9 @@ fn places(incident: Position, case: &Case) -> Vec<Position> {
 }
 
 /// Where the report recorded at a place lies again. Entries of a batch have one stamp.
-fn twins(writer: &Writer, incident: Position) -> Result<Vec<Position>, JournalError> {
+fn twins(reader: &Reader, incident: Position) -> Result<Vec<Position>, JournalError> {
     let through = Position(incident.0 + BATCH_ENTRIES_MAX as u64);
-    let mut records = writer.reader().facts_near(incident, through);
+    let mut records = reader.facts_near(incident, through);
     let first = records.next().transpose()?;
     let Some(first) = first.filter(|first| first.position == incident) else {
         return Ok(Vec::new());
@@ -93,8 +169,9 @@ fn twins(writer: &Writer, incident: Position) -> Result<Vec<Position>, JournalEr
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
     use std::sync::Arc;
-    use std::sync::atomic::{AtomicI64, Ordering};
+    use std::sync::atomic::AtomicI64;
     use std::time::Duration;
 
     use super::*;
@@ -102,22 +179,103 @@ mod tests {
     use crate::domain::taxonomy::TimePrecision;
     use crate::domain::testing::{blank_facts, personal};
     use crate::domain::{RowTime, UtcMillis};
+    use crate::ingest::repair;
     use crate::journal::{self, Settings};
+    use crate::ledger::State;
     use crate::network::Network;
 
     const NOON: UtcMillis = UtcMillis(1_795_435_200_000);
 
+    fn id(byte: u8) -> IncidentId {
+        let mut id = [byte; 16];
+        id[6] = 0x70;
+        id[8] = 0x80;
+        IncidentId::from_bytes(id).expect("version 7")
+    }
+
+    fn told(id: IncidentId) -> Entry {
+        let hour = RowTime::Hour(NOON.hour().expect("a supported year"));
+        Entry::Incident {
+            facts: Box::new(blank_facts(id, hour, TimePrecision::Exact)),
+            personal: Some(Box::new(personal(NOON))),
+        }
+    }
+
+    /// A journal of two reports that were erased, of which nothing is zeroed, with so many ticks
+    /// between the two erasures.
+    fn cut_short(folder: &Path, ticks: u64) -> (Writer, Ledger) {
+        let (mut writer, reader, _) =
+            journal::open(&folder.join("journal"), Settings::default()).expect("new");
+        let ids = [id(0x77), id(0x78)];
+        let erased = |place: usize| Entry::Erased {
+            id: ids[place],
+            incident: Position(place as u64 + 1),
+        };
+        let mut entries = vec![told(ids[0]), told(ids[1]), erased(0)];
+        entries.extend((0..ticks).map(|_| Entry::Tick));
+        entries.push(erased(1));
+        let encoded: Vec<_> = entries.iter().map(journal::encode).collect();
+        writer.append(&encoded, NOON).expect("room");
+        let ledger = Ledger::new(State::new(reader.epoch()));
+        let placed = (1..).zip(entries);
+        let placed: Vec<_> = placed
+            .map(|(at, entry)| (Position(at), NOON, entry))
+            .collect();
+        ledger.apply(&placed);
+        (writer, ledger)
+    }
+
+    fn has_words(reader: &Reader) -> [bool; 2] {
+        [1, 2].map(|at| reader.has_personal(Position(at)).expect("readable"))
+    }
+
+    #[test]
+    fn start_looks_at_the_erasures_of_the_last_batch_and_at_all_others_beside_the_service() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (mut writer, ledger) = cut_short(folder.path(), LAST_BATCH_ENTRIES);
+        let (reader, checkpointed) = (writer.reader(), writer.last());
+        assert_eq!(has_words(&reader), [true, true], "the control");
+        finish(&mut writer, &ledger, checkpointed).expect("zeroed");
+        assert_eq!(has_words(&reader), [true, false]);
+        let stopping = AtomicBool::new(true);
+        let look = |is_stopping| finish_settled(&reader, &ledger, checkpointed, is_stopping);
+        assert_eq!(look(&stopping).expect("readable"), 0);
+        let going_on = AtomicBool::new(false);
+        assert_eq!(look(&going_on).expect("readable"), 1);
+        assert_eq!(has_words(&reader), [false, false]);
+        assert_eq!(look(&going_on).expect("readable"), 0);
+    }
+
+    #[test]
+    fn without_a_checkpoint_the_start_looks_at_every_erasure() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (mut writer, ledger) = cut_short(folder.path(), LAST_BATCH_ENTRIES);
+        finish(&mut writer, &ledger, Position(0)).expect("zeroed");
+        assert_eq!(has_words(&writer.reader()), [false, false]);
+    }
+
+    #[test]
+    fn what_makes_a_checkpoint_of_a_copy_erases_first() {
+        let clock = (NOON, crate::ingest::ClockCheck::Never);
+        for is_copy in [false, true] {
+            let folder = tempfile::tempdir().expect("a folder");
+            let (writer, _) = cut_short(folder.path(), LAST_BATCH_ENTRIES);
+            let reader = writer.reader();
+            drop(writer);
+            match is_copy {
+                true => drop(repair::restore(folder.path(), clock, &mut |_, _| ())),
+                false => drop(repair::rebuild(folder.path(), clock, &mut |_, _| ())),
+            }
+            assert!(folder.path().join("checkpoint").exists());
+            assert_eq!(has_words(&reader), [false, false], "{is_copy}");
+        }
+    }
+
     #[tokio::test]
     async fn erased_tap_is_in_no_checkpoint_some_minutes_after() {
         let folder = tempfile::tempdir().expect("a folder");
-        let mut id = [0x77; 16];
-        id[8] = 0x80;
-        let id = IncidentId::from_bytes(id).expect("version 7");
-        let hour = RowTime::Hour(NOON.hour().expect("a supported year"));
-        let incident = Entry::Incident {
-            facts: Box::new(blank_facts(id, hour, TimePrecision::Exact)),
-            personal: Some(Box::new(personal(NOON))),
-        };
+        let id = id(0x77);
+        let incident = told(id);
         let path = folder.path().join("journal");
         let (mut writer, ..) = journal::open(&path, Settings::default()).expect("new");
         let appended = writer.append(&[journal::encode(&incident)], NOON);

@@ -27,6 +27,7 @@ pub mod rotation;
 mod clock_guard;
 mod log_feed;
 mod start;
+mod store_opening;
 mod taps;
 
 use std::sync::{Arc, PoisonError, RwLock};
@@ -140,7 +141,7 @@ struct Secrets {
 }
 
 /// What is read back, and who is told of it.
-struct Record {
+struct Sources {
     ledger: Arc<Ledger>,
     reader: Reader,
     hub: Hub,
@@ -174,7 +175,7 @@ impl Ingest {
         secrets: Secrets,
         network: Arc<Network>,
         clock: Arc<ServerClock>,
-        record: Record,
+        sources: Sources,
         tap_days: u32,
     ) -> Self {
         let shared = Shared {
@@ -184,9 +185,9 @@ impl Ingest {
             receipts: secrets.receipts,
             newcomers: Newcomers::default(),
             network: RwLock::new(network),
-            ledger: record.ledger,
-            reader: record.reader,
-            hub: record.hub,
+            ledger: sources.ledger,
+            reader: sources.reader,
+            hub: sources.hub,
             reads: Arc::new(Semaphore::new(JOURNAL_READS_MAX)),
             tap_days,
         };

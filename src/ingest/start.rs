@@ -7,11 +7,10 @@
 //! journal. A start never trusts a checkpoint or a store more than the journal.
 
 use std::io;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
@@ -22,7 +21,8 @@ use super::duplicates::Duplicates;
 use super::history::History;
 use super::key_maker::KeyMaker;
 use super::queue::{Paused, Queue};
-use super::{Ingest, Record, Secrets, erasure, folder};
+use super::store_opening::StoreOpening;
+use super::{Ingest, Secrets, Sources, erasure, folder};
 use crate::auth::{KeyError, Keys, ReceiptKeys};
 use crate::domain::entry::Epoch;
 use crate::domain::limits::{
@@ -30,10 +30,9 @@ use crate::domain::limits::{
 };
 use crate::domain::{Entry, Position, Record, UtcMillis};
 use crate::journal::{self, JournalError, Reader, Settings, Writer};
-use crate::ledger::{Ledger, LedgerError, RefillError, State, base};
+use crate::ledger::{Ledger, LedgerError, State, base};
 use crate::live::Hub;
 use crate::network::Network;
-use crate::store::{NeededTaps, Store, StoreError};
 
 /// Settings of a record, for tests, measurements and made-up histories. The defaults are
 /// those of `limits`.
@@ -52,6 +51,9 @@ pub struct Options {
     pub clock_check: ClockCheck,
     /// How long tap counts are kept, in days.
     pub tap_days: u32,
+    /// Entries between two checkpoints, so that a test meets one being written; if left out,
+    /// `CHECKPOINT_ENTRIES_MIN`, or more where there are many entries.
+    pub checkpoint_entries: Option<u64>,
 }
 
 /// Why a data folder cannot be opened.
@@ -125,6 +127,8 @@ pub struct Running {
     committer: mpsc::Receiver<Ending>,
     /// Ends when the store is open, or made again, or given up.
     store: mpsc::Receiver<()>,
+    /// Ends when all erasures have been looked at again.
+    erasures: mpsc::Receiver<()>,
     folder: PathBuf,
     is_stopping: Arc<AtomicBool>,
 }
@@ -138,6 +142,7 @@ impl Default for Options {
             disk_reserve_bytes: DISK_RESERVE_BYTES,
             clock_check: ClockCheck::Always,
             tap_days: TAP_DAYS_DEFAULT,
+            checkpoint_entries: None,
         }
     }
 }
@@ -151,20 +156,8 @@ impl Options {
     }
 }
 
-/// What a channel gave in time.
-enum Received<T> {
-    It(T),
-    Nobody,
-    Late,
-}
-
-fn receive<T>(channel: &mpsc::Receiver<T>, end: Instant) -> Received<T> {
-    let rest = end.saturating_duration_since(Instant::now());
-    match channel.recv_timeout(rest) {
-        Ok(it) => Received::It(it),
-        Err(mpsc::RecvTimeoutError::Disconnected) => Received::Nobody,
-        Err(mpsc::RecvTimeoutError::Timeout) => Received::Late,
-    }
+fn receive<T>(channel: &mpsc::Receiver<T>, end: Instant) -> Result<T, RecvTimeoutError> {
+    channel.recv_timeout(end.saturating_duration_since(Instant::now()))
 }
 
 /// Opens a data folder, making it if there is none, and starts the committer. Blocks until
@@ -185,38 +178,29 @@ pub fn start_with(
     options: Options,
 ) -> Result<Running, StartError> {
     let begun = Instant::now();
-    folder::prepare(folder).map_err(|source| StartError::Folder {
-        path: folder.to_owned(),
-        source,
-    })?;
-    if let Some(trace) = folder::trace_of_lost_journal(folder)? {
-        let path = folder.to_owned();
-        return Err(StartError::JournalMissing { path, trace });
-    }
-    // Before anything else is made: it locks the folder, and what lies in a folder without
-    // a journal proves a loss.
-    let mut state = None;
-    let checkpointed = |epoch| {
-        let state = state.insert(begun_state(folder, epoch));
-        state.position().max(lost_through(folder, epoch))
-    };
-    let path = folder::journal(folder);
-    let (mut writer, reader, opening) =
-        journal::open_through(&path, options.journal(), checkpointed)?;
-    let state = state.unwrap_or_else(|| State::new(writer.epoch()));
+    let OpenedJournal {
+        mut writer,
+        reader,
+        opening,
+        state,
+    } = open_journal(folder, options)?;
     let checkpointed = state.position();
     let keys = Arc::new(open_keys(folder, &writer)?);
     let receipts = open_receipt_keys(folder, &writer)?;
     let ledger = Arc::new(Ledger::new(state));
     let is_stopping = Arc::new(AtomicBool::new(false));
-    let store = open_store(folder, &ledger, &reader, &is_stopping)?;
+    let (store, fold_ends) = open_store(folder, &ledger, &reader, &is_stopping)?;
     let Folded {
         entries: folded,
+        tap_entries,
         again,
         erased,
     } = fold_rest(&ledger, &reader, writer.last_stamp())?;
+    // Whoever opens the store may have given it up.
+    let _ = fold_ends.send(());
     reader.raise_horizon(ledger.read().months().ended_through());
-    erasure::finish(&mut writer, &ledger)?;
+    erasure::finish(&mut writer, &ledger, checkpointed)?;
+    let erasures = look_at_erasures(&ledger, &reader, checkpointed, &is_stopping)?;
     let clock = Arc::new(ServerClock::new(Arc::new(now), begun, options.clock_check));
     let mut steady = ClockGuard::new(options.clock_check);
     let (shown, passed) = (clock.shown(), clock.passed());
@@ -250,8 +234,10 @@ pub fn start_with(
         checkpointed,
         steady,
         erased: erased.and_then(UtcMillis::minute),
+        tap_entries,
         disk_reserve_bytes: options.disk_reserve_bytes,
         tap_days: options.tap_days,
+        checkpoint_entries: options.checkpoint_entries,
         again,
     };
     let (failed, committer) = run_committer(parts)?;
@@ -260,7 +246,7 @@ pub fn start_with(
         Secrets { keys, receipts },
         network,
         clock,
-        Record {
+        Sources {
             ledger: Arc::clone(&ledger),
             reader: reader.clone(),
             hub: hub.clone(),
@@ -276,6 +262,7 @@ pub fn start_with(
         failed,
         committer,
         store,
+        erasures,
         folder: folder.to_owned(),
         is_stopping,
     })
@@ -304,13 +291,15 @@ impl Running {
         let end = Instant::now() + deadline;
         self.halt();
         let ending = match receive(&self.committer, end) {
-            Received::It(ending) => ending,
-            Received::Nobody => return Err(StopError::Failed),
-            Received::Late => return Err(StopError::Deadline),
+            Ok(ending) => ending,
+            Err(RecvTimeoutError::Disconnected) => return Err(StopError::Failed),
+            Err(RecvTimeoutError::Timeout) => return Err(StopError::Deadline),
         };
         // A checkpoint counts only what is in the store. Making a store again stops early.
-        if let Received::Late = receive(&self.store, end) {
-            return Err(StopError::Deadline);
+        for others in [&self.store, &self.erasures] {
+            if let Err(RecvTimeoutError::Timeout) = receive(others, end) {
+                return Err(StopError::Deadline);
+            }
         }
         if ending.checkpointed < ending.writer.last() {
             self.last_checkpoint(end)?;
@@ -330,10 +319,10 @@ impl Running {
         spawn("checkpoint", write).map_err(StopError::Thread)?;
         match receive(&is_done, end) {
             // Without a store there is nothing to count on; the next start folds more.
-            Received::It(Ok(_) | Err(LedgerError::StoreOpening | LedgerError::StoreFailed))
-            | Received::Nobody => Ok(()),
-            Received::It(Err(error)) => Err(StopError::Checkpoint(error)),
-            Received::Late => Err(StopError::Deadline),
+            Ok(Ok(_) | Err(LedgerError::StoreOpening | LedgerError::StoreFailed))
+            | Err(RecvTimeoutError::Disconnected) => Ok(()),
+            Ok(Err(error)) => Err(StopError::Checkpoint(error)),
+            Err(RecvTimeoutError::Timeout) => Err(StopError::Deadline),
         }
     }
 
@@ -347,6 +336,42 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.halt();
     }
+}
+
+/// The journal, and the state to go on with.
+struct OpenedJournal {
+    /// It locks the folder for as long as it lives.
+    writer: Writer,
+    reader: Reader,
+    opening: journal::Opening,
+    state: State,
+}
+
+/// Opens the journal before anything else is made: it locks the folder, and what lies in a folder
+/// without a journal proves a loss.
+fn open_journal(folder: &Path, options: Options) -> Result<OpenedJournal, StartError> {
+    folder::prepare(folder).map_err(|source| StartError::Folder {
+        path: folder.to_owned(),
+        source,
+    })?;
+    if let Some(trace) = folder::trace_of_lost_journal(folder)? {
+        let path = folder.to_owned();
+        return Err(StartError::JournalMissing { path, trace });
+    }
+    let mut state = None;
+    let checkpointed = |epoch| {
+        let state = state.insert(begun_state(folder, epoch));
+        state.position().max(lost_through(folder, epoch))
+    };
+    let path = folder::journal(folder);
+    let (writer, reader, opening) = journal::open_through(&path, options.journal(), checkpointed)?;
+    let state = state.unwrap_or_else(|| State::new(writer.epoch()));
+    Ok(OpenedJournal {
+        writer,
+        reader,
+        opening,
+        state,
+    })
 }
 
 fn open_keys(folder: &Path, writer: &Writer) -> Result<Keys, KeyError> {
@@ -390,6 +415,8 @@ fn checkpointed_state(folder: &Path, epoch: Epoch) -> State {
 /// What the ledger had not counted.
 struct Folded {
     entries: u64,
+    /// Those of them that tell tap counts.
+    tap_entries: u64,
     /// The latest reports, which are read with them.
     again: Duplicates,
     /// When the first of them that erases an incident came: a checkpoint may hold its minute.
@@ -403,21 +430,32 @@ fn fold_rest(ledger: &Ledger, reader: &Reader, last: UtcMillis) -> Result<Folded
     let latest = Duplicates::begins(reader.last());
     let history = History::for_fold(reader, from, last, latest)?;
     let mut erased = None;
+    let mut tap_entries = 0;
+    ledger.begin_fold();
     let entries = history.for_each_batch(|batch| {
         if lacks_base(batch) {
             return Err(StartError::BaseMissing);
         }
         let is_erasure = |record: &&Record| matches!(record.entry, Entry::Erased { .. });
         erased = erased.or(batch.iter().find(is_erasure).map(|record| record.stamp));
+        tap_entries += count_taps(batch.iter().map(|record| &record.entry));
         let applied = ledger.apply(batch);
         again.follow(latest, batch, &applied);
         Ok(())
     })?;
+    ledger.end_fold();
     Ok(Folded {
         entries,
+        tap_entries,
         again,
         erased,
     })
+}
+
+/// How many entries tell tap counts.
+pub(super) fn count_taps<'e>(entries: impl Iterator<Item = &'e Entry>) -> u64 {
+    let taps = entries.filter(|entry| matches!(entry, Entry::TapCounts(_)));
+    taps.count() as u64
 }
 
 /// Whether entries that are to be folded have gone: the base that stands in their place is
@@ -496,142 +534,60 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
     thread.spawn(work).map(drop)
 }
 
-/// Opens the store on a thread of its own, and attaches it.
+/// Opens the store on a thread of its own, and attaches it. Gives what ends when that is done, and
+/// what is to be told when the fold has ended.
 fn open_store(
     folder: &Path,
     ledger: &Arc<Ledger>,
     reader: &Reader,
     is_stopping: &Arc<AtomicBool>,
-) -> Result<mpsc::Receiver<()>, StartError> {
+) -> Result<(mpsc::Receiver<()>, mpsc::SyncSender<()>), StartError> {
+    let (fold_ends, fold_ended) = mpsc::sync_channel(1);
     let opening = StoreOpening {
         path: folder::store(folder),
-        epoch: reader.epoch(),
         ledger: Arc::clone(ledger),
         reader: reader.clone(),
         is_stopping: Arc::clone(is_stopping),
         taps: ledger.taps_needed(),
         last: reader.last(),
+        fold_ended,
     };
-    let (opens, opened) = mpsc::sync_channel(1);
-    spawn("store", move || {
-        opening.run();
-        drop::<mpsc::SyncSender<()>>(opens);
+    let opened = spawn_awaited("store", move || opening.run())?;
+    Ok((opened, fold_ends))
+}
+
+/// Looks again at the erasures that need not be looked at before reports are taken in, on a thread
+/// of its own.
+fn look_at_erasures(
+    ledger: &Arc<Ledger>,
+    reader: &Reader,
+    checkpointed: Position,
+    is_stopping: &Arc<AtomicBool>,
+) -> Result<mpsc::Receiver<()>, StartError> {
+    let (ledger, reader) = (Arc::clone(ledger), reader.clone());
+    let is_stopping = Arc::clone(is_stopping);
+    spawn_awaited("erasures", move || {
+        match erasure::finish_settled(&reader, &ledger, checkpointed, &is_stopping) {
+            Ok(0) => {}
+            Ok(incidents) => tracing::warn!(incidents, "erased reports were back; erased again"),
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::error!(error, "it cannot be seen whether erased reports are gone");
+            }
+        }
+    })
+}
+
+/// Starts a thread. What it gives ends with it.
+fn spawn_awaited(
+    name: &str,
+    work: impl FnOnce() + Send + 'static,
+) -> Result<mpsc::Receiver<()>, StartError> {
+    let (ends, ended) = mpsc::sync_channel(1);
+    spawn(name, move || {
+        work();
+        drop::<mpsc::SyncSender<()>>(ends);
     })
     .map_err(StartError::Thread)?;
-    Ok(opened)
-}
-
-struct StoreOpening {
-    path: PathBuf,
-    epoch: Epoch,
-    ledger: Arc<Ledger>,
-    reader: Reader,
-    is_stopping: Arc<AtomicBool>,
-    /// What should be there of tap counts.
-    taps: NeededTaps,
-    /// The last entry of the journal before anything was appended: what is recorded now may
-    /// stand in the place of what was lost.
-    last: Position,
-}
-
-/// Why a store is not taken as it lies there.
-#[derive(Debug, thiserror::Error)]
-enum UnfitStore {
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error("the journal cannot be read")]
-    Journal(#[from] JournalError),
-}
-
-/// Why a store cannot be made again.
-#[derive(Debug, thiserror::Error)]
-enum RemakeError {
-    #[error("the store cannot be made")]
-    Store(#[from] StoreError),
-    #[error("the store cannot be filled")]
-    Refill(#[from] RefillError<ReadError>),
-    #[error("the journal cannot be read")]
-    Journal(#[from] JournalError),
-}
-
-/// Why the journal is read no further.
-#[derive(Debug, thiserror::Error)]
-enum ReadError {
-    #[error("the journal cannot be read")]
-    Journal(#[source] JournalError),
-    #[error("shutting down")]
-    Stopping,
-}
-
-impl StoreOpening {
-    fn run(self) {
-        let begun = Instant::now();
-        let blocks = self.ledger.blocks_needed();
-        let result = match self.open(blocks.clone()) {
-            Some(store) => {
-                self.ledger.attach_store(store);
-                Ok(())
-            }
-            None => self.remake(),
-        };
-        let elapsed_ms = begun.elapsed().as_millis();
-        match result {
-            Ok(()) => tracing::info!(?blocks, elapsed_ms, "store opened"),
-            // Given up, too: the committer must not wait for a store that nobody makes.
-            Err(RemakeError::Refill(RefillError::Journal(ReadError::Stopping))) => {
-                self.ledger.give_up_store();
-            }
-            Err(error) => {
-                let error = &error as &dyn std::error::Error;
-                tracing::error!(error, "store cannot be made; questions that need it fail");
-                self.ledger.give_up_store();
-            }
-        }
-    }
-
-    /// The store as it lies there, if it is whole.
-    fn open(&self, blocks: Range<u32>) -> Option<Store> {
-        let is_first = blocks.is_empty() && !self.path.exists();
-        match self.open_checked(blocks.clone()) {
-            Ok(store) => Some(store),
-            Err(_) if is_first => None,
-            Err(error) => {
-                let error = &error as &dyn std::error::Error;
-                tracing::warn!(error, ?blocks, "store is made again from the journal");
-                None
-            }
-        }
-    }
-
-    fn open_checked(&self, blocks: Range<u32>) -> Result<Store, UnfitStore> {
-        let store = Store::open(&self.path, self.epoch, blocks)?;
-        store.check_taps(&self.taps)?;
-        if let Some(mark) = store.taps_mark()? {
-            let stamp = match mark.last <= self.last {
-                true => self.reader.stamp(mark.last)?,
-                false => None,
-            };
-            if stamp != Some(mark.stamp) {
-                return Err(StoreError::TapsAhead.into());
-            }
-        }
-        Ok(store)
-    }
-
-    /// Sets aside what lies there, and fills a new store from the journal.
-    fn remake(&self) -> Result<(), RemakeError> {
-        if let Some(path) = Store::set_aside(&self.path)? {
-            tracing::warn!(path = %path.display(), "store set aside; it may be deleted");
-        }
-        let store = Store::create(&self.path, self.epoch)?;
-        let history = History::facts(&self.reader, self.reader.begin())?;
-        let entries = history.map(|entry| {
-            if self.is_stopping.load(Ordering::Relaxed) {
-                return Err(ReadError::Stopping);
-            }
-            entry.map_err(ReadError::Journal)
-        });
-        self.ledger.refill(store, entries)?;
-        Ok(())
-    }
+    Ok(ended)
 }

@@ -30,6 +30,9 @@ pub enum TapsError {
     /// again without harm.
     #[error(transparent)]
     Submit(#[from] SubmitError),
+    /// So many wait for the store, which is still opening, that no more are taken.
+    #[error("the store is still opening")]
+    StoreOpening,
     /// The feed was declared otherwise before.
     #[error("the feed was declared otherwise before")]
     FeedDiffers {
@@ -58,6 +61,9 @@ impl Ingest {
                 positions: Vec::new(),
                 received: UtcMillis(0),
             });
+        }
+        if !self.shared.ledger.has_room_for_taps() {
+            return Err(TapsError::StoreOpening);
         }
         let cells: Vec<usize> = batches.iter().map(|batch| batch.cells().len()).collect();
         let room = self.shared.queue.reserve(batches.len())?;

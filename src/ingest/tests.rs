@@ -2,6 +2,7 @@
 
 mod erased;
 mod low_disk;
+mod store_opening;
 mod twice;
 
 use std::collections::BTreeSet;
@@ -972,6 +973,8 @@ async fn journal_that_fails_ends_the_committer_and_says_so() {
     let clock = Arc::new(ServerClock::new(clock, begun, ClockCheck::Never));
     let parts = committer::Parts {
         tap_days: 548,
+        tap_entries: 0,
+        checkpoint_entries: None,
         queue: Arc::clone(&queue),
         writer,
         ledger: Arc::clone(&ledger),

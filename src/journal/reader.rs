@@ -185,6 +185,11 @@ impl Reader {
         })
     }
 
+    /// Whether anything is left of the personal part of an entry.
+    pub fn has_personal(&self, position: Position) -> Result<bool, JournalError> {
+        Ok(self.personal_place(position)?.is_some())
+    }
+
     /// Where the personal part of an entry is; `None` if it has none, or nothing is left of it.
     pub(super) fn personal_place(
         &self,

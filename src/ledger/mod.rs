@@ -144,6 +144,8 @@ struct Needed {
     crc: u32,
     /// Changes of tap counts through this position.
     taps: Position,
+    /// The last entry that the state counted.
+    position: Position,
 }
 
 impl Ledger {
@@ -158,6 +160,7 @@ impl Ledger {
             blocks: state.blocks(),
             crc: state.blocks_crc,
             taps: state.taps().last(),
+            position: state.position(),
         };
         let shared = Arc::clone(&store_writer);
         let thread = std::thread::Builder::new()
@@ -193,7 +196,7 @@ impl Ledger {
 
     /// Applies a batch under one lock. Closed blocks go to the store's thread. Waits while
     /// `BLOCKS_PENDING_MAX` of them are pending, be it that the store is still opening or that
-    /// it is slow.
+    /// it is slow, and while `TAP_CHANGES_PENDING_MAX` changes of tap counts are, if it is slow.
     pub fn apply(&self, batch: &[Record]) -> Vec<Applied> {
         self.store_writer.wait_for_room();
         let mut state = self.state.write().expect(FOLD_HOLDS);
@@ -210,6 +213,25 @@ impl Ledger {
         self.store_writer.take(closed, state.take_tap_changes());
         self.store_writer.forget_before(state.first_block());
         applied
+    }
+
+    /// What is applied from now on, until `end_fold`, is in the journal already, so that changes
+    /// of tap counts need not wait for the store here: `put_folded_taps` puts them.
+    pub fn begin_fold(&self) {
+        self.store_writer.begin_fold();
+    }
+
+    /// What is applied from now on is kept until it is in the store.
+    pub fn end_fold(&self) {
+        let last = self.read().taps().last();
+        let owed = (self.needed.taps < last).then_some(last);
+        self.store_writer.end_fold(owed);
+    }
+
+    /// Whether tap counts can be taken in. Not so while the store opens and
+    /// `TAP_CHANGES_PENDING_MAX` changes of them wait for it.
+    pub fn has_room_for_taps(&self) -> bool {
+        self.store_writer.has_room_for_taps()
     }
 
     /// Numbers of the blocks that must be in a store before it is attached. (Those closed
@@ -235,7 +257,8 @@ impl Ledger {
         self.store_writer.fail();
     }
 
-    /// Whether the store has yet to be opened or given up: until then one may be moved aside.
+    /// Whether the store has yet to be opened, with all that was folded, or given up: until then
+    /// one may be moved aside.
     pub fn store_is_opening(&self) -> bool {
         self.store_writer.is_opening()
     }

@@ -15,6 +15,8 @@ use crate::store::{Store, StoreError, TapChange};
 
 /// Entries looked up under one lock.
 const ENTRIES_PER_LOCK: usize = 512;
+/// Entries of tap counts put into the store at once. Those of one block are put together.
+const PUT_TAP_ENTRIES: usize = 128;
 /// Blocks put into the store at once.
 const PUT_BLOCKS: usize = 64;
 
@@ -57,7 +59,7 @@ impl Ledger {
             for (stamp, row) in self.counted_rows(&next, &mut forgotten) {
                 filler.push(stamp, row).map_err(RefillError::Store)?;
             }
-            let changes = self.tap_changes(&next);
+            let changes = self.tap_changes(&next, self.needed.taps);
             store.put_taps(&changes).map_err(RefillError::Store)?;
         }
         if reached < self.needed.taps {
@@ -65,6 +67,42 @@ impl Ledger {
         }
         filler.finish()?;
         self.attach_store(store);
+        Ok(())
+    }
+
+    /// Puts the tap counts that were folded between `begin_fold` and `end_fold` into the attached
+    /// store, as far as it lacks them. `read_from` gives the entries of the journal that change tap
+    /// counts, from a place on. Blocking; `apply` may go on meanwhile. After an error call
+    /// `give_up_store`.
+    pub fn put_folded_taps<E, I>(
+        &self,
+        store: &Store,
+        read_from: impl FnOnce(Position) -> I,
+    ) -> Result<(), RefillError<E>>
+    where
+        I: Iterator<Item = Result<Record, E>>,
+    {
+        let Some(through) = self.store_writer.folded_taps_owed() else {
+            return Ok(());
+        };
+        let mark = store.taps_mark().map_err(RefillError::Store)?;
+        let whole = mark.map_or(Position(0), |mark| mark.whole_through);
+        let from = whole.max(self.needed.position).next();
+        if from <= through {
+            let mut entries = read_from(from).peekable();
+            while entries.peek().is_some() {
+                let next = entries.by_ref().take(PUT_TAP_ENTRIES);
+                let next = next.collect::<Result<Vec<_>, E>>();
+                let next = next.map_err(RefillError::Journal)?;
+                let changes = self.tap_changes(&next, through);
+                store.put_taps(&changes).map_err(RefillError::Store)?;
+                // Later ones are on the queue.
+                if next.last().is_some_and(|last| through <= last.position) {
+                    break;
+                }
+            }
+        }
+        self.store_writer.mark_folded_taps_put();
         Ok(())
     }
 
@@ -96,9 +134,8 @@ impl Ledger {
         entries.map(|record| (record.stamp, row(record))).collect()
     }
 
-    /// The changes of tap counts that the store must have before it is attached; those after
-    /// come from the store's thread. Days that were removed since are left out.
-    fn tap_changes(&self, entries: &[Record]) -> Vec<Arc<TapChange>> {
+    /// The changes of tap counts through a place. Days that were removed since are left out.
+    fn tap_changes(&self, entries: &[Record], through: Position) -> Vec<Arc<TapChange>> {
         let state = self.read();
         let change = |record: &Record| match &record.entry {
             Entry::TapCounts(batch) => {
@@ -114,7 +151,7 @@ impl Ledger {
             _ => None,
         };
         let needed = entries.iter();
-        let needed = needed.filter(|record| record.position <= self.needed.taps);
+        let needed = needed.filter(|record| record.position <= through);
         needed.filter_map(change).map(Arc::new).collect()
     }
 }

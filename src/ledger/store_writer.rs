@@ -2,9 +2,12 @@
 //! the committer never waits for sled. They wait here until they are in; how many may wait
 //! is bounded.
 //!
-//! The store is attached when it has been opened. If it fails, blocks are let go (the next
-//! start makes them again from the journal), scans and checkpoints are refused, and reports
-//! are still taken.
+//! The store is attached when it has been opened. Changes of tap counts that are folded at the
+//! start are not kept meanwhile: there may be any number of them, and they are in the journal, from
+//! where they are put when the fold has ended. Until then, later ones wait here.
+//!
+//! If the store fails, blocks are let go (the next start makes them again from the journal), scans
+//! and checkpoints are refused, and reports are still taken.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -42,7 +45,19 @@ struct Queue {
     forgotten: Option<u32>,
     /// Rising in their positions.
     tap_changes: VecDeque<Arc<TapChange>>,
+    folded_taps: FoldedTaps,
     is_stopping: bool,
+}
+
+/// Where the changes of tap counts are that are folded at the start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum FoldedTaps {
+    /// They are being folded, and let go: the journal has them.
+    Folding,
+    /// In the journal, through this place, and perhaps not in the store.
+    Owed { through: Position },
+    /// In the store, or on the queue.
+    Put,
 }
 
 /// What is put next.
@@ -77,6 +92,7 @@ impl StoreWriter {
                 forgotten: (0 < stored.start).then_some(stored.start),
                 stored,
                 tap_changes: VecDeque::new(),
+                folded_taps: FoldedTaps::Put,
                 is_stopping: false,
             }),
             changed: Condvar::new(),
@@ -84,15 +100,50 @@ impl StoreWriter {
         })
     }
 
-    /// Waits until fewer than `BLOCKS_PENDING_MAX` blocks and fewer than
-    /// `TAP_CHANGES_PENDING_MAX` changes of tap counts are pending.
+    /// From now on changes of tap counts are let go until `end_fold`: the journal has them.
+    pub(super) fn begin_fold(&self) {
+        self.queue().folded_taps = FoldedTaps::Folding;
+    }
+
+    /// Changes of tap counts are kept again. Those that were let go, through this place, are put
+    /// into the store by somebody else, who says so by `mark_folded_taps_put`; `None` if there are
+    /// none.
+    pub(super) fn end_fold(&self, through: Option<Position>) {
+        self.queue().folded_taps =
+            through.map_or(FoldedTaps::Put, |through| FoldedTaps::Owed { through });
+        self.changed.notify_all();
+    }
+
+    /// The place of the last change that was let go and may not be in the store.
+    pub(super) fn folded_taps_owed(&self) -> Option<Position> {
+        match self.queue().folded_taps {
+            FoldedTaps::Owed { through } => Some(through),
+            FoldedTaps::Folding | FoldedTaps::Put => None,
+        }
+    }
+
+    /// What was let go is in the attached store.
+    pub(super) fn mark_folded_taps_put(&self) {
+        self.queue().folded_taps = FoldedTaps::Put;
+        self.changed.notify_all();
+    }
+
+    /// Waits until fewer than `BLOCKS_PENDING_MAX` blocks are pending and, if the store takes
+    /// them, fewer than `TAP_CHANGES_PENDING_MAX` changes of tap counts.
     pub(super) fn wait_for_room(&self) {
         let is_full = |queue: &Queue| {
             let has_room = queue.pending.len() < BLOCKS_PENDING_MAX
-                && queue.tap_changes.len() < TAP_CHANGES_PENDING_MAX;
+                && (queue.has_room_for_taps() || !queue.takes_taps());
             !has_room && !queue.is_stopping
         };
         drop(self.wait_while(is_full));
+    }
+
+    /// Whether changes of tap counts may come: with the store opening, nothing else keeps them
+    /// from growing without a bound.
+    pub(super) fn has_room_for_taps(&self) -> bool {
+        let queue = self.queue();
+        queue.takes_taps() || queue.has_room_for_taps()
     }
 
     /// Takes closed blocks and changes of tap counts, which follow those taken before.
@@ -105,7 +156,9 @@ impl StoreWriter {
             return;
         }
         queue.pending.extend(closed);
-        queue.tap_changes.extend(tap_changes);
+        if queue.folded_taps != FoldedTaps::Folding {
+            queue.tap_changes.extend(tap_changes);
+        }
         self.changed.notify_all();
     }
 
@@ -136,17 +189,16 @@ impl StoreWriter {
 
     /// Waits until the store has been opened or given up, at most this long.
     pub(super) fn wait_for_store(&self, most: Duration) {
-        let is_opening =
-            |queue: &mut Queue| matches!(queue.slot, Slot::Opening) && !queue.is_stopping;
+        let is_opening = |queue: &mut Queue| queue.is_opening() && !queue.is_stopping;
         drop(
             self.changed
                 .wait_timeout_while(self.queue(), most, is_opening),
         );
     }
 
-    /// Whether the store has yet to be opened or given up.
+    /// Whether the store has yet to be opened, with all tap counts that were folded, or given up.
     pub(super) fn is_opening(&self) -> bool {
-        matches!(self.queue().slot, Slot::Opening)
+        self.queue().is_opening()
     }
 
     /// Whether there is no store any more.
@@ -179,6 +231,9 @@ impl StoreWriter {
     /// `hold_taps` is held.
     pub(super) fn kept_taps(&self) -> Result<(Store, Vec<Arc<TapChange>>), LedgerError> {
         let queue = self.queue();
+        if queue.is_opening() {
+            return Err(LedgerError::StoreOpening);
+        }
         Ok((queue.store()?, queue.tap_changes.iter().cloned().collect()))
     }
 
@@ -190,11 +245,14 @@ impl StoreWriter {
             queue.stored.end < blocks || queue.tap_changes.front().is_some_and(lacks_taps)
         };
         let is_waiting = |queue: &Queue| {
-            let is_ready = matches!(queue.slot, Slot::Ready(_));
+            let is_ready = matches!(queue.slot, Slot::Ready(_)) && !queue.is_opening();
             is_ready && lacks(queue) && !queue.is_stopping
         };
         let queue = self.wait_while(is_waiting);
         let store = queue.store()?;
+        if queue.is_opening() {
+            return Err(LedgerError::StoreOpening);
+        }
         if lacks(&queue) {
             return Err(LedgerError::StoreFailed);
         }
@@ -245,7 +303,7 @@ impl StoreWriter {
     fn next_work(&self) -> Option<(Store, Work)> {
         let is_idle = |queue: &Queue| {
             let is_empty = queue.pending.is_empty()
-                && queue.tap_changes.is_empty()
+                && (queue.tap_changes.is_empty() || !queue.takes_taps())
                 && queue.forgotten.is_none();
             let has_work = matches!(queue.slot, Slot::Ready(_)) && !is_empty;
             !has_work && !queue.is_stopping
@@ -297,6 +355,23 @@ impl StoreWriter {
 }
 
 impl Queue {
+    fn is_opening(&self) -> bool {
+        match self.slot {
+            Slot::Opening => true,
+            Slot::Ready(_) => self.folded_taps != FoldedTaps::Put,
+            Slot::Failed => false,
+        }
+    }
+
+    /// Whether changes of tap counts are put, or let go.
+    fn takes_taps(&self) -> bool {
+        !self.is_opening()
+    }
+
+    fn has_room_for_taps(&self) -> bool {
+        self.tap_changes.len() < TAP_CHANGES_PENDING_MAX
+    }
+
     fn store(&self) -> Result<Store, LedgerError> {
         match &self.slot {
             Slot::Opening => Err(LedgerError::StoreOpening),

@@ -391,8 +391,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::super::testing::{EPOCH, Maker, NOON, entries, tap_feed, tap_scope};
-    use super::super::{Applied, Ledger, State};
+    use super::super::{Applied, Ledger, LedgerError, State};
     use super::*;
+    use crate::domain::limits::TAP_CHANGES_PENDING_MAX;
     use crate::domain::taps::{TapCount, TapSlot, Taps};
     use crate::domain::{Entry, Record};
     use crate::store::Store;
@@ -580,6 +581,74 @@ mod tests {
             ledger.flush_blocks().expect("a working store");
             assert_eq!(read(&ledger), expected);
         }
+    }
+
+    /// More than may wait for the store.
+    const MANY: u64 = TAP_CHANGES_PENDING_MAX as u64 + 100;
+
+    fn many(from: u64) -> Vec<Placed> {
+        let placed = (from..from + MANY).map(|position| {
+            let day = LocalDay(20_000 + i32::try_from(position % 50).expect("few"));
+            (Position(position), NOON, one(day, position))
+        });
+        placed.collect()
+    }
+
+    #[test]
+    fn fold_at_the_start_never_waits_for_the_store_which_gets_its_counts_from_the_journal() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let entries = many(1);
+        let ledger = Ledger::new(State::new(EPOCH));
+        ledger.begin_fold();
+        // Without a store nothing makes room: it would wait for ever.
+        entries.chunks(64).for_each(|some| drop(ledger.apply(some)));
+        ledger.attach_store(store(&dir, "store"));
+        ledger.end_fold();
+        assert!(ledger.store_is_opening());
+        let late = (Position(MANY + 1), NOON, one(LocalDay(20_001), 5));
+        ledger.apply(std::slice::from_ref(&late));
+        let refused = ledger.tap_view(|_| ()).err();
+        assert!(matches!(refused, Some(LedgerError::StoreOpening)));
+        assert!(matches!(
+            ledger.flush_blocks(),
+            Err(LedgerError::StoreOpening)
+        ));
+        // A part of them is in already, as after a kill.
+        let store = ledger.scan_view().expect("attached").store;
+        let mut state = State::new(EPOCH);
+        for (position, stamp, entry) in &entries[..200] {
+            state.apply(*position, *stamp, entry);
+        }
+        store.put_taps(&state.take_tap_changes()).expect("room");
+        let all: Vec<_> = entries.iter().chain([&late]).cloned().collect();
+        let read_from = |from: Position| {
+            assert_eq!(from, Position(201), "what is in is not put again");
+            let rest = all.clone().into_iter().filter(move |(at, ..)| from <= *at);
+            rest.map(Ok::<_, std::convert::Infallible>)
+        };
+        ledger.put_folded_taps(&store, read_from).expect("room");
+        assert!(!ledger.store_is_opening());
+        assert_eq!(read(&ledger), mapped(&all));
+        ledger.flush_blocks().expect("a working store");
+        assert_eq!(read(&ledger), mapped(&all));
+    }
+
+    #[test]
+    fn reports_never_wait_for_taps_that_wait_for_a_store_which_is_opening() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let entries = many(1);
+        let ledger = Ledger::new(State::new(EPOCH));
+        ledger.apply(&entries[..1]);
+        assert!(ledger.has_room_for_taps());
+        // What had come to the queue before it was full is taken in, too.
+        ledger.apply(&entries[1..]);
+        assert!(!ledger.has_room_for_taps());
+        let next = Position(MANY + 1);
+        ledger.apply(&[(next, NOON, Entry::Tick)]);
+        assert_eq!(ledger.read().position(), next);
+        ledger.attach_store(store(&dir, "store"));
+        assert!(ledger.has_room_for_taps());
+        assert_eq!(read(&ledger), mapped(&entries));
     }
 
     #[test]

@@ -129,7 +129,7 @@ pub enum StoreError {
 
 impl StoreError {
     /// Whether a store rebuilt from the journal would be free of it. Not so for a store in
-    /// use and for a file system that refuses.
+    /// use and where the system refuses: the store may be whole, and is found so by a later start.
     pub fn calls_for_rebuild(&self) -> bool {
         match self {
             Self::Missing { .. }
@@ -166,12 +166,11 @@ pub(super) fn of_sled(action: &'static str, error: sled::Error) -> StoreError {
         sled::Error::Io(source) if source.to_string().contains("could not acquire lock") => {
             StoreError::Locked
         }
-        // A file cut short, or something sled cannot make sense of.
-        sled::Error::Io(source) if is_about_content(source.kind()) => StoreError::Damaged {
-            action,
-            source: source.into(),
-        },
-        sled::Error::Io(source) => StoreError::io(action, Path::new("the store"), source),
+        sled::Error::Io(source) if is_of_the_system(&source) => {
+            StoreError::io(action, Path::new("the store"), source)
+        }
+        // A file cut short, one that the disk cannot give back, or something sled cannot make
+        // sense of.
         error => StoreError::Damaged {
             action,
             source: error.into(),
@@ -179,12 +178,56 @@ pub(super) fn of_sled(action: &'static str, error: sled::Error) -> StoreError {
     }
 }
 
-fn is_about_content(kind: io::ErrorKind) -> bool {
-    matches!(
-        kind,
-        io::ErrorKind::UnexpectedEof
-            | io::ErrorKind::InvalidData
-            | io::ErrorKind::NotFound
-            | io::ErrorKind::Other
-    )
+/// Whether another store in the same place would meet the same.
+fn is_of_the_system(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let number = Errno::from_io_error(error);
+    matches!(number, Some(Errno::MFILE | Errno::NFILE))
+        || matches!(
+            error.kind(),
+            io::ErrorKind::PermissionDenied
+                | io::ErrorKind::StorageFull
+                | io::ErrorKind::QuotaExceeded
+                | io::ErrorKind::ReadOnlyFilesystem
+                | io::ErrorKind::OutOfMemory
+                | io::ErrorKind::WouldBlock
+                | io::ErrorKind::Interrupted
+        )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn store_is_made_again_only_where_that_would_help() {
+        let check = |error: io::Error, calls_for_rebuild| {
+            let told = format!("{error:?}");
+            let error = of_sled("open", sled::Error::Io(error));
+            assert_eq!(error.calls_for_rebuild(), calls_for_rebuild, "{told}");
+        };
+        for kind in [
+            io::ErrorKind::UnexpectedEof,
+            io::ErrorKind::InvalidData,
+            io::ErrorKind::InvalidInput,
+            io::ErrorKind::NotFound,
+            io::ErrorKind::Other,
+        ] {
+            check(kind.into(), true);
+        }
+        for kind in [
+            io::ErrorKind::PermissionDenied,
+            io::ErrorKind::StorageFull,
+            io::ErrorKind::ReadOnlyFilesystem,
+            io::ErrorKind::OutOfMemory,
+        ] {
+            check(kind.into(), false);
+        }
+        let too_many_open_files = rustix::io::Errno::MFILE.raw_os_error();
+        check(io::Error::from_raw_os_error(too_many_open_files), false);
+        let unreadable_sector = rustix::io::Errno::IO.raw_os_error();
+        check(io::Error::from_raw_os_error(unreadable_sector), true);
+        let locked = io::Error::other("could not acquire lock on the store");
+        check(locked, false);
+    }
 }

@@ -9,10 +9,10 @@ use crate::domain::entry::Epoch;
 use crate::domain::limits::RESTORES_MAX;
 use crate::domain::{Entry, Position, Record};
 use crate::ingest::clock_guard::CommandClock;
-use crate::ingest::folder;
 use crate::ingest::history::History;
 use crate::ingest::removal_progress::RemovalProgress;
 use crate::ingest::start::{lacks_base, lost_through};
+use crate::ingest::{erasure, folder};
 use crate::journal::{self, Reader, Wanted};
 use crate::ledger::{Ledger, State, base};
 use crate::store::Store;
@@ -53,10 +53,12 @@ pub fn rebuild(
     clock: CommandClock,
     progress: Progress<'_>,
 ) -> Result<Rebuilt, RepairError> {
-    let remaking = Remaking::begin(folder)?;
+    let mut remaking = Remaking::begin(folder)?;
     match remaking.lost {
         0 => {
             let (ledger, entries) = remaking.fold_anew(progress)?;
+            // As the next start would: it takes a checkpoint's erasures for done.
+            erasure::finish_all(&mut remaking.journal.writer, &ledger)?;
             keep(folder, &ledger, entries)
         }
         _ => Ok(remaking.go_on(clock, progress)?.rebuilt),
@@ -123,6 +125,8 @@ impl<'a> Remaking<'a> {
             stamp,
             entry,
         }]);
+        // Of after the copy was begun: the next start takes a checkpoint's erasures for done.
+        erasure::finish_all(writer, &ledger)?;
         set_lost_checkpoint_aside(self.folder)?;
         let rebuilt = Rebuilt {
             lost: self.lost,

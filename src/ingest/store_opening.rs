@@ -1,0 +1,173 @@
+//! From the store as it lies in a data folder to one that is attached and lacks nothing.
+//!
+//! It is opened beside the fold, and taken only if it is whole and of this journal; else it is set
+//! aside and made again. Where the system refuses, or another process has it, it may be whole: then
+//! it stays where it is, and is given up until the next start. Tap counts that were folded meanwhile are put from the journal, so that
+//! the fold never waits for the store.
+
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::time::Instant;
+
+use super::history::{History, Placed};
+use crate::domain::Position;
+use crate::journal::{JournalError, Reader, Record};
+use crate::ledger::{Ledger, RefillError};
+use crate::store::{NeededTaps, Store, StoreError};
+
+/// What the store's opening works with.
+pub(super) struct StoreOpening {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// What it is attached to.
+    pub ledger: Arc<Ledger>,
+    /// What it is made again from.
+    pub reader: Reader,
+    /// Turns true when nobody needs it any more.
+    pub is_stopping: Arc<AtomicBool>,
+    /// What should be there of tap counts.
+    pub taps: NeededTaps,
+    /// The last entry of the journal before anything was appended: what is recorded now may
+    /// stand in the place of what was lost.
+    pub last: Position,
+    /// Is told when the fold has ended, and ends without that if the start failed.
+    pub fold_ended: mpsc::Receiver<()>,
+}
+
+/// Why a store is not taken as it lies there.
+#[derive(Debug, thiserror::Error)]
+enum UnfitStore {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("the journal cannot be read")]
+    Journal(#[from] JournalError),
+}
+
+/// Why there is no store.
+#[derive(Debug, thiserror::Error)]
+enum OpeningError {
+    #[error("the store cannot be opened now, and may be whole")]
+    Refused(#[source] StoreError),
+    #[error("the store cannot be made")]
+    Store(#[from] StoreError),
+    #[error("the store cannot be filled")]
+    Refill(#[from] RefillError<ReadError>),
+    #[error("the journal cannot be read")]
+    Journal(#[from] JournalError),
+}
+
+/// Why the journal is read no further.
+#[derive(Debug, thiserror::Error)]
+enum ReadError {
+    #[error("the journal cannot be read")]
+    Journal(#[source] JournalError),
+    #[error("shutting down")]
+    Stopping,
+}
+
+impl StoreOpening {
+    /// Attaches a store, or gives it up.
+    pub fn run(self) {
+        let begun = Instant::now();
+        let blocks = self.ledger.blocks_needed();
+        let attached = self.attach(blocks.clone());
+        let result = attached.and_then(|store| self.put_folded_taps(&store));
+        let elapsed_ms = begun.elapsed().as_millis();
+        match result {
+            Ok(()) => tracing::info!(?blocks, elapsed_ms, "store opened"),
+            // Given up, too: the committer must not wait for a store that nobody makes.
+            Err(OpeningError::Refill(RefillError::Journal(ReadError::Stopping))) => {
+                self.ledger.give_up_store();
+            }
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::error!(
+                    error,
+                    "there is no store until the next start; questions that need it fail"
+                );
+                self.ledger.give_up_store();
+            }
+        }
+    }
+
+    fn attach(&self, blocks: Range<u32>) -> Result<Store, OpeningError> {
+        match self.open(blocks)? {
+            Some(store) => {
+                self.ledger.attach_store(store.clone());
+                Ok(store)
+            }
+            None => self.remake(),
+        }
+    }
+
+    /// The store as it lies there; `None` if another is to be made in its place.
+    fn open(&self, blocks: Range<u32>) -> Result<Option<Store>, OpeningError> {
+        let is_first = blocks.is_empty() && !self.path.exists();
+        match self.open_checked(blocks.clone()) {
+            Ok(store) => Ok(Some(store)),
+            Err(_) if is_first => Ok(None),
+            Err(UnfitStore::Store(error)) if error.calls_for_rebuild() => {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, ?blocks, "store is made again from the journal");
+                Ok(None)
+            }
+            Err(UnfitStore::Store(error)) => Err(OpeningError::Refused(error)),
+            Err(UnfitStore::Journal(error)) => Err(error.into()),
+        }
+    }
+
+    fn open_checked(&self, blocks: Range<u32>) -> Result<Store, UnfitStore> {
+        let store = Store::open(&self.path, self.reader.epoch(), blocks)?;
+        store.check_taps(&self.taps)?;
+        if let Some(mark) = store.taps_mark()? {
+            let stamp = match mark.last <= self.last {
+                true => self.reader.stamp(mark.last)?,
+                false => None,
+            };
+            if stamp != Some(mark.stamp) {
+                return Err(StoreError::TapsAhead.into());
+            }
+        }
+        Ok(store)
+    }
+
+    /// Sets aside what lies there, and fills a new store from the journal.
+    fn remake(&self) -> Result<Store, OpeningError> {
+        if let Some(path) = Store::set_aside(&self.path)? {
+            tracing::warn!(path = %path.display(), "store set aside; it may be deleted");
+        }
+        let store = Store::create(&self.path, self.reader.epoch())?;
+        let history = History::facts(&self.reader, self.reader.begin())?;
+        self.ledger
+            .refill(store.clone(), self.until_stopping(history))?;
+        Ok(store)
+    }
+
+    /// Puts tap counts that were folded, once all are.
+    fn put_folded_taps(&self, store: &Store) -> Result<(), OpeningError> {
+        if self.fold_ended.recv().is_err() {
+            return Err(RefillError::Journal(ReadError::Stopping).into());
+        }
+        let placed = |record: Record| (record.position, record.stamp, record.entry);
+        let read_from = |from| {
+            let records = self.reader.tap_changes_from(from);
+            self.until_stopping(records.map(move |record| record.map(placed)))
+        };
+        Ok(self.ledger.put_folded_taps(store, read_from)?)
+    }
+
+    fn until_stopping(
+        &self,
+        entries: impl Iterator<Item = Result<Placed, JournalError>>,
+    ) -> impl Iterator<Item = Result<Placed, ReadError>> {
+        entries.map(|entry| {
+            if self.is_stopping.load(Ordering::Relaxed) {
+                return Err(ReadError::Stopping);
+            }
+            entry.map_err(ReadError::Journal)
+        })
+    }
+}
