@@ -1,6 +1,9 @@
 //! Clients that report until their server is gone, keep what was not answered, and send it
 //! again to the next one under the same ids.
 
+#[allow(dead_code, reason = "power cuts have no use for it")]
+mod teller;
+
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
@@ -21,6 +24,7 @@ use tonic::{Code, Status};
 
 use crate::child::{self, Server};
 use crate::reports::{self, Reporter, as_kept};
+use teller::Teller;
 
 /// Most incidents of one call.
 const PER_CALL: usize = 20;
@@ -372,6 +376,10 @@ pub struct Trial {
     pub rng: StdRng,
     /// Those who report to it.
     pub crowd: Crowd,
+    /// Who tells it taps, and takes reports back.
+    pub teller: Teller,
+    /// Entries between two checkpoints, if not as usual.
+    pub checkpoint_entries: Option<u64>,
     now: UtcMillis,
 }
 
@@ -383,13 +391,24 @@ impl Trial {
             folder: folder.to_owned(),
             rng: StdRng::seed_from_u64(seed),
             crowd: Crowd::new(seed, now),
+            teller: Teller::new(seed, now),
+            checkpoint_entries: None,
             now,
         }
     }
 
+    /// What starts a server.
+    pub fn serve(&self) -> tokio::process::Command {
+        let mut command = child::serve(&self.folder);
+        if let Some(entries) = self.checkpoint_entries {
+            command.arg(format!("--checkpoint-entries={entries}"));
+        }
+        command
+    }
+
     /// Starts a server, whatever the one before left.
     pub async fn start(&self) -> (Server, Channel) {
-        let server = Server::start(child::serve(&self.folder)).await;
+        let server = Server::start(self.serve()).await;
         let server = server.expect("it starts again");
         let channel = server.connect().await;
         (server, channel)
@@ -400,7 +419,7 @@ impl Trial {
         let figures = reports::ask(channel, self.now).await;
         let total = reports::total(&figures);
         let answered = self.crowd.answered().count() as u64;
-        let sent = self.crowd.sent().count() as u64;
+        let sent = (self.crowd.sent().count() + self.teller.reports()) as u64;
         assert!(
             (answered..=sent).contains(&total),
             "{answered} of {sent} answered, {total} counted"
@@ -411,7 +430,9 @@ impl Trial {
     pub async fn settle(&mut self) {
         let (server, channel) = self.start().await;
         self.crowd.finish(&channel).await;
+        self.teller.finish(&channel).await;
         self.crowd.look_back(&channel, 1).await;
+        self.teller.look_back(&channel, 1).await;
         let figures = reports::ask(&channel, self.now).await;
         assert_eq!(figures, reports::count(self.crowd.sent()));
         drop(channel);
