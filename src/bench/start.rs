@@ -19,6 +19,7 @@ use super::load::{self, Templates};
 use super::world;
 use crate::api::pb::v1 as pb;
 use crate::cli::{Failure, Kind};
+use pb::operations_service_client::OperationsServiceClient;
 use pb::statistics_service_client::StatisticsServiceClient;
 
 const TEMPLATES: usize = 4_096;
@@ -27,6 +28,14 @@ const STORE_LOOK: Duration = Duration::from_millis(50);
 const MIB: f64 = 1_048_576.0;
 const DAY_SECONDS: i64 = 86_400;
 const SCANS: usize = 3;
+
+/// Calls with tap counts before each kill, of which the store has put few by then, and counts in
+/// each: more than may wait for a store in memory.
+const TAP_CALLS: i64 = 1_000;
+const TAPS_PER_CALL: i64 = 100;
+/// Hours that are told of, one after the other.
+const TAP_HOURS: i64 = 48;
+const HOUR_SECONDS: i64 = 3_600;
 
 const START_SECONDS_MAX: f64 = 2.0;
 const RESIDENT_MIB_MAX: f64 = 512.0;
@@ -39,7 +48,7 @@ pub async fn run(plan: &Plan) -> Result<(), Failure> {
     let incidents = world::incidents(&network, plan.templates(TEMPLATES), (plan.now)())?;
     let templates = Arc::new(Templates::unary(&incidents));
     let mut contest = Contest::new(
-        "start after kill -9, until a report is answered",
+        "start after kill -9 with 100,000 tap counts unsaved, until a report is answered",
         "seconds",
         Better::Less,
     );
@@ -52,6 +61,7 @@ pub async fn run(plan: &Plan) -> Result<(), Failure> {
     for _ in 0..plan.rounds {
         let (tally, _) = load::unary(&wires, &templates, IN_FLIGHT, plan.span, &plan.now).await?;
         recorded += tally.recorded;
+        tell_taps(&channels[0], plan).await?;
         server.process.kill();
         let begun = Instant::now();
         server = Server::serve(&data)?;
@@ -79,6 +89,38 @@ pub async fn run(plan: &Plan) -> Result<(), Failure> {
         &disk(&data, recorded)?,
         plan.with_targets,
     )
+}
+
+/// Tells taps of some stops, hour by hour.
+async fn tell_taps(channel: &Channel, plan: &Plan) -> Result<(), Failure> {
+    let mut client = OperationsServiceClient::new(channel.clone());
+    let hour = (plan.now)().0.div_euclid(1_000 * HOUR_SECONDS);
+    for call in 0..TAP_CALLS {
+        let begins = Timestamp {
+            seconds: (hour - 2 - call % TAP_HOURS) * HOUR_SECONDS,
+            nanos: 0,
+        };
+        let count = |stop: i64| pb::TapCount {
+            stop_id: format!("bench-{stop}"),
+            start: Some(begins),
+            taps: call.unsigned_abs(),
+            ..Default::default()
+        };
+        let request = pb::RecordTapCountsRequest {
+            feed: Some(pb::TapFeed {
+                feed_id: "bench.start".to_owned(),
+                operator_code: "BENCH".to_owned(),
+                grain: pb::TapGrain::Stop.into(),
+                interval: pb::TapInterval::Hour.into(),
+                tap_kinds: vec![pb::TapKind::CheckIn.into()],
+                refusals: pb::Refusals::Excluded.into(),
+                day_begins: 0,
+            }),
+            counts: (0..TAPS_PER_CALL).map(count).collect(),
+        };
+        client.record_tap_counts(request).await?;
+    }
+    Ok(())
 }
 
 /// Until the store answers a scan.
