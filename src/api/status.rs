@@ -233,6 +233,9 @@ impl Problem {
             QueryError::UnknownFeed { place } => {
                 Violations::one(Path::root("feeds").at(place), UNKNOWN_FEED).into()
             }
+            QueryError::FeedsClash { place, other } => {
+                feeds_clash(Path::root("feeds"), place, other)
+            }
             other => Self::of_window(other, "filter", sees_places),
         }
     }
@@ -466,6 +469,10 @@ impl From<QueryError> for Problem {
                 let at = Path::root("rates");
                 Violations::one(at.field("feeds").at(place), UNKNOWN_FEED).into()
             }
+            QueryError::FeedsClash { place, other } => {
+                let at = Path::root("rates");
+                feeds_clash(at.field("feeds"), place, other)
+            }
             QueryError::Busy => Self::busy(),
             QueryError::OutOfRange { first, last } => {
                 let message = format!("as_of_position must be {first} to {last}");
@@ -576,6 +583,10 @@ impl From<WatchError> for Problem {
                 let at = Path::root("rates");
                 Violations::one(at.field("feeds").at(place), UNKNOWN_FEED).into()
             }
+            WatchError::FeedsClash { place, other } => {
+                let at = Path::root("rates");
+                feeds_clash(at.field("feeds"), place, other)
+            }
             WatchError::StoreOpening => LedgerError::StoreOpening.into(),
             WatchError::StoreFailed => LedgerError::StoreFailed.into(),
             WatchError::Token => {
@@ -585,6 +596,16 @@ impl From<WatchError> for Problem {
             WatchError::Gone { why, oldest_token } => gone(why, oldest_token),
         }
     }
+}
+
+/// Of named feeds two cannot be added up: those at these places of the list.
+fn feeds_clash(list: Path<'_>, place: usize, other: usize) -> Problem {
+    let first = list.at(other);
+    let rule = format!(
+        "cannot be added up with {first}: both tell the same taps, or days that begin at \
+         different hours; name one of the two"
+    );
+    Violations::one(list.at(place), rule).into()
 }
 
 fn too_many_questions(message: &str, quota: &'static Quota) -> Problem {
@@ -863,6 +884,8 @@ mod tests {
         check(WatchError::Token.into(), invalid, "INVALID", false);
         let unknown = WatchError::UnknownFeed { place: 1 };
         check(unknown.into(), invalid, "INVALID", false);
+        let clash = WatchError::FeedsClash { place: 2, other: 0 };
+        check(clash.into(), invalid, "INVALID", false);
         check(
             WatchError::StoreOpening.into(),
             Code::Unavailable,

@@ -56,7 +56,7 @@ pub use recent::Recent;
 pub use refill::RefillError;
 pub use state::{Applied, ClosedBlock, FOLD_VERSION, State, Withdrawal};
 pub use tallies::{Attribute, Tallies, Timed, day_bucket, month_hour_bucket};
-pub use taps::{FeedBook, TapBook, TapDay, TapsApplied};
+pub use taps::{FeedBook, ScopeNumbers, TapBook, TapDay, TapsApplied};
 pub use unmatchable::{Less, Reason};
 
 /// Entries whose ids and names are looked up together before they are applied: what that

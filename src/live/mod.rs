@@ -183,6 +183,15 @@ pub enum WatchError {
         /// Its place among those asked for.
         place: usize,
     },
+    /// Two of the named feeds of one operator tell the same taps, or days that begin at different
+    /// hours; as it is asked, or since more taps were told.
+    #[error("feed {place} of those asked for cannot be added up with feed {other}")]
+    FeedsClash {
+        /// The place of the later one among those asked for.
+        place: usize,
+        /// That of the earlier one.
+        other: usize,
+    },
     /// Taps cannot be read now, as the store is opening; worth another try.
     #[error("taps cannot be read yet")]
     StoreOpening,

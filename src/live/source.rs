@@ -213,6 +213,7 @@ fn told(error: QueryError) -> WatchError {
     match error {
         QueryError::TooManyRows => WatchError::TooManyRows,
         QueryError::UnknownFeed { place } => WatchError::UnknownFeed { place },
+        QueryError::FeedsClash { place, other } => WatchError::FeedsClash { place, other },
         QueryError::Ledger(LedgerError::StoreOpening) | QueryError::Busy => {
             WatchError::StoreOpening
         }

@@ -206,7 +206,9 @@ fn rates() -> String {
          counts refused taps as well, none where that is not known, nor over taps of both kinds \
          together: each row goes by the feeds whose taps are in it.\n\n\
          Taps are told by operators, feed by feed, and are matched to reports interval by \
-         interval. A rate needs taps on {COVERED_DAYS_PERCENT_MIN} % of the days and \
+         interval. An exact figure adds up an operator's feeds of different kinds of tap, or of different \
+         lines or stops; of those that tell the same taps of what is asked about, it goes by the one \
+         that tells most days, then the coarsest, then the first by name. A rate needs taps on {COVERED_DAYS_PERCENT_MIN} % of the days and \
          {MATCHED_REPORTS_PERCENT_MIN} % of the reports matched; exact figures print both, an edition \
          the days. Where a rule is broken there is a count, no rate, and the reason. More failures \
          than taps are told as the contradiction that they are. Tap counts are kept \

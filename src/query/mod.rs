@@ -110,6 +110,15 @@ pub enum QueryError {
         /// Its place among those asked for.
         place: usize,
     },
+    /// Two of the named feeds of one operator tell the same taps, or days that begin at different
+    /// hours, and so cannot be added up.
+    #[error("feed {place} of those asked for cannot be added up with feed {other}")]
+    FeedsClash {
+        /// The place of the later one among those asked for.
+        place: usize,
+        /// That of the earlier one.
+        other: usize,
+    },
     /// Other questions take all places for scans or all memory for counting, and none ended
     /// in time.
     #[error("too many questions at once")]

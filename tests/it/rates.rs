@@ -214,3 +214,63 @@ async fn what_is_wrong_with_a_question_is_told_before_any_progress() {
     );
     service.stop().await;
 }
+
+#[tokio::test]
+async fn feeds_of_different_lines_are_added_up_and_named_ones_that_clash_are_refused() {
+    let service = Service::start().await;
+    let channel = service.connect().await;
+    let mut operations = OperationsServiceClient::new(channel.clone());
+    let mut tell = async |name: &str, line: &str| {
+        let count = |hour: i64| pb::TapCount {
+            line_id: line.into(),
+            start: at(UtcMillis(MIDNIGHT.0 + hour * HOUR_MS)),
+            taps: 1_000,
+            ..pb::TapCount::default()
+        };
+        let feed = feed_of_gvb(name, pb::TapGrain::Line, pb::TapInterval::Hour);
+        let request = pb::RecordTapCountsRequest {
+            feed: Some(feed),
+            counts: (0..24).map(count).collect(),
+        };
+        operations
+            .record_tap_counts(request)
+            .await
+            .expect("recorded");
+    };
+    tell("gvb.tram", "GVB:10").await;
+    tell("gvb.bus", "GVB:22").await;
+    tell("gvb.night", "GVB:22").await;
+    report(&channel, 12, |_| ()).await;
+    report(&channel, 6, |incident| incident.line = "22".into()).await;
+    let named = |names: &[&str]| pb::QueryFiguresRequest {
+        rates: Some(pb::RatesRequest {
+            feeds: names.iter().map(|name| (*name).to_owned()).collect(),
+            ..pb::RatesRequest::default()
+        }),
+        ..request(&[pb::Dimension::Line], None)
+    };
+    let mut client = StatisticsServiceClient::new(channel.clone());
+    for names in [&[][..], &["gvb.tram", "gvb.bus"]] {
+        let asked = named(names);
+        let answer = once_open(async || client.query_figures(asked.clone()).await).await;
+        let answer = answer.expect("an answer");
+        let rates = answer.figures.iter().map(|figure| figure.rate.as_ref());
+        let rates = rates.map(|rate| rate.and_then(|rate| rate.value));
+        assert_eq!(rates.collect::<Vec<_>>(), [Some(50.0), Some(25.0)]);
+        let total = answer.total_rate.expect("asked for");
+        assert_eq!((total.matched, total.taps), (18, 2 * HOURS * 1_000));
+        assert_eq!(answer.feeds.len(), 2);
+        assert!(answer.effort.is_some_and(|effort| effort.from_tallies));
+    }
+    let refused = client
+        .query_figures(named(&["gvb.night", "gvb.tram", "gvb.bus"]))
+        .await
+        .expect_err("two of them tell line 22");
+    assert_eq!(refused.code(), Code::InvalidArgument);
+    let told = refused.message().to_owned();
+    assert!(
+        told.contains("rates.feeds[2]") && told.contains("rates.feeds[0]"),
+        "{told}"
+    );
+    service.stop().await;
+}

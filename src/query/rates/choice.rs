@@ -1,14 +1,21 @@
 //! Which feeds a question is set against.
 //!
-//! A feed fits if it tells taps as finely as the question asks. Of feeds of one operator that
-//! share a kind of tap, and so would count taps twice, one is taken: the one that tells most
-//! days, then the coarsest, which reads least and matches most, then the first by name.
+//! A feed fits if it tells taps of what the filter takes, and as finely as the question asks.
+//! Feeds of one operator clash if they would count taps twice: if they share a kind of tap, and a
+//! line or stop that the filter takes, or tell taps by different grains, as the same taps are made
+//! on lines and at stops. Of feeds that clash one is taken: the one that tells most days, then the
+//! coarsest, which reads least and matches most, then the first by name. Who names feeds that
+//! clash is refused, as it is not known which of them was meant.
+
+use std::cmp::Reverse;
+use std::collections::HashSet;
 
 use crate::domain::taps::{TapGrain, TapInterval};
-use crate::domain::{Dimension, Filter, LocalDay, OperatorCode, Question, TapFeed};
-use crate::ledger::{Dictionary, FeedBook, TapBook};
+use crate::domain::{Dimension, FeedId, Filter, LocalDay, OperatorCode, Question, TapFeed};
+use crate::ledger::{Dictionary, FeedBook, ScopeNumbers, TapBook};
 
-use super::super::plan;
+use super::super::row_filter::RowFilter;
+use super::super::{QueryError, plan};
 use super::RatesWanted;
 use super::feeds::{FeedSet, ToldBy};
 
@@ -44,6 +51,18 @@ impl Chosen<'_> {
         let feed = self.feed();
         feed.interval == TapInterval::Day && feed.day_begin.hour() != 0
     }
+
+    /// Whether the two cannot be added up.
+    fn clashes_with(&self, other: &Self, row_filter: &RowFilter) -> bool {
+        let (one, another) = (self.feed(), other.feed());
+        // Days of an operator's reports can be told in one way only.
+        let is_by_day = [one, another].map(|feed| feed.interval == TapInterval::Day);
+        let is_other_day = is_by_day.contains(&true) && one.day_begin != another.day_begin;
+        one.operator == another.operator
+            && (is_other_day
+                || one.kinds.set().bits() & another.kinds.set().bits() != 0
+                    && shares_scope(self.book, other.book, row_filter))
+    }
 }
 
 /// The feeds that are used, by operator and name.
@@ -54,12 +73,13 @@ pub(super) struct Choice<'a> {
 }
 
 impl<'a> Choice<'a> {
+    /// Refuses named feeds that clash.
     pub fn of(
         question: &Question,
         wanted: &RatesWanted,
         book: &'a TapBook,
         dictionary: &Dictionary,
-    ) -> Self {
+    ) -> Result<Self, QueryError> {
         Self::meeting(&Needs::of(question), question, wanted, book, dictionary)
     }
 
@@ -70,7 +90,7 @@ impl<'a> Choice<'a> {
         wanted: &RatesWanted,
         book: &'a TapBook,
         dictionary: &Dictionary,
-    ) -> Self {
+    ) -> Result<Self, QueryError> {
         let needs = Needs {
             is_whole_days: false,
             is_fine: true,
@@ -85,24 +105,20 @@ impl<'a> Choice<'a> {
         wanted: &RatesWanted,
         book: &'a TapBook,
         dictionary: &Dictionary,
-    ) -> Self {
-        let filter = &question.filter;
-        let is_wanted = |feed: &TapFeed| {
-            (wanted.feeds.is_empty() || wanted.feeds.contains(&feed.id))
-                && (filter.operators.is_empty() || filter.operators.contains(&feed.operator))
-                && (filter.lines.is_empty() || has_line_of(filter, &feed.operator))
-        };
+    ) -> Result<Self, QueryError> {
+        let row_filter = RowFilter::new(&question.filter, dictionary);
         let mut has_unfit = false;
         let mut fitting = Vec::new();
         for (number, book) in (0..).zip(book.feeds()) {
-            if !is_wanted(book.feed()) {
+            let feed = book.feed();
+            if !is_wanted(feed, wanted, &question.filter) || !has_scope_of(book, &row_filter) {
                 continue;
             }
-            if !needs.are_met(book.feed()) {
+            if !needs.are_met(feed) {
                 has_unfit = true;
                 continue;
             }
-            let operator = dictionary.operator_number(book.feed().operator.as_str());
+            let operator = dictionary.operator_number(feed.operator.as_str());
             fitting.push(Chosen {
                 place: 0,
                 number,
@@ -111,39 +127,26 @@ impl<'a> Choice<'a> {
                 days: days_told(book, question),
             });
         }
-        fitting.sort_by_key(|feed| {
-            let TapFeed {
-                id,
-                grain,
-                interval,
-                ..
-            } = feed.feed();
-            let coarseness = match needs.is_fine {
-                true => interval.number(),
-                false => u8::MAX - interval.number(),
-            };
-            (u64::MAX - feed.days, coarseness, grain.number(), id.clone())
-        });
+        fitting.sort_by_key(|feed| needs.order(feed));
         let mut feeds: Vec<Chosen<'a>> = Vec::new();
         for feed in fitting {
-            let clashes = |other: &Chosen<'_>| {
-                let (one, other) = (feed.feed(), other.feed());
-                let is_shared = one.kinds.set().bits() & other.kinds.set().bits() != 0;
-                // Days of reports can be told in one way only.
-                let is_other_day = (one.interval == TapInterval::Day
-                    || other.interval == TapInterval::Day)
-                    && one.day_begin != other.day_begin;
-                one.operator == other.operator && (is_shared || is_other_day)
-            };
-            if !feeds.iter().any(clashes) {
-                let place = feeds.len();
-                feeds.push(Chosen { place, ..feed });
+            let mut others = feeds.iter();
+            let clashing = others.find(|other| feed.clashes_with(other, &row_filter));
+            match clashing {
+                None => {
+                    let place = feeds.len();
+                    feeds.push(Chosen { place, ..feed });
+                }
+                Some(other) if !wanted.feeds.is_empty() => {
+                    return Err(clash(wanted, [feed.feed(), other.feed()]));
+                }
+                Some(_) => {}
             }
         }
-        Self {
+        Ok(Self {
             has_unfit: has_unfit && feeds.is_empty(),
             feeds,
-        }
+        })
     }
 
     /// Whether there were feeds, but none tells taps as finely as the question asks.
@@ -157,6 +160,62 @@ impl<'a> Choice<'a> {
         let feeds = feeds.filter(|one| told.contains(one.place));
         feeds.map(|one| (one.feed().clone(), one.days)).collect()
     }
+}
+
+/// Whether a feed may be used, whatever it tells.
+fn is_wanted(feed: &TapFeed, wanted: &RatesWanted, filter: &Filter) -> bool {
+    (wanted.feeds.is_empty() || wanted.feeds.contains(&feed.id))
+        && (filter.operators.is_empty() || filter.operators.contains(&feed.operator))
+        && (filter.lines.is_empty() || has_line_of(filter, &feed.operator))
+}
+
+/// Whether the filter may take any of what a feed names. What its grain does not tell is left
+/// open: it is then not fine enough.
+fn has_scope_of(book: &FeedBook, row_filter: &RowFilter) -> bool {
+    let mut scopes = book.scopes().iter();
+    scopes.any(|scope| may_take(*scope, row_filter))
+}
+
+fn may_take((line, stop): ScopeNumbers, row_filter: &RowFilter) -> bool {
+    (line == 0 || row_filter.takes_line(line)) && (stop == 0 || row_filter.takes_stop(stop))
+}
+
+/// Whether a tap that the filter takes may be told by both: whether they name the same as far as
+/// the grains of both tell it.
+fn shares_scope(one: &FeedBook, other: &FeedBook, row_filter: &RowFilter) -> bool {
+    let grains = [one, other].map(|book| book.feed().grain);
+    let have_lines = grains.iter().all(|grain| has_lines(*grain));
+    let have_stops = grains.iter().all(|grain| has_stops(*grain));
+    let told_by_both = |(line, stop): ScopeNumbers| {
+        (
+            if have_lines { line } else { 0 },
+            if have_stops { stop } else { 0 },
+        )
+    };
+    let [mut named, other] = [one, other].map(|book| {
+        let scopes = book.scopes().iter().copied();
+        let taken = scopes.filter(|scope| may_take(*scope, row_filter));
+        taken.map(told_by_both)
+    });
+    let others: HashSet<ScopeNumbers> = other.collect();
+    named.any(|scope| others.contains(&scope))
+}
+
+fn has_lines(grain: TapGrain) -> bool {
+    matches!(grain, TapGrain::Line | TapGrain::LineStop)
+}
+
+fn has_stops(grain: TapGrain) -> bool {
+    matches!(grain, TapGrain::Stop | TapGrain::LineStop)
+}
+
+/// Says which of the named feeds clash.
+fn clash(wanted: &RatesWanted, feeds: [&TapFeed; 2]) -> QueryError {
+    let place = |id: &FeedId| wanted.feeds.iter().position(|named| named == id);
+    let mut places = feeds.map(|feed| place(&feed.id).unwrap_or_default());
+    places.sort_unstable();
+    let [other, place] = places;
+    QueryError::FeedsClash { place, other }
 }
 
 /// Whether the filter takes any line of an operator.
@@ -201,16 +260,29 @@ impl Needs {
         }
     }
 
+    /// Which feed comes first: the least.
+    fn order(&self, chosen: &Chosen<'_>) -> impl Ord + use<> {
+        let TapFeed {
+            id,
+            grain,
+            interval,
+            ..
+        } = chosen.feed();
+        let coarseness = match self.is_fine {
+            true => interval.number(),
+            false => u8::MAX - interval.number(),
+        };
+        (Reverse(chosen.days), coarseness, grain.number(), id.clone())
+    }
+
     fn are_met(&self, feed: &TapFeed) -> bool {
-        let has_lines = matches!(feed.grain, TapGrain::Line | TapGrain::LineStop);
-        let has_stops = matches!(feed.grain, TapGrain::Stop | TapGrain::LineStop);
         let kinds = feed.kinds.set();
         let is_by_day = feed.interval == TapInterval::Day;
         // A tap has a mode and a card as much as a report has, but no feed tells them.
         !self.modes
             && !self.cards
-            && (!self.lines || has_lines)
-            && (!self.stops || has_stops)
+            && (!self.lines || has_lines(feed.grain))
+            && (!self.stops || has_stops(feed.grain))
             && (!is_by_day || (!self.hours && self.is_whole_days))
             && (self.kinds == 0 || kinds.bits() & !self.kinds == 0)
             && (!self.one_kind || kinds.iter().count() == 1)

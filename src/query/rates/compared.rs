@@ -186,7 +186,7 @@ pub fn compare<'a>(
     let dictionary = &ground.view.dictionary;
     let choice =
         |period: &CountedPeriod| Choice::of(&period.question, &wanted.rates, &feeds, dictionary);
-    let choices: Vec<_> = counted.iter().map(choice).collect();
+    let choices = counted.iter().map(choice).collect::<Result<Vec<_>, _>>()?;
     let to_make = counted.iter().zip(&choices);
     let to_make = to_make.flat_map(|(one, choice)| one.rows.to_make(&one.question, choice));
     let to_make: Vec<_> = to_make.collect();

@@ -80,8 +80,10 @@ pub(super) fn suits(source: Source, choice: &Choice<'_>) -> bool {
         };
         let suits_kinds = source == Source::Attribute(Attribute::TapKind)
             || feed.kinds.set().bits() & taps == taps;
-        let is_alone = operators.insert(chosen.operator);
-        suits_grain && suits_kinds && is_alone && feed.day_begin.hour() == 0
+        // Lines and stops are told by one feed each, and values of an attribute by all together.
+        let is_first = operators.insert(chosen.operator);
+        let is_clear = is_first || !matches!(source, Source::Attribute(_));
+        suits_grain && suits_kinds && is_clear && feed.day_begin.hour() == 0
     })
 }
 

@@ -156,7 +156,7 @@ impl WindowTaps {
         let book = Arc::clone(&taps.book);
         check_feeds(wanted, &book)?;
         let question = question(filter, by, span).ok_or(QueryError::TooManyRows)?;
-        let choice = Choice::sliding(&question, wanted, &book, &taps.dictionary);
+        let choice = Choice::sliding(&question, wanted, &book, &taps.dictionary)?;
         let quarters = Quarters::within(span);
         let times = (quarters.start..quarters.end).map(|quarter| seen(filter, quarter));
         let mut reading = Reading {

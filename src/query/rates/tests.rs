@@ -2,6 +2,7 @@
 
 mod as_of;
 mod both_ways;
+mod clashes;
 mod compared;
 mod ended;
 mod per_failure;

@@ -227,6 +227,7 @@ fn silent_lines_say_of_their_days_what_lines_with_reports_do() {
         };
         let dictionary = state.dictionary();
         let choice = Choice::of(&question, &rates, state.taps(), dictionary);
+        let choice = choice.expect("nothing is named");
         let reported = (90..).zip(reported).map(|(number, flag)| Figure {
             keys: vec![line(number).to_string()],
             count: 1,
