@@ -8,8 +8,8 @@ use super::failure::Failure;
 use crate::api::pb::v1 as pb;
 
 /// Headings of what a rate says. Coverage is days with taps of all days, and reports matched
-/// of all reports; contradictions are days with more reports than taps. The last is self-reports for
-/// each refusal that devices saw.
+/// of all reports; contradictions are days with more reports than taps, where refused taps are among
+/// them. The last is self-reports for each refusal that devices saw.
 pub const RATE_COLUMNS: [&str; 12] = [
     "matched",
     "taps",
@@ -109,10 +109,13 @@ pub fn write_rate(
         rate.matched, rate.reports, rate.days_with_taps, rate.days
     )?;
     if 0 < rate.contradictions {
+        let days = match rate.contradictions {
+            1 => "1 day has".to_owned(),
+            days => format!("{days} days have"),
+        };
         writeln!(
             out,
-            "{} days have more reports than taps: one of the two counts is wrong",
-            rate.contradictions
+            "{days} more reports than taps: one of the two counts is wrong"
         )?;
     }
     if let Some(ratio) = &rate.reporting {
@@ -184,6 +187,14 @@ mod tests {
         ] {
             assert!(told.lines().any(|one| one == line), "{line} in {told}");
         }
+        let once = pb::Rate {
+            contradictions: 1,
+            ..rate.clone()
+        };
+        let mut told = Vec::new();
+        write_rate(&once, &[], &mut told).expect("room");
+        let told = String::from_utf8(told).expect("text");
+        assert!(told.contains("1 day has more reports than taps"), "{told}");
         let cells = rate_cells(&rate);
         let cell = |name| RATE_COLUMNS.iter().position(|column| *column == name);
         let cell = |name| cell(name).map(|place| &cells[place]);

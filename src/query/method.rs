@@ -210,8 +210,9 @@ fn rates() -> String {
          lines or stops; of those that tell the same taps of what is asked about, it goes by the one \
          that tells most days, then the coarsest, then the first by name. A rate needs taps on {COVERED_DAYS_PERCENT_MIN} % of the days and \
          {MATCHED_REPORTS_PERCENT_MIN} % of the reports matched; exact figures print both, an edition \
-         the days. Where a rule is broken there is a count, no rate, and the reason. More failures \
-         than taps are told as the contradiction that they are. Tap counts are kept \
+         the days. Where a rule is broken there is a count, no rate, and the reason. Days with more \
+         failures than taps are told as the contradiction that they are, where refused taps are among \
+         the taps. Tap counts are kept \
          {TAP_DAYS_DEFAULT} days unless the instance is set otherwise.\n\n\
          A rate in an edition is made of what is published, and of taps. Its rules:\n\n\
          - Only operators with at least {EDITION_RATED_REPORTS_MIN} reports in the month have rates, \

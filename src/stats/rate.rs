@@ -37,7 +37,8 @@ pub struct Matching {
     pub matched: u64,
     /// Taps of all intervals for which they were told.
     pub taps: u64,
-    /// Intervals with more reports than taps.
+    /// Intervals with more reports than taps. Only where refused taps are among the taps does it say
+    /// that one of the two counts is wrong; elsewhere it is to be left 0.
     pub contradictions: u64,
 }
 

@@ -274,3 +274,74 @@ async fn feeds_of_different_lines_are_added_up_and_named_ones_that_clash_are_ref
     );
     service.stop().await;
 }
+
+#[tokio::test]
+async fn rows_by_hour_need_taps_only_of_days_on_which_their_hour_is_asked_about_and_exists() {
+    // From 25 to 31 March 2026. On the 29th, clocks go from 02 to 03.
+    const FIRST: i64 = START.0 - 244 * DAY_MS + 9 * HOUR_MS;
+    const HOURS_OF_WEEK: i64 = 7 * 24 - 1;
+    let service = Service::start().await;
+    let channel = service.connect().await;
+    let count = |hour: i64| pb::TapCount {
+        line_id: "GVB:10".into(),
+        start: at(UtcMillis(FIRST + hour * HOUR_MS)),
+        taps: 1_000,
+        ..pb::TapCount::default()
+    };
+    let request = pb::RecordTapCountsRequest {
+        feed: Some(feed_of_gvb(
+            "gvb.lines",
+            pb::TapGrain::Line,
+            pb::TapInterval::Hour,
+        )),
+        counts: (0..HOURS_OF_WEEK).map(count).collect(),
+    };
+    let mut operations = OperationsServiceClient::new(channel.clone());
+    operations
+        .record_tap_counts(request)
+        .await
+        .expect("recorded");
+    // On the 26th at 01, 02 and 14.
+    for hour in [25, 26, 38] {
+        report(&channel, 1, |incident| {
+            incident.occurred_at = at(UtcMillis(FIRST + hour * HOUR_MS));
+        })
+        .await;
+    }
+    let mut client = StatisticsServiceClient::new(channel.clone());
+    let mut check = async |start: i64, end: i64, days: [u32; 3], all: u32| {
+        let mut asked = request_by_hour(start, end);
+        asked.rates = Some(pb::RatesRequest::default());
+        let answer = once_open(async || client.query_figures(asked.clone()).await).await;
+        let answer = answer.expect("an answer");
+        let rates = answer
+            .figures
+            .iter()
+            .filter_map(|figure| figure.rate.as_ref());
+        let told = rates.map(|rate| (rate.days, rate.days_with_taps, rate.value.is_some()));
+        let told: Vec<_> = told.collect();
+        assert_eq!(told, days.map(|days| (days, days, true)));
+        let total = answer.total_rate.expect("asked for");
+        assert_eq!((total.days, total.value.is_some()), (all, true));
+    };
+    let hours = |hour: i64| FIRST + hour * HOUR_MS;
+    check(hours(0), hours(HOURS_OF_WEEK), [7, 6, 7], 7).await;
+    // From noon to noon over three days, and over one.
+    check(hours(12), hours(12 + 3 * 24), [3, 3, 3], 4).await;
+    check(hours(24), hours(24 + 36), [2, 2, 1], 2).await;
+    service.stop().await;
+}
+
+fn request_by_hour(start: i64, end: i64) -> pb::QueryFiguresRequest {
+    let asked = request(&[pb::Dimension::HourOfDay], None);
+    pb::QueryFiguresRequest {
+        question: asked.question.map(|question| pb::Question {
+            window: Some(pb::Window {
+                start: at(UtcMillis(start)),
+                end: at(UtcMillis(end)),
+            }),
+            ..question
+        }),
+        ..asked
+    }
+}

@@ -25,6 +25,7 @@ mod sliding;
 mod sums;
 mod tallied;
 
+use crate::domain::taps::Refusals;
 use crate::domain::{Basis, FeedId, Question, TapFeed};
 use crate::ledger::{Dictionary, Ledger, ScanView, TapBook};
 use crate::stats::comparison::RateRatio;
@@ -111,7 +112,7 @@ fn check_feeds(wanted: &RatesWanted, book: &TapBook) -> Result<(), QueryError> {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RateFigure {
     /// Reports, those that were matched, taps and days. Contradictions are days with more
-    /// matched reports than taps.
+    /// matched reports than taps, where refused taps are among them.
     pub matching: Matching,
     /// How much more the days scatter than chance.
     pub dispersion: Dispersion,
@@ -396,7 +397,7 @@ impl Rules<'_> {
             reports: counted.reports,
             matched: counted.matched,
             taps: days.iter().map(|day| day.exposure).sum(),
-            contradictions: days.iter().filter(|day| day.exposure < day.count).count() as u64,
+            contradictions: contradictions(refusals, &days),
         };
         let (numerator, told) = match self.basis {
             Basis::SelfReported => (
@@ -433,6 +434,13 @@ impl Rules<'_> {
             feeds: taps.feeds().among(self.used),
         }
     }
+}
+
+/// Days with more matched reports than taps, where refused taps are among the taps. Of a feed that
+/// leaves them out, a day of an outage has fewer taps and is right.
+fn contradictions(refusals: Refusals, days: &[Day]) -> u64 {
+    let is_one = |day: &&Day| refusals == Refusals::Included && day.exposure < day.count;
+    days.iter().filter(is_one).count() as u64
 }
 
 /// Self-reports for each observed refusal. What devices and what people told scatters over the

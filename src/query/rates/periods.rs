@@ -98,22 +98,28 @@ impl Periods {
 // === impl Period ===
 
 impl Period<'_> {
-    /// How many days.
+    /// How many days: those with any time that counts. The hour that a row tells may lie outside
+    /// the window on some, and the clock passes it over on one.
     pub fn days(&self) -> u64 {
-        self.days.len() as u64
+        let with_time = self.days.iter().filter(|part| 0 < self.minutes(part));
+        with_time.count() as u64
     }
 
     /// How much more what is counted by day scatters than chance, against one rate at all times.
     pub fn scatter(&self, count: impl Fn(i32) -> u64) -> Dispersion {
-        let exposure = |part: &PartOfDay| match self.hour_of_day {
-            Some(hour) => part.by_hour[usize::from(hour)].into(),
-            None => part.by_hour.iter().copied().map(u64::from).sum(),
-        };
         let days = self.days.iter().map(|part| Day {
             count: count(part.day),
-            exposure: exposure(part),
+            exposure: self.minutes(part),
         });
         Dispersion::of_counts(&days.collect::<Vec<_>>())
+    }
+
+    /// How much of a day counts in the row.
+    fn minutes(&self, part: &PartOfDay) -> u64 {
+        match self.hour_of_day {
+            Some(hour) => part.by_hour[usize::from(hour)].into(),
+            None => part.by_hour.iter().copied().map(u64::from).sum(),
+        }
     }
 }
 

@@ -43,13 +43,16 @@ pub(super) fn wanted(feeds: &[&TapFeed]) -> RatesWanted {
     }
 }
 
-/// The four feeds, and one of service days by line.
+/// The four feeds, of which two count refused taps in, and one of service days by line.
 pub(super) fn feeds() -> Vec<TapFeed> {
     let kinds = [TapKind::CheckIn, TapKind::CheckOut, TapKind::Transfer];
     let all = TapKinds::new(kinds.into_iter().collect()).expect("taps");
     let mut feeds: Vec<TapFeed> = (0..4).map(tap_feed).collect();
     for feed in &mut feeds[..3] {
         feed.kinds = all;
+    }
+    for feed in &mut feeds[1..3] {
+        feed.refusals = Refusals::Included;
     }
     feeds.push(TapFeed {
         id: "feed-4".parse().expect("a name"),
@@ -253,40 +256,52 @@ fn recount(
             }
         }
     }
-    for day in question.window.days() {
-        let facts = as_facts(feed, &TapScope::Operator, Unit::Day(day.0));
-        let is_date = |dimension: &Dimension| {
-            matches!(
-                dimension,
-                Dimension::Day | Dimension::Weekday | Dimension::Month
-            )
-        };
-        let weekdays = question.filter.weekdays;
-        let is_wanted = (weekdays == 0 || weekdays >> day.weekday() & 1 == 1)
-            && !question.filter.without_days.contains(&day);
-        let is_of_row = keys.is_none_or(|keys| {
-            let mut all = by
-                .iter()
-                .zip(keys)
-                .filter(|(dimension, _)| is_date(dimension));
-            all.all(|(dimension, key)| values(*dimension, &facts).contains(key))
-        });
-        matching.days += u64::from(is_wanted && is_of_row);
-    }
+    matching.days = days_of(question, feed, keys);
     matching.days_with_taps = days.len() as u64;
     matching.taps = days.values().map(|(_, taps)| taps).sum();
     matching.contradictions = days
         .values()
-        .filter(|(reports, taps)| taps < reports)
+        .filter(|(reports, taps)| feed.refusals == Refusals::Included && taps < reports)
         .count() as u64;
     matching
+}
+
+/// Days with an hour that the question takes and that a row is about.
+fn days_of(question: &Question, feed: &TapFeed, keys: Option<&[String]>) -> u64 {
+    let filter = &question.filter;
+    let about_time = Question {
+        filter: Filter {
+            hours_of_day: filter.hours_of_day,
+            weekdays: filter.weekdays,
+            without_days: filter.without_days.clone(),
+            ..Filter::all(Basis::SelfReported)
+        },
+        ..question.clone()
+    };
+    let is_time = |dimension: Dimension| {
+        matches!(
+            dimension,
+            Dimension::HourOfDay | Dimension::Day | Dimension::Weekday | Dimension::Month
+        )
+    };
+    let counts = |hour: Hour| {
+        let facts = as_facts(feed, &TapScope::Operator, Unit::Hour(hour.0));
+        let by = question.by.dimensions().iter();
+        let mut keys = by.zip(keys.into_iter().flatten());
+        takes(&about_time, &facts)
+            && keys.all(|(dimension, key)| {
+                !is_time(*dimension) || values(*dimension, &facts).contains(key)
+            })
+    };
+    let days = question.window.days();
+    days.filter(|day| day.window().hours().any(counts)).count() as u64
 }
 
 #[test]
 fn rates_are_made_of_what_a_plain_recount_gives() {
     let mut compared = BTreeMap::<String, usize>::new();
     let mut missing = BTreeSet::new();
-    let mut second = 0;
+    let (mut second, mut contradicted) = (0, 0);
     for seed in 0..3 {
         let mut book = Book::new(seed);
         let mut random = StdRng::seed_from_u64(seed);
@@ -339,6 +354,7 @@ fn rates_are_made_of_what_a_plain_recount_gives() {
                 );
             };
             check(&question, &rated.total, None);
+            contradicted += rated.total.matching.contradictions;
             for (figure, rate) in rated.answer.figures.iter().zip(&rated.rates).take(15) {
                 check(&question, rate, Some(&figure.keys));
                 *compared.entry(feed.id.to_string()).or_default() += 1;
@@ -359,6 +375,7 @@ fn rates_are_made_of_what_a_plain_recount_gives() {
     }
     assert_eq!(compared.len(), 5, "each feed is compared: {compared:?}");
     assert!(missing.contains(&Some("not-told-so")), "{missing:?}");
+    assert!(0 < contradicted, "no day has more reports than taps");
     assert!(
         100 < second,
         "{second} figures without outages are compared"
@@ -367,8 +384,14 @@ fn rates_are_made_of_what_a_plain_recount_gives() {
 
 /// GVB line 10 with 300,000 taps in a month, and so many reports on as many days.
 fn line_ten(reports: u32) -> (Book, Question, TapFeed) {
+    line_ten_with(Refusals::Excluded, reports)
+}
+
+/// The same by a feed that says this of refused taps.
+fn line_ten_with(refusals: Refusals, reports: u32) -> (Book, Question, TapFeed) {
     let mut book = Book::new(1);
     let feed = TapFeed {
+        refusals,
         grain: TapGrain::Line,
         interval: TapInterval::Hour,
         day_begin: DayBegin::default(),
@@ -575,8 +598,7 @@ fn feeds_of_operators_of_which_no_line_is_asked_for_are_not_used() {
 
 #[test]
 fn observed_refusals_give_a_share_of_attempts_unless_nobody_knows_what_was_counted() {
-    use crate::domain::taps::Refusals as Told;
-    let check = |refusals: Told, expected: Result<(u64, f64), &str>| {
+    let check = |refusals: Refusals, expected: Result<(u64, f64), &str>| {
         let (mut book, mut question, feed) = line_ten(0);
         question.filter.basis = Basis::Observed;
         let feed = TapFeed {
@@ -617,25 +639,28 @@ fn observed_refusals_give_a_share_of_attempts_unless_nobody_knows_what_was_count
         };
         assert_eq!(made, expected);
     };
-    check(Told::Excluded, Ok((1_000, 0.01)));
-    check(Told::Included, Ok((990, 10.0 / 990.0)));
-    check(Told::Unknown, Err("refusals-unknown"));
+    check(Refusals::Excluded, Ok((1_000, 0.01)));
+    check(Refusals::Included, Ok((990, 10.0 / 990.0)));
+    check(Refusals::Unknown, Err("refusals-unknown"));
 }
 
 #[test]
-fn day_with_more_reports_than_taps_is_told_and_not_cut_down() {
-    let (mut book, question, feed) = line_ten(40);
-    let slots = feed.slots(day("2026-10-09"));
-    let none = |slot| {
-        let slot = TapSlot {
-            day: day("2026-10-09"),
-            slot,
+fn day_with_more_reports_than_taps_is_told_where_refused_taps_are_among_them() {
+    let check = |refusals, contradictions| {
+        let (mut book, question, feed) = line_ten_with(refusals, 40);
+        let at = day("2026-10-09");
+        let none = |slot| {
+            let slot = TapSlot { day: at, slot };
+            ((TapScope::Line(line_id(1)), slot), 0)
         };
-        ((TapScope::Line(line_id(1)), slot), 0)
+        tell(&mut book, &feed, &(0..feed.slots(at)).map(none).collect());
+        let matching = rated(&book, &question).rates[0].matching;
+        assert_eq!(matching.contradictions, contradictions, "{refusals:?}");
+        // Nothing is cut down to fit.
+        assert_eq!(matching.matched, 40);
     };
-    let told = (0..slots).map(none).collect();
-    tell(&mut book, &feed, &told);
-    let rated = rated(&book, &question);
-    assert_eq!(rated.rates[0].matching.contradictions, 1);
-    assert_eq!(rated.rates[0].matching.matched, 40);
+    check(Refusals::Included, 1);
+    // On a day of an outage nothing else is to be expected.
+    check(Refusals::Excluded, 0);
+    check(Refusals::Unknown, 0);
 }

@@ -1,7 +1,6 @@
 //! Tallies and a scan give the same rates, whatever was told of which days.
 
 use super::*;
-use crate::domain::taps::Refusals;
 use crate::domain::taxonomy::SetOf;
 use crate::ledger::testing::stop_id;
 use crate::query::Effort;

@@ -1,7 +1,6 @@
 //! Which feeds of one operator are added up, and which tell the same taps twice.
 
 use super::*;
-use crate::domain::taps::Refusals;
 use crate::ledger::testing::stop_id;
 use crate::query::Effort;
 

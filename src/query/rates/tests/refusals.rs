@@ -1,7 +1,6 @@
 //! Observed refusals over the taps of feeds that say different things of refused ones.
 
 use super::*;
-use crate::domain::taps::Refusals;
 use crate::domain::taxonomy::ReporterKind;
 
 const DAY: &str = "2026-09-30";

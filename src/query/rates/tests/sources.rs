@@ -1,7 +1,6 @@
 //! Whose taps a rate is made of: only feeds that told some of it are named.
 
 use super::*;
-use crate::domain::taps::Refusals;
 use crate::ledger::testing::stop_id;
 
 fn feed(operator: u32) -> TapFeed {
