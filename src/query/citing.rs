@@ -8,12 +8,14 @@ use crate::domain::method::METHOD;
 use crate::domain::question::{Dimension, Filter};
 use crate::domain::taxonomy::{SetOf, Taxonomy};
 use crate::domain::text::holds_card_number;
-use crate::domain::{Basis, Calendar, Hour, Minute, MinuteSpan, Window};
+use crate::domain::{Basis, Hour, Minute, MinuteSpan, Window};
 use crate::ledger::FOLD_VERSION;
+
+const HOUR_MINUTES: u32 = 60;
 
 /// One line that names the source of exact figures.
 pub fn citation(filter: &Filter, window: Window, place: u64) -> String {
-    cited("exact figures", &failed(filter), &days(window), place)
+    cited("exact figures", &failed(filter), &period(window), place)
 }
 
 /// The same of figures that may leave out the days of declared outages.
@@ -23,8 +25,8 @@ pub fn citation_without_outages(
     leaves_out: bool,
     place: u64,
 ) -> String {
-    let days = format!("{}{}", days(window), less_outages(leaves_out));
-    cited("exact figures", &failed(filter), &days, place)
+    let period = format!("{}{}", period(window), less_outages(leaves_out));
+    cited("exact figures", &failed(filter), &period, place)
 }
 
 /// One line that names the source of a comparison of two periods.
@@ -34,11 +36,11 @@ pub fn citation_of_comparison(
     leaves_out: bool,
     place: u64,
 ) -> String {
-    let [period, with] = windows.map(days);
+    let [asked, with] = windows.map(period);
     cited(
         "comparison",
         &failed(filter),
-        &format!("{period}, against {with}{}", less_outages(leaves_out)),
+        &format!("{asked}, against {with}{}", less_outages(leaves_out)),
         place,
     )
 }
@@ -53,7 +55,7 @@ pub fn citation_of_watch(filter: &Filter, window: MinuteSpan, place: u64) -> Str
 /// One line that names the source of times to reply.
 pub fn citation_of_replies(window: Window, place: u64) -> String {
     let about = "how long operators took to answer reports";
-    cited("times to reply", about, &days(window), place)
+    cited("times to reply", about, &period(window), place)
 }
 
 fn failed(filter: &Filter) -> String {
@@ -71,26 +73,37 @@ fn less_outages(leaves_out: bool) -> &'static str {
     }
 }
 
-fn days(window: Window) -> String {
-    let day = |hour| Calendar::get().day(hour);
-    let (first, last) = (day(window.start()), day(Hour(window.end().0 - 1)));
-    format!("{first} to {last}")
+/// Its first and its last day, if it is whole days; else when it begins and when it ends.
+fn period(window: Window) -> String {
+    let ends = [window.start(), window.end()];
+    if ends.iter().all(|hour| hour.local_day().start() == *hour) {
+        let last = Hour(window.end().0 - 1);
+        return format!("{} to {}", window.start().local_day(), last.local_day());
+    }
+    let [start, end] = ends.map(|hour| local(Minute(hour.0 * HOUR_MINUTES)));
+    format!("{start} to {end}")
 }
 
-/// `2026-11-23 15:01`. Local time is whole hours from UTC.
+/// `2026-11-23 15:01`, and in the hour that clocks of October repeat `2026-10-25 02:30 CEST` or
+/// `CET`. Local time is whole hours from UTC.
 fn local(minute: Minute) -> String {
     let hour = minute.hour();
+    let hour_of_day = hour.hour_of_day();
+    let zone = match () {
+        () if Hour(hour.0 + 1).hour_of_day() == hour_of_day => " CEST",
+        () if Hour(hour.0 - 1).hour_of_day() == hour_of_day => " CET",
+        () => "",
+    };
     format!(
-        "{} {:02}:{:02}",
+        "{} {hour_of_day:02}:{:02}{zone}",
         hour.local_day(),
-        hour.hour_of_day(),
-        minute.0 % 60
+        minute.0 % HOUR_MINUTES
     )
 }
 
-fn cited(what: &str, about: &str, days: &str, place: u64) -> String {
+fn cited(what: &str, about: &str, period: &str, place: u64) -> String {
     format!(
-        "mistap, {what} as of position {place}: {about}, {days} (Europe/Amsterdam), method {METHOD}, \
+        "mistap, {what} as of position {place}: {about}, {period} (Europe/Amsterdam), method {METHOD}, \
          fold {FOLD_VERSION}"
     )
 }
@@ -173,6 +186,31 @@ mod tests {
             ..Filter::all(Basis::Observed)
         };
         assert_eq!(restricted(&some), " (stop: one like a card number, 9505)");
+    }
+
+    #[test]
+    fn windows_that_are_not_whole_days_are_cited_by_their_hours() {
+        let check = |day: &str, from: u32, hours: u32, expected: &str| {
+            let start = LocalDay::parse(day).expect("a date").start().0 + from;
+            let window = Window::new(Hour(start), Hour(start + hours)).expect("some hours");
+            let line = citation(&Filter::all(Basis::Observed), window, 1);
+            let told = format!("devices, {expected} (Europe/Amsterdam), method");
+            assert!(line.contains(&told), "{line}");
+        };
+        check("2026-11-23", 0, 24, "2026-11-23 to 2026-11-23");
+        check("2026-11-23", 7, 1, "2026-11-23 07:00 to 2026-11-23 08:00");
+        check("2026-11-23", 8, 1, "2026-11-23 08:00 to 2026-11-23 09:00");
+        check("2026-11-23", 12, 24, "2026-11-23 12:00 to 2026-11-24 12:00");
+        check("2026-11-23", 0, 36, "2026-11-23 00:00 to 2026-11-24 12:00");
+        check("2026-11-23", 12, 12, "2026-11-23 12:00 to 2026-11-24 00:00");
+        // Clocks go back from 03 to 02, and in March from 02 on to 03.
+        let day = "2026-10-25";
+        check(day, 0, 25, "2026-10-25 to 2026-10-25");
+        check(day, 2, 1, "2026-10-25 02:00 CEST to 2026-10-25 02:00 CET");
+        check(day, 1, 1, "2026-10-25 01:00 to 2026-10-25 02:00 CEST");
+        check(day, 3, 1, "2026-10-25 02:00 CET to 2026-10-25 03:00");
+        check("2026-03-29", 1, 1, "2026-03-29 01:00 to 2026-03-29 03:00");
+        check("2026-03-29", 0, 23, "2026-03-29 to 2026-03-29");
     }
 
     #[test]
