@@ -8,8 +8,10 @@ use super::super::failure::{Failure, Kind};
 
 /// How every zip archive begins.
 const ZIP_MAGIC: [u8; 4] = *b"PK\x03\x04";
-/// Largest table, uncompressed, in bytes.
+/// Largest zipped table, uncompressed, in bytes. A larger one is refused: not before it is read so
+/// far if the archive tells a smaller size.
 const TABLE_BYTES_MAX: u64 = 16 * 1024 * 1024 * 1024;
+const TOO_LARGE: &str = "the zipped table is larger than 16 GiB";
 
 /// Where the table is.
 #[derive(Clone, Debug)]
@@ -43,6 +45,9 @@ impl Source {
             .by_name(&name)
             .map_err(|error| broken(&error))?
             .size();
+        if TABLE_BYTES_MAX < bytes {
+            return Err(Failure::new(Kind::Refused, TOO_LARGE));
+        }
         Ok(Self {
             path: path.to_owned(),
             entry: Some(name),
@@ -63,6 +68,11 @@ impl Source {
 
     /// The table from its beginning.
     pub fn open(&self) -> Result<Box<dyn Read + Send>, Failure> {
+        self.open_within(TABLE_BYTES_MAX)
+    }
+
+    /// Its reader fails where a zipped table goes beyond so many bytes.
+    fn open_within(&self, bytes_max: u64) -> Result<Box<dyn Read + Send>, Failure> {
         let Some(entry) = &self.entry else {
             return Ok(Box::new(BufReader::new(open(&self.path)?)));
         };
@@ -74,7 +84,10 @@ impl Source {
         std::thread::spawn(move || {
             let mut read = || -> io::Result<()> {
                 let file = archive.by_index(place).map_err(io::Error::other)?;
-                let mut file = file.take(TABLE_BYTES_MAX);
+                let mut file = Bounded {
+                    inner: file,
+                    bytes_left: bytes_max,
+                };
                 loop {
                     let mut chunk = vec![0; CHUNK_BYTES];
                     let length = file.read(&mut chunk)?;
@@ -94,6 +107,21 @@ impl Source {
             rest: Vec::new(),
             read: 0,
         }))
+    }
+}
+
+/// Reads to the end, or fails where more is there than may be.
+struct Bounded<R> {
+    inner: R,
+    bytes_left: u64,
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.inner.read(buffer)?;
+        let left = self.bytes_left.checked_sub(length as u64);
+        self.bytes_left = left.ok_or_else(|| io::Error::other(TOO_LARGE))?;
+        Ok(length)
     }
 }
 
@@ -161,5 +189,35 @@ where
             let failure = Failure::new(Kind::Refused, message);
             Err(names.into_iter().fold(failure, Failure::with_detail))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn zipped_table_that_is_too_large_fails_and_is_not_cut() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("taps.zip");
+        let mut archive = zip::ZipWriter::new(File::create(&path).expect("room"));
+        let options = zip::write::SimpleFileOptions::default();
+        archive.start_file("taps.csv", options).expect("a new file");
+        let table = b"Date;Ridership\n".repeat(10_000);
+        archive.write_all(&table).expect("room");
+        archive.finish().expect("room");
+        let source = Source::find(&path, None, b';').expect("one table");
+        let size = table.len() as u64;
+        assert_eq!(source.bytes(), size);
+        let read = |bytes_max| {
+            let mut bytes = Vec::new();
+            let mut reader = source.open_within(bytes_max).expect("it is there");
+            reader.read_to_end(&mut bytes).map(|_| bytes)
+        };
+        assert_eq!(read(size).expect("all of it"), table);
+        let error = read(size - 1).expect_err("one byte too many");
+        assert_eq!(error.to_string(), TOO_LARGE);
     }
 }
