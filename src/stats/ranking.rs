@@ -235,44 +235,92 @@ fn verdict<T>(
 /// of scopes expected above a value, averaged over the scope's posterior by the trapezium
 /// rule in normal scores, which is exact to many digits for so smooth a bell.
 fn expected_ranks(posteriors: &[Posterior]) -> Vec<f64> {
-    let scores: Vec<f64> = (-RANK_NODES_PER_SIDE..=RANK_NODES_PER_SIDE)
-        .map(|node| f64::from(node) * RANK_NODE_STEP)
-        .collect();
-    let weights: Vec<f64> = scores.iter().map(|z| (-z * z / 2.0).exp()).collect();
+    let curves: Vec<Curve> = posteriors.iter().map(Curve::of).collect();
+    let weights: Vec<f64> = rank_scores().map(|z| (-z * z / 2.0).exp()).collect();
     let weight: f64 = weights.iter().sum();
-    let values: Vec<Vec<f64>> = posteriors
-        .iter()
-        .map(|posterior| scores.iter().map(|&z| posterior.at_normal(z)).collect())
-        .collect();
-    let table = scopes_above(posteriors, values.iter().flatten().copied().collect());
-    posteriors
-        .iter()
-        .zip(&values)
-        .map(|(posterior, values)| {
-            let sum: f64 = (values.iter().zip(&weights))
-                .map(|(&value, weight)| others_above(&table, posterior, value) * weight)
-                .sum();
-            1.0 + sum / weight
-        })
-        .collect()
+    let table = scopes_above(&curves);
+    let expected_rank = |curve: &Curve| {
+        let roots = curve.roots.iter().zip(&weights);
+        let sum: f64 = roots
+            .map(|(&root, weight)| others_above(&table, curve, root) * weight)
+            .sum();
+        1.0 + sum / weight
+    };
+    curves.iter().map(expected_rank).collect()
 }
 
-/// How many scopes are expected above a value, at points chosen evenly from those that will
-/// be asked for.
-fn scopes_above(posteriors: &[Posterior], mut asked: Vec<f64>) -> Vec<(f64, f64)> {
+/// The normal scores at which a posterior is known, rising.
+fn rank_scores() -> impl Iterator<Item = f64> {
+    (-RANK_NODES_PER_SIDE..=RANK_NODES_PER_SIDE).map(|node| f64::from(node) * RANK_NODE_STEP)
+}
+
+/// A scope's posterior as the cube roots of its values at `rank_scores`. The normal score of a
+/// gamma variable is almost linear in its cube root (Wilson and Hilferty 1931, *PNAS* 17:684), so
+/// that between them it is read off; a tail of the gamma distribution itself costs ten times as
+/// much, and a ranking of many scopes needs some ten million.
+struct Curve {
+    /// Rising.
+    roots: Vec<f64>,
+}
+
+impl Curve {
+    fn of(posterior: &Posterior) -> Self {
+        let root = |z| posterior.at_normal(z).cbrt();
+        Self {
+            roots: rank_scores().map(root).collect(),
+        }
+    }
+
+    /// Probability of a value above that with this cube root.
+    fn above(&self, root: f64) -> f64 {
+        self.above_from(self.roots.partition_point(|&known| known < root), root)
+    }
+
+    /// The same, with how many of its roots are smaller.
+    fn above_from(&self, smaller: usize, root: f64) -> f64 {
+        let next = self.roots.get(smaller);
+        let (Some(place), Some(&next)) = (smaller.checked_sub(1), next) else {
+            // Beyond the last score lies less than a millionth.
+            return if smaller == 0 { 1.0 } else { 0.0 };
+        };
+        let known = self.roots[place];
+        let part = (root - known) / (next - known);
+        let steps = f64::from(RANK_NODES_PER_SIDE) - place as f64 - part;
+        distribution::standard_normal_below(steps * RANK_NODE_STEP)
+    }
+}
+
+/// How many scopes are expected above a value, by its cube root, at points chosen evenly from
+/// those that will be asked for.
+fn scopes_above(curves: &[Curve]) -> Vec<(f64, f64)> {
+    let mut asked: Vec<f64> = curves
+        .iter()
+        .flat_map(|curve| curve.roots.iter().copied())
+        .collect();
     asked.sort_by(f64::total_cmp);
     let last = asked.len() - 1;
-    let above = |value| posteriors.iter().map(|other| other.above(value)).sum();
-    (0..ABOVE_NODES)
-        .map(|node| asked[node * last / (ABOVE_NODES - 1)])
-        .map(|value| (value, above(value)))
-        .collect()
+    let mut table: Vec<(f64, f64)> = (0..ABOVE_NODES)
+        .map(|node| (asked[node * last / (ABOVE_NODES - 1)], 0.0))
+        .collect();
+    for curve in curves {
+        let mut smaller = 0;
+        for (root, above) in &mut table {
+            while curve.roots.get(smaller).is_some_and(|known| known < root) {
+                smaller += 1;
+            }
+            if smaller == curve.roots.len() {
+                break;
+            }
+            *above += curve.above_from(smaller, *root);
+        }
+    }
+    table
 }
 
 /// The second column at this value of the first, which ascends, without the scope's own
 /// part: linearly between rows.
-fn others_above(table: &[(f64, f64)], own: &Posterior, value: f64) -> f64 {
-    let next = table.partition_point(|&(at, _)| at < value);
+fn others_above(table: &[(f64, f64)], own: &Curve, root: f64) -> f64 {
+    let next = table.partition_point(|&(at, _)| at < root);
     let others = |row: usize| {
         let (at, above) = table[row];
         (at, above - own.above(at))
@@ -282,7 +330,7 @@ fn others_above(table: &[(f64, f64)], own: &Posterior, value: f64) -> f64 {
     if high_at <= low_at {
         return high;
     }
-    low + (high - low) * ((value - low_at) / (high_at - low_at)).clamp(0.0, 1.0)
+    low + (high - low) * ((root - low_at) / (high_at - low_at)).clamp(0.0, 1.0)
 }
 
 #[cfg(test)]
@@ -430,6 +478,63 @@ mod tests {
             3.989_481_690_8e-29,
             28.803_571_2,
         );
+    }
+
+    /// Scopes of all sizes, some without any event: of their own rates and of many.
+    fn some_posteriors(count: u32) -> Vec<Posterior> {
+        let mut random = StdRng::seed_from_u64(5);
+        let rates = Gamma::new(1.5, 2e-4).expect("shape and scale are above 0");
+        let scopes = 0..count;
+        let posterior = |number: u32| {
+            let exposure = 500.0 * f64::from(number % 40 + 1).powi(2);
+            let events = drawn(&mut random, exposure * rates.sample(&mut random) + 1e-9);
+            Posterior {
+                scope: 0,
+                shape: if number % 9 == 0 { 0.3 } else { 1.5 } + events as f64,
+                rate: 5e3 + exposure,
+            }
+        };
+        scopes.map(posterior).collect()
+    }
+
+    #[test]
+    fn expected_ranks_are_those_of_every_pair_of_scopes() {
+        let posteriors = some_posteriors(120);
+        let found = expected_ranks(&posteriors);
+        let weights: Vec<f64> = rank_scores().map(|z| (-z * z / 2.0).exp()).collect();
+        for (place, (own, found)) in posteriors.iter().zip(found).enumerate() {
+            let others_above = |value: f64| -> f64 {
+                let others = posteriors.iter().enumerate();
+                let others = others.filter(|(other, _)| *other != place);
+                others.map(|(_, other)| other.above(value)).sum()
+            };
+            let scores = rank_scores().zip(&weights);
+            let sum: f64 = scores
+                .map(|(z, weight)| others_above(own.at_normal(z)) * weight)
+                .sum();
+            let expected = 1.0 + sum / weights.iter().sum::<f64>();
+            assert!((found - expected).abs() < 0.01, "{found} for {expected}");
+        }
+    }
+
+    #[test]
+    fn tails_are_read_off_as_the_distribution_has_them() {
+        for shape in [0.1, 0.5, 2.0, 30.0, 1e4, 1e7] {
+            let posterior = Posterior {
+                scope: 0,
+                shape,
+                rate: 3.0,
+            };
+            let curve = Curve::of(&posterior);
+            for step in -60..=60 {
+                let value = posterior.at_normal(f64::from(step) * 0.1);
+                let (found, expected) = (curve.above(value.cbrt()), posterior.above(value));
+                assert!(
+                    (found - expected).abs() < 5e-4,
+                    "{found} for {expected} of {shape} at {value}"
+                );
+            }
+        }
     }
 
     #[test]
