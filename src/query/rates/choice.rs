@@ -137,7 +137,8 @@ impl<'a> Choice<'a> {
                     let place = feeds.len();
                     feeds.push(Chosen { place, ..feed });
                 }
-                Some(other) if !wanted.feeds.is_empty() => {
+                // One that told nothing of these days takes nothing from the other.
+                Some(other) if !wanted.feeds.is_empty() && feed.days != 0 => {
                     return Err(clash(wanted, [feed.feed(), other.feed()]));
                 }
                 Some(_) => {}

@@ -158,6 +158,15 @@ fn named_feeds_that_clash_are_told_by_their_places() {
         (names, taps),
         (vec!["again".into(), "check-outs".into()], 60)
     );
+    // Another that told the same line until then says nothing of these days.
+    let former = feed("former", TapGrain::Line, TapKind::CheckIn);
+    let slot = TapSlot {
+        day: LocalDay(first().0 - 1),
+        slot: 0,
+    };
+    tell(&mut book, &former, &Told::from([((of_line(1), slot), 10)]));
+    let (names, taps) = used(&book, &all, &[&former, &check_ins]).expect("an answer");
+    assert_eq!((names, taps), (vec!["check-ins".into()], 30));
     let nights = TapFeed {
         id: "nights".parse().expect("a name"),
         day_begin: DayBegin::new(4).expect("early"),
