@@ -90,6 +90,17 @@ pub fn check_incident(
     allowed(found)
 }
 
+/// Whether somebody may tell of an operator that no network knows.
+pub fn vouches_for_operator(caller: &Principal, incident: &Incident) -> bool {
+    match caller.scope() {
+        Scope::Everything => true,
+        own => {
+            let operator = incident.operator_words.trim().parse().ok();
+            own.holds(operator.as_ref())
+        }
+    }
+}
+
 fn check_place(scope: Scope<'_>, at: Path<'_>, incident: &Incident, found: &mut Violations) {
     let operator = incident.operator_words.parse::<OperatorCode>().ok();
     if !scope.holds(operator.as_ref()) {

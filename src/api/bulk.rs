@@ -470,6 +470,7 @@ mod tests {
             erased: is_rich,
             told_again: is_rich,
             repeated: is_rich,
+            operator: is_rich.then(|| line.operator()),
             line: Match {
                 resolution: is_rich.then_some(Resolution::UniqueMatch),
                 id: is_rich.then(|| line.clone()),

@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::access::check_incident;
+use super::access::{check_incident, vouches_for_operator};
 use super::bulk::{ReportClock, StreamedReport};
 use super::caller::{Caller, caller, holder_of};
 use super::convert::choices::to_choices;
@@ -164,6 +164,7 @@ impl Reporter {
                 remarks,
             } = parsed?;
             check_incident(principal, path(index), &incident)?;
+            incident.is_operator_vouched_for = vouches_for_operator(principal, &incident);
             incident.origin = origin;
             incidents.push(incident);
             Ok(remarks)

@@ -173,7 +173,7 @@ pub async fn report(
     };
     let response = sending::send(&request, &way_back, server).await?;
     // Before anything that may fail: it is recorded, and this is the only way back to it.
-    let printed = print_accepted(&response, &way_back.secret, format);
+    let printed = print_accepted(args, &response, &way_back.secret, format);
     if let Some(path) = &args.receipt {
         let written = std::fs::write(path, format!("{}\n", response.receipt));
         written.map_err(|error| {
@@ -352,6 +352,7 @@ fn advised(advice: &pb::Advice) -> String {
 }
 
 fn print_accepted(
+    args: &ReportArgs,
     response: &pb::ReportIncidentResponse,
     secret: &str,
     format: Format,
@@ -374,6 +375,7 @@ fn print_accepted(
     card.push("status", status);
     card.push("received_at", received);
     card.push("position", place(accepted.position));
+    card.push("operator", operator(&args.operator, accepted));
     card.push("line", matched(accepted.line_match.as_ref()));
     card.push("stop", matched(accepted.stop_match.as_ref()));
     card.push(
@@ -405,6 +407,15 @@ fn print_accepted(
         accepted.incident_id
     )?;
     Ok(())
+}
+
+/// The operator that a report is counted for, or that what was told of it is not known.
+fn operator(told: &str, accepted: &pb::Accepted) -> String {
+    match (accepted.operator_code.as_str(), told.trim()) {
+        ("", "") => String::new(),
+        ("", _) => label::<Resolution>(Resolution::Unresolved.number().into()),
+        (code, _) => code.to_owned(),
+    }
 }
 
 fn matched(matched: Option<&pb::Match>) -> String {

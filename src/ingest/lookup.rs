@@ -207,6 +207,7 @@ fn compare(
         repeated: true,
         told_again: found.facts.own_earlier().is_some(),
         erased: ledger.read().cases().is_erased(repeat.first),
+        operator: found.facts.operator.clone(),
         line: line_match(network, &found),
         stop: stop_match(network, &found),
     })

@@ -45,7 +45,8 @@ use crate::auth::{CaseNumbers, Citations, KeyError, Keys, Limited, Limiter, Rece
 use crate::domain::incident::{Match, is_observed};
 use crate::domain::limits::{INCIDENTS_PER_CALL_MAX, JOURNAL_READS_MAX};
 use crate::domain::{
-    Entry, Incident, IncidentId, LineId, Origin, Position, ServerTime, StopId, UtcMillis,
+    Entry, Incident, IncidentId, LineId, OperatorCode, Origin, Position, ServerTime, StopId,
+    UtcMillis,
 };
 use crate::journal::{EndedTaps, JournalError, Reader};
 use crate::ledger::{Ledger, Months};
@@ -79,6 +80,8 @@ pub struct Accepted {
     pub told_again: bool,
     /// Whether it had been recorded before; place, time and matches are those of then.
     pub repeated: bool,
+    /// The operator that it is counted for; `None` if it is not known.
+    pub operator: Option<OperatorCode>,
     /// How the line was matched.
     pub line: Match<LineId>,
     /// How the stop was matched.

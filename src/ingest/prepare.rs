@@ -13,8 +13,8 @@ use crate::domain::limits::CAUSE_CLAIMS_MAX;
 use crate::domain::taxonomy::{Taxonomy, TimePrecision, number_of};
 use crate::domain::text::InstallationId;
 use crate::domain::{
-    Calendar, ContentDigest, Entry, Facts, Incident, IncidentId, LineId, LocalDay, Personal,
-    Position, Pseudonym, RowTime, SecretHash, StopId, UtcMillis,
+    Calendar, ContentDigest, Entry, Facts, Incident, IncidentId, LineId, LocalDay, OperatorCode,
+    Personal, Position, Pseudonym, RowTime, SecretHash, StopId, UtcMillis,
 };
 use crate::journal::{self, Encoded, Encoder};
 use crate::network::{Network, Resolved, Words};
@@ -56,6 +56,8 @@ pub(super) struct Expected {
     pub id: IncidentId,
     /// Of what the client sent.
     pub digests: ContentDigests,
+    /// The operator that it is counted for.
+    pub operator: Option<OperatorCode>,
     /// How the line was matched.
     pub line: Match<LineId>,
     /// How the stop was matched.
@@ -72,6 +74,7 @@ impl Expected {
             repeated: false,
             erased: false,
             told_again: false,
+            operator: self.operator,
             line: self.line,
             stop: self.stop,
         }
@@ -137,6 +140,7 @@ impl<'a> Preparer<'a> {
             stop: &incident.stop_words,
             mode: incident.mode,
             day: time.day,
+            is_operator_vouched_for: incident.is_operator_vouched_for,
         });
         let mut facts = Facts {
             card_given,
@@ -148,6 +152,7 @@ impl<'a> Preparer<'a> {
             let operator = facts.operator.as_ref();
             facts.is_uncountable = self.newcomers.are_too_many(origin, operator, &installation);
         }
+        let operator = facts.operator.clone();
         let personal = Personal {
             card,
             installation,
@@ -160,6 +165,7 @@ impl<'a> Preparer<'a> {
         let expected = Expected {
             id: incident.id,
             digests,
+            operator,
             line: resolved.line,
             stop: resolved.stop,
         };

@@ -182,6 +182,7 @@ fn incident(number: u64) -> Incident {
         extra_cost: None,
         note: "ach, meisje".into(),
         note_to_operator: false,
+        is_operator_vouched_for: false,
         origin: None,
     }
 }

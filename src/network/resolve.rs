@@ -1,6 +1,7 @@
 //! What a traveller meant: operator, line and stop from the words they wrote.
 //!
-//! A code is taken as it stands. Words are taken for one thing only if there is exactly
+//! A code that the network or the built-in table knows is taken as it stands; one that nobody
+//! knows only where it is vouched for, so that nobody adds operators by inventing codes. Words are taken for one thing only if there is exactly
 //! one that fits; if there are several, all are named and none is chosen. An identifier of
 //! a line outranks the operator's words, because it is picked from a list.
 
@@ -32,6 +33,9 @@ pub struct Words<'a> {
     pub mode: Option<Mode>,
     /// The day of the tap.
     pub day: LocalDay,
+    /// Whether the operator's code is taken also if neither the network nor the built-in table
+    /// knows it; see `Incident::is_operator_vouched_for`.
+    pub is_operator_vouched_for: bool,
 }
 
 /// Whether the stop at a place lies within what is looked at.
@@ -58,7 +62,7 @@ struct LineWords<'t> {
 impl Network {
     /// Finds what the words mean.
     pub fn resolve(&self, words: &Words<'_>) -> Resolved {
-        let named = self.resolve_operator(words.operator);
+        let named = self.resolve_operator(words);
         let is_operator_unclear = named.is_none() && !words.operator.trim().is_empty();
         let lines = match self.line_by_identifier(words.line) {
             Some(line) => LinesFound::exact(line),
@@ -79,15 +83,16 @@ impl Network {
         }
     }
 
-    /// The operator that a text names: by code, by name, or by a word that is its code. A
-    /// well-formed code that nobody knows is taken as it stands.
-    fn resolve_operator(&self, text: &str) -> Option<OperatorCode> {
-        let text = text.trim();
+    /// The operator that the words name: by code, by name, or by a word that is its code. A
+    /// well-formed code that nobody knows is taken as it stands if it is vouched for.
+    fn resolve_operator(&self, words: &Words<'_>) -> Option<OperatorCode> {
+        let text = words.operator.trim();
         if text.is_empty() {
             return None;
         }
+        let vouched_for = || text.parse().ok().filter(|_| words.is_operator_vouched_for);
         self.known_operator(text)
-            .or_else(|| text.parse().ok())
+            .or_else(vouched_for)
             .or_else(|| {
                 let codes: BTreeSet<_> = text
                     .split(|character: char| !character.is_alphanumeric())
@@ -451,6 +456,7 @@ mod tests {
             stop,
             mode: None,
             day: LocalDay::parse(day).expect("a day"),
+            is_operator_vouched_for: false,
         }
     }
 
@@ -573,10 +579,27 @@ mod tests {
         check("Transdev", "CXX");
         check("connexxion", "CXX");
         check("HTM Den Haag", "HTM");
-        check("XYZ9", "XYZ9");
         check("nobody knows", "");
         check("GVB or HTM", "");
         check("", "");
+    }
+
+    #[test]
+    fn operator_that_nobody_knows_is_taken_only_where_it_is_vouched_for() {
+        let check = |text, is_operator_vouched_for, expected: Option<&str>| {
+            let words = Words {
+                is_operator_vouched_for,
+                ..words(text, "26", "", "2026-11-23")
+            };
+            let found = NETWORK.resolve(&words);
+            let operator = found.operator.map(|code| code.to_string());
+            assert_eq!(operator.as_deref(), expected, "{text}");
+        };
+        check("XYZ9", false, None);
+        check(" XYZ9 ", true, Some("XYZ9"));
+        check("xyz9", true, None);
+        check("nobody knows", true, None);
+        check("gvb", true, Some("GVB"));
     }
 
     #[test]
@@ -693,6 +716,7 @@ mod tests {
                 stop: &stop,
                 mode: None,
                 day: LocalDay(day),
+                is_operator_vouched_for: false,
             };
             let found = NETWORK.resolve(&words);
             prop_assert!(found.line.candidates.len() <= CANDIDATES_MAX);

@@ -458,6 +458,7 @@ fn assemble(
         extra_cost: ending.extra_cost,
         note: ending.note,
         note_to_operator: ways_back.note_to_operator,
+        is_operator_vouched_for: false,
         origin: None,
     }
 }

@@ -8,7 +8,7 @@ use super::incident::Remark;
 use super::{to_number, to_numbers, to_timestamp};
 use crate::api::pb::v1 as pb;
 use crate::domain::incident::{CauseClaim, Match};
-use crate::domain::{Facts, Personal, RowTime, UtcMillis};
+use crate::domain::{Facts, OperatorCode, Personal, RowTime, UtcMillis};
 use crate::ingest::{Accepted, StoredIncident};
 
 const MS_PER_SECOND: i64 = 1_000;
@@ -39,6 +39,8 @@ impl Recorded {
         told.repeated = accepted.repeated;
         told.erased = accepted.erased;
         told.same_as_earlier = accepted.told_again;
+        let operator = accepted.operator.as_ref().map_or("", OperatorCode::as_str);
+        write_text(operator, &mut told.operator_code);
         write_match(&accepted.line, told.line_match.get_or_insert_default());
         write_match(&accepted.stop, told.stop_match.get_or_insert_default());
         told.warnings = remarks.into_iter().map(to_warning).collect();

@@ -27,7 +27,7 @@ pub const FIELDS: &[(&str, &str, Roles)] = &[
     (
         "Accepted",
         "incident_id position received_at repeated line_match stop_match warnings erased \
-         same_as_earlier",
+         same_as_earlier operator_code",
         EVERYBODY,
     ),
     ("Warning", "field reason description", EVERYBODY),

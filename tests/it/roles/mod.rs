@@ -1,5 +1,6 @@
 //! Every method, page, role and field: who may call, ask and see is what `auth::table` says.
 
+mod operators;
 mod places;
 mod replay;
 mod walk;
