@@ -122,6 +122,12 @@ pub const RECEIPT_KEYS_BYTES_MAX: u64 = 1024 * 1024;
 pub const RECEIPT_FORM_BYTES_MAX: usize = 4 * 1024;
 /// Most of the latest reports that are looked at to tell whether others reported the same.
 pub const OTHERS_LOOKED_AT_MAX: usize = 256;
+/// Reporters behind one address prefix that count when it is told whether others reported the same.
+/// Further ones: counted no more.
+pub const OTHERS_PER_PREFIX_MAX: usize = 3;
+/// Latest reports of people of which it is remembered from which address prefix they came. Reached:
+/// the oldest is forgotten; all reports of which it is not known count as of one reporter.
+pub const ORIGINS_REMEMBERED_MAX: usize = 262_144;
 /// How often a reporter may add to one report. More: refused.
 pub const AMENDMENTS_PER_CASE_MAX: usize = 16;
 /// Answers of an operator to one report. More: refused.
@@ -130,7 +136,9 @@ pub const REPLIES_PER_CASE_MAX: usize = 32;
 pub const CASES_PER_PAGE_MAX: usize = 200;
 /// Reports on a page when nothing is asked for.
 pub const CASES_PER_PAGE_DEFAULT: usize = 50;
-/// Rows that are looked at for one page. More: the page ends early, and the next goes on.
+/// Rows, of all operators, that are looked at for one page. More: the page ends early, and the next
+/// goes on. By how many pages of a list end early, an operator learns how often so many rows were
+/// recorded by everybody, and no more.
 pub const LISTED_ROWS_LOOKED_AT_MAX: usize = 262_144;
 /// Blocks that are read at once for a page.
 pub const LISTED_BLOCKS_AT_ONCE: u32 = 16;
@@ -426,6 +434,10 @@ pub const NEW_INSTALLATIONS_PER_PREFIX_MAX: usize = 3;
 /// Address prefixes, each with an operator, that are remembered for a day. Reached: reports of
 /// further ones are flagged, too.
 pub const NEWCOMER_PREFIXES_MAX: usize = 131_072;
+/// Operators for which installations of one address prefix are remembered for a day: more than the
+/// Netherlands have. Reached: reports for further ones are flagged, too, so that one prefix takes no
+/// more than its part of all that is remembered.
+pub const NEWCOMER_OPERATORS_PER_PREFIX_MAX: usize = 64;
 /// Editions that are kept in memory after being read. Further ones: the one that was asked
 /// for longest ago is let go.
 pub const EDITIONS_HELD_MAX: usize = 12;

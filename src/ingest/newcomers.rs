@@ -3,7 +3,8 @@
 //!
 //! Anybody can invent installations; addresses are harder to come by. What is remembered is
 //! hashed under a key of the day, lives in memory, and is forgotten with the day or a restart.
-//! The day is that on which reports come in, so that nobody gets around it by dates.
+//! The day is that on which reports come in, so that nobody gets around it by dates. Of one prefix
+//! only so many operators are remembered, so that no prefix takes the room of all others.
 
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher as _};
@@ -11,7 +12,9 @@ use std::sync::{Mutex, PoisonError};
 
 use siphasher::sip::SipHasher13;
 
-use crate::domain::limits::{NEW_INSTALLATIONS_PER_PREFIX_MAX, NEWCOMER_PREFIXES_MAX};
+use crate::domain::limits::{
+    NEW_INSTALLATIONS_PER_PREFIX_MAX, NEWCOMER_OPERATORS_PER_PREFIX_MAX, NEWCOMER_PREFIXES_MAX,
+};
 use crate::domain::{LocalDay, OperatorCode, Origin, Pseudonym};
 
 /// The installations of today, by prefix and operator. Shared by all tasks.
@@ -25,6 +28,8 @@ struct Today {
     key: [u8; 16],
     /// The first installations of each prefix and operator; nothing but hashes.
     admitted: HashMap<u64, [Option<u64>; NEW_INSTALLATIONS_PER_PREFIX_MAX]>,
+    /// For how many operators each prefix stands in `admitted`, by its hash.
+    operators: HashMap<u64, usize>,
 }
 
 impl Newcomers {
@@ -42,8 +47,7 @@ impl Newcomers {
         }
         let place = today.hash(&(origin.prefix, operator));
         let installation = today.hash(&installation.0);
-        let is_full = NEWCOMER_PREFIXES_MAX <= today.admitted.len();
-        if is_full && !today.admitted.contains_key(&place) {
+        if !today.admitted.contains_key(&place) && !today.take_room(origin) {
             return true;
         }
         let admitted = today.admitted.entry(place).or_default();
@@ -78,8 +82,21 @@ impl Today {
             day: Some(day),
             key,
             admitted: HashMap::new(),
+            operators: HashMap::new(),
         };
         true
+    }
+
+    /// Takes room for one more operator of a prefix. False if there is none.
+    fn take_room(&mut self, origin: Origin) -> bool {
+        if NEWCOMER_PREFIXES_MAX <= self.admitted.len() {
+            return false;
+        }
+        let prefix = self.hash(&origin.prefix);
+        let operators = self.operators.entry(prefix).or_default();
+        let has_room = *operators < NEWCOMER_OPERATORS_PER_PREFIX_MAX;
+        *operators += usize::from(has_room);
+        has_room
     }
 
     fn hash(&self, value: &impl Hash) -> u64 {
@@ -123,6 +140,24 @@ mod tests {
         // A clock that goes back does not begin another day.
         check(2, -1, "GVB", 5, true);
         check(2, 1, "GVB", 4, false);
+    }
+
+    #[test]
+    fn prefix_that_names_many_operators_leaves_the_room_to_others() {
+        let newcomers = Newcomers::default();
+        for operator in 0..2 * NEWCOMER_OPERATORS_PER_PREFIX_MAX {
+            let code = format!("ZZ{operator}");
+            let expected = NEWCOMER_OPERATORS_PER_PREFIX_MAX <= operator;
+            assert_eq!(
+                are_too_many(&newcomers, origin(2, 0), &code, 1),
+                expected,
+                "{code}"
+            );
+        }
+        let remembered = newcomers.0.lock().expect("not poisoned").admitted.len();
+        assert_eq!(remembered, NEWCOMER_OPERATORS_PER_PREFIX_MAX);
+        assert!(!are_too_many(&newcomers, origin(2, 0), "ZZ0", 2));
+        assert!(!are_too_many(&newcomers, origin(3, 0), "ZZ999", 1));
     }
 
     #[test]

@@ -91,16 +91,14 @@ impl Network {
             return None;
         }
         let vouched_for = || text.parse().ok().filter(|_| words.is_operator_vouched_for);
-        self.known_operator(text)
-            .or_else(vouched_for)
-            .or_else(|| {
-                let codes: BTreeSet<_> = text
-                    .split(|character: char| !character.is_alphanumeric())
-                    .filter_map(|word| self.known_code(word))
-                    .collect();
-                let mut codes = codes.into_iter();
-                codes.next().filter(|_| codes.next().is_none())
-            })
+        self.known_operator(text).or_else(vouched_for).or_else(|| {
+            let codes: BTreeSet<_> = text
+                .split(|character: char| !character.is_alphanumeric())
+                .filter_map(|word| self.known_code(word))
+                .collect();
+            let mut codes = codes.into_iter();
+            codes.next().filter(|_| codes.next().is_none())
+        })
     }
 
     fn known_operator(&self, text: &str) -> Option<OperatorCode> {
