@@ -256,7 +256,10 @@ impl Reporter {
             told.receipt = self.ingest.receipt_of(&kept).jws;
         }
         if want_advice {
-            told.others = to_others(self.ingest.others(incident).await.ok().flatten());
+            // Once: else whoever asks again and again sees when one more reports.
+            if !accepted.repeated {
+                told.others = to_others(self.ingest.others(incident).await.ok().flatten());
+            }
             told.advice = to_advice(&kept.facts);
         }
         told

@@ -16,6 +16,7 @@ pub mod limits;
 pub mod method;
 pub mod outage;
 pub mod question;
+pub mod reporters;
 mod restores;
 pub mod row;
 pub mod taps;

@@ -1,20 +1,29 @@
 //! Whether others reported the same: what a reporter is told at once.
 //!
 //! The answer is of the narrowest reader, place and time of which ten or more other reporters told
-//! something. About fewer nothing is said, so that nobody learns of a single one. Whoever
-//! reports with several installations counts as several; of those that are too many and too
-//! new for where they come from, as editions leave them out, all count as one.
+//! something. About fewer nothing is said, so that nobody learns of a single one. Who invents cards
+//! and installations could be nine of the ten, and learn by the tenth whether somebody reported, as
+//! a conductor may wish to know of a passenger. Addresses are harder to come by: of one address
+//! prefix three reporters count at most, whatever they name, and none of the asker's own, so that
+//! nine takes three prefixes beside the one that asks. What an instance does not know the origin of,
+//! as after a restart, is of one reporter together. Installations that are too many and too new for
+//! where they come from, as editions leave them out, are of one reporter as well.
+//!
+//! Cards and installations are joined as in editions, as far as the reports that are looked at name
+//! both.
 
 use std::collections::{HashMap, HashSet};
+use std::iter;
+use std::sync::Arc;
 
 use smol_str::SmolStr;
 
+use super::origins::{Neighbourhood, Origins};
 use super::{GetError, Ingest};
-use crate::domain::limits::{OTHERS_LOOKED_AT_MAX, PUBLISHED_GROUP_MIN};
+use crate::domain::limits::{OTHERS_LOOKED_AT_MAX, OTHERS_PER_PREFIX_MAX, PUBLISHED_GROUP_MIN};
+use crate::domain::reporters::{self, Names};
 use crate::domain::taxonomy::ReaderKind;
-use crate::domain::{
-    Basis, Entry, Facts, Minute, OperatorCode, Personal, Position, Pseudonym, Row, StopId,
-};
+use crate::domain::{Basis, Entry, Facts, Minute, OperatorCode, Personal, Position, Row, StopId};
 use crate::journal::{JournalError, Reader};
 use crate::ledger::{Ledger, Recent};
 
@@ -62,18 +71,20 @@ impl Ingest {
     /// Whether others reported the same as the report at a place lately; `None` if too few
     /// reported anything.
     pub async fn others(&self, incident: Position) -> Result<Option<Corroboration>, GetError> {
-        let (ledger, reader) = (self.ledger(), self.reader().clone());
-        let look = move || find(&ledger, &reader, incident).map_err(GetError::Journal);
+        let (ledger, shared) = (self.ledger(), Arc::clone(&self.shared));
+        let look = move || {
+            let people = Reporters::new(&shared.reader, &shared.origins);
+            find(&ledger, people, incident).map_err(GetError::Journal)
+        };
         self.read(look).await.unwrap_or(Err(GetError::Busy))
     }
 }
 
 fn find(
     ledger: &Ledger,
-    reader: &Reader,
+    mut people: Reporters<'_>,
     incident: Position,
 ) -> Result<Option<Corroboration>, JournalError> {
-    let mut people = Reporters::new(reader);
     let Some(own) = people.look_up(incident)? else {
         return Ok(None);
     };
@@ -95,7 +106,7 @@ fn find(
             continue;
         };
         let places = latest(&recent, now, minutes, incident, is_same);
-        if people.are_enough(&places, own.told.names, at)? {
+        if people.are_enough(&places, (incident, own.told.names), at)? {
             let hours = minutes / HOUR;
             return Ok(Some(Corroboration { place, hours }));
         }
@@ -149,9 +160,6 @@ fn latest(
     places
 }
 
-/// Card and installation of whoever reported; `None` where they are not told or not kept.
-type Names = [Option<Pseudonym>; 2];
-
 /// A reader, as far as reports tell it from others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum At {
@@ -174,9 +182,18 @@ struct Own {
     told: ReporterAtReader,
 }
 
+/// A report's reporter, and where it came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Teller {
+    /// Number of the reporter.
+    reporter: u32,
+    from: Neighbourhood,
+}
+
 /// Who reported, as far as it had to be looked up.
 struct Reporters<'a> {
     reader: &'a Reader,
+    origins: &'a Origins,
     known: HashMap<Position, ReporterAtReader>,
 }
 
@@ -191,9 +208,10 @@ impl At {
 }
 
 impl<'a> Reporters<'a> {
-    fn new(reader: &'a Reader) -> Self {
+    fn new(reader: &'a Reader, origins: &'a Origins) -> Self {
         Self {
             reader,
+            origins,
             known: HashMap::new(),
         }
     }
@@ -207,8 +225,11 @@ impl<'a> Reporters<'a> {
                 let told =
                     personal.map_or_else(ReporterAtReader::default, |personal| ReporterAtReader {
                         names: match facts.is_uncountable {
-                            true => [None; 2],
-                            false => [personal.card, personal.installation],
+                            true => Names::default(),
+                            false => Names {
+                                card: personal.card,
+                                installation: personal.installation,
+                            },
                         },
                         at: At::of(&facts, &personal),
                     });
@@ -218,37 +239,36 @@ impl<'a> Reporters<'a> {
         }))
     }
 
-    /// Whether ten or more others than `own` are behind these reports, or behind those of them
-    /// that are of a reader. Those that name nobody are of one reporter together; one that
-    /// shares a name with another is of the same.
+    /// Whether ten or more others than whoever reported `own` are behind these reports, or behind
+    /// those of them that are of a reader. Names are joined over all of them first.
     fn are_enough(
         &mut self,
         places: &[Position],
-        own: Names,
+        own: (Position, Names),
         at: Option<&At>,
     ) -> Result<bool, JournalError> {
         if places.len() < PUBLISHED_GROUP_MIN {
             return Ok(false);
         }
-        let mut seen: HashSet<(usize, [u8; 16])> = HashSet::new();
-        remember(&mut seen, &own);
-        let (mut count, mut has_nobody) = (0, false);
-        for place in places {
-            let told = self.told(*place)?;
-            if at.is_some_and(|at| told.at.as_ref() != Some(at)) {
-                continue;
-            }
-            let is_nobody = told.names.iter().all(Option::is_none);
-            let is_new = match is_nobody {
-                true => !std::mem::replace(&mut has_nobody, true),
-                false => remember(&mut seen, &told.names),
-            };
-            count += usize::from(is_new);
-            if PUBLISHED_GROUP_MIN <= count {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+        let told = places.iter().map(|place| self.told(*place));
+        let told: Vec<ReporterAtReader> = told.collect::<Result<_, _>>()?;
+        let (own_place, own_names) = own;
+        let names = iter::once(own_names).chain(told.iter().map(|told| told.names));
+        let numbers = reporters::number(names);
+        let is_of_reader =
+            |told: &ReporterAtReader| at.is_none_or(|at| told.at.as_ref() == Some(at));
+        let froms = self.origins.of(places);
+        let tellers = told.iter().zip(numbers[1..].iter().zip(froms));
+        let tellers = tellers.filter(|(told, _)| is_of_reader(told));
+        let tellers = tellers.map(|(_, (reporter, from))| Teller {
+            reporter: *reporter,
+            from,
+        });
+        let own = Teller {
+            reporter: numbers[0],
+            from: self.origins.of(&[own_place])[0],
+        };
+        Ok(PUBLISHED_GROUP_MIN <= others(own, tellers))
     }
 
     /// Of an amendment nothing is known: its incident's is not looked up, which counts too few
@@ -263,13 +283,72 @@ impl<'a> Reporters<'a> {
     }
 }
 
-/// Whether none of the names was seen before. All are from now on.
-fn remember(seen: &mut HashSet<(usize, [u8; 16])>, names: &Names) -> bool {
-    let mut is_new = true;
-    for (kind, name) in names.iter().enumerate() {
-        if let Some(name) = name {
-            is_new &= seen.insert((kind, name.0));
+/// How many others than `own` count among these. One that came from several places counts at the
+/// first that has room.
+fn others(own: Teller, tellers: impl Iterator<Item = Teller>) -> usize {
+    let mut counted = HashSet::new();
+    let mut by_origin: HashMap<Neighbourhood, usize> = HashMap::new();
+    for Teller { reporter, from } in tellers {
+        let room = match from {
+            Neighbourhood::Unknown => 1,
+            // As among the newcomers of editions: nobody but the instance's own tools is there.
+            Neighbourhood::Here => usize::MAX,
+            Neighbourhood::Prefix(_) if from == own.from => 0,
+            Neighbourhood::Prefix(_) => OTHERS_PER_PREFIX_MAX,
+        };
+        let taken = by_origin.entry(from).or_default();
+        if reporter != own.reporter && *taken < room && counted.insert(reporter) {
+            *taken += 1;
         }
     }
-    is_new
+    counted.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn teller(reporter: u32, from: Neighbourhood) -> Teller {
+        Teller { reporter, from }
+    }
+
+    fn prefix(number: u64) -> Neighbourhood {
+        Neighbourhood::Prefix(number)
+    }
+
+    /// How many count, of reporters numbered from 1 up, to one who asks from prefix 0.
+    fn check(froms: &[Neighbourhood], expected: usize) {
+        let tellers = (1..).zip(froms).map(|(number, from)| teller(number, *from));
+        assert_eq!(others(teller(0, prefix(0)), tellers), expected, "{froms:?}");
+    }
+
+    #[test]
+    fn three_of_each_prefix_count_and_none_of_the_askers_own() {
+        check(&[prefix(1); 9], 3);
+        check(&[prefix(0); 9], 0);
+        check(
+            &[[prefix(1); 4], [prefix(2); 4], [prefix(3); 4]].concat(),
+            9,
+        );
+        check(&[Neighbourhood::Unknown; 9], 1);
+        check(&[Neighbourhood::Here; 9], 9);
+    }
+
+    #[test]
+    fn reporter_counts_once_and_where_there_is_room() {
+        let own = teller(0, prefix(0));
+        let full = (1..=3).map(|number| teller(number, prefix(1)));
+        let moved = [
+            teller(4, prefix(1)),
+            teller(4, prefix(2)),
+            teller(4, prefix(3)),
+        ];
+        assert_eq!(others(own, full.chain(moved)), 4);
+        let away = [
+            teller(0, prefix(1)),
+            teller(5, prefix(0)),
+            teller(5, prefix(1)),
+        ];
+        assert_eq!(others(own, away.into_iter()), 1);
+    }
 }

@@ -17,6 +17,7 @@ mod key_maker;
 mod lookup;
 mod newcomers;
 mod notes;
+mod origins;
 mod prepare;
 mod queue;
 mod receipts;
@@ -54,6 +55,7 @@ use crate::live::Hub;
 use crate::network::Network;
 use clock_guard::ServerClock;
 use newcomers::Newcomers;
+use origins::Origins;
 use prepare::{Expected, Pending, Preparer};
 use queue::{Decided, Delivery, Job, Queue};
 
@@ -156,6 +158,7 @@ struct Shared {
     keys: Arc<Keys>,
     receipts: ReceiptKeys,
     newcomers: Newcomers,
+    origins: Origins,
     network: RwLock<Arc<Network>>,
     ledger: Arc<Ledger>,
     reader: Reader,
@@ -187,6 +190,7 @@ impl Ingest {
             keys: secrets.keys,
             receipts: secrets.receipts,
             newcomers: Newcomers::default(),
+            origins: Origins::default(),
             network: RwLock::new(network),
             ledger: sources.ledger,
             reader: sources.reader,
@@ -355,10 +359,16 @@ impl Ingest {
                         position,
                         stamp,
                         told_again,
-                    } => Ok(Accepted {
-                        told_again,
-                        ..expected.accepted(position, stamp)
-                    }),
+                    } => {
+                        if !expected.is_observed {
+                            let origins = &self.shared.origins;
+                            origins.remember(position, stamp, expected.prefix);
+                        }
+                        Ok(Accepted {
+                            told_again,
+                            ..expected.accepted(position, stamp)
+                        })
+                    }
                     Decided::Repeated(first) => {
                         repeats.push(lookup::Repeat {
                             place: results.len(),

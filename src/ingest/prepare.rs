@@ -8,13 +8,13 @@ use zeroize::Zeroizing;
 use super::Accepted;
 use super::newcomers::Newcomers;
 use crate::auth::{KeyError, KeyedPseudonym, Keys, key_period, secret_hash};
-use crate::domain::incident::{Match, Occurred};
+use crate::domain::incident::{Match, Occurred, is_observed};
 use crate::domain::limits::CAUSE_CLAIMS_MAX;
 use crate::domain::taxonomy::{Taxonomy, TimePrecision, number_of};
 use crate::domain::text::InstallationId;
 use crate::domain::{
-    Calendar, ContentDigest, Entry, Facts, Incident, IncidentId, LineId, LocalDay, OperatorCode,
-    Personal, Position, Pseudonym, RowTime, SecretHash, StopId, UtcMillis,
+    AddressPrefix, Calendar, ContentDigest, Entry, Facts, Incident, IncidentId, LineId, LocalDay,
+    OperatorCode, Personal, Position, Pseudonym, RowTime, SecretHash, StopId, UtcMillis,
 };
 use crate::journal::{self, Encoded, Encoder};
 use crate::network::{Network, Resolved, Words};
@@ -58,6 +58,10 @@ pub(super) struct Expected {
     pub digests: ContentDigests,
     /// The operator that it is counted for.
     pub operator: Option<OperatorCode>,
+    /// Whether it was observed rather than told.
+    pub is_observed: bool,
+    /// From which address prefix it came; `None` if from this machine.
+    pub prefix: Option<AddressPrefix>,
     /// How the line was matched.
     pub line: Match<LineId>,
     /// How the stop was matched.
@@ -152,7 +156,7 @@ impl<'a> Preparer<'a> {
             let operator = facts.operator.as_ref();
             facts.is_uncountable = self.newcomers.are_too_many(origin, operator, &installation);
         }
-        let operator = facts.operator.clone();
+        let (operator, is_observed) = (facts.operator.clone(), is_observed(&facts));
         let personal = Personal {
             card,
             installation,
@@ -166,6 +170,8 @@ impl<'a> Preparer<'a> {
             id: incident.id,
             digests,
             operator,
+            is_observed,
+            prefix: incident.origin.map(|origin| origin.prefix),
             line: resolved.line,
             stop: resolved.stop,
         };

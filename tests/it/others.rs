@@ -5,9 +5,12 @@ use mistap::api::pb::v1 as pb;
 use mistap::domain::UtcMillis;
 use pb::others_reported::Place;
 use pb::reporting_service_client::ReportingServiceClient;
+use tempfile::TempDir;
+use tonic::Request;
 use tonic::transport::Channel;
 
-use crate::support::{SECRET, START, Service, at, founding_story};
+use crate::editions::behind_proxy;
+use crate::support::{SECRET, START, Service, at, founding_story, new_id};
 
 type Reporting = ReportingServiceClient<Channel>;
 
@@ -72,11 +75,33 @@ fn hours_ago(hours: i64, incident: pb::Incident) -> pb::Incident {
 }
 
 async fn report(client: &mut Reporting, incident: pb::Incident) -> Option<(Place, u32)> {
-    let request = pb::ReportIncidentRequest {
+    send(client, Request::new(asking(incident))).await
+}
+
+/// The same, from an address prefix of 198.51.0.0/16.
+async fn report_from(
+    client: &mut Reporting,
+    prefix: usize,
+    incident: pb::Incident,
+) -> Option<(Place, u32)> {
+    let mut request = Request::new(asking(incident));
+    let address = format!("198.51.{prefix}.7").parse().expect("a value");
+    request.metadata_mut().insert("x-forwarded-for", address);
+    send(client, request).await
+}
+
+fn asking(incident: pb::Incident) -> pb::ReportIncidentRequest {
+    pb::ReportIncidentRequest {
         incident: Some(incident),
         want_advice: true,
         ..pb::ReportIncidentRequest::default()
-    };
+    }
+}
+
+async fn send(
+    client: &mut Reporting,
+    request: Request<pb::ReportIncidentRequest>,
+) -> Option<(Place, u32)> {
     let answer = client.report_incident(request).await.expect("recorded");
     let others = answer.into_inner().others?;
     Some((others.place(), others.hours))
@@ -239,5 +264,104 @@ async fn ten_of_whom_one_is_the_traveller_are_nine_others() {
         report(&mut client, by(10, same())).await,
         Some((Place::Reader, 24))
     );
+    service.stop().await;
+}
+
+fn with_card(number: usize) -> pb::Incident {
+    pb::Incident {
+        incident_id: new_id(),
+        card_number: format!("3528{number:012}"),
+        ..same()
+    }
+}
+
+fn with_installation(number: usize) -> pb::Incident {
+    pb::Incident {
+        incident_id: new_id(),
+        installation_id: format!("installation-of-{number:03}"),
+        ..same()
+    }
+}
+
+#[tokio::test]
+async fn cards_and_installations_of_one_address_tell_nothing_of_a_single_other() {
+    let service = behind_proxy(TempDir::new().expect("a folder"), START).await;
+    let mut client = Reporting::new(service.connect().await);
+    for number in 0..9 {
+        for invented in [with_card(number), with_installation(number)] {
+            assert_eq!(report_from(&mut client, 1, invented).await, None);
+        }
+    }
+    let her = with_card(100);
+    assert_eq!(report_from(&mut client, 2, her).await, None);
+    for number in 10..20 {
+        // Neither from there nor from where nothing was invented.
+        for prefix in [1, 3] {
+            let asker = with_card(100 * prefix + number);
+            assert_eq!(report_from(&mut client, prefix, asker).await, None);
+        }
+    }
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn three_of_each_address_prefix_count_and_none_of_the_askers_own() {
+    let service = behind_proxy(TempDir::new().expect("a folder"), START).await;
+    let mut client = Reporting::new(service.connect().await);
+    for number in 0..9 {
+        let told = report_from(&mut client, 1 + number / 3, with_card(number)).await;
+        assert_eq!(told, None, "{number}");
+    }
+    let asker = with_installation(5);
+    assert_eq!(report_from(&mut client, 5, asker.clone()).await, None);
+    // To the next that asker is the tenth.
+    let tenth = report_from(&mut client, 4, with_card(10)).await;
+    assert_eq!(tenth, Some((Place::Reader, 1)));
+    // To the asker there are ten others by now. Who asks again and again is not told, nor who is a neighbour of three.
+    assert_eq!(report_from(&mut client, 5, asker).await, None);
+    assert_eq!(report_from(&mut client, 1, with_card(11)).await, None);
+    let anew = report_from(&mut client, 5, with_installation(6)).await;
+    assert_eq!(anew, Some((Place::Reader, 1)));
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn reports_of_before_a_restart_are_of_one_reporter_together() {
+    let service = Service::start().await;
+    let mut client = Reporting::new(service.connect().await);
+    for number in 0..12 {
+        report(&mut client, with_card(number)).await;
+    }
+    let service = Service::start_in(service.stop().await).await;
+    let mut client = Reporting::new(service.connect().await);
+    for number in 12..22 {
+        let told = report(&mut client, with_card(number)).await;
+        // The one, and nine more.
+        assert_eq!(told.is_some(), number == 21, "{number}");
+    }
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn five_people_are_five_by_whatever_card_and_installation_they_report() {
+    let service = Service::start().await;
+    let mut client = Reporting::new(service.connect().await);
+    // Both first, so that the latest reports alone do not tell whose they are.
+    for (minutes_ago, has_card, has_installation) in
+        [(30, true, true), (20, true, false), (10, false, true)]
+    {
+        for number in 0..5 {
+            let mut incident = with_card(number);
+            if has_installation {
+                incident.installation_id = with_installation(number).installation_id;
+            }
+            if !has_card {
+                incident.card_number.clear();
+            }
+            incident.occurred_at = at(UtcMillis(START.0 - minutes_ago * 60_000));
+            report(&mut client, incident).await;
+        }
+    }
+    assert_eq!(report(&mut client, with_card(100)).await, None);
     service.stop().await;
 }

@@ -1,0 +1,116 @@
+//! From which address prefix the latest reports of people came, as far as it takes to tell those
+//! behind one prefix from others.
+//!
+//! Kept beside the ledger's last 25 hours, in memory alone and only as a hash under a key of the
+//! process: after a restart nobody knows where the reports of before came from. Devices have tokens
+//! and are no reporters; where they are is not remembered.
+
+use std::collections::VecDeque;
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher as _;
+use std::sync::{Mutex, PoisonError};
+
+use crate::domain::limits::{ORIGINS_REMEMBERED_MAX, RECENT_MINUTES};
+use crate::domain::{AddressPrefix, Position, UtcMillis};
+
+/// How long it is remembered, in milliseconds: as long as others' reports are looked at.
+const REMEMBERED_MS: i64 = 60_000 * RECENT_MINUTES as i64;
+
+/// Where a report came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Neighbourhood {
+    /// It is not known, or no longer.
+    Unknown,
+    /// From this machine itself: a tool on it, or a proxy that the instance was not told of.
+    Here,
+    /// From an address prefix, of which this is the hash.
+    Prefix(u64),
+}
+
+/// Where the latest reports came from. Shared by all tasks.
+#[derive(Default)]
+pub(super) struct Origins {
+    key: RandomState,
+    /// Rising by position.
+    latest: Mutex<VecDeque<Remembered>>,
+}
+
+struct Remembered {
+    position: Position,
+    received: UtcMillis,
+    from: Neighbourhood,
+}
+
+impl Origins {
+    /// Remembers where a report that was just recorded came from; `None` for this machine.
+    pub fn remember(&self, position: Position, received: UtcMillis, prefix: Option<AddressPrefix>) {
+        let remembered = Remembered {
+            position,
+            received,
+            from: prefix.map_or(Neighbourhood::Here, |prefix| {
+                Neighbourhood::Prefix(self.key.hash_one(prefix))
+            }),
+        };
+        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        // Nearly always at the end: calls end in about the order of their entries.
+        let place = latest.partition_point(|known| known.position < position);
+        latest.insert(place, remembered);
+        let is_over = |oldest: &mut Remembered| oldest.received.0 + REMEMBERED_MS < received.0;
+        while latest.pop_front_if(is_over).is_some() {}
+        if ORIGINS_REMEMBERED_MAX < latest.len() {
+            latest.pop_front();
+        }
+    }
+
+    /// Where the reports at these places came from, in their order.
+    pub fn of(&self, places: &[Position]) -> Vec<Neighbourhood> {
+        let latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        let of = |position: &Position| {
+            let found = latest.binary_search_by_key(position, |known| known.position);
+            found.map_or(Neighbourhood::Unknown, |place| latest[place].from)
+        };
+        places.iter().map(of).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PREFIX: Option<AddressPrefix> = Some(AddressPrefix::V4([192, 0, 2]));
+    const ANOTHER: Option<AddressPrefix> = Some(AddressPrefix::V4([198, 51, 100]));
+
+    fn of(origins: &Origins, position: u64) -> Neighbourhood {
+        origins.of(&[Position(position)])[0]
+    }
+
+    #[test]
+    fn reports_of_one_prefix_are_told_from_others_in_whatever_order_they_end() {
+        let origins = Origins::default();
+        for (position, prefix) in [(3, PREFIX), (1, PREFIX), (2, ANOTHER), (5, None)] {
+            origins.remember(Position(position), UtcMillis(0), prefix);
+        }
+        assert_eq!(of(&origins, 1), of(&origins, 3));
+        assert_ne!(of(&origins, 1), of(&origins, 2));
+        assert_eq!(of(&origins, 4), Neighbourhood::Unknown);
+        assert_eq!(of(&origins, 5), Neighbourhood::Here);
+        assert!(matches!(of(&origins, 2), Neighbourhood::Prefix(_)));
+    }
+
+    #[test]
+    fn what_is_too_old_or_too_much_is_forgotten() {
+        let origins = Origins::default();
+        origins.remember(Position(1), UtcMillis(0), PREFIX);
+        origins.remember(Position(2), UtcMillis(REMEMBERED_MS), PREFIX);
+        assert_ne!(of(&origins, 1), Neighbourhood::Unknown);
+        origins.remember(Position(3), UtcMillis(REMEMBERED_MS + 1), PREFIX);
+        assert_eq!(of(&origins, 1), Neighbourhood::Unknown);
+        let positions = (4..).take(ORIGINS_REMEMBERED_MAX - 1);
+        for position in positions {
+            let received = UtcMillis(REMEMBERED_MS + 1);
+            origins.remember(Position(position), received, ANOTHER);
+        }
+        assert_eq!(of(&origins, 2), Neighbourhood::Unknown);
+        assert_ne!(of(&origins, 3), Neighbourhood::Unknown);
+    }
+}
