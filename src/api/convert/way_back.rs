@@ -204,7 +204,9 @@ fn facts_json(facts: &Facts) -> Value {
         // Told as `tells_again`, together.
         told_again: _,
         is_told_again_by_card: _,
-        is_uncountable,
+        // Kept back: it tells whether others in the neighbourhood reported the same operator that
+        // day, and theirs it is (GDPR, article 15(4)).
+        is_uncountable: _,
         card_given,
         installation_given,
         // Told by `put_seen` and `put_staff`.
@@ -256,11 +258,6 @@ fn facts_json(facts: &Facts) -> Value {
     put(&mut all, "tells_again", told_again.unwrap_or_default());
     put(&mut all, "card_given", json!(card_given));
     put(&mut all, "installation_given", json!(installation_given));
-    put(
-        &mut all,
-        "left_out_of_editions_as_of_a_new_installation",
-        json!(is_uncountable),
-    );
     Value::Object(all)
 }
 
@@ -383,6 +380,9 @@ mod tests {
 
     use super::*;
 
+    /// What tells of others.
+    const KEPT_BACK: [&str; 1] = ["is_uncountable"];
+
     /// What is told of a value, each with the field it is told of, beginning with the name of
     /// the field unless it stands here.
     fn is_told(json: &Value, debug: &str, told_as: &[(&str, &str)]) {
@@ -396,7 +396,8 @@ mod tests {
         for field in fields {
             let mut other = told_as.iter().filter(|(own, _)| *own == field);
             let name = other.next().map_or(field, |(_, name)| name);
-            assert!(json.get(name).is_some(), "{field} is not told: {json}");
+            let is_told = json.get(name).is_some();
+            assert_eq!(is_told, !KEPT_BACK.contains(&field), "{field}: {json}");
         }
     }
 
@@ -444,12 +445,13 @@ mod tests {
             ("time", "hour"),
             ("told_again", "tells_again"),
             ("is_told_again_by_card", "tells_again"),
-            (
-                "is_uncountable",
-                "left_out_of_editions_as_of_a_new_installation",
-            ),
         ];
         is_told(&facts_json(&facts), &format!("{facts:#?}"), &told_as);
+        let with_other_neighbours = Facts {
+            is_uncountable: false,
+            ..facts.clone()
+        };
+        assert_eq!(facts_json(&with_other_neighbours), facts_json(&facts));
 
         let words = || "woorden".into();
         let personal = Personal {
