@@ -7,9 +7,10 @@ use std::fmt::Write;
 use crate::domain::limits::{
     COUNTED_REPORTS_PER_MONTH_MAX, COVERED_DAYS_PERCENT_MIN, EDITION_CLOSES_ON_DAY,
     EDITION_RATED_REPORTS_MIN, INCIDENT_AGE_DAYS_MAX, INCIDENT_MONTHS_DEFAULT, LINE_DAYS_MAX,
-    MATCHED_REPORTS_PERCENT_MIN, NEW_INSTALLATIONS_PER_PREFIX_MAX, OUTAGE_DAYS_MAX,
-    PREFIX_BURST_MAX, PREFIX_CALLS_PER_SECOND_MAX, PUBLISHED_GROUP_MIN, RANKED_EXPECTED_MIN,
-    RANKED_SCOPES_MAX, RANKED_SCOPES_MIN, TAP_DAYS_DEFAULT, TOLD_AGAIN_MS_MAX,
+    MATCHED_REPORTS_PERCENT_MIN, NEW_INSTALLATIONS_PER_PREFIX_MAX, OTHERS_LOOKED_AT_MAX,
+    OTHERS_PER_PREFIX_MAX, OUTAGE_DAYS_MAX, PREFIX_BURST_MAX, PREFIX_CALLS_PER_SECOND_MAX,
+    PUBLISHED_GROUP_MIN, RANKED_EXPECTED_MIN, RANKED_SCOPES_MAX, RANKED_SCOPES_MIN, RECENT_MINUTES,
+    TAP_DAYS_DEFAULT, TOLD_AGAIN_MS_MAX,
 };
 use crate::domain::method::{BREAKS, Break, METHOD};
 use crate::domain::taxonomy::Taxonomy;
@@ -79,6 +80,11 @@ fn sections() -> Vec<Section> {
         section("staff", "What staff did", staff()),
         section("editions", "Editions: what everybody gets", editions()),
         section("coalitions", "What a coalition can do", coalitions()),
+        section(
+            "told-at-once",
+            "What a reporter is told at once",
+            told_at_once(),
+        ),
         section("as-of", "Late reports, withdrawals, corrections", as_of()),
         section("volume", "How much can be expected", volume()),
         section("unfit", "What the figures are unfit for", unfit()),
@@ -192,7 +198,9 @@ fn not_counted() -> String {
          told, the same one, told again within {} minutes. An incident \
          whose operator, line or stop could not be resolved is kept, counted in totals and left \
          out of rows that need what is not known; how many those are stands beside every \
-         answer. Inspections are recorded, but are no taps, and stand in no exact rate.",
+         answer. An operator that neither the network nor the table of those of the Netherlands \
+         knows is resolved only where a steward names it, or a token that is bound to it; what was \
+         not resolved stays so when a network comes that knows it. Inspections are recorded, but are no taps, and stand in no exact rate.",
         TOLD_AGAIN_MS_MAX / 60_000,
         TOLD_AGAIN_MS_MAX / 60_000
     )
@@ -374,6 +382,31 @@ fn coalitions() -> String {
          they can single out. A coalition can also report together: c reporters can add up to \
          {COUNTED_REPORTS_PER_MONTH_MAX} × c reports to a month, on lines of their choice.",
         PUBLISHED_GROUP_MIN - 1
+    )
+}
+
+fn told_at_once() -> String {
+    format!(
+        "Whoever reports may ask whether others reported the same. Told is the narrowest place and \
+         time of which {PUBLISHED_GROUP_MIN} or more others told something: in the last hour the same \
+         reader (in the same vehicle of the operator, or of the same kind at the same stop), stop or \
+         line; the same in the last 24 hours; the operator in the last hour, then in 24 hours; \
+         anything in 24 hours. Of fewer nothing is said, and of more not how many. It is told once, \
+         with the answer to a report that was not recorded before.\n\n\
+         Who is one reporter is told as for editions, from the latest {OTHERS_LOOKED_AT_MAX} reports of \
+         the place: cards and installations are joined where one of these reports names both, all \
+         reports that name neither are of one together, and so are those of new installations that an \
+         edition leaves out. Because cards and installations can be invented, at most \
+         {OTHERS_PER_PREFIX_MAX} reporters of one address prefix (24 bits of IPv4, 48 of IPv6) count, \
+         whatever they name, and none of the prefix that the report itself comes from: else whoever \
+         invents {} of them learns by the next whether a single other person reported. Who reports \
+         from c prefixes beside the one that asks lowers {PUBLISHED_GROUP_MIN} to \
+         {PUBLISHED_GROUP_MIN} − {OTHERS_PER_PREFIX_MAX} × c. Prefixes are kept for {} hours, in memory \
+         and hashed under a key of the process. All reports of which none is known, as after a \
+         restart, are of one reporter together. What comes from the machine of the instance itself \
+         has none, and is not bounded.",
+        PUBLISHED_GROUP_MIN - 1,
+        RECENT_MINUTES / 60
     )
 }
 
