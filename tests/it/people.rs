@@ -2,6 +2,7 @@
 //! to its end.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use mistap::api::Clock;
 use mistap::api::origin::Callers;
@@ -17,12 +18,15 @@ use tokio::net::TcpStream;
 use tonic::Code;
 use tonic::transport::Channel;
 
+use crate::editions::behind_proxy;
 use crate::support::{SECRET, START, Service, at, founding_story, once_open, that_day};
 
 type Reporting = ReportingServiceClient<Channel>;
 type Operations = OperationsServiceClient<Channel>;
 
 const CARD: &str = "3528 0160 4471 9359";
+/// How long something that is soon may take.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 async fn report(client: &mut Reporting, incident: &pb::Incident) -> pb::ReportIncidentResponse {
     let request = pb::ReportIncidentRequest {
@@ -585,6 +589,19 @@ async fn invented_installations_of_one_place_tell_nothing_of_a_single_other() {
     service.stop().await;
 }
 
+/// How many of the reports that tell what staff did and how it ended were helped, and how many of
+/// them there are; as a steward sees it.
+async fn helped(service: &Service) -> Option<(u64, u64)> {
+    let mut client = StatisticsServiceClient::new(service.connect().await);
+    let request = pb::GetStaffFiguresRequest {
+        window: that_day(&[]).question.and_then(|question| question.window),
+        ..pb::GetStaffFiguresRequest::default()
+    };
+    let answer = once_open(async || client.get_staff_figures(request.clone()).await).await;
+    let figures = answer.expect("an answer").figures.expect("there are some");
+    figures.help.map(|help| (help.count, help.base))
+}
+
 async fn free_rides(service: &Service) -> u64 {
     let mut client = StatisticsServiceClient::new(service.connect().await);
     let asked = that_day(&[pb::Dimension::StaffAct]);
@@ -606,6 +623,7 @@ async fn founding_story_is_played_to_its_end() {
     let told = report(&mut reporting, &story).await;
     assert!(!told.receipt.is_empty());
     assert_eq!(free_rides(&service).await, 1, "the kindness is counted");
+    assert_eq!(helped(&service).await, Some((1, 1)));
 
     let follow = pb::FollowIncidentRequest {
         incident_id: story.incident_id.clone(),
@@ -676,7 +694,81 @@ async fn founding_story_is_played_to_its_end() {
 
     withdraw(&mut reporting, story.incident_id.clone()).await;
     assert_eq!(free_rides(&service).await, 0);
+    assert_eq!(helped(&service).await, None);
     assert!(list(&mut operations, 0, Vec::new()).await.cases.is_empty());
     drop(stream);
+    service.stop().await;
+}
+
+/// The founding story, and as many reports of the same month as it takes to publish how many were
+/// helped: of each kind at least ten, so that nothing follows of fewer.
+fn month_of_the_story() -> Vec<pb::Incident> {
+    use pb::{Outcome, StaffAct, StaffPresence};
+    const EACH: usize = 12;
+    let told: [(usize, &[StaffAct], Option<Outcome>); 6] = [
+        (EACH - 1, &[StaffAct::LetRideFree], Some(Outcome::FreeRide)),
+        (
+            EACH,
+            &[StaffAct::WaitedOrHelped],
+            Some(Outcome::TravelledOn),
+        ),
+        (EACH, &[StaffAct::CouldNotHelp], Some(Outcome::Surcharged)),
+        (EACH, &[StaffAct::Referred], None),
+        (EACH, &[], Some(Outcome::TravelledOn)),
+        (EACH, &[], None),
+    ];
+    let mut all = vec![founding_story()];
+    for (count, acts, outcome) in told {
+        let present = match acts.is_empty() {
+            true => StaffPresence::No,
+            false => StaffPresence::Yes,
+        };
+        all.extend((0..count).map(|_| pb::Incident {
+            staff_present: present.into(),
+            staff_acts: acts.iter().map(|act| *act as i32).collect(),
+            outcomes: outcome.iter().map(|outcome| *outcome as i32).collect(),
+            ..founding_story()
+        }));
+    }
+    for (number, incident) in all.iter_mut().enumerate() {
+        incident.installation_id = format!("installation-of-{number:02}");
+    }
+    all
+}
+
+#[tokio::test]
+async fn kindness_of_the_founding_story_is_in_the_published_help_rate_of_its_month() {
+    let service = Service::start().await;
+    let mut client = Reporting::new(service.connect().await);
+    let request = pb::ReportIncidentsRequest {
+        incidents: month_of_the_story(),
+    };
+    client.report_incidents(request).await.expect("recorded");
+    let closed = UtcMillis(START.0 + 30 * 86_400_000);
+    let service = behind_proxy(service.stop().await, closed).await;
+    let mut client = StatisticsServiceClient::new(service.connect().await);
+    let request = pb::GetEditionRequest {
+        month: "2026-11".into(),
+        page_size: 1_000,
+        ..pb::GetEditionRequest::default()
+    };
+    let closing = async {
+        loop {
+            match client.get_edition(request.clone()).await {
+                Err(status) if status.code() == Code::NotFound => tokio::task::yield_now().await,
+                answer => return answer.expect("an edition").into_inner(),
+            }
+        }
+    };
+    let edition = tokio::time::timeout(PATIENCE, closing).await;
+    let rows = edition.expect("it closes in time").rows;
+    let help = rows.iter().find(|row| {
+        (&*row.operator_code, &*row.key, &*row.answer) == ("GVB", "any-that-helps", "yes")
+    });
+    let help = help.expect("published");
+    // She, eleven more who rode free, and twelve who were helped, of 36 who told how it ended.
+    assert_eq!(help.count, 24);
+    let rate = help.rate.expect("of those who answered");
+    assert!((rate - 24.0 / 36.0).abs() < 1e-5, "{rate}");
     service.stop().await;
 }
