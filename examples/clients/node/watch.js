@@ -3,11 +3,12 @@
 //     npm ci && npm run generate      (needs buf: pip install buf-bin)
 //     node watch.js http://127.0.0.1:7070 incidents
 //
-// Prints one line of JSON for each message and for each end of a stream. After an end it
-// waits as long as the server says (google.rpc.RetryInfo), and resumes with the token of the
-// newest message. Where the service asks for tokens, the one in MISTAP_TOKEN is sent; give it
-// only to a service on this machine, or to one that speaks TLS. Nothing in here needs Node but
-// the arguments, the environment and the output.
+// Prints one line of JSON for each message and for each end of a stream. After an end it waits as
+// long as the server says (google.rpc.RetryInfo) and up to half as long again, so that not all come
+// back at once, and resumes with the token of the newest message. A connection on which two
+// heartbeats are missed is taken for dead. Where the service asks for tokens, the one in
+// MISTAP_TOKEN is sent; give it only to a service on this machine, or to one that speaks TLS.
+// Nothing in here needs Node but the arguments, the environment and the output.
 
 import { fromBinary } from "@bufbuild/protobuf";
 import { BinaryReader } from "@bufbuild/protobuf/wire";
@@ -18,12 +19,13 @@ import { LiveService } from "./generated/mistap/v1/live_service_pb.js";
 
 const FIRST_WAIT_MS = 250;
 const LONGEST_WAIT_MS = 5_000;
+// Without a message for so long, the connection is dead: heartbeats come every 15 seconds.
+const LONGEST_SILENCE_MS = 35_000;
 const RETRY_INFO = "google.rpc.RetryInfo";
 const RETRY_DELAY = 1;
 // What another try cannot change.
 const FINAL = new Set([
   Code.InvalidArgument,
-  Code.OutOfRange,
   Code.PermissionDenied,
   Code.Unauthenticated,
   Code.Unimplemented,
@@ -80,12 +82,45 @@ function credentials() {
   return token === undefined ? {} : { headers: { authorization: `Bearer ${token}` } };
 }
 
-function open(live, resumeToken) {
+function open(live, resumeToken, signal) {
+  const options = { ...credentials(), signal };
   if (what === "rates") {
-    return live.watchRates({ resumeToken }, credentials());
+    return live.watchRates({ resumeToken }, options);
   }
   const start = { case: "resumeToken", value: resumeToken };
-  return live.watchIncidents({ start }, credentials());
+  return live.watchIncidents({ start }, options);
+}
+
+// Aborts a call on which nothing is heard for too long.
+class Watchdog {
+  #abort = new AbortController();
+  #timer;
+
+  constructor() {
+    this.heard();
+  }
+
+  get signal() {
+    return this.#abort.signal;
+  }
+
+  heard() {
+    this.stop();
+    this.#timer = setTimeout(() => this.#abort.abort(), LONGEST_SILENCE_MS);
+  }
+
+  stop() {
+    clearTimeout(this.#timer);
+  }
+}
+
+// Whether another try would end the same way. A state can begin anew where its place is gone, a log
+// not without a gap.
+function isFinal(code, token) {
+  if (code === Code.OutOfRange) {
+    return what === "incidents" || token.length === 0;
+  }
+  return FINAL.has(code);
 }
 
 async function watch() {
@@ -94,8 +129,10 @@ async function watch() {
   let waitMs = FIRST_WAIT_MS;
   for (;;) {
     let told = null;
+    const watchdog = new Watchdog();
     try {
-      for await (const message of open(live, token)) {
+      for await (const message of open(live, token, watchdog.signal)) {
+        watchdog.heard();
         token = message.resumeToken;
         waitMs = FIRST_WAIT_MS;
         tellMessage(message);
@@ -103,14 +140,25 @@ async function watch() {
       tell({ ended: "OK", retry_seconds: null });
     } catch (cause) {
       const error = ConnectError.from(cause);
-      told = retryMs(error);
-      tell({ ended: grpcName(error.code), retry_seconds: told === null ? null : told / 1_000 });
-      if (FINAL.has(error.code)) {
+      const isSilent = watchdog.signal.aborted;
+      told = isSilent ? null : retryMs(error);
+      const ended = isSilent ? "SILENT" : grpcName(error.code);
+      tell({ ended, retry_seconds: told === null ? null : told / 1_000 });
+      if (!isSilent && isFinal(error.code, token)) {
         process.exit(1);
       }
+      if (error.code === Code.OutOfRange) {
+        token = new Uint8Array();
+      }
+    } finally {
+      watchdog.stop();
     }
-    await new Promise((resolve) => setTimeout(resolve, told ?? waitMs));
-    waitMs = Math.min(2 * waitMs, LONGEST_WAIT_MS);
+    const chance = Math.random();
+    const nextMs = told === null ? waitMs * (0.5 + chance) : told * (1 + chance / 2);
+    await new Promise((resolve) => setTimeout(resolve, nextMs));
+    if (told === null) {
+      waitMs = Math.min(2 * waitMs, LONGEST_WAIT_MS);
+    }
   }
 }
 

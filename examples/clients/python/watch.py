@@ -5,18 +5,21 @@
     python3 watch.py 127.0.0.1:7070 incidents
 
 Prints one line of JSON for each message and for each end of a stream. After an end it waits
-as long as the server says (google.rpc.RetryInfo), and resumes with the token of the newest
-message. Stubs are made from proto/ at each start and thrown away. Where the service asks for
-tokens, the one in MISTAP_TOKEN is sent; give it only to a service on this machine, or to one
-behind a proxy that speaks TLS.
+as long as the server says (google.rpc.RetryInfo) and up to half as long again, so that not all
+come back at once, and resumes with the token of the newest message. A connection on which two
+heartbeats are missed is taken for dead. Stubs are made from proto/ at each start and thrown away.
+Where the service asks for tokens, the one in MISTAP_TOKEN is sent; give it only to a service on
+this machine, or to one behind a proxy that speaks TLS.
 """
 
 import argparse
 import json
 import os
 import pathlib
+import random
 import sys
 import tempfile
+import threading
 import time
 
 import grpc
@@ -28,10 +31,11 @@ from grpc_tools import protoc
 PROTO = pathlib.Path(__file__).resolve().parents[3] / "proto"
 FIRST_WAIT_SECONDS = 0.25
 LONGEST_WAIT_SECONDS = 5.0
+# Without a message for so long, the connection is dead: heartbeats come every 15 seconds.
+LONGEST_SILENCE_SECONDS = 35.0
 # What another try cannot change.
 FINAL = {
     grpc.StatusCode.INVALID_ARGUMENT,
-    grpc.StatusCode.OUT_OF_RANGE,
     grpc.StatusCode.PERMISSION_DENIED,
     grpc.StatusCode.UNAUTHENTICATED,
     grpc.StatusCode.UNIMPLEMENTED,
@@ -40,15 +44,16 @@ FINAL = {
 
 def stubs():
     """The modules of live_service.proto, with those of all that it imports beside them."""
-    folder = tempfile.mkdtemp(prefix="mistap-stubs-")
-    sys.path.insert(0, folder)
     included = pathlib.Path(grpc_tools.__file__).parent / "_proto"
     files = sorted(str(path) for path in (PROTO / "mistap" / "v1").glob("*.proto"))
-    options = [f"-I{PROTO}", f"-I{included}", f"--python_out={folder}"]
-    if protoc.main(["protoc", *options, f"--grpc_python_out={folder}", *files]) != 0:
-        sys.exit("stubs could not be made")
-    from mistap.v1 import live_service_pb2, live_service_pb2_grpc
+    with tempfile.TemporaryDirectory(prefix="mistap-stubs-") as folder:
+        options = [f"-I{PROTO}", f"-I{included}", f"--python_out={folder}"]
+        if protoc.main(["protoc", *options, f"--grpc_python_out={folder}", *files]) != 0:
+            sys.exit("stubs could not be made")
+        sys.path.insert(0, folder)
+        from mistap.v1 import live_service_pb2, live_service_pb2_grpc
 
+        sys.path.remove(folder)
     return live_service_pb2, live_service_pb2_grpc
 
 
@@ -76,6 +81,38 @@ def retry_seconds(error):
     return None
 
 
+class Watchdog:
+    """Cancels a call on which nothing is heard for too long."""
+
+    def __init__(self, call):
+        self.call = call
+        self.has_barked = False
+        self.timer = None
+        self.heard()
+
+    def heard(self):
+        self.stop()
+        self.timer = threading.Timer(LONGEST_SILENCE_SECONDS, self.bark)
+        self.timer.daemon = True
+        self.timer.start()
+
+    def stop(self):
+        if self.timer is not None:
+            self.timer.cancel()
+
+    def bark(self):
+        self.has_barked = True
+        self.call.cancel()
+
+
+def is_final(code, what, token):
+    """Whether another try would end the same way. A state can begin anew where its place is gone,
+    a log not without a gap."""
+    if code == grpc.StatusCode.OUT_OF_RANGE:
+        return what == "incidents" or not token
+    return code in FINAL
+
+
 def credentials():
     """What is sent with each call."""
     token = os.environ.get("MISTAP_TOKEN")
@@ -93,19 +130,29 @@ def watch(address, what):
             else:
                 call, request = live.WatchRates, pb.WatchRatesRequest(resume_token=token)
             messages = call(request, metadata=credentials())
+            watchdog = Watchdog(messages)
             try:
                 for message in messages:
+                    watchdog.heard()
                     token, wait = message.resume_token, FIRST_WAIT_SECONDS
                     tell_message(message)
                 told = None
                 tell(ended="OK", retry_seconds=None)
             except grpc.RpcError as error:
-                told = retry_seconds(error)
-                tell(ended=error.code().name, retry_seconds=told)
-                if error.code() in FINAL:
+                code, is_silent = error.code(), watchdog.has_barked
+                told = None if is_silent else retry_seconds(error)
+                tell(ended="SILENT" if is_silent else code.name, retry_seconds=told)
+                if not is_silent and is_final(code, what, token):
                     sys.exit(1)
-        time.sleep(wait if told is None else told)
-        wait = min(2 * wait, LONGEST_WAIT_SECONDS)
+                if code == grpc.StatusCode.OUT_OF_RANGE:
+                    token = b""
+            finally:
+                watchdog.stop()
+        if told is None:
+            time.sleep(wait * random.uniform(0.5, 1.5))
+            wait = min(2 * wait, LONGEST_WAIT_SECONDS)
+        else:
+            time.sleep(told * random.uniform(1, 1.5))
 
 
 def main():
