@@ -3,15 +3,16 @@
 //! HTTP/2 asks a body for more as soon as it has the last message, whether or not its client
 //! takes that; what it has then lies in memory until it is taken or the stream is gone. So messages
 //! are lent: what is lent says when HTTP/2 lets go of it. While about `WATCH_AHEAD_BYTES_MAX` are
-//! lent, nothing more is made; and leave for a large message to wait is given back with its bytes.
-//! Small ones are lent as well: one that HTTP/2 has taken and finds no room for says so by that.
+//! lent, nothing more is made. Small ones are lent as well: one that HTTP/2 has taken and finds no
+//! room for says so by that. A large one is lent in parts, each a copy and each when the one before
+//! it was taken: so it shows that its client takes some of it, however slowly, and it can be let go
+//! of while a part still waits. Leave for it to wait is given back with its last part.
 //!
 //! A client that takes nothing would hold its place for ever. So a sweeper looks at all
 //! streams now and then. Where what is lent waits for too long, the stream is over, and its client
-//! hears so when it reads on; where that waits for as long again, its place is free, and the stream
-//! is to be reset, so that HTTP/2 lets go of all that waits in it. Of one whose window has no room
-//! at all HTTP/2 asks nothing more: a message or two, and some 4 KiB at most before them, stay until
-//! its client reads on or its connection ends.
+//! hears so when it reads on; where that waits for as long again, the stream is to be reset, so that
+//! HTTP/2 lets go of all that waits in it. In the midst of a message nothing can be said, and the
+//! stream is to be reset at once.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -26,7 +27,9 @@ use tokio::time::{Instant, interval};
 use tonic::Status;
 
 use super::status::Problem;
-use crate::domain::limits::{WATCH_AHEAD_BYTES_MAX, WATCH_UNTAKEN_LOOK_MS, WATCH_UNTAKEN_MS_MAX};
+use crate::domain::limits::{
+    WATCH_AHEAD_BYTES_MAX, WATCH_PART_BYTES_MAX, WATCH_UNTAKEN_LOOK_MS, WATCH_UNTAKEN_MS_MAX,
+};
 use crate::live::log::LogError;
 use crate::live::{Permit, TooMuchUnread, UnreadPermit};
 
@@ -67,7 +70,9 @@ struct State {
     stage: Stage,
     /// After what was handed out last; empty before.
     resume_token: Bytes,
-    /// Messages that are lent.
+    /// What is still to be lent of the last message.
+    rest: Option<Box<Rest>>,
+    /// Messages, and parts of them, that are lent.
     lent: u32,
     /// Bytes handed out since the first of those, it included; 0 if nothing is lent.
     ahead_bytes: usize,
@@ -90,9 +95,24 @@ enum Stage {
     Ended,
 }
 
+/// A large message of which some was lent.
+struct Rest {
+    frame: Bytes,
+    /// So many bytes were.
+    at: usize,
+    hold: Option<UnreadPermit>,
+}
+
+/// What is lent at once: a message, or a part of it.
+struct Part {
+    bytes: Bytes,
+    /// With the last of a message.
+    hold: Option<UnreadPermit>,
+}
+
 /// What a body has to say.
 enum Said {
-    Message(Bytes),
+    Part(Bytes),
     End(Status),
     Reset,
 }
@@ -104,11 +124,11 @@ enum Swept {
     Cut,
 }
 
-/// A message that HTTP/2 has.
-struct LentFrame {
-    frame: Bytes,
+/// A part that HTTP/2 has.
+struct LentPart {
+    bytes: Bytes,
     hold: Option<Box<UnreadPermit>>,
-    hand: Arc<Delivery>,
+    delivery: Arc<Delivery>,
 }
 
 // === impl Sweeper ===
@@ -117,15 +137,15 @@ impl Sweeper {
     /// Spawns its task on the current tokio runtime. It ends with the last clone.
     pub fn start() -> Self {
         let sweeper = Self::default();
-        let hands = Arc::downgrade(&sweeper.0);
+        let deliveries = Arc::downgrade(&sweeper.0);
         tokio::spawn(async move {
             let mut looks = interval(Duration::from_millis(WATCH_UNTAKEN_LOOK_MS));
             loop {
                 looks.tick().await;
-                let Some(hands) = hands.upgrade() else {
+                let Some(deliveries) = deliveries.upgrade() else {
                     return;
                 };
-                Self(hands).sweep(Instant::now());
+                Self(deliveries).sweep(Instant::now());
             }
         });
         sweeper
@@ -137,27 +157,31 @@ impl Sweeper {
             permit: Some(opened.permit),
             stage: Stage::Open(opened.frames),
             resume_token: Bytes::new(),
+            rest: None,
             lent: 0,
             ahead_bytes: 0,
             since: Instant::now(),
             waker: None,
             is_waiting: false,
         };
-        let hand = Arc::new(Delivery(Mutex::new(state)));
-        self.hands().push(Arc::downgrade(&hand));
-        FrameBody(hand)
+        let delivery = Arc::new(Delivery(Mutex::new(state)));
+        self.deliveries().push(Arc::downgrade(&delivery));
+        FrameBody(delivery)
     }
 
     fn sweep(&self, now: Instant) {
         // Dropping a stream takes locks of its own, so not under this one.
         let mut open = Vec::new();
-        self.hands().retain(|hand| {
-            let hand = hand.upgrade();
-            let is_open = hand.is_some();
-            open.extend(hand);
+        self.deliveries().retain(|delivery| {
+            let delivery = delivery.upgrade();
+            let is_open = delivery.is_some();
+            open.extend(delivery);
             is_open
         });
-        let swept: Vec<_> = open.iter().filter_map(|hand| hand.sweep(now)).collect();
+        let swept: Vec<_> = open
+            .iter()
+            .filter_map(|delivery| delivery.sweep(now))
+            .collect();
         if !swept.is_empty() {
             let is_cut = |swept: &&Swept| **swept == Swept::Cut;
             let cut = swept.iter().filter(is_cut).count();
@@ -166,12 +190,12 @@ impl Sweeper {
         }
     }
 
-    fn hands(&self) -> MutexGuard<'_, Vec<Weak<Delivery>>> {
+    fn deliveries(&self) -> MutexGuard<'_, Vec<Weak<Delivery>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-// === impl Hand ===
+// === impl Delivery ===
 
 impl Delivery {
     /// Goes on with its end if its client takes nothing for too long.
@@ -184,6 +208,8 @@ impl Delivery {
         // HTTP/2 may wait for room and ask for nothing more, the end included: what it holds it
         // keeps for as long as its client likes, and a place as well if it were not given back.
         let (stage, swept, permit) = match state.stage {
+            // Trailers in the midst of a message are no status.
+            Stage::Open(_) if state.rest.is_some() => (Stage::Cut, Swept::Cut, state.permit.take()),
             Stage::Open(_) => {
                 let resume_token = state.resume_token.to_vec();
                 let status = Problem::from(LogError::Lagged { resume_token }).into();
@@ -196,10 +222,11 @@ impl Delivery {
             Stage::Cut | Stage::Ended => return None,
         };
         let before = std::mem::replace(&mut state.stage, stage);
+        let rest = state.rest.take();
         state.since = now;
         let waker = state.waker.clone();
         drop(state);
-        drop((before, permit));
+        drop((before, rest, permit));
         if let Some(waker) = waker {
             waker.wake();
         }
@@ -213,6 +240,9 @@ impl Delivery {
             state.listen(context);
             return Poll::Pending;
         }
+        if let Some(part) = state.next_part() {
+            return Poll::Ready(Some(Said::Part(self.lend(&mut state, part))));
+        }
         let mut frames = match std::mem::replace(&mut state.stage, Stage::Ended) {
             Stage::Open(frames) => frames,
             Stage::Ending(status) => return Poll::Ready(Some(Said::End(status))),
@@ -225,11 +255,11 @@ impl Delivery {
                 state.listen(context);
                 return Poll::Pending;
             }
-            Poll::Ready(Some(Ok(handed))) => match state.hold(&handed.frame) {
+            Poll::Ready(Some(Ok(message))) => match state.hold(&message.frame) {
                 Ok(hold) => {
                     state.stage = Stage::Open(frames);
-                    let message = self.lend(&mut state, handed, hold);
-                    return Poll::Ready(Some(Said::Message(message)));
+                    let part = state.begin(message, hold);
+                    return Poll::Ready(Some(Said::Part(self.lend(&mut state, part))));
                 }
                 Err(error) => Problem::too_much_untaken(error, &state.resume_token).into(),
             },
@@ -240,27 +270,17 @@ impl Delivery {
         Poll::Ready(Some(Said::End(end)))
     }
 
-    /// Hands a message out, lent.
-    fn lend(
-        self: &Arc<Self>,
-        state: &mut State,
-        handed: FramedMessage,
-        hold: Option<UnreadPermit>,
-    ) -> Bytes {
-        let FramedMessage {
-            frame,
-            resume_token,
-        } = handed;
-        state.resume_token = resume_token;
-        state.ahead_bytes += frame.len();
+    /// Hands a part out, lent.
+    fn lend(self: &Arc<Self>, state: &mut State, part: Part) -> Bytes {
+        state.ahead_bytes += part.bytes.len();
         if state.lent == 0 {
             state.since = Instant::now();
         }
         state.lent += 1;
-        Bytes::from_owner(LentFrame {
-            frame,
-            hold: hold.map(Box::new),
-            hand: Arc::clone(self),
+        Bytes::from_owner(LentPart {
+            bytes: part.bytes,
+            hold: part.hold.map(Box::new),
+            delivery: Arc::clone(self),
         })
     }
 
@@ -298,11 +318,34 @@ impl State {
     /// Whether what is lent must be taken first.
     fn must_wait(&self) -> bool {
         match self.stage {
+            Stage::Open(_) if self.rest.is_some() => 0 < self.lent,
             Stage::Open(_) => WATCH_AHEAD_BYTES_MAX <= self.ahead_bytes,
             // Or HTTP/2 would have all of it, and could not be told to let go.
             Stage::Ending(_) => 0 < self.lent,
             Stage::Cut | Stage::Ended => false,
         }
+    }
+
+    /// What is lent first of a message.
+    fn begin(&mut self, message: FramedMessage, hold: Option<UnreadPermit>) -> Part {
+        let FramedMessage {
+            frame,
+            resume_token,
+        } = message;
+        self.resume_token = resume_token;
+        if frame.len() <= WATCH_PART_BYTES_MAX {
+            return Part { bytes: frame, hold };
+        }
+        let (part, rest) = Rest { frame, at: 0, hold }.split();
+        self.rest = rest.map(Box::new);
+        part
+    }
+
+    /// What is lent next of a message; `None` if all of it was.
+    fn next_part(&mut self) -> Option<Part> {
+        let (part, rest) = self.rest.take()?.split();
+        self.rest = rest.map(Box::new);
+        Some(part)
     }
 
     fn listen(&mut self, context: &mut Context<'_>) {
@@ -313,19 +356,36 @@ impl State {
     }
 }
 
-// === impl Lent ===
+// === impl Rest ===
 
-impl AsRef<[u8]> for LentFrame {
-    fn as_ref(&self) -> &[u8] {
-        &self.frame
+impl Rest {
+    /// The next part, and what is left then.
+    fn split(mut self) -> (Part, Option<Self>) {
+        let end = self.frame.len().min(self.at + WATCH_PART_BYTES_MAX);
+        // A copy, or the part that waits would keep all of the message.
+        let bytes = Bytes::copy_from_slice(&self.frame[self.at..end]);
+        if end == self.frame.len() {
+            let hold = self.hold;
+            return (Part { bytes, hold }, None);
+        }
+        self.at = end;
+        (Part { bytes, hold: None }, Some(self))
     }
 }
 
-impl Drop for LentFrame {
+// === impl LentPart ===
+
+impl AsRef<[u8]> for LentPart {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for LentPart {
     fn drop(&mut self) {
         // Before anybody asks for the next.
         self.hold = None;
-        self.hand.take_back();
+        self.delivery.take_back();
     }
 }
 
@@ -337,8 +397,9 @@ impl Drop for FrameBody {
         // What is lent may live on, and must not keep the task that polled this.
         let waker = state.waker.take();
         let stage = std::mem::replace(&mut state.stage, Stage::Ended);
+        let rest = state.rest.take();
         drop(state);
-        drop((waker, stage));
+        drop((waker, stage, rest));
     }
 }
 
@@ -351,7 +412,7 @@ impl http_body::Body for FrameBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let end = match ready!(self.0.poll(context)) {
-            Some(Said::Message(message)) => return Poll::Ready(Some(Ok(Frame::data(message)))),
+            Some(Said::Part(bytes)) => return Poll::Ready(Some(Ok(Frame::data(bytes)))),
             Some(Said::End(status)) => status,
             // gRPC tells it as `RESOURCE_EXHAUSTED`.
             Some(Said::Reset) => {

@@ -303,6 +303,10 @@ pub const WATCH_UNTAKEN_BYTES_ON_LOOPBACK_MAX: usize = 256 * 1024 * 1024;
 /// Bytes of messages to one watcher that may wait for its client. Reached: the next message is made
 /// when they are taken. One message may be larger.
 pub const WATCH_AHEAD_BYTES_MAX: usize = 4 * 1024;
+/// Bytes of a message that are handed to a connection at once. A larger message goes in parts, each
+/// when the one before it was taken. A multiple of 3, so that base64 of a part ends without padding,
+/// and no larger than a frame of HTTP/2.
+pub const WATCH_PART_BYTES_MAX: usize = 16 * 1024 - 1;
 /// How often it is looked for streams whose clients take nothing, in milliseconds.
 pub const WATCH_UNTAKEN_LOOK_MS: u64 = 5_000;
 /// Entries of the journal that are read at a time for a watcher. More: read next.
@@ -594,6 +598,8 @@ const _: () = assert!(WATCHED_ROWS_PER_TOKEN_MAX <= WATCHED_ROWS_WITHOUT_TOKEN_M
 const _: () = assert!(WATCH_UNTAKEN_LOOK_MS < WATCH_UNTAKEN_MS_MAX);
 // Or leave for a message to wait could be given back before its bytes.
 const _: () = assert!(WATCH_AHEAD_BYTES_MAX <= WATCH_UNTAKEN_BYTES_MIN);
+const _: () = assert!(WATCH_PART_BYTES_MAX.is_multiple_of(3));
+const _: () = assert!(WATCH_PART_BYTES_MAX < WATCH_UNTAKEN_BYTES_MIN);
 const _: () = assert!(WATCHERS_PER_PREFIX_MAX[0] <= WATCHERS_PER_PREFIX_MAX[1]);
 const _: () = assert!(WATCHERS_PER_PREFIX_MAX[1] <= WATCHERS_PER_PREFIX_MAX[2]);
 const _: () = assert!(WATCHERS_PER_PREFIX_MAX[2] < WATCHERS_MAX);

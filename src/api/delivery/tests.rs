@@ -12,7 +12,7 @@ use tonic::transport::Server;
 
 use super::*;
 use crate::api::frames::framed;
-use crate::domain::limits::WATCH_UNTAKEN_BYTES_PER_TOKEN_MAX;
+use crate::domain::limits::{WATCH_UNTAKEN_BYTES_MIN, WATCH_UNTAKEN_BYTES_PER_TOKEN_MAX};
 use crate::live::{Holder, PermitBounds, Permits};
 
 const PATIENCE: Duration = Duration::from_millis(WATCH_UNTAKEN_MS_MAX);
@@ -29,6 +29,13 @@ fn handed(message: &Bytes, place: u8) -> FramedMessage {
         frame: message.clone(),
         resume_token: vec![place].into(),
     }
+}
+
+/// A message whose bytes tell where they stand.
+fn numbered(bytes: usize) -> Bytes {
+    // By a prime, or parts could be told for each other.
+    let byte = |at| u8::try_from(at % 251).expect("a byte");
+    (0..bytes).map(byte).collect()
 }
 
 /// A message of so many bytes.
@@ -132,7 +139,7 @@ async fn stream_without_news_is_not_ended_and_one_that_is_gone_is_forgotten() {
     assert_eq!(Arc::strong_count(&held), 2);
     drop(body);
     sweeper.sweep(Instant::now());
-    assert!(sweeper.hands().is_empty());
+    assert!(sweeper.deliveries().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -147,6 +154,46 @@ async fn client_that_takes_a_message_now_and_then_is_not_ended() {
         drop(untaken);
     }
     assert_eq!(Arc::strong_count(&held), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn client_that_takes_a_part_of_a_large_message_now_and_then_is_not_ended() {
+    let sweeper = Sweeper::default();
+    let large = numbered(4 * WATCH_PART_BYTES_MAX + 9);
+    let (frames, held) = stream_of(vec![large.clone(), message(9)]);
+    let mut body = sweeper.watch_over(opened(frames));
+    let mut taken = Vec::new();
+    while taken.len() < large.len() {
+        let part = next(&mut body).await.expect("a part").into_data();
+        let part = part.expect("data");
+        if taken.len() + part.len() < large.len() {
+            assert!(next(&mut body).now_or_never().is_none(), "one waits");
+        }
+        tokio::time::advance(PATIENCE - Duration::from_millis(1)).await;
+        sweeper.sweep(Instant::now());
+        taken.extend_from_slice(&part);
+    }
+    assert_eq!(taken, large, "in order, and the next message after it");
+    let small = next(&mut body).await.expect("a message").into_data();
+    assert_eq!(small.expect("data"), message(9));
+    assert_eq!(Arc::strong_count(&held), 2);
+}
+
+#[tokio::test]
+async fn large_message_counts_until_its_last_part_is_taken() {
+    let permits = permits();
+    let large = message(WATCH_UNTAKEN_BYTES_PER_TOKEN_MAX);
+    let permit = permits.take(TOKEN).expect("there is room");
+    let frames = stream_of(vec![large.clone()]).0;
+    let mut body = Sweeper::default().watch_over(Opened { frames, permit });
+    let other = permits.take(TOKEN).expect("there is room");
+    let mut taken = 0;
+    while taken < large.len() {
+        let part = next(&mut body).await.expect("a part").into_data();
+        taken += part.as_ref().expect("data").len();
+        assert!(other.hold(&message(WATCH_UNTAKEN_BYTES_MIN)).is_err());
+    }
+    assert!(other.hold(&message(WATCH_UNTAKEN_BYTES_MIN)).is_ok());
 }
 
 #[tokio::test]
@@ -333,6 +380,54 @@ async fn stream_that_nobody_reads_is_reset_in_the_end_and_its_place_is_free_then
         .expect("an end")
         .expect_err("a reset");
     assert_eq!(error.reason(), Some(h2::Reason::ENHANCE_YOUR_CALM));
+}
+
+#[tokio::test(start_paused = true)]
+async fn large_message_comes_whole_however_slowly_it_is_taken() {
+    const WINDOW: u32 = 1_024;
+    let check = async |bytes_per_second: u32| {
+        let large = numbered(69_000);
+        let opened = vec![opened(stream_of(vec![large.clone()]).0)];
+        let (mut client, connection) = connect(&Sweeper::start(), opened, WINDOW).await;
+        tokio::spawn(connection);
+        let mut body = call(&mut client).await;
+        let mut taken = Vec::new();
+        while taken.len() < large.len() {
+            let some = body.data().await.expect("more").expect("no reset");
+            taken.extend_from_slice(&some);
+            let seconds = Duration::from_secs(some.len() as u64);
+            tokio::time::sleep(seconds / bytes_per_second).await;
+            let room = body.flow_control().release_capacity(some.len());
+            room.expect("it was let through");
+        }
+        assert_eq!(taken, large);
+        let silence = tokio::time::timeout(10 * PATIENCE, body.data());
+        assert!(silence.await.is_err(), "it goes on");
+    };
+    check(900).await;
+    check(400).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn large_message_is_let_go_of_when_nobody_takes_the_rest_of_it() {
+    let large = message(4 * WATCH_PART_BYTES_MAX);
+    let (frames, held) = stream_of(vec![large.clone()]);
+    let sweeper = Sweeper::default();
+    let (mut client, connection) = connect(&sweeper, vec![opened(frames)], 1).await;
+    tokio::spawn(connection);
+    let mut body = call(&mut client).await;
+    settle().await;
+    tokio::time::advance(PATIENCE / 2).await;
+    sweeper.sweep(Instant::now());
+    assert!(!large.is_unique(), "it waits");
+    tokio::time::advance(PATIENCE / 2).await;
+    sweeper.sweep(Instant::now());
+    assert!(large.is_unique());
+    assert_eq!(Arc::strong_count(&held), 1);
+    soon(body.data()).await.expect("a byte").expect("a byte");
+    let error = soon(body.data()).await.expect("an end");
+    let reason = error.expect_err("a reset").reason();
+    assert_eq!(reason, Some(h2::Reason::ENHANCE_YOUR_CALM));
 }
 
 #[tokio::test(start_paused = true)]
