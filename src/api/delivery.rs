@@ -12,7 +12,9 @@
 //! streams now and then. Where what is lent waits for too long, the stream is over, and its client
 //! hears so when it reads on; where that waits for as long again, the stream is to be reset, so that
 //! HTTP/2 lets go of all that waits in it. In the midst of a message nothing can be said, and the
-//! stream is to be reset at once.
+//! stream is to be reset at once. Of one whose window has no room at all HTTP/2 asks nothing more,
+//! and cannot be told; where something waits for as long once more, its connection is ended. Its
+//! place is counted until nothing of it is in memory any more.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -26,6 +28,7 @@ use http_body::Frame;
 use tokio::time::{Instant, interval};
 use tonic::Status;
 
+use super::connection::ConnectionAbort;
 use super::status::Problem;
 use crate::domain::limits::{
     WATCH_AHEAD_BYTES_MAX, WATCH_PART_BYTES_MAX, WATCH_UNTAKEN_LOOK_MS, WATCH_UNTAKEN_MS_MAX,
@@ -49,9 +52,10 @@ pub struct FramedMessage {
 pub struct Opened {
     /// What it tells.
     pub frames: Frames,
-    /// Its place, given back when nothing of it is in memory any more, or its client takes nothing
-    /// for too long.
+    /// Its place, given back when nothing of it is in memory any more.
     pub permit: Permit,
+    /// Ends the connection that it goes through; `None` if it goes through none.
+    pub connection: Option<ConnectionAbort>,
 }
 
 /// Ends streams whose clients take nothing. Clones are the same.
@@ -65,8 +69,10 @@ pub struct FrameBody(Arc<Delivery>);
 struct Delivery(Mutex<State>);
 
 struct State {
-    /// Its place; `None` once it was given back.
-    permit: Option<Permit>,
+    /// Its place, as long as it is there.
+    permit: Permit,
+    /// `None` once the connection was ended.
+    connection: Option<ConnectionAbort>,
     stage: Stage,
     /// After what was handed out last; empty before.
     resume_token: Bytes,
@@ -121,7 +127,8 @@ enum Said {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Swept {
     Ended,
-    Cut,
+    Reset,
+    Disconnected,
 }
 
 /// A part that HTTP/2 has.
@@ -154,7 +161,8 @@ impl Sweeper {
     /// The body that tells a stream.
     pub fn watch_over(&self, opened: Opened) -> FrameBody {
         let state = State {
-            permit: Some(opened.permit),
+            permit: opened.permit,
+            connection: opened.connection,
             stage: Stage::Open(opened.frames),
             resume_token: Bytes::new(),
             rest: None,
@@ -183,10 +191,13 @@ impl Sweeper {
             .filter_map(|delivery| delivery.sweep(now))
             .collect();
         if !swept.is_empty() {
-            let is_cut = |swept: &&Swept| **swept == Swept::Cut;
-            let cut = swept.iter().filter(is_cut).count();
-            let ended = swept.len() - cut;
-            tracing::info!(ended, cut, "streams ended that nobody reads");
+            let count = |what| swept.iter().filter(|swept| **swept == what).count();
+            tracing::info!(
+                ended = count(Swept::Ended),
+                reset = count(Swept::Reset),
+                disconnected = count(Swept::Disconnected),
+                "ended streams whose clients take nothing"
+            );
         }
     }
 
@@ -205,28 +216,29 @@ impl Delivery {
         if state.lent == 0 || now < state.since + patience {
             return None;
         }
-        // HTTP/2 may wait for room and ask for nothing more, the end included: what it holds it
-        // keeps for as long as its client likes, and a place as well if it were not given back.
-        let (stage, swept, permit) = match state.stage {
+        let (stage, swept) = match state.stage {
             // Trailers in the midst of a message are no status.
-            Stage::Open(_) if state.rest.is_some() => (Stage::Cut, Swept::Cut, state.permit.take()),
+            Stage::Open(_) if state.rest.is_some() => (Stage::Cut, Swept::Reset),
             Stage::Open(_) => {
                 let resume_token = state.resume_token.to_vec();
                 let status = Problem::from(LogError::Lagged { resume_token }).into();
-                (Stage::Ending(status), Swept::Ended, None)
+                (Stage::Ending(status), Swept::Ended)
             }
-            Stage::Ending(_) => (Stage::Cut, Swept::Cut, state.permit.take()),
-            Stage::Ended if state.permit.is_some() => {
-                (Stage::Ended, Swept::Cut, state.permit.take())
+            Stage::Ending(_) => (Stage::Cut, Swept::Reset),
+            // HTTP/2 waits for room, and asks for nothing before there is some.
+            Stage::Cut | Stage::Ended => {
+                let connection = state.connection.take()?;
+                drop(state);
+                connection.abort();
+                return Some(Swept::Disconnected);
             }
-            Stage::Cut | Stage::Ended => return None,
         };
         let before = std::mem::replace(&mut state.stage, stage);
         let rest = state.rest.take();
         state.since = now;
         let waker = state.waker.clone();
         drop(state);
-        drop((before, rest, permit));
+        drop((before, rest));
         if let Some(waker) = waker {
             waker.wake();
         }
@@ -309,10 +321,9 @@ impl Delivery {
 // === impl State ===
 
 impl State {
-    /// Leave to have a message wait. The place is held as long as there may be more messages.
+    /// Leave to have a message wait.
     fn hold(&self, frame: &Bytes) -> Result<Option<UnreadPermit>, TooMuchUnread> {
-        let permit = self.permit.as_ref();
-        permit.map_or(Ok(None), |permit| permit.hold(frame))
+        self.permit.hold(frame)
     }
 
     /// Whether what is lent must be taken first.

@@ -19,7 +19,7 @@ use super::convert::violation::Path;
 use super::counters::{Counters, Open};
 use super::delivery::{FramedMessage, Frames, Opened, Sweeper};
 use super::frames::{self, framed};
-use super::origin::Callers;
+use super::origin::{Callers, abort_of};
 use super::pb::v1 as pb;
 use super::pb::v1::live_service_server::SERVICE_NAME;
 use super::status::Problem;
@@ -92,6 +92,7 @@ struct Following {
 impl Live {
     async fn watch_rates(self, request: Request<pb::WatchRatesRequest>) -> Result<Opened, Status> {
         let (caller, holder) = (caller(&request), self.holder(&request));
+        let connection = abort_of(&request);
         let asked = parse_watch(request.into_inner()).map_err(Problem::from)?;
         let (filter, by) = (Path::root("filter"), Path::root("by"));
         check_question(&caller, filter, &asked.watch.filter, by, &asked.watch.by)?;
@@ -106,7 +107,11 @@ impl Live {
             _open: Open::new(&self.counters.watchers),
         };
         let frames: Frames = Box::pin(stream::unfold(Some(Box::new(watching)), next));
-        Ok(Opened { frames, permit })
+        Ok(Opened {
+            frames,
+            permit,
+            connection,
+        })
     }
 
     async fn watch_incidents(
@@ -114,6 +119,7 @@ impl Live {
         request: Request<pb::WatchIncidentsRequest>,
     ) -> Result<Opened, Status> {
         let (caller, holder) = (caller(&request), self.holder(&request));
+        let connection = abort_of(&request);
         let mut asked = parse_log(request.into_inner()).map_err(Problem::from)?;
         asked.filter.without_amendments = !caller.sees_staff();
         check_asked(&caller, Path::root("operators"), &asked.filter.operators)?;
@@ -129,7 +135,11 @@ impl Live {
             _open: Open::new(&self.counters.watchers),
         };
         let frames: Frames = Box::pin(stream::unfold(Some(Box::new(following)), next_events));
-        Ok(Opened { frames, permit })
+        Ok(Opened {
+            frames,
+            permit,
+            connection,
+        })
     }
 
     fn holder<T>(&self, request: &Request<T>) -> Holder {

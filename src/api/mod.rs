@@ -9,6 +9,7 @@ mod asked;
 pub mod bulk;
 pub mod caller;
 mod cases;
+pub mod connection;
 pub mod convert;
 pub mod counters;
 mod delivery;

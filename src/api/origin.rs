@@ -7,10 +7,12 @@
 
 use std::net::IpAddr;
 
+use http::Extensions;
 use tonic::Request;
 use tonic::metadata::MetadataMap;
 use tonic::transport::server::TcpConnectInfo;
 
+use super::connection::{ConnectionAbort, ConnectionInfo};
 use crate::domain::{AddressPrefix, Origin, UtcMillis};
 
 const FORWARDED_FOR: &str = "x-forwarded-for";
@@ -25,8 +27,7 @@ pub struct Callers {
 impl Callers {
     /// The address of a request that is no call yet.
     pub fn address_of<B>(self, request: &http::Request<B>) -> Option<IpAddr> {
-        let peer = request.extensions().get::<TcpConnectInfo>();
-        let peer = peer.and_then(TcpConnectInfo::remote_addr)?.ip();
+        let peer = peer(request.extensions())?;
         if self.are_behind_proxy && peer.to_canonical().is_loopback() {
             let headers = MetadataMap::from_headers(request.headers().clone());
             return forwarded(&headers).or(Some(peer));
@@ -36,12 +37,24 @@ impl Callers {
 
     /// The address of a call; `None` if it is not known.
     pub fn address<T>(self, request: &Request<T>) -> Option<IpAddr> {
-        let peer = request.remote_addr()?.ip();
+        let peer = peer(request.extensions())?;
         if self.are_behind_proxy && peer.to_canonical().is_loopback() {
             return forwarded(request.metadata()).or(Some(peer));
         }
         Some(peer)
     }
+}
+
+/// What ends the connection that a call came through; `None` if it came through none.
+pub fn abort_of<T>(request: &Request<T>) -> Option<ConnectionAbort> {
+    let connection = request.extensions().get::<ConnectionInfo<TcpConnectInfo>>();
+    connection.map(|connection| connection.abort.clone())
+}
+
+/// The address at the other end of the connection.
+fn peer(extensions: &Extensions) -> Option<IpAddr> {
+    let connection = extensions.get::<ConnectionInfo<TcpConnectInfo>>()?;
+    connection.peer.remote_addr().map(|address| address.ip())
 }
 
 /// What the nearest proxy says.
@@ -83,9 +96,12 @@ mod tests {
 
     fn check(peer: &str, headers: &[&str], are_behind_proxy: bool, expected: &str) {
         let mut request = Request::new(());
-        request.extensions_mut().insert(TcpConnectInfo {
-            local_addr: None,
-            remote_addr: Some(peer.parse().expect("an address")),
+        request.extensions_mut().insert(ConnectionInfo {
+            peer: TcpConnectInfo {
+                local_addr: None,
+                remote_addr: Some(peer.parse().expect("an address")),
+            },
+            abort: ConnectionAbort::default(),
         });
         for header in headers {
             let value = header.parse().expect("a value");

@@ -12,6 +12,7 @@ use tonic::transport::server::TcpIncoming;
 
 use super::cork::Corked;
 use super::{AppError, Parts};
+use crate::api::connection::Abortable;
 use crate::domain::limits::{
     DRAIN_MS_MAX, KEEPALIVE_ANSWER_MS_MAX, KEEPALIVE_MS, RECORD_DRAIN_MS,
     STREAMS_PER_CONNECTION_MAX,
@@ -28,7 +29,7 @@ pub(super) async fn run(
     stop: CancellationToken,
 ) -> Result<(), AppError> {
     let stopping = stop.clone().cancelled_owned();
-    let connections = incoming.map_ok(Corked::new);
+    let connections = incoming.map_ok(|tcp| Abortable::new(Corked::new(tcp)));
     let server = Server::builder()
         .accept_http1(true)
         .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)

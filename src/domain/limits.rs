@@ -287,7 +287,8 @@ pub const LOG_EVENTS_KEPT_MAX: usize = 8_192;
 pub const LOG_EVENTS_LOOKED_AT_MAX: usize = 1_024;
 /// How long a message to a watcher may wait while its client takes nothing, in milliseconds.
 /// Longer: the stream is ended with `RESOURCE_EXHAUSTED`, and can be resumed. As long again, and its
-/// client has not heard so: the stream is reset.
+/// client has not heard so, or in the midst of a message: the stream is reset. As long once more, and
+/// it still waits: the connection is ended.
 pub const WATCH_UNTAKEN_MS_MAX: u64 = 60_000;
 /// Smallest message to a watcher that is counted while its client does not take it, in bytes.
 /// Only a whole state, or much of it, is as large.

@@ -11,6 +11,7 @@ use tonic::body::Body;
 use tonic::transport::Server;
 
 use super::*;
+use crate::api::connection::{Abortable, ConnectionInfo};
 use crate::api::frames::framed;
 use crate::domain::limits::{WATCH_UNTAKEN_BYTES_MIN, WATCH_UNTAKEN_BYTES_PER_TOKEN_MAX};
 use crate::live::{Holder, PermitBounds, Permits};
@@ -49,8 +50,15 @@ fn permits() -> Permits {
 
 /// With a place of its own.
 fn opened(frames: Frames) -> Opened {
-    let permit = permits().take(TOKEN).expect("there is room");
-    Opened { frames, permit }
+    opened_of(&permits(), frames)
+}
+
+fn opened_of(permits: &Permits, frames: Frames) -> Opened {
+    Opened {
+        frames,
+        permit: permits.take(TOKEN).expect("there is room"),
+        connection: None,
+    }
 }
 
 fn trailer(frame: Frame<Bytes>) -> HeaderMap {
@@ -183,9 +191,8 @@ async fn client_that_takes_a_part_of_a_large_message_now_and_then_is_not_ended()
 async fn large_message_counts_until_its_last_part_is_taken() {
     let permits = permits();
     let large = message(WATCH_UNTAKEN_BYTES_PER_TOKEN_MAX);
-    let permit = permits.take(TOKEN).expect("there is room");
     let frames = stream_of(vec![large.clone()]).0;
-    let mut body = Sweeper::default().watch_over(Opened { frames, permit });
+    let mut body = Sweeper::default().watch_over(opened_of(&permits, frames));
     let other = permits.take(TOKEN).expect("there is room");
     let mut taken = 0;
     while taken < large.len() {
@@ -219,8 +226,10 @@ struct Streams {
 }
 
 impl Streams {
-    fn answer(&self) -> http::Response<Body> {
-        let next = self.left.lock().expect("nobody panics").remove(0);
+    fn answer(&self, request: &http::Request<Body>) -> http::Response<Body> {
+        let mut next = self.left.lock().expect("nobody panics").remove(0);
+        let connection = request.extensions().get::<ConnectionInfo<()>>();
+        next.connection = connection.map(|connection| connection.abort.clone());
         let body = Body::new(self.sweeper.watch_over(next));
         let response = http::Response::builder().header("content-type", "application/grpc");
         response.body(body).expect("a valid answer")
@@ -237,11 +246,11 @@ async fn connect(sweeper: &Sweeper, opened: Vec<Opened>, window: u32) -> (Client
         sweeper: sweeper.clone(),
         left: Arc::new(Mutex::new(opened)),
     };
-    let service = tower::service_fn(move |_: http::Request<Body>| {
-        let response = streams.answer();
+    let service = tower::service_fn(move |request: http::Request<Body>| {
+        let response = streams.answer(&request);
         async { Ok::<_, Infallible>(response) }
     });
-    let incoming = stream::iter([Ok::<_, io::Error>(far)]).chain(stream::pending());
+    let incoming = stream::iter([Ok::<_, io::Error>(Abortable::new(far))]).chain(stream::pending());
     tokio::spawn(Server::builder().serve_with_incoming(service, incoming));
     h2::client::Builder::new()
         .initial_window_size(window)
@@ -323,13 +332,9 @@ async fn client_that_does_not_read_its_socket_has_little_waiting() {
 #[tokio::test(start_paused = true)]
 async fn large_message_counts_until_it_is_taken_or_the_stream_is_gone() {
     let permits = permits();
-    let opened = |_| Opened {
-        frames: stream_of(vec![
-            message(WATCH_UNTAKEN_BYTES_PER_TOKEN_MAX / 2 + 1),
-            message(9),
-        ])
-        .0,
-        permit: permits.take(TOKEN).expect("there is room"),
+    let opened = |_| {
+        let large = message(WATCH_UNTAKEN_BYTES_PER_TOKEN_MAX / 2 + 1);
+        opened_of(&permits, stream_of(vec![large, message(9)]).0)
     };
     let opened: Vec<_> = (0..3).map(opened).collect();
     let (mut client, connection) = connect(&Sweeper::default(), opened, 1).await;
@@ -356,10 +361,7 @@ async fn large_message_counts_until_it_is_taken_or_the_stream_is_gone() {
 async fn stream_that_nobody_reads_is_reset_in_the_end_and_its_place_is_free_then() {
     let permits = permits();
     let large = message(WATCH_AHEAD_BYTES_MAX);
-    let opened = Opened {
-        frames: stream_of(vec![large.clone(), message(9)]).0,
-        permit: permits.take(TOKEN).expect("there is room"),
-    };
+    let opened = opened_of(&permits, stream_of(vec![large.clone(), message(9)]).0);
     let sweeper = Sweeper::default();
     let (mut client, connection) = connect(&sweeper, vec![opened], 1).await;
     tokio::spawn(connection);
@@ -430,56 +432,77 @@ async fn large_message_is_let_go_of_when_nobody_takes_the_rest_of_it() {
     assert_eq!(reason, Some(h2::Reason::ENHANCE_YOUR_CALM));
 }
 
+/// Two messages at once, and one after a quarter of a minute.
+fn with_heartbeat(message_bytes: usize) -> Frames {
+    let told = move |place| Ok(handed(&message(message_bytes), place));
+    let heartbeat = stream::once(async move {
+        tokio::time::sleep(Duration::from_secs(15)).await;
+        told(9)
+    });
+    let at_once = stream::iter([1, 2].map(told));
+    Box::pin(at_once.chain(heartbeat).chain(stream::pending()))
+}
+
 #[tokio::test(start_paused = true)]
-async fn place_is_free_in_the_end_also_where_http2_asks_for_nothing_more() {
+async fn connection_ends_where_http2_asks_for_nothing_more_and_the_place_is_free_then() {
     // The second message fits in part, or not at all; what comes then waits for room unasked.
-    const HEARTBEAT: Duration = Duration::from_secs(15);
     for window in [16, 9] {
         let permits = permits();
-        let heartbeat = stream::once(async {
-            tokio::time::sleep(HEARTBEAT).await;
-            Ok(handed(&message(9), 9))
-        });
-        let at_once = stream::iter([1, 2].map(|place| Ok(handed(&message(9), place))));
-        let opened = Opened {
-            frames: Box::pin(at_once.chain(heartbeat).chain(stream::pending())),
-            permit: permits.take(TOKEN).expect("there is room"),
-        };
+        let opened = opened_of(&permits, with_heartbeat(9));
         let sweeper = Sweeper::default();
         let (mut client, connection) = connect(&sweeper, vec![opened], window).await;
-        tokio::spawn(connection);
+        let connection = tokio::spawn(connection);
         let _body = call(&mut client).await;
-        settle().await;
-        tokio::time::advance(HEARTBEAT).await;
-        settle().await;
-        for _ in 0..2 {
+        tokio::time::sleep(Duration::from_secs(16)).await;
+        for _ in 0..3 {
             assert_eq!(permits.open(), 1, "something waits");
+            assert!(!connection.is_finished());
             tokio::time::advance(PATIENCE).await;
             sweeper.sweep(Instant::now());
             settle().await;
         }
         assert_eq!(permits.open(), 0, "{window}");
+        assert!(connection.is_finished());
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn place_is_free_in_the_end_also_of_a_stream_that_ended_by_itself() {
+async fn connection_ends_also_of_a_stream_that_ended_by_itself() {
     let permits = permits();
     let messages = stream::iter([
         Ok(handed(&message(9), 1)),
         Err(Status::unavailable("stopping")),
     ]);
-    let opened = Opened {
-        frames: Box::pin(messages),
-        permit: permits.take(TOKEN).expect("there is room"),
-    };
+    let opened = opened_of(&permits, Box::pin(messages));
     let sweeper = Sweeper::default();
     let (mut client, connection) = connect(&sweeper, vec![opened], 1).await;
-    tokio::spawn(connection);
+    let connection = tokio::spawn(connection);
     let _body = call(&mut client).await;
     settle().await;
     assert_eq!(permits.open(), 1, "its message waits");
     tokio::time::advance(PATIENCE).await;
     sweeper.sweep(Instant::now());
+    settle().await;
+    assert_eq!(permits.open(), 0);
+    assert!(connection.is_finished());
+}
+
+#[tokio::test(start_paused = true)]
+async fn streams_that_nobody_reads_hold_their_places_as_long_as_they_are_open() {
+    const STREAMS: usize = 100;
+    let permits = Permits::by_token(usize::MAX, STREAMS);
+    let sweeper = Sweeper::start();
+    let all = (0..STREAMS).map(|_| opened_of(&permits, with_heartbeat(30)));
+    let (mut client, connection) = connect(&sweeper, all.collect(), 53).await;
+    let connection = tokio::spawn(connection);
+    let mut bodies = Vec::new();
+    for _ in 0..STREAMS {
+        bodies.push(call(&mut client).await);
+    }
+    while !connection.is_finished() {
+        assert!(permits.take(TOKEN).is_err(), "all are open");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    settle().await;
     assert_eq!(permits.open(), 0);
 }
