@@ -378,6 +378,9 @@ pub const WATCH_MESSAGES_KEPT_MAX: usize = 16;
 /// Earlier states of a watched question that are kept because watchers have them, to tell these
 /// what changed. A watcher that has an older one is told the whole state.
 pub const WATCH_STATES_KEPT_MAX: usize = 16;
+/// Rows that those have together. More: the oldest is let go of, and whoever has it is told the whole
+/// state.
+pub const WATCH_EARLIER_ROWS_MAX: usize = 4 * WATCHED_ROWS_MAX;
 /// Messages of incidents that are kept, with their encoding, for all watchers at the end of
 /// the journal. Further ones take the place of the oldest.
 pub const LOG_MESSAGES_KEPT_MAX: usize = 64;

@@ -22,9 +22,9 @@ use tokio_util::sync::CancellationToken;
 use crate::auth::Seal;
 use crate::domain::entry::Epoch;
 use crate::domain::limits::{
-    CLOCK_CHECK_MS, WATCH_PACE_MS_MIN, WATCH_REQUESTS_MAX, WATCH_REST_MS_MAX, WATCH_RESULTS_MAX,
-    WATCH_STATES_KEPT_MAX, WATCHED_QUESTIONS_MAX, WATCHED_RATES_MAX, WATCHED_ROWS_PER_TOKEN_MAX,
-    WATCHED_ROWS_WITHOUT_TOKEN_MAX,
+    CLOCK_CHECK_MS, WATCH_EARLIER_ROWS_MAX, WATCH_PACE_MS_MIN, WATCH_REQUESTS_MAX,
+    WATCH_REST_MS_MAX, WATCH_RESULTS_MAX, WATCH_STATES_KEPT_MAX, WATCHED_QUESTIONS_MAX,
+    WATCHED_RATES_MAX, WATCHED_ROWS_PER_TOKEN_MAX, WATCHED_ROWS_WITHOUT_TOKEN_MAX,
 };
 use crate::domain::{Minute, Position, UtcMillis};
 
@@ -570,16 +570,22 @@ impl Question {
         }
     }
 
-    /// Keeps a state that is the newest no more, and lets go of those that nobody has, or too
-    /// few.
+    /// Keeps a state that is the newest no more, and lets go of those that nobody has, and of the
+    /// oldest where they are too many or have too many rows.
     fn keep(&mut self, state: State) {
         self.earlier.push_back(state);
         self.earlier.retain(State::is_sent);
         // A watcher that was about to tell one of them may have left something there.
         self.earlier.iter().for_each(State::forget_messages);
-        if WATCH_STATES_KEPT_MAX < self.earlier.len() {
+        while WATCH_STATES_KEPT_MAX < self.earlier.len()
+            || WATCH_EARLIER_ROWS_MAX < self.earlier_rows()
+        {
             self.earlier.pop_front();
         }
+    }
+
+    fn earlier_rows(&self) -> usize {
+        self.earlier.iter().map(|state| state.figures().len()).sum()
     }
 }
 

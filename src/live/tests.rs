@@ -20,9 +20,9 @@ use super::*;
 use crate::auth::Seal;
 use crate::domain::entry::Epoch;
 use crate::domain::limits::{
-    CHANGED_ROWS_MAX, HEARTBEAT_MS, WATCH_PACE_MS_MIN, WATCH_STATES_KEPT_MAX,
-    WATCHED_QUESTIONS_MAX, WATCHED_QUESTIONS_PER_TOKEN_MAX, WATCHED_ROWS_MAX,
-    WATCHED_ROWS_PER_TOKEN_MAX,
+    CHANGED_ROWS_MAX, HEARTBEAT_MS, WATCH_EARLIER_ROWS_MAX, WATCH_PACE_MS_MIN,
+    WATCH_STATES_KEPT_MAX, WATCHED_QUESTIONS_MAX, WATCHED_QUESTIONS_PER_TOKEN_MAX,
+    WATCHED_ROWS_MAX, WATCHED_ROWS_PER_TOKEN_MAX,
 };
 use crate::domain::{Basis, Row, RowTime};
 use crate::query::{Counted, Figure};
@@ -114,11 +114,11 @@ impl Work {
     }
 }
 
-/// As many rows as a watch may have.
-fn wide() -> Counted {
+/// As many rows as a watch may have, of which the first is another at each position.
+fn wide(position: Position) -> Counted {
     let figure = |number| Figure {
         keys: vec![format!("{number:05}")],
-        count: 1,
+        count: if number == 0 { 1 + position.0 } else { 1 },
         rests_on_few_days: None,
     };
     Counted {
@@ -159,7 +159,7 @@ impl View for Record {
     fn see(&self, watch: &Watch, span: MinuteSpan, _kept: &TapsKept) -> Result<Seen, WatchError> {
         self.work.add(watch.window_minutes);
         let counted = match watch.window_minutes {
-            WIDE_MINUTES.. => wide(),
+            WIDE_MINUTES.. => wide(self.position),
             _ => self.count_at(watch, span, self.position),
         };
         let is_sound = !self.incidents.iter().any(|one| one.key == UNSOUND);

@@ -90,6 +90,30 @@ async fn states_that_blocked_watchers_have_are_kept_up_to_a_number_and_the_other
 }
 
 #[tokio::test(start_paused = true)]
+async fn earlier_states_are_kept_up_to_a_number_of_rows_and_the_others_told_anew() {
+    const KEPT: usize = WATCH_EARLIER_ROWS_MAX / WATCHED_ROWS_MAX;
+    let service = Service::start();
+    let mut blocked = Vec::new();
+    // Each stays at a state of its own; the last at the newest.
+    for _ in 0..KEPT + 2 {
+        service.report(1);
+        sleep(2 * PACE).await;
+        let watching = service.watch_over(WIDE_MINUTES, None).await;
+        let mut watcher = watching.expect("there is room");
+        next(&mut watcher).await;
+        blocked.push(watcher);
+    }
+    let states = blocked.iter().map(|watcher| watcher.sent.as_ref());
+    let is_kept = |sent: Option<&state::Sent>| sent.is_some_and(|sent| sent.state().is_some());
+    let kept: Vec<_> = states.map(is_kept).collect();
+    assert!(!kept[0], "the oldest state is gone");
+    assert!(kept[1..].iter().all(|is_kept| *is_kept));
+    let told = next(&mut blocked[0]).await;
+    assert!(matches!(told.update, Update::Snapshot(_)));
+    assert_eq!(rows(&next(&mut blocked[1]).await).len(), 1, "what changed");
+}
+
+#[tokio::test(start_paused = true)]
 async fn heartbeat_of_a_state_that_is_gone_is_still_of_that_state() {
     let service = Service::start();
     let pace = Duration::from_secs(40);
