@@ -124,7 +124,7 @@ impl Live {
         asked.filter.without_amendments = !caller.sees_staff();
         check_asked(&caller, Path::root("operators"), &asked.filter.operators)?;
         let permit = self.permits.take(holder).map_err(Problem::from)?;
-        let following = self.log.watch(asked.filter, asked.start);
+        let following = self.log.watch(asked.filter, asked.start, permit.token());
         let following = Following {
             watcher: following.await.map_err(Problem::from)?,
             sight: Sight {
@@ -366,7 +366,7 @@ mod tests {
         let seal = Seal::testing(7);
         let log = Log::start(past.clone(), &hub, seal, CancellationToken::new());
         let start = Start::Time(UtcMillis(0));
-        let watching = log.watch(LogFilter::default(), start);
+        let watching = log.watch(LogFilter::default(), start, None);
         let following = Following {
             watcher: watching.await.expect("there is a past"),
             sight: Sight {

@@ -320,6 +320,9 @@ pub const LOG_READ_AT_ONCE_ENTRIES_MAX: u64 = 64;
 pub const LOG_FED_WATCHERS_MAX: usize = 64;
 /// Reads of the journal for watchers at once. Reached: the next watcher waits.
 pub const LOG_READS_MAX: usize = 4;
+/// Of those, how many for watchers with one token, and for all who have none. Reached: the next of
+/// theirs waits, and takes no turn of anybody else's meanwhile.
+pub const LOG_READS_PER_TOKEN_MAX: usize = 2;
 /// Ids that are looked up under one lock of the ledger, so that the committer never waits
 /// for long.
 pub const LOG_IDS_PER_LOCK_MAX: usize = 128;
@@ -612,6 +615,7 @@ const _: () = assert!(FOLLOWERS_PER_PREFIX_MAX[0] <= FOLLOWERS_PER_PREFIX_MAX[1]
 const _: () = assert!(FOLLOWERS_PER_PREFIX_MAX[1] <= FOLLOWERS_PER_PREFIX_MAX[2]);
 const _: () = assert!(FOLLOWERS_PER_PREFIX_MAX[2] < FOLLOWERS_MAX);
 const _: () = assert!(FOLLOWERS_PER_TOKEN_MAX <= FOLLOWERS_MAX);
+const _: () = assert!(LOG_READS_PER_TOKEN_MAX < LOG_READS_MAX);
 const _: () = assert!(LOG_EVENTS_PER_MESSAGE_MAX <= LOG_EVENTS_LOOKED_AT_MAX);
 const _: () = assert!(LOG_EVENT_BYTES_MAX < LOG_MESSAGE_BYTES_MAX);
 const _: () = assert!(LOG_MESSAGE_BYTES_MAX < WATCH_UNTAKEN_BYTES_MIN);

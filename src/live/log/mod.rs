@@ -13,22 +13,24 @@ mod tail;
 #[cfg(test)]
 mod tests;
 mod token;
+mod turns;
 mod watcher;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Gone;
 use super::alarm::Alarm;
 use super::encoded::MessageCache;
+use super::fair_queue::Asker;
 use super::hub::Hub;
 use super::sealed::NoToken;
 use crate::auth::Seal;
-use crate::domain::limits::{LOG_MESSAGES_KEPT_MAX, LOG_READS_MAX};
+use crate::domain::limits::LOG_MESSAGES_KEPT_MAX;
 use crate::domain::taxonomy::{CaseState, ClosedReason};
 use crate::domain::{Facts, LineId, OperatorCode, Position, Stamp, UtcMillis};
 use crate::journal::JournalError;
@@ -42,6 +44,7 @@ pub(in crate::live) use tail::Feed;
 
 use tail::{Tail, Tailer};
 use token::LogTokens;
+use turns::Turns;
 
 /// What happened to an incident.
 #[derive(Clone, Debug, PartialEq)]
@@ -173,7 +176,7 @@ struct Shared {
     told: MessageCache<Telling, LogMessage>,
     /// Told when a watcher comes.
     arrivals: Notify,
-    reads: Semaphore,
+    turns: Turns,
     applied: Applied,
     stop: CancellationToken,
     /// Cancelled when the task has ended, also by a panic.
@@ -237,7 +240,7 @@ impl Log {
             tail,
             told: MessageCache::new(LOG_MESSAGES_KEPT_MAX),
             arrivals: Notify::new(),
-            reads: Semaphore::new(LOG_READS_MAX),
+            turns: Turns::default(),
             applied: Applied {
                 at_start,
                 hub: hub.reached(),
@@ -268,8 +271,14 @@ impl Log {
         self.0.ended.is_cancelled()
     }
 
-    /// Begins to watch.
-    pub async fn watch(&self, filter: LogFilter, start: Start) -> Result<LogWatcher, LogError> {
+    /// Begins to watch. Of one asker, which is a token or all who have none, few read the journal at
+    /// once.
+    pub async fn watch(
+        &self,
+        filter: LogFilter,
+        start: Start,
+        asker: Asker,
+    ) -> Result<LogWatcher, LogError> {
         let shared = &self.0;
         if shared.stop.is_cancelled() {
             return Err(LogError::Stopping);
@@ -283,12 +292,13 @@ impl Log {
         let cursor = match start {
             Start::Now => shared.applied.now(),
             Start::Token(bytes) => shared.resume(&bytes)?,
-            Start::Time(time) => shared.before(time).await?,
+            Start::Time(time) => shared.before(time, asker).await?,
         };
         Ok(LogWatcher {
             shared: Arc::clone(shared),
             tail,
             filter: Arc::new(filter),
+            asker,
             cursor,
             at_end: None,
             due: Instant::now(),
@@ -315,10 +325,10 @@ impl Shared {
     }
 
     /// The place before everything from a time on.
-    async fn before(self: &Arc<Self>, time: UtcMillis) -> Result<Position, LogError> {
+    async fn before(self: &Arc<Self>, time: UtcMillis, asker: Asker) -> Result<Position, LogError> {
         let applied = self.applied.now();
         let first = self
-            .read(move |past| past.first_since(time, applied))
+            .read(asker, move |past| past.first_since(time, applied))
             .await?;
         let horizon = self.past.horizon();
         // What was there before the horizon may have been of that time as well.
@@ -348,13 +358,14 @@ impl Shared {
         self.tokens.token(position)
     }
 
-    /// Reads off the asynchronous threads, when it is its turn.
+    /// Reads for somebody off the asynchronous threads, when it is their turn.
     async fn read<T: Send + 'static>(
         self: &Arc<Self>,
+        asker: Asker,
         read: impl FnOnce(&dyn Past) -> Result<T, ReadError> + Send + 'static,
     ) -> Result<T, LogError> {
-        let turn = self.reads.acquire().await;
-        let _turn = turn.map_err(|_| LogError::Stopping)?;
+        let turn = self.turns.take(asker).await;
+        let _turn = turn.ok_or(LogError::Stopping)?;
         self.read_at_once(read).await
     }
 

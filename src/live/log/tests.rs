@@ -1,12 +1,12 @@
 //! The log against a journal in memory, by the guarantees that etcd gives for its watches:
 //! ordered, unique, reliable, resumable and bookmarkable.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Condvar, Mutex};
 use std::time::Duration;
 
 use proptest::prelude::*;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::token::LogTokens;
 use super::*;
@@ -27,6 +27,9 @@ struct Memory {
     entries: Mutex<Vec<Option<Arc<Event>>>>,
     horizon: AtomicU64,
     is_broken: AtomicBool,
+    /// Whether reading what one operator has waits.
+    is_blocked: Mutex<bool>,
+    unblocked: Condvar,
 }
 
 #[derive(Clone)]
@@ -59,6 +62,11 @@ impl Past for Handle {
         }
         if from < self.horizon() {
             return Err(ReadError::BelowHorizon);
+        }
+        if !wanted.operators.is_empty() {
+            let blocked = self.0.is_blocked.lock().expect("nobody panics");
+            let waited = self.0.unblocked.wait_while(blocked, |blocked| *blocked);
+            drop(waited.expect("nobody panics"));
         }
         let mut stretch = Stretch::default();
         for position in from.0..=through.0 {
@@ -106,6 +114,8 @@ impl Service {
             entries: Mutex::default(),
             horizon: AtomicU64::new(1),
             is_broken: AtomicBool::new(false),
+            is_blocked: Mutex::default(),
+            unblocked: Condvar::new(),
         };
         Self::start_with(Handle(Arc::new(memory)))
     }
@@ -129,6 +139,11 @@ impl Service {
             self.append(Some((operator, Change::Recorded)));
         }
         self.mark();
+    }
+
+    fn block(&self, is_blocked: bool) {
+        *self.memory.0.is_blocked.lock().expect("nobody panics") = is_blocked;
+        self.memory.0.unblocked.notify_all();
     }
 
     /// A minute passes.
@@ -179,7 +194,7 @@ impl Service {
     }
 
     async fn try_watch(&self, operators: &[&str], start: Start) -> Result<LogWatcher, LogError> {
-        self.log.watch(filter(operators), start).await
+        self.log.watch(filter(operators), start, None).await
     }
 
     async fn watch(&self, operators: &[&str], start: Start) -> LogWatcher {
@@ -325,7 +340,7 @@ async fn who_is_not_told_of_amendments_hears_nothing_at_another_time_than_usual(
         without_amendments: true,
         ..LogFilter::default()
     };
-    let watching = service.log.watch(filter, Start::Now);
+    let watching = service.log.watch(filter, Start::Now, None);
     let mut watcher = watching.await.expect("there is room");
     let mut others = service.watch(&[], Start::Now).await;
     next(&mut watcher).await;
@@ -396,6 +411,38 @@ async fn history_runs_into_the_present_without_a_gap_or_a_repeat() {
     }
     let last = *seen.last().expect("some");
     assert_eq!(seen, service.expected(&[], Position(0), last));
+}
+
+#[tokio::test]
+async fn readers_of_the_past_with_one_token_do_not_delay_those_with_another() {
+    let before = Service::start();
+    before.record(0, 10);
+    let service = Service::start_with(before.memory.clone());
+    let watch = async |operators: &[&str], token| {
+        let start = Start::Time(START);
+        let watching = service.log.watch(filter(operators), start, token).await;
+        watching.expect("there is room")
+    };
+    service.block(true);
+    let mut slow = Vec::new();
+    for _ in 0..9 {
+        slow.push(watch(&["GVB"], Some(1)).await);
+    }
+    let slow = slow
+        .into_iter()
+        .map(|mut watcher| tokio::spawn(async move { watcher.next().await }));
+    let slow: Vec<_> = slow.collect();
+    // Each reads, or waits for its turn.
+    tokio::task::yield_now().await;
+    let mut other = watch(&[], Some(2)).await;
+    let told = timeout(Duration::from_secs(10), next(&mut other)).await;
+    service.block(false);
+    let told = told.expect("nobody is in its way");
+    assert_eq!(told.events.len(), 10);
+    for watcher in slow {
+        let told = watcher.await.expect("no panic").expect("it reads on");
+        assert_eq!(told.events.len(), 10);
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -577,7 +624,7 @@ impl Told {
         let Some(watcher) = &mut self.watcher else {
             return;
         };
-        let message = tokio::time::timeout(Duration::from_millis(1), watcher.next()).await;
+        let message = timeout(Duration::from_millis(1), watcher.next()).await;
         match message {
             Ok(Ok(message)) => self.take(&message),
             Ok(Err(LogError::Lagged { resume_token })) => {

@@ -12,6 +12,7 @@ use crate::domain::Position;
 use crate::domain::limits::{HEARTBEAT_MS, LOG_READ_ENTRIES_MAX};
 use crate::live::alarm::Alarm;
 use crate::live::encoded::EncodedMessage;
+use crate::live::fair_queue::Asker;
 
 /// Watchers who are told in one of these that nothing happened are told it by one message.
 const BEAT_MS: u128 = 100;
@@ -21,6 +22,8 @@ pub struct LogWatcher {
     pub(super) shared: Arc<Shared>,
     pub(super) tail: watch::Receiver<Tail>,
     pub(super) filter: Arc<LogFilter>,
+    /// Whose turn it takes where it reads the journal.
+    pub(super) asker: Asker,
     /// Everything wanted through here was told.
     pub(super) cursor: Position,
     /// Whether it was at the end of the journal, and in which generation of the tail.
@@ -163,9 +166,9 @@ impl LogWatcher {
         let most = Position(self.cursor.0 + LOG_READ_ENTRIES_MAX);
         let through = self.shared.applied.now().min(most);
         let filter = Arc::clone(&self.filter);
-        let read = self
-            .shared
-            .read(move |past| past.read(from, through, &filter, Room::MESSAGE));
+        let read = self.shared.read(self.asker, move |past| {
+            past.read(from, through, &filter, Room::MESSAGE)
+        });
         read.await
     }
 }
