@@ -32,6 +32,8 @@ pub struct Board {
     total_rate: Option<pb::Rate>,
     /// The part of the window that rates are about.
     rated: Option<(Timestamp, Timestamp)>,
+    /// Who told the taps: the ids of their feeds.
+    feeds: Vec<String>,
     rows: BTreeMap<Vec<String>, Row>,
     total: u64,
     total_samples: VecDeque<u64>,
@@ -60,6 +62,7 @@ impl Board {
             has_rates,
             total_rate: None,
             rated: None,
+            feeds: Vec::new(),
             rows: BTreeMap::new(),
             total: 0,
             total_samples: VecDeque::new(),
@@ -83,6 +86,8 @@ impl Board {
         self.total_rate = message.total_rate.clone();
         let from = when::from_wire(message.rated_from.as_ref());
         self.rated = from.zip(when::from_wire(message.rated_until.as_ref()));
+        let feeds = message.feeds.iter().filter_map(|used| used.feed.as_ref());
+        self.feeds = feeds.map(|feed| feed.feed_id.clone()).collect();
         self.as_of = when::from_wire(message.as_of.as_ref());
         self.cited.heard(message);
         match &message.update {
@@ -137,7 +142,7 @@ impl Board {
     ) -> Vec<String> {
         self.sample(now);
         let mut text = vec![self.head(columns, trouble, now), self.summary()];
-        text.extend(self.rates());
+        text.extend(self.rates(columns));
         text.push(String::new());
         let mut rows: Vec<_> = self.rows.iter().collect();
         rows.sort_by(|left, right| right.1.count.cmp(&left.1.count).then(left.0.cmp(right.0)));
@@ -226,30 +231,34 @@ impl Board {
         text
     }
 
-    /// What all rates together are, and of which part of the window.
-    fn rates(&self) -> Option<String> {
-        let rate = self.total_rate.as_ref()?;
+    /// What all rates together are, of which part of the window, and against whose taps.
+    fn rates(&self, columns: usize) -> Vec<String> {
+        let Some(rate) = &self.total_rate else {
+            return Vec::new();
+        };
         let unit = match rate.unit() {
             pb::RateUnit::ReportsPer100000Taps => " reports per 100,000 taps",
             pb::RateUnit::ShareOfAttempts => " % of attempts",
             pb::RateUnit::Unspecified => "",
-        };
-        let part = match self.rated {
-            Some((from, until)) => format!(
-                ", from {} to {}, {} of {} reports matched",
-                when::shown_minute(from),
-                when::shown_minute(until),
-                rate.matched,
-                rate.reports
-            ),
-            None => String::new(),
         };
         let none = if rate.value.is_none() {
             "no rate: "
         } else {
             ""
         };
-        Some(format!("{none}{}{unit}{part}", shown(rate)))
+        let mut lines = vec![format!("{none}{}{unit}", shown(rate))];
+        if let Some((from, until)) = self.rated {
+            let part = format!(
+                "from {} to {}, {} of {} reports matched, taps told by {}",
+                when::shown_minute(from),
+                when::shown_minute(until),
+                rate.matched,
+                rate.reports,
+                self.feeds.join(", "),
+            );
+            lines.append(&mut wrapped(&part, columns));
+        }
+        lines
     }
 
     fn line(&self, key: &[String], row: &Row, widths: &[usize], columns: usize) -> String {
@@ -427,6 +436,37 @@ mod tests {
             is_there("(9.5 to 18.2) reports per 100,000 taps"),
             "{lines:?}"
         );
+    }
+
+    #[test]
+    fn rate_says_of_which_part_it_is_and_where_the_taps_came_from_within_80_columns() {
+        let (mut board, now) = board();
+        let at = |seconds| Some(prost_types::Timestamp { seconds, nanos: 0 });
+        let used = |number| pb::FeedUsed {
+            feed: Some(pb::TapFeed {
+                feed_id: format!("gvb.lines-of-garage-{number}"),
+                ..pb::TapFeed::default()
+            }),
+            days: 1,
+        };
+        let told = pb::WatchRatesResponse {
+            total_rate: Some(pb::Rate {
+                reports: 50,
+                matched: 48,
+                ..pb::Rate::default()
+            }),
+            rated_from: at(0),
+            rated_until: at(3_600),
+            feeds: (0..3).map(used).collect(),
+            ..message(Update::Heartbeat(pb::Heartbeat {}), 10)
+        };
+        board.heard(&told, now);
+        let lines = board.lines(80, 24, None, now);
+        let expected = [
+            "from 01:00 to 02:00, 48 of 50 reports matched, taps told by",
+            "gvb.lines-of-garage-0, gvb.lines-of-garage-1, gvb.lines-of-garage-2",
+        ];
+        assert_eq!(lines[3..5], expected, "{lines:?}");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::super::failure::Failure;
 use super::super::output::{Format, place};
-use super::super::rates::{RATE_COLUMNS, rate_cells};
+use super::super::rates::{RATE_COLUMNS, rate_cells, to_feed};
 use super::super::when;
 use super::cited::Cited;
 use crate::api::pb::v1 as pb;
@@ -138,6 +138,7 @@ impl Lines {
             "as_of": as_of.to_string(),
             "position": place(message.position),
             "total": message.total,
+            "left_out": message.left_out,
             "untimed": message.untimed,
             "complete_from": instant(&message.complete_from),
             "figures": rows,
@@ -149,6 +150,7 @@ impl Lines {
             object["total_rate"] = Value::Object(named(rate).collect());
             object["rated_from"] = json!(instant(&message.rated_from));
             object["rated_until"] = json!(instant(&message.rated_until));
+            object["feeds"] = message.feeds.iter().map(to_feed).collect();
         }
         object
     }
@@ -174,5 +176,42 @@ fn text(cell: &Value) -> String {
         Value::Null => String::new(),
         Value::String(text) => text.clone(),
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn object_tells_where_the_taps_came_from_and_what_stands_in_no_row() {
+        let lines = Lines {
+            columns: Vec::new(),
+            has_rates: true,
+            format: Format::Json,
+            cited: Cited::default(),
+            told: None,
+        };
+        let feed = pb::TapFeed {
+            feed_id: "gvb.lines".to_owned(),
+            operator_code: "GVB".to_owned(),
+            ..pb::TapFeed::default()
+        };
+        let message = pb::WatchRatesResponse {
+            left_out: 3,
+            total_rate: Some(pb::Rate::default()),
+            feeds: vec![pb::FeedUsed {
+                feed: Some(feed),
+                days: 1,
+            }],
+            ..pb::WatchRatesResponse::default()
+        };
+        let object = lines.object(&message, "heartbeat", Timestamp::UNIX_EPOCH, &[]);
+        assert_eq!(object["left_out"], 3);
+        let feeds = json!([{"feed": "gvb.lines", "operator": "GVB", "days": 1}]);
+        assert_eq!(object["feeds"], feeds);
+        let counts = pb::WatchRatesResponse::default();
+        let object = lines.object(&counts, "heartbeat", Timestamp::UNIX_EPOCH, &[]);
+        assert!(object["feeds"].is_null(), "without rates there are none");
     }
 }
