@@ -3,6 +3,7 @@
 //! message that was printed whole can be kept in a file, so that the next `tail` goes on there.
 
 mod bookmark;
+mod object;
 
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
@@ -10,22 +11,21 @@ use std::pin::pin;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::time::sleep;
 
 use super::client::ServerArgs;
 use super::failure::{Failure, Kind};
 use super::notice::{self, Notices};
-use super::output::{Format, place};
+use super::output::Format;
 use super::serve::Signals;
 use super::when;
 use crate::api::pb::v1 as pb;
-use crate::api::pb::v1::incident_event::Change;
 use crate::api::pb::v1::watch_incidents_request::Start;
 use crate::api::pb::v1::watch_incidents_response::Update;
 use crate::client::{Follower, Heard, Incidents};
-use crate::domain::taxonomy::{CardKind, CaseState, Mode, Signal, Taxonomy};
 use bookmark::Bookmark;
+use object::to_json;
 
 /// What a line shows, but of JSON, which has more.
 const COLUMNS: [&str; 10] = [
@@ -215,7 +215,7 @@ fn for_people(event: &pb::IncidentEvent, object: &Value, width: Option<usize>) -
             "received_at" if end < SECONDS_WIDTH_MIN => received(when::shown_minute),
             "received_at" if end < DAYS_WIDTH_MIN => received(when::shown_time),
             "received_at" => received(when::shown),
-            "line" if object["line"] == "" => cell(&object["operator"]),
+            "line" if object["line"].is_null() => cell(&object["operator"]),
             column => cell(&object[column]),
         };
         if text.is_empty() {
@@ -226,46 +226,10 @@ fn for_people(event: &pb::IncidentEvent, object: &Value, width: Option<usize>) -
     line.trim_end().chars().take(end).collect()
 }
 
-/// Without what was not said.
-fn to_json(event: &pb::IncidentEvent) -> Value {
-    let facts = event.incident.clone().unwrap_or_default();
-    let received = when::from_wire(event.received_at.as_ref());
-    let (change, recorded_position) = match &event.change {
-        Some(Change::Answered(answered)) => ("answered", Some(answered.recorded_position)),
-        Some(Change::Amended(amended)) => ("amended", Some(amended.recorded_position)),
-        Some(Change::Withdrawn(withdrawn)) => ("withdrawn", Some(withdrawn.recorded_position)),
-        Some(Change::Recorded(_)) => ("recorded", None),
-        None => ("unknown", None),
-    };
-    let answer = match &event.change {
-        Some(Change::Answered(answered)) => Some(key::<CaseState>(answered.state)),
-        _ => None,
-    };
-    json!({
-        "answer": answer,
-        "position": place(event.position),
-        "case_number": event.case_number,
-        "received_at": received.map(when::written),
-        "change": change,
-        "recorded_position": recorded_position.and_then(place),
-        "operator": facts.operator,
-        "line": facts.line,
-        "stop": facts.stop,
-        "mode": key::<Mode>(facts.mode),
-        "signal": key::<Signal>(facts.signal),
-        "card_kind": key::<CardKind>(facts.card_kind),
-    })
-}
-
-/// The key of a choice; empty if it was not made or is not known here.
-fn key<T: Taxonomy>(number: i32) -> &'static str {
-    let value = u8::try_from(number).ok().and_then(T::from_number);
-    value.map_or("", Taxonomy::key)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::pb::v1::incident_event::Change;
 
     fn event() -> pb::IncidentEvent {
         pb::IncidentEvent {
