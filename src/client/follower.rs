@@ -102,8 +102,9 @@ impl<K: Kind + 'static> Follower<K> {
         &self.token
     }
 
-    /// The next message, or that the connection was lost. An error is final. Dropped while it
-    /// waits, it loses nothing, and the next call goes on where it was.
+    /// The next message, or that the connection was lost. An error is final; who calls again all
+    /// the same tries again. Dropped while it waits, it loses nothing, and the next call goes on
+    /// where it was.
     pub async fn next(&mut self) -> Result<Heard<K::Message>, FollowError> {
         let broken = loop {
             match &mut self.link {
@@ -130,6 +131,8 @@ impl<K: Kind + 'static> Follower<K> {
                 },
             }
         };
+        // Nothing that has ended is waited for again, also where this is the last.
+        self.link = Link::Waiting(Instant::now());
         self.lost(broken).map(Heard::Lost)
     }
 
@@ -234,10 +237,20 @@ fn is_worth_another_try(code: Code) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::task::{Context, Poll};
+
+    use bytes::Bytes;
+    use http_body::Frame;
+    use tokio::net::TcpListener;
+    use tokio::sync::Notify;
+    use tonic::codec::Codec;
+    use tonic_prost::ProstCodec;
     use tonic_types::ErrorDetails;
 
     use super::*;
-    use crate::client::{Incidents, Rates};
+    use crate::api::pb::v1 as pb;
+    use crate::client::{Connection, Incidents, Rates};
 
     fn follower<K: Kind + 'static>(request: K::Request, has_heard: bool) -> Follower<K> {
         let endpoint = Endpoint::from_static("http://127.0.0.1:1");
@@ -247,6 +260,128 @@ mod tests {
             follower.token = vec![1];
         }
         follower
+    }
+
+    /// A stream whose answer is what the test asks for, of a server that takes connections and
+    /// says nothing.
+    enum Mute {}
+
+    /// How the answer goes, and word that it was asked for.
+    #[derive(Clone)]
+    struct Asked {
+        answer: Answer,
+        is_asked: Arc<Notify>,
+    }
+
+    #[derive(Clone, Copy)]
+    enum Answer {
+        /// There is none.
+        Never,
+        /// It is refused.
+        Refused,
+        /// One message, and silence.
+        OneMessage,
+    }
+
+    /// The body of an answer.
+    struct Silence(Option<Bytes>);
+
+    impl http_body::Body for Silence {
+        type Data = Bytes;
+        type Error = Status;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _context: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+            let first = self.0.take();
+            first.map_or(Poll::Pending, |bytes| {
+                Poll::Ready(Some(Ok(Frame::data(bytes))))
+            })
+        }
+    }
+
+    impl Kind for Mute {
+        type Request = Asked;
+        type Message = pb::WatchIncidentsResponse;
+        const IS_STATE: bool = false;
+
+        async fn open(_: Connection, asked: Asked) -> Result<Streaming<Self::Message>, Status> {
+            asked.is_asked.notify_one();
+            match asked.answer {
+                Answer::Never => std::future::pending().await,
+                Answer::Refused => Err(Status::invalid_argument("no")),
+                Answer::OneMessage => {
+                    // An empty message.
+                    let body = Silence(Some(Bytes::from_static(&[0; 5])));
+                    let decoder = ProstCodec::<Self::Message, Self::Message>::default().decoder();
+                    let ok = http::StatusCode::OK;
+                    Ok(Streaming::new_response(decoder, body, ok, None, None))
+                }
+            }
+        }
+
+        fn token(message: &Self::Message) -> &[u8] {
+            &message.resume_token
+        }
+
+        fn resume(_: &mut Asked, _: Vec<u8>) {}
+    }
+
+    /// A follower of a server that gives such answers, which lives as long as the listener.
+    async fn mute(answer: Answer) -> (Follower<Mute>, Arc<Notify>, TcpListener) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("it listens");
+        let endpoint = Endpoint::from_shared(format!("http://{address}")).expect("an address");
+        let is_asked = Arc::new(Notify::new());
+        let asked = Asked {
+            answer,
+            is_asked: Arc::clone(&is_asked),
+        };
+        let follower = Follower::new(endpoint, Bearer::default(), asked);
+        (follower, is_asked, listener)
+    }
+
+    /// Whether the connection is taken for dead after as much silence as there may be, and not
+    /// before. From here on time goes by at once.
+    async fn is_lost_in_silence(follower: &mut Follower<Mute>) -> bool {
+        tokio::time::pause();
+        let begun = Instant::now();
+        let lost = follower.next().await.expect("another try");
+        let is_silent = matches!(&lost, Heard::Lost(lost) if lost.status.is_none());
+        // What passed before counts as well, little as it is, and timers ring on the millisecond.
+        let waited = begun.elapsed();
+        is_silent && waited.abs_diff(SILENCE_MAX) < SILENCE_MAX / 2
+    }
+
+    #[tokio::test]
+    async fn answer_that_never_comes_is_waited_for_so_long_and_no_longer() {
+        let (mut follower, is_asked, _listener) = mute(Answer::Never).await;
+        tokio::select! {
+            () = is_asked.notified() => {}
+            heard = follower.next() => panic!("{heard:?}"),
+        }
+        assert!(is_lost_in_silence(&mut follower).await);
+    }
+
+    #[tokio::test]
+    async fn open_stream_on_which_nothing_is_heard_is_taken_for_dead() {
+        let (mut follower, _, _listener) = mute(Answer::OneMessage).await;
+        let heard = follower.next().await.expect("a message");
+        assert!(matches!(heard, Heard::Message(_)), "{heard:?}");
+        assert!(is_lost_in_silence(&mut follower).await);
+    }
+
+    #[tokio::test]
+    async fn refusal_is_told_as_often_as_it_is_asked_for() {
+        let (mut follower, _, _listener) = mute(Answer::Refused).await;
+        for _ in 0..2 {
+            let refused = follower.next().await;
+            assert!(
+                matches!(refused, Err(FollowError::Refused(_))),
+                "{refused:?}"
+            );
+        }
     }
 
     fn busy() -> Status {

@@ -5,6 +5,24 @@
 //! clients at the same moment; takes a connection for dead on which two heartbeats are missed;
 //! and tells since when nothing was heard. What it brings of incidents, pieced together, has
 //! no gap and no repeat; what it brings of rates always leads to the newest state.
+//!
+//! ```no_run
+//! use mistap::api::pb::v1::WatchIncidentsRequest;
+//! use mistap::client::{Bearer, FollowError, Follower, Heard, Incidents};
+//! use tonic::transport::Endpoint;
+//!
+//! # async fn follow() -> Result<(), FollowError> {
+//! let endpoint = Endpoint::from_static("http://127.0.0.1:7070");
+//! let request = WatchIncidentsRequest::default();
+//! let mut follower = Follower::<Incidents>::new(endpoint, Bearer::default(), request);
+//! loop {
+//!     match follower.next().await? {
+//!         Heard::Message(message) => println!("{:?}", message.update),
+//!         Heard::Lost(lost) => eprintln!("lost, again at {:?}", lost.again_at),
+//!     }
+//! }
+//! # }
+//! ```
 
 mod backoff;
 mod bearer;
