@@ -3,8 +3,8 @@
 //! part of it and nothing of another's; and every watcher of rates ends at the state that a
 //! question gives. Each promise has a validator with its name.
 //!
-//! 300 rounds within 40 seconds, or as many as `MISTAP_WATCH_ROUNDS` says, however long they
-//! take.
+//! As many rounds as `ROUNDS` and `TIME_MAX` let through, or as many as `MISTAP_WATCH_ROUNDS` says,
+//! however long they take.
 
 mod callers;
 #[allow(dead_code, reason = "each test program uses its part")]

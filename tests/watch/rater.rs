@@ -13,7 +13,7 @@ use tonic::{Code, Status, Streaming};
 use crate::callers::Caller;
 use crate::child::PATIENCE;
 use crate::incidents::oldest_token;
-use crate::rates::{Mirror, counts, rates};
+use crate::rates::{Counts, Mirror, counts, rates};
 use crate::sight::{self, cited_place};
 
 /// How long a watcher waits for a message that may not come.
@@ -22,6 +22,9 @@ const SHORT: Duration = Duration::from_millis(20);
 const RETRY: Duration = Duration::from_millis(20);
 const HOUR_SECONDS: i64 = 3_600;
 const DAY_SECONDS: i64 = 86_400;
+
+/// Rows, the total of them, and what stands in none.
+type Rows = (Counts, u64, u64);
 
 /// A watcher of rates.
 pub struct Rater {
@@ -163,6 +166,7 @@ impl Rater {
     pub async fn settle(&mut self, channel: &Channel, now: UtcMillis, last: u64) {
         let answer = ask(&self.caller, channel, self.filter(), &self.by, now).await;
         let expected = (counts(&answer.figures), answer.total, answer.left_out);
+        self.arrive(channel, &expected).await;
         let reading = async {
             // A withdrawal of a report without a minute changes no row, and a rate some time later.
             while self.state() != expected
@@ -190,8 +194,25 @@ impl Rater {
         self.ask_as_cited(channel, now).await;
     }
 
+    /// Reads its stream, for as long as that is open, until it brought these rows: a new stream
+    /// would begin with them whatever the open one tells.
+    async fn arrive(&mut self, channel: &Channel, expected: &Rows) {
+        let arriving = async {
+            while self.state() != *expected {
+                if self.messages.is_none() {
+                    let connected = self.connect(channel.clone()).await;
+                    connected.expect("the server runs");
+                }
+                self.read(PATIENCE).await;
+            }
+        };
+        let arrived = tokio::time::timeout(PATIENCE, arriving).await;
+        let state = self.state();
+        assert!(arrived.is_ok(), "{state:?} is not {expected:?}");
+    }
+
     /// The rows that it has.
-    pub fn counts(&self) -> &crate::rates::Counts {
+    pub fn counts(&self) -> &Counts {
         &self.mirror.counts
     }
 
@@ -199,7 +220,7 @@ impl Rater {
         self.caller.is_operator() || last <= self.mirror.position
     }
 
-    fn state(&self) -> (crate::rates::Counts, u64, u64) {
+    fn state(&self) -> Rows {
         let mirror = &self.mirror;
         (mirror.counts.clone(), mirror.total, mirror.left_out)
     }
