@@ -499,7 +499,7 @@ impl<S: Source, N: Fn() -> UtcMillis> Task<S, N> {
         }
     }
 
-    /// A state, unless all tokens that watch it would then have more rows than they may. Where only
+    /// A state, unless all who watch it would then have more rows than they may. Where only
     /// whoever asked for it would, its counting becomes another's.
     fn within_rows(&mut self, watch: &Watch, counting: Counting) -> Counting {
         let (Counting::State(state), Some(own)) = (&counting, self.questions.get(watch)) else {
@@ -509,8 +509,8 @@ impl<S: Source, N: Fn() -> UtcMillis> Task<S, N> {
         if self.have_room(own, own.asker, rows) {
             return counting;
         }
-        let others = self.asked.tokens_of(self.tokens.stream(watch));
-        let mut others = others.into_iter().map(Some);
+        let others = self.asked.askers_of(self.tokens.stream(watch));
+        let mut others = others.into_iter();
         let Some(asker) = others.find(|other| self.have_room(own, *other, rows)) else {
             return Counting::Ended(WatchError::TooManyRowsOfToken);
         };

@@ -1,18 +1,20 @@
-//! How many different questions are watched with each token, so that no token takes every place:
-//! whoever watches what it watches already, or what others do, costs nothing more.
+//! Which questions are watched with each token, and by all who have none, and how many different
+//! ones may be, so that no token takes every place: whoever watches what it watches already, or what
+//! others do, costs nothing more.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::WatchError;
+use super::fair_queue::Asker;
 use super::token::StreamDigest;
 use crate::domain::limits::{WATCHED_QUESTIONS_PER_TOKEN_MAX, WATCHED_RATES_PER_TOKEN_MAX};
 
 /// Counts them. Clones count together.
 #[derive(Clone, Default)]
-pub(super) struct TokenQuotas(Arc<Mutex<HashMap<u32, Questions>>>);
+pub(super) struct TokenQuotas(Arc<Mutex<HashMap<Asker, Questions>>>);
 
-/// Of one token; never empty.
+/// Of one asker; never empty.
 type Questions = HashMap<StreamDigest, Question>;
 
 struct Question {
@@ -23,53 +25,50 @@ struct Question {
 /// Who watches a question. Dropping it is to watch it no more.
 pub(super) struct QuotaSlot {
     asked: TokenQuotas,
-    /// `None` is counted nowhere: where nobody has a token, all are one and have all places.
-    token: Option<u32>,
+    asker: Asker,
     stream: StreamDigest,
 }
 
-// === impl Asked ===
+// === impl TokenQuotas ===
 
 impl TokenQuotas {
-    /// One more watcher with this token of this question, with rates or without. Never waits.
+    /// One more watcher of this question, with rates or without. Those without a token have no
+    /// bound of their own: where nobody has one, all are one and have all places. Never waits.
     pub fn ask(
         &self,
-        token: Option<u32>,
+        asker: Asker,
         stream: StreamDigest,
         is_rated: bool,
     ) -> Result<QuotaSlot, WatchError> {
-        if let Some(token) = token {
-            let mut tokens = self.tokens();
-            if let Some(error) = tokens
-                .get(&token)
-                .and_then(|known| refusal(known, stream, is_rated))
-            {
-                return Err(error);
-            }
-            let known = tokens.entry(token).or_default().entry(stream);
-            let question = known.or_insert(Question {
-                watchers: 0,
-                is_rated,
-            });
-            question.watchers += 1;
+        let mut askers = self.askers();
+        let bounded = askers.get(&asker).filter(|_| asker.is_some());
+        if let Some(error) = bounded.and_then(|known| refusal(known, stream, is_rated)) {
+            return Err(error);
         }
+        let known = askers.entry(asker).or_default().entry(stream);
+        let question = known.or_insert(Question {
+            watchers: 0,
+            is_rated,
+        });
+        question.watchers += 1;
+        drop(askers);
         Ok(QuotaSlot {
             asked: self.clone(),
-            token,
+            asker,
             stream,
         })
     }
 
-    /// The tokens with which a question is watched.
-    pub fn tokens_of(&self, stream: StreamDigest) -> Vec<u32> {
-        let tokens = self.tokens();
-        let watching = tokens
+    /// Who watches a question.
+    pub fn askers_of(&self, stream: StreamDigest) -> Vec<Asker> {
+        let askers = self.askers();
+        let watching = askers
             .iter()
             .filter(|(_, known)| known.contains_key(&stream));
-        watching.map(|(token, _)| *token).collect()
+        watching.map(|(asker, _)| *asker).collect()
     }
 
-    fn tokens(&self) -> MutexGuard<'_, HashMap<u32, Questions>> {
+    fn askers(&self) -> MutexGuard<'_, HashMap<Asker, Questions>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -87,7 +86,7 @@ fn refusal(known: &Questions, stream: StreamDigest, is_rated: bool) -> Option<Wa
     is_full.then_some(WatchError::TooManyRated)
 }
 
-// === impl Asking ===
+// === impl QuotaSlot ===
 
 impl QuotaSlot {
     /// Of which question.
@@ -98,11 +97,8 @@ impl QuotaSlot {
 
 impl Drop for QuotaSlot {
     fn drop(&mut self) {
-        let Some(token) = self.token else {
-            return;
-        };
-        let mut tokens = self.asked.tokens();
-        let Some(known) = tokens.get_mut(&token) else {
+        let mut askers = self.asked.askers();
+        let Some(known) = askers.get_mut(&self.asker) else {
             return;
         };
         if let Some(question) = known.get_mut(&self.stream) {
@@ -112,7 +108,7 @@ impl Drop for QuotaSlot {
             }
         }
         if known.is_empty() {
-            tokens.remove(&token);
+            askers.remove(&self.asker);
         }
     }
 }
@@ -144,7 +140,7 @@ mod tests {
         held.pop();
         assert!(ask(&asked, 1, further, false).is_ok());
         drop(held);
-        assert!(asked.tokens().is_empty());
+        assert!(asked.askers().is_empty());
     }
 
     #[test]
@@ -167,8 +163,20 @@ mod tests {
         let asked = TokenQuotas::default();
         let one = ask(&asked, 1, 0, false);
         drop(ask(&asked, 1, 0, false));
-        assert_eq!(asked.tokens()[&1].len(), 1);
+        assert_eq!(asked.askers()[&Some(1)].len(), 1);
         drop(one);
-        assert!(asked.tokens().is_empty());
+        assert!(asked.askers().is_empty());
+    }
+
+    #[test]
+    fn those_without_a_token_are_known_and_have_no_bound() {
+        let asked = TokenQuotas::default();
+        let ask = |number| asked.ask(None, StreamDigest::testing(number), true);
+        let further = u64::try_from(2 * WATCHED_QUESTIONS_PER_TOKEN_MAX).expect("a small number");
+        let held: Vec<_> = (0..further).map(ask).collect();
+        assert!(held.iter().all(Result::is_ok));
+        assert_eq!(asked.askers_of(StreamDigest::testing(0)), [None]);
+        drop(held);
+        assert!(asked.askers().is_empty());
     }
 }

@@ -206,28 +206,32 @@ async fn one_token_has_so_many_questions_and_rows_and_takes_none_of_another() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn rows_of_one_token_do_not_end_what_another_watches_as_well() {
-    let service = Service::start();
-    let shared = [
-        service.watch_over(5, Some(1)).await,
-        service.watch_over(5, Some(2)).await,
-    ];
-    let mut shared = shared.map(|watcher| watcher.expect("there is room"));
-    let mut open = Vec::new();
-    for minutes in (WIDE_MINUTES..).take(WATCHED_ROWS_PER_TOKEN_MAX / WATCHED_ROWS_MAX) {
-        let watcher = service.watch_over(minutes, Some(1)).await;
-        open.push(watcher.expect("there is room"));
-    }
-    for watcher in &mut shared {
-        next(watcher).await;
-    }
-    service.report(1);
-    for watcher in &mut shared {
-        assert_eq!(rows(&next(watcher).await), [("001", 1)]);
-    }
-    let refused = service.watch_over(6, Some(1)).await;
-    let expected = Some(WatchError::TooManyRowsOfToken);
-    assert_eq!(refused.err(), expected, "nobody else watches it");
+async fn rows_of_one_token_do_not_end_what_another_or_who_has_none_watches_as_well() {
+    let check = async |other: Option<u32>| {
+        let service = Service::start();
+        let shared = [
+            service.watch_over(5, Some(1)).await,
+            service.watch_over(5, other).await,
+        ];
+        let mut shared = shared.map(|watcher| watcher.expect("there is room"));
+        let mut open = Vec::new();
+        for minutes in (WIDE_MINUTES..).take(WATCHED_ROWS_PER_TOKEN_MAX / WATCHED_ROWS_MAX) {
+            let watcher = service.watch_over(minutes, Some(1)).await;
+            open.push(watcher.expect("there is room"));
+        }
+        for watcher in &mut shared {
+            next(watcher).await;
+        }
+        service.report(1);
+        for watcher in &mut shared {
+            assert_eq!(rows(&next(watcher).await), [("001", 1)], "{other:?}");
+        }
+        let refused = service.watch_over(6, Some(1)).await;
+        let expected = Some(WatchError::TooManyRowsOfToken);
+        assert_eq!(refused.err(), expected, "nobody else watches it");
+    };
+    check(Some(2)).await;
+    check(None).await;
 }
 
 #[tokio::test(start_paused = true)]
