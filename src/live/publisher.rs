@@ -616,7 +616,8 @@ fn replace(published: &mut WatchState, mut newest: State, replaced: &mut Option<
 /// The state holds up to this position as well; nobody has to be woken for that.
 fn reach(published: &mut WatchState, position: Position) -> bool {
     if let WatchState::State(state) = published {
-        state.outline.position = state.outline.position.max(position);
+        let outline = Arc::make_mut(&mut state.outline);
+        outline.position = outline.position.max(position);
     }
     false
 }

@@ -40,7 +40,7 @@ pub struct Seen {
 #[derive(Clone)]
 pub struct State {
     /// All but the rows.
-    pub outline: Outline,
+    pub outline: Arc<Outline>,
     body: Arc<Body>,
 }
 
@@ -48,12 +48,12 @@ pub struct State {
 /// would hold them, and each such client others.
 #[derive(Clone)]
 pub struct Sent {
-    /// All but the rows.
-    pub outline: Outline,
+    /// All but the rows; the same for all who were sent it.
+    pub outline: Arc<Outline>,
     body: Weak<Body>,
 }
 
-/// What a message says of a state beside its rows. Cheap to clone, and little to keep.
+/// What a message says of a state beside its rows. Little to keep.
 #[derive(Clone)]
 pub struct Outline {
     /// The last place in the journal that is included.
@@ -162,13 +162,13 @@ impl State {
             told: MessageCache::new(WATCH_MESSAGES_KEPT_MAX),
         };
         Self {
-            outline: Outline {
+            outline: Arc::new(Outline {
                 position,
                 minute,
                 number: NUMBERS.fetch_add(1, atomic::Ordering::Relaxed),
                 first_at: position,
                 head: Arc::new(head),
-            },
+            }),
             body: Arc::new(body),
         }
     }
@@ -179,12 +179,13 @@ impl State {
     pub fn share(&mut self, known: &Self) -> bool {
         let is_equal = self.outline.digest() == known.outline.digest();
         if is_equal {
-            self.outline.head = Arc::clone(&known.outline.head);
-            self.body = Arc::clone(&known.body);
-            if self.outline.minute == known.outline.minute {
-                self.outline.number = known.outline.number;
-                self.outline.first_at = known.outline.first_at;
+            let outline = Arc::make_mut(&mut self.outline);
+            outline.head = Arc::clone(&known.outline.head);
+            if outline.minute == known.outline.minute {
+                outline.number = known.outline.number;
+                outline.first_at = known.outline.first_at;
             }
+            self.body = Arc::clone(&known.body);
         }
         is_equal
     }
@@ -197,7 +198,7 @@ impl State {
     /// For whoever was sent this.
     pub fn sent(&self) -> Sent {
         Sent {
-            outline: self.outline.clone(),
+            outline: Arc::clone(&self.outline),
             body: Arc::downgrade(&self.body),
         }
     }
@@ -271,7 +272,7 @@ impl Sent {
     /// The state, if it is still kept.
     pub fn state(&self) -> Option<State> {
         Some(State {
-            outline: self.outline.clone(),
+            outline: Arc::clone(&self.outline),
             body: self.body.upgrade()?,
         })
     }
@@ -483,9 +484,10 @@ mod tests {
     fn figures_that_are_the_same_in_another_minute_are_of_a_place_of_their_own() {
         let of = |position, minute| {
             let mut one = state(&BTreeMap::from([(1, 1)]));
-            one.outline.position = Position(position);
-            one.outline.first_at = Position(position);
-            one.outline.minute = Minute(minute);
+            let outline = Arc::make_mut(&mut one.outline);
+            outline.position = Position(position);
+            outline.first_at = Position(position);
+            outline.minute = Minute(minute);
             one
         };
         let known = of(3, 1);
@@ -530,7 +532,8 @@ mod tests {
         let told = tell(&known);
         assert!(told.ptr_eq(&tell(&known)), "made once");
         let mut reached = known.clone();
-        reached.outline.position = known.outline.position.next();
+        let outline = Arc::make_mut(&mut reached.outline);
+        outline.position = outline.position.next();
         let (before, told) = (told, tell(&reached));
         assert!(before.upgrade().is_none(), "nobody is told it any more");
         assert!(told.upgrade().is_some());
