@@ -41,26 +41,36 @@ pub struct Live {
     sweeper: Sweeper,
 }
 
+/// What the service is made of.
+pub struct LiveParts {
+    /// Ends every watch of counts when it is stopped.
+    pub publisher: Publisher,
+    /// Ends every watch of incidents when it is stopped.
+    pub log: Log,
+    /// How many streams there may be.
+    pub permits: Permits,
+    /// Tells who opens them.
+    pub callers: Callers,
+    /// What operators call incidents by.
+    pub cases: CaseNumbers,
+    /// What figures are cited by.
+    pub citations: Citations,
+    /// Counts what is open.
+    pub counters: Counters,
+}
+
 impl Live {
-    /// Over a publisher and a log, which end every watch when they are stopped. `callers` tells
-    /// who opens streams. Spawns a task on the current tokio runtime, which ends streams that
-    /// nobody reads.
-    pub fn new(
-        publisher: Publisher,
-        log: Log,
-        permits: Permits,
-        callers: Callers,
-        (cases, citations): (CaseNumbers, Citations),
-        counters: Counters,
-    ) -> Self {
+    /// Of its parts. Spawns a task on the current tokio runtime, which ends streams that nobody
+    /// reads.
+    pub fn new(parts: LiveParts) -> Self {
         Self {
-            publisher,
-            log,
-            permits,
-            callers,
-            cases,
-            citations: Arc::new(citations),
-            counters,
+            publisher: parts.publisher,
+            log: parts.log,
+            permits: parts.permits,
+            callers: parts.callers,
+            cases: parts.cases,
+            citations: Arc::new(parts.citations),
+            counters: parts.counters,
             sweeper: Sweeper::start(),
         }
     }

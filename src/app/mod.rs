@@ -42,7 +42,7 @@ use crate::api::Clock;
 use crate::api::bulk::Reports;
 use crate::api::counters::Counters;
 use crate::api::guard::{Door, GuardLayer};
-use crate::api::live::Live;
+use crate::api::live::{Live, LiveParts};
 use crate::api::network::Networks;
 use crate::api::operations::Operations;
 use crate::api::origin::Callers;
@@ -327,8 +327,11 @@ impl Parts {
         let health = Health::new(health);
         let publisher = publisher(settings, running, stop.clone());
         let log = log(running, stop.clone());
-        let live = (&publisher, &log);
-        let services = Services::start(settings, running, library, live, &counters, door, &stop);
+        let watched = Watched {
+            publisher: &publisher,
+            log: &log,
+        };
+        let services = Services::start(settings, running, library, watched, &counters, door, &stop);
         let guard = GuardLayer::new(door.clone(), counters.panics.clone());
         let reports = guard.layer(services.reports());
         let live = guard.layer(services.live.clone());
@@ -405,6 +408,13 @@ fn followers(
     ]
 }
 
+/// What can be watched.
+#[derive(Clone, Copy)]
+struct Watched<'a> {
+    publisher: &'a Publisher,
+    log: &'a Log,
+}
+
 /// The services of the API.
 struct Services {
     reporting: Reporting,
@@ -419,7 +429,7 @@ impl Services {
         settings: &Settings,
         running: &Running,
         library: &Arc<Library>,
-        (publisher, log): (&Publisher, &Log),
+        watched: Watched<'_>,
         counters: &Counters,
         door: &Door,
         stop: &CancellationToken,
@@ -427,7 +437,6 @@ impl Services {
         let ingest = || running.ingest.clone();
         let clock = || Arc::clone(&settings.clock);
         let ledger = Arc::clone(&running.ledger);
-        let callers = settings.callers;
         Self {
             reporting: Reporting::new(
                 ingest(),
@@ -443,14 +452,15 @@ impl Services {
                 running.ingest.citations(),
                 counters.clone(),
             ),
-            live: Live::new(
-                publisher.clone(),
-                log.clone(),
-                Permits::new(settings.permits),
-                callers,
-                (running.ingest.case_numbers(), running.ingest.citations()),
-                counters.clone(),
-            ),
+            live: Live::new(LiveParts {
+                publisher: watched.publisher.clone(),
+                log: watched.log.clone(),
+                permits: Permits::new(settings.permits),
+                callers: settings.callers,
+                cases: running.ingest.case_numbers(),
+                citations: running.ingest.citations(),
+                counters: counters.clone(),
+            }),
             networks: Networks::new(ingest()),
             operations: Operations::new(
                 ingest(),
