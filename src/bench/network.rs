@@ -144,6 +144,7 @@ fn imported(feed: &Path, dir: &Path) -> Result<Network, Failure> {
 fn resolve(network: &Network, stop: &str) {
     let words = Words {
         operator: "",
+        is_operator_vouched_for: false,
         line: "",
         stop,
         mode: None,

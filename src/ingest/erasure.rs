@@ -178,8 +178,9 @@ mod tests {
     use crate::domain::limits::CHECKPOINT_ERASED_MINUTES_MAX;
     use crate::domain::taxonomy::TimePrecision;
     use crate::domain::testing::{blank_facts, personal};
-    use crate::domain::{RowTime, UtcMillis};
-    use crate::ingest::repair;
+    use crate::domain::{Record, RowTime, UtcMillis};
+    use crate::ingest::clock_guard::CommandClock;
+    use crate::ingest::{ClockCheck, repair};
     use crate::journal::{self, Settings};
     use crate::ledger::State;
     use crate::network::Network;
@@ -219,7 +220,11 @@ mod tests {
         let ledger = Ledger::new(State::new(reader.epoch()));
         let placed = (1..).zip(entries);
         let placed: Vec<_> = placed
-            .map(|(at, entry)| (Position(at), NOON, entry))
+            .map(|(at, entry)| Record {
+                position: Position(at),
+                stamp: NOON,
+                entry,
+            })
             .collect();
         ledger.apply(&placed);
         (writer, ledger)
@@ -256,7 +261,10 @@ mod tests {
 
     #[test]
     fn what_makes_a_checkpoint_of_a_copy_erases_first() {
-        let clock = (NOON, crate::ingest::ClockCheck::Never);
+        let clock = CommandClock {
+            now: NOON,
+            check: ClockCheck::Never,
+        };
         for is_copy in [false, true] {
             let folder = tempfile::tempdir().expect("a folder");
             let (writer, _) = cut_short(folder.path(), LAST_BATCH_ENTRIES);
@@ -286,7 +294,7 @@ mod tests {
         let now = move || UtcMillis(now.load(Ordering::SeqCst));
         let network = Arc::new(Network::built_in());
         let options = crate::ingest::Options {
-            clock_check: crate::ingest::ClockCheck::Never,
+            clock_check: ClockCheck::Never,
             ..Default::default()
         };
         let running = crate::ingest::start_with(folder.path(), network, now, options);

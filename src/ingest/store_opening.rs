@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::time::Instant;
 
-use super::history::{History, Placed};
+use super::history::History;
 use crate::domain::Position;
 use crate::journal::{JournalError, Reader, Record};
 use crate::ledger::{Ledger, RefillError};
@@ -151,18 +151,14 @@ impl StoreOpening {
         if self.fold_ended.recv().is_err() {
             return Err(RefillError::Journal(ReadError::Stopping).into());
         }
-        let placed = |record: Record| (record.position, record.stamp, record.entry);
-        let read_from = |from| {
-            let records = self.reader.tap_changes_from(from);
-            self.until_stopping(records.map(move |record| record.map(placed)))
-        };
+        let read_from = |from| self.until_stopping(self.reader.tap_changes_from(from));
         Ok(self.ledger.put_folded_taps(store, read_from)?)
     }
 
     fn until_stopping(
         &self,
-        entries: impl Iterator<Item = Result<Placed, JournalError>>,
-    ) -> impl Iterator<Item = Result<Placed, ReadError>> {
+        entries: impl Iterator<Item = Result<Record, JournalError>>,
+    ) -> impl Iterator<Item = Result<Record, ReadError>> {
         entries.map(|entry| {
             if self.is_stopping.load(Ordering::Relaxed) {
                 return Err(ReadError::Stopping);

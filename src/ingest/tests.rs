@@ -969,7 +969,7 @@ async fn journal_that_fails_ends_the_committer_and_says_so() {
     let keys = Arc::new(Keys::open(place.path()).expect("made"));
     let ledger = Arc::new(Ledger::new(State::new(writer.epoch())));
     let queue = Arc::new(Queue::new(100));
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     let clock: Clock = Arc::new(|| UtcMillis(NOON));
     let clock = Arc::new(ServerClock::new(clock, begun, ClockCheck::Never));
     let parts = committer::Parts {
@@ -1000,7 +1000,7 @@ async fn journal_that_fails_ends_the_committer_and_says_so() {
         secrets,
         network,
         clock,
-        Record {
+        Sources {
             ledger: Arc::clone(&ledger),
             reader,
             hub,

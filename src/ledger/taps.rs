@@ -586,12 +586,20 @@ mod tests {
     /// More than may wait for the store.
     const MANY: u64 = TAP_CHANGES_PENDING_MAX as u64 + 100;
 
-    fn many(from: u64) -> Vec<Placed> {
-        let placed = (from..from + MANY).map(|position| {
+    fn record(position: u64, entry: Entry) -> Record {
+        Record {
+            position: Position(position),
+            stamp: NOON,
+            entry,
+        }
+    }
+
+    fn many(from: u64) -> Vec<Record> {
+        let records = (from..from + MANY).map(|position| {
             let day = LocalDay(20_000 + i32::try_from(position % 50).expect("few"));
-            (Position(position), NOON, one(day, position))
+            record(position, one(day, position))
         });
-        placed.collect()
+        records.collect()
     }
 
     #[test]
@@ -605,7 +613,7 @@ mod tests {
         ledger.attach_store(store(&dir, "store"));
         ledger.end_fold();
         assert!(ledger.store_is_opening());
-        let late = (Position(MANY + 1), NOON, one(LocalDay(20_001), 5));
+        let late = record(MANY + 1, one(LocalDay(20_001), 5));
         ledger.apply(std::slice::from_ref(&late));
         let refused = ledger.tap_view(|_| ()).err();
         assert!(matches!(refused, Some(LedgerError::StoreOpening)));
@@ -616,14 +624,17 @@ mod tests {
         // A part of them is in already, as after a kill.
         let store = ledger.scan_view().expect("attached").store;
         let mut state = State::new(EPOCH);
-        for (position, stamp, entry) in &entries[..200] {
-            state.apply(*position, *stamp, entry);
+        for record in &entries[..200] {
+            state.apply(record.position, record.stamp, &record.entry);
         }
         store.put_taps(&state.take_tap_changes()).expect("room");
         let all: Vec<_> = entries.iter().chain([&late]).cloned().collect();
         let read_from = |from: Position| {
             assert_eq!(from, Position(201), "what is in is not put again");
-            let rest = all.clone().into_iter().filter(move |(at, ..)| from <= *at);
+            let rest = all
+                .clone()
+                .into_iter()
+                .filter(move |record| from <= record.position);
             rest.map(Ok::<_, std::convert::Infallible>)
         };
         ledger.put_folded_taps(&store, read_from).expect("room");
@@ -644,7 +655,7 @@ mod tests {
         ledger.apply(&entries[1..]);
         assert!(!ledger.has_room_for_taps());
         let next = Position(MANY + 1);
-        ledger.apply(&[(next, NOON, Entry::Tick)]);
+        ledger.apply(&[record(next.0, Entry::Tick)]);
         assert_eq!(ledger.read().position(), next);
         ledger.attach_store(store(&dir, "store"));
         assert!(ledger.has_room_for_taps());

@@ -487,7 +487,8 @@ mod tests {
         let scopes = 0..count;
         let posterior = |number: u32| {
             let exposure = 500.0 * f64::from(number % 40 + 1).powi(2);
-            let events = drawn(&mut random, exposure * rates.sample(&mut random) + 1e-9);
+            let rate = rates.sample(&mut random);
+            let events = drawn(&mut random, exposure * rate + 1e-9);
             Posterior {
                 scope: 0,
                 shape: if number % 9 == 0 { 0.3 } else { 1.5 } + events as f64,

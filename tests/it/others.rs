@@ -113,7 +113,7 @@ async fn told_after(others: Vec<pb::Incident>, own: pb::Incident) -> Option<(Pla
     let mut client = Reporting::new(service.connect().await);
     for (number, incident) in others.into_iter().enumerate() {
         let incident = pb::Incident {
-            incident_id: crate::support::new_id(),
+            incident_id: new_id(),
             installation_id: format!("installation-of-{number:03}"),
             ..incident
         };

@@ -3,6 +3,7 @@
 
 use mistap::api::pb::v1 as pb;
 use mistap::domain::UtcMillis;
+use pb::operations_service_client::OperationsServiceClient;
 use pb::query_figures_with_progress_response::Step;
 use pb::statistics_service_client::StatisticsServiceClient;
 use tonic::Code;
