@@ -92,8 +92,11 @@ pub fn list(
         let struck = withdrawn_by(state.withdrawals(), place.as_of);
         (struck, std::sync::Arc::clone(state.cases()))
     };
-    let struck = (&struck, place.as_of);
-    let matcher = CaseMatcher::new(filter, &view.dictionary, &cases, struck);
+    let past = PastRows {
+        struck: &struck,
+        as_of: place.as_of,
+    };
+    let matcher = CaseMatcher::new(filter, &view.dictionary, &cases, past);
     let mut page = Page {
         matcher,
         rows_max,
@@ -183,7 +186,12 @@ struct CaseMatcher<'a> {
     lines: Vec<u32>,
     stops: Vec<u32>,
     cases: &'a Cases,
-    /// Rows that counted no more as of the list's position.
+    past: PastRows<'a>,
+}
+
+/// Which rows counted as of a position.
+struct PastRows<'a> {
+    /// Those that counted no more.
     struck: &'a BTreeSet<Position>,
     as_of: Position,
 }
@@ -193,7 +201,7 @@ impl<'a> CaseMatcher<'a> {
         filter: &'a CaseFilter,
         dictionary: &Dictionary,
         cases: &'a Cases,
-        (struck, as_of): (&'a BTreeSet<Position>, Position),
+        past: PastRows<'a>,
     ) -> Self {
         let operators = filter.operators.iter();
         let lines = filter.lines.iter();
@@ -210,8 +218,7 @@ impl<'a> CaseMatcher<'a> {
                 .filter_map(|stop| dictionary.stop_number(stop.as_str()))
                 .collect(),
             cases,
-            struck,
-            as_of,
+            past,
         }
     }
 
@@ -231,8 +238,8 @@ impl<'a> CaseMatcher<'a> {
         if !is_placed || is_amendment || !self.is_timely(row.time) {
             return None;
         }
-        let counts = self.cases.row_as_of(incident, self.as_of);
-        if self.struck.contains(&counts) {
+        let counts = self.cases.row_as_of(incident, self.past.as_of);
+        if self.past.struck.contains(&counts) {
             return None;
         }
         let state = self.cases.get(incident).and_then(|case| case.state());

@@ -349,6 +349,15 @@ fn each_told(change: &TapChange, mut each: impl FnMut(TapPlace, OneTold)) {
     }
 }
 
+/// Which blocks of a feed: those of one day, of so many scopes as one block of totals has.
+struct DayPlace {
+    feed: u16,
+    interval: TapInterval,
+    day: LocalDay,
+    /// Number of the block of totals.
+    big: u32,
+}
+
 impl Store {
     /// Puts changes, in their order. Changes that a block has already are left out of it. They
     /// survive a power cut after the next `sync`.
@@ -389,7 +398,13 @@ impl Store {
         }
         let mut batch = Batch::new(self, mark);
         for ((feed, day, big), blocks) in told {
-            self.put_day(&mut batch, (feed, intervals[&feed]), (day, big), blocks)?;
+            let place = DayPlace {
+                feed,
+                interval: intervals[&feed],
+                day,
+                big,
+            };
+            self.put_day(&mut batch, place, blocks)?;
         }
         batch.write()
     }
@@ -398,10 +413,15 @@ impl Store {
     fn put_day(
         &self,
         batch: &mut Batch<'_>,
-        (feed, interval): (u16, TapInterval),
-        (day, big): (LocalDay, u32),
+        place: DayPlace,
         blocks: BTreeMap<u16, Told>,
     ) -> Result<(), StoreError> {
+        let DayPlace {
+            feed,
+            interval,
+            day,
+            big,
+        } = place;
         let key = |part, chunk| Key {
             feed,
             day,

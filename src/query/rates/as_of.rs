@@ -19,9 +19,8 @@ use crate::ledger::{Dictionary, Ledger, PastTaps, ScanView};
 
 use super::super::QueryError;
 use super::super::budget::{self, Budget};
-use super::inputs::{self, RateInputs};
+use super::inputs::{self, RateInputs, RateJob};
 use super::reading::Reading;
-use super::record::ToMake;
 
 /// Questions that read the journal.
 static PASTS: Budget = Budget::new(PAST_QUESTIONS_MAX as u64);
@@ -136,10 +135,10 @@ impl<'a> Passes<'a> {
     pub fn make(
         &self,
         taps: &PastTaps,
-        asked: &[ToMake<'_>],
+        asked: &[RateJob<'_>],
     ) -> Result<Vec<RateInputs>, QueryError> {
         // Together if there is room for all, so that the journal is read once.
-        let at_once = match CELLS_IN_USE_MAX < asked.iter().map(weight).sum() {
+        let at_once = match CELLS_IN_USE_MAX < asked.iter().map(RateJob::weight).sum() {
             true => 1,
             false => asked.len().max(1),
         };
@@ -153,14 +152,11 @@ impl<'a> Passes<'a> {
     fn make_at_once(
         &self,
         taps: &PastTaps,
-        asked: &[ToMake<'_>],
+        asked: &[RateJob<'_>],
     ) -> Result<Vec<RateInputs>, QueryError> {
-        let _room = inputs::room(asked.iter().map(weight).sum())?;
+        let _room = inputs::room(asked.iter().map(RateJob::weight).sum())?;
         let view = self.ledger.scan_view_as_of(self.at)?;
-        let mut readings: Vec<_> = asked
-            .iter()
-            .map(|one| Reading::new(&view, one.choice, one.question, one.keys))
-            .collect();
+        let mut readings: Vec<_> = asked.iter().map(|one| Reading::new(&view, one)).collect();
         let feeds = asked.iter().flat_map(|one| &one.choice.feeds);
         let feeds = feeds.map(|chosen| chosen.number).collect();
         self.read(taps, &feeds, &mut readings)?;
@@ -168,9 +164,7 @@ impl<'a> Passes<'a> {
         // Months may have ended meanwhile, which is to be told.
         let view = self.ledger.scan_view_as_of(self.at)?;
         let made = readings.into_iter().zip(asked);
-        let made = made.map(|(reading, one)| {
-            inputs::scanned(reading.finish(), &view, one.question, one.choice, one.keys)
-        });
+        let made = made.map(|(reading, one)| one.scanned(reading.finish(), &view));
         made.collect()
     }
 
@@ -276,11 +270,6 @@ impl<'a> Passes<'a> {
             false => Err(QueryError::Abandoned),
         }
     }
-}
-
-/// How many cells of memory it takes at most.
-fn weight(asked: &ToMake<'_>) -> u64 {
-    inputs::weight(asked.choice, asked.question, asked.keys)
 }
 
 /// The days that a window touches and one on either side, as service days begin and end later

@@ -187,10 +187,9 @@ pub fn compare<'a>(
     let choice =
         |period: &CountedPeriod| Choice::of(&period.question, &wanted.rates, &feeds, dictionary);
     let choices = counted.iter().map(choice).collect::<Result<Vec<_>, _>>()?;
-    let to_make = counted.iter().zip(&choices);
-    let to_make = to_make.flat_map(|(one, choice)| one.rows.to_make(&one.question, choice));
-    let to_make: Vec<_> = to_make.collect();
-    let made = ground.make(&to_make)?;
+    let jobs = counted.iter().zip(&choices);
+    let jobs = jobs.flat_map(|(one, choice)| one.rows.jobs(&one.question, choice));
+    let made = ground.make(&jobs.collect::<Vec<_>>())?;
     let periods = counted.into_iter().zip(&choices).zip(&made);
     let periods: Vec<_> = periods
         .map(|((counted, choice), made)| {

@@ -1,5 +1,5 @@
-//! The way from rows to what their rates are made of: feeds, taps and matched reports, from
-//! tallies where they suffice.
+//! From rows to what their rates are made of: feeds, taps and matched reports, from tallies where
+//! they suffice.
 
 use std::borrow::Borrow;
 use std::collections::BTreeSet;
@@ -12,12 +12,10 @@ use super::super::QueryError;
 use super::super::budget::{self, CELLS};
 use super::book::RateBook;
 use super::choice::Choice;
-use super::coverage::FeedCoverage;
 use super::days::{self, Days};
 use super::keys::RowKeys;
 use super::matched::{self, Matches};
-use super::reading;
-use super::record::ToMake;
+use super::reading::{self, TapsRead};
 use super::sums::{self, TapSums};
 use super::tallied;
 
@@ -29,97 +27,95 @@ pub(super) struct RateInputs {
     pub blocks: u64,
 }
 
-/// Counts reports and adds up taps for rows, as of one position. Without a book, or where
-/// tallies do not suffice, by a scan. Taps that are handed over are let go as soon as may be.
-pub(super) fn compute<'t>(
-    taps: impl Borrow<TapView<'t>>,
-    view: &ScanView,
-    ToMake {
-        question,
-        choice,
-        keys,
-        book,
-    }: &ToMake<'_>,
-) -> Result<RateInputs, QueryError> {
-    match book.filter(|book| days::suits(book.source, choice)) {
-        Some(book) => by_tallies(taps, view, book, question, choice, keys),
-        None => by_scan(taps, view, question, choice, keys),
+/// Rates that are to be made: the rows of a question, and the feeds that they are set against.
+#[derive(Clone, Copy)]
+pub(super) struct RateJob<'a> {
+    pub question: &'a Question,
+    pub choice: &'a Choice<'a>,
+    pub keys: &'a RowKeys,
+    /// What tallies tell, if they suffice.
+    pub book: Option<&'a RateBook>,
+}
+
+impl RateJob<'_> {
+    /// Counts reports and adds up taps for rows, as of one position. Without a book, or where
+    /// tallies do not suffice, by a scan. Taps that are handed over are let go as soon as may be.
+    pub fn compute<'t>(
+        &self,
+        taps: impl Borrow<TapView<'t>>,
+        view: &ScanView,
+    ) -> Result<RateInputs, QueryError> {
+        let book = self.book;
+        match book.filter(|book| days::suits(book.source, self.choice)) {
+            Some(book) => self.by_tallies(taps, view, book),
+            None => self.by_scan(taps, view),
+        }
     }
-}
 
-/// The same, by a scan alone.
-fn by_scan<'t>(
-    taps: impl Borrow<TapView<'t>>,
-    view: &ScanView,
-    question: &Question,
-    choice: &Choice<'_>,
-    keys: &RowKeys,
-) -> Result<RateInputs, QueryError> {
-    let _room = room(weight(choice, question, keys))?;
-    let told = reading::read(&taps.borrow().reader(), view, choice, question, keys)?;
-    // Tap counts may be put into the store again.
-    drop(taps);
-    scanned(told, view, question, choice, keys)
-}
+    /// The same, by a scan alone.
+    fn by_scan<'t>(
+        &self,
+        taps: impl Borrow<TapView<'t>>,
+        view: &ScanView,
+    ) -> Result<RateInputs, QueryError> {
+        let _room = room(self.weight())?;
+        let read = reading::read(&taps.borrow().reader(), view, self)?;
+        // Tap counts may be put into the store again.
+        drop(taps);
+        self.scanned(read, view)
+    }
 
-/// Counts the reports by a scan, of taps that were read.
-pub(super) fn scanned(
-    (told, sums): (Vec<FeedCoverage>, TapSums),
-    view: &ScanView,
-    question: &Question,
-    choice: &Choice<'_>,
-    keys: &RowKeys,
-) -> Result<RateInputs, QueryError> {
-    let (matches, blocks) = matched::scan(view, question, choice, &told, keys, None)?;
-    Ok(RateInputs {
-        sums,
-        matches,
-        blocks,
-    })
-}
+    /// Counts the reports by a scan, of taps that were read.
+    pub fn scanned(&self, read: TapsRead, view: &ScanView) -> Result<RateInputs, QueryError> {
+        let (matches, blocks) = matched::scan(view, self, &read.told, None)?;
+        Ok(RateInputs {
+            sums: read.sums,
+            matches,
+            blocks,
+        })
+    }
 
-fn by_tallies<'t>(
-    taps: impl Borrow<TapView<'t>>,
-    view: &ScanView,
-    book: &RateBook,
-    question: &Question,
-    choice: &Choice<'_>,
-    keys: &RowKeys,
-) -> Result<RateInputs, QueryError> {
-    let columns = book.width(book.source) as u64;
-    let counting = room(keys.weight(question) + COLUMN_WEIGHT * columns)?;
-    let mut days = Days::read(taps.borrow(), book, choice, question)?;
-    let sums = sums::sum(taps.borrow(), choice, question, keys, days.heads())?;
-    let (mut matches, unclear) = tallied::count(book, question, keys, &mut days);
-    drop(days);
-    if unclear.is_empty() {
-        return Ok(RateInputs {
+    fn by_tallies<'t>(
+        &self,
+        taps: impl Borrow<TapView<'t>>,
+        view: &ScanView,
+        book: &RateBook,
+    ) -> Result<RateInputs, QueryError> {
+        let columns = book.width(book.source) as u64;
+        let counting = room(self.keys.weight(self.question) + COLUMN_WEIGHT * columns)?;
+        let mut days = Days::read(taps.borrow(), book, self.choice, self.question)?;
+        let sums = sums::sum(taps.borrow(), self, days.heads())?;
+        let (mut matches, unclear) = tallied::count(book, self, &mut days);
+        drop(days);
+        if unclear.is_empty() {
+            return Ok(RateInputs {
+                sums,
+                matches,
+                blocks: 0,
+            });
+        }
+        drop(counting);
+        let unclear: BTreeSet<LocalDay> = unclear.into_iter().collect();
+        let _room = room(self.weight())?;
+        let told = reading::read_days(taps.borrow(), self, &unclear)?;
+        drop(taps);
+        let (scanned, blocks) = matched::scan(view, self, &told, Some(&unclear))?;
+        matches.merge(scanned);
+        Ok(RateInputs {
             sums,
             matches,
-            blocks: 0,
-        });
+            blocks,
+        })
     }
-    drop(counting);
-    let unclear: BTreeSet<LocalDay> = unclear.into_iter().collect();
-    let _room = room(reading::weight(choice, question) + keys.weight(question))?;
-    let told = reading::read_days(taps.borrow(), choice, question, keys, &unclear)?;
-    drop(taps);
-    let (scanned, blocks) = matched::scan(view, question, choice, &told, keys, Some(&unclear))?;
-    matches.merge(scanned);
-    Ok(RateInputs {
-        sums,
-        matches,
-        blocks,
-    })
+
+    /// How many cells of memory it takes at most to read all its taps.
+    pub fn weight(&self) -> u64 {
+        reading::weight(self.choice, self.question) + self.keys.weight(self.question)
+    }
 }
 
 /// Cells that one column takes while it is counted.
 const COLUMN_WEIGHT: u64 = 6;
-
-/// How many cells of memory it takes at most to read all taps of a question.
-pub(super) fn weight(choice: &Choice<'_>, question: &Question, keys: &RowKeys) -> u64 {
-    reading::weight(choice, question) + keys.weight(question)
-}
 
 pub(super) fn room(weight: u64) -> Result<budget::BudgetShare<'static>, QueryError> {
     if CELLS_IN_USE_MAX < weight {

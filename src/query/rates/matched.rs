@@ -12,6 +12,7 @@ use super::super::row_filter::{RowFilter, day_of};
 use super::super::{QueryError, check_kept};
 use super::choice::Choice;
 use super::coverage::FeedCoverage;
+use super::inputs::RateJob;
 use super::keys::RowKeys;
 
 /// Reports of one row.
@@ -157,12 +158,16 @@ struct Scan<'a> {
 /// service days. Says how many blocks were looked at.
 pub(super) fn scan(
     view: &ScanView,
-    question: &Question,
-    choice: &Choice<'_>,
+    job: &RateJob<'_>,
     told: &[FeedCoverage],
-    keys: &RowKeys,
     only: Option<&BTreeSet<LocalDay>>,
 ) -> Result<(Matches, u64), QueryError> {
+    let RateJob {
+        question,
+        choice,
+        keys,
+        ..
+    } = *job;
     let mut by_operator = vec![Vec::new(); view.dictionary.operators()];
     for (place, feed) in told.iter().enumerate() {
         by_operator[usize::from(feed.operator())].push(place);

@@ -40,11 +40,11 @@ use super::{
 };
 use book::RateBook;
 use choice::Choice;
-use inputs::RateInputs;
+use inputs::{RateInputs, RateJob};
 use keys::RowKeys;
 use matched::{Counted, OnDay};
 use periods::{Period as RowPeriod, Periods};
-use record::{RecordView, Tallied, ToMake};
+use record::{RecordView, Tallied};
 use sums::CellTaps;
 
 pub use as_of::{Entries, Past, Progress, TapChanges};
@@ -239,15 +239,15 @@ struct Rows {
 impl Rows {
     /// What the rates of the rows are to be made of: of the question without the days of outages
     /// first, if there are any.
-    fn to_make<'a>(&'a self, question: &'a Question, choice: &'a Choice<'a>) -> Vec<ToMake<'a>> {
-        let to_make = |(question, book): (&'a Question, &'a Option<RateBook>)| ToMake {
+    fn jobs<'a>(&'a self, question: &'a Question, choice: &'a Choice<'a>) -> Vec<RateJob<'a>> {
+        let job = |(question, book): (&'a Question, &'a Option<RateBook>)| RateJob {
             question,
             choice,
             keys: &self.keys,
             book: book.as_ref(),
         };
         let less = self.less.iter().map(|(question, book)| (question, book));
-        less.chain([(question, &self.book)]).map(to_make).collect()
+        less.chain([(question, &self.book)]).map(job).collect()
     }
 }
 
@@ -262,7 +262,7 @@ fn rated(
     check_feeds(wanted, &feeds)?;
     let rows = ground.scan(|view| rows(view, asked, question, page))?;
     let choice = Choice::of(question, wanted, &feeds, &ground.view.dictionary)?;
-    let mut made = ground.make(&rows.to_make(question, &choice))?;
+    let mut made = ground.make(&rows.jobs(question, &choice))?;
     let all = made.pop().expect("one for each question");
     let used = all.sums.feeds(&rows.keys);
     let less = rows.less.as_ref().zip(made.pop());

@@ -20,8 +20,9 @@ use crate::stats::rate::{Estimator, REPORTS_PER_TAPS, Rate};
 use super::super::row_filter::RowFilter;
 use super::super::{Figure, Order, Page, QueryError, cut};
 use super::choice::Choice;
+use super::inputs::RateJob;
 use super::keys::RowKeys;
-use super::record::{RecordAsOf, Tallied, ToMake};
+use super::record::{RecordAsOf, Tallied};
 use super::{RateFigure, Rated, RatesWanted, check_feeds, count};
 
 /// What is ranked by.
@@ -143,13 +144,13 @@ pub fn rank_scopes<'a>(
     let choice = Choice::of(&question, &rates, &feeds, dictionary)?;
     let figures = all_scopes(reported, wanted, &choice, dictionary)?;
     let keys = RowKeys::new(&question, &figures, dictionary);
-    let to_make = ToMake {
+    let job = RateJob {
         question: &question,
         choice: &choice,
         keys: &keys,
         book: book.as_ref(),
     };
-    let mut made = ground.make(&[to_make])?;
+    let mut made = ground.make(&[job])?;
     let made = made.pop().expect("one for each question");
     let rated = Rated::new(&question, &rates, &choice, &keys, &made);
     let scopes = figures.iter().enumerate().map(|(row, figure)| RankedScope {

@@ -11,7 +11,7 @@ use crate::store::TapReader;
 use super::super::{QueryError, row_filter::RowFilter};
 use super::choice::{Choice, Chosen};
 use super::coverage::{FeedCoverage, FeedReader};
-use super::keys::RowKeys;
+use super::inputs::RateJob;
 use super::sums::TapSums;
 
 /// Cells that the hours of one scope and day take while their table grows.
@@ -33,15 +33,20 @@ pub(super) fn weight(choice: &Choice<'_>, question: &Question) -> u64 {
     choice.feeds.iter().map(feed).sum()
 }
 
+/// Taps that were read.
+pub(super) struct TapsRead {
+    /// What was told, feed by feed.
+    pub told: Vec<FeedCoverage>,
+    pub sums: TapSums,
+}
+
 /// Reads all taps of the window.
 pub(super) fn read(
     reader: &TapReader<'_>,
     view: &ScanView,
-    choice: &Choice<'_>,
-    question: &Question,
-    keys: &RowKeys,
-) -> Result<(Vec<FeedCoverage>, TapSums), QueryError> {
-    let mut all = Reading::new(view, choice, question, keys);
+    job: &RateJob<'_>,
+) -> Result<TapsRead, QueryError> {
+    let mut all = Reading::new(view, job);
     all.read(reader, |_, _| true)?;
     Ok(all.finish())
 }
@@ -53,12 +58,13 @@ pub(super) struct Reading<'a> {
 }
 
 impl<'a> Reading<'a> {
-    pub fn new(
-        view: &ScanView,
-        choice: &'a Choice<'a>,
-        question: &'a Question,
-        keys: &'a RowKeys,
-    ) -> Self {
+    pub fn new(view: &ScanView, job: &RateJob<'a>) -> Self {
+        let RateJob {
+            question,
+            choice,
+            keys,
+            ..
+        } = *job;
         let row_filter = RowFilter::new(&question.filter, &view.dictionary);
         let feeds = choice.feeds.iter();
         Self {
@@ -82,21 +88,27 @@ impl<'a> Reading<'a> {
         Ok(())
     }
 
-    /// What was told, feed by feed, and its sums.
-    pub fn finish(self) -> (Vec<FeedCoverage>, TapSums) {
-        let told = self.feeds.into_iter().map(|feed| feed.told).collect();
-        (told, self.sums)
+    /// What was told, and its sums.
+    pub fn finish(self) -> TapsRead {
+        TapsRead {
+            told: self.feeds.into_iter().map(|feed| feed.told).collect(),
+            sums: self.sums,
+        }
     }
 }
 
 /// Reads which counts were told of some days.
 pub(super) fn read_days(
     taps: &TapView<'_>,
-    choice: &Choice<'_>,
-    question: &Question,
-    keys: &RowKeys,
+    job: &RateJob<'_>,
     days: &BTreeSet<LocalDay>,
 ) -> Result<Vec<FeedCoverage>, QueryError> {
+    let RateJob {
+        question,
+        choice,
+        keys,
+        ..
+    } = *job;
     let mut sums = TapSums::new(keys);
     let reader = taps.reader();
     let row_filter = RowFilter::new(&question.filter, &taps.dictionary);

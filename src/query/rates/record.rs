@@ -9,9 +9,7 @@ use super::super::outages::OutageDays;
 use super::super::{QueryError, tallied as tallied_counts};
 use super::as_of::{Passes, Past};
 use super::book::{self, RateBook};
-use super::choice::Choice;
-use super::inputs::{self, RateInputs};
-use super::keys::RowKeys;
+use super::inputs::{RateInputs, RateJob};
 use crate::domain::{Outages, Position, Question, Stamp, Window};
 use crate::ledger::{Ledger, PastTaps, ScanView, State, TapBook, TapView};
 
@@ -52,17 +50,7 @@ enum Taps<'a> {
     Then(Passes<'a>, PastTaps),
 }
 
-/// What rates are to be made of.
-#[derive(Clone, Copy)]
-pub(super) struct ToMake<'a> {
-    pub question: &'a Question,
-    pub choice: &'a Choice<'a>,
-    pub keys: &'a RowKeys,
-    /// What tallies tell, if they suffice.
-    pub book: Option<&'a RateBook>,
-}
-
-// === impl Standing ===
+// === impl RecordAsOf ===
 
 impl<'a> RecordAsOf<'a> {
     /// Opens the record for questions about some windows, and takes of it what `ask` says.
@@ -127,7 +115,7 @@ pub(super) struct Tallied {
     pub rates: Option<RateBook>,
 }
 
-// === impl Ground ===
+// === impl RecordView ===
 
 impl<'a> RecordView<'a> {
     /// Feeds, scopes and days.
@@ -153,20 +141,20 @@ impl<'a> RecordView<'a> {
 
     /// What the rates of each question are made of. Taps are let go as soon as may be, so that
     /// others can be told.
-    pub fn make(self, asked: &[ToMake<'_>]) -> Result<Vec<RateInputs>, QueryError> {
+    pub fn make(self, jobs: &[RateJob<'_>]) -> Result<Vec<RateInputs>, QueryError> {
         let (taps, _place) = match self.taps {
             Taps::Now(taps, place) => (taps, place),
-            Taps::Then(passes, taps) => return passes.make(&taps, asked),
+            Taps::Then(passes, taps) => return passes.make(&taps, jobs),
         };
         let view = &self.view;
-        let Some((last, others)) = asked.split_last() else {
+        let Some((last, others)) = jobs.split_last() else {
             return Ok(Vec::new());
         };
-        let mut all = Vec::with_capacity(asked.len());
+        let mut all = Vec::with_capacity(jobs.len());
         for one in others {
-            all.push(inputs::compute(&taps, view, one)?);
+            all.push(one.compute(&taps, view)?);
         }
-        all.push(inputs::compute(taps, view, last)?);
+        all.push(last.compute(taps, view)?);
         Ok(all)
     }
 }

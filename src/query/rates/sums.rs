@@ -6,9 +6,10 @@
 use std::collections::BTreeMap;
 
 use super::super::{QueryError, plan, row_filter::RowFilter};
-use super::choice::{Choice, Chosen};
+use super::choice::Chosen;
 use super::coverage::{FeedReader, HOURS, When, kind_of};
 use super::feeds::{FeedSet, ToldBy};
+use super::inputs::RateJob;
 use super::keys::{RowKeys, Scope};
 use crate::domain::taps::Refusals;
 use crate::domain::{Calendar, Hour, LocalDay, Question};
@@ -85,13 +86,17 @@ impl TapSums {
 /// Adds up the taps of the window from what is known of whole days, and reads counts only of
 /// lines and stops that rows tell apart, or that the filter names. For feeds whose days are
 /// those of the calendar. `heads` are those of the window, in the order of the choice.
-pub(super) fn sum<'c, 'h>(
+pub(super) fn sum<'h>(
     taps: &TapView<'_>,
-    choice: &'c Choice<'c>,
-    question: &Question,
-    keys: &RowKeys,
+    job: &RateJob<'_>,
     heads: impl Iterator<Item = &'h DaySummaries>,
 ) -> Result<TapSums, QueryError> {
+    let RateJob {
+        question,
+        choice,
+        keys,
+        ..
+    } = *job;
     let mut sums = TapSums::new(keys);
     let filter = &question.filter;
     let row_filter = RowFilter::new(filter, &taps.dictionary);
@@ -138,6 +143,14 @@ struct ByHead<'a> {
 /// Taps of feeds that rows do not tell apart, by hour of one day; and who told any.
 type DayTaps = [(u64, Option<ToldBy>); HOURS];
 
+/// Taps that were told of a time.
+#[derive(Clone, Copy)]
+struct ToldTaps {
+    when: When,
+    taps: u64,
+    by: ToldBy,
+}
+
 impl ByHead<'_> {
     fn add<'c, 'h>(
         &self,
@@ -180,8 +193,12 @@ impl ByHead<'_> {
         if !self.has_hours && window.contains_day(day) {
             let by = hours.iter().filter_map(|(_, by)| *by);
             if let Some(by) = by.reduce(|one, other| ToldBy::together(Some(one), other)) {
+                let when = When {
+                    day,
+                    hour_of_day: None,
+                };
                 let taps = hours.iter().map(|(taps, _)| taps).sum();
-                self.put(scope, (day, None), (taps, by), sums);
+                self.put(scope, ToldTaps { when, taps, by }, sums);
             }
             return;
         }
@@ -195,23 +212,23 @@ impl ByHead<'_> {
                 && takes_hour
                 && window.contains(hour)
             {
-                self.put(scope, (day, Some(hour_of_day)), (*taps, *by), sums);
+                let when = When {
+                    day,
+                    hour_of_day: Some(hour_of_day),
+                };
+                let (taps, by) = (*taps, *by);
+                self.put(scope, ToldTaps { when, taps, by }, sums);
             }
         }
     }
 
-    fn put(
-        &self,
-        scope: &Scope,
-        (day, hour_of_day): (LocalDay, Option<u8>),
-        (taps, by): (u64, ToldBy),
-        sums: &mut TapSums,
-    ) {
-        sums.add(self.keys.total_cell(), day, taps, by);
+    fn put(&self, scope: &Scope, told: ToldTaps, sums: &mut TapSums) {
+        let ToldTaps { when, taps, by } = told;
+        sums.add(self.keys.total_cell(), when.day, taps, by);
         if self.has_rows
-            && let Some(cell) = self.keys.cell(scope, When { day, hour_of_day })
+            && let Some(cell) = self.keys.cell(scope, when)
         {
-            sums.add(cell, day, taps, by);
+            sums.add(cell, when.day, taps, by);
         }
     }
 }

@@ -15,6 +15,7 @@ use super::super::plan::{self, Source};
 use super::super::row_filter::{self, RowFilter};
 use super::book::{Columns, RateBook, take, take_where};
 use super::days::{ALL, Days, Rule, Verdict, hours_of, is_told};
+use super::inputs::RateJob;
 use super::keys::{Numbers, RowKeys, date_number};
 use super::matched::Matches;
 
@@ -22,10 +23,10 @@ use super::matched::Matches;
 /// not lie wholly inside are among them.
 pub(super) fn count(
     book: &RateBook,
-    question: &Question,
-    keys: &RowKeys,
+    job: &RateJob<'_>,
     days: &mut Days<'_>,
 ) -> (Matches, Vec<LocalDay>) {
+    let RateJob { question, keys, .. } = *job;
     let mut counter = Counter::new(book, question, keys);
     counter.need_scope = need_scope(&days.rules);
     let mut unclear = Vec::new();
