@@ -420,9 +420,7 @@ fn as_of() -> String {
          that stands for it. Asked again as of that position, counts, rates, rankings, comparisons, times \
          to reply and figures of staff are the same to the digit, whatever was reported late, withdrawn or counted again since, as \
          long as the fold version ({FOLD_VERSION}) is the same and the position is \
-         kept. Only which feeds of an operator tell the same taps goes by all lines and stops that they \
-         have named until now, so that a rate over several feeds of one operator can become one over \
-         fewer. A correction is a withdrawal and a new report. What a reporter adds later counts \
+         kept. A correction is a withdrawal and a new report. What a reporter adds later counts \
          from the position on at which it was added.\n\n\
          Single incidents are kept for {INCIDENT_MONTHS_DEFAULT} months after the one in which they \
          were told, or shorter; positions of before are not kept. Then they count in totals \

@@ -20,7 +20,7 @@ use crate::ledger::{Dictionary, Ledger, PastTaps, ScanView};
 use super::super::QueryError;
 use super::super::budget::{self, Budget};
 use super::inputs::{self, RateInputs, RateJob};
-use super::reading::Reading;
+use super::reading::{Reading, TapsRead};
 
 /// Questions that read the journal.
 static PASTS: Budget = Budget::new(PAST_QUESTIONS_MAX as u64);
@@ -166,6 +166,20 @@ impl<'a> Passes<'a> {
         let made = readings.into_iter().zip(asked);
         let made = made.map(|(reading, one)| one.scanned(reading.finish(), &view));
         made.collect()
+    }
+
+    /// Reads the taps of a job alone.
+    pub fn read_all(
+        &self,
+        taps: &PastTaps,
+        view: &ScanView,
+        job: &RateJob<'_>,
+    ) -> Result<TapsRead, QueryError> {
+        let _room = inputs::room(job.weight())?;
+        let feeds = job.choice.feeds.iter().map(|chosen| chosen.number);
+        let mut reading = Reading::new(view, job);
+        self.read(taps, &feeds.collect(), std::slice::from_mut(&mut reading))?;
+        Ok(reading.finish())
     }
 
     /// Waits for a place longer than others do: much was done already.

@@ -1,25 +1,30 @@
 //! Which feeds a question is set against.
 //!
-//! A feed fits if it tells taps of what the filter takes, and as finely as the question asks.
-//! Feeds of one operator clash if they would count taps twice: if they share a kind of tap, and a
-//! line or stop that the filter takes, or tell taps by different grains, as the same taps are made
-//! on lines and at stops. Of feeds that clash one is taken: the one that tells most days, then the
-//! coarsest, which reads least and matches most, then the first by name. Who names feeds that
-//! clash is refused, as it is not known which of them was meant.
+//! A feed fits if it tells taps as finely as the question asks. Feeds of one operator clash if
+//! they would count taps twice: if they share a kind of tap, and tell taps by different grains, as
+//! the same taps are made on lines and at stops, or told taps of one line or stop that the filter
+//! takes. Of feeds that clash one is taken: the one that tells most days, then the coarsest, which
+//! reads least and matches most, then the first by name. Who names feeds that clash is refused, as
+//! it is not known which of them was meant.
+//!
+//! What counts is what feeds told in the window, and not which lines they name: names are known as
+//! of now alone, and an answer as of a position must stay what it was. Where it matters, feeds are
+//! read for it.
 
 use std::cmp::Reverse;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use crate::domain::taps::{TapGrain, TapInterval};
 use crate::domain::{Dimension, FeedId, Filter, LocalDay, OperatorCode, Question, TapFeed};
-use crate::ledger::{Dictionary, FeedBook, ScopeNumbers, TapBook};
+use crate::ledger::{Dictionary, FeedBook, TapBook};
 
-use super::super::row_filter::RowFilter;
 use super::super::{QueryError, plan};
 use super::RatesWanted;
+use super::coverage::FeedCoverage;
 use super::feeds::{FeedSet, ToldBy};
 
 /// A feed that is used.
+#[derive(Clone, Copy)]
 pub(super) struct Chosen<'a> {
     /// Its place in the choice.
     place: usize,
@@ -52,17 +57,70 @@ impl Chosen<'_> {
         feed.interval == TapInterval::Day && feed.day_begin.hour() != 0
     }
 
-    /// Whether the two cannot be added up.
-    fn clashes_with(&self, other: &Self, row_filter: &RowFilter) -> bool {
+    /// Whether the two can be added up.
+    fn meets(&self, other: &Self) -> Meeting {
         let (one, another) = (self.feed(), other.feed());
         // Days of an operator's reports can be told in one way only.
         let is_by_day = [one, another].map(|feed| feed.interval == TapInterval::Day);
         let is_other_day = is_by_day.contains(&true) && one.day_begin != another.day_begin;
-        one.operator == another.operator
-            && (is_other_day
-                || one.kinds.set().bits() & another.kinds.set().bits() != 0
-                    && shares_scope(self.book, other.book, row_filter))
+        let shares_kind = one.kinds.set().bits() & another.kinds.set().bits() != 0;
+        match () {
+            () if one.operator != another.operator => Meeting::Apart,
+            () if is_other_day => Meeting::Clash,
+            () if !shares_kind => Meeting::Apart,
+            () if one.grain != another.grain || one.grain == TapGrain::Operator => Meeting::Clash,
+            () => Meeting::ByScopes,
+        }
     }
+}
+
+/// Whether two feeds can be added up.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Meeting {
+    Apart,
+    Clash,
+    /// If they told taps of no line or stop in common.
+    ByScopes,
+}
+
+/// The lines and stops of which feeds told taps, by the numbers of feeds.
+#[derive(Default)]
+pub(super) struct ToldScopes(HashMap<u16, HashSet<(u32, u32)>>);
+
+impl ToldScopes {
+    /// Of feeds that were read, with what they told.
+    pub fn read(choice: &Choice<'_>, told: &[FeedCoverage]) -> Self {
+        let feeds = choice.feeds.iter().zip(told);
+        let scopes = feeds.map(|(chosen, told)| {
+            let scopes = chosen.book.scopes();
+            let told = told.scopes_told().map(|number| scopes[number]);
+            (chosen.number, told.collect())
+        });
+        Self(scopes.collect())
+    }
+
+    /// As if feeds had told of all that they name.
+    pub fn named(choice: &Choice<'_>) -> Self {
+        let feeds = choice.feeds.iter();
+        let scopes = feeds.map(|chosen| {
+            let scopes = chosen.book.scopes().iter().copied();
+            (chosen.number, scopes.collect())
+        });
+        Self(scopes.collect())
+    }
+
+    /// Whether two feeds told of the same line or stop.
+    fn share(&self, one: u16, other: u16) -> bool {
+        let told = self.0.get(&one).zip(self.0.get(&other));
+        told.is_some_and(|(one, other)| !one.is_disjoint(other))
+    }
+}
+
+/// The feeds that fit, before it is known which of them clash.
+pub(super) struct Candidates<'a> {
+    /// The best first.
+    fitting: Vec<Chosen<'a>>,
+    has_unfit: bool,
 }
 
 /// The feeds that are used, by operator and name.
@@ -72,14 +130,13 @@ pub(super) struct Choice<'a> {
     has_unfit: bool,
 }
 
-impl<'a> Choice<'a> {
-    /// Refuses named feeds that clash.
+impl<'a> Candidates<'a> {
     pub fn of(
         question: &Question,
         wanted: &RatesWanted,
         book: &'a TapBook,
         dictionary: &Dictionary,
-    ) -> Result<Self, QueryError> {
+    ) -> Self {
         Self::meeting(&Needs::of(question), question, wanted, book, dictionary)
     }
 
@@ -90,7 +147,7 @@ impl<'a> Choice<'a> {
         wanted: &RatesWanted,
         book: &'a TapBook,
         dictionary: &Dictionary,
-    ) -> Result<Self, QueryError> {
+    ) -> Self {
         let needs = Needs {
             is_whole_days: false,
             is_fine: true,
@@ -105,13 +162,12 @@ impl<'a> Choice<'a> {
         wanted: &RatesWanted,
         book: &'a TapBook,
         dictionary: &Dictionary,
-    ) -> Result<Self, QueryError> {
-        let row_filter = RowFilter::new(&question.filter, dictionary);
+    ) -> Self {
         let mut has_unfit = false;
         let mut fitting = Vec::new();
         for (number, book) in (0..).zip(book.feeds()) {
             let feed = book.feed();
-            if !is_wanted(feed, wanted, &question.filter) || !has_scope_of(book, &row_filter) {
+            if !is_wanted(feed, wanted, &question.filter) {
                 continue;
             }
             if !needs.are_met(feed) {
@@ -128,10 +184,33 @@ impl<'a> Choice<'a> {
             });
         }
         fitting.sort_by_key(|feed| needs.order(feed));
+        Self { fitting, has_unfit }
+    }
+
+    /// Those of which it takes what they told to know whether they clash; most often none.
+    pub fn unclear(&self) -> Choice<'a> {
+        let all = self.fitting.iter().filter(|feed| feed.days != 0);
+        let is_unclear = |feed: &&Chosen<'a>| {
+            let mut others = all.clone().filter(|other| other.number != feed.number);
+            others.any(|other| feed.meets(other) == Meeting::ByScopes)
+        };
+        Choice {
+            feeds: all.clone().filter(is_unclear).copied().collect(),
+            has_unfit: false,
+        }
+    }
+
+    /// The feeds that are used. Refuses named ones that clash.
+    pub fn settle(self, told: &ToldScopes, wanted: &RatesWanted) -> Result<Choice<'a>, QueryError> {
+        let clash = |one: &Chosen<'_>, other: &Chosen<'_>| match one.meets(other) {
+            Meeting::Apart => false,
+            Meeting::Clash => true,
+            // Of one that told nothing on days of the window, the night before may still count.
+            Meeting::ByScopes => one.days == 0 || told.share(one.number, other.number),
+        };
         let mut feeds: Vec<Chosen<'a>> = Vec::new();
-        for feed in fitting {
-            let mut others = feeds.iter();
-            let clashing = others.find(|other| feed.clashes_with(other, &row_filter));
+        for feed in self.fitting {
+            let clashing = feeds.iter().find(|other| clash(&feed, other));
             match clashing {
                 None => {
                     let place = feeds.len();
@@ -139,17 +218,19 @@ impl<'a> Choice<'a> {
                 }
                 // One that told nothing of these days takes nothing from the other.
                 Some(other) if !wanted.feeds.is_empty() && feed.days != 0 => {
-                    return Err(clash(wanted, [feed.feed(), other.feed()]));
+                    return Err(clash_of(wanted, [feed.feed(), other.feed()]));
                 }
                 Some(_) => {}
             }
         }
-        Ok(Self {
-            has_unfit: has_unfit && feeds.is_empty(),
+        Ok(Choice {
+            has_unfit: self.has_unfit && feeds.is_empty(),
             feeds,
         })
     }
+}
 
+impl Choice<'_> {
     /// Whether there were feeds, but none tells taps as finely as the question asks.
     pub fn is_none_fine_enough(&self) -> bool {
         self.has_unfit
@@ -170,38 +251,6 @@ fn is_wanted(feed: &TapFeed, wanted: &RatesWanted, filter: &Filter) -> bool {
         && (filter.lines.is_empty() || has_line_of(filter, &feed.operator))
 }
 
-/// Whether the filter may take any of what a feed names. What its grain does not tell is left
-/// open: it is then not fine enough.
-fn has_scope_of(book: &FeedBook, row_filter: &RowFilter) -> bool {
-    let mut scopes = book.scopes().iter();
-    scopes.any(|scope| may_take(*scope, row_filter))
-}
-
-fn may_take((line, stop): ScopeNumbers, row_filter: &RowFilter) -> bool {
-    (line == 0 || row_filter.takes_line(line)) && (stop == 0 || row_filter.takes_stop(stop))
-}
-
-/// Whether a tap that the filter takes may be told by both: whether they name the same as far as
-/// the grains of both tell it.
-fn shares_scope(one: &FeedBook, other: &FeedBook, row_filter: &RowFilter) -> bool {
-    let grains = [one, other].map(|book| book.feed().grain);
-    let have_lines = grains.iter().all(|grain| has_lines(*grain));
-    let have_stops = grains.iter().all(|grain| has_stops(*grain));
-    let told_by_both = |(line, stop): ScopeNumbers| {
-        (
-            if have_lines { line } else { 0 },
-            if have_stops { stop } else { 0 },
-        )
-    };
-    let [mut named, other] = [one, other].map(|book| {
-        let scopes = book.scopes().iter().copied();
-        let taken = scopes.filter(|scope| may_take(*scope, row_filter));
-        taken.map(told_by_both)
-    });
-    let others: HashSet<ScopeNumbers> = other.collect();
-    named.any(|scope| others.contains(&scope))
-}
-
 fn has_lines(grain: TapGrain) -> bool {
     matches!(grain, TapGrain::Line | TapGrain::LineStop)
 }
@@ -211,7 +260,7 @@ fn has_stops(grain: TapGrain) -> bool {
 }
 
 /// Says which of the named feeds clash.
-fn clash(wanted: &RatesWanted, feeds: [&TapFeed; 2]) -> QueryError {
+fn clash_of(wanted: &RatesWanted, feeds: [&TapFeed; 2]) -> QueryError {
     let place = |id: &FeedId| wanted.feeds.iter().position(|named| named == id);
     let mut places = feeds.map(|feed| place(&feed.id).unwrap_or_default());
     places.sort_unstable();

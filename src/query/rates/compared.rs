@@ -6,7 +6,6 @@
 //! time: of many lines compared at once, some would differ by chance alone.
 
 use super::super::{Effort, Order, Page, QueryError, cut, plan};
-use super::choice::Choice;
 use super::record::{Opened, RecordAsOf, Tallied};
 use super::{Asked, RateFigure, RatedAnswer, RatesWanted, Rows, count, put_together, rows};
 use crate::domain::limits::QUESTION_ROWS_MAX;
@@ -183,9 +182,7 @@ pub fn compare<'a>(
         let counted = asked.into_iter().map(|period| period.count(view));
         counted.collect::<Result<Vec<_>, _>>()
     })?;
-    let dictionary = &ground.view.dictionary;
-    let choice =
-        |period: &CountedPeriod| Choice::of(&period.question, &wanted.rates, &feeds, dictionary);
+    let choice = |period: &CountedPeriod| ground.choose(&period.question, &wanted.rates, &feeds);
     let choices = counted.iter().map(choice).collect::<Result<Vec<_>, _>>()?;
     let jobs = counted.iter().zip(&choices);
     let jobs = jobs.flat_map(|(one, choice)| one.rows.jobs(&one.question, choice));

@@ -362,6 +362,15 @@ impl FeedCoverage {
         }
     }
 
+    /// The numbers of scopes of which anything was told on a day that counts.
+    pub fn scopes_told(&self) -> impl Iterator<Item = usize> {
+        let scopes = self.told.chunks_exact(self.days.max(1)).enumerate();
+        let is_told = |days: &[u8]| days.iter().any(|day| *day != 0);
+        scopes
+            .filter(move |(_, days)| is_told(days))
+            .map(|(number, _)| number)
+    }
+
     /// The operator whose taps it tells.
     pub fn operator(&self) -> u16 {
         self.operator

@@ -261,7 +261,7 @@ fn rated(
     let feeds = ground.feeds();
     check_feeds(wanted, &feeds)?;
     let rows = ground.scan(|view| rows(view, asked, question, page))?;
-    let choice = Choice::of(question, wanted, &feeds, &ground.view.dictionary)?;
+    let choice = ground.choose(question, wanted, &feeds)?;
     let mut made = ground.make(&rows.jobs(question, &choice))?;
     let all = made.pop().expect("one for each question");
     let used = all.sums.feeds(&rows.keys);

@@ -141,7 +141,7 @@ pub fn rank_scopes<'a>(
         Ok(cut(&counts, &question, &page, &view.dictionary, at).figures)
     })?;
     let dictionary = &ground.view.dictionary;
-    let choice = Choice::of(&question, &rates, &feeds, dictionary)?;
+    let choice = ground.choose(&question, &rates, &feeds)?;
     let figures = all_scopes(reported, wanted, &choice, dictionary)?;
     let keys = RowKeys::new(&question, &figures, dictionary);
     let job = RateJob {

@@ -7,9 +7,13 @@ use std::sync::Arc;
 use super::super::budget::{self, BudgetShare};
 use super::super::outages::OutageDays;
 use super::super::{QueryError, tallied as tallied_counts};
+use super::RatesWanted;
 use super::as_of::{Passes, Past};
 use super::book::{self, RateBook};
-use super::inputs::{RateInputs, RateJob};
+use super::choice::{Candidates, Choice, ToldScopes};
+use super::inputs::{self, RateInputs, RateJob};
+use super::keys::RowKeys;
+use super::reading;
 use crate::domain::{Outages, Position, Question, Stamp, Window};
 use crate::ledger::{Ledger, PastTaps, ScanView, State, TapBook, TapView};
 
@@ -124,6 +128,35 @@ impl<'a> RecordView<'a> {
             Taps::Now(taps, _) => Arc::clone(&taps.book),
             Taps::Then(_, taps) => Arc::new(taps.book().clone()),
         }
+    }
+
+    /// The feeds that a question is set against. Reads those of which it takes what they told.
+    pub fn choose<'b>(
+        &self,
+        question: &Question,
+        wanted: &RatesWanted,
+        feeds: &'b TapBook,
+    ) -> Result<Choice<'b>, QueryError> {
+        let dictionary = &self.view.dictionary;
+        let candidates = Candidates::of(question, wanted, feeds, dictionary);
+        let unclear = candidates.unclear();
+        if unclear.feeds.is_empty() {
+            return candidates.settle(&ToldScopes::default(), wanted);
+        }
+        let job = RateJob {
+            question,
+            choice: &unclear,
+            keys: &RowKeys::new(question, &[], dictionary),
+            book: None,
+        };
+        let read = match &self.taps {
+            Taps::Now(taps, _) => {
+                let _room = inputs::room(job.weight())?;
+                reading::read(&taps.reader(), &self.view, &job)?
+            }
+            Taps::Then(passes, taps) => passes.read_all(taps, &self.view, &job)?,
+        };
+        candidates.settle(&ToldScopes::read(&unclear, &read.told), wanted)
     }
 
     /// Looks at rows, with a place among the scans. Such a place is never held while the journal

@@ -24,7 +24,7 @@ use crate::stats::rate::NoRate;
 
 use super::super::row_filter::RowFilter;
 use super::super::{Figure, QueryError};
-use super::choice::{Choice, Chosen};
+use super::choice::{Candidates, Chosen, ToldScopes};
 use super::coverage::{When, scopes_of};
 use super::keys::{Numbers, RowKeys, tap_numbers};
 use super::matched::Counted;
@@ -156,7 +156,10 @@ impl WindowTaps {
         let book = Arc::clone(&taps.book);
         check_feeds(wanted, &book)?;
         let question = question(filter, by, span).ok_or(QueryError::TooManyRows)?;
-        let choice = Choice::sliding(&question, wanted, &book, &taps.dictionary)?;
+        let feeds = Candidates::sliding(&question, wanted, &book, &taps.dictionary);
+        // A watch is about now, and what is named will be told: so it need not be read.
+        let named = ToldScopes::named(&feeds.unclear());
+        let choice = feeds.settle(&named, wanted)?;
         let quarters = Quarters::within(span);
         let times = (quarters.start..quarters.end).map(|quarter| seen(filter, quarter));
         let mut reading = Reading {

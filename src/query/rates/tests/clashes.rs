@@ -121,15 +121,14 @@ fn feeds_that_may_tell_the_same_taps_clash_and_are_refused_where_both_are_named(
     assert_eq!(check(lines, others, &all), 1);
     assert_eq!(check(lines, others, &question(&[], &[1, 9], &[])), 2);
     assert_eq!(check(lines, others, &question(&[], &[1, 5], &[])), 1);
-    // One tells finer what the other tells.
+    // By different grains, the one may tell what the other tells.
     let line = (by_line, &[of_line(1)][..]);
     assert_eq!(check(line, (by_both, &[at_both(1, 2)]), &all), 1);
-    assert_eq!(check(line, (by_both, &[at_both(5, 2)]), &all), 2);
+    assert_eq!(check(line, (by_both, &[at_both(5, 2)]), &all), 1);
     assert_eq!(
         check(line, (TapGrain::Operator, &[TapScope::Operator]), &all),
         1
     );
-    // Any line may stop there.
     assert_eq!(check(line, (by_stop, &[at_stop(2)]), &all), 1);
     assert_eq!(
         check((by_stop, &[at_stop(2)]), (by_stop, &[at_stop(3)]), &all),
