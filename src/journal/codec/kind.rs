@@ -13,7 +13,7 @@ pub(super) const PERSONAL_REMOVED: u32 = 11;
 pub(super) const KEYS_CHANGED: u32 = 15;
 pub(super) const RESTORED: u32 = 16;
 /// Bits of a field's key below its number.
-pub(super) const WIRE_TYPE_BITS: u32 = 3;
+const WIRE_TYPE_BITS: u32 = 3;
 
 /// Which entries are read. Of the others it is proved that they are whole, and they are passed
 /// over.
@@ -40,11 +40,10 @@ pub enum Wanted {
 impl Wanted {
     /// Whether an entry is read, by its encoded facts.
     pub(in crate::journal) fn is_met_by(self, facts: &[u8]) -> bool {
-        let Some(first) = facts.first() else {
+        let Some(kind) = kind_of(facts) else {
             // It cannot be decoded, which is to be told.
             return true;
         };
-        let kind = kind_of(*first);
         match self {
             Self::All => true,
             Self::AllButTaps => kind != TAP_COUNTS,
@@ -58,16 +57,24 @@ impl Wanted {
     }
 }
 
-/// The kind of an entry, by the first byte of its facts. An entry is one field, whose number is
-/// its kind. From 16 on, where a second byte follows, the mark of that stands for the 16; so it
-/// tells kinds up to 31.
-fn kind_of(first: u8) -> u32 {
-    u32::from(first) >> WIRE_TYPE_BITS
+/// The kind of an entry, by its encoded facts; `None` if they are empty. An entry is one field,
+/// whose number is its kind, and only the first byte of the field's key is read:
+///
+/// ```text
+/// 1 to 15    0 k k k k w w w
+/// 16 to 31   1 k k k k w w w   0 0 0 0 0 0 0 1
+/// ```
+///
+/// `k` are the low bits of the number, `w` the type on the wire. The first bit says that another
+/// byte follows, as it does from 16 on; without the type's bits it stands where the 16 does.
+pub(super) fn kind_of(facts: &[u8]) -> Option<u32> {
+    let first = facts.first()?;
+    Some(u32::from(*first) >> WIRE_TYPE_BITS)
 }
 
 /// Whether an entry is about one incident, by its encoded facts: such an entry goes when single
 /// incidents are kept no longer.
 pub(in crate::journal) fn is_of_incident(facts: &[u8]) -> bool {
-    let kind = facts.first().map_or(0, |first| kind_of(*first));
-    [INCIDENT, WITHDRAWN, AMENDED, ERASED, ANSWERED].contains(&kind)
+    let of_incidents = [INCIDENT, WITHDRAWN, AMENDED, ERASED, ANSWERED];
+    kind_of(facts).is_some_and(|kind| of_incidents.contains(&kind))
 }

@@ -3,7 +3,7 @@
 use prost::Message;
 use prost::encoding::WireType;
 
-use super::kind::{TAP_COUNTS, WIRE_TYPE_BITS};
+use super::kind::{TAP_COUNTS, kind_of};
 use super::{CodecError, taps, wire};
 use crate::domain::entry::Removal;
 use crate::domain::{Entry, LocalDay};
@@ -24,10 +24,7 @@ pub(in crate::journal) fn without_taps(
     before: LocalDay,
     declares_feed: bool,
 ) -> Result<Option<Entry>, CodecError> {
-    let kind = facts
-        .first()
-        .map_or(0, |first| u32::from(*first) >> WIRE_TYPE_BITS);
-    if kind != TAP_COUNTS {
+    if kind_of(facts) != Some(TAP_COUNTS) {
         return Ok(None);
     }
     let Some(Kind::TapCounts(mut counts)) = wire::Entry::decode(facts)?.kind else {
