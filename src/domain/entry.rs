@@ -129,6 +129,68 @@ pub enum Entry {
     Gone,
 }
 
+/// What an entry says of one incident.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum IncidentEvent<'a> {
+    /// It was reported.
+    Reported {
+        /// What is counted.
+        facts: &'a Facts,
+        /// All else; `None` if it was erased.
+        personal: Option<&'a Personal>,
+    },
+    /// Its reporter withdrew it.
+    Withdrawn {
+        /// Which.
+        id: IncidentId,
+        /// Its facts, as they were recorded.
+        facts: &'a Facts,
+    },
+    /// Its reporter told what came later.
+    Amended(&'a Amendment),
+    /// Its personal part was erased.
+    Erased {
+        /// Which.
+        id: IncidentId,
+        /// Where it was recorded.
+        incident: Position,
+    },
+    /// Its operator answered.
+    Answered(&'a Answer),
+}
+
+impl Entry {
+    /// What is said of one incident; `None` of an entry that is about none, or has gone.
+    pub fn incident_event(&self) -> Option<IncidentEvent<'_>> {
+        match self {
+            Self::Incident { facts, personal } => Some(IncidentEvent::Reported {
+                facts,
+                personal: personal.as_deref(),
+            }),
+            Self::Withdrawn { id, facts, row: _ } => {
+                Some(IncidentEvent::Withdrawn { id: *id, facts })
+            }
+            Self::Amended(amendment) => Some(IncidentEvent::Amended(amendment)),
+            Self::Erased { id, incident } => Some(IncidentEvent::Erased {
+                id: *id,
+                incident: *incident,
+            }),
+            Self::Answered(answer) => Some(IncidentEvent::Answered(answer)),
+            Self::Tick
+            | Self::NetworkChanged { .. }
+            | Self::TapCounts(_)
+            | Self::TapCountsRemoved { .. }
+            | Self::EditionClosed(_)
+            | Self::PersonalRemoved { .. }
+            | Self::OutageChanged(_)
+            | Self::IncidentsEnded { .. }
+            | Self::KeysChanged(_)
+            | Self::Restored(_)
+            | Self::Gone => None,
+        }
+    }
+}
+
 /// What is taken away from personal parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Removal {

@@ -213,6 +213,7 @@ fn compare(
     })
 }
 
+/// The report that was recorded at a position; `None` if something else lies there.
 fn find(reader: &Reader, position: Position) -> Result<Option<Found>, JournalError> {
     let record = reader.entry(position)?;
     Ok(record.and_then(|record| match record.entry {
@@ -221,21 +222,7 @@ fn find(reader: &Reader, position: Position) -> Result<Option<Found>, JournalErr
             personal: personal.map(|personal| *personal),
             stamp: record.stamp,
         }),
-        Entry::Withdrawn { .. }
-        | Entry::Amended(_)
-        | Entry::Erased { .. }
-        | Entry::Answered(_)
-        | Entry::Tick
-        | Entry::NetworkChanged { .. }
-        | Entry::TapCounts(_)
-        | Entry::TapCountsRemoved { .. }
-        | Entry::EditionClosed(_)
-        | Entry::OutageChanged(_)
-        | Entry::PersonalRemoved { .. }
-        | Entry::IncidentsEnded { .. }
-        | Entry::KeysChanged(_)
-        | Entry::Restored(_)
-        | Entry::Gone => None,
+        _ => None,
     }))
 }
 

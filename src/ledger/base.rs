@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::checkpoint::{self, CheckpointError};
 use super::state::State;
-use crate::domain::entry::Epoch;
+use crate::domain::entry::{Epoch, IncidentEvent};
 use crate::domain::{Entry, Position, Stamp};
 
 /// The name of the file, in the journal's folder.
@@ -78,29 +78,21 @@ impl BaseMaker {
             return None;
         }
         self.state.turn_month(stamp);
-        let about = match entry {
-            Entry::Withdrawn { id, .. } | Entry::Erased { id, .. } => Some(id),
-            Entry::Amended(amendment) => Some(&amendment.id),
-            Entry::Answered(answer) => Some(&answer.id),
-            Entry::IncidentsEnded { through, .. } if *through == self.through => {
-                let mut base = self.state.clone();
-                base.forget_all_but(&self.kept, stamp);
-                return Some(base);
+        if matches!(entry, Entry::IncidentsEnded { through, .. } if *through == self.through) {
+            let mut base = self.state.clone();
+            base.forget_all_but(&self.kept, stamp);
+            return Some(base);
+        }
+        let about = match entry.incident_event() {
+            Some(IncidentEvent::Withdrawn { id, .. } | IncidentEvent::Erased { id, .. }) => {
+                Some(id)
             }
-            Entry::Incident { .. }
-            | Entry::Tick
-            | Entry::NetworkChanged { .. }
-            | Entry::TapCounts(_)
-            | Entry::TapCountsRemoved { .. }
-            | Entry::EditionClosed(_)
-            | Entry::OutageChanged(_)
-            | Entry::PersonalRemoved { .. }
-            | Entry::IncidentsEnded { .. }
-            | Entry::KeysChanged(_)
-            | Entry::Restored(_)
-            | Entry::Gone => None,
+            Some(IncidentEvent::Amended(amendment)) => Some(amendment.id),
+            Some(IncidentEvent::Answered(answer)) => Some(answer.id),
+            // Reported after the end: nothing of it is in the base.
+            Some(IncidentEvent::Reported { .. }) | None => None,
         };
-        let incident = about.and_then(|id| self.state.find(id));
+        let incident = about.and_then(|id| self.state.find(&id));
         self.kept.extend(incident);
         None
     }

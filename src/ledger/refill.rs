@@ -8,6 +8,7 @@ use super::ended::MonthWatch;
 use super::ids::IdIndex;
 use super::state::ClosedBlock;
 use super::{Ledger, Needed};
+use crate::domain::entry::IncidentEvent;
 use crate::domain::limits::BLOCK_ROWS;
 use crate::domain::{Entry, Position, Record, Row, Stamp};
 use crate::store::block::Block;
@@ -112,23 +113,16 @@ impl Ledger {
         forgotten: &mut IdIndex,
     ) -> Vec<(Stamp, Option<Row>)> {
         let state = self.read();
-        let mut row = |record: &Record| match &record.entry {
-            Entry::Incident { facts, .. } => state.counted_row(record.position, facts, forgotten),
-            Entry::Amended(amendment) => state.amended_row(record.position, &amendment.after),
-            Entry::Withdrawn { .. }
-            | Entry::Erased { .. }
-            | Entry::Answered(_)
-            | Entry::Tick
-            | Entry::NetworkChanged { .. }
-            | Entry::TapCounts(_)
-            | Entry::TapCountsRemoved { .. }
-            | Entry::EditionClosed(_)
-            | Entry::OutageChanged(_)
-            | Entry::PersonalRemoved { .. }
-            | Entry::IncidentsEnded { .. }
-            | Entry::KeysChanged(_)
-            | Entry::Restored(_)
-            | Entry::Gone => None,
+        let mut row = |record: &Record| match record.entry.incident_event()? {
+            IncidentEvent::Reported { facts, .. } => {
+                state.counted_row(record.position, facts, forgotten)
+            }
+            IncidentEvent::Amended(amendment) => {
+                state.amended_row(record.position, &amendment.after)
+            }
+            IncidentEvent::Withdrawn { .. }
+            | IncidentEvent::Erased { .. }
+            | IncidentEvent::Answered(_) => None,
         };
         let entries = entries.iter();
         entries.map(|record| (record.stamp, row(record))).collect()

@@ -7,10 +7,11 @@ use super::violation::{Path, Violations};
 use super::{to_number, to_timestamp};
 use crate::api::pb::v1 as pb;
 use crate::auth::{Receipt, period_ends_at, qr};
+use crate::domain::entry::IncidentEvent;
 use crate::domain::incident::CauseClaim;
 use crate::domain::taxonomy::{CaseState, SetOf, StaffAct, Taxonomy};
 use crate::domain::{
-    Answer, Entry, Facts, IncidentId, IncidentSecret, Personal, Position, RowTime, UtcMillis,
+    Answer, Facts, IncidentId, IncidentSecret, Personal, Position, RowTime, UtcMillis,
 };
 use crate::ingest::corroboration::{Corroboration, Place};
 use crate::ingest::{Later, StoredIncident, StoredReply};
@@ -124,45 +125,33 @@ fn to_json(record: &Record) -> Value {
     let mut all = Map::new();
     put(&mut all, "position", place(record.position));
     put(&mut all, "received_at", instant(record.stamp));
-    match &record.entry {
-        Entry::Incident { facts, personal } => {
+    match record.entry.incident_event() {
+        Some(IncidentEvent::Reported { facts, personal }) => {
             put(&mut all, "entry", json!("report"));
             put(&mut all, "facts", facts_json(facts));
-            let personal = personal.as_deref();
             put(
                 &mut all,
                 "personal",
                 personal.map_or(Value::Null, personal_json),
             );
         }
-        Entry::Amended(amendment) => {
+        Some(IncidentEvent::Amended(amendment)) => {
             put(&mut all, "entry", json!("amendment"));
             put(&mut all, "facts", facts_json(&amendment.after));
         }
-        Entry::Withdrawn { facts, .. } => {
+        Some(IncidentEvent::Withdrawn { facts, .. }) => {
             put(&mut all, "entry", json!("withdrawal"));
             put(&mut all, "facts", facts_json(facts));
         }
-        Entry::Erased { incident, .. } => {
+        Some(IncidentEvent::Erased { incident, .. }) => {
             put(&mut all, "entry", json!("erasure"));
-            put(&mut all, "of", place(*incident));
+            put(&mut all, "of", place(incident));
         }
-        Entry::Answered(answer) => {
+        Some(IncidentEvent::Answered(answer)) => {
             put(&mut all, "entry", json!("answer"));
             put_answer(&mut all, answer);
         }
-        // About no incident.
-        Entry::Tick
-        | Entry::NetworkChanged { .. }
-        | Entry::TapCounts(_)
-        | Entry::TapCountsRemoved { .. }
-        | Entry::EditionClosed(_)
-        | Entry::OutageChanged(_)
-        | Entry::PersonalRemoved { .. }
-        | Entry::IncidentsEnded { .. }
-        | Entry::KeysChanged(_)
-        | Entry::Restored(_)
-        | Entry::Gone => {}
+        None => {}
     }
     Value::Object(all)
 }
