@@ -9,6 +9,7 @@ use comfy_table::{Cell, CellAlignment, ColumnConstraint, ContentArrangement, Tab
 use serde_json::{Map, Value};
 
 use super::failure::Failure;
+use super::when;
 use crate::domain::text::is_card_like;
 
 /// How to print.
@@ -23,8 +24,9 @@ pub enum Format {
     Json,
 }
 
-/// Widest identifier that is kept whole where a terminal is narrow. Wider: broken like words.
-const ID_WIDTH_MAX: u16 = 20;
+/// Narrowest that a column of words is made, in characters: words longer than this may be cut,
+/// unless a digit is in them.
+const WORD_WIDTH_MIN: usize = 10;
 /// What stands beside a cell's text, left and right together.
 const CELL_PADDING: u16 = 2;
 /// A table with more columns is too wide for most terminals.
@@ -70,7 +72,10 @@ impl Sheet {
                 if !common.is_empty() {
                     writeln!(out, "{common}\n")?;
                 }
-                writeln!(out, "{}", sheet.table(asked_width()))?;
+                match sheet.table(asked_width()) {
+                    Some(table) => writeln!(out, "{table}")?,
+                    None => sheet.write_row_by_row(out)?,
+                }
             }
             Format::Csv => self.write_csv(out)?,
             Format::Json => {
@@ -101,27 +106,47 @@ impl Sheet {
                 continue;
             }
             if is_same && is_wide {
-                common.push(format!("{column}: {first}"));
+                let first = by_the_minute(column, &self.rows[0][place]);
+                common.push(format!("{column}: {}", text(&first)));
             } else {
                 kept.push(place);
             }
         }
         let mut sheet = Self::new(kept.iter().map(|place| self.columns[*place].clone()));
         for row in &self.rows {
-            sheet.push(kept.iter().map(|place| row[*place].clone()).collect());
+            let cell = |place: &usize| by_the_minute(&self.columns[*place], &row[*place]);
+            sheet.push(kept.iter().map(cell).collect());
         }
         (common.join(", "), sheet)
     }
 
-    fn table(&self, width: Option<u16>) -> Table {
+    /// Laid out in a width, or in the terminal's: `None` where a number, a time or an identifier
+    /// would have to be cut, or words become a column of letters.
+    fn table(&self, width: Option<u16>) -> Option<Table> {
+        let mut table = self.plain_table();
+        if let Some(width) = width {
+            table.set_width(width);
+        }
+        let Some(width) = table.width() else {
+            return Some(table);
+        };
+        let natural = table.column_max_content_widths();
+        let narrowest = (0..self.columns.len()).map(|place| self.narrowest(place));
+        let widths = widths(&natural, &narrowest.collect::<Vec<_>>(), width)?;
+        for (column, width) in table.column_iter_mut().zip(widths) {
+            column.set_constraint(ColumnConstraint::Absolute(Width::Fixed(width)));
+        }
+        Some(table)
+    }
+
+    fn plain_table(&self) -> Table {
         let mut table = Table::new();
         table
             .load_style(NOTHING)
             .set_content_arrangement(ContentArrangement::Dynamic);
-        if let Some(width) = width {
-            table.set_width(width);
-        }
-        table.set_header(&self.columns);
+        // Headings are longer than what stands below them, and may be broken between their words.
+        let heading = |column| Cell::new(column).set_delimiter('_');
+        table.set_header(self.columns.iter().map(heading));
         for row in &self.rows {
             table.add_row(row.iter().map(|value| {
                 let cell = Cell::new(text(value));
@@ -132,36 +157,52 @@ impl Sheet {
                 }
             }));
         }
-        for (place, column) in self.columns.iter().enumerate() {
-            if let Some(width) = self.id_width(place, column)
-                && let Some(column) = table.column_mut(place)
-            {
-                column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(width)));
-            }
-        }
         table
     }
 
-    /// How wide a column of identifiers has to be, so that none is cut in pieces.
-    fn id_width(&self, place: usize, column: &str) -> Option<u16> {
+    /// How wide a column has to be at least, in characters: whatever has a digit in it is a
+    /// number, a time, a hash or an identifier, which is read wrong or cannot be copied when it
+    /// is cut.
+    fn narrowest(&self, place: usize) -> u16 {
+        let column = &self.columns[place];
+        let is_whole = is_of_ids(column);
+        let width_of = |word: &str| {
+            let width = word.chars().count();
+            match is_whole || word.contains(|character: char| character.is_numeric()) {
+                true => width,
+                false => width.min(WORD_WIDTH_MIN),
+            }
+        };
         let cells = self.rows.iter().map(|row| text(&row[place]));
-        let lengths = cells.flat_map(|cell| {
-            let words = cell.split_whitespace();
-            words.map(|word| word.chars().count()).max()
-        });
-        let width = u16::try_from(lengths.max()?).ok()?;
-        (is_of_ids(column) && width <= ID_WIDTH_MAX).then_some(width + CELL_PADDING)
+        let cells = cells.filter_map(|cell| cell.split_whitespace().map(width_of).max());
+        let heading = column.split('_').map(|word| word.chars().count());
+        let width = heading.chain(cells).max().unwrap_or(0);
+        u16::try_from(width).unwrap_or(u16::MAX)
+    }
+
+    /// Each row as lines of a field and its value, which are never cut. What is empty is left out.
+    fn write_row_by_row(&self, out: &mut impl Write) -> Result<(), Failure> {
+        for (number, row) in self.rows.iter().enumerate() {
+            if 0 < number {
+                writeln!(out)?;
+            }
+            for (column, value) in self.columns.iter().zip(row) {
+                let value = text(value);
+                if !value.is_empty() {
+                    writeln!(out, "{column}: {value}")?;
+                }
+            }
+        }
+        Ok(())
     }
 
     fn write_csv(&self, out: &mut impl Write) -> Result<(), Failure> {
         let mut writer = csv::Writer::from_writer(out);
-        writer
-            .write_record(&self.columns)
-            .map_err(io::Error::from)?;
+        writer.write_record(&self.columns).map_err(csv_error)?;
         for row in &self.rows {
             writer
                 .write_record(row.iter().map(guarded))
-                .map_err(io::Error::from)?;
+                .map_err(csv_error)?;
         }
         writer.flush()?;
         Ok(())
@@ -201,7 +242,10 @@ impl Card {
                 for (field, value) in self.fields.iter().filter(|(_, value)| !value.is_null()) {
                     sheet.push(vec![Value::from(*field), Value::String(text(value))]);
                 }
-                sheet.print(format, out)
+                match sheet.table(asked_width()) {
+                    Some(_) => sheet.print(format, out),
+                    None => self.write_line_by_line(out),
+                }
             }
             Format::Csv => {
                 let mut sheet = Sheet::new(self.fields.iter().map(|(field, _)| *field));
@@ -218,6 +262,61 @@ impl Card {
                 Ok(())
             }
         }
+    }
+}
+
+impl Card {
+    /// A line for each field that says something, which is never cut.
+    fn write_line_by_line(&self, out: &mut impl Write) -> Result<(), Failure> {
+        for (field, value) in self.fields.iter().filter(|(_, value)| !value.is_null()) {
+            writeln!(out, "{field}: {}", text(value))?;
+        }
+        Ok(())
+    }
+}
+
+/// How wide each column becomes, with its padding, where all of them have so many characters: no
+/// wider than its widest cell, and no narrower than it may be; `None` where that is not room
+/// enough.
+fn widths(natural: &[u16], narrowest: &[u16], all: u16) -> Option<Vec<u16>> {
+    let mut widths: Vec<u16> = narrowest
+        .iter()
+        .zip(natural)
+        .map(|(narrowest, natural)| (*narrowest).min(*natural).saturating_add(CELL_PADDING))
+        .collect();
+    let least = widths.iter().map(|width| usize::from(*width)).sum();
+    let mut left = usize::from(all).checked_sub(least)?;
+    // Each turn gives one character to every column that wants more.
+    while 0 < left {
+        let before = left;
+        for (width, natural) in widths.iter_mut().zip(natural) {
+            if 0 < left && *width < natural.saturating_add(CELL_PADDING) {
+                *width += 1;
+                left -= 1;
+            }
+        }
+        if left == before {
+            break;
+        }
+    }
+    Some(widths)
+}
+
+/// What the table has in a cell: of a time its minute, in local time, which is all that people
+/// look for in a row.
+fn by_the_minute(column: &str, cell: &Value) -> Value {
+    let time = cell.as_str().filter(|_| column.ends_with("_at"));
+    match time.and_then(|time| time.parse().ok()) {
+        Some(time) => Value::String(when::shown_day_and_minute(time)),
+        None => cell.clone(),
+    }
+}
+
+/// The error below one of the CSV writer's, so that a reader who went away is known as one.
+fn csv_error(error: csv::Error) -> io::Error {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        other => io::Error::other(format!("{other:?}")),
     }
 }
 
@@ -264,6 +363,19 @@ fn guarded(value: &Value) -> String {
     }
 }
 
+/// A line of CSV for streams, which print line by line: quoted where that is needed, and without
+/// what a spreadsheet takes for a formula.
+pub fn csv_line(cells: impl IntoIterator<Item = String>) -> String {
+    let quoted = cells.into_iter().map(|cell| {
+        let cell = guarded(&Value::String(cell));
+        match cell.contains([',', '"', '\n', '\r']) {
+            true => format!("\"{}\"", cell.replace('"', "\"\"")),
+            false => cell,
+        }
+    });
+    quoted.collect::<Vec<_>>().join(",")
+}
+
 /// A place in the journal, or the number that stands for one, as a text: so the JSON mapping of
 /// protobuf has numbers of 64 bits, because JavaScript and others round what is beyond 2^53, as
 /// the numbers are that operators cite by. Nothing for operators where they are told 0.
@@ -301,6 +413,18 @@ mod tests {
     #[test]
     fn csv_keeps_empty_apart_from_zero_and_guards_formulas() {
         assert_eq!(printed(Format::Csv), "stop,count\n'=cmd(),3\n,-1\n");
+    }
+
+    #[test]
+    fn line_of_csv_is_read_back_as_it_was() {
+        let cells = ["GVB:10", "Dam, \"oost\"", "", "12"].map(str::to_owned);
+        let line = csv_line(cells.clone());
+        let mut reader = csv::ReaderBuilder::new()
+            .has_headers(false)
+            .from_reader(line.as_bytes());
+        let record = reader.records().next().expect("a line").expect("CSV");
+        assert_eq!(record.iter().collect::<Vec<_>>(), cells);
+        assert_eq!(csv_line(["=1".to_owned()]), "'=1");
     }
 
     #[test]
@@ -370,9 +494,92 @@ mod tests {
                 json!(lines),
             ]);
         }
-        let narrow = sheet.table(Some(30)).to_string();
+        let narrow = laid_out(&sheet, 40);
         for id in ["GVB:05095", "GVB:05094", "GVB:13", "GVB:17"] {
             assert!(narrow.contains(id), "{narrow}");
+        }
+    }
+
+    /// As it is printed where so many characters are in a line.
+    fn laid_out(sheet: &Sheet, width: u16) -> String {
+        if let Some(table) = sheet.table(Some(width)) {
+            let table = table.to_string();
+            let is_too_wide = |line: &str| usize::from(width) < line.trim_end().chars().count();
+            assert!(
+                !table.lines().any(is_too_wide),
+                "wider than {width}:\n{table}"
+            );
+            return table;
+        }
+        let mut out = Vec::new();
+        let written = sheet.write_row_by_row(&mut out);
+        written.expect("memory can be written");
+        String::from_utf8(out).expect("what is printed is text")
+    }
+
+    #[test]
+    fn number_time_and_hash_are_never_cut_however_narrow_the_terminal() {
+        let mut sheet = Sheet::new([
+            "edition",
+            "closed_at",
+            "count_without_outages",
+            "rate",
+            "sha256",
+            "note",
+        ]);
+        let hash = "4f".repeat(32);
+        let note = "the reader was extraordinarily slow";
+        let time = "2026-11-29T12:11:28+01:00";
+        for count in [18_503_639, 7] {
+            let cells = [json!("2026-10"), json!(time), json!(count), json!(1_850.25)];
+            sheet.push([&cells[..], &[json!(hash), json!(note)]].concat());
+        }
+        let (_, sheet) = sheet.for_people();
+        for width in [1, 20, 40, 60, 80, 100, 120, 140, 200] {
+            let printed = laid_out(&sheet, width);
+            for whole in ["18503639", "1850.25", "12:11", &hash, "2026-10"] {
+                assert!(printed.contains(whole), "{whole} at {width}:\n{printed}");
+            }
+            assert!(!printed.contains("12:11:28"), "{printed}");
+        }
+    }
+
+    #[test]
+    fn row_that_has_no_room_is_printed_line_by_line() {
+        let mut sheet = Sheet::new(["stop_id", "name", "count"]);
+        sheet.push(vec![
+            json!("GVB:05095"),
+            json!("Centraal Station"),
+            json!(3),
+        ]);
+        sheet.push(vec![json!("GVB:05094"), json!(""), json!(12)]);
+        let narrow = laid_out(&sheet, 20);
+        assert_eq!(
+            narrow,
+            "stop_id: GVB:05095\nname: Centraal Station\ncount: 3\n\nstop_id: GVB:05094\ncount: 12\n"
+        );
+        assert!(sheet.table(Some(80)).is_some());
+    }
+
+    #[test]
+    fn reader_of_csv_who_went_away_is_no_failure() {
+        struct Gone;
+        impl Write for Gone {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::BrokenPipe.into())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let mut sheet = Sheet::new(["stop"]);
+        // More than the writer holds back.
+        for _ in 0..10_000 {
+            sheet.push(vec![json!("GVB:05095")]);
+        }
+        for format in [Format::Csv, Format::Json, Format::Table] {
+            let failed = sheet.print(format, &mut Gone).expect_err("nobody reads");
+            assert!(failed.is_closed_pipe(), "{format:?}: {failed}");
         }
     }
 

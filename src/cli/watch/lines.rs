@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::super::failure::Failure;
-use super::super::output::{Format, place};
+use super::super::output::{Format, csv_line, place};
 use super::super::rates::{RATE_COLUMNS, rate_cells, to_feed};
 use super::super::when;
 use super::cited::Cited;
@@ -63,16 +63,15 @@ impl Lines {
             if rows.is_empty() {
                 rows.push(self.empty_row());
             }
-            let separator = if self.format == Format::Csv {
-                ","
-            } else {
-                "  "
-            };
             for (keys, count, rate) in rows {
                 let head = [as_of.to_string(), kind.to_owned()];
                 let cells = head.into_iter().chain(keys);
                 let cells = cells.chain([count, message.total.to_string()]).chain(rate);
-                writeln!(out, "{}", cells.collect::<Vec<_>>().join(separator))?;
+                let line = match self.format {
+                    Format::Csv => csv_line(cells),
+                    Format::Table | Format::Json => cells.collect::<Vec<_>>().join("  "),
+                };
+                writeln!(out, "{line}")?;
             }
         }
         out.flush()?;
