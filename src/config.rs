@@ -63,7 +63,7 @@ pub struct ClockSettings {
     /// Believe the clock at once also where the last entry is more than 35 days old. Otherwise a
     /// server takes nothing in for ten minutes then, and commands that write to a data folder refuse
     /// to, since a clock that is wrong would close months and destroy keys for good
-    #[arg(long, env = "MISTAP_TRUST_CLOCK")]
+    #[arg(long, env = "MISTAP_TRUST_CLOCK", value_parser = parse_switch)]
     pub trust_clock: bool,
 }
 
@@ -130,11 +130,20 @@ pub struct ServeSettings {
     /// Calls from this machine come through a proxy on it, which adds the caller's address to
     /// x-forwarded-for. Without it, all of them count as one caller that is trusted: bounds by
     /// address, those of figures included, are then the proxy's to keep
-    #[arg(long, env = "MISTAP_BEHIND_PROXY")]
+    #[arg(long, env = "MISTAP_BEHIND_PROXY", value_parser = parse_switch)]
     pub behind_proxy: bool,
     /// Whether the clock is believed.
     #[command(flatten)]
     pub clock: ClockSettings,
+}
+
+/// A variable that switches something on or off.
+fn parse_switch(text: &str) -> Result<bool, &'static str> {
+    match text.to_ascii_lowercase().as_str() {
+        "1" | "true" | "yes" | "on" => Ok(true),
+        "0" | "false" | "no" | "off" => Ok(false),
+        _ => Err("must be 1 or 0, or true or false"),
+    }
 }
 
 /// Why an address is not listened at.
@@ -164,13 +173,31 @@ fn parse_address(text: &str) -> Result<SocketAddr, InvalidAddress> {
     text.parse().map_err(|_| InvalidAddress::Malformed)
 }
 
+/// An address that only this machine reaches.
+pub fn parse_loopback(text: &str) -> Result<SocketAddr, InvalidAddress> {
+    parse_address(text).and_then(check_loopback)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
+    fn switch_is_understood_as_people_write_it() {
+        for on in ["1", "true", "Yes", "on"] {
+            assert_eq!(parse_switch(on), Ok(true), "{on}");
+        }
+        for off in ["0", "FALSE", "no", "off"] {
+            assert_eq!(parse_switch(off), Ok(false), "{off}");
+        }
+        for neither in ["", "2", "nope"] {
+            assert!(parse_switch(neither).is_err(), "{neither}");
+        }
+    }
+
+    #[test]
     fn addresses_that_others_could_reach_are_told_apart() {
-        let check = |text: &str| parse_address(text).and_then(check_loopback);
+        let check = parse_loopback;
         for good in ["127.0.0.1:7070", "[::1]:0", "127.1.2.3:1"] {
             assert!(check(good).is_ok(), "{good}");
         }

@@ -21,6 +21,7 @@ use crate::api::Clock;
 use crate::api::pb::v1 as pb;
 use crate::app::{self, AppError};
 use crate::client::Connection;
+use crate::config::parse_loopback;
 use crate::domain::UtcMillis;
 use crate::network::Network;
 use crate::simulate::drive::{Bounds, Pace, Progress, drive, tell};
@@ -42,7 +43,12 @@ const TOP_ROWS: usize = 5;
 #[derive(Debug, clap::Args)]
 pub struct DemoArgs {
     /// Where to listen; another free port is taken if this one is in use
-    #[arg(long, env = "MISTAP_LISTEN", default_value = "127.0.0.1:7070")]
+    #[arg(
+        long,
+        env = "MISTAP_LISTEN",
+        default_value = "127.0.0.1:7070",
+        value_parser = parse_loopback
+    )]
     listen: SocketAddr,
     /// Days of history
     #[arg(long, default_value_t = 120)]

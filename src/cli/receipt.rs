@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::client::ServerArgs;
 use super::failure::{Failure, Kind};
 use super::keys;
+use super::output::file_name;
 use super::way_back::{KeyArgs, client};
 use crate::api::pb::v1 as pb;
 use crate::auth::receipts::{parse_jwks, verify};
@@ -84,7 +85,8 @@ pub async fn get(args: GetArgs, server: &ServerArgs) -> Result<(), Failure> {
 
 /// Runs `mistap receipt verify`: prints what the receipt says, if it can be trusted.
 pub fn check(args: &VerifyArgs) -> Result<(), Failure> {
-    let keys = std::fs::read_to_string(&args.keys)?;
+    let keys = std::fs::read_to_string(&args.keys);
+    let keys = keys.map_err(|error| unread(&args.keys, &error))?;
     let refused = |why: String| Failure::new(Kind::Refused, why);
     let keys = parse_jwks(&keys).map_err(|error| refused(error.to_string()))?;
     let claims = verify(&read(&args.file)?, &keys).map_err(|error| refused(error.to_string()))?;
@@ -106,15 +108,24 @@ pub fn rotate(folder: &Path, clock: CommandClock) -> Result<(), Failure> {
     )?)
 }
 
+fn unread(path: &Path, error: &io::Error) -> Failure {
+    let kind = match error.kind() {
+        io::ErrorKind::NotFound => Kind::NotFound,
+        _ => Kind::Unexpected,
+    };
+    let message = format!("the file {} cannot be read", file_name(path));
+    Failure::caused(kind, message, error)
+}
+
 fn read(path: &Path) -> Result<String, Failure> {
     let mut bytes = Vec::new();
     let most = RECEIPT_BYTES_MAX as u64 + 1;
     if path == Path::new("-") {
         io::stdin().lock().take(most).read_to_end(&mut bytes)?;
     } else {
-        std::fs::File::open(path)?
-            .take(most)
-            .read_to_end(&mut bytes)?;
+        let file = std::fs::File::open(path);
+        let read = file.and_then(|file| file.take(most).read_to_end(&mut bytes));
+        read.map_err(|error| unread(path, &error))?;
     }
     String::from_utf8(bytes).map_err(|_| Failure::new(Kind::Refused, "it is no text"))
 }

@@ -218,9 +218,7 @@ pub fn failure(error: &RepairError, dir: &Path) -> Failure {
         RepairError::NoJournal => Failure::new(Kind::NotFound, message)
             .with_detail(error.to_string())
             .with_hint("name the data folder with --data"),
-        RepairError::InUse => Failure::new(Kind::TryAgain, message)
-            .with_detail(error.to_string())
-            .with_hint("stop the server that uses the folder first"),
+        RepairError::InUse => Failure::new(Kind::TryAgain, message).with_detail(error.to_string()),
         RepairError::ClockUnsure => Failure::new(Kind::Refused, message)
             .with_detail(error.to_string())
             .with_hint("look at the clock, then repeat the command with --trust-clock"),

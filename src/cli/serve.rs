@@ -159,11 +159,16 @@ const PORT_IN_USE: &str = "another program listens there, maybe another mistap; 
                            choose another address with --listen (port 0 takes any free one)";
 const FOLDER_IN_USE: &str =
     "another mistap uses the folder; stop it, or name another folder with --data";
+const STOP_IT_FIRST: &str = "another mistap uses the folder; stop it first";
 const NEWER_VERSION: &str = "the folder was written by a newer mistap; use that one";
 
 /// Why a command cannot open a data folder, with the exit codes and hints that a service has.
 pub(super) fn unopened(dir: &Path, error: &StartError) -> Failure {
-    let (kind, hint) = start_failure(error);
+    let (kind, hint) = match error {
+        // The folder was chosen by a flag of the command's own.
+        StartError::Journal(JournalError::Locked { .. }) => (Kind::TryAgain, Some(STOP_IT_FIRST)),
+        error => start_failure(error),
+    };
     let failure = Failure::caused(kind, format!("{} cannot be used", dir.display()), error);
     match hint {
         Some(hint) => failure.with_hint(hint),

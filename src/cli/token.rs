@@ -12,6 +12,7 @@ use super::output::{Format, Sheet};
 use crate::auth::{NewToken, Role, TokenError, TokenFile, TokenId, TokenRefused};
 use crate::config::DataSettings;
 use crate::domain::{LocalDay, OperatorCode};
+use crate::journal;
 
 /// What to do with tokens.
 #[derive(Debug, Subcommand)]
@@ -90,6 +91,7 @@ pub fn token(command: TokenCommand, format: Format, today: LocalDay) -> Result<(
 
 fn new(args: NewArgs, format: Format, today: LocalDay) -> Result<(), Failure> {
     let dir = &args.data.dir;
+    let has_record = has_record(dir);
     make_folder(dir)?;
     let mut operators = args.operators;
     operators.sort();
@@ -101,6 +103,13 @@ fn new(args: NewArgs, format: Format, today: LocalDay) -> Result<(), Failure> {
     };
     let made = TokenFile::add(dir, new, today);
     let token = made.map_err(|error| failure("no token is made", &error))?;
+    if !has_record {
+        writeln!(
+            io::stderr(),
+            "note: there is no record in {} yet; `mistap serve` with the same --data begins one",
+            dir.display()
+        )?;
+    }
     let mut out = io::stdout().lock();
     if format == Format::Table {
         writeln!(out, "{}", token.expose())?;
@@ -118,6 +127,11 @@ fn new(args: NewArgs, format: Format, today: LocalDay) -> Result<(), Failure> {
 
 fn list(dir: &Path, format: Format) -> Result<(), Failure> {
     let file = TokenFile::read(dir).map_err(|error| failure("no token is listed", &error))?;
+    if file.is_none() && !has_record(dir) {
+        let message = format!("there is neither a record nor a token in {}", dir.display());
+        let failure = Failure::new(Kind::NotFound, message);
+        return Err(failure.with_hint("name the data folder with --data"));
+    }
     let mut sheet = Sheet::new(["id", "label", "role", "operators", "made", "revoked"]);
     for token in file.unwrap_or_default().tokens() {
         let operators: Vec<_> = token.operators.iter().map(ToString::to_string).collect();
@@ -131,6 +145,10 @@ fn list(dir: &Path, format: Format) -> Result<(), Failure> {
         ]);
     }
     sheet.print(format, &mut io::stdout().lock())
+}
+
+fn has_record(dir: &Path) -> bool {
+    matches!(journal::exists(&dir.join("journal")), Ok(true))
 }
 
 /// The first token may be made before the service ever ran.
