@@ -11,6 +11,7 @@ use super::failure::{Failure, Kind};
 use crate::client::{Bearer, Connection};
 use crate::config::EVERYWHERE;
 
+const SERVER_DEFAULT: &str = "http://127.0.0.1:7070";
 const ADDRESSES: &str = "an address looks like http://127.0.0.1:7070, or https://mistap.example behind a proxy with TLS";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const NO_TOKEN: &str = "the token cannot be had from its file";
@@ -24,7 +25,7 @@ pub struct ServerArgs {
         long,
         global = true,
         env = "MISTAP_SERVER",
-        default_value = "http://127.0.0.1:7070",
+        default_value = SERVER_DEFAULT,
         help_heading = EVERYWHERE,
         value_parser = parse_server
     )]
@@ -59,6 +60,15 @@ impl ServerArgs {
             server,
             token: None,
             token_file: None,
+        }
+    }
+
+    /// The flag that names it, with a space before it, for commands that are printed to be typed;
+    /// nothing for the usual one.
+    pub fn flag(&self) -> String {
+        match self.server.as_str() {
+            SERVER_DEFAULT => String::new(),
+            server => format!(" --server {server}"),
         }
     }
 

@@ -18,7 +18,10 @@ use std::process::ExitCode;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
+use super::flags;
 use crate::client::{advice, is_local};
+
+const NO_ANSWER: &str = "the connection broke, or what answers there is no mistap";
 
 /// What went wrong, by what a script would do about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,6 +117,13 @@ impl Failure {
         self.is_closed_pipe
     }
 
+    /// Says it also where nobody reads the output any more: something else is lost then.
+    #[must_use]
+    pub fn said_in_any_case(mut self) -> Self {
+        self.is_closed_pipe = false;
+        self
+    }
+
     /// Whether the same may succeed later.
     pub fn is_worth_another_try(&self) -> bool {
         self.kind == Kind::TryAgain
@@ -134,13 +144,17 @@ impl Failure {
 impl From<Status> for Failure {
     fn from(status: Status) -> Self {
         let (kind, hint) = advised(&status);
-        let mut failure = Self::new(kind, status.message());
+        let mut failure = match is_local(&status) {
+            // Told by the libraries below, in words for those who write them.
+            true => Self::new(kind, NO_ANSWER).with_detail(status.message()),
+            false => Self::new(kind, flags::in_words(status.message())),
+        };
         failure.hint = hint;
         if let Some(request) = status.get_details_bad_request() {
             failure.details = request
                 .field_violations
                 .into_iter()
-                .map(|violation| format!("{}: {}", violation.field, violation.description))
+                .map(|violation| flags::told(&violation.field, &violation.description))
                 .collect();
         }
         failure
@@ -156,6 +170,10 @@ fn advised(status: &Status) -> (Kind, Option<String>) {
             seconds => format!("try again in {seconds} s"),
         };
         return (Kind::TryAgain, Some(hint));
+    }
+    if is_local(status) {
+        let hint = "see whether the server still runs, and whether --server names it";
+        return (Kind::TryAgain, Some(hint.to_owned()));
     }
     let info = status.get_details_error_info();
     let reason = info.map(|info| info.reason).unwrap_or_default();
@@ -191,10 +209,6 @@ fn advised(status: &Status) -> (Kind, Option<String>) {
         Code::Unimplemented => (
             Kind::Unexpected,
             Some("the server is older than this program, or no mistap"),
-        ),
-        _ if is_local(status) => (
-            Kind::TryAgain,
-            Some("the connection broke; see whether the server still runs"),
         ),
         _ => (Kind::Unexpected, None),
     };
@@ -244,8 +258,8 @@ mod tests {
         assert_eq!(failure.kind, Kind::Refused);
         assert_eq!(
             failure.to_string(),
-            "error: 2 fields are wrong\n  incident.stop: must be at most 100 characters\n  \
-             incident.occurred_at: must be given"
+            "error: 2 fields are wrong\n  --stop: must be at most 100 characters\n  \
+             the time (--at, --hour or --day): must be given"
         );
     }
 

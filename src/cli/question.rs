@@ -4,11 +4,13 @@
 use jiff::Timestamp;
 
 use super::choices::{choice, dimension, numbers};
-use super::failure::Failure;
+use super::failure::{Failure, Kind};
+use super::values;
 use super::when::{Day, Days};
 use crate::api::pb::v1 as pb;
 use crate::domain::question::Dimension;
 use crate::domain::taxonomy::{CardKind, Cause, Mode, Outcome, Signal, StaffAct, TapKind};
+use crate::stats::interval::Level;
 
 const DAYS_DEFAULT: i64 = 30;
 
@@ -16,10 +18,10 @@ const DAYS_DEFAULT: i64 = 30;
 #[derive(Clone, Debug, clap::Args)]
 pub struct PlacesArgs {
     /// Only these operators, by code
-    #[arg(long, value_delimiter = ',')]
+    #[arg(long, value_delimiter = ',', value_parser = values::operator)]
     pub operator: Vec<String>,
     /// Only these lines, by identifier: `GVB:10`
-    #[arg(long, value_delimiter = ',')]
+    #[arg(long, value_delimiter = ',', value_parser = values::line)]
     pub line: Vec<String>,
     /// Only these stops, by code
     #[arg(long, value_delimiter = ',')]
@@ -56,10 +58,10 @@ pub struct FilterArgs {
     #[arg(long, value_delimiter = ',', value_parser = choice::<TapKind>())]
     tap_kind: Vec<TapKind>,
     /// Only in these hours of the day, 0 to 23
-    #[arg(long, value_delimiter = ',')]
+    #[arg(long, value_delimiter = ',', value_parser = values::whole(0_u32, 23))]
     hour_of_day: Vec<u32>,
     /// Only on these weekdays, 1 (Monday) to 7
-    #[arg(long, value_delimiter = ',')]
+    #[arg(long, value_delimiter = ',', value_parser = values::whole(1_u32, 7))]
     weekday: Vec<u32>,
 }
 
@@ -147,7 +149,16 @@ impl DaysArgs {
     /// As they are now; to `last` if none is said.
     pub fn days(&self, last: Day, now: Timestamp) -> Result<Days, Failure> {
         let first = self.from.unwrap_or(Day::DaysAgo(DAYS_DEFAULT));
-        Days::new(first, self.to.unwrap_or(last), now)
+        let days = Days::new(first, self.to.unwrap_or(last), now)?;
+        if days.last < days.first {
+            let message = format!("--from is {}, after --to, {}", days.first, days.last);
+            let failure = Failure::new(Kind::Refused, message);
+            return Err(match self.to {
+                Some(_) => failure,
+                None => failure.with_hint("name the last day with --to, which was left out"),
+            });
+        }
+        Ok(days)
     }
 }
 
@@ -176,7 +187,11 @@ impl TapsArgs {
 #[derive(Debug, clap::Args)]
 pub struct LevelArgs {
     /// How sure to be, 0.5 to 0.999999
-    #[arg(long, default_value_t = 0.95)]
+    #[arg(
+        long,
+        default_value_t = 0.95,
+        value_parser = values::fraction(Level::MIN, Level::MAX)
+    )]
     pub level: f64,
 }
 
@@ -184,13 +199,31 @@ pub struct LevelArgs {
 #[derive(Debug, clap::Args)]
 pub struct AsOfArgs {
     /// As the figures were when this position of the record was the last
-    #[arg(long, value_name = "POSITION")]
+    #[arg(long, value_name = "POSITION", value_parser = values::position)]
     pub as_of: Option<u64>,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn days_the_wrong_way_round_say_which_day_was_meant_by_none() {
+        let now: Timestamp = "2026-11-23T08:15:00Z".parse().expect("a time");
+        let refused = |from, to| {
+            let args = DaysArgs {
+                from: Some(from),
+                to,
+            };
+            let days = args.days(Day::YESTERDAY, now);
+            days.expect_err("the wrong way round").to_string()
+        };
+        let left_out = refused(Day::TODAY, None);
+        assert!(left_out.contains("--to, 2026-11-22"), "{left_out}");
+        assert!(left_out.contains("hint: name the last day"), "{left_out}");
+        let said = refused(Day::TODAY, Some(Day::YESTERDAY));
+        assert!(!said.contains("hint"), "{said}");
+    }
 
     #[test]
     fn dimensions_have_the_numbers_of_the_api() {

@@ -2,7 +2,9 @@
 
 use std::io::{self, BufRead, IsTerminal, Write};
 
+use clap::ValueHint;
 use jiff::Timestamp;
+use jiff::civil::Date;
 use serde_json::json;
 
 use super::choices::{choice, key, label, number, numbers};
@@ -10,8 +12,10 @@ use super::client::ServerArgs;
 use super::failure::{Failure, Kind};
 use super::output::{Card, Format, Sheet, file_name, place};
 use super::sending::{self, WayBack};
+use super::values;
 use super::when::{self, Day};
 use crate::api::pb::v1 as pb;
+use crate::domain::limits::ATTEMPTS_MAX;
 use crate::domain::taxonomy::{
     CalledBack, CardKind, CaseState, Cause, ClaimSource, ClosedReason, ExtraCost, Mode,
     OthersGotThrough, Outcome, ReaderKind, ReporterKind, Resolution, Signal, StaffAct,
@@ -24,8 +28,8 @@ pub struct ReportArgs {
     /// When, in local time: `2026-11-23T08:15`; now if left out
     #[arg(long, conflicts_with_all = ["hour", "day"], value_parser = when::instant)]
     at: Option<Timestamp>,
-    /// When, if only the hour is known: `2026-11-23T08:00`
-    #[arg(long, conflicts_with = "day", value_parser = when::instant)]
+    /// When, if only the hour is known: `2026-11-23T08`
+    #[arg(long, conflicts_with = "day", value_parser = when::hour)]
     hour: Option<Timestamp>,
     /// When, if only the day is known: `2026-11-23`, `today` or `yesterday`; the last one counts
     // What is to be added to repeat a report names the day again, as a date.
@@ -67,8 +71,13 @@ pub struct ReportArgs {
     /// The words on the display
     #[arg(long, default_value = "", hide_default_value = true)]
     display_text: String,
-    /// How many times you tried
-    #[arg(long, default_value_t = 0, hide_default_value = true)]
+    /// How many times you tried, 20 at most
+    #[arg(
+        long,
+        default_value_t = 0,
+        hide_default_value = true,
+        value_parser = values::whole(0, u32::from(ATTEMPTS_MAX))
+    )]
     attempts: u32,
     /// Did others get through?
     #[arg(long, value_parser = choice::<OthersGotThrough>())]
@@ -77,7 +86,13 @@ pub struct ReportArgs {
     #[arg(long, value_parser = choice::<WorkedLater>())]
     worked_later: Option<WorkedLater>,
     /// A claimed cause and whose word it is: `card-unreadable:staff` (see `mistap choices`)
-    #[arg(long, value_parser = parse_claim, value_name = "CAUSE:SOURCE", value_delimiter = ',')]
+    #[arg(
+        long,
+        value_parser = parse_claim,
+        value_name = "CAUSE:SOURCE",
+        value_delimiter = ',',
+        value_hint = ValueHint::Other
+    )]
     cause: Vec<(Cause, ClaimSource)>,
     /// What you held to the reader
     #[arg(long, visible_alias = "card-kind", value_parser = choice::<CardKind>())]
@@ -113,7 +128,9 @@ pub struct ReportArgs {
     #[arg(long, requires = "secret")]
     id: Option<String>,
     /// The secret of an earlier try that you repeat, in hexadecimal
-    #[arg(long, requires = "id", env = "MISTAP_SECRET", hide_env_values = true)]
+    // Not from MISTAP_SECRET, which is there for the commands that lead back to a report: with it
+    // every new report would be taken for a repeat.
+    #[arg(long, requires = "id")]
     secret: Option<String>,
 }
 
@@ -165,6 +182,7 @@ pub async fn report(
         id: incident.incident_id.clone(),
         secret: base16ct::lower::encode_string(&incident.incident_secret),
         time: time_of_now(args, now)?,
+        server: server.flag(),
     };
     let request = pb::ReportIncidentRequest {
         incident: Some(incident),
@@ -173,7 +191,8 @@ pub async fn report(
     };
     let response = sending::send(&request, &way_back, server).await?;
     // Before anything that may fail: it is recorded, and this is the only way back to it.
-    let printed = print_accepted(args, &response, &way_back.secret, format);
+    let printed = print_accepted(args, &response, &way_back, format)
+        .map_err(|failure| way_back.told_of_recorded(failure));
     if let Some(path) = &args.receipt {
         let written = std::fs::write(path, format!("{}\n", response.receipt));
         written.map_err(|error| {
@@ -182,8 +201,8 @@ pub async fn report(
                 file_name(path)
             );
             Failure::unexpected(message, &error).with_hint(format!(
-                "the report is recorded; have its receipt with `mistap receipt get {} {}`",
-                way_back.id, way_back.secret
+                "the report is recorded; have its receipt with `{}`",
+                way_back.command("receipt get")
             ))
         })?;
     }
@@ -291,13 +310,23 @@ fn to_incident(args: &ReportArgs, now: Timestamp) -> Result<pb::Incident, Failur
 
 fn occurred(args: &ReportArgs, now: Timestamp) -> Result<(Timestamp, TimePrecision), Failure> {
     if let Some(day) = args.day {
-        let noon = when::noon_of(day.date(now)?)?;
-        return Ok((noon.min(now), TimePrecision::Day));
+        return Ok((time_in(day.date(now)?, now)?, TimePrecision::Day));
     }
     if let Some(hour) = args.hour {
         return Ok((hour, TimePrecision::Hour));
     }
     Ok((args.at.unwrap_or(now), TimePrecision::Exact))
+}
+
+/// A time in a day of which no more is known: noon, or now where it is not noon yet.
+fn time_in(day: Date, now: Timestamp) -> Result<Timestamp, Failure> {
+    let today = Day::TODAY.date(now)?;
+    if today < day {
+        let message = "--day lies in the future: write the day on which it happened";
+        return Err(Failure::new(Kind::Refused, message));
+    }
+    let noon = when::noon_of(day)?;
+    Ok(if day == today { noon.min(now) } else { noon })
 }
 
 fn identity(args: &ReportArgs, now: Timestamp) -> Result<(String, Vec<u8>), Failure> {
@@ -316,13 +345,20 @@ fn identity(args: &ReportArgs, now: Timestamp) -> Result<(String, Vec<u8>), Fail
 
 /// From a terminal without showing it, else the first line of standard input.
 fn read_card_number() -> Result<String, Failure> {
-    if io::stdin().is_terminal() {
-        return Ok(rpassword::prompt_password("card number (not shown): ")?);
+    let line = if io::stdin().is_terminal() {
+        rpassword::prompt_password("card number (not shown): ")?
+    } else {
+        let mut line = String::new();
+        io::stdin().lock().read_line(&mut line)?;
+        line
+    };
+    match line.trim() {
+        "" => Err(
+            Failure::new(Kind::Refused, "no card number came on standard input")
+                .with_hint("leave out --card-number-stdin to report without one"),
+        ),
+        number => Ok(number.to_owned()),
     }
-    let mut line = String::new();
-    io::stdin().lock().read_line(&mut line)?;
-    line.truncate(line.trim_end().len());
-    Ok(line)
 }
 
 /// In words, for the command line: Dutch or English stand side by side in the table.
@@ -354,7 +390,7 @@ fn advised(advice: &pb::Advice) -> String {
 fn print_accepted(
     args: &ReportArgs,
     response: &pb::ReportIncidentResponse,
-    secret: &str,
+    way_back: &WayBack,
     format: Format,
 ) -> Result<(), Failure> {
     let default = pb::Accepted::default();
@@ -389,7 +425,7 @@ fn print_accepted(
         card.push("what_now", each(&response.advice, advised));
         card.push("receipt", response.receipt.clone());
         card.push("incident_id", accepted.incident_id.clone());
-        card.push("secret", secret);
+        card.push("secret", way_back.secret.clone());
         return card.print(format, &mut out);
     }
     card.print(format, &mut out)?;
@@ -397,15 +433,11 @@ fn print_accepted(
         writeln!(out, "\n{}", advised(advice))?;
     }
     // Below the table, where no narrow terminal cuts them in pieces.
-    writeln!(out, "\nid      {}", accepted.incident_id)?;
-    writeln!(out, "secret  {secret}")?;
+    writeln!(out, "\nid      {}", way_back.id)?;
+    writeln!(out, "secret  {}", way_back.secret)?;
     writeln!(out, "Keep both: they are the only way back.")?;
-    writeln!(out, "\n  mistap get {} {secret}", accepted.incident_id)?;
-    writeln!(
-        out,
-        "  mistap receipt get {} {secret}",
-        accepted.incident_id
-    )?;
+    writeln!(out, "\n  {}", way_back.command("get"))?;
+    writeln!(out, "  {}", way_back.command("receipt get"))?;
     Ok(())
 }
 
@@ -443,8 +475,7 @@ pub(super) fn to_card(recorded: &pb::RecordedIncident) -> Card {
     let said = |said: bool| said.then_some(true);
     let mut card = Card::default();
     card.push("incident_id", told.incident_id.clone());
-    card.push("occurred_at", instant(told.occurred_at.as_ref()));
-    card.push("precision", key::<TimePrecision>(told.precision));
+    push_time(&mut card, told, recorded);
     card.push(
         "clock_correction_seconds",
         nonzero(recorded.clock_correction_seconds),
@@ -511,6 +542,23 @@ pub(super) fn reply(reply: &pb::Reply) -> String {
     text
 }
 
+/// When it was. Of an erased report no more than the day is left, whose noon the server tells.
+fn push_time(card: &mut Card, told: &pb::Incident, recorded: &pb::RecordedIncident) {
+    let time = when::from_wire(told.occurred_at.as_ref());
+    let (time, precision) = match recorded.erased_at {
+        Some(_) => (
+            time.map(when::shown_day),
+            TimePrecision::Day.key().to_owned(),
+        ),
+        None => (
+            time.map(when::written),
+            key::<TimePrecision>(told.precision),
+        ),
+    };
+    card.push("occurred_at", time);
+    card.push("precision", precision);
+}
+
 fn push_place(card: &mut Card, told: &pb::Incident, recorded: &pb::RecordedIncident) {
     card.push("reporter", key::<ReporterKind>(told.reporter));
     card.push("mode", key::<Mode>(told.mode));
@@ -556,6 +604,19 @@ mod tests {
         );
         for wrong in ["", "00", &"0".repeat(63), &"g".repeat(64), &"é".repeat(32)] {
             assert!(unhex(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn day_is_told_by_its_noon_or_by_now_and_not_at_all_where_it_is_still_to_come() {
+        let now: Timestamp = "2026-11-23T08:15:00Z".parse().expect("a time");
+        let time_in = |day: &str| time_in(day.parse().expect("a day"), now);
+        assert_eq!(time_in("2026-11-23").expect("today"), now);
+        let noon = time_in("2026-11-22").expect("yesterday");
+        assert_eq!(noon.to_string(), "2026-11-22T11:00:00Z");
+        for day in ["2026-11-24", "2027-01-01", "9999-12-31"] {
+            let refused = time_in(day).expect_err(day);
+            assert_eq!(refused.kind(), Kind::Refused, "{day}");
         }
     }
 

@@ -30,9 +30,29 @@ pub(super) struct WayBack {
     pub secret: String,
     /// The flag that says the time, unless the command line says it already.
     pub time: Option<String>,
+    /// The flag that names the server, with a space before it; nothing for the usual one.
+    pub server: String,
 }
 
 impl WayBack {
+    /// A command about the report, to be typed as it is.
+    pub fn command(&self, name: &str) -> String {
+        let Self {
+            id, secret, server, ..
+        } = self;
+        format!("mistap {name} {id} {secret}{server}")
+    }
+
+    /// Says the way back to a report that was recorded where it could not be printed: also where
+    /// whoever read the output went away, since the secret is nowhere else.
+    pub fn told_of_recorded(&self, failure: Failure) -> Failure {
+        let get = self.command("get");
+        failure
+            .said_in_any_case()
+            .with_detail("the report is recorded")
+            .with_hint(format!("keep the way back to it: `{get}`"))
+    }
+
     /// Says how to repeat a report that may have been recorded.
     fn told_with(&self, failure: Failure) -> Failure {
         let time = self.time.as_ref().map(|flag| format!(" {flag}"));

@@ -13,12 +13,17 @@ use super::progress;
 use super::question::{AsOfArgs, ByArgs, DaysArgs, FilterArgs};
 use super::rates::{RATE_COLUMNS, no_rate, rate_cells, rounded, to_feed, write_rate};
 use super::tidy::{Tidy, few_days};
+use super::values;
 use super::when::{Day, Days};
 use super::with_progress;
 use crate::api::pb::v1 as pb;
 use crate::api::pb::v1::statistics_service_client::StatisticsServiceClient;
 use crate::client::Connection;
 use crate::domain::limits::PAGE_ROWS_MAX;
+use crate::stats::interval::Level;
+
+/// More rows than any question has.
+const ROWS_MAX: usize = 1_000_000_000;
 
 /// The order of the rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -45,7 +50,11 @@ pub struct StatsArgs {
     #[arg(long, value_delimiter = ',', requires = "rate")]
     feed: Vec<String>,
     /// How sure intervals of rates are to be, 0.5 to 0.999999; 0.95 if left out
-    #[arg(long, requires = "rate")]
+    #[arg(
+        long,
+        requires = "rate",
+        value_parser = values::fraction(Level::MIN, Level::MAX)
+    )]
     level: Option<f64>,
     /// Give rates Jeffreys' intervals instead of Garwood's and Wilson's
     #[arg(long, requires = "rate")]
@@ -56,7 +65,7 @@ pub struct StatsArgs {
     #[arg(long, value_enum, default_value_t = OrderArg::Key)]
     order: OrderArg,
     /// Print at most so many rows
-    #[arg(long, default_value_t = 1_000)]
+    #[arg(long, default_value_t = 1_000, value_parser = values::whole(1, ROWS_MAX))]
     limit: usize,
 }
 

@@ -3,6 +3,8 @@
 
 use std::io::{self, Write};
 
+use clap::ArgGroup;
+
 use super::choices::{choice, number, numbers};
 use super::client::ServerArgs;
 use super::failure::Failure;
@@ -23,8 +25,14 @@ pub struct KeyArgs {
     secret: String,
 }
 
-/// What came later. What is left out stays as it is.
+/// What came later, one thing at least. What is left out stays as it is.
 #[derive(Debug, clap::Args)]
+#[command(group(
+    ArgGroup::new("later")
+        .args(["called_back", "staff_act", "worked_later", "extra_cost"])
+        .required(true)
+        .multiple(true)
+))]
 pub struct AmendArgs {
     #[command(flatten)]
     key: KeyArgs,
@@ -122,4 +130,30 @@ pub async fn follow(args: FollowArgs, server: &ServerArgs, format: Format) -> Re
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, clap::Parser)]
+    struct Typed {
+        #[command(flatten)]
+        args: AmendArgs,
+    }
+
+    #[test]
+    fn amendment_says_one_thing_at_least() {
+        let typed = |flags: &[&str]| {
+            let words = ["amend", "an-id", "a-secret"].iter().chain(flags);
+            Typed::try_parse_from(words).map(|typed| typed.args)
+        };
+        let nothing = typed(&[]).expect_err("nothing to amend").to_string();
+        assert!(nothing.contains("--called-back"), "{nothing}");
+        assert!(typed(&["--extra-cost", "under-5"]).is_ok());
+        let two = typed(&["--called-back", "yes", "--staff-act", "waited-or-helped"]);
+        assert_eq!(two.expect("two things").staff_act.len(), 1);
+    }
 }

@@ -3,39 +3,108 @@
 use std::str::FromStr;
 
 use jiff::civil::{Date, DateTime};
-use jiff::tz::TimeZone;
+use jiff::tz::{AmbiguousOffset, TimeZone};
 use jiff::{Timestamp, ToSpan};
 
-use super::failure::Failure;
+use super::failure::{Failure, Kind};
 use crate::api::pb::v1 as pb;
+use crate::domain::LocalDay;
+use crate::domain::time::{END_DAY, FIRST_DAY};
 
 static AMSTERDAM: TimeZone = jiff::tz::get!("Europe/Amsterdam");
 
-/// Why a text is no time. The parser of arguments says of which flag.
+/// Why a text is no time. The parser of arguments says of which flag. No message holds anything
+/// of the text: see `arguments`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidTime {
     /// No day.
     #[error("write 2026-11-23, today, yesterday or 30-days-ago")]
     Day,
     /// No instant.
-    #[error("write 2026-11-23T08:15, in local time, or 2026-11-23T08:15+01:00")]
+    #[error(
+        "write a day and a time to the minute, as in 2026-11-23T08:15 (local) or \
+         2026-11-23T08:15+01:00"
+    )]
     Instant,
-    /// An instant that clocks do not show.
-    #[error("that time is not supported")]
+    /// A local time that clocks pass over in spring.
+    #[error(
+        "that time did not exist: clocks went forward over it; write the time before 02:00 or \
+         from 03:00 on"
+    )]
+    Skipped,
+    /// A local time that clocks show twice in autumn.
+    #[error(
+        "that time came twice, as clocks went back: add +02:00 if you mean the first, and +01:00 \
+         if you mean the second"
+    )]
+    Twice,
+    /// A year that no record reaches.
+    #[error("the year must be 2000 to 2099")]
     Unsupported,
     /// No days.
     #[error("write 2026-10, last-month, 2-months-ago, 2026-10-03 or 2026-10-01..2026-10-14")]
     Period,
 }
 
-/// An instant from `2026-11-23T08:15`, `2026-11-23 08:15` (local) or with an offset.
+/// An instant from `2026-11-23T08:15`, `2026-11-23 08:15` (local) or with an offset. Hours and
+/// minutes have to be there, and a local time has to be one time: what is left out or may be
+/// read in two ways would be recorded as something that nobody said.
 pub fn instant(text: &str) -> Result<Timestamp, InvalidTime> {
+    match clock_time(text) {
+        Some(time) if is_to_the_minute(time) => parsed(text),
+        _ => Err(InvalidTime::Instant),
+    }
+}
+
+/// As `instant`, where the hour is all that is known: `2026-11-23T08` will do.
+pub fn hour(text: &str) -> Result<Timestamp, InvalidTime> {
+    match clock_time(text) {
+        Some(time) if time.len() == 2 => parsed(&format!("{text}:00")),
+        _ => instant(text),
+    }
+}
+
+/// What stands after the date: `08:15` of `2026-11-23T08:15`.
+fn clock_time(text: &str) -> Option<&str> {
+    let (_, time) = text.split_once(['T', 't', ' '])?;
+    Some(time)
+}
+
+fn is_to_the_minute(time: &str) -> bool {
+    let mut bytes = time.bytes();
+    let mut next_is = |matches: fn(&u8) -> bool| bytes.next().as_ref().is_some_and(matches);
+    let digit = u8::is_ascii_digit;
+    next_is(digit) && next_is(digit) && next_is(|byte| *byte == b':') && next_is(digit)
+}
+
+fn parsed(text: &str) -> Result<Timestamp, InvalidTime> {
     if let Ok(instant) = text.parse::<Timestamp>() {
         return Ok(instant);
     }
+    // A zone in brackets would be passed over.
+    if text.contains('[') {
+        return Err(InvalidTime::Instant);
+    }
     let local: DateTime = text.parse().map_err(|_| InvalidTime::Instant)?;
-    let instant = AMSTERDAM.to_ambiguous_timestamp(local).compatible();
-    instant.map_err(|_| InvalidTime::Unsupported)
+    let instant = AMSTERDAM.to_ambiguous_timestamp(local);
+    match instant.offset() {
+        AmbiguousOffset::Gap { .. } => Err(InvalidTime::Skipped),
+        AmbiguousOffset::Fold { .. } => Err(InvalidTime::Twice),
+        AmbiguousOffset::Unambiguous { .. } => {
+            instant.unambiguous().map_err(|_| InvalidTime::Unsupported)
+        }
+    }
+}
+
+/// A date as `2026-11-23` and nothing more: a time of day behind it would be lost.
+fn date(text: &str) -> Option<Date> {
+    let is_plain = text.bytes().enumerate().all(|(place, byte)| match place {
+        4 | 7 => byte == b'-',
+        _ => byte.is_ascii_digit(),
+    });
+    (is_plain && text.len() == "2026-11-23".len())
+        .then(|| text.parse().ok())
+        .flatten()
 }
 
 /// The number in `30-days-ago`; `None` if it is none that any record reaches back to.
@@ -66,8 +135,7 @@ impl Day {
             Self::Of(date) => Ok(date),
             Self::DaysAgo(days) => {
                 let today = AMSTERDAM.to_datetime(now).date();
-                let day = today.checked_sub(days.days());
-                day.map_err(|error| Failure::unexpected("that day is not supported", &error))
+                today.checked_sub(days.days()).map_err(|_| unsupported())
             }
         }
     }
@@ -82,7 +150,7 @@ impl FromStr for Day {
             "yesterday" => Ok(Self::YESTERDAY),
             _ => match ago(text, "days") {
                 Some(days) => Ok(Self::DaysAgo(days)),
-                None => text.parse().map(Self::Of).map_err(|_| InvalidTime::Day),
+                None => date(text).map(Self::Of).ok_or(InvalidTime::Day),
             },
         }
     }
@@ -104,7 +172,7 @@ impl FromStr for Period {
     type Err = InvalidTime;
 
     fn from_str(text: &str) -> Result<Self, InvalidTime> {
-        if let Ok(first) = format!("{text}-01").parse() {
+        if let Some(first) = date(&format!("{text}-01")) {
             return Ok(Self::Month(first));
         }
         let months_ago = match text {
@@ -123,10 +191,13 @@ impl FromStr for Period {
 
 /// The first instant of a local day.
 pub fn start_of(day: Date) -> Result<Timestamp, Failure> {
-    AMSTERDAM
-        .to_ambiguous_timestamp(day.at(0, 0, 0, 0))
-        .compatible()
-        .map_err(|error| Failure::unexpected("that day is not supported", &error))
+    let start = AMSTERDAM.to_ambiguous_timestamp(day.at(0, 0, 0, 0));
+    start.compatible().map_err(|_| unsupported())
+}
+
+/// A day that no record reaches.
+fn unsupported() -> Failure {
+    Failure::new(Kind::Refused, InvalidTime::Unsupported.to_string())
 }
 
 /// Local days, first and last.
@@ -157,8 +228,7 @@ impl Days {
             Period::MonthsAgo(months) => {
                 let this = Day::TODAY.date(now)?.first_of_month();
                 let first = this.checked_sub(months.months());
-                let first = first
-                    .map_err(|error| Failure::unexpected("that day is not supported", &error))?;
+                let first = first.map_err(|_| unsupported())?;
                 Self::of(Period::Month(first), now)
             }
             Period::Days(first, last) => Self::new(first, last, now),
@@ -167,10 +237,11 @@ impl Days {
 
     /// The window of their hours.
     pub fn to_wire(self) -> Result<pb::Window, Failure> {
-        let after_last = self
-            .last
-            .checked_add(1.day())
-            .map_err(|error| Failure::unexpected("that day is not supported", &error))?;
+        let is_supported = |day| (FIRST_DAY..END_DAY).contains(&LocalDay::of(day));
+        if !is_supported(self.first) || !is_supported(self.last) {
+            return Err(unsupported());
+        }
+        let after_last = self.last.checked_add(1.day()).map_err(|_| unsupported())?;
         Ok(pb::Window {
             start: Some(to_wire(start_of(self.first)?)),
             end: Some(to_wire(start_of(after_last)?)),
@@ -180,10 +251,8 @@ impl Days {
 
 /// Noon of a local day.
 pub fn noon_of(day: Date) -> Result<Timestamp, Failure> {
-    AMSTERDAM
-        .to_ambiguous_timestamp(day.at(12, 0, 0, 0))
-        .compatible()
-        .map_err(|error| Failure::unexpected("that day is not supported", &error))
+    let noon = AMSTERDAM.to_ambiguous_timestamp(day.at(12, 0, 0, 0));
+    noon.compatible().map_err(|_| unsupported())
 }
 
 /// An instant with its local offset: `2026-11-23T08:15:02+01:00`.
@@ -204,6 +273,11 @@ pub fn shown(instant: Timestamp) -> String {
 pub fn shown_time(instant: Timestamp) -> String {
     let local = AMSTERDAM.to_datetime(instant);
     local.strftime("%H:%M:%S").to_string()
+}
+
+/// The local day of an instant: `2026-11-23`.
+pub fn shown_day(instant: Timestamp) -> String {
+    AMSTERDAM.to_datetime(instant).date().to_string()
 }
 
 /// An instant by the minute, in local time: `2026-11-23 08:15`.
@@ -248,6 +322,69 @@ mod tests {
         check("2026-07-01 08:15:30", "2026-07-01T06:15:30Z");
         check("2026-11-23T08:15+00:00", "2026-11-23T08:15:00Z");
         assert!(instant("ten past eight").is_err());
+    }
+
+    #[test]
+    fn time_without_hours_and_minutes_is_refused() {
+        for text in [
+            "2026-11-28",
+            "2026-11-28T08",
+            "2026-11-28T0815",
+            "2026-11-28T08+01:00",
+            "2026-11-28T08:",
+            "2026-11-28T08:15[America/New_York]",
+            "",
+        ] {
+            assert_eq!(instant(text), Err(InvalidTime::Instant), "{text}");
+        }
+        let morning = instant("2026-11-28T08:00");
+        assert_eq!(hour("2026-11-28T08"), morning);
+        assert_eq!(hour("2026-11-28 08:00"), morning);
+        for text in ["2026-11-28", "2026-11-28T8", "2026-11-28Tab"] {
+            assert_eq!(hour(text), Err(InvalidTime::Instant), "{text}");
+        }
+    }
+
+    #[test]
+    fn local_time_that_is_none_or_two_is_not_guessed() {
+        let skipped = Err(InvalidTime::Skipped);
+        assert_eq!(instant("2026-03-29T02:00"), skipped);
+        assert_eq!(instant("2026-03-29 02:59:59"), skipped);
+        assert!(instant("2026-03-29T03:00").is_ok() && instant("2026-03-29T01:59").is_ok());
+        assert_eq!(hour("2026-03-29T02"), skipped);
+        assert_eq!(instant("2026-10-25T02:30"), Err(InvalidTime::Twice));
+        assert_eq!(hour("2026-10-25T02"), Err(InvalidTime::Twice));
+        for (offset, expected) in [("+02:00", "00:30"), ("+01:00", "01:30")] {
+            let one = instant(&format!("2026-10-25T02:30{offset}")).expect(offset);
+            assert_eq!(one.to_string(), format!("2026-10-25T{expected}:00Z"));
+        }
+    }
+
+    #[test]
+    fn day_with_a_time_behind_it_is_refused() {
+        for text in [
+            "2026-11-27T23:50",
+            "2026-11-27 23:50",
+            "2026-11-27T",
+            "20261127",
+            "+2026-11-27",
+            "2026-11",
+        ] {
+            assert_eq!(text.parse::<Day>(), Err(InvalidTime::Day), "{text}");
+        }
+        let period = "2026-11-27T08:00..2026-11-28".parse::<Period>();
+        assert_eq!(period, Err(InvalidTime::Period));
+    }
+
+    #[test]
+    fn year_that_no_record_reaches_is_refused_with_the_rule() {
+        for text in ["60000-days-ago", "9999-12-31", "1999-12-31"] {
+            let day: Day = text.parse().expect(text);
+            let days = Days::new(day, day, now()).and_then(Days::to_wire);
+            let refused = days.expect_err(text);
+            assert_eq!(refused.kind(), Kind::Refused, "{text}");
+            assert!(refused.to_string().contains("2000 to 2099"), "{refused}");
+        }
     }
 
     fn day(text: &str) -> Option<Date> {
