@@ -12,10 +12,14 @@ use super::output::{Card, Format, Sheet};
 use super::question::{AsOfArgs, PlacesArgs};
 use super::report::reply;
 use super::when::{self, Day, Days};
+use super::{unknown, values};
 use crate::api::pb::v1 as pb;
 use crate::api::pb::v1::operations_service_client::OperationsServiceClient;
 use crate::client::Connection;
 use crate::domain::taxonomy::{CardKind, CaseState, ClosedReason, Mode, Signal, TapKind};
+
+/// More than any record has.
+const ROWS_MAX: usize = 1_000_000_000;
 
 /// What to do with reports.
 #[derive(Debug, clap::Subcommand)]
@@ -40,7 +44,7 @@ pub struct ListArgs {
     #[arg(long)]
     unanswered: bool,
     /// How many at most
-    #[arg(long, default_value_t = 50)]
+    #[arg(long, default_value_t = 50, value_parser = values::whole(1, ROWS_MAX))]
     rows: usize,
 }
 
@@ -64,7 +68,7 @@ pub struct RespondArgs {
 #[derive(Debug, clap::Args)]
 pub struct TimesArgs {
     /// Only of these operators, by code
-    #[arg(long, value_delimiter = ',')]
+    #[arg(long, value_delimiter = ',', value_parser = values::operator)]
     operator: Vec<String>,
     /// From this day on: `2026-11-01`
     #[arg(long)]
@@ -85,7 +89,13 @@ pub async fn cases(
 ) -> Result<(), Failure> {
     let client = OperationsServiceClient::new(server.connect().await?);
     match command {
-        CasesCommand::List(args) => list(args, client, format).await,
+        CasesCommand::List(args) => {
+            let places = args.places.clone();
+            match list(args, client, format).await? {
+                0 => unknown::warn(&places, server).await,
+                _ => Ok(()),
+            }
+        }
         CasesCommand::Respond(args) => respond(args, client, format).await,
         CasesCommand::Times(args) => times(args, client, format, now).await,
     }
@@ -93,7 +103,8 @@ pub async fn cases(
 
 type Client = OperationsServiceClient<Connection>;
 
-async fn list(args: ListArgs, mut client: Client, format: Format) -> Result<(), Failure> {
+/// Prints them, and says how many they are.
+async fn list(args: ListArgs, mut client: Client, format: Format) -> Result<usize, Failure> {
     let mut request = pb::ListIncidentsRequest {
         operators: args.places.operator,
         lines: args.places.line,
@@ -129,7 +140,8 @@ async fn list(args: ListArgs, mut client: Client, format: Format) -> Result<(), 
         }
         request.page_token = answer.next_page_token;
     }
-    sheet.print(format, &mut io::stdout().lock())
+    sheet.print(format, &mut io::stdout().lock())?;
+    Ok(args.rows - left)
 }
 
 fn row(case: &pb::Case) -> Vec<serde_json::Value> {

@@ -14,10 +14,11 @@ use super::client::ServerArgs;
 use super::failure::{Failure, Kind};
 use super::output::{Format, Sheet};
 use super::when::{Days, Period};
-use super::{serve, when};
+use super::{serve, values, when};
 use crate::api::Clock;
 use crate::api::pb::v1 as pb;
 use crate::api::pb::v1::statistics_service_client::StatisticsServiceClient;
+use crate::client::Connection;
 use crate::config::{ClockSettings, DataSettings};
 use crate::domain::limits::EDITION_ROWS_PER_PAGE_MAX;
 use crate::domain::{LocalMonth, UtcMillis};
@@ -65,12 +66,12 @@ pub enum EditionCommand {
 pub struct ShowArgs {
     /// The month, as in 2026-10, `last-month` or `2-months-ago`
     month: String,
-    /// Only of this operator
-    #[arg(long, default_value = "")]
-    operator: String,
+    /// Only of this operator, by code
+    #[arg(long, value_parser = values::operator)]
+    operator: Option<String>,
     /// Only of this dimension, as in line or staff-act
-    #[arg(long, default_value = "")]
-    dimension: String,
+    #[arg(long)]
+    dimension: Option<String>,
 }
 
 fn month_of(text: &str) -> Result<LocalMonth, String> {
@@ -128,22 +129,18 @@ async fn show(
     now: Clock,
 ) -> Result<(), Failure> {
     let mut client = StatisticsServiceClient::new(server.connect().await?);
-    let mut request = pb::GetEditionRequest {
+    let request = pb::GetEditionRequest {
         month: month_in_words(args.month, now())?,
-        operator_code: args.operator,
-        dimension: args.dimension,
+        operator_code: args.operator.unwrap_or_default(),
+        dimension: args.dimension.unwrap_or_default(),
         page_size: u32::try_from(EDITION_ROWS_PER_PAGE_MAX).unwrap_or(0),
         page_token: String::new(),
     };
-    let mut rows = Vec::new();
-    let citation = loop {
-        let page = client.get_edition(request.clone()).await?.into_inner();
-        rows.extend(page.rows);
-        if page.next_page_token.is_empty() {
-            break page.edition.unwrap_or_default().citation;
-        }
-        request.page_token = page.next_page_token;
-    };
+    let (rows, citation) = read(&mut client, request.clone()).await?;
+    let is_part = !request.operator_code.is_empty() || !request.dimension.is_empty();
+    if rows.is_empty() && is_part {
+        return Err(nothing_of_these(&mut client, request).await?);
+    }
     let sheet = match format {
         Format::Table => people::sheet(&rows),
         Format::Csv => sheet(&rows, Some(&citation)),
@@ -160,6 +157,54 @@ async fn show(
         Format::Csv | Format::Json => writeln!(io::stderr().lock(), "{citation}")?,
     }
     Ok(())
+}
+
+/// Reads all rows that are asked for, and how they are cited.
+async fn read(
+    client: &mut StatisticsServiceClient<Connection>,
+    mut request: pb::GetEditionRequest,
+) -> Result<(Vec<pb::EditionRow>, String), Failure> {
+    let mut rows = Vec::new();
+    loop {
+        let page = client.get_edition(request.clone()).await?.into_inner();
+        rows.extend(page.rows);
+        if page.next_page_token.is_empty() {
+            return Ok((rows, page.edition.unwrap_or_default().citation));
+        }
+        request.page_token = page.next_page_token;
+    }
+}
+
+/// Says what there is in an edition that has nothing of what was asked for: a misspelt name is
+/// not to be taken for an operator of which nothing was reported.
+async fn nothing_of_these(
+    client: &mut StatisticsServiceClient<Connection>,
+    request: pb::GetEditionRequest,
+) -> Result<Failure, Failure> {
+    let all = pb::GetEditionRequest {
+        operator_code: String::new(),
+        dimension: String::new(),
+        ..request.clone()
+    };
+    let (rows, _) = read(client, all).await?;
+    let named = |of: fn(&pb::EditionRow) -> &str| {
+        let names: BTreeSet<&str> = rows
+            .iter()
+            .map(of)
+            .filter(|name| !name.is_empty())
+            .collect();
+        names.into_iter().collect::<Vec<_>>().join(", ")
+    };
+    let mut failure = Failure::new(Kind::NotFound, "the edition has no rows of that");
+    if !request.operator_code.is_empty() {
+        let operators = named(|row| &row.operator_code);
+        failure = failure.with_detail(format!("its operators: {operators}"));
+    }
+    if !request.dimension.is_empty() {
+        let dimensions = named(|row| &row.dimension);
+        failure = failure.with_detail(format!("its dimensions: {dimensions}"));
+    }
+    Ok(failure)
 }
 
 /// Rows as they are downloaded, so that one script reads both: with the line to cite as the last
@@ -310,7 +355,11 @@ fn verify(dir: &Path, month: Option<LocalMonth>, format: Format) -> Result<(), F
     let lost = months(library.lost().map_err(|error| failed(&error))?);
     let all: BTreeSet<_> = months(library.list()).union(&lost).copied().collect();
     if all.is_empty() {
-        return Err(Failure::new(Kind::NotFound, "there is no such edition"));
+        let message = match month {
+            Some(_) => "there is no such edition",
+            None => "there are no editions yet: none is due, or none was closed",
+        };
+        return Err(Failure::new(Kind::NotFound, message));
     }
     let mut sheet = Sheet::new(["edition", "found"]);
     let mut is_clean = true;

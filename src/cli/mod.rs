@@ -34,6 +34,7 @@ mod tail;
 mod taps;
 mod tidy;
 mod token;
+mod unknown;
 mod values;
 mod watch;
 mod way_back;
@@ -316,7 +317,7 @@ async fn run_async(command: Command, server: &ServerArgs, format: Format) -> Res
         Command::Rank(args) => rank::rank(&args, server, format, now).await,
         Command::Edition(command) => edition::edition(command, server, format, clock).await,
         Command::Watch(args) => watch::watch(&args, server, format).await,
-        Command::Tail(args) => tail::tail(&args, server, format).await,
+        Command::Tail(args) => tail::tail(&args, server, format, now).await,
         Command::Taps(TapsCommand::Import(args)) => taps::import(*args, server, format).await,
         Command::Outage(command) => outage::outage(command, server, format, now).await,
         Command::Simulate(args) => simulate::simulate(&args, server, clock).await,

@@ -9,6 +9,7 @@ use super::choices::key;
 use super::client::ServerArgs;
 use super::failure::Failure;
 use super::output::{Format, Sheet};
+use super::values;
 use crate::api::pb::v1 as pb;
 use crate::api::pb::v1::network_service_client::NetworkServiceClient;
 use crate::domain::taxonomy::Mode;
@@ -48,8 +49,8 @@ pub struct NearArgs {
 #[derive(Debug, clap::Args)]
 pub struct LinesArgs {
     /// Only this operator's, by code
-    #[arg(long, default_value = "", hide_default_value = true)]
-    operator: String,
+    #[arg(long, value_parser = values::operator)]
+    operator: Option<String>,
     /// Only those that serve this stop, by code
     #[arg(long, default_value = "", hide_default_value = true)]
     stop: String,
@@ -92,7 +93,7 @@ pub async fn ask(ask: AskNetwork, server: &ServerArgs, format: Format) -> Result
         }
         AskNetwork::Lines(args) => {
             let request = pb::ListLinesRequest {
-                operator_code: args.operator,
+                operator_code: args.operator.unwrap_or_default(),
                 stop_id: args.stop,
                 public_number: args.number,
                 with_stops: args.stops,

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::client::ServerArgs;
 use super::failure::Failure;
 use super::output::{Card, Format, Sheet, place};
+use super::values;
 use super::when::{self, Day, Days};
 use crate::api::pb::v1 as pb;
 use crate::api::pb::v1::operations_service_client::OperationsServiceClient;
@@ -33,7 +34,7 @@ pub struct OutageArgs {
     /// The last day, as the first; the first if left out
     last: Option<Day>,
     /// Of this operator, by code; of the whole network if left out
-    #[arg(long)]
+    #[arg(long, value_parser = values::operator)]
     operator: Option<String>,
 }
 
@@ -41,7 +42,7 @@ pub struct OutageArgs {
 #[derive(Debug, clap::Args)]
 pub struct ListArgs {
     /// Only of these operators, by code, and of the whole network
-    #[arg(long, value_delimiter = ',')]
+    #[arg(long, value_delimiter = ',', value_parser = values::operator)]
     operator: Vec<String>,
     /// Everything that was told, withdrawals too, instead of the days that are declared
     #[arg(long)]
@@ -63,6 +64,10 @@ pub async fn outage(
         OutageCommand::Withdraw(args) => (args, true),
     };
     let outage = to_wire(&args, now)?;
+    if !is_withdrawal && Day::TODAY.date(now)?.to_string() < outage.last_day {
+        // It may be planned; a year that was mistyped is seen here and nowhere else.
+        writeln!(io::stderr(), "note: {} is still to come", outage.last_day)?;
+    }
     let mut client = connect(server).await?;
     let position = change(&mut client, outage.clone(), is_withdrawal).await?;
     let mut card = Card::default();

@@ -28,6 +28,13 @@ pub struct PlacesArgs {
     pub stop: Vec<String>,
 }
 
+impl PlacesArgs {
+    /// Whether no place is named.
+    pub fn is_everywhere(&self) -> bool {
+        self.operator.is_empty() && self.line.is_empty() && self.stop.is_empty()
+    }
+}
+
 /// Which incidents count.
 #[derive(Debug, clap::Args)]
 pub struct FilterArgs {
@@ -66,6 +73,11 @@ pub struct FilterArgs {
 }
 
 impl FilterArgs {
+    /// Where.
+    pub fn places(&self) -> &PlacesArgs {
+        &self.places
+    }
+
     /// Whose reports: `self-reported` or `observed`.
     pub fn basis(&self) -> &'static str {
         match self.observed {

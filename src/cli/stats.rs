@@ -13,6 +13,7 @@ use super::progress;
 use super::question::{AsOfArgs, ByArgs, DaysArgs, FilterArgs};
 use super::rates::{RATE_COLUMNS, no_rate, rate_cells, rounded, to_feed, write_rate};
 use super::tidy::{Tidy, few_days};
+use super::unknown;
 use super::values;
 use super::when::{Day, Days};
 use super::with_progress;
@@ -97,7 +98,11 @@ pub async fn stats(
             None => to_row(figure, &found.last),
         });
     }
-    found.print(&sheet, args, format)
+    found.print(&sheet, args, format)?;
+    match found.last.total {
+        0 => unknown::warn(args.filter.places(), server).await,
+        _ => Ok(()),
+    }
 }
 
 /// Asks page by page until there are as many rows as were asked for, or no more.

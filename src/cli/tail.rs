@@ -17,13 +17,14 @@ use tokio::time::sleep;
 use super::client::ServerArgs;
 use super::failure::{Failure, Kind};
 use super::notice::{self, Notices};
-use super::output::Format;
+use super::output::{Format, csv_line, file_name};
 use super::serve::Signals;
-use super::when;
+use super::{values, when};
 use crate::api::pb::v1 as pb;
 use crate::api::pb::v1::watch_incidents_request::Start;
 use crate::api::pb::v1::watch_incidents_response::Update;
-use crate::client::{Follower, Heard, Incidents};
+use crate::client::{FollowError, Follower, Heard, Incidents};
+use crate::domain::taxonomy::{CardKind, CaseState, Mode, Signal, Taxonomy};
 use bookmark::Bookmark;
 use object::to_json;
 
@@ -47,14 +48,14 @@ const FOR_PEOPLE: [(&str, usize, usize); 8] = [
     ("received_at", 0, 0),
     ("change", 9, 0),
     ("line", 10, 0),
-    ("signal", 12, 0),
+    ("signal", 15, 0),
     ("card_kind", 12, DAYS_WIDTH_MIN),
     ("mode", 7, SECONDS_WIDTH_MIN),
     ("stop", 0, DAYS_WIDTH_MIN),
 ];
 /// A terminal with fewer columns shows no days, and one with still fewer no seconds.
-const DAYS_WIDTH_MIN: usize = 100;
-const SECONDS_WIDTH_MIN: usize = 72;
+const DAYS_WIDTH_MIN: usize = 113;
+const SECONDS_WIDTH_MIN: usize = 74;
 /// How often it is looked whether anything is heard.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
@@ -62,10 +63,10 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 #[derive(Debug, clap::Args)]
 pub struct TailArgs {
     /// Only of these operators, by code
-    #[arg(long, value_delimiter = ',')]
+    #[arg(long, value_delimiter = ',', value_parser = values::operator)]
     operator: Vec<String>,
     /// Only on these lines, by identifier: `GVB:10`
-    #[arg(long, value_delimiter = ',')]
+    #[arg(long, value_delimiter = ',', value_parser = values::line)]
     line: Vec<String>,
     /// Begin with what was recorded at this time: 2026-11-23T08:15, local
     #[arg(long, value_parser = when::instant)]
@@ -90,7 +91,16 @@ struct Output {
 }
 
 /// Runs `mistap tail`.
-pub async fn tail(args: &TailArgs, server: &ServerArgs, format: Format) -> Result<(), Failure> {
+pub async fn tail(
+    args: &TailArgs,
+    server: &ServerArgs,
+    format: Format,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    if args.from.is_some_and(|from| now < from) {
+        let message = "--from lies in the future: leave it out to begin with what happens next";
+        return Err(Failure::new(Kind::Refused, message));
+    }
     let mut signals = Signals::listen()?;
     let mut bookmark = args.bookmark.clone().map(Bookmark::open).transpose()?;
     let request = pb::WatchIncidentsRequest {
@@ -113,7 +123,7 @@ pub async fn tail(args: &TailArgs, server: &ServerArgs, format: Format) -> Resul
             }
             () = &mut ended => break,
         };
-        match heard.map_err(|error| notice::failure(error, &server.server))? {
+        match heard.map_err(|error| failure(error, args, server))? {
             Heard::Message(message) => {
                 notices.heard(before, "nothing was missed")?;
                 if output.print(&message)? {
@@ -131,6 +141,25 @@ pub async fn tail(args: &TailArgs, server: &ServerArgs, format: Format) -> Resul
         writeln!(io::stderr(), "to go on from here: --resume {token}")?;
     }
     Ok(())
+}
+
+/// Why it cannot go on, and how it begins anew where the token is good no more.
+fn failure(error: FollowError, args: &TailArgs, server: &ServerArgs) -> Failure {
+    let is_over = matches!(
+        &error,
+        FollowError::Refused(status) if status.message().contains("resume token")
+    );
+    let failure = notice::failure(error, &server.server);
+    match (&args.bookmark, &args.resume) {
+        (Some(file), _) if is_over => failure.with_hint(format!(
+            "remove the bookmark {} to begin with what happens from now on",
+            file_name(file)
+        )),
+        (None, Some(_)) if is_over => {
+            failure.with_hint("leave out --resume to begin with what happens from now on")
+        }
+        _ => failure,
+    }
 }
 
 /// What is kept goes before what is said: the file is there to be found again.
@@ -186,7 +215,7 @@ impl Output {
         let object = to_json(event);
         match self.format {
             Format::Json => object.to_string(),
-            Format::Csv => COLUMNS.map(|column| cell(&object[column])).join(","),
+            Format::Csv => csv_line(COLUMNS.map(|column| cell(&object[column]))),
             Format::Table => for_people(event, &object, self.width),
         }
     }
@@ -270,11 +299,11 @@ mod tests {
         check(50, "7H2K-9QWM-3XVT 01:00 recorded  GVB:10     red-beep");
         check(
             80,
-            "7H2K-9QWM-3XVT  01:00:00  recorded   GVB:10      red-beep      tram",
+            "7H2K-9QWM-3XVT  01:00:00  recorded   GVB:10      red-beep         tram",
         );
         check(
             120,
-            "7H2K-9QWM-3XVT  1970-01-01 01:00:00  recorded   GVB:10      red-beep      -             \
+            "7H2K-9QWM-3XVT  1970-01-01 01:00:00  recorded   GVB:10      red-beep         -             \
              tram     NL:S:30001234",
         );
         let line = for_people(&event(), &object, None);

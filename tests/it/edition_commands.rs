@@ -78,7 +78,7 @@ async fn editions_are_closed_listed_shown_and_proved_by_command() {
     let none = of_folder(dir.path(), &["verify"]);
     assert_eq!((none.code, none.out.as_str()), (NOT_FOUND, ""));
     assert!(
-        none.errors.contains("there is no such edition"),
+        none.errors.contains("there are no editions yet"),
         "{}",
         none.errors
     );

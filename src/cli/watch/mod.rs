@@ -17,14 +17,23 @@ use super::notice::{self, Notices};
 use super::output::Format;
 use super::question::{ByArgs, FilterArgs};
 use super::serve::Signals;
+use super::{unknown, values};
 use crate::api::pb::v1 as pb;
 use crate::client::{Follower, Heard, Lost, Rates};
+use crate::domain::limits::{
+    WATCH_PACE_MS_DEFAULT, WATCH_PACE_MS_MAX, WATCH_PACE_MS_MIN, WATCH_WINDOW_MINUTES_DEFAULT,
+    WATCH_WINDOW_MINUTES_MAX, WATCH_WINDOW_MINUTES_MIN,
+};
 use board::Board;
 use lines::Lines;
 use screen::{Done, Screen};
 
 /// How often the screen is drawn again when nothing arrives.
 const REDRAW_EVERY: Duration = Duration::from_secs(1);
+
+/// Window where rates are watched and none is asked for, in minutes: an hour that was told lies in
+/// it, also where it is told within the hour after it.
+const RATED_MINUTES_DEFAULT: u32 = 180;
 
 /// What to watch.
 #[derive(Debug, clap::Args)]
@@ -33,9 +42,10 @@ pub struct WatchArgs {
     by: ByArgs,
     #[command(flatten)]
     filter: FilterArgs,
-    /// How far back the window reaches, in minutes: 5 to 1440
-    #[arg(long, default_value_t = 60)]
-    minutes: u32,
+    /// How far back the window reaches, in minutes: 5 to 1440; 60 if left out, and 180 with --rate,
+    /// since most feeds tell the taps of an hour when it is over
+    #[arg(long, value_parser = values::whole(WATCH_WINDOW_MINUTES_MIN, WATCH_WINDOW_MINUTES_MAX))]
+    minutes: Option<u32>,
     /// Set the counts against taps, for the part of the window of which an operator told them
     #[arg(long)]
     rate: bool,
@@ -43,11 +53,25 @@ pub struct WatchArgs {
     #[arg(long, value_delimiter = ',', requires = "rate")]
     feed: Vec<String>,
     /// The shortest time between two updates, in milliseconds: 100 to 60000
-    #[arg(long, default_value_t = 1_000)]
+    #[arg(
+        long,
+        default_value_t = WATCH_PACE_MS_DEFAULT,
+        value_parser = values::whole(WATCH_PACE_MS_MIN, WATCH_PACE_MS_MAX)
+    )]
     pace_ms: u64,
     /// End after so many messages
     #[arg(long)]
     messages: Option<u64>,
+}
+
+impl WatchArgs {
+    /// How far back the window reaches.
+    fn minutes(&self) -> u32 {
+        self.minutes.unwrap_or(match self.rate {
+            true => RATED_MINUTES_DEFAULT,
+            false => WATCH_WINDOW_MINUTES_DEFAULT,
+        })
+    }
 }
 
 /// Where it is shown.
@@ -67,6 +91,7 @@ struct Drawn {
 /// Runs `mistap watch`.
 pub async fn watch(args: &WatchArgs, server: &ServerArgs, format: Format) -> Result<(), Failure> {
     let mut signals = Signals::listen()?;
+    unknown::warn(args.filter.places(), server).await?;
     let mut follower = Follower::<Rates>::new(server.endpoint()?, server.bearer()?, request(args)?);
     let mut output = Output::open(args, format)?;
     let mut left = args.messages.unwrap_or(u64::MAX);
@@ -100,7 +125,7 @@ fn request(args: &WatchArgs) -> Result<pb::WatchRatesRequest, Failure> {
         filter: Some(args.filter.to_wire()),
         by: args.by.to_wire(),
         window: Some(prost_types::Duration {
-            seconds: i64::from(args.minutes) * 60,
+            seconds: i64::from(args.minutes()) * 60,
             nanos: 0,
         }),
         pace: Some(pace),
@@ -118,7 +143,7 @@ impl Output {
         if format == Format::Table && io::stdout().is_terminal() {
             return Ok(Self::Drawn(Box::new(Drawn {
                 screen: Screen::open()?,
-                board: Board::new(columns, args.minutes, args.rate),
+                board: Board::new(columns, args.minutes(), args.rate),
                 trouble: None,
             })));
         }
@@ -197,5 +222,30 @@ impl Drawn {
         } = self;
         screen
             .draw(|columns, lines| board.lines(columns, lines, trouble.as_deref(), Instant::now()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, clap::Parser)]
+    struct Typed {
+        #[command(flatten)]
+        args: WatchArgs,
+    }
+
+    #[test]
+    fn window_reaches_further_back_where_rates_are_watched_unless_it_is_asked_for() {
+        let check = |typed: &[&str], minutes: i64| {
+            let typed = Typed::try_parse_from(["watch"].iter().chain(typed)).expect("understood");
+            let window = request(&typed.args).expect("a request").window;
+            assert_eq!(window.map(|window| window.seconds), Some(minutes * 60));
+        };
+        check(&[], 60);
+        check(&["--rate"], 180);
+        check(&["--rate", "--minutes", "30"], 30);
     }
 }
