@@ -15,6 +15,7 @@ mod ended;
 mod keys;
 mod layers;
 mod method;
+mod mistakes;
 mod model;
 mod noise;
 mod others;
