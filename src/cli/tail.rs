@@ -24,7 +24,6 @@ use crate::api::pb::v1 as pb;
 use crate::api::pb::v1::watch_incidents_request::Start;
 use crate::api::pb::v1::watch_incidents_response::Update;
 use crate::client::{FollowError, Follower, Heard, Incidents};
-use crate::domain::taxonomy::{CardKind, CaseState, Mode, Signal, Taxonomy};
 use bookmark::Bookmark;
 use object::to_json;
 
