@@ -491,7 +491,7 @@ mod tests {
             let events = drawn(&mut random, exposure * rate + 1e-9);
             Posterior {
                 scope: 0,
-                shape: if number % 9 == 0 { 0.3 } else { 1.5 } + events as f64,
+                shape: if number.is_multiple_of(9) { 0.3 } else { 1.5 } + events as f64,
                 rate: 5e3 + exposure,
             }
         };

@@ -350,6 +350,7 @@ fn each_told(change: &TapChange, mut each: impl FnMut(TapPlace, OneTold)) {
 }
 
 /// Which blocks of a feed: those of one day, of so many scopes as one block of totals has.
+#[derive(Clone, Copy)]
 struct DayPlace {
     feed: u16,
     interval: TapInterval,
