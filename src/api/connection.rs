@@ -128,7 +128,10 @@ impl<S: Connected> Connected for Abortable<S> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::time::timeout;
 
     use super::*;
 
@@ -148,7 +151,11 @@ mod tests {
             tokio::task::yield_now().await;
             assert!(!waiting.is_finished());
             abort.abort();
-            let error = waiting.await.expect("no panic").expect_err("it ended");
+            let ended = timeout(Duration::from_secs(10), waiting).await;
+            let error = ended
+                .expect("in time")
+                .expect("no panic")
+                .expect_err("it ended");
             assert_eq!(error.kind(), io::ErrorKind::ConnectionAborted);
             let mut left = Vec::new();
             far.read_to_end(&mut left).await.expect("its end");

@@ -434,8 +434,11 @@ async fn readers_of_the_past_with_one_token_do_not_delay_those_with_another() {
     let slow: Vec<_> = slow.collect();
     // Each reads, or waits for its turn.
     tokio::task::yield_now().await;
-    let mut other = watch(&[], Some(2)).await;
-    let told = timeout(Duration::from_secs(10), next(&mut other)).await;
+    let other = async {
+        let mut watcher = watch(&[], Some(2)).await;
+        next(&mut watcher).await
+    };
+    let told = timeout(Duration::from_secs(10), other).await;
     service.block(false);
     let told = told.expect("nobody is in its way");
     assert_eq!(told.events.len(), 10);
