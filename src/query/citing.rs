@@ -89,10 +89,13 @@ fn period(window: Window) -> String {
 fn local(minute: Minute) -> String {
     let hour = minute.hour();
     let hour_of_day = hour.hour_of_day();
-    let zone = match () {
-        () if Hour(hour.0 + 1).hour_of_day() == hour_of_day => " CEST",
-        () if Hour(hour.0 - 1).hour_of_day() == hour_of_day => " CET",
-        () => "",
+    let is_repeated_by = |other: u32| other != hour.0 && Hour(other).hour_of_day() == hour_of_day;
+    let zone = if is_repeated_by(hour.0.saturating_add(1)) {
+        " CEST"
+    } else if is_repeated_by(hour.0.saturating_sub(1)) {
+        " CET"
+    } else {
+        ""
     };
     format!(
         "{} {hour_of_day:02}:{:02}{zone}",
