@@ -528,7 +528,7 @@ mod tests {
             };
             let curve = Curve::of(&posterior);
             // Of the steepest, as of scopes without events, less is almost linear.
-            let most = if shape < 1.0 { 3e-3 } else { 5e-4 };
+            let most = if shape < 1.0 { 5e-3 } else { 5e-4 };
             for step in -60..=60 {
                 let value = posterior.at_normal(f64::from(step) * 0.1);
                 let (found, expected) = (curve.above(value.cbrt()), posterior.above(value));

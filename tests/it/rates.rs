@@ -242,7 +242,11 @@ async fn feeds_of_different_lines_are_added_up_and_named_ones_that_clash_are_ref
     tell("gvb.bus", "GVB:22").await;
     tell("gvb.night", "GVB:22").await;
     report(&channel, 12, |_| ()).await;
-    report(&channel, 6, |incident| incident.line = "22".into()).await;
+    report(&channel, 6, |incident| {
+        incident.mode = pb::Mode::Bus.into();
+        incident.line = "22".into();
+    })
+    .await;
     let named = |names: &[&str]| pb::QueryFiguresRequest {
         rates: Some(pb::RatesRequest {
             feeds: names.iter().map(|name| (*name).to_owned()).collect(),
@@ -268,11 +272,10 @@ async fn feeds_of_different_lines_are_added_up_and_named_ones_that_clash_are_ref
         .await
         .expect_err("two of them tell line 22");
     assert_eq!(refused.code(), Code::InvalidArgument);
-    let told = refused.message().to_owned();
-    assert!(
-        told.contains("rates.feeds[2]") && told.contains("rates.feeds[0]"),
-        "{told}"
-    );
+    let told = tonic_types::StatusExt::get_details_bad_request(&refused).expect("fields");
+    let told = &told.field_violations[0];
+    assert_eq!(told.field, "rates.feeds[2]");
+    assert!(told.description.contains("rates.feeds[0]"), "{told:?}");
     service.stop().await;
 }
 
