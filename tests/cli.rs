@@ -464,7 +464,7 @@ async fn tap_counts_are_imported_whole_or_with_a_list_of_what_is_left_out() {
     let (code, told) = user.failure(&["stats", "--rate", "--feed", "other"]);
     assert_eq!(code, 3, "{told}");
     assert!(
-        told.contains("--feed: must be the name of a feed"),
+        told.contains("--feed (number 1): must be the name of a feed"),
         "{told}"
     );
     let other = [&import[..], &["--skip-refused", "--refusals", "included"]].concat();
@@ -638,6 +638,6 @@ async fn watch_with_rates_prints_them_or_why_there_are_none() {
     assert_eq!(commas(head), commas(row.trim_end()), "{csv}");
     let (code, errors) = user.failure(&[&of[..4], &["--feed", "none"]].concat());
     assert_eq!(code, 3);
-    assert!(errors.contains("--feed: "), "{errors}");
+    assert!(errors.contains("--feed (number 1): "), "{errors}");
     server.kill().await;
 }

@@ -88,6 +88,9 @@ struct State {
     waker: Option<Waker>,
     /// Whether the body waits for what is lent to be taken.
     is_waiting: bool,
+    /// Whether somebody waits for more. gRPC-Web as text copies what it is lent and gives it back
+    /// at once; that its client takes nothing shows by nobody asking for more.
+    is_asked: bool,
 }
 
 /// Where a stream is.
@@ -171,6 +174,7 @@ impl Sweeper {
             since: Instant::now(),
             waker: None,
             is_waiting: false,
+            is_asked: true,
         };
         let delivery = Arc::new(Delivery(Mutex::new(state)));
         self.deliveries().push(Arc::downgrade(&delivery));
@@ -213,7 +217,7 @@ impl Delivery {
     fn sweep(&self, now: Instant) -> Option<Swept> {
         let mut state = self.state();
         let patience = Duration::from_millis(WATCH_UNTAKEN_MS_MAX);
-        if state.lent == 0 || now < state.since + patience {
+        if state.lent == 0 && state.is_asked || now < state.since + patience {
             return None;
         }
         let (stage, swept) = match state.stage {
@@ -247,6 +251,7 @@ impl Delivery {
 
     fn poll(self: &Arc<Self>, context: &mut Context<'_>) -> Poll<Option<Said>> {
         let mut state = self.state();
+        state.is_asked = true;
         if state.must_wait() {
             state.is_waiting = true;
             state.listen(context);
@@ -288,6 +293,7 @@ impl Delivery {
         if state.lent == 0 {
             state.since = Instant::now();
         }
+        state.is_asked = false;
         state.lent += 1;
         Bytes::from_owner(LentPart {
             bytes: part.bytes,

@@ -1,7 +1,7 @@
 //! Streams whose messages are encoded before they get here, once for all who watch the same.
 //!
 //! tonic would encode each message for each stream, in a buffer of 8 KiB that every stream
-//! keeps. So it only reads the request; the answer has a body of our own (`hand`), which hands
+//! keeps. So it only reads the request; the answer has a body of our own (`delivery`), which hands
 //! out what others hand out as well.
 
 use std::pin::Pin;

@@ -2,7 +2,8 @@
 //!
 //! A stream is read no further while a message of it is under way or its results are not taken:
 //! of two counts for one slot the later must stand. A client that takes none holds up nobody
-//! else. When the service stops, what was read is answered first; the stream then ends with `UNAVAILABLE`.
+//! else. When the service stops, what was read is answered first; the stream then ends with
+//! `UNAVAILABLE`.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,7 +14,6 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::Clock;
 use super::access::check_told_feed;
 use super::caller::{caller, holder_of};
 use super::cases::Desk;
@@ -25,6 +25,7 @@ use super::pb::v1 as pb;
 use super::pb::v1::operations_service_server::OperationsService;
 use super::status::Problem;
 use crate::auth::{Limiter, Principal};
+use crate::domain::ServerTime;
 use crate::domain::limits::{TAP_COUNTS_PER_CALL_MAX, TAP_STREAMS_MAX, TAP_STREAMS_PER_TOKEN_MAX};
 use crate::ingest::{Ingest, TapsError};
 use crate::ledger::Ledger;
@@ -53,7 +54,6 @@ impl Operations {
     pub fn new(
         ingest: Ingest,
         ledger: Arc<Ledger>,
-        now: Clock,
         counters: Counters,
         limiter: Limiter,
         stop: CancellationToken,
@@ -65,7 +65,6 @@ impl Operations {
             },
             recorder: Recorder {
                 ingest,
-                now,
                 counters,
                 limiter,
             },
@@ -79,7 +78,6 @@ impl Operations {
 #[derive(Clone)]
 struct Recorder {
     ingest: Ingest,
-    now: Clock,
     counters: Counters,
     limiter: Limiter,
 }
@@ -99,11 +97,7 @@ impl Recorder {
         check_size(counts.len())?;
         let feed = feed?;
         check_told_feed(caller, at.field("operator_code"), &feed)?;
-        let now = (self.now)();
-        let taken = Taken {
-            from: self.ingest.taps_kept_from(now),
-            now,
-        };
+        let taken = self.taken();
         let mut sound = Vec::with_capacity(counts.len());
         let mut refusals = Vec::with_capacity(counts.len());
         for (index, count) in counts.iter().enumerate() {
@@ -142,7 +136,19 @@ impl Recorder {
             .collect())
     }
 
-    /// Answers one message of a stream, which is a call as any other. Panics end the stream, not the service.
+    /// Of what times counts are taken. Where it is not known which of two clocks is right, what
+    /// either allows is taken.
+    fn taken(&self) -> Taken {
+        let ServerTime { now, disputed } = self.ingest.time();
+        let other = disputed.unwrap_or(now);
+        Taken {
+            from: self.ingest.taps_kept_from(now.min(other)),
+            now: now.max(other),
+        }
+    }
+
+    /// Answers one message of a stream, which is a call as any other. Panics end the stream, not
+    /// the service.
     async fn answer(
         self,
         caller: Principal,
@@ -316,22 +322,45 @@ where
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicI64, Ordering};
+
     use super::*;
     use crate::domain::UtcMillis;
     use crate::network::Network;
 
+    const NOW: UtcMillis = UtcMillis(1_795_442_400_000);
+
+    fn recorder(ingest: Ingest) -> Recorder {
+        Recorder {
+            ingest,
+            counters: Counters::default(),
+            limiter: Limiter::new().expect("random bytes"),
+        }
+    }
+
+    #[tokio::test]
+    async fn clock_that_jumped_refuses_no_count_that_was_taken_before() {
+        const JUMP_MS: i64 = 40 * 86_400_000;
+        let folder = tempfile::tempdir().expect("a folder");
+        let ahead_ms = Arc::new(AtomicI64::new(0));
+        let clock = Arc::clone(&ahead_ms);
+        let clock = move || UtcMillis(NOW.0 + clock.load(Ordering::Relaxed));
+        let network = Arc::new(Network::built_in());
+        let running = crate::ingest::start(folder.path(), network, clock).expect("started");
+        let recorder = recorder(running.ingest.clone());
+        let before = recorder.taken();
+        ahead_ms.store(JUMP_MS, Ordering::Relaxed);
+        let taken = recorder.taken();
+        assert_eq!(taken.from, before.from);
+        assert_eq!(taken.now, UtcMillis(NOW.0 + JUMP_MS));
+    }
+
     #[tokio::test]
     async fn each_message_of_a_stream_is_counted_as_a_call() {
         let folder = tempfile::tempdir().expect("a folder");
-        let clock = || UtcMillis(1_795_442_400_000);
         let network = Arc::new(Network::built_in());
-        let running = crate::ingest::start(folder.path(), network, clock).expect("started");
-        let recorder = Recorder {
-            ingest: running.ingest.clone(),
-            now: Arc::new(clock),
-            counters: Counters::default(),
-            limiter: Limiter::new().expect("random bytes"),
-        };
+        let running = crate::ingest::start(folder.path(), network, || NOW).expect("started");
+        let recorder = recorder(running.ingest.clone());
         let told = || {
             let request = pb::StreamTapCountsRequest::default();
             recorder.clone().answer(Principal::Public, None, request)

@@ -1,9 +1,7 @@
 //! What health checks and the health page tell: whether each service does what it is for, and
 //! why not.
 
-use std::sync::{Mutex, PoisonError};
-
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 use tonic::server::NamedService;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
@@ -62,11 +60,10 @@ impl Health {
 
     /// Notes a change, and tells it. Changes are told one after the other.
     pub async fn note(&self, change: impl FnOnce(&mut State)) {
-        let state = {
-            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            change(&mut state);
-            *state
-        };
+        // Held until all is told: else what is told last could be what was known before.
+        let mut known = self.state.lock().await;
+        change(&mut known);
+        let state = *known;
         self.trouble.send_replace(state.trouble());
         let takes_in = state.is_up && !state.has_record_failed && state.paused.is_none();
         self.tell(&TAKING_IN, takes_in).await;

@@ -306,7 +306,7 @@ fn network_in_use(dir: &Path) -> Result<Arc<Network>, PersistError> {
 
 /// Everything that serves, ready to be asked.
 struct Parts {
-    front: Dispatch,
+    dispatch: Dispatch,
     health: Health,
     publisher: Publisher,
     log: Log,
@@ -361,7 +361,7 @@ impl Parts {
                 names::refuse_foreign_names,
             ));
         Ok(Self {
-            front: Dispatch {
+            dispatch: Dispatch {
                 reports,
                 live,
                 router,
@@ -435,7 +435,6 @@ impl Services {
         stop: &CancellationToken,
     ) -> Self {
         let ingest = || running.ingest.clone();
-        let clock = || Arc::clone(&settings.clock);
         let ledger = Arc::clone(&running.ledger);
         Self {
             reporting: Reporting::new(
@@ -465,7 +464,6 @@ impl Services {
             operations: Operations::new(
                 ingest(),
                 Arc::clone(&running.ledger),
-                clock(),
                 counters.clone(),
                 door.limiter.clone(),
                 stop.clone(),

@@ -35,9 +35,17 @@ pub(super) async fn run(
         .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)
         .http2_keepalive_interval(Some(Duration::from_millis(KEEPALIVE_MS)))
         .http2_keepalive_timeout(Some(Duration::from_millis(KEEPALIVE_ANSWER_MS_MAX)))
-        .serve_with_incoming_shutdown(parts.front.clone(), connections, stopping);
+        .serve_with_incoming_shutdown(parts.dispatch.clone(), connections, stopping);
     let mut serving = tokio::spawn(server);
-    parts.health.note(|state| state.is_up = true).await;
+    // Else it would be told for a moment that reports are taken in.
+    let paused = *running.paused().borrow();
+    parts
+        .health
+        .note(|state| {
+            state.is_up = true;
+            state.paused = paused;
+        })
+        .await;
     let served = tokio::select! {
         biased;
         () = stop.cancelled() => None,

@@ -97,7 +97,8 @@ impl ServerArgs {
     }
 
     fn is_secure(&self) -> bool {
-        self.server.starts_with("https:")
+        let scheme = self.server.get(.."https:".len());
+        scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("https:"))
     }
 
     /// The token to call with.

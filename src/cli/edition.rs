@@ -24,7 +24,7 @@ use crate::domain::limits::EDITION_ROWS_PER_PAGE_MAX;
 use crate::domain::{LocalMonth, UtcMillis};
 use crate::edition::format::Row;
 use crate::edition::library::{Closed, EditionError, Library, Verdict};
-use crate::edition::{columns, download, month};
+use crate::edition::{NOT_SAID, columns, download, month};
 use crate::ingest::{self, ClockCheck, Options, Running};
 use crate::journal::{self, JournalError};
 use crate::network::Network;
@@ -66,8 +66,8 @@ pub enum EditionCommand {
 pub struct ShowArgs {
     /// The month, as in 2026-10, `last-month` or `2-months-ago`
     month: String,
-    /// Only of this operator, by code
-    #[arg(long, value_parser = values::operator)]
+    /// Only of this operator, by code, or `not-said`: reports of which it is not known
+    #[arg(long, value_parser = operator_of)]
     operator: Option<String>,
     /// Only of this dimension, as in line or staff-act
     #[arg(long)]
@@ -76,6 +76,14 @@ pub struct ShowArgs {
 
 fn month_of(text: &str) -> Result<LocalMonth, String> {
     month::parse(text).ok_or_else(|| "must be a month, as in 2026-10".to_owned())
+}
+
+/// Takes the code of an operator, or what editions have instead where nobody named one.
+fn operator_of(text: &str) -> Result<String, values::Rule> {
+    match text {
+        NOT_SAID => Ok(text.to_owned()),
+        _ => values::operator(text),
+    }
 }
 
 /// Runs `mistap edition`.
@@ -407,6 +415,13 @@ fn found(verdict: Result<Option<Verdict>, EditionError>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn reports_without_an_operator_can_be_asked_for() {
+        assert_eq!(operator_of("not-said").as_deref(), Ok("not-said"));
+        assert_eq!(operator_of("gvb").as_deref(), Ok("GVB"));
+        assert!(operator_of("not-told").is_err());
+    }
 
     #[test]
     fn edition_that_can_be_closed_no_more_is_told_by_whoever_closes() {

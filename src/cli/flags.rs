@@ -71,11 +71,18 @@ const RULES: [(&str, &str); 4] = [
     ),
 ];
 
+/// Before the path of another value of the same list, in the rule that two values break together.
+const CLASHES: &str = "cannot be added up with ";
+
 /// A rule that a field breaks, as whoever typed it knows it.
 pub fn told(field: &str, rule: &str) -> String {
     let typed = RULES.iter().find(|(known, _)| *known == rule);
     let rule = typed.map_or(rule, |(_, typed)| typed);
-    format!("{}: {rule}", name(field))
+    let clash = rule.strip_prefix(CLASHES);
+    match clash.and_then(|rest| rest.split_once(':')) {
+        Some((other, why)) => format!("{}: {CLASHES}{}:{why}", name(field), name(other)),
+        None => format!("{}: {rule}", name(field)),
+    }
 }
 
 /// A sentence of the server without what it says of fields and calls: those have flags and
@@ -92,11 +99,25 @@ fn name(field: &str) -> String {
         before.is_some_and(|before| before.is_empty() || before.ends_with('.'))
     };
     if let Some((_, flag)) = FLAGS.iter().find(|(end, _)| is_of(end)) {
-        return (*flag).to_owned();
+        return format!("{flag}{}", ordinal(field));
     }
     match path.strip_prefix(REPORT) {
-        Some(last) if !last.contains('.') => format!("--{}", last.replace('_', "-")),
+        Some(last) if !last.contains('.') => {
+            format!("--{}{}", last.replace('_', "-"), ordinal(field))
+        }
         _ => field.to_owned(),
+    }
+}
+
+/// Which of a flag's values: ` (number 3)` of `filter.lines[2]`, and nothing of what is no list.
+fn ordinal(field: &str) -> String {
+    let place = field
+        .strip_suffix(']')
+        .and_then(|path| path.rsplit_once('['));
+    let place: Option<u32> = place.and_then(|(_, place)| place.parse().ok());
+    match place {
+        Some(place) => format!(" (number {})", place.saturating_add(1)),
+        None => String::new(),
     }
 }
 
@@ -129,8 +150,8 @@ mod tests {
         let check = |field: &str, expected: &str| {
             assert_eq!(told(field, "must be so"), format!("{expected}: must be so"));
         };
-        check("question.filter.lines[0]", "--line");
-        check("filter.hours_of_day[2]", "--hour-of-day");
+        check("question.filter.lines[0]", "--line (number 1)");
+        check("filter.hours_of_day[2]", "--hour-of-day (number 3)");
         check("question.window.start", "the first day");
         check("with_window.end", "the second period");
         check("incident.stop", "--stop");
@@ -141,6 +162,15 @@ mod tests {
         check("", "");
         let rule = told("incident.found_later", "needs signal to be GREEN");
         assert_eq!(rule, "--found-later: needs --signal green");
+    }
+
+    #[test]
+    fn two_values_of_a_flag_that_clash_are_told_apart() {
+        let rule = "cannot be added up with rates.feeds[0]: both tell the same taps";
+        assert_eq!(
+            told("rates.feeds[2]", rule),
+            "--feed (number 3): cannot be added up with --feed (number 1): both tell the same taps"
+        );
     }
 
     #[test]

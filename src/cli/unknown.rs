@@ -1,6 +1,6 @@
-//! Says on standard error where a code that was typed is none that the server's network has: a
-//! misspelt operator, line or stop has no reports, and a zero that looks like a figure would be
-//! all that is seen of it.
+//! Says on standard error where a code that was typed is none that the server's network has, or a
+//! stop that none of its lines serves: a misspelt operator, line or stop has no reports, and a zero
+//! that looks like a figure would be all that is seen of it.
 
 use std::io::{self, Write};
 
@@ -36,7 +36,7 @@ pub(super) async fn warn(places: &PlacesArgs, server: &ServerArgs) -> Result<(),
     for code in &places.operator {
         if !has_operator(code) {
             say(
-                "operator",
+                "the network has no operator",
                 code,
                 "`mistap network operators` lists those that it has",
             )?;
@@ -46,15 +46,15 @@ pub(super) async fn warn(places: &PlacesArgs, server: &ServerArgs) -> Result<(),
         let code = line.split(':').next().unwrap_or_default();
         if !has_operator(code) || !has_line(&mut client, code, line).await {
             let hint = format!("`mistap network lines --operator {code}` lists those that it has");
-            say("line", line, &hint)?;
+            say("the network has no line", line, &hint)?;
         }
     }
     for stop in &places.stop {
         if !has_stop(&mut client, stop).await {
             say(
-                "stop",
+                "no line of the network serves stop",
                 stop,
-                "`mistap network search NAME` finds those that it has",
+                "`mistap network search NAME` finds the stops that it has",
             )?;
         }
     }
@@ -94,15 +94,12 @@ async fn has_stop(client: &mut Client, stop: &str) -> bool {
     answer.map_or(true, |answer| !answer.into_inner().lines.is_empty())
 }
 
-fn say(what: &str, code: &str, hint: &str) -> Result<(), Failure> {
+fn say(unknown: &str, code: &str, hint: &str) -> Result<(), Failure> {
     // Codes of stops may be as long as a card's number.
     let name = match is_card_like(code) {
         true => "with this code",
         false => code,
     };
     let mut out = io::stderr().lock();
-    Ok(writeln!(
-        out,
-        "warning: the network has no {what} {name}; {hint}"
-    )?)
+    Ok(writeln!(out, "warning: {unknown} {name}; {hint}")?)
 }

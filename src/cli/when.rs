@@ -56,10 +56,14 @@ pub fn instant(text: &str) -> Result<Timestamp, InvalidTime> {
     }
 }
 
-/// As `instant`, where the hour is all that is known: `2026-11-23T08` will do.
+/// As `instant`, where the hour is all that is known: `2026-11-23T08` will do, and so will
+/// `2026-11-23T08+01:00`.
 pub fn hour(text: &str) -> Result<Timestamp, InvalidTime> {
-    match clock_time(text) {
-        Some(time) if time.len() == 2 => parsed(&format!("{text}:00")),
+    match clock_time(text).and_then(|time| time.get(2..)) {
+        Some(offset) if offset.is_empty() || offset.starts_with(['+', '-']) => {
+            let to_the_hour = text.strip_suffix(offset).unwrap_or(text);
+            parsed(&format!("{to_the_hour}:00{offset}"))
+        }
         _ => instant(text),
     }
 }
@@ -357,6 +361,9 @@ mod tests {
         for (offset, expected) in [("+02:00", "00:30"), ("+01:00", "01:30")] {
             let one = instant(&format!("2026-10-25T02:30{offset}")).expect(offset);
             assert_eq!(one.to_string(), format!("2026-10-25T{expected}:00Z"));
+            let whole = hour(&format!("2026-10-25T02{offset}"));
+            assert_eq!(whole, instant(&format!("2026-10-25T02:00{offset}")));
+            assert!(whole.is_ok(), "{offset}");
         }
     }
 

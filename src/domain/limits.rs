@@ -122,6 +122,10 @@ pub const RECEIPT_KEYS_BYTES_MAX: u64 = 1024 * 1024;
 pub const RECEIPT_FORM_BYTES_MAX: usize = 4 * 1024;
 /// Most of the latest reports that are looked at to tell whether others reported the same.
 pub const OTHERS_LOOKED_AT_MAX: usize = 256;
+/// Of these behind one address prefix. Further ones: passed over for others.
+pub const OTHERS_LOOKED_AT_PER_PREFIX_MAX: usize = 32;
+/// Most of the latest reports among which those are searched. Older ones: not looked at.
+pub const OTHERS_SEARCHED_MAX: usize = 32_768;
 /// Reporters behind one address prefix that count when it is told whether others reported the same.
 /// Further ones: counted no more.
 pub const OTHERS_PER_PREFIX_MAX: usize = 3;

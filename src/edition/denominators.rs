@@ -6,9 +6,10 @@
 //! matched with taps is judged for the operator as a whole (`matched`), and told by whether there
 //! is a rate.
 //!
-//! Feeds are chosen as for exact figures: the one that tells most days of what a row is about,
+//! Feeds are chosen much as for exact figures: the one that tells most days of what a row is about,
 //! then the coarsest, then the first by name, and beside it those of other kinds of tap. But here
-//! only days count that all of them tell whole, so that one which would leave too few is left out.
+//! those of one kind are not added up, even if they tell different lines; and only days count that
+//! all of them tell whole, so that one which would leave too few is left out.
 
 use std::collections::{BTreeMap, HashMap};
 

@@ -29,3 +29,5 @@ mod tables;
 mod taps;
 #[cfg(test)]
 mod tests;
+
+pub use tables::NOT_SAID;

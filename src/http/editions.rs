@@ -1,5 +1,5 @@
-//! Editions over HTTP: the start page links them, `/editions.json` lists them, `/editions/2026-10.json` has the
-//! canonical bytes of one, `/editions/2026-10.zip` its data package, and
+//! Editions over HTTP: the start page links them, `/editions.json` lists them,
+//! `/editions/2026-10.json` has the canonical bytes of one, `/editions/2026-10.zip` its data package, and
 //! `/editions/2026-10/gvb/line.csv` (or `.json`, or `.parquet` where the service was built with
 //! it) one table of one operator, or with `all` in its place of every one; `2026-01..2026-10` in
 //! place of a month has that table of all editions from one month through the other.
@@ -61,13 +61,13 @@ pub fn routes(library: Arc<Library>) -> Router {
         .route("/editions/{file}", get(whole))
         .route("/editions/{months}/{operator}/{file}", get(table))
         .layer(middleware::map_response(open_to_pages))
+        .layer(GlobalConcurrencyLimitLayer::new(DOWNLOADS_MADE_MAX))
         .route("/", get(start::page))
         .route(
             "/editions",
             get(|| async { Redirect::permanent("/#editions") }),
         )
         .with_state(library)
-        .layer(GlobalConcurrencyLimitLayer::new(DOWNLOADS_MADE_MAX))
 }
 
 /// Lets pages of anybody read what is published: a notebook in a browser, for one.

@@ -67,7 +67,8 @@ pub(super) struct ServerClock {
 impl ServerClock {
     /// Goes by the clock, until a guard says otherwise.
     pub fn new(clock: Clock, begun: Instant, check: ClockCheck) -> Self {
-        let guarded_ms = (check != ClockCheck::Never).then(|| AtomicI64::new(clock().0));
+        let at_begin = || clock().0.saturating_sub(millis(begun.elapsed()));
+        let guarded_ms = (check != ClockCheck::Never).then(|| AtomicI64::new(at_begin()));
         Self {
             clock,
             begun,
@@ -238,6 +239,15 @@ mod tests {
 
     fn checked() -> ClockGuard {
         ClockGuard::new(ClockCheck::Always).expect("it is checked")
+    }
+
+    #[test]
+    fn what_passed_before_the_clock_was_read_is_counted_once() {
+        let begun = Instant::now().checked_sub(Duration::from_secs(100));
+        let begun = begun.expect("up for longer");
+        let clock = ServerClock::new(Arc::new(|| UtcMillis(NOON)), begun, ClockCheck::Always);
+        let passed_ms = clock.time().now.0 - NOON;
+        assert!((0..50_000).contains(&passed_ms), "{passed_ms}");
     }
 
     /// A clock that goes wrong, and what stamps come of it.

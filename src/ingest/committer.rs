@@ -48,10 +48,10 @@ pub(super) struct Parts {
     /// The time, also for those who check what comes in.
     pub clock: Arc<ServerClock>,
     /// What the clock is compared with; `None` if it is believed as it is.
-    pub steady: Option<ClockGuard>,
+    pub clock_guard: Option<ClockGuard>,
     /// The minute of the first erasure that the checkpoint does not count, if there is one.
     pub erased: Option<Minute>,
-    /// Entries of tap counts that the checkpoint does not count.
+    /// Entries of tap counts that the checkpoint does not count, see `count_taps`.
     pub tap_entries: u64,
     /// What makes keys ahead.
     pub keys: KeyMaker,
@@ -80,7 +80,7 @@ pub(super) struct Committer {
     erased: Option<Minute>,
     /// The same, of before the checkpoint that is being written: it stands again if that fails.
     erased_before: Option<Minute>,
-    /// Entries of tap counts since a checkpoint was begun.
+    /// Entries of tap counts since a checkpoint was begun, see `count_taps`.
     tap_entries: u64,
     is_disk_low: bool,
     /// Whether the journal had no room even for what is taken in on a low disk.
@@ -215,23 +215,23 @@ impl Committer {
     fn now(&mut self) -> UtcMillis {
         let Parts {
             clock,
-            steady,
+            clock_guard,
             keys,
             writer,
             queue,
             ..
         } = &mut self.parts;
         let (shown, passed) = (clock.shown(), clock.passed());
-        let Some(steady) = steady else {
+        let Some(clock_guard) = clock_guard else {
             keys.keep(shown);
             return shown;
         };
-        let was_unsure = steady.is_unsure();
-        let now = steady.time(shown, passed, writer.last_stamp());
+        let was_unsure = clock_guard.is_unsure();
+        let now = clock_guard.time(shown, passed, writer.last_stamp());
         // Before a report can need them.
         keys.keep(now);
         clock.go_by(now, passed);
-        if was_unsure && !steady.is_unsure() {
+        if was_unsure && !clock_guard.is_unsure() {
             queue.set_clock_unsure(false);
         }
         now
@@ -558,7 +558,7 @@ mod tests {
             ledger: Arc::new(ledger),
             hub: Hub::new(),
             clock: Arc::new(ServerClock::new(clock, begun, ClockCheck::Always)),
-            steady: None,
+            clock_guard: None,
             erased: None,
             tap_entries: 0,
             keys: KeyMaker::start(keys, NOON).expect("made"),
@@ -596,7 +596,7 @@ mod tests {
         let tick = journal::encode(&Entry::Tick);
         committer.parts.writer.append(&[tick], NOON).expect("room");
         // As a start does.
-        committer.parts.steady = ClockGuard::new(ClockCheck::Always);
+        committer.parts.clock_guard = ClockGuard::new(ClockCheck::Always);
         assert_eq!(committer.now(), NOON);
         let queue = Arc::clone(&committer.parts.queue);
         queue.set_clock_unsure(true);
@@ -634,6 +634,16 @@ mod tests {
         committer.tap_entries = CHECKPOINT_TAP_ENTRIES - 1;
         assert!(!committer.pass(0));
         committer.tap_entries += 1;
+        assert!(committer.pass(0));
+        assert!(!committer.pass(0), "once");
+    }
+
+    #[test]
+    fn checkpoint_is_due_at_once_when_old_tap_counts_have_ended() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let mut committer = committer(dir.path());
+        let before = LocalDay(20_000);
+        committer.tap_entries += count_taps([Entry::TapCountsRemoved { before }].iter());
         assert!(committer.pass(0));
         assert!(!committer.pass(0), "once");
     }

@@ -20,7 +20,10 @@ use smol_str::SmolStr;
 
 use super::origins::{Neighbourhood, Origins};
 use super::{GetError, Ingest};
-use crate::domain::limits::{OTHERS_LOOKED_AT_MAX, OTHERS_PER_PREFIX_MAX, PUBLISHED_GROUP_MIN};
+use crate::domain::limits::{
+    OTHERS_LOOKED_AT_MAX, OTHERS_LOOKED_AT_PER_PREFIX_MAX, OTHERS_PER_PREFIX_MAX,
+    OTHERS_SEARCHED_MAX, PUBLISHED_GROUP_MIN,
+};
 use crate::domain::reporters::{self, Names};
 use crate::domain::taxonomy::ReaderKind;
 use crate::domain::{Basis, Entry, Facts, Minute, OperatorCode, Personal, Position, Row, StopId};
@@ -97,6 +100,7 @@ fn find(
     let Some(now) = now else {
         return Ok(None);
     };
+    let from = people.origins.of(&[incident])[0];
     for (place, minutes) in LADDER {
         let at = own.told.at.as_ref().filter(|_| place == Place::Reader);
         if place == Place::Reader && at.is_none() {
@@ -105,8 +109,8 @@ fn find(
         let Some(is_same) = same(around(place, at), row) else {
             continue;
         };
-        let places = latest(&recent, now, minutes, incident, is_same);
-        if people.are_enough(&places, (incident, own.told.names), at)? {
+        let places = people.looked_at(&latest(&recent, now, minutes, incident, is_same), from);
+        if people.are_enough(&places, &own.told, from, at)? {
             let hours = minutes / HOUR;
             return Ok(Some(Corroboration { place, hours }));
         }
@@ -156,7 +160,6 @@ fn latest(
     let mut places: Vec<Position> = rows.map(|row| row.position).collect();
     places.sort_unstable();
     places.reverse();
-    places.truncate(OTHERS_LOOKED_AT_MAX);
     places
 }
 
@@ -194,7 +197,8 @@ struct Teller {
 struct Reporters<'a> {
     reader: &'a Reader,
     origins: &'a Origins,
-    known: HashMap<Position, ReporterAtReader>,
+    /// By place; `None` for what is no report.
+    known: HashMap<Position, Option<ReporterAtReader>>,
 }
 
 impl At {
@@ -239,45 +243,72 @@ impl<'a> Reporters<'a> {
         }))
     }
 
+    /// Of the latest reports those that are looked at: some of each address prefix, and none of the
+    /// asker's own, so that a flood from one address leaves room for all others.
+    fn looked_at(&self, latest: &[Position], own: Neighbourhood) -> Vec<(Position, Neighbourhood)> {
+        let mut chosen = Vec::new();
+        let mut by_origin: HashMap<Neighbourhood, usize> = HashMap::new();
+        let searched = &latest[..latest.len().min(OTHERS_SEARCHED_MAX)];
+        for places in searched.chunks(OTHERS_LOOKED_AT_MAX) {
+            for (place, from) in iter::zip(places, self.origins.of(places)) {
+                let taken = by_origin.entry(from).or_default();
+                let most = match from {
+                    Neighbourhood::Prefix(_) if from == own => 0,
+                    Neighbourhood::Prefix(_) => OTHERS_LOOKED_AT_PER_PREFIX_MAX,
+                    Neighbourhood::Unknown | Neighbourhood::Here => OTHERS_LOOKED_AT_MAX,
+                };
+                if *taken < most {
+                    *taken += 1;
+                    chosen.push((*place, from));
+                }
+                if OTHERS_LOOKED_AT_MAX <= chosen.len() {
+                    return chosen;
+                }
+            }
+        }
+        chosen
+    }
+
     /// Whether ten or more others than whoever reported `own` are behind these reports, or behind
     /// those of them that are of a reader. Names are joined over all of them first.
     fn are_enough(
         &mut self,
-        places: &[Position],
-        own: (Position, Names),
+        places: &[(Position, Neighbourhood)],
+        own: &ReporterAtReader,
+        own_from: Neighbourhood,
         at: Option<&At>,
     ) -> Result<bool, JournalError> {
         if places.len() < PUBLISHED_GROUP_MIN {
             return Ok(false);
         }
-        let told = places.iter().map(|place| self.told(*place));
-        let told: Vec<ReporterAtReader> = told.collect::<Result<_, _>>()?;
-        let (own_place, own_names) = own;
-        let names = iter::once(own_names).chain(told.iter().map(|told| told.names));
+        let mut told = Vec::with_capacity(places.len());
+        for (place, from) in places {
+            told.extend(self.told(*place)?.map(|told| (told, *from)));
+        }
+        let names = iter::once(own.names).chain(told.iter().map(|(told, _)| told.names));
         let numbers = reporters::number(names);
         let is_of_reader =
             |told: &ReporterAtReader| at.is_none_or(|at| told.at.as_ref() == Some(at));
-        let froms = self.origins.of(places);
-        let tellers = told.iter().zip(numbers[1..].iter().zip(froms));
-        let tellers = tellers.filter(|(told, _)| is_of_reader(told));
-        let tellers = tellers.map(|(_, (reporter, from))| Teller {
+        let tellers = iter::zip(&told, &numbers[1..]);
+        let tellers = tellers.filter(|((told, _), _)| is_of_reader(told));
+        let tellers = tellers.map(|((_, from), reporter)| Teller {
             reporter: *reporter,
-            from,
+            from: *from,
         });
         let own = Teller {
             reporter: numbers[0],
-            from: self.origins.of(&[own_place])[0],
+            from: own_from,
         };
         Ok(PUBLISHED_GROUP_MIN <= others(own, tellers))
     }
 
-    /// Of an amendment nothing is known: its incident's is not looked up, which counts too few
-    /// and never too many.
-    fn told(&mut self, place: Position) -> Result<ReporterAtReader, JournalError> {
+    /// Who reported at a place; `None` for an amendment: its incident's reporter is not looked up,
+    /// which counts too few and never too many.
+    fn told(&mut self, place: Position) -> Result<Option<ReporterAtReader>, JournalError> {
         if let Some(told) = self.known.get(&place) {
             return Ok(told.clone());
         }
-        let told = self.look_up(place)?.map(|own| own.told).unwrap_or_default();
+        let told = self.look_up(place)?.map(|own| own.told);
         self.known.insert(place, told.clone());
         Ok(told)
     }
@@ -307,6 +338,7 @@ fn others(own: Teller, tellers: impl Iterator<Item = Teller>) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::{AddressPrefix, UtcMillis};
 
     fn teller(reporter: u32, from: Neighbourhood) -> Teller {
         Teller { reporter, from }
@@ -320,6 +352,26 @@ mod tests {
     fn check(froms: &[Neighbourhood], expected: usize) {
         let tellers = (1..).zip(froms).map(|(number, from)| teller(number, *from));
         assert_eq!(others(teller(0, prefix(0)), tellers), expected, "{froms:?}");
+    }
+
+    #[test]
+    fn flood_of_one_prefix_leaves_room_for_what_others_reported_before_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let opened = crate::journal::open(folder.path(), crate::journal::Settings::default());
+        let (_writer, reader, _) = opened.expect("new");
+        let origins = Origins::default();
+        let flood = Some(AddressPrefix::V4([192, 0, 2]));
+        let other = Some(AddressPrefix::V4([198, 51, 100]));
+        for position in 1..=2_000 {
+            let from = if position <= 10 { other } else { flood };
+            origins.remember(Position(position), UtcMillis(0), from);
+        }
+        let latest: Vec<_> = (1..=2_000).rev().map(Position).collect();
+        let people = Reporters::new(&reader, &origins);
+        let looked_at = people.looked_at(&latest, Neighbourhood::Here);
+        assert_eq!(looked_at.len(), OTHERS_LOOKED_AT_PER_PREFIX_MAX + 10);
+        let own = origins.of(&[Position(2_000)])[0];
+        assert_eq!(people.looked_at(&latest, own).len(), 10);
     }
 
     #[test]

@@ -71,7 +71,8 @@ pub(super) fn finish_all(writer: &mut Writer, ledger: &Ledger) -> Result<(), Jou
 }
 
 /// Zeroes what is left of those that `finish` did not look at: nothing, unless a segment was put
-/// back. For a thread of its own. Returns of how many incidents something was left.
+/// back. For a thread of its own. Returns of how many incidents something was left, or the first
+/// error: whatever cannot be read keeps nothing else from being zeroed.
 pub(super) fn finish_settled(
     reader: &Reader,
     ledger: &Ledger,
@@ -79,21 +80,35 @@ pub(super) fn finish_settled(
     is_stopping: &AtomicBool,
 ) -> Result<u64, JournalError> {
     let remover = Remover::new(reader);
-    let mut found = 0;
+    let (mut found, mut failed) = (0, None);
     for incident in erased_where(ledger, |at| is_settled(at, checkpointed)) {
         if is_stopping.load(Ordering::Relaxed) {
             break;
         }
-        let mut left = left_of(reader, ledger, incident)?;
-        if !left.is_empty() {
-            found += 1;
-            left.extend(twins(reader, incident)?);
-        }
-        for place in left {
-            remover.remove(place, place, Removal::All)?;
+        match erase_again(reader, ledger, &remover, incident) {
+            Ok(was_left) => found += u64::from(was_left),
+            Err(error) => failed = failed.or(Some(error)),
         }
     }
-    Ok(found)
+    failed.map_or(Ok(found), Err)
+}
+
+/// Zeroes what is left of an erased incident. Returns whether something was.
+fn erase_again(
+    reader: &Reader,
+    ledger: &Ledger,
+    remover: &Remover,
+    incident: Position,
+) -> Result<bool, JournalError> {
+    let mut left = left_of(reader, ledger, incident)?;
+    if left.is_empty() {
+        return Ok(false);
+    }
+    left.extend(twins(reader, incident)?);
+    for place in left {
+        remover.remove(place, place, Removal::All)?;
+    }
+    Ok(true)
 }
 
 /// Entries before the last that a checkpoint counts, among which its last batch lies, with a tick
@@ -180,7 +195,7 @@ mod tests {
     use crate::domain::testing::{blank_facts, personal};
     use crate::domain::{Record, RowTime, UtcMillis};
     use crate::ingest::clock_guard::CommandClock;
-    use crate::ingest::{ClockCheck, repair};
+    use crate::ingest::{ClockCheck, lookup, repair};
     use crate::journal::{self, Settings};
     use crate::ledger::State;
     use crate::network::Network;
@@ -249,6 +264,20 @@ mod tests {
         assert_eq!(look(&going_on).expect("readable"), 1);
         assert_eq!(has_words(&reader), [false, false]);
         assert_eq!(look(&going_on).expect("readable"), 0);
+    }
+
+    #[test]
+    fn erased_report_whose_words_are_there_again_is_told_without_them() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (writer, ledger) = cut_short(folder.path(), 0);
+        let reader = writer.reader();
+        assert_eq!(has_words(&reader), [true, true], "the control");
+        let kept = lookup::get_at(&ledger, &reader, Position(1)).expect("kept");
+        assert!(kept.erased.is_some() && kept.personal.is_none());
+        let records = lookup::records(&ledger, &reader, &kept).expect("readable");
+        let first = records.first().map(|record| &record.entry);
+        let is_bare = |entry: &Entry| matches!(entry, Entry::Incident { personal: None, .. });
+        assert!(first.is_some_and(is_bare), "{first:?}");
     }
 
     #[test]

@@ -107,6 +107,9 @@ fn kept(
         (case, state.is_withdrawn(position))
     };
     case.replies.sort_by_key(|reply| reply.at);
+    // What was erased may lie there again: its segment may have been put back from a backup, and
+    // is looked at beside the service.
+    let is_erased = case.erased.is_some();
     let record = |at| reader.entry(at).map_err(GetError::Journal);
     let mut facts = found.facts.clone();
     let mut amendments = Vec::with_capacity(case.amendments.len());
@@ -121,7 +124,7 @@ fn kept(
     let mut replies = Vec::with_capacity(case.replies.len());
     for reply in case.replies {
         if let Some(record) = record(reply.at)? {
-            replies.extend(kept_reply(record));
+            replies.extend(kept_reply(record, is_erased));
         }
     }
     let erased = match case.erased {
@@ -131,7 +134,7 @@ fn kept(
     Ok(StoredIncident {
         facts,
         told: found.facts,
-        personal: found.personal,
+        personal: found.personal.filter(|_| !is_erased),
         position,
         row: amendments.last().map_or(position, |last| last.at),
         received: found.stamp,
@@ -142,9 +145,9 @@ fn kept(
     })
 }
 
-fn kept_reply(record: Record) -> Option<StoredReply> {
+fn kept_reply(record: Record, is_erased: bool) -> Option<StoredReply> {
     let moment = moment(&record);
-    let Entry::Answered(answer) = record.entry else {
+    let Entry::Answered(answer) = without_words(record, is_erased).entry else {
         return None;
     };
     Some(StoredReply {
@@ -155,6 +158,20 @@ fn kept_reply(record: Record) -> Option<StoredReply> {
         message: answer.message,
         is_message_gone: answer.is_message_gone,
     })
+}
+
+/// A record about an incident, as it is if that was erased.
+fn without_words(mut record: Record, is_erased: bool) -> Record {
+    match &mut record.entry {
+        _ if !is_erased => {}
+        Entry::Incident { personal, .. } => *personal = None,
+        Entry::Answered(answer) => {
+            answer.is_message_gone |= !answer.message.is_empty();
+            answer.message = Box::default();
+        }
+        _ => {}
+    }
+    record
 }
 
 fn moment(record: &Record) -> Moment {
@@ -179,9 +196,11 @@ pub(super) fn records(
     let withdrawal = withdrawals.find(|one| one.of == kept.row);
     places.extend(withdrawal.map(|one| one.at));
     places.sort_unstable();
+    let is_erased = kept.erased.is_some();
     let records = places
         .into_iter()
-        .filter_map(|at| reader.entry(at).transpose());
+        .filter_map(|at| reader.entry(at).transpose())
+        .map(|record| record.map(|record| without_words(record, is_erased)));
     records.collect::<Result<_, _>>().map_err(GetError::Journal)
 }
 

@@ -26,7 +26,7 @@ use super::{Ingest, Secrets, Sources, erasure, folder};
 use crate::auth::{KeyError, Keys, ReceiptKeys};
 use crate::domain::entry::Epoch;
 use crate::domain::limits::{
-    DISK_RESERVE_BYTES, QUEUE_ENTRIES_MAX, SEGMENT_BYTES, TAP_DAYS_DEFAULT,
+    CHECKPOINT_TAP_ENTRIES, DISK_RESERVE_BYTES, QUEUE_ENTRIES_MAX, SEGMENT_BYTES, TAP_DAYS_DEFAULT,
 };
 use crate::domain::{Entry, Position, Record, UtcMillis};
 use crate::journal::{self, JournalError, Reader, Settings, Writer};
@@ -189,6 +189,7 @@ pub fn start_with(
     let receipts = open_receipt_keys(folder, &writer)?;
     let ledger = Arc::new(Ledger::new(state));
     let is_stopping = Arc::new(AtomicBool::new(false));
+    let mut stops_threads = StopsThreads(Some(Arc::clone(&is_stopping)));
     let (store, fold_ends) = open_store(folder, &ledger, &reader, &is_stopping)?;
     let Folded {
         entries: folded,
@@ -202,10 +203,10 @@ pub fn start_with(
     erasure::finish(&mut writer, &ledger, checkpointed)?;
     let erasures = look_at_erasures(&ledger, &reader, checkpointed, &is_stopping)?;
     let clock = Arc::new(ServerClock::new(Arc::new(now), begun, options.clock_check));
-    let mut steady = ClockGuard::new(options.clock_check);
+    let mut clock_guard = ClockGuard::new(options.clock_check);
     let (shown, passed) = (clock.shown(), clock.passed());
-    let now = match &mut steady {
-        Some(steady) => steady.time(shown, passed, writer.last_stamp()),
+    let now = match &mut clock_guard {
+        Some(clock_guard) => clock_guard.time(shown, passed, writer.last_stamp()),
         None => shown,
     };
     clock.go_by(now, passed);
@@ -221,7 +222,7 @@ pub fn start_with(
         "record opened"
     );
     let queue = Arc::new(Queue::new(options.queue_entries_max));
-    queue.set_clock_unsure(steady.as_ref().is_some_and(ClockGuard::is_unsure));
+    queue.set_clock_unsure(clock_guard.as_ref().is_some_and(ClockGuard::is_unsure));
     let hub = Hub::new();
     let parts = Parts {
         queue: Arc::clone(&queue),
@@ -232,7 +233,7 @@ pub fn start_with(
         keys: key_maker,
         folder: folder.to_owned(),
         checkpointed,
-        steady,
+        clock_guard,
         erased: erased.and_then(UtcMillis::minute),
         tap_entries,
         disk_reserve_bytes: options.disk_reserve_bytes,
@@ -253,6 +254,7 @@ pub fn start_with(
         },
         options.tap_days,
     );
+    stops_threads.0 = None;
     Ok(Running {
         ingest,
         ledger,
@@ -338,6 +340,18 @@ impl Drop for Running {
     }
 }
 
+/// Ends the threads of a start that fails: the folder is locked no more then, and they have no
+/// business in it.
+struct StopsThreads(Option<Arc<AtomicBool>>);
+
+impl Drop for StopsThreads {
+    fn drop(&mut self) {
+        if let Some(is_stopping) = &self.0 {
+            is_stopping.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
 /// The journal, and the state to go on with.
 struct OpenedJournal {
     /// It locks the folder for as long as it lives.
@@ -415,7 +429,7 @@ fn checkpointed_state(folder: &Path, epoch: Epoch) -> State {
 /// What the ledger had not counted.
 struct Folded {
     entries: u64,
-    /// Those of them that tell tap counts.
+    /// Those of them that tell tap counts, see `count_taps`.
     tap_entries: u64,
     /// The latest reports, which are read with them.
     again: Duplicates,
@@ -452,10 +466,16 @@ fn fold_rest(ledger: &Ledger, reader: &Reader, last: UtcMillis) -> Result<Folded
     })
 }
 
-/// How many entries tell tap counts.
+/// How many entries tell tap counts. One that ends old counts is as many as a checkpoint waits for:
+/// an earlier checkpoint needs days that the store then has no more, and a start with it would
+/// make the whole store again.
 pub(super) fn count_taps<'e>(entries: impl Iterator<Item = &'e Entry>) -> u64 {
-    let taps = entries.filter(|entry| matches!(entry, Entry::TapCounts(_)));
-    taps.count() as u64
+    let count = |entry: &Entry| match entry {
+        Entry::TapCounts(_) => 1,
+        Entry::TapCountsRemoved { .. } => CHECKPOINT_TAP_ENTRIES,
+        _ => 0,
+    };
+    entries.map(count).sum()
 }
 
 /// Whether entries that are to be folded have gone: the base that stands in their place is
@@ -590,4 +610,16 @@ fn spawn_awaited(
     })
     .map_err(StartError::Thread)?;
     Ok(ended)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_of_a_start_that_fails_are_told_to_stop() {
+        let is_stopping = Arc::new(AtomicBool::new(false));
+        drop(StopsThreads(Some(Arc::clone(&is_stopping))));
+        assert!(is_stopping.load(Ordering::Relaxed));
+    }
 }

@@ -2,8 +2,8 @@
 //!
 //! It is opened beside the fold, and taken only if it is whole and of this journal; else it is set
 //! aside and made again. Where the system refuses, or another process has it, it may be whole: then
-//! it stays where it is, and is given up until the next start. Tap counts that were folded meanwhile are put from the journal, so that
-//! the fold never waits for the store.
+//! it stays where it is, and is given up until the next start. Tap counts that were folded
+//! meanwhile are put from the journal, so that the fold never waits for the store.
 
 use std::ops::Range;
 use std::path::PathBuf;

@@ -981,7 +981,7 @@ async fn journal_that_fails_ends_the_committer_and_says_so() {
         ledger: Arc::clone(&ledger),
         hub: Hub::new(),
         clock: Arc::clone(&clock),
-        steady: None,
+        clock_guard: None,
         keys: KeyMaker::start(Arc::clone(&keys), UtcMillis(NOON)).expect("made"),
         folder: place.path().to_owned(),
         checkpointed: Position(0),

@@ -3,8 +3,8 @@
 //!
 //! A segment is written anew, aside, with something empty in the place of each such entry, so
 //! that every position stays what it was. Of the entry that declared a feed the declaration
-//! stays, so that feeds have the same numbers whoever reads them. It is synced and renamed over the one before: a crash
-//! leaves either. It is as long as what is in it, and gives its room back.
+//! stays, so that feeds have the same numbers whoever reads them. It is synced and renamed over the
+//! one before: a crash leaves either. It is as long as what is in it, and gives its room back.
 //!
 //! Of a segment all of whose entries are old enough no personal part is left. Only one that holds
 //! later entries, too, has copies of personal parts in the file aside: that one is written while

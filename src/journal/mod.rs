@@ -366,8 +366,8 @@ struct Shared {
     last: std::sync::atomic::AtomicU64,
     /// Through here single incidents are kept no longer; 0 if nowhere.
     ended: std::sync::atomic::AtomicU64,
-    /// Held while segments are replaced, or personal parts are rewritten or erased in place, and by whoever finds one
-    /// that is not whole, to read it again.
+    /// Held while segments with personal parts that stay are replaced, or personal parts are
+    /// rewritten or erased in place, and by whoever finds one that is not whole, to read it again.
     rewriting: std::sync::Mutex<()>,
     /// In order; never empty.
     segments: std::sync::RwLock<Vec<Arc<Segment>>>,

@@ -14,8 +14,8 @@ use crate::domain::Position;
 use crate::domain::entry::Removal;
 use crate::domain::limits::REMOVED_AT_ONCE_MAX;
 
-/// Takes personal data away. For one thread at a time, in the process that has the journal
-/// open for writing.
+/// Takes personal data away, in the process that has the journal open for writing. Several threads
+/// may: one waits for the other.
 #[derive(Clone, Debug)]
 pub struct Remover {
     pub(super) shared: Arc<Shared>,
@@ -29,9 +29,9 @@ impl Remover {
         }
     }
 
-    /// Takes something away from all entries from one position through another. Returns from
-    /// how many. Durable when it returns; after an error it may be done in part, and can be
-    /// done again.
+    /// Takes something away from all entries from one position through another, but for those below
+    /// the horizon, which go whole. Returns from how many. Durable when it returns; after an
+    /// error it may be done in part, and can be done again.
     pub fn remove(
         &self,
         from: Position,
@@ -64,12 +64,16 @@ impl Remover {
         Ok(rewrites.len() as u64)
     }
 
+    /// What is to be written where. For whoever holds `Shared::rewriting`.
     fn rewrites(
         &self,
         from: Position,
         last: Position,
         removal: Removal,
     ) -> Result<Vec<Rewrite>, JournalError> {
+        // Below the horizon segments are written anew without the lock (`end_incidents`): a place
+        // in the one before may be anything in the one after.
+        let from = from.max(Reader::new(Arc::clone(&self.shared)).horizon());
         let mut rewrites = Vec::new();
         let mut cursor = Cursor::some(Arc::clone(&self.shared), from, last);
         while let Some(header) = cursor.advance()? {
@@ -212,6 +216,16 @@ mod tests {
         let (_, reader, opening) = open(dir.path(), SETTINGS).expect("whole");
         assert_eq!((opening.records, opening.erasures_finished), (COUNT, 0));
         assert_eq!(left(&reader, COUNT), None);
+    }
+
+    #[test]
+    fn removal_below_the_horizon_changes_nothing() {
+        let (_dir, _writer, reader) = journal();
+        reader.raise_horizon(Position(5));
+        let remover = Remover::new(&reader);
+        let remove = |through| remover.remove(Position(1), Position(through), Removal::All);
+        assert_eq!(remove(5).expect("nothing to do"), 0);
+        assert_eq!(remove(7).expect("written"), 2);
     }
 
     #[test]

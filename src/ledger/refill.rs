@@ -136,7 +136,7 @@ impl Ledger {
                 let at = (record.position, record.stamp);
                 state.taps().again(at, batch, state.dictionary())
             }
-            // There is nothing to be removed, but the mark of the store must get there.
+            // A store that is made again has nothing to be removed, but its mark must get there.
             Entry::TapCountsRemoved { before } => Some(TapChange::Removed {
                 position: record.position,
                 stamp: record.stamp,

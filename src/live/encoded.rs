@@ -30,7 +30,7 @@ pub(super) struct MessageCache<K, M> {
     messages: Mutex<VecDeque<(K, Arc<EncodedMessage<M>>)>>,
 }
 
-// === impl Told ===
+// === impl EncodedMessage ===
 
 impl<M> EncodedMessage<M> {
     /// Not encoded yet.
@@ -66,7 +66,7 @@ impl<M: PartialEq> PartialEq for EncodedMessage<M> {
     }
 }
 
-// === impl Kept ===
+// === impl MessageCache ===
 
 impl<K: PartialEq, M> MessageCache<K, M> {
     /// Keeps so many messages.

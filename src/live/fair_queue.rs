@@ -65,7 +65,7 @@ impl Spent {
     }
 }
 
-// === impl Turns ===
+// === impl FairQueue ===
 
 impl<T> FairQueue<T> {
     /// Of these, after so much was spent.

@@ -54,7 +54,7 @@ pub struct Permits(Arc<Shared>);
 struct Shared {
     bounds: PermitBounds,
     open: Mutex<Open>,
-    untaken: Arc<UnreadBytes>,
+    unread: Arc<UnreadBytes>,
 }
 
 #[derive(Default)]
@@ -120,7 +120,7 @@ impl Permits {
         Self(Arc::new(Shared {
             bounds,
             open: Mutex::default(),
-            untaken: Arc::new(UnreadBytes::new(UnreadBounds::default())),
+            unread: Arc::new(UnreadBytes::new(UnreadBounds::default())),
         }))
     }
 
@@ -188,7 +188,7 @@ impl Permit {
     /// Leave to hand a message out to the stream's client, for as long as it is not taken; `None`
     /// if it is small.
     pub fn hold(&self, frame: &Bytes) -> Result<Option<UnreadPermit>, TooMuchUnread> {
-        self.shared.untaken.hold(self.holder, frame)
+        self.shared.unread.hold(self.holder, frame)
     }
 }
 

@@ -9,7 +9,7 @@
 //! window slides also when nothing is reported.
 //!
 //! A round begins no further question after `WATCH_ROUND_MS_MAX`: those whose turn did not come
-//! (`turns`) are due in the next, which knows of new questions and of changes since.
+//! (`fair_queue`) are due in the next, which knows of new questions and of changes since.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;

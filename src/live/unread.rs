@@ -61,7 +61,7 @@ struct Sum {
 
 /// Leave to have one message untaken in one stream. Dropping it gives it back.
 pub struct UnreadPermit {
-    untaken: Arc<UnreadBytes>,
+    unread: Arc<UnreadBytes>,
     holder: Holder,
     frame: Bytes,
 }
@@ -76,7 +76,7 @@ impl Default for UnreadBounds {
     }
 }
 
-// === impl UntakenBounds ===
+// === impl UnreadBounds ===
 
 impl UnreadBounds {
     fn of(self, owner: Owner) -> usize {
@@ -88,7 +88,7 @@ impl UnreadBounds {
     }
 }
 
-// === impl Untaken ===
+// === impl UnreadBytes ===
 
 impl UnreadBytes {
     /// Nothing yet.
@@ -127,7 +127,7 @@ impl UnreadBytes {
         }
         drop(sums);
         Ok(Some(UnreadPermit {
-            untaken: Arc::clone(self),
+            unread: Arc::clone(self),
             holder,
             frame: frame.clone(),
         }))
@@ -168,12 +168,12 @@ impl Sum {
     }
 }
 
-// === impl Hold ===
+// === impl UnreadPermit ===
 
 impl Drop for UnreadPermit {
     fn drop(&mut self) {
         let place = self.frame.as_ptr().addr();
-        let mut sums = self.untaken.sums();
+        let mut sums = self.unread.sums();
         for owner in owners(self.holder) {
             if let Some(sum) = sums.get_mut(&owner) {
                 sum.give_back(place, &self.frame);
@@ -205,7 +205,7 @@ mod tests {
     }
 
     /// Room for three messages of a token, for four of an address.
-    fn untaken() -> Arc<UnreadBytes> {
+    fn unread() -> Arc<UnreadBytes> {
         Arc::new(UnreadBytes::new(UnreadBounds {
             per_token: 3 * LARGE,
             per_prefix: [4 * LARGE, 100 * LARGE, 100 * LARGE],
@@ -215,8 +215,8 @@ mod tests {
 
     #[test]
     fn message_beyond_what_may_wait_is_refused_until_one_is_taken() {
-        let untaken = untaken();
-        let hold = |holder| untaken.hold(holder, &message());
+        let unread = unread();
+        let hold = |holder| unread.hold(holder, &message());
         let mut held: Vec<_> = (0..3).map(|_| hold(holder(Some(1), 1))).collect();
         assert!(held.iter().all(|one| matches!(one, Ok(Some(_)))));
         let refused = hold(holder(Some(1), 1)).err();
@@ -230,14 +230,14 @@ mod tests {
         held.pop();
         assert!(hold(holder(None, 1)).is_ok());
         held.clear();
-        assert!(untaken.sums().is_empty(), "nothing is left of it");
+        assert!(unread.sums().is_empty(), "nothing is left of it");
     }
 
     #[test]
     fn message_that_many_are_told_counts_once_and_small_ones_not() {
-        let untaken = untaken();
+        let unread = unread();
         let (shared, own) = (message(), message());
-        let hold = |frame: &Bytes| untaken.hold(holder(Some(1), 1), frame);
+        let hold = |frame: &Bytes| unread.hold(holder(Some(1), 1), frame);
         let shared: Vec<_> = (0..100).map(|_| hold(&shared)).collect();
         assert!(shared.iter().all(Result::is_ok));
         let own: Vec<_> = (0..100).map(|_| hold(&own)).collect();
@@ -254,10 +254,10 @@ mod tests {
 
     #[test]
     fn message_larger_than_the_bound_is_handed_out_alone() {
-        let untaken = untaken();
+        let unread = unread();
         let huge = Bytes::from(vec![7; 5 * LARGE]);
-        let held = untaken.hold(holder(Some(1), 1), &huge);
+        let held = unread.hold(holder(Some(1), 1), &huge);
         assert!(matches!(held, Ok(Some(_))));
-        assert!(untaken.hold(holder(Some(1), 1), &message()).is_err());
+        assert!(unread.hold(holder(Some(1), 1), &message()).is_err());
     }
 }

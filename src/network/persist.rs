@@ -69,11 +69,9 @@ impl Network {
         let aside = folder.join(format!("{:06}.{}.tmp", self.version(), std::process::id()));
         let written = write_synced(&aside, &self.file_bytes());
         written.map_err(failed("write", &aside))?;
-        // Unlike a rename, this never takes the place of what another import put there.
-        let named = fs::hard_link(&aside, &path);
-        fs::remove_file(&aside).map_err(failed("remove", &aside))?;
-        match named {
+        match name_once(&aside, &path) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                fs::remove_file(&aside).map_err(failed("remove", &aside))?;
                 return Err(PersistError::VersionTaken(self.version()));
             }
             named => named.map_err(failed("name", &path))?,
@@ -150,6 +148,17 @@ fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = File::create(path)?;
     file.write_all(bytes)?;
     file.sync_all()
+}
+
+/// Gives a file its name. Unlike a rename, a link never takes the place of what another import put
+/// there at the same moment; where the file system has none, it has to be a rename.
+fn name_once(aside: &Path, path: &Path) -> io::Result<()> {
+    match fs::hard_link(aside, path) {
+        Ok(()) => fs::remove_file(aside),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(error),
+        Err(_) if path.exists() => Err(io::ErrorKind::AlreadyExists.into()),
+        Err(_) => fs::rename(aside, path),
+    }
 }
 
 /// The content of a file's bytes, if head and checksum are right.

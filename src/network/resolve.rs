@@ -1,9 +1,10 @@
 //! What a traveller meant: operator, line and stop from the words they wrote.
 //!
 //! A code that the network or the built-in table knows is taken as it stands; one that nobody
-//! knows only where it is vouched for, so that nobody adds operators by inventing codes. Words are taken for one thing only if there is exactly
-//! one that fits; if there are several, all are named and none is chosen. An identifier of
-//! a line outranks the operator's words, because it is picked from a list.
+//! knows only where it is vouched for, so that nobody adds operators by inventing codes. Words are
+//! taken for one thing only if there is exactly one that fits; if there are several, all are named
+//! and none is chosen. An identifier of a line outranks the operator's words, because it is picked
+//! from a list.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;

@@ -336,21 +336,18 @@ pub fn reply_times(
     window: Window,
     at: Option<Position>,
 ) -> Result<ReplyTable, QueryError> {
-    let (cases, dictionary, withdrawn, at) = {
+    if let Some(at) = at {
+        ledger.read().check_as_of(at)?;
+    }
+    let (reports, at) = reports_by_operator(ledger, operators, window, at)?;
+    let (cases, dictionary, withdrawn) = {
         let state = ledger.read();
-        let at = match at {
-            Some(at) => {
-                state.check_as_of(at)?;
-                at
-            }
-            None => state.position(),
-        };
         check_kept(state.months().ended(), window)?;
         let cases = std::sync::Arc::clone(state.cases());
         let dictionary = std::sync::Arc::clone(state.dictionary());
         let withdrawals = std::sync::Arc::clone(state.withdrawals());
         drop(state);
-        (cases, dictionary, withdrawn_by(&withdrawals, at), at)
+        (cases, dictionary, withdrawn_by(&withdrawals, at))
     };
     let answered = cases.iter().filter_map(|(incident, case)| {
         let (about, replies) = (case.about?, case.replies_by(at));
@@ -380,7 +377,7 @@ pub fn reply_times(
             found.insert(code.clone(), ReplyTimes::of(code.clone(), &own));
         }
     }
-    for counted in reports_by_operator(ledger, operators, window, at)? {
+    for counted in reports {
         let code = counted.operator;
         let times = found.entry(code.clone());
         let times = times.or_insert_with(|| ReplyTimes::of(code, &[]));
@@ -427,13 +424,13 @@ struct OperatorCount {
     reports: u64,
 }
 
-/// Self-reports of each operator in a window, as of a position.
+/// Self-reports of each operator in a window, as of a position or of now, and the position.
 fn reports_by_operator(
     ledger: &Ledger,
     operators: &[OperatorCode],
     window: Window,
-    at: Position,
-) -> Result<Vec<OperatorCount>, QueryError> {
+    at: Option<Position>,
+) -> Result<(Vec<OperatorCount>, Position), QueryError> {
     let mut filter = Filter::all(Basis::SelfReported);
     filter.operators = operators.to_vec();
     let by = Breakdown::new(vec![Dimension::Operator]).expect("one dimension");
@@ -444,8 +441,9 @@ fn reports_by_operator(
         after: None,
     };
     let mut found = answer(ledger, &question, &page)?;
+    // What is as of now is so as of this answer, as one of another position may take a scan.
+    let at = at.unwrap_or(found.position);
     if found.position != at {
-        // As of before, or something was recorded meanwhile.
         found = answer_as_of(ledger, &question, &page, at)?;
     }
     let counts = found.figures.iter().filter_map(|figure| {
@@ -454,7 +452,7 @@ fn reports_by_operator(
             reports: figure.count,
         })
     });
-    Ok(counts.collect())
+    Ok((counts.collect(), at))
 }
 
 /// Which of the incidents recorded at these places were observed.

@@ -262,10 +262,10 @@ fn intervals() -> String {
          rest were divided between them as their taps are. No division of it scatters less, so that \
          the dispersion of an edition is rather too small than too large. That of a row is 1 + (the \
          operator's − 1) times the row's share of the operator's reports on these days, as if good and \
-         bad days were so on every line. What was recorded later is of no day. Where no day is \
-         published, dispersion is `not estimated`, and a month of a quarter of which that is so is \
-         left out. Intervals of an edition's shares of answers are as wide as chance alone has them, \
-         and `not estimated` as well. An interval covers chance. It does \
+         bad days were so on every line. What was recorded later is of no day where it has a row \
+         of its own. Where no day is published, dispersion is `not estimated`, and a month of a \
+         quarter of which that is so is left out. Intervals of an edition's shares of answers are as \
+         wide as chance alone has them, and `not estimated` as well. An interval covers chance. It does \
          not cover that the few who report may differ from all who travel.\n\n\
          Self-reports for each refusal that devices observed have the exact interval of two counts \
          of the same period, as a comparison has. It is widened by the larger of the two dispersions \

@@ -3,13 +3,14 @@
 
     pip install grpcio grpcio-tools grpcio-status
     python3 watch.py 127.0.0.1:7070 incidents
+    python3 watch.py https://mistap.example:443 incidents
 
 Prints one line of JSON for each message and for each end of a stream. After an end it waits
 as long as the server says (google.rpc.RetryInfo) and up to half as long again, so that not all
 come back at once, and resumes with the token of the newest message. A connection on which two
 heartbeats are missed is taken for dead. Stubs are made from proto/ at each start and thrown away.
 Where the service asks for tokens, the one in MISTAP_TOKEN is sent; give it only to a service on
-this machine, or to one behind a proxy that speaks TLS.
+this machine, or to one behind a proxy that speaks TLS, whose address begins with https://.
 """
 
 import argparse
@@ -119,11 +120,19 @@ def credentials():
     return [("authorization", f"Bearer {token}")] if token else []
 
 
+def connection(address):
+    """With TLS where the address says so."""
+    name = address.removeprefix("https://")
+    if name != address:
+        return grpc.secure_channel(name, grpc.ssl_channel_credentials())
+    return grpc.insecure_channel(address)
+
+
 def watch(address, what):
     pb, services = stubs()
     token, wait = b"", FIRST_WAIT_SECONDS
     while True:
-        with grpc.insecure_channel(address) as channel:
+        with connection(address) as channel:
             live = services.LiveServiceStub(channel)
             if what == "incidents":
                 call, request = live.WatchIncidents, pb.WatchIncidentsRequest(resume_token=token)

@@ -150,6 +150,24 @@ async fn stream_without_news_is_not_ended_and_one_that_is_gone_is_forgotten() {
     assert!(sweeper.deliveries().is_empty());
 }
 
+/// As gRPC-Web in text does: what is lent is copied and given back at once.
+#[tokio::test(start_paused = true)]
+async fn stream_whose_messages_are_copied_is_ended_where_nobody_asks_for_the_next() {
+    let sweeper = Sweeper::default();
+    let (frames, held) = stream_of(vec![message(9); 2]);
+    let mut body = sweeper.watch_over(opened(frames));
+    drop(next(&mut body).await.expect("a message"));
+    tokio::time::advance(PATIENCE - Duration::from_millis(1)).await;
+    sweeper.sweep(Instant::now());
+    assert_eq!(Arc::strong_count(&held), 2, "it goes on");
+    tokio::time::advance(Duration::from_millis(1)).await;
+    sweeper.sweep(Instant::now());
+    assert_eq!(Arc::strong_count(&held), 1, "it is over");
+    let trailers = trailer(soon(next(&mut body)).await.expect("an end"));
+    let expected = ("WATCHER_LAGGED".to_owned(), Some("01".to_owned()));
+    assert_eq!(told(&trailers), expected);
+}
+
 #[tokio::test(start_paused = true)]
 async fn client_that_takes_a_message_now_and_then_is_not_ended() {
     let sweeper = Sweeper::default();

@@ -4,8 +4,8 @@
 //! the end of the journal all watchers share the newest events, which the committer hands over
 //! or one task reads once (`tail`). Whoever is not that far reads the journal by itself, in
 //! bounded batches off the asynchronous threads (`past`), and thereby comes to the end of it
-//! without a gap or a repeat. A watcher that was at the end and falls out of what is shared is ended, with a
-//! token to resume from. Only what is durable and applied is ever seen.
+//! without a gap or a repeat. A watcher that was at the end and falls out of what is shared is
+//! ended, with a token to resume from. Only what is durable and applied is ever seen.
 
 mod past;
 mod room;

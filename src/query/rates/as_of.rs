@@ -4,7 +4,9 @@
 //! Reports are scanned as for any such question. Of taps the store has only what was told last:
 //! days of which nothing was told since are read from it, and the others are made again from the
 //! journal, part by part, so that it takes no more memory however many there are. That may take
-//! as long as reading the journal twice, or longer where days were told again much later; so no
+//! as long as reading the journal twice: to find what was told of which day, and for the counts.
+//! In between it is read once more where several feeds of an operator may tell the same line or
+//! stop, to choose among them; and it takes longer where days were told again much later. So no
 //! place among the scans is held meanwhile, and whoever asks is told how far it is.
 
 use std::cell::Cell;
@@ -73,8 +75,8 @@ pub struct Past<'a> {
     pub bytes_max: u64,
 }
 
-/// Passes over the journal, for one answer. Blocking, as long as it takes to read the journal,
-/// and perhaps again.
+/// Passes over the journal, for one answer. Blocking, as long as it takes to read the journal as
+/// often as it must be.
 pub(super) struct Passes<'a> {
     ledger: &'a Ledger,
     past: Past<'a>,

@@ -16,11 +16,11 @@ use std::collections::{HashMap, HashSet};
 
 use crate::domain::taps::{TapGrain, TapInterval};
 use crate::domain::{Dimension, FeedId, Filter, LocalDay, OperatorCode, Question, TapFeed};
-use crate::ledger::{Dictionary, FeedBook, TapBook};
+use crate::ledger::{Dictionary, FeedBook, TapBook, TapView};
 
-use super::super::{QueryError, plan};
+use super::super::{QueryError, plan, row_filter::RowFilter};
 use super::RatesWanted;
-use super::coverage::FeedCoverage;
+use super::coverage::{FeedCoverage, scopes_of};
 use super::feeds::{FeedSet, ToldBy};
 
 /// A feed that is used.
@@ -99,11 +99,47 @@ impl ToldScopes {
         Self(scopes.collect())
     }
 
-    /// As if feeds had told of all that they name.
-    pub fn named(choice: &Choice<'_>) -> Self {
+    /// The same from what is known of whole days, for which no counts need be read; `None` where
+    /// hours matter.
+    pub fn of_days(
+        choice: &Choice<'_>,
+        taps: &TapView<'_>,
+        question: &Question,
+        row_filter: &RowFilter,
+    ) -> Result<Option<Self>, QueryError> {
+        let (filter, window) = (&question.filter, question.window);
+        let mut days = window.days();
+        let first = days.next().unwrap_or(LocalDay(0));
+        let last = days.last().unwrap_or(first);
+        let is_whole_days = window.contains_day(first) && window.contains_day(last);
+        let is_by_calendar = |chosen: &Chosen<'_>| chosen.feed().day_begin.hour() == 0;
+        if !is_whole_days || filter.hours_of_day != 0 || !choice.feeds.iter().all(is_by_calendar) {
+            return Ok(None);
+        }
+        let mut all = HashMap::new();
+        for chosen in &choice.feeds {
+            let mut heads = taps.heads(chosen.number, first..last.next())?;
+            heads.retain(|(day, _)| filter.takes_day(*day));
+            let is_told = |number: u32| {
+                let mut heads = heads.iter();
+                heads.any(|(_, head)| head.scopes.hours(number, head.all()) != 0)
+            };
+            let scopes = (0..).zip(scopes_of(chosen, row_filter));
+            let told = scopes.filter_map(|(number, scope)| {
+                let scope = scope.filter(|_| is_told(number))?;
+                Some((scope.line, scope.stop))
+            });
+            all.insert(chosen.number, told.collect());
+        }
+        Ok(Some(Self(all)))
+    }
+
+    /// As if feeds had told of all that they name and the filter takes.
+    pub fn named(choice: &Choice<'_>, row_filter: &RowFilter) -> Self {
         let feeds = choice.feeds.iter();
         let scopes = feeds.map(|chosen| {
-            let scopes = chosen.book.scopes().iter().copied();
+            let scopes = scopes_of(chosen, row_filter).into_iter().flatten();
+            let scopes = scopes.map(|scope| (scope.line, scope.stop));
             (chosen.number, scopes.collect())
         });
         Self(scopes.collect())

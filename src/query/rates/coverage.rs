@@ -55,6 +55,8 @@ pub(super) struct FeedCoverage {
     told: Vec<u8>,
     /// Hours told, as bits, of scopes and days.
     partial: HashMap<(u32, u32), u32>,
+    /// Whether any taps told of a scope count in the question: more is read than it asks about.
+    counted: Vec<bool>,
 }
 
 /// The kind of tap of a feed, if it tells only one; else 0.
@@ -194,6 +196,7 @@ impl<'a> FeedReader<'a> {
                 continue;
             };
             self.told.set(number, day, ScopeCoverage::Wholly);
+            self.told.counted[number] = true;
             *all.get_or_insert(0) += total.taps;
             self.sum_row(&scope, when, total.taps, sums);
         }
@@ -272,6 +275,7 @@ impl<'a> FeedReader<'a> {
                 day: local_day,
                 hour_of_day: Some(hour_of_day),
             };
+            self.told.counted[number as usize] = true;
             self.sum_total(local_day, hours.taps[place], sums);
             self.sum_row(&scope, when, hours.taps[place], sums);
         }
@@ -359,15 +363,15 @@ impl FeedCoverage {
             days,
             told: vec![0; scopes.len() * days],
             partial: HashMap::new(),
+            counted: vec![false; scopes.len()],
         }
     }
 
-    /// The numbers of scopes of which anything was told on a day that counts.
+    /// The numbers of scopes of which anything was told that counts.
     pub fn scopes_told(&self) -> impl Iterator<Item = usize> {
-        let scopes = self.told.chunks_exact(self.days.max(1)).enumerate();
-        let is_told = |days: &[u8]| days.iter().any(|day| *day != 0);
+        let scopes = self.counted.iter().enumerate();
         scopes
-            .filter(move |(_, days)| is_told(days))
+            .filter(|(_, is_counted)| **is_counted)
             .map(|(number, _)| number)
     }
 

@@ -106,7 +106,11 @@ impl<'a> Days<'a> {
                 needs_scope: chosen.feed().grain != TapGrain::Operator,
                 is_by_day: chosen.feed().interval == TapInterval::Day,
             };
-            let feed = FeedDays::new(chosen, taps.heads(chosen.number, first..end)?, book);
+            let mut feed = FeedDays::new(chosen, taps.heads(chosen.number, first..end)?, book);
+            let mut others = choice.feeds.iter();
+            if others.any(|one| one.number != chosen.number && one.operator == chosen.operator) {
+                feed.keep_told(question);
+            }
             match book.source {
                 Source::Attribute(attribute) => {
                     for column in operator_columns(chosen, attribute) {
@@ -195,7 +199,8 @@ impl<'a> Days<'a> {
             if verdict(hours) == Verdict::ByHour && has_reports(&self.book.lines.day, day, *line) {
                 is_whole = false;
             }
-            self.told[*line as usize] = hours;
+            // Another feed may have told hours that the question does not take.
+            self.told[*line as usize] |= hours;
         }
         match is_whole {
             true => Verdict::Whole,
@@ -218,7 +223,7 @@ impl<'a> Days<'a> {
                 return Verdict::Unclear;
             }
             if is_own {
-                self.told[*stop as usize] = hours;
+                self.told[*stop as usize] |= hours;
             }
         }
         Verdict::Whole
@@ -258,6 +263,16 @@ impl<'a> FeedDays<'a> {
             others,
             kinds: feed.kinds.set(),
         }
+    }
+
+    /// Leaves out what it names and did not tell: another feed may have told it.
+    fn keep_told(&mut self, question: &Question) {
+        let Self { scopes, heads, .. } = self;
+        scopes.retain(|(scope, _)| {
+            heads.iter().any(|(day, head)| {
+                question.filter.takes_day(*day) && head.scopes.hours(*scope, head.all()) != 0
+            })
+        });
     }
 
     fn head(&mut self, day: LocalDay) -> Option<std::sync::Arc<DaySummary>> {

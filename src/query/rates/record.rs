@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::super::budget::{self, BudgetShare};
 use super::super::outages::OutageDays;
+use super::super::row_filter::RowFilter;
 use super::super::{QueryError, tallied as tallied_counts};
 use super::RatesWanted;
 use super::as_of::{Passes, Past};
@@ -130,7 +131,8 @@ impl<'a> RecordView<'a> {
         }
     }
 
-    /// The feeds that a question is set against. Reads those of which it takes what they told.
+    /// The feeds that a question is set against. Reads those of which it takes what they told,
+    /// where what is known of whole days does not say it.
     pub fn choose<'b>(
         &self,
         question: &Question,
@@ -142,6 +144,13 @@ impl<'a> RecordView<'a> {
         let unclear = candidates.unclear();
         if unclear.feeds.is_empty() {
             return candidates.settle(&ToldScopes::default(), wanted);
+        }
+        if let Taps::Now(taps, _) = &self.taps {
+            let row_filter = RowFilter::new(&question.filter, dictionary);
+            let known = ToldScopes::of_days(&unclear, taps, question, &row_filter)?;
+            if let Some(told) = known {
+                return candidates.settle(&told, wanted);
+            }
         }
         let job = RateJob {
             question,

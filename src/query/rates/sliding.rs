@@ -157,8 +157,9 @@ impl WindowTaps {
         check_feeds(wanted, &book)?;
         let question = question(filter, by, span).ok_or(QueryError::TooManyRows)?;
         let feeds = Candidates::sliding(&question, wanted, &book, &taps.dictionary);
+        let row_filter = RowFilter::new(filter, &taps.dictionary);
         // A watch is about now, and what is named will be told: so it need not be read.
-        let named = ToldScopes::named(&feeds.unclear());
+        let named = ToldScopes::named(&feeds.unclear(), &row_filter);
         let choice = feeds.settle(&named, wanted)?;
         let quarters = Quarters::within(span);
         let times = (quarters.start..quarters.end).map(|quarter| seen(filter, quarter));
@@ -172,7 +173,6 @@ impl WindowTaps {
             total: CellTaps::default(),
             all: 0,
         };
-        let row_filter = RowFilter::new(filter, &taps.dictionary);
         let feeds = choice.feeds.iter();
         let feeds: Result<Vec<_>, _> = feeds.map(|feed| reading.feed(feed, &row_filter)).collect();
         Ok(Self {
@@ -292,7 +292,7 @@ impl WindowTaps {
     }
 }
 
-// === impl Told ===
+// === impl FeedQuarters ===
 
 impl FeedQuarters {
     fn quarters(&self, row: &Row) -> u128 {

@@ -76,6 +76,48 @@ fn read(book: &Book, asked: Sliding<'_>) -> WindowTaps {
 }
 
 #[test]
+fn feeds_of_a_watch_clash_by_the_lines_that_its_filter_takes_alone() {
+    let mut book = Book::new(1);
+    let first = day(DAYS[2]);
+    let mut tell_lines = |name: &str, lines: [u32; 2]| {
+        let feed = TapFeed {
+            id: name.parse().expect("a name"),
+            operator: operator_code(1),
+            grain: TapGrain::Line,
+            interval: TapInterval::Hour,
+            ..feeds()[0].clone()
+        };
+        let slot = TapSlot {
+            day: first,
+            slot: 8,
+        };
+        let told = lines.map(|line| ((TapScope::Line(line_id(line)), slot), 10));
+        tell(&mut book, &feed, &Told::from(told));
+    };
+    tell_lines("one", [1, 5]);
+    tell_lines("other", [5, 9]);
+    let wanted = wanted(&[]);
+    let by = Breakdown::new(Vec::new()).expect("few");
+    let start = first.start().0;
+    let used = |filter: &Filter| {
+        let asked = Sliding {
+            filter,
+            by: &by,
+            wanted: &wanted,
+            span: minutes((start + 6) * 60, (start + 12) * 60),
+        };
+        read(&book, asked).used.len()
+    };
+    let all = Filter::all(Basis::SelfReported);
+    assert_eq!(used(&all), 1);
+    let some = Filter {
+        lines: vec![line_id(1), line_id(9)],
+        ..all
+    };
+    assert_eq!(used(&some), 2);
+}
+
+#[test]
 fn rates_of_whole_hours_are_those_of_a_question() {
     let (mut compared, mut with_rate) = (0, 0);
     for seed in 0..6 {

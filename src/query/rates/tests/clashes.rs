@@ -179,6 +179,47 @@ fn named_feeds_that_clash_are_told_by_their_places() {
     ));
 }
 
+#[test]
+fn feeds_clash_by_what_they_told_of_the_days_that_are_asked_for_alone() {
+    let mut book = Book::new(1);
+    let one = TapFeed {
+        interval: TapInterval::Hour,
+        ..feed("one", TapGrain::Line, TapKind::CheckIn)
+    };
+    let other = TapFeed {
+        id: "other".parse().expect("a name"),
+        ..one.clone()
+    };
+    let at = |shift: i32| TapSlot {
+        day: LocalDay(first().0 + shift),
+        slot: 8,
+    };
+    // The one told line 5 on the day before, and the other line 1 on the day after.
+    let of_one = Told::from([((of_line(5), at(-1)), 10), ((of_line(1), at(0)), 10)]);
+    let of_other = Told::from([((of_line(5), at(0)), 10), ((of_line(1), at(1)), 10)]);
+    tell(&mut book, &one, &of_one);
+    tell(&mut book, &other, &of_other);
+    let check = |asked: &Question, names: &[&str]| {
+        let mut found = used(&book, asked, &[]).expect("an answer").0;
+        found.sort();
+        assert_eq!(found, names, "{asked:?}");
+        let refused = used(&book, asked, &[&one, &other]).is_err();
+        assert_eq!(refused, names.len() == 1, "{asked:?}");
+    };
+    let all = question(&[], &[], &[]);
+    check(&all, &["other"]);
+    let mut asked = all.clone();
+    asked.filter.without_days = vec![at(1).day];
+    check(&asked, &["one", "other"]);
+    let mut asked = all.clone();
+    let end = LocalDay(first().0 + 1).start();
+    asked.window = Window::new(first().start(), end).expect("a day");
+    check(&asked, &["one", "other"]);
+    // Parts of days, of which whole days say too little.
+    asked.window = Window::new(Hour(first().start().0 + 4), end).expect("hours");
+    check(&asked, &["one", "other"]);
+}
+
 /// Random taps of lines around the days on which incidents happen.
 fn some_taps(random: &mut StdRng, feed: &TapFeed) -> Told {
     let mut told = Told::new();
@@ -197,6 +238,42 @@ fn some_taps(random: &mut StdRng, feed: &TapFeed) -> Told {
         }
     }
     told
+}
+
+#[test]
+fn line_that_moved_to_another_feed_is_matched_by_the_one_that_told_it_then() {
+    let kinds = [TapKind::CheckIn, TapKind::CheckOut, TapKind::Transfer];
+    let of = |name: &str| TapFeed {
+        kinds: TapKinds::new(kinds.into_iter().collect()).expect("taps"),
+        ..feed(name, TapGrain::Line, TapKind::CheckIn)
+    };
+    let mut book = Book::new(1);
+    book.grow(900);
+    let told = some_taps(&mut StdRng::seed_from_u64(1), &of("all"));
+    let (mut former, mut later) = (Told::new(), Told::new());
+    for ((scope, slot), taps) in told {
+        let is_former = match scope == of_line(5) {
+            true => slot.day < day("2026-06-01"),
+            false => scope == of_line(1),
+        };
+        let own = if is_former { &mut former } else { &mut later };
+        own.insert((scope, slot), taps);
+    }
+    tell(&mut book, &of("former"), &former);
+    tell(&mut book, &of("later"), &later);
+    let (start, end) = (day("2026-03-27").start(), day("2026-04-01").start());
+    let question = Question {
+        window: Window::new(start, end).expect("days"),
+        ..question(&[Dimension::Line], &[], &[])
+    };
+    let page = all_in(Order::Key);
+    let tallied = answer_with_rates(&book.ledger, &question, &page, &wanted(&[]));
+    let tallied = tallied.expect("an answer");
+    assert_eq!(tallied.answer.effort, Effort::Tallies);
+    assert_eq!(tallied.feeds.len(), 2);
+    let scan = answer_with_rates_by_scan(&book.ledger, &question, &page, &wanted(&[]));
+    let scan = scan.expect("an answer");
+    assert_eq!((tallied.rates, tallied.total), (scan.rates, scan.total));
 }
 
 /// Without the names of feeds.
