@@ -72,7 +72,7 @@ fn compare(plan: &Plan, many: &Path, few: &Path) -> Result<(), Failure> {
         "\nfigures over {incidents} incidents, measured in the query"
     ))?;
     // A kept record may end before now, and the small one before the large.
-    let end = many.ledger.read().stamp().min(few.ledger.read().stamp());
+    let end = end_of(&many.ledger)?.min(end_of(&few.ledger)?);
     let named = questions(end)?;
     if let Some(duckdb) = &duckdb {
         check(&named, &many.ledger, duckdb)?;
@@ -130,6 +130,20 @@ fn open(plan: &Plan, data: &Path) -> Result<Running, Failure> {
         running.map_err(|error| Failure::unexpected("the record cannot be opened", &error))?;
     running.wait_for_store();
     Ok(running)
+}
+
+/// The end of a record's last day with reports: a history may end days before the clock goes on.
+fn end_of(ledger: &Ledger) -> Result<UtcMillis, Failure> {
+    let stamp = ledger.read().stamp();
+    let today = stamp.hour().map(|hour| hour.local_day());
+    let today = today.ok_or_else(|| Failure::new(Kind::Refused, "the clock is out of range"))?;
+    let all = Filter::all(Basis::SelfReported);
+    let days = question(all, &[Dimension::Day], today, YEAR_DAYS)?;
+    let answer = query::answer(ledger, &days, &page(Order::Key, CHECKED_ROWS))
+        .map_err(|error| Failure::unexpected("a question was not answered", &error))?;
+    let last = answer.figures.last().map(|figure| figure.keys.concat());
+    let last = last.and_then(|day| LocalDay::parse(&day));
+    Ok(last.map_or(stamp, |day| day.next().start().start()))
 }
 
 fn close(running: Running) -> Result<(), Failure> {

@@ -91,7 +91,8 @@ pub async fn run(plan: &Plan) -> Result<(), Failure> {
     )
 }
 
-/// Tells taps of some stops, hour by hour.
+/// Tells taps of some stops, hour by hour. None were tapped at, so that what else is measured over
+/// a record that is kept counts the same as without them.
 async fn tell_taps(channel: &Channel, plan: &Plan) -> Result<(), Failure> {
     let mut client = OperationsServiceClient::new(channel.clone());
     let hour = (plan.now)().0.div_euclid(1_000 * HOUR_SECONDS);
@@ -103,7 +104,7 @@ async fn tell_taps(channel: &Channel, plan: &Plan) -> Result<(), Failure> {
         let count = |stop: i64| pb::TapCount {
             stop_id: format!("bench-{stop}"),
             start: Some(begins),
-            taps: call.unsigned_abs(),
+            taps: 0,
             ..Default::default()
         };
         let request = pb::RecordTapCountsRequest {
