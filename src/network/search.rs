@@ -154,7 +154,9 @@ impl SearchIndex {
         stops: &[Stop],
         is_wanted: impl Fn(usize) -> bool,
     ) -> Vec<Hit> {
-        let hits = self.hits(&parse(query), query);
+        let words = parse(query);
+        let meanings = (0..words.len()).map(|place| self.meanings(&words, place));
+        let hits = self.hits(&words, meanings.collect(), query);
         best(&hits, limit, stops, is_wanted)
     }
 
@@ -162,19 +164,18 @@ impl SearchIndex {
     /// has the whole query. Most texts that name no stop are let go of at their first such word.
     pub(super) fn find_if_whole(&self, query: &str) -> Vec<Hit> {
         let words = parse(query);
-        let is_known =
-            |place: usize| words[place].is_particle || !self.meanings(&words, place).is_empty();
-        if (0..words.len()).all(is_known) {
-            self.hits(&words, query)
-        } else {
-            Vec::new()
-        }
+        let known = |(place, word): (usize, &Word)| {
+            let meanings = self.meanings(&words, place);
+            (word.is_particle || !meanings.is_empty()).then_some(meanings)
+        };
+        let meanings: Option<Vec<_>> = words.iter().enumerate().map(known).collect();
+        meanings.map_or_else(Vec::new, |meanings| self.hits(&words, meanings, query))
     }
 
-    /// All stops that fit, in no order.
-    fn hits(&self, words: &[Word], query: &str) -> Vec<Hit> {
+    /// All stops that fit, in no order, by what each word may mean.
+    fn hits(&self, words: &[Word], meanings: Vec<Vec<Meaning>>, query: &str) -> Vec<Hit> {
         let mut tallies = vec![Tally::default(); self.name_words.len()];
-        let weights = self.collect(words, &mut tallies);
+        let weights = self.collect(words, meanings, &mut tallies);
         let asked = words.iter().filter(|word| !word.is_particle).count();
         let same_name = self.same_name(query);
         let hit = |(stop, tally): (usize, &Tally)| {
@@ -192,11 +193,10 @@ impl SearchIndex {
     }
 
     /// Adds up, for each stop, what it has of each word. Returns the sum of all weights.
-    fn collect(&self, words: &[Word], tallies: &mut [Tally]) -> u64 {
+    fn collect(&self, words: &[Word], meanings: Vec<Vec<Meaning>>, tallies: &mut [Tally]) -> u64 {
         let mut weights = 0;
         let mut touched = Vec::new();
-        for (place, word) in words.iter().enumerate() {
-            let meanings = self.meanings(words, place);
+        for (word, meanings) in words.iter().zip(meanings) {
             let weight = self.weight(word, &meanings, tallies.len());
             weights += weight;
             for meaning in meanings {
