@@ -16,13 +16,13 @@ use super::output::{Format, Sheet};
 use super::when::{Days, Period};
 use super::{serve, values, when};
 use crate::api::Clock;
+use crate::api::convert::edition::from_row;
 use crate::api::pb::v1 as pb;
 use crate::api::pb::v1::statistics_service_client::StatisticsServiceClient;
 use crate::client::Connection;
 use crate::config::{ClockSettings, DataSettings};
 use crate::domain::limits::EDITION_ROWS_PER_PAGE_MAX;
 use crate::domain::{LocalMonth, UtcMillis};
-use crate::edition::format::Row;
 use crate::edition::library::{Closed, EditionError, Library, Verdict};
 use crate::edition::{NOT_SAID, columns, download, month};
 use crate::ingest::{self, ClockCheck, Options, Running};
@@ -222,37 +222,11 @@ fn sheet(rows: &[pb::EditionRow], citation: Option<&str>) -> Sheet {
     let own = columns::all().len() + usize::from(citation.is_some());
     let mut sheet = Sheet::new(columns.take(own));
     for row in rows {
-        let mut values = columns::values(&published(row), &row.edition, row.method_version);
+        let mut values = columns::values(&from_row(row), &row.edition, row.method_version);
         values.extend(citation.map(|line| json!(line)));
         sheet.push(values);
     }
     sheet
-}
-
-/// A row as its edition has it.
-fn published(row: &pb::EditionRow) -> Row {
-    let row = row.clone();
-    Row {
-        basis: row.basis,
-        period_start: row.period_start,
-        period_end: row.period_end,
-        operator_code: row.operator_code,
-        dimension: row.dimension,
-        source: row.source,
-        key: row.key,
-        answer: row.answer,
-        flag: row.flag,
-        count: row.count,
-        taps: row.taps,
-        denominator_source: row.denominator_source,
-        coverage: row.coverage,
-        rate: row.rate,
-        unit: row.unit,
-        low: row.low,
-        high: row.high,
-        interval_method: row.interval_method,
-        no_rate: row.no_rate,
-    }
 }
 
 async fn close(dir: &Path, clock_check: ClockCheck, now: Clock) -> Result<(), Failure> {

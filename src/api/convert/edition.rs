@@ -143,3 +143,29 @@ fn to_row(row: &Row, month: &str, method: u32) -> pb::EditionRow {
         method_version: method,
     }
 }
+
+/// A row as its edition has it, for clients.
+pub fn from_row(row: &pb::EditionRow) -> Row {
+    let row = row.clone();
+    Row {
+        basis: row.basis,
+        period_start: row.period_start,
+        period_end: row.period_end,
+        operator_code: row.operator_code,
+        dimension: row.dimension,
+        source: row.source,
+        key: row.key,
+        answer: row.answer,
+        flag: row.flag,
+        count: row.count,
+        taps: row.taps,
+        denominator_source: row.denominator_source,
+        coverage: row.coverage,
+        rate: row.rate,
+        unit: row.unit,
+        low: row.low,
+        high: row.high,
+        interval_method: row.interval_method,
+        no_rate: row.no_rate,
+    }
+}
