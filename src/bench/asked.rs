@@ -9,7 +9,7 @@ use super::query::{YEAR_DAYS, median_of, question};
 use super::world::HISTORY_DAYS;
 use crate::cli::{Failure, Kind};
 use crate::domain::question::Filter;
-use crate::domain::{Basis, LocalDay, Question, UtcMillis, Window};
+use crate::domain::{Basis, LocalDay, Question, Window};
 use crate::ingest::Running;
 use crate::query::rates::{CompareWanted, compare};
 use crate::query::staff::staff_figures;
@@ -23,11 +23,9 @@ const MONTH_DAYS: i32 = 30;
 pub fn measure(
     plan: &Plan,
     (many, few): (&Running, &Running),
-    end: UtcMillis,
+    today: LocalDay,
 ) -> Result<(), Failure> {
     contest::say("\nwhat is asked less often")?;
-    let today = end.hour().map(|hour| hour.local_day());
-    let today = today.ok_or_else(|| Failure::new(Kind::Refused, "the clock is out of range"))?;
     let history = i32::try_from(HISTORY_DAYS).unwrap_or(i32::MAX);
     let half_year = YEAR_DAYS.min(plan.tap_days) / 2;
     for (name, days) in [

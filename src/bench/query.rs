@@ -15,7 +15,7 @@ use super::{Plan, asked, rates};
 use crate::cli::{Failure, Kind};
 use crate::domain::question::{Breakdown, Filter};
 use crate::domain::taxonomy::{Mode, SetOf, Taxonomy};
-use crate::domain::{Basis, Dimension, LocalDay, Question, UtcMillis, Window};
+use crate::domain::{Basis, Dimension, LocalDay, Question, Window};
 use crate::ingest::{self, ClockCheck, Options, Running};
 use crate::ledger::Ledger;
 use crate::query::{self, Order, Page, QueryError};
@@ -72,8 +72,8 @@ fn compare(plan: &Plan, many: &Path, few: &Path) -> Result<(), Failure> {
         "\nfigures over {incidents} incidents, measured in the query"
     ))?;
     // A kept record may end before now, and the small one before the large.
-    let end = end_of(&many.ledger)?.min(end_of(&few.ledger)?);
-    let named = questions(end)?;
+    let today = day_after(&many.ledger)?.min(day_after(&few.ledger)?);
+    let named = questions(today)?;
     if let Some(duckdb) = &duckdb {
         check(&named, &many.ledger, duckdb)?;
     }
@@ -110,8 +110,8 @@ fn compare(plan: &Plan, many: &Path, few: &Path) -> Result<(), Failure> {
     for (contest, ..) in &contests {
         contest.print()?;
     }
-    rates::compare(plan, (&many.ledger, &few.ledger), duckdb.as_ref(), end)?;
-    asked::measure(plan, (&many, &few), end)?;
+    rates::compare(plan, (&many.ledger, &few.ledger), duckdb.as_ref(), today)?;
+    asked::measure(plan, (&many, &few), today)?;
     print_memory(&many.ledger)?;
     close(many)?;
     close(few)
@@ -132,8 +132,8 @@ fn open(plan: &Plan, data: &Path) -> Result<Running, Failure> {
     Ok(running)
 }
 
-/// The end of a record's last day with reports: a history may end days before the clock goes on.
-fn end_of(ledger: &Ledger) -> Result<UtcMillis, Failure> {
+/// The day after a record's last with reports: a history may end days before the clock goes on.
+fn day_after(ledger: &Ledger) -> Result<LocalDay, Failure> {
     let stamp = ledger.read().stamp();
     let today = stamp.hour().map(|hour| hour.local_day());
     let today = today.ok_or_else(|| Failure::new(Kind::Refused, "the clock is out of range"))?;
@@ -143,7 +143,7 @@ fn end_of(ledger: &Ledger) -> Result<UtcMillis, Failure> {
         .map_err(|error| Failure::unexpected("a question was not answered", &error))?;
     let last = answer.figures.last().map(|figure| figure.keys.concat());
     let last = last.and_then(|day| LocalDay::parse(&day));
-    Ok(last.map_or(stamp, |day| day.next().start().start()))
+    Ok(last.map_or(today, LocalDay::next))
 }
 
 fn close(running: Running) -> Result<(), Failure> {
@@ -153,9 +153,7 @@ fn close(running: Running) -> Result<(), Failure> {
 
 /// The three questions that have targets, and one that only a scan answers, about the days
 /// before the end of the record.
-fn questions(end: UtcMillis) -> Result<Vec<Named>, Failure> {
-    let today = end.hour().map(|hour| hour.local_day());
-    let today = today.ok_or_else(|| Failure::new(Kind::Refused, "the clock is out of range"))?;
+fn questions(today: LocalDay) -> Result<Vec<Named>, Failure> {
     let history = i32::try_from(world::HISTORY_DAYS).unwrap_or(i32::MAX);
     let mut trams = Filter::all(Basis::SelfReported);
     trams.modes = SetOf::from_iter([Mode::Tram]);

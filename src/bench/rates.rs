@@ -8,7 +8,7 @@ use super::peers::duckdb::{Asked, DuckDb};
 use super::query::{CHECKED_ROWS, FEW_TARGET, WEEK_DAYS, YEAR_DAYS, median_of, page, question};
 use crate::cli::{Failure, Kind};
 use crate::domain::question::Filter;
-use crate::domain::{Basis, Dimension, LocalDay, Question, UtcMillis};
+use crate::domain::{Basis, Dimension, LocalDay, Question};
 use crate::ledger::Ledger;
 use crate::query::rates::{RatedAnswer, answer_with_rates_by_scan};
 use crate::query::{Effort, Order, Page, QueryError, RatesWanted, answer_with_rates};
@@ -36,10 +36,10 @@ pub fn compare(
     plan: &Plan,
     (many, few): (&Ledger, &Ledger),
     duckdb: Option<&DuckDb>,
-    end: UtcMillis,
+    today: LocalDay,
 ) -> Result<(), Failure> {
     contest::say("\nthe same with rates and intervals, over taps of every line and stop")?;
-    let named = questions(plan, many, end)?;
+    let named = questions(plan, many, today)?;
     for one in &named {
         // What is read of taps once is kept, by both.
         let answer = ask(one, many)?;
@@ -164,9 +164,7 @@ fn positive(numbers: &[u64]) -> Vec<u64> {
     numbers.filter(|number| 0 < *number).collect()
 }
 
-fn questions(plan: &Plan, ledger: &Ledger, end: UtcMillis) -> Result<Vec<Named>, Failure> {
-    let today = end.hour().map(|hour| hour.local_day());
-    let today = today.ok_or_else(|| Failure::new(Kind::Refused, "the clock is out of range"))?;
+fn questions(plan: &Plan, ledger: &Ledger, today: LocalDay) -> Result<Vec<Named>, Failure> {
     let all = || Filter::all(Basis::SelfReported);
     let mut some = all();
     some.operators = OPERATORS
