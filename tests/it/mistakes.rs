@@ -3,17 +3,14 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Output, Stdio};
-use std::time::Duration;
+use std::process::Stdio;
 
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use crate::child::{Server, mistap, serve};
+use crate::child::{PATIENCE, Said, Server, mistap, said, serve};
 
-/// How long a command may take, on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
 const USAGE: i32 = 2;
 const REFUSED: i32 = 3;
 const NOT_FOUND: i32 = 4;
@@ -38,13 +35,12 @@ impl Desk {
         let mut command = mistap();
         command
             .args(arguments)
-            .env("MISTAP_SERVER", self.server.address.to_string())
-            .env_remove("MISTAP_SECRET");
+            .env("MISTAP_SERVER", self.server.address.to_string());
         command
     }
 
-    async fn run(&self, arguments: &[&str]) -> Output {
-        ended(&mut self.command(arguments)).await
+    async fn run(&self, arguments: &[&str]) -> Said {
+        said(&mut self.command(arguments)).await
     }
 
     /// How many reports there are.
@@ -52,23 +48,9 @@ impl Desk {
         let output = self
             .run(&["stats", "--from", "400-days-ago", "-f", "json"])
             .await;
-        let figures: Value = serde_json::from_str(&out(&output)).expect("valid JSON");
+        let figures: Value = serde_json::from_str(&output.out).expect("valid JSON");
         figures["total"].clone()
     }
-}
-
-async fn ended(command: &mut Command) -> Output {
-    command.stdin(Stdio::null()).kill_on_drop(true);
-    let output = tokio::time::timeout(PATIENCE, command.output()).await;
-    output.expect("it ends in time").expect("it runs")
-}
-
-fn out(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-fn errors(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 /// The words of a command that is printed between backquotes, without the program.
@@ -91,8 +73,8 @@ async fn time_that_cannot_have_been_meant_is_refused_with_the_rule_and_not_recor
         (["--at", "23-11-2026 08:15"], USAGE, "2026-11-23T08:15"),
     ] {
         let output = desk.run(&[&["report"][..], &arguments].concat()).await;
-        let told = errors(&output);
-        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {told}");
+        let told = &output.errors;
+        assert_eq!(output.code, code, "{arguments:?}: {told}");
         assert!(told.contains(rule), "{arguments:?}: {told}");
     }
     assert_eq!(desk.counted().await, 0);
@@ -110,16 +92,16 @@ async fn report_whose_answer_cannot_be_printed_tells_the_way_back_beside_it() {
         .stderr(Stdio::piped());
     let child = command.kill_on_drop(true).spawn().expect("it runs");
     let output = tokio::time::timeout(PATIENCE, child.wait_with_output()).await;
-    let output = output.expect("it ends in time").expect("it ends");
-    let told = errors(&output);
-    assert!(!output.status.success(), "{told}");
+    let output = Said::of(output.expect("it ends in time").expect("it ends"));
+    let told = &output.errors;
+    assert!(output.code != 0, "{told}");
     assert!(told.contains("the report is recorded"), "{told}");
 
     // As it stands there: it names the server.
     let mut get = mistap();
-    get.args(command_in(&told)).env_remove("MISTAP_SERVER");
-    let shown = ended(&mut get).await;
-    assert!(out(&shown).contains("bus"), "{}", errors(&shown));
+    get.args(command_in(told));
+    let shown = said(&mut get).await;
+    assert!(shown.out.contains("bus"), "{}", shown.errors);
     desk.server.kill().await;
 }
 
@@ -128,22 +110,22 @@ async fn secret_in_the_environment_is_for_reports_that_are_there() {
     let desk = Desk::open().await;
     let secret = "7f".repeat(32);
     let mut report = desk.command(&["report", "--mode", "tram", "-f", "json"]);
-    let output = ended(report.env("MISTAP_SECRET", &secret)).await;
-    assert!(output.status.success(), "{}", errors(&output));
-    let told: Value = serde_json::from_str(&out(&output)).expect("valid JSON");
+    let output = said(report.env("MISTAP_SECRET", &secret)).await;
+    assert!(output.code == 0, "{}", output.errors);
+    let told: Value = serde_json::from_str(&output.out).expect("valid JSON");
     assert_ne!(told["secret"], secret);
     let id = told["incident_id"].as_str().expect("an id");
     let mut get = desk.command(&["get", id]);
-    let output = ended(get.env("MISTAP_SECRET", told["secret"].as_str().expect("a secret"))).await;
-    assert!(out(&output).contains("tram"), "{}", errors(&output));
+    let output = said(get.env("MISTAP_SECRET", told["secret"].as_str().expect("a secret"))).await;
+    assert!(output.out.contains("tram"), "{}", output.errors);
 
     let amend = ["amend", id, told["secret"].as_str().expect("a secret")];
     let nothing = desk.run(&amend).await;
-    assert_eq!(nothing.status.code(), Some(USAGE), "{}", errors(&nothing));
+    assert_eq!(nothing.code, USAGE, "{}", nothing.errors);
     let cost = desk
         .run(&[&amend[..], &["--extra-cost", "under-5"]].concat())
         .await;
-    assert!(out(&cost).contains("under-5"), "{}", errors(&cost));
+    assert!(cost.out.contains("under-5"), "{}", cost.errors);
     desk.server.kill().await;
 }
 
@@ -151,8 +133,8 @@ async fn secret_in_the_environment_is_for_reports_that_are_there() {
 async fn card_number_that_does_not_come_is_not_taken_for_none() {
     let desk = Desk::open().await;
     let output = desk.run(&["report", "--card-number-stdin"]).await;
-    let told = errors(&output);
-    assert_eq!(output.status.code(), Some(REFUSED), "{told}");
+    let told = &output.errors;
+    assert_eq!(output.code, REFUSED, "{told}");
     assert!(told.contains("no card number came"), "{told}");
     assert_eq!(desk.counted().await, 0);
     desk.server.kill().await;
@@ -171,12 +153,12 @@ async fn code_that_no_network_has_is_told_and_one_written_small_is_understood() 
         "10",
     ];
     let output = desk.run(&report).await;
-    assert!(output.status.success(), "{}", errors(&output));
+    assert!(output.code == 0, "{}", output.errors);
     let small = desk
         .run(&["stats", "--from", "yesterday", "--operator", "gvb"])
         .await;
-    assert!(out(&small).contains("1 reported"), "{}", out(&small));
-    assert!(!errors(&small).contains("warning"), "{}", errors(&small));
+    assert!(small.out.contains("1 reported"), "{}", small.out);
+    assert!(!small.errors.contains("warning"), "{}", small.errors);
     for (flag, code, what) in [
         ("--operator", "GVBX", "the network has no operator"),
         ("--line", "GVB:99999", "the network has no line"),
@@ -185,21 +167,21 @@ async fn code_that_no_network_has_is_told_and_one_written_small_is_understood() 
         let output = desk
             .run(&["stats", "--from", "yesterday", flag, code])
             .await;
-        let told = errors(&output);
+        let told = &output.errors;
         assert!(told.contains(&format!("warning: {what}")), "{code}: {told}");
         assert!(told.contains(code), "{code}: {told}");
     }
     let other = desk.run(&["cases", "list", "--operator", "GVBX"]).await;
     assert!(
-        errors(&other).contains("has no operator GVBX"),
+        other.errors.contains("has no operator GVBX"),
         "{}",
-        errors(&other)
+        other.errors
     );
     let unnamed = desk
         .run(&["stats", "--from", "yesterday", "--line", "10"])
         .await;
-    let told = errors(&unnamed);
-    assert_eq!(unnamed.status.code(), Some(USAGE), "{told}");
+    let told = &unnamed.errors;
+    assert_eq!(unnamed.code, USAGE, "{told}");
     assert!(told.contains("mistap network lines --number 10"), "{told}");
     desk.server.kill().await;
 }
@@ -210,17 +192,17 @@ async fn refusal_names_flags_where_the_server_names_fields() {
     let output = desk
         .run(&["report", "--signal", "red-beep", "--found-later"])
         .await;
-    let told = errors(&output);
-    assert_eq!(output.status.code(), Some(REFUSED), "{told}");
+    let told = &output.errors;
+    assert_eq!(output.code, REFUSED, "{told}");
     assert!(
         told.contains("--found-later: needs --signal green"),
         "{told}"
     );
     let output = desk.run(&["stats", "--as-of", "99999999"]).await;
     assert!(
-        errors(&output).contains("--as-of must be 1 to"),
+        output.errors.contains("--as-of must be 1 to"),
         "{}",
-        errors(&output)
+        output.errors
     );
     desk.server.kill().await;
 }
@@ -229,13 +211,9 @@ async fn refusal_names_flags_where_the_server_names_fields() {
 async fn receipt_that_is_not_there_is_named() {
     let mut command = mistap();
     command.args(["receipt", "verify", "MISSING.jws", "--keys", "MISSING.json"]);
-    let output = ended(&mut command).await;
-    assert_eq!(output.status.code(), Some(NOT_FOUND), "{}", errors(&output));
-    assert!(
-        errors(&output).contains("MISSING.json"),
-        "{}",
-        errors(&output)
-    );
+    let output = said(&mut command).await;
+    assert_eq!(output.code, NOT_FOUND, "{}", output.errors);
+    assert!(output.errors.contains("MISSING.json"), "{}", output.errors);
 }
 
 #[tokio::test]
@@ -252,9 +230,9 @@ async fn address_where_no_mistap_answers_is_said_to_be_that() {
     let mut command = mistap();
     let server = address.to_string();
     command.args(["stats", "--server", &server]);
-    let output = ended(&mut command).await;
-    let told = errors(&output);
-    assert!(!output.status.success(), "{told}");
+    let output = said(&mut command).await;
+    let told = &output.errors;
+    assert!(output.code != 0, "{told}");
     let first = told.lines().next().unwrap_or_default();
     assert!(
         first.contains("no mistap") || first.contains("no server answers"),
@@ -273,16 +251,16 @@ async fn folder_without_a_record_is_named_before_tokens_are_looked_for_in_it() {
             .args(["token"])
             .args(arguments)
             .args(["--data", data]);
-        ended(&mut command).await
+        said(&mut command).await
     };
     let none = run(&["list"]).await;
-    assert_eq!(none.status.code(), Some(NOT_FOUND), "{}", errors(&none));
+    assert_eq!(none.code, NOT_FOUND, "{}", none.errors);
     assert!(!folder.exists());
     // The first token may be made before the server ever ran, and that is said.
     let new = run(&["new", "--role", "steward", "--label", "desk"]).await;
-    assert!(new.status.success(), "{}", errors(&new));
-    assert!(errors(&new).contains("no record in"), "{}", errors(&new));
-    assert!(out(&run(&["list"]).await).contains("desk"));
+    assert!(new.code == 0, "{}", new.errors);
+    assert!(new.errors.contains("no record in"), "{}", new.errors);
+    assert!(run(&["list"]).await.out.contains("desk"));
 }
 
 #[tokio::test]
@@ -300,8 +278,8 @@ async fn variable_that_is_blank_is_as_one_that_is_not_set() {
     ] {
         command.env(variable, " ");
     }
-    let output = ended(&mut command).await;
-    assert!(output.status.success(), "{}", errors(&output));
+    let output = said(&mut command).await;
+    assert!(output.code == 0, "{}", output.errors);
     desk.server.kill().await;
 }
 
@@ -312,7 +290,7 @@ async fn demo_where_others_could_reach_it_is_refused_before_it_writes_anything()
     command
         .args(["demo", "--listen", "0.0.0.0:0"])
         .env("TMPDIR", place.path());
-    let output = ended(&mut command).await;
-    assert_eq!(output.status.code(), Some(USAGE), "{}", errors(&output));
-    assert!(!out(&output).contains("history"), "{}", out(&output));
+    let output = said(&mut command).await;
+    assert_eq!(output.code, USAGE, "{}", output.errors);
+    assert!(!output.out.contains("history"), "{}", output.out);
 }

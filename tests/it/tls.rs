@@ -1,9 +1,7 @@
 //! A server behind a proxy with TLS, as operators reach one from elsewhere.
 
 use std::net::SocketAddr;
-use std::process::{Output, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
 
 use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
@@ -11,10 +9,8 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
-use crate::child::{Server, mistap, serve};
+use crate::child::{Said, Server, mistap, said, serve};
 
-/// How long a command may take, on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
 const NAME: &str = "localhost";
 
 /// A proxy with a certificate of its own, as text for who trusts it.
@@ -58,7 +54,7 @@ impl Proxy {
 }
 
 /// What `mistap choices` says through a proxy, trusting whom a file names.
-async fn choices(proxy: &Proxy, trusted: &str) -> Output {
+async fn choices(proxy: &Proxy, trusted: &str) -> Said {
     let folder = TempDir::new().expect("a folder");
     let file = folder.path().join("trusted.pem");
     std::fs::write(&file, trusted).expect("room");
@@ -70,11 +66,8 @@ async fn choices(proxy: &Proxy, trusted: &str) -> Output {
             &format!("https://{NAME}:{}", proxy.port),
         ])
         .env("SSL_CERT_FILE", file)
-        .env_remove("SSL_CERT_DIR")
-        .stdin(Stdio::null())
-        .kill_on_drop(true);
-    let output = tokio::time::timeout(PATIENCE, command.output()).await;
-    output.expect("it ends in time").expect("it runs")
+        .env_remove("SSL_CERT_DIR");
+    said(&mut command).await
 }
 
 #[tokio::test]
@@ -84,13 +77,12 @@ async fn server_behind_tls_is_reached_by_who_trusts_it_and_others_are_told_why_n
     let server = server.unwrap_or_else(|end| panic!("the server did not start: {end:?}"));
     let proxy = Proxy::before(server.address).await;
     let answered = choices(&proxy, &proxy.certificate).await;
-    let errors = String::from_utf8_lossy(&answered.stderr);
-    assert!(answered.status.success(), "{errors}");
-    assert!(!answered.stdout.is_empty());
+    assert_eq!(answered.code, 0, "{}", answered.errors);
+    assert!(!answered.out.is_empty());
     let another = Proxy::before(server.address).await;
     let refused = choices(&proxy, &another.certificate).await;
-    let errors = String::from_utf8_lossy(&refused.stderr);
-    assert_eq!(refused.status.code(), Some(6), "{errors}");
+    let errors = refused.errors;
+    assert_eq!(refused.code, 6, "{errors}");
     assert!(errors.contains("invalid peer certificate"), "{errors}");
     assert!(errors.contains("SSL_CERT_FILE"), "{errors}");
     server.kill().await;
