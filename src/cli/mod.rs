@@ -251,10 +251,7 @@ pub fn main() -> ExitCode {
 
 /// What the clock shows, and what that is compared with.
 fn read(clock: ClockSettings) -> CommandClock {
-    CommandClock {
-        now: app::system_clock()(),
-        check: serve::clock_check(clock),
-    }
+    serve::clock_check(clock).at(app::system_clock()())
 }
 
 fn run(command: Command, server: &ServerArgs, format: Format) -> Result<(), Failure> {

@@ -46,6 +46,11 @@ pub struct CommandClock {
 }
 
 impl ClockCheck {
+    /// The clock of a command, which shows `now` and is compared like this.
+    pub const fn at(self, now: UtcMillis) -> CommandClock {
+        CommandClock { now, check: self }
+    }
+
     /// Whether an entry may be stamped at once with what the clock shows, where the last has the
     /// stamp `last`.
     pub(super) fn believes(self, clock: UtcMillis, last: Stamp) -> bool {

@@ -194,7 +194,6 @@ mod tests {
     use crate::domain::taxonomy::TimePrecision;
     use crate::domain::testing::{blank_facts, personal};
     use crate::domain::{Record, RowTime, UtcMillis};
-    use crate::ingest::clock_guard::CommandClock;
     use crate::ingest::{ClockCheck, lookup, repair};
     use crate::journal::{self, Settings};
     use crate::ledger::State;
@@ -290,10 +289,7 @@ mod tests {
 
     #[test]
     fn what_makes_a_checkpoint_of_a_copy_erases_first() {
-        let clock = CommandClock {
-            now: NOON,
-            check: ClockCheck::Never,
-        };
+        let clock = ClockCheck::Never.at(NOON);
         for is_copy in [false, true] {
             let folder = tempfile::tempdir().expect("a folder");
             let (writer, _) = cut_short(folder.path(), LAST_BATCH_ENTRIES);

@@ -34,10 +34,7 @@ use crate::store::{Block, Columns, Store};
 const NOON: i64 = 1_795_435_200_000;
 const MINUTE_MS: i64 = 60_000;
 /// Of commands.
-const CLOCK: CommandClock = CommandClock {
-    now: UtcMillis(NOON),
-    check: ClockCheck::Always,
-};
+const CLOCK: CommandClock = ClockCheck::Always.at(UtcMillis(NOON));
 const DEADLINE: Duration = Duration::from_secs(60);
 const CARD: &str = "3528 0123 4567 8901";
 

@@ -73,6 +73,11 @@ impl DaySummary {
         all_bits(self.taps.len())
     }
 
+    /// Whether anything was told of a scope.
+    pub fn tells(&self, scope: u32) -> bool {
+        self.scopes.hours(scope, self.all()) != 0
+    }
+
     fn bytes(&self) -> usize {
         let scopes = match &self.scopes {
             ToldScopes::All(_) => 0,

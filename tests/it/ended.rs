@@ -11,7 +11,7 @@ use mistap::api::pb::v1 as pb;
 use mistap::app::{AppError, Settings};
 use mistap::domain::{Entry, Position, UtcMillis};
 use mistap::ingest::repair::{self, Finding};
-use mistap::ingest::{ClockCheck, CommandClock, StartError};
+use mistap::ingest::{ClockCheck, StartError};
 use mistap::journal;
 use mistap::upkeep::retention::RemovalProgress;
 use pb::operations_service_client::OperationsServiceClient;
@@ -233,10 +233,7 @@ async fn restore_is_known_after_the_entries_around_it_have_ended() {
     let (folder, _) = reported(20).await;
     let restored = repair::restore(
         folder.path(),
-        CommandClock {
-            now: LATER,
-            check: ClockCheck::AfterStart,
-        },
+        ClockCheck::AfterStart.at(LATER),
         &mut |_, _| {},
     )
     .expect("restored");
@@ -277,10 +274,7 @@ async fn restore_is_known_after_the_entries_around_it_have_ended() {
     // Another counts them all.
     let again = repair::restore(
         folder.path(),
-        CommandClock {
-            now: much_later,
-            check: ClockCheck::AfterStart,
-        },
+        ClockCheck::AfterStart.at(much_later),
         &mut |_, _| {},
     )
     .expect("restored");
@@ -351,15 +345,8 @@ async fn single_incidents_go_after_their_time_and_what_was_counted_of_them_stays
     }
 
     // Whatever can be made again is made of the base and the rest.
-    let rebuilt = repair::rebuild(
-        folder.path(),
-        CommandClock {
-            now: START,
-            check: ClockCheck::Always,
-        },
-        &mut |_, _| {},
-    )
-    .expect("rebuilt");
+    let rebuilt = repair::rebuild(folder.path(), ClockCheck::Always.at(START), &mut |_, _| {})
+        .expect("rebuilt");
     assert_ne!(rebuilt.entries, 0);
     check_clean(folder.path());
     std::fs::remove_file(folder.path().join("checkpoint")).expect("removed");

@@ -22,10 +22,7 @@ use crate::support::{SECRET, START, Service, founding_story};
 
 const DAY_MS: i64 = 86_400_000;
 /// Of commands that are run when tests begin.
-const CLOCK: CommandClock = CommandClock {
-    now: START,
-    check: ClockCheck::Always,
-};
+const CLOCK: CommandClock = ClockCheck::Always.at(START);
 /// How long words are kept unless it is set otherwise.
 const WORDS_DAYS: i32 = 90;
 
@@ -109,14 +106,7 @@ async fn journal_is_told_of_keys_once_and_again_when_one_is_made() {
 async fn rotated_key_is_told_as_replaced() {
     let folder = serve(new_folder(), START).await;
     let at = UtcMillis(START.0 + DAY_MS);
-    let rotated = rotation::rotate(
-        folder.path(),
-        CommandClock {
-            now: at,
-            check: ClockCheck::Always,
-        },
-    )
-    .expect("rotated");
+    let rotated = rotation::rotate(folder.path(), ClockCheck::Always.at(at)).expect("rotated");
     assert!(!rotated.periods.is_empty());
     // Before any server starts again.
     let now = told(folder.path());
@@ -188,17 +178,11 @@ async fn keys_are_rotated_after_a_long_rest_only_by_whoever_says_that_the_clock_
         let refused = matches!(error, RotateError::Folder(RepairError::ClockUnsure));
         assert!(refused, "{error:?}");
     };
-    let unsure = CommandClock {
-        now: later,
-        check: ClockCheck::Always,
-    };
+    let unsure = ClockCheck::Always.at(later);
     is_refused(rotation::rotate(folder.path(), unsure).expect_err("a wrong clock"));
     is_refused(rotation::rotate_receipts(folder.path(), unsure).expect_err("a wrong clock"));
     assert_eq!((told(folder.path()), files()), before);
-    let sure = CommandClock {
-        now: later,
-        check: ClockCheck::AfterStart,
-    };
+    let sure = ClockCheck::AfterStart.at(later);
     rotation::rotate_receipts(folder.path(), sure).expect("rotated");
     rotation::rotate(folder.path(), sure).expect("rotated");
     assert_eq!(told(folder.path()).len(), before.0.len() + 1);
@@ -210,22 +194,10 @@ async fn keys_are_rotated_after_a_long_rest_only_by_whoever_says_that_the_clock_
 async fn nothing_is_noted_where_no_key_is_rotated() {
     let folder = serve(new_folder(), START).await;
     let before = told(folder.path());
-    let refused = rotation::rotate(
-        folder.path(),
-        CommandClock {
-            now: UtcMillis(i64::MAX),
-            check: ClockCheck::Always,
-        },
-    );
+    let refused = rotation::rotate(folder.path(), ClockCheck::Always.at(UtcMillis(i64::MAX)));
     assert!(matches!(refused, Err(RotateError::Clock)), "{refused:?}");
     let later = UtcMillis(START.0 + 800 * DAY_MS);
-    let refused = rotation::rotate(
-        folder.path(),
-        CommandClock {
-            now: later,
-            check: ClockCheck::AfterStart,
-        },
-    );
+    let refused = rotation::rotate(folder.path(), ClockCheck::AfterStart.at(later));
     assert!(
         matches!(refused, Err(RotateError::NoneInUse)),
         "{refused:?}"
@@ -265,14 +237,8 @@ async fn receipts_stay_as_they_are_when_their_key_is_rotated_whatever_the_clock_
     let mut folder = service.stop().await;
     let mut from = START;
     for clock in [UtcMillis(START.0 - DAY_MS), START, UtcMillis(0)] {
-        let made = rotation::rotate_receipts(
-            folder.path(),
-            CommandClock {
-                now: clock,
-                check: ClockCheck::Always,
-            },
-        )
-        .expect("rotated");
+        let made = rotation::rotate_receipts(folder.path(), ClockCheck::Always.at(clock))
+            .expect("rotated");
         assert!(from < made.from);
         from = made.from;
         let service = Service::start_with(folder, |settings| {

@@ -5,8 +5,8 @@ use mistap::api::pb::v1 as pb;
 use mistap::auth::{NewToken, Role, Token, TokenFile};
 use mistap::client::{Bearer, Connection};
 use mistap::domain::{LocalDay, UtcMillis};
+use mistap::ingest::ClockCheck;
 use mistap::ingest::repair::{self, verify};
-use mistap::ingest::{ClockCheck, CommandClock};
 use pb::operations_service_client::OperationsServiceClient;
 use pb::reporting_service_client::ReportingServiceClient;
 use pb::statistics_service_client::StatisticsServiceClient;
@@ -213,15 +213,8 @@ async fn figures_list_days_of_outages_and_have_a_second_figure_without_them() {
         report.fold.expect("the journal is whole").digest
     };
     let digest = proven();
-    let rebuilt = repair::rebuild(
-        folder.path(),
-        CommandClock {
-            now: START,
-            check: ClockCheck::Always,
-        },
-        &mut |_, _| {},
-    )
-    .expect("nobody has it open");
+    let rebuilt = repair::rebuild(folder.path(), ClockCheck::Always.at(START), &mut |_, _| {})
+        .expect("nobody has it open");
     assert_eq!(rebuilt.digest, digest);
     assert_eq!(proven(), digest);
 }

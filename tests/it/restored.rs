@@ -12,8 +12,8 @@ use mistap::auth::{Grant, Principal, ReceiptKeys, TokenId};
 use mistap::domain::entry::Epoch;
 use mistap::domain::limits::RESTORES_MAX;
 use mistap::domain::{Entry, Position, UtcMillis};
+use mistap::ingest::ClockCheck;
 use mistap::ingest::repair::{self, RepairError, Restored};
-use mistap::ingest::{ClockCheck, CommandClock};
 use mistap::journal;
 use mistap::upkeep::retention::RemovalProgress;
 use pb::live_service_client::LiveServiceClient;
@@ -108,14 +108,7 @@ fn operator() -> Principal {
 }
 
 fn restore(folder: &Path) -> Result<Restored, RepairError> {
-    repair::restore(
-        folder,
-        CommandClock {
-            now: START,
-            check: ClockCheck::Always,
-        },
-        &mut |_, _| {},
-    )
+    repair::restore(folder, ClockCheck::Always.at(START), &mut |_, _| {})
 }
 
 /// A folder, a copy of it, and what was given out before and after the copy was made.
@@ -332,10 +325,7 @@ async fn words_that_were_taken_away_since_the_copy_are_taken_away_again() {
     assert_ne!(files_with(folder.path(), WORDS), 0);
     repair::restore(
         folder.path(),
-        CommandClock {
-            now: later,
-            check: ClockCheck::AfterStart,
-        },
+        ClockCheck::AfterStart.at(later),
         &mut |_, _| {},
     )
     .expect("restored");

@@ -9,8 +9,8 @@ use std::time::Duration;
 use mistap::api::pb::v1 as pb;
 use mistap::app::Settings;
 use mistap::domain::{LocalDay, UtcMillis};
+use mistap::ingest::ClockCheck;
 use mistap::ingest::repair;
-use mistap::ingest::{ClockCheck, CommandClock};
 use pb::operations_service_client::OperationsServiceClient;
 use prost_types::Timestamp;
 use tempfile::TempDir;
@@ -164,15 +164,8 @@ async fn counts_survive_restart_rebuild_and_damage_of_everything_but_the_journal
     assert!(2 < fold.tap_blocks);
     assert_eq!(fold.tap_blocks_compared, fold.tap_blocks);
 
-    let rebuilt = repair::rebuild(
-        folder.path(),
-        CommandClock {
-            now: START,
-            check: ClockCheck::Always,
-        },
-        &mut |_, _| (),
-    )
-    .expect("possible");
+    let rebuilt = repair::rebuild(folder.path(), ClockCheck::Always.at(START), &mut |_, _| ())
+        .expect("possible");
     assert_eq!(rebuilt.digest, fold.digest);
     let service = Service::start_in(folder).await;
     assert!(kept(&service).await == told, "after a rebuild");

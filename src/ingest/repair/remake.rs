@@ -249,10 +249,7 @@ mod tests {
     use crate::ledger::checkpoint;
 
     const NOW: UtcMillis = UtcMillis(1_795_442_400_000);
-    const CLOCK: CommandClock = CommandClock {
-        now: NOW,
-        check: ClockCheck::Always,
-    };
+    const CLOCK: CommandClock = ClockCheck::Always.at(NOW);
 
     /// A folder whose journal has lost three of five entries, all of which a checkpoint counts.
     fn folder_that_lost_three() -> tempfile::TempDir {
@@ -295,10 +292,7 @@ mod tests {
         };
         noted.write(folder.path()).expect("written");
         let year_ahead = UtcMillis(NOW.0 + 365 * 86_400_000);
-        let unsure = CommandClock {
-            now: year_ahead,
-            check: ClockCheck::Always,
-        };
+        let unsure = ClockCheck::Always.at(year_ahead);
         let rebuilt = rebuild(folder.path(), unsure, &mut |_, _| {});
         assert!(matches!(rebuilt, Err(RepairError::ClockUnsure)));
         let restored = restore(folder.path(), unsure, &mut |_, _| {});
@@ -307,10 +301,7 @@ mod tests {
         let (_, reader, _) =
             journal::open(&folder::journal(folder.path()), Settings::default()).expect("whole");
         assert_eq!(reader.last(), Position(2));
-        let sure = CommandClock {
-            now: year_ahead,
-            check: ClockCheck::AfterStart,
-        };
+        let sure = ClockCheck::AfterStart.at(year_ahead);
         restore(folder.path(), sure, &mut |_, _| {}).expect("restored");
     }
 

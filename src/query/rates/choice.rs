@@ -85,9 +85,9 @@ enum Meeting {
 
 /// The lines and stops of which feeds told taps, by the numbers of feeds.
 #[derive(Default)]
-pub(super) struct ToldScopes(HashMap<u16, HashSet<(u32, u32)>>);
+pub(super) struct ScopesByFeed(HashMap<u16, HashSet<(u32, u32)>>);
 
-impl ToldScopes {
+impl ScopesByFeed {
     /// Of feeds that were read, with what they told.
     pub fn read(choice: &Choice<'_>, told: &[FeedCoverage]) -> Self {
         let feeds = choice.feeds.iter().zip(told);
@@ -122,7 +122,7 @@ impl ToldScopes {
             heads.retain(|(day, _)| filter.takes_day(*day));
             let is_told = |number: u32| {
                 let mut heads = heads.iter();
-                heads.any(|(_, head)| head.scopes.hours(number, head.all()) != 0)
+                heads.any(|(_, head)| head.tells(number))
             };
             let scopes = (0..).zip(scopes_of(chosen, row_filter));
             let told = scopes.filter_map(|(number, scope)| {
@@ -237,7 +237,11 @@ impl<'a> Candidates<'a> {
     }
 
     /// The feeds that are used. Refuses named ones that clash.
-    pub fn settle(self, told: &ToldScopes, wanted: &RatesWanted) -> Result<Choice<'a>, QueryError> {
+    pub fn settle(
+        self,
+        told: &ScopesByFeed,
+        wanted: &RatesWanted,
+    ) -> Result<Choice<'a>, QueryError> {
         let clash = |one: &Chosen<'_>, other: &Chosen<'_>| match one.meets(other) {
             Meeting::Apart => false,
             Meeting::Clash => true,

@@ -269,9 +269,8 @@ impl<'a> FeedDays<'a> {
     fn keep_told(&mut self, question: &Question) {
         let Self { scopes, heads, .. } = self;
         scopes.retain(|(scope, _)| {
-            heads.iter().any(|(day, head)| {
-                question.filter.takes_day(*day) && head.scopes.hours(*scope, head.all()) != 0
-            })
+            let mut heads = heads.iter();
+            heads.any(|(day, head)| question.filter.takes_day(*day) && head.tells(*scope))
         });
     }
 

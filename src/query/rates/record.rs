@@ -11,7 +11,7 @@ use super::super::{QueryError, tallied as tallied_counts};
 use super::RatesWanted;
 use super::as_of::{Passes, Past};
 use super::book::{self, RateBook};
-use super::choice::{Candidates, Choice, ToldScopes};
+use super::choice::{Candidates, Choice, ScopesByFeed};
 use super::inputs::{self, RateInputs, RateJob};
 use super::keys::RowKeys;
 use super::reading;
@@ -143,11 +143,11 @@ impl<'a> RecordView<'a> {
         let candidates = Candidates::of(question, wanted, feeds, dictionary);
         let unclear = candidates.unclear();
         if unclear.feeds.is_empty() {
-            return candidates.settle(&ToldScopes::default(), wanted);
+            return candidates.settle(&ScopesByFeed::default(), wanted);
         }
         if let Taps::Now(taps, _) = &self.taps {
             let row_filter = RowFilter::new(&question.filter, dictionary);
-            let known = ToldScopes::of_days(&unclear, taps, question, &row_filter)?;
+            let known = ScopesByFeed::of_days(&unclear, taps, question, &row_filter)?;
             if let Some(told) = known {
                 return candidates.settle(&told, wanted);
             }
@@ -165,7 +165,7 @@ impl<'a> RecordView<'a> {
             }
             Taps::Then(passes, taps) => passes.read_all(taps, &self.view, &job)?,
         };
-        candidates.settle(&ToldScopes::read(&unclear, &read.told), wanted)
+        candidates.settle(&ScopesByFeed::read(&unclear, &read.told), wanted)
     }
 
     /// Looks at rows, with a place among the scans. Such a place is never held while the journal

@@ -24,7 +24,7 @@ use crate::stats::rate::NoRate;
 
 use super::super::row_filter::RowFilter;
 use super::super::{Figure, QueryError};
-use super::choice::{Candidates, Chosen, ToldScopes};
+use super::choice::{Candidates, Chosen, ScopesByFeed};
 use super::coverage::{When, scopes_of};
 use super::keys::{Numbers, RowKeys, tap_numbers};
 use super::matched::Counted;
@@ -159,7 +159,7 @@ impl WindowTaps {
         let feeds = Candidates::sliding(&question, wanted, &book, &taps.dictionary);
         let row_filter = RowFilter::new(filter, &taps.dictionary);
         // A watch is about now, and what is named will be told: so it need not be read.
-        let named = ToldScopes::named(&feeds.unclear(), &row_filter);
+        let named = ScopesByFeed::named(&feeds.unclear(), &row_filter);
         let choice = feeds.settle(&named, wanted)?;
         let quarters = Quarters::within(span);
         let times = (quarters.start..quarters.end).map(|quarter| seen(filter, quarter));

@@ -1,7 +1,7 @@
 //! Rankings against the rules of `stats::ranking` on plainly counted numbers.
 
 use super::super::super::tests::{Book, day};
-use super::super::choice::{Candidates, ToldScopes};
+use super::super::choice::{Candidates, ScopesByFeed};
 use super::*;
 use crate::domain::taps::{
     TapBatch, TapCount, TapFeed, TapGrain, TapInterval, TapScope, TapSlot, Taps,
@@ -228,7 +228,7 @@ fn silent_lines_say_of_their_days_what_lines_with_reports_do() {
         };
         let dictionary = state.dictionary();
         let feeds = Candidates::of(&question, &rates, state.taps(), dictionary);
-        let choice = feeds.settle(&ToldScopes::default(), &rates);
+        let choice = feeds.settle(&ScopesByFeed::default(), &rates);
         let choice = choice.expect("nothing is named");
         let reported = (90..).zip(reported).map(|(number, flag)| Figure {
             keys: vec![line(number).to_string()],
