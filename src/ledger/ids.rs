@@ -29,6 +29,9 @@ const POSITION_BITS: u32 = 40;
 /// of the sorted run. A search there looks at one place, and in the run at three or four, each
 /// as far away as memory is; as many as this take 14 MB, and only while their day lasts.
 const RECENT_MIN: usize = 917_504;
+/// A day with more ids than this gets room for `RECENT_MIN` at once: growing by doubling moved
+/// nearly every id once more.
+const RECENT_GROWN: usize = 114_688;
 /// About how many ids a shard has.
 const SHARD_IDS: usize = 65_536;
 /// Shortest sorted run that has a filter, and ids for each of its words. Only days with far more
@@ -193,6 +196,10 @@ impl DayTable {
 
     fn insert(&mut self, entry: IdEntry) {
         let recent = Arc::make_mut(&mut self.recent);
+        if recent.len() == RECENT_GROWN {
+            let more = RECENT_MIN - RECENT_GROWN;
+            recent.reserve(more, |entry| spread(hash_of(entry)));
+        }
         recent.insert_unique(spread(hash_of(&entry)), entry, |entry| {
             spread(hash_of(entry))
         });
@@ -329,13 +336,16 @@ fn position_of(entry: &IdEntry) -> Position {
     Position(u64::from_be_bytes(bytes))
 }
 
-/// A hash of 56 bits for a table that looks at the highest of 64.
+/// A hash of 56 bits for a table that tells a place by the lowest of 64 and, before it looks
+/// there, entries apart by the highest seven: the two must have nothing in common.
 fn spread(hash: u64) -> u64 {
-    hash << (u64::BITS - HASH_BITS) | hash >> (HASH_BITS - 8)
+    hash << (u64::BITS - HASH_BITS) | hash >> 40 & 0xff
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use proptest::prelude::*;
 
     use super::super::testing::EPOCH;
@@ -348,6 +358,20 @@ mod tests {
         bytes[8..].copy_from_slice(&number.to_be_bytes());
         bytes[8] = 0x80;
         IncidentId::from_bytes(bytes).expect("version 7")
+    }
+
+    #[test]
+    fn entries_at_one_place_of_the_table_are_told_apart_without_reading_them() {
+        let index = IdIndex::new(EPOCH);
+        let mut seen: BTreeMap<u64, BTreeSet<u64>> = BTreeMap::new();
+        for number in 0..65_536 {
+            let spread = spread(index.hash(&id(20_000, number)));
+            let (place, told_by) = (spread & 0xff, spread >> 57);
+            seen.entry(place).or_default().insert(told_by);
+        }
+        assert_eq!(seen.len(), 256);
+        // Of 128, in 256 tries each: a few are missing by chance.
+        assert!(seen.values().all(|told_by| 90 < told_by.len()));
     }
 
     #[test]
