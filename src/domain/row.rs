@@ -6,7 +6,7 @@ use super::question::Basis;
 use super::time::{Hour, LocalDay};
 
 /// When an incident happened, as finely as it is known and counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RowTime {
     /// The hour of UTC.
     Hour(Hour),

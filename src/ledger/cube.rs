@@ -62,22 +62,21 @@ impl Cube {
 
     /// Counts one more.
     pub fn add(&mut self, bucket: u32, column: u32) {
+        self.add_all(bucket, &[column]);
+    }
+
+    /// Counts one more in each of some columns; one may stand there several times.
+    pub fn add_all(&mut self, bucket: u32, columns: &[u32]) {
+        if columns.is_empty() {
+            return;
+        }
         let is_sparse = self.is_sparse;
         let counts = self.counts_mut(bucket);
         if is_sparse && counts.len() == 0 {
             *counts = Counts::Sparse(Vec::new());
         }
-        if counts.increment_sparse(column) {
-            return;
-        }
-        let column = column as usize;
-        if counts.len() <= column {
-            counts.grow(column);
-        }
-        if !counts.increment(column) {
-            counts.widen();
-            let is_counted = counts.increment(column);
-            assert!(is_counted, "a wider count has room");
+        for column in columns {
+            counts.add(*column);
         }
     }
 
@@ -220,6 +219,23 @@ impl Counts {
             return Self::U16(counts.iter().copied().map(low_bytes).collect());
         }
         Self::U32(counts.to_vec())
+    }
+
+    /// Counts one more.
+    #[inline]
+    fn add(&mut self, column: u32) {
+        if self.increment_sparse(column) {
+            return;
+        }
+        let column = column as usize;
+        if self.len() <= column {
+            self.grow(column);
+        }
+        if !self.increment(column) {
+            self.widen();
+            let is_counted = self.increment(column);
+            assert!(is_counted, "a wider count has room");
+        }
     }
 
     fn cells(&self) -> Cells<'_> {

@@ -59,10 +59,6 @@ pub use tallies::{Attribute, Tallies, Timed, day_bucket, month_hour_bucket};
 pub use taps::{FeedBook, ScopeNumbers, TapBook, TapDay, TapsApplied};
 pub use unmatchable::{Less, Reason};
 
-/// Entries whose ids and names are looked up together before they are applied: what that
-/// brings near must still be there when its turn comes.
-const AHEAD_ENTRIES: usize = 64;
-
 /// Why something cannot be answered now.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
@@ -200,14 +196,7 @@ impl Ledger {
     pub fn apply(&self, batch: &[Record]) -> Vec<Applied> {
         self.store_writer.wait_for_room();
         let mut state = self.state.write().expect(FOLD_HOLDS);
-        let mut applied = Vec::with_capacity(batch.len());
-        for some in batch.chunks(AHEAD_ENTRIES) {
-            state.look_ahead(some.iter().map(|record| &record.entry));
-            let some = some.iter();
-            applied.extend(
-                some.map(|record| state.apply(record.position, record.stamp, &record.entry)),
-            );
-        }
+        let applied = state.apply_all(batch);
         // Under the lock: a scan must find each row either open or pending.
         let closed = state.take_closed();
         self.store_writer.take(closed, state.take_tap_changes());

@@ -22,7 +22,7 @@ use crate::domain::limits::BLOCK_ROWS;
 use crate::domain::taxonomy::{Taxonomy, TimePrecision, number_of};
 use crate::domain::{
     Amendment, Answer, Basis, Entry, Facts, IncidentId, Minute, OutageChange, OutageTold, Outages,
-    Personal, Position, Restore, Restores, Row, Stamp, UtcMillis,
+    Personal, Position, Record, Restore, Restores, Row, Stamp, UtcMillis,
 };
 use crate::store::TapChange;
 use crate::store::block::Block;
@@ -30,6 +30,9 @@ use crate::store::block::Block;
 /// Raised whenever equal entries make another state than before: an older checkpoint is then
 /// not used.
 pub const FOLD_VERSION: u32 = 7;
+/// Entries whose ids and names are looked up together before they are applied: what that
+/// brings near must still be there when its turn comes.
+const AHEAD_ENTRIES: usize = 64;
 
 /// What became of an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,7 +106,10 @@ pub struct State {
     pub(super) network: Option<(u32, [u8; 32])>,
     pub(super) dictionary: Arc<Dictionary>,
     pub(super) ids: IdIndex,
+    /// Without what waits in `uncounted`, while a batch is applied.
     pub(super) tallies: [Tallies; 2],
+    /// Rows of the batch that is being applied, to be counted together. Empty between batches.
+    uncounted: Vec<Row>,
     pub(super) recent: Recent,
     /// Incidents not known to the minute, by minute of the entry's stamp.
     pub(super) untimed: Recent,
@@ -143,6 +149,7 @@ impl State {
             dictionary: Arc::default(),
             ids: IdIndex::new(epoch),
             tallies: Default::default(),
+            uncounted: Vec::new(),
             recent: Recent::default(),
             untimed: Recent::default(),
             withdrawn: Arc::default(),
@@ -164,6 +171,24 @@ impl State {
 
     /// Applies the entry at the next position. Panics if it is not later than the one before.
     pub fn apply(&mut self, position: Position, stamp: Stamp, entry: &Entry) -> Applied {
+        let applied = self.fold(position, stamp, entry);
+        self.count_waiting();
+        applied
+    }
+
+    /// As `apply`, of one entry after the other; what they count is counted together.
+    pub fn apply_all(&mut self, batch: &[Record]) -> Vec<Applied> {
+        let mut applied = Vec::with_capacity(batch.len());
+        for some in batch.chunks(AHEAD_ENTRIES) {
+            self.look_ahead(some.iter().map(|record| &record.entry));
+            let fold = |record: &Record| self.fold(record.position, record.stamp, &record.entry);
+            applied.extend(some.iter().map(fold));
+        }
+        self.count_waiting();
+        applied
+    }
+
+    fn fold(&mut self, position: Position, stamp: Stamp, entry: &Entry) -> Applied {
         assert!(self.position < position, "entries come in their order");
         if self.first == Position(0) {
             self.first = position;
@@ -222,7 +247,7 @@ impl State {
 
     /// Looks up what the fold of these entries will look up, one after the other with nothing
     /// between, so that they wait for memory together. Changes nothing.
-    pub(super) fn look_ahead<'e>(&self, entries: impl Iterator<Item = &'e Entry> + Clone) {
+    fn look_ahead<'e>(&self, entries: impl Iterator<Item = &'e Entry> + Clone) {
         let facts = entries.filter_map(|entry| match entry {
             Entry::Incident { facts, .. } => Some(facts),
             _ => None,
@@ -282,11 +307,26 @@ impl State {
     }
 
     fn count(&mut self, row: Row) {
-        self.tallies[row.basis as usize].add(&row);
+        self.tallies[row.basis as usize].add_apart(&row);
+        self.uncounted.push(row);
         self.open.push(row);
         if self.open.len() == BLOCK_ROWS {
             self.close_block();
         }
+    }
+
+    /// Counts the rows that wait, those of one hour together: the order in which rows are counted
+    /// changes no tally.
+    fn count_waiting(&mut self) {
+        let place = |row: &Row| (row.basis as usize, row.time);
+        self.uncounted.sort_unstable_by_key(place);
+        for rows in self
+            .uncounted
+            .chunk_by(|one, next| place(one) == place(next))
+        {
+            self.tallies[rows[0].basis as usize].add_all(rows);
+        }
+        self.uncounted.clear();
     }
 
     /// Takes away what was counted. The row is made again from the facts: numbers, once given,
@@ -323,6 +363,8 @@ impl State {
     /// change.
     fn strike(&mut self, at: Position, of: Position, facts: &Facts) -> Row {
         self.note_struck(at, of);
+        // It may be one of them.
+        self.count_waiting();
         let row = row(of, facts, self.dictionary.look_up(facts));
         self.tallies[row.basis as usize].take(&row);
         row

@@ -176,12 +176,19 @@ impl Buckets {
 }
 
 impl Timed {
-    #[inline]
-    fn change(&mut self, buckets: Buckets, column: u32, change: Change) {
-        change.apply(&mut self.day, buckets.day, column);
+    fn add_all(&mut self, buckets: Buckets, columns: &[u32]) {
+        self.day.add_all(buckets.day, columns);
         if let Some((hour, month_hour)) = buckets.hours {
-            change.apply(&mut self.hour, hour, column);
-            change.apply(&mut self.month_hour, month_hour, column);
+            self.hour.add_all(hour, columns);
+            self.month_hour.add_all(month_hour, columns);
+        }
+    }
+
+    fn take(&mut self, buckets: Buckets, column: u32) {
+        self.day.take(buckets.day, column);
+        if let Some((hour, month_hour)) = buckets.hours {
+            self.hour.take(hour, column);
+            self.month_hour.take(month_hour, column);
         }
     }
 
@@ -206,24 +213,41 @@ impl Tallies {
         &self.attributes[attribute as usize]
     }
 
-    /// Counts a row.
-    pub(super) fn add(&mut self, row: &Row) {
-        self.change(row, Change::Add);
-    }
-
-    /// Counts a row no more. Panics if it was not counted.
-    pub(super) fn take(&mut self, row: &Row) {
-        self.change(row, Change::Take);
-    }
-
-    fn change(&mut self, row: &Row, change: Change) {
-        let buckets = Buckets::of(row.time);
-        self.line.change(buckets, row.line, change);
-        change.apply(&mut self.stop_day, buckets.day, row.stop);
+    /// Counts rows of one hour, or of one day, together: their places are looked for once. What
+    /// stands apart depends on the order in which rows come, and is counted by `add_apart`.
+    pub(super) fn add_all(&mut self, rows: &[Row]) {
+        let Some(first) = rows.first() else {
+            return;
+        };
+        let buckets = Buckets::of(first.time);
+        let mut columns: Vec<u32> = rows.iter().map(|row| row.line).collect();
+        self.line.add_all(buckets, &columns);
+        columns.clear();
+        columns.extend(rows.iter().map(|row| row.stop));
+        self.stop_day.add_all(buckets.day, &columns);
         for (timed, attribute) in self.attributes.iter_mut().zip(Attribute::ALL) {
-            attribute.each_column(row, |column| timed.change(buckets, column, change));
+            columns.clear();
+            for row in rows {
+                attribute.each_column(row, |column| columns.push(column));
+            }
+            timed.add_all(buckets, &columns);
         }
-        self.apart.change(row, buckets, change);
+    }
+
+    /// Counts a row that `add_all` counts too, if it stands apart.
+    pub(super) fn add_apart(&mut self, row: &Row) {
+        self.apart.change(row, Buckets::of(row.time), Change::Add);
+    }
+
+    /// Counts a row no more, anywhere. Panics if it was not counted.
+    pub(super) fn take(&mut self, row: &Row) {
+        let buckets = Buckets::of(row.time);
+        self.line.take(buckets, row.line);
+        self.stop_day.take(buckets.day, row.stop);
+        for (timed, attribute) in self.attributes.iter_mut().zip(Attribute::ALL) {
+            attribute.each_column(row, |column| timed.take(buckets, column));
+        }
+        self.apart.change(row, buckets, Change::Take);
     }
 
     /// How much memory the tallies of all attributes take, in bytes.
