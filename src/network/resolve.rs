@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use super::builtin;
-use super::model::{Line, Stop};
+use super::model::Line;
 use super::{Network, names, search};
 use crate::domain::incident::Match;
 use crate::domain::taxonomy::{Mode, Resolution};
@@ -248,48 +248,43 @@ impl Network {
     }
 
     fn stop_by_code(&self, text: &str, operator: Option<&OperatorCode>) -> Option<Match<StopId>> {
-        let exact = |stop: &Stop| named(Resolution::Exact, stop);
+        let exact = |place: usize| self.named(Resolution::Exact, place);
         if let Some((id, known)) = self.known_stops.get_key_value(text) {
             let name = known.full_name.clone();
             return Some(Match::one(Resolution::Exact, id.clone(), name));
         }
-        let with_operator = operator.and_then(|code| self.stop(&format!("{code}:{text}")));
-        if let Some(stop) = with_operator {
-            return Some(exact(stop));
+        let with_operator = operator.and_then(|code| {
+            let code = format!("{code}:{text}");
+            self.known_stops.get(code.as_str())
+        });
+        if let Some(known) = with_operator {
+            return Some(exact(known.place as usize));
         }
-        let places = self.platforms.get(text)?;
-        if let [place] = places[..] {
-            return Some(exact(&self.stops[place as usize]));
+        let places = self.platforms.get(text)?.iter();
+        let all: Vec<_> = places.map(|place| *place as usize).collect();
+        if let [place] = all[..] {
+            return Some(exact(place));
         }
-        let all: Vec<_> = places
-            .iter()
-            .map(|place| &self.stops[*place as usize])
-            .collect();
-        let operators: Vec<_> = all
-            .iter()
-            .copied()
-            .filter(|stop| operator.is_some_and(|code| stop.is_served_by(code.as_str())))
-            .collect();
-        let stops = if operators.is_empty() { all } else { operators };
-        Some(match stops[..] {
-            [stop] => exact(stop),
-            _ => ambiguous(&stops),
+        let is_operators = |place: &usize| {
+            operator.is_some_and(|code| self.stops[*place].is_served_by(code.as_str()))
+        };
+        let operators: Vec<_> = all.iter().copied().filter(is_operators).collect();
+        let places = if operators.is_empty() { all } else { operators };
+        Some(match places[..] {
+            [place] => exact(place),
+            _ => self.ambiguous(places),
         })
     }
 
     /// The stop inside a circle, or several; `None` if there is none.
     fn one_of(&self, places: &[u32], is_inside: Circle<'_>) -> Option<Match<StopId>> {
-        let stops: Vec<_> = places
-            .iter()
-            .map(|place| *place as usize)
-            .filter(|place| is_inside(*place))
-            .map(|place| &self.stops[place])
-            .collect();
-        match stops[..] {
-            [] => None,
-            [stop] => Some(unique(stop)),
-            _ => Some(ambiguous(&stops)),
-        }
+        let places = places.iter().map(|place| *place as usize);
+        let mut inside = places.filter(|place| is_inside(*place));
+        let first = inside.next()?;
+        Some(match inside.next() {
+            None => self.unique(first),
+            Some(second) => self.ambiguous([first, second].into_iter().chain(inside)),
+        })
     }
 
     /// Places of the stops with this name. `st.` may stand for a station.
@@ -322,8 +317,22 @@ impl Network {
             let is_clear = best.is_complete
                 && FUZZY_SCORE_MIN <= best.score
                 && next + FUZZY_LEAD_MIN <= best.score;
-            is_clear.then(|| unique(&self.stops[best.stop]))
+            is_clear.then(|| self.unique(best.stop))
         })
+    }
+
+    fn unique(&self, place: usize) -> Match<StopId> {
+        self.named(Resolution::UniqueMatch, place)
+    }
+
+    fn named(&self, resolution: Resolution, place: usize) -> Match<StopId> {
+        let name = self.full_names[place].clone();
+        Match::one(resolution, self.stops[place].id.clone(), name)
+    }
+
+    fn ambiguous(&self, places: impl IntoIterator<Item = usize>) -> Match<StopId> {
+        let ids = places.into_iter().map(|place| self.stops[place].id.clone());
+        Match::ambiguous(ids.collect())
     }
 }
 
@@ -380,18 +389,6 @@ impl<'a> LinesFound<'a> {
         matched.outside_validity = !found.is_empty() && found.iter().all(is_outside);
         matched
     }
-}
-
-fn unique(stop: &Stop) -> Match<StopId> {
-    named(Resolution::UniqueMatch, stop)
-}
-
-fn named(resolution: Resolution, stop: &Stop) -> Match<StopId> {
-    Match::one(resolution, stop.id.clone(), stop.full_name().into())
-}
-
-fn ambiguous(stops: &[&Stop]) -> Match<StopId> {
-    Match::ambiguous(stops.iter().map(|stop| stop.id.clone()).collect())
 }
 
 /// The operator of all these lines, if it is the same.
