@@ -364,7 +364,7 @@ mod tests {
         let other = Some(AddressPrefix::V4([198, 51, 100]));
         for position in 1..=2_000 {
             let from = if position <= 10 { other } else { flood };
-            origins.remember(Position(position), UtcMillis(0), from);
+            origins.remember([(Position(position), UtcMillis(0), from)]);
         }
         let latest: Vec<_> = (1..=2_000).rev().map(Position).collect();
         let people = Reporters::new(&reader, &origins);

@@ -3,12 +3,12 @@
 
 use std::sync::Arc;
 
-use super::prepare::ContentDigests;
 use super::{Accepted, GetError, Moment, StoredIncident, StoredReply, SubmitError};
 use crate::auth::secret_matches;
 use crate::domain::incident::Match;
 use crate::domain::{
-    Entry, Facts, IncidentId, IncidentSecret, LineId, Personal, Position, SecretHash, Stamp, StopId,
+    ContentDigest, Entry, Facts, IncidentId, IncidentSecret, LineId, Personal, Position,
+    SecretHash, Stamp, StopId,
 };
 use crate::journal::{JournalError, Reader, Record};
 use crate::ledger::Ledger;
@@ -23,7 +23,7 @@ pub(super) struct Repeat {
     /// The id.
     pub id: IncidentId,
     /// Of what the client sent now.
-    pub digests: ContentDigests,
+    pub digest: ContentDigest,
 }
 
 /// An incident as the journal has it.
@@ -217,7 +217,7 @@ fn compare(
     })?;
     // The ledger knows ids by a hash; the journal has them whole.
     let is_same =
-        |found: &Found| found.facts.id == repeat.id && repeat.digests.holds(found.facts.digest);
+        |found: &Found| found.facts.id == repeat.id && repeat.digest == found.facts.digest;
     let found = found.filter(is_same).ok_or(SubmitError::Conflict)?;
     Ok(Accepted {
         id: repeat.id,

@@ -66,6 +66,9 @@ pub(crate) type Clock = Arc<dyn Fn() -> UtcMillis + Send + Sync>;
 /// stop has to be looked for by likeness takes as long as a hundred others.
 const PREPARED_BETWEEN_YIELDS: Duration = Duration::from_millis(1);
 
+/// Incidents whose lines and stops are looked up together before they are prepared.
+const AHEAD_INCIDENTS: usize = 32;
+
 /// What became of an accepted incident.
 #[derive(Clone, Debug)]
 pub struct Accepted {
@@ -178,7 +181,7 @@ struct OnItsWay {
 impl Ingest {
     fn new(
         queue: Arc<Queue>,
-        secrets: Secrets,
+            secrets: Secrets,
         network: Arc<Network>,
         clock: Arc<ServerClock>,
         sources: Sources,
@@ -320,20 +323,24 @@ impl Ingest {
         let mut expected = Vec::with_capacity(incidents.len());
         let mut entries = Vec::with_capacity(incidents.len());
         let mut begun = Instant::now();
-        for incident in incidents.iter_mut() {
-            match preparer.prepare(incident) {
-                Ok((entry, expects)) => match within(limiter, incident.origin, &entry) {
-                    Ok(()) => {
-                        entries.push(entry);
-                        expected.push(Ok(expects));
-                    }
-                    Err(limited) => expected.push(Err(limited.into())),
-                },
-                Err(error) => expected.push(Err(key_failure(&error))),
-            }
-            if PREPARED_BETWEEN_YIELDS <= begun.elapsed() {
-                tokio::task::yield_now().await;
-                begun = Instant::now();
+        for some in incidents.chunks_mut(AHEAD_INCIDENTS) {
+            let told = some.iter();
+            network.look_ahead(told.map(|one| (&*one.line_words, &*one.stop_words)));
+            for incident in some {
+                match preparer.prepare(incident) {
+                    Ok((entry, expects)) => match within(limiter, incident.origin, &entry) {
+                        Ok(()) => {
+                            entries.push(entry);
+                            expected.push(Ok(expects));
+                        }
+                        Err(limited) => expected.push(Err(limited.into())),
+                    },
+                    Err(error) => expected.push(Err(key_failure(&error))),
+                }
+                if PREPARED_BETWEEN_YIELDS <= begun.elapsed() {
+                    tokio::task::yield_now().await;
+                    begun = Instant::now();
+                }
             }
         }
         let (answer, result) = oneshot::channel();
@@ -349,7 +356,7 @@ impl Ingest {
             Err(error) => return vec![Err(error); part.expected.len()],
         };
         let mut decided = decided.into_iter();
-        let mut repeats = Vec::new();
+        let (mut repeats, mut origins) = (Vec::new(), Vec::new());
         let mut results = Vec::with_capacity(part.expected.len());
         for expected in part.expected {
             let result = match expected {
@@ -361,8 +368,7 @@ impl Ingest {
                         told_again,
                     } => {
                         if !expected.is_observed {
-                            let origins = &self.shared.origins;
-                            origins.remember(position, stamp, expected.prefix);
+                            origins.push((position, stamp, expected.prefix));
                         }
                         Ok(Accepted {
                             told_again,
@@ -374,7 +380,7 @@ impl Ingest {
                             place: results.len(),
                             first,
                             id: expected.id,
-                            digests: expected.digests,
+                            digest: expected.digest,
                         });
                         // Until the journal tells more.
                         Err(SubmitError::Busy)
@@ -385,6 +391,7 @@ impl Ingest {
             };
             results.push(result);
         }
+        self.shared.origins.remember(origins);
         if !repeats.is_empty() {
             let reader = self.shared.reader.clone();
             let (ledger, network) = (self.ledger(), self.network());

@@ -42,24 +42,38 @@ struct Remembered {
 }
 
 impl Origins {
-    /// Remembers where a report that was just recorded came from; `None` for this machine.
-    pub fn remember(&self, position: Position, received: UtcMillis, prefix: Option<AddressPrefix>) {
-        let remembered = Remembered {
+    /// Remembers where reports of one call came from that were just recorded, rising by
+    /// position; `None` for this machine.
+    pub fn remember(
+        &self,
+        reports: impl IntoIterator<Item = (Position, UtcMillis, Option<AddressPrefix>)>,
+    ) {
+        let remembered = |(position, received, prefix): (_, _, Option<_>)| Remembered {
             position,
             received,
             from: prefix.map_or(Neighbourhood::Here, |prefix| {
                 Neighbourhood::Prefix(self.key.hash_one(prefix))
             }),
         };
+        let mut reports = reports.into_iter().map(remembered).peekable();
+        let Some(first) = reports.peek().map(|report| report.position) else {
+            return;
+        };
         let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
         // Nearly always at the end: calls end in about the order of their entries.
-        let place = latest.partition_point(|known| known.position < position);
-        latest.insert(place, remembered);
-        let is_over = |oldest: &mut Remembered| oldest.received.0 + REMEMBERED_MS < received.0;
+        let place = latest.partition_point(|known| known.position < first);
+        let later = latest.split_off(place).into_iter();
+        let mut rest: Vec<_> = reports.chain(later).collect();
+        rest.sort_by_key(|report| report.position);
+        latest.extend(rest);
+        // Stamps rise with positions.
+        let newest = latest.back().map(|report| report.received);
+        let is_over = |oldest: &mut Remembered| {
+            newest.is_some_and(|newest| oldest.received.0 + REMEMBERED_MS < newest.0)
+        };
         while latest.pop_front_if(is_over).is_some() {}
-        if ORIGINS_REMEMBERED_MAX < latest.len() {
-            latest.pop_front();
-        }
+        let too_many = latest.len().saturating_sub(ORIGINS_REMEMBERED_MAX);
+        latest.drain(..too_many);
     }
 
     /// Where the reports at these places came from, in their order.
@@ -87,29 +101,33 @@ mod tests {
     #[test]
     fn reports_of_one_prefix_are_told_from_others_in_whatever_order_they_end() {
         let origins = Origins::default();
-        for (position, prefix) in [(3, PREFIX), (1, PREFIX), (2, ANOTHER), (5, None)] {
-            origins.remember(Position(position), UtcMillis(0), prefix);
-        }
+        let at = |position, prefix| (Position(position), UtcMillis(0), prefix);
+        origins.remember([at(3, PREFIX), at(6, ANOTHER)]);
+        origins.remember([at(1, PREFIX)]);
+        origins.remember([at(2, ANOTHER), at(5, None)]);
+        origins.remember([]);
         assert_eq!(of(&origins, 1), of(&origins, 3));
         assert_ne!(of(&origins, 1), of(&origins, 2));
         assert_eq!(of(&origins, 4), Neighbourhood::Unknown);
         assert_eq!(of(&origins, 5), Neighbourhood::Here);
         assert!(matches!(of(&origins, 2), Neighbourhood::Prefix(_)));
+        assert_eq!(of(&origins, 6), of(&origins, 2));
     }
 
     #[test]
     fn what_is_too_old_or_too_much_is_forgotten() {
         let origins = Origins::default();
-        origins.remember(Position(1), UtcMillis(0), PREFIX);
-        origins.remember(Position(2), UtcMillis(REMEMBERED_MS), PREFIX);
+        let remember = |position, received_ms, prefix| {
+            origins.remember([(Position(position), UtcMillis(received_ms), prefix)]);
+        };
+        remember(1, 0, PREFIX);
+        remember(2, REMEMBERED_MS, PREFIX);
         assert_ne!(of(&origins, 1), Neighbourhood::Unknown);
-        origins.remember(Position(3), UtcMillis(REMEMBERED_MS + 1), PREFIX);
+        remember(3, REMEMBERED_MS + 1, PREFIX);
         assert_eq!(of(&origins, 1), Neighbourhood::Unknown);
+        let received = UtcMillis(REMEMBERED_MS + 1);
         let positions = (4..).take(ORIGINS_REMEMBERED_MAX - 1);
-        for position in positions {
-            let received = UtcMillis(REMEMBERED_MS + 1);
-            origins.remember(Position(position), received, ANOTHER);
-        }
+        origins.remember(positions.map(|position| (Position(position), received, ANOTHER)));
         assert_eq!(of(&origins, 2), Neighbourhood::Unknown);
         assert_ne!(of(&origins, 3), Neighbourhood::Unknown);
     }

@@ -21,13 +21,10 @@ use crate::network::{Network, Resolved, Words};
 
 /// Changes whenever the canonical bytes do: a digest of another version is another one.
 ///
-/// Its digests are over the secret itself, which is kept nowhere: whoever has the journal and the
+/// Digests are over the secret itself, which is kept nowhere: whoever has the journal and the
 /// key file cannot find out what an erased report said by trying what it may have said. A report
 /// without a secret cannot be erased.
 const CANONICAL_VERSION: u8 = 2;
-/// Its digests are over the hash of the secret, which lies beside them. Reports that came under it
-/// may be sent again for as long as ids are known.
-const CANONICAL_VERSION_OF_HASH: u8 = 1;
 const HOUR_MS: i64 = 3_600_000;
 /// The version, the id and the secret with its length.
 const HEAD_BYTES_MAX: usize = 1 + 16 + 4 + 32;
@@ -55,7 +52,7 @@ pub(super) struct Expected {
     /// Which incident.
     pub id: IncidentId,
     /// Of what the client sent.
-    pub digests: ContentDigests,
+    pub digest: ContentDigest,
     /// The operator that it is counted for.
     pub operator: Option<OperatorCode>,
     /// Whether it was observed rather than told.
@@ -82,22 +79,6 @@ impl Expected {
             line: self.line,
             stop: self.stop,
         }
-    }
-}
-
-/// Digests of what a client sent, by each way that they were ever made.
-#[derive(Clone, Copy)]
-pub(super) struct ContentDigests {
-    /// As they are made now.
-    current: ContentDigest,
-    /// Over the hash of the secret.
-    pub of_hash: ContentDigest,
-}
-
-impl ContentDigests {
-    /// Whether what is kept under a digest is the same.
-    pub fn holds(&self, kept: ContentDigest) -> bool {
-        kept == self.current || kept == self.of_hash
     }
 }
 
@@ -133,7 +114,7 @@ impl<'a> Preparer<'a> {
     /// only if a key is missing; nothing of the incident is kept then.
     pub fn prepare(&mut self, incident: &mut Incident) -> Result<(Pending, Expected), KeyError> {
         let secret_hash = incident.secret.as_ref().map(secret_hash);
-        let digests = self.digests(incident, secret_hash.as_ref());
+        let digest = self.digest(incident);
         let time = Time::of(incident.occurred);
         let card_given = incident.card_number.is_some();
         let installation_given = incident.installation_id.is_some();
@@ -150,7 +131,7 @@ impl<'a> Preparer<'a> {
             card_given,
             installation_given,
             network_version: self.network.version(),
-            ..facts(incident, digests.current, secret_hash, &time, &resolved)
+            ..facts(incident, digest, secret_hash, &time, &resolved)
         };
         if let (Some(origin), None, Some(installation)) = (incident.origin, card, installation) {
             let operator = facts.operator.as_ref();
@@ -168,7 +149,7 @@ impl<'a> Preparer<'a> {
         };
         let expected = Expected {
             id: incident.id,
-            digests,
+            digest,
             operator,
             is_observed,
             prefix: incident.origin.map(|origin| origin.prefix),
@@ -179,24 +160,15 @@ impl<'a> Preparer<'a> {
         Ok((Pending { entry, encoded }, expected))
     }
 
-    fn digests(&mut self, incident: &Incident, secret_hash: Option<&SecretHash>) -> ContentDigests {
+    /// Of the canonical bytes, behind version, id and secret.
+    fn digest(&mut self, incident: &Incident) -> ContentDigest {
         canonical_bytes(incident, &mut self.canonical);
         let secret = incident.secret.as_ref();
-        let secret = secret.map_or(&[][..], |secret| secret.expose());
-        let secret_hash = secret_hash.map_or(&[][..], |hash| &hash.0);
-        ContentDigests {
-            current: self.digest(CANONICAL_VERSION, incident.id, secret),
-            of_hash: self.digest(CANONICAL_VERSION_OF_HASH, incident.id, secret_hash),
-        }
-    }
-
-    /// Of the canonical bytes, behind what a version begins with.
-    fn digest(&mut self, version: u8, id: IncidentId, secret: &[u8]) -> ContentDigest {
         let head = &mut self.head;
         head.clear();
-        head.push(version);
-        head.extend_from_slice(id.as_bytes());
-        push_bytes(head, secret);
+        head.push(CANONICAL_VERSION);
+        head.extend_from_slice(incident.id.as_bytes());
+        push_bytes(head, secret.map_or(&[][..], |secret| secret.expose()));
         self.keys.digest(&[head, &self.canonical])
     }
 

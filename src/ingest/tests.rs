@@ -899,40 +899,6 @@ async fn segment_that_cannot_be_prepared_refuses_reports_until_it_can() {
     assert_eq!(counted(&place.start()) as u64, number + 1);
 }
 
-/// Prepares an incident, and digests what it says with the hash of its secret, as reports came
-/// before.
-fn prepared(running: &Running, number: u64) -> (Entry, crate::domain::ContentDigest) {
-    let (keys, network) = (running.ingest.keys(), running.ingest.network());
-    let newcomers = Newcomers::default();
-    let mut preparer = Preparer::new(&keys, &network, &newcomers, 1);
-    let prepared = preparer.prepare(&mut incident(number));
-    let (pending, expected) = prepared.expect("there are keys");
-    (pending.entry, expected.digests.of_hash)
-}
-
-#[tokio::test]
-async fn report_from_before_digests_had_the_secret_is_known_when_it_is_sent_again() {
-    let place = Place::new();
-    let running = place.start();
-    let (mut entry, of_hash) = prepared(&running, 1);
-    let Entry::Incident { facts, .. } = &mut entry else {
-        panic!("{entry:?}");
-    };
-    // From what the facts hold nobody can make it who has the keys.
-    assert_ne!(facts.digest, of_hash);
-    facts.digest = of_hash;
-    let position = running.ingest.commit(entry).await.expect("noted");
-    let again = submit_one(&running, incident(1)).await.expect("known");
-    assert_eq!((again.repeated, again.position), (true, position));
-    let other = Incident {
-        note: "something else".into(),
-        ..incident(1)
-    };
-    let refused = submit_one(&running, other).await;
-    assert_eq!(refused.expect_err("refused"), SubmitError::Conflict);
-    stop(running);
-}
-
 #[tokio::test]
 async fn digest_of_a_report_differs_by_its_secret_alone() {
     let place = Place::new();
