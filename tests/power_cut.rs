@@ -333,7 +333,7 @@ async fn writer_reports_until_it_is_killed() {
         let incidents = (0..count).map(|_| {
             let mut incident = Some(reporter.next());
             let parsed = parse_incident(FieldPath::root("incident"), incident.as_mut(), now);
-            parsed.expect("a good report").incident
+            *parsed.expect("a good report").incident
         });
         for result in running.ingest.submit(incidents.collect()).await {
             if result.is_err() {

@@ -131,12 +131,12 @@ impl Service<http::Request<Body>> for Reports {
     }
 }
 
-impl StreamingService<Box<StreamedReport>> for Method {
+impl StreamingService<StreamedReport> for Method {
     type Response = Bytes;
     type ResponseStream = Results;
     type Future = Pin<Box<dyn Future<Output = Result<Response<Results>, Status>> + Send>>;
 
-    fn call(&mut self, request: Request<Streaming<Box<StreamedReport>>>) -> Self::Future {
+    fn call(&mut self, request: Request<Streaming<StreamedReport>>) -> Self::Future {
         let results = self.0.stream(request);
         Box::pin(std::future::ready(results.map(Response::new)))
     }
@@ -207,7 +207,7 @@ fn told_in(answer: &mut pb::StreamIncidentsResponse) -> &mut pb::Accepted {
 
 impl Codec for StreamCodec {
     type Encode = Bytes;
-    type Decode = Box<StreamedReport>;
+    type Decode = StreamedReport;
     type Encoder = Writer;
     type Decoder = Reader;
 
@@ -234,19 +234,16 @@ impl Encoder for Writer {
 }
 
 impl Decoder for Reader {
-    type Item = Box<StreamedReport>;
+    type Item = StreamedReport;
     type Error = Status;
 
-    fn decode(
-        &mut self,
-        buffer: &mut DecodeBuf<'_>,
-    ) -> Result<Option<Box<StreamedReport>>, Status> {
+    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<StreamedReport>, Status> {
         // The whole message lies in one piece, whatever it came in.
         let told = self.read(buffer.chunk());
         self.clean(buffer.remaining());
         buffer.advance(buffer.remaining());
         match told {
-            Ok(told) => Ok(Some(Box::new(told))),
+            Ok(told) => Ok(Some(told)),
             Err(_) => Err(Problem::malformed().into()),
         }
     }

@@ -74,7 +74,7 @@ impl Reporting {
     /// Answers a stream of incidents.
     pub(super) fn stream(
         &self,
-        request: Request<Streaming<Box<StreamedReport>>>,
+        request: Request<Streaming<StreamedReport>>,
     ) -> Result<Results, Status> {
         let caller = self.caller(&request);
         let room = self.streams.take(holder_of(&caller.principal));
@@ -114,7 +114,8 @@ pub(super) struct Reporter {
 /// Incidents that were checked.
 pub(super) struct Checked {
     /// Those that broke no rule.
-    incidents: Vec<Incident>,
+    #[expect(clippy::vec_box, reason = "they are passed on many times")]
+    incidents: Vec<Box<Incident>>,
     /// Of each that was sent, what there is to remark, or why it is refused.
     remarks: Vec<Result<Vec<Remark>, Problem>>,
 }
@@ -217,10 +218,11 @@ impl Reporter {
         Ok(())
     }
 
+    #[expect(clippy::vec_box, reason = "they are passed on many times")]
     async fn submit(
         &self,
         principal: &Principal,
-        incidents: Vec<Incident>,
+        incidents: Vec<Box<Incident>>,
     ) -> Vec<Result<Accepted, SubmitError>> {
         if incidents.is_empty() {
             return Vec::new();

@@ -40,8 +40,7 @@ use crate::live::Permit;
 /// Batches of results that wait for the client to take them.
 const RESULT_BATCHES_MAX: usize = 4;
 
-/// In boxes: they are passed on many times.
-type Batch = Vec<Box<StreamedReport>>;
+type Batch = Vec<StreamedReport>;
 /// How a stream ends.
 type End = Result<(), Status>;
 
@@ -102,7 +101,7 @@ impl Stream for Results {
 /// or takes no results, or when the service stops.
 pub(super) fn start<R>(bulk: Bulk, requests: R) -> Results
 where
-    R: Stream<Item = Result<Box<StreamedReport>, Status>> + Send + Unpin + 'static,
+    R: Stream<Item = Result<StreamedReport, Status>> + Send + Unpin + 'static,
 {
     let (results, batches) = mpsc::channel(RESULT_BATCHES_MAX);
     let (ends, end) = oneshot::channel();
@@ -162,7 +161,7 @@ impl UnderWay {
 
     async fn run<R>(mut self, bulk: &Bulk, mut requests: R, results: mpsc::Sender<Answers>) -> End
     where
-        R: Stream<Item = Result<Box<StreamedReport>, Status>> + Unpin,
+        R: Stream<Item = Result<StreamedReport, Status>> + Unpin,
     {
         let _open = Open::new(&bulk.reporter.counters.streams);
         let _room = &bulk.room;
@@ -271,12 +270,12 @@ fn panicked(bulk: &Bulk, error: &JoinError) -> Status {
 
 /// Puts what has arrived into the batch. Tells how reading ended, if it did.
 fn read<R>(
-    first: Option<Result<Box<StreamedReport>, Status>>,
+    first: Option<Result<StreamedReport, Status>>,
     requests: &mut R,
     batch: &mut Batch,
 ) -> Option<End>
 where
-    R: Stream<Item = Result<Box<StreamedReport>, Status>> + Unpin,
+    R: Stream<Item = Result<StreamedReport, Status>> + Unpin,
 {
     let mut next = first;
     loop {
@@ -374,7 +373,7 @@ mod tests {
 
         /// A stream that sends many requests, and then waits for ever.
         fn stream(&self) -> Results {
-            let request = |sequence| Ok(Box::new(told(sequence)));
+            let request = |sequence| Ok(told(sequence));
             let requests = futures_util::stream::iter((0..MANY as u64).map(request));
             let requests = requests.chain(futures_util::stream::pending());
             start(self.bulk(), Box::pin(requests))
@@ -451,7 +450,7 @@ mod tests {
         let requests = futures_util::stream::poll_fn(move |_| {
             count += 1;
             match count {
-                1 => Poll::Ready(Some(Ok(Box::new(told(1))))),
+                1 => Poll::Ready(Some(Ok(told(1)))),
                 _ => panic!("a bug"),
             }
         });

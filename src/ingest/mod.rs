@@ -181,7 +181,7 @@ struct OnItsWay {
 impl Ingest {
     fn new(
         queue: Arc<Queue>,
-            secrets: Secrets,
+        secrets: Secrets,
         network: Arc<Network>,
         clock: Arc<ServerClock>,
         sources: Sources,
@@ -209,13 +209,15 @@ impl Ingest {
     /// Records incidents; one result each, in order, when all of them are durable. When the
     /// queue is full, all of them (of each thousand) are refused at once.
     pub async fn submit(&self, incidents: Vec<Incident>) -> Vec<Result<Accepted, SubmitError>> {
+        let incidents = incidents.into_iter().map(Box::new).collect();
         self.submit_within(incidents, None).await
     }
 
     /// As `submit`; what a card or an installation tells beyond a limit is refused by itself.
+    #[expect(clippy::vec_box, reason = "they are passed on many times")]
     pub async fn submit_within(
         &self,
-        mut incidents: Vec<Incident>,
+        mut incidents: Vec<Box<Incident>>,
         limiter: Option<&Limiter>,
     ) -> Vec<Result<Accepted, SubmitError>> {
         let mut parts = Vec::with_capacity(incidents.len().div_ceil(INCIDENTS_PER_CALL_MAX));
@@ -311,7 +313,7 @@ impl Ingest {
     /// Reserves room first, so that a full queue costs next to nothing.
     async fn send(
         &self,
-        incidents: &mut [Incident],
+        incidents: &mut [Box<Incident>],
         limiter: Option<&Limiter>,
     ) -> Result<OnItsWay, SubmitError> {
         let room = self.shared.queue.reserve(incidents.len())?;

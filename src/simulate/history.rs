@@ -165,7 +165,7 @@ async fn submit(ingest: Ingest, batch: Vec<Sent>, now: UtcMillis) -> Result<u64,
     let sent = batch.len();
     let parse = |mut sent: Sent| {
         parse_incident(Path::root("incident"), Some(&mut sent.incident), now)
-            .map(|parsed| parsed.incident)
+            .map(|parsed| *parsed.incident)
     };
     let incidents: Vec<_> = batch
         .into_iter()

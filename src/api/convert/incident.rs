@@ -37,8 +37,8 @@ pub struct Remark {
 /// A checked incident, and what there is to remark about it.
 #[derive(Debug)]
 pub struct Parsed {
-    /// The incident.
-    pub incident: Incident,
+    /// The incident, in a box: it is passed on many times.
+    pub incident: Box<Incident>,
     /// At most one for each field.
     pub remarks: Vec<Remark>,
 }
@@ -422,12 +422,12 @@ fn assemble(
     place: Place,
     seen: Seen,
     ending: Ending,
-) -> Incident {
+) -> Box<Incident> {
     let clock_correction_ms = match occurred {
         Occurred::Exact(_) | Occurred::Hour(_) => clock.correction_ms,
         Occurred::Day(_) => 0,
     };
-    Incident {
+    Box::new(Incident {
         id,
         secret: ways_back.secret,
         occurred,
@@ -460,7 +460,7 @@ fn assemble(
         note_to_operator: ways_back.note_to_operator,
         is_operator_vouched_for: false,
         origin: None,
-    }
+    })
 }
 
 #[cfg(test)]
