@@ -1,6 +1,6 @@
 //! The load client: many reports at once over a few connections, from this process. Messages
 //! are encoded beforehand and only get their own id, so that the client takes as little of
-//! the machine as it can; answers are decoded and checked.
+//! the machine as it can; of answers it reads what tells whether a report was recorded.
 
 use std::marker::PhantomData;
 use std::ops::{AddAssign, Range};
@@ -31,6 +31,27 @@ pub const NAME: &str =
 pub const STREAMS_NAME: &str = "this process, tonic client with messages encoded beforehand";
 const REPORT: &str = "/mistap.v1.ReportingService/ReportIncident";
 const STREAM: &str = "/mistap.v1.ReportingService/StreamIncidents";
+/// What the client looks at of a `StreamIncidentsResponse`; the rest is skipped.
+#[derive(Clone, Copy, PartialEq, Message)]
+struct StreamAnswer {
+    #[prost(message, optional, tag = "2")]
+    result: Option<ResultAnswer>,
+}
+
+/// Of its `Result`.
+#[derive(Clone, Copy, PartialEq, Message)]
+struct ResultAnswer {
+    #[prost(message, optional, tag = "1")]
+    accepted: Option<AcceptedAnswer>,
+}
+
+/// Of its `Accepted`.
+#[derive(Clone, Copy, PartialEq, Message)]
+struct AcceptedAnswer {
+    #[prost(bool, tag = "4")]
+    repeated: bool,
+}
+
 /// Stands where an id will be.
 const NO_ID: &str = "00000000-0000-7000-8000-000000000000";
 /// Of what cards and installations are written.
@@ -194,7 +215,9 @@ pub async fn unary(
 /// Reports one, and waits for its answer. Spawns nothing.
 pub async fn once(wire: &Wire, mint: &mut Mint) -> Result<Tally, Failure> {
     let mut tally = Tally::default();
-    let count = |answer: pb::ReportIncidentResponse| tally += told(answer.accepted.as_ref());
+    let count = |answer: pb::ReportIncidentResponse| {
+        tally += told(answer.accepted.map(|accepted| accepted.repeated))
+    };
     let messages = std::iter::once(mint.message());
     wire.call(REPORT, 1, messages, count).await?;
     Ok(tally)
@@ -212,7 +235,9 @@ async fn unary_task(
         is_due.then(|| mint.message())
     });
     let mut tally = Tally::default();
-    let count = |answer: pb::ReportIncidentResponse| tally += told(answer.accepted.as_ref());
+    let count = |answer: pb::ReportIncidentResponse| {
+        tally += told(answer.accepted.map(|accepted| accepted.repeated))
+    };
     wire.call(REPORT, in_flight, messages, count).await?;
     Ok(tally)
 }
@@ -241,22 +266,20 @@ async fn stream_task(channel: Channel, mut mint: Mint, count: usize) -> Result<T
     ready(&mut client).await?;
     let messages = std::iter::repeat_with(move || mint.message()).take(count);
     let request = Request::new(futures_util::stream::iter(messages));
-    let codec = Encoded::<pb::StreamIncidentsResponse>(PhantomData);
+    let codec = Encoded::<StreamAnswer>(PhantomData);
     let path = PathAndQuery::from_static(STREAM);
     let mut answers = client.streaming(request, path, codec).await?.into_inner();
     let mut tally = Tally::default();
     while let Some(answer) = answers.next().await {
-        let outcome = answer?.result.and_then(|result| result.outcome);
-        tally += match &outcome {
-            Some(pb::result::Outcome::Accepted(accepted)) => told(Some(accepted)),
-            _ => told(None),
-        };
+        let accepted = answer?.result.and_then(|result| result.accepted);
+        tally += told(accepted.map(|accepted| accepted.repeated));
     }
     Ok(tally)
 }
 
-fn told(accepted: Option<&pb::Accepted>) -> Tally {
-    let is_new = accepted.is_some_and(|accepted| !accepted.repeated);
+/// Of a report that was accepted, whether it repeats another.
+fn told(repeated: Option<bool>) -> Tally {
+    let is_new = repeated == Some(false);
     Tally {
         recorded: u64::from(is_new),
         others: u64::from(!is_new),
