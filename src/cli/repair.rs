@@ -234,7 +234,7 @@ pub fn failure(error: &RepairError, dir: &Path) -> Failure {
         | RepairError::Ledger(_)
         | RepairError::Scratch(_)
         | RepairError::Random(_)
-        | RepairError::Done(_)
+        | RepairError::StillNoted(_)
         | RepairError::SetAside(_) => Failure::unexpected(message, error),
     }
 }

@@ -66,7 +66,7 @@ pub enum RepairError {
     Scratch(#[source] std::io::Error),
     /// What was taken away from the lost journal is still said to be.
     #[error("what was taken away is still noted")]
-    Done(#[from] ProgressError),
+    StillNoted(#[from] ProgressError),
     /// The old checkpoint stays in the way.
     #[error("the checkpoint cannot be set aside")]
     SetAside(#[source] std::io::Error),
