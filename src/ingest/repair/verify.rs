@@ -165,17 +165,15 @@ fn verify_fold(
     let based_on = base.as_ref().map_or(Position(0), State::position);
     // One from before the base is passed over, as the next start does.
     let is_later = |state: &&State| based_on <= state.months().ended_through();
-    let checkpointed = checkpoint.as_ref().ok().and_then(Option::as_ref);
-    let checkpointed = checkpointed.filter(is_later);
-    let compared_at = checkpointed.map(State::position);
-    let mut digest_there = None;
+    let read = checkpoint.as_ref().ok().and_then(Option::as_ref);
+    let usable = read.filter(is_later);
+    let compared_at = usable.map(State::position);
     let mut blocks = Blocks::default();
     let mut taps = Taps::begin(base.as_ref(), reader)?;
     let mut state = base.unwrap_or_else(|| State::new(reader.epoch()));
     let mut noted_base = None;
-    if compared_at == Some(state.position()) {
-        digest_there = Some(state.digest());
-    }
+    let is_there = |position| compared_at == Some(position);
+    let mut digest_there = is_there(state.position()).then(|| state.digest());
     let total = reader.last().0;
     let history = History::whole(reader, based_on.next())?;
     let entries = history.for_each_batch::<RepairError>(|batch| {
@@ -196,7 +194,7 @@ fn verify_fold(
                 blocks.rows += 1;
             }
             blocks.close(state.take_closed());
-            if compared_at == Some(record.position) {
+            if is_there(record.position) {
                 digest_there = Some(state.digest());
             }
         }
@@ -210,17 +208,8 @@ fn verify_fold(
     blocks.digests = blocks.digests.split_off(&blocks.first);
     // Blocks of incidents that ended after the checkpoint may have gone from the store.
     let checkpointed = Checkpointed {
-        blocks: checkpointed.map_or(0..0, |at| at.first_block().max(blocks.first)..at.blocks()),
+        blocks: usable.map_or(0..0, |at| at.first_block().max(blocks.first)..at.blocks()),
         position: compared_at.unwrap_or_default(),
-    };
-    let checkpoint = match checkpoint {
-        Ok(None) => Finding::Missing,
-        // From before the base.
-        Ok(Some(old)) if old.months().ended_through() < based_on => Finding::Missing,
-        Ok(Some(ahead)) if state.position() < ahead.position() => Finding::Ahead(ahead.position()),
-        Ok(Some(state)) if Some(state.digest()) == digest_there => Finding::Equal,
-        Ok(Some(_)) => Finding::Differs,
-        Err(error) => Finding::Unusable(error.into()),
     };
     let (store, compared) = verify_store(folder, reader, checkpointed, &blocks, &taps);
     Ok(FoldReport {
@@ -228,13 +217,31 @@ fn verify_fold(
         position: state.position(),
         incidents: blocks.rows,
         digest: state.digest(),
-        checkpoint,
+        checkpoint: compare(checkpoint, based_on, (state.position(), digest_there)),
         store,
         blocks_compared: compared.incidents,
         blocks: blocks.digests.len() as u64,
         tap_blocks_compared: compared.taps,
         tap_blocks: taps.blocks,
     })
+}
+
+/// Compares a checkpoint with a fold that begins with a base, reaches so far, and had a digest
+/// where the checkpoint ends, if it came there.
+fn compare(
+    checkpoint: Result<Option<State>, CheckpointError>,
+    based_on: Position,
+    (last, digest_there): (Position, Option<[u8; 32]>),
+) -> Finding {
+    match checkpoint {
+        Ok(None) => Finding::Missing,
+        // From before the base.
+        Ok(Some(old)) if old.months().ended_through() < based_on => Finding::Missing,
+        Ok(Some(ahead)) if last < ahead.position() => Finding::Ahead(ahead.position()),
+        Ok(Some(state)) if Some(state.digest()) == digest_there => Finding::Equal,
+        Ok(Some(_)) => Finding::Differs,
+        Err(error) => Finding::Unusable(error.into()),
+    }
 }
 
 /// Refuses a base that is not the one that the journal noted.
