@@ -10,7 +10,7 @@ use tonic::transport::Channel;
 
 use super::Plan;
 use super::children::{self, Server};
-use super::contest::{self, Better, Contest, Effort};
+use super::contest::{self, Better, Contest, Effort, Place};
 use super::load::{self, Templates};
 use super::peers::postgres::{Postgres, RollUp};
 use super::peers::redis::Redis;
@@ -67,23 +67,7 @@ pub async fn run(plan: &Plan) -> Result<(), Failure> {
         "\nload client: {} ({IN_FLIGHT} in flight, {CONNECTIONS} connections)",
         load::NAME
     ))?;
-    let mut contest = Contest::new("durable reports", "reports a second", Better::More)
-        .with_targets(plan.with_targets);
-    let our_place = contest.enter("mistap", None);
-    let echo_place = contest.enter("no-op tonic echo, same client", Some(ECHO_TARGET));
-    let journal_place = contest.enter("raw journal, 64 an append, in process", None);
-    let postgres_places = [
-        (
-            RollUp::LineHours,
-            "PostgreSQL insert + roll-up by line and hour, pgbench -c 64",
-        ),
-        (
-            RollUp::Questions,
-            "PostgreSQL insert + roll-ups for the three questions",
-        ),
-    ]
-    .map(|(roll_up, name)| (roll_up, contest.enter(name, Some(POSTGRES_TARGET))));
-    let redis_place = contest.enter("Redis XADD, always synced, redis-benchmark -c 64", None);
+    let (mut contest, places) = enter(plan);
     warm_up(plan, &ours, &echo, &templates).await?;
     let mut recorded = contest_total(&questions[0], plan).await?;
     let (mut effort, mut echo_effort) = (Effort::default(), Effort::default());
@@ -92,21 +76,21 @@ pub async fn run(plan: &Plan) -> Result<(), Failure> {
         let (tally, seconds) = load(plan, &ours, &templates).await?;
         effort.add_since(before, &server, tally.recorded);
         recorded += tally.recorded;
-        contest.note(our_place, rate(tally.recorded, seconds));
+        contest.note(places.ours, rate(tally.recorded, seconds));
         let before = Effort::so_far(&echo_server);
         let (tally, seconds) = load(plan, &echo, &templates).await?;
         echo_effort.add_since(before, &echo_server, tally.recorded);
-        contest.note(echo_place, rate(tally.recorded, seconds));
-        contest.note(journal_place, journal.measure(plan.span, &plan.now)?);
-        for (roll_up, place) in postgres_places {
+        contest.note(places.echo, rate(tally.recorded, seconds));
+        contest.note(places.journal, journal.measure(plan.span, &plan.now)?);
+        for (roll_up, place) in places.postgres {
             match &mut postgres {
                 Some(postgres) => contest.note(place, postgres.inserts(roll_up, plan.span)?),
                 None => contest.skip(place, missing(plan)),
             }
         }
         match &mut redis {
-            Some(redis) => contest.note(redis_place, redis.appends(plan.span)?),
-            None => contest.skip(redis_place, missing(plan)),
+            Some(redis) => contest.note(places.redis, redis.appends(plan.span)?),
+            None => contest.skip(places.redis, missing(plan)),
         }
     }
     check_count(
@@ -120,6 +104,44 @@ pub async fn run(plan: &Plan) -> Result<(), Failure> {
     contest.print()?;
     effort.say("mistap")?;
     echo_effort.say("the no-op echo")
+}
+
+/// Who takes part, ours first.
+struct Places {
+    ours: Place,
+    echo: Place,
+    journal: Place,
+    postgres: [(RollUp, Place); 2],
+    redis: Place,
+}
+
+fn enter(plan: &Plan) -> (Contest, Places) {
+    let contest = Contest::new("durable reports", "reports a second", Better::More);
+    let mut contest = contest.with_targets(plan.with_targets);
+    let ours = contest.enter("mistap", None);
+    let echo = contest.enter("no-op tonic echo, same client", Some(ECHO_TARGET));
+    let journal = contest.enter("raw journal, 64 an append, in process", None);
+    let postgres = [
+        (
+            RollUp::LineHours,
+            "PostgreSQL insert + roll-up by line and hour, pgbench -c 64",
+        ),
+        (
+            RollUp::Questions,
+            "PostgreSQL insert + roll-ups for the three questions",
+        ),
+    ];
+    let postgres =
+        postgres.map(|(roll_up, name)| (roll_up, contest.enter(name, Some(POSTGRES_TARGET))));
+    let redis = contest.enter("Redis XADD, always synced, redis-benchmark -c 64", None);
+    let places = Places {
+        ours,
+        echo,
+        journal,
+        postgres,
+        redis,
+    };
+    (contest, places)
 }
 
 /// Why a peer is skipped.

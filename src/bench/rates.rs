@@ -15,6 +15,9 @@ use crate::query::{Effort, Order, Page, QueryError, RatesWanted, answer_with_rat
 use crate::stats::interval::Level;
 use crate::stats::rate::Estimator;
 
+/// Tables of taps, with the column of their scopes and the interval.
+const LINE_TAPS: (&str, &str, &str) = ("taps_lines", "line", "hour");
+const STOP_TAPS: (&str, &str, &str) = ("taps_stops", "stop", "day");
 /// Operators of the question that only a scan answers.
 const OPERATORS: [&str; 3] = ["OP00", "OP01", "OP02"];
 
@@ -165,11 +168,66 @@ fn positive(numbers: &[u64]) -> Vec<u64> {
 }
 
 fn questions(plan: &Plan, ledger: &Ledger, today: LocalDay) -> Result<Vec<Named>, Failure> {
+    let mut all = tallied(plan, today)?;
+    all.push(scanned(plan, ledger, today)?);
+    Ok(all)
+}
+
+/// Those that tallies answer.
+fn tallied(plan: &Plan, today: LocalDay) -> Result<Vec<Named>, Failure> {
+    use Dimension::{Day, HourOfDay, Line, Signal, Stop};
     let all = || Filter::all(Basis::SelfReported);
-    let mut some = all();
-    some.operators = OPERATORS
-        .iter()
-        .map(|code| code.parse())
+    let year = YEAR_DAYS.min(plan.tap_days);
+    Ok(vec![
+        Named {
+            name: "by line and day, over a year, with rates",
+            question: question(all(), &[Line, Day], today, year)?,
+            page: page(Order::Key, 1_000),
+            by_scan: false,
+            sql: joined(
+                "line, day",
+                "line, day",
+                LINE_TAPS,
+                "line <> 0",
+                today,
+                year,
+            ),
+            totals: totals(LINE_TAPS, "true", today, year),
+            target: 10.0,
+        },
+        Named {
+            name: "top 20 stops in a week, with rates",
+            question: question(all(), &[Stop], today, WEEK_DAYS)?,
+            page: page(Order::Count, 20),
+            by_scan: false,
+            sql: joined("stop", "stop", STOP_TAPS, "stop <> 0", today, WEEK_DAYS),
+            totals: totals(STOP_TAPS, "true", today, WEEK_DAYS),
+            target: 2.0,
+        },
+        Named {
+            name: "signal by hour of day, over 18 months, with rates",
+            question: question(all(), &[Signal, HourOfDay], today, plan.tap_days)?,
+            page: page(Order::Key, 1_000),
+            by_scan: false,
+            sql: joined(
+                "signal, hour_of_day",
+                "hour_of_day",
+                LINE_TAPS,
+                "signal <> 0 AND i.hour IS NOT NULL",
+                today,
+                plan.tap_days,
+            ),
+            totals: totals(LINE_TAPS, "true", today, plan.tap_days),
+            target: 10.0,
+        },
+    ])
+}
+
+/// One that needs a scan of blocks.
+fn scanned(plan: &Plan, ledger: &Ledger, today: LocalDay) -> Result<Named, Failure> {
+    let mut filter = Filter::all(Basis::SelfReported);
+    let operators = OPERATORS.iter().map(|code| code.parse());
+    filter.operators = operators
         .collect::<Result<_, _>>()
         .map_err(|_| Failure::new(Kind::Unexpected, "an operator of the bench is none"))?;
     let numbers: Vec<String> = OPERATORS
@@ -178,78 +236,27 @@ fn questions(plan: &Plan, ledger: &Ledger, today: LocalDay) -> Result<Vec<Named>
         .map(|number| number.to_string())
         .collect();
     let of_some = format!("operator IN ({})", numbers.join(", "));
-    let year = YEAR_DAYS.min(plan.tap_days);
-    use Dimension::{Day, HourOfDay, Line, Signal, Stop};
-    let by_line = |keys: &str, taps_by: &str, filter: &str, days: i32| {
-        joined(
-            keys,
-            taps_by,
-            ("taps_lines", "line", "hour"),
-            filter,
+    let by = [Dimension::Signal, Dimension::Line];
+    Ok(Named {
+        name: "signal by line, of three operators, over 18 months, with rates (block scan)",
+        question: question(filter, &by, today, plan.tap_days)?,
+        page: page(Order::Key, 1_000),
+        by_scan: true,
+        sql: joined(
+            "signal, line",
+            "line",
+            LINE_TAPS,
+            &format!("signal <> 0 AND line <> 0 AND i.{of_some}"),
             today,
-            days,
-        )
-    };
-    let line_totals =
-        |filter: &str, days| totals(("taps_lines", "line", "hour"), filter, today, days);
-    Ok(vec![
-        Named {
-            name: "by line and day, over a year, with rates",
-            question: question(all(), &[Line, Day], today, year)?,
-            page: page(Order::Key, 1_000),
-            by_scan: false,
-            sql: by_line("line, day", "line, day", "line <> 0", year),
-            totals: line_totals("true", year),
-            target: 10.0,
+            plan.tap_days,
+        ),
+        totals: {
+            let of_reports = format!("i.{of_some}");
+            let [matched, taps] = totals(LINE_TAPS, &of_reports, today, plan.tap_days);
+            [matched, format!("{taps} AND {of_some}")]
         },
-        Named {
-            name: "top 20 stops in a week, with rates",
-            question: question(all(), &[Stop], today, WEEK_DAYS)?,
-            page: page(Order::Count, 20),
-            by_scan: false,
-            sql: joined(
-                "stop",
-                "stop",
-                ("taps_stops", "stop", "day"),
-                "stop <> 0",
-                today,
-                WEEK_DAYS,
-            ),
-            totals: totals(("taps_stops", "stop", "day"), "true", today, WEEK_DAYS),
-            target: 2.0,
-        },
-        Named {
-            name: "signal by hour of day, over 18 months, with rates",
-            question: question(all(), &[Signal, HourOfDay], today, plan.tap_days)?,
-            page: page(Order::Key, 1_000),
-            by_scan: false,
-            sql: by_line(
-                "signal, hour_of_day",
-                "hour_of_day",
-                "signal <> 0 AND i.hour IS NOT NULL",
-                plan.tap_days,
-            ),
-            totals: line_totals("true", plan.tap_days),
-            target: 10.0,
-        },
-        Named {
-            name: "signal by line, of three operators, over 18 months, with rates (block scan)",
-            question: question(some, &[Signal, Line], today, plan.tap_days)?,
-            page: page(Order::Key, 1_000),
-            by_scan: true,
-            sql: by_line(
-                "signal, line",
-                "line",
-                &format!("signal <> 0 AND line <> 0 AND i.{of_some}"),
-                plan.tap_days,
-            ),
-            totals: {
-                let [matched, taps] = line_totals(&format!("i.{of_some}"), plan.tap_days);
-                [matched, format!("{taps} AND {of_some}")]
-            },
-            target: 0.1,
-        },
-    ])
+        target: 0.1,
+    })
 }
 
 fn within(table: &str, today: LocalDay, days: i32) -> String {

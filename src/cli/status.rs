@@ -38,24 +38,18 @@ pub fn status(dir: &Path, format: Format, today: LocalDay) -> Result<(), Failure
     let mut sheet = Sheet::new(["what", "state"]);
     let mut say = |what: &str, state: String| sheet.push(vec![json!(what), json!(state)]);
     let is_served = journal::is_in_use(&journal_dir).map_err(|error| failed(&error))?;
-    say(
-        "service",
-        if is_served { "running" } else { "not running" }.to_owned(),
-    );
-    say(
-        "entries",
-        format!("{} to {}", reader.horizon(), reader.last()),
-    );
+    let running = if is_served { "running" } else { "not running" };
+    say("service", running.to_owned());
+    let entries = format!("{} to {}", reader.horizon(), reader.last());
+    say("entries", entries);
     if let Some(began) = reader.began().map_err(|error| failed(&error))? {
         say("counted since", day_of(began));
     }
     for record in reader.wanted_from(reader.horizon(), Wanted::Restores) {
         let record = record.map_err(|error| failed(&error))?;
-        let state = format!(
-            "on {}: from a copy of what lies before",
-            day_of(record.stamp)
-        );
-        say("restored", format!("{state} position {}", record.position));
+        let (on, position) = (day_of(record.stamp), record.position);
+        let state = format!("on {on}: from a copy of what lies before position {position}");
+        say("restored", state);
     }
     let library = Library::open_reading(dir, reader.clone()).map_err(|error| failed(&error))?;
     if let Some(last) = library.list().last() {
@@ -64,25 +58,22 @@ pub fn status(dir: &Path, format: Format, today: LocalDay) -> Result<(), Failure
         say("last edition", state);
     }
     for month in library.cut().map_err(|error| failed(&error))? {
-        say(
-            &format!("edition of {month}"),
-            format!("LOST: it {CUT_MEANS}"),
-        );
+        let state = format!("LOST: it {CUT_MEANS}");
+        say(&format!("edition of {month}"), state);
     }
     let awaited = library.awaited().map_err(|error| failed(&error))?;
     for month in &awaited {
         let since = day_of(month::closes_at(*month));
-        let how = match is_served {
-            true => "the log of the service says why, if it cannot be",
-            false => "the service closes it while it runs",
+        let how = if is_served {
+            "the log of the service says why, if it cannot be"
+        } else {
+            "the service closes it while it runs"
         };
-        say(
-            &format!("edition of {month}"),
-            format!(
-                "due since {since} and not closed yet: {how}; keys of quarters that ended and \
-                 single incidents whose time has come wait for it"
-            ),
+        let state = format!(
+            "due since {since} and not closed yet: {how}; keys of quarters that ended and single \
+             incidents whose time has come wait for it"
         );
+        say(&format!("edition of {month}"), state);
     }
     let done = RemovalProgress::read(dir);
     let words = (done.words_from, done.words_days, WORDS_DAYS_DEFAULT);
