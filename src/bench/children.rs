@@ -73,6 +73,21 @@ impl Drop for Process {
     }
 }
 
+/// Waits until something answers at a port of this machine.
+pub fn wait_for_port(port: u16, name: &str) -> Result<(), Failure> {
+    const LOOKS: u32 = 100;
+    const PAUSE: Duration = Duration::from_millis(50);
+    let is_ready = (0..LOOKS).any(|_| {
+        std::thread::sleep(PAUSE);
+        std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
+    });
+    if is_ready {
+        return Ok(());
+    }
+    let message = format!("{name} does not answer");
+    Err(Failure::new(Kind::Unexpected, message))
+}
+
 /// A server of this program, as a process of its own.
 pub struct Server {
     /// The process.

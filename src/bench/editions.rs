@@ -9,14 +9,13 @@ use std::time::Instant;
 use super::Plan;
 use super::children;
 use super::contest::{self, Bound};
+use super::taps::feed;
 use super::world;
 use crate::cli::progress;
 use crate::cli::{Failure, Kind};
 use crate::domain::taps::{
-    DayBegin, Refusals, TapBatch, TapCount, TapFeed, TapGrain, TapInterval, TapKinds, TapScope,
-    TapSlot, Taps,
+    TapBatch, TapCount, TapFeed, TapGrain, TapInterval, TapScope, TapSlot, Taps,
 };
-use crate::domain::taxonomy::TapKind;
 use crate::domain::{Entry, LocalDay, LocalMonth, OperatorCode, Position, UtcMillis};
 use crate::edition::gather::first_at;
 use crate::edition::library::{Library, Prepared};
@@ -180,32 +179,17 @@ fn told(network: &Network) -> Result<Vec<Told>, Failure> {
         stops.sort();
         stops.dedup();
         told.push(Told {
-            feed: feed(&operator, "stops", TapGrain::Stop)?,
+            feed: feed(&operator, "stops", TapGrain::Stop, TapInterval::Quarter)?,
             scopes: stops,
         });
         for name in LINE_FEEDS {
             told.push(Told {
-                feed: feed(&operator, name, TapGrain::Line)?,
+                feed: feed(&operator, name, TapGrain::Line, TapInterval::Quarter)?,
                 scopes: lines.clone(),
             });
         }
     }
     Ok(told)
-}
-
-fn feed(operator: &OperatorCode, name: &str, grain: TapGrain) -> Result<TapFeed, Failure> {
-    let invalid = |_| Failure::new(Kind::Unexpected, "a feed of the bench is none");
-    let id = format!("op.{}.{name}", operator.as_str().to_lowercase());
-    let kinds = [TapKind::CheckIn, TapKind::CheckOut, TapKind::Transfer];
-    Ok(TapFeed {
-        id: id.parse().map_err(invalid)?,
-        operator: operator.clone(),
-        grain,
-        interval: TapInterval::Quarter,
-        kinds: TapKinds::new(kinds.into_iter().collect()).map_err(invalid)?,
-        refusals: Refusals::Excluded,
-        day_begin: DayBegin::default(),
-    })
 }
 
 /// The most memory that this process has had, in MiB; from now on, if it is to begin anew.

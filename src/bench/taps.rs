@@ -108,7 +108,8 @@ fn scopes(network: &Network) -> BTreeMap<OperatorCode, Scopes> {
     all
 }
 
-fn feed(
+/// A feed of the bench, which tells taps of every kind.
+pub(super) fn feed(
     operator: &OperatorCode,
     name: &str,
     grain: TapGrain,

@@ -1,17 +1,13 @@
 //! NATS, its core: messages go to whoever is there, and nothing is kept.
 
-use std::net::{Ipv4Addr, TcpStream};
+use std::net::Ipv4Addr;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
 
 use super::super::children::{self, Process};
 use super::super::crowd::Subject;
-use crate::cli::{Failure, Kind};
-
-const READY_LOOKS: u32 = 100;
-const READY_PAUSE: Duration = Duration::from_millis(50);
+use crate::cli::Failure;
 
 /// A running server, and a connection to publish with.
 pub struct Nats {
@@ -35,13 +31,7 @@ impl Nats {
             .stdout(Stdio::null())
             .stderr(Stdio::null());
         let process = Process::spawn(&mut command)?;
-        let is_ready = (0..READY_LOOKS).any(|_| {
-            std::thread::sleep(READY_PAUSE);
-            TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
-        });
-        if !is_ready {
-            return Err(Failure::new(Kind::Unexpected, "NATS does not answer"));
-        }
+        children::wait_for_port(port, "NATS")?;
         let mut publisher = tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
         publisher.set_nodelay(true)?;
         publisher

@@ -1,6 +1,5 @@
 //! Redis with an append-only file that is synced before every answer.
 
-use std::net::{Ipv4Addr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -15,8 +14,6 @@ const CLIENTS: &str = "64";
 const PAYLOAD_BYTES: usize = 200;
 /// Entries in one measurement, for each second that it may take.
 const ENTRIES_PER_SECOND: f64 = 30_000.0;
-const READY_LOOKS: u32 = 100;
-const READY_PAUSE: Duration = Duration::from_millis(50);
 
 /// A running server.
 pub struct Redis {
@@ -52,13 +49,7 @@ impl Redis {
             .stdout(Stdio::null())
             .stderr(Stdio::null());
         let process = Process::spawn(&mut command)?;
-        let is_ready = (0..READY_LOOKS).any(|_| {
-            std::thread::sleep(READY_PAUSE);
-            TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
-        });
-        if !is_ready {
-            return Err(Failure::new(Kind::Unexpected, "Redis does not answer"));
-        }
+        children::wait_for_port(port, "Redis")?;
         Ok(Some(Self {
             benchmark,
             port,
