@@ -416,7 +416,7 @@ fn all_told(report: &Reported) -> Map<String, Value> {
 }
 
 /// Adds a value, unless nothing was said.
-fn put(all: &mut Map<String, Value>, name: &str, value: Value) {
+pub fn put(all: &mut Map<String, Value>, name: &str, value: Value) {
     let is_empty = match &value {
         Value::Null => true,
         Value::String(text) => text.is_empty(),

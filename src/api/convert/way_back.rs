@@ -6,6 +6,7 @@ use super::incident::find_key;
 use super::violation::{Path, Violations};
 use super::{to_number, to_timestamp};
 use crate::api::pb::v1 as pb;
+use crate::auth::receipts::put;
 use crate::auth::{Receipt, period_ends_at, qr};
 use crate::domain::entry::IncidentEvent;
 use crate::domain::incident::CauseClaim;
@@ -324,19 +325,6 @@ fn personal_json(personal: &Personal) -> Value {
     put(&mut all, "stop_candidates", stops.collect());
     put(&mut all, "words_removed", json!(words_removed));
     Value::Object(all)
-}
-
-/// Adds a value, unless nothing was said.
-fn put(all: &mut Map<String, Value>, name: &str, value: Value) {
-    let is_empty = match &value {
-        Value::Null => true,
-        Value::String(text) => text.is_empty(),
-        Value::Array(values) => values.is_empty(),
-        Value::Bool(_) | Value::Number(_) | Value::Object(_) => false,
-    };
-    if !is_empty {
-        all.insert(name.to_owned(), value);
-    }
 }
 
 fn choice<T: Taxonomy>(value: Option<T>) -> Value {
