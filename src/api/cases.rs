@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::access::check_asked;
 use super::asked::as_of;
+use super::blocking;
 use super::convert::case::{PageTokens, parse_list, parse_reply, parse_times, to_case, to_times};
 use super::convert::log::Sight;
 use super::convert::violation::Path;
@@ -107,14 +108,4 @@ impl Desk {
             citation: citation_of_replies(window, place),
         })
     }
-}
-
-/// Runs what reads files where it holds up nobody.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, Problem> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| {
-        tracing::error!(%error, "reading for an operator ended in a panic");
-        Problem::internal()
-    })
 }

@@ -31,6 +31,18 @@ mod way_back;
 use std::sync::Arc;
 
 use crate::domain::UtcMillis;
+use status::Problem;
 
 /// Tells the time. The application owns the clock.
 pub type Clock = Arc<dyn Fn() -> UtcMillis + Send + Sync>;
+
+/// Runs what takes long or reads files where it holds up nobody. It goes on where its caller
+/// does not wait for it any more.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Problem> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| {
+        tracing::error!(%error, "work for a call ended in a panic");
+        Problem::internal()
+    })
+}

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 use tonic::{Request, Response, Status};
 
+use super::blocking;
 use super::convert::network::{
     parse_lines, parse_nearby, parse_search, to_lines, to_near_stops, to_operators, to_stops,
 };
@@ -46,8 +47,7 @@ impl NetworkService for Networks {
             let _place = place;
             to_stops(&network.search(&asked.query, asked.limit))
         };
-        let stops = tokio::task::spawn_blocking(search).await;
-        Ok(Response::new(stops.map_err(|_| Problem::internal())?))
+        Ok(Response::new(blocking(search).await?))
     }
 
     async fn nearby_stops(

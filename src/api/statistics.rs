@@ -7,6 +7,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::{Request, Response, Status};
 
 use super::asked::{Slow, Sources, Tell, as_of};
+use super::blocking;
 use super::caller::caller;
 use super::convert::edition::{EditionQuery, parse_get_edition, to_edition_page, to_editions};
 use super::convert::method::to_method;
@@ -66,8 +67,7 @@ impl Statistics {
             return Ok(Some(*began));
         }
         let journal = self.sources.journal.clone();
-        let reading = tokio::task::spawn_blocking(move || journal.began());
-        let began = reading.await.map_err(|_| Problem::internal())?;
+        let began = blocking(move || journal.began()).await?;
         let began = began.map_err(QueryError::from)?;
         Ok(began.map(|began| *self.began.get_or_init(|| began)))
     }
@@ -78,16 +78,16 @@ impl Statistics {
     }
 
     /// Works where it may block, if there is room.
-    async fn blocking<T: Send + 'static>(
+    async fn in_room<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
         let room = self.room()?;
-        let working = tokio::task::spawn_blocking(move || {
+        let work = move || {
             let _room = room;
             work()
-        });
-        working.await.unwrap_or_else(|_| Err(Problem::internal()))
+        };
+        blocking(work).await?
     }
 
     /// Answers what may take long, for as long as its caller waits.
@@ -98,7 +98,7 @@ impl Statistics {
         let sources = self.sources.clone();
         let caller = Arc::new(());
         let waiting = Arc::downgrade(&caller);
-        let answered = self.blocking(move || {
+        let answered = self.in_room(move || {
             let tell = |_: Progress| 0 < waiting.strong_count();
             answer(&sources, &tell)
         });
@@ -116,7 +116,7 @@ impl Statistics {
         let Sources {
             ledger, journal, ..
         } = self.sources.clone();
-        self.blocking(move || {
+        self.in_room(move || {
             let begun = Instant::now();
             let told = |positions| journal.told_of_staff(positions);
             let found = query::staff::staff_figures(&ledger, told, &asked.question, as_of);
@@ -128,7 +128,7 @@ impl Statistics {
 
     async fn edition(&self, query: EditionQuery) -> Result<pb::GetEditionResponse, Problem> {
         let library = Arc::clone(&self.library);
-        self.blocking(move || match library.get(query.month)? {
+        self.in_room(move || match library.get(query.month)? {
             Some(held) => Ok(to_edition_page(&held, &query)),
             None => Err(Problem::no_edition()),
         })
