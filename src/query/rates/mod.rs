@@ -18,6 +18,7 @@ mod inputs;
 mod keys;
 mod matched;
 mod periods;
+mod picked;
 mod ranked;
 mod reading;
 mod record;

@@ -12,12 +12,13 @@ use crate::ledger::{Attribute, Reason};
 
 use super::super::axis::is_time;
 use super::super::plan::{self, Source};
-use super::super::row_filter::{self, RowFilter};
+use super::super::row_filter::RowFilter;
 use super::book::{Columns, RateBook, take, take_where};
 use super::days::{ALL, Days, Rule, Verdict, hours_of, is_told};
 use super::inputs::RateJob;
 use super::keys::{Numbers, RowKeys, date_number};
 use super::matched::Matches;
+use super::picked::Picked;
 
 /// Counts what it can, and gives the days that it cannot, rising. Days of the window that do
 /// not lie wholly inside are among them.
@@ -34,9 +35,10 @@ pub(super) fn count(
         if !question.filter.takes_day(day) {
             continue;
         }
-        let verdict = match question.window.contains_day(day) {
-            true => days.take(day),
-            false => Verdict::Unclear,
+        let verdict = if question.window.contains_day(day) {
+            days.take(day)
+        } else {
+            Verdict::Unclear
         };
         match verdict {
             Verdict::Unclear => unclear.push(day),
@@ -44,52 +46,50 @@ pub(super) fn count(
             Verdict::Whole | Verdict::ByHour => counter.count_hours(day, days),
         }
     }
-    (counter.matches, unclear)
+    (counter.rows.matches, unclear)
 }
 
-/// Which columns count, and in which rows.
-struct Picked {
-    /// Whether all columns count.
-    is_all: bool,
-    /// Those that count.
+/// Reports, and those of them that are matched: by column, or by group of columns.
+struct Sums {
+    reports: Vec<u32>,
+    matched: Vec<u32>,
+}
+
+/// The tally of every report, by operator, where the total is not the sum of the columns.
+struct Every {
+    /// Those of its columns that count.
     columns: Vec<u32>,
-    /// Those that count in rows, with their group: what rows tell of them beside time.
-    grouped: Vec<(u32, u32)>,
-    groups: usize,
-    /// Where all operators count alike: columns of each, and how many of `grouped` are the
-    /// first's. Then they are added up many at a time.
-    alike: Option<(usize, usize)>,
+    /// Whether it also tells how many are matched.
+    tells_matched: bool,
+    sums: Sums,
+}
+
+/// The rows that are counted into.
+struct Rows {
+    /// The dimensions of time, with their places in the breakdown.
+    times: Vec<(usize, Dimension)>,
+    /// Groups and rows by the numbers of time.
+    by_time: HashMap<Numbers, Vec<(u32, u32)>>,
+    matches: Matches,
+    /// The place of the total.
+    total: usize,
 }
 
 struct Counter<'a> {
     book: &'a RateBook,
     question: &'a Question,
-    /// The dimensions of time, with their places in the breakdown.
-    times: Vec<(usize, Dimension)>,
-    picked: Picked,
-    /// Columns of the tally of every report, by operator, that count; where the total is not
-    /// the sum of the columns.
-    totals: Option<Vec<u32>>,
-    /// Whether the tally of every report also tells how many are matched.
-    matches_totals: bool,
-    /// Groups and rows by the numbers of time.
-    rows: HashMap<Numbers, Vec<(u32, u32)>>,
     needs_hours: bool,
     /// By column every bit, if the line must be known for a report to be matched.
     need_scope: Vec<u32>,
-    matches: Matches,
-    total: usize,
-    // Reports and matched ones by column, then by group.
-    reports: Vec<u32>,
-    matched: Vec<u32>,
-    group_reports: Vec<u32>,
-    group_matched: Vec<u32>,
+    picked: Picked,
+    rows: Rows,
+    by_column: Sums,
+    by_group: Sums,
+    every: Option<Every>,
     /// Counts by value, of all operators.
     values: Vec<u32>,
     /// Reports of the hours of a day, by column.
     of_hours: Vec<u32>,
-    all_reports: Vec<u32>,
-    all_matched: Vec<u32>,
 }
 
 /// When reports are counted.
@@ -114,42 +114,22 @@ impl<'a> Counter<'a> {
     fn new(book: &'a RateBook, question: &'a Question, keys: &RowKeys) -> Self {
         let by = question.by.dimensions();
         let row_filter = RowFilter::new(&question.filter, &book.dictionary);
-        let times = by.iter().copied().enumerate();
-        let times: Vec<_> = times.filter(|(_, dimension)| is_time(*dimension)).collect();
-        let mut groups = HashMap::new();
-        let mut rows = HashMap::<Numbers, Vec<(u32, u32)>>::new();
-        for (row, numbers) in (0..).zip(keys.rows()) {
-            let (mut of_time, mut rest) = (Numbers::default(), *numbers);
-            for (place, _) in &times {
-                of_time[*place] = std::mem::take(&mut rest[*place]);
-            }
-            let next = u32::try_from(groups.len()).expect("a page is bounded");
-            let group = *groups.entry(rest).or_insert(next);
-            rows.entry(of_time).or_default().push((group, row));
-        }
+        let (rows, groups) = Rows::new(by, keys);
         let width = book.width(book.source);
         let picked = Picked::new(book, question, &row_filter, &groups);
-        let (totals, matches_totals) = totals(book, question, &row_filter);
-        let total_width = book.width(Source::Attribute(Attribute::Total));
+        let every = every(book, question, &row_filter);
+        let every_width = every.as_ref().map_or(0, |every| every.sums.reports.len());
         Self {
             book,
             question,
-            times,
-            totals,
-            matches_totals,
-            rows,
             needs_hours: plan::needs_hours_of_day(question),
             need_scope: Vec::new(),
-            matches: Matches::new(keys.total() + 1),
-            total: keys.total(),
-            reports: vec![0; width],
-            matched: vec![0; width],
-            group_reports: vec![0; picked.groups],
-            group_matched: vec![0; picked.groups],
+            rows,
+            by_column: Sums::new(width),
+            by_group: Sums::new(picked.groups),
+            every,
             values: vec![0; picked.alike.map_or(0, |(slots, _)| slots)],
-            of_hours: vec![0; width.max(total_width)],
-            all_reports: vec![0; total_width],
-            all_matched: vec![0; total_width],
+            of_hours: vec![0; width.max(every_width)],
             picked,
         }
     }
@@ -157,29 +137,31 @@ impl<'a> Counter<'a> {
     fn count_day(&mut self, day: LocalDay, days: &Days<'_>) {
         let book = self.book;
         let when = When::Day(day);
-        self.reports.fill(0);
-        book.own.add_day(day, &mut self.reports);
-        self.matched.copy_from_slice(&self.reports);
-        take_of_day(&book.own, day, &days.rules, &mut self.matched);
-        mask(&mut self.matched, &days.told, |hours| hours == ALL);
+        let Sums { reports, matched } = &mut self.by_column;
+        reports.fill(0);
+        book.own.add_day(day, reports);
+        matched.copy_from_slice(reports);
+        take_of_day(&book.own, day, &days.rules, matched);
+        mask(matched, &days.told, |hours| hours == ALL);
         self.put_own(when);
-        if self.totals.is_some() {
-            let rules = self.total_rules(days);
-            self.all_reports.fill(0);
-            book.own_total.add_day(day, &mut self.all_reports);
-            self.all_matched.copy_from_slice(&self.all_reports);
-            take_of_day(&book.own_total, day, &rules.0, &mut self.all_matched);
-            mask(&mut self.all_matched, &rules.1, |hours| hours == ALL);
-            self.put_total(when);
+        if let Some(every) = &mut self.every {
+            let (rules, told) = every.told(book, days);
+            let Sums { reports, matched } = &mut every.sums;
+            reports.fill(0);
+            book.own_total.add_day(day, reports);
+            matched.copy_from_slice(reports);
+            take_of_day(&book.own_total, day, &rules, matched);
+            mask(matched, &told, |hours| hours == ALL);
+            self.put_every(when);
         }
         if !self.has_others(day) {
             return;
         }
-        self.reports.fill(0);
-        book.others.add_day(day, &mut self.reports);
-        self.all_reports.fill(0);
-        if self.totals.is_some() {
-            book.others_total.add_day(day, &mut self.all_reports);
+        self.by_column.reports.fill(0);
+        book.others.add_day(day, &mut self.by_column.reports);
+        if let Some(every) = &mut self.every {
+            every.sums.reports.fill(0);
+            book.others_total.add_day(day, &mut every.sums.reports);
         }
         self.put_others(when);
     }
@@ -201,34 +183,31 @@ impl<'a> Counter<'a> {
 
     fn count_hour(&mut self, when: When, hour: Hour, place: usize, days: &Days<'_>) {
         let book = self.book;
-        self.reports.fill(0);
-        book.own.add_hour(hour, &mut self.reports);
-        self.matched.copy_from_slice(&self.reports);
-        take_of_hour(&book.own, hour, &self.need_scope, &mut self.matched);
-        mask(&mut self.matched, &days.told, |hours| is_told(hours, place));
+        let Sums { reports, matched } = &mut self.by_column;
+        reports.fill(0);
+        book.own.add_hour(hour, reports);
+        matched.copy_from_slice(reports);
+        take_of_hour(&book.own, hour, &self.need_scope, matched);
+        mask(matched, &days.told, |hours| is_told(hours, place));
         self.put_own(when);
-        if self.totals.is_some() {
-            let (rules, told) = self.total_rules(days);
-            self.all_reports.fill(0);
-            book.own_total.add_hour(hour, &mut self.all_reports);
-            self.all_matched.copy_from_slice(&self.all_reports);
-            take_of_hour(
-                &book.own_total,
-                hour,
-                &need_scope(&rules),
-                &mut self.all_matched,
-            );
-            mask(&mut self.all_matched, &told, |hours| is_told(hours, place));
-            self.put_total(when);
+        if let Some(every) = &mut self.every {
+            let (rules, told) = every.told(book, days);
+            let Sums { reports, matched } = &mut every.sums;
+            reports.fill(0);
+            book.own_total.add_hour(hour, reports);
+            matched.copy_from_slice(reports);
+            take_of_hour(&book.own_total, hour, &need_scope(&rules), matched);
+            mask(matched, &told, |hours| is_told(hours, place));
+            self.put_every(when);
         }
         if !self.has_others(when.day()) {
             return;
         }
-        self.reports.fill(0);
-        book.others.add_hour(hour, &mut self.reports);
-        self.all_reports.fill(0);
-        if self.totals.is_some() {
-            book.others_total.add_hour(hour, &mut self.all_reports);
+        self.by_column.reports.fill(0);
+        book.others.add_hour(hour, &mut self.by_column.reports);
+        if let Some(every) = &mut self.every {
+            every.sums.reports.fill(0);
+            book.others_total.add_hour(hour, &mut every.sums.reports);
         }
         self.put_others(when);
     }
@@ -237,30 +216,27 @@ impl<'a> Counter<'a> {
     fn count_rest(&mut self, day: LocalDay, days: &Days<'_>) {
         let book = self.book;
         let when = When::Rest(day);
-        rest(&book.own, day, &mut self.reports, &mut self.of_hours);
-        self.matched.fill(0);
-        add_rest(&book.own, day, &days.rules, &days.told, &mut self.matched);
+        let Sums { reports, matched } = &mut self.by_column;
+        rest(&book.own, day, reports, &mut self.of_hours);
+        matched.fill(0);
+        add_rest(&book.own, day, &days.rules, &days.told, matched);
         self.put_own(when);
-        if self.totals.is_some() {
-            let (rules, told) = self.total_rules(days);
-            rest(
-                &book.own_total,
-                day,
-                &mut self.all_reports,
-                &mut self.of_hours,
-            );
-            self.all_matched.fill(0);
-            add_rest(&book.own_total, day, &rules, &told, &mut self.all_matched);
-            self.put_total(when);
+        if let Some(every) = &mut self.every {
+            let (rules, told) = every.told(book, days);
+            let Sums { reports, matched } = &mut every.sums;
+            rest(&book.own_total, day, reports, &mut self.of_hours);
+            matched.fill(0);
+            add_rest(&book.own_total, day, &rules, &told, matched);
+            self.put_every(when);
         }
         if !self.has_others(day) {
             return;
         }
-        rest(&book.others, day, &mut self.reports, &mut self.of_hours);
-        self.all_reports.fill(0);
-        if self.totals.is_some() {
-            let total = &book.others_total;
-            rest(total, day, &mut self.all_reports, &mut self.of_hours);
+        let others = &mut self.by_column.reports;
+        rest(&book.others, day, others, &mut self.of_hours);
+        if let Some(every) = &mut self.every {
+            let others = &mut every.sums.reports;
+            rest(&book.others_total, day, others, &mut self.of_hours);
         }
         self.put_others(when);
     }
@@ -270,13 +246,90 @@ impl<'a> Counter<'a> {
         self.book.others.has_day(day) || self.book.others_total.has_day(day)
     }
 
-    /// What was told by operator, where the tally has several values for each.
-    fn total_rules(&self, days: &Days<'_>) -> (Vec<Rule>, Vec<u32>) {
-        let Source::Attribute(attribute) = self.book.source else {
-            return (
-                vec![Rule::default(); self.all_reports.len()],
-                vec![0; self.all_reports.len()],
-            );
+    /// Puts reports and matched ones into rows, and into the total if it is their sum.
+    fn put_own(&mut self, when: When) {
+        let Self {
+            picked,
+            rows,
+            by_column,
+            by_group,
+            every,
+            values,
+            ..
+        } = self;
+        picked.add_up(&by_column.reports, values, &mut by_group.reports);
+        picked.add_up(&by_column.matched, values, &mut by_group.matched);
+        let day = when.day();
+        if let Some(groups) = rows.by_time.get(&rows.numbers(when)) {
+            for (group, row) in groups {
+                let reports = by_group.reports[*group as usize];
+                let matched = by_group.matched[*group as usize];
+                rows.matches.rows[*row as usize].add_many(day, reports, matched);
+            }
+        }
+        let (reports, matched) = match every {
+            None => (
+                picked.sum(&by_column.reports),
+                picked.sum(&by_column.matched),
+            ),
+            Some(every) if every.tells_matched => (0, 0),
+            Some(_) => (0, picked.sum(&by_column.matched)),
+        };
+        rows.matches.rows[rows.total].add_sums(day, reports, matched);
+    }
+
+    fn put_every(&mut self, when: When) {
+        let Some(every) = &self.every else { return };
+        let reports = every.sum(&every.sums.reports);
+        let matched = if every.tells_matched {
+            every.sum(&every.sums.matched)
+        } else {
+            0
+        };
+        let total = self.rows.total;
+        self.rows.matches.rows[total].add_sums(when.day(), reports, matched);
+    }
+
+    fn put_others(&mut self, when: When) {
+        let Self {
+            picked,
+            rows,
+            by_column,
+            by_group,
+            every,
+            values,
+            ..
+        } = self;
+        picked.add_up(&by_column.reports, values, &mut by_group.reports);
+        if let Some(groups) = rows.by_time.get(&rows.numbers(when)) {
+            for (group, row) in groups {
+                let others = by_group.reports[*group as usize];
+                rows.matches.rows[*row as usize].add_others(when.day(), others.into());
+            }
+        }
+        let others = match every {
+            Some(every) => every.sum(&every.sums.reports),
+            None => picked.sum(&by_column.reports),
+        };
+        rows.matches.rows[rows.total].add_others(when.day(), others);
+    }
+}
+
+impl Sums {
+    fn new(width: usize) -> Self {
+        Self {
+            reports: vec![0; width],
+            matched: vec![0; width],
+        }
+    }
+}
+
+impl Every {
+    /// What was told by operator, where the tally of columns has several values for each.
+    fn told(&self, book: &RateBook, days: &Days<'_>) -> (Vec<Rule>, Vec<u32>) {
+        let Source::Attribute(attribute) = book.source else {
+            let width = self.sums.reports.len();
+            return (vec![Rule::default(); width], vec![0; width]);
         };
         let step = attribute.slots();
         (
@@ -285,64 +338,35 @@ impl<'a> Counter<'a> {
         )
     }
 
-    /// Puts reports and matched ones into rows, and into the total if it is their sum.
-    fn put_own(&mut self, when: When) {
-        let picked = &self.picked;
-        picked.add_up(&self.reports, &mut self.values, &mut self.group_reports);
-        picked.add_up(&self.matched, &mut self.values, &mut self.group_matched);
-        let day = when.day();
-        if let Some(rows) = self.rows.get(&self.numbers(when)) {
-            for (group, row) in rows {
-                let reports = self.group_reports[*group as usize];
-                let matched = self.group_matched[*group as usize];
-                self.matches.rows[*row as usize].add_many(day, reports, matched);
-            }
-        }
-        let reports = match self.totals {
-            Some(_) => 0,
-            None => self.picked.sum(&self.reports),
-        };
-        let matched = match self.matches_totals {
-            true => 0,
-            false => self.picked.sum(&self.matched),
-        };
-        self.matches.rows[self.total].add_sums(day, reports, matched);
+    fn sum(&self, of: &[u32]) -> u64 {
+        let columns = self.columns.iter();
+        columns.map(|column| u64::from(of[*column as usize])).sum()
     }
+}
 
-    fn put_total(&mut self, when: When) {
-        let Some(columns) = &self.totals else { return };
-        let sum = |of: &[u32]| {
-            columns
-                .iter()
-                .map(|column| u64::from(of[*column as usize]))
-                .sum()
-        };
-        let matched = match self.matches_totals {
-            true => sum(&self.all_matched),
-            false => 0,
-        };
-        let reports = sum(&self.all_reports);
-        self.matches.rows[self.total].add_sums(when.day(), reports, matched);
-    }
-
-    fn put_others(&mut self, when: When) {
-        let picked = &self.picked;
-        picked.add_up(&self.reports, &mut self.values, &mut self.group_reports);
-        if let Some(rows) = self.rows.get(&self.numbers(when)) {
-            for (group, row) in rows {
-                let others = self.group_reports[*group as usize];
-                self.matches.rows[*row as usize].add_others(when.day(), others.into());
+impl Rows {
+    /// The rows of a page, and the groups of columns that they tell apart.
+    fn new(by: &[Dimension], keys: &RowKeys) -> (Self, HashMap<Numbers, u32>) {
+        let times = by.iter().copied().enumerate();
+        let times: Vec<_> = times.filter(|(_, dimension)| is_time(*dimension)).collect();
+        let mut groups = HashMap::new();
+        let mut by_time = HashMap::<Numbers, Vec<(u32, u32)>>::new();
+        for (row, numbers) in (0..).zip(keys.rows()) {
+            let (mut of_time, mut rest) = (Numbers::default(), *numbers);
+            for (place, _) in &times {
+                of_time[*place] = std::mem::take(&mut rest[*place]);
             }
+            let next = u32::try_from(groups.len()).expect("a page is bounded");
+            let group = *groups.entry(rest).or_insert(next);
+            by_time.entry(of_time).or_default().push((group, row));
         }
-        let all = &self.all_reports;
-        let others = match &self.totals {
-            Some(columns) => columns
-                .iter()
-                .map(|column| u64::from(all[*column as usize]))
-                .sum(),
-            None => self.picked.sum(&self.reports),
+        let rows = Self {
+            times,
+            by_time,
+            matches: Matches::new(keys.total() + 1),
+            total: keys.total(),
         };
-        self.matches.rows[self.total].add_others(when.day(), others);
+        (rows, groups)
     }
 
     /// The numbers of time of rows; of none where one of them is not known.
@@ -361,117 +385,11 @@ impl<'a> Counter<'a> {
     }
 }
 
-impl Picked {
-    fn new(
-        book: &RateBook,
-        question: &Question,
-        row_filter: &RowFilter,
-        groups: &HashMap<Numbers, u32>,
-    ) -> Self {
-        let width = u32::try_from(book.width(book.source)).expect("tallies are bounded");
-        let columns: Vec<u32> = (0..width)
-            .filter(|column| takes(book, question, row_filter, *column))
-            .collect();
-        let by = question.by.dimensions();
-        let group = |column: u32| {
-            let mut numbers = Numbers::default();
-            for (number, dimension) in numbers.iter_mut().zip(by) {
-                if !is_time(*dimension) {
-                    *number = book.number(column, *dimension);
-                    if *number == 0 {
-                        return None;
-                    }
-                }
-            }
-            groups.get(&numbers).copied()
-        };
-        let grouped = columns.iter();
-        let grouped: Vec<_> = grouped
-            .filter_map(|column| Some((*column, group(*column)?)))
-            .collect();
-        Self {
-            is_all: columns.len() == width as usize,
-            alike: alike(book, &grouped),
-            grouped,
-            columns,
-            groups: groups.len(),
-        }
-    }
-
-    /// Adds up columns by group. `values` is as wide as the columns of an operator.
-    fn add_up(&self, of: &[u32], values: &mut [u32], sums: &mut [u32]) {
-        sums.fill(0);
-        let (of, grouped) = match self.alike {
-            None => (of, &self.grouped[..]),
-            Some((slots, first)) => {
-                values.fill(0);
-                for operator in of.chunks_exact(slots) {
-                    for (value, count) in values.iter_mut().zip(operator) {
-                        *value += count;
-                    }
-                }
-                (&*values, &self.grouped[..first])
-            }
-        };
-        for (column, group) in grouped {
-            sums[*group as usize] += of[*column as usize];
-        }
-    }
-
-    fn sum(&self, of: &[u32]) -> u64 {
-        if self.is_all {
-            return of.iter().map(|count| u64::from(*count)).sum();
-        }
-        let columns = self.columns.iter();
-        columns.map(|column| u64::from(of[*column as usize])).sum()
-    }
-}
-
-/// See `Picked::alike`. Columns rise.
-fn alike(book: &RateBook, grouped: &[(u32, u32)]) -> Option<(usize, usize)> {
-    let Source::Attribute(attribute) = book.source else {
-        return None;
-    };
-    let slots = u32::try_from(attribute.slots()).expect("taxonomies are short");
-    let first = grouped.partition_point(|(column, _)| *column < slots);
-    if first == 0 || grouped.len() != first * book.dictionary.operators() {
-        return None;
-    }
-    let mut operators = (0..).zip(grouped.chunks_exact(first));
-    let are_alike = operators.all(|(operator, columns): (u32, _)| {
-        let mut pairs = columns.iter().zip(grouped);
-        pairs.all(|((column, group), one)| (*column, *group) == (operator * slots + one.0, one.1))
-    });
-    are_alike.then_some((attribute.slots(), first))
-}
-
-/// Whether the filter takes a column.
-fn takes(book: &RateBook, question: &Question, row_filter: &RowFilter, column: u32) -> bool {
-    match book.source {
-        Source::Line => {
-            row_filter.takes_line(column)
-                && row_filter.takes_operator(book.operator(Source::Line, column))
-        }
-        Source::Stop => row_filter.takes_stop(column),
-        Source::Attribute(attribute) => {
-            let slots = u32::try_from(attribute.slots()).expect("taxonomies are short");
-            let value = u8::try_from(column % slots).expect("taxonomies are short");
-            row_filter.takes_operator(column / slots)
-                && row_filter::takes_one(plan::mask(&question.filter, attribute), value)
-        }
-    }
-}
-
-/// The operators whose reports make the total, where it is not the sum of the columns: with
-/// sets a report stands in several, and a report may have an operator and no line. And
-/// whether what is matched is told so as well.
-fn totals(
-    book: &RateBook,
-    question: &Question,
-    row_filter: &RowFilter,
-) -> (Option<Vec<u32>>, bool) {
+/// The tally of the operators whose reports make the total, where that is not the sum of the
+/// columns: with sets a report stands in several, and a report may have an operator and no line.
+fn every(book: &RateBook, question: &Question, row_filter: &RowFilter) -> Option<Every> {
     let filter = &question.filter;
-    let (is_needed, is_of_sets) = match book.source {
+    let (is_needed, tells_matched) = match book.source {
         Source::Line => (
             filter.lines.is_empty() && !filter.operators.is_empty(),
             false,
@@ -484,7 +402,11 @@ fn totals(
     };
     let operators = 0..u32::try_from(book.dictionary.operators()).expect("few");
     let taken = operators.filter(|operator| row_filter.takes_operator(*operator));
-    (is_needed.then(|| taken.collect()), is_of_sets)
+    is_needed.then(|| Every {
+        columns: taken.collect(),
+        tells_matched,
+        sums: Sums::new(book.width(Source::Attribute(Attribute::Total))),
+    })
 }
 
 /// Takes away what of a day's reports is not matched even if the day was told.
