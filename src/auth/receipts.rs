@@ -484,20 +484,17 @@ mod tests {
     use super::*;
     use crate::domain::LocalDay;
     use crate::domain::taxonomy::{Signal, StaffAct};
-    use crate::domain::testing::{blank_facts, personal};
+    use crate::domain::testing::{blank_facts, id_of, personal};
 
     const RECEIVED: UtcMillis = UtcMillis(1_795_442_400_000);
 
     fn facts() -> Facts {
-        let mut id = [7; 16];
-        (id[6], id[8]) = (0x77, 0x87);
-        let id = IncidentId::from_bytes(id).expect("version 7");
         let hour = RECEIVED.hour().expect("supported");
         Facts {
             signal: Some(Signal::RedBeep),
             staff_acts: [StaffAct::LetRideFree].into_iter().collect(),
             outcomes: [Outcome::FreeRide].into_iter().collect(),
-            ..blank_facts(id, RowTime::Hour(hour), TimePrecision::Exact)
+            ..blank_facts(id_of([7; 16]), RowTime::Hour(hour), TimePrecision::Exact)
         }
     }
 

@@ -1,10 +1,28 @@
-//! Facts and personal parts for tests, of which next to nothing is told.
+//! Ids and a feed for tests, and facts, personal parts and rows of which next to nothing is
+//! told.
 
-use super::entry::{Facts, Personal};
+use super::entry::{Facts, Personal, Position};
 use super::id::{ContentDigest, IncidentId};
-use super::row::RowTime;
-use super::taxonomy::{ReporterKind, SetOf, TimePrecision};
+use super::question::Basis;
+use super::row::{Row, RowTime};
+use super::taps::{DayBegin, Refusals, TapFeed, TapGrain, TapInterval, TapKinds};
+use super::taxonomy::{ReporterKind, SetOf, TapKind, TimePrecision};
 use super::time::UtcMillis;
+
+/// Bytes as an id: the version and the variant of one are put in.
+pub(crate) fn id_of(mut bytes: [u8; 16]) -> IncidentId {
+    bytes[6] = 0x70 | bytes[6] & 0x0f;
+    bytes[8] = 0x80 | bytes[8] & 0x3f;
+    IncidentId::from_bytes(bytes).expect("a UUID of version 7")
+}
+
+/// The id with a number, below 2^56, among those that were made then.
+pub(crate) fn id_made_at(made: UtcMillis, number: u64) -> IncidentId {
+    let mut bytes = [0; 16];
+    bytes[..6].copy_from_slice(&made.0.to_be_bytes()[2..]);
+    bytes[8..].copy_from_slice(&number.to_be_bytes());
+    id_of(bytes)
+}
 
 /// Facts of which only id and time are told.
 pub(crate) fn blank_facts(id: IncidentId, time: RowTime, precision: TimePrecision) -> Facts {
@@ -43,6 +61,38 @@ pub(crate) fn blank_facts(id: IncidentId, time: RowTime, precision: TimePrecisio
         called_back: None,
         told_again: None,
         is_told_again_by_card: false,
+    }
+}
+
+/// A row of which only the position and the time are told.
+pub(crate) fn blank_row(position: Position, time: RowTime) -> Row {
+    Row {
+        position,
+        time,
+        basis: Basis::SelfReported,
+        operator: 0,
+        line: 0,
+        stop: 0,
+        mode: 0,
+        tap_kind: 0,
+        card_kind: 0,
+        signal: 0,
+        causes: 0,
+        staff_acts: 0,
+        outcomes: 0,
+    }
+}
+
+/// A feed of GVB's check-ins by line and day.
+pub(crate) fn feed_of_gvb(name: &str) -> TapFeed {
+    TapFeed {
+        id: name.parse().expect("a name"),
+        operator: "GVB".parse().expect("a code"),
+        grain: TapGrain::Line,
+        interval: TapInterval::Day,
+        kinds: TapKinds::new([TapKind::CheckIn].into_iter().collect()).expect("a tap"),
+        refusals: Refusals::Excluded,
+        day_begin: DayBegin::default(),
     }
 }
 

@@ -488,21 +488,6 @@ fn names_erased(facts: &Facts, personal: Option<&Personal>) -> NamesErased {
 #[cfg(test)]
 pub(super) mod testing {
     use super::*;
-    use crate::domain::taps::{DayBegin, Refusals, TapFeed, TapGrain, TapInterval, TapKinds};
-    use crate::domain::taxonomy::TapKind;
-
-    /// A feed of GVB's check-ins by line and day.
-    pub(crate) fn feed_of_gvb() -> TapFeed {
-        TapFeed {
-            id: "gvb".parse().expect("a name"),
-            operator: "GVB".parse().expect("a code"),
-            grain: TapGrain::Line,
-            interval: TapInterval::Day,
-            kinds: TapKinds::new([TapKind::CheckIn].into_iter().collect()).expect("a tap"),
-            refusals: Refusals::Excluded,
-            day_begin: DayBegin::default(),
-        }
-    }
 
     /// A report of which only the day is told.
     pub(crate) fn report() -> Report {

@@ -211,7 +211,8 @@ impl Aspect {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::edition::gather::testing::{feed_of_gvb, report};
+    use crate::domain::testing::feed_of_gvb;
+    use crate::edition::gather::testing::report;
     use crate::edition::tables;
     use crate::stats::screening::screen;
 
@@ -226,7 +227,7 @@ mod tests {
     /// 10 reports of one day, 12 of the next and all others of a third; of so many, told by nine
     /// people, the kind is not known.
     fn matched(without_kind: usize) -> Matched {
-        let feed = feed_of_gvb();
+        let feed = feed_of_gvb("gvb");
         let told = |number: usize| Report {
             operator: Some(feed.operator.clone()),
             day: match number {

@@ -20,7 +20,6 @@ use jiff::{Timestamp, ToSpan};
 use proptest::prelude::*;
 
 use super::format::{Edition, Hash, METHOD, Row};
-use super::gather::testing::feed_of_gvb;
 use super::library::{Closed, EditionError, Library, Prepared, Verdict};
 use super::{close, month};
 use crate::domain::entry::ClosedEdition;
@@ -32,10 +31,10 @@ use crate::domain::taxonomy::{
     CardKind, Cause, ClaimSource, Outcome, ReporterKind, StaffAct, StaffPresence, TapKind,
     TimePrecision,
 };
-use crate::domain::testing::{blank_facts, personal};
+use crate::domain::testing::{blank_facts, feed_of_gvb, id_made_at, personal};
 use crate::domain::{
-    Entry, Facts, IncidentId, LocalDay, LocalMonth, Outage, OutageChange, Personal, Position,
-    Pseudonym, RowTime, UtcMillis,
+    Entry, Facts, LocalDay, LocalMonth, Outage, OutageChange, Personal, Position, Pseudonym,
+    RowTime, UtcMillis,
 };
 use crate::journal::{self, Reader, SEGMENT_BYTES_MIN, Settings, Writer, encode};
 
@@ -79,12 +78,7 @@ impl Record {
     /// Facts of a tap, with an id of its own.
     fn facts(&mut self, tapped: UtcMillis) -> Facts {
         self.made += 1;
-        let mut bytes = [0; 16];
-        bytes[..8].copy_from_slice(&self.made.to_be_bytes());
-        bytes[6] = 0x70;
-        bytes[8] = 0x80;
-        bytes[9..].copy_from_slice(&self.made.to_be_bytes()[1..]);
-        let id = IncidentId::from_bytes(bytes).expect("version 7");
+        let id = id_made_at(UtcMillis(0), self.made);
         let time = RowTime::Hour(tapped.hour().expect("a supported year"));
         blank_facts(id, time, TimePrecision::Exact)
     }
@@ -179,7 +173,7 @@ fn total(edition: &Edition, operator: &str) -> Option<u64> {
 
 /// What it tells of a line, for days of a month from 0 up.
 fn taps_of_line(line: &str, month: &str, per_day: u64, days: std::ops::Range<i32>) -> Entry {
-    taps(&feed_of_gvb(), line, month, per_day, days)
+    taps(&feed_of_gvb("gvb"), line, month, per_day, days)
 }
 
 /// The same of any feed of lines.

@@ -198,17 +198,14 @@ mod tests {
     use crate::domain::UtcMillis;
     use crate::domain::entry::Epoch;
     use crate::domain::taxonomy::{CaseState, TimePrecision};
-    use crate::domain::testing::blank_facts;
+    use crate::domain::testing::{blank_facts, id_of};
     use crate::domain::{Facts, Hour, RowTime};
 
     const AT: Position = Position(1);
 
     fn facts() -> Box<Facts> {
-        let mut id = [0x77; 16];
-        id[8] = 0x80;
-        let id = IncidentId::from_bytes(id).expect("version 7");
         let time = RowTime::Hour(Hour(500_000));
-        Box::new(blank_facts(id, time, TimePrecision::Exact))
+        Box::new(blank_facts(id_of([0x77; 16]), time, TimePrecision::Exact))
     }
 
     /// Where one report lies.

@@ -192,7 +192,7 @@ mod tests {
     use super::*;
     use crate::domain::limits::CHECKPOINT_ERASED_MINUTES_MAX;
     use crate::domain::taxonomy::TimePrecision;
-    use crate::domain::testing::{blank_facts, personal};
+    use crate::domain::testing::{blank_facts, id_made_at, personal};
     use crate::domain::{Record, RowTime, UtcMillis};
     use crate::ingest::{ClockCheck, lookup, repair};
     use crate::journal::{self, Settings};
@@ -200,13 +200,6 @@ mod tests {
     use crate::network::Network;
 
     const NOON: UtcMillis = UtcMillis(1_795_435_200_000);
-
-    fn id(byte: u8) -> IncidentId {
-        let mut id = [byte; 16];
-        id[6] = 0x70;
-        id[8] = 0x80;
-        IncidentId::from_bytes(id).expect("version 7")
-    }
 
     fn told(id: IncidentId) -> Entry {
         let hour = RowTime::Hour(NOON.hour().expect("a supported year"));
@@ -221,7 +214,7 @@ mod tests {
     fn cut_short(folder: &Path, ticks: u64) -> (Writer, Ledger) {
         let (mut writer, reader, _) =
             journal::open(&folder.join("journal"), Settings::default()).expect("new");
-        let ids = [id(0x77), id(0x78)];
+        let ids = [7, 8].map(|number| id_made_at(NOON, number));
         let erased = |place: usize| Entry::Erased {
             id: ids[place],
             incident: Position(place as u64 + 1),
@@ -307,7 +300,7 @@ mod tests {
     #[tokio::test]
     async fn erased_tap_is_in_no_checkpoint_some_minutes_after() {
         let folder = tempfile::tempdir().expect("a folder");
-        let id = id(0x77);
+        let id = id_made_at(NOON, 7);
         let incident = told(id);
         let path = folder.path().join("journal");
         let (mut writer, ..) = journal::open(&path, Settings::default()).expect("new");

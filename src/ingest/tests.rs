@@ -23,6 +23,7 @@ use crate::domain::limits::{BATCH_ENTRIES_MAX, BLOCK_ROWS};
 use crate::domain::taxonomy::{
     Cause, ClaimSource, ExtraCost, Mode, ReporterKind, SetOf, Signal, StaffAct,
 };
+use crate::domain::testing::id_made_at;
 use crate::domain::text::{CardNumber, InstallationId};
 use crate::domain::{IncidentSecret, LocalDay, Row, RowTime};
 use crate::journal::SEGMENT_BYTES_MIN;
@@ -123,12 +124,7 @@ fn stop(running: Running) {
 }
 
 fn id(number: u64) -> IncidentId {
-    let mut bytes = [0; 16];
-    bytes[..6].copy_from_slice(&NOON.to_be_bytes()[2..]);
-    bytes[6] = 0x70;
-    bytes[8..].copy_from_slice(&number.to_be_bytes());
-    bytes[8] = 0x80;
-    IncidentId::from_bytes(bytes).expect("a version 7")
+    id_made_at(UtcMillis(NOON), number)
 }
 
 fn secret(byte: u8) -> IncidentSecret {

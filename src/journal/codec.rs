@@ -273,6 +273,7 @@ mod tests {
     use crate::domain::taxonomy::{
         CaseState, Cause, ClaimSource, Outcome, SetOf, StaffAct, Taxonomy,
     };
+    use crate::domain::testing::id_of;
     use crate::domain::{
         Amendment, Answer, ContentDigest, Hour, IncidentId, LineId, OperatorCode, Pseudonym,
         RowTime, SecretHash, StopId, UtcMillis,
@@ -287,11 +288,7 @@ mod tests {
     }
 
     fn incident_id() -> impl Strategy<Value = IncidentId> {
-        any::<[u8; 16]>().prop_map(|mut bytes| {
-            bytes[6] = 0x70 | bytes[6] & 0x0f;
-            bytes[8] = 0x80 | bytes[8] & 0x3f;
-            IncidentId::from_bytes(bytes).expect("version 7")
-        })
+        any::<[u8; 16]>().prop_map(id_of)
     }
 
     fn identifier<T: FromStr<Err: std::fmt::Debug> + std::fmt::Debug>(

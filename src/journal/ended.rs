@@ -244,12 +244,9 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::domain::taps::{
-        DayBegin, Refusals, TapBatch, TapCount, TapFeed, TapGrain, TapInterval, TapKinds, TapScope,
-        TapSlot, Taps,
-    };
-    use crate::domain::taxonomy::{TapKind, TimePrecision};
-    use crate::domain::testing::{blank_facts, personal};
+    use crate::domain::taps::{TapBatch, TapCount, TapScope, TapSlot, Taps};
+    use crate::domain::taxonomy::TimePrecision;
+    use crate::domain::testing::{blank_facts, feed_of_gvb, id_made_at, personal};
     use crate::domain::{Hour, IncidentId, RowTime, UtcMillis};
     use crate::journal::{
         Reader, SEGMENT_BYTES_MIN, Settings, Writer, encode, open, open_reader, verify,
@@ -267,9 +264,7 @@ mod tests {
     };
 
     fn id(number: u64) -> IncidentId {
-        let mut id = [0x77; 16];
-        id[8..].copy_from_slice(&(0x8000_0000_0000_0000 | number).to_be_bytes());
-        IncidentId::from_bytes(id).expect("version 7")
+        id_made_at(NOW, number)
     }
 
     /// Each fifth is a tick.
@@ -376,15 +371,6 @@ mod tests {
 
     /// Counts of a feed for some days.
     fn taps(feed: &str, days: &[i32]) -> Entry {
-        let feed = TapFeed {
-            id: feed.parse().expect("a name"),
-            operator: "GVB".parse().expect("a code"),
-            grain: TapGrain::Line,
-            interval: TapInterval::Day,
-            kinds: TapKinds::new([TapKind::CheckIn].into_iter().collect()).expect("a tap"),
-            refusals: Refusals::Excluded,
-            day_begin: DayBegin::default(),
-        };
         let counts = days.iter().map(|day| TapCount {
             scope: TapScope::Line("GVB:10".parse().expect("a line")),
             slot: TapSlot {
@@ -393,7 +379,9 @@ mod tests {
             },
             taps: Taps::new(7).expect("few"),
         });
-        Entry::TapCounts(Box::new(TapBatch::pack(&feed, counts).remove(0)))
+        Entry::TapCounts(Box::new(
+            TapBatch::pack(&feed_of_gvb(feed), counts).remove(0),
+        ))
     }
 
     #[test]

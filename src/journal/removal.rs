@@ -119,8 +119,8 @@ mod tests {
 
     use super::*;
     use crate::domain::taxonomy::TimePrecision;
-    use crate::domain::testing::{blank_facts, personal};
-    use crate::domain::{Entry, Hour, IncidentId, Personal, Pseudonym, RowTime, UtcMillis};
+    use crate::domain::testing::{blank_facts, id_made_at, personal};
+    use crate::domain::{Entry, Hour, Personal, Pseudonym, RowTime, UtcMillis};
     use crate::journal::{SEGMENT_BYTES_MIN, Settings, Writer, encode, open, verify};
 
     const NOW: UtcMillis = UtcMillis(1_800_000_000_000);
@@ -134,9 +134,6 @@ mod tests {
     };
 
     fn incident(number: u64) -> Entry {
-        let mut id = [0x77; 16];
-        id[8..].copy_from_slice(&(0x8000_0000_0000_0000 | number).to_be_bytes());
-        let id = IncidentId::from_bytes(id).expect("version 7");
         let personal = Personal {
             card: Some(CARD),
             key_period: 8_107,
@@ -148,7 +145,7 @@ mod tests {
         };
         Entry::Incident {
             facts: Box::new(blank_facts(
-                id,
+                id_made_at(NOW, number),
                 RowTime::Hour(Hour(500_000)),
                 TimePrecision::Exact,
             )),

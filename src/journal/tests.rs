@@ -11,10 +11,11 @@ use crate::domain::taps::{
     DayBegin, Refusals, TapBatch, TapCount, TapFeed, TapGrain, TapInterval, TapKinds, TapScope,
     TapSlot, Taps,
 };
-use crate::domain::taxonomy::{ReporterKind, SetOf, Signal, TapKind, TimePrecision};
+use crate::domain::taxonomy::{Signal, TapKind, TimePrecision};
+use crate::domain::testing::{blank_facts, id_made_at, personal};
 use crate::domain::{
-    ContentDigest, Entry, Facts, Fingerprint, Hour, IncidentId, KeysTold, LocalDay, LocalMonth,
-    Personal, RowTime, SecretHash, UtcMillis,
+    ContentDigest, Entry, Facts, Fingerprint, Hour, KeysTold, LocalDay, LocalMonth, Personal,
+    RowTime, SecretHash, UtcMillis,
 };
 
 const SMALL: Settings = Settings {
@@ -29,61 +30,25 @@ const UNSYNCED: Settings = Settings {
 const NOW: UtcMillis = UtcMillis(1_800_000_000_000);
 
 fn incident(number: u64) -> Entry {
-    let mut id = [0x77; 16];
-    id[8..].copy_from_slice(&(0x8000_0000_0000_0000 | number).to_be_bytes());
+    let time = RowTime::Hour(Hour(500_000));
     let facts = Facts {
-        id: IncidentId::from_bytes(id).expect("version 7"),
         digest: ContentDigest([3; 16]),
         secret_hash: Some(SecretHash([4; 16])),
-        time: RowTime::Hour(Hour(500_000)),
-        precision: TimePrecision::Exact,
-        reporter: ReporterKind::Traveller,
-        mode: None,
-        tap_kind: None,
         operator: Some("GVB".parse().expect("an operator")),
         line: Some("GVB:10".parse().expect("a line")),
-        line_resolution: None,
-        line_outside_validity: false,
         stop: Some("30000123".parse().expect("a stop")),
-        stop_resolution: None,
-        network_version: 1,
-        reader_kind: None,
         signal: Some(Signal::RedBeep),
-        found_later: false,
         attempts: 2,
-        others_got_through: None,
-        worked_later: None,
-        cause_claims: Default::default(),
-        card_kind: None,
-        staff_present: None,
-        staff_acts: SetOf::EMPTY,
-        staff_minutes: None,
-        outcomes: SetOf::EMPTY,
-        extra_cost: None,
-        card_given: false,
-        installation_given: false,
-        is_uncountable: false,
-        called_back: None,
-        told_again: None,
-        is_told_again_by_card: false,
+        ..blank_facts(id_made_at(NOW, number), time, TimePrecision::Exact)
     };
     let personal = Personal {
-        occurred: NOW,
-        clock_correction_ms: 0,
-        card: None,
-        installation: None,
         key_period: 7,
         vehicle: "2043".into(),
-        display_text: "".into(),
         operator_words: "gvb".into(),
         line_words: "tram 10".into(),
-        direction_words: "".into(),
         stop_words: "Leidseplein".into(),
         note: "ach, meisje".into(),
-        note_to_operator: false,
-        line_candidates: Vec::new(),
-        stop_candidates: Vec::new(),
-        words_removed: false,
+        ..personal(NOW)
     };
     Entry::Incident {
         facts: Box::new(facts),

@@ -350,14 +350,11 @@ mod tests {
 
     use super::super::testing::EPOCH;
     use super::*;
+    use crate::domain::UtcMillis;
+    use crate::domain::testing::id_made_at;
 
     fn id(day: u32, number: u64) -> IncidentId {
-        let mut bytes = [0; 16];
-        bytes[..6].copy_from_slice(&(u64::from(day) * 86_400_000).to_be_bytes()[2..]);
-        bytes[6] = 0x70;
-        bytes[8..].copy_from_slice(&number.to_be_bytes());
-        bytes[8] = 0x80;
-        IncidentId::from_bytes(bytes).expect("version 7")
+        id_made_at(UtcMillis(i64::from(day) * 86_400_000), number)
     }
 
     #[test]

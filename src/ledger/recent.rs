@@ -153,26 +153,13 @@ fn position_in(rows: &[Row], position: Position) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Basis, UtcMillis};
+    use crate::domain::UtcMillis;
+    use crate::domain::testing::blank_row;
 
     const NOON: Minute = Minute(29_882_160);
 
     fn row(position: u64, minute: Minute) -> Row {
-        Row {
-            position: Position(position),
-            time: RowTime::Hour(minute.hour()),
-            basis: Basis::SelfReported,
-            operator: 0,
-            line: 0,
-            stop: 0,
-            mode: 0,
-            tap_kind: 0,
-            card_kind: 0,
-            signal: 0,
-            causes: 0,
-            staff_acts: 0,
-            outcomes: 0,
-        }
+        blank_row(Position(position), RowTime::Hour(minute.hour()))
     }
 
     fn later(minutes: u32) -> Minute {

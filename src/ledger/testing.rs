@@ -1,10 +1,13 @@
 //! Random entries for tests: few different names, so that they meet often, and times within
 //! a few days, some of them known only to the day.
 
+use std::path::Path;
+
 use proptest::prelude::*;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
+use super::{Ledger, State};
 use crate::domain::entry::Epoch;
 use crate::domain::incident::CauseClaim;
 use crate::domain::taps::{
@@ -15,11 +18,12 @@ use crate::domain::taxonomy::{
     CardKind, CaseState, Cause, ClaimSource, Mode, Outcome, ReporterKind, SetOf, Signal, StaffAct,
     TapKind, Taxonomy, TimePrecision,
 };
-use crate::domain::testing::{blank_facts, personal};
+use crate::domain::testing::{blank_facts, id_of, personal};
 use crate::domain::{
     Amendment, Answer, Entry, Facts, IncidentId, LineId, LocalDay, OperatorCode, Outage,
     OutageChange, Position, Record, RowTime, Stamp, StopId, UtcMillis,
 };
+use crate::store::Store;
 
 /// The epoch of test journals.
 pub(crate) const EPOCH: Epoch = Epoch([7; 16]);
@@ -30,6 +34,17 @@ const OPERATORS: u32 = 4;
 const LINES: u32 = 24;
 const STOPS: u32 = 60;
 const HOUR_MS: i64 = 3_600_000;
+
+/// What these entries give, with a new store in a folder.
+pub(crate) fn ledger_of(entries: &[Record], dir: &Path) -> Ledger {
+    let store = Store::create(dir, EPOCH).expect("a new store");
+    let ledger = Ledger::new(State::new(EPOCH));
+    ledger.attach_store(store);
+    for batch in entries.chunks(50) {
+        ledger.apply(batch);
+    }
+    ledger
+}
 
 /// A maker of entries: equal seeds make equal entries.
 pub(crate) struct Maker {
@@ -176,9 +191,7 @@ impl Maker {
         let mut bytes: [u8; 16] = self.random.random();
         let made_ms = self.stamp.0 - self.random.random_range(0..48 * HOUR_MS);
         bytes[..6].copy_from_slice(&made_ms.to_be_bytes()[2..]);
-        bytes[6] = 0x70 | (bytes[6] & 0x0f);
-        bytes[8] = 0x80 | (bytes[8] & 0x3f);
-        IncidentId::from_bytes(bytes).expect("version 7")
+        id_of(bytes)
     }
 
     fn withdrawal(&mut self) -> Entry {

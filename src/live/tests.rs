@@ -24,6 +24,7 @@ use crate::domain::limits::{
     WATCH_STATES_KEPT_MAX, WATCHED_QUESTIONS_MAX, WATCHED_QUESTIONS_PER_TOKEN_MAX,
     WATCHED_ROWS_MAX, WATCHED_ROWS_PER_TOKEN_MAX,
 };
+use crate::domain::testing::blank_row;
 use crate::domain::{Basis, Row, RowTime};
 use crate::query::{Counted, Figure};
 use source::TapsKept;
@@ -46,19 +47,8 @@ const START_MINUTE: u32 = 30_000_000;
 /// An incident with a key (its mode) in some minute.
 pub fn row(position: u64, minute: u32, key: u8) -> Row {
     Row {
-        position: Position(position),
-        time: RowTime::Hour(Minute(minute).hour()),
-        basis: Basis::SelfReported,
-        operator: 0,
-        line: 0,
-        stop: 0,
         mode: key,
-        tap_kind: 0,
-        card_kind: 0,
-        signal: 0,
-        causes: 0,
-        staff_acts: 0,
-        outcomes: 0,
+        ..blank_row(Position(position), RowTime::Hour(Minute(minute).hour()))
     }
 }
 

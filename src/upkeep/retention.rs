@@ -488,8 +488,8 @@ mod tests {
 
     use super::*;
     use crate::domain::taxonomy::TimePrecision;
-    use crate::domain::testing::{blank_facts, personal};
-    use crate::domain::{Entry, IncidentId, RowTime};
+    use crate::domain::testing::{blank_facts, id_made_at, personal};
+    use crate::domain::{Entry, RowTime};
     use crate::ingest::Running;
     use crate::journal::{self, Settings, Wanted};
     use crate::network::Network;
@@ -508,10 +508,7 @@ mod tests {
 
     /// A report with a note, told at a time.
     fn report(number: u8, told: UtcMillis) -> Entry {
-        let mut id = [number; 16];
-        id[..6].copy_from_slice(&told.0.to_be_bytes()[2..]);
-        (id[6], id[8]) = (0x70, 0x80);
-        let id = IncidentId::from_bytes(id).expect("a v7");
+        let id = id_made_at(told, number.into());
         let hour = RowTime::Hour(told.hour().expect("a supported year"));
         let mut personal = personal(told);
         personal.note = "a note".into();

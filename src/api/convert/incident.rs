@@ -473,6 +473,7 @@ mod tests {
     use crate::api::convert::to_timestamp;
     use crate::domain::LocalDay;
     use crate::domain::taxonomy::Cause;
+    use crate::domain::testing;
     use crate::domain::time::{END_DAY, FIRST_DAY};
 
     const NOW: UtcMillis = UtcMillis(1_795_442_400_000); // 2026-11-23T14:00Z
@@ -482,11 +483,7 @@ mod tests {
     const DAY_MS: i64 = 24 * HOUR_MS;
 
     fn id_made_at(at: i64) -> String {
-        let mut bytes = [7; 16];
-        bytes[..6].copy_from_slice(&at.to_be_bytes()[2..]);
-        bytes[6] = 0x70;
-        bytes[8] = 0x80;
-        IncidentId::from_bytes(bytes).expect("a v7").to_string()
+        testing::id_made_at(UtcMillis(at), 7).to_string()
     }
 
     fn at(ms: i64) -> Option<Timestamp> {

@@ -128,12 +128,7 @@ fn corrected() -> impl Strategy<Value = Taps10> {
 }
 
 fn facts_of(one: &Told, number: usize) -> Facts {
-    let number = number as u64 + 1;
-    let mut bytes = [0; 16];
-    bytes[..6].copy_from_slice(&number.to_be_bytes()[2..]);
-    bytes[6] = 0x70;
-    bytes[8] = 0x80;
-    let id = IncidentId::from_bytes(bytes).expect("version 7");
+    let id = id_made_at(UtcMillis(0), number as u64);
     let hour = one.tapped.hour().expect("a supported year");
     let (time, precision) = match one.is_day_only {
         true => (RowTime::Day(hour.local_day()), TimePrecision::Day),

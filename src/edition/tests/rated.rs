@@ -88,7 +88,7 @@ fn interval_of_a_line_is_widened_by_its_share_of_the_days_scatter() {
 fn taps_of_gvb(per_day: u64) -> Entry {
     let feed = TapFeed {
         grain: TapGrain::Operator,
-        ..feed_of_gvb()
+        ..feed_of_gvb("gvb")
     };
     let first = month::first_day(of("2026-11")).0;
     let counts = (first..first + 30).map(|day| TapCount {
@@ -254,9 +254,8 @@ fn day_without_taps_that_is_not_published_may_be_all_that_there_is() {
 /// Taps of line 10 by a feed of one kind, for the first days of October.
 fn taps_of_kind(id: &str, kind: TapKind, per_day: u64, days: i32) -> Entry {
     let feed = TapFeed {
-        id: id.parse().expect("a name"),
         kinds: TapKinds::new([kind].into_iter().collect()).expect("a tap"),
-        ..feed_of_gvb()
+        ..feed_of_gvb(id)
     };
     taps(&feed, "GVB:10", "2026-10", per_day, 0..days)
 }

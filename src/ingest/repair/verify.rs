@@ -449,8 +449,8 @@ mod tests {
     use super::*;
     use crate::domain::limits::{BATCH_ENTRIES_MAX, REPLAY_BATCHES_AHEAD};
     use crate::domain::taxonomy::TimePrecision;
-    use crate::domain::testing::{blank_facts, personal};
-    use crate::domain::{IncidentId, RowTime, UtcMillis};
+    use crate::domain::testing::{blank_facts, id_made_at, personal};
+    use crate::domain::{RowTime, UtcMillis};
     use crate::journal::{Remover, SEGMENT_BYTES_MIN, Settings, Writer};
     use crate::ledger::BaseMaker;
 
@@ -461,11 +461,7 @@ mod tests {
     const INCIDENTS: u64 = 2 * (REPLAY_BATCHES_AHEAD * BATCH_ENTRIES_MAX) as u64;
 
     fn incident(number: u64) -> Entry {
-        let mut id = [0; 16];
-        id[..6].copy_from_slice(&NOW.0.to_be_bytes()[2..]);
-        id[6] = 0x70;
-        id[8..].copy_from_slice(&(0x8000_0000_0000_0000 | number).to_be_bytes());
-        let id = IncidentId::from_bytes(id).expect("version 7");
+        let id = id_made_at(NOW, number);
         let hour = RowTime::Hour(NOW.hour().expect("a supported year"));
         Entry::Incident {
             facts: Box::new(blank_facts(id, hour, TimePrecision::Exact)),

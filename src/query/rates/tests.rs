@@ -21,9 +21,10 @@ use crate::domain::taps::{
     DayBegin, TapBatch, TapCount, TapFeed, TapGrain, TapInterval, TapKinds, TapScope, TapSlot, Taps,
 };
 use crate::domain::taxonomy::{CardKind, TapKind, TimePrecision};
-use crate::domain::testing::blank_facts;
+use crate::domain::testing::{blank_facts, id_made_at, id_of};
 use crate::domain::{
-    Dimension, Entry, Facts, Hour, IncidentId, LocalDay, Outage, OutageChange, Row, RowTime, Window,
+    Dimension, Entry, Facts, Hour, LineId, LocalDay, Outage, OutageChange, Row, RowTime, UtcMillis,
+    Window,
 };
 use crate::ledger::testing::{line_id, operator_code, tap_feed, tap_scope};
 use crate::query::Order;
@@ -172,9 +173,6 @@ fn placed(feed: &TapFeed, facts: &Facts) -> Facts {
 
 /// A tap as if it were a report without attributes, to ask what rows it is of.
 fn as_facts(feed: &TapFeed, scope: &TapScope, unit: Unit) -> Facts {
-    let mut bytes = [0; 16];
-    (bytes[6], bytes[8]) = (0x70, 0x80);
-    let id = IncidentId::from_bytes(bytes).expect("a v7");
     let (time, precision) = match unit {
         Unit::Hour(hour) => (RowTime::Hour(Hour(hour)), TimePrecision::Hour),
         Unit::Day(day) => (RowTime::Day(LocalDay(day)), TimePrecision::Day),
@@ -185,7 +183,19 @@ fn as_facts(feed: &TapFeed, scope: &TapScope, unit: Unit) -> Facts {
         line: scope.line().cloned(),
         stop: scope.stop().cloned(),
         tap_kind: kinds.next().filter(|_| kinds.next().is_none()),
-        ..blank_facts(id, time, precision)
+        ..blank_facts(id_of([0; 16]), time, precision)
+    }
+}
+
+/// A check-in on a line of the first operator that failed in an hour; under an id of its own, by
+/// its number in a group of reports.
+fn check_in(line: LineId, hour: Hour, (group, number): (i64, u32)) -> Facts {
+    let id = id_made_at(UtcMillis(group), number.into());
+    Facts {
+        operator: Some(operator_code(1)),
+        line: Some(line),
+        tap_kind: Some(TapKind::CheckIn),
+        ..blank_facts(id, RowTime::Hour(hour), TimePrecision::Hour)
     }
 }
 
@@ -414,17 +424,8 @@ fn line_ten_with(refusals: Refusals, reports: u32) -> (Book, Question, TapFeed) 
     tell(&mut book, &feed, &told);
     for number in 0..reports {
         let at = LocalDay(first.0 + i32::try_from(number % 31).expect("small"));
-        let mut bytes = [0; 16];
-        (bytes[6], bytes[8]) = (0x70, 0x80);
-        bytes[12..].copy_from_slice(&number.to_be_bytes());
-        let id = IncidentId::from_bytes(bytes).expect("a v7");
-        let time = RowTime::Hour(Hour(at.start().0 + 9));
-        book.record(Facts {
-            operator: Some(operator_code(1)),
-            line: Some(line.clone()),
-            tap_kind: Some(TapKind::CheckIn),
-            ..blank_facts(id, time, TimePrecision::Hour)
-        });
+        let hour = Hour(at.start().0 + 9);
+        book.record(check_in(line.clone(), hour, (0, number)));
     }
     let by = Breakdown::new(vec![Dimension::Line]).expect("one");
     let filter = Filter::all(Basis::SelfReported);
@@ -471,17 +472,8 @@ fn forty_reports_over_three_hundred_thousand_taps_are_thirteen_per_hundred_thous
 fn reports_that_come_on_one_day_widen_the_interval() {
     let (mut book, question, _) = line_ten(20);
     for number in 0..20u32 {
-        let mut bytes = [1; 16];
-        (bytes[6], bytes[8]) = (0x70, 0x80);
-        bytes[12..].copy_from_slice(&number.to_be_bytes());
-        let time = RowTime::Hour(Hour(day("2026-10-09").start().0 + 9));
-        let id = IncidentId::from_bytes(bytes).expect("a v7");
-        book.record(Facts {
-            operator: Some(operator_code(1)),
-            line: Some(line_id(1)),
-            tap_kind: Some(TapKind::CheckIn),
-            ..blank_facts(id, time, TimePrecision::Hour)
-        });
+        let hour = Hour(day("2026-10-09").start().0 + 9);
+        book.record(check_in(line_id(1), hour, (1, number)));
     }
     let figure = rated(&book, &question).rates[0];
     assert!(1.5 < figure.dispersion.factor(), "{figure:?}");
@@ -531,17 +523,8 @@ fn what_keeps_a_rate_from_being_made_is_told() {
     assert_eq!(reason(&book, &longer), Some("days-not-covered"));
     // Twelve of another line make 40 of 52 matched, which is below 80 %.
     for number in 0..12u32 {
-        let mut bytes = [2; 16];
-        (bytes[6], bytes[8]) = (0x70, 0x80);
-        bytes[12..].copy_from_slice(&number.to_be_bytes());
-        let id = IncidentId::from_bytes(bytes).expect("a v7");
-        let time = RowTime::Hour(Hour(question.window.start().0 + 9));
-        book.record(Facts {
-            operator: Some(operator_code(1)),
-            line: Some(line_id(5)),
-            tap_kind: Some(TapKind::CheckIn),
-            ..blank_facts(id, time, TimePrecision::Hour)
-        });
+        let hour = Hour(question.window.start().0 + 9);
+        book.record(check_in(line_id(5), hour, (2, number)));
     }
     assert_eq!(reason(&book, &question), Some("reports-not-matched"));
     let unknown = RatesWanted {
@@ -639,17 +622,10 @@ fn observed_refusals_give_a_share_of_attempts_unless_nobody_knows_what_was_count
         let told = [((line.clone(), slot(9)), 990), ((line, slot(10)), 0)].into();
         tell(&mut book, &feed, &told);
         for number in 0..10u32 {
-            let mut bytes = [3; 16];
-            (bytes[6], bytes[8]) = (0x70, 0x80);
-            bytes[12..].copy_from_slice(&number.to_be_bytes());
-            let id = IncidentId::from_bytes(bytes).expect("a v7");
-            let time = RowTime::Hour(Hour(question.window.start().0 + 9));
+            let hour = Hour(question.window.start().0 + 9);
             book.record(Facts {
-                operator: Some(operator_code(1)),
-                line: Some(line_id(1)),
-                tap_kind: Some(TapKind::CheckIn),
                 reporter: crate::domain::taxonomy::ReporterKind::Device,
-                ..blank_facts(id, time, TimePrecision::Hour)
+                ..check_in(line_id(1), hour, (3, number))
             });
         }
         let page = all_in(Order::Key);

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::domain::{Amendment, Record};
+use crate::ledger::testing::ledger_of;
 
 /// A random journal: late reports on days of both changes of the clock and at the end of a
 /// month, repeats, withdrawals and amendments of what came long before, taps and ticks.
@@ -68,16 +69,6 @@ fn journal(seed: u64, count: usize) -> Vec<Record> {
 /// A time for facts of which only the acts are taken.
 fn before_all() -> UtcMillis {
     day(DAYS[0]).start().start()
-}
-
-fn ledger_of(entries: &[Record], dir: &std::path::Path) -> Ledger {
-    let store = Store::create(dir, EPOCH).expect("a new store");
-    let ledger = Ledger::new(State::new(EPOCH));
-    ledger.attach_store(store);
-    for batch in entries.chunks(50) {
-        ledger.apply(batch);
-    }
-    ledger
 }
 
 proptest! {

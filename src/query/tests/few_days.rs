@@ -4,9 +4,10 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::*;
+use crate::domain::LineId;
 use crate::domain::incident::is_observed;
 use crate::domain::limits::LINE_DAYS_MAX;
-use crate::domain::{IncidentId, LineId};
+use crate::domain::testing::id_of;
 
 fn by_line() -> Question {
     let year = Window::new(day("2026-01-01").start(), day("2027-01-01").start());
@@ -47,7 +48,7 @@ fn more(book: &mut Book, numbers: Range<u32>, line: impl Fn(u32) -> LineId) {
         id[12..].copy_from_slice(&number.to_be_bytes());
         let line = line(number);
         book.record(Facts {
-            id: IncidentId::from_bytes(id).expect("a v7"),
+            id: id_of(id),
             operator: Some(line.operator()),
             line: Some(line),
             ..facts.clone()

@@ -5,6 +5,7 @@ use crate::domain::entry::ToldOfStaff;
 use crate::domain::taxonomy::{CalledBack, Outcome, StaffAct, StaffPresence};
 use crate::domain::{Amendment, Record};
 use crate::journal::JournalError;
+use crate::ledger::testing::ledger_of;
 use crate::query::staff::{StaffDays, staff_figures};
 use crate::stats::staff::{StaffAnswer, StaffCounts};
 
@@ -80,16 +81,6 @@ fn telling(facts: Facts, random: &mut StdRng) -> Facts {
             .collect(),
         ..facts
     }
-}
-
-fn ledger_of(entries: &[Record], dir: &std::path::Path) -> Ledger {
-    let store = Store::create(dir, EPOCH).expect("a new store");
-    let ledger = Ledger::new(State::new(EPOCH));
-    ledger.attach_store(store);
-    for batch in entries.chunks(50) {
-        ledger.apply(batch);
-    }
-    ledger
 }
 
 /// What counts when the last of these entries has been applied.

@@ -7,8 +7,8 @@ use crate::domain::taps::{
     TapBatch, TapCount, TapFeed, TapGrain, TapInterval, TapScope, TapSlot, Taps,
 };
 use crate::domain::taxonomy::{ReporterKind, TapKind, TimePrecision};
-use crate::domain::testing::blank_facts;
-use crate::domain::{Entry, Facts, Hour, IncidentId, LineId, LocalDay, RowTime};
+use crate::domain::testing::{blank_facts, id_made_at};
+use crate::domain::{Entry, Facts, Hour, LineId, LocalDay, RowTime, UtcMillis};
 use crate::ledger::testing::{operator_code, tap_feed};
 
 /// Lines with taps on every day.
@@ -51,12 +51,8 @@ fn tell(book: &mut Book, number: u32, taps: u32) {
 
 fn report(book: &mut Book, number: u32, count: u32, reporter: ReporterKind) {
     for one in 0..count {
-        let mut bytes = [0; 16];
-        (bytes[6], bytes[8]) = (0x70, 0x80);
-        bytes[9] = reporter as u8;
-        bytes[10..12].copy_from_slice(&u16::try_from(number).expect("few").to_be_bytes());
-        bytes[12..].copy_from_slice(&one.to_be_bytes());
-        let id = IncidentId::from_bytes(bytes).expect("a v7");
+        let scope = u64::from(number) << 8 | reporter as u64;
+        let id = id_made_at(UtcMillis(0), scope << 32 | u64::from(one));
         let at = LocalDay(day(FIRST_DAY).0 + i32::try_from(one % 31).expect("small"));
         let time = RowTime::Hour(Hour(at.start().0 + 9));
         book.record(Facts {

@@ -9,8 +9,8 @@ use super::super::{Rate, answer_with_rates};
 use super::*;
 use crate::domain::taps::{Refusals, TapScope, TapSlot};
 use crate::domain::taxonomy::{ReporterKind, TimePrecision};
-use crate::domain::testing::blank_facts;
-use crate::domain::{Basis, Dimension, Facts, IncidentId};
+use crate::domain::testing::{blank_facts, id_of};
+use crate::domain::{Basis, Dimension, Facts};
 use crate::ledger::testing::{line_id, operator_code, tap_scope};
 use crate::query::{Order, answer};
 
@@ -196,9 +196,7 @@ fn rows_of_operators_that_count_refused_taps_in_different_ways_have_rates() {
         let slot = |slot| TapSlot { day: at, slot };
         let told = (0..feed.slots(at)).map(|hour| ((TapScope::Line(line.clone()), slot(hour)), 99));
         tell(&mut book, &feed, &told.collect());
-        let mut bytes = [operator; 16];
-        (bytes[6], bytes[8]) = (0x70, 0x80);
-        let id = IncidentId::from_bytes(bytes).expect("a v7");
+        let id = id_of([operator; 16]);
         book.record(Facts {
             operator: Some(operator_code(operator.into())),
             line: Some(line),

@@ -11,10 +11,9 @@ use super::*;
 use crate::domain::taxonomy::{CaseState, Taxonomy};
 use crate::domain::{Amendment, Answer, Position, Record, Stamp, UtcMillis};
 use crate::journal::JournalError;
-use crate::ledger::testing::{EPOCH, Maker};
-use crate::ledger::{Ledger, State};
+use crate::ledger::Ledger;
+use crate::ledger::testing::{Maker, ledger_of};
 use crate::query::cases::reply_times;
-use crate::store::Store;
 
 const HOUR_MS: i64 = 3_600_000;
 const QUESTIONS_EACH: usize = 12;
@@ -129,16 +128,6 @@ fn told(random: &mut StdRng, feeds: &[TapFeed], around: LocalDay) -> Entry {
         }
     }
     Entry::TapCounts(Box::new(TapBatch::pack(feed, counts).remove(0)))
-}
-
-pub(super) fn ledger_of(entries: &[Record], dir: &std::path::Path) -> Ledger {
-    let store = Store::create(dir, EPOCH).expect("a new store");
-    let ledger = Ledger::new(State::new(EPOCH));
-    ledger.attach_store(store);
-    for batch in entries.chunks(50) {
-        ledger.apply(batch);
-    }
-    ledger
 }
 
 /// A journal in memory.

@@ -191,16 +191,11 @@ fn withdrawn_and_inspected_reports_stand_in_no_rate_of_tallies() {
     let others = tell_all_taps(&mut book, &question, feed);
     let mut number = 0;
     let mut record = |book: &mut Book, kind| {
-        let mut bytes = [9; 16];
-        (bytes[6], bytes[8], bytes[15]) = (0x70, 0x80, number);
         number += 1;
-        let time = RowTime::Hour(Hour(day("2026-10-09").start().0 + 9));
-        let id = IncidentId::from_bytes(bytes).expect("a v7");
+        let hour = Hour(day("2026-10-09").start().0 + 9);
         let facts = Facts {
-            operator: Some(operator_code(1)),
-            line: Some(line_id(1)),
             tap_kind: kind,
-            ..blank_facts(id, time, TimePrecision::Hour)
+            ..check_in(line_id(1), hour, (9, number))
         };
         book.record(facts.clone());
         facts

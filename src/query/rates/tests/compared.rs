@@ -3,7 +3,6 @@
 
 use super::super::{CompareWanted, Compared, Exposed, Over, Period, compare};
 use super::*;
-use crate::domain::UtcMillis;
 use crate::domain::taxonomy::ReporterKind;
 use crate::ledger::testing::{NOON, stop_id};
 
@@ -71,22 +70,16 @@ impl Record {
         let days = last.0 - first.0 + 1;
         for number in 0..count {
             self.reports += 1;
-            let mut bytes = [0; 16];
-            (bytes[6], bytes[8]) = (0x70, 0x80);
-            bytes[12..].copy_from_slice(&self.reports.to_be_bytes());
-            let id = IncidentId::from_bytes(bytes).expect("a v7");
-            let shift = match are_spread {
-                true => i32::try_from(number).expect("few") % days,
-                false => 4,
+            let shift = if are_spread {
+                i32::try_from(number).expect("few") % days
+            } else {
+                4
             };
             let noon = LocalDay(first.0 + shift).noon();
             self.book.record(Facts {
-                operator: Some(operator_code(1)),
-                line: Some(line_id(1)),
                 stop: Some(stop_id(1)),
-                tap_kind: Some(TapKind::CheckIn),
                 reporter: ReporterKind::Traveller,
-                ..blank_facts(id, RowTime::Hour(noon), TimePrecision::Hour)
+                ..check_in(line_id(1), noon, (0, self.reports))
             });
         }
     }

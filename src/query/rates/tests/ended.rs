@@ -7,11 +7,11 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use super::super::super::tests::counted;
-use super::as_of::{Kept, ledger_of};
+use super::as_of::Kept;
 use super::*;
 use crate::domain::{Position, Record};
 use crate::ledger::Ledger;
-use crate::ledger::testing::Maker;
+use crate::ledger::testing::{Maker, ledger_of};
 use crate::query::{QueryError, answer_as_of};
 
 const HOUR_MS: i64 = 3_600_000;

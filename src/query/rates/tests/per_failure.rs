@@ -6,18 +6,10 @@ use crate::domain::taxonomy::{Mode, ReporterKind};
 /// Has a device see one refusal in each of some hours.
 fn observe(book: &mut Book, hours: impl Iterator<Item = Hour>) {
     for (number, hour) in (0..).zip(hours) {
-        let number: u32 = number;
-        let mut bytes = [4; 16];
-        (bytes[6], bytes[8]) = (0x70, 0x80);
-        bytes[12..].copy_from_slice(&number.to_be_bytes());
-        let id = IncidentId::from_bytes(bytes).expect("a v7");
         book.record(Facts {
-            operator: Some(operator_code(1)),
-            line: Some(line_id(1)),
             mode: Some(Mode::Tram),
-            tap_kind: Some(TapKind::CheckIn),
             reporter: ReporterKind::Device,
-            ..blank_facts(id, RowTime::Hour(hour), TimePrecision::Hour)
+            ..check_in(line_id(1), hour, (4, number))
         });
     }
 }

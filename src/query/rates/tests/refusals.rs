@@ -34,17 +34,10 @@ fn record() -> Book {
         let feed = feed(operator, TapKind::CheckIn, refusals);
         tell_day(&mut book, &feed, operator, (at, 990));
         for number in 0..10u32 {
-            let mut bytes = [0; 16];
-            (bytes[6], bytes[8]) = (0x70, 0x80);
-            bytes[9] = u8::try_from(operator).expect("few");
-            bytes[12..].copy_from_slice(&number.to_be_bytes());
-            let id = IncidentId::from_bytes(bytes).expect("a v7");
             book.record(Facts {
                 operator: Some(operator_code(operator)),
-                line: Some(line_id(operator)),
-                tap_kind: Some(TapKind::CheckIn),
                 reporter: ReporterKind::Device,
-                ..blank_facts(id, RowTime::Hour(at.noon()), TimePrecision::Hour)
+                ..check_in(line_id(operator), at.noon(), (operator.into(), number))
             });
         }
     }

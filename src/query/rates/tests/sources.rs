@@ -35,9 +35,7 @@ fn record() -> (Book, Window) {
     let once = Told::from([((TapScope::Stop(stop_id(2)), slot), 5)]);
     tell(&mut book, &feed(2), &once);
     for (number, at) in (0..).zip(window.days()) {
-        let mut bytes = [0; 16];
-        (bytes[6], bytes[8], bytes[15]) = (0x70, 0x80, number);
-        let id = IncidentId::from_bytes(bytes).expect("a v7");
+        let id = id_made_at(UtcMillis(0), number);
         book.record(Facts {
             operator: Some(operator_code(1)),
             stop: Some(stop_id(1)),
