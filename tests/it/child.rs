@@ -6,13 +6,16 @@ use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader, Lines};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::net::TcpStream;
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::task::JoinHandle;
 use tonic::transport::{Channel, Endpoint};
 
 /// How long anything may take that should come at once, on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(120);
+/// How often it is looked whether something has come.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
 const ANNOUNCEMENT: &str = "listening on http://";
 
 /// A running server. Dropped, it is killed.
@@ -109,6 +112,39 @@ impl Server {
         while let Ok(Some(_)) = self.output.next_line().await {}
         end(self.process, self.log).await
     }
+}
+
+/// Looks again and again until there is what is awaited, which must come in time.
+pub async fn until<T>(awaited: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let looking = async {
+        loop {
+            match look().await {
+                Some(found) => return found,
+                // Not for time to pass, but to leave it to those who are waited for.
+                None => tokio::time::sleep(LOOK_EVERY).await,
+            }
+        }
+    };
+    let found = tokio::time::timeout(PATIENCE, looking).await;
+    found.unwrap_or_else(|_| panic!("it must come in time: {awaited}"))
+}
+
+/// The same of what is or is not so.
+pub async fn until_so(awaited: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    until(awaited, async || is_so().await.then_some(())).await;
+}
+
+/// Sends bytes over a plain connection, and reads the answer to its end.
+pub async fn exchange(address: SocketAddr, request: &[u8]) -> Vec<u8> {
+    let exchanging = async {
+        let mut connection = TcpStream::connect(address).await.expect("it listens");
+        connection.write_all(request).await.expect("sent");
+        let mut answer = Vec::new();
+        connection.read_to_end(&mut answer).await.expect("answered");
+        answer
+    };
+    let exchanged = tokio::time::timeout(PATIENCE, exchanging).await;
+    exchanged.expect("an answer in time")
 }
 
 /// Sends a signal to a process that runs.

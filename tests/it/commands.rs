@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -14,7 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
 
-use crate::child::{self, PATIENCE, Said, Server, said, signal};
+use crate::child::{self, PATIENCE, Said, Server, said, signal, until_so};
 
 const UNEXPECTED: i32 = 1;
 const USAGE: i32 = 2;
@@ -285,18 +284,11 @@ async fn demo_that_is_told_to_stop_while_it_writes_history_leaves_nothing() {
         .stderr(Stdio::piped());
     let process = command.kill_on_drop(true).spawn().expect("it runs");
     let id = process.id();
-    let has_keys = async {
-        loop {
-            let mut folders = std::fs::read_dir(place.path()).expect("a folder");
-            if folders.any(|one| one.expect("a folder").path().join("keys").exists()) {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, has_keys)
-        .await
-        .expect("it begins");
+    until_so("it begins, and makes keys", async || {
+        let mut folders = std::fs::read_dir(place.path()).expect("a folder");
+        folders.any(|one| one.expect("a folder").path().join("keys").exists())
+    })
+    .await;
     signal(id, "TERM").await;
     let ended = tokio::time::timeout(PATIENCE, process.wait_with_output()).await;
     let ended = ended.expect("it ends in time").expect("it ends");

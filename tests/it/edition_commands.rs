@@ -10,12 +10,11 @@ use mistap::edition::download::{self, Selection};
 use mistap::edition::format::{Edition, Hash};
 use mistap::edition::library::{Closed, Held};
 use mistap::edition::month;
-use mistap::upkeep::retention::RemovalProgress;
 use serde_json::Value;
 
-use crate::child::{self, PATIENCE, Said, Server};
+use crate::child::{self, Said, Server};
 use crate::editions::{history, history_until};
-use crate::support::{START, Service};
+use crate::support::{START, Service, until_removed};
 
 const DAY_MS: i64 = 86_400_000;
 const NOT_FOUND: i32 = 4;
@@ -280,11 +279,7 @@ async fn edition_whose_incidents_are_kept_no_longer_is_proved_by_its_hash() {
         settings.retention_look = Duration::from_millis(1);
     })
     .await;
-    let deadline = tokio::time::Instant::now() + PATIENCE;
-    while RemovalProgress::read(service.folder()).incidents == Position(0) {
-        assert!(tokio::time::Instant::now() < deadline, "not done in time");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    until_removed(&service, |done| done.incidents != Position(0)).await;
     let dir = service.stop().await;
     let all = of_folder(dir.path(), &["verify"]);
     assert_eq!(all.code, 0, "{}{}", all.out, all.errors);

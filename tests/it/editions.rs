@@ -20,12 +20,12 @@ use mistap::simulate::history::{self, Until};
 use mistap::simulate::world::World;
 use mistap::simulate::{Scenario, Simulation};
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tonic::Code;
 
-use crate::child::PATIENCE;
-use crate::support::{START, Service, files_with, founding_story, new_id, once_open};
+use crate::child::{exchange, until, until_so};
+use crate::support::{
+    START, Service, files_with, founding_story, new_id, once_open, until_removed,
+};
 
 const DAY_MS: i64 = 86_400_000;
 const DAYS: i64 = 60;
@@ -66,17 +66,37 @@ async fn service() -> (Service, Vec<pb::Edition>) {
     let often = Duration::from_millis(50);
     let service = Service::start_with(dir, |settings| settings.edition_look = often).await;
     let mut client = StatisticsServiceClient::new(service.connect().await);
-    let deadline = tokio::time::Instant::now() + PATIENCE;
-    loop {
+    let editions = until("both editions are closed", async || {
         let request = pb::ListEditionsRequest {};
         let answer = client.list_editions(request).await.expect("an answer");
-        let editions = answer.into_inner().editions;
-        if editions.len() == 2 {
-            return (service, editions);
+        Some(answer.into_inner().editions).filter(|editions| editions.len() == 2)
+    });
+    let editions = editions.await;
+    (service, editions)
+}
+
+/// An edition, once it is closed.
+pub async fn once_closed(
+    service: &Service,
+    request: pb::GetEditionRequest,
+) -> pb::GetEditionResponse {
+    let mut client = StatisticsServiceClient::new(service.connect().await);
+    let edition = until("the edition is closed", async || {
+        match client.get_edition(request.clone()).await {
+            Err(error) if error.code() == Code::NotFound => None,
+            answer => Some(answer.expect("an edition").into_inner()),
         }
-        assert!(tokio::time::Instant::now() < deadline, "not closed in time");
-        tokio::time::sleep(often).await;
-    }
+    });
+    edition.await
+}
+
+/// Waits for a page of an edition, and gives its text.
+pub async fn text_once_closed(service: &Service, path: &str) -> String {
+    until_so("the edition is closed", async || {
+        get(service, path, "").await.0 == 200
+    })
+    .await;
+    text(service, path).await
 }
 
 /// A service behind a proxy, at some time.
@@ -126,20 +146,9 @@ async fn request(
     path: &str,
     header: &str,
 ) -> (u16, String, Vec<u8>) {
-    let mut connection = TcpStream::connect(service.address())
-        .await
-        .expect("it listens");
     let request =
         format!("{method} {path} HTTP/1.0\r\nHost: localhost\r\n{header}Connection: close\r\n\r\n");
-    connection
-        .write_all(request.as_bytes())
-        .await
-        .expect("sent");
-    let mut answer = Vec::new();
-    connection
-        .read_to_end(&mut answer)
-        .await
-        .expect("an answer");
+    let mut answer = exchange(service.address(), request.as_bytes()).await;
     let end = answer
         .windows(4)
         .position(|bytes| bytes == b"\r\n\r\n")
@@ -346,20 +355,11 @@ async fn flood_from_one_address_prefix_moves_no_figure_by_more_than_three() {
     let dir = service.stop().await;
 
     let service = behind_proxy(dir, UtcMillis(START.0 + 30 * DAY_MS)).await;
-    let mut client = StatisticsServiceClient::new(service.connect().await);
     let request = pb::GetEditionRequest {
         month: "2026-11".into(),
         ..pb::GetEditionRequest::default()
     };
-    let deadline = tokio::time::Instant::now() + PATIENCE;
-    let edition = loop {
-        match client.get_edition(request.clone()).await {
-            Ok(answer) => break answer.into_inner(),
-            Err(error) => assert_eq!(error.code(), Code::NotFound, "{error}"),
-        }
-        assert!(tokio::time::Instant::now() < deadline, "not closed in time");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    };
+    let edition = once_closed(&service, request).await;
     let count = |operator: &str| {
         let mut rows = edition.rows.iter();
         let total = rows.find(|row| row.operator_code == operator && row.dimension == "total");
@@ -370,7 +370,6 @@ async fn flood_from_one_address_prefix_moves_no_figure_by_more_than_three() {
     assert_eq!(count("HTM"), Some(honest));
     assert_eq!(count(""), Some(2 * honest + 3));
     assert_eq!(edition.left_out, Some(FLOOD as u64 - 3));
-    drop(client);
     service.stop().await;
 }
 
@@ -413,14 +412,7 @@ async fn words_and_keys_go_by_themselves_when_their_time_has_come() {
         settings.retention_look = often;
     })
     .await;
-    let deadline = tokio::time::Instant::now() + PATIENCE;
-    while mistap::upkeep::retention::RemovalProgress::read(service.folder())
-        .key_period
-        .is_none()
-    {
-        assert!(tokio::time::Instant::now() < deadline, "not done in time");
-        tokio::time::sleep(often).await;
-    }
+    until_removed(&service, |done| done.key_period.is_some()).await;
     // A receipt tells less now, says so, and contradicts the first in nothing.
     let left = proof(&service, None, &story).await;
     assert_eq!(left["words"], "kept no longer");
@@ -554,12 +546,7 @@ async fn kindness_is_in_the_edition_of_the_month_and_a_later_withdrawal_or_erasu
 
     let later = behind_proxy(service.stop().await, UtcMillis(START.0 + 40 * DAY_MS)).await;
     let path = "/editions/2026-11.json";
-    let deadline = tokio::time::Instant::now() + PATIENCE;
-    while get(&later, path, "").await.0 != 200 {
-        assert!(tokio::time::Instant::now() < deadline, "not closed in time");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    let published = text(&later, path).await;
+    let published = text_once_closed(&later, path).await;
     let edition = Edition::from_bytes(published.as_bytes()).expect("an edition");
     let (count, share) = kindness(&edition, "let-ride-free").expect("published");
     assert_eq!(count, 2 * HONEST as u64);

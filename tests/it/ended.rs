@@ -23,11 +23,11 @@ use tempfile::TempDir;
 use tonic::Code;
 use tonic::transport::Channel;
 
-use crate::child::{PATIENCE, again};
+use crate::child::{PATIENCE, again, until_so};
 use crate::reports;
 use crate::support::{
-    SECRET, START, Service, at, feed_of_gvb, founding_story, once_open, report_all, taps_of_line,
-    tell_taps, that_day,
+    SECRET, START, Service, at, feed_of_gvb, founding_story, id_made_at, once_open, report_all,
+    taps_of_line, tell_taps, that_day, until_removed,
 };
 
 /// Makes this program the server that is killed, over the folder that it names.
@@ -138,14 +138,7 @@ async fn reported(november: usize) -> (TempDir, Vec<pb::Incident>) {
         settings.tap_days = TAP_DAYS;
     })
     .await;
-    let deadline = tokio::time::Instant::now() + PATIENCE;
-    while service.ledger().read().taps().kept_from().is_none() {
-        assert!(
-            tokio::time::Instant::now() < deadline,
-            "not removed in time"
-        );
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    until_taps_removed(&service).await;
     (service.stop().await, stories)
 }
 
@@ -169,29 +162,22 @@ async fn tallied(service: &Service) -> Vec<(Vec<pb::Key>, u64)> {
 /// Until the store is open, which lists are read from.
 async fn until_listed(service: &Service) {
     let mut client = OperationsServiceClient::new(service.connect().await);
-    let listed = async {
-        while let Err(status) = client
-            .list_incidents(pb::ListIncidentsRequest::default())
-            .await
-        {
-            assert_eq!(status.code(), Code::Unavailable, "{status:?}");
-            tokio::task::yield_now().await;
-        }
+    let list = async || {
+        let request = pb::ListIncidentsRequest::default();
+        client.list_incidents(request).await
     };
-    let in_time = tokio::time::timeout(PATIENCE, listed).await;
-    in_time.expect("it opens");
+    once_open(list).await.expect("listed");
 }
 
 async fn until_ended(service: &Service) -> RemovalProgress {
-    let deadline = tokio::time::Instant::now() + PATIENCE;
-    loop {
-        let done = RemovalProgress::read(service.folder());
-        if done.incidents != Position(0) {
-            return done;
-        }
-        assert!(tokio::time::Instant::now() < deadline, "not done in time");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    until_removed(service, |done| done.incidents != Position(0)).await
+}
+
+async fn until_taps_removed(service: &Service) {
+    until_so("old tap counts are removed", async || {
+        service.ledger().read().taps().kept_from().is_some()
+    })
+    .await;
 }
 
 /// How many entries of each kind are there: about incidents, and in the place of such.
@@ -249,11 +235,7 @@ async fn restore_is_known_after_the_entries_around_it_have_ended() {
         settings.clock = Arc::new(move || much_later);
     })
     .await;
-    let deadline = tokio::time::Instant::now() + PATIENCE;
-    while RemovalProgress::read(service.folder()).incidents < restored.at {
-        assert!(tokio::time::Instant::now() < deadline, "not done in time");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    until_removed(&service, |done| restored.at <= done.incidents).await;
     assert!(done.incidents < restored.at);
     let folder = service.stop().await;
     check_clean(folder.path());
@@ -409,10 +391,8 @@ async fn tell_line(channel: &Channel, line: &str, days: std::ops::Range<i64>, ta
 /// A report of line 7, of eight days before the day of `DECEMBER` on.
 fn decembers(number: u8) -> pb::Incident {
     let time = midnight(8 - i64::from(number) % 8).0 + 9 * HOUR_MS;
-    let millis = u64::try_from(time).expect("after 1970");
-    let id = uuid::Builder::from_unix_timestamp_millis(millis, &[number; 10]);
     pb::Incident {
-        incident_id: id.into_uuid().to_string(),
+        incident_id: id_made_at(UtcMillis(time), [number; 10]),
         occurred_at: at(UtcMillis(time)),
         precision: pb::TimePrecision::Hour.into(),
         line: "7".into(),
@@ -497,11 +477,7 @@ async fn figures_as_of_a_position_stay_when_what_came_before_it_is_gone() {
         settings.tap_days = DECEMBERS_TAP_DAYS;
     };
     let service = Service::start_with(service.stop().await, kept).await;
-    let deadline = tokio::time::Instant::now() + PATIENCE;
-    while service.ledger().read().taps().kept_from().is_none() {
-        assert!(tokio::time::Instant::now() < deadline, "not removed");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    until_taps_removed(&service).await;
     let ends = |settings: &mut Settings| {
         later(settings);
         settings.tap_days = DECEMBERS_TAP_DAYS;
@@ -533,12 +509,8 @@ async fn figures_as_of_a_position_stay_when_what_came_before_it_is_gone() {
 
 /// A report of the day on which the service is then.
 fn new_story() -> pb::Incident {
-    let id = uuid::Builder::from_unix_timestamp_millis(
-        u64::try_from(LATER.0).expect("after 1970"),
-        &[7; 10],
-    );
     pb::Incident {
-        incident_id: id.into_uuid().to_string(),
+        incident_id: id_made_at(LATER, [7; 10]),
         occurred_at: at(UtcMillis(LATER.0 - 60_000)),
         ..founding_story()
     }
@@ -569,7 +541,7 @@ async fn serve_later(folder: &Path) -> ! {
     later(&mut settings);
     let _handle = mistap::app::spawn(settings).await.expect("it starts");
     writeln!(std::io::stdout(), "{READY}").expect("told");
-    // Its parent kills it, long before.
+    // Its parent kills it, long before; if it cannot, nothing stays behind.
     tokio::time::sleep(PATIENCE).await;
     std::process::exit(1);
 }

@@ -12,13 +12,12 @@ use mistap::ingest::repair::{self, RepairError};
 use mistap::ingest::rotation::{self, RotateError};
 use mistap::ingest::{ClockCheck, CommandClock};
 use mistap::journal::{self, JournalError, Wanted};
-use mistap::upkeep::retention::RemovalProgress;
 use pb::reporting_service_client::ReportingServiceClient;
 use tempfile::TempDir;
 
-use crate::child::{PATIENCE, mistap};
+use crate::child::{mistap, until_so};
 use crate::recovery::copy_all;
-use crate::support::{SECRET, START, Service, founding_story};
+use crate::support::{SECRET, START, Service, founding_story, until_removed};
 
 const DAY_MS: i64 = 86_400_000;
 /// Of commands that are run when tests begin.
@@ -36,17 +35,12 @@ async fn serve(folder: TempDir, now: UtcMillis) -> TempDir {
         settings.retention_look = Duration::from_millis(1);
     })
     .await;
-    let waiting = async {
-        while told(service.folder()).last() != Some(&expected(service.folder())) {
-            tokio::task::yield_now().await;
-        }
-        // By the first look it has noted all that there is to note.
-        while RemovalProgress::read(service.folder()).words_from != Some(words_from) {
-            tokio::task::yield_now().await;
-        }
-    };
-    let in_time = tokio::time::timeout(PATIENCE, waiting).await;
-    in_time.expect("keys are noted");
+    until_so("keys are noted", async || {
+        told(service.folder()).last() == Some(&expected(service.folder()))
+    })
+    .await;
+    // By the first look it has noted all that there is to note.
+    until_removed(&service, |done| done.words_from == Some(words_from)).await;
     service.stop().await
 }
 
@@ -323,13 +317,7 @@ async fn pseudonyms_of_an_ended_quarter_go_also_where_its_key_is_not_there() {
         settings.edition_look = Duration::from_millis(1);
     })
     .await;
-    let waiting = async {
-        while RemovalProgress::read(service.folder()).key_period.is_none() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    let in_time = tokio::time::timeout(PATIENCE, waiting).await;
-    in_time.expect("the quarter is ended");
+    until_removed(&service, |done| done.key_period.is_some()).await;
     let folder = service.stop().await;
     assert_eq!(pseudonyms(folder.path()), 0);
 }

@@ -2,7 +2,6 @@
 //! to its end.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use mistap::api::Clock;
 use mistap::api::origin::Callers;
@@ -13,20 +12,17 @@ use pb::operations_service_client::OperationsServiceClient;
 use pb::reporting_service_client::ReportingServiceClient;
 use pb::statistics_service_client::StatisticsServiceClient;
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tonic::Code;
 use tonic::transport::Channel;
 
-use crate::editions::behind_proxy;
+use crate::child::exchange;
+use crate::editions::{behind_proxy, once_closed};
 use crate::support::{SECRET, START, Service, at, founding_story, once_open, that_day};
 
 type Reporting = ReportingServiceClient<Channel>;
 type Operations = OperationsServiceClient<Channel>;
 
 const CARD: &str = "3528 0160 4471 9359";
-/// How long something that is soon may take.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 async fn report(client: &mut Reporting, incident: &pb::Incident) -> pb::ReportIncidentResponse {
     let request = pb::ReportIncidentRequest {
@@ -50,11 +46,8 @@ async fn receipt(client: &mut Reporting, id: &str) -> pb::GetReceiptResponse {
 
 /// The answer of a page, head and body.
 async fn page(service: &Service, request: &str) -> String {
-    let mut stream = TcpStream::connect(service.address()).await.expect("open");
-    stream.write_all(request.as_bytes()).await.expect("sent");
-    let mut bytes = Vec::new();
-    stream.read_to_end(&mut bytes).await.expect("answered");
-    String::from_utf8(bytes).expect("text")
+    let answer = exchange(service.address(), request.as_bytes()).await;
+    String::from_utf8(answer).expect("text")
 }
 
 async fn jwks(service: &Service) -> String {
@@ -746,22 +739,12 @@ async fn kindness_of_the_founding_story_is_in_the_published_help_rate_of_its_mon
     client.report_incidents(request).await.expect("recorded");
     let closed = UtcMillis(START.0 + 30 * 86_400_000);
     let service = behind_proxy(service.stop().await, closed).await;
-    let mut client = StatisticsServiceClient::new(service.connect().await);
     let request = pb::GetEditionRequest {
         month: "2026-11".into(),
         page_size: 1_000,
         ..pb::GetEditionRequest::default()
     };
-    let closing = async {
-        loop {
-            match client.get_edition(request.clone()).await {
-                Err(status) if status.code() == Code::NotFound => tokio::task::yield_now().await,
-                answer => return answer.expect("an edition").into_inner(),
-            }
-        }
-    };
-    let edition = tokio::time::timeout(PATIENCE, closing).await;
-    let rows = edition.expect("it closes in time").rows;
+    let rows = once_closed(&service, request).await.rows;
     let help = rows.iter().find(|row| {
         (&*row.operator_code, &*row.key, &*row.answer) == ("GVB", "any-that-helps", "yes")
     });

@@ -4,7 +4,6 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -17,7 +16,7 @@ use rand::{Rng, SeedableRng};
 use tempfile::TempDir;
 use tonic::Code;
 
-use crate::child::{self, End, PATIENCE, Server};
+use crate::child::{self, End, Server, until_so};
 use crate::reports::{self, Reporter, ask};
 use crate::support::{START, Service, files_with, report_all};
 use crate::taps;
@@ -28,9 +27,6 @@ const WITHDRAWN: usize = 20;
 /// How often a bit is flipped, each time another one.
 const FLIPS: usize = 3;
 const PER_CALL: usize = 550;
-
-/// After what time a refused report is sent again.
-const RETRY: Duration = Duration::from_millis(50);
 
 /// How a command ends that finds damage.
 const DAMAGE: i32 = 7;
@@ -533,13 +529,10 @@ async fn full_disk_refuses_reports_and_takes_them_again_when_there_is_room() {
         incident: Some(incident.clone()),
         ..pb::ReportIncidentRequest::default()
     };
-    let trying = async {
-        while client.report_incident(request.clone()).await.is_err() {
-            tokio::time::sleep(RETRY).await;
-        }
-    };
-    let tried = tokio::time::timeout(PATIENCE, trying).await;
-    tried.expect("there is room, and reports are taken again");
+    until_so("there is room, and reports are taken again", async || {
+        client.report_incident(request.clone()).await.is_ok()
+    })
+    .await;
     counted.push(incident);
     assert_eq!(ask(&channel, now).await, reports::count(counted.iter()));
     drop((channel, client));

@@ -9,7 +9,6 @@ use mistap::api::pb::v1 as pb;
 use mistap::domain::{Entry, Position, UtcMillis};
 use mistap::ingest::{ClockCheck, repair};
 use mistap::journal;
-use mistap::upkeep::retention::RemovalProgress;
 use pb::operations_service_client::OperationsServiceClient;
 use pb::reporting_service_client::ReportingServiceClient;
 use rand::rngs::StdRng;
@@ -19,7 +18,9 @@ use tonic::transport::Channel;
 
 use crate::child::{PATIENCE, again};
 use crate::reports;
-use crate::support::{START, Service, files_with, founding_story, once_open, report_all};
+use crate::support::{
+    START, Service, files_with, founding_story, once_open, report_all, until_removed,
+};
 
 /// Makes this program the server that is killed, over the folder that it names.
 const FOLDER: &str = "MISTAP_TEST_REMOVAL";
@@ -45,7 +46,7 @@ async fn serve_later(folder: &Path) -> ! {
     settings.retention_look = Duration::from_millis(1);
     let _handle = mistap::app::spawn(settings).await.expect("it starts");
     writeln!(std::io::stdout(), "{READY}").expect("told");
-    // Its parent kills it, long before.
+    // Its parent kills it, long before; if it cannot, nothing stays behind.
     tokio::time::sleep(PATIENCE).await;
     std::process::exit(1);
 }
@@ -114,11 +115,7 @@ async fn kill_in_the_middle_of_taking_words_away_loses_nothing() {
         settings.retention_look = Duration::from_millis(1);
     })
     .await;
-    let deadline = tokio::time::Instant::now() + PATIENCE;
-    while RemovalProgress::read(service.folder()).words_from.is_none() {
-        assert!(tokio::time::Instant::now() < deadline, "not done in time");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    until_removed(&service, |done| done.words_from.is_some()).await;
     let folder = service.stop().await;
     assert!(!with_words(folder.path()).contains(&true));
     let report = repair::verify(folder.path(), &mut |_, _| {}).expect("readable");
@@ -162,11 +159,7 @@ async fn reply_says_later_that_its_message_is_kept_no_longer() {
     })
     .await;
     let channel = service.connect().await;
-    let deadline = tokio::time::Instant::now() + PATIENCE;
-    while RemovalProgress::read(service.folder()).words == Position(0) {
-        assert!(tokio::time::Instant::now() < deadline, "not done in time");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    until_removed(&service, |done| done.words != Position(0)).await;
     let request = pb::GetIncidentRequest {
         incident_id: id,
         incident_secret: secret,

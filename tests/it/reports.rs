@@ -2,15 +2,14 @@
 //! gives.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use mistap::api::pb::v1 as pb;
 use mistap::api::pb::v1::statistics_service_client::StatisticsServiceClient;
+use mistap::domain::UtcMillis;
 use mistap::domain::taxonomy::{
     CardKind, Cause, Mode, Outcome, Signal, StaffAct, TapKind, Taxonomy,
 };
-use mistap::domain::{IncidentId, UtcMillis};
 use mistap::network::Network;
 use prost_types::Timestamp;
 use rand::rngs::StdRng;
@@ -19,12 +18,10 @@ use rand::{Rng, SeedableRng};
 use tonic::Code;
 use tonic::transport::Channel;
 
-use crate::child::PATIENCE;
+use crate::child::{PATIENCE, until};
 
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
-/// After what time a refused question is asked again.
-const RETRY: Duration = Duration::from_millis(20);
 /// How far back reports are about.
 const DAYS_BACK: i64 = 70;
 /// Breakdowns that tallies can answer, and others that need a scan of blocks.
@@ -47,6 +44,19 @@ const BREAKDOWNS: [&[pb::Dimension]; 9] = [
         pb::Dimension::TapKind,
     ],
 ];
+
+/// A feed of GVB that tells check-ins by stop and hour, of days that begin at four.
+pub fn feed_of_stops() -> pb::TapFeed {
+    pb::TapFeed {
+        feed_id: "gvb.stops".into(),
+        operator_code: "GVB".into(),
+        grain: pb::TapGrain::Stop.into(),
+        interval: pb::TapInterval::Hour.into(),
+        tap_kinds: vec![pb::TapKind::CheckIn.into()],
+        refusals: pb::Refusals::Unknown.into(),
+        day_begins: 4,
+    }
+}
 
 /// A seed that differs each time, or `MISTAP_SEED`. Printed, for the test harness shows
 /// what a failed test printed.
@@ -113,12 +123,9 @@ impl Reporter {
 
     fn id(&mut self) -> String {
         let made = self.now.0 - self.rng.random_range(0..3 * DAY_MS);
-        let mut bytes: [u8; 16] = self.rng.random();
-        bytes[..6].copy_from_slice(&made.to_be_bytes()[2..]);
-        bytes[6] = 0x70 | bytes[6] & 0x0F;
-        bytes[8] = 0x80 | bytes[8] & 0x3F;
-        let id = IncidentId::from_bytes(bytes);
-        id.expect("a UUID of version 7").to_string()
+        let millis = u64::try_from(made).expect("after 1970");
+        let id = uuid::Builder::from_unix_timestamp_millis(millis, &self.rng.random());
+        id.into_uuid().to_string()
     }
 
     fn add_time(&mut self, incident: &mut pb::Incident) {
@@ -226,14 +233,13 @@ async fn ask_one(channel: &Channel, mut request: pb::QueryFiguresRequest) -> Fig
     let mut client = StatisticsServiceClient::new(channel.clone());
     let mut figures = Figures::default();
     loop {
-        let answer = match client.query_figures(request.clone()).await {
-            Ok(answer) => answer.into_inner(),
-            Err(status) if status.code() == Code::Unavailable => {
-                tokio::time::sleep(RETRY).await;
-                continue;
+        let answer = until("the store is open", async || {
+            match client.query_figures(request.clone()).await {
+                Err(status) if status.code() == Code::Unavailable => None,
+                answer => Some(answer.expect("an answer").into_inner()),
             }
-            Err(status) => panic!("{status:?}"),
-        };
+        });
+        let answer = answer.await;
         figures.total = answer.total;
         figures.left_out = answer.left_out;
         for row in answer.figures {

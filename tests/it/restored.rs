@@ -25,10 +25,10 @@ use tonic::transport::Channel;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use crate::child::{PATIENCE, mistap};
+use crate::child::mistap;
 use crate::recovery::copy_all;
 use crate::support::{
-    SECRET, START, Service, files_with, founding_story, once_open, report, that_day,
+    SECRET, START, Service, files_with, founding_story, once_open, report, that_day, until_removed,
 };
 
 /// What lies in the folder after the copy: as many reports, so that as many positions.
@@ -307,13 +307,7 @@ async fn words_that_were_taken_away_since_the_copy_are_taken_away_again() {
             settings.retention_look = Duration::from_millis(1);
         })
         .await;
-        let waiting = async {
-            while RemovalProgress::read(service.folder()).words_from.is_none() {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        let in_time = tokio::time::timeout(PATIENCE, waiting).await;
-        in_time.expect("words are taken away");
+        until_removed(&service, |done| done.words_from.is_some()).await;
         service.stop().await
     };
     let copied = Copied::new().await;

@@ -13,14 +13,12 @@ use mistap::api::pb::v1::statistics_service_client::StatisticsServiceClient;
 use mistap::domain::UtcMillis;
 use mistap::ingest::ClockCheck;
 use prost::Message;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio_stream::StreamExt;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use crate::child::PATIENCE;
+use crate::child::{PATIENCE, exchange, until_so};
 use crate::support::{SECRET, START, Service, at, founding_story, new_id, that_day};
 
 async fn report(channel: &Channel, incident: pb::Incident) -> Result<pb::Accepted, Status> {
@@ -55,22 +53,9 @@ async fn next<T>(messages: &mut tonic::Streaming<T>) -> Option<Result<T, Status>
     next.await.expect("a message in time")
 }
 
-/// Sends bytes over a plain connection and reads the answer to its end.
-async fn exchange(service: &Service, request: &[u8]) -> Vec<u8> {
-    let mut connection = TcpStream::connect(service.address())
-        .await
-        .expect("the service listens");
-    connection.write_all(request).await.expect("sent");
-    let mut answer = Vec::new();
-    let reading = connection.read_to_end(&mut answer);
-    let read = tokio::time::timeout(PATIENCE, reading).await;
-    read.expect("an answer in time").expect("an answer");
-    answer
-}
-
 async fn page(service: &Service, path: &str, host: &str) -> String {
     let request = format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
-    let answer = exchange(service, request.as_bytes()).await;
+    let answer = exchange(service.address(), request.as_bytes()).await;
     String::from_utf8(answer).expect("text")
 }
 
@@ -349,7 +334,7 @@ async fn grpc_web(service: &Service, method: &str, message: &[u8]) -> String {
     let length = u32::try_from(message.len()).expect("a short message");
     request.extend(length.to_be_bytes());
     request.extend(message);
-    let answer = exchange(service, &request).await;
+    let answer = exchange(service.address(), &request).await;
     String::from_utf8_lossy(&answer).into_owned()
 }
 
@@ -584,17 +569,13 @@ async fn network_that_is_imported_while_the_service_runs_is_used() {
     let newer = Network::overlay(&base, Vec::new()).expect("nothing new is wrong");
     newer.save(service.folder()).expect("saved");
     // The journal notes it, at one more position.
-    let deadline = tokio::time::Instant::now() + PATIENCE;
-    let mut reports = 1;
-    loop {
-        let next = report(&channel, founding_story()).await.expect("accepted");
-        if first.position + reports < next.position && service.network_version() == 1 {
-            break;
-        }
+    let mut reports = 0;
+    until_so("the newer network is used", async || {
         reports += 1;
-        assert!(tokio::time::Instant::now() < deadline, "not used in time");
-        tokio::time::sleep(often).await;
-    }
+        let next = report(&channel, founding_story()).await.expect("accepted");
+        first.position + reports < next.position && service.network_version() == 1
+    })
+    .await;
     drop(channel);
     service.stop().await;
 }
@@ -678,11 +659,10 @@ async fn record_that_fails_refuses_reports_and_answers_questions_until_it_is_sto
         let response = client.check(HealthCheckRequest { service }).await;
         response.expect("known").into_inner().status()
     };
-    let deadline = tokio::time::Instant::now() + PATIENCE;
-    while status("").await == ServingStatus::Serving {
-        assert!(tokio::time::Instant::now() < deadline, "not told in time");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    until_so("it is told", async || {
+        status("").await != ServingStatus::Serving
+    })
+    .await;
     let reporting = status("mistap.v1.ReportingService").await;
     assert_eq!(reporting, ServingStatus::NotServing);
     let statistics = status("mistap.v1.StatisticsService").await;

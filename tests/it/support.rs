@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use mistap::api::pb::v1 as pb;
 use mistap::app::{self, AppError, Handle, Settings};
-use mistap::domain::{IncidentId, UtcMillis};
+use mistap::domain::UtcMillis;
 use mistap::ingest::{ClockCheck, Ingest};
 use mistap::ledger::Ledger;
+use mistap::upkeep::retention::RemovalProgress;
 use pb::operations_service_client::OperationsServiceClient;
 use pb::query_figures_with_progress_response::Step;
 use pb::reporting_service_client::ReportingServiceClient;
@@ -19,7 +20,7 @@ use tempfile::TempDir;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 
-use crate::child::PATIENCE;
+use crate::child::until;
 
 /// 2026-11-23T14:00Z, a Monday: when tests begin.
 pub const START: UtcMillis = UtcMillis(1_795_442_400_000);
@@ -107,12 +108,16 @@ impl Service {
 pub fn new_id() -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    let mut bytes = [0; 16];
-    bytes[..6].copy_from_slice(&START.0.to_be_bytes()[2..]);
-    bytes[6] = 0x70;
-    bytes[8] = 0x80;
-    bytes[12..].copy_from_slice(&count.to_be_bytes());
-    IncidentId::from_bytes(bytes).expect("a v7").to_string()
+    let mut rest = [0; 10];
+    rest[6..].copy_from_slice(&count.to_be_bytes());
+    id_made_at(START, rest)
+}
+
+/// An id that was made then; `rest` tells it from others of that time.
+pub fn id_made_at(made: UtcMillis, rest: [u8; 10]) -> String {
+    let millis = u64::try_from(made.0).expect("after 1970");
+    let id = uuid::Builder::from_unix_timestamp_millis(millis, &rest);
+    id.into_uuid().to_string()
 }
 
 /// A point in time for a message.
@@ -185,16 +190,22 @@ pub fn feed_of_gvb(feed_id: &str, grain: pb::TapGrain, interval: pb::TapInterval
 pub async fn once_open<T>(
     mut ask: impl AsyncFnMut() -> Result<tonic::Response<T>, Status>,
 ) -> Result<T, Status> {
-    let asking = async {
-        loop {
-            match ask().await {
-                Err(status) if status.code() == Code::Unavailable => tokio::task::yield_now().await,
-                answer => return answer.map(tonic::Response::into_inner),
-            }
-        }
-    };
-    let answered = tokio::time::timeout(PATIENCE, asking).await;
-    answered.expect("the store opens in time")
+    let answered = until("the store is open", async || match ask().await {
+        Err(status) if status.code() == Code::Unavailable => None,
+        answer => Some(answer.map(tonic::Response::into_inner)),
+    });
+    answered.await
+}
+
+/// Waits until so much is taken away of a service's record, and tells what is.
+pub async fn until_removed(
+    service: &Service,
+    is_done: impl Fn(&RemovalProgress) -> bool,
+) -> RemovalProgress {
+    let removed = until("what is to be taken away is", async || {
+        Some(RemovalProgress::read(service.folder())).filter(&is_done)
+    });
+    removed.await
 }
 
 /// Reports an incident, which is accepted.

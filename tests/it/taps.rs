@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::sync::Arc;
-use std::time::Duration;
 
 use mistap::api::pb::v1 as pb;
 use mistap::app::Settings;
@@ -18,6 +17,8 @@ use tonic::Code;
 use tonic::transport::Channel;
 use tonic_types::StatusExt;
 
+use crate::child::{until, until_so};
+use crate::reports::feed_of_stops;
 use crate::support::{START, Service};
 
 const HOUR_MS: i64 = 3_600_000;
@@ -27,18 +28,6 @@ const STOPS: usize = 400;
 
 /// Taps by stop and hour before `START`.
 pub type Told = BTreeMap<(String, i64), u64>;
-
-fn feed() -> pb::TapFeed {
-    pb::TapFeed {
-        feed_id: "gvb.stops".into(),
-        operator_code: "GVB".into(),
-        grain: pb::TapGrain::Stop.into(),
-        interval: pb::TapInterval::Hour.into(),
-        tap_kinds: vec![pb::TapKind::CheckIn.into()],
-        refusals: pb::Refusals::Unknown.into(),
-        day_begins: 4,
-    }
-}
 
 fn count(stop: &str, hours_ago: i64, taps: u64) -> pb::TapCount {
     let start = UtcMillis(START.0 - hours_ago * HOUR_MS);
@@ -76,7 +65,7 @@ pub async fn stream(channel: &Channel, told: &Told) {
     let requests: Vec<_> = (0..)
         .zip(counts.chunks(1_000))
         .map(|(sequence, counts)| pb::StreamTapCountsRequest {
-            feed: (sequence == 0).then(feed),
+            feed: (sequence == 0).then(feed_of_stops),
             counts: counts.to_vec(),
             sequence,
         })
@@ -107,12 +96,8 @@ fn is_recorded(result: &pb::TapCountResult) -> bool {
 /// What the service has, once its store is open.
 pub async fn kept(service: &Service) -> Told {
     let ledger = service.ledger();
-    let (view, ()) = loop {
-        match ledger.tap_view(|_| ()) {
-            Ok(view) => break view,
-            Err(_) => std::thread::sleep(Duration::from_millis(20)),
-        }
-    };
+    let view = until("the store is open", async || ledger.tap_view(|_| ()).ok());
+    let (view, ()) = view.await;
     let mut told = Told::new();
     let reader = view.reader();
     for (number, book) in (0..).zip(view.book.feeds()) {
@@ -243,7 +228,7 @@ async fn nonsense_is_refused_by_field_and_changes_nothing() {
     let service = Service::start().await;
     let mut client = OperationsServiceClient::new(service.connect().await);
     let request = pb::RecordTapCountsRequest {
-        feed: Some(feed()),
+        feed: Some(feed_of_stops()),
         counts: vec![
             count("a", 1, 5),
             count("a b", 1, 5),
@@ -300,18 +285,18 @@ async fn nonsense_is_refused_by_field_and_changes_nothing() {
         (invalid, vec!["feed".into()])
     );
     assert_eq!(
-        refused(Some(feed()), vec![]).await,
+        refused(Some(feed_of_stops()), vec![]).await,
         (invalid, vec!["counts".into()])
     );
     let too_many = vec![count("a", 1, 6); 1_001];
     assert_eq!(
-        refused(Some(feed()), too_many).await,
+        refused(Some(feed_of_stops()), too_many).await,
         (invalid, vec!["counts".into()])
     );
     let other = pb::TapFeed {
         interval: pb::TapInterval::Quarter.into(),
         day_begins: 0,
-        ..feed()
+        ..feed_of_stops()
     };
     let differs = vec!["feed.interval".into(), "feed.day_begins".into()];
     let taken = (Code::AlreadyExists, differs);
@@ -340,13 +325,10 @@ async fn counts_are_let_go_when_they_were_kept_long_enough() {
         .into_iter()
         .filter(|((_, ago), _)| *ago < 24 * 10)
         .collect();
-    for _ in 0..500 {
-        if kept(&service).await == expected {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    assert_eq!(kept(&service).await, expected);
+    until_so("older counts are removed", async || {
+        kept(&service).await == expected
+    })
+    .await;
     let folder = service.stop().await;
     let report = repair::verify(folder.path(), &mut |_, _| ()).expect("readable");
     assert!(report.is_clean(), "{report:?}");

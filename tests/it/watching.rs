@@ -20,7 +20,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status, Streaming};
 use tonic_types::StatusExt;
 
-use crate::child::PATIENCE;
+use crate::child::{PATIENCE, until_so};
 use crate::support::{
     self, SECRET, START, Service, at, feed_of_gvb, founding_story, report, taps_of_line,
 };
@@ -185,13 +185,10 @@ async fn stream_beyond_the_bound_is_refused_and_one_that_ends_gives_its_place_ba
     let details = status.get_error_details();
     assert!(details.retry_info().is_some() && details.quota_failure().is_some());
     drop(rates);
-    let again = async {
-        while watch(&channel, &[], None).await.is_err() {
-            tokio::task::yield_now().await;
-        }
-    };
-    let again = tokio::time::timeout(PATIENCE, again).await;
-    again.expect("a place in time");
+    until_so("there is a place again", async || {
+        watch(&channel, &[], None).await.is_ok()
+    })
+    .await;
     drop(incidents);
     service.stop().await;
 }

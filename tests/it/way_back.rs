@@ -42,25 +42,24 @@ async fn report(client: &mut Client, incident: &pb::Incident) -> pb::Accepted {
     answer.into_inner().accepted.expect("always there")
 }
 
-async fn get(client: &mut Client, id: &str) -> pb::RecordedIncident {
+async fn answer(client: &mut Client, id: &str, everything: bool) -> pb::GetIncidentResponse {
     let request = pb::GetIncidentRequest {
         incident_id: id.to_owned(),
         incident_secret: SECRET.to_vec(),
-        everything: false,
+        everything,
     };
     let answer = client.get_incident(request).await.expect("it is there");
-    answer.into_inner().recorded.expect("always there")
+    answer.into_inner()
+}
+
+async fn get(client: &mut Client, id: &str) -> pb::RecordedIncident {
+    let answer = answer(client, id, false).await;
+    answer.recorded.expect("always there")
 }
 
 async fn everything(client: &mut Client, id: &str) -> serde_json::Value {
-    let request = pb::GetIncidentRequest {
-        incident_id: id.to_owned(),
-        incident_secret: SECRET.to_vec(),
-        everything: true,
-    };
-    let answer = client.get_incident(request).await.expect("it is there");
-    let json = answer.into_inner().everything_json;
-    serde_json::from_str(&json).expect("it is JSON")
+    let answer = answer(client, id, true).await;
+    serde_json::from_str(&answer.everything_json).expect("it is JSON")
 }
 
 fn amendment(id: &str) -> pb::AmendIncidentRequest {

@@ -2,7 +2,6 @@
 //! installations and 300,000 taps, as an exact figure and as everybody gets it.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use mistap::api::pb::v1 as pb;
 use mistap::domain::UtcMillis;
@@ -10,8 +9,7 @@ use pb::reporting_service_client::ReportingServiceClient;
 use pb::statistics_service_client::StatisticsServiceClient;
 use tempfile::TempDir;
 
-use crate::child::PATIENCE;
-use crate::editions::{behind_proxy, get, text};
+use crate::editions::{behind_proxy, text_once_closed};
 use crate::support::{
     self, START, Service, at, feed_of_gvb, founding_story, once_open, taps_of_line,
 };
@@ -114,13 +112,8 @@ async fn line_10_has_13_3_reports_per_100_000_taps_exactly_and_in_the_edition() 
 
     let closed = UtcMillis(MONTH.0 + 52 * DAY_MS);
     let service = behind_proxy(service.stop().await, closed).await;
-    let deadline = tokio::time::Instant::now() + PATIENCE;
     let path = "/editions/2026-11/gvb/line.csv";
-    while get(&service, path, "").await.0 != 200 {
-        assert!(tokio::time::Instant::now() < deadline, "not closed in time");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    let row = row_of_line_10(&text(&service, path).await);
+    let row = row_of_line_10(&text_once_closed(&service, path).await);
     let told = |column: &str| row[column].as_str();
     assert_eq!(
         (told("count"), told("flag"), told("taps")),

@@ -14,7 +14,7 @@ use prost_types::Timestamp;
 use tonic::Status;
 use tonic::transport::Channel;
 
-use crate::reports::Reporter;
+use crate::reports::{Reporter, feed_of_stops};
 
 const HOUR_MS: i64 = 3_600_000;
 const STOPS: u64 = 3;
@@ -84,7 +84,7 @@ impl Teller {
         let told = self.taps.entry((stop.clone(), start)).or_default();
         told.sent = self.steps;
         let request = pb::RecordTapCountsRequest {
-            feed: Some(feed()),
+            feed: Some(feed_of_stops()),
             counts: vec![pb::TapCount {
                 stop_id: stop,
                 start: Some(Timestamp {
@@ -200,17 +200,5 @@ impl Case {
             self.is_erased = true;
         }
         Ok(())
-    }
-}
-
-fn feed() -> pb::TapFeed {
-    pb::TapFeed {
-        feed_id: "gvb.stops".into(),
-        operator_code: "GVB".into(),
-        grain: pb::TapGrain::Stop.into(),
-        interval: pb::TapInterval::Hour.into(),
-        tap_kinds: vec![pb::TapKind::CheckIn.into()],
-        refusals: pb::Refusals::Unknown.into(),
-        day_begins: 4,
     }
 }

@@ -9,19 +9,16 @@ use mistap::api::pb::v1::live_service_client::LiveServiceClient;
 use mistap::api::pb::v1::reporting_service_client::ReportingServiceClient;
 use mistap::app::system_clock;
 use mistap::domain::{Position, UtcMillis};
-use mistap::upkeep::retention::RemovalProgress;
 use tempfile::TempDir;
 use tonic::transport::Channel;
 
-use crate::child::PATIENCE;
 use crate::reports::Reporter;
-use crate::support::Service;
+use crate::support::{Service, until_removed};
 
 /// Single incidents have ended by then, whatever the day of the month.
 const AGO_MS: i64 = 400 * 86_400_000;
 /// Reports before and after the tokens.
 const REPORTS: usize = 20;
-const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// Tokens that lead nowhere.
 pub struct Lost {
@@ -43,14 +40,7 @@ pub async fn record(seed: u64) -> (TempDir, [Lost; 2]) {
         settings.edition_look = Duration::from_millis(1);
     })
     .await;
-    let ended = async {
-        while RemovalProgress::read(service.folder()).incidents == Position(0) {
-            tokio::time::sleep(LOOK_EVERY).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, ended)
-        .await
-        .expect("in time");
+    until_removed(&service, |done| done.incidents != Position(0)).await;
     (service.stop().await, [old, other])
 }
 

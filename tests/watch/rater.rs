@@ -15,11 +15,10 @@ use crate::child::PATIENCE;
 use crate::incidents::oldest_token;
 use crate::rates::{Counts, Mirror, counts, rates};
 use crate::sight::{self, cited_place};
+use crate::support::once_open;
 
 /// How long a watcher waits for a message that may not come.
 const SHORT: Duration = Duration::from_millis(20);
-/// After what time a refused question is asked again.
-const RETRY: Duration = Duration::from_millis(20);
 const HOUR_SECONDS: i64 = 3_600;
 const DAY_SECONDS: i64 = 86_400;
 
@@ -309,18 +308,6 @@ async fn asked(
     request: pb::QueryFiguresRequest,
 ) -> pb::QueryFiguresResponse {
     let mut client = StatisticsServiceClient::new(caller.over(channel.clone()));
-    let asking = async {
-        loop {
-            match client.query_figures(request.clone()).await {
-                Ok(answer) => break answer.into_inner(),
-                Err(status) if status.code() == Code::Unavailable => {
-                    tokio::time::sleep(RETRY).await;
-                }
-                Err(status) => panic!("{status:?}"),
-            }
-        }
-    };
-    tokio::time::timeout(PATIENCE, asking)
-        .await
-        .expect("in time")
+    let answer = once_open(async || client.query_figures(request.clone()).await);
+    answer.await.expect("an answer")
 }

@@ -10,8 +10,8 @@ use mistap::domain::taps::{
 };
 use mistap::domain::taxonomy::{Mode, ReporterKind, SetOf, StaffPresence, TapKind, TimePrecision};
 use mistap::domain::{
-    Amendment, Entry, Facts, IncidentId, LineId, LocalDay, LocalMonth, OperatorCode, Position,
-    Pseudonym, RowTime, StopId, UtcMillis,
+    Amendment, Entry, Facts, LineId, LocalDay, LocalMonth, OperatorCode, Position, Pseudonym,
+    RowTime, StopId, UtcMillis,
 };
 use mistap::edition::format::Hash;
 use mistap::edition::library::{Closed, Library, Prepared};
@@ -22,6 +22,7 @@ use tempfile::TempDir;
 
 use super::data::{DAYS_LATE, Data, Fate, Feed, MONTHS, NOT_SAID, Told};
 use super::profile::{Attributes, Place};
+use crate::support::id_made_at;
 
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
@@ -301,14 +302,10 @@ fn stop(data: &Data, operator: usize, attributes: &Attributes) -> Option<StopId>
 fn facts(data: &Data, place: usize, told: &Told, profile: usize, with_operator: bool) -> Facts {
     let attributes = &data.universe.profiles[profile].attributes;
     let day = LocalDay(first_day(told.month).0 + i32::try_from(data.day(told)).expect("few"));
-    let mut id = [0; 16];
-    id[..8].copy_from_slice(&(place as u64 + 1).to_be_bytes());
-    id[6] = 0x70;
-    id[8] = 0x80;
-    id[9..].copy_from_slice(&(place as u64 + 1).to_be_bytes()[1..]);
+    let id = id_made_at(UtcMillis(i64::try_from(place).expect("few")), [0; 10]);
     let is_station = matches!(attributes.place, Place::Station(_));
     Facts {
-        id: IncidentId::from_bytes(id).expect("version 7"),
+        id: id.parse().expect("version 7"),
         digest: ContentDigest([0; 16]),
         secret_hash: None,
         time: match attributes.hour {

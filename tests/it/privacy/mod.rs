@@ -24,7 +24,7 @@ use tokio::net::TcpStream;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 
-use crate::child::{self, Server};
+use crate::child::{self, Server, exchange};
 use crate::reports::{self, Reporter};
 use crate::support::once_open;
 
@@ -354,15 +354,7 @@ async fn go_the_way_back(server: &Server, base: &pb::Incident, forbidden: &Forbi
              {}\r\ncontent-type: application/x-www-form-urlencoded\r\n\r\n{body}",
             body.len()
         );
-        let mut connection = TcpStream::connect(server.address)
-            .await
-            .expect("it listens");
-        connection
-            .write_all(request.as_bytes())
-            .await
-            .expect("sent");
-        let mut answer = Vec::new();
-        connection.read_to_end(&mut answer).await.expect("answered");
+        let answer = exchange(server.address, request.as_bytes()).await;
         assert!(answer.starts_with(format!("HTTP/1.1 {status}").as_bytes()));
         forbidden.check("the receipt as a page", &answer);
     }

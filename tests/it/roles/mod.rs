@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use mistap::api::pb::{self as wire, v1 as pb};
+use mistap::app::Settings;
 use mistap::auth::{NewToken, Role, Token, TokenFile, TokenId, table};
 use mistap::client::{Bearer, Connection};
 use mistap::domain::limits::{
@@ -25,12 +26,10 @@ use mistap::ingest::Later;
 use prost::Message;
 use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, ReflectMessage, Value};
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use crate::child::PATIENCE;
+use crate::child::{PATIENCE, exchange, until_so};
 use crate::raw::{Call, call};
 use crate::support::{SECRET, Service, founding_story, new_id, once_open, that_day};
 
@@ -65,7 +64,11 @@ fn add(folder: &TempDir, role: Role, operator: Option<&str>) -> Token {
 
 impl Guarded {
     async fn start() -> Self {
-        let folder = TempDir::new().expect("a folder");
+        Self::over(TempDir::new().expect("a folder"), |_| ()).await
+    }
+
+    /// Over a folder, with other settings than the usual.
+    async fn over(folder: TempDir, change: impl FnOnce(&mut Settings)) -> Self {
         let tokens = [
             (Role::Device, Some("GVB")),
             (Role::Operator, Some("GVB")),
@@ -74,7 +77,7 @@ impl Guarded {
         let tokens = tokens.map(|(role, operator)| (role, add(&folder, role, operator)));
         let other_operator = add(&folder, Role::Operator, Some("RET"));
         Self {
-            service: Service::start_in(folder).await,
+            service: Service::start_with(folder, change).await,
             tokens: BTreeMap::from(tokens),
             other_operator,
         }

@@ -59,14 +59,10 @@ async fn stream_that_is_open_tells_and_takes_nothing_more_once_its_token_is_revo
     for id in [2, 1] {
         TokenFile::revoke(service.folder(), TokenId(id), today()).expect("it lives");
     }
-    let revoked = async {
-        while live.watch_incidents(watch_gvb()).await.is_ok() {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, revoked)
-        .await
-        .expect("in time");
+    until_so("the token is revoked", async || {
+        live.watch_incidents(watch_gvb()).await.is_err()
+    })
+    .await;
     observe().await;
     let second = results.message().await.expect("open").expect("a result");
     assert_eq!(code(second), Code::Unauthenticated);
@@ -130,13 +126,10 @@ async fn stream_opened_before_there_were_tokens_ends_when_the_first_is_made() {
         operators: Vec::new(),
     };
     TokenFile::add(service.folder(), new, today()).expect("made");
-    let asked = async {
-        while live.watch_incidents(request.clone()).await.is_ok() {
-            tokio::task::yield_now().await;
-        }
-    };
-    let asked = tokio::time::timeout(PATIENCE, asked).await;
-    asked.expect("a token is asked for in time");
+    until_so("a token is asked for", async || {
+        live.watch_incidents(request.clone()).await.is_err()
+    })
+    .await;
     // The public may report, and whoever watches without a token hears nothing of it.
     let mut reporting = Reporting::new(Bearer::default().over(service.connect().await));
     let report = pb::ReportIncidentRequest {

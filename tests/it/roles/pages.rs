@@ -13,14 +13,8 @@ async fn page(guarded: &Guarded, path: &str, token: Option<&str>) -> u16 {
 /// some of its headers.
 pub(super) async fn answered(guarded: &Guarded, start: &str) -> (u16, String) {
     let address = guarded.service.address();
-    let mut connection = TcpStream::connect(address).await.expect("it listens");
     let request = format!("{start}host: mistap.example\r\nconnection: close\r\n\r\n");
-    connection
-        .write_all(request.as_bytes())
-        .await
-        .expect("sent");
-    let mut answer = Vec::new();
-    connection.read_to_end(&mut answer).await.expect("answered");
+    let answer = exchange(address, request.as_bytes()).await;
     let answer = String::from_utf8_lossy(&answer).into_owned();
     let status = answer.split(' ').nth(1).expect("a status");
     (status.parse().expect("a number"), answer)

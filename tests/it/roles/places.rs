@@ -351,18 +351,11 @@ async fn token_of_counts_changes_with_the_counts_and_not_with_what_else_is_repor
     let place = report(&guarded, "GVB").await;
     let _open = watched_meanwhile(&guarded).await;
     let token_at = async |place: u64| {
-        let reached = async {
-            while watch_rates(&guarded, Role::Steward, Vec::new())
-                .await
-                .expect("told")
-                .position
-                < place
-            {
-                tokio::task::yield_now().await;
-            }
-        };
-        let in_time = tokio::time::timeout(PATIENCE, reached).await;
-        in_time.expect("counts follow");
+        until_so("counts follow", async || {
+            let told = watch_rates(&guarded, Role::Steward, Vec::new()).await;
+            place <= told.expect("told").position
+        })
+        .await;
         let told = watch_rates(&guarded, Role::Operator, Vec::new()).await;
         told.expect("told").resume_token
     };
@@ -394,19 +387,13 @@ async fn operator_cites_what_it_watches_and_learns_neither_its_place_nor_what_el
     let place = report(&guarded, "GVB").await;
     let _open = watched_meanwhile(&guarded).await;
     let told_at = async |place: u64| {
-        let reached = async {
-            loop {
-                let told = watch_rates(&guarded, Role::Steward, Vec::new()).await;
-                let told = told.expect("told");
-                assert_eq!(cited(&told), told.position);
-                if place <= told.position {
-                    break;
-                }
-                tokio::task::yield_now().await;
-            }
-        };
-        let in_time = tokio::time::timeout(PATIENCE, reached).await;
-        in_time.expect("counts follow");
+        until_so("counts follow", async || {
+            let told = watch_rates(&guarded, Role::Steward, Vec::new()).await;
+            let told = told.expect("told");
+            assert_eq!(cited(&told), told.position);
+            place <= told.position
+        })
+        .await;
         let told = watch_rates(&guarded, Role::Operator, Vec::new()).await;
         told.expect("told")
     };

@@ -16,13 +16,8 @@ async fn tokens_are_taken_up_and_revoked_while_the_service_runs() {
     };
     // How often a look comes is no concern here, only that one does.
     let becomes = async |bearer: &Bearer, expected: &str| {
-        let waiting = async {
-            while count(bearer.clone()).await != expected {
-                tokio::task::yield_now().await;
-            }
-        };
-        let in_time = tokio::time::timeout(PATIENCE, waiting).await;
-        in_time.unwrap_or_else(|_| panic!("{expected} does not come"));
+        let is_so = async || count(bearer.clone()).await == expected;
+        until_so(expected, is_so).await;
     };
     assert_eq!(count(Bearer::default()).await, "OK");
     let new = NewToken {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mistap::api::pb::v1 as pb;
+use mistap::app::Settings;
 use mistap::auth::{Role, table};
 use mistap::domain::limits::REPORTER_BURST_MAX;
 use mistap::domain::{Position, UtcMillis};
@@ -14,8 +15,8 @@ use prost_reflect::{DynamicMessage, MessageDescriptor};
 use tempfile::TempDir;
 use tonic::Code;
 
-use super::{CALLERS, Guarded, Told, add, pool};
-use crate::child::PATIENCE;
+use super::{CALLERS, Guarded, Told, pool};
+use crate::child::until_so;
 use crate::editions::history_until;
 use crate::raw::Call;
 use crate::reports::Reporter;
@@ -74,22 +75,8 @@ struct Own {
 }
 
 pub(super) async fn guarded() -> Guarded {
-    let folder = published().await;
-    let tokens = [
-        (Role::Device, Some("GVB")),
-        (Role::Operator, Some("GVB")),
-        (Role::Steward, None),
-    ];
-    let tokens = tokens.map(|(role, operator)| (role, add(&folder, role, operator)));
-    let other_operator = add(&folder, Role::Operator, Some("RET"));
-    let service = Service::start_with(folder, |settings| {
-        settings.edition_look = Duration::from_millis(50);
-    });
-    Guarded {
-        service: service.await,
-        tokens: BTreeMap::from(tokens),
-        other_operator,
-    }
+    let looks_often = |settings: &mut Settings| settings.edition_look = Duration::from_millis(50);
+    Guarded::over(published().await, looks_often).await
 }
 
 /// A folder with two months of reports, of which an edition is about to close: with taps, an
@@ -278,18 +265,12 @@ impl<'a> Walk<'a> {
         self.declare().await;
         let steward = self.guarded.of(Role::Steward).await;
         let mut statistics = super::Statistics::new(steward);
-        let waiting = async {
-            loop {
-                let request = pb::ListEditionsRequest {};
-                let listed = statistics.list_editions(request).await.expect("listed");
-                if !listed.into_inner().editions.is_empty() {
-                    break;
-                }
-                tokio::task::yield_now().await;
-            }
-        };
-        let in_time = tokio::time::timeout(PATIENCE, waiting).await;
-        in_time.expect("an edition closes");
+        until_so("an edition is closed", async || {
+            let request = pb::ListEditionsRequest {};
+            let listed = statistics.list_editions(request).await.expect("listed");
+            !listed.into_inner().editions.is_empty()
+        })
+        .await;
     }
 
     /// Every call that tells of incidents. Gives one that its reporter has the secret of.
