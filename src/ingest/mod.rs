@@ -24,6 +24,7 @@ mod receipts;
 pub mod removal_progress;
 pub mod repair;
 pub mod rotation;
+mod running;
 
 mod clock_guard;
 mod log_feed;
@@ -39,7 +40,8 @@ use tokio::sync::{Semaphore, oneshot};
 pub use clock_guard::{ClockCheck, CommandClock};
 pub use follow_ups::{CaseError, CaseMarks, Later, Moment, Reply, StoredIncident, StoredReply};
 pub use queue::Paused;
-pub use start::{Options, Running, StartError, StopError, start, start_with};
+pub use running::{Running, StopError};
+pub use start::{Options, StartError, start, start_with};
 pub use taps::{TapsAccepted, TapsError};
 
 use crate::auth::{CaseNumbers, Citations, KeyError, Keys, Limited, Limiter, ReceiptKeys, Seal};

@@ -1,4 +1,4 @@
-//! From a data folder to a running record, and back to a folder at rest.
+//! From a data folder to a running record.
 //!
 //! The journal is opened, the checkpoint taken if it fits, and the rest of the journal folded.
 //! A checkpoint holds only what was durable before, so that one ahead of the journal proves
@@ -10,17 +10,18 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::time::{Duration, Instant};
+use std::sync::mpsc;
+use std::time::Instant;
 
 use tokio::sync::watch;
 
 use super::clock_guard::{ClockCheck, ClockGuard, ServerClock};
-use super::committer::{Committer, Ending, Parts, write_checkpoint};
+use super::committer::{Committer, Ending, Parts};
 use super::duplicates::Duplicates;
 use super::history::History;
 use super::key_maker::KeyMaker;
-use super::queue::{Paused, Queue};
+use super::queue::Queue;
+use super::running::Running;
 use super::store_opening::StoreOpening;
 use super::{Ingest, Secrets, Sources, erasure, folder};
 use crate::auth::{KeyError, Keys, ReceiptKeys};
@@ -30,7 +31,7 @@ use crate::domain::limits::{
 };
 use crate::domain::{Entry, Position, Record, UtcMillis};
 use crate::journal::{self, JournalError, Reader, Settings, Writer};
-use crate::ledger::{Ledger, LedgerError, State, base};
+use crate::ledger::{Ledger, State, base};
 use crate::live::Hub;
 use crate::network::Network;
 
@@ -95,44 +96,6 @@ pub enum StartError {
     Thread(#[source] io::Error),
 }
 
-/// Why stopping was not complete. What was answered is kept all the same.
-#[derive(Debug, thiserror::Error)]
-pub enum StopError {
-    /// The committer had ended before, by a failed write or by a bug.
-    #[error("the journal could not be written; what was answered until then is kept")]
-    Failed,
-    /// Too slow.
-    #[error("work under way did not end before the deadline")]
-    Deadline,
-    /// The next start takes longer.
-    #[error("the checkpoint cannot be written")]
-    Checkpoint(#[source] LedgerError),
-    /// The system.
-    #[error("no thread can be started")]
-    Thread(#[source] io::Error),
-}
-
-/// A running record. Dropped without being stopped, it stops in the background.
-pub struct Running {
-    /// For submitting and reading back.
-    pub ingest: Ingest,
-    /// For counting.
-    pub ledger: Arc<Ledger>,
-    /// For watching.
-    pub hub: Hub,
-    /// For reading by position.
-    pub reader: Reader,
-    queue: Arc<Queue>,
-    failed: watch::Receiver<bool>,
-    committer: mpsc::Receiver<Ending>,
-    /// Ends when the store is open, or made again, or given up.
-    store: mpsc::Receiver<()>,
-    /// Ends when all erasures have been looked at again.
-    erasures: mpsc::Receiver<()>,
-    folder: PathBuf,
-    is_stopping: Arc<AtomicBool>,
-}
-
 impl Default for Options {
     fn default() -> Self {
         Self {
@@ -156,10 +119,6 @@ impl Options {
     }
 }
 
-fn receive<T>(channel: &mpsc::Receiver<T>, end: Instant) -> Result<T, RecvTimeoutError> {
-    channel.recv_timeout(end.saturating_duration_since(Instant::now()))
-}
-
 /// Opens a data folder, making it if there is none, and starts the committer. Blocks until
 /// incidents can be taken in; the store may still be opening then.
 pub fn start(
@@ -178,176 +137,84 @@ pub fn start_with(
     options: Options,
 ) -> Result<Running, StartError> {
     let begun = Instant::now();
-    let OpenedJournal {
-        mut writer,
-        reader,
-        opening,
-        state,
-    } = open_journal(folder, options)?;
-    let checkpointed = state.position();
-    let keys = Arc::new(open_keys(folder, &writer)?);
-    let receipts = open_receipt_keys(folder, &writer)?;
-    let ledger = Arc::new(Ledger::new(state));
-    let is_stopping = Arc::new(AtomicBool::new(false));
-    let mut stops_threads = StopsThreads(Some(Arc::clone(&is_stopping)));
-    let (store, fold_ends) = open_store(folder, &ledger, &reader, &is_stopping)?;
-    let Folded {
-        entries: folded,
-        tap_entries,
-        again,
-        erased,
-    } = fold_rest(&ledger, &reader, writer.last_stamp())?;
-    // Whoever opens the store may have given it up.
-    let _ = fold_ends.send(());
-    reader.raise_horizon(ledger.read().months().ended_through());
-    erasure::finish(&mut writer, &ledger, checkpointed)?;
-    let erasures = look_at_erasures(&ledger, &reader, checkpointed, &is_stopping)?;
-    let clock = Arc::new(ServerClock::new(Arc::new(now), begun, options.clock_check));
-    let mut clock_guard = ClockGuard::new(options.clock_check);
-    let (shown, passed) = (clock.shown(), clock.passed());
-    let now = match &mut clock_guard {
-        Some(clock_guard) => clock_guard.time(shown, passed, writer.last_stamp()),
-        None => shown,
-    };
-    clock.go_by(now, passed);
-    let key_maker = KeyMaker::start(Arc::clone(&keys), now)?;
-    note_network(&mut writer, &ledger, &network, now)?;
-    tracing::info!(
-        position = %writer.last(),
-        records = opening.records,
-        torn_bytes = opening.torn_bytes,
-        %checkpointed,
-        folded,
-        elapsed_ms = begun.elapsed().as_millis(),
-        "record opened"
-    );
+    let opened = open_journal(folder, options)?;
+    let opening = opened.opening;
+    let secrets = open_secrets(folder, &opened.writer)?;
+    let threads = StopsThreads::default();
+    let mut record = recover(folder, opened, &threads.is_stopping)?;
+    let last = record.writer.last_stamp();
+    let (clock, clock_guard, now) = begin_clock(now, begun, options.clock_check, last);
+    let keys = KeyMaker::start(Arc::clone(&secrets.keys), now)?;
+    note_network(&mut record.writer, &record.ledger, &network, now)?;
+    record.log(opening, begun);
     let queue = Arc::new(Queue::new(options.queue_entries_max));
     queue.set_clock_unsure(clock_guard.as_ref().is_some_and(ClockGuard::is_unsure));
     let hub = Hub::new();
-    let parts = Parts {
+    let sources = Sources {
+        ledger: Arc::clone(&record.ledger),
+        reader: record.reader.clone(),
+        hub: hub.clone(),
+    };
+    let (failed, committer) = run_committer(Parts {
         queue: Arc::clone(&queue),
-        writer,
-        ledger: Arc::clone(&ledger),
+        writer: record.writer,
+        ledger: Arc::clone(&record.ledger),
         hub: hub.clone(),
         clock: Arc::clone(&clock),
-        keys: key_maker,
-        folder: folder.to_owned(),
-        checkpointed,
         clock_guard,
-        erased: erased.and_then(UtcMillis::minute),
-        tap_entries,
+        erased: record.folded.erased.and_then(UtcMillis::minute),
+        tap_entries: record.folded.tap_entries,
+        keys,
+        folder: folder.to_owned(),
+        checkpointed: record.checkpointed,
         disk_reserve_bytes: options.disk_reserve_bytes,
         tap_days: options.tap_days,
         checkpoint_entries: options.checkpoint_entries,
-        again,
-    };
-    let (failed, committer) = run_committer(parts)?;
-    let ingest = Ingest::new(
-        Arc::clone(&queue),
-        Secrets { keys, receipts },
-        network,
-        clock,
-        Sources {
-            ledger: Arc::clone(&ledger),
-            reader: reader.clone(),
-            hub: hub.clone(),
-        },
-        options.tap_days,
-    );
-    stops_threads.0 = None;
+        again: record.folded.again,
+    })?;
+    let tap_days = options.tap_days;
     Ok(Running {
-        ingest,
-        ledger,
+        ingest: Ingest::new(
+            Arc::clone(&queue),
+            secrets,
+            network,
+            clock,
+            sources,
+            tap_days,
+        ),
+        ledger: record.ledger,
         hub,
-        reader,
+        reader: record.reader,
         queue,
         failed,
         committer,
-        store,
-        erasures,
+        store: record.store,
+        erasures: record.erasures,
         folder: folder.to_owned(),
-        is_stopping,
+        is_stopping: threads.go_on(),
     })
-}
-
-impl Running {
-    /// Turns true when the journal can no longer be written: the service is not healthy.
-    pub fn failed(&self) -> watch::Receiver<bool> {
-        self.failed.clone()
-    }
-
-    /// Whether reports are taken in, and why not.
-    pub fn paused(&self) -> watch::Receiver<Option<Paused>> {
-        self.queue.paused()
-    }
-
-    /// Waits until the store is open, or made again, or given up.
-    pub fn wait_for_store(&self) {
-        // Nothing is ever sent.
-        let _ = self.store.recv();
-    }
-
-    /// Refuses new incidents, commits those that wait, writes a checkpoint. Blocks, at most
-    /// until the deadline.
-    pub fn stop(self, deadline: Duration) -> Result<(), StopError> {
-        let end = Instant::now() + deadline;
-        self.halt();
-        let ending = match receive(&self.committer, end) {
-            Ok(ending) => ending,
-            Err(RecvTimeoutError::Disconnected) => return Err(StopError::Failed),
-            Err(RecvTimeoutError::Timeout) => return Err(StopError::Deadline),
-        };
-        // A checkpoint counts only what is in the store. Making a store again stops early.
-        for others in [&self.store, &self.erasures] {
-            if let Err(RecvTimeoutError::Timeout) = receive(others, end) {
-                return Err(StopError::Deadline);
-            }
-        }
-        if ending.checkpointed < ending.writer.last() {
-            self.last_checkpoint(end)?;
-        }
-        tracing::info!(position = %ending.writer.last(), "record closed");
-        Ok(())
-    }
-
-    fn last_checkpoint(&self, end: Instant) -> Result<(), StopError> {
-        let ledger = Arc::clone(&self.ledger);
-        let folder = self.folder.clone();
-        let (done, is_done) = mpsc::sync_channel(1);
-        let write = move || {
-            // Nobody may be waiting.
-            let _ = done.send(write_checkpoint(&ledger, &folder));
-        };
-        spawn("checkpoint", write).map_err(StopError::Thread)?;
-        match receive(&is_done, end) {
-            // Without a store there is nothing to count on; the next start folds more.
-            Ok(Ok(_) | Err(LedgerError::StoreOpening | LedgerError::StoreFailed))
-            | Err(RecvTimeoutError::Disconnected) => Ok(()),
-            Ok(Err(error)) => Err(StopError::Checkpoint(error)),
-            Err(RecvTimeoutError::Timeout) => Err(StopError::Deadline),
-        }
-    }
-
-    fn halt(&self) {
-        self.is_stopping.store(true, Ordering::Relaxed);
-        self.queue.close();
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.halt();
-    }
 }
 
 /// Ends the threads of a start that fails: the folder is locked no more then, and they have no
 /// business in it.
-struct StopsThreads(Option<Arc<AtomicBool>>);
+#[derive(Default)]
+struct StopsThreads {
+    is_stopping: Arc<AtomicBool>,
+    is_started: bool,
+}
+
+impl StopsThreads {
+    /// The start went well: they go on until this says otherwise.
+    fn go_on(mut self) -> Arc<AtomicBool> {
+        self.is_started = true;
+        Arc::clone(&self.is_stopping)
+    }
+}
 
 impl Drop for StopsThreads {
     fn drop(&mut self) {
-        if let Some(is_stopping) = &self.0 {
-            is_stopping.store(true, Ordering::Relaxed);
+        if !self.is_started {
+            self.is_stopping.store(true, Ordering::Relaxed);
         }
     }
 }
@@ -385,6 +252,91 @@ fn open_journal(folder: &Path, options: Options) -> Result<OpenedJournal, StartE
         reader,
         opening,
         state,
+    })
+}
+
+/// What the journal says and the ledger has counted, with what goes on in the background.
+struct Recovered {
+    writer: Writer,
+    reader: Reader,
+    ledger: Arc<Ledger>,
+    /// Through where the checkpoint counts; 0 if there is none.
+    checkpointed: Position,
+    folded: Folded,
+    /// Ends when the store is open, or made again, or given up.
+    store: mpsc::Receiver<()>,
+    /// Ends when all erasures have been looked at again.
+    erasures: mpsc::Receiver<()>,
+}
+
+/// Folds what the checkpoint does not count, while the store opens, and finishes erasures.
+fn recover(
+    folder: &Path,
+    opened: OpenedJournal,
+    is_stopping: &Arc<AtomicBool>,
+) -> Result<Recovered, StartError> {
+    let OpenedJournal {
+        mut writer,
+        reader,
+        opening: _,
+        state,
+    } = opened;
+    let checkpointed = state.position();
+    let ledger = Arc::new(Ledger::new(state));
+    let (store, fold_ends) = open_store(folder, &ledger, &reader, is_stopping)?;
+    let folded = fold_rest(&ledger, &reader, writer.last_stamp())?;
+    // Whoever opens the store may have given it up.
+    let _ = fold_ends.send(());
+    reader.raise_horizon(ledger.read().months().ended_through());
+    erasure::finish(&mut writer, &ledger, checkpointed)?;
+    let erasures = look_at_erasures(&ledger, &reader, checkpointed, is_stopping)?;
+    Ok(Recovered {
+        writer,
+        reader,
+        ledger,
+        checkpointed,
+        folded,
+        store,
+        erasures,
+    })
+}
+
+impl Recovered {
+    fn log(&self, opening: journal::Opening, begun: Instant) {
+        tracing::info!(
+            position = %self.writer.last(),
+            records = opening.records,
+            torn_bytes = opening.torn_bytes,
+            checkpointed = %self.checkpointed,
+            folded = self.folded.entries,
+            elapsed_ms = begun.elapsed().as_millis(),
+            "record opened"
+        );
+    }
+}
+
+/// The clock, what it is compared with, and the time to begin with.
+fn begin_clock(
+    now: impl Fn() -> UtcMillis + Send + Sync + 'static,
+    begun: Instant,
+    check: ClockCheck,
+    last: UtcMillis,
+) -> (Arc<ServerClock>, Option<ClockGuard>, UtcMillis) {
+    let clock = Arc::new(ServerClock::new(Arc::new(now), begun, check));
+    let mut clock_guard = ClockGuard::new(check);
+    let (shown, passed) = (clock.shown(), clock.passed());
+    let now = match &mut clock_guard {
+        Some(clock_guard) => clock_guard.time(shown, passed, last),
+        None => shown,
+    };
+    clock.go_by(now, passed);
+    (clock, clock_guard, now)
+}
+
+fn open_secrets(folder: &Path, writer: &Writer) -> Result<Secrets, KeyError> {
+    Ok(Secrets {
+        keys: Arc::new(open_keys(folder, writer)?),
+        receipts: open_receipt_keys(folder, writer)?,
     })
 }
 
@@ -549,7 +501,7 @@ fn run_committer(parts: Parts) -> Result<Committing, StartError> {
     Ok((failed, ended))
 }
 
-fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+pub(super) fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
     let thread = std::thread::Builder::new().name(name.to_owned());
     thread.spawn(work).map(drop)
 }
@@ -618,8 +570,15 @@ mod tests {
 
     #[test]
     fn threads_of_a_start_that_fails_are_told_to_stop() {
-        let is_stopping = Arc::new(AtomicBool::new(false));
-        drop(StopsThreads(Some(Arc::clone(&is_stopping))));
+        let threads = StopsThreads::default();
+        let is_stopping = Arc::clone(&threads.is_stopping);
+        drop(threads);
         assert!(is_stopping.load(Ordering::Relaxed));
+    }
+
+    #[test]
+    fn threads_of_a_start_that_went_well_go_on() {
+        let is_stopping = StopsThreads::default().go_on();
+        assert!(!is_stopping.load(Ordering::Relaxed));
     }
 }
