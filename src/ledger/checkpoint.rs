@@ -27,7 +27,10 @@ const ASIDE: &str = ".new";
 const BASE_FOLD_MIN: u32 = 7;
 
 const MAGIC: [u8; 8] = *b"mistapCP";
-const FORMAT: u32 = 1;
+/// In format 1 the checksum of blocks told no more than how long they are.
+const FORMAT: u32 = 2;
+/// The oldest in which a base can still be gone on with.
+const BASE_FORMAT_MIN: u32 = 1;
 const HEADER_BYTES: usize = 40;
 /// Kind and length of a part.
 const PART_HEADER_BYTES: usize = 9;
@@ -70,12 +73,12 @@ pub(super) fn write_named(state: &State, dir: &Path, name: &str) -> Result<(), C
 
 /// The state in a folder's checkpoint; `None` if there is none.
 pub fn read(dir: &Path, epoch: Epoch) -> Result<Option<State>, CheckpointError> {
-    read_file(dir, FILE, epoch, FOLD_VERSION)
+    read_file(dir, FILE, epoch, Oldest::CHECKPOINT)
 }
 
 /// The state in a checkpoint that is in use no more; `None` if there is none.
 pub fn read_lost(dir: &Path, epoch: Epoch) -> Result<Option<State>, CheckpointError> {
-    read_file(dir, LOST_FILE, epoch, FOLD_VERSION)
+    read_file(dir, LOST_FILE, epoch, Oldest::CHECKPOINT)
 }
 
 /// The state in a base of this name; `None` if there is none.
@@ -84,14 +87,32 @@ pub(super) fn read_named(
     name: &str,
     epoch: Epoch,
 ) -> Result<Option<State>, CheckpointError> {
-    read_file(dir, name, epoch, BASE_FOLD_MIN)
+    read_file(dir, name, epoch, Oldest::BASE)
+}
+
+/// The oldest file that is of use.
+#[derive(Clone, Copy)]
+struct Oldest {
+    format: u32,
+    fold: u32,
+}
+
+impl Oldest {
+    const CHECKPOINT: Self = Self {
+        format: FORMAT,
+        fold: FOLD_VERSION,
+    };
+    const BASE: Self = Self {
+        format: BASE_FORMAT_MIN,
+        fold: BASE_FOLD_MIN,
+    };
 }
 
 fn read_file(
     dir: &Path,
     name: &str,
     epoch: Epoch,
-    fold_min: u32,
+    oldest: Oldest,
 ) -> Result<Option<State>, CheckpointError> {
     let file = match File::open(dir.join(name)) {
         Ok(file) => file,
@@ -100,7 +121,7 @@ fn read_file(
     };
     let len = file.metadata()?.len();
     let file = BufReader::with_capacity(BUFFER_BYTES, file);
-    read_parts(file, len, epoch, fold_min).map(Some)
+    read_parts(file, len, epoch, oldest).map(Some)
 }
 
 fn write_parts(state: &State, out: &mut impl Write) -> io::Result<()> {
@@ -146,7 +167,7 @@ fn header(epoch: Epoch) -> [u8; HEADER_BYTES] {
 fn check_header(
     found: &[u8; HEADER_BYTES],
     epoch: Epoch,
-    fold_min: u32,
+    oldest: Oldest,
 ) -> Result<(), CheckpointError> {
     let (told, crc) = found.split_at(HEADER_BYTES - CRC_BYTES);
     if found[..8] != MAGIC || crc32c::crc32c(told).to_le_bytes() != crc {
@@ -154,7 +175,8 @@ fn check_header(
     }
     let expected = header(epoch);
     let number = |at: usize| found[at..at + 4].try_into().map_or(0, u32::from_le_bytes);
-    let is_known = number(8) == FORMAT && (fold_min..=FOLD_VERSION).contains(&number(12));
+    let is_known = (oldest.format..=FORMAT).contains(&number(8))
+        && (oldest.fold..=FOLD_VERSION).contains(&number(12));
     if !is_known {
         return Err(CheckpointError::Format);
     }
@@ -175,10 +197,10 @@ fn read_parts(
     file: impl Read + Send,
     len: u64,
     epoch: Epoch,
-    fold_min: u32,
+    oldest: Oldest,
 ) -> Result<State, CheckpointError> {
     let mut file = PartReader { file, left: len };
-    check_header(&file.take()?, epoch, fold_min)?;
+    check_header(&file.take()?, epoch, oldest)?;
     let mut builder = Builder::new(State::new(epoch));
     let mut group = file.group()?;
     while !group.is_empty() {
@@ -270,7 +292,7 @@ mod tests {
     }
 
     fn parse(bytes: &[u8]) -> Result<State, CheckpointError> {
-        read_parts(bytes, bytes.len() as u64, EPOCH, FOLD_VERSION)
+        read_parts(bytes, bytes.len() as u64, EPOCH, Oldest::CHECKPOINT)
     }
 
     #[test]
@@ -290,12 +312,26 @@ mod tests {
     #[test]
     fn checkpoint_of_another_journal_or_format_is_refused() {
         let mut bytes = bytes_of(&folded(10));
-        let other = read_parts(&bytes[..], bytes.len() as u64, Epoch([8; 16]), FOLD_VERSION);
+        let (len, other) = (bytes.len() as u64, Epoch([8; 16]));
+        let other = read_parts(&bytes[..], len, other, Oldest::CHECKPOINT);
         assert!(matches!(other, Err(CheckpointError::Epoch)));
-        bytes[12] += 1;
-        let crc = crc32c::crc32c(&bytes[..36]);
-        bytes[36..40].copy_from_slice(&crc.to_le_bytes());
-        assert!(matches!(parse(&bytes), Err(CheckpointError::Format)));
+        let mut put = |at: usize, number: u32| {
+            bytes[at..at + 4].copy_from_slice(&number.to_le_bytes());
+            let crc = crc32c::crc32c(&bytes[..36]);
+            bytes[36..40].copy_from_slice(&crc.to_le_bytes());
+            let base = read_parts(&bytes[..], len, EPOCH, Oldest::BASE);
+            (parse(&bytes), base)
+        };
+        let (fold, base) = put(12, FOLD_VERSION + 1);
+        assert!(matches!(fold, Err(CheckpointError::Format)));
+        assert!(matches!(base, Err(CheckpointError::Format)));
+        let (later, base) = put(8, FORMAT + 1);
+        assert!(matches!(later, Err(CheckpointError::Format)));
+        assert!(matches!(base, Err(CheckpointError::Format)));
+        let _ = put(12, FOLD_VERSION);
+        let (earlier, base) = put(8, BASE_FORMAT_MIN);
+        assert!(matches!(earlier, Err(CheckpointError::Format)));
+        assert!(base.is_ok(), "a base is for ever");
     }
 
     #[test]

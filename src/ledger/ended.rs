@@ -22,7 +22,7 @@ pub struct MonthEnd {
     pub until: UtcMillis,
     /// How many blocks had been closed.
     pub blocks: u32,
-    /// CRC-32C of the bytes of all of them.
+    /// The checksum of all of them, see `block::chain`.
     pub blocks_crc: u32,
 }
 
@@ -109,7 +109,7 @@ impl State {
         }
     }
 
-    /// CRC-32C of the bytes of all blocks before the first that is kept.
+    /// The checksum of all blocks before the first that is kept.
     pub(super) fn first_block_crc(&self) -> u32 {
         match self.months.ended {
             Some(end) if end.blocks == self.first_block => end.blocks_crc,

@@ -11,7 +11,7 @@ use super::{Ledger, Needed};
 use crate::domain::entry::IncidentEvent;
 use crate::domain::limits::BLOCK_ROWS;
 use crate::domain::{Entry, Position, Record, Row, Stamp};
-use crate::store::block::Block;
+use crate::store::block::{self, Block};
 use crate::store::{Store, StoreError, TapChange};
 
 /// Entries looked up under one lock.
@@ -31,7 +31,10 @@ pub enum RefillError<E> {
     #[error("the journal ends before the blocks that the ledger counts")]
     Short,
     /// The checkpoint was made of other entries.
-    #[error("the journal makes other blocks than the ledger counts")]
+    #[error(
+        "the journal makes other blocks than the checkpoint counts; stop the server and run \
+         `mistap rebuild`"
+    )]
     Differs,
     /// The new store.
     #[error("the store does not answer")]
@@ -201,7 +204,7 @@ impl Filler {
     fn close(&mut self) -> Result<(), StoreError> {
         let bytes: Arc<[u8]> = Block::pack(self.made.blocks, &self.rows).into();
         self.rows.clear();
-        self.made.crc = crc32c::crc32c_append(self.made.crc, &bytes);
+        self.made.crc = block::chain(self.made.crc, &bytes);
         self.blocks.push((self.made.blocks, bytes));
         self.made.blocks += 1;
         if self.blocks.len() == PUT_BLOCKS {
@@ -236,6 +239,7 @@ mod tests {
     use super::super::testing::{EPOCH, Maker};
     use super::super::{LedgerError, State};
     use super::*;
+    use crate::domain::taxonomy::CardKind;
     use crate::store::Columns;
 
     fn read_back(entries: &[Record]) -> impl Iterator<Item = Result<Record, Infallible>> {
@@ -333,6 +337,19 @@ mod tests {
         let short = ledger.refill(store(dir.path()), read_back(&entries[..500]));
         assert!(matches!(short, Err(RefillError::Short)));
         assert!(matches!(ledger.scan_view(), Err(LedgerError::StoreOpening)));
+        // Blocks as long, in which a card kind is another.
+        let mut other = entries.clone();
+        let first = other.iter_mut().find_map(|record| match &mut record.entry {
+            Entry::Incident { facts, .. } => Some(facts),
+            _ => None,
+        });
+        let first = first.expect("an incident");
+        first.card_kind = match first.card_kind {
+            Some(CardKind::Student) => Some(CardKind::Anonymous),
+            _ => Some(CardKind::Student),
+        };
+        let differs = ledger.refill(store(&dir.path().join("other")), read_back(&other));
+        assert!(matches!(differs, Err(RefillError::Differs)));
         let broken = read_back(&entries[..500]).map(|entry| entry.map_err(|never| match never {}));
         let broken = broken.chain(std::iter::once(Err("unreadable")));
         let failed = ledger.refill(store(dir.path()), broken);

@@ -25,7 +25,7 @@ use crate::domain::{
     Personal, Position, Record, Restore, Restores, Row, Stamp, UtcMillis,
 };
 use crate::store::TapChange;
-use crate::store::block::Block;
+use crate::store::block::{self, Block};
 
 /// Raised whenever equal entries make another state than before: an older checkpoint is then
 /// not used.
@@ -122,7 +122,7 @@ pub struct State {
     pub(super) open: Vec<Row>,
     /// How many blocks were closed.
     pub(super) blocks: u32,
-    /// CRC-32C of the bytes of all closed blocks.
+    /// The checksum of all closed blocks, see `block::chain`.
     pub(super) blocks_crc: u32,
     /// Months of receipt; blocks never hold rows of two.
     pub(super) months: Months,
@@ -435,7 +435,7 @@ impl State {
 
     pub(super) fn close_block(&mut self) {
         let bytes: Arc<[u8]> = Block::pack(self.blocks, &self.open).into();
-        self.blocks_crc = crc32c::crc32c_append(self.blocks_crc, &bytes);
+        self.blocks_crc = block::chain(self.blocks_crc, &bytes);
         self.closed.push((self.blocks, bytes));
         self.blocks += 1;
         self.open.clear();

@@ -14,7 +14,7 @@ use crate::domain::{Basis, Hour, LocalDay, Position, Row, RowTime};
 
 use super::bits::{Packed, bytes_of_column, pack_column, unpack_column};
 use super::error::InvalidBlock;
-use super::summary::{HEADER_BYTES, Summary, u32_at, u64_at};
+use super::summary::{HEADER_BYTES, Summary, u64_at};
 
 bitflags::bitflags! {
     /// Columns of a block.
@@ -373,14 +373,32 @@ impl Reader<'_, '_> {
     }
 }
 
+/// The checksum of blocks one after the other, from that of all before a block and the block's
+/// bytes: the same only for the same blocks. It is made of their checksums, because bytes that
+/// end in their own CRC give the same one whatever they are.
+pub fn chain(before: u32, bytes: &[u8]) -> u32 {
+    chain_checksum(before, checksum(bytes))
+}
+
+/// As `chain`, from a block's checksum.
+pub(super) fn chain_checksum(before: u32, checksum: u32) -> u32 {
+    crc32c::crc32c_append(before, &checksum.to_le_bytes())
+}
+
+/// The checksum that a block ends in; 0 if it is too short to have one.
+pub(super) fn checksum(bytes: &[u8]) -> u32 {
+    let last = bytes.last_chunk().copied();
+    last.map_or(0, u32::from_le_bytes)
+}
+
 /// Checks the header, the checksum and the number.
 pub(super) fn check(number: u32, bytes: &[u8]) -> Result<Summary, InvalidBlock> {
     let summary = Summary::read(bytes)?;
     if bytes.len() < FIXED_BYTES {
         return Err(InvalidBlock::Length);
     }
-    let (covered, checksum) = bytes.split_at(bytes.len() - CHECKSUM_BYTES);
-    if u32_at(checksum, 0) != crc32c::crc32c(covered) {
+    let covered = &bytes[..bytes.len() - CHECKSUM_BYTES];
+    if checksum(bytes) != crc32c::crc32c(covered) {
         return Err(InvalidBlock::Checksum);
     }
     if summary.number != number {
@@ -563,6 +581,15 @@ mod tests {
             let at = at.index(bytes.len());
             bytes[at] ^= flip;
             prop_assert!(Block::unpack(7, &bytes).is_err());
+        }
+
+        #[test]
+        fn chained_checksums_tell_any_two_blocks_apart(
+            before: u32, one in any_rows(), other in any_rows()
+        ) {
+            let (one, other) = (Block::pack(7, &one), Block::pack(7, &other));
+            let is_same = chain(before, &one) == chain(before, &other);
+            prop_assert_eq!(is_same, one == other);
         }
 
         #[test]
