@@ -1,11 +1,11 @@
 //! From the store as it lies in a data folder to one that is attached and lacks nothing.
 //!
-//! It is opened beside the fold, and taken only if it is whole and of this journal; else it is set
-//! aside and made again. Where the system refuses, or another process has it, it may be whole: then
+//! It is opened beside the fold, and taken only if it is whole, of this journal and of the same past
+//! as the checkpoint; else it is set aside and made again. What comes after the checkpoint is put
+//! anew in any case. Where the system refuses, or another process has it, it may be whole: then
 //! it stays where it is, and is given up until the next start. Tap counts that were folded
 //! meanwhile are put from the journal, so that the fold never waits for the store.
 
-use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,7 +16,7 @@ use super::history::History;
 use crate::domain::Position;
 use crate::journal::{JournalError, Reader, Record};
 use crate::ledger::{Ledger, RefillError};
-use crate::store::{NeededTaps, Store, StoreError};
+use crate::store::{NeededBlocks, NeededTaps, Store, StoreError};
 
 /// What the store's opening works with.
 pub(super) struct StoreOpening {
@@ -72,8 +72,9 @@ impl StoreOpening {
     /// Attaches a store, or gives it up.
     pub fn run(self) {
         let begun = Instant::now();
-        let blocks = self.ledger.blocks_needed();
-        let attached = self.attach(blocks.clone());
+        let needed = self.ledger.blocks_needed();
+        let blocks = needed.numbers.clone();
+        let attached = self.attach(&needed);
         let result = attached.and_then(|store| self.put_folded_taps(&store));
         let elapsed_ms = begun.elapsed().as_millis();
         match result {
@@ -93,8 +94,8 @@ impl StoreOpening {
         }
     }
 
-    fn attach(&self, blocks: Range<u32>) -> Result<Store, OpeningError> {
-        match self.open(blocks)? {
+    fn attach(&self, needed: &NeededBlocks) -> Result<Store, OpeningError> {
+        match self.open(needed)? {
             Some(store) => {
                 self.ledger.attach_store(store.clone());
                 Ok(store)
@@ -104,9 +105,10 @@ impl StoreOpening {
     }
 
     /// The store as it lies there; `None` if another is to be made in its place.
-    fn open(&self, blocks: Range<u32>) -> Result<Option<Store>, OpeningError> {
+    fn open(&self, needed: &NeededBlocks) -> Result<Option<Store>, OpeningError> {
+        let blocks = &needed.numbers;
         let is_first = blocks.is_empty() && !self.path.exists();
-        match self.open_checked(blocks.clone()) {
+        match self.open_checked(needed) {
             Ok(store) => Ok(Some(store)),
             Err(_) if is_first => Ok(None),
             Err(UnfitStore::Store(error)) if error.calls_for_rebuild() => {
@@ -119,8 +121,10 @@ impl StoreOpening {
         }
     }
 
-    fn open_checked(&self, blocks: Range<u32>) -> Result<Store, UnfitStore> {
+    fn open_checked(&self, needed: &NeededBlocks) -> Result<Store, UnfitStore> {
+        let blocks = needed.numbers.clone();
         let store = Store::open(&self.path, self.reader.epoch(), blocks)?;
+        store.check_origin(needed)?;
         store.check_taps(&self.taps)?;
         if let Some(mark) = store.taps_mark()? {
             let stamp = match mark.last <= self.last {
@@ -131,6 +135,7 @@ impl StoreOpening {
                 return Err(StoreError::TapsAhead.into());
             }
         }
+        store.forget_blocks_from(needed.numbers.end)?;
         Ok(store)
     }
 

@@ -39,7 +39,7 @@ use std::time::Duration;
 
 use crate::domain::entry::Epoch;
 use crate::domain::{Outages, Position, Record, Row};
-use crate::store::{NeededTaps, Store, StoreError, TapChange, TapReader};
+use crate::store::{NeededBlocks, NeededTaps, Store, StoreError, TapChange, TapReader};
 use day_summaries::SummaryCache;
 use store_writer::StoreWriter;
 
@@ -133,7 +133,7 @@ pub struct Ledger {
 /// The blocks that the state counted when the ledger began.
 #[derive(Clone, Copy)]
 struct Needed {
-    /// Number of the first of them that is kept, and CRC of all before it.
+    /// Number of the first of them that is kept, and the checksum of all before it.
     first: u32,
     first_crc: u32,
     blocks: u32,
@@ -223,10 +223,14 @@ impl Ledger {
         self.store_writer.has_room_for_taps()
     }
 
-    /// Numbers of the blocks that must be in a store before it is attached. (Those closed
-    /// later wait for it here.)
-    pub fn blocks_needed(&self) -> Range<u32> {
-        self.needed.first..self.needed.blocks
+    /// The blocks that must be in a store before it is attached. (Those closed later wait for it
+    /// here.)
+    pub fn blocks_needed(&self) -> NeededBlocks {
+        NeededBlocks {
+            numbers: self.needed.first..self.needed.blocks,
+            before: self.needed.first_crc,
+            through: self.needed.crc,
+        }
     }
 
     /// What must be in a store of tap counts before it is attached. To be asked for before

@@ -306,7 +306,7 @@ mod tests {
         // Dropped ids must not make a repeat count twice.
         state.drop_ids_before(first_id(before).day() + 1);
         let ledger = Ledger::new(state);
-        assert!(!ledger.blocks_needed().is_empty());
+        assert!(!ledger.blocks_needed().numbers.is_empty());
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 for batch in after.chunks(100) {
@@ -391,7 +391,7 @@ mod tests {
             .expect("there");
         let ledger = Ledger::new(state);
         ledger.apply(&entries[2_000..]);
-        let store = Store::open(&kept, EPOCH, ledger.blocks_needed()).expect("whole");
+        let store = Store::open(&kept, EPOCH, ledger.blocks_needed().numbers).expect("whole");
         ledger.attach_store(store);
         assert!(scanned(&ledger) == folded(&entries).1);
     }

@@ -523,7 +523,7 @@ mod tests {
             drop(ledger);
             let needed = state.taps().needed();
             let ledger = Ledger::new(state);
-            let kept = Store::open(&dir.path().join("store"), EPOCH, ledger.blocks_needed());
+            let kept = Store::open(&dir.path().join("store"), EPOCH, ledger.blocks_needed().numbers);
             let kept = kept.expect("whole");
             if !entries[cut..].iter().any(|record| matches!(record.entry, Entry::TapCountsRemoved { .. })) {
                 kept.check_taps(&needed).expect("all there");

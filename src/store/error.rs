@@ -60,6 +60,9 @@ pub enum StoreError {
         /// What is wrong with it.
         source: InvalidBlock,
     },
+    /// The blocks are whole, and not those that the checkpoint counts.
+    #[error("blocks come from other entries than those that the checkpoint counts")]
+    BlocksDiffer,
     /// Tap counts that should be there are not.
     #[error("tap counts of {day} are missing from the store")]
     TapsMissing {
@@ -138,6 +141,7 @@ impl StoreError {
             | Self::Epoch
             | Self::BlockMissing { .. }
             | Self::BlockInvalid { .. }
+            | Self::BlocksDiffer
             | Self::TapsMissing { .. }
             | Self::TapsInvalid { .. }
             | Self::TapsKey

@@ -2,8 +2,8 @@
 //!
 //! The store is never the only copy: every block can be made again from the journal, so
 //! whatever is wrong with a store is told by an error, and the caller sets it aside and
-//! builds another. Opening checks every block that should be there. sled panics on some
-//! kinds of damage; that becomes an error too.
+//! builds another. Opening checks every block that should be there, and `check_origin` that
+//! they are of the same past. sled panics on some kinds of damage; that becomes an error too.
 //!
 //! sled's own `flush` does not reach the disk on Linux, so `sync` adds an `fdatasync` of a
 //! handle of our own. That does not cover values that sled moves to files of their own. It
@@ -33,11 +33,11 @@ pub mod taps;
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::ops::Range;
+use std::ops::{Range, RangeBounds};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use crate::domain::entry::Epoch;
@@ -79,20 +79,37 @@ struct Inner {
     taps: sled::Tree,
     data_file: File,
     threads: rayon::ThreadPool,
-    /// By number, of the blocks that were checked when opening or put since.
-    summaries: RwLock<BTreeMap<u32, Summary>>,
+    /// By number, the blocks that were checked when opening or put since.
+    known: RwLock<BTreeMap<u32, Known>>,
     /// A flush failed: what had been written since the one before may be lost, and a later
     /// flush would not say so.
     is_poisoned: AtomicBool,
+}
+
+/// A block that is there, and whole.
+#[derive(Clone, Copy)]
+struct Known {
+    summary: Summary,
+    checksum: u32,
+}
+
+/// What should be there of blocks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NeededBlocks {
+    /// Which.
+    pub numbers: Range<u32>,
+    /// The checksum of all blocks before them, see `block::chain`.
+    pub before: u32,
+    /// The checksum of all blocks through the last of them.
+    pub through: u32,
 }
 
 // === impl Store ===
 
 impl Store {
     /// Opens the store of the journal with this epoch and checks every block that should be
-    /// there: contiguity, checksum, number. Blocks with other numbers are not looked at; higher
-    /// ones are replaced when they are put again. If another process
-    /// holds the store, waits up to ten seconds.
+    /// there: contiguity, checksum, number. Blocks with other numbers are not looked at. If another
+    /// process holds the store, waits up to ten seconds.
     pub fn open(dir: &Path, epoch: Epoch, blocks: Range<u32>) -> Result<Self, StoreError> {
         if !dir.join(DATA_FILE).is_file() {
             return Err(StoreError::Missing { path: dir.into() });
@@ -101,6 +118,22 @@ impl Store {
         store.check_meta(epoch)?;
         store.check_blocks(blocks)?;
         Ok(store)
+    }
+
+    /// Checks that the blocks with which this was opened are those that were put for the same
+    /// entries: a store may come from another past of its journal, whole in itself.
+    pub fn check_origin(&self, needed: &NeededBlocks) -> Result<(), StoreError> {
+        let known = self.known();
+        let mut checksum = needed.before;
+        for number in needed.numbers.clone() {
+            let block = known.get(&number);
+            let block = block.ok_or(StoreError::BlockMissing { number })?;
+            checksum = block::chain_checksum(checksum, block.checksum);
+        }
+        match checksum == needed.through {
+            true => Ok(()),
+            false => Err(StoreError::BlocksDiffer),
+        }
     }
 
     /// A new, empty store; anything in the folder is moved aside first.
@@ -131,17 +164,17 @@ impl Store {
         self.check_poison()?;
         for chunk in blocks.chunks(BATCH_BLOCKS_MAX) {
             let mut batch = sled::Batch::default();
-            let mut summaries = Vec::with_capacity(chunk.len());
+            let mut known = Vec::with_capacity(chunk.len());
             for (number, bytes) in chunk {
-                let summary = block::check(*number, bytes);
-                summaries.push(summary.map_err(|source| invalid(*number, source))?);
+                let checked = Known::check(*number, bytes);
+                known.push(checked.map_err(|source| invalid(*number, source))?);
                 batch.insert(&key(*number), &bytes[..]);
             }
             guarded("write to", || self.0.blocks.apply_batch(batch))?;
             for (number, _) in chunk {
                 self.fetch(*number)?;
             }
-            self.note(summaries);
+            self.note(known);
         }
         Ok(())
     }
@@ -149,18 +182,30 @@ impl Store {
     /// Takes out the blocks with lower numbers. They are gone for whoever reads; sled writes
     /// over their bytes as it needs the room.
     pub fn forget_blocks_before(&self, first: u32) -> Result<(), StoreError> {
-        self.check_poison()?;
-        let mut known = self.summaries_mut();
+        let mut known = self.known_mut();
         *known = known.split_off(&first);
         drop(known);
+        self.take_out(..key(first))?;
+        self.sync()
+    }
+
+    /// Takes out the blocks with this number and higher ones, which are to be put anew. Where a
+    /// crash brings them back, the next opening takes them out again.
+    pub fn forget_blocks_from(&self, first: u32) -> Result<(), StoreError> {
+        self.known_mut().split_off(&first);
+        self.take_out(key(first)..)
+    }
+
+    fn take_out(&self, keys: impl RangeBounds<Key> + Clone) -> Result<(), StoreError> {
+        self.check_poison()?;
         loop {
             let mut batch = sled::Batch::default();
             let keys = guarded("read", || {
-                let keys = self.0.blocks.range(..key(first)).keys();
+                let keys = self.0.blocks.range(keys.clone()).keys();
                 keys.take(BATCH_BLOCKS_MAX).collect::<Result<Vec<_>, _>>()
             })?;
             if keys.is_empty() {
-                return self.sync();
+                return Ok(());
             }
             keys.into_iter().for_each(|key| batch.remove(key));
             guarded("write to", || self.0.blocks.apply_batch(batch))?;
@@ -239,7 +284,7 @@ impl Store {
             taps,
             data_file,
             threads: scan_threads()?,
-            summaries: RwLock::default(),
+            known: RwLock::default(),
             is_poisoned: AtomicBool::new(false),
         })))
     }
@@ -257,37 +302,35 @@ impl Store {
 
     fn check_blocks(&self, blocks: Range<u32>) -> Result<(), StoreError> {
         let numbers: Vec<u32> = blocks.collect();
-        let summaries = self.visit(&numbers, Vec::new, |summaries, number, bytes| {
-            summaries.push(block::check(number, bytes)?);
+        let known = self.visit(&numbers, Vec::new, |known, number, bytes| {
+            known.push(Known::check(number, bytes)?);
             Ok(())
         })?;
-        self.note(summaries.concat());
+        self.note(known.concat());
         Ok(())
     }
 
-    fn note(&self, summaries: Vec<Summary>) {
-        let mut known = self.summaries_mut();
-        known.extend(
-            summaries
-                .into_iter()
-                .map(|summary| (summary.number, summary)),
-        );
+    fn note(&self, blocks: Vec<Known>) {
+        let blocks = blocks.into_iter();
+        self.known_mut()
+            .extend(blocks.map(|block| (block.summary.number, block)));
     }
 
-    fn summaries_mut(&self) -> RwLockWriteGuard<'_, BTreeMap<u32, Summary>> {
-        let known = self.0.summaries.write();
+    fn known(&self) -> RwLockReadGuard<'_, BTreeMap<u32, Known>> {
+        let known = self.0.known.read();
+        known.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn known_mut(&self) -> RwLockWriteGuard<'_, BTreeMap<u32, Known>> {
+        let known = self.0.known.write();
         known.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Numbers whose summary is accepted or, because the block may be missing, not known.
     fn numbers_wanted(&self, range: Range<u32>, wants: impl Fn(&Summary) -> bool) -> Vec<u32> {
-        let known = self
-            .0
-            .summaries
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
+        let known = self.known();
         range
-            .filter(|number| known.get(number).is_none_or(&wants))
+            .filter(|number| known.get(number).is_none_or(|block| wants(&block.summary)))
             .collect()
     }
 
@@ -333,6 +376,15 @@ impl Store {
             self.0.blocks.get(key)
         })?;
         found.ok_or(StoreError::BlockMissing { number })
+    }
+}
+
+impl Known {
+    fn check(number: u32, bytes: &[u8]) -> Result<Self, InvalidBlock> {
+        Ok(Self {
+            summary: block::check(number, bytes)?,
+            checksum: block::checksum(bytes),
+        })
     }
 }
 
@@ -388,7 +440,9 @@ fn scan_threads() -> Result<rayon::ThreadPool, StoreError> {
 }
 
 /// Keys sort like the numbers.
-fn key(number: u32) -> [u8; 4] {
+type Key = [u8; 4];
+
+fn key(number: u32) -> Key {
     number.to_be_bytes()
 }
 
@@ -570,6 +624,66 @@ mod tests {
         make(&dir, 2);
         let other = Store::open(&dir, Epoch([8; 16]), 0..2).err();
         assert!(matches!(other, Some(StoreError::Epoch)));
+    }
+
+    /// What the first blocks must be if they were put as here.
+    fn needed(numbers: Range<u32>) -> NeededBlocks {
+        let of = |numbers: Range<u32>| {
+            let blocks = packed(numbers);
+            blocks
+                .iter()
+                .fold(0, |before, (_, bytes)| block::chain(before, bytes))
+        };
+        NeededBlocks {
+            before: of(0..numbers.start),
+            through: of(0..numbers.end),
+            numbers,
+        }
+    }
+
+    #[test]
+    fn whole_blocks_of_another_past_are_told() {
+        let folder = folder();
+        let dir = folder.path().join("store");
+        make(&dir, 5);
+        let store = Store::open(&dir, EPOCH, 0..5).expect("just closed");
+        for numbers in [0..5, 0..0, 0..2, 2..5, 5..5] {
+            store
+                .check_origin(&needed(numbers))
+                .expect("as they were put");
+        }
+        // As long as the one before, and whole.
+        let other: Vec<Row> = rows(3)
+            .into_iter()
+            .map(|row| Row { signal: 12, ..row })
+            .collect();
+        let other = Block::pack(3, &other);
+        assert_eq!(other.len(), Block::pack(3, &rows(3)).len());
+        store.put_blocks(&[(3, other.into())]).expect("room");
+        drop(store);
+        let store = Store::open(&dir, EPOCH, 0..5).expect("whole");
+        store
+            .check_origin(&needed(0..3))
+            .expect("before the other one");
+        let error = store.check_origin(&needed(0..5)).expect_err("another");
+        assert!(matches!(error, StoreError::BlocksDiffer));
+        assert!(error.calls_for_rebuild());
+    }
+
+    #[test]
+    fn blocks_from_one_on_are_taken_out() {
+        let folder = folder();
+        let dir = folder.path().join("store");
+        make(
+            &dir,
+            2 * u32::try_from(BATCH_BLOCKS_MAX).expect("small") + 7,
+        );
+        let store = Store::open(&dir, EPOCH, 0..3).expect("just closed");
+        store.forget_blocks_from(3).expect("room");
+        assert_eq!(store.numbers().expect("read"), [0, 1, 2]);
+        assert_eq!(numbers_of(&store, 0..3), [0, 1, 2]);
+        store.forget_blocks_from(3).expect("there are none");
+        assert_eq!(store.numbers().expect("read"), [0, 1, 2]);
     }
 
     #[test]

@@ -99,6 +99,40 @@ impl Record {
     }
 }
 
+/// What a copy of a record is gone on with.
+#[derive(Clone, Copy)]
+struct GoesOn {
+    later_ms: i64,
+    incidents: usize,
+}
+
+impl Record {
+    /// Goes on with a copy of this one, by itself.
+    async fn goes_on(&mut self, with: GoesOn) -> Self {
+        let seed = self.rng.random();
+        let now = UtcMillis(START.0 + with.later_ms);
+        let mut reporter = Reporter::new(seed, START);
+        let service = Service::start_with(self.copy(), |settings| {
+            settings.clock = std::sync::Arc::new(move || now);
+        })
+        .await;
+        let more: Vec<_> = (0..with.incidents).map(|_| reporter.next()).collect();
+        let channel = service.connect().await;
+        for some in more.chunks(PER_CALL) {
+            report_all(&channel, some.to_vec()).await;
+        }
+        // So that the store is open, and takes what is closed.
+        ask(&channel, START).await;
+        drop(channel);
+        Self {
+            folder: service.stop().await,
+            counted: self.counted.iter().cloned().chain(more).collect(),
+            unsent: reporter.next(),
+            rng: StdRng::seed_from_u64(seed),
+        }
+    }
+}
+
 /// Copies a folder with all that is in it.
 pub fn copy_all(from: &Path, to: &Path) {
     for entry in fs::read_dir(from).expect("a folder") {
@@ -655,4 +689,62 @@ async fn older_store_is_made_again_and_has_the_taps_that_were_told_since() {
     let folder = tell_taps(folder, &told, 0).await;
     put_back(older.path(), &folder.path().join("store"));
     has_taps(folder, &told).await;
+}
+
+/// Enough for another block.
+const SHORTER: GoesOn = GoesOn {
+    later_ms: 60_000,
+    incidents: 600,
+};
+const LONGER: GoesOn = GoesOn {
+    later_ms: 120_000,
+    incidents: 700,
+};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn store_of_another_past_of_the_same_journal_is_made_again() {
+    let mut before = Record::new().await;
+    let other = before.goes_on(SHORTER).await;
+    let mut record = before.goes_on(LONGER).await;
+    let take = |folder: &Path, name: &str| {
+        put_back(&other.folder.path().join(name), &folder.join(name));
+    };
+    record
+        .recovers_from("store of another past", |folder, _| take(folder, "store"))
+        .await;
+    record
+        .recovers_from("store of another past, and no checkpoint", |folder, _| {
+            take(folder, "store");
+            fs::remove_file(folder.join("checkpoint")).expect("deleted");
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn older_store_and_one_of_entries_that_were_lost_are_not_taken_for_the_journals() {
+    let mut older = Record::new().await;
+    let mut newer = older.goes_on(LONGER).await;
+    let store = |record: &Record| {
+        let copy = TempDir::new().expect("a folder");
+        copy_all(&record.folder.path().join("store"), copy.path());
+        copy
+    };
+    let (of_older, of_newer) = (store(&older), store(&newer));
+    newer
+        .recovers_from("older store", |folder, _| {
+            put_back(of_older.path(), &folder.join("store"));
+        })
+        .await;
+    older
+        .recovers_from("store of entries that were lost", |folder, _| {
+            put_back(of_newer.path(), &folder.join("store"));
+        })
+        .await;
+    // All but the journal: it ends before what is known of it.
+    let folder = newer.copy();
+    let journal = folder.path().join("journal");
+    put_back(&older.folder.path().join("journal"), &journal);
+    let end = refusal(folder.path()).await;
+    assert_eq!(end.status.code(), Some(DAMAGE));
+    assert!(end.log.contains("mistap restore"), "{}", end.log);
 }
