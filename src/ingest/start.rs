@@ -1,6 +1,7 @@
 //! From a data folder to a running record.
 //!
-//! The journal is opened, the checkpoint taken if it fits, and the rest of the journal folded.
+//! The journal is opened, the checkpoint taken if it fits (it ends with an entry that the journal
+//! has), and the rest of the journal folded.
 //! A checkpoint holds only what was durable before, so that one ahead of the journal proves
 //! that entries are lost, and ends the start.
 //! The store opens in the background: what it lacks or has wrong is made again from the
@@ -79,10 +80,11 @@ pub enum StartError {
         /// The file or folder in it that shows it.
         trace: &'static str,
     },
-    /// What stands in the place of its oldest incidents is gone, and so is the checkpoint.
+    /// What stands in the place of its oldest incidents is gone or of entries that the journal does
+    /// not have, and so is the checkpoint.
     #[error(
-        "the journal's file `base` is missing or damaged, which holds what was counted of \
-         incidents that are kept no longer; restore it from a backup"
+        "the journal's file `base` is missing, damaged or another's, which holds what was counted \
+         of incidents that are kept no longer; restore it from a backup"
     )]
     BaseMissing,
     /// Its keys.
@@ -247,6 +249,7 @@ fn open_journal(folder: &Path, options: Options) -> Result<OpenedJournal, StartE
     let path = folder::journal(folder);
     let (writer, reader, opening) = journal::open_through(&path, options.journal(), checkpointed)?;
     let state = state.unwrap_or_else(|| State::new(writer.epoch()));
+    let state = of_same_past(state, folder, &reader)?;
     Ok(OpenedJournal {
         writer,
         reader,
@@ -338,6 +341,33 @@ fn open_secrets(folder: &Path, writer: &Writer) -> Result<Secrets, KeyError> {
         keys: Arc::new(open_keys(folder, writer)?),
         receipts: open_receipt_keys(folder, writer)?,
     })
+}
+
+/// The state, if the journal has the entry that it ends with; else that of the base. A folder put
+/// together of two copies of a record that both went on may hold a checkpoint of entries that its
+/// journal never had.
+fn of_same_past(state: State, folder: &Path, reader: &Reader) -> Result<State, StartError> {
+    if has_last_entry(&state, reader)? {
+        return Ok(state);
+    }
+    tracing::warn!(
+        position = %state.position(),
+        "checkpoint is of entries that the journal does not have; folding the whole journal"
+    );
+    let base = base::read(&folder::journal(folder), reader.epoch());
+    let base = base.ok().flatten();
+    let begun = base.unwrap_or_else(|| State::new(reader.epoch()));
+    match has_last_entry(&begun, reader)? {
+        true => Ok(begun),
+        false => Err(StartError::BaseMissing),
+    }
+}
+
+/// Whether the last entry that a state counts is in the journal. Entries in one place are told
+/// apart by their stamps.
+fn has_last_entry(state: &State, reader: &Reader) -> Result<bool, JournalError> {
+    let last = state.position();
+    Ok(last == Position(0) || reader.stamp(last)? == Some(state.stamp()))
 }
 
 fn open_keys(folder: &Path, writer: &Writer) -> Result<Keys, KeyError> {
@@ -567,6 +597,39 @@ fn spawn_awaited(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const NOW: UtcMillis = UtcMillis(1_795_442_400_000);
+
+    /// How a folder opens whose base ends with the first of its entries, if that came so much later
+    /// than in its journal.
+    fn opened_over_base(later_ms: i64) -> Result<Position, StartError> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder::journal(folder.path());
+        let options = Options {
+            segment_bytes: journal::SEGMENT_BYTES_MIN,
+            ..Options::default()
+        };
+        let opened = journal::open(&path, options.journal());
+        let (mut writer, reader, _) = opened.expect("new");
+        let tick = journal::encode(&Entry::Tick);
+        for _ in 0..3 {
+            let appended = writer.append(std::slice::from_ref(&tick), NOW);
+            appended.expect("room");
+        }
+        drop(writer);
+        let mut state = State::new(reader.epoch());
+        let stamp = UtcMillis(NOW.0 + later_ms);
+        state.apply(Position(1), stamp, &Entry::Tick);
+        base::write(&state, &path).expect("written");
+        open_journal(folder.path(), options).map(|opened| opened.state.position())
+    }
+
+    #[test]
+    fn base_is_gone_on_with_only_if_the_journal_has_its_last_entry() {
+        assert_eq!(opened_over_base(0).expect("of this past"), Position(1));
+        let refused = opened_over_base(1);
+        assert!(matches!(refused, Err(StartError::BaseMissing)));
+    }
 
     #[test]
     fn threads_of_a_start_that_fails_are_told_to_stop() {

@@ -702,15 +702,31 @@ const LONGER: GoesOn = GoesOn {
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn store_of_another_past_of_the_same_journal_is_made_again() {
+async fn store_and_checkpoint_of_another_past_of_the_same_journal_are_made_again() {
     let mut before = Record::new().await;
     let other = before.goes_on(SHORTER).await;
     let mut record = before.goes_on(LONGER).await;
     let take = |folder: &Path, name: &str| {
-        put_back(&other.folder.path().join(name), &folder.join(name));
+        let (from, to) = (other.folder.path().join(name), folder.join(name));
+        if from.is_dir() {
+            put_back(&from, &to);
+        } else {
+            fs::copy(from, to).expect("replaced");
+        }
     };
     record
         .recovers_from("store of another past", |folder, _| take(folder, "store"))
+        .await;
+    record
+        .recovers_from("checkpoint of another past", |folder, _| {
+            take(folder, "checkpoint");
+        })
+        .await;
+    record
+        .recovers_from("store and checkpoint of another past", |folder, _| {
+            take(folder, "store");
+            take(folder, "checkpoint");
+        })
         .await;
     record
         .recovers_from("store of another past, and no checkpoint", |folder, _| {
