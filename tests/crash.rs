@@ -92,10 +92,11 @@ async fn killed_server_has_all_that_it_answered_and_counts_it_once() {
     trial.verify().await;
     tokio::task::block_in_place(|| trial.teller.check_taps(&trial.folder));
     reports::tell(&format!(
-        "{} rounds in {:?}: {} reports, of which {unanswered} had no answer before the end, and \
-         {checkpoints} checkpoints",
+        "{} rounds in {:?}: {} reports, of which {unanswered} had no answer before the end, {} \
+         tap counts and {checkpoints} checkpoints",
         rounds(),
         begun.elapsed(),
         trial.crowd.sent().count(),
+        trial.teller.tellings(),
     ));
 }

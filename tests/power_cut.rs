@@ -21,8 +21,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use child::Server;
-use load::Trial;
+use load::{Trial, teller};
 use mistap::api::convert::incident::parse_incident;
+use mistap::api::convert::taps::{Taken, parse_count, parse_feed};
 use mistap::api::convert::violation::Path as FieldPath;
 use mistap::api::pb::v1 as pb;
 use mistap::api::pb::v1::reporting_service_client::ReportingServiceClient;
@@ -31,7 +32,7 @@ use mistap::ingest::{self, Options};
 use mistap::journal::SEGMENT_BYTES_MIN;
 use mistap::network::Network;
 use rand::Rng;
-use reports::Reporter;
+use reports::{Reporter, feed_of_stops};
 use tempfile::TempDir;
 
 const ROUNDS: &str = "MISTAP_POWER_CUT_ROUNDS";
@@ -41,6 +42,7 @@ const ROUNDS_DEFAULT: u64 = 2;
 const WRITER: &str = "MISTAP_POWER_CUT_WRITER";
 const WRITER_TEST: &str = "writer_reports_until_it_is_killed";
 const ANSWER: &str = "answered";
+const TAPS_ANSWER: &str = "taps answered";
 
 const DISK_BYTES: u64 = 768 * 1024 * 1024;
 /// Most answers in one round before the power is cut.
@@ -142,13 +144,14 @@ async fn server_has_all_that_it_answered_before_the_power_was_cut() {
     };
     let seed = reports::seed();
     let begun = Instant::now();
-    let (mut answered, mut unanswered) = (0, 0);
+    let (mut answered, mut unanswered, mut tellings) = (0, 0, 0);
     for first in (0..rounds).step_by(usize::try_from(ROUNDS_PER_FOLDER).expect("small")) {
         let folder = disk.path().join(format!("data-{first}"));
         let mut trial = Trial::new(&folder, seed.wrapping_add(first));
         for _ in first..rounds.min(first + ROUNDS_PER_FOLDER) {
             let (server, channel) = trial.start().await;
             trial.crowd.look_back(&channel, 1).await;
+            trial.teller.look_back(&channel, 1).await;
             trial.check_total(&channel).await;
             trial.verify().await;
             let target = trial.rng.random_range(0..=ANSWERS_MAX);
@@ -156,27 +159,56 @@ async fn server_has_all_that_it_answered_before_the_power_was_cut() {
                 disk.cut();
                 server.kill().await;
             };
-            trial.crowd.report_until(&channel, target, end).await;
+            let Trial { crowd, teller, .. } = &mut trial;
+            tokio::join!(
+                crowd.report_until(&channel, target, end),
+                teller.go_on(&channel)
+            );
+            drop(channel);
             disk.restore();
+            if trial.rng.random() {
+                tokio::task::block_in_place(|| trial.teller.check_taps(&folder));
+            }
         }
         answered += trial.crowd.answered().count();
         unanswered += trial.crowd.sent().count() - trial.crowd.answered().count();
+        tellings += trial.teller.tellings();
         trial.settle().await;
         trial.verify().await;
+        tokio::task::block_in_place(|| trial.teller.check_taps(&folder));
         fs::remove_dir_all(&folder).expect("it is not needed any more");
     }
     reports::tell(&format!(
         "server: {rounds} rounds in {:?}, {answered} answered before a cut, none lost; \
-         {unanswered} had no answer",
+         {unanswered} had no answer; taps were told {tellings} times",
         begun.elapsed()
     ));
 }
 
-/// What became of the reports that a writer answered.
+/// What became of the reports and the tap counts that a writer answered.
 #[derive(Clone, Copy, Debug, Default)]
 struct Toll {
     answered: usize,
     lost: usize,
+    taps_answered: u64,
+    taps_lost: u64,
+}
+
+/// What a writer said that it answered.
+#[derive(Default)]
+struct Heard {
+    reports: usize,
+    taps: u64,
+}
+
+impl Heard {
+    fn hear(&mut self, line: &str) {
+        match line {
+            ANSWER => self.reports += 1,
+            TAPS_ANSWER => self.taps += 1,
+            _ => {}
+        }
+    }
 }
 
 /// A writer with tiny segments, so that cuts meet their changes.
@@ -186,8 +218,8 @@ async fn journal_has_all_that_was_answered_whatever_segment_was_being_made() {
         return;
     };
     let toll = cut_writers(&disk, rounds, true).await;
-    assert!(toll.answered > 0);
-    assert_eq!(toll.lost, 0, "{toll:?}");
+    assert!(toll.answered > 0 && toll.taps_answered > 0);
+    assert_eq!((toll.lost, toll.taps_lost), (0, 0), "{toll:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -196,7 +228,10 @@ async fn control_that_answers_before_it_syncs_loses_what_it_answered() {
         return;
     };
     let toll = cut_writers(&disk, rounds.div_ceil(ROUNDS_PER_FOLDER), false).await;
-    assert!(toll.lost > 0, "{toll:?}: these cuts would prove nothing");
+    assert!(
+        toll.lost > 0 && toll.taps_lost > 0,
+        "{toll:?}: these cuts would prove nothing"
+    );
 }
 
 async fn cut_writers(disk: &Disk, rounds: u64, is_synced: bool) -> Toll {
@@ -213,6 +248,8 @@ async fn cut_writers(disk: &Disk, rounds: u64, is_synced: bool) -> Toll {
         let more = writer.cut(disk).await;
         toll.answered += more.answered;
         toll.lost += more.lost;
+        toll.taps_answered += more.taps_answered;
+        toll.taps_lost += more.taps_lost;
     }
     reports::tell(&format!(
         "writer (synced: {is_synced}): {rounds} rounds in {:?}, {toll:?}",
@@ -245,18 +282,27 @@ impl Writer {
         let target = 1 + usize::try_from(self.seed % ANSWERS_MAX).expect("small");
         let mut process = self.spawn();
         let output = process.0.stdout.take().expect("it is piped");
-        let lines = BufReader::new(output).lines();
-        let mut answers = lines.filter(|line| line.as_ref().is_ok_and(|line| line == ANSWER));
-        let mut answered = answers.by_ref().take(target).count();
+        let mut lines = BufReader::new(output).lines().map_while(Result::ok);
+        let mut heard = Heard::default();
+        while heard.reports < target
+            && let Some(line) = lines.next()
+        {
+            heard.hear(&line);
+        }
         disk.cut();
         process.0.kill().expect("it can be killed");
         // What it told before it died was answered, too.
-        answered += answers.count();
+        lines.for_each(|line| heard.hear(&line));
         drop(process);
         disk.restore();
-        assert!(answered >= target, "it ended by itself");
-        let lost = self.lost(answered).await;
-        Toll { answered, lost }
+        assert!(heard.reports >= target, "it ended by itself");
+        let (lost, taps_lost) = self.lost(&heard).await;
+        Toll {
+            answered: heard.reports,
+            lost,
+            taps_answered: heard.taps,
+            taps_lost,
+        }
     }
 
     fn spawn(&self) -> Killed {
@@ -271,10 +317,12 @@ impl Writer {
         Killed(process.expect("it can be run"))
     }
 
-    /// Reports all that was answered again: what is not known as repeated was lost.
-    async fn lost(&self, answered: usize) -> usize {
+    /// Reports all that was answered again: what is not known as repeated was lost. So are tap
+    /// counts that are not there.
+    async fn lost(&self, heard: &Heard) -> (usize, u64) {
+        let answered = heard.reports;
         let Ok(server) = Server::start(child::serve(&self.folder)).await else {
-            return answered;
+            return (answered, heard.taps);
         };
         let mut client = ReportingServiceClient::new(server.connect().await);
         let mut reporter = Reporter::new(self.seed, self.now);
@@ -296,7 +344,15 @@ impl Writer {
             "{total} counted"
         );
         load::stop(server).await;
-        answered - repeated
+        let kept = tokio::task::block_in_place(|| teller::kept_taps(&self.folder, self.now));
+        let taps_lost = (1..=heard.taps)
+            .filter(|step| {
+                // A later step of the same place has a higher number.
+                let kept = kept.get(&teller::place_of_step(*step, self.now));
+                kept.is_none_or(|taps| taps < step)
+            })
+            .count();
+        (answered - repeated, taps_lost as u64)
     }
 }
 
@@ -328,6 +384,13 @@ async fn writer_reports_until_it_is_killed() {
     let running = ingest::start_with(Path::new(folder), network, move || now, options);
     let running = running.expect("it starts");
     let mut rng = <rand::rngs::StdRng as rand::SeedableRng>::seed_from_u64(now.0.unsigned_abs());
+    let feed = parse_feed(FieldPath::root("feed"), Some(&feed_of_stops()));
+    let feed = feed.expect("a good feed");
+    let taken = Taken {
+        now,
+        from: running.ingest.taps_kept_from(now),
+    };
+    let mut step = 0;
     loop {
         let count = rng.random_range(1..=PER_BATCH);
         let incidents = (0..count).map(|_| {
@@ -341,6 +404,19 @@ async fn writer_reports_until_it_is_killed() {
             }
             println!("{ANSWER}");
         }
+        step += 1;
+        let count = teller::count(teller::place_of_step(step, now), step);
+        let count = parse_count(FieldPath::root("count"), &count, &feed, taken);
+        let count = count.expect("a good count");
+        if running
+            .ingest
+            .record_taps(&feed, vec![count])
+            .await
+            .is_err()
+        {
+            return;
+        }
+        println!("{TAPS_ANSWER}");
         std::io::stdout().flush().expect("somebody listens");
     }
 }

@@ -1,8 +1,7 @@
 //! Clients that report until their server is gone, keep what was not answered, and send it
 //! again to the next one under the same ids.
 
-#[allow(dead_code, reason = "power cuts have no use for it")]
-mod teller;
+pub mod teller;
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};

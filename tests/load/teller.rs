@@ -14,13 +14,19 @@ use prost_types::Timestamp;
 use tonic::Status;
 use tonic::transport::Channel;
 
+use super::DRAIN_MAX;
 use crate::reports::{Reporter, feed_of_stops};
 
 const HOUR_MS: i64 = 3_600_000;
 const STOPS: u64 = 3;
 const HOURS: u64 = 40;
+/// How often taps are told for each report that is taken back.
+const TELLINGS: u64 = 5;
 /// Unlike those of any other who reports.
 const SEED_APART: u64 = 1_000_000;
+
+/// A stop, and the beginning of an hour.
+type Place = (String, i64);
 
 /// The last two numbers told of one stop and hour.
 #[derive(Clone, Copy, Debug, Default)]
@@ -40,9 +46,9 @@ struct Case {
 pub struct Teller {
     now: UtcMillis,
     reporter: Reporter,
+    /// How often taps were told.
     steps: u64,
-    /// By stop and beginning of the hour.
-    taps: BTreeMap<(String, i64), Told>,
+    taps: BTreeMap<Place, Told>,
     cases: Vec<Case>,
 }
 
@@ -64,8 +70,10 @@ impl Teller {
     }
 
     async fn step(&mut self, channel: &Channel) -> Result<(), Status> {
-        self.steps += 1;
-        self.tell_taps(channel).await?;
+        for _ in 0..TELLINGS {
+            self.steps += 1;
+            self.tell_taps(channel).await?;
+        }
         let case = Case {
             incident: self.reporter.next(),
             is_withdrawn: false,
@@ -78,22 +86,12 @@ impl Teller {
 
     /// Always a higher number than before, so that an old one is known.
     async fn tell_taps(&mut self, channel: &Channel) -> Result<(), Status> {
-        let stop = format!("stop-{}", self.steps % STOPS);
-        let hour = i64::try_from(self.steps / STOPS % HOURS).expect("few");
-        let start = (self.now.0 / HOUR_MS - 2 - hour) * HOUR_MS;
-        let told = self.taps.entry((stop.clone(), start)).or_default();
+        let place = place_of_step(self.steps, self.now);
+        let told = self.taps.entry(place.clone()).or_default();
         told.sent = self.steps;
         let request = pb::RecordTapCountsRequest {
             feed: Some(feed_of_stops()),
-            counts: vec![pb::TapCount {
-                stop_id: stop,
-                start: Some(Timestamp {
-                    seconds: start / 1_000,
-                    nanos: 0,
-                }),
-                taps: told.sent,
-                ..pb::TapCount::default()
-            }],
+            counts: vec![count(place, told.sent)],
         };
         let mut client = OperationsServiceClient::new(channel.clone());
         let results = client
@@ -107,6 +105,11 @@ impl Teller {
         ));
         told.answered = told.sent;
         Ok(())
+    }
+
+    /// How often it told taps.
+    pub fn tellings(&self) -> u64 {
+        self.steps
     }
 
     /// How many reports of its own it sent.
@@ -142,26 +145,9 @@ impl Teller {
         }
     }
 
-    /// The folder of a stopped server has the taps that were answered last, or sent since.
+    /// The folder of a server that is gone has the taps that were answered last, or sent since.
     pub fn check_taps(&self, folder: &Path) {
-        let now = self.now;
-        let network = Arc::new(Network::built_in());
-        let running = mistap::ingest::start(folder, network, move || now).expect("it starts");
-        running.wait_for_store();
-        let (view, ()) = running.ledger.tap_view(|_| ()).expect("the store is open");
-        let book = &view.book.feeds()[0];
-        let reader = view.reader();
-        let mut kept = BTreeMap::new();
-        for (day, told) in book.days() {
-            let begin = i64::from(book.feed().hours(*day).0) * HOUR_MS;
-            let each = |scope: u32, slot: u8, taps: u32| {
-                let (_, stop) = book.scopes()[scope as usize];
-                let stop = view.dictionary.stop(stop).expect("a stop").to_string();
-                kept.insert((stop, begin + i64::from(slot) * HOUR_MS), u64::from(taps));
-            };
-            let read = reader.each_count(0, book.feed().interval, *day, &told.chunks, each);
-            read.expect("whole");
-        }
+        let kept = kept_taps(folder, self.now);
         for (place, told) in &self.taps {
             let taps = kept.get(place).copied().unwrap_or(0);
             assert!(
@@ -200,5 +186,51 @@ impl Case {
             self.is_erased = true;
         }
         Ok(())
+    }
+}
+
+/// The taps in the folder of a server that is gone.
+pub fn kept_taps(folder: &Path, now: UtcMillis) -> BTreeMap<Place, u64> {
+    let network = Arc::new(Network::built_in());
+    let running = mistap::ingest::start(folder, network, move || now).expect("it starts");
+    running.wait_for_store();
+    let (view, ()) = running.ledger.tap_view(|_| ()).expect("the store is open");
+    let reader = view.reader();
+    let mut kept = BTreeMap::new();
+    for book in view.book.feeds().iter().take(1) {
+        for (day, told) in book.days() {
+            let begin = i64::from(book.feed().hours(*day).0) * HOUR_MS;
+            let each = |scope: u32, slot: u8, taps: u32| {
+                let (_, stop) = book.scopes()[scope as usize];
+                let stop = view.dictionary.stop(stop).expect("a stop").to_string();
+                kept.insert((stop, begin + i64::from(slot) * HOUR_MS), u64::from(taps));
+            };
+            let read = reader.each_count(0, book.feed().interval, *day, &told.chunks, each);
+            read.expect("whole");
+        }
+    }
+    drop(view);
+    // Nobody has a file of it open from here on.
+    running.stop(DRAIN_MAX).expect("it stops");
+    kept
+}
+
+/// Of which stop and hour taps are told the first, second and so on time.
+pub fn place_of_step(step: u64, now: UtcMillis) -> Place {
+    let hour = i64::try_from(step / STOPS % HOURS).expect("few");
+    let start = (now.0 / HOUR_MS - 2 - hour) * HOUR_MS;
+    (format!("stop-{}", step % STOPS), start)
+}
+
+/// Taps of a stop and hour.
+pub fn count((stop_id, start): Place, taps: u64) -> pb::TapCount {
+    pb::TapCount {
+        stop_id,
+        start: Some(Timestamp {
+            seconds: start / 1_000,
+            nanos: 0,
+        }),
+        taps,
+        ..pb::TapCount::default()
     }
 }
