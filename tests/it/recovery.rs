@@ -255,6 +255,15 @@ async fn store_that_is_gone_or_damaged_is_made_again_and_every_figure_is_as_befo
         })
         .await;
     record
+        .recovers_from("store replaced by an empty one", |folder, _| {
+            let (journal, _) =
+                mistap::journal::open_reader(&folder.join("journal")).expect("whole");
+            fs::remove_dir_all(folder.join("store")).expect("deleted");
+            let empty = mistap::store::Store::create(&folder.join("store"), journal.epoch());
+            drop(empty.expect("made"));
+        })
+        .await;
+    record
         .recovers_from("store truncated", |folder, _| {
             for path in store_files(folder) {
                 halve(&path);
