@@ -3,6 +3,11 @@
 //! The table is `advice.csv` beside this file. A row of an operator stands in place of the
 //! rows of all operators on the same topic. It is help and no legal advice, and says of which
 //! date it is.
+//!
+//! Each row says no more than its source did when it was read. Pages of operators have no date of
+//! their own, and some were written before surcharges rose in October 2025; so rows with a term
+//! send to what the surcharge itself says. Of GVB and Qbuzz no term of objection was found: for
+//! them, as for whoever is not named, stands the shortest that is known of anybody.
 
 use std::sync::LazyLock;
 
@@ -28,7 +33,7 @@ pub struct Advice {
     pub en: String,
     /// Where it was read.
     pub source: String,
-    /// When it was read.
+    /// When it was read; the page may be older.
     pub as_of: LocalDay,
 }
 
@@ -137,13 +142,32 @@ mod tests {
             [row("GVB", "refund"), row("*", "help")]
         );
         assert_eq!(
-            told(Some("RET"), Some(TapKind::CheckIn), &[Outcome::Surcharged]),
+            told(Some("GVB"), Some(TapKind::CheckIn), &[Outcome::Surcharged]),
             [row("*", "appeal"), row("*", "leniency"), row("*", "help")]
         );
         assert_eq!(
-            told(Some("ARR"), None, &[Outcome::Surcharged]),
-            [row("ARR", "leniency"), row("*", "appeal"), row("*", "help")]
+            told(Some("RET"), Some(TapKind::CheckIn), &[Outcome::Surcharged]),
+            [row("RET", "appeal"), row("*", "leniency"), row("*", "help")]
         );
+        assert_eq!(
+            told(Some("ARR"), None, &[Outcome::Surcharged]),
+            [
+                row("ARR", "appeal"),
+                row("ARR", "leniency"),
+                row("*", "help")
+            ]
+        );
+    }
+
+    #[test]
+    fn whose_term_of_objection_is_not_known_is_told_the_shortest_that_is() {
+        let appeals = ADVICE.iter().filter(|advice| advice.topic == "appeal");
+        let (all, own): (Vec<_>, Vec<_>) = appeals.partition(|advice| advice.operator == ALL);
+        let shortest = own
+            .iter()
+            .map(|advice| advice.deadline_days.expect("a term"));
+        assert_eq!(all[0].deadline_days, shortest.min());
+        assert_eq!(all.len(), 1);
     }
 
     #[test]
