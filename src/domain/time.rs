@@ -145,10 +145,14 @@ impl LocalDay {
             .expect("a day within the supported years")
     }
 
-    /// From `2026-11-23`; `None` if it is no date or outside the supported years.
+    /// From `2026-11-23`; `None` if it is no date, is written in any other way, or lies outside
+    /// the supported years.
     pub fn parse(text: &str) -> Option<Self> {
-        let day = Self::of(text.parse().ok()?);
-        (FIRST_DAY <= day && day < END_DAY).then_some(day)
+        let date: Date = text.parse().ok()?;
+        let day = Self::of(date);
+        // What parses dates also takes a time after them, and days written together.
+        let is_plain = text == date.to_string();
+        (is_plain && FIRST_DAY <= day && day < END_DAY).then_some(day)
     }
 
     /// The first hour of UTC in it.
@@ -295,6 +299,25 @@ mod tests {
                 window.hours().all(|hour| hour.local_day() == day(text)),
                 "{text}"
             );
+        }
+    }
+
+    #[test]
+    fn day_is_written_in_one_way() {
+        assert_eq!(day("2026-11-23").to_string(), "2026-11-23");
+        for text in [
+            "2026-11-23T08:15",
+            "2026-11-23 08:15",
+            "2026-11-23[Europe/Amsterdam]",
+            "20261123",
+            "+002026-11-23",
+            " 2026-11-23",
+            "2026-11-31",
+            "1999-12-31",
+            "2100-01-01",
+            "",
+        ] {
+            assert_eq!(LocalDay::parse(text), None, "{text:?}");
         }
     }
 
