@@ -175,6 +175,9 @@ pub enum Command {
         /// Which folder. No server may use it.
         #[command(flatten)]
         data: DataSettings,
+        /// Do not ask first. Where there is no terminal to ask at, nothing is done without it
+        #[arg(long)]
+        yes: bool,
         /// What its clock is worth.
         #[command(flatten)]
         clock: ClockSettings,
@@ -258,7 +261,7 @@ fn run(command: Command, server: &ServerArgs, format: Format) -> Result<(), Fail
     match command {
         Command::Verify { data } => repair::verify(&data.dir),
         Command::Rebuild { data, clock } => repair::rebuild(&data.dir, read(clock)),
-        Command::Restore { data, clock } => repair::restore(&data.dir, read(clock)),
+        Command::Restore { data, yes, clock } => repair::restore(&data.dir, yes, read(clock)),
         Command::Network(NetworkCommand::Import { data, args }) => import::import(&args, &data.dir),
         Command::Method => method::print(),
         Command::Receipt(receipt::ReceiptCommand::Verify(args)) => receipt::check(&args),

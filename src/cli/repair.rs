@@ -3,7 +3,7 @@
 //! brought back, and gives it an identity of its own.
 
 use std::error::Error;
-use std::io::{self, Write};
+use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write};
 use std::path::Path;
 
 use super::failure::{Failure, Kind};
@@ -11,6 +11,9 @@ use super::progress;
 use crate::auth::{Keys, ReceiptKeys, TokenFile};
 use crate::ingest::CommandClock;
 use crate::ingest::repair::{self, Finding, Rebuilt, RepairError, Report, Restored};
+
+/// Longer than any answer to a question of yes or no.
+const ANSWER_BYTES_MAX: u64 = 80;
 
 /// Runs `mistap verify`.
 pub fn verify(dir: &Path) -> Result<(), Failure> {
@@ -53,8 +56,12 @@ pub fn rebuild(dir: &Path, clock: CommandClock) -> Result<(), Failure> {
     print_rebuilt(&rebuilt)
 }
 
-/// Runs `mistap restore`.
-pub fn restore(dir: &Path, clock: CommandClock) -> Result<(), Failure> {
+/// Runs `mistap restore`. A record that was not brought back from a copy would lose its identity
+/// for nothing, so that it asks first.
+pub fn restore(dir: &Path, is_meant: bool, clock: CommandClock) -> Result<(), Failure> {
+    if !is_meant {
+        ask(dir)?;
+    }
     let bar = progress::bar(0, "entries", "rebuilding");
     let restored = repair::restore(dir, clock, &mut |done, all| {
         bar.set_length(all);
@@ -63,6 +70,33 @@ pub fn restore(dir: &Path, clock: CommandClock) -> Result<(), Failure> {
     bar.finish_and_clear();
     let Restored { rebuilt, .. } = restored.map_err(|error| failure(&error, dir))?;
     print_restored(&rebuilt, dir)
+}
+
+/// Refuses unless whoever sits at the terminal says yes.
+fn ask(dir: &Path) -> Result<(), Failure> {
+    if !io::stdin().is_terminal() {
+        let message = "this cannot be undone, and there is no terminal to ask at";
+        return Err(Failure::new(Kind::Refused, message).with_hint(
+            "repeat the command with --yes, if the folder is a copy that was brought back",
+        ));
+    }
+    let mut out = io::stderr();
+    write!(
+        out,
+        "Resume tokens, case numbers and citations of what came after the copy in {} will lead \
+         nowhere. This cannot be undone. Go on? [y/N] ",
+        dir.display()
+    )?;
+    out.flush()?;
+    let mut answer = String::new();
+    io::stdin()
+        .lock()
+        .take(ANSWER_BYTES_MAX)
+        .read_line(&mut answer)?;
+    match answer.trim() {
+        "y" | "Y" | "yes" => Ok(()),
+        _ => Err(Failure::new(Kind::Refused, "nothing was changed")),
+    }
 }
 
 /// What is different from here on, and what is as it was at the copy though it had changed since.

@@ -25,7 +25,7 @@ use tonic::transport::Channel;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use crate::child::mistap;
+use crate::child::{PATIENCE, mistap, said};
 use crate::recovery::copy_all;
 use crate::support::{
     SECRET, START, Service, files_with, founding_story, once_open, report, that_day, until_removed,
@@ -344,7 +344,13 @@ async fn backup_without_keys_is_restored_and_only_what_rests_on_them_is_lost() {
     }
     let mut command = mistap();
     command.arg("restore").arg("--data").arg(backup.path());
-    let output = command.output().await.expect("it can be run");
+    let before = all_files(backup.path());
+    let refused = said(&mut command).await;
+    assert_eq!(refused.code, 3, "nobody could be asked: {}", refused.errors);
+    assert!(refused.errors.contains("--yes"), "{}", refused.errors);
+    assert!(all_files(backup.path()) == before, "nothing is changed");
+    let output = command.arg("--yes").output().await;
+    let output = output.expect("it can be run");
     assert!(output.status.success(), "{output:?}");
     let said = String::from_utf8(output.stdout).expect("text");
     for word in [
