@@ -83,7 +83,7 @@ pub struct ServeSettings {
         value_parser = parse_address
     )]
     pub listen: SocketAddr,
-    /// How long tap counts are kept, in days: 18 months if left out
+    /// How long tap counts are kept, in days, 31 to 3660: 18 months if left out
     #[arg(
         long,
         value_name = "DAYS",
@@ -95,7 +95,7 @@ pub struct ServeSettings {
     /// Entries between two checkpoints, so that tests of crashes meet one being written
     #[arg(long, value_name = "ENTRIES", hide = true, value_parser = value_parser!(u64).range(1..))]
     pub checkpoint_entries: Option<u64>,
-    /// How long notes and words are kept, in days since they came in
+    /// How long notes and words are kept, in days since they came in, 1 to 90
     #[arg(
         long,
         value_name = "DAYS",
@@ -104,8 +104,8 @@ pub struct ServeSettings {
         value_parser = value_parser!(u32).range(1..=i64::from(WORDS_DAYS_DEFAULT))
     )]
     pub words_days: u32,
-    /// How long all else is kept that could lead to a person, in days since it came in: six
-    /// months if left out. Editions need it for four
+    /// How long all else is kept that could lead to a person, in days since it came in, 125 to
+    /// 183: six months if left out. Editions need it for four
     #[arg(
         long,
         value_name = "DAYS",
@@ -116,7 +116,7 @@ pub struct ServeSettings {
     )]
     pub personal_days: u32,
     /// How long single incidents are kept, in whole months after the one in which they were
-    /// told. With that month, and half a year in which more may be told, nothing of one is left
+    /// told, 5 to 11. With that month, and half a year in which more may be told, nothing of one is left
     /// after 18 months if left out; from then on they count in tallies
     #[arg(
         long,
@@ -193,6 +193,21 @@ mod tests {
         for neither in ["", "2", "nope"] {
             assert!(parse_switch(neither).is_err(), "{neither}");
         }
+    }
+
+    #[test]
+    fn help_tells_the_range_of_each_setting_that_has_one() {
+        let command = ServeSettings::augment_args(clap::Command::new("serve"));
+        let check = |name: &str, least: u32, most: u32| {
+            let mut args = command.get_arguments();
+            let arg = args.find(|arg| arg.get_long() == Some(name));
+            let help = arg.and_then(clap::Arg::get_help).expect("told").to_string();
+            assert!(help.contains(&format!("{least} to {most}")), "{help}");
+        };
+        check("tap-days", TAP_DAYS_MIN, TAP_DAYS_MAX);
+        check("words-days", 1, WORDS_DAYS_DEFAULT);
+        check("personal-days", PERSONAL_DAYS_MIN, PERSONAL_DAYS_DEFAULT);
+        check("incident-months", INCIDENT_MONTHS_MIN, INCIDENT_MONTHS_MAX);
     }
 
     #[test]
