@@ -7,7 +7,7 @@ use std::process::{ExitStatus, Output, Stdio};
 use std::time::Duration;
 
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::Command;
 
@@ -57,17 +57,20 @@ async fn output_that_nobody_reads_does_not_end_the_server() {
         let read = tokio::time::timeout(PATIENCE, log.read_buf(&mut told));
         assert_ne!(read.await.expect("in time").expect("text"), 0, "{told:?}");
     }
-    // The word to the user comes right after.
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    assert!(process.try_wait().expect("known").is_none());
+    // The word to the user comes right after, and before it looks whether it is told to stop.
     signal(process.id(), "TERM").await;
     let ended = tokio::time::timeout(PATIENCE, process.wait()).await;
     assert!(ended.expect("in time").expect("it ends").success());
+    log.read_to_end(&mut told).await.expect("text");
+    let told = String::from_utf8_lossy(&told);
+    assert!(told.contains("stopping"), "it ended by itself: {told}");
 }
 
-/// A request whose body does not come.
+/// A request whose body does not come, and which says so when it is waited for.
 const UNFINISHED: &[u8] = b"POST /mistap.v1.ReportingService/ReportIncident HTTP/1.1\r\n\
-    host: localhost\r\ncontent-type: application/grpc-web+proto\r\ncontent-length: 99\r\n\r\n";
+    host: localhost\r\ncontent-type: application/grpc-web+proto\r\ncontent-length: 99\r\n\
+    expect: 100-continue\r\n\r\n";
+const WAITED_FOR: &[u8] = b"HTTP/1.1 100";
 /// A server waits longer than this for requests to end when it stops.
 const DRAIN_MIN: Duration = Duration::from_secs(2);
 
@@ -76,7 +79,7 @@ const DRAIN_MIN: Duration = Duration::from_secs(2);
 async fn stopped_by(signals: &[&str]) -> (ExitStatus, Duration) {
     let folder = TempDir::new().expect("a temporary folder");
     let mut command = serve(folder.path());
-    command.stdout(Stdio::piped()).stderr(Stdio::null());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut process = command.kill_on_drop(true).spawn().expect("it runs");
     let mut output = process.stdout.take().expect("it is piped");
     let mut told = String::new();
@@ -90,12 +93,21 @@ async fn stopped_by(signals: &[&str]) -> (ExitStatus, Duration) {
     let address: SocketAddr = address.parse().expect("an address");
     let mut held = TcpStream::connect(address).await.expect("it listens");
     held.write_all(UNFINISHED).await.expect("sent");
-    // Until it is read.
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    let mut answer = [0; WAITED_FOR.len()];
+    let read = tokio::time::timeout(PATIENCE, held.read_exact(&mut answer)).await;
+    read.expect("in time").expect("it is waited for");
+    assert_eq!(answer, WAITED_FOR);
+    let log = process.stderr.take().expect("it is piped");
+    let mut log = BufReader::new(log).lines();
     let begun = tokio::time::Instant::now();
     for name in signals {
         signal(process.id(), name).await;
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        // Until the first is taken. Another comes after it, then, and is the second.
+        while let Ok(Some(line)) = log.next_line().await {
+            if line.contains("stopping") {
+                break;
+            }
+        }
     }
     let ended = tokio::time::timeout(PATIENCE, process.wait()).await;
     drop(held);

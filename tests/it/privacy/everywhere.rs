@@ -3,7 +3,7 @@
 //! looked through as well.
 
 use std::path::Path;
-use std::time::Duration;
+use std::process::{Output, Stdio};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -19,16 +19,20 @@ use rand::{Rng, SeedableRng};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
 use tonic::Code;
 
 use super::{Forbidden, INSTALLATION, NUMBERS, content, files};
-use crate::child::{self, Server};
+use crate::child::{self, PATIENCE, Server};
 use crate::raw::Call;
 use crate::reports::{self, Reporter};
 use crate::requests::{self, Named};
 
-/// How long a command may take.
-const COMMAND_TIME_MAX: Duration = Duration::from_secs(60);
+/// In every text that a traveller may write freely. Kept, and told to whom it concerns, but in no
+/// refusal and no line of a log.
+const WORD: &str = "zoutwaterhagedis";
+/// Commands that go on until they are ended.
+const ENDLESS: [&str; 3] = ["watch", "tail", "follow"];
 /// Commands that serve, or that write where they are told to.
 const LONG: [&str; 5] = ["serve", "demo", "bench", "simulate", "completions"];
 /// How the numbers are written here: the other writings are tried by the report's own test.
@@ -71,6 +75,8 @@ fn has_card(bytes: &[u8]) -> bool {
 /// What is looked for, and where each of it may be.
 struct Hidden {
     everywhere: Forbidden,
+    /// What a traveller wrote.
+    words: Forbidden,
     /// Keys, each in the file that holds it.
     keys: Vec<(&'static str, Forbidden)>,
 }
@@ -105,8 +111,11 @@ impl Hidden {
             assert!(!forbidden.0.is_empty(), "{file} has no keys");
             (file, forbidden)
         });
+        let mut words = Forbidden(Vec::new());
+        words.add("a word of a traveller", WORD);
         Self {
             everywhere,
+            words,
             keys: keys.into(),
         }
     }
@@ -133,6 +142,9 @@ impl Hidden {
         }
     }
 }
+
+/// Arguments, and a token if not the steward's.
+type Run = (Vec<String>, Option<String>);
 
 /// A server that asks for tokens, and what is to be found nowhere.
 struct Watched {
@@ -189,6 +201,11 @@ impl Watched {
                 card_number: NUMBERS[0].to_string(),
                 operator: "GVB".into(),
                 line: "10".into(),
+                direction: WORD.into(),
+                stop: WORD.into(),
+                display_text: WORD.into(),
+                note: WORD.into(),
+                note_to_operator: true,
                 reporter: pb::ReporterKind::Traveller.into(),
                 ..reporter.next()
             },
@@ -250,6 +267,9 @@ impl Watched {
             Err(status) => {
                 self.hidden.check(&place, format!("{status:?}").as_bytes());
                 self.hidden.check(&place, status.details());
+                let words = &self.hidden.words;
+                words.check(&place, format!("{status:?}").as_bytes());
+                words.check(&place, status.details());
                 assert_ne!(status.code(), Code::Internal, "{place}: {status:?}");
                 Err(status.code())
             }
@@ -358,8 +378,7 @@ impl Watched {
         }
     }
 
-    /// Runs a command; what it prints is looked through.
-    async fn run(&self, args: Vec<String>, token: Option<&str>) {
+    fn command(&self, args: &[String], token: Option<&str>) -> Command {
         let mut command = child::mistap();
         command
             .env("MISTAP_SERVER", format!("http://{}", self.server.address))
@@ -368,20 +387,48 @@ impl Watched {
             .env("MISTAP_LOG", "trace")
             .current_dir(self.elsewhere.path())
             .kill_on_drop(true)
-            .args(&args);
-        // What watches goes on until it is ended.
-        if let Ok(output) = tokio::time::timeout(COMMAND_TIME_MAX, command.output()).await {
-            let output = output.expect("it can be run");
-            // A token that was just made is shown, this once.
-            let place = format!("what mistap {} prints", args.join(" "));
-            self.hidden.check(&place, &output.stdout);
-            self.hidden.check(&place, &output.stderr);
+            .args(args);
+        command
+    }
+
+    /// Runs a command to its end; what it prints is looked through.
+    async fn run(&self, args: Vec<String>, token: Option<&str>) {
+        let mut command = self.command(&args, token);
+        let output = tokio::time::timeout(PATIENCE, command.output()).await;
+        let output = output.unwrap_or_else(|_| panic!("mistap {} does not end", args.join(" ")));
+        self.check_output(&args, &output.expect("it can be run"));
+    }
+
+    /// A token that was just made is shown, this once.
+    fn check_output(&self, args: &[String], output: &Output) {
+        let place = format!("what mistap {} prints", args.join(" "));
+        self.hidden.check(&place, &output.stdout);
+        self.hidden.check(&place, &output.stderr);
+    }
+
+    /// Starts commands that go on until they are ended.
+    fn start_all(&self, runs: &[Run]) -> Vec<Child> {
+        let started = runs.iter().map(|(args, token)| {
+            let mut command = self.command(args, token.as_deref());
+            command.stdout(Stdio::piped()).stderr(Stdio::piped());
+            command.spawn().expect("it can be run")
+        });
+        started.collect()
+    }
+
+    /// Ends those that still run; what all of them printed is looked through.
+    async fn end_all(&self, runs: &[Run], started: Vec<Child>) {
+        for ((args, _), mut child) in runs.iter().zip(started) {
+            // It may have refused what was asked and ended.
+            let _ = child.start_kill();
+            let output = child.wait_with_output().await.expect("it ends");
+            self.check_output(args, &output);
         }
     }
 
     /// Every command with a number in each of its arguments, and with what is almost a secret.
     async fn run_every_command(&self) {
-        let mut runs: Vec<(Vec<String>, Option<String>)> = Vec::new();
+        let mut runs: Vec<Run> = Vec::new();
         for args in arguments(&Cli::command()) {
             for number in numbers().take(1) {
                 runs.push((
@@ -426,6 +473,10 @@ impl Watched {
         }
         let label = ["token", "new", "--role", "steward", "--label"].map(str::to_owned);
         runs.push(([&label[..], &[NUMBERS[0].to_string()]].concat(), None));
+        let is_endless = |(args, _): &Run| args.iter().any(|arg| ENDLESS.contains(&arg.as_str()));
+        let (endless, runs): (Vec<_>, Vec<_>) = runs.into_iter().partition(is_endless);
+        // They have all the time that the others take.
+        let watching = self.start_all(&endless);
         let runs = runs.into_iter().map(|(args, token)| async move {
             self.run(args, token.as_deref()).await;
         });
@@ -433,6 +484,7 @@ impl Watched {
             .buffer_unordered(4)
             .collect::<Vec<()>>()
             .await;
+        self.end_all(&endless, watching).await;
     }
 }
 
@@ -480,6 +532,7 @@ async fn numbers_tokens_secrets_and_keys_are_nowhere_whatever_call_page_or_comma
     assert!(end.status.success(), "{end:?}");
     assert!(end.log.contains("DEBUG"), "all is logged");
     hidden.check("the log", end.log.as_bytes());
+    hidden.words.check("the log", end.log.as_bytes());
     hidden.check_folder(folder.path());
     let tokens = TokenFile::read(&folder.path().join("data")).expect("readable");
     assert!(tokens.is_some_and(|file| 4 <= file.tokens().len()));
