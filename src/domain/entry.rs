@@ -260,8 +260,9 @@ pub struct Answer {
 pub struct Facts {
     /// Made by the client.
     pub id: IncidentId,
-    /// Keyed digest of what the client sent.
-    pub digest: ContentDigest,
+    /// Keyed digest of what the client sent, if there was a secret, which is in it: without the
+    /// secret nobody can try out what it is of.
+    pub digest: Option<ContentDigest>,
     /// Hash of the secret, if there was one.
     pub secret_hash: Option<SecretHash>,
     /// The hour, or the day if only that is known.
@@ -398,4 +399,7 @@ pub struct Personal {
     pub stop_candidates: Vec<StopId>,
     /// Whether there were words that have been taken away since. Never so when it is recorded.
     pub words_removed: bool,
+    /// Keyed digest of what the client sent, if there was no secret. Whoever has the key can try
+    /// out what it is of, so that it goes with the words.
+    pub digest: Option<ContentDigest>,
 }

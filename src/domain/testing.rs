@@ -2,7 +2,7 @@
 //! told.
 
 use super::entry::{Facts, Personal, Position};
-use super::id::{ContentDigest, IncidentId};
+use super::id::IncidentId;
 use super::question::Basis;
 use super::row::{Row, RowTime};
 use super::taps::{DayBegin, Refusals, TapFeed, TapGrain, TapInterval, TapKinds};
@@ -28,7 +28,7 @@ pub(crate) fn id_made_at(made: UtcMillis, number: u64) -> IncidentId {
 pub(crate) fn blank_facts(id: IncidentId, time: RowTime, precision: TimePrecision) -> Facts {
     Facts {
         id,
-        digest: ContentDigest([0; 16]),
+        digest: None,
         secret_hash: None,
         time,
         precision,
@@ -115,5 +115,6 @@ pub(crate) fn personal(occurred: UtcMillis) -> Personal {
         line_candidates: Vec::new(),
         stop_candidates: Vec::new(),
         words_removed: false,
+        digest: None,
     }
 }

@@ -33,6 +33,14 @@ struct Found {
     stamp: Stamp,
 }
 
+impl Found {
+    /// Of what the client sent; `None` if there was no secret, and words are kept no longer.
+    fn digest(&self) -> Option<ContentDigest> {
+        let personal = self.personal.as_ref();
+        self.facts.digest.or_else(|| personal?.digest)
+    }
+}
+
 /// Whether each has the same content as what was recorded, by place in the call.
 pub(super) fn repeats(
     ledger: &Ledger,
@@ -217,7 +225,7 @@ fn compare(
     })?;
     // The ledger knows ids by a hash; the journal has them whole.
     let is_same =
-        |found: &Found| found.facts.id == repeat.id && repeat.digest == found.facts.digest;
+        |found: &Found| found.facts.id == repeat.id && found.digest() == Some(repeat.digest);
     let found = found.filter(is_same).ok_or(SubmitError::Conflict)?;
     Ok(Accepted {
         id: repeat.id,

@@ -22,8 +22,8 @@ use crate::network::{Network, Resolved, Words};
 /// Changes whenever the canonical bytes do: a digest of another version is another one.
 ///
 /// Digests are over the secret itself, which is kept nowhere: whoever has the journal and the
-/// key file cannot find out what an erased report said by trying what it may have said. A report
-/// without a secret cannot be erased.
+/// key file cannot find out what an erased report said by trying what it may have said. That of a
+/// report without a secret lies beside the words, and goes with them.
 const CANONICAL_VERSION: u8 = 2;
 const HOUR_MS: i64 = 3_600_000;
 /// The version, the id and the secret with its length.
@@ -115,6 +115,7 @@ impl<'a> Preparer<'a> {
     pub fn prepare(&mut self, incident: &mut Incident) -> Result<(Pending, Expected), KeyError> {
         let secret_hash = incident.secret.as_ref().map(secret_hash);
         let digest = self.digest(incident);
+        let has_secret = incident.secret.is_some();
         let time = Time::of(incident.occurred);
         let card_given = incident.card_number.is_some();
         let installation_given = incident.installation_id.is_some();
@@ -131,7 +132,8 @@ impl<'a> Preparer<'a> {
             card_given,
             installation_given,
             network_version: self.network.version(),
-            ..facts(incident, digest, secret_hash, &time, &resolved)
+            digest: has_secret.then_some(digest),
+            ..facts(incident, secret_hash, &time, &resolved)
         };
         if let (Some(origin), None, Some(installation)) = (incident.origin, card, installation) {
             let operator = facts.operator.as_ref();
@@ -141,6 +143,7 @@ impl<'a> Preparer<'a> {
         let personal = Personal {
             card,
             installation,
+            digest: (!has_secret).then_some(digest),
             ..personal(incident, &time, &resolved)
         };
         let entry = Entry::Incident {
@@ -235,10 +238,9 @@ impl Time {
     }
 }
 
-/// The facts, but for those that depend on pseudonyms and on the network's version.
+/// The facts, but for the digest and those that depend on pseudonyms and on the network's version.
 fn facts(
     incident: &mut Incident,
-    digest: ContentDigest,
     secret_hash: Option<SecretHash>,
     time: &Time,
     resolved: &Resolved,
@@ -247,7 +249,7 @@ fn facts(
     let operator_of_line = line.id.as_ref().map(LineId::operator);
     Facts {
         id: incident.id,
-        digest,
+        digest: None,
         secret_hash,
         time: time.counted,
         precision: time.precision,
@@ -283,7 +285,7 @@ fn facts(
     }
 }
 
-/// The personal part, but for the pseudonyms.
+/// The personal part, but for the pseudonyms and the digest.
 fn personal(incident: &mut Incident, time: &Time, resolved: &Resolved) -> Personal {
     use std::mem::take;
     Personal {
@@ -303,6 +305,7 @@ fn personal(incident: &mut Incident, time: &Time, resolved: &Resolved) -> Person
         line_candidates: resolved.line.candidates.clone(),
         stop_candidates: resolved.stop.candidates.clone(),
         words_removed: false,
+        digest: None,
     }
 }
 

@@ -18,6 +18,7 @@ use super::committer::Committer;
 use super::key_maker::KeyMaker;
 use super::repair::{self, Finding};
 use super::*;
+use crate::domain::entry::Removal;
 use crate::domain::incident::{CauseClaim, Occurred};
 use crate::domain::limits::{BATCH_ENTRIES_MAX, BLOCK_ROWS};
 use crate::domain::taxonomy::{
@@ -26,7 +27,7 @@ use crate::domain::taxonomy::{
 use crate::domain::testing::id_made_at;
 use crate::domain::text::{CardNumber, InstallationId};
 use crate::domain::{IncidentSecret, LocalDay, Row, RowTime};
-use crate::journal::SEGMENT_BYTES_MIN;
+use crate::journal::{Remover, SEGMENT_BYTES_MIN};
 use crate::ledger::State;
 use crate::live::Hub;
 use crate::store::{Block, Columns, Store};
@@ -310,6 +311,37 @@ async fn seen_id_with_other_content_or_secret_is_refused() {
         assert_eq!(error, SubmitError::Conflict);
     }
     assert_eq!(counted(&running), 1);
+}
+
+#[tokio::test]
+async fn report_without_a_secret_is_known_again_as_long_as_its_words_are_kept() {
+    let place = Place::new();
+    let running = place.start();
+    let told = |number| Incident {
+        secret: None,
+        ..incident(number)
+    };
+    submit_one(&running, told(1)).await.expect("accepted");
+    submit_one(&running, incident(2)).await.expect("accepted");
+    let again = async |incident| {
+        submit_one(&running, incident)
+            .await
+            .map(|told| told.repeated)
+    };
+    assert_eq!(again(told(1)).await, Ok(true));
+    let other = Incident {
+        note: "iets anders".into(),
+        ..told(1)
+    };
+    assert_eq!(again(other).await, Err(SubmitError::Conflict));
+    let last = running.reader.last();
+    let removed = Remover::new(&running.reader).remove(Position(1), last, Removal::Words);
+    removed.expect("taken away");
+    // From here on nothing is left by which anybody could find out what it said.
+    assert_eq!(again(told(1)).await, Err(SubmitError::Conflict));
+    assert_eq!(again(incident(2)).await, Ok(true), "nobody has the secret");
+    assert_eq!(counted(&running), 2);
+    stop(running);
 }
 
 #[tokio::test]

@@ -320,7 +320,7 @@ mod tests {
     prop_compose! {
         fn facts()(
             (id, digest, secret, time) in
-                (incident_id(), any::<[u8; 16]>(), any::<Option<[u8; 16]>>(), time()),
+                (incident_id(), any::<Option<[u8; 16]>>(), any::<Option<[u8; 16]>>(), time()),
             (precision, reporter, mode, tap_kind) in
                 (select(Taxonomy::ALL), select(Taxonomy::ALL), said(), said()),
             (operator, line, line_resolution, stop, stop_resolution) in (
@@ -336,7 +336,7 @@ mod tests {
             (network_version, attempts, flags) in (any::<u32>(), any::<u8>(), any::<[bool; 6]>()),
         ) -> Facts {
             Facts {
-                id, digest: ContentDigest(digest), secret_hash: secret.map(SecretHash), time,
+                id, digest: digest.map(ContentDigest), secret_hash: secret.map(SecretHash), time,
                 precision, reporter, mode, tap_kind, operator, line, line_resolution,
                 line_outside_validity: flags[0], stop, stop_resolution, network_version,
                 reader_kind, signal, found_later: flags[1], attempts, others_got_through,
@@ -353,7 +353,7 @@ mod tests {
     prop_compose! {
         fn personal()(
             (occurred, clock_correction_ms, key_period) in any::<(i64, i64, u32)>(),
-            (card, installation) in any::<(Option<[u8; 16]>, Option<[u8; 16]>)>(),
+            [card, installation, digest] in any::<[Option<[u8; 16]>; 3]>(),
             words in any::<[String; 7]>(),
             note_to_operator in any::<bool>(),
             line_candidates in proptest::collection::vec(line(), 0..3),
@@ -367,6 +367,7 @@ mod tests {
                 vehicle, display_text, operator_words: operator, line_words: line,
                 direction_words: direction, stop_words: stop, note, note_to_operator,
                 line_candidates, stop_candidates, words_removed: false,
+                digest: digest.map(ContentDigest),
             }
         }
     }
@@ -472,7 +473,9 @@ mod tests {
             prop_assert!(left.note.is_empty() && left.display_text.is_empty());
             prop_assert!(left.stop_words.is_empty() && left.direction_words.is_empty());
             prop_assert!(left.card_pseudonym.is_empty() && left.installation_pseudonym.is_empty());
+            prop_assert!(left.content_digest.is_empty());
             let removed = left.removed.iter().chain(left.words_removed.iter().flatten());
+            let removed = removed.chain(&left.digest_removed);
             prop_assert!(removed.into_iter().all(|byte| *byte == 0));
             let had_words = [
                 &personal.display_text,

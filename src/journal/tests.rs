@@ -32,7 +32,7 @@ const NOW: UtcMillis = UtcMillis(1_800_000_000_000);
 fn incident(number: u64) -> Entry {
     let time = RowTime::Hour(Hour(500_000));
     let facts = Facts {
-        digest: ContentDigest([3; 16]),
+        digest: Some(ContentDigest([3; 16])),
         secret_hash: Some(SecretHash([4; 16])),
         operator: Some("GVB".parse().expect("an operator")),
         line: Some("GVB:10".parse().expect("a line")),

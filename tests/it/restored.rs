@@ -25,7 +25,7 @@ use tonic::transport::Channel;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use crate::child::{PATIENCE, mistap, said};
+use crate::child::{mistap, said};
 use crate::recovery::copy_all;
 use crate::support::{
     SECRET, START, Service, files_with, founding_story, once_open, report, that_day, until_removed,

@@ -324,7 +324,7 @@ mod tests {
         let mut maker = Maker::new(7);
         for number in 1..=100 {
             let facts = Facts {
-                digest: ContentDigest([0xab; 16]),
+                digest: Some(ContentDigest([0xab; 16])),
                 secret_hash: Some(SecretHash([0xcd; 16])),
                 ..maker.facts(stamp)
             };

@@ -217,7 +217,8 @@ fn facts_json(facts: &Facts) -> Value {
     } = facts;
     let mut all = Map::new();
     put(&mut all, "incident_id", json!(id.to_string()));
-    put(&mut all, "content_digest", hexadecimal(Some(&digest.0)));
+    let digest = digest.as_ref().map(|digest| &digest.0);
+    put(&mut all, "content_digest", hexadecimal(digest));
     let secret_hash = secret_hash.as_ref().map(|hash| &hash.0);
     put(&mut all, "secret_hash", hexadecimal(secret_hash));
     match time {
@@ -292,6 +293,7 @@ fn personal_json(personal: &Personal) -> Value {
         line_candidates,
         stop_candidates,
         words_removed,
+        digest,
     } = personal;
     let mut all = Map::new();
     put(&mut all, "occurred_at", instant(*occurred));
@@ -324,6 +326,8 @@ fn personal_json(personal: &Personal) -> Value {
     let stops = stop_candidates.iter().map(ToString::to_string);
     put(&mut all, "stop_candidates", stops.collect());
     put(&mut all, "words_removed", json!(words_removed));
+    let digest = digest.as_ref().map(|digest| &digest.0);
+    put(&mut all, "content_digest", hexadecimal(digest));
     Value::Object(all)
 }
 
@@ -353,7 +357,7 @@ mod tests {
         TimePrecision, WorkedLater,
     };
     use crate::domain::testing::{blank_facts, personal};
-    use crate::domain::{Pseudonym, SecretHash};
+    use crate::domain::{ContentDigest, Pseudonym, SecretHash};
 
     use super::*;
 
@@ -390,6 +394,7 @@ mod tests {
             source: ClaimSource::ALL[0],
         };
         let facts = Facts {
+            digest: Some(ContentDigest([6; 16])),
             secret_hash: Some(SecretHash([7; 16])),
             reporter: ReporterKind::ALL[0],
             mode: Some(Mode::Tram),
@@ -444,6 +449,7 @@ mod tests {
             line_candidates: vec!["GVB:10".parse().expect("an id")],
             stop_candidates: vec!["GVB:05095".parse().expect("an id")],
             words_removed: true,
+            digest: Some(ContentDigest([3; 16])),
             key_period: key_period(hour.day()),
             ..personal(at)
         };
@@ -451,6 +457,7 @@ mod tests {
             ("occurred", "occurred_at"),
             ("card", "card_pseudonym"),
             ("installation", "installation_pseudonym"),
+            ("digest", "content_digest"),
         ];
         is_told(
             &personal_json(&personal),

@@ -62,7 +62,8 @@ impl From<SubmitError> for Problem {
             SubmitError::Limited(limited) => limited.into(),
             SubmitError::Stopping => Self::stopping(),
             SubmitError::Conflict => {
-                let message = "the id is taken by a report with other content or another secret";
+                let message = "the id is taken by a report with other content or another secret, \
+                               or by one without a secret of which the words are kept no longer";
                 Self::new(Code::AlreadyExists, "ID_TAKEN", message)
             }
             SubmitError::DiskReserve => {

@@ -1,7 +1,7 @@
 //! What is counted of an incident, and what came later of it.
 
 use super::values::{
-    fixed, id_bytes, optional_bytes, optional_id, parse_id, parse_time, set, value,
+    digest_bytes, id_bytes, optional_bytes, optional_id, parse_id, parse_time, set, value,
 };
 use super::{CodecError, wire};
 use crate::domain::incident::CauseClaim;
@@ -26,7 +26,7 @@ pub(super) fn facts_bytes(facts: &Facts) -> Vec<u8> {
 
 pub(super) fn facts_fields(facts: &Facts, mut fields: Fields) -> Fields {
     fields.bytes(1, facts.id.as_bytes());
-    fields.bytes(2, &facts.digest.0);
+    fields.bytes(2, digest_bytes(facts.digest.as_ref()));
     fields.bytes(
         3,
         facts.secret_hash.as_ref().map_or(&[], |hash| &hash.0[..]),
@@ -87,7 +87,7 @@ fn claim_number(claim: &CauseClaim) -> u32 {
 pub(super) fn parse_facts(wire: &wire::IncidentFacts) -> Result<Facts, CodecError> {
     Ok(Facts {
         id: parse_id(&wire.incident_id)?,
-        digest: ContentDigest(fixed(&wire.content_digest, "content_digest")?),
+        digest: optional_bytes(&wire.content_digest, "content_digest")?.map(ContentDigest),
         secret_hash: optional_bytes(&wire.secret_hash, "secret_hash")?.map(SecretHash),
         time: parse_time(wire.hour, wire.day)?,
         precision: value(wire.precision, "precision")?.ok_or(CodecError::Field("precision"))?,

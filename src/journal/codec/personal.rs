@@ -3,12 +3,13 @@
 use prost::Message;
 
 use super::values::{
-    ids, optional_bytes, optional_id, parse_id, parse_time, pseudonym_bytes, value,
+    digest_bytes, ids, optional_bytes, optional_id, parse_id, parse_time, pseudonym_bytes, value,
 };
 use super::{CodecError, wire};
 use crate::domain::taxonomy::{CaseState, ClosedReason, Taxonomy, number_of};
 use crate::domain::{
-    Answer, Facts, LineId, OperatorCode, Personal, Position, Pseudonym, RowTime, StopId, UtcMillis,
+    Answer, ContentDigest, Facts, LineId, OperatorCode, Personal, Position, Pseudonym, RowTime,
+    StopId, UtcMillis,
 };
 use crate::journal::fields::Fields;
 
@@ -56,6 +57,7 @@ pub(super) fn personal_fields(personal: &Personal, facts: &Facts, mut fields: Fi
         fields.element(15, stop.as_str().as_bytes());
     }
     fields.number(16, words_are_ids);
+    fields.bytes(19, digest_bytes(personal.digest.as_ref()));
     fields
 }
 
@@ -114,6 +116,7 @@ fn parse_personal(wire: wire::IncidentPersonal) -> Result<Personal, CodecError> 
         line_candidates: ids(&wire.line_candidates, "line_candidates")?,
         stop_candidates: ids(&wire.stop_candidates, "stop_candidates")?,
         words_removed: wire.words_removed.is_some(),
+        digest: optional_bytes(&wire.content_digest, "content_digest")?.map(ContentDigest),
     })
 }
 

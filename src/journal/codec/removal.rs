@@ -13,6 +13,7 @@ use wire::entry::Kind;
 /// The fields of a personal part for what was removed from it.
 const PSEUDONYMS_REMOVED: u32 = 17;
 const WORDS_REMOVED: u32 = 18;
+const DIGEST_REMOVED: u32 = 20;
 /// The field of the personal part of an answer for the message that was removed.
 const MESSAGE_REMOVED: u32 = 2;
 
@@ -71,6 +72,9 @@ fn without_of_incident(personal: &[u8], removal: Removal) -> Result<Option<Vec<u
     let field = match removal {
         Removal::All => return Ok(None),
         Removal::Words => {
+            // Else the words could be found out by trying.
+            left.content_digest.clear();
+            let mut had_words = false;
             for words in [
                 &mut left.display_text,
                 &mut left.operator_words,
@@ -79,9 +83,13 @@ fn without_of_incident(personal: &[u8], removal: Removal) -> Result<Option<Vec<u
                 &mut left.stop_words,
                 &mut left.note,
             ] {
+                had_words |= !words.is_empty();
                 words.clear();
             }
-            WORDS_REMOVED
+            match had_words {
+                true => WORDS_REMOVED,
+                false => DIGEST_REMOVED,
+            }
         }
         Removal::Pseudonyms { key_period } => {
             if left.key_period <= key_period {

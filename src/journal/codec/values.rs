@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use super::CodecError;
 use crate::domain::taxonomy::{SetOf, Taxonomy};
-use crate::domain::{Hour, IncidentId, LocalDay, Pseudonym, RowTime};
+use crate::domain::{ContentDigest, Hour, IncidentId, LocalDay, Pseudonym, RowTime};
 
 pub(super) fn id_bytes(id: Option<&str>) -> &[u8] {
     id.unwrap_or_default().as_bytes()
@@ -12,6 +12,10 @@ pub(super) fn id_bytes(id: Option<&str>) -> &[u8] {
 
 pub(super) fn pseudonym_bytes(pseudonym: Option<&Pseudonym>) -> &[u8] {
     pseudonym.map_or(&[], |pseudonym| &pseudonym.0)
+}
+
+pub(super) fn digest_bytes(digest: Option<&ContentDigest>) -> &[u8] {
+    digest.map_or(&[], |digest| &digest.0)
 }
 
 pub(super) fn parse_id(bytes: &[u8]) -> Result<IncidentId, CodecError> {

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use mistap::domain::entry::Personal;
-use mistap::domain::id::ContentDigest;
 use mistap::domain::taps::{
     DayBegin, Refusals, TapBatch, TapCount, TapFeed, TapGrain, TapInterval, TapKinds, TapScope,
     TapSlot, Taps,
@@ -306,7 +305,7 @@ fn facts(data: &Data, place: usize, told: &Told, profile: usize, with_operator: 
     let is_station = matches!(attributes.place, Place::Station(_));
     Facts {
         id: id.parse().expect("version 7"),
-        digest: ContentDigest([0; 16]),
+        digest: None,
         secret_hash: None,
         time: match attributes.hour {
             Some(hour) => RowTime::Hour(day.hour_at(hour)),
@@ -373,5 +372,6 @@ fn personal(occurred: UtcMillis, installation: Pseudonym) -> Personal {
         line_candidates: Vec::new(),
         stop_candidates: Vec::new(),
         words_removed: false,
+        digest: None,
     }
 }
