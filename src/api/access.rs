@@ -4,7 +4,7 @@
 
 use super::convert::violation::{Path, Violations};
 use super::status::Problem;
-use crate::auth::{Principal, Role, Scope};
+use crate::auth::{Gate, Principal, Role, Scope};
 use crate::domain::question::Breakdown;
 use crate::domain::taxonomy::ReporterKind;
 use crate::domain::{Dimension, Filter, Incident, LineId, OperatorCode, TapFeed};
@@ -90,15 +90,14 @@ pub fn check_incident(
     allowed(found)
 }
 
-/// Whether somebody may tell of an operator that no network knows.
-pub fn vouches_for_operator(caller: &Principal, incident: &Incident) -> bool {
-    match caller.scope() {
-        Scope::Everything => true,
-        own => {
-            let operator = incident.operator_words.trim().parse().ok();
-            own.holds(operator.as_ref())
-        }
+/// Whether there is an operator that no network knows: by the word of a steward, who calls, or who
+/// bound a token to it.
+pub fn is_operator_vouched_for(gate: &Gate, caller: &Principal, incident: &Incident) -> bool {
+    if caller.scope() == Scope::Everything {
+        return true;
     }
+    let operator = incident.operator_words.trim().parse().ok();
+    operator.is_some_and(|operator| gate.knows_operator(&operator))
 }
 
 fn check_place(scope: Scope<'_>, at: Path<'_>, incident: &Incident, found: &mut Violations) {

@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::access::{check_incident, vouches_for_operator};
+use super::access::{check_incident, is_operator_vouched_for};
 use super::bulk::{ReportClock, StreamedReport};
 use super::caller::{Caller, caller, holder_of};
 use super::convert::choices::to_choices;
@@ -27,7 +27,7 @@ use super::pb::v1::reporting_service_server::ReportingService;
 use super::status::Problem;
 use super::stream::{self, Results};
 use super::way_back::{Followed, Follower};
-use crate::auth::{Limiter, Principal};
+use crate::auth::{Gate, Limiter, Principal};
 use crate::domain::limits::{
     INCIDENT_STREAMS_MAX, INCIDENT_STREAMS_PER_TOKEN_MAX, INCIDENTS_PER_CALL_MAX,
     STREAMS_IN_FLIGHT_MAX,
@@ -52,7 +52,7 @@ pub struct Reporting {
 }
 
 impl Reporting {
-    /// `door` tells where reports come from, and counts them; `permits` bounds who follows a
+    /// `door` knows the operators of tokens, tells where reports come from, and counts them; `permits` bounds who follows a
     /// report; `stop` ends open streams.
     pub fn new(
         ingest: Ingest,
@@ -62,7 +62,7 @@ impl Reporting {
         stop: CancellationToken,
     ) -> Self {
         Self {
-            reporter: Reporter::new(ingest, door.limiter, counters),
+            reporter: Reporter::new(ingest, door.gate, door.limiter, counters),
             in_flight: Arc::new(Semaphore::new(STREAMS_IN_FLIGHT_MAX)),
             streams: Permits::by_token(INCIDENT_STREAMS_MAX, INCIDENT_STREAMS_PER_TOKEN_MAX),
             callers: door.callers,
@@ -107,6 +107,7 @@ impl Reporting {
 #[derive(Clone)]
 pub(super) struct Reporter {
     ingest: Ingest,
+    gate: Gate,
     limiter: Limiter,
     pub(super) counters: Counters,
 }
@@ -121,9 +122,10 @@ pub(super) struct Checked {
 }
 
 impl Reporter {
-    pub(super) fn new(ingest: Ingest, limiter: Limiter, counters: Counters) -> Self {
+    pub(super) fn new(ingest: Ingest, gate: Gate, limiter: Limiter, counters: Counters) -> Self {
         Self {
             ingest,
+            gate,
             limiter,
             counters,
         }
@@ -165,7 +167,8 @@ impl Reporter {
                 remarks,
             } = parsed?;
             check_incident(principal, path(index), &incident)?;
-            incident.is_operator_vouched_for = vouches_for_operator(principal, &incident);
+            incident.is_operator_vouched_for =
+                is_operator_vouched_for(&self.gate, principal, &incident);
             incident.origin = origin;
             incidents.push(incident);
             Ok(remarks)

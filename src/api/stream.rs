@@ -320,7 +320,7 @@ mod tests {
     use super::*;
     use crate::api::convert::violation::Violations;
     use crate::api::counters::Counters;
-    use crate::auth::{Grant, Limiter, Principal};
+    use crate::auth::{Gate, Grant, Limiter, Principal};
     use crate::domain::UtcMillis;
     use crate::domain::limits::STREAMS_IN_FLIGHT_MAX;
     use crate::ingest::{self, Running};
@@ -336,7 +336,7 @@ mod tests {
         counters: Counters,
         in_flight: Arc<Semaphore>,
         stop: CancellationToken,
-        _folder: TempDir,
+        folder: TempDir,
     }
 
     impl Service {
@@ -349,7 +349,7 @@ mod tests {
                 counters: Counters::default(),
                 in_flight: Arc::new(Semaphore::new(STREAMS_IN_FLIGHT_MAX)),
                 stop: CancellationToken::new(),
-                _folder: folder,
+                folder,
             }
         }
 
@@ -358,6 +358,7 @@ mod tests {
             Bulk {
                 reporter: Reporter::new(
                     self.running.ingest.clone(),
+                    Gate::open(self.folder.path()).expect("nobody has a token"),
                     Limiter::new().expect("random bytes"),
                     self.counters.clone(),
                 ),

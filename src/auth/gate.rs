@@ -6,7 +6,7 @@
 //! it is looked up, the place of a hash is found by a keyed hash of it, and hashes are
 //! compared in constant time.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use super::secret::are_equal;
 use super::tokens::{FileState, TokenHash};
 use super::{Grant, KnownToken, Principal, Role, TokenError, TokenFile};
+use crate::domain::OperatorCode;
 
 const BEARER: &[u8] = b"bearer ";
 
@@ -36,8 +37,16 @@ struct Inner {
 enum Known {
     /// There is no file: whoever reaches the service may do everything, until there is one.
     Nothing(Principal),
-    /// Those that live.
-    Tokens(HashMap<Compared, Principal>),
+    /// There is one, or was.
+    Tokens(Tokens),
+}
+
+/// Those that live.
+#[derive(Default)]
+struct Tokens {
+    by_hash: HashMap<Compared, Principal>,
+    /// The operators that they are bound to.
+    operators: HashSet<OperatorCode>,
 }
 
 /// A hash that is compared in constant time.
@@ -107,8 +116,17 @@ impl Gate {
             (Known::Tokens(tokens), Some(authorization)) => {
                 let hash = bearer(authorization).and_then(TokenHash::of);
                 let hash = hash.map(Compared).ok_or(UnknownToken)?;
-                tokens.get(&hash).cloned().ok_or(UnknownToken)
+                tokens.by_hash.get(&hash).cloned().ok_or(UnknownToken)
             }
+        }
+    }
+
+    /// Whether a token that lives is bound to an operator: whoever made the token says that there
+    /// is such an operator.
+    pub fn knows_operator(&self, operator: &OperatorCode) -> bool {
+        match &*self.known() {
+            Known::Nothing(_) => false,
+            Known::Tokens(tokens) => tokens.operators.contains(operator),
         }
     }
 
@@ -121,9 +139,13 @@ impl Gate {
 
 impl Known {
     fn of(file: &TokenFile) -> Self {
-        let live = file.tokens().iter().filter(|token| token.revoked.is_none());
-        let known = live.map(|token| (Compared(token.hash), to_principal(token)));
-        Self::Tokens(known.collect())
+        let mut known = Tokens::default();
+        for token in file.tokens().iter().filter(|token| token.revoked.is_none()) {
+            known.operators.extend(token.operators.iter().cloned());
+            let principal = to_principal(token);
+            known.by_hash.insert(Compared(token.hash), principal);
+        }
+        Self::Tokens(known)
     }
 
     /// What is known of now, with the grants of before where they are the same. What is granted
@@ -137,8 +159,8 @@ impl Known {
             Self::Tokens(before) => before,
         };
         let mut next = next.into_tokens();
-        for (hash, principal) in before {
-            match next.get_mut(hash) {
+        for (hash, principal) in &before.by_hash {
+            match next.by_hash.get_mut(hash) {
                 Some(same) if same == principal => *same = principal.clone(),
                 _ => principal.end(),
             }
@@ -146,9 +168,9 @@ impl Known {
         Self::Tokens(next)
     }
 
-    fn into_tokens(self) -> HashMap<Compared, Principal> {
+    fn into_tokens(self) -> Tokens {
         match self {
-            Self::Nothing(_) => HashMap::new(),
+            Self::Nothing(_) => Tokens::default(),
             Self::Tokens(tokens) => tokens,
         }
     }
@@ -156,7 +178,7 @@ impl Known {
     fn live(&self) -> usize {
         match self {
             Self::Nothing(_) => 0,
-            Self::Tokens(tokens) => tokens.len(),
+            Self::Tokens(tokens) => tokens.by_hash.len(),
         }
     }
 }

@@ -102,9 +102,9 @@ pub struct Incident {
     pub note: SmolStr,
     /// Whether the operator may read the note.
     pub note_to_operator: bool,
-    /// Whether the operator's code is taken also if no network knows it: a steward told it, or
-    /// somebody whose token is bound to it. Of anybody else it is words, because every operator
-    /// that is counted takes a place for ever.
+    /// Whether the operator's code is taken also if no network knows it: a steward told it, or a
+    /// token is bound to it. Any other is words, because every operator that is counted takes a
+    /// place for ever.
     pub is_operator_vouched_for: bool,
     /// Where it came from; `None` if from this machine. Goes no further than the queue.
     pub origin: Option<Origin>,

@@ -199,8 +199,8 @@ fn not_counted() -> String {
          whose operator, line or stop could not be resolved is kept, counted in totals and left \
          out of rows that need what is not known; how many those are stands beside every \
          answer. An operator that neither the network nor the table of those of the Netherlands \
-         knows is resolved only where a steward names it, or a token that is bound to it; what was \
-         not resolved stays so when a network comes that knows it. Inspections are recorded, but are no taps, and stand in no exact rate.",
+         knows is resolved only where a steward names it, or a token is bound to it; what was \
+         not resolved stays so when a network or a token comes that knows it. Inspections are recorded, but are no taps, and stand in no exact rate.",
         TOLD_AGAIN_MS_MAX / 60_000,
         TOLD_AGAIN_MS_MAX / 60_000
     )

@@ -1,5 +1,5 @@
-//! Whose word makes an operator: the network's, and of one that no network knows the steward's or
-//! that of a token bound to it. Nobody else adds one by inventing its code.
+//! Whose word makes an operator: the network's, and of one that no network knows the steward's, who
+//! tells of it or binds a token to it. Nobody else adds one by inventing its code.
 
 use std::sync::Arc;
 
@@ -113,7 +113,7 @@ async fn with_tokens_of_xyz() -> Guarded {
 }
 
 #[tokio::test]
-async fn operator_that_no_network_knows_counts_by_the_word_of_its_token_or_a_steward() {
+async fn operator_that_no_network_knows_counts_once_a_token_is_bound_to_it_or_a_steward_tells_it() {
     let guarded = with_tokens_of_xyz().await;
     let steward = guarded.of(Role::Steward).await;
     for role in [Role::Device, Role::Operator, Role::Steward] {
@@ -125,12 +125,15 @@ async fn operator_that_no_network_knows_counts_by_the_word_of_its_token_or_a_ste
         let connection = guarded.of(role).await;
         assert_eq!(counted_for(&connection, incident).await, "XYZ", "{role}");
     }
+    // Whoever has the token is to see what travellers tell of it.
     for token in [None, Some(&guarded.other_operator)] {
         let connection = guarded.with(token).await;
-        assert_eq!(counted_for(&connection, of_operator("XYZ")).await, "");
+        assert_eq!(counted_for(&connection, of_operator("XYZ")).await, "XYZ");
+        assert_eq!(counted_for(&connection, of_operator("XYY")).await, "");
     }
-    // Two told it; the device's is an observation.
-    assert_eq!(total(&steward, "XYZ").await, 2);
+    assert_eq!(counted_for(&steward, of_operator("XYY")).await, "XYY");
+    // Four told it; the device's is an observation.
+    assert_eq!(total(&steward, "XYZ").await, 4);
     guarded.service.stop().await;
 }
 
