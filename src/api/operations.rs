@@ -326,6 +326,7 @@ mod tests {
 
     use super::*;
     use crate::domain::UtcMillis;
+    use crate::domain::time::DAY_MS;
     use crate::network::Network;
 
     const NOW: UtcMillis = UtcMillis(1_795_442_400_000);
@@ -340,7 +341,7 @@ mod tests {
 
     #[tokio::test]
     async fn clock_that_jumped_refuses_no_count_that_was_taken_before() {
-        const JUMP_MS: i64 = 40 * 86_400_000;
+        const JUMP_MS: i64 = 40 * DAY_MS;
         let folder = tempfile::tempdir().expect("a folder");
         let ahead_ms = Arc::new(AtomicI64::new(0));
         let clock = Arc::clone(&ahead_ms);

@@ -20,6 +20,7 @@ use crate::api::Clock;
 use crate::api::pb::v1 as pb;
 use crate::cli::{Failure, Kind};
 use crate::domain::Entry;
+use crate::domain::time::{DAY_MS, HOUR_SECONDS};
 use crate::journal::{self, Settings};
 use pb::statistics_service_client::StatisticsServiceClient;
 
@@ -31,8 +32,6 @@ const CONNECTIONS: usize = 4;
 const TEMPLATES: usize = 16_384;
 /// Entries that the raw journal is written with.
 const ENTRIES: usize = 1_024;
-const DAY_MS: i64 = 86_400_000;
-const HOUR_SECONDS: i64 = 3_600;
 
 /// The least ratios of ours that are aimed at.
 const ECHO_TARGET: f64 = 0.4;

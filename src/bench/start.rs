@@ -19,6 +19,7 @@ use super::load::{self, Templates};
 use super::world;
 use crate::api::pb::v1 as pb;
 use crate::cli::{Failure, Kind};
+use crate::domain::time::{DAY_SECONDS, HOUR_SECONDS};
 use pb::operations_service_client::OperationsServiceClient;
 use pb::statistics_service_client::StatisticsServiceClient;
 
@@ -26,7 +27,6 @@ const TEMPLATES: usize = 4_096;
 const STORE_WAIT: Duration = Duration::from_secs(120);
 const STORE_LOOK: Duration = Duration::from_millis(50);
 const MIB: f64 = 1_048_576.0;
-const DAY_SECONDS: i64 = 86_400;
 const SCANS: usize = 3;
 
 /// Calls with tap counts before each kill, of which the store has put few by then, and counts in
@@ -35,7 +35,6 @@ const TAP_CALLS: i64 = 1_000;
 const TAPS_PER_CALL: i64 = 100;
 /// Hours that are told of, one after the other.
 const TAP_HOURS: i64 = 48;
-const HOUR_SECONDS: i64 = 3_600;
 
 const START_SECONDS_MAX: f64 = 2.0;
 const RESIDENT_MIB_MAX: f64 = 512.0;

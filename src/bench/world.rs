@@ -10,13 +10,13 @@ use crate::api::pb::v1 as pb;
 use crate::cli::progress;
 use crate::cli::{Failure, Kind};
 use crate::domain::taxonomy::Mode;
+use crate::domain::time::DAY_MS;
 use crate::domain::{OperatorCode, UtcMillis};
 use crate::network::{Direction, Feed, Line, Network, Operator, Stop, Validity};
 use crate::simulate::history::{self, Until};
 use crate::simulate::world::World;
 use crate::simulate::{Scenario, Simulation};
 
-const DAY_MS: i64 = 86_400_000;
 /// Days of history.
 pub const HISTORY_DAYS: i64 = 730;
 /// Reports of the simulation for each that is asked for on an average day: weekends are

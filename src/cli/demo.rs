@@ -23,6 +23,7 @@ use crate::app::{self, AppError};
 use crate::client::Connection;
 use crate::config::parse_loopback;
 use crate::domain::UtcMillis;
+use crate::domain::time::DAY_MS;
 use crate::network::Network;
 use crate::simulate::drive::{Bounds, Pace, Progress, drive, tell};
 use crate::simulate::history::{self, Until};
@@ -32,7 +33,6 @@ use crate::simulate::{Scenario, Simulation};
 
 /// For nobody else.
 const FOLDER_MODE: u32 = 0o700;
-const DAY_MS: i64 = 86_400_000;
 const SEED_OF_HISTORY: u64 = 1;
 const SEED_OF_LIVE: u64 = 2;
 /// Most reports that the live traffic of one demo sends.

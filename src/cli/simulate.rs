@@ -13,6 +13,7 @@ use super::{progress, serve};
 use crate::api::Clock;
 use crate::bench::world::{self as planned, PLANNING_SIZE};
 use crate::domain::UtcMillis;
+use crate::domain::time::DAY_MS;
 use crate::network::Network;
 use crate::simulate::drive::{Bounds, Pace, Progress, drive, world};
 use crate::simulate::history::{self, HistoryError, Until};
@@ -20,7 +21,6 @@ use crate::simulate::taps::Taps;
 use crate::simulate::world::World;
 use crate::simulate::{Scenario, Simulation};
 
-const DAY_MS: i64 = 86_400_000;
 /// Reports on an average day that can be asked for.
 const PER_DAY: RangeInclusive<f64> = 0.1..=100_000_000.0;
 /// Reports a second that can be asked for.

@@ -10,7 +10,7 @@ use zeroize::ZeroizeOnDrop;
 use super::limits::{
     LINE_ID_BYTES_MAX, OPERATOR_CODE_BYTES_MAX, OPERATOR_CODE_BYTES_MIN, STOP_ID_BYTES_MAX,
 };
-use super::time::UtcMillis;
+use super::time::{DAY_MS, UtcMillis};
 
 /// Why a text is no identifier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -69,7 +69,7 @@ impl IncidentId {
     /// The UTC day in which its client made it, in days since 1970-01-01. Ids are filtered
     /// by day.
     pub fn day(self) -> u32 {
-        u32::try_from(self.made_at().0 / 86_400_000).expect("48 bits of milliseconds fit")
+        u32::try_from(self.made_at().0 / DAY_MS).expect("48 bits of milliseconds fit")
     }
 }
 

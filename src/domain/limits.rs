@@ -1,6 +1,7 @@
 //! Every bound of the service, with what happens when it is reached.
 
 use super::address::CountedPrefix;
+use super::time::DAY_MS;
 
 /// Oldest time of an incident, in days. Older: refused, naming the field.
 pub const INCIDENT_AGE_DAYS_MAX: i64 = 400;
@@ -12,7 +13,7 @@ pub const CLOCK_AHEAD_MS_MAX: i64 = 5 * 60_000;
 pub const CLOCK_JUMP_MS_MIN: i64 = 5 * 60_000;
 /// How far past the last entry the server's clock may be at a start, in milliseconds. Further:
 /// nothing is taken in until it has stayed so. More than a month passes between two editions.
-pub const CLOCK_START_JUMP_MS_MIN: i64 = 35 * 86_400_000;
+pub const CLOCK_START_JUMP_MS_MIN: i64 = 35 * DAY_MS;
 /// How long the server's clock must stay ahead until a jump is followed, in milliseconds.
 pub const CLOCK_JUMP_HOLD_MS: u64 = 10 * 60_000;
 /// How far stamps may be ahead of the server's clock, in milliseconds. Further: logged.
@@ -21,7 +22,7 @@ pub const STAMP_AHEAD_MS_MAX: i64 = 60_000;
 /// from the way to the server: left as they are.
 pub const CLOCK_CORRECTION_MS_MIN: i64 = 2_000;
 /// Largest correction of a device's clock, in milliseconds. Larger: refused.
-pub const CLOCK_CORRECTION_MS_MAX: i64 = 400 * 86_400_000;
+pub const CLOCK_CORRECTION_MS_MAX: i64 = 400 * DAY_MS;
 
 /// Longest operator code. Longer: taken as words.
 pub const OPERATOR_CODE_BYTES_MAX: usize = 10;

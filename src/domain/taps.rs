@@ -12,11 +12,11 @@ use super::calendar::Calendar;
 use super::id::{LineId, OperatorCode, StopId};
 use super::limits::{FEED_ID_BYTES_MAX, TAP_BATCH_BYTES_MAX, TAPS_PER_COUNT_MAX};
 use super::taxonomy::{SetOf, TapKind};
+use super::time::HOUR_MS;
 use super::time::{END_DAY, FIRST_DAY, Hour, LocalDay, UtcMillis};
 
 /// Latest local hour at which a service day may begin.
 pub const DAY_BEGIN_MAX: u8 = 11;
-const HOUR_MS: i64 = 3_600_000;
 const QUARTER_MS: i64 = HOUR_MS / 4;
 const QUARTERS_PER_HOUR: u8 = 4;
 /// Most hours of a service day: clocks go back in one.

@@ -12,8 +12,16 @@ use jiff::tz::TimeZone;
 
 static AMSTERDAM: TimeZone = jiff::tz::get!("Europe/Amsterdam");
 
-const MINUTE_MS: i64 = 60_000;
-const HOUR_MS: i64 = 3_600_000;
+/// Milliseconds of a minute.
+pub const MINUTE_MS: i64 = 60_000;
+/// Milliseconds of an hour.
+pub const HOUR_MS: i64 = 60 * MINUTE_MS;
+/// Milliseconds of a day of UTC, and of most local ones.
+pub const DAY_MS: i64 = 24 * HOUR_MS;
+/// Seconds of an hour.
+pub const HOUR_SECONDS: i64 = HOUR_MS / 1_000;
+/// Seconds of a day of UTC, and of most local ones.
+pub const DAY_SECONDS: i64 = DAY_MS / 1_000;
 
 /// First supported day: nothing in mistap is older.
 pub const FIRST_DAY: LocalDay = LocalDay(10_957); // 2000-01-01
@@ -121,7 +129,7 @@ impl Hour {
     }
 
     fn local(self) -> jiff::civil::DateTime {
-        let instant = jiff::Timestamp::from_second(i64::from(self.0) * 3_600)
+        let instant = jiff::Timestamp::from_second(i64::from(self.0) * HOUR_SECONDS)
             .expect("hours in 32 bits are within the years that jiff knows, see END_DAY");
         AMSTERDAM.to_datetime(instant)
     }
@@ -173,7 +181,7 @@ impl LocalDay {
             .to_ambiguous_timestamp(self.date().at(hour_of_day, 0, 0, 0))
             .compatible()
             .expect("a day within the supported years");
-        Hour(u32::try_from(instant.as_second() / 3_600).expect("after 1970"))
+        Hour(u32::try_from(instant.as_second() / HOUR_SECONDS).expect("after 1970"))
     }
 
     /// The next day.
@@ -348,7 +356,7 @@ mod tests {
         while day < END_DAY {
             let midnight = AMSTERDAM.to_ambiguous_timestamp(day.date().at(0, 0, 0, 0));
             let second = midnight.compatible().expect("supported").as_second();
-            assert_eq!(second % 3_600, 0, "{day}");
+            assert_eq!(second % HOUR_SECONDS, 0, "{day}");
             day = day.next();
         }
     }

@@ -32,14 +32,12 @@ use crate::domain::taxonomy::{
     TimePrecision,
 };
 use crate::domain::testing::{blank_facts, feed_of_gvb, id_made_at, personal};
+use crate::domain::time::{DAY_MS, HOUR_MS};
 use crate::domain::{
     Entry, Facts, LocalDay, LocalMonth, Outage, OutageChange, Personal, Position, Pseudonym,
     RowTime, UtcMillis,
 };
 use crate::journal::{self, Reader, SEGMENT_BYTES_MIN, Settings, Writer, encode};
-
-const HOUR_MS: i64 = 3_600_000;
-const DAY_MS: i64 = 24 * HOUR_MS;
 
 /// A journal with made-up entries.
 struct Record {

@@ -241,11 +241,10 @@ mod tests {
     use std::sync::atomic::{AtomicI64, Ordering};
 
     use super::*;
+    use crate::domain::time::{DAY_MS, MINUTE_MS};
     use crate::ingest::{Running, SubmitError};
 
     const NOON: i64 = 1_795_435_200_000;
-    const MINUTE_MS: i64 = 60_000;
-    const DAY_MS: i64 = 24 * 60 * MINUTE_MS;
 
     fn checked() -> ClockGuard {
         ClockGuard::new(ClockCheck::Always).expect("it is checked")

@@ -14,6 +14,7 @@ use crate::domain::limits::{
 use crate::domain::taxonomy::{
     CalledBack, CaseState, ClosedReason, ExtraCost, SetOf, StaffAct, StaffPresence, WorkedLater,
 };
+use crate::domain::time::DAY_MS;
 use crate::domain::{
     Amendment, Answer, Entry, Facts, IncidentId, IncidentSecret, OperatorCode, Personal, Position,
     RowTime, Stamp, UtcMillis,
@@ -134,7 +135,6 @@ pub enum CaseError {
 impl StoredIncident {
     /// Whether staff promised to call back, long enough ago to ask whether they did.
     pub fn is_call_back_asked(&self, now: UtcMillis) -> bool {
-        const DAY_MS: i64 = 86_400_000;
         let occurred = match (&self.personal, self.facts.time) {
             (Some(personal), _) => personal.occurred,
             (None, RowTime::Hour(hour)) => hour.start(),
@@ -373,7 +373,6 @@ impl Ingest {
 
     /// What is told later is kept as long as a report, which must be gone in time all the same.
     fn check_way_back(&self, received: Stamp) -> Result<(), CaseError> {
-        const DAY_MS: i64 = 86_400_000;
         let now = self.ledger().read().stamp();
         let is_open = now.0 - received.0 <= WAY_BACK_DAYS_MAX * DAY_MS;
         is_open.then_some(()).ok_or(CaseError::Over)

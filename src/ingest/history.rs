@@ -4,6 +4,7 @@
 use std::sync::mpsc;
 
 use crate::domain::limits::{BATCH_ENTRIES_MAX, RECENT_MINUTES, REPLAY_BATCHES_AHEAD};
+use crate::domain::time::MINUTE_MS;
 use crate::domain::{Position, Stamp, UtcMillis};
 use crate::journal::{JournalError, Reader, Record};
 
@@ -33,7 +34,7 @@ impl History {
     ) -> Result<Self, JournalError> {
         // What was committed before cannot lie in the sliding windows: no tap is further
         // ahead of its entry than the hour that this leaves.
-        let span_ms = (i64::from(RECENT_MINUTES) + 60) * 60_000;
+        let span_ms = (i64::from(RECENT_MINUTES) + 60) * MINUTE_MS;
         Ok(Self {
             from,
             through: reader.last(),

@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use crate::auth::{KeyError, Keys, key_period, period_begins, period_ends_at};
 use crate::domain::limits::{INCIDENT_AGE_DAYS_MAX, KEY_AHEAD_DAYS};
+use crate::domain::time::DAY_MS;
 use crate::domain::{LocalDay, Minute, UtcMillis};
-
-const DAY_MS: i64 = 86_400_000;
 
 /// Keeps a key for every quarter that a report may lie in.
 pub(super) struct KeyMaker {

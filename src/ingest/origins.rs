@@ -11,10 +11,11 @@ use std::hash::BuildHasher as _;
 use std::sync::{Mutex, PoisonError};
 
 use crate::domain::limits::{ORIGINS_REMEMBERED_MAX, RECENT_MINUTES};
+use crate::domain::time::MINUTE_MS;
 use crate::domain::{AddressPrefix, Position, UtcMillis};
 
 /// How long it is remembered, in milliseconds: as long as others' reports are looked at.
-const REMEMBERED_MS: i64 = 60_000 * RECENT_MINUTES as i64;
+const REMEMBERED_MS: i64 = MINUTE_MS * RECENT_MINUTES as i64;
 
 /// Where a report came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

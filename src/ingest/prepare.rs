@@ -12,6 +12,7 @@ use crate::domain::incident::{Match, Occurred, is_observed};
 use crate::domain::limits::CAUSE_CLAIMS_MAX;
 use crate::domain::taxonomy::{Taxonomy, TimePrecision, number_of};
 use crate::domain::text::InstallationId;
+use crate::domain::time::HOUR_MS;
 use crate::domain::{
     AddressPrefix, Calendar, ContentDigest, Entry, Facts, Incident, IncidentId, LineId, LocalDay,
     OperatorCode, Personal, Position, Pseudonym, RowTime, SecretHash, StopId, UtcMillis,
@@ -25,7 +26,6 @@ use crate::network::{Network, Resolved, Words};
 /// key file cannot find out what an erased report said by trying what it may have said. That of a
 /// report without a secret lies beside the words, and goes with them.
 const CANONICAL_VERSION: u8 = 2;
-const HOUR_MS: i64 = 3_600_000;
 /// The version, the id and the secret with its length.
 const HEAD_BYTES_MAX: usize = 1 + 16 + 4 + 32;
 /// More than the canonical bytes of an incident take without its texts; a claim takes two.

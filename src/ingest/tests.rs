@@ -26,6 +26,7 @@ use crate::domain::taxonomy::{
 };
 use crate::domain::testing::id_made_at;
 use crate::domain::text::{CardNumber, InstallationId};
+use crate::domain::time::MINUTE_MS;
 use crate::domain::{IncidentSecret, LocalDay, Row, RowTime};
 use crate::journal::{Remover, SEGMENT_BYTES_MIN};
 use crate::ledger::State;
@@ -34,7 +35,6 @@ use crate::store::{Block, Columns, Store};
 
 /// 2026-11-23T12:00Z.
 const NOON: i64 = 1_795_435_200_000;
-const MINUTE_MS: i64 = 60_000;
 /// Of commands.
 const CLOCK: CommandClock = ClockCheck::Always.at(UtcMillis(NOON));
 const DEADLINE: Duration = Duration::from_secs(60);

@@ -352,9 +352,10 @@ mod tests {
     use super::*;
     use crate::domain::UtcMillis;
     use crate::domain::testing::id_made_at;
+    use crate::domain::time::DAY_MS;
 
     fn id(day: u32, number: u64) -> IncidentId {
-        id_made_at(UtcMillis(i64::from(day) * 86_400_000), number)
+        id_made_at(UtcMillis(i64::from(day) * DAY_MS), number)
     }
 
     #[test]

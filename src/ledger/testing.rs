@@ -19,6 +19,7 @@ use crate::domain::taxonomy::{
     TapKind, Taxonomy, TimePrecision,
 };
 use crate::domain::testing::{blank_facts, id_of, personal};
+use crate::domain::time::HOUR_MS;
 use crate::domain::{
     Amendment, Answer, Entry, Facts, IncidentId, LineId, LocalDay, OperatorCode, Outage,
     OutageChange, Position, Record, RowTime, Stamp, StopId, UtcMillis,
@@ -33,7 +34,6 @@ pub(crate) const NOON: UtcMillis = UtcMillis(1_792_929_600_000);
 const OPERATORS: u32 = 4;
 const LINES: u32 = 24;
 const STOPS: u32 = 60;
-const HOUR_MS: i64 = 3_600_000;
 
 /// What these entries give, with a new store in a folder.
 pub(crate) fn ledger_of(entries: &[Record], dir: &Path) -> Ledger {

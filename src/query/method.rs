@@ -14,6 +14,7 @@ use crate::domain::limits::{
 };
 use crate::domain::method::{BREAKS, Break, METHOD};
 use crate::domain::taxonomy::Taxonomy;
+use crate::domain::time::MINUTE_MS;
 use crate::ledger::FOLD_VERSION;
 use crate::stats::interval::Level;
 use crate::stats::rate::REPORTS_PER_TAPS;
@@ -201,8 +202,8 @@ fn not_counted() -> String {
          answer. An operator that neither the network nor the table of those of the Netherlands \
          knows is resolved only where a steward names it, or a token is bound to it; what was \
          not resolved stays so when a network or a token comes that knows it. Inspections are recorded, but are no taps, and stand in no exact rate.",
-        TOLD_AGAIN_MS_MAX / 60_000,
-        TOLD_AGAIN_MS_MAX / 60_000
+        TOLD_AGAIN_MS_MAX / MINUTE_MS,
+        TOLD_AGAIN_MS_MAX / MINUTE_MS
     )
 }
 

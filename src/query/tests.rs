@@ -14,6 +14,7 @@ mod staff;
 use super::*;
 use crate::domain::question::Breakdown;
 use crate::domain::taxonomy::{SetOf, Taxonomy};
+use crate::domain::time::HOUR_MS;
 use crate::domain::{
     Basis, Dimension, Entry, Facts, Filter, Hour, LocalDay, Row, RowTime, UtcMillis, Window,
 };
@@ -22,7 +23,6 @@ use crate::ledger::{Applied, Ledger, State};
 use crate::stats::burst::rests_on_few_days;
 use crate::store::Store;
 
-const HOUR_MS: i64 = 3_600_000;
 const HOURS_IN_TEN_YEARS: u32 = 87_000;
 /// Questions asked of each random state.
 const QUESTIONS: usize = 80;

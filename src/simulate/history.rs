@@ -17,6 +17,7 @@ use crate::api::convert::incident::parse_incident;
 use crate::api::convert::taps::{Taken, parse_count, parse_feed};
 use crate::api::convert::violation::Path;
 use crate::domain::limits::INCIDENTS_PER_CALL_MAX;
+use crate::domain::time::HOUR_MS;
 use crate::domain::{Hour, LocalDay, TapCount, TapFeed, UtcMillis};
 use crate::edition::library::{EditionError, Library};
 use crate::ingest::{
@@ -26,7 +27,7 @@ use crate::network::Network;
 use crate::upkeep::editions::{CloseError, close_due};
 
 /// Simulated time within one batch: its reports are all committed at the last one's time.
-const BATCH_MS_MAX: i64 = 6 * 3_600_000;
+const BATCH_MS_MAX: i64 = 6 * HOUR_MS;
 /// Batches under way at once.
 const BATCHES_IN_FLIGHT: usize = 4;
 /// How long the last checkpoint may take.
@@ -219,8 +220,7 @@ mod tests {
     use super::super::Scenario;
     use super::super::world::World;
     use super::*;
-
-    const DAY_MS: i64 = 86_400_000;
+    use crate::domain::time::DAY_MS;
 
     /// The last day of which taps are told, and that of the last report.
     async fn last_days(reports_max: u64) -> (LocalDay, LocalDay) {

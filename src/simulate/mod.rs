@@ -24,12 +24,12 @@ use rand_distr::{Distribution, Poisson};
 
 use crate::api::pb::v1 as pb;
 use crate::domain::UtcMillis;
+use crate::domain::time::{DAY_MS, HOUR_MS, MINUTE_MS};
 use people::Tap;
 use world::World;
 
 /// One step of simulated time.
-const STEP_MS: i64 = 60_000;
-const DAY_MS: f64 = 86_400_000.0;
+const STEP_MS: i64 = MINUTE_MS;
 /// Readers that break on an average day, for each 1,000 reports of that day.
 const BREAKDOWNS_PER_1000: f64 = 0.8;
 /// Taps that fail and are reported at a broken reader, each minute.
@@ -145,7 +145,7 @@ impl Simulation {
 
     /// Lets one minute pass.
     fn step(&mut self) {
-        let share = f64::from(rhythm::weight(self.clock)) * STEP_MS as f64 / DAY_MS;
+        let share = f64::from(rhythm::weight(self.clock)) * STEP_MS as f64 / DAY_MS as f64;
         self.break_and_repair(share);
         let factor = if self.is_outage() { OUTAGE_FACTOR } else { 1.0 };
         for _ in 0..draw(self.reports_per_day * share * factor, &mut self.random) {
@@ -180,12 +180,12 @@ impl Simulation {
             let reader = self.world.any_reader(&mut self.random);
             let hours = self.random.random_range(1..=36);
             self.broken
-                .insert(reader, UtcMillis(now.0 + hours * 3_600_000));
+                .insert(reader, UtcMillis(now.0 + hours * HOUR_MS));
         }
         let outages = draw(share / OUTAGE_EVERY_DAYS, &mut self.random);
         if !self.is_outage() && 0 < outages {
             let minutes = self.random.random_range(20..=180);
-            self.outage_until = UtcMillis(now.0 + minutes * 60_000);
+            self.outage_until = UtcMillis(now.0 + minutes * MINUTE_MS);
         }
     }
 
@@ -299,10 +299,9 @@ mod tests {
 
     #[test]
     fn about_as_many_reports_as_asked_for() {
-        let day_ms = 86_400_000;
         let start = scenario(5).start.0;
         let in_week = Simulation::new(scenario(5), World::for_tests())
-            .take_while(|sent| sent.at.0 < start + 7 * day_ms)
+            .take_while(|sent| sent.at.0 < start + 7 * DAY_MS)
             .count();
         assert!((10_000..25_000).contains(&in_week), "{in_week}");
     }

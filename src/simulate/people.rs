@@ -11,6 +11,7 @@ use crate::domain::taxonomy::{
     CardKind, Cause, ClaimSource, ExtraCost, Mode, OthersGotThrough, Outcome, ReaderKind, Signal,
     StaffAct, StaffMinutes, StaffPresence, TapKind, Taxonomy, TimePrecision, WorkedLater,
 };
+use crate::domain::time::MINUTE_MS;
 
 /// Installations that report; each reports now and then.
 const INSTALLATIONS: u32 = 40_000;
@@ -53,7 +54,6 @@ pub fn tell(
 
 /// Most report at once, some in the evening, a few after days and know only the day.
 fn delay(random: &mut StdRng) -> (i64, TimePrecision) {
-    const MINUTE_MS: i64 = 60_000;
     let precision = weighted(
         &[
             (TimePrecision::Exact, 82),

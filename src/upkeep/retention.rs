@@ -489,12 +489,12 @@ mod tests {
     use super::*;
     use crate::domain::taxonomy::TimePrecision;
     use crate::domain::testing::{blank_facts, id_made_at, personal};
+    use crate::domain::time::DAY_MS;
     use crate::domain::{Entry, RowTime};
     use crate::ingest::Running;
     use crate::journal::{self, Settings, Wanted};
     use crate::network::Network;
 
-    const DAY_MS: i64 = 86_400_000;
     const YEARS_MS: i64 = 5 * 365 * DAY_MS;
     const KEPT: RetentionPeriods = RetentionPeriods {
         words_days: 90,

@@ -2,6 +2,7 @@
 
 use mistap::api::pb::v1 as pb;
 use mistap::domain::UtcMillis;
+use mistap::domain::time::{DAY_MS, HOUR_MS};
 use pb::query_figures_with_progress_response::Step;
 use pb::statistics_service_client::StatisticsServiceClient;
 use tonic::transport::Channel;
@@ -12,8 +13,6 @@ use crate::support::{
     tell_taps, with_progress,
 };
 
-const HOUR_MS: i64 = 3_600_000;
-const DAY_MS: i64 = 24 * HOUR_MS;
 /// Twelve days each, in winter time: until the day of `START`, and until those.
 const DAYS: i64 = 12;
 const MIDNIGHT: i64 = START.0 - 15 * HOUR_MS;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use mistap::domain::time::DAY_MS;
 use mistap::domain::{Position, UtcMillis};
 use mistap::edition::download::{self, Selection};
 use mistap::edition::format::{Edition, Hash};
@@ -16,7 +17,6 @@ use crate::child::{self, Said, Server};
 use crate::editions::{history, history_until};
 use crate::support::{START, Service, until_removed};
 
-const DAY_MS: i64 = 86_400_000;
 const NOT_FOUND: i32 = 4;
 const REFUSED: i32 = 3;
 const USAGE: i32 = 2;

@@ -14,6 +14,7 @@ use mistap::api::pb::v1::reporting_service_client::ReportingServiceClient;
 use mistap::api::pb::v1::statistics_service_client::StatisticsServiceClient;
 use mistap::auth::receipts::{parse_jwks, verify};
 use mistap::domain::UtcMillis;
+use mistap::domain::time::DAY_MS;
 use mistap::edition::format::{Edition, Hash};
 use mistap::network::Network;
 use mistap::simulate::history::{self, Until};
@@ -27,7 +28,6 @@ use crate::support::{
     START, Service, files_with, founding_story, new_id, once_open, until_removed,
 };
 
-const DAY_MS: i64 = 86_400_000;
 const DAYS: i64 = 60;
 const HONEST: usize = 12;
 const FLOOD: usize = 1_000;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use mistap::api::pb::v1 as pb;
 use mistap::app::{AppError, Settings};
+use mistap::domain::time::{DAY_MS, HOUR_MS};
 use mistap::domain::{Entry, Position, UtcMillis};
 use mistap::ingest::repair::{self, Finding};
 use mistap::ingest::{ClockCheck, StartError};
@@ -34,8 +35,6 @@ use crate::support::{
 const FOLDER: &str = "MISTAP_TEST_ENDED";
 const TEST: &str = "ended::kill_while_single_incidents_end_loses_nothing";
 const READY: &str = "ends single incidents from now on";
-const HOUR_MS: i64 = 3_600_000;
-const DAY_MS: i64 = 24 * HOUR_MS;
 /// November 2026 has been over for eleven months by then, and December has not.
 const LATER: UtcMillis = UtcMillis(START.0 + 350 * DAY_MS);
 const KILLS_MAX: usize = 30;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use mistap::api::pb::v1 as pb;
 use mistap::auth::Keys;
+use mistap::domain::time::DAY_MS;
 use mistap::domain::{Entry, KeysTold, LocalDay, UtcMillis};
 use mistap::ingest::repair::{self, RepairError};
 use mistap::ingest::rotation::{self, RotateError};
@@ -19,7 +20,6 @@ use crate::child::{mistap, until_so};
 use crate::recovery::copy_all;
 use crate::support::{SECRET, START, Service, founding_story, until_removed};
 
-const DAY_MS: i64 = 86_400_000;
 /// Of commands that are run when tests begin.
 const CLOCK: CommandClock = ClockCheck::Always.at(START);
 /// How long words are kept unless it is set otherwise.

@@ -3,6 +3,7 @@
 
 use mistap::api::pb::v1 as pb;
 use mistap::domain::UtcMillis;
+use mistap::domain::time::HOUR_MS;
 use pb::others_reported::Place;
 use pb::reporting_service_client::ReportingServiceClient;
 use tempfile::TempDir;
@@ -13,8 +14,6 @@ use crate::editions::behind_proxy;
 use crate::support::{SECRET, START, Service, at, founding_story, new_id};
 
 type Reporting = ReportingServiceClient<Channel>;
-
-const HOUR_MS: i64 = 3_600_000;
 
 /// A report in the tram of the traveller, at her stop, ten minutes ago.
 fn same() -> pb::Incident {

@@ -4,6 +4,7 @@
 use mistap::api::pb::v1 as pb;
 use mistap::auth::{NewToken, Role, Token, TokenFile};
 use mistap::client::{Bearer, Connection};
+use mistap::domain::time::{DAY_MS, HOUR_MS};
 use mistap::domain::{LocalDay, UtcMillis};
 use mistap::ingest::ClockCheck;
 use mistap::ingest::repair::{self, verify};
@@ -18,8 +19,6 @@ use crate::support::{START, Service, at, feed_of_gvb, founding_story, once_open}
 
 type Operations = OperationsServiceClient<Connection>;
 
-const HOUR_MS: i64 = 3_600_000;
-const DAY_MS: i64 = 24 * HOUR_MS;
 /// Midnight three days before the day of `START`, in Amsterdam.
 const MIDNIGHT: UtcMillis = UtcMillis(START.0 - 15 * HOUR_MS - 3 * DAY_MS);
 /// The three days of the tests.

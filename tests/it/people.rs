@@ -8,6 +8,7 @@ use mistap::api::origin::Callers;
 use mistap::api::pb::v1 as pb;
 use mistap::auth::receipts::{InvalidReceipt, parse_jwks, verify};
 use mistap::domain::UtcMillis;
+use mistap::domain::time::DAY_MS;
 use pb::operations_service_client::OperationsServiceClient;
 use pb::reporting_service_client::ReportingServiceClient;
 use pb::statistics_service_client::StatisticsServiceClient;
@@ -737,7 +738,7 @@ async fn kindness_of_the_founding_story_is_in_the_published_help_rate_of_its_mon
         incidents: month_of_the_story(),
     };
     client.report_incidents(request).await.expect("recorded");
-    let closed = UtcMillis(START.0 + 30 * 86_400_000);
+    let closed = UtcMillis(START.0 + 30 * DAY_MS);
     let service = behind_proxy(service.stop().await, closed).await;
     let request = pb::GetEditionRequest {
         month: "2026-11".into(),

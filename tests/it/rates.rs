@@ -3,6 +3,7 @@
 
 use mistap::api::pb::v1 as pb;
 use mistap::domain::UtcMillis;
+use mistap::domain::time::{DAY_MS, HOUR_MS};
 use pb::operations_service_client::OperationsServiceClient;
 use pb::query_figures_with_progress_response::Step;
 use pb::statistics_service_client::StatisticsServiceClient;
@@ -14,8 +15,6 @@ use crate::support::{
     with_progress,
 };
 
-const HOUR_MS: i64 = 3_600_000;
-const DAY_MS: i64 = 24 * HOUR_MS;
 /// Midnight of the day before `START`, in Amsterdam.
 const MIDNIGHT: UtcMillis = UtcMillis(START.0 - 15 * HOUR_MS - DAY_MS);
 const HOURS: u64 = 24;

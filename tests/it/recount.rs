@@ -8,6 +8,7 @@ use std::path::Path;
 
 use mistap::api::pb::v1 as pb;
 use mistap::domain::UtcMillis;
+use mistap::domain::time::{DAY_MS, HOUR_MS};
 use pb::reporting_service_client::ReportingServiceClient;
 use pb::statistics_service_client::StatisticsServiceClient;
 use rand::rngs::StdRng;
@@ -18,8 +19,6 @@ use crate::by_hand;
 use crate::child::mistap;
 use crate::support::{START, Service, at, founding_story, once_open};
 
-const HOUR_MS: i64 = 3_600_000;
-const DAY_MS: i64 = 24 * HOUR_MS;
 /// Days of the table, up to the day before that of `START`, all in winter time.
 const DAYS: i64 = 14;
 const STATIONS: [&str; 5] = [

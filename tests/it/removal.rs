@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use mistap::api::pb::v1 as pb;
+use mistap::domain::time::DAY_MS;
 use mistap::domain::{Entry, Position, UtcMillis};
 use mistap::ingest::{ClockCheck, repair};
 use mistap::journal;
@@ -29,7 +30,6 @@ const READY: &str = "takes words away from now on";
 /// Several times what is rewritten at once.
 const REPORTS: usize = 2_500;
 const KILLS: usize = 12;
-const DAY_MS: i64 = 86_400_000;
 
 fn note(number: usize) -> String {
     format!("woorden van {number:04} einde")

@@ -10,6 +10,7 @@ use mistap::domain::UtcMillis;
 use mistap::domain::taxonomy::{
     CardKind, Cause, Mode, Outcome, Signal, StaffAct, TapKind, Taxonomy,
 };
+use mistap::domain::time::{DAY_MS, HOUR_MS};
 use mistap::network::Network;
 use prost_types::Timestamp;
 use rand::rngs::StdRng;
@@ -20,8 +21,6 @@ use tonic::transport::Channel;
 
 use crate::child::{PATIENCE, until};
 
-const HOUR_MS: i64 = 3_600_000;
-const DAY_MS: i64 = 24 * HOUR_MS;
 /// How far back reports are about.
 const DAYS_BACK: i64 = 70;
 /// Breakdowns that tallies can answer, and others that need a scan of blocks.

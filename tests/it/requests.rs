@@ -3,6 +3,7 @@
 
 use mistap::api::pb::{self as wire, v1 as pb};
 use mistap::domain::UtcMillis;
+use mistap::domain::time::HOUR_MS;
 use prost::Message;
 use prost_reflect::{
     DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, MethodDescriptor,
@@ -10,8 +11,6 @@ use prost_reflect::{
 };
 
 use crate::support::at;
-
-const HOUR_MS: i64 = 3_600_000;
 
 /// What requests name.
 #[derive(Clone, Debug)]

@@ -11,6 +11,7 @@ use mistap::auth::receipts::{parse_jwks, verify};
 use mistap::auth::{Grant, Principal, ReceiptKeys, TokenId};
 use mistap::domain::entry::Epoch;
 use mistap::domain::limits::RESTORES_MAX;
+use mistap::domain::time::DAY_MS;
 use mistap::domain::{Entry, Position, UtcMillis};
 use mistap::ingest::ClockCheck;
 use mistap::ingest::repair::{self, RepairError, Restored};
@@ -33,7 +34,6 @@ use crate::support::{
 
 /// What lies in the folder after the copy: as many reports, so that as many positions.
 const LATER: usize = 3;
-const DAY_MS: i64 = 86_400_000;
 
 async fn report_one(channel: &Channel) -> (String, u64) {
     let incident = founding_story();

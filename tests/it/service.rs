@@ -11,6 +11,7 @@ use mistap::api::pb::v1::network_service_client::NetworkServiceClient;
 use mistap::api::pb::v1::reporting_service_client::ReportingServiceClient;
 use mistap::api::pb::v1::statistics_service_client::StatisticsServiceClient;
 use mistap::domain::UtcMillis;
+use mistap::domain::time::{DAY_MS, HOUR_MS};
 use mistap::ingest::ClockCheck;
 use prost::Message;
 use tokio_stream::StreamExt;
@@ -582,8 +583,6 @@ async fn network_that_is_imported_while_the_service_runs_is_used() {
 
 #[tokio::test]
 async fn clock_that_jumps_corrects_no_device_and_makes_no_key() {
-    const HOUR_MS: i64 = 3_600_000;
-    const DAY_MS: i64 = 24 * HOUR_MS;
     let dir = tempfile::TempDir::new().expect("a temporary folder");
     let wrong_ms = Arc::new(AtomicI64::new(0));
     let wrong = Arc::clone(&wrong_ms);

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use mistap::api::pb::v1 as pb;
 use mistap::app::{self, AppError, Handle, Settings};
 use mistap::domain::UtcMillis;
+use mistap::domain::time::HOUR_MS;
 use mistap::ingest::{ClockCheck, Ingest};
 use mistap::ledger::Ledger;
 use mistap::upkeep::retention::RemovalProgress;
@@ -153,7 +154,6 @@ pub fn founding_story() -> pb::Incident {
 
 /// All self-reports of the day of `START`, by some dimensions.
 pub fn that_day(by: &[pb::Dimension]) -> pb::QueryFiguresRequest {
-    const HOUR_MS: i64 = 3_600_000;
     let midnight = UtcMillis(START.0 - 15 * HOUR_MS);
     let window = pb::Window {
         start: at(midnight),

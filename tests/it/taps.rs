@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use mistap::api::pb::v1 as pb;
 use mistap::app::Settings;
+use mistap::domain::time::HOUR_MS;
 use mistap::domain::{LocalDay, UtcMillis};
 use mistap::ingest::ClockCheck;
 use mistap::ingest::repair;
@@ -21,7 +22,6 @@ use crate::child::{until, until_so};
 use crate::reports::feed_of_stops;
 use crate::support::{START, Service};
 
-const HOUR_MS: i64 = 3_600_000;
 /// Hours before `START` that are told of each stop.
 const HOURS: i64 = 60;
 const STOPS: usize = 400;

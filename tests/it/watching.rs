@@ -11,6 +11,7 @@ use mistap::api::pb::v1::watch_incidents_request::Start;
 use mistap::api::pb::v1::watch_incidents_response::Update;
 use mistap::client::{Bearer, Follower, Heard, Incidents};
 use mistap::domain::taxonomy::CaseState;
+use mistap::domain::time::HOUR_MS;
 use mistap::domain::{IncidentId, IncidentSecret, Position, UtcMillis};
 use mistap::ingest::Reply;
 use mistap::live::PermitBounds;
@@ -254,7 +255,6 @@ fn positions(message: &pb::WatchIncidentsResponse) -> Vec<u64> {
     }
 }
 
-const HOUR_MS: i64 = 3_600_000;
 /// Hours before `START` of which taps are told; nothing is told of the hour after it.
 const HOURS_TOLD: i64 = 5;
 

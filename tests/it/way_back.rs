@@ -11,6 +11,7 @@ use futures_util::StreamExt as _;
 use mistap::api::pb::v1 as pb;
 use mistap::api::pb::v1::live_service_client::LiveServiceClient;
 use mistap::app::system_clock;
+use mistap::domain::time::DAY_MS;
 use mistap::ingest::repair;
 use pb::reporting_service_client::ReportingServiceClient;
 use pb::statistics_service_client::StatisticsServiceClient;
@@ -24,8 +25,6 @@ use tonic::transport::Channel;
 use crate::child::{self, Server};
 use crate::reports;
 use crate::support::{SECRET, START, Service, at, founding_story, once_open, that_day};
-
-const DAY_MS: i64 = 86_400_000;
 
 type Client = ReportingServiceClient<Channel>;
 

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use mistap::api::pb::v1 as pb;
 use mistap::domain::UtcMillis;
+use mistap::domain::time::{DAY_MS, HOUR_MS};
 use pb::reporting_service_client::ReportingServiceClient;
 use pb::statistics_service_client::StatisticsServiceClient;
 use tempfile::TempDir;
@@ -14,8 +15,6 @@ use crate::support::{
     self, START, Service, at, feed_of_gvb, founding_story, once_open, taps_of_line,
 };
 
-const HOUR_MS: i64 = 3_600_000;
-const DAY_MS: i64 = 24 * HOUR_MS;
 /// The first of November in Amsterdam.
 const MONTH: UtcMillis = UtcMillis(START.0 - 15 * HOUR_MS - 22 * DAY_MS);
 const DAYS: i64 = 30;

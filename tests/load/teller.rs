@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use mistap::api::pb::v1 as pb;
 use mistap::domain::UtcMillis;
+use mistap::domain::time::HOUR_MS;
 use mistap::network::Network;
 use pb::operations_service_client::OperationsServiceClient;
 use pb::reporting_service_client::ReportingServiceClient;
@@ -17,7 +18,6 @@ use tonic::transport::Channel;
 use super::DRAIN_MAX;
 use crate::reports::{Reporter, feed_of_stops};
 
-const HOUR_MS: i64 = 3_600_000;
 const STOPS: u64 = 3;
 const HOURS: u64 = 40;
 /// How often taps are told for each report that is taken back.

@@ -8,6 +8,7 @@ use mistap::api::pb::v1 as pb;
 use mistap::api::pb::v1::live_service_client::LiveServiceClient;
 use mistap::api::pb::v1::reporting_service_client::ReportingServiceClient;
 use mistap::app::system_clock;
+use mistap::domain::time::DAY_MS;
 use mistap::domain::{Position, UtcMillis};
 use tempfile::TempDir;
 use tonic::transport::Channel;
@@ -16,7 +17,7 @@ use crate::reports::Reporter;
 use crate::support::{Service, until_removed};
 
 /// Single incidents have ended by then, whatever the day of the month.
-const AGO_MS: i64 = 400 * 86_400_000;
+const AGO_MS: i64 = 400 * DAY_MS;
 /// Reports before and after the tokens.
 const REPORTS: usize = 20;
 

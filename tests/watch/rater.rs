@@ -7,6 +7,7 @@ use mistap::api::pb::v1::live_service_client::LiveServiceClient;
 use mistap::api::pb::v1::statistics_service_client::StatisticsServiceClient;
 use mistap::api::pb::v1::watch_rates_response::Update;
 use mistap::domain::UtcMillis;
+use mistap::domain::time::{DAY_SECONDS, HOUR_SECONDS};
 use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
 
@@ -19,8 +20,6 @@ use crate::support::once_open;
 
 /// How long a watcher waits for a message that may not come.
 const SHORT: Duration = Duration::from_millis(20);
-const HOUR_SECONDS: i64 = 3_600;
-const DAY_SECONDS: i64 = 86_400;
 
 /// Rows, the total of them, and what stands in none.
 type Rows = (Counts, u64, u64);

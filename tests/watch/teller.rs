@@ -5,6 +5,7 @@ use mistap::api::pb::v1 as pb;
 use mistap::api::pb::v1::operations_service_client::OperationsServiceClient;
 use mistap::api::pb::v1::reporting_service_client::ReportingServiceClient;
 use mistap::domain::UtcMillis;
+use mistap::domain::time::HOUR_MS;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tonic::transport::Channel;
@@ -19,7 +20,6 @@ const FLOOD_REPORTS: usize = 1_000;
 /// Taps are told of so many hours before now, and this many at most.
 const TAP_HOURS: i64 = 24;
 const TAPS_MAX: u64 = 50_000;
-const HOUR_MS: i64 = 3_600_000;
 
 /// All of them in one.
 pub struct Teller {

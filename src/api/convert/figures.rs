@@ -14,6 +14,7 @@ use crate::domain::limits::{
     WATCH_WINDOW_MINUTES_MAX, WATCH_WINDOW_MINUTES_MIN, WINDOW_HOURS_MAX,
 };
 use crate::domain::question::Breakdown;
+use crate::domain::time::{self, HOUR_SECONDS};
 use crate::domain::{Basis, Dimension, Filter, Hour, Question, Window};
 use crate::ledger::FOLD_VERSION;
 use crate::live::{Form, Message, Rows, Update, Watch, Watched};
@@ -25,7 +26,7 @@ use crate::stats::interval::Level;
 
 const HOURS_OF_DAY: std::ops::RangeInclusive<u32> = 0..=23;
 const WEEKDAYS: std::ops::RangeInclusive<u32> = 1..=7;
-const MINUTE_MS: u64 = 60_000;
+const MINUTE_MS: u64 = time::MINUTE_MS.unsigned_abs();
 
 /// What `QueryFigures` asks, the page's token not yet judged.
 #[derive(Debug)]
@@ -457,7 +458,6 @@ fn parse_hour(
     timestamp: Option<&prost_types::Timestamp>,
     found: &mut Violations,
 ) -> Option<Hour> {
-    const HOUR_SECONDS: i64 = 3_600;
     let timestamp = found.some(at, timestamp, "must be given")?;
     if timestamp.nanos != 0 || timestamp.seconds % HOUR_SECONDS != 0 {
         found.add(at, "must be a whole hour");

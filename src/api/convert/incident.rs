@@ -18,10 +18,11 @@ use crate::domain::taxonomy::{
     StaffAct, StaffMinutes, StaffPresence, TapKind, Taxonomy, TimePrecision, WorkedLater,
 };
 use crate::domain::text::{CardNumber, InstallationId};
+use crate::domain::time::{DAY_MS, MINUTE_MS};
 use crate::domain::{Hour, Incident, IncidentId, IncidentSecret, ServerTime, UtcMillis};
 
-const HALF_HOUR_MS: i64 = 30 * 60_000;
-const INCIDENT_AGE_MS_MAX: i64 = INCIDENT_AGE_DAYS_MAX * 86_400_000;
+const HALF_HOUR_MS: i64 = 30 * MINUTE_MS;
+const INCIDENT_AGE_MS_MAX: i64 = INCIDENT_AGE_DAYS_MAX * DAY_MS;
 
 /// A remark that does not stop a report.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -474,13 +475,11 @@ mod tests {
     use crate::domain::LocalDay;
     use crate::domain::taxonomy::Cause;
     use crate::domain::testing;
-    use crate::domain::time::{END_DAY, FIRST_DAY};
+    use crate::domain::time::{END_DAY, FIRST_DAY, HOUR_MS};
 
     const NOW: UtcMillis = UtcMillis(1_795_442_400_000); // 2026-11-23T14:00Z
     const AT: Path<'static> = Path::root("incident");
     const SECOND_MS: i64 = 1_000;
-    const HOUR_MS: i64 = 3_600_000;
-    const DAY_MS: i64 = 24 * HOUR_MS;
 
     fn id_made_at(at: i64) -> String {
         testing::id_made_at(UtcMillis(at), 7).to_string()

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::domain::taxonomy::CaseState;
+use crate::domain::time::MINUTE_MS;
 use crate::domain::{Amendment, Answer};
 
 /// Both clock changes of a winter lie in the first and the fourth, and the months after them
@@ -22,7 +23,6 @@ const AROUND: [&str; 7] = [
     "2027-03-31T22:00",
     "2027-03-10T12:00",
 ];
-const MINUTE_MS: i64 = 60_000;
 
 /// One report, and what came of it.
 #[derive(Clone, Debug)]

@@ -244,6 +244,7 @@ fn count_lost(folder: &Path, reader: &Reader) -> u64 {
 mod tests {
     use super::*;
     use crate::domain::UtcMillis;
+    use crate::domain::time::DAY_MS;
     use crate::ingest::ClockCheck;
     use crate::journal::{JournalError, Settings};
     use crate::ledger::checkpoint;
@@ -291,7 +292,7 @@ mod tests {
             ..RemovalProgress::default()
         };
         noted.write(folder.path()).expect("written");
-        let year_ahead = UtcMillis(NOW.0 + 365 * 86_400_000);
+        let year_ahead = UtcMillis(NOW.0 + 365 * DAY_MS);
         let unsure = ClockCheck::Always.at(year_ahead);
         let rebuilt = rebuild(folder.path(), unsure, &mut |_, _| {});
         assert!(matches!(rebuilt, Err(RepairError::ClockUnsure)));

@@ -450,13 +450,13 @@ mod tests {
     use crate::domain::limits::{BATCH_ENTRIES_MAX, REPLAY_BATCHES_AHEAD};
     use crate::domain::taxonomy::TimePrecision;
     use crate::domain::testing::{blank_facts, id_made_at, personal};
+    use crate::domain::time::DAY_MS;
     use crate::domain::{RowTime, UtcMillis};
     use crate::journal::{Remover, SEGMENT_BYTES_MIN, Settings, Writer};
     use crate::ledger::BaseMaker;
 
     /// 2026-11-23T14:00Z.
     const NOW: UtcMillis = UtcMillis(1_795_442_400_000);
-    const DAY_MS: i64 = 86_400_000;
     /// More than is read ahead, in many segments.
     const INCIDENTS: u64 = 2 * (REPLAY_BATCHES_AHEAD * BATCH_ENTRIES_MAX) as u64;
 

@@ -8,6 +8,7 @@ use mistap::domain::taps::{
     TapSlot, Taps,
 };
 use mistap::domain::taxonomy::{Mode, ReporterKind, SetOf, StaffPresence, TapKind, TimePrecision};
+use mistap::domain::time::{DAY_MS, HOUR_MS};
 use mistap::domain::{
     Amendment, Entry, Facts, LineId, LocalDay, LocalMonth, OperatorCode, Position, Pseudonym,
     RowTime, StopId, UtcMillis,
@@ -23,8 +24,6 @@ use super::data::{DAYS_LATE, Data, Fate, Feed, MONTHS, NOT_SAID, Told};
 use super::profile::{Attributes, Place};
 use crate::support::id_made_at;
 
-const HOUR_MS: i64 = 3_600_000;
-const DAY_MS: i64 = 24 * HOUR_MS;
 /// The months of every data set.
 pub const NAMES: [&str; MONTHS] = ["2026-07", "2026-08", "2026-09"];
 /// Taps in each interval of a feed, at least.

@@ -21,6 +21,7 @@ use mistap::domain::limits::{
     INCIDENT_STREAMS_PER_TOKEN_MAX, PREFIX_BURST_MAX, REPORTER_BURST_MAX, TAP_STREAMS_PER_TOKEN_MAX,
 };
 use mistap::domain::taxonomy::CalledBack;
+use mistap::domain::time::DAY_SECONDS;
 use mistap::domain::{IncidentSecret, LocalDay};
 use mistap::ingest::Later;
 use prost::Message;
@@ -352,7 +353,6 @@ fn query(filter: pb::Filter, by: &[pb::Dimension]) -> pb::QueryFiguresRequest {
 
 /// The day of `START` against the one before.
 fn comparison(filter: pb::Filter) -> pb::ComparePeriodsRequest {
-    const DAY_SECONDS: i64 = 86_400;
     let window = that_day(&[]).question.and_then(|question| question.window);
     let before = |at: Option<prost_types::Timestamp>| {
         at.map(|at| prost_types::Timestamp {

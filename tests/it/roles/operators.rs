@@ -7,13 +7,13 @@ use mistap::api::pb::v1 as pb;
 use mistap::auth::Role;
 use mistap::client::Connection;
 use mistap::domain::UtcMillis;
+use mistap::domain::time::HOUR_MS;
 use mistap::network::{Feed, Network, Operator};
 use tempfile::TempDir;
 
 use super::{Guarded, Operations, Reporting, Statistics, add};
 use crate::support::{START, Service, at, founding_story, new_id, once_open, that_day};
 
-const HOUR_MS: i64 = 3_600_000;
 /// Beyond what the tallies tell apart.
 const INVENTED: i64 = 1_100;
 /// More than the few operators of these tests take, and a small part of what each of so many

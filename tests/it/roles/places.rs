@@ -3,6 +3,7 @@
 
 use mistap::auth::table::Disclosure;
 use mistap::domain::UtcMillis;
+use mistap::domain::time::HOUR_MS;
 
 use super::*;
 use crate::support::{START, at, feed_of_gvb, once_open};
@@ -11,7 +12,6 @@ type Events = tonic::Streaming<pb::WatchIncidentsResponse>;
 
 /// From here on numbers stand for places.
 const FIRST_CITATION: u64 = 1 << 60;
-const HOUR_MS: i64 = 3_600_000;
 
 fn of_gvb() -> pb::Filter {
     pb::Filter {

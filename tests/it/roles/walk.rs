@@ -9,6 +9,7 @@ use mistap::api::pb::v1 as pb;
 use mistap::app::Settings;
 use mistap::auth::{Role, table};
 use mistap::domain::limits::REPORTER_BURST_MAX;
+use mistap::domain::time::{DAY_MS, HOUR_MS, MINUTE_MS};
 use mistap::domain::{Position, UtcMillis};
 use prost::Message;
 use prost_reflect::{DynamicMessage, MessageDescriptor};
@@ -22,9 +23,6 @@ use crate::raw::Call;
 use crate::reports::Reporter;
 use crate::support::{SECRET, START, Service, at, feed_of_gvb, founding_story, new_id};
 
-const MINUTE_MS: i64 = 60_000;
-const HOUR_MS: i64 = 60 * MINUTE_MS;
-const DAY_MS: i64 = 24 * HOUR_MS;
 /// The first hours of the day before `START`, in Amsterdam.
 const MIDNIGHT: i64 = START.0 - 15 * HOUR_MS - DAY_MS;
 /// When October began, in Amsterdam: 53 days and an hour before midnight of `START`.

@@ -9,13 +9,13 @@ use rand::{Rng, SeedableRng};
 
 use super::*;
 use crate::domain::taxonomy::{CaseState, Taxonomy};
+use crate::domain::time::HOUR_MS;
 use crate::domain::{Amendment, Answer, Position, Record, Stamp, UtcMillis};
 use crate::journal::JournalError;
 use crate::ledger::Ledger;
 use crate::ledger::testing::{Maker, ledger_of};
 use crate::query::cases::reply_times;
 
-const HOUR_MS: i64 = 3_600_000;
 const QUESTIONS_EACH: usize = 12;
 /// Rankings, comparisons and times to reply.
 const COMPARISONS_EACH: usize = 4;

@@ -9,12 +9,12 @@ use rand::{Rng, SeedableRng};
 use super::super::super::tests::counted;
 use super::as_of::Kept;
 use super::*;
+use crate::domain::time::HOUR_MS;
 use crate::domain::{Position, Record};
 use crate::ledger::Ledger;
 use crate::ledger::testing::{Maker, ledger_of};
 use crate::query::{QueryError, answer_as_of};
 
-const HOUR_MS: i64 = 3_600_000;
 /// Some fifty days, so that two months of receipt end.
 const ENTRIES: usize = 900;
 const QUESTIONS_EACH: usize = 12;
