@@ -164,9 +164,10 @@ impl Sources {
     ) -> Result<pb::QueryFiguresResponse, Problem> {
         let asked = Instant::now();
         let (token, question) = (&query.page_token, &query.question);
-        let after = match token.is_empty() {
-            true => None,
-            false => Some(PageToken::parse(token, question, query.order)?),
+        let after = if token.is_empty() {
+            None
+        } else {
+            Some(PageToken::parse(token, question, query.order)?)
         };
         let page = Page {
             rows: query.rows,

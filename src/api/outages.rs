@@ -87,8 +87,9 @@ fn changes(outages: &Outages, outage: &Outage, is_withdrawal: bool) -> bool {
         .iter()
         .filter(|one| one.operator.as_ref() == outage.operator());
     let all = outage.last().0 - outage.first().0 + 1;
-    match is_withdrawal {
-        true => own.count() != 0,
-        false => i32::try_from(own.count()) != Ok(all),
+    if is_withdrawal {
+        own.count() != 0
+    } else {
+        i32::try_from(own.count()) != Ok(all)
     }
 }

@@ -186,9 +186,10 @@ impl StatisticsService for Statistics {
                 _ => {}
             }
             // Revoked while it was made.
-            match caller.is_live() {
-                true => answered,
-                false => Err(Problem::let_in_no_more(&caller)),
+            if caller.is_live() {
+                answered
+            } else {
+                Err(Problem::let_in_no_more(&caller))
             }
         });
         Ok(Response::new(steps))

@@ -272,9 +272,12 @@ fn check(named: &[Named], ledger: &Ledger, duckdb: &DuckDb) -> Result<(), Failur
 
 /// The median of as many runs as the time allows.
 fn median_ms(named: &Named, ledger: &Ledger, span: Duration) -> Result<f64, Failure> {
-    median_of(span, named.name, || match named.by_scan {
-        true => query::answer_by_scan(ledger, &named.question, &named.page).map(Some),
-        false => query::answer_by_tallies(ledger, &named.question, &named.page),
+    median_of(span, named.name, || {
+        if named.by_scan {
+            query::answer_by_scan(ledger, &named.question, &named.page).map(Some)
+        } else {
+            query::answer_by_tallies(ledger, &named.question, &named.page)
+        }
     })
 }
 

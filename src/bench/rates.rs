@@ -300,9 +300,12 @@ fn joined(
 
 /// The columns of a filter that stand in both tables are those of the incidents.
 fn qualified(filter: &str) -> String {
-    let qualify = |part: &str| match part.starts_with("i.") || part == "true" {
-        true => part.to_owned(),
-        false => format!("i.{part}"),
+    let qualify = |part: &str| {
+        if part.starts_with("i.") || part == "true" {
+            part.to_owned()
+        } else {
+            format!("i.{part}")
+        }
     };
     let parts: Vec<String> = filter.split(" AND ").map(qualify).collect();
     parts.join(" AND ")

@@ -30,9 +30,12 @@ pub(super) fn read() -> Result<Cli, ExitCode> {
 /// The commands, with variables passed over that are blank: a line in a service's settings that
 /// says nothing is the same as none.
 fn without_blank_variables(command: Command, is_blank: &dyn Fn(&OsStr) -> bool) -> Command {
-    let set = command.mut_args(|arg| match arg.get_env().is_some_and(is_blank) {
-        true => arg.env(None::<&'static str>),
-        false => arg,
+    let set = command.mut_args(|arg| {
+        if arg.get_env().is_some_and(is_blank) {
+            arg.env(None::<&'static str>)
+        } else {
+            arg
+        }
     });
     set.mut_subcommands(|command| without_blank_variables(command, is_blank))
 }

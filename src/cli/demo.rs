@@ -199,9 +199,10 @@ async fn write_history(
         until,
         |written| {
             bar.set_position(written.reports);
-            match stop.is_cancelled() {
-                true => ControlFlow::Break(()),
-                false => ControlFlow::Continue(()),
+            if stop.is_cancelled() {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
             }
         },
     )

@@ -346,9 +346,10 @@ fn verify(dir: &Path, month: Option<LocalMonth>, format: Format) -> Result<(), F
     let mut sheet = Sheet::new(["edition", "found"]);
     let mut is_clean = true;
     for month in all {
-        let found = match lost.contains(&month) {
-            true => "GONE".to_owned(),
-            false => found(library.verify(month)),
+        let found = if lost.contains(&month) {
+            "GONE".to_owned()
+        } else {
+            found(library.verify(month))
         };
         is_clean &= !["DIFFERS", "GONE", "DAMAGED"]
             .iter()

@@ -97,9 +97,10 @@ impl KeyHistory {
                 continue;
             }
             let came_back = before.iter().any(|(_, one)| one.digest == told.digest);
-            losses.push(match came_back {
-                true => format!("the file of before came back by {day}"),
-                false => format!("LOST by {day}, and new ones made: {LOSS_MEANS}"),
+            losses.push(if came_back {
+                format!("the file of before came back by {day}")
+            } else {
+                format!("LOST by {day}, and new ones made: {LOSS_MEANS}")
             });
         }
         if let (Some(file), Some((_, last))) = (file, self.told.last())
@@ -128,9 +129,10 @@ impl KeyHistory {
 
 /// Fingerprints of the keys of a folder; `None` if it has no key file.
 pub(super) fn file(dir: &Path) -> Result<Option<KeysTold>, crate::auth::KeyError> {
-    match Keys::exist(dir) {
-        true => Ok(Some(Keys::open(dir)?.told())),
-        false => Ok(None),
+    if Keys::exist(dir) {
+        Ok(Some(Keys::open(dir)?.told()))
+    } else {
+        Ok(None)
     }
 }
 

@@ -116,9 +116,10 @@ async fn list(args: ListArgs, mut client: Client, format: Format) -> Result<(), 
         operators: args.operator,
     };
     let answer = client.list_outages(request).await?.into_inner();
-    let sheet = match args.told {
-        true => told(&answer.changes),
-        false => days(&answer.days),
+    let sheet = if args.told {
+        told(&answer.changes)
+    } else {
+        days(&answer.days)
     };
     sheet.print(format, &mut io::stdout().lock())
 }

@@ -80,17 +80,19 @@ impl FilterArgs {
 
     /// Whose reports: `self-reported` or `observed`.
     pub fn basis(&self) -> &'static str {
-        match self.observed {
-            true => "observed",
-            false => "self-reported",
+        if self.observed {
+            "observed"
+        } else {
+            "self-reported"
         }
     }
 
     /// As the API takes it.
     pub fn to_wire(&self) -> pb::Filter {
-        let basis = match self.observed {
-            true => pb::Basis::Observed,
-            false => pb::Basis::SelfReported,
+        let basis = if self.observed {
+            pb::Basis::Observed
+        } else {
+            pb::Basis::SelfReported
         };
         pb::Filter {
             basis: basis.into(),
@@ -188,9 +190,10 @@ pub struct TapsArgs {
 impl TapsArgs {
     /// What is done with days of declared outages.
     pub fn how_outages(&self) -> &'static str {
-        match self.without_outages {
-            true => "left out",
-            false => "counted in: leave them out with --without-outages",
+        if self.without_outages {
+            "left out"
+        } else {
+            "counted in: leave them out with --without-outages"
         }
     }
 }

@@ -82,9 +82,10 @@ pub(super) async fn send(
     tokio::select! {
         answered = answered => answered.map_err(|unanswered| {
             let failure = Failure::from(unanswered.status);
-            match unanswered.may_be_recorded {
-                true => way_back.told_with(failure),
-                false => failure,
+            if unanswered.may_be_recorded {
+                way_back.told_with(failure)
+            } else {
+                failure
             }
         }),
         () = signals.next() => {

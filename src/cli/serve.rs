@@ -75,9 +75,10 @@ pub async fn run(settings: ServeSettings) -> Result<(), Failure> {
 
 /// What the clock is compared with.
 pub(super) fn clock_check(settings: ClockSettings) -> ClockCheck {
-    match settings.trust_clock {
-        true => ClockCheck::AfterStart,
-        false => ClockCheck::Always,
+    if settings.trust_clock {
+        ClockCheck::AfterStart
+    } else {
+        ClockCheck::Always
     }
 }
 

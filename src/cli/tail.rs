@@ -181,9 +181,10 @@ impl Output {
         let is_terminal = format == Format::Table && io::stdout().is_terminal();
         let output = Self {
             format,
-            width: match is_terminal {
-                true => Some(crossterm::terminal::size()?.0.into()),
-                false => None,
+            width: if is_terminal {
+                Some(crossterm::terminal::size()?.0.into())
+            } else {
+                None
             },
             left: events.unwrap_or(u64::MAX),
         };

@@ -96,9 +96,10 @@ async fn has_stop(client: &mut Client, stop: &str) -> bool {
 
 fn say(unknown: &str, code: &str, hint: &str) -> Result<(), Failure> {
     // Codes of stops may be as long as a card's number.
-    let name = match is_card_like(code) {
-        true => "with this code",
-        false => code,
+    let name = if is_card_like(code) {
+        "with this code"
+    } else {
+        code
     };
     let mut out = io::stderr().lock();
     Ok(writeln!(out, "warning: {unknown} {name}; {hint}")?)

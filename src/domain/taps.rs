@@ -257,9 +257,10 @@ impl TapFeed {
     /// The service day that an hour lies in.
     pub fn day_of(&self, hour: Hour) -> LocalDay {
         let day = Calendar::get().day(hour);
-        match self.day_begin.0 != 0 && hour < day.hour_at(self.day_begin.0) {
-            true => LocalDay(day.0 - 1),
-            false => day,
+        if self.day_begin.0 != 0 && hour < day.hour_at(self.day_begin.0) {
+            LocalDay(day.0 - 1)
+        } else {
+            day
         }
     }
 

@@ -155,9 +155,10 @@ impl Counted {
             erased: self.gathered.erased,
             erased_late: self.gathered.erased_late,
             self_reports: self.erased.clone(),
-            most: match 0 < self.gathered.erased + self.gathered.gone {
-                true => BASES.map(|basis| (basis, self.most(basis))).into(),
-                false => BTreeMap::new(),
+            most: if 0 < self.gathered.erased + self.gathered.gone {
+                BASES.map(|basis| (basis, self.most(basis))).into()
+            } else {
+                BTreeMap::new()
             },
             before: None,
         }
@@ -219,9 +220,10 @@ impl Counted {
 
     /// How many of an operator's counted reports feeds match.
     fn matched(&self, basis: &str, tells: &Tells) -> Matched {
-        let (basis, place) = match basis == basis_key(Basis::Observed) {
-            true => (Basis::Observed, 1),
-            false => (Basis::SelfReported, 0),
+        let (basis, place) = if basis == basis_key(Basis::Observed) {
+            (Basis::Observed, 1)
+        } else {
+            (Basis::SelfReported, 0)
         };
         let reports = self.reports(basis).into_iter();
         let reports: Vec<_> = reports

@@ -162,9 +162,10 @@ impl<'a> Denominators<'a> {
         if months.iter().any(Matched::is_too_few) {
             return Err(TOO_FEW_REPORTS);
         }
-        let numerator = match row.basis == basis_key(Basis::Observed) {
-            true => Numerator::ObservedRefusals,
-            false => Numerator::SelfReports,
+        let numerator = if row.basis == basis_key(Basis::Observed) {
+            Numerator::ObservedRefusals
+        } else {
+            Numerator::SelfReports
         };
         let refusals = chosen.refusals();
         let scatter = published.dispersion(row, numerator, refusals, &chosen.taps);
@@ -218,9 +219,10 @@ impl Chosen<'_> {
     /// Whether refused taps are among the taps, if that is so of all feeds or of none.
     fn refusals(&self) -> Refusals {
         let first = self.feeds[0].refusals;
-        match self.feeds.iter().all(|feed| feed.refusals == first) {
-            true => first,
-            false => Refusals::Unknown,
+        if self.feeds.iter().all(|feed| feed.refusals == first) {
+            first
+        } else {
+            Refusals::Unknown
         }
     }
 

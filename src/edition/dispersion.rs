@@ -114,9 +114,10 @@ impl Exposed {
         let count: u64 = self.days.iter().map(|day| day.count).sum();
         let exposure: u64 = self.days.iter().map(|day| day.exposure).sum();
         let expected = count as f64 * taps as f64 / exposure.max(1) as f64;
-        match 0.0 < expected {
-            true => reports as f64 / expected,
-            false => 0.0,
+        if 0.0 < expected {
+            reports as f64 / expected
+        } else {
+            0.0
         }
     }
 }

@@ -414,9 +414,10 @@ impl Report {
         let day = facts.time.day();
         let has_staff = facts.staff_present == Some(StaffPresence::Yes);
         Self {
-            basis: match is_observed(facts) {
-                true => Basis::Observed,
-                false => Basis::SelfReported,
+            basis: if is_observed(facts) {
+                Basis::Observed
+            } else {
+                Basis::SelfReported
             },
             day,
             hour_of_day: match facts.time {
@@ -479,9 +480,10 @@ fn names_erased(facts: &Facts, personal: Option<&Personal>) -> NamesErased {
     if personal.is_some() && !is_card_gone && !is_installation_gone {
         return NamesErased::No;
     }
-    match facts.card_given && facts.installation_given {
-        true => NamesErased::WithLink,
-        false => NamesErased::Yes,
+    if facts.card_given && facts.installation_given {
+        NamesErased::WithLink
+    } else {
+        NamesErased::Yes
     }
 }
 

@@ -97,9 +97,10 @@ pub fn citation_of(closed: &[Closed], path: &str) -> String {
     }
     let lines: String = closed.iter().map(|one| format!("{}\n", one.hash)).collect();
     let (hash, count) = (Hash::of(lines.as_bytes()), closed.len());
-    let methods = match first.method == last.method {
-        true => format!("method {}", last.method),
-        false => format!("methods {} to {}", first.method, last.method),
+    let methods = if first.method == last.method {
+        format!("method {}", last.method)
+    } else {
+        format!("methods {} to {}", first.method, last.method)
     };
     format!(
         "mistap, editions {} to {} ({count}): failed check-ins as reported or observed, {methods}, \
@@ -346,9 +347,10 @@ impl Library {
             Some(_) => Err(EditionError::Lost { month, path }),
             None if path.exists() => {
                 let published = self.read(month)?;
-                match published == bytes {
-                    true => Ok(Prepared::Ready(mark(&made.edition, hash))),
-                    false => self.take_in(month, &published),
+                if published == bytes {
+                    Ok(Prepared::Ready(mark(&made.edition, hash)))
+                } else {
+                    self.take_in(month, &published)
                 }
             }
             // What it was made of decides; the look before only saves making it.

@@ -240,9 +240,12 @@ mod tests {
         };
         let reports: Vec<_> = (0..REPORTS).map(told).collect();
         let reports: Vec<_> = reports.iter().collect();
-        let reporter = |number: usize| match number + without_kind < REPORTS {
-            true => number,
-            false => REPORTS + number % 9,
+        let reporter = |number: usize| {
+            if number + without_kind < REPORTS {
+                number
+            } else {
+                REPORTS + number % 9
+            }
         };
         let reporters = (0..REPORTS).map(|number| u32::try_from(reporter(number)).expect("few"));
         let groups = tables::groups(&reports, &reporters.collect::<Vec<_>>());

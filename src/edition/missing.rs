@@ -238,9 +238,10 @@ impl Missing {
             // Taps are not of reporters.
             let has_taps = 0 == self.gone && row.taps.is_some() && now.taps.is_some();
             let are_taps = |row: &Row| (row.taps, row.denominator_source.clone(), row.coverage);
-            let shift = match may_be_other(&row.operator_code) {
-                true => shift,
-                false => 0,
+            let shift = if may_be_other(&row.operator_code) {
+                shift
+            } else {
+                0
             };
             row.count.abs_diff(now.count) <= shift && (!has_taps || are_taps(row) == are_taps(now))
         };

@@ -121,9 +121,10 @@ async fn whole(
         .find(|closed| closed.month == month);
     let closed = closed.ok_or(NO_EDITION)?;
     let address = path(&month.to_string());
-    let facts = match is_packed {
-        true => Facts::of_made(&[closed], &address, ZIP),
-        false => Facts::of_bytes(closed, &address),
+    let facts = if is_packed {
+        Facts::of_made(&[closed], &address, ZIP)
+    } else {
+        Facts::of_bytes(closed, &address)
     };
     if facts.are_known(&headers) {
         return Ok(facts.not_modified());

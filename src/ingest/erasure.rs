@@ -288,9 +288,10 @@ mod tests {
             let (writer, _) = cut_short(folder.path(), LAST_BATCH_ENTRIES);
             let reader = writer.reader();
             drop(writer);
-            match is_copy {
-                true => drop(repair::restore(folder.path(), clock, &mut |_, _| ())),
-                false => drop(repair::rebuild(folder.path(), clock, &mut |_, _| ())),
+            if is_copy {
+                drop(repair::restore(folder.path(), clock, &mut |_, _| ()));
+            } else {
+                drop(repair::rebuild(folder.path(), clock, &mut |_, _| ()));
             }
             assert!(folder.path().join("checkpoint").exists());
             assert_eq!(has_words(&reader), [false, false], "{is_copy}");

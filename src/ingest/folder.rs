@@ -80,9 +80,12 @@ fn parents_of_new(folder: &Path) -> Vec<PathBuf> {
     let new = folder.ancestors().take_while(|path| !path.exists());
     let parents = new.filter_map(Path::parent);
     let mut parents: Vec<_> = parents
-        .map(|parent| match parent.as_os_str().is_empty() {
-            true => PathBuf::from("."),
-            false => parent.to_owned(),
+        .map(|parent| {
+            if parent.as_os_str().is_empty() {
+                PathBuf::from(".")
+            } else {
+                parent.to_owned()
+            }
         })
         .collect();
     parents.reverse();

@@ -287,9 +287,10 @@ impl<'a> Input<'a> {
                 return Err("months are out of order");
             }
             before = end.through;
-            match place < ended {
-                true => months.ended = Some(end),
-                false => months.ends.push(end),
+            if place < ended {
+                months.ended = Some(end);
+            } else {
+                months.ends.push(end);
             }
         }
         Ok(months)
@@ -589,9 +590,10 @@ impl<'a> Input<'a> {
 }
 
 fn row_time(is_day: bool, time: u32) -> Result<RowTime, Unreadable> {
-    let time = match is_day {
-        true => RowTime::Day(LocalDay(time.cast_signed())),
-        false => RowTime::Hour(Hour(time)),
+    let time = if is_day {
+        RowTime::Day(LocalDay(time.cast_signed()))
+    } else {
+        RowTime::Hour(Hour(time))
     };
     let is_supported = match time {
         RowTime::Hour(hour) => FIRST_DAY.start() <= hour && hour < END_DAY.start(),

@@ -87,9 +87,10 @@ fn day(row: &Row) -> u32 {
 
 fn set_numbers<T: Taxonomy>(bits: u16) -> Vec<u32> {
     let set = SetOf::<T>::from_bits(bits);
-    match set.is_empty() {
-        true => vec![0],
-        false => set.iter().map(|value| value.number().into()).collect(),
+    if set.is_empty() {
+        vec![0]
+    } else {
+        set.iter().map(|value| value.number().into()).collect()
     }
 }
 

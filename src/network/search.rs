@@ -398,9 +398,10 @@ fn joined(words: &[Word], place: usize) -> Vec<(String, bool)> {
 /// The words under which a text stands in the index.
 fn indexed(words: &[Word], part: Part) -> impl Iterator<Item = (Box<str>, Part)> {
     words.iter().flat_map(move |word| {
-        let text = match word.is_abbreviated {
-            true => format!("{}.", word.text).into(),
-            false => word.text.as_str().into(),
+        let text = if word.is_abbreviated {
+            format!("{}.", word.text).into()
+        } else {
+            word.text.as_str().into()
         };
         let compound = word.compound.as_deref().map(|whole| {
             let part = match part {

@@ -67,9 +67,10 @@ fn failed(filter: &Filter) -> String {
 }
 
 fn less_outages(leaves_out: bool) -> &'static str {
-    match leaves_out {
-        true => " without days of declared outages",
-        false => "",
+    if leaves_out {
+        " without days of declared outages"
+    } else {
+        ""
     }
 }
 
@@ -129,9 +130,10 @@ fn restricted(filter: &Filter) -> String {
         part(Dimension::Weekday, bits(filter.weekdays.into())),
     ];
     let parts: Vec<String> = parts.into_iter().flatten().collect();
-    match parts.is_empty() {
-        true => String::new(),
-        false => format!(" ({})", parts.join("; ")),
+    if parts.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", parts.join("; "))
     }
 }
 

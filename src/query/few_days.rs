@@ -54,9 +54,10 @@ pub(super) fn to_count(question: &Question) -> Question {
 /// for each of their days are few enough.
 pub(super) fn axes(question: &Question, dictionary: &Dictionary, bounds: Bounds) -> Axes {
     let axes = Axes::new(&to_count(question), dictionary);
-    match axes.cells <= bounds.at_once {
-        true => axes,
-        false => Axes::new(question, dictionary),
+    if axes.cells <= bounds.at_once {
+        axes
+    } else {
+        Axes::new(question, dictionary)
     }
 }
 

@@ -63,13 +63,19 @@ impl RateRatio {
 fn odds(events: f64, others: f64, tail: f64) -> (impl FnOnce() -> f64, impl FnOnce() -> f64) {
     let of_own = |share: f64| share / (1.0 - share);
     let of_other = |share: f64| (1.0 - share) / share;
-    let low = move || match events < others {
-        true => of_own(distribution::beta_lower(events, others + 1.0, tail)),
-        false => of_other(distribution::beta_upper(others + 1.0, events, tail)),
+    let low = move || {
+        if events < others {
+            of_own(distribution::beta_lower(events, others + 1.0, tail))
+        } else {
+            of_other(distribution::beta_upper(others + 1.0, events, tail))
+        }
     };
-    let high = move || match events < others {
-        true => of_own(distribution::beta_upper(events + 1.0, others, tail)),
-        false => of_other(distribution::beta_lower(others, events + 1.0, tail)),
+    let high = move || {
+        if events < others {
+            of_own(distribution::beta_upper(events + 1.0, others, tail))
+        } else {
+            of_other(distribution::beta_lower(others, events + 1.0, tail))
+        }
     };
     (low, high)
 }

@@ -91,9 +91,10 @@ impl Dispersion {
     /// That of the more dispersed of the two; this one if they are equal.
     #[must_use]
     pub fn or_wider(self, other: Self) -> Self {
-        match self.factor() < other.factor() {
-            true => other,
-            false => self,
+        if self.factor() < other.factor() {
+            other
+        } else {
+            self
         }
     }
 

@@ -104,9 +104,10 @@ fn polish(rough: f64, tail: f64, at: impl Fn(f64) -> (f64, f64)) -> f64 {
 /// Whether a quantile is smaller than the smallest number.
 fn is_below_all(tail: f64, at: impl Fn(f64) -> (f64, f64)) -> bool {
     let (reached, slope) = at(f64::MIN_POSITIVE);
-    match slope < 0.0 {
-        true => reached <= tail,
-        false => tail <= reached,
+    if slope < 0.0 {
+        reached <= tail
+    } else {
+        tail <= reached
     }
 }
 

@@ -547,9 +547,10 @@ impl Store {
                 totals_before = Some(big);
             }
         }
-        match newest < needed.changed {
-            true => Err(StoreError::TapsBehind),
-            false => Ok(()),
+        if newest < needed.changed {
+            Err(StoreError::TapsBehind)
+        } else {
+            Ok(())
         }
     }
 

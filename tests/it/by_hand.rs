@@ -74,9 +74,10 @@ fn share_below(a: f64, b: f64, tail: f64) -> f64 {
     let (mut low, mut high) = (0.0, 1.0);
     for _ in 0..200 {
         let middle = f64::midpoint(low, high);
-        match beta_below(a, b, middle) < tail {
-            true => low = middle,
-            false => high = middle,
+        if beta_below(a, b, middle) < tail {
+            low = middle;
+        } else {
+            high = middle;
         }
     }
     f64::midpoint(low, high)
@@ -90,9 +91,10 @@ fn root(of: impl Fn(f64) -> f64, value: f64, guess: f64) -> f64 {
     }
     for _ in 0..200 {
         let middle = f64::midpoint(low, high);
-        match of(middle) < value {
-            true => low = middle,
-            false => high = middle,
+        if of(middle) < value {
+            low = middle;
+        } else {
+            high = middle;
         }
     }
     f64::midpoint(low, high)

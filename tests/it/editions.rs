@@ -512,9 +512,10 @@ async fn kindness_is_in_the_edition_of_the_month_and_a_later_withdrawal_or_erasu
             4 => (&[][..], Some(Outcome::TravelledOn)),
             _ => (&[][..], None),
         };
-        let staff_present = match acts.is_empty() {
-            true => StaffPresence::No,
-            false => StaffPresence::Yes,
+        let staff_present = if acts.is_empty() {
+            StaffPresence::No
+        } else {
+            StaffPresence::Yes
         };
         pb::Incident {
             incident_id: new_id(),

@@ -713,9 +713,10 @@ fn month_of_the_story() -> Vec<pb::Incident> {
     ];
     let mut all = vec![founding_story()];
     for (count, acts, outcome) in told {
-        let present = match acts.is_empty() {
-            true => StaffPresence::No,
-            false => StaffPresence::Yes,
+        let present = if acts.is_empty() {
+            StaffPresence::No
+        } else {
+            StaffPresence::Yes
         };
         all.extend((0..count).map(|_| pb::Incident {
             staff_present: present.into(),

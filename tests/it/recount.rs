@@ -283,9 +283,10 @@ fn hours_by_day(span: &Span, hour_of_day: Option<i64>) -> BTreeMap<i64, u64> {
 /// Whether a report lies in the span, if its day is known alone with all of it.
 fn is_within(span: &Span, report: &Report) -> bool {
     let (day, hour, _) = report.place;
-    match report.has_hour {
-        true => span.contains(&(day * 24 + hour)),
-        false => span.start <= day * 24 && (day + 1) * 24 <= span.end,
+    if report.has_hour {
+        span.contains(&(day * 24 + hour))
+    } else {
+        span.start <= day * 24 && (day + 1) * 24 <= span.end
     }
 }
 
@@ -349,9 +350,10 @@ impl Counted {
         let days = self.taps.iter();
         let days = days.map(|(day, taps)| (on(day) as f64, attempts(day, *taps) as f64));
         let days: Vec<_> = days.collect();
-        let scatter = match is_observed {
-            true => by_hand::scatter_of_shares(&days),
-            false => by_hand::scatter_of_counts(&days),
+        let scatter = if is_observed {
+            by_hand::scatter_of_shares(&days)
+        } else {
+            by_hand::scatter_of_counts(&days)
         };
         is_close(rate.dispersion, scatter);
         assert_eq!(
@@ -400,9 +402,10 @@ impl Counted {
         };
         let scatter = scatter(&self.own_by_day).max(scatter(&self.others_by_day));
         let (own, others) = (self.reports as f64, self.others as f64);
-        let (told, seen) = match is_observed {
-            true => (others, own),
-            false => (own, others),
+        let (told, seen) = if is_observed {
+            (others, own)
+        } else {
+            (own, others)
         };
         let (low, high) = by_hand::ratio(told, seen, scatter);
         is_close(ratio.value, told / seen);

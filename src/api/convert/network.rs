@@ -115,9 +115,10 @@ pub fn parse_lines(request: pb::ListLinesRequest) -> Result<Lines, Violations> {
             "must come from the answer before",
         ),
     };
-    let rows_max = match request.with_stops {
-        true => LINES_WITH_STOPS_PER_PAGE_MAX,
-        false => LINES_PER_PAGE_MAX,
+    let rows_max = if request.with_stops {
+        LINES_WITH_STOPS_PER_PAGE_MAX
+    } else {
+        LINES_PER_PAGE_MAX
     };
     let rows_default = LINES_PER_PAGE_DEFAULT.min(rows_max);
     let rows = parse_page_size(request.page_size, rows_default, rows_max, &mut found);

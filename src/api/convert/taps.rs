@@ -43,9 +43,10 @@ pub fn parse_feed(at: Path<'_>, feed: Option<&pb::TapFeed>) -> Result<TapFeed, V
     let violations = found.count();
     let kinds = found.choices::<TapKind>(kinds_at, &feed.tap_kinds, KINDS_MAX, false);
     // Said once: a kind that is not known is no kind either.
-    let kinds = match violations == found.count() {
-        true => found.ok(kinds_at, TapKinds::new(kinds)),
-        false => None,
+    let kinds = if violations == found.count() {
+        found.ok(kinds_at, TapKinds::new(kinds))
+    } else {
+        None
     };
     let refusals = known(feed.refusals).and_then(Refusals::from_number);
     let refusals = found.some(
@@ -135,9 +136,10 @@ where
 
 /// The same text, unless it could be a card's number in the wrong column.
 fn without_card(text: &str) -> Result<&str, InvalidText> {
-    match holds_card_number(text) {
-        true => Err(InvalidText::HoldsCard),
-        false => Ok(text),
+    if holds_card_number(text) {
+        Err(InvalidText::HoldsCard)
+    } else {
+        Ok(text)
     }
 }
 

@@ -113,9 +113,10 @@ fn ends(numbers: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
 }
 
 fn range(least: &str, most: &str) -> String {
-    match least == most {
-        true => least.to_owned(),
-        false => format!("{least} to {most}"),
+    if least == most {
+        least.to_owned()
+    } else {
+        format!("{least} to {most}")
     }
 }
 

@@ -132,9 +132,10 @@ fn parse_interval(text: &str) -> Result<TapInterval, String> {
 impl ImportArgs {
     fn interval(&self) -> TapInterval {
         let has_hours = self.columns.hour.is_some() || self.columns.time.is_some();
-        let derived = match has_hours {
-            true => TapInterval::Hour,
-            false => TapInterval::Day,
+        let derived = if has_hours {
+            TapInterval::Hour
+        } else {
+            TapInterval::Day
         };
         self.feed.interval.unwrap_or(derived)
     }
@@ -227,9 +228,10 @@ pub async fn import(args: ImportArgs, server: &ServerArgs, format: Format) -> Re
             let told = format!("{recorded} of {} counts recorded", checked.counts);
             let failure = failure.with_detail(told);
             // Where the same can go well later, nothing is lost by sending all of it.
-            Err(match failure.is_worth_another_try() {
-                true => failure.with_hint("import again: what is there is replaced"),
-                false => failure,
+            Err(if failure.is_worth_another_try() {
+                failure.with_hint("import again: what is there is replaced")
+            } else {
+                failure
             })
         }
     }

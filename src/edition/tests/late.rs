@@ -130,9 +130,10 @@ fn corrected() -> impl Strategy<Value = Taps10> {
 fn facts_of(one: &Told, number: usize) -> Facts {
     let id = id_made_at(UtcMillis(0), number as u64);
     let hour = one.tapped.hour().expect("a supported year");
-    let (time, precision) = match one.is_day_only {
-        true => (RowTime::Day(hour.local_day()), TimePrecision::Day),
-        false => (RowTime::Hour(hour), TimePrecision::Exact),
+    let (time, precision) = if one.is_day_only {
+        (RowTime::Day(hour.local_day()), TimePrecision::Day)
+    } else {
+        (RowTime::Hour(hour), TimePrecision::Exact)
     };
     Facts {
         operator: Some("GVB".parse().expect("a code")),

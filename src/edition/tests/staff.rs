@@ -24,9 +24,10 @@ fn shares<const N: usize>(told: &[Told], keys: [&str; N]) -> [Option<(u64, f64)>
         for _ in 0..*count {
             let facts = Facts {
                 operator: Some("GVB".parse().expect("a code")),
-                staff_present: Some(match acts.is_empty() {
-                    true => StaffPresence::No,
-                    false => StaffPresence::Yes,
+                staff_present: Some(if acts.is_empty() {
+                    StaffPresence::No
+                } else {
+                    StaffPresence::Yes
                 }),
                 staff_acts: acts.iter().copied().collect(),
                 outcomes: outcome.iter().copied().collect(),

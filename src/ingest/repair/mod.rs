@@ -104,9 +104,10 @@ impl Alone {
     /// Refuses a clock that is not believed at once: what is destroyed by the stamps is gone for
     /// good, and here nothing waits until it has lasted.
     pub fn check_clock(&self, clock: CommandClock) -> Result<(), RepairError> {
-        match clock.check.believes(clock.now, self.writer.last_stamp()) {
-            true => Ok(()),
-            false => Err(RepairError::ClockUnsure),
+        if clock.check.believes(clock.now, self.writer.last_stamp()) {
+            Ok(())
+        } else {
+            Err(RepairError::ClockUnsure)
         }
     }
 }

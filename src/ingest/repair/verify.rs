@@ -113,9 +113,10 @@ pub fn verify(folder: &Path, progress: Progress<'_>) -> Result<Report, RepairErr
     }
     let found = verify_once(folder, progress);
     let is_clean = found.as_ref().is_ok_and(Report::is_clean);
-    match is_clean || !journal::is_in_use(&path)? {
-        true => found,
-        false => verify_once(folder, progress),
+    if is_clean || !journal::is_in_use(&path)? {
+        found
+    } else {
+        verify_once(folder, progress)
     }
 }
 
@@ -254,9 +255,10 @@ fn check_base(
         return Ok(());
     };
     let found = base::sha256(&folder::journal(folder)).map_err(CheckpointError::from)?;
-    match found == noted {
-        true => Ok(()),
-        false => Err(RepairError::BaseDiffers),
+    if found == noted {
+        Ok(())
+    } else {
+        Err(RepairError::BaseDiffers)
     }
 }
 

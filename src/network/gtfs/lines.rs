@@ -237,9 +237,10 @@ fn line_ids(routes: &[Route]) -> Vec<LineId> {
         own.filter(|own| own.operator() == route.operator)
             .or_else(|| {
                 let is_only = counts.get(&(&route.operator, &*route.number)) == Some(&1);
-                let id = match is_only {
-                    true => format!("{}:{}", route.operator, route.number),
-                    false => format!("{}:{}.{}", route.operator, route.number, route.id),
+                let id = if is_only {
+                    format!("{}:{}", route.operator, route.number)
+                } else {
+                    format!("{}:{}.{}", route.operator, route.number, route.id)
                 };
                 visible(&id, LINE_ID_BYTES_MAX).parse().ok()
             })
@@ -419,9 +420,10 @@ fn direction(trips: &Trips, trip: u32, stops: &BTreeMap<u32, Stops>, places: &Pl
     stops.dedup();
     let headsign = &trips.headsigns[trips.trips[trip as usize].headsign as usize];
     let last = || stops.last().map(|place| places.stop(*place).name.clone());
-    let headsign = match headsign.is_empty() {
-        true => last().unwrap_or_default(),
-        false => headsign.clone(),
+    let headsign = if headsign.is_empty() {
+        last().unwrap_or_default()
+    } else {
+        headsign.clone()
     };
     Direction {
         headsign,

@@ -158,9 +158,12 @@ mod tests {
 
     /// The right feed with one file replaced.
     fn read_with(name: &str, content: &[u8]) -> Result<Feed, FeedError> {
-        let files = FILES.map(|(file, right)| match file == name {
-            true => (file, content),
-            false => (file, right.as_bytes()),
+        let files = FILES.map(|(file, right)| {
+            if file == name {
+                (file, content)
+            } else {
+                (file, right.as_bytes())
+            }
         });
         read(&files)
     }

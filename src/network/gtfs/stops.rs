@@ -157,9 +157,12 @@ fn read_rows<R: Read + Seek>(
                 max: FEED_STOP_ROWS_MAX as u64,
             });
         }
-        let degrees = |column, max| match is_stop || !table.text(column)?.is_empty() {
-            true => table.degrees(column, max),
-            false => Ok(0.0),
+        let degrees = |column, max| {
+            if is_stop || !table.text(column)?.is_empty() {
+                table.degrees(column, max)
+            } else {
+                Ok(0.0)
+            }
         };
         rows.push(Row {
             line: table.line(),
@@ -223,9 +226,10 @@ fn apart(rows: &[Row], members: BTreeMap<usize, Vec<usize>>) -> BTreeMap<usize, 
             let found = names.find(|(_, members)| Some(members.len()) == most);
             found.map(|(name, _)| name.clone())
         };
-        let own = match by_name.contains_key(&own) || rows[lead].kind != Kind::Station {
-            true => own,
-            false => first_of_most().unwrap_or(own),
+        let own = if by_name.contains_key(&own) || rows[lead].kind != Kind::Station {
+            own
+        } else {
+            first_of_most().unwrap_or(own)
         };
         let mut station = by_name.remove(&own).unwrap_or_default();
         station.push(lead);
@@ -298,9 +302,10 @@ fn common_name<'a>(rows: &'a [Row], lead: usize, members: &[usize]) -> &'a str {
 fn code(row: &Row, used: &mut BTreeSet<Box<str>>) -> Option<StopId> {
     let own = bare(&row.id);
     let is_code_better = operator_of(own).is_none() && !row.code.is_empty();
-    let choices = match is_code_better {
-        true => [&*row.code, own, &*row.id],
-        false => [own, &*row.id, &*row.code],
+    let choices = if is_code_better {
+        [&*row.code, own, &*row.id]
+    } else {
+        [own, &*row.id, &*row.code]
     };
     let choices = choices.iter().filter(|choice| !choice.is_empty());
     choices

@@ -70,9 +70,10 @@ impl ToldBy {
         let Some(some) = some else { return others };
         Self {
             feeds: some.feeds.and(others.feeds),
-            refusals: match some.refusals == others.refusals {
-                true => some.refusals,
-                false => Refusals::Unknown,
+            refusals: if some.refusals == others.refusals {
+                some.refusals
+            } else {
+                Refusals::Unknown
             },
         }
     }

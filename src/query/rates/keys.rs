@@ -60,9 +60,10 @@ impl RowKeys {
     /// How many cells of memory the sums of all rows take at most.
     pub fn weight(&self, question: &Question) -> u64 {
         let has_day = self.by.contains(&Dimension::Day);
-        let days = match has_day {
-            true => 1,
-            false => question.window.days().count() as u64 + 1,
+        let days = if has_day {
+            1
+        } else {
+            question.window.days().count() as u64 + 1
         };
         // A day and its taps, and a day's reports of three kinds.
         7 * days * (self.numbers.len() as u64 + 1)

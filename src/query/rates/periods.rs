@@ -72,9 +72,10 @@ impl Periods {
         }
         let of_row = |(row, numbers): (usize, &Numbers)| {
             let dates = keys.dates(|place, _| numbers[place]);
-            let group = match dates == Numbers::default() {
-                true => Some(0),
-                false => places.get(&dates).copied(),
+            let group = if dates == Numbers::default() {
+                Some(0)
+            } else {
+                places.get(&dates).copied()
             };
             (group, keys.hour_of_day(row))
         };

@@ -347,14 +347,16 @@ fn rates_are_made_of_what_a_plain_recount_gives() {
             let observed = |question: &Question| question.filter.basis == Basis::Observed;
             let check = |question: &Question, figure: &RateFigure, keys: Option<&[String]>| {
                 let mut other = question.clone();
-                other.filter.basis = match observed(question) {
-                    true => Basis::SelfReported,
-                    false => Basis::Observed,
+                other.filter.basis = if observed(question) {
+                    Basis::SelfReported
+                } else {
+                    Basis::Observed
                 };
                 let others = recount(&book.kept, feed, units, &other, keys).reports;
-                let told = match observed(question) {
-                    true => figure.told.self_reports,
-                    false => figure.told.observed_refusals,
+                let told = if observed(question) {
+                    figure.told.self_reports
+                } else {
+                    figure.told.observed_refusals
                 };
                 assert_eq!(told, others, "{seed} {feed:?} {question:?} {keys:?}");
                 let expected = recount(&book.kept, feed, units, question, keys);

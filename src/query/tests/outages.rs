@@ -23,9 +23,10 @@ fn declare(book: &mut Book, declared: &mut Declared) {
             day: LocalDay(number),
             operator: outage.operator().cloned(),
         };
-        match is_withdrawal {
-            true => declared.remove(&one),
-            false => declared.insert(one),
+        if *is_withdrawal {
+            declared.remove(&one)
+        } else {
+            declared.insert(one)
         };
     }
     book.apply(entry);

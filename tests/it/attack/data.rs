@@ -127,9 +127,12 @@ impl Data {
         let power = random.random_range(2..5);
         let sizes: Vec<u32> = operators
             .iter()
-            .map(|_| match random.random_bool(0.3) {
-                true => 14,
-                false => random.random_range(20..130),
+            .map(|_| {
+                if random.random_bool(0.3) {
+                    14
+                } else {
+                    random.random_range(20..130)
+                }
             })
             .collect();
         let mut told = Vec::new();

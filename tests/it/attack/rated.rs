@@ -217,9 +217,10 @@ impl TapDays {
         if known < 2 || count == 0.0 {
             return None;
         }
-        let scatter = match data.are_observed {
-            true => by_hand::scatter_of_shares(&days),
-            false => by_hand::scatter_of_counts(&days),
+        let scatter = if data.are_observed {
+            by_hand::scatter_of_shares(&days)
+        } else {
+            by_hand::scatter_of_counts(&days)
         };
         let share = row.count as f64 / (count * self.taps() / taps);
         Some(1.0 + (scatter - 1.0) * share.min(1.0))

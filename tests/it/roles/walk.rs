@@ -824,9 +824,10 @@ fn observed(incident: pb::Incident) -> pb::Incident {
 
 /// As whom a role is told something: where the secret decides, as the traveller.
 fn told_as(method: &str, role: Role) -> Role {
-    match table::call(method).has(role) {
-        true => role,
-        false => Role::Traveller,
+    if table::call(method).has(role) {
+        role
+    } else {
+        Role::Traveller
     }
 }
 
