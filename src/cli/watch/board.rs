@@ -19,6 +19,12 @@ const SPARKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█
 const SAMPLES: usize = 30;
 const SAMPLE_EVERY: Duration = Duration::from_secs(2);
 const KEY_WIDTH_MAX: usize = 24;
+/// Narrowest that a column of keys is made where a screen is narrow.
+const KEY_WIDTH_MIN: usize = 6;
+/// Between columns.
+const GAP: &str = "  ";
+/// Columns of a count, with what stands before it.
+const COUNT_WIDTH: usize = 7;
 /// Columns of a rate with its interval, or of the reason why there is none.
 const RATE_WIDTH: usize = 28;
 /// Lines for rows that a screen must have before the citation takes any.
@@ -51,6 +57,14 @@ struct Row {
     count: u64,
     rate: Option<pb::Rate>,
     samples: VecDeque<u64>,
+}
+
+/// How rows are laid out on a screen.
+struct Layout {
+    /// Of the columns of keys.
+    widths: Vec<usize>,
+    /// Whether rates stand below their rows, since there is no room beside them.
+    is_rate_below: bool,
 }
 
 impl Board {
@@ -141,20 +155,22 @@ impl Board {
         now: Instant,
     ) -> Vec<String> {
         self.sample(now);
-        let mut text = vec![self.head(columns, trouble, now), self.summary()];
+        let mut text = wrapped(&self.head(columns, trouble, now), columns);
+        text.extend(self.summary(columns));
         text.extend(self.rates(columns));
         text.push(String::new());
         let mut rows: Vec<_> = self.rows.iter().collect();
         rows.sort_by(|left, right| right.1.count.cmp(&left.1.count).then(left.0.cmp(right.0)));
-        let widths = self.widths(&rows);
-        text.push(self.heading(&widths));
+        let layout = self.layout(&rows, columns);
+        text.push(self.heading(&layout));
         let mut foot = wrapped(&self.cited.line().unwrap_or_default(), columns);
         if lines <= text.len() + ROWS_BEFORE_CITATION + foot.len() {
             foot.clear();
         }
         let room = lines.saturating_sub(text.len() + foot.len() + 1);
+        let room = room / layout.lines_per_row();
         for (key, row) in rows.iter().take(room) {
-            text.push(self.line(key, row, &widths, columns));
+            text.extend(self.row(key, row, &layout, columns));
         }
         let hidden = rows.len().saturating_sub(room);
         text.append(&mut foot);
@@ -193,7 +209,8 @@ impl Board {
         format!("{window} · {}", when::shown_minute(as_of))
     }
 
-    fn summary(&self) -> String {
+    /// How many there are, and what is to be known of that; how it went, where there is room.
+    fn summary(&self, columns: usize) -> Vec<String> {
         let mut text = format!("{} reported", self.total);
         if 0 < self.left_out {
             text.push_str(&format!(", {} in no row", self.left_out));
@@ -204,29 +221,36 @@ impl Board {
         if let Some(from) = self.complete_from {
             text.push_str(&format!(", complete from {}", when::shown(from)));
         }
-        text.push_str("  ");
-        text.push_str(&sparkline(&self.total_samples));
-        text
+        let mut lines = wrapped(&text, columns);
+        if let Some(last) = lines.last_mut() {
+            append_spark(last, &self.total_samples, columns);
+        }
+        lines
     }
 
-    fn widths(&self, rows: &[(&Vec<String>, &Row)]) -> Vec<usize> {
+    fn layout(&self, rows: &[(&Vec<String>, &Row)], columns: usize) -> Layout {
         let width = |place: usize, name: &String| {
             let keys = rows.iter().filter_map(|(key, _)| key.get(place));
             let longest = keys.chain([name]).map(|text| text.chars().count()).max();
             longest.unwrap_or(0).min(KEY_WIDTH_MAX)
         };
-        self.columns
-            .iter()
-            .enumerate()
-            .map(|(place, name)| width(place, name))
-            .collect()
+        let names = self.columns.iter().enumerate();
+        let widths: Vec<_> = names.map(|(place, name)| width(place, name)).collect();
+        let rates = rows.iter().filter_map(|(_, row)| row.rate.as_ref());
+        let longest = rates.map(|rate| shown(rate).chars().count()).max();
+        let beside = GAP.len() + longest.unwrap_or(0);
+        let is_rate_below = self.has_rates && columns < width_of(&widths) + COUNT_WIDTH + beside;
+        Layout {
+            widths: shrunk(widths, columns.saturating_sub(COUNT_WIDTH)),
+            is_rate_below,
+        }
     }
 
-    fn heading(&self, widths: &[usize]) -> String {
-        let mut text = keys(&self.columns, widths);
+    fn heading(&self, layout: &Layout) -> String {
+        let mut text = keys(&self.columns, &layout.widths);
         text.push_str("  count");
-        if self.has_rates {
-            text.push_str(&format!("  {:<RATE_WIDTH$}", "rate"));
+        if self.has_rates && !layout.is_rate_below {
+            text.push_str(&format!("{GAP}{:<RATE_WIDTH$}", "rate"));
         }
         text
     }
@@ -246,7 +270,7 @@ impl Board {
         } else {
             ""
         };
-        let mut lines = vec![format!("{none}{}{unit}", shown(rate))];
+        let mut lines = wrapped(&format!("{none}{}{unit}", shown(rate)), columns);
         if let Some((from, until)) = self.rated {
             let part = format!(
                 "from {} to {}, {} of {} reports matched, taps told by {}",
@@ -261,19 +285,22 @@ impl Board {
         lines
     }
 
-    fn line(&self, key: &[String], row: &Row, widths: &[usize], columns: usize) -> String {
-        let mut text = keys(key, widths);
-        text.push_str(&format!("  {:>5}", row.count));
-        if self.has_rates {
-            let rate = row.rate.as_ref().map(shown).unwrap_or_default();
-            text.push_str(&format!("  {rate:<RATE_WIDTH$}"));
+    fn row(&self, key: &[String], row: &Row, layout: &Layout, columns: usize) -> Vec<String> {
+        let mut text = keys(key, &layout.widths);
+        text.push_str(&format!("{GAP}{:>5}", row.count));
+        let rate = row.rate.as_ref().map(shown).unwrap_or_default();
+        if self.has_rates && !layout.is_rate_below {
+            text.push_str(&format!("{GAP}{rate:<RATE_WIDTH$}"));
         }
-        text.push_str("  ");
-        let room = columns.saturating_sub(text.chars().count());
-        let spark = sparkline(&row.samples);
-        let skip = spark.chars().count().saturating_sub(room);
-        text.extend(spark.chars().skip(skip));
-        text
+        append_spark(&mut text, &row.samples, columns);
+        let below = layout.is_rate_below.then(|| format!("{GAP}{rate}"));
+        std::iter::once(text).chain(below).collect()
+    }
+}
+
+impl Layout {
+    fn lines_per_row(&self) -> usize {
+        1 + usize::from(self.is_rate_below)
     }
 }
 
@@ -315,16 +342,42 @@ fn keep(samples: &mut VecDeque<u64>, value: u64) {
     samples.push_back(value);
 }
 
+/// In columns of these widths; what is cut ends in a sign that it is.
 fn keys(key: &[String], widths: &[usize]) -> String {
     let cell = |(text, width): (&String, &usize)| {
-        let short: String = text.chars().take(*width).collect();
-        format!("{short:<width$}")
+        if text.chars().count() <= *width {
+            return format!("{text:<width$}");
+        }
+        let short = text.chars().take(width.saturating_sub(1));
+        short.chain(['…']).take(*width).collect()
     };
-    key.iter()
-        .zip(widths)
-        .map(cell)
-        .collect::<Vec<_>>()
-        .join("  ")
+    let cells: Vec<String> = key.iter().zip(widths).map(cell).collect();
+    cells.join(GAP)
+}
+
+/// Of columns of keys beside each other.
+fn width_of(widths: &[usize]) -> usize {
+    widths.iter().sum::<usize>() + GAP.len() * widths.len().saturating_sub(1)
+}
+
+/// Made narrower, the widest first, until they fit: what comes after them must not be cut off.
+fn shrunk(mut widths: Vec<usize>, room: usize) -> Vec<usize> {
+    while room < width_of(&widths)
+        && let Some(widest) = widths.iter_mut().max()
+        && KEY_WIDTH_MIN < *widest
+    {
+        *widest -= 1;
+    }
+    widths
+}
+
+/// Behind a line, as much of it as there is room for, the newest.
+fn append_spark(line: &mut String, samples: &VecDeque<u64>, columns: usize) {
+    line.push_str(GAP);
+    let room = columns.saturating_sub(line.chars().count());
+    let spark = sparkline(samples);
+    let skip = spark.chars().count().saturating_sub(room);
+    line.extend(spark.chars().skip(skip));
 }
 
 /// One character for each sample, from the lowest to the highest among them; a flat row is
@@ -467,6 +520,63 @@ mod tests {
             "gvb.lines-of-garage-0, gvb.lines-of-garage-1, gvb.lines-of-garage-2",
         ];
         assert_eq!(lines[3..5], expected, "{lines:?}");
+    }
+
+    #[test]
+    fn narrow_screen_shows_all_of_the_summary_and_every_count_and_rate() {
+        let now = Instant::now();
+        let columns = ["line", "stop"].map(str::to_owned);
+        let mut board = Board::new(columns.to_vec(), 180, true);
+        let rate = |value| pb::Rate {
+            unit: pb::RateUnit::ReportsPer100000Taps.into(),
+            value: Some(value),
+            low: Some(9.5),
+            high: Some(18.2),
+            ..pb::Rate::default()
+        };
+        let figure = |line: &str, stop: &str, count| pb::Figure {
+            keys: [line, stop]
+                .map(|value| pb::Key {
+                    value: value.to_owned(),
+                    ..pb::Key::default()
+                })
+                .to_vec(),
+            count,
+            rate: Some(rate(13.33)),
+            ..pb::Figure::default()
+        };
+        let figures = vec![
+            figure("GVB:10", "NL:S:30001234", 12_345),
+            figure("CONNEXXION:N170", "NL:S:30005678-platform", 7),
+        ];
+        let told = pb::WatchRatesResponse {
+            as_of: Some(prost_types::Timestamp::default()),
+            left_out: 3,
+            untimed: 12,
+            complete_from: Some(prost_types::Timestamp::default()),
+            total_rate: Some(rate(13.33)),
+            ..message(Update::Snapshot(pb::Snapshot { figures }), 12_355)
+        };
+        board.heard(&told, now);
+        let lines = board.lines(40, 24, Some("shutting down"), now);
+        let expected = [
+            "shutting down; nothing heard for 0 s ·",
+            "last 180 min · 01:00",
+            "12355 reported, 3 in no row, and 12",
+            "without a time, complete from 1970-01-01",
+            "01:00:00  ▁",
+            "13.33 (9.5 to 18.2) reports per 100,000",
+            "taps",
+            "",
+            "line             stop              count",
+            "GVB:10           NL:S:30001234     12345",
+            "  13.33 (9.5 to 18.2)",
+            "CONNEXXION:N170  NL:S:30005678-p…      7",
+            "  13.33 (9.5 to 18.2)",
+            "q ends",
+        ];
+        let lines: Vec<_> = lines.iter().map(|line| line.trim_end()).collect();
+        assert_eq!(lines, expected);
     }
 
     #[test]
