@@ -67,22 +67,16 @@ impl Tidy<'_> {
     /// The headings, with those of the keys given.
     pub fn columns(&self, keys: Vec<String>) -> Vec<String> {
         let before = PERIOD.map(str::to_owned).into_iter();
-        let after = COUNT.into_iter().chain(RATE);
-        let after = after.chain(WITHOUT).chain(REPORTING);
-        before.chain(keys).chain(after.map(str::to_owned)).collect()
+        let after = figure_columns().map(str::to_owned);
+        before.chain(keys).chain(after).collect()
     }
 
     /// One row, with a cell for each heading.
     pub fn row(&self, figure: &pb::Figure, feeds: &[pb::FeedUsed]) -> Vec<Value> {
         let keys = figure.keys.iter().map(|key| json!(key.value));
-        let rate = figure.rate.as_ref();
         let cells = period_cells(self.basis, self.period(figure)).into_iter();
         let cells = cells.chain(keys);
-        let flag = flag(self.by, figure.rests_on_few_days);
-        let cells = cells.chain([flag, json!(figure.count)]);
-        let cells = cells.chain(rate_cells(rate, feeds));
-        let cells = cells.chain(without_cells(figure));
-        cells.chain(reporting_cells(rate)).collect()
+        cells.chain(figure_cells(self.by, figure, feeds)).collect()
     }
 
     /// The days that a row is about, first and last: as many of the window as its day or
@@ -104,6 +98,26 @@ impl Tidy<'_> {
         }
         (first, last)
     }
+}
+
+/// The headings that come after those of the keys.
+pub fn figure_columns() -> impl Iterator<Item = &'static str> {
+    let columns = COUNT.into_iter().chain(RATE);
+    columns.chain(WITHOUT).chain(REPORTING)
+}
+
+/// A cell for each of them; the feeds are those of the whole answer.
+pub fn figure_cells(
+    by: &[Dimension],
+    figure: &pb::Figure,
+    feeds: &[pb::FeedUsed],
+) -> impl Iterator<Item = Value> {
+    let rate = figure.rate.as_ref();
+    let flag = flag(by, figure.rests_on_few_days);
+    let cells = [flag, json!(figure.count)].into_iter();
+    let cells = cells.chain(rate_cells(rate, feeds));
+    let cells = cells.chain(without_cells(figure));
+    cells.chain(reporting_cells(rate))
 }
 
 /// How a count can be taken. Empty of a line of which it is not known; rows of anything else are

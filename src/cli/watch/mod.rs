@@ -25,7 +25,7 @@ use crate::domain::limits::{
     WATCH_WINDOW_MINUTES_MAX, WATCH_WINDOW_MINUTES_MIN,
 };
 use board::Board;
-use lines::Lines;
+use lines::{Lines, Watched};
 use screen::{Done, Screen};
 
 /// How often the screen is drawn again when nothing arrives.
@@ -71,6 +71,16 @@ impl WatchArgs {
             true => RATED_MINUTES_DEFAULT,
             false => WATCH_WINDOW_MINUTES_DEFAULT,
         })
+    }
+
+    fn watched(&self) -> Watched {
+        Watched {
+            basis: self.filter.basis(),
+            by: self.by.dimensions().to_vec(),
+            columns: self.by.columns(),
+            minutes: self.minutes(),
+            has_rates: self.rate,
+        }
     }
 }
 
@@ -139,16 +149,15 @@ fn request(args: &WatchArgs) -> Result<pb::WatchRatesRequest, Failure> {
 
 impl Output {
     fn open(args: &WatchArgs, format: Format) -> Result<Self, Failure> {
-        let columns = args.by.columns();
         if format == Format::Table && io::stdout().is_terminal() {
             return Ok(Self::Drawn(Box::new(Drawn {
                 screen: Screen::open()?,
-                board: Board::new(columns, args.minutes(), args.rate),
+                board: Board::new(args.by.columns(), args.minutes(), args.rate),
                 trouble: None,
             })));
         }
         Ok(Self::Lines {
-            lines: Lines::begin(columns, args.rate, format)?,
+            lines: Lines::begin(args.watched(), format)?,
             notices: Notices::default(),
         })
     }
