@@ -88,6 +88,11 @@ enum Meeting {
 pub(super) struct ScopesByFeed(HashMap<u16, HashSet<(u32, u32)>>);
 
 impl ScopesByFeed {
+    /// Known already, by the numbers of feeds.
+    pub fn of(told: HashMap<u16, HashSet<(u32, u32)>>) -> Self {
+        Self(told)
+    }
+
     /// Of feeds that were read, with what they told.
     pub fn read(choice: &Choice<'_>, told: &[FeedCoverage]) -> Self {
         let feeds = choice.feeds.iter().zip(told);
@@ -132,17 +137,6 @@ impl ScopesByFeed {
             all.insert(chosen.number, told.collect());
         }
         Ok(Some(Self(all)))
-    }
-
-    /// As if feeds had told of all that they name and the filter takes.
-    pub fn named(choice: &Choice<'_>, row_filter: &RowFilter) -> Self {
-        let feeds = choice.feeds.iter();
-        let scopes = feeds.map(|chosen| {
-            let scopes = scopes_of(chosen, row_filter).into_iter().flatten();
-            let scopes = scopes.map(|scope| (scope.line, scope.stop));
-            (chosen.number, scopes.collect())
-        });
-        Self(scopes.collect())
     }
 
     /// Whether two feeds told of the same line or stop.

@@ -117,6 +117,108 @@ fn feeds_of_a_watch_clash_by_the_lines_that_its_filter_takes_alone() {
     assert_eq!(used(&some), 2);
 }
 
+/// Feeds of one operator by line and hour, each with lines of which it tells all hours of two days.
+fn tell_lines_of_two_days(book: &mut Book, first: LocalDay, told: &[(&str, &[u32])]) {
+    for (name, lines) in told {
+        let feed = line_feed(name);
+        let mut counts = Told::new();
+        for day in [first, first.next()] {
+            for slot in 0..feed.slots(day) {
+                let each = lines.iter().map(|line| TapScope::Line(line_id(*line)));
+                counts.extend(each.map(|scope| ((scope, TapSlot { day, slot }), 10)));
+            }
+        }
+        tell(book, &feed, &counts);
+    }
+}
+
+fn line_feed(name: &str) -> TapFeed {
+    TapFeed {
+        id: name.parse().expect("a name"),
+        operator: operator_code(1),
+        grain: TapGrain::Line,
+        interval: TapInterval::Hour,
+        ..feeds()[0].clone()
+    }
+}
+
+/// What a watch of a day by line and a question of the same hours tell of named feeds: the feeds,
+/// the rates and the rate of all, or why there are none.
+fn watched_and_asked(
+    book: &Book,
+    start: Hour,
+    named: &[&TapFeed],
+) -> [Result<(Vec<TapFeed>, Vec<RateFigure>, RateFigure), String>; 2] {
+    let (filter, wanted) = (Filter::all(Basis::SelfReported), wanted(named));
+    let by = Breakdown::new(vec![Dimension::Line]).expect("one");
+    let end = Hour(start.0 + HOURS);
+    let question = Question {
+        filter: filter.clone(),
+        by: by.clone(),
+        window: Window::new(start, end).expect("hours"),
+    };
+    let page = all_in(Order::Key);
+    let asked = answer_with_rates(&book.ledger, &question, &page, &wanted);
+    let figures = answer(&book.ledger, &question, &page).expect("an answer");
+    let sliding = Sliding {
+        filter: &filter,
+        by: &by,
+        wanted: &wanted,
+        span: minutes(start.0 * 60, end.0 * 60),
+    };
+    let (taps, ()) = book.ledger.tap_view(|_| ()).expect("a store");
+    let all = rows(book);
+    let watched = WindowTaps::read(&taps, sliding).map(|read| {
+        let rows = within(&all, sliding.span);
+        let rates = read.rates(sliding, &figures.figures, rows, &taps.dictionary);
+        rates.expect("a supported year")
+    });
+    let names = |feeds: Vec<(TapFeed, u64)>| feeds.into_iter().map(|(feed, _)| feed).collect();
+    let refused = |error: QueryError| format!("{error:?}");
+    [
+        watched
+            .map(|it| (names(it.feeds), it.rows, it.total))
+            .map_err(refused),
+        asked
+            .map(|it| (names(it.feeds), it.rates, it.total))
+            .map_err(refused),
+    ]
+}
+
+#[test]
+fn feeds_of_a_watch_are_those_of_a_question_of_its_window() {
+    let first = day(DAYS[2]);
+    let earlier = LocalDay(first.0 - 9);
+    let start = first.start();
+    let feeds = ["one", "other"].map(line_feed);
+    let named = feeds.each_ref();
+    let book = |told: &[(&str, &[u32])]| {
+        let mut book = Book::new(1);
+        book.grow(900);
+        // A line that was told by both feeds, long ago.
+        tell_lines_of_two_days(&mut book, earlier, &[("one", &[1, 5]), ("other", &[5])]);
+        tell_lines_of_two_days(&mut book, first, told);
+        book
+    };
+    let apart = book(&[("one", &[1, 5]), ("other", &[9, 13])]);
+    for named in [&[][..], &named] {
+        let [watched, asked] = watched_and_asked(&apart, start, named);
+        let (used, _, total) = watched.as_ref().expect("rates");
+        assert_eq!(
+            (used.len(), total.matching.taps),
+            (2, 4 * 10 * u64::from(HOURS))
+        );
+        assert_eq!(watched, asked);
+    }
+    let both = book(&[("one", &[1, 5]), ("other", &[5, 9])]);
+    let [watched, asked] = watched_and_asked(&both, start, &[]);
+    assert_eq!(watched, asked);
+    let [watched, asked] = watched_and_asked(&both, start, &named);
+    let refused = watched.expect_err("they clash");
+    assert!(refused.starts_with("FeedsClash"), "{refused}");
+    assert_eq!(Err(refused), asked);
+}
+
 #[test]
 fn rates_of_whole_hours_are_those_of_a_question() {
     let (mut compared, mut with_rate) = (0, 0);
