@@ -1,6 +1,6 @@
-//! Questions that are watched already, for whoever wants to watch the same: they join at once. Ten
-//! thousand calls that come together would otherwise all lie in memory until the publisher's task
-//! has answered each, and the allocator keeps what that took.
+//! Questions that are watched, or that the publisher's task is asked to let be watched, for whoever
+//! wants to watch the same: they join at once. Ten thousand calls that come together would otherwise
+//! all lie in memory until that task has answered each, and the allocator keeps what that took.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,24 +11,40 @@ use super::Watch;
 use super::watcher::WatchState;
 
 /// A question, and where its states are published.
-pub(super) type Joining = (Arc<Watch>, watch::Receiver<WatchState>);
+pub(super) struct Joined {
+    pub watch: Arc<Watch>,
+    pub published: watch::Receiver<WatchState>,
+    /// For who is the first: publishes the states, and is to be handed to the task.
+    pub sender: Option<watch::Sender<WatchState>>,
+}
 
-/// Kept by the publisher's task, read by all. Clones are the same. It holds receivers alone, so
-/// that channels close when the task lets go of them.
+/// Begun by whoever asks first, ended by the publisher's task. Clones are the same. It holds
+/// receivers alone, so that channels close when the task lets go of them.
 #[derive(Clone, Default)]
-pub(super) struct ActiveQuestions(Arc<Mutex<HashMap<Arc<Watch>, watch::Receiver<WatchState>>>>);
+pub(super) struct ActiveQuestions(Arc<Mutex<Questions>>);
+
+type Questions = HashMap<Arc<Watch>, watch::Receiver<WatchState>>;
 
 impl ActiveQuestions {
     /// To watch what is watched already.
-    pub fn join(&self, watch: &Watch) -> Option<Joining> {
-        let questions = self.questions();
-        let (watch, published) = questions.get_key_value(watch)?;
-        Some((Arc::clone(watch), published.clone()))
+    pub fn join(&self, watch: &Watch) -> Option<Joined> {
+        join(&self.questions(), watch)
     }
 
-    /// Lets others join.
-    pub fn add(&self, watch: &Arc<Watch>, published: watch::Receiver<WatchState>) {
-        self.questions().insert(Arc::clone(watch), published);
+    /// The same; and where nobody watches it, lets others join whoever asks.
+    pub fn join_or_begin(&self, watch: Watch) -> Joined {
+        let mut questions = self.questions();
+        if let Some(joined) = join(&questions, &watch) {
+            return joined;
+        }
+        let watch = Arc::new(watch);
+        let (sender, published) = watch::channel(WatchState::Pending);
+        questions.insert(Arc::clone(&watch), published.clone());
+        Joined {
+            watch,
+            published,
+            sender: Some(sender),
+        }
     }
 
     /// Nobody can join any more.
@@ -47,7 +63,16 @@ impl ActiveQuestions {
         is_unwatched
     }
 
-    fn questions(&self) -> MutexGuard<'_, HashMap<Arc<Watch>, watch::Receiver<WatchState>>> {
+    fn questions(&self) -> MutexGuard<'_, Questions> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn join(questions: &Questions, watch: &Watch) -> Option<Joined> {
+    let (watch, published) = questions.get_key_value(watch)?;
+    Some(Joined {
+        watch: Arc::clone(watch),
+        published: published.clone(),
+        sender: None,
+    })
 }

@@ -15,7 +15,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
@@ -28,7 +28,7 @@ use crate::domain::limits::{
 };
 use crate::domain::{Minute, Position, UtcMillis};
 
-use super::active::ActiveQuestions;
+use super::active::{ActiveQuestions, Joined};
 use super::alarm::Alarm;
 use super::counting::{Assignment, Counting, Done, Job, count};
 use super::fair_queue::{Asker, Spent};
@@ -72,19 +72,12 @@ impl<S: Source> Bounds for S {
     }
 }
 
-/// Somebody wants to watch.
+/// Somebody wants to watch what nobody watches.
 struct Request {
-    watch: Watch,
-    asker: Asker,
-    answer: oneshot::Sender<Result<Admitted, WatchError>>,
-}
-
-/// Who is let in.
-struct Admitted {
     watch: Arc<Watch>,
-    published: watch::Receiver<WatchState>,
-    /// Whether nobody else watches this question.
-    is_first: bool,
+    asker: Asker,
+    /// Others may have joined already.
+    published: watch::Sender<WatchState>,
 }
 
 /// What the task owns.
@@ -210,16 +203,10 @@ impl Publisher {
             return Err(self.gone());
         }
         let asking = self.asked.ask(asker, stream, watch.rates.is_some())?;
-        let Admitted {
-            watch,
-            mut published,
-            is_first,
-        } = match self.joined.join(&watch) {
-            Some((watch, published)) => Admitted {
-                watch,
-                published,
-                is_first: false,
-            },
+        let (watch, mut published, is_first) = match self.joined.join(&watch) {
+            Some(Joined {
+                watch, published, ..
+            }) => (watch, published, false),
             None => self.ask(watch, asker).await?,
         };
         // Whoever is first is refused at once where the question cannot be counted. Others wait
@@ -246,17 +233,30 @@ impl Publisher {
         })
     }
 
-    /// Asks the task to let somebody in.
-    async fn ask(&self, watch: Watch, asker: Asker) -> Result<Admitted, WatchError> {
-        let (answer, answered) = oneshot::channel();
-        let request = Request {
+    /// Asks the task to let a question be watched, or joins who did so meanwhile; says whether it
+    /// asked.
+    async fn ask(
+        &self,
+        watch: Watch,
+        asker: Asker,
+    ) -> Result<(Arc<Watch>, watch::Receiver<WatchState>, bool), WatchError> {
+        // Before others can join, so that nobody joins what is never asked for.
+        let room = self.requests.reserve().await;
+        let room = room.map_err(|_| self.gone())?;
+        let Joined {
             watch,
-            asker,
-            answer,
-        };
-        let sent = self.requests.send(request).await;
-        sent.map_err(|_| self.gone())?;
-        answered.await.map_err(|_| self.gone())?
+            published,
+            sender,
+        } = self.joined.join_or_begin(watch);
+        let is_first = sender.is_some();
+        if let Some(sender) = sender {
+            room.send(Request {
+                watch: Arc::clone(&watch),
+                asker,
+                published: sender,
+            });
+        }
+        Ok((watch, published, is_first))
     }
 
     /// A token, if it can be of any state of this journal.
@@ -316,42 +316,30 @@ impl<S: Source, N: Fn() -> UtcMillis> Task<S, N> {
     }
 
     fn admit(&mut self, request: Request) {
-        if let Some((watch, question)) = self.questions.get_key_value(&request.watch) {
-            let admitted = Admitted {
-                watch: Arc::clone(watch),
-                published: question.published.subscribe(),
-                is_first: false,
-            };
-            let _ = request.answer.send(Ok(admitted));
-            return;
-        }
-        if self.is_full_for(&request.watch) {
+        let Request {
+            watch,
+            asker,
+            published,
+        } = request;
+        if self.is_full_for(&watch) {
             self.drop_unwatched();
         }
-        if self.is_full_for(&request.watch) {
-            let _ = request.answer.send(Err(WatchError::Full));
+        if self.is_full_for(&watch) {
+            self.joined.remove(&watch);
+            published.send_replace(WatchState::Ended(WatchError::Full));
             return;
         }
-        let (sender, published) = watch::channel(WatchState::Pending);
         let question = Question {
-            published: sender,
+            published,
             earlier: VecDeque::new(),
-            asker: request.asker,
+            asker,
             due: Some(Instant::now()),
             cost: None,
             rows: 0,
             taps: Arc::default(),
         };
-        let watch = Arc::new(request.watch);
-        self.joined.add(&watch, published.clone());
-        self.questions.insert(Arc::clone(&watch), question);
         // If the watcher is gone meanwhile, the next round drops the question.
-        let admitted = Admitted {
-            watch,
-            published,
-            is_first: true,
-        };
-        let _ = request.answer.send(Ok(admitted));
+        self.questions.insert(watch, question);
     }
 
     fn is_full_for(&self, watch: &Watch) -> bool {

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use proptest::prelude::*;
 use tokio::time::{Instant, advance, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -20,7 +21,7 @@ use super::*;
 use crate::auth::Seal;
 use crate::domain::entry::Epoch;
 use crate::domain::limits::{
-    CHANGED_ROWS_MAX, HEARTBEAT_MS, WATCH_EARLIER_ROWS_MAX, WATCH_PACE_MS_MIN,
+    CHANGED_ROWS_MAX, HEARTBEAT_MS, WATCH_EARLIER_ROWS_MAX, WATCH_PACE_MS_MIN, WATCH_REQUESTS_MAX,
     WATCH_STATES_KEPT_MAX, WATCHED_QUESTIONS_MAX, WATCHED_QUESTIONS_PER_TOKEN_MAX,
     WATCHED_ROWS_MAX, WATCHED_ROWS_PER_TOKEN_MAX,
 };

@@ -30,6 +30,26 @@ async fn thousand_watchers_of_one_question_cost_one_count() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn whoever_asks_for_what_another_just_asked_for_waits_for_nobody() {
+    let service = Service::start();
+    let ask = || Box::pin(service.publisher.watch(watch(0), PACE, None, None));
+    let mut first = ask();
+    let waiting = (&mut first).now_or_never();
+    assert!(waiting.is_none(), "its first state is not counted");
+    let mut joined = Vec::new();
+    for _ in 0..3 * WATCH_REQUESTS_MAX {
+        let watcher = ask().now_or_never().expect("at once");
+        joined.push(watcher.expect("there is room"));
+    }
+    // Nor does it depend on who was first.
+    drop(first);
+    for watcher in &mut joined {
+        assert!(matches!(next(watcher).await.update, Update::Snapshot(_)));
+    }
+    assert_eq!(service.views(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn steady_changes_are_counted_at_the_shortest_pace() {
     let service = Service::start();
     let mut watcher = service.watch(0).await;
