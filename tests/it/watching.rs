@@ -198,13 +198,29 @@ async fn stream_beyond_the_bound_is_refused_and_one_that_ends_gives_its_place_ba
 async fn service_that_stops_ends_streams_with_advice_to_try_again() {
     let service = Service::start().await;
     let channel = service.connect().await;
-    let mut messages = watch(&channel, &[], None).await.expect("a stream");
-    next(&mut messages).await.expect("no error");
-    let ended = tokio::spawn(async move { next(&mut messages).await });
+    let mut incidents = watch(&channel, &[], None).await.expect("a stream");
+    next(&mut incidents).await.expect("no error");
+    let mut client = LiveServiceClient::new(channel.clone());
+    let rates = client.watch_rates(pb::WatchRatesRequest::default()).await;
+    let rates = rates.expect("a stream").into_inner();
+    let ended = [tokio::spawn(end_of(incidents)), tokio::spawn(end_of(rates))];
     service.stop().await;
-    let status = ended.await.expect("no panic").expect_err("an end");
-    assert_eq!(status.code(), Code::Unavailable);
-    assert!(status.get_error_details().retry_info().is_some());
+    for ended in ended {
+        let status = ended.await.expect("no panic");
+        assert_eq!(status.code(), Code::Unavailable);
+        assert!(status.get_error_details().retry_info().is_some());
+    }
+}
+
+/// What a stream ends with.
+async fn end_of<T>(mut messages: Streaming<T>) -> Status {
+    loop {
+        let message = tokio::time::timeout(PATIENCE, messages.message()).await;
+        match message.expect("in time") {
+            Ok(message) => assert!(message.is_some(), "it ends without a word"),
+            Err(status) => return status,
+        }
+    }
 }
 
 #[tokio::test]

@@ -186,10 +186,7 @@ impl Watcher {
 
     fn ended(&mut self, status: &Status) {
         self.messages = None;
-        let is_local = std::error::Error::source(status).is_some();
-        let code = status.code();
-        let is_told = matches!(code, Code::Unavailable | Code::ResourceExhausted);
-        assert!(is_local || is_told, "{status:?}");
+        check_end(status);
         if let Some(info) = status.get_details_error_info()
             && info.reason == "WATCHER_LAGGED"
         {
@@ -202,6 +199,14 @@ impl Watcher {
             self.token = token;
         }
     }
+}
+
+/// A stream ends with its connection, or because its server stops or its client was too slow.
+pub fn check_end(status: &Status) {
+    let is_local = std::error::Error::source(status).is_some();
+    let code = status.code();
+    let is_told = matches!(code, Code::Unavailable | Code::ResourceExhausted);
+    assert!(is_local || is_told, "{status:?}");
 }
 
 /// The token that a refusal tells, which must be for this reason.

@@ -13,7 +13,7 @@ use tonic::{Code, Status, Streaming};
 
 use crate::callers::Caller;
 use crate::child::PATIENCE;
-use crate::incidents::oldest_token;
+use crate::incidents::{check_end, oldest_token};
 use crate::rates::{Counts, Mirror, counts, rates};
 use crate::sight::{self, cited_place};
 use crate::support::once_open;
@@ -131,8 +131,13 @@ impl Rater {
                 self.take(&message);
                 true
             }
-            Ok(Ok(None) | Err(_)) => {
+            Ok(Ok(None)) => {
                 self.messages = None;
+                false
+            }
+            Ok(Err(status)) => {
+                self.messages = None;
+                check_end(&status);
                 false
             }
         }
