@@ -8,6 +8,7 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use axum::Router;
@@ -24,15 +25,26 @@ use crate::api::live::Live;
 
 const GRPC_PROTO: &str = "application/grpc+proto";
 
-/// The service of a connection. Cheap to clone.
+/// The service of a connection. A clone is made for each call that is read, and kept until it is
+/// begun: so it is a reference.
 #[derive(Clone)]
-pub(super) struct Dispatch {
+pub(super) struct Dispatch(Arc<Destinations>);
+
+/// Where requests go.
+pub(super) struct Destinations {
     /// For reports.
     pub reports: Guard<Reports>,
     /// For watches.
     pub live: Guard<Live>,
     /// For all else.
     pub router: Router,
+}
+
+impl Dispatch {
+    /// To these.
+    pub fn new(destinations: Destinations) -> Self {
+        Self(Arc::new(destinations))
+    }
 }
 
 impl Service<Request<Body>> for Dispatch {
@@ -47,11 +59,11 @@ impl Service<Request<Body>> for Dispatch {
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         match native_service(&request) {
-            Some(Reports::NAME) => return self.reports.call(request),
-            Some(Live::NAME) => return self.live.call(request),
+            Some(Reports::NAME) => return self.0.reports.clone().call(request),
+            Some(Live::NAME) => return self.0.live.clone().call(request),
             Some(_) | None => {}
         }
-        let answering = self.router.call(request);
+        let answering = self.0.router.clone().call(request);
         Box::pin(async move { answering.await.map(|response| response.map(Body::new)) })
     }
 }

@@ -68,7 +68,7 @@ use crate::live::{LedgerSource, PermitBounds, Permits, Publisher};
 use crate::network::{Network, PersistError};
 use crate::upkeep::editions::Closer;
 use crate::upkeep::retention::{Retainer, RetentionPeriods};
-use dispatch::Dispatch;
+use dispatch::{Destinations, Dispatch};
 use follow::Follower;
 use health::Health;
 
@@ -361,11 +361,11 @@ impl Parts {
                 names::refuse_foreign_names,
             ));
         Ok(Self {
-            dispatch: Dispatch {
+            dispatch: Dispatch::new(Destinations {
                 reports,
                 live,
                 router,
-            },
+            }),
             health,
             publisher,
             log,
