@@ -6,8 +6,9 @@
 //! journal, part by part, so that it takes no more memory however many there are. That may take
 //! as long as reading the journal twice: to find what was told of which day, and for the counts.
 //! In between it is read once more where several feeds of an operator may tell the same line or
-//! stop, to choose among them; and it takes longer where days were told again much later. So no
-//! place among the scans is held meanwhile, and whoever asks is told how far it is.
+//! stop, to choose among them for all periods of an answer at once; and it takes longer where days
+//! were told again much later. So no place among the scans is held meanwhile, and whoever asks is
+//! told how far it is.
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -139,13 +140,8 @@ impl<'a> Passes<'a> {
         taps: &PastTaps,
         asked: &[RateJob<'_>],
     ) -> Result<Vec<RateInputs>, QueryError> {
-        // Together if there is room for all, so that the journal is read once.
-        let at_once = match CELLS_IN_USE_MAX < asked.iter().map(RateJob::weight).sum() {
-            true => 1,
-            false => asked.len().max(1),
-        };
         let mut made = Vec::with_capacity(asked.len());
-        for asked in asked.chunks(at_once) {
+        for asked in at_once(asked) {
             made.extend(self.make_at_once(taps, asked)?);
         }
         Ok(made)
@@ -158,10 +154,7 @@ impl<'a> Passes<'a> {
     ) -> Result<Vec<RateInputs>, QueryError> {
         let _room = inputs::room(asked.iter().map(RateJob::weight).sum())?;
         let view = self.ledger.scan_view_as_of(self.at)?;
-        let mut readings: Vec<_> = asked.iter().map(|one| Reading::new(&view, one)).collect();
-        let feeds = asked.iter().flat_map(|one| &one.choice.feeds);
-        let feeds = feeds.map(|chosen| chosen.number).collect();
-        self.read(taps, &feeds, &mut readings)?;
+        let readings = self.read_at_once(taps, &view, asked)?;
         let _place = self.patiently(|| budget::scan_place(self.ledger))?;
         // Months may have ended meanwhile, which is to be told.
         let view = self.ledger.scan_view_as_of(self.at)?;
@@ -170,18 +163,36 @@ impl<'a> Passes<'a> {
         made.collect()
     }
 
-    /// Reads the taps of a job alone.
+    /// Reads the taps of some jobs alone.
     pub fn read_all(
         &self,
         taps: &PastTaps,
         view: &ScanView,
-        job: &RateJob<'_>,
-    ) -> Result<TapsRead, QueryError> {
-        let _room = inputs::room(job.weight())?;
-        let feeds = job.choice.feeds.iter().map(|chosen| chosen.number);
-        let mut reading = Reading::new(view, job);
-        self.read(taps, &feeds.collect(), std::slice::from_mut(&mut reading))?;
-        Ok(reading.finish())
+        jobs: &[RateJob<'_>],
+    ) -> Result<Vec<TapsRead>, QueryError> {
+        let mut read = Vec::with_capacity(jobs.len());
+        for jobs in at_once(jobs) {
+            let _room = inputs::room(jobs.iter().map(RateJob::weight).sum())?;
+            read.extend(
+                self.read_at_once(taps, view, jobs)?
+                    .into_iter()
+                    .map(Reading::finish),
+            );
+        }
+        Ok(read)
+    }
+
+    fn read_at_once<'j>(
+        &self,
+        taps: &PastTaps,
+        view: &ScanView,
+        jobs: &[RateJob<'j>],
+    ) -> Result<Vec<Reading<'j>>, QueryError> {
+        let mut readings: Vec<_> = jobs.iter().map(|job| Reading::new(view, job)).collect();
+        let feeds = jobs.iter().flat_map(|job| &job.choice.feeds);
+        let feeds = feeds.map(|chosen| chosen.number).collect();
+        self.read(taps, &feeds, &mut readings)?;
+        Ok(readings)
     }
 
     /// Waits for a place longer than others do: much was done already.
@@ -286,6 +297,12 @@ impl<'a> Passes<'a> {
             false => Err(QueryError::Abandoned),
         }
     }
+}
+
+/// All together if there is room for them, so that the journal is read once; else one by one.
+fn at_once<'j, 'q>(jobs: &'j [RateJob<'q>]) -> std::slice::Chunks<'j, RateJob<'q>> {
+    let has_room = jobs.iter().map(RateJob::weight).sum::<u64>() <= CELLS_IN_USE_MAX;
+    jobs.chunks(if has_room { jobs.len().max(1) } else { 1 })
 }
 
 /// The days that a window touches and one on either side, as service days begin and end later

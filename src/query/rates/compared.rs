@@ -182,8 +182,8 @@ pub fn compare<'a>(
         let counted = asked.into_iter().map(|period| period.count(view));
         counted.collect::<Result<Vec<_>, _>>()
     })?;
-    let choice = |period: &CountedPeriod| ground.choose(&period.question, &wanted.rates, &feeds);
-    let choices = counted.iter().map(choice).collect::<Result<Vec<_>, _>>()?;
+    let questions: Vec<_> = counted.iter().map(|period| &period.question).collect();
+    let choices = ground.choose(&questions, &wanted.rates, &feeds)?;
     let jobs = counted.iter().zip(&choices);
     let jobs = jobs.flat_map(|(one, choice)| one.rows.jobs(&one.question, choice));
     let made = ground.make(&jobs.collect::<Vec<_>>())?;

@@ -262,16 +262,16 @@ fn rated(
     let feeds = ground.feeds();
     check_feeds(wanted, &feeds)?;
     let rows = ground.scan(|view| rows(view, asked, question, page))?;
-    let choice = ground.choose(question, wanted, &feeds)?;
-    let mut made = ground.make(&rows.jobs(question, &choice))?;
+    let choice = &ground.choose(&[question], wanted, &feeds)?[0];
+    let mut made = ground.make(&rows.jobs(question, choice))?;
     let all = made.pop().expect("one for each question");
     let used = all.sums.feeds(&rows.keys);
     let less = rows.less.as_ref().zip(made.pop());
     let less = less.map(|((question, _), made)| {
-        let rated = Rated::new(question, wanted, &choice, &rows.keys, &made);
+        let rated = Rated::new(question, wanted, choice, &rows.keys, &made);
         without(&rows, &Rated { used, ..rated })
     });
-    Ok(put_together(rows, question, wanted, &choice, &all, less))
+    Ok(put_together(rows, question, wanted, choice, &all, less))
 }
 
 /// The answer, when everything is made that its rates are of.

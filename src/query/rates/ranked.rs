@@ -141,18 +141,18 @@ pub fn rank_scopes<'a>(
         Ok(cut(&counts, &question, &page, &view.dictionary, at).figures)
     })?;
     let dictionary = &ground.view.dictionary;
-    let choice = ground.choose(&question, &rates, &feeds)?;
-    let figures = all_scopes(reported, wanted, &choice, dictionary)?;
+    let choice = &ground.choose(&[&question], &rates, &feeds)?[0];
+    let figures = all_scopes(reported, wanted, choice, dictionary)?;
     let keys = RowKeys::new(&question, &figures, dictionary);
     let job = RateJob {
         question: &question,
-        choice: &choice,
+        choice,
         keys: &keys,
         book: book.as_ref(),
     };
     let mut made = ground.make(&[job])?;
     let made = made.pop().expect("one for each question");
-    let rated = Rated::new(&question, &rates, &choice, &keys, &made);
+    let rated = Rated::new(&question, &rates, choice, &keys, &made);
     let scopes = figures.iter().enumerate().map(|(row, figure)| RankedScope {
         key: figure.keys.join(" "),
         figure: rated.rate(row),

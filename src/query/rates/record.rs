@@ -14,7 +14,7 @@ use super::book::{self, RateBook};
 use super::choice::{Candidates, Choice, ScopesByFeed};
 use super::inputs::{self, RateInputs, RateJob};
 use super::keys::RowKeys;
-use super::reading;
+use super::reading::{self, TapsRead};
 use crate::domain::{Outages, Position, Question, Stamp, Window};
 use crate::ledger::{Ledger, PastTaps, ScanView, State, TapBook, TapView};
 
@@ -131,41 +131,70 @@ impl<'a> RecordView<'a> {
         }
     }
 
-    /// The feeds that a question is set against. Reads those of which it takes what they told,
-    /// where what is known of whole days does not say it.
+    /// The feeds that each question is set against. Reads those of which it takes what they told,
+    /// where what is known of whole days does not say it: for all questions at once.
     pub fn choose<'b>(
         &self,
-        question: &Question,
+        questions: &[&Question],
         wanted: &RatesWanted,
         feeds: &'b TapBook,
-    ) -> Result<Choice<'b>, QueryError> {
+    ) -> Result<Vec<Choice<'b>>, QueryError> {
         let dictionary = &self.view.dictionary;
-        let candidates = Candidates::of(question, wanted, feeds, dictionary);
-        let unclear = candidates.unclear();
-        if unclear.feeds.is_empty() {
-            return candidates.settle(&ScopesByFeed::default(), wanted);
-        }
-        if let Taps::Now(taps, _) = &self.taps {
-            let row_filter = RowFilter::new(&question.filter, dictionary);
-            let known = ScopesByFeed::of_days(&unclear, taps, question, &row_filter)?;
-            if let Some(told) = known {
-                return candidates.settle(&told, wanted);
+        let mut candidates = Vec::with_capacity(questions.len());
+        let mut unclear = Vec::new();
+        for (place, question) in questions.iter().enumerate() {
+            let some = Candidates::of(question, wanted, feeds, dictionary);
+            let of_some = some.unclear();
+            let told = match of_some.feeds.is_empty() {
+                true => Some(ScopesByFeed::default()),
+                false => self.known(&of_some, question)?,
+            };
+            if told.is_none() {
+                unclear.push((place, of_some, RowKeys::new(question, &[], dictionary)));
             }
+            candidates.push((some, told));
         }
-        let job = RateJob {
-            question,
-            choice: &unclear,
-            keys: &RowKeys::new(question, &[], dictionary),
+        let jobs = unclear.iter().map(|(place, choice, keys)| RateJob {
+            question: questions[*place],
+            choice,
+            keys,
             book: None,
+        });
+        let read = self.read(&jobs.collect::<Vec<_>>())?;
+        for ((place, choice, _), read) in unclear.iter().zip(read) {
+            candidates[*place].1 = Some(ScopesByFeed::read(choice, &read.told));
+        }
+        let settled = candidates
+            .into_iter()
+            .map(|(some, told)| some.settle(&told.unwrap_or_default(), wanted));
+        settled.collect()
+    }
+
+    /// What feeds told, if it is known without reading any counts.
+    fn known(
+        &self,
+        choice: &Choice<'_>,
+        question: &Question,
+    ) -> Result<Option<ScopesByFeed>, QueryError> {
+        let Taps::Now(taps, _) = &self.taps else {
+            return Ok(None);
         };
-        let read = match &self.taps {
+        let row_filter = RowFilter::new(&question.filter, &self.view.dictionary);
+        ScopesByFeed::of_days(choice, taps, question, &row_filter)
+    }
+
+    /// Reads the taps of jobs.
+    fn read(&self, jobs: &[RateJob<'_>]) -> Result<Vec<TapsRead>, QueryError> {
+        match &self.taps {
             Taps::Now(taps, _) => {
-                let _room = inputs::room(job.weight())?;
-                reading::read(&taps.reader(), &self.view, &job)?
+                let read = |job: &RateJob<'_>| {
+                    let _room = inputs::room(job.weight())?;
+                    reading::read(&taps.reader(), &self.view, job)
+                };
+                jobs.iter().map(read).collect()
             }
-            Taps::Then(passes, taps) => passes.read_all(taps, &self.view, &job)?,
-        };
-        candidates.settle(&ScopesByFeed::read(&unclear, &read.told), wanted)
+            Taps::Then(passes, taps) => passes.read_all(taps, &self.view, jobs),
+        }
     }
 
     /// Looks at rows, with a place among the scans. Such a place is never held while the journal

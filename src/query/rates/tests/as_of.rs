@@ -285,13 +285,17 @@ fn check_comparison(
 
 /// Counts of a line for all of a day, by quarters.
 fn all_day(at: LocalDay, taps: u64) -> Entry {
-    let feed = tap_feed(1);
+    all_day_of(&tap_feed(1), at, taps)
+}
+
+/// The same by another feed.
+fn all_day_of(feed: &TapFeed, at: LocalDay, taps: u64) -> Entry {
     let counts = (0..feed.slots(at)).map(|slot| TapCount {
         scope: TapScope::Line(line_id(1)),
         slot: TapSlot { day: at, slot },
         taps: Taps::new(taps).expect("few"),
     });
-    Entry::TapCounts(Box::new(TapBatch::pack(&feed, counts).remove(0)))
+    Entry::TapCounts(Box::new(TapBatch::pack(feed, counts).remove(0)))
 }
 
 fn placed(entries: impl IntoIterator<Item = Entry>) -> Vec<Record> {
@@ -452,4 +456,40 @@ fn days_that_were_let_go_before_any_feed_was_declared_are_not_taken_either() {
     assert_eq!(found.feeds, expected.feeds);
     assert_eq!(found.feeds[0].1, 2);
     assert_eq!(found.total, expected.total);
+}
+
+#[test]
+fn journal_is_read_once_to_choose_feeds_for_both_periods_of_a_comparison() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let first = day("2026-09-01");
+    // Of both feeds, which tell a line in common, and all of it told again later.
+    let feeds = ["feed-1", "feed-1-too"].map(|name| TapFeed {
+        id: name.parse().expect("a name"),
+        ..tap_feed(1)
+    });
+    let told = |taps: u64| {
+        let days = (0..10).map(|number| LocalDay(first.0 + number));
+        days.flat_map(move |at| [0, 1].map(|feed| (feed, at, taps)))
+    };
+    let told = told(3).chain(told(50));
+    let told = told.map(|(feed, at, taps)| all_day_of(&feeds[feed], at, taps));
+    let entries = placed(told);
+    let ledger = ledger_of(&entries, dir.path());
+    let kept = Kept::new(&entries);
+    let compared = CompareWanted {
+        filter: Filter::all(Basis::SelfReported),
+        windows: [0, 5].map(|shift| of_days(LocalDay(first.0 + shift), 5).window),
+        rates: wanted(&[]),
+        leaves_out_outages: false,
+    };
+    let then = kept.then(&ledger, Position(20), u64::MAX);
+    let found = compare(then, None, &compared).expect("an answer");
+    assert!(
+        found
+            .periods
+            .iter()
+            .all(|period| 0 < period.rate.matching.taps)
+    );
+    // What was told of which day, then by whom, then how much.
+    assert_eq!(kept.begun.into_inner().len(), 3);
 }
