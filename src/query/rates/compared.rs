@@ -5,13 +5,16 @@
 //! recorded: none from before the record began, and none that is not over. One comparison at a
 //! time: of many lines compared at once, some would differ by chance alone.
 
+use std::collections::BTreeSet;
+
 use super::super::{Effort, Order, Page, QueryError, cut, plan};
 use super::record::{Opened, RecordAsOf, Tallied};
 use super::{Asked, RateFigure, RatedAnswer, RatesWanted, Rows, count, put_together, rows};
 use crate::domain::limits::QUESTION_ROWS_MAX;
 use crate::domain::question::Breakdown;
 use crate::domain::{
-    Calendar, Dimension, Filter, LocalDay, OutageDay, Position, Question, Stamp, TapFeed, Window,
+    Calendar, Dimension, FeedId, Filter, LocalDay, OutageDay, Position, Question, Stamp, TapFeed,
+    Window,
 };
 use crate::ledger::ScanView;
 use crate::stats::comparison::RateRatio;
@@ -286,12 +289,10 @@ type Side = (Exposed, Dispersion);
 /// Over taps where both periods have a rate of the same feeds, else over time.
 fn over(periods: &[Period; 2]) -> (Over, [Side; 2]) {
     let [first, second] = periods;
-    let names = |period: &Period| -> Vec<_> {
-        period
-            .feeds
-            .iter()
-            .map(|(feed, _)| feed.id.clone())
-            .collect()
+    // Whichever of them told more days.
+    let names = |period: &Period| -> BTreeSet<FeedId> {
+        let feeds = period.feeds.iter();
+        feeds.map(|(feed, _)| feed.id.clone()).collect()
     };
     match (over_taps(&first.rate), over_taps(&second.rate)) {
         (Some(one), Some(other)) if names(first) == names(second) => (Over::Taps, [one, other]),

@@ -349,3 +349,32 @@ fn rates_over_different_feeds_are_not_compared() {
     );
     assert_eq!(compared.over, Over::Time);
 }
+
+#[test]
+fn rates_of_the_same_feeds_are_compared_whichever_of_them_told_more_days() {
+    let mut record = Record::new();
+    let check_ins = record.feed.clone();
+    let check_outs = TapFeed {
+        id: "feed-0-outs".parse().expect("a name"),
+        kinds: TapKinds::new([TapKind::CheckOut].into_iter().collect()).expect("a tap"),
+        ..check_ins.clone()
+    };
+    for (month, days) in [(october(), [31, 30]), (september(), [29, 30])] {
+        for (feed, days) in [&check_ins, &check_outs].into_iter().zip(days) {
+            let days = (0..days).map(|shift| LocalDay(month.0.0 + shift));
+            let told = days.map(|day| {
+                let slot = TapSlot { day, slot: 0 };
+                ((TapScope::Line(line_id(1)), slot), 10_000)
+            });
+            tell(&mut record.book, feed, &told.collect());
+        }
+        record.reports(month, 40, true);
+    }
+    let compared = record.compared(|_| ());
+    let days = compared.periods.each_ref().map(|period| {
+        let feeds = period.feeds.iter();
+        feeds.map(|(_, days)| *days).collect::<Vec<_>>()
+    });
+    assert_eq!(days, [[31, 30], [30, 29]]);
+    assert_eq!(compared.over, Over::Taps);
+}
