@@ -216,8 +216,11 @@ fn rates() -> String {
          together: each row goes by the feeds whose taps are in it.\n\n\
          Taps are told by operators, feed by feed, and are matched to reports interval by \
          interval. An exact figure adds up an operator's feeds of different kinds of tap, or of different \
-         lines or stops; of those that tell the same taps of what is asked about, it goes by the one \
-         that tells most days, then the coarsest, then the first by name. A rate needs taps on {COVERED_DAYS_PERCENT_MIN} % of the days and \
+         lines or stops. A line or stop that several feeds tell is set against the one that tells most of \
+         its days, then most days in all, then the coarsest, then the first by name; their other lines and \
+         stops count all the same. Where one tells lines and another stops, or one the operator as a whole, \
+         nobody knows which taps they share: then all goes by one of them, the first in the same order. \
+         A rate needs taps on {COVERED_DAYS_PERCENT_MIN} % of the days and \
          {MATCHED_REPORTS_PERCENT_MIN} % of the reports matched; exact figures print both, an edition \
          the days. Where a rule is broken there is a count, no rate, and the reason. Days with more \
          failures than taps are told as the contradiction that they are, where refused taps are among \

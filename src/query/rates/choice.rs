@@ -1,11 +1,17 @@
 //! Which feeds a question is set against.
 //!
-//! A feed fits if it tells taps as finely as the question asks. Feeds of one operator clash if
-//! they would count taps twice: if they share a kind of tap, and tell taps by different grains, as
-//! the same taps are made on lines and at stops, or told taps of one line or stop that the filter
-//! takes. Of feeds that clash one is taken: the one that tells most days, then the coarsest, which
-//! reads least and matches most, then the first by name. Who names feeds that clash is refused, as
-//! it is not known which of them was meant.
+//! A feed fits if it tells taps as finely as the question asks. Feeds of one operator that share a
+//! kind of tap would count taps twice where they tell the same taps.
+//!
+//! Of which taps that is so, nobody can say of feeds by lines and by stops, as the same taps are
+//! made on the one and at the other, nor of one that tells its operator as a whole: such feeds clash,
+//! and one of them is taken. All others meet on the lines and stops that both told, of those that the
+//! filter takes, and each of these is one feed's alone: that one's which tells most days of it. Of
+//! what is left, each feed tells its own. Between feeds, and between those that tell as many days of
+//! a line or stop, goes first which tells most days in all, then the coarsest, which reads least and
+//! matches most, then the first by name.
+//!
+//! Who names feeds that tell the same taps is refused, as it is not known which of them was meant.
 //!
 //! What counts is what feeds told in the window, and not which lines they name: names are known as
 //! of now alone, and an answer as of a position must stay what it was. Where it matters, feeds are
@@ -13,9 +19,11 @@
 
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
+use std::sync::Arc;
 
 use crate::domain::taps::{TapGrain, TapInterval};
-use crate::domain::{Dimension, FeedId, Filter, LocalDay, OperatorCode, Question, TapFeed};
+use crate::domain::{Dimension, FeedId, Filter, LocalDay, OperatorCode, Question, TapFeed, Window};
 use crate::ledger::{Dictionary, FeedBook, TapBook, TapView};
 
 use super::super::{QueryError, plan, row_filter::RowFilter};
@@ -24,7 +32,7 @@ use super::coverage::{FeedCoverage, scopes_of};
 use super::feeds::{FeedSet, ToldBy};
 
 /// A feed that is used.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(super) struct Chosen<'a> {
     /// Its place in the choice.
     place: usize,
@@ -36,6 +44,8 @@ pub(super) struct Chosen<'a> {
     pub operator: u16,
     /// Service days within the window that it tells.
     pub days: u64,
+    /// Numbers of its scopes that are another feed's in this question.
+    of_others: Arc<HashSet<u32>>,
 }
 
 impl Chosen<'_> {
@@ -57,6 +67,16 @@ impl Chosen<'_> {
         feed.interval == TapInterval::Day && feed.day_begin.hour() != 0
     }
 
+    /// Whether it tells its own taps of a scope, by number.
+    pub fn has_scope(&self, number: u32) -> bool {
+        !self.of_others.contains(&number)
+    }
+
+    /// Whether it tells its own taps of all its scopes.
+    pub fn is_whole(&self) -> bool {
+        self.of_others.is_empty()
+    }
+
     /// Whether the two can be added up.
     fn meets(&self, other: &Self) -> Meeting {
         let (one, another) = (self.feed(), other.feed());
@@ -68,8 +88,16 @@ impl Chosen<'_> {
             () if one.operator != another.operator => Meeting::Apart,
             () if is_other_day => Meeting::Clash,
             () if !shares_kind => Meeting::Apart,
-            () if one.grain != another.grain || one.grain == TapGrain::Operator => Meeting::Clash,
-            () => Meeting::ByScopes,
+            () => match (one.grain, another.grain) {
+                (TapGrain::Operator, _) | (_, TapGrain::Operator) => Meeting::Clash,
+                (TapGrain::Line, TapGrain::Stop) | (TapGrain::Stop, TapGrain::Line) => {
+                    Meeting::Clash
+                }
+                (
+                    TapGrain::Line | TapGrain::Stop | TapGrain::LineStop,
+                    TapGrain::Line | TapGrain::Stop | TapGrain::LineStop,
+                ) => Meeting::ByScopes,
+            },
         }
     }
 }
@@ -79,26 +107,36 @@ impl Chosen<'_> {
 enum Meeting {
     Apart,
     Clash,
-    /// If they told taps of no line or stop in common.
+    /// But for lines and stops that both told.
     ByScopes,
+}
+
+/// A line, a stop or a line at a stop of which a feed told taps.
+#[derive(Clone, Copy)]
+struct ToldScope {
+    /// Its number within the feed.
+    number: u32,
+    /// Numbers of line and stop, 0 for none.
+    pair: (u32, u32),
+    /// Days on which any of its taps were told that count.
+    days: u32,
 }
 
 /// The lines and stops of which feeds told taps, by the numbers of feeds.
 #[derive(Default)]
-pub(super) struct ScopesByFeed(HashMap<u16, HashSet<(u32, u32)>>);
+pub(super) struct ScopesByFeed(HashMap<u16, Vec<ToldScope>>);
 
 impl ScopesByFeed {
-    /// Known already, by the numbers of feeds.
-    pub fn of(told: HashMap<u16, HashSet<(u32, u32)>>) -> Self {
-        Self(told)
-    }
-
     /// Of feeds that were read, with what they told.
     pub fn read(choice: &Choice<'_>, told: &[FeedCoverage]) -> Self {
         let feeds = choice.feeds.iter().zip(told);
         let scopes = feeds.map(|(chosen, told)| {
             let scopes = chosen.book.scopes();
-            let told = told.scopes_told().map(|number| scopes[number]);
+            let told = told.scopes_told().map(|(number, days)| ToldScope {
+                number,
+                pair: scopes[number as usize],
+                days,
+            });
             (chosen.number, told.collect())
         });
         Self(scopes.collect())
@@ -121,29 +159,103 @@ impl ScopesByFeed {
         if !is_whole_days || filter.hours_of_day != 0 || !choice.feeds.iter().all(is_by_calendar) {
             return Ok(None);
         }
+        let told = Self::told_on(choice, taps, first..last.next(), row_filter, |day| {
+            filter.takes_day(day)
+        });
+        told.map(Some)
+    }
+
+    /// What was told of the service days that a window of minutes touches, whichever of their
+    /// hours lie inside.
+    pub fn of_service_days(
+        choice: &Choice<'_>,
+        taps: &TapView<'_>,
+        window: Window,
+        row_filter: &RowFilter,
+    ) -> Result<Self, QueryError> {
+        let mut days = window.days();
+        let first = days.next().unwrap_or(LocalDay(0));
+        let last = days.last().unwrap_or(first);
+        let days = LocalDay(first.0 - 1)..last.next();
+        Self::told_on(choice, taps, days, row_filter, |_| true)
+    }
+
+    fn told_on(
+        choice: &Choice<'_>,
+        taps: &TapView<'_>,
+        days: Range<LocalDay>,
+        row_filter: &RowFilter,
+        takes: impl Fn(LocalDay) -> bool,
+    ) -> Result<Self, QueryError> {
         let mut all = HashMap::new();
         for chosen in &choice.feeds {
-            let mut heads = taps.heads(chosen.number, first..last.next())?;
-            heads.retain(|(day, _)| filter.takes_day(*day));
-            let is_told = |number: u32| {
-                let mut heads = heads.iter();
-                heads.any(|(_, head)| head.tells(number))
-            };
+            let mut heads = taps.heads(chosen.number, days.clone())?;
+            heads.retain(|(day, _)| takes(*day));
+            let days_of = |number| heads.iter().filter(|(_, head)| head.tells(number)).count();
             let scopes = (0..).zip(scopes_of(chosen, row_filter));
             let told = scopes.filter_map(|(number, scope)| {
-                let scope = scope.filter(|_| is_told(number))?;
-                Some((scope.line, scope.stop))
+                let scope = scope?;
+                let days = u32::try_from(days_of(number)).expect("a window is bounded");
+                (days != 0).then_some(ToldScope {
+                    number,
+                    pair: (scope.line, scope.stop),
+                    days,
+                })
             });
             all.insert(chosen.number, told.collect());
         }
-        Ok(Some(Self(all)))
+        Ok(Self(all))
+    }
+}
+
+/// The lines and stops that each feed tells taps of for all.
+#[derive(Default)]
+struct Owned<'a>(Vec<(Chosen<'a>, HashSet<(u32, u32)>)>);
+
+impl<'a> Owned<'a> {
+    /// Of feeds that meet on lines and stops, the best first. Scopes go first that are told on most
+    /// days.
+    fn of(feeds: &[Chosen<'a>], told: &ScopesByFeed) -> Self {
+        let mut scopes = Vec::new();
+        for (rank, chosen) in feeds.iter().enumerate() {
+            let told = told.0.get(&chosen.number).into_iter().flatten();
+            scopes.extend(told.map(|scope| (Reverse(scope.days), rank, scope.pair)));
+        }
+        scopes.sort_unstable();
+        let owned = feeds.iter().map(|chosen| (chosen.clone(), HashSet::new()));
+        let mut owned = Self(owned.collect());
+        for (_, rank, pair) in scopes {
+            if owned.other(&feeds[rank], pair).is_none() {
+                owned.0[rank].1.extend(parts(pair));
+            }
+        }
+        owned
     }
 
-    /// Whether two feeds told of the same line or stop.
-    fn share(&self, one: u16, other: u16) -> bool {
-        let told = self.0.get(&one).zip(self.0.get(&other));
-        told.is_some_and(|(one, other)| !one.is_disjoint(other))
+    /// Which other feed tells any taps of a scope of a feed.
+    fn other(&self, feed: &Chosen<'_>, (line, stop): (u32, u32)) -> Option<&Chosen<'a>> {
+        let is_pair = |feed: &Chosen<'_>| feed.feed().grain == TapGrain::LineStop;
+        let tells = |other: &Chosen<'_>, scopes: &HashSet<(u32, u32)>| {
+            scopes.contains(&(line, stop))
+                || is_pair(feed)
+                    && !is_pair(other)
+                    && (scopes.contains(&(line, 0)) || scopes.contains(&(0, stop)))
+        };
+        let mut all = self.0.iter();
+        let found = all.find(|(other, scopes)| {
+            other.number != feed.number
+                && feed.meets(other) == Meeting::ByScopes
+                && tells(other, scopes)
+        });
+        found.map(|(other, _)| other)
     }
+}
+
+/// A scope, and the line and the stop that it is a part of.
+fn parts((line, stop): (u32, u32)) -> impl Iterator<Item = (u32, u32)> {
+    let wholes = [(line, 0), (0, stop)].into_iter();
+    let is_pair = line != 0 && stop != 0;
+    std::iter::once((line, stop)).chain(wholes.filter(move |_| is_pair))
 }
 
 /// The feeds that fit, before it is known which of them clash.
@@ -153,9 +265,11 @@ pub(super) struct Candidates<'a> {
     has_unfit: bool,
 }
 
-/// The feeds that are used, by operator and name.
+/// The feeds that are used, the best first.
 pub(super) struct Choice<'a> {
     pub feeds: Vec<Chosen<'a>>,
+    /// Of feeds that meet, what each tells.
+    owned: Owned<'a>,
     /// Whether there were feeds, but none that fits.
     has_unfit: bool,
 }
@@ -211,13 +325,14 @@ impl<'a> Candidates<'a> {
                 book,
                 operator: operator.unwrap_or(0),
                 days: days_told(book, question),
+                of_others: Arc::default(),
             });
         }
         fitting.sort_by_key(|feed| needs.order(feed));
         Self { fitting, has_unfit }
     }
 
-    /// Those of which it takes what they told to know whether they clash; most often none.
+    /// Those of which it takes what they told to know whether they tell the same; most often none.
     pub fn unclear(&self) -> Choice<'a> {
         let all = self.fitting.iter().filter(|feed| feed.days != 0);
         let is_unclear = |feed: &&Chosen<'a>| {
@@ -225,41 +340,65 @@ impl<'a> Candidates<'a> {
             others.any(|other| feed.meets(other) == Meeting::ByScopes)
         };
         Choice {
-            feeds: all.clone().filter(is_unclear).copied().collect(),
+            feeds: all.clone().filter(is_unclear).cloned().collect(),
+            owned: Owned::default(),
             has_unfit: false,
         }
     }
 
-    /// The feeds that are used. Refuses named ones that clash.
+    /// The feeds that are used, each with what it tells for all. Refuses named ones that tell the
+    /// same.
     pub fn settle(
         self,
         told: &ScopesByFeed,
         wanted: &RatesWanted,
     ) -> Result<Choice<'a>, QueryError> {
+        let is_named = !wanted.feeds.is_empty();
         let clash = |one: &Chosen<'_>, other: &Chosen<'_>| match one.meets(other) {
             Meeting::Apart => false,
             Meeting::Clash => true,
             // Of one that told nothing on days of the window, the night before may still count.
-            Meeting::ByScopes => one.days == 0 || told.share(one.number, other.number),
+            Meeting::ByScopes => one.days == 0,
         };
         let mut feeds: Vec<Chosen<'a>> = Vec::new();
         for feed in self.fitting {
-            let clashing = feeds.iter().find(|other| clash(&feed, other));
-            match clashing {
-                None => {
-                    let place = feeds.len();
-                    feeds.push(Chosen { place, ..feed });
-                }
+            match feeds.iter().find(|other| clash(&feed, other)) {
+                None => feeds.push(feed),
                 // One that told nothing of these days takes nothing from the other.
-                Some(other) if !wanted.feeds.is_empty() && feed.days != 0 => {
+                Some(other) if is_named && feed.days != 0 => {
                     return Err(clash_of(wanted, [feed.feed(), other.feed()]));
                 }
                 Some(_) => {}
             }
         }
+        let owned = Owned::of(&feeds, told);
+        let mut used: Vec<Chosen<'a>> = Vec::new();
+        for feed in feeds {
+            let scopes = told.0.get(&feed.number).map_or(&[][..], Vec::as_slice);
+            let mut of_others = HashSet::new();
+            for scope in scopes {
+                match owned.other(&feed, scope.pair) {
+                    None => {}
+                    Some(other) if is_named => {
+                        return Err(clash_of(wanted, [feed.feed(), other.feed()]));
+                    }
+                    Some(_) => {
+                        of_others.insert(scope.number);
+                    }
+                }
+            }
+            if of_others.is_empty() || of_others.len() < scopes.len() {
+                used.push(Chosen {
+                    place: used.len(),
+                    of_others: Arc::new(of_others),
+                    ..feed
+                });
+            }
+        }
         Ok(Choice {
-            has_unfit: self.has_unfit && feeds.is_empty(),
-            feeds,
+            has_unfit: self.has_unfit && used.is_empty(),
+            feeds: used,
+            owned,
         })
     }
 }
@@ -268,6 +407,19 @@ impl Choice<'_> {
     /// Whether there were feeds, but none tells taps as finely as the question asks.
     pub fn is_none_fine_enough(&self) -> bool {
         self.has_unfit
+    }
+
+    /// Whether no line or stop is one feed's here and another's there.
+    pub fn agrees_with(&self, other: &Self) -> bool {
+        let mut feeds = self.owned.0.iter();
+        feeds.all(|(feed, scopes)| {
+            let is_pair = feed.feed().grain == TapGrain::LineStop;
+            // Not the line and the stop that a pair is a part of.
+            let mut scopes = scopes
+                .iter()
+                .filter(|(line, stop)| !is_pair || (*line != 0 && *stop != 0));
+            scopes.all(|pair| other.owned.other(feed, *pair).is_none())
+        })
     }
 
     /// Those that told taps, with the days that they tell.

@@ -1,9 +1,9 @@
 //! Whether two periods differ: one filter over two windows, as of one position.
 //!
-//! Over taps, where both periods have a rate, made of the same feeds; else over time, which says
-//! nothing of how much was travelled. Of a period, only hours count in which something could be
-//! recorded: none from before the record began, and none that is not over. One comparison at a
-//! time: of many lines compared at once, some would differ by chance alone.
+//! Over taps, where both periods have a rate, made of the same feeds, line by line; else over time,
+//! which says nothing of how much was travelled. Of a period, only hours count in which something
+//! could be recorded: none from before the record began, and none that is not over. One comparison
+//! at a time: of many lines compared at once, some would differ by chance alone.
 
 use std::collections::BTreeSet;
 
@@ -217,7 +217,8 @@ pub fn compare<'a>(
         })
         .collect();
     let mut periods: [Period; 2] = periods.try_into().expect("two windows");
-    let (over, sides) = over(&periods);
+    let is_alike = choices[0].agrees_with(&choices[1]);
+    let (over, sides) = over(&periods, is_alike);
     let ratio = ratio(&sides, wanted.rates.level);
     for (period, (compared, _)) in periods.iter_mut().zip(sides) {
         period.compared = compared;
@@ -286,8 +287,9 @@ fn hours_of(question: &Question, day: LocalDay) -> u64 {
 /// One of the periods as it is compared, with how its days scatter.
 type Side = (Exposed, Dispersion);
 
-/// Over taps where both periods have a rate of the same feeds, else over time.
-fn over(periods: &[Period; 2]) -> (Over, [Side; 2]) {
+/// Over taps where both periods have a rate of the same feeds, and no line or stop is one feed's in
+/// the one and another's in the other; else over time.
+fn over(periods: &[Period; 2], is_alike: bool) -> (Over, [Side; 2]) {
     let [first, second] = periods;
     // Whichever of them told more days.
     let names = |period: &Period| -> BTreeSet<FeedId> {
@@ -295,7 +297,9 @@ fn over(periods: &[Period; 2]) -> (Over, [Side; 2]) {
         feeds.map(|(feed, _)| feed.id.clone()).collect()
     };
     match (over_taps(&first.rate), over_taps(&second.rate)) {
-        (Some(one), Some(other)) if names(first) == names(second) => (Over::Taps, [one, other]),
+        (Some(one), Some(other)) if is_alike && names(first) == names(second) => {
+            (Over::Taps, [one, other])
+        }
         _ => (Over::Time, periods.each_ref().map(over_time)),
     }
 }

@@ -38,6 +38,10 @@ enum ScopeCoverage {
     Wholly = 2,
 }
 
+/// Beside it: whether any taps of the scope and day count in the question, as more is read than it
+/// asks about.
+const COUNTS: u8 = 4;
+
 /// Which counts a feed told within the window.
 pub(super) struct FeedCoverage {
     operator: u16,
@@ -52,11 +56,10 @@ pub(super) struct FeedCoverage {
     /// First hour of each service day, and the hour after the last.
     starts: Vec<u32>,
     days: usize,
+    /// By scope, then by day.
     told: Vec<u8>,
     /// Hours told, as bits, of scopes and days.
     partial: HashMap<(u32, u32), u32>,
-    /// Whether any taps told of a scope count in the question: more is read than it asks about.
-    counted: Vec<bool>,
 }
 
 /// The kind of tap of a feed, if it tells only one; else 0.
@@ -68,11 +71,13 @@ pub(super) fn kind_of(chosen: &Chosen<'_>) -> u8 {
     }
 }
 
-/// The scopes of a feed, by number; `None` where the filter leaves one out.
+/// The scopes of a feed, by number; `None` where the filter leaves one out, or it is another
+/// feed's.
 pub(super) fn scopes_of(chosen: &Chosen<'_>, row_filter: &RowFilter) -> Vec<Option<Scope>> {
     let kind = kind_of(chosen);
-    let scope = |&(line, stop): &(u32, u32)| {
-        let is_wanted = row_filter.takes_operator(chosen.operator.into())
+    let scope = |(number, &(line, stop)): (u32, &(u32, u32))| {
+        let is_wanted = chosen.has_scope(number)
+            && row_filter.takes_operator(chosen.operator.into())
             && row_filter.takes_line(line)
             && row_filter.takes_stop(stop);
         is_wanted.then_some(Scope {
@@ -82,7 +87,7 @@ pub(super) fn scopes_of(chosen: &Chosen<'_>, row_filter: &RowFilter) -> Vec<Opti
             kind,
         })
     };
-    chosen.book.scopes().iter().map(scope).collect()
+    (0..).zip(chosen.book.scopes()).map(scope).collect()
 }
 
 /// Reads the counts of one feed.
@@ -91,7 +96,7 @@ pub(super) struct FeedReader<'a> {
     question: &'a Question,
     keys: &'a RowKeys,
     pub told: FeedCoverage,
-    /// By number; `None` if the filter leaves it out.
+    /// By number, as `scopes_of` gives them.
     pub scopes: Vec<Option<Scope>>,
     /// Whether rows tell hours of day apart.
     has_hours: bool,
@@ -196,7 +201,7 @@ impl<'a> FeedReader<'a> {
                 continue;
             };
             self.told.set(number, day, ScopeCoverage::Wholly);
-            self.told.counted[number] = true;
+            self.told.count(number, day);
             *all.get_or_insert(0) += total.taps;
             self.sum_row(&scope, when, total.taps, sums);
         }
@@ -275,7 +280,7 @@ impl<'a> FeedReader<'a> {
                 day: local_day,
                 hour_of_day: Some(hour_of_day),
             };
-            self.told.counted[number as usize] = true;
+            self.told.count(number as usize, local_day);
             self.sum_total(local_day, hours.taps[place], sums);
             self.sum_row(&scope, when, hours.taps[place], sums);
         }
@@ -363,16 +368,17 @@ impl FeedCoverage {
             days,
             told: vec![0; scopes.len() * days],
             partial: HashMap::new(),
-            counted: vec![false; scopes.len()],
         }
     }
 
-    /// The numbers of scopes of which anything was told that counts.
-    pub fn scopes_told(&self) -> impl Iterator<Item = usize> {
-        let scopes = self.counted.iter().enumerate();
-        scopes
-            .filter(|(_, is_counted)| **is_counted)
-            .map(|(number, _)| number)
+    /// The numbers of scopes of which anything was told that counts, with on how many days.
+    pub fn scopes_told(&self) -> impl Iterator<Item = (u32, u32)> {
+        let scopes = (0..).zip(self.told.chunks_exact(self.days));
+        let days = scopes.map(|(number, days)| {
+            let days = days.iter().filter(|told| **told & COUNTS != 0);
+            (number, u32::try_from(days.count()).expect("days are few"))
+        });
+        days.filter(|(_, days)| *days != 0)
     }
 
     /// The operator whose taps it tells.
@@ -423,7 +429,7 @@ impl FeedCoverage {
                 (place, 0)
             }
         };
-        let told = self.told[scope as usize * self.days + place];
+        let told = self.told[scope as usize * self.days + place] & !COUNTS;
         if told == ScopeCoverage::Partly as u8 {
             let place = u32::try_from(place).expect("days are few");
             let bits = self.partial.get(&(scope, place)).copied().unwrap_or(0);
@@ -453,6 +459,12 @@ impl FeedCoverage {
 
     fn set(&mut self, scope: usize, day: LocalDay, told: ScopeCoverage) {
         let place = scope * self.days + self.place(day) as usize;
-        self.told[place] = told as u8;
+        self.told[place] = told as u8 | self.told[place] & COUNTS;
+    }
+
+    /// Says that taps of a scope and day count.
+    fn count(&mut self, scope: usize, day: LocalDay) {
+        let place = scope * self.days + self.place(day) as usize;
+        self.told[place] |= COUNTS;
     }
 }

@@ -319,9 +319,11 @@ impl<'a> FeedDays<'a> {
     }
 }
 
+/// Those of its scopes that are its own.
 fn numbered(chosen: &Chosen<'_>, of: impl Fn((u32, u32)) -> u32) -> Vec<(u32, u32)> {
     let scopes = (0..).zip(chosen.book.scopes());
     scopes
+        .filter(|(scope, _)| chosen.has_scope(*scope))
         .map(|(scope, numbers)| (scope, of(*numbers)))
         .collect()
 }

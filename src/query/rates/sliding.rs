@@ -24,7 +24,7 @@ use crate::stats::rate::NoRate;
 
 use super::super::row_filter::RowFilter;
 use super::super::{Figure, QueryError};
-use super::choice::{Candidates, Choice, Chosen, ScopesByFeed};
+use super::choice::{Candidates, Chosen, ScopesByFeed};
 use super::coverage::{When, scopes_of};
 use super::keys::{Numbers, RowKeys, tap_numbers};
 use super::matched::Counted;
@@ -101,7 +101,7 @@ struct Reading<'a> {
     window: Window,
     quarters: Quarters,
     /// By place in `quarters`.
-    times: &'a [Seen],
+    times: Vec<Seen>,
     sums: HashMap<Numbers, CellTaps>,
     total: CellTaps,
     /// All quarters told by any feed.
@@ -158,24 +158,21 @@ impl WindowTaps {
         let question = question(filter, by, span).ok_or(QueryError::TooManyRows)?;
         let feeds = Candidates::sliding(&question, wanted, &book, &taps.dictionary);
         let row_filter = RowFilter::new(filter, &taps.dictionary);
+        let unclear = feeds.unclear();
+        let told = ScopesByFeed::of_service_days(&unclear, taps, question.window, &row_filter)?;
+        let choice = feeds.settle(&told, wanted)?;
         let quarters = Quarters::within(span);
         let times = (quarters.start..quarters.end).map(|quarter| seen(filter, quarter));
-        let times: Vec<_> = times.collect();
-        let reading = |by| Reading {
+        let mut reading = Reading {
             taps,
             by,
             window: question.window,
             quarters,
-            times: &times,
+            times: times.collect(),
             sums: HashMap::new(),
             total: CellTaps::default(),
             all: 0,
         };
-        // As in a question, feeds clash by what they told in the window.
-        let none = Breakdown::default();
-        let told = reading(&none).scopes_told(&feeds.unclear(), &row_filter)?;
-        let choice = feeds.settle(&told, wanted)?;
-        let mut reading = reading(by);
         let feeds = choice.feeds.iter();
         let feeds: Result<Vec<_>, _> = feeds.map(|feed| reading.feed(feed, &row_filter)).collect();
         Ok(Self {
@@ -312,19 +309,6 @@ impl FeedQuarters {
 // === impl Reading ===
 
 impl Reading<'_> {
-    /// The lines and stops of which feeds told taps within the window.
-    fn scopes_told(
-        mut self,
-        choice: &Choice<'_>,
-        row_filter: &RowFilter,
-    ) -> Result<ScopesByFeed, QueryError> {
-        let feeds = choice.feeds.iter().map(|chosen| {
-            let told = self.feed(chosen, row_filter)?;
-            Ok((chosen.number, told.by_scope.into_keys().collect()))
-        });
-        feeds.collect::<Result<_, _>>().map(ScopesByFeed::of)
-    }
-
     fn feed(
         &mut self,
         chosen: &Chosen<'_>,

@@ -102,13 +102,16 @@ pub(super) fn sum<'h>(
     let row_filter = RowFilter::new(filter, &taps.dictionary);
     let is_filtered = !filter.lines.is_empty() || !filter.stops.is_empty();
     let has_scopes = is_filtered || keys.tells_scopes();
-    if has_scopes {
+    // Of a feed some of whose lines or stops are another's, only the others count.
+    let by_scope = |chosen: &&Chosen<'_>| has_scopes || !chosen.is_whole();
+    if choice.feeds.iter().any(|chosen| by_scope(&chosen)) {
         let reader = taps.reader();
         let scopes = keys.scopes();
-        for chosen in &choice.feeds {
+        for chosen in choice.feeds.iter().filter(by_scope) {
+            let is_whole = chosen.is_whole();
             let mut feed = FeedReader::new(chosen, question, keys, &row_filter);
-            feed.sums_total = is_filtered;
-            if !is_filtered {
+            feed.sums_total = is_filtered || !is_whole;
+            if !is_filtered && is_whole {
                 feed.keep_scopes(|scope| scopes.contains(&(scope.line, scope.stop)));
             }
             if feed.scopes.iter().any(Option::is_some) {
@@ -124,7 +127,7 @@ pub(super) fn sum<'h>(
             has_rows: !has_scopes,
         };
         let taken = |(chosen, _): &(&Chosen<'_>, &DaySummaries)| {
-            row_filter.takes_operator(chosen.operator.into())
+            chosen.is_whole() && row_filter.takes_operator(chosen.operator.into())
         };
         by_head.add(choice.feeds.iter().zip(heads).filter(taken), &mut sums);
     }

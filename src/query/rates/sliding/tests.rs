@@ -76,10 +76,10 @@ fn read(book: &Book, asked: Sliding<'_>) -> WindowTaps {
 }
 
 #[test]
-fn feeds_of_a_watch_clash_by_the_lines_that_its_filter_takes_alone() {
+fn line_that_two_feeds_tell_counts_once_for_a_watch_and_their_other_lines_count_too() {
     let mut book = Book::new(1);
     let first = day(DAYS[2]);
-    let mut tell_lines = |name: &str, lines: [u32; 2]| {
+    let mut tell_lines = |name: &str, lines: &[u32], at: LocalDay, taps: u32| {
         let feed = TapFeed {
             id: name.parse().expect("a name"),
             operator: operator_code(1),
@@ -87,34 +87,39 @@ fn feeds_of_a_watch_clash_by_the_lines_that_its_filter_takes_alone() {
             interval: TapInterval::Hour,
             ..feeds()[0].clone()
         };
-        let slot = TapSlot {
-            day: first,
-            slot: 8,
-        };
-        let told = lines.map(|line| ((TapScope::Line(line_id(line)), slot), 10));
-        tell(&mut book, &feed, &Told::from(told));
+        let slot = TapSlot { day: at, slot: 8 };
+        let told = lines
+            .iter()
+            .map(|line| ((TapScope::Line(line_id(*line)), slot), taps));
+        tell(&mut book, &feed, &told.collect());
     };
-    tell_lines("one", [1, 5]);
-    tell_lines("other", [5, 9]);
+    tell_lines("one", &[1, 5], first, 10);
+    tell_lines("other", &[5, 9], first, 100);
+    // A line that was the one's until the month before, and is the other's now.
+    tell_lines("one", &[13], LocalDay(first.0 - 30), 10);
+    tell_lines("other", &[13], first, 100);
     let wanted = wanted(&[]);
     let by = Breakdown::new(Vec::new()).expect("few");
     let start = first.start().0;
-    let used = |filter: &Filter| {
+    let taps = |lines: &[u32]| {
+        let filter = Filter {
+            lines: lines.iter().map(|line| line_id(*line)).collect(),
+            ..Filter::all(Basis::SelfReported)
+        };
         let asked = Sliding {
-            filter,
+            filter: &filter,
             by: &by,
             wanted: &wanted,
             span: minutes((start + 6) * 60, (start + 12) * 60),
         };
-        read(&book, asked).used.len()
+        let read = read(&book, asked);
+        let taps = read.total.days().iter().map(|(_, taps)| taps).sum::<u64>();
+        (read.used.len(), taps)
     };
-    let all = Filter::all(Basis::SelfReported);
-    assert_eq!(used(&all), 1);
-    let some = Filter {
-        lines: vec![line_id(1), line_id(9)],
-        ..all
-    };
-    assert_eq!(used(&some), 2);
+    assert_eq!(taps(&[]), (2, 10 + 10 + 100 + 100));
+    assert_eq!(taps(&[1, 9]), (2, 10 + 100));
+    assert_eq!(taps(&[5]), (1, 10));
+    assert_eq!(taps(&[13]), (1, 100));
 }
 
 /// Feeds of one operator by line and hour, each with lines of which it tells all hours of two days.

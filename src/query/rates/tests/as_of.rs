@@ -36,7 +36,7 @@ fn journal(seed: u64, count: usize) -> Vec<Record> {
     let mut random = StdRng::seed_from_u64(seed);
     let mut recorded: Vec<Recorded> = Vec::new();
     let mut placed: Vec<Record> = Vec::new();
-    let feeds = feeds();
+    let feeds = overlapping_feeds();
     while placed.len() < count {
         let around = day(DAYS[random.random_range(0..DAYS.len())]);
         let shift_ms = random.random_range(-40 * HOUR_MS..64 * HOUR_MS);
@@ -92,6 +92,17 @@ fn journal(seed: u64, count: usize) -> Vec<Record> {
         placed.push(maker.place(entry, 1));
     }
     placed
+}
+
+/// One more by line, which tells some lines of another.
+fn overlapping_feeds() -> Vec<TapFeed> {
+    let mut all = feeds();
+    all.push(TapFeed {
+        id: "feed-1-too".parse().expect("a name"),
+        interval: TapInterval::Hour,
+        ..all[1].clone()
+    });
+    all
 }
 
 /// What changes no count: an erasure, or an answer. What was erased is amended no more.

@@ -1,4 +1,4 @@
-//! Which feeds of one operator are added up, and which tell the same taps twice.
+//! Which feeds of one operator are added up, which tell the same taps, and whose these are then.
 
 use super::*;
 use crate::ledger::testing::stop_id;
@@ -91,49 +91,86 @@ fn feeds_of_different_lines_are_added_up() {
 }
 
 #[test]
-fn feeds_that_may_tell_the_same_taps_clash_and_are_refused_where_both_are_named() {
-    let check = |one: (TapGrain, &[TapScope]), other: (TapGrain, &[TapScope]), asked: &Question| {
+fn what_two_feeds_tell_counts_once_and_is_refused_where_both_are_named() {
+    // Ten taps a day of each scope, over three days.
+    let check = |one: (TapGrain, &[TapScope]),
+                 other: (TapGrain, &[TapScope]),
+                 asked: &Question,
+                 scopes: u64,
+                 is_refused: bool| {
         let mut book = Book::new(1);
         let feeds = [("one", one.0), ("other", other.0)]
             .map(|(name, grain)| feed(name, grain, TapKind::CheckIn));
         tell_three_days(&mut book, &feeds[0], one.1);
         tell_three_days(&mut book, &feeds[1], other.1);
-        let (names, _) = used(&book, asked, &[]).expect("an answer");
+        let (_, taps) = used(&book, asked, &[]).expect("an answer");
+        assert_eq!(taps, 30 * scopes, "{one:?} {other:?}");
         let [first, second] = &feeds;
-        let refused = used(&book, asked, &[first, second]);
-        match &names[..] {
-            [_, _] => assert!(refused.is_ok()),
-            _ => assert!(matches!(
-                refused,
-                Err(QueryError::FeedsClash { place: 1, other: 0 })
-            )),
+        match used(&book, asked, &[first, second]) {
+            Ok((_, both)) => assert!(!is_refused && both == taps),
+            Err(QueryError::FeedsClash { place: 1, other: 0 }) => assert!(is_refused),
+            Err(error) => panic!("{error}"),
         }
-        names.len()
     };
     let at_stop = |number| TapScope::Stop(stop_id(number));
     let at_both = |line, stop| TapScope::LineStop(line_id(line), stop_id(stop));
     let (by_line, by_stop) = (TapGrain::Line, TapGrain::Stop);
     let by_both = TapGrain::LineStop;
     let all = question(&[], &[], &[]);
-    // Some of their lines are the same; but not of those that are asked for.
+    // One of their lines is the same, but not always of those that are asked for.
     let lines = (by_line, &[of_line(1), of_line(5)][..]);
     let others = (by_line, &[of_line(5), of_line(9)][..]);
-    assert_eq!(check(lines, others, &all), 1);
-    assert_eq!(check(lines, others, &question(&[], &[1, 9], &[])), 2);
-    assert_eq!(check(lines, others, &question(&[], &[1, 5], &[])), 1);
-    // By different grains, the one may tell what the other tells.
+    check(lines, others, &all, 3, true);
+    check(lines, others, &question(&[], &[1, 9], &[]), 2, false);
+    check(lines, others, &question(&[], &[1, 5], &[]), 2, true);
+    check(lines, lines, &all, 2, true);
+    // A line at a stop is of its line and of its stop alone.
     let line = (by_line, &[of_line(1)][..]);
-    assert_eq!(check(line, (by_both, &[at_both(1, 2)]), &all), 1);
-    assert_eq!(check(line, (by_both, &[at_both(5, 2)]), &all), 1);
-    assert_eq!(
-        check(line, (TapGrain::Operator, &[TapScope::Operator]), &all),
-        1
+    check(line, (by_both, &[at_both(1, 2)]), &all, 1, true);
+    check(line, (by_both, &[at_both(5, 2)]), &all, 2, false);
+    check(
+        line,
+        (by_both, &[at_both(1, 2), at_both(5, 2)]),
+        &all,
+        2,
+        true,
     );
-    assert_eq!(check(line, (by_stop, &[at_stop(2)]), &all), 1);
-    assert_eq!(
-        check((by_stop, &[at_stop(2)]), (by_stop, &[at_stop(3)]), &all),
-        2
-    );
+    let stop = (by_stop, &[at_stop(2)][..]);
+    check(stop, (by_both, &[at_both(1, 2)]), &all, 1, true);
+    check(stop, (by_both, &[at_both(1, 3)]), &all, 2, false);
+    // Of a whole operator, and of lines and stops, nobody knows which taps are the same.
+    let whole = (TapGrain::Operator, &[TapScope::Operator][..]);
+    check(line, whole, &all, 1, true);
+    check(line, stop, &all, 1, true);
+    check(stop, (by_stop, &[at_stop(3)]), &all, 2, false);
+}
+
+#[test]
+fn line_that_two_feeds_tell_is_the_ones_that_tells_most_of_its_days() {
+    let mut book = Book::new(1);
+    let [one, other] = ["one", "other"].map(|name| feed(name, TapGrain::Line, TapKind::CheckIn));
+    let told = |lines: &[u32], shifts: std::ops::Range<i32>, taps: u32| -> Told {
+        let days = shifts.map(|shift| LocalDay(first().0 + shift));
+        let days = days.flat_map(|day| lines.iter().map(move |line| (*line, day)));
+        days.map(|(line, day)| ((of_line(line), TapSlot { day, slot: 0 }), taps))
+            .collect()
+    };
+    // Of line 5 the one tells a day, though it tells all days of another line.
+    tell(&mut book, &one, &told(&[1], 0..3, 10));
+    tell(&mut book, &one, &told(&[5], 0..1, 10));
+    tell(&mut book, &other, &told(&[5, 9], 0..2, 100));
+    let by_line = question(&[Dimension::Line], &[], &[]);
+    let (names, taps) = used(&book, &by_line, &[]).expect("an answer");
+    assert_eq!(names, ["one", "other"]);
+    assert_eq!(taps, 3 * 10 + 2 * 2 * 100);
+    // Of the first day both tell as much, and the first by name goes first.
+    let end = LocalDay(first().0 + 1).start();
+    let of_a_day = Question {
+        window: Window::new(first().start(), end).expect("a day"),
+        ..by_line
+    };
+    let (names, taps) = used(&book, &of_a_day, &[]).expect("an answer");
+    assert_eq!((names.len(), taps), (2, 10 + 10 + 100));
 }
 
 #[test]
@@ -340,4 +377,160 @@ fn taps_told_by_two_feeds_of_different_lines_give_the_rates_of_one_feed_of_all()
     }
     assert!(30 < added_up, "{added_up} rates are over both feeds");
     assert!(5 < tallied, "{tallied} of them are from tallies");
+}
+
+/// A feed, what it told, and the same as rates know it.
+struct Teller {
+    feed: TapFeed,
+    told: Told,
+    units: BTreeMap<(TapScope, Unit), u64>,
+}
+
+/// Feeds of one operator that tell some lines each, some of them the same.
+fn overlapping(random: &mut StdRng) -> Vec<Teller> {
+    let kinds = [TapKind::CheckIn, TapKind::CheckOut, TapKind::Transfer];
+    let intervals = [TapInterval::Day, TapInterval::Hour, TapInterval::Quarter];
+    ["a", "b", "c"]
+        .map(|name| {
+            let feed = TapFeed {
+                interval: intervals[random.random_range(0..intervals.len())],
+                kinds: TapKinds::new(kinds.into_iter().collect()).expect("taps"),
+                ..feed(name, TapGrain::Line, TapKind::CheckIn)
+            };
+            let mut told = some_taps(random, &feed);
+            for line in LINES {
+                if random.random_range(0..3) == 0 {
+                    told.retain(|(scope, _), _| *scope != of_line(line));
+                }
+            }
+            let units = units(&feed, &told);
+            Teller { feed, told, units }
+        })
+        .into()
+}
+
+/// Whether a feed by line tells taps as finely as a question asks.
+fn fits(feed: &TapFeed, question: &Question) -> bool {
+    let Filter {
+        stops,
+        modes,
+        card_kinds,
+        tap_kinds,
+        hours_of_day,
+        ..
+    } = &question.filter;
+    let by = |dimension| question.by.dimensions().contains(&dimension);
+    let is_fine_enough = feed.interval != TapInterval::Day
+        || *hours_of_day == 0
+            && !by(Dimension::HourOfDay)
+            && question.window.start() == question.window.start().local_day().start()
+            && question.window.end() == question.window.end().local_day().start();
+    let is_of_all_kinds = tap_kinds.bits() == 0 || feed.kinds.set().bits() & !tap_kinds.bits() == 0;
+    is_fine_enough
+        && is_of_all_kinds
+        && stops.is_empty()
+        && modes.bits() == 0
+        && card_kinds.bits() == 0
+        && [
+            Dimension::Stop,
+            Dimension::Mode,
+            Dimension::CardKind,
+            Dimension::TapKind,
+        ]
+        .into_iter()
+        .all(|dimension| !by(dimension))
+}
+
+/// Taps of the feeds together and reports that are matched, each line by the feed that goes first.
+fn recount_all(
+    kept: &[(Facts, Row)],
+    tellers: &[Teller],
+    question: &Question,
+    keys: Option<&[String]>,
+) -> (u64, u64) {
+    let fitting = tellers.iter().filter(|teller| fits(&teller.feed, question));
+    let fitting: Vec<_> = fitting.collect();
+    let taps_only = about_taps(question);
+    let asked: BTreeSet<_> = question.window.days().collect();
+    let mut best = BTreeMap::new();
+    for (place, Teller { feed, told, units }) in fitting.iter().enumerate() {
+        let in_all = told.keys().map(|(_, slot)| slot.day);
+        let in_all: BTreeSet<_> = in_all.filter(|day| asked.contains(day)).collect();
+        let mut days = BTreeMap::<&TapScope, BTreeSet<LocalDay>>::new();
+        for (scope, unit) in units.keys() {
+            let facts = as_facts(feed, scope, *unit);
+            if takes(&taps_only, &facts) {
+                days.entry(scope).or_default().insert(facts.time.day());
+            }
+        }
+        for (scope, days) in days {
+            let most = (days.len(), in_all.len(), feed.interval.number());
+            let rank = (std::cmp::Reverse(most), place);
+            let before = best.entry(scope).or_insert(rank);
+            *before = (*before).min(rank);
+        }
+    }
+    let (mut taps, mut matched) = (0, 0);
+    for (place, Teller { feed, units, .. }) in fitting.iter().enumerate() {
+        let mut own = units.clone();
+        own.retain(|(scope, _), _| best.get(scope).is_some_and(|(_, owner)| *owner == place));
+        let of_feed = recount(kept, feed, &own, question, keys);
+        taps += of_feed.taps;
+        matched += of_feed.matched;
+    }
+    (taps, matched)
+}
+
+#[test]
+fn each_line_counts_by_one_feed_whichever_others_tell_it_and_all_lines_count() {
+    let (mut several, mut tallied, mut shared) = (0, 0, 0);
+    for seed in 0..2 * ROUNDS {
+        let mut random = StdRng::seed_from_u64(seed);
+        let tellers = overlapping(&mut random);
+        let mut book = Book::new(seed);
+        book.grow(300);
+        for Teller { feed, told, .. } in &tellers {
+            tell(&mut book, feed, told);
+        }
+        let mut asker = Asker(random);
+        for number in 0..QUESTIONS_EACH / 2 {
+            let mut question = asker.question();
+            if number % 2 == 0 {
+                let basis = question.filter.basis;
+                question.filter = Filter::all(basis);
+                question.by = Breakdown::new(vec![Dimension::Line]).expect("one");
+            }
+            let page = all_in(Order::Key);
+            let answer = answer_with_rates(&book.ledger, &question, &page, &wanted(&[]));
+            let answer = answer.expect("an answer");
+            let scan = answer_with_rates_by_scan(&book.ledger, &question, &page, &wanted(&[]));
+            let scan = scan.expect("an answer");
+            let context = format!("{seed} {question:?}");
+            assert_eq!(answer.feeds, scan.feeds, "{context}");
+            assert_eq!(answer.total, scan.total, "{context}");
+            assert_eq!(answer.rates, scan.rates, "{context}");
+            let check = |figure: &RateFigure, keys: Option<&[String]>| {
+                let Matching { taps, matched, .. } = figure.matching;
+                let expected = recount_all(&book.kept, &tellers, &question, keys);
+                assert_eq!((taps, matched), expected, "{context} {keys:?}");
+            };
+            check(&answer.total, None);
+            for (figure, rate) in answer.answer.figures.iter().zip(&answer.rates).take(4) {
+                check(rate, Some(&figure.keys));
+            }
+            let is_several = 1 < answer.feeds.len();
+            several += usize::from(is_several);
+            tallied += usize::from(is_several && answer.answer.effort == Effort::Tallies);
+            // Named, they are refused where any line is told twice.
+            let all: Vec<_> = tellers.iter().map(|teller| &teller.feed).collect();
+            let named = answer_with_rates(&book.ledger, &question, &page, &wanted(&all));
+            shared += usize::from(matches!(named, Err(QueryError::FeedsClash { .. })));
+        }
+    }
+    assert!(30 < several, "{several} rates are over several feeds");
+    assert!(5 < tallied, "{tallied} of them are from tallies");
+    assert!(
+        30 < shared,
+        "{shared} questions are about lines of several feeds"
+    );
 }

@@ -351,6 +351,58 @@ fn rates_over_different_feeds_are_not_compared() {
 }
 
 #[test]
+fn rates_over_a_line_that_is_another_feeds_in_the_other_period_are_not_compared() {
+    let compared = |days_of_the_first_in_october: i32| {
+        let mut record = Record::new();
+        let first = record.feed.clone();
+        let second = TapFeed {
+            id: "feed-0-too".parse().expect("a name"),
+            ..first.clone()
+        };
+        // Both tell lines 1 and 5, and each is the better one of one of them.
+        let mut tell_days = |feed: &TapFeed, line: u32, (start, _): (LocalDay, LocalDay), days| {
+            let days = (0..days).map(|shift| LocalDay(start.0 + shift));
+            let told = days.map(|day| {
+                let slot = TapSlot { day, slot: 0 };
+                ((TapScope::Line(line_id(line)), slot), 10_000)
+            });
+            tell(&mut record.book, feed, &told.collect());
+        };
+        for month in [october(), september()] {
+            tell_days(&first, 5, month, 30);
+            tell_days(&second, 5, month, 2);
+        }
+        tell_days(&first, 1, september(), 30);
+        tell_days(&second, 1, september(), 2);
+        tell_days(&first, 1, october(), days_of_the_first_in_october);
+        tell_days(&second, 1, october(), 31);
+        // Another of its own, so that it is always used.
+        for month in [october(), september()] {
+            tell_days(&second, 9, month, 30);
+        }
+        for month in [october(), september()] {
+            record.reports(month, 40, true);
+        }
+        record.compared(|asked| asked.filter.lines = [1, 5, 9].map(line_id).into())
+    };
+    let alike = compared(31);
+    let names = |compared: &Compared| {
+        compared.periods.each_ref().map(|period| {
+            let feeds = period.feeds.iter();
+            feeds
+                .map(|(feed, _)| feed.id.to_string())
+                .collect::<BTreeSet<_>>()
+        })
+    };
+    assert_eq!(alike.over, Over::Taps);
+    let moved = compared(3);
+    assert_eq!(names(&moved), names(&alike));
+    let has_rate = |period: &Period| period.rate.rate.is_ok();
+    assert!(moved.periods.iter().all(has_rate));
+    assert_eq!(moved.over, Over::Time);
+}
+
+#[test]
 fn rates_of_the_same_feeds_are_compared_whichever_of_them_told_more_days() {
     let mut record = Record::new();
     let check_ins = record.feed.clone();
