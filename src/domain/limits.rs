@@ -247,6 +247,11 @@ pub const QUESTIONS_MAX: usize = 64;
 pub const CELLS_IN_USE_MAX: u64 = 48 * 1024 * 1024;
 /// Block scans at once. Reached: refused with `Busy`.
 pub const SCANS_MAX: usize = 2;
+/// Questions that wait at once for a store that is being opened. Reached: told at once that it is, so
+/// that there is room for questions that need no store.
+pub const OPENING_WAITERS_MAX: usize = 8;
+
+const _: () = assert!(OPENING_WAITERS_MAX < QUESTIONS_MAX);
 
 /// Days of a period that must have taps for a rate, in percent. Fewer: a count and no rate.
 pub const COVERED_DAYS_PERCENT_MIN: u64 = 90;

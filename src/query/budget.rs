@@ -3,7 +3,7 @@
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::domain::limits::{CELLS_IN_USE_MAX, SCANS_MAX};
+use crate::domain::limits::{CELLS_IN_USE_MAX, OPENING_WAITERS_MAX, SCANS_MAX};
 use crate::ledger::Ledger;
 
 use super::QueryError;
@@ -17,6 +17,8 @@ const OPENING_WAIT: Duration = Duration::from_secs(5);
 
 /// Scans.
 static SCANS: Budget = Budget::new(SCANS_MAX as u64);
+/// Questions that wait for a store.
+static WAITING: Budget = Budget::new(OPENING_WAITERS_MAX as u64);
 /// Cells that are counted in.
 pub(super) static CELLS: Budget = Budget::new(CELLS_IN_USE_MAX);
 
@@ -36,8 +38,18 @@ pub(super) struct BudgetShare<'a> {
 /// Waits for the store, which a question right after the start may find opening, and takes a
 /// place among the scans.
 pub(super) fn scan_place(ledger: &Ledger) -> Result<BudgetShare<'static>, QueryError> {
-    ledger.wait_for_store(OPENING_WAIT);
+    wait_for_store(ledger, &WAITING, OPENING_WAIT);
     SCANS.take(1, WAIT)
+}
+
+/// Where enough others wait already, not at all: a store that is made again would else take every
+/// question's place, those that tallies answer included.
+fn wait_for_store(ledger: &Ledger, waiting: &Budget, most: Duration) {
+    if ledger.store_is_opening()
+        && let Ok(_place) = waiting.take(1, Duration::ZERO)
+    {
+        ledger.wait_for_store(most);
+    }
 }
 
 impl Budget {
@@ -79,6 +91,8 @@ impl Drop for BudgetShare<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
     use crate::ledger::testing::EPOCH;
     use crate::ledger::{LedgerError, State};
@@ -113,20 +127,30 @@ mod tests {
     }
 
     #[test]
-    fn who_asks_while_the_store_is_opening_waits_for_it() {
+    fn who_asks_while_the_store_is_opening_waits_for_it_unless_enough_others_do() {
+        const LONG: Duration = Duration::from_secs(60);
         let dir = tempfile::tempdir().expect("a folder");
         let ledger = Ledger::new(State::new(EPOCH));
+        let waiting = Budget::new(1);
+        let is_waiting = || *waiting.taken.lock().expect("no panic") == 1;
         std::thread::scope(|scope| {
-            let waiting = scope.spawn(|| {
-                ledger.wait_for_store(Duration::from_secs(60));
+            let first = scope.spawn(|| {
+                wait_for_store(&ledger, &waiting, LONG);
                 ledger.scan_view().is_ok()
             });
-            ledger.wait_for_store(SHORT);
+            while !is_waiting() {
+                std::thread::yield_now();
+            }
+            // It is told at once that the store is opening.
+            let began = Instant::now();
+            wait_for_store(&ledger, &waiting, LONG);
+            assert!(began.elapsed() < LONG);
             assert!(matches!(ledger.scan_view(), Err(LedgerError::StoreOpening)));
             let store = Store::create(&dir.path().join("store"), EPOCH);
             ledger.attach_store(store.expect("a new store"));
-            assert!(waiting.join().expect("no panic"));
+            assert!(first.join().expect("no panic"));
         });
+        assert!(!is_waiting());
         assert!(scan_place(&ledger).is_ok());
     }
 }
