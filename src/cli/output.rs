@@ -1,5 +1,6 @@
 //! How commands print: one sheet of columns and rows, as a table for people, CSV or JSON
-//! for programs. Empty is never zero, and no cell can be taken for a formula.
+//! for programs. What is not known, was not told or does not apply is `null` in JSON and empty in
+//! CSV, never an empty text and never zero; and no cell can be taken for a formula.
 
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
@@ -48,14 +49,14 @@ impl Sheet {
         }
     }
 
-    /// Adds a row.
+    /// Adds a row. What says nothing is `null` in it.
     pub fn push(&mut self, row: Vec<Value>) {
         assert_eq!(
             row.len(),
             self.columns.len(),
             "a row has a cell for each column"
         );
-        self.rows.push(row);
+        self.rows.push(row.into_iter().map(said).collect());
     }
 
     /// Whether there are no rows.
@@ -221,17 +222,9 @@ pub struct Card {
 }
 
 impl Card {
-    /// Adds a field. `Null`, an empty text and an empty list say nothing.
+    /// Adds a field.
     pub fn push(&mut self, field: &'static str, value: impl Into<Value>) {
-        let value = value.into();
-        let is_empty = match &value {
-            Value::Null => true,
-            Value::String(text) => text.is_empty(),
-            Value::Array(items) => items.is_empty(),
-            _ => false,
-        };
-        let value = if is_empty { Value::Null } else { value };
-        self.fields.push((field, value));
+        self.fields.push((field, said(value.into())));
     }
 
     /// Prints everything: in CSV as a header and one row, in JSON as one object.
@@ -342,6 +335,16 @@ fn asked_width() -> Option<u16> {
     std::env::var("COLUMNS").ok()?.parse().ok()
 }
 
+/// A value as it is printed: `null` if it says nothing, as an empty text and an empty list do.
+fn said(value: Value) -> Value {
+    let is_empty = match &value {
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => false,
+    };
+    if is_empty { Value::Null } else { value }
+}
+
 fn text(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
@@ -403,6 +406,7 @@ mod tests {
         let mut sheet = Sheet::new(["stop", "count"]);
         sheet.push(vec![json!("=cmd()"), json!(3)]);
         sheet.push(vec![Value::Null, json!(-1)]);
+        sheet.push(vec![json!(""), json!(0)]);
         let mut out = Vec::new();
         sheet
             .print(format, &mut out)
@@ -412,7 +416,7 @@ mod tests {
 
     #[test]
     fn csv_keeps_empty_apart_from_zero_and_guards_formulas() {
-        assert_eq!(printed(Format::Csv), "stop,count\n'=cmd(),3\n,-1\n");
+        assert_eq!(printed(Format::Csv), "stop,count\n'=cmd(),3\n,-1\n,0\n");
     }
 
     #[test]
@@ -428,11 +432,15 @@ mod tests {
     }
 
     #[test]
-    fn json_has_an_object_for_each_row() {
+    fn json_has_an_object_for_each_row_and_null_for_what_is_not_there() {
         let rows: Value = serde_json::from_str(&printed(Format::Json)).expect("valid JSON");
         assert_eq!(
             rows,
-            json!([{"stop": "=cmd()", "count": 3}, {"stop": null, "count": -1}])
+            json!([
+                {"stop": "=cmd()", "count": 3},
+                {"stop": null, "count": -1},
+                {"stop": null, "count": 0},
+            ])
         );
     }
 

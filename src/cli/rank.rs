@@ -131,10 +131,35 @@ const RANKED: [&str; 6] = [
 /// One scope of any list.
 struct Listed<'a> {
     scope: &'a pb::ScopeRate,
-    /// From 1 up, or why it has none.
-    place: Value,
+    /// Its place, from 1 up, or why it has none.
+    place: Result<usize, Unranked>,
     /// If it is ranked.
     ranked: Option<&'a pb::RankedScope>,
+}
+
+/// Why a scope has no place.
+#[derive(Clone, Copy)]
+enum Unranked {
+    TooLittleData,
+    NoRate,
+}
+
+impl Unranked {
+    /// In CSV and JSON.
+    fn key(self) -> &'static str {
+        match self {
+            Self::TooLittleData => "too-little-data",
+            Self::NoRate => "no-rate",
+        }
+    }
+
+    /// For people.
+    fn words(self) -> &'static str {
+        match self {
+            Self::TooLittleData => "too little data",
+            Self::NoRate => "no rate",
+        }
+    }
 }
 
 /// Every scope: those ranked in their order, then those with too little data, then those without
@@ -143,22 +168,21 @@ fn listed(answer: &pb::RankScopesResponse) -> Vec<Listed<'_>> {
     let ranked = (1..).zip(&answer.scopes).filter_map(|(place, one)| {
         Some(Listed {
             scope: one.scope.as_ref()?,
-            place: json!(place),
+            place: Ok(place),
             ranked: Some(one),
         })
     });
-    let without_place = |why: &'static str| {
+    let without_place = |why| {
         move |scope| Listed {
             scope,
-            place: json!(why),
+            place: Err(why),
             ranked: None,
         }
     };
-    let too_little = answer
-        .too_little
-        .iter()
-        .map(without_place("too little data"));
-    let no_rate = answer.without_rate.iter().map(without_place("no rate"));
+    let too_little = answer.too_little.iter();
+    let too_little = too_little.map(without_place(Unranked::TooLittleData));
+    let no_rate = answer.without_rate.iter();
+    let no_rate = no_rate.map(without_place(Unranked::NoRate));
     ranked.chain(too_little).chain(no_rate).collect()
 }
 
@@ -184,7 +208,7 @@ fn tidy_sheet(args: &RankArgs, days: Days, answer: &pb::RankScopesResponse) -> S
     };
     let columns = tidy::PERIOD.into_iter().chain([by.key()]);
     let columns = columns.chain(tidy::COUNT).chain(tidy::RATE);
-    let columns = columns.chain(tidy::REPORTING).chain(["place"]);
+    let columns = columns.chain(tidy::REPORTING).chain(["place", "unranked"]);
     let mut sheet = Sheet::new(columns.chain(RANKED));
     for one in listed(answer) {
         let rate = one.scope.rate.as_ref();
@@ -197,7 +221,8 @@ fn tidy_sheet(args: &RankArgs, days: Days, answer: &pb::RankScopesResponse) -> S
         ]);
         let cells = cells.chain(tidy::rate_cells(rate, &answer.feeds));
         let cells = cells.chain(tidy::reporting_cells(rate));
-        let cells = cells.chain([one.place.clone()]);
+        let (place, unranked) = (one.place.ok(), one.place.err().map(Unranked::key));
+        let cells = cells.chain([json!(place), json!(unranked)]);
         sheet.push(cells.chain(ranked_cells(&one)).collect());
     }
     sheet
@@ -224,7 +249,10 @@ fn own_cells(one: &Listed<'_>) -> [Value; 8] {
     let key = one.scope.key.as_ref();
     [
         json!(key.map(|key| &key.value)),
-        one.place.clone(),
+        match one.place {
+            Ok(place) => json!(place),
+            Err(why) => json!(why.words()),
+        },
         json!(rate.map(|rate| rate.matched)),
         json!(tidy::few_days(one.scope.rests_on_few_days)),
         json!(rate.map(|rate| rate.taps)),

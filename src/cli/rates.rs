@@ -25,7 +25,7 @@ pub const RATE_COLUMNS: [&str; 12] = [
     "reports_per_failure",
 ];
 
-/// A cell for each of `RATE_COLUMNS`.
+/// A cell for each of `RATE_COLUMNS`. Where no taps were told, there is no number of them.
 pub fn rate_cells(rate: &pb::Rate) -> [Value; 12] {
     let unit = match rate.unit() {
         pb::RateUnit::Unspecified => Value::Null,
@@ -36,7 +36,7 @@ pub fn rate_cells(rate: &pb::Rate) -> [Value; 12] {
     let method = Some(&rate.method).filter(|method| !method.is_empty());
     [
         json!(rate.matched),
-        json!(rate.taps),
+        json!((0 < rate.days_with_taps).then_some(rate.taps)),
         number(rate.value),
         number(rate.low),
         number(rate.high),
@@ -198,7 +198,23 @@ mod tests {
         let cells = rate_cells(&rate);
         let cell = |name| RATE_COLUMNS.iter().position(|column| *column == name);
         let cell = |name| cell(name).map(|place| &cells[place]);
+        assert_eq!(cell("taps"), Some(&json!(1_000)));
         assert_eq!(cell("contradictions"), Some(&json!(2)));
         assert_eq!(cell("reports_per_failure"), Some(&json!(0.25)));
+    }
+
+    #[test]
+    fn taps_that_nobody_told_are_no_number_and_none_told_is_zero() {
+        let taps = |days_with_taps| {
+            let rate = pb::Rate {
+                days: 30,
+                days_with_taps,
+                ..pb::Rate::default()
+            };
+            let place = RATE_COLUMNS.iter().position(|column| *column == "taps");
+            rate_cells(&rate)[place.expect("it is there")].clone()
+        };
+        assert_eq!(taps(0), Value::Null);
+        assert_eq!(taps(1), json!(0));
     }
 }

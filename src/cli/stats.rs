@@ -12,7 +12,7 @@ use super::output::{Format, Sheet, place};
 use super::progress;
 use super::question::{AsOfArgs, ByArgs, DaysArgs, FilterArgs};
 use super::rates::{RATE_COLUMNS, no_rate, rate_cells, rounded, to_feed, write_rate};
-use super::tidy::{Tidy, few_days};
+use super::tidy::{self, Tidy, few_days};
 use super::unknown;
 use super::values;
 use super::when::{Day, Days};
@@ -170,36 +170,51 @@ impl Found {
                 self.write_summary(args, &mut io::stderr().lock())
             }
             Format::Json => {
-                let mut object = json!({
-                    "basis": args.filter.basis(),
-                    "total": self.last.total,
-                    "left_out": self.last.left_out,
-                    "position": place(self.last.position),
-                    "fold_version": self.last.fold_version,
-                    "citation": self.last.citation,
-                    "has_more": self.has_more,
-                    "figures": sheet.objects(),
-                });
-                if let Some(rate) = &self.last.total_rate {
-                    let cells = RATE_COLUMNS.into_iter().zip(rate_cells(rate));
-                    object["total_rate"] = cells
-                        .map(|(column, cell)| (column.to_owned(), cell))
-                        .collect::<serde_json::Map<_, _>>()
-                        .into();
-                    object["feeds"] = self.last.feeds.iter().map(to_feed).collect();
-                }
-                if let Some(without) = &self.last.without_outages {
-                    object["outage_days"] = json!(outage::listed(&self.last.outage_days));
-                    object["without_outages"] = json!({
-                        "total": without.total,
-                        "left_out": without.left_out,
-                        "rate": without.total_rate.as_ref().and_then(|rate| rate.value.map(rounded)),
-                    });
-                }
+                let object = self.object(sheet, args);
                 writeln!(out, "{object:#}")?;
                 Ok(())
             }
         }
+    }
+
+    /// Everything as one object, which always has the same fields.
+    fn object(&self, sheet: &Sheet, args: &StatsArgs) -> Value {
+        let answer = &self.last;
+        let total_rate = answer.total_rate.as_ref().map(|rate| {
+            let cells = tidy::RATE
+                .into_iter()
+                .zip(tidy::rate_cells(Some(rate), &answer.feeds));
+            let reporting = tidy::REPORTING
+                .into_iter()
+                .zip(tidy::reporting_cells(Some(rate)));
+            let cells = cells
+                .chain(reporting)
+                .chain([("reports", json!(rate.reports))]);
+            let cells = cells.map(|(column, cell)| (column.to_owned(), cell));
+            cells.collect::<serde_json::Map<_, _>>()
+        });
+        let without = answer.without_outages.as_ref().map(|without| {
+            let rate = without.total_rate.as_ref();
+            json!({
+                "total": without.total,
+                "left_out": without.left_out,
+                "rate": rate.and_then(|rate| rate.value.map(rounded)),
+            })
+        });
+        json!({
+            "basis": args.filter.basis(),
+            "total": answer.total,
+            "left_out": answer.left_out,
+            "position": place(answer.position),
+            "fold_version": answer.fold_version,
+            "citation": answer.citation,
+            "has_more": self.has_more,
+            "figures": sheet.objects(),
+            "total_rate": total_rate,
+            "feeds": answer.feeds.iter().map(to_feed).collect::<Vec<_>>(),
+            "outage_days": outage::listed(&answer.outage_days),
+            "without_outages": without,
+        })
     }
 
     fn write_summary(&self, args: &StatsArgs, out: &mut impl Write) -> Result<(), Failure> {
@@ -354,5 +369,40 @@ mod tests {
             let refused = Typed::try_parse_from(["stats"].iter().chain(alone));
             assert!(refused.is_err(), "{alone:?} without --rate");
         }
+    }
+
+    #[test]
+    fn object_has_the_same_fields_whatever_was_asked_and_null_for_what_was_not() {
+        let fields = |typed: &[&str], last: pb::QueryFiguresResponse| {
+            let typed = Typed::try_parse_from(["stats"].iter().chain(typed)).expect("flags");
+            let found = Found {
+                figures: Vec::new(),
+                last,
+                has_more: false,
+            };
+            found.object(&Sheet::new(["count"]), &typed.args)
+        };
+        let plain = fields(&[], pb::QueryFiguresResponse::default());
+        assert_eq!(plain["total_rate"], Value::Null);
+        assert_eq!(plain["without_outages"], Value::Null);
+        assert_eq!(
+            (&plain["feeds"], &plain["outage_days"]),
+            (&json!([]), &json!([]))
+        );
+        let rated = fields(
+            &["--rate"],
+            pb::QueryFiguresResponse {
+                total_rate: Some(pb::Rate::default()),
+                without_outages: Some(pb::WithoutOutages::default()),
+                ..pb::QueryFiguresResponse::default()
+            },
+        );
+        let names = |object: &Value| {
+            let fields = object.as_object().expect("an object");
+            fields.keys().cloned().collect::<Vec<_>>()
+        };
+        assert_eq!(names(&plain), names(&rated));
+        assert_eq!(rated["without_outages"]["rate"], Value::Null);
+        assert_eq!(rated["total_rate"]["taps"], Value::Null);
     }
 }

@@ -1,7 +1,7 @@
 //! Exact figures in the tidy columns of the downloads: one row a figure, its period and keys,
-//! the count, and the rate with everything that it was made of. Empty is never zero. Reports
-//! matched, days with more of them than taps, what is left without the days of declared outages,
-//! and reports for each observed refusal, which no edition has, come last.
+//! the count, and the rate with everything that it was made of. Empty is never zero. Reports that
+//! are taps, those matched, days with more of them than taps, what is left without the days of
+//! declared outages, and reports for each observed refusal, which no edition has, come last.
 
 use jiff::civil::Date;
 use serde_json::{Value, json};
@@ -20,7 +20,7 @@ pub const PERIOD: [&str; 3] = ["basis", "period_start", "period_end"];
 /// How much is counted, and whether that can be taken as it is.
 pub const COUNT: [&str; 2] = ["flag", "count"];
 /// What is set against taps. The first eleven are those of the downloads.
-pub const RATE: [&str; 13] = [
+pub const RATE: [&str; 14] = [
     "taps",
     "denominator_source",
     "coverage",
@@ -32,6 +32,7 @@ pub const RATE: [&str; 13] = [
     "no_rate",
     "edition",
     "method_version",
+    "reports",
     "matched",
     "contradictions",
 ];
@@ -168,7 +169,7 @@ fn without_cells(figure: &pb::Figure) -> [Value; 4] {
 }
 
 /// Of `RATE`; the feeds are those of the whole answer.
-pub fn rate_cells(rate: Option<&pb::Rate>, feeds: &[pb::FeedUsed]) -> [Value; 13] {
+pub fn rate_cells(rate: Option<&pb::Rate>, feeds: &[pb::FeedUsed]) -> [Value; 14] {
     let has_taps = rate.is_some_and(|rate| 0 < rate.days_with_taps);
     let told = rate.filter(|_| has_taps);
     let number = |value: Option<f64>| json!(value.map(rounded));
@@ -192,6 +193,7 @@ pub fn rate_cells(rate: Option<&pb::Rate>, feeds: &[pb::FeedUsed]) -> [Value; 13
         json!(rate.and_then(|rate| no_rate(rate.no_rate()))),
         Value::Null,
         json!(METHOD),
+        json!(rate.map(|rate| rate.reports)),
         json!(rate.map(|rate| rate.matched)),
         json!(rate.map(|rate| rate.contradictions)),
     ]
@@ -363,6 +365,7 @@ mod tests {
         };
         let columns = tidy.columns(Vec::new());
         let rate = pb::Rate {
+            reports: 41,
             matched: 40,
             taps: 300_000,
             days: 31,
@@ -421,6 +424,8 @@ mod tests {
         assert_eq!(source, "feed gvb.lines: check-in by line and hour");
         assert_eq!(cell(&row, "edition"), Value::Null);
         assert_eq!(cell(&row, "method_version"), METHOD);
+        assert_eq!(cell(&row, "reports"), 41);
+        assert_eq!(cell(&row, "matched"), 40);
         assert_eq!(cell(&row, "reports_per_failure"), 0.25);
         assert_eq!(cell(&row, "reports_per_failure_high"), 0.3554);
         let bare = tidy.row(&figure(&[], None), &[]);
@@ -430,6 +435,7 @@ mod tests {
             "low",
             "high",
             "coverage",
+            "reports",
             "matched",
             "no_rate",
             "reports_per_failure",
