@@ -69,10 +69,7 @@ pub async fn rank(
     };
     let mut out = io::stdout().lock();
     match format {
-        Format::Table => {
-            sheet.print(format, &mut out)?;
-            write_summary(args, &answer, &mut out)
-        }
+        Format::Table => write_for_people(&sheet, args, &answer, &mut out),
         Format::Csv => {
             sheet.print(format, &mut out)?;
             write_summary(args, &answer, &mut io::stderr().lock())
@@ -271,6 +268,19 @@ fn verdict(answer: &pb::RankScopesResponse) -> &'static str {
     }
 }
 
+/// Without a table where nothing is listed: what follows says why.
+fn write_for_people(
+    sheet: &Sheet,
+    args: &RankArgs,
+    answer: &pb::RankScopesResponse,
+    out: &mut impl Write,
+) -> Result<(), Failure> {
+    if !sheet.is_empty() {
+        sheet.print(Format::Table, out)?;
+    }
+    write_summary(args, answer, out)
+}
+
 fn write_summary(
     args: &RankArgs,
     answer: &pb::RankScopesResponse,
@@ -336,7 +346,8 @@ mod tests {
                 ..pb::RankScopesResponse::default()
             };
             let mut out = Vec::new();
-            write_summary(&typed.args, &answer, &mut out).expect("room");
+            let sheet = table(&answer);
+            write_for_people(&sheet, &typed.args, &answer, &mut out).expect("room");
             String::from_utf8(out).expect("text")
         };
         let shown = said(pb::RankingVerdict::Shown);
@@ -353,6 +364,9 @@ mod tests {
             "{none}"
         );
         let few = said(pb::RankingVerdict::TooFewScopes);
-        assert!(few.contains("enough data, 54 of them\n"), "{few}");
+        assert!(
+            few.starts_with("no ranking: too few scopes have enough data, 54 of them\n"),
+            "{few}"
+        );
     }
 }
