@@ -147,13 +147,11 @@ fn line_feed(name: &str) -> TapFeed {
     }
 }
 
-/// What a watch of a day by line and a question of the same hours tell of named feeds: the feeds,
-/// the rates and the rate of all, or why there are none.
-fn watched_and_asked(
-    book: &Book,
-    start: Hour,
-    named: &[&TapFeed],
-) -> [Result<(Vec<TapFeed>, Vec<RateFigure>, RateFigure), String>; 2] {
+/// Feeds that were used, the rates of rows and that of all; or why there are none.
+type Rated = Result<(Vec<TapFeed>, Vec<RateFigure>, RateFigure), String>;
+
+/// What a watch of a day by line and a question of the same hours tell of named feeds.
+fn watched_and_asked(book: &Book, start: Hour, named: &[&TapFeed]) -> [Rated; 2] {
     let (filter, wanted) = (Filter::all(Basis::SelfReported), wanted(named));
     let by = Breakdown::new(vec![Dimension::Line]).expect("one");
     let end = Hour(start.0 + HOURS);
