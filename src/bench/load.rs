@@ -216,7 +216,7 @@ pub async fn unary(
 pub async fn once(wire: &Wire, mint: &mut Mint) -> Result<Tally, Failure> {
     let mut tally = Tally::default();
     let count = |answer: pb::ReportIncidentResponse| {
-        tally += told(answer.accepted.map(|accepted| accepted.repeated))
+        tally += told(answer.accepted.map(|accepted| accepted.repeated));
     };
     let messages = std::iter::once(mint.message());
     wire.call(REPORT, 1, messages, count).await?;
@@ -236,7 +236,7 @@ async fn unary_task(
     });
     let mut tally = Tally::default();
     let count = |answer: pb::ReportIncidentResponse| {
-        tally += told(answer.accepted.map(|accepted| accepted.repeated))
+        tally += told(answer.accepted.map(|accepted| accepted.repeated));
     };
     wire.call(REPORT, in_flight, messages, count).await?;
     Ok(tally)

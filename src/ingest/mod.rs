@@ -215,8 +215,8 @@ impl Ingest {
         self.submit_within(incidents, None).await
     }
 
-    /// As `submit`; what a card or an installation tells beyond a limit is refused by itself.
-    #[expect(clippy::vec_box, reason = "they are passed on many times")]
+    /// As `submit`, of incidents in boxes, as they are passed on many times; what a card or an
+    /// installation tells beyond a limit is refused by itself.
     pub async fn submit_within(
         &self,
         mut incidents: Vec<Box<Incident>>,

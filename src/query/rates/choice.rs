@@ -44,6 +44,8 @@ pub(super) struct Chosen<'a> {
     pub operator: u16,
     /// Service days within the window that it tells.
     pub days: u64,
+    /// Whether it tells any of them, or the one before: its night may reach into the window.
+    is_told: bool,
     /// Numbers of its scopes that are another feed's in this question.
     of_others: Arc<HashSet<u32>>,
 }
@@ -325,6 +327,7 @@ impl<'a> Candidates<'a> {
                 book,
                 operator: operator.unwrap_or(0),
                 days: days_told(book, question),
+                is_told: is_told(book, question),
                 of_others: Arc::default(),
             });
         }
@@ -334,7 +337,7 @@ impl<'a> Candidates<'a> {
 
     /// Those of which it takes what they told to know whether they tell the same; most often none.
     pub fn unclear(&self) -> Choice<'a> {
-        let all = self.fitting.iter().filter(|feed| feed.days != 0);
+        let all = self.fitting.iter().filter(|feed| feed.is_told);
         let is_unclear = |feed: &&Chosen<'a>| {
             let mut others = all.clone().filter(|other| other.number != feed.number);
             others.any(|other| feed.meets(other) == Meeting::ByScopes)
@@ -354,18 +357,13 @@ impl<'a> Candidates<'a> {
         wanted: &RatesWanted,
     ) -> Result<Choice<'a>, QueryError> {
         let is_named = !wanted.feeds.is_empty();
-        let clash = |one: &Chosen<'_>, other: &Chosen<'_>| match one.meets(other) {
-            Meeting::Apart => false,
-            Meeting::Clash => true,
-            // Of one that told nothing on days of the window, the night before may still count.
-            Meeting::ByScopes => one.days == 0,
-        };
+        let clash = |one: &Chosen<'_>, other: &Chosen<'_>| one.meets(other) == Meeting::Clash;
         let mut feeds: Vec<Chosen<'a>> = Vec::new();
         for feed in self.fitting {
             match feeds.iter().find(|other| clash(&feed, other)) {
                 None => feeds.push(feed),
                 // One that told nothing of these days takes nothing from the other.
-                Some(other) if is_named && feed.days != 0 => {
+                Some(other) if is_named && feed.is_told => {
                     return Err(clash_of(wanted, [feed.feed(), other.feed()]));
                 }
                 Some(_) => {}
@@ -527,11 +525,22 @@ impl Needs {
 
 /// Service days that a feed tells, of those that the window touches.
 fn days_told(book: &FeedBook, question: &Question) -> u64 {
+    let days = first_and_last(question);
+    days.map_or(0, |(first, last)| {
+        book.days().range(first..=last).count() as u64
+    })
+}
+
+fn is_told(book: &FeedBook, question: &Question) -> bool {
+    first_and_last(question).is_some_and(|(first, last)| {
+        let night_before = LocalDay(first.0 - 1);
+        book.days().range(night_before..=last).next().is_some()
+    })
+}
+
+/// The days that the window touches.
+fn first_and_last(question: &Question) -> Option<(LocalDay, LocalDay)> {
     let mut days = question.window.days();
-    let first = days.next();
-    let last = days.last().or(first);
-    let Some((first, last)) = first.zip(last) else {
-        return 0;
-    };
-    book.days().range(first..=last).count() as u64
+    let first = days.next()?;
+    Some((first, days.last().unwrap_or(first)))
 }

@@ -7,7 +7,7 @@ use super::super::super::tests::{Asker, Book, DAYS, all_in, day};
 use super::super::tests::{Told, feeds, tell, wanted};
 use super::super::{Rate, answer_with_rates};
 use super::*;
-use crate::domain::taps::{Refusals, TapScope, TapSlot};
+use crate::domain::taps::{DayBegin, Refusals, TapScope, TapSlot};
 use crate::domain::taxonomy::{ReporterKind, TimePrecision};
 use crate::domain::testing::{blank_facts, id_of};
 use crate::domain::{Basis, Dimension, Facts};
@@ -123,9 +123,17 @@ fn line_that_two_feeds_tell_counts_once_for_a_watch_and_their_other_lines_count_
 }
 
 /// Feeds of one operator by line and hour, each with lines of which it tells all hours of two days.
-fn tell_lines_of_two_days(book: &mut Book, first: LocalDay, told: &[(&str, &[u32])]) {
+fn tell_lines_of_two_days(
+    book: &mut Book,
+    first: LocalDay,
+    begin: DayBegin,
+    told: &[(&str, &[u32])],
+) {
     for (name, lines) in told {
-        let feed = line_feed(name);
+        let feed = TapFeed {
+            day_begin: begin,
+            ..line_feed(name)
+        };
         let mut counts = Told::new();
         for day in [first, first.next()] {
             for slot in 0..feed.slots(day) {
@@ -150,15 +158,14 @@ fn line_feed(name: &str) -> TapFeed {
 /// Feeds that were used, the rates of rows and that of all; or why there are none.
 type Rated = Result<(Vec<TapFeed>, Vec<RateFigure>, RateFigure), String>;
 
-/// What a watch of a day by line and a question of the same hours tell of named feeds.
-fn watched_and_asked(book: &Book, start: Hour, named: &[&TapFeed]) -> [Rated; 2] {
+/// What a watch by line and a question of the same hours tell of named feeds.
+fn watched_and_asked(book: &Book, window: Window, named: &[&TapFeed]) -> [Rated; 2] {
     let (filter, wanted) = (Filter::all(Basis::SelfReported), wanted(named));
     let by = Breakdown::new(vec![Dimension::Line]).expect("one");
-    let end = Hour(start.0 + HOURS);
     let question = Question {
         filter: filter.clone(),
         by: by.clone(),
-        window: Window::new(start, end).expect("hours"),
+        window,
     };
     let page = all_in(Order::Key);
     let asked = answer_with_rates(&book.ledger, &question, &page, &wanted);
@@ -167,7 +174,7 @@ fn watched_and_asked(book: &Book, start: Hour, named: &[&TapFeed]) -> [Rated; 2]
         filter: &filter,
         by: &by,
         wanted: &wanted,
-        span: minutes(start.0 * 60, end.0 * 60),
+        span: minutes(window.start().0 * 60, window.end().0 * 60),
     };
     let (taps, ()) = book.ledger.tap_view(|_| ()).expect("a store");
     let all = rows(book);
@@ -188,24 +195,47 @@ fn watched_and_asked(book: &Book, start: Hour, named: &[&TapFeed]) -> [Rated; 2]
     ]
 }
 
+fn hours_from(day: LocalDay, hours: u32) -> Window {
+    let start = day.start();
+    Window::new(start, Hour(start.0 + hours)).expect("hours")
+}
+
+#[test]
+fn night_of_a_service_day_counts_for_each_feed_although_its_day_is_over() {
+    let today = day(DAYS[2]);
+    let mut book = Book::new(1);
+    book.grow(900);
+    // None of today.
+    let two_days_ago = LocalDay(today.0 - 2);
+    let begin = DayBegin::new(4).expect("early");
+    let told: [(_, &[_]); 2] = [("one", &[1]), ("other", &[5])];
+    tell_lines_of_two_days(&mut book, two_days_ago, begin, &told);
+    let [watched, asked] = watched_and_asked(&book, hours_from(today, 4), &[]);
+    let (used, _, total) = watched.as_ref().expect("rates");
+    assert_eq!((used.len(), total.matching.taps), (2, 2 * 10 * 4));
+    assert_eq!(watched, asked);
+}
+
 #[test]
 fn feeds_of_a_watch_are_those_of_a_question_of_its_window() {
     let first = day(DAYS[2]);
     let earlier = LocalDay(first.0 - 9);
-    let start = first.start();
+    let window = hours_from(first, HOURS);
     let feeds = ["one", "other"].map(line_feed);
     let named = feeds.each_ref();
     let book = |told: &[(&str, &[u32])]| {
         let mut book = Book::new(1);
         book.grow(900);
         // A line that was told by both feeds, long ago.
-        tell_lines_of_two_days(&mut book, earlier, &[("one", &[1, 5]), ("other", &[5])]);
-        tell_lines_of_two_days(&mut book, first, told);
+        let begin = DayBegin::default();
+        let before: [(_, &[_]); 2] = [("one", &[1, 5]), ("other", &[5])];
+        tell_lines_of_two_days(&mut book, earlier, begin, &before);
+        tell_lines_of_two_days(&mut book, first, begin, told);
         book
     };
     let apart = book(&[("one", &[1, 5]), ("other", &[9, 13])]);
     for named in [&[][..], &named] {
-        let [watched, asked] = watched_and_asked(&apart, start, named);
+        let [watched, asked] = watched_and_asked(&apart, window, named);
         let (used, _, total) = watched.as_ref().expect("rates");
         assert_eq!(
             (used.len(), total.matching.taps),
@@ -214,9 +244,9 @@ fn feeds_of_a_watch_are_those_of_a_question_of_its_window() {
         assert_eq!(watched, asked);
     }
     let both = book(&[("one", &[1, 5]), ("other", &[5, 9])]);
-    let [watched, asked] = watched_and_asked(&both, start, &[]);
+    let [watched, asked] = watched_and_asked(&both, window, &[]);
     assert_eq!(watched, asked);
-    let [watched, asked] = watched_and_asked(&both, start, &named);
+    let [watched, asked] = watched_and_asked(&both, window, &named);
     let refused = watched.expect_err("they clash");
     assert!(refused.starts_with("FeedsClash"), "{refused}");
     assert_eq!(Err(refused), asked);
