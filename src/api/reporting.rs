@@ -52,8 +52,8 @@ pub struct Reporting {
 }
 
 impl Reporting {
-    /// `door` knows the operators of tokens, tells where reports come from, and counts them; `permits` bounds who follows a
-    /// report; `stop` ends open streams.
+    /// `door` knows the operators of tokens, tells where reports come from, and counts them;
+    /// `permits` bounds who follows a report; `stop` ends open streams.
     pub fn new(
         ingest: Ingest,
         counters: Counters,

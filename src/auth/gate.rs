@@ -284,6 +284,11 @@ mod tests {
         assert!(matches!(gate.follow(), Ok(Some(1))));
         assert_eq!(role(&gate, &old), None);
         assert_eq!(role(&gate, &new), Some(Role::Operator));
+        let operator: OperatorCode = "GVB".parse().expect("a code");
+        assert!(gate.knows_operator(&operator));
+        TokenFile::revoke(folder.path(), TokenId(2), today()).expect("it lives");
+        assert!(matches!(gate.follow(), Ok(Some(0))));
+        assert!(!gate.knows_operator(&operator));
     }
 
     #[test]

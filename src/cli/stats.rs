@@ -187,9 +187,7 @@ impl Found {
             let reporting = tidy::REPORTING
                 .into_iter()
                 .zip(tidy::reporting_cells(Some(rate)));
-            let cells = cells
-                .chain(reporting)
-                .chain([("reports", json!(rate.reports))]);
+            let cells = cells.chain(reporting);
             let cells = cells.map(|(column, cell)| (column.to_owned(), cell));
             cells.collect::<serde_json::Map<_, _>>()
         });

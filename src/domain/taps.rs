@@ -12,8 +12,7 @@ use super::calendar::Calendar;
 use super::id::{LineId, OperatorCode, StopId};
 use super::limits::{FEED_ID_BYTES_MAX, TAP_BATCH_BYTES_MAX, TAPS_PER_COUNT_MAX};
 use super::taxonomy::{SetOf, TapKind};
-use super::time::HOUR_MS;
-use super::time::{END_DAY, FIRST_DAY, Hour, LocalDay, UtcMillis};
+use super::time::{END_DAY, FIRST_DAY, HOUR_MS, Hour, LocalDay, UtcMillis};
 
 /// Latest local hour at which a service day may begin.
 pub const DAY_BEGIN_MAX: u8 = 11;

@@ -529,6 +529,7 @@ mod tests {
     use super::*;
     use crate::auth::Keys;
     use crate::domain::entry::Epoch;
+    use crate::domain::time::DAY_MS;
     use crate::ingest::history::History;
     use crate::ingest::{Clock, ClockCheck, folder};
     use crate::journal::{self, Settings};
@@ -587,7 +588,7 @@ mod tests {
 
     #[test]
     fn everything_is_taken_in_again_once_the_clock_is_seen_to_be_right() {
-        const DAYS_MS: i64 = 60 * 86_400_000;
+        const DAYS_MS: i64 = 60 * DAY_MS;
         let dir = tempfile::tempdir().expect("a folder");
         let wrong_ms = Arc::new(AtomicI64::new(DAYS_MS));
         let clock = Arc::clone(&wrong_ms);

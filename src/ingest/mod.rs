@@ -107,7 +107,8 @@ pub enum SubmitError {
     /// Nothing is taken in any more.
     #[error("shutting down")]
     Stopping,
-    /// The same id with another content, or with another secret.
+    /// The same id with another content, or with another secret; or one without a secret whose
+    /// words are kept no longer, so that nobody can tell whether it is the same.
     #[error("the id is taken by another report")]
     Conflict,
     /// Too little room.

@@ -24,8 +24,10 @@ use crate::network::{Network, Resolved, Words};
 ///
 /// Digests are over the secret itself, which is kept nowhere: whoever has the journal and the
 /// key file cannot find out what an erased report said by trying what it may have said. That of a
-/// report without a secret lies beside the words, and goes with them.
-const CANONICAL_VERSION: u8 = 2;
+/// report without a secret lies beside the words, and goes with them. It outlives the key of the
+/// installation's pseudonym, and so leaves the installation out: else one could be found in it by
+/// trying.
+const CANONICAL_VERSION: u8 = 3;
 /// The version, the id and the secret with its length.
 const HEAD_BYTES_MAX: usize = 1 + 16 + 4 + 32;
 /// More than the canonical bytes of an incident take without its texts; a claim takes two.
@@ -310,8 +312,8 @@ fn personal(incident: &mut Incident, time: &Time, resolved: &Resolved) -> Person
 }
 
 /// What a client sent, as bytes, but for id and secret: two incidents have the same ones if, and
-/// only if, all of it is the same, card number and the device's clock left out. The time is the one
-/// that was sent, before it was corrected.
+/// only if, all of it is the same, card number and the device's clock left out, and without a
+/// secret the installation, too. The time is the one that was sent, before it was corrected.
 fn canonical_bytes(incident: &Incident, out: &mut Zeroizing<Vec<u8>>) {
     let texts = [
         &incident.operator_words,
@@ -323,7 +325,9 @@ fn canonical_bytes(incident: &Incident, out: &mut Zeroizing<Vec<u8>>) {
         &incident.note,
     ];
     let text_bytes = texts.iter().map(|text| text.len()).sum::<usize>();
+    let has_secret = incident.secret.is_some();
     let installation = incident.installation_id.as_ref();
+    let installation = installation.filter(|_| has_secret);
     let installation = installation.map_or(&[][..], InstallationId::expose);
     let room = CANONICAL_BYTES_BESIDE_TEXTS + text_bytes + installation.len();
     if out.capacity() < room {

@@ -1,9 +1,10 @@
 //! From a data folder to a running record.
 //!
 //! The journal is opened, the checkpoint taken if it fits (it ends with an entry that the journal
-//! has), and the rest of the journal folded.
-//! A checkpoint holds only what was durable before, so that one ahead of the journal proves
-//! that entries are lost, and ends the start.
+//! has), and the rest of the journal folded. One whose last place holds another entry in the
+//! journal is let go.
+//! A checkpoint holds only what was durable before, so that one that ends after the journal shows
+//! that entries are lost, unless it is another's, and ends the start.
 //! The store opens in the background: what it lacks or has wrong is made again from the
 //! journal. A start never trusts a checkpoint or a store more than the journal.
 
@@ -142,8 +143,7 @@ pub fn start_with(
     let opened = open_journal(folder, options)?;
     let opening = opened.opening;
     let secrets = open_secrets(folder, &opened.writer)?;
-    let threads = StopsThreads::default();
-    let mut record = recover(folder, opened, &threads.is_stopping)?;
+    let mut record = recover(folder, opened)?;
     let last = record.writer.last_stamp();
     let (clock, clock_guard, now) = begin_clock(now, begun, options.clock_check, last);
     let keys = KeyMaker::start(Arc::clone(&secrets.keys), now)?;
@@ -157,7 +157,8 @@ pub fn start_with(
         reader: record.reader.clone(),
         hub: hub.clone(),
     };
-    let (failed, committer) = run_committer(Parts {
+    let is_stopping = Arc::clone(&record.threads.is_stopping);
+    let parts = Parts {
         queue: Arc::clone(&queue),
         writer: record.writer,
         ledger: Arc::clone(&record.ledger),
@@ -173,7 +174,8 @@ pub fn start_with(
         tap_days: options.tap_days,
         checkpoint_entries: options.checkpoint_entries,
         again: record.folded.again,
-    })?;
+    };
+    let (failed, committer) = run_committer(record.threads, parts)?;
     let tap_days = options.tap_days;
     Ok(Running {
         ingest: Ingest::new(
@@ -193,12 +195,12 @@ pub fn start_with(
         store: record.store,
         erasures: record.erasures,
         folder: folder.to_owned(),
-        is_stopping: threads.go_on(),
+        is_stopping,
     })
 }
 
-/// Ends the threads of a start that fails: the folder is locked no more then, and they have no
-/// business in it.
+/// Tells the threads of a start that fails to stop. It is dropped before the writer, wherever both
+/// are: once that unlocks the folder, they have no business in it.
 #[derive(Default)]
 struct StopsThreads {
     is_stopping: Arc<AtomicBool>,
@@ -206,10 +208,9 @@ struct StopsThreads {
 }
 
 impl StopsThreads {
-    /// The start went well: they go on until this says otherwise.
-    fn go_on(mut self) -> Arc<AtomicBool> {
+    /// The start went well: they go on until `is_stopping` says otherwise.
+    fn go_on(mut self) {
         self.is_started = true;
-        Arc::clone(&self.is_stopping)
     }
 }
 
@@ -260,6 +261,8 @@ fn open_journal(folder: &Path, options: Options) -> Result<OpenedJournal, StartE
 
 /// What the journal says and the ledger has counted, with what goes on in the background.
 struct Recovered {
+    /// First of all, so that it is dropped before the writer.
+    threads: StopsThreads,
     writer: Writer,
     reader: Reader,
     ledger: Arc<Ledger>,
@@ -273,17 +276,16 @@ struct Recovered {
 }
 
 /// Folds what the checkpoint does not count, while the store opens, and finishes erasures.
-fn recover(
-    folder: &Path,
-    opened: OpenedJournal,
-    is_stopping: &Arc<AtomicBool>,
-) -> Result<Recovered, StartError> {
+fn recover(folder: &Path, opened: OpenedJournal) -> Result<Recovered, StartError> {
     let OpenedJournal {
         mut writer,
         reader,
         opening: _,
         state,
     } = opened;
+    // After the writer, so that it is dropped before.
+    let threads = StopsThreads::default();
+    let is_stopping = &threads.is_stopping;
     let checkpointed = state.position();
     let ledger = Arc::new(Ledger::new(state));
     let (store, fold_ends) = open_store(folder, &ledger, &reader, is_stopping)?;
@@ -294,6 +296,7 @@ fn recover(
     erasure::finish(&mut writer, &ledger, checkpointed)?;
     let erasures = look_at_erasures(&ledger, &reader, checkpointed, is_stopping)?;
     Ok(Recovered {
+        threads,
         writer,
         reader,
         ledger,
@@ -350,22 +353,25 @@ fn of_same_past(state: State, folder: &Path, reader: &Reader) -> Result<State, S
     if has_last_entry(&state, reader)? {
         return Ok(state);
     }
-    tracing::warn!(
-        position = %state.position(),
-        "checkpoint is of entries that the journal does not have; folding the whole journal"
-    );
     let base = base::read(&folder::journal(folder), reader.epoch());
     let base = base.ok().flatten();
     let begun = base.unwrap_or_else(|| State::new(reader.epoch()));
-    match has_last_entry(&begun, reader)? {
-        true => Ok(begun),
-        false => Err(StartError::BaseMissing),
+    if !has_last_entry(&begun, reader)? {
+        return Err(StartError::BaseMissing);
     }
+    tracing::warn!(
+        position = %state.position(),
+        from = %begun.position(),
+        "checkpoint is of entries that the journal does not have; folding from the base or the \
+         beginning"
+    );
+    Ok(begun)
 }
 
 /// Whether the last entry that a state counts is in the journal. Entries in one place are told
-/// apart by their stamps.
-fn has_last_entry(state: &State, reader: &Reader) -> Result<bool, JournalError> {
+/// apart by their stamps, and so pasts only to the millisecond: two whose entries there are of the
+/// same one are taken for the same.
+pub(super) fn has_last_entry(state: &State, reader: &Reader) -> Result<bool, JournalError> {
     let last = state.position();
     Ok(last == Position(0) || reader.stamp(last)? == Some(state.stamp()))
 }
@@ -517,12 +523,28 @@ fn note_network(
 
 type Committing = (watch::Receiver<bool>, mpsc::Receiver<Ending>);
 
-fn run_committer(parts: Parts) -> Result<Committing, StartError> {
+/// A committer that waits for its thread. If none can be started, the others are told to stop.
+struct ReadyCommitter {
+    /// First of all, so that it is dropped before the committer, which has the writer.
+    threads: StopsThreads,
+    committer: Committer,
+}
+
+impl ReadyCommitter {
+    fn run(self, has_failed: watch::Sender<bool>) -> Option<Ending> {
+        self.threads.go_on();
+        self.committer.run(has_failed)
+    }
+}
+
+/// Runs the committer, the last thread of a start: it went well then.
+fn run_committer(threads: StopsThreads, parts: Parts) -> Result<Committing, StartError> {
     let (has_failed, failed) = watch::channel(false);
     let (has_ended, ended) = mpsc::sync_channel(1);
     let committer = Committer::new(parts);
+    let ready = ReadyCommitter { threads, committer };
     spawn("committer", move || {
-        if let Some(ending) = committer.run(has_failed) {
+        if let Some(ending) = ready.run(has_failed) {
             // Nobody may be waiting.
             let _ = has_ended.send(ending);
         }
@@ -641,7 +663,9 @@ mod tests {
 
     #[test]
     fn threads_of_a_start_that_went_well_go_on() {
-        let is_stopping = StopsThreads::default().go_on();
+        let threads = StopsThreads::default();
+        let is_stopping = Arc::clone(&threads.is_stopping);
+        threads.go_on();
         assert!(!is_stopping.load(Ordering::Relaxed));
     }
 }

@@ -951,6 +951,28 @@ async fn digest_of_a_report_differs_by_its_secret_alone() {
 }
 
 #[tokio::test]
+async fn digest_of_a_report_covers_its_installation_only_with_a_secret() {
+    let place = Place::new();
+    let running = place.start();
+    let digest = |byte: Option<u8>, name| {
+        let (keys, network) = (running.ingest.keys(), running.ingest.network());
+        let newcomers = Newcomers::default();
+        let mut preparer = Preparer::new(&keys, &network, &newcomers, 1);
+        let mut told = Incident {
+            secret: byte.map(secret),
+            installation_id: installation(name),
+            ..incident(1)
+        };
+        let (_, expected) = preparer.prepare(&mut told).expect("there are keys");
+        expected.digest
+    };
+    let [one, other] = ["an-installation-1", "an-installation-2"];
+    assert_eq!(digest(None, one), digest(None, other));
+    assert_ne!(digest(Some(1), one), digest(Some(1), other));
+    stop(running);
+}
+
+#[tokio::test]
 async fn journal_that_fails_ends_the_committer_and_says_so() {
     let place = Place::new();
     let settings = crate::journal::Settings::default();

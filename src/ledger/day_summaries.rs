@@ -78,6 +78,16 @@ impl DaySummary {
         self.scopes.hours(scope, self.all()) != 0
     }
 
+    /// The scopes of which anything was told, rising.
+    pub fn told_scopes(&self) -> impl Iterator<Item = u32> {
+        let (end, each) = match &self.scopes {
+            ToldScopes::All(end) => (*end, &[][..]),
+            ToldScopes::Each(scopes) => (0, &scopes[..]),
+        };
+        let told = (0..).zip(each).filter(|(_, hours)| **hours != 0);
+        (0..end).chain(told.map(|(scope, _)| scope))
+    }
+
     fn bytes(&self) -> usize {
         let scopes = match &self.scopes {
             ToldScopes::All(_) => 0,

@@ -42,7 +42,7 @@ pub enum RefillError<E> {
 }
 
 impl Ledger {
-    /// Fills an empty store with blocks `0..blocks_needed()`, made again from the entries of
+    /// Fills an empty store with the blocks of `blocks_needed()`, made again from the entries of
     /// the journal (from its first on; personal parts are not needed), and attaches it.
     /// Blocking: call it on a thread of its own; `apply` may go on meanwhile. After an error
     /// nothing is attached: try again, or call `give_up_store`.

@@ -304,15 +304,17 @@ fn comparisons() -> String {
          many events both periods had together, how many fell to the first is binomial. Both tails \
          hold the same. Where the interval holds 1, *no difference can be shown*, which is not to \
          say that there is none. The dispersion of the period whose days scatter more widens it.\n\n\
-         Rates are compared only over the same feeds; shares of attempts as counts over attempts, \
-         which makes the interval a little too wide where refusals are not rare. Where a period has \
-         no rate, incidents are compared over hours, which says nothing of how much was travelled, \
-         and is said. Hours count from that on in which the record began, of stops from its first \
-         whole day on, and once they are over; what was reported late of hours before stands in no \
-         such comparison. Where no hour of a period counts, no verdict is given. Taps of days \
-         before the record began, where they were told, do stand in a rate: what failed then is \
-         known only as far as it was reported late. One thing is compared at a time: of twenty \
-         lines, one can be expected to differ by chance alone.\n\n\
+         Rates are compared only over the same feeds, each line and stop over the same one in \
+         both; shares of attempts as counts over attempts, which makes the interval a little too \
+         wide where refusals are not rare. Where a period has no rate, the feeds are others, or a \
+         line or stop is one feed's in the one and another's in the other, incidents are compared \
+         over hours, which says nothing of how much was travelled, and is said. Hours count from \
+         that on in which the record began, of stops from its first whole day on, and once they \
+         are over; what was reported late of hours before stands in no such comparison. Where no \
+         hour of a period counts, no verdict is given. Taps of days before the record began, where \
+         they were told, do stand in a rate: what failed then is known only as far as it was \
+         reported late. One thing is compared at a time: of twenty lines, one can be expected to \
+         differ by chance alone.\n\n\
          Of each period is told what was compared and over what, so that the ratio can be computed \
          again. Over hours, a report of which only the day is known stands in it where all hours of \
          the day count, and else in the count of the period alone.",

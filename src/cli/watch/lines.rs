@@ -2,6 +2,7 @@
 //!
 //! In CSV a row has the columns of `mistap stats`, between those that tell a message from others and
 //! those that tell of the whole window. Its period is the window, to the instant, its end not included.
+//! In JSON rates have the names of these columns.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -206,7 +207,8 @@ impl Lines {
         kind: &str,
         figures: &[pb::Figure],
     ) -> Value {
-        let rows: Vec<Value> = figures.iter().map(|figure| self.figure(figure)).collect();
+        let row = |figure: &pb::Figure| self.figure(figure, &message.feeds);
+        let rows: Vec<Value> = figures.iter().map(row).collect();
         let mut object = json!({
             "update": kind,
             "as_of": as_of(message).to_string(),
@@ -221,7 +223,7 @@ impl Lines {
             object["citation"] = json!(line);
         }
         if let Some(rate) = &message.total_rate {
-            object["total_rate"] = Value::Object(named(rate).collect());
+            object["total_rate"] = Value::Object(named(rate, &message.feeds).collect());
             object["rated_from"] = instant(&message.rated_from);
             object["rated_until"] = instant(&message.rated_until);
             object["feeds"] = message.feeds.iter().map(to_feed).collect();
@@ -229,13 +231,13 @@ impl Lines {
         object
     }
 
-    fn figure(&self, figure: &pb::Figure) -> Value {
+    fn figure(&self, figure: &pb::Figure, feeds: &[pb::FeedUsed]) -> Value {
         let keys = self.watched.columns.iter().cloned();
         let mut row: Map<_, _> = keys
             .zip(figure.keys.iter().map(|key| json!(key.value)))
             .collect();
         row.insert("count".to_owned(), json!(figure.count));
-        row.extend(figure.rate.iter().flat_map(named));
+        row.extend(figure.rate.iter().flat_map(|rate| named(rate, feeds)));
         Value::Object(row)
     }
 }
@@ -258,9 +260,12 @@ fn instant(time: &Option<prost_types::Timestamp>) -> Value {
     json!(when::from_wire(time.as_ref()).map(|time| time.to_string()))
 }
 
-fn named(rate: &pb::Rate) -> impl Iterator<Item = (String, Value)> {
-    let names = RATE_COLUMNS.into_iter().map(str::to_owned);
-    names.zip(rate_cells(rate))
+/// What a rate says, by the names of the columns of `mistap stats`.
+fn named(rate: &pb::Rate, feeds: &[pb::FeedUsed]) -> impl Iterator<Item = (String, Value)> {
+    let names = tidy::RATE.into_iter().chain(tidy::REPORTING);
+    let cells = tidy::rate_cells(Some(rate), feeds).into_iter();
+    let cells = cells.chain(tidy::reporting_cells(Some(rate)));
+    names.map(str::to_owned).zip(cells)
 }
 
 fn text(cell: &Value) -> String {
@@ -349,6 +354,36 @@ mod tests {
         let counts = pb::WatchRatesResponse::default();
         let object = lines.object(&counts, "heartbeat", &[]);
         assert!(object["feeds"].is_null(), "without rates there are none");
+    }
+
+    #[test]
+    fn object_tells_of_rates_by_the_names_that_a_question_has() {
+        let lines = lines(&[Dimension::Line], Format::Json);
+        let object = lines.object(&message(), "changes", &[figure("GVB:10")]);
+        let (row, total) = (&object["figures"][0], &object["total_rate"]);
+        for rate in [row, total] {
+            for name in tidy::RATE.into_iter().chain(tidy::REPORTING) {
+                assert!(rate.get(name).is_some(), "{name}");
+            }
+            for name in ["method", "covered_days", "matched_reports"] {
+                assert!(rate.get(name).is_none(), "{name}");
+            }
+        }
+        for (name, expected) in [
+            ("line", json!("GVB:10")),
+            ("count", json!(7)),
+            ("matched", json!(7)),
+            ("taps", json!(1_000)),
+            ("coverage", json!(1.0)),
+            (
+                "denominator_source",
+                json!("feed gvb.lines: check-in by line and hour"),
+            ),
+            ("edition", Value::Null),
+        ] {
+            assert_eq!(row[name], expected, "{name}");
+        }
+        assert_eq!(total["taps"], Value::Null, "nobody told any");
     }
 
     #[test]

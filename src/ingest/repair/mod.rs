@@ -49,8 +49,9 @@ pub enum RepairError {
     /// The store cannot be made.
     #[error("the store cannot be made")]
     Store(#[from] StoreError),
-    /// Incidents have gone, and so has what was counted of them.
-    #[error("the journal's file `base` is missing; restore it from a backup")]
+    /// Incidents have gone, and so has what was counted of them, or it is of entries that the
+    /// journal does not have.
+    #[error("the journal's file `base` is missing, damaged or another's; restore it from a backup")]
     BaseMissing,
     /// The file is not what was written.
     #[error("the journal's file `base` is not the one that was noted; restore it from a backup")]

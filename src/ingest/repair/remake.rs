@@ -11,7 +11,7 @@ use crate::domain::{Entry, Position, Record};
 use crate::ingest::clock_guard::CommandClock;
 use crate::ingest::history::History;
 use crate::ingest::removal_progress::RemovalProgress;
-use crate::ingest::start::{lacks_base, lost_through};
+use crate::ingest::start::{has_last_entry, lacks_base, lost_through};
 use crate::ingest::{erasure, folder};
 use crate::journal::{self, Reader, Wanted};
 use crate::ledger::{Ledger, State, base};
@@ -89,6 +89,8 @@ struct Remaking<'a> {
 impl<'a> Remaking<'a> {
     fn begin(folder: &'a Path) -> Result<Self, RepairError> {
         let journal = open_alone(folder, |_| Position(0))?;
+        // Before anything is made or written: over a base of another past nothing can be.
+        read_begun(folder, &journal.reader)?;
         let lost = count_lost(folder, &journal.reader);
         Ok(Self {
             folder,
@@ -111,7 +113,8 @@ impl<'a> Remaking<'a> {
         }
         let mut epoch = Epoch([0; 16]);
         getrandom::fill(&mut epoch.0).map_err(RepairError::Random)?;
-        // It tells of the journal that was lost. Cut short after it, all is only looked through again.
+        // It tells of the journal that was lost. Cut short after it, all is only looked through
+        // again.
         RemovalProgress::begin_anew(self.folder)?;
         let (ledger, entries) = self.fold_anew(progress)?;
         if 0 < self.lost {
@@ -139,12 +142,10 @@ impl<'a> Remaking<'a> {
     /// The fold of the whole journal, over a new store, and of how many entries.
     fn fold_anew(&self, progress: Progress<'_>) -> Result<(Ledger, u64), RepairError> {
         let (folder, reader) = (self.folder, &self.journal.reader);
-        let epoch = reader.epoch();
-        let begun = base::read(&folder::journal(folder), epoch)?;
-        let begun = begun.unwrap_or_else(|| State::new(epoch));
+        let begun = read_begun(folder, reader)?;
         let from = begun.position().next();
         let ledger = Ledger::new(begun);
-        let store = Store::create(&folder::store(folder), epoch)?;
+        let store = Store::create(&folder::store(folder), reader.epoch())?;
         // Of what the base counts, tap counts lie in the journal still.
         ledger.refill(store, History::facts(reader, reader.begin())?)?;
         let total = reader.last().0;
@@ -158,6 +159,17 @@ impl<'a> Remaking<'a> {
             Ok(())
         })?;
         Ok((ledger, entries))
+    }
+}
+
+/// The state that a fold of the whole journal begins with: that of the base, or else an empty one.
+/// Refuses a base whose last entry the journal does not have, as the start does.
+fn read_begun(folder: &Path, reader: &Reader) -> Result<State, RepairError> {
+    let base = base::read(&folder::journal(folder), reader.epoch())?;
+    let begun = base.unwrap_or_else(|| State::new(reader.epoch()));
+    match has_last_entry(&begun, reader)? {
+        true => Ok(begun),
+        false => Err(RepairError::BaseMissing),
     }
 }
 
@@ -282,6 +294,46 @@ mod tests {
         checkpoint::write(&state, folder.path()).expect("written");
         copy_all(copy.path(), &path);
         folder
+    }
+
+    /// A folder of three entries whose base ends with another first one than its journal has.
+    fn folder_with_another_base() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder::journal(folder.path());
+        let settings = Settings {
+            segment_bytes: journal::SEGMENT_BYTES_MIN,
+            ..Settings::default()
+        };
+        let (mut writer, reader, _) = journal::open(&path, settings).expect("new");
+        let tick = journal::encode(&Entry::Tick);
+        for _ in 0..3 {
+            let appended = writer.append(std::slice::from_ref(&tick), NOW);
+            appended.expect("room");
+        }
+        drop(writer);
+        let mut state = State::new(reader.epoch());
+        state.apply(Position(1), UtcMillis(NOW.0 + 1), &Entry::Tick);
+        base::write(&state, &path).expect("written");
+        folder
+    }
+
+    #[test]
+    fn nothing_is_made_over_a_base_whose_last_entry_the_journal_does_not_have() {
+        let folder = folder_with_another_base();
+        let noted = RemovalProgress {
+            words: Position(1),
+            ..RemovalProgress::default()
+        };
+        noted.write(folder.path()).expect("written");
+        let rebuilt = rebuild(folder.path(), CLOCK, &mut |_, _| {});
+        assert!(matches!(rebuilt, Err(RepairError::BaseMissing)));
+        let restored = restore(folder.path(), CLOCK, &mut |_, _| {});
+        assert!(matches!(restored, Err(RepairError::BaseMissing)));
+        assert_eq!(RemovalProgress::read(folder.path()), noted);
+        assert!(!folder::store(folder.path()).exists());
+        let (_, reader, _) =
+            journal::open(&folder::journal(folder.path()), Settings::default()).expect("whole");
+        assert_eq!(reader.last(), Position(3));
     }
 
     #[test]

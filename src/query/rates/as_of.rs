@@ -22,8 +22,9 @@ use crate::ledger::{Dictionary, Ledger, PastTaps, ScanView};
 
 use super::super::QueryError;
 use super::super::budget::{self, Budget};
+use super::choice::ScopesByFeed;
 use super::inputs::{self, RateInputs, RateJob};
-use super::reading::{Reading, TapsRead};
+use super::reading::Reading;
 
 /// Questions that read the journal.
 static PASTS: Budget = Budget::new(PAST_QUESTIONS_MAX as u64);
@@ -163,23 +164,23 @@ impl<'a> Passes<'a> {
         made.collect()
     }
 
-    /// Reads the taps of some jobs alone.
-    pub fn read_all(
+    /// What feeds told, for which the taps of some jobs are read: of each no more is kept than
+    /// that.
+    pub fn scopes(
         &self,
         taps: &PastTaps,
         view: &ScanView,
         jobs: &[RateJob<'_>],
-    ) -> Result<Vec<TapsRead>, QueryError> {
-        let mut read = Vec::with_capacity(jobs.len());
+    ) -> Result<Vec<ScopesByFeed>, QueryError> {
+        let mut scopes = Vec::with_capacity(jobs.len());
         for jobs in at_once(jobs) {
             let _room = inputs::room(jobs.iter().map(RateJob::weight).sum())?;
-            read.extend(
-                self.read_at_once(taps, view, jobs)?
-                    .into_iter()
-                    .map(Reading::finish),
-            );
+            let readings = self.read_at_once(taps, view, jobs)?;
+            for (reading, job) in readings.into_iter().zip(jobs) {
+                scopes.push(ScopesByFeed::read(job.choice, &reading.finish().told));
+            }
         }
-        Ok(read)
+        Ok(scopes)
     }
 
     fn read_at_once<'j>(

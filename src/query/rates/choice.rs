@@ -19,11 +19,10 @@
 
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
-use std::ops::Range;
 use std::sync::Arc;
 
 use crate::domain::taps::{TapGrain, TapInterval};
-use crate::domain::{Dimension, FeedId, Filter, LocalDay, OperatorCode, Question, TapFeed, Window};
+use crate::domain::{Dimension, FeedId, Filter, LocalDay, OperatorCode, Question, TapFeed};
 use crate::ledger::{Dictionary, FeedBook, TapBook, TapView};
 
 use super::super::{QueryError, plan, row_filter::RowFilter};
@@ -44,8 +43,8 @@ pub(super) struct Chosen<'a> {
     pub operator: u16,
     /// Service days within the window that it tells.
     pub days: u64,
-    /// Whether it tells any of them, or the one before: its night may reach into the window.
-    is_told: bool,
+    /// The same, and 1 if it tells none but the one before, whose night reaches into the window.
+    days_reached: u64,
     /// Numbers of its scopes that are another feed's in this question.
     of_others: Arc<HashSet<u32>>,
 }
@@ -83,8 +82,8 @@ impl Chosen<'_> {
     fn meets(&self, other: &Self) -> Meeting {
         let (one, another) = (self.feed(), other.feed());
         // Days of an operator's reports can be told in one way only.
-        let is_by_day = [one, another].map(|feed| feed.interval == TapInterval::Day);
-        let is_other_day = is_by_day.contains(&true) && one.day_begin != another.day_begin;
+        let days_of = |feed: &Self| feed.has_service_days().then(|| feed.feed().day_begin);
+        let is_other_day = days_of(self) != days_of(other);
         let shares_kind = one.kinds.set().bits() & another.kinds.set().bits() != 0;
         match () {
             () if one.operator != another.operator => Meeting::Apart,
@@ -131,17 +130,22 @@ pub(super) struct ScopesByFeed(HashMap<u16, Vec<ToldScope>>);
 impl ScopesByFeed {
     /// Of feeds that were read, with what they told.
     pub fn read(choice: &Choice<'_>, told: &[FeedCoverage]) -> Self {
-        let feeds = choice.feeds.iter().zip(told);
-        let scopes = feeds.map(|(chosen, told)| {
-            let scopes = chosen.book.scopes();
-            let told = told.scopes_told().map(|(number, days)| ToldScope {
-                number,
-                pair: scopes[number as usize],
-                days,
-            });
-            (chosen.number, told.collect())
+        let mut all = Self::default();
+        for (chosen, told) in choice.feeds.iter().zip(told) {
+            all.put(chosen, told.scopes_told());
+        }
+        all
+    }
+
+    /// Puts what a feed told: numbers of scopes, each with the days on which it did.
+    pub fn put(&mut self, chosen: &Chosen<'_>, told: impl Iterator<Item = (u32, u32)>) {
+        let scopes = chosen.book.scopes();
+        let told = told.map(|(number, days)| ToldScope {
+            number,
+            pair: scopes[number as usize],
+            days,
         });
-        Self(scopes.collect())
+        self.0.insert(chosen.number, told.collect());
     }
 
     /// The same from what is known of whole days, for which no counts need be read; `None` where
@@ -161,52 +165,21 @@ impl ScopesByFeed {
         if !is_whole_days || filter.hours_of_day != 0 || !choice.feeds.iter().all(is_by_calendar) {
             return Ok(None);
         }
-        let told = Self::told_on(choice, taps, first..last.next(), row_filter, |day| {
-            filter.takes_day(day)
-        });
-        told.map(Some)
-    }
-
-    /// What was told of the service days that a window of minutes touches, whichever of their
-    /// hours lie inside.
-    pub fn of_service_days(
-        choice: &Choice<'_>,
-        taps: &TapView<'_>,
-        window: Window,
-        row_filter: &RowFilter,
-    ) -> Result<Self, QueryError> {
-        let mut days = window.days();
-        let first = days.next().unwrap_or(LocalDay(0));
-        let last = days.last().unwrap_or(first);
-        let days = LocalDay(first.0 - 1)..last.next();
-        Self::told_on(choice, taps, days, row_filter, |_| true)
-    }
-
-    fn told_on(
-        choice: &Choice<'_>,
-        taps: &TapView<'_>,
-        days: Range<LocalDay>,
-        row_filter: &RowFilter,
-        takes: impl Fn(LocalDay) -> bool,
-    ) -> Result<Self, QueryError> {
-        let mut all = HashMap::new();
+        let mut all = Self::default();
         for chosen in &choice.feeds {
-            let mut heads = taps.heads(chosen.number, days.clone())?;
-            heads.retain(|(day, _)| takes(*day));
-            let days_of = |number| heads.iter().filter(|(_, head)| head.tells(number)).count();
-            let scopes = (0..).zip(scopes_of(chosen, row_filter));
-            let told = scopes.filter_map(|(number, scope)| {
-                let scope = scope?;
-                let days = u32::try_from(days_of(number)).expect("a window is bounded");
-                (days != 0).then_some(ToldScope {
-                    number,
-                    pair: (scope.line, scope.stop),
-                    days,
-                })
-            });
-            all.insert(chosen.number, told.collect());
+            let wanted = scopes_of(chosen, row_filter);
+            let mut days = vec![0; wanted.len()];
+            for (day, head) in taps.heads(chosen.number, first..last.next())? {
+                if filter.takes_day(day) {
+                    head.told_scopes()
+                        .for_each(|scope| days[scope as usize] += 1);
+                }
+            }
+            let told = (0..).zip(wanted.iter().zip(days));
+            let told = told.filter(|(_, (wanted, days))| wanted.is_some() && *days != 0);
+            all.put(chosen, told.map(|(number, (_, days))| (number, days)));
         }
-        Ok(Self(all))
+        Ok(Some(all))
     }
 }
 
@@ -265,6 +238,8 @@ pub(super) struct Candidates<'a> {
     /// The best first.
     fitting: Vec<Chosen<'a>>,
     has_unfit: bool,
+    /// Whether the question is about some lines or stops alone.
+    is_narrow: bool,
 }
 
 /// The feeds that are used, the best first.
@@ -327,20 +302,30 @@ impl<'a> Candidates<'a> {
                 book,
                 operator: operator.unwrap_or(0),
                 days: days_told(book, question),
-                is_told: is_told(book, question),
+                days_reached: days_reached(book, question),
                 of_others: Arc::default(),
             });
         }
         fitting.sort_by_key(|feed| needs.order(feed));
-        Self { fitting, has_unfit }
+        let filter = &question.filter;
+        Self {
+            fitting,
+            has_unfit,
+            is_narrow: !filter.lines.is_empty() || !filter.stops.is_empty(),
+        }
     }
 
     /// Those of which it takes what they told to know whether they tell the same; most often none.
     pub fn unclear(&self) -> Choice<'a> {
-        let all = self.fitting.iter().filter(|feed| feed.is_told);
+        let all = self.fitting.iter().filter(|feed| feed.days_reached != 0);
         let is_unclear = |feed: &&Chosen<'a>| {
             let mut others = all.clone().filter(|other| other.number != feed.number);
-            others.any(|other| feed.meets(other) == Meeting::ByScopes)
+            others.any(|other| match feed.meets(other) {
+                Meeting::Apart => false,
+                // One of them may tell nothing of what is asked about.
+                Meeting::Clash => self.is_narrow,
+                Meeting::ByScopes => true,
+            })
         };
         Choice {
             feeds: all.clone().filter(is_unclear).cloned().collect(),
@@ -357,13 +342,22 @@ impl<'a> Candidates<'a> {
         wanted: &RatesWanted,
     ) -> Result<Choice<'a>, QueryError> {
         let is_named = !wanted.feeds.is_empty();
-        let clash = |one: &Chosen<'_>, other: &Chosen<'_>| one.meets(other) == Meeting::Clash;
+        let clash = |one: &Chosen<'_>, other: &Chosen<'_>| match one.meets(other) {
+            Meeting::Apart => false,
+            Meeting::Clash => true,
+            // One that told nothing would only stand in the way of the tallies.
+            Meeting::ByScopes => one.days_reached == 0,
+        };
+        let tells_nothing = |feed: &Chosen<'_>| told.0.get(&feed.number).is_some_and(Vec::is_empty);
         let mut feeds: Vec<Chosen<'a>> = Vec::new();
         for feed in self.fitting {
+            if tells_nothing(&feed) {
+                continue;
+            }
             match feeds.iter().find(|other| clash(&feed, other)) {
                 None => feeds.push(feed),
                 // One that told nothing of these days takes nothing from the other.
-                Some(other) if is_named && feed.is_told => {
+                Some(other) if is_named && feed.days_reached != 0 => {
                     return Err(clash_of(wanted, [feed.feed(), other.feed()]));
                 }
                 Some(_) => {}
@@ -506,7 +500,12 @@ impl Needs {
             true => interval.number(),
             false => u8::MAX - interval.number(),
         };
-        (Reverse(chosen.days), coarseness, grain.number(), id.clone())
+        (
+            Reverse(chosen.days_reached),
+            coarseness,
+            grain.number(),
+            id.clone(),
+        )
     }
 
     fn are_met(&self, feed: &TapFeed) -> bool {
@@ -531,11 +530,19 @@ fn days_told(book: &FeedBook, question: &Question) -> u64 {
     })
 }
 
-fn is_told(book: &FeedBook, question: &Question) -> bool {
-    first_and_last(question).is_some_and(|(first, last)| {
-        let night_before = LocalDay(first.0 - 1);
-        book.days().range(night_before..=last).next().is_some()
-    })
+/// The same; if there are none, 1 if the night of the day before is told and lies in the window.
+/// Days that are told as a whole have none.
+fn days_reached(book: &FeedBook, question: &Question) -> u64 {
+    let days = days_told(book, question);
+    let feed = book.feed();
+    let has_night = |first: LocalDay| {
+        let before = LocalDay(first.0 - 1);
+        feed.interval != TapInterval::Day
+            && question.window.start().0 < feed.hours(before).1
+            && book.days().contains_key(&before)
+    };
+    let night = || first_and_last(question).is_some_and(|(first, _)| has_night(first));
+    if days == 0 { u64::from(night()) } else { days }
 }
 
 /// The days that the window touches.

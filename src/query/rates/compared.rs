@@ -31,7 +31,7 @@ pub struct CompareWanted {
     pub windows: [Window; 2],
     /// How rates are to be made.
     pub rates: RatesWanted,
-    /// Whether days of declared outages are left out.
+    /// Whether days of declared outages are left out. Feeds are chosen by all days.
     pub leaves_out_outages: bool,
 }
 
@@ -94,6 +94,8 @@ pub struct Compared {
 
 /// What tallies tell of one of the periods, and what is to be asked of it.
 struct AskedPeriod {
+    /// With all its days: by these feeds are chosen.
+    whole: Question,
     question: Question,
     books: Tallied,
     /// By day, of the hours that count; `None` if none does.
@@ -108,14 +110,15 @@ impl AskedPeriod {
         wanted: &CompareWanted,
         window: Window,
     ) -> Self {
-        let asked = Question {
+        let whole = Question {
             filter: wanted.filter.clone(),
             by: Breakdown::default(),
             window,
         };
-        let out = opened.outage_days(&asked);
+        let out = opened.outage_days(&whole);
         let (days, less) = out.map(|out| (out.days, out.question)).unzip();
-        let question = less.filter(|_| wanted.leaves_out_outages).unwrap_or(asked);
+        let less = less.filter(|_| wanted.leaves_out_outages);
+        let question = less.unwrap_or_else(|| whole.clone());
         let counted = counted_part(&question, began, opened.stamp);
         let by_day = counted.map(|window| {
             let by_day = Question {
@@ -128,6 +131,7 @@ impl AskedPeriod {
         });
         Self {
             books: opened.tallied(&question),
+            whole,
             question,
             by_day,
             outages: days.unwrap_or_default(),
@@ -147,6 +151,7 @@ impl AskedPeriod {
         };
         Ok(CountedPeriod {
             rows: rows(view, asked, &self.question, &page)?,
+            whole: self.whole,
             question: self.question,
             outages: self.outages,
             days: match self.by_day {
@@ -159,6 +164,7 @@ impl AskedPeriod {
 
 /// One of the periods, before it is set against taps.
 struct CountedPeriod {
+    whole: Question,
     question: Question,
     rows: Rows,
     outages: Vec<OutageDay>,
@@ -185,7 +191,7 @@ pub fn compare<'a>(
         let counted = asked.into_iter().map(|period| period.count(view));
         counted.collect::<Result<Vec<_>, _>>()
     })?;
-    let questions: Vec<_> = counted.iter().map(|period| &period.question).collect();
+    let questions: Vec<_> = counted.iter().map(|period| &period.whole).collect();
     let choices = ground.choose(&questions, &wanted.rates, &feeds)?;
     let jobs = counted.iter().zip(&choices);
     let jobs = jobs.flat_map(|(one, choice)| one.rows.jobs(&one.question, choice));

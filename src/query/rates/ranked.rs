@@ -49,7 +49,7 @@ pub struct RankWanted {
     pub feeds: Vec<FeedId>,
     /// How sure intervals and the verdict are to be.
     pub level: Level,
-    /// Whether days of declared outages are left out.
+    /// Whether days of declared outages are left out. Feeds are chosen by all days.
     pub leaves_out_outages: bool,
 }
 
@@ -119,7 +119,8 @@ pub fn rank_scopes<'a>(
     let (ground, (question, outages, books)) = of.into().open(&[wanted.window], |opened| {
         let out = opened.outage_days(&asked);
         let (days, less) = out.map(|out| (out.days, out.question)).unzip();
-        let question = less.filter(|_| wanted.leaves_out_outages).unwrap_or(asked);
+        let less = less.filter(|_| wanted.leaves_out_outages);
+        let question = less.unwrap_or_else(|| asked.clone());
         let books = opened.tallied(&question);
         (question, days.unwrap_or_default(), books)
     })?;
@@ -141,7 +142,7 @@ pub fn rank_scopes<'a>(
         Ok(cut(&counts, &question, &page, &view.dictionary, at).figures)
     })?;
     let dictionary = &ground.view.dictionary;
-    let choice = &ground.choose(&[&question], &rates, &feeds)?[0];
+    let choice = &ground.choose(&[&asked], &rates, &feeds)?[0];
     let figures = all_scopes(reported, wanted, choice, dictionary)?;
     let keys = RowKeys::new(&question, &figures, dictionary);
     let job = RateJob {

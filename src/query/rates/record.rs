@@ -14,7 +14,7 @@ use super::book::{self, RateBook};
 use super::choice::{Candidates, Choice, ScopesByFeed};
 use super::inputs::{self, RateInputs, RateJob};
 use super::keys::RowKeys;
-use super::reading::{self, TapsRead};
+use super::reading;
 use crate::domain::{Outages, Position, Question, Stamp, Window};
 use crate::ledger::{Ledger, PastTaps, ScanView, State, TapBook, TapView};
 
@@ -161,8 +161,8 @@ impl<'a> RecordView<'a> {
             book: None,
         });
         let read = self.read(&jobs.collect::<Vec<_>>())?;
-        for ((place, choice, _), read) in unclear.iter().zip(read) {
-            candidates[*place].1 = Some(ScopesByFeed::read(choice, &read.told));
+        for ((place, ..), told) in unclear.iter().zip(read) {
+            candidates[*place].1 = Some(told);
         }
         let settled = candidates
             .into_iter()
@@ -183,17 +183,18 @@ impl<'a> RecordView<'a> {
         ScopesByFeed::of_days(choice, taps, question, &row_filter)
     }
 
-    /// Reads the taps of jobs.
-    fn read(&self, jobs: &[RateJob<'_>]) -> Result<Vec<TapsRead>, QueryError> {
+    /// What feeds told, for which the taps of jobs are read: of each no more is kept than that.
+    fn read(&self, jobs: &[RateJob<'_>]) -> Result<Vec<ScopesByFeed>, QueryError> {
         match &self.taps {
             Taps::Now(taps, _) => {
                 let read = |job: &RateJob<'_>| {
                     let _room = inputs::room(job.weight())?;
-                    reading::read(&taps.reader(), &self.view, job)
+                    let read = reading::read(&taps.reader(), &self.view, job);
+                    read.map(|read| ScopesByFeed::read(job.choice, &read.told))
                 };
                 jobs.iter().map(read).collect()
             }
-            Taps::Then(passes, taps) => passes.read_all(taps, &self.view, jobs),
+            Taps::Then(passes, taps) => passes.scopes(taps, &self.view, jobs),
         }
     }
 

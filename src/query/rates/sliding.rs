@@ -7,6 +7,7 @@
 //! all is as in a question of that part. What was told changes far less often than what is
 //! reported, and is therefore kept from one count to the next.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
@@ -24,7 +25,7 @@ use crate::stats::rate::NoRate;
 
 use super::super::row_filter::RowFilter;
 use super::super::{Figure, QueryError};
-use super::choice::{Candidates, Chosen, ScopesByFeed};
+use super::choice::{Candidates, Choice, Chosen, ScopesByFeed};
 use super::coverage::{When, scopes_of};
 use super::keys::{Numbers, RowKeys, tap_numbers};
 use super::matched::Counted;
@@ -158,9 +159,6 @@ impl WindowTaps {
         let question = question(filter, by, span).ok_or(QueryError::TooManyRows)?;
         let feeds = Candidates::sliding(&question, wanted, &book, &taps.dictionary);
         let row_filter = RowFilter::new(filter, &taps.dictionary);
-        let unclear = feeds.unclear();
-        let told = ScopesByFeed::of_service_days(&unclear, taps, question.window, &row_filter)?;
-        let choice = feeds.settle(&told, wanted)?;
         let quarters = Quarters::within(span);
         let times = (quarters.start..quarters.end).map(|quarter| seen(filter, quarter));
         let mut reading = Reading {
@@ -173,6 +171,8 @@ impl WindowTaps {
             total: CellTaps::default(),
             all: 0,
         };
+        let told = reading.scopes_told(&feeds.unclear(), &row_filter)?;
+        let choice = feeds.settle(&told, wanted)?;
         let feeds = choice.feeds.iter();
         let feeds: Result<Vec<_>, _> = feeds.map(|feed| reading.feed(feed, &row_filter)).collect();
         Ok(Self {
@@ -309,26 +309,62 @@ impl FeedQuarters {
 // === impl Reading ===
 
 impl Reading<'_> {
+    /// The lines and stops of which feeds told taps within the window, with on how many service
+    /// days.
+    fn scopes_told(
+        &self,
+        choice: &Choice<'_>,
+        row_filter: &RowFilter,
+    ) -> Result<ScopesByFeed, QueryError> {
+        let mut all = ScopesByFeed::default();
+        for chosen in &choice.feeds {
+            let feed = chosen.feed();
+            let quarters = quarters_of(feed);
+            let scopes = scopes_of(chosen, row_filter);
+            // With the last of these days.
+            let mut days: Vec<(u32, Option<LocalDay>)> = vec![(0, None); scopes.len()];
+            for (day, told) in chosen.book.days().range(self.days_reached()) {
+                let start = first_quarter(feed, *day);
+                let each = |scope: u32, slot: u8, _taps: u32| {
+                    let scope = scope as usize;
+                    let quarter = start + u32::from(slot) * quarters;
+                    let place = self.quarters.place(quarter, quarters);
+                    let is_seen = place.is_some_and(|place| self.times[place as usize].is_some());
+                    if is_seen && scopes[scope].is_some() && days[scope].1 != Some(*day) {
+                        days[scope] = (days[scope].0 + 1, Some(*day));
+                    }
+                };
+                self.taps
+                    .reader()
+                    .each_count(chosen.number, feed.interval, *day, &told.chunks, each)
+                    .map_err(LedgerError::from)?;
+            }
+            let days = (0..).zip(days).map(|(number, (days, _))| (number, days));
+            all.put(chosen, days.filter(|(_, days)| *days != 0));
+        }
+        Ok(all)
+    }
+
+    /// The service days that the window reaches into: one earlier, too, as the night of the first
+    /// day may lie in it.
+    fn days_reached(&self) -> RangeInclusive<LocalDay> {
+        let mut days = self.window.days();
+        let first = days.next().unwrap_or(LocalDay(0));
+        LocalDay(first.0 - 1)..=days.last().unwrap_or(first)
+    }
+
     fn feed(
         &mut self,
         chosen: &Chosen<'_>,
         row_filter: &RowFilter,
     ) -> Result<FeedQuarters, QueryError> {
         let feed = chosen.feed();
-        let quarters = match feed.interval {
-            TapInterval::Quarter => 1,
-            TapInterval::Hour | TapInterval::Day => HOUR_MINUTES / QUARTER_MINUTES,
-        };
+        let quarters = quarters_of(feed);
         let scopes = scopes_of(chosen, row_filter);
         let numbers = chosen.book.scopes();
         let mut by_scope = HashMap::<_, u128>::new();
-        let days = self.window.days();
-        let first = days.clone().next().map_or(LocalDay(0), |day| day);
-        let last = days.last().unwrap_or(first);
-        // One day earlier, as the night of the first day may lie in the service day before.
-        let reached = LocalDay(first.0 - 1)..=last;
-        for (day, told) in chosen.book.days().range(reached) {
-            let start = feed.hours(*day).0 * (HOUR_MINUTES / QUARTER_MINUTES);
+        for (day, told) in chosen.book.days().range(self.days_reached()) {
+            let start = first_quarter(feed, *day);
             let each = |scope: u32, slot: u8, taps: u32| {
                 let quarter = start + u32::from(slot) * quarters;
                 let Some(place) = self.quarters.place(quarter, quarters) else {
@@ -364,6 +400,18 @@ impl Reading<'_> {
             by_scope,
         })
     }
+}
+
+/// How many quarters one count of a feed is of.
+fn quarters_of(feed: &TapFeed) -> u32 {
+    match feed.interval {
+        TapInterval::Quarter => 1,
+        TapInterval::Hour | TapInterval::Day => HOUR_MINUTES / QUARTER_MINUTES,
+    }
+}
+
+fn first_quarter(feed: &TapFeed, day: LocalDay) -> u32 {
+    feed.hours(day).0 * (HOUR_MINUTES / QUARTER_MINUTES)
 }
 
 /// The question of the hours that a span touches; `None` outside the supported years.

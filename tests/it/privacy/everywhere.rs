@@ -260,8 +260,12 @@ impl Watched {
         match answer.await {
             Ok(answer) => {
                 let answer = answer.map(|bytes| bytes.to_vec());
-                self.hidden
-                    .check(&place, answer.as_deref().unwrap_or_default());
+                let told = answer.as_deref().unwrap_or_default();
+                self.hidden.check(&place, told);
+                // They tell of refusals within their answers.
+                if method.contains("/ReportIncidents") || method.contains("/StreamIncidents") {
+                    self.hidden.words.check(&place, told);
+                }
                 Ok(answer)
             }
             Err(status) => {

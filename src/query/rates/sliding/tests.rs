@@ -200,6 +200,46 @@ fn hours_from(day: LocalDay, hours: u32) -> Window {
     Window::new(start, Hour(start.0 + hours)).expect("hours")
 }
 
+/// Tells the same taps of line 5 in some intervals of a day.
+fn tell_line(book: &mut Book, feed: &TapFeed, day: LocalDay, slots: impl Iterator<Item = u8>) {
+    let scope = TapScope::Line(line_id(5));
+    let told = slots.map(|slot| ((scope.clone(), TapSlot { day, slot }), 10));
+    tell(book, feed, &told.collect());
+}
+
+#[test]
+fn line_of_which_two_feeds_told_no_whole_hour_counts_once_for_a_watch() {
+    let today = day(DAYS[2]);
+    let mut book = Book::new(1);
+    for name in ["one", "other"] {
+        let feed = TapFeed {
+            interval: TapInterval::Quarter,
+            ..line_feed(name)
+        };
+        tell_line(&mut book, &feed, today, 33..34);
+    }
+    let [watched, _] = watched_and_asked(&book, hours_from(today, 12), &[]);
+    let (used, _, total) = watched.expect("rates, or why there are none");
+    assert_eq!((used.len(), total.matching.taps), (1, 10));
+}
+
+#[test]
+fn line_that_moved_to_another_feed_this_morning_is_the_others_from_then_on() {
+    let today = day(DAYS[2]);
+    let yesterday = LocalDay(today.0 - 1);
+    let mut book = Book::new(1);
+    book.grow(900);
+    tell_line(&mut book, &line_feed("before"), yesterday, 0..24);
+    tell_line(&mut book, &line_feed("before"), today, 0..6);
+    tell_line(&mut book, &line_feed("since"), today, 6..12);
+    let start = Hour(today.start().0 + 8);
+    let window = Window::new(start, Hour(start.0 + 3)).expect("hours");
+    let [watched, asked] = watched_and_asked(&book, window, &[]);
+    let (used, _, total) = watched.as_ref().expect("rates");
+    assert_eq!((used[0].id.as_str(), total.matching.taps), ("since", 30));
+    assert_eq!(watched, asked);
+}
+
 #[test]
 fn night_of_a_service_day_counts_for_each_feed_although_its_day_is_over() {
     let today = day(DAYS[2]);

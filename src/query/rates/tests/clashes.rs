@@ -278,6 +278,53 @@ fn some_taps(random: &mut StdRng, feed: &TapFeed) -> Told {
 }
 
 #[test]
+fn feed_that_ended_long_ago_keeps_nobody_from_the_tallies() {
+    let kinds = [TapKind::CheckIn, TapKind::CheckOut, TapKind::Transfer];
+    let of = |name: &str| TapFeed {
+        kinds: TapKinds::new(kinds.into_iter().collect()).expect("taps"),
+        ..feed(name, TapGrain::Line, TapKind::CheckIn)
+    };
+    let mut book = Book::new(1);
+    book.grow(900);
+    let long_ago = TapSlot {
+        day: LocalDay(first().0 - 60),
+        slot: 0,
+    };
+    tell(
+        &mut book,
+        &of("former"),
+        &Told::from([((of_line(1), long_ago), 10)]),
+    );
+    tell_three_days(&mut book, &of("later"), &[of_line(1), of_line(5)]);
+    let question = question(&[Dimension::Signal], &[], &[]);
+    let page = all_in(Order::Key);
+    let answer = answer_with_rates(&book.ledger, &question, &page, &wanted(&[]));
+    let answer = answer.expect("an answer");
+    assert_eq!(answer.answer.effort, Effort::Tallies);
+    assert_eq!(answer.feeds.len(), 1);
+}
+
+#[test]
+fn daily_feeds_of_other_days_are_told_apart_by_the_lines_that_are_asked_for() {
+    let mut book = Book::new(1);
+    let trams = TapFeed {
+        day_begin: DayBegin::new(4).expect("early"),
+        ..feed("trams", TapGrain::Line, TapKind::CheckIn)
+    };
+    let buses = feed("buses", TapGrain::Line, TapKind::CheckIn);
+    tell_three_days(&mut book, &trams, &[of_line(1), of_line(5)]);
+    tell_three_days(&mut book, &buses, &[of_line(9)]);
+    let check = |lines: &[u32], names: &[&str]| {
+        let found = used(&book, &question(&[], lines, &[]), &[]).expect("an answer");
+        assert_eq!(found.0, names);
+    };
+    check(&[9], &["buses"]);
+    check(&[1], &["trams"]);
+    // Of both, days cannot be told in one way.
+    check(&[1, 9], &["buses"]);
+}
+
+#[test]
 fn line_that_moved_to_another_feed_is_matched_by_the_one_that_told_it_then() {
     let kinds = [TapKind::CheckIn, TapKind::CheckOut, TapKind::Transfer];
     let of = |name: &str| TapFeed {
