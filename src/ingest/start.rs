@@ -617,22 +617,21 @@ fn spawn_awaited(
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod testing {
     use super::*;
 
     const NOW: UtcMillis = UtcMillis(1_795_442_400_000);
 
-    /// How a folder opens whose base ends with the first of its entries, if that came so much later
-    /// than in its journal.
-    fn opened_over_base(later_ms: i64) -> Result<Position, StartError> {
+    /// A folder of three entries whose base ends with the first of them, as if that had come so
+    /// much later than the journal has it.
+    pub fn folder_over_base(later_ms: i64) -> tempfile::TempDir {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder::journal(folder.path());
-        let options = Options {
+        let settings = Settings {
             segment_bytes: journal::SEGMENT_BYTES_MIN,
-            ..Options::default()
+            ..Settings::default()
         };
-        let opened = journal::open(&path, options.journal());
-        let (mut writer, reader, _) = opened.expect("new");
+        let (mut writer, reader, _) = journal::open(&path, settings).expect("new");
         let tick = journal::encode(&Entry::Tick);
         for _ in 0..3 {
             let appended = writer.append(std::slice::from_ref(&tick), NOW);
@@ -640,9 +639,24 @@ mod tests {
         }
         drop(writer);
         let mut state = State::new(reader.epoch());
-        let stamp = UtcMillis(NOW.0 + later_ms);
-        state.apply(Position(1), stamp, &Entry::Tick);
+        state.apply(Position(1), UtcMillis(NOW.0 + later_ms), &Entry::Tick);
         base::write(&state, &path).expect("written");
+        folder
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::folder_over_base;
+    use super::*;
+
+    /// How a folder opens over such a base.
+    fn opened_over_base(later_ms: i64) -> Result<Position, StartError> {
+        let folder = folder_over_base(later_ms);
+        let options = Options {
+            segment_bytes: journal::SEGMENT_BYTES_MIN,
+            ..Options::default()
+        };
         open_journal(folder.path(), options).map(|opened| opened.state.position())
     }
 

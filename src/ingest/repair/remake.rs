@@ -258,6 +258,7 @@ mod tests {
     use crate::domain::UtcMillis;
     use crate::domain::time::DAY_MS;
     use crate::ingest::ClockCheck;
+    use crate::ingest::start::testing::folder_over_base;
     use crate::journal::{JournalError, Settings};
     use crate::ledger::checkpoint;
 
@@ -296,30 +297,9 @@ mod tests {
         folder
     }
 
-    /// A folder of three entries whose base ends with another first one than its journal has.
-    fn folder_with_another_base() -> tempfile::TempDir {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder::journal(folder.path());
-        let settings = Settings {
-            segment_bytes: journal::SEGMENT_BYTES_MIN,
-            ..Settings::default()
-        };
-        let (mut writer, reader, _) = journal::open(&path, settings).expect("new");
-        let tick = journal::encode(&Entry::Tick);
-        for _ in 0..3 {
-            let appended = writer.append(std::slice::from_ref(&tick), NOW);
-            appended.expect("room");
-        }
-        drop(writer);
-        let mut state = State::new(reader.epoch());
-        state.apply(Position(1), UtcMillis(NOW.0 + 1), &Entry::Tick);
-        base::write(&state, &path).expect("written");
-        folder
-    }
-
     #[test]
     fn nothing_is_made_over_a_base_whose_last_entry_the_journal_does_not_have() {
-        let folder = folder_with_another_base();
+        let folder = folder_over_base(1);
         let noted = RemovalProgress {
             words: Position(1),
             ..RemovalProgress::default()

@@ -21,6 +21,15 @@ fn feed(name: &str, grain: TapGrain, kind: TapKind) -> TapFeed {
     }
 }
 
+/// A feed by line of every kind of tap, as the tallies can tell.
+fn of_all_kinds(name: &str) -> TapFeed {
+    let kinds = [TapKind::CheckIn, TapKind::CheckOut, TapKind::Transfer];
+    TapFeed {
+        kinds: TapKinds::new(kinds.into_iter().collect()).expect("taps"),
+        ..feed(name, TapGrain::Line, TapKind::CheckIn)
+    }
+}
+
 fn first() -> LocalDay {
     day("2026-10-05")
 }
@@ -279,11 +288,6 @@ fn some_taps(random: &mut StdRng, feed: &TapFeed) -> Told {
 
 #[test]
 fn feed_that_ended_long_ago_keeps_nobody_from_the_tallies() {
-    let kinds = [TapKind::CheckIn, TapKind::CheckOut, TapKind::Transfer];
-    let of = |name: &str| TapFeed {
-        kinds: TapKinds::new(kinds.into_iter().collect()).expect("taps"),
-        ..feed(name, TapGrain::Line, TapKind::CheckIn)
-    };
     let mut book = Book::new(1);
     book.grow(900);
     let long_ago = TapSlot {
@@ -292,10 +296,10 @@ fn feed_that_ended_long_ago_keeps_nobody_from_the_tallies() {
     };
     tell(
         &mut book,
-        &of("former"),
+        &of_all_kinds("former"),
         &Told::from([((of_line(1), long_ago), 10)]),
     );
-    tell_three_days(&mut book, &of("later"), &[of_line(1), of_line(5)]);
+    tell_three_days(&mut book, &of_all_kinds("later"), &[of_line(1), of_line(5)]);
     let question = question(&[Dimension::Signal], &[], &[]);
     let page = all_in(Order::Key);
     let answer = answer_with_rates(&book.ledger, &question, &page, &wanted(&[]));
@@ -326,14 +330,9 @@ fn daily_feeds_of_other_days_are_told_apart_by_the_lines_that_are_asked_for() {
 
 #[test]
 fn line_that_moved_to_another_feed_is_matched_by_the_one_that_told_it_then() {
-    let kinds = [TapKind::CheckIn, TapKind::CheckOut, TapKind::Transfer];
-    let of = |name: &str| TapFeed {
-        kinds: TapKinds::new(kinds.into_iter().collect()).expect("taps"),
-        ..feed(name, TapGrain::Line, TapKind::CheckIn)
-    };
     let mut book = Book::new(1);
     book.grow(900);
-    let told = some_taps(&mut StdRng::seed_from_u64(1), &of("all"));
+    let told = some_taps(&mut StdRng::seed_from_u64(1), &of_all_kinds("all"));
     let (mut former, mut later) = (Told::new(), Told::new());
     for ((scope, slot), taps) in told {
         let is_former = match scope == of_line(5) {
@@ -343,8 +342,8 @@ fn line_that_moved_to_another_feed_is_matched_by_the_one_that_told_it_then() {
         let own = if is_former { &mut former } else { &mut later };
         own.insert((scope, slot), taps);
     }
-    tell(&mut book, &of("former"), &former);
-    tell(&mut book, &of("later"), &later);
+    tell(&mut book, &of_all_kinds("former"), &former);
+    tell(&mut book, &of_all_kinds("later"), &later);
     let (start, end) = (day("2026-03-27").start(), day("2026-04-01").start());
     let question = Question {
         window: Window::new(start, end).expect("days"),
@@ -370,15 +369,13 @@ fn bare(figure: &RateFigure) -> RateFigure {
 
 #[test]
 fn taps_told_by_two_feeds_of_different_lines_give_the_rates_of_one_feed_of_all() {
-    let kinds = [TapKind::CheckIn, TapKind::CheckOut, TapKind::Transfer];
     let (mut tallied, mut added_up) = (0, 0);
     for seed in 0..ROUNDS {
         let mut random = StdRng::seed_from_u64(seed);
         let intervals = [TapInterval::Day, TapInterval::Hour, TapInterval::Quarter];
         let of = |name: &str| TapFeed {
             interval: intervals[usize::try_from(seed).expect("small") % intervals.len()],
-            kinds: TapKinds::new(kinds.into_iter().collect()).expect("taps"),
-            ..feed(name, TapGrain::Line, TapKind::CheckIn)
+            ..of_all_kinds(name)
         };
         let told = some_taps(&mut random, &of("all"));
         let mut books = [Book::new(seed), Book::new(seed)];
@@ -435,14 +432,12 @@ struct Teller {
 
 /// Feeds of one operator that tell some lines each, some of them the same.
 fn overlapping(random: &mut StdRng) -> Vec<Teller> {
-    let kinds = [TapKind::CheckIn, TapKind::CheckOut, TapKind::Transfer];
     let intervals = [TapInterval::Day, TapInterval::Hour, TapInterval::Quarter];
     ["a", "b", "c"]
         .map(|name| {
             let feed = TapFeed {
                 interval: intervals[random.random_range(0..intervals.len())],
-                kinds: TapKinds::new(kinds.into_iter().collect()).expect("taps"),
-                ..feed(name, TapGrain::Line, TapKind::CheckIn)
+                ..of_all_kinds(name)
             };
             let mut told = some_taps(random, &feed);
             for line in LINES {
