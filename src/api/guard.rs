@@ -13,7 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::header::AUTHORIZATION;
-use http::{HeaderValue, Request, Response};
+use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body::Body;
 use prometheus_client::metrics::counter::Counter;
 use tonic::{Code, Status};
@@ -29,6 +29,9 @@ use crate::domain::limits::CALL_MS_MAX;
 
 /// How tonic 0.14 begins the message of a status for a message past the size limit.
 const TONIC_TOO_LARGE: &str = "Error, decoded message length too large";
+
+/// How long any call may take.
+const LONGEST: Duration = Duration::from_millis(CALL_MS_MAX);
 
 /// Puts a `Guard` around a service.
 #[derive(Clone)]
@@ -162,11 +165,11 @@ where
                 return Box::pin(std::future::ready(Ok(refusal(problem.into()))));
             }
         };
+        let limit = time_limit(request.headers());
         // A span that is on costs as much as checking a report, so it is off unless asked for.
         let span = tracing::debug_span!("request", method = name(&method));
         let call = async move {
             let answering = AssertUnwindSafe(async move { inner.call(request).await });
-            let limit = Duration::from_millis(CALL_MS_MAX);
             match tokio::time::timeout(limit, answering.catch_unwind()).await {
                 Ok(Ok(Ok(response))) => Ok(with_right_code(response)),
                 Ok(Err(_)) => {
@@ -174,18 +177,41 @@ where
                     tracing::error!(method = name(&method), "call panicked");
                     Ok(refusal(Problem::internal().into()))
                 }
+                Err(_) if limit < LONGEST => {
+                    tracing::debug!(method = name(&method), ?limit, "caller waits no longer");
+                    Ok(refusal(Problem::too_late().into()))
+                }
                 Err(_) => {
-                    tracing::warn!(
-                        method = name(&method),
-                        limit_ms = CALL_MS_MAX,
-                        "call took too long"
-                    );
+                    tracing::warn!(method = name(&method), ?limit, "call took too long");
                     Ok(refusal(Problem::too_late().into()))
                 }
             }
         };
         Box::pin(call.instrument(span))
     }
+}
+
+/// How long a call may take: as long as its caller waits for it, and no longer than any call may.
+fn time_limit(headers: &HeaderMap) -> Duration {
+    let asked = headers.get("grpc-timeout").and_then(timeout);
+    asked.map_or(LONGEST, |asked| asked.min(LONGEST))
+}
+
+/// What gRPC's protocol calls a timeout: at most eight digits and a unit. What is none is passed
+/// over.
+fn timeout(value: &HeaderValue) -> Option<Duration> {
+    let (digits, unit) = value.to_str().ok()?.split_at_checked(value.len().checked_sub(1)?)?;
+    let is_number = !digits.is_empty() && digits.len() <= 8 && digits.bytes().all(|it| it.is_ascii_digit());
+    let count = digits.parse().ok().filter(|_| is_number)?;
+    Some(match unit {
+        "H" => Duration::from_secs(3_600 * count),
+        "M" => Duration::from_secs(60 * count),
+        "S" => Duration::from_secs(count),
+        "m" => Duration::from_millis(count),
+        "u" => Duration::from_micros(count),
+        "n" => Duration::from_nanos(count),
+        _ => return None,
+    })
 }
 
 fn name(method: &Option<Arc<str>>) -> &str {
@@ -226,6 +252,7 @@ fn refusal<R: Default>(status: Status) -> Response<R> {
 #[cfg(test)]
 mod tests {
     use axum::body::Body;
+    use http::HeaderName;
     use tower::ServiceExt;
     use tower::service_fn;
 
@@ -263,6 +290,29 @@ mod tests {
             Ok(Response::new(Body::empty()))
         });
         assert_eq!(status.await.code(), Code::DeadlineExceeded);
+    }
+
+    #[test]
+    fn caller_that_waits_no_longer_is_answered_no_later() {
+        let check = |text: &str, millis: Option<u64>| {
+            let value = HeaderValue::from_str(text).expect("a header");
+            let expected = millis.map(Duration::from_millis);
+            assert_eq!(timeout(&value), expected, "{text:?}");
+        };
+        check("2H", Some(7_200_000));
+        check("3M", Some(180_000));
+        check("4S", Some(4_000));
+        check("99999999m", Some(99_999_999));
+        check("5000u", Some(5));
+        check("6000000n", Some(6));
+        for not_one in ["", "m", "5", "5x", "+5m", "-5m", "5 m", "123456789m", "5mm", "5é"] {
+            check(not_one, None);
+        }
+        let asked = |text| HeaderMap::from_iter([(HeaderName::from_static("grpc-timeout"), text)]);
+        assert_eq!(time_limit(&HeaderMap::new()), LONGEST);
+        assert_eq!(time_limit(&asked(HeaderValue::from_static("9H"))), LONGEST);
+        let short = time_limit(&asked(HeaderValue::from_static("7m")));
+        assert_eq!(short, Duration::from_millis(7));
     }
 
     #[tokio::test]

@@ -6,34 +6,35 @@
 //! nothing was added, as on a connection with one watch, the flushes after it are not held,
 //! ever more of them, so that waiting in vain costs neither time nor work.
 //!
-//! What is read is bounded as well, for each round. A client that opens hundreds of streams at
-//! once would otherwise have all of them read before the first is begun, in a queue that HTTP/2
-//! keeps at its largest for as long as the connection is open.
+//! What is read at once is bounded as well, if who polls the connection says when more may be read. A
+//! client that opens hundreds of streams at once would otherwise have all of them read before the
+//! first is begun, in a queue that HTTP/2 keeps at its largest for as long as the connection is open.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::task::coop;
 use tonic::transport::server::Connected;
 
-use crate::domain::limits::{CORKED_BYTES_MAX, READ_BYTES_PER_ROUND};
+use crate::domain::limits::{CORKED_BYTES_MAX, READ_BYTES_PER_TURN};
 
 /// A buffer larger than this is given back as soon as it is empty, in bytes.
 const KEPT_BYTES_MAX: usize = 4 * 1024;
 /// After so many holds in vain in a row, `4^n - 1` flushes are not held; more do not count.
 const BARREN_MAX: u8 = 3;
-/// More than a task may do in one round, as tokio counts it.
-const BUDGET_MAX: u8 = u8::MAX;
 
 /// A connection that holds back what is written, at most `CORKED_BYTES_MAX` bytes and for one
 /// round of the runtime.
 pub struct Corked<S> {
     inner: S,
-    /// Bytes that were read in this round.
-    read: usize,
+    /// What bounds reading, if anything does.
+    turns: Option<Turns>,
+    /// The turn in which bytes were read last, and how many.
+    read: (usize, usize),
     waiting: BytesMut,
     hold: Hold,
     /// Holds in a row in which nothing was added, at most `BARREN_MAX`.
@@ -41,6 +42,10 @@ pub struct Corked<S> {
     /// Flushes that are not held before the next that is.
     passes: u8,
 }
+
+/// Counts the turns in which a connection reads. Clones count together.
+#[derive(Clone, Default)]
+pub struct Turns(Arc<AtomicUsize>);
 
 /// Whether a flush waits for its round.
 #[derive(Clone, Copy)]
@@ -53,12 +58,24 @@ enum Hold {
     Over,
 }
 
+impl Turns {
+    /// The next one begins.
+    pub fn next(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn number(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 impl<S> Corked<S> {
     /// Nothing is held back yet.
     pub fn new(inner: S) -> Self {
         Self {
             inner,
-            read: 0,
+            turns: None,
+            read: (0, 0),
             waiting: BytesMut::new(),
             hold: Hold::Idle,
             barren: 0,
@@ -68,6 +85,24 @@ impl<S> Corked<S> {
 }
 
 impl<S> Corked<S> {
+    /// Begins to read as long as less than `READ_BYTES_PER_TURN` were read in a turn.
+    pub fn reading_in(mut self, turns: Turns) -> Self {
+        self.turns = Some(turns);
+        self
+    }
+
+    /// Whether no more is to be read in this turn.
+    fn has_read_enough(&mut self) -> bool {
+        let Some(turns) = &self.turns else {
+            return false;
+        };
+        let turn = turns.number();
+        if self.read.0 != turn {
+            self.read = (turn, 0);
+        }
+        READ_BYTES_PER_TURN <= self.read.1
+    }
+
     /// Goes on with a flush; says whether it must wait for a round first.
     fn begins_to_wait(&mut self) -> bool {
         let bytes = self.waiting.len();
@@ -117,16 +152,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for Corked<S> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if READ_BYTES_PER_ROUND <= self.read {
-            self.read = 0;
-            end_round(context);
+        if self.has_read_enough() {
+            context.waker().wake_by_ref();
+            return Poll::Pending;
         }
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.inner).poll_read(context, buffer);
-        match read {
-            Poll::Ready(_) => self.read += buffer.filled().len() - before,
-            Poll::Pending => self.read = 0,
-        }
+        self.read.1 += buffer.filled().len() - before;
         read
     }
 }
@@ -177,19 +209,6 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Corked<S> {
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_drain(context))?;
         Pin::new(&mut self.inner).poll_shutdown(context)
-    }
-}
-
-/// Spends what the task may do in this round, so that it reads on in the next one, after all
-/// else that is ready. Outside of a task nothing is counted, and nothing is spent.
-fn end_round(context: &mut Context<'_>) {
-    for _ in 0..BUDGET_MAX {
-        if !coop::has_budget_remaining() {
-            return;
-        }
-        if let Poll::Ready(spent) = coop::poll_proceed(context) {
-            spent.made_progress();
-        }
     }
 }
 
@@ -289,28 +308,31 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_a_client_sends_at_once_is_read_in_several_rounds() {
-        let (mut corked, mut other) = counted(4 * READ_BYTES_PER_ROUND);
-        let sent = vec![7; 3 * READ_BYTES_PER_ROUND];
+    async fn what_a_client_sends_at_once_is_read_in_several_turns() {
+        let (corked, mut other) = counted(4 * READ_BYTES_PER_TURN);
+        let sent = vec![7; 3 * READ_BYTES_PER_TURN];
         other.write_all(&sent).await.expect("room");
         drop(other);
-        let mut rounds = Vec::new();
+        let turns = Turns::default();
+        let mut corked = corked.reading_in(turns.clone());
+        let mut read = Vec::new();
         let all = std::future::poll_fn(|context| {
-            rounds.push(0);
+            turns.next();
+            read.push(0);
             loop {
                 let mut bytes = [0; 512];
                 let mut buffer = ReadBuf::new(&mut bytes);
-                let read = ready!(Pin::new(&mut corked).poll_read(context, &mut buffer));
-                read.expect("an open connection");
+                let part = ready!(Pin::new(&mut corked).poll_read(context, &mut buffer));
+                part.expect("an open connection");
                 match buffer.filled().len() {
                     0 => return Poll::Ready(()),
-                    length => *rounds.last_mut().expect("begun") += length,
+                    length => *read.last_mut().expect("begun") += length,
                 }
             }
         });
         all.await;
-        let each = READ_BYTES_PER_ROUND;
-        assert_eq!(rounds, [each, each, each, 0]);
+        let each = READ_BYTES_PER_TURN;
+        assert_eq!(read, [each, each, each, 0]);
     }
 
     #[tokio::test]

@@ -9,7 +9,6 @@
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use axum::Router;
 use http::header::CONTENT_TYPE;
@@ -25,8 +24,11 @@ use crate::api::live::Live;
 
 const GRPC_PROTO: &str = "application/grpc+proto";
 
-/// The service of a connection. A clone is made for each call that is read, and kept until it is
-/// begun: so it is a reference.
+/// An answer under way.
+pub(super) type Answering =
+    Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+/// The way of each request to who answers it. Clones are the same.
 #[derive(Clone)]
 pub(super) struct Dispatch(Arc<Destinations>);
 
@@ -45,19 +47,9 @@ impl Dispatch {
     pub fn new(destinations: Destinations) -> Self {
         Self(Arc::new(destinations))
     }
-}
 
-impl Service<Request<Body>> for Dispatch {
-    type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
-
-    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        // Neither is ever busy: bounds lie behind them.
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
+    /// Answers a request. None of those who do is ever busy: bounds lie behind them.
+    pub fn answer(&self, request: Request<Body>) -> Answering {
         match native_service(&request) {
             Some(Reports::NAME) => return self.0.reports.clone().call(request),
             Some(Live::NAME) => return self.0.live.clone().call(request),

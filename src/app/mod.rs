@@ -5,6 +5,7 @@
 //! answered, what was taken in is committed, and a checkpoint is written; all within
 //! `DRAIN_MS_MAX`.
 
+mod connections;
 pub mod cork;
 mod dispatch;
 pub mod files;
@@ -162,9 +163,6 @@ pub enum AppError {
     /// Reflection cannot be built.
     #[error("the descriptors of the API are broken")]
     Reflection(#[from] tonic_reflection::server::Error),
-    /// Connections cannot be served.
-    #[error("the server failed")]
-    Serve(#[from] tonic::transport::Error),
     /// The publisher ended before the service.
     #[error("counts could not be watched any more, by a bug; the record is complete")]
     Publisher,

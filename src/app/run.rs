@@ -2,21 +2,14 @@
 
 use std::time::Duration;
 
-use futures_util::TryStreamExt;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 
-use super::cork::Corked;
-use super::{AppError, Parts};
-use crate::api::connection::Abortable;
-use crate::domain::limits::{
-    DRAIN_MS_MAX, KEEPALIVE_ANSWER_MS_MAX, KEEPALIVE_MS, RECORD_DRAIN_MS,
-    STREAMS_PER_CONNECTION_MAX,
-};
+use super::{AppError, Parts, connections};
+use crate::domain::limits::{DRAIN_MS_MAX, RECORD_DRAIN_MS};
 use crate::ingest::{Paused, Running};
 
 /// Serves until told to stop, or until connections can be served no more; then takes
@@ -28,14 +21,7 @@ pub(super) async fn run(
     running: Running,
     stop: CancellationToken,
 ) -> Result<(), AppError> {
-    let stopping = stop.clone().cancelled_owned();
-    let connections = incoming.map_ok(|tcp| Abortable::new(Corked::new(tcp)));
-    let server = Server::builder()
-        .accept_http1(true)
-        .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)
-        .http2_keepalive_interval(Some(Duration::from_millis(KEEPALIVE_MS)))
-        .http2_keepalive_timeout(Some(Duration::from_millis(KEEPALIVE_ANSWER_MS_MAX)))
-        .serve_with_incoming_shutdown(parts.dispatch.clone(), connections, stopping);
+    let server = connections::serve(incoming, parts.dispatch.clone(), stop.clone());
     let mut serving = tokio::spawn(server);
     // Else it would be told for a moment that reports are taken in.
     let paused = *running.paused().borrow();
@@ -61,7 +47,7 @@ pub(super) async fn run(
     stop.cancel();
     parts.health.note(|state| state.is_up = false).await;
     let served = match served {
-        Some(served) => served.map_err(AppError::from).and_then(|it| Ok(it?)),
+        Some(served) => served.map_err(AppError::from),
         None => drained(serving, begun).await,
     };
     let followed = ended(parts.followers, begun).await;
@@ -134,12 +120,9 @@ fn drain_end(begun: Instant) -> Instant {
 
 /// Waits until connections have ended, but leaves time for the record. What is still open
 /// then ends with the process.
-async fn drained(
-    mut serving: JoinHandle<Result<(), tonic::transport::Error>>,
-    begun: Instant,
-) -> Result<(), AppError> {
+async fn drained(mut serving: JoinHandle<()>, begun: Instant) -> Result<(), AppError> {
     match tokio::time::timeout_at(drain_end(begun), &mut serving).await {
-        Ok(served) => Ok(served??),
+        Ok(served) => Ok(served?),
         Err(_) => {
             tracing::warn!("connections were still open at the end, and are cut off");
             serving.abort();

@@ -141,7 +141,6 @@ pub(super) fn failure(what: &str, error: &AppError) -> Failure {
             }
         },
         AppError::Reflection(_)
-        | AppError::Serve(_)
         | AppError::Publisher
         | AppError::Log
         | AppError::Stop(_)

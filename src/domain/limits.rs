@@ -516,11 +516,15 @@ pub const FEED_TEXT_CHARS_MAX: usize = 255;
 pub const MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// What a connection holds back to write it with what comes next, in bytes. More: written.
 pub const CORKED_BYTES_MAX: usize = 64 * 1024;
-/// What is read of a connection before the calls in it are begun, in bytes; a little more where
-/// one read brings it. The rest is read after them.
-pub const READ_BYTES_PER_ROUND: usize = 8 * 1024;
+/// What is read of a connection before the calls in it are begun, in bytes, where one read does not
+/// bring more: HTTP/2 reads up to 8 KiB at once. The rest is read after them.
+pub const READ_BYTES_PER_TURN: usize = 4 * 1024;
 /// Streams of one connection. More wait.
 pub const STREAMS_PER_CONNECTION_MAX: u32 = 1_024;
+/// How many streams of a connection are polled before what they said is written. More: after that.
+pub const STREAMS_PER_TURN: usize = 64;
+/// How many such turns a connection takes before others are served.
+pub const TURNS_PER_ROUND: usize = 16;
 /// Live tokens. More: refused. Revoked ones are kept for the list as long as there is room.
 pub const TOKENS_MAX: usize = 1_024;
 /// Live tokens of one label, so that one can take the place of another. More: refused.

@@ -1,0 +1,221 @@
+//! Accepts connections, and serves each of them in one task.
+//!
+//! HTTP/2 makes a future of each stream, and would have each be a task of its own: an update to a
+//! thousand watchers of one connection wakes a thousand tasks, on all threads, that all wait for
+//! the lock of that connection. Here a connection polls its streams itself, some at a time, and
+//! writes what they have before it goes on: nothing waits for a lock, hardly anything is woken, and
+//! what is read and not begun, or said and not written, stays small. So a stream must not keep its
+//! thread: what takes long is done elsewhere.
+
+use std::io;
+use std::panic::AssertUnwindSafe;
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::stream::{FuturesUnordered, Stream};
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::rt::Executor;
+use hyper::service::Service;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use tokio::net::TcpStream;
+use tokio::task::coop;
+use tokio_stream::StreamExt as _;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::body::Body;
+use tonic::transport::server::{Connected, TcpConnectInfo, TcpIncoming};
+
+use super::cork::{Corked, Turns};
+use super::dispatch::{Answering, Dispatch};
+use crate::api::connection::{Abortable, ConnectionInfo};
+use crate::domain::limits::{
+    KEEPALIVE_ANSWER_MS_MAX, KEEPALIVE_MS, STREAMS_PER_CONNECTION_MAX, STREAMS_PER_TURN,
+    TURNS_PER_ROUND,
+};
+
+/// How long to wait before connections are accepted again where that fails, in milliseconds: for
+/// want of files, it would fail again at once.
+const ACCEPT_AGAIN_MS: u64 = 50;
+
+/// Serves what comes in, until told to stop; then waits until all connections have ended.
+pub(super) async fn serve(mut incoming: TcpIncoming, dispatch: Dispatch, stop: CancellationToken) {
+    let connections = TaskTracker::new();
+    while let Some(Some(accepted)) = stop.run_until_cancelled(incoming.next()).await {
+        match accepted {
+            Ok(tcp) => {
+                connections.spawn(connection(tcp, dispatch.clone(), stop.clone()));
+            }
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => {
+                tracing::warn!(%error, "no connection can be accepted for now");
+                tokio::time::sleep(Duration::from_millis(ACCEPT_AGAIN_MS)).await;
+            }
+        }
+    }
+    // Nobody may wait for an answer that never comes.
+    drop(incoming);
+    connections.close();
+    connections.wait().await;
+}
+
+/// Whether an error is of the connection that would have come, and not of those that may.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, Interrupted, TimedOut};
+    matches!(
+        error.kind(),
+        BrokenPipe | ConnectionAborted | ConnectionReset | Interrupted | TimedOut
+    )
+}
+
+/// Serves one connection until it ends, or until told to stop and all its streams have ended.
+async fn connection(tcp: TcpStream, dispatch: Dispatch, stop: CancellationToken) {
+    let mut streams = Streams::default();
+    let io = Abortable::new(Corked::new(tcp).reading_in(streams.reads.clone()));
+    let info = io.connect_info();
+    let http = builder(Beginning(Arc::clone(&streams.turn)));
+    let mut http = pin!(http.serve_connection(TokioIo::new(io), Calls { dispatch, info }));
+    let mut stopping = pin!(stop.cancelled().fuse());
+    // What a stream can do at once is bounded by the room that its client leaves, and so is how many
+    // are polled; what tokio lets a task do would be spent by the first of many.
+    let serving = std::future::poll_fn(|context| {
+        if stopping.as_mut().poll(context).is_ready() {
+            http.as_mut().graceful_shutdown();
+        }
+        for _ in 0..TURNS_PER_ROUND {
+            let has_moved = streams.take_turn(context);
+            if let Poll::Ready(ended) = http.as_mut().poll(context) {
+                if let Err(error) = ended {
+                    tracing::debug!(error, "connection ended");
+                }
+                return Poll::Ready(());
+            }
+            if !streams.has_begun() && !has_moved {
+                return Poll::Pending;
+            }
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    });
+    coop::unconstrained(serving).await;
+}
+
+/// What tells HTTP/1.1 from HTTP/2, and speaks either.
+fn builder(streams: Beginning) -> Builder<Beginning> {
+    let mut builder = Builder::new(streams);
+    builder.http1().timer(TokioTimer::new());
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)
+        .keep_alive_interval(Some(Duration::from_millis(KEEPALIVE_MS)))
+        .keep_alive_timeout(Duration::from_millis(KEEPALIVE_ANSWER_MS_MAX));
+    builder
+}
+
+/// The calls of one connection.
+struct Calls {
+    dispatch: Dispatch,
+    info: ConnectionInfo<TcpConnectInfo>,
+}
+
+impl Service<Request<Incoming>> for Calls {
+    type Response = Response<Body>;
+    type Error = std::convert::Infallible;
+    type Future = Answering;
+
+    fn call(&self, request: Request<Incoming>) -> Answering {
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(self.info.clone());
+        self.dispatch.answer(request)
+    }
+}
+
+// === Streams ===
+
+/// What HTTP/2 makes of a stream.
+type HttpStream = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// The open streams of one connection.
+#[derive(Default)]
+struct Streams {
+    open: FuturesUnordered<InTurn>,
+    turn: Arc<Turn>,
+    reads: Turns,
+}
+
+/// What a connection shares with its streams, all of which are polled by its task.
+#[derive(Default)]
+struct Turn {
+    /// Streams that HTTP/2 has begun, and that are not among the open ones yet.
+    begun: Mutex<Vec<HttpStream>>,
+    /// How many streams may still be polled in this turn.
+    left: AtomicUsize,
+}
+
+/// Takes the streams that HTTP/2 begins.
+#[derive(Clone)]
+struct Beginning(Arc<Turn>);
+
+/// A stream that is polled if there is room in the turn, and else comes later. One that panics ends
+/// alone.
+struct InTurn {
+    stream: HttpStream,
+    turn: Arc<Turn>,
+}
+
+impl Streams {
+    /// Polls the streams that have been woken, some at most. Says whether there were any.
+    fn take_turn(&mut self, context: &mut Context<'_>) -> bool {
+        for stream in std::mem::take(&mut *self.turn.begun()) {
+            let turn = Arc::clone(&self.turn);
+            self.open.push(InTurn { stream, turn });
+        }
+        self.turn.left.store(STREAMS_PER_TURN, Ordering::Relaxed);
+        while let Poll::Ready(Some(())) = Pin::new(&mut self.open).poll_next(context) {}
+        let left = self.turn.left.load(Ordering::Relaxed);
+        if 0 < left {
+            // Or calls would be read faster than they are begun.
+            self.reads.next();
+        }
+        left < STREAMS_PER_TURN
+    }
+
+    fn has_begun(&self) -> bool {
+        !self.turn.begun().is_empty()
+    }
+}
+
+impl Turn {
+    fn begun(&self) -> MutexGuard<'_, Vec<HttpStream>> {
+        self.begun.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Beginning {
+    fn execute(&self, stream: F) {
+        self.0.begun().push(Box::pin(stream));
+    }
+}
+
+impl Future for InTurn {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let left = self.turn.left.load(Ordering::Relaxed);
+        if left == 0 {
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        self.turn.left.store(left - 1, Ordering::Relaxed);
+        let stream = self.stream.as_mut();
+        let polled = std::panic::catch_unwind(AssertUnwindSafe(|| stream.poll(context)));
+        // What is dropped then resets the stream; the panic itself was logged where it was.
+        polled.unwrap_or(Poll::Ready(()))
+    }
+}
