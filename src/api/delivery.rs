@@ -6,7 +6,8 @@
 //! lent, nothing more is made. Small ones are lent as well: one that HTTP/2 has taken and finds no
 //! room for says so by that. A large one is lent in parts, each a copy and each when the one before
 //! it was taken: so it shows that its client takes some of it, however slowly, and it can be let go
-//! of while a part still waits. Leave for it to wait is given back with its last part.
+//! of while a part still waits. It is let go of, and leave for it to wait given back, when its last
+//! part is lent.
 //!
 //! A client that takes nothing would hold its place for ever. So a sweeper looks at all
 //! streams now and then. Where what is lent waits for too long, the stream is over, and its client
@@ -109,14 +110,7 @@ struct Rest {
     frame: Bytes,
     /// So many bytes were.
     at: usize,
-    hold: Option<UnreadPermit>,
-}
-
-/// What is lent at once: a message, or a part of it.
-struct Part {
-    bytes: Bytes,
-    /// With the last of a message.
-    hold: Option<UnreadPermit>,
+    _hold: Option<UnreadPermit>,
 }
 
 /// What a body has to say.
@@ -137,7 +131,6 @@ enum Swept {
 /// A part that HTTP/2 has.
 struct LentPart {
     bytes: Bytes,
-    hold: Option<Box<UnreadPermit>>,
     delivery: Arc<Delivery>,
 }
 
@@ -288,16 +281,15 @@ impl Delivery {
     }
 
     /// Hands a part out, lent.
-    fn lend(self: &Arc<Self>, state: &mut State, part: Part) -> Bytes {
-        state.ahead_bytes += part.bytes.len();
+    fn lend(self: &Arc<Self>, state: &mut State, bytes: Bytes) -> Bytes {
+        state.ahead_bytes += bytes.len();
         if state.lent == 0 {
             state.since = Instant::now();
         }
         state.is_asked = false;
         state.lent += 1;
         Bytes::from_owner(LentPart {
-            bytes: part.bytes,
-            hold: part.hold.map(Box::new),
+            bytes,
             delivery: Arc::clone(self),
         })
     }
@@ -344,22 +336,27 @@ impl State {
     }
 
     /// What is lent first of a message.
-    fn begin(&mut self, message: FramedMessage, hold: Option<UnreadPermit>) -> Part {
+    fn begin(&mut self, message: FramedMessage, hold: Option<UnreadPermit>) -> Bytes {
         let FramedMessage {
             frame,
             resume_token,
         } = message;
         self.resume_token = resume_token;
         if frame.len() <= WATCH_PART_BYTES_MAX {
-            return Part { bytes: frame, hold };
+            return frame;
         }
-        let (part, rest) = Rest { frame, at: 0, hold }.split();
+        let whole = Rest {
+            frame,
+            at: 0,
+            _hold: hold,
+        };
+        let (part, rest) = whole.split();
         self.rest = rest.map(Box::new);
         part
     }
 
     /// What is lent next of a message; `None` if all of it was.
-    fn next_part(&mut self) -> Option<Part> {
+    fn next_part(&mut self) -> Option<Bytes> {
         let (part, rest) = self.rest.take()?.split();
         self.rest = rest.map(Box::new);
         Some(part)
@@ -377,16 +374,13 @@ impl State {
 
 impl Rest {
     /// The next part, and what is left then.
-    fn split(mut self) -> (Part, Option<Self>) {
+    fn split(mut self) -> (Bytes, Option<Self>) {
         let end = self.frame.len().min(self.at + WATCH_PART_BYTES_MAX);
         // A copy, or the part that waits would keep all of the message.
         let bytes = Bytes::copy_from_slice(&self.frame[self.at..end]);
-        if end == self.frame.len() {
-            let hold = self.hold;
-            return (Part { bytes, hold }, None);
-        }
         self.at = end;
-        (Part { bytes, hold: None }, Some(self))
+        let is_last = end == self.frame.len();
+        (bytes, (!is_last).then_some(self))
     }
 }
 
@@ -400,8 +394,6 @@ impl AsRef<[u8]> for LentPart {
 
 impl Drop for LentPart {
     fn drop(&mut self) {
-        // Before anybody asks for the next.
-        self.hold = None;
         self.delivery.take_back();
     }
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::header::AUTHORIZATION;
-use http::{HeaderMap, HeaderValue, Request, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use http_body::Body;
 use prometheus_client::metrics::counter::Counter;
 use tonic::{Code, Status};
@@ -30,6 +30,8 @@ use crate::domain::limits::CALL_MS_MAX;
 /// How tonic 0.14 begins the message of a status for a message past the size limit.
 const TONIC_TOO_LARGE: &str = "Error, decoded message length too large";
 
+/// Says how long a caller waits.
+const TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 /// How long any call may take.
 const LONGEST: Duration = Duration::from_millis(CALL_MS_MAX);
 
@@ -193,15 +195,19 @@ where
 
 /// How long a call may take: as long as its caller waits for it, and no longer than any call may.
 fn time_limit(headers: &HeaderMap) -> Duration {
-    let asked = headers.get("grpc-timeout").and_then(timeout);
+    let asked = headers.get(TIMEOUT).and_then(timeout);
     asked.map_or(LONGEST, |asked| asked.min(LONGEST))
 }
 
 /// What gRPC's protocol calls a timeout: at most eight digits and a unit. What is none is passed
 /// over.
 fn timeout(value: &HeaderValue) -> Option<Duration> {
-    let (digits, unit) = value.to_str().ok()?.split_at_checked(value.len().checked_sub(1)?)?;
-    let is_number = !digits.is_empty() && digits.len() <= 8 && digits.bytes().all(|it| it.is_ascii_digit());
+    let (digits, unit) = value
+        .to_str()
+        .ok()?
+        .split_at_checked(value.len().checked_sub(1)?)?;
+    let is_number =
+        !digits.is_empty() && digits.len() <= 8 && digits.bytes().all(|it| it.is_ascii_digit());
     let count = digits.parse().ok().filter(|_| is_number)?;
     Some(match unit {
         "H" => Duration::from_secs(3_600 * count),
@@ -252,13 +258,20 @@ fn refusal<R: Default>(status: Status) -> Response<R> {
 #[cfg(test)]
 mod tests {
     use axum::body::Body;
-    use http::HeaderName;
+    use tokio::time::Instant;
     use tower::ServiceExt;
     use tower::service_fn;
 
     use super::*;
 
     async fn answer<F>(answer: fn() -> F) -> Status
+    where
+        F: Future<Output = Result<Response<Body>, Infallible>> + Send + 'static,
+    {
+        answer_to(Request::new(Body::empty()), answer).await
+    }
+
+    async fn answer_to<F>(request: Request<Body>, answer: fn() -> F) -> Status
     where
         F: Future<Output = Result<Response<Body>, Infallible>> + Send + 'static,
     {
@@ -271,7 +284,7 @@ mod tests {
         };
         let guard = GuardLayer::new(door, Counter::default());
         let service = guard.layer(service_fn(move |_: Request<Body>| answer()));
-        let response = service.oneshot(Request::new(Body::empty())).await;
+        let response = service.oneshot(request).await;
         let response = response.expect("infallible");
         Status::from_header_map(response.headers()).expect("a status")
     }
@@ -284,16 +297,28 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn call_that_never_ends_is_ended() {
-        let status = answer(|| async {
-            std::future::pending::<()>().await;
-            Ok(Response::new(Body::empty()))
-        });
-        assert_eq!(status.await.code(), Code::DeadlineExceeded);
+    async fn call_that_never_ends_is_ended_when_its_caller_waits_no_longer_or_after_a_while() {
+        let check = async |timeout: Option<&'static str>, expected: Duration| {
+            let mut request = Request::new(Body::empty());
+            let timeout = timeout.map(HeaderValue::from_static);
+            request
+                .headers_mut()
+                .extend(timeout.map(|it| (TIMEOUT, it)));
+            let begun = Instant::now();
+            let status = answer_to(request, || async {
+                std::future::pending::<()>().await;
+                Ok(Response::new(Body::empty()))
+            });
+            assert_eq!(status.await.code(), Code::DeadlineExceeded);
+            assert_eq!(begun.elapsed(), expected);
+        };
+        check(None, LONGEST).await;
+        check(Some("7m"), Duration::from_millis(7)).await;
+        check(Some("1H"), LONGEST).await;
     }
 
     #[test]
-    fn caller_that_waits_no_longer_is_answered_no_later() {
+    fn timeouts_are_read_as_the_protocol_writes_them() {
         let check = |text: &str, millis: Option<u64>| {
             let value = HeaderValue::from_str(text).expect("a header");
             let expected = millis.map(Duration::from_millis);
@@ -305,14 +330,20 @@ mod tests {
         check("99999999m", Some(99_999_999));
         check("5000u", Some(5));
         check("6000000n", Some(6));
-        for not_one in ["", "m", "5", "5x", "+5m", "-5m", "5 m", "123456789m", "5mm", "5é"] {
+        for not_one in [
+            "",
+            "m",
+            "5",
+            "5x",
+            "+5m",
+            "-5m",
+            "5 m",
+            "123456789m",
+            "5mm",
+            "5é",
+        ] {
             check(not_one, None);
         }
-        let asked = |text| HeaderMap::from_iter([(HeaderName::from_static("grpc-timeout"), text)]);
-        assert_eq!(time_limit(&HeaderMap::new()), LONGEST);
-        assert_eq!(time_limit(&asked(HeaderValue::from_static("9H"))), LONGEST);
-        let short = time_limit(&asked(HeaderValue::from_static("7m")));
-        assert_eq!(short, Duration::from_millis(7));
     }
 
     #[tokio::test]

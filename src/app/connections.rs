@@ -219,3 +219,76 @@ impl Future for InTurn {
         polled.unwrap_or(Poll::Ready(()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    /// Takes a turn that nobody waits for.
+    fn take_turn(streams: &mut Streams) -> bool {
+        streams.take_turn(&mut Context::from_waker(Waker::noop()))
+    }
+
+    fn begin(streams: &Streams, stream: impl Future<Output = ()> + Send + 'static) {
+        Beginning(Arc::clone(&streams.turn)).execute(stream);
+    }
+
+    #[test]
+    fn stream_that_panics_ends_alone() {
+        let mut streams = Streams::default();
+        let (go_on, told) = oneshot::channel::<()>();
+        let (end, mut ended) = oneshot::channel();
+        begin(&streams, async { panic!("of one stream") });
+        begin(&streams, async move {
+            told.await.expect("told");
+            end.send(()).expect("somebody waits");
+        });
+        assert!(take_turn(&mut streams));
+        assert_eq!(streams.open.len(), 1);
+        go_on.send(()).expect("it waits");
+        assert!(take_turn(&mut streams));
+        assert_eq!(ended.try_recv(), Ok(()));
+        assert!(!take_turn(&mut streams), "none is left");
+    }
+
+    #[test]
+    fn all_streams_get_their_turn_and_nothing_is_read_before() {
+        const STREAMS: usize = 2 * STREAMS_PER_TURN + 9;
+        let mut streams = Streams::default();
+        let polled = Arc::new(AtomicUsize::new(0));
+        for _ in 0..STREAMS {
+            let polled = Arc::clone(&polled);
+            begin(&streams, async move {
+                polled.fetch_add(1, Ordering::Relaxed);
+                std::future::pending::<()>().await;
+            });
+        }
+        assert!(streams.has_begun());
+        let reads = |streams: &Streams| streams.reads.number();
+        let before = reads(&streams);
+        let mut expected = [STREAMS_PER_TURN, 2 * STREAMS_PER_TURN, STREAMS].into_iter();
+        while take_turn(&mut streams) {
+            assert_eq!(Some(polled.load(Ordering::Relaxed)), expected.next());
+            assert_eq!(before < reads(&streams), expected.len() == 0);
+        }
+        assert_eq!(expected.next(), None);
+        assert!(!streams.has_begun());
+        assert_eq!(streams.open.len(), STREAMS);
+    }
+
+    #[test]
+    fn only_errors_of_a_single_connection_are_passed_over() {
+        let check = |kind: io::ErrorKind, expected: bool| {
+            assert_eq!(is_of_one_connection(&kind.into()), expected, "{kind}");
+        };
+        check(io::ErrorKind::ConnectionAborted, true);
+        check(io::ErrorKind::ConnectionReset, true);
+        check(io::ErrorKind::PermissionDenied, false);
+        let no_files = io::Error::from_raw_os_error(24);
+        assert!(!is_of_one_connection(&no_files), "{no_files}");
+    }
+}

@@ -64,7 +64,7 @@ impl Turns {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn number(&self) -> usize {
+    pub(super) fn number(&self) -> usize {
         self.0.load(Ordering::Relaxed)
     }
 }

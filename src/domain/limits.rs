@@ -617,9 +617,8 @@ const _: () = assert!(WATCHED_RATES_PER_TOKEN_MAX < WATCHED_RATES_MAX);
 const _: () = assert!(WATCHED_ROWS_MAX <= WATCHED_ROWS_PER_TOKEN_MAX);
 const _: () = assert!(WATCHED_ROWS_PER_TOKEN_MAX <= WATCHED_ROWS_WITHOUT_TOKEN_MAX);
 const _: () = assert!(WATCH_UNTAKEN_LOOK_MS < WATCH_UNTAKEN_MS_MAX);
-// Or leave for a message to wait could be given back before its bytes.
-const _: () = assert!(WATCH_AHEAD_BYTES_MAX <= WATCH_UNTAKEN_BYTES_MIN);
 const _: () = assert!(WATCH_PART_BYTES_MAX.is_multiple_of(3));
+// Or a message that is counted could be lent as a whole, and its leave given back before it is taken.
 const _: () = assert!(WATCH_PART_BYTES_MAX < WATCH_UNTAKEN_BYTES_MIN);
 const _: () = assert!(WATCHERS_PER_PREFIX_MAX[0] <= WATCHERS_PER_PREFIX_MAX[1]);
 const _: () = assert!(WATCHERS_PER_PREFIX_MAX[1] <= WATCHERS_PER_PREFIX_MAX[2]);

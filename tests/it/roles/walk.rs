@@ -732,14 +732,22 @@ impl<'a> Walk<'a> {
             (200, vec![]),
             (1, vec![pb::CaseState::ClosedUnfixed.into()]),
         ] {
-            let list = pb::ListIncidentsRequest {
+            let mut list = pb::ListIncidentsRequest {
                 operators: vec!["GVB".into()],
                 page_size,
                 states,
                 ..pb::ListIncidentsRequest::default()
             };
             let method = "OperationsService/ListIncidents";
-            let _: Vec<pb::ListIncidentsResponse> = self.ask(role, method, &list).await;
+            // To the last page: what a device reported may lie behind any number of reports that
+            // were made for somebody to watch.
+            loop {
+                let page: Vec<pb::ListIncidentsResponse> = self.ask(role, method, &list).await;
+                list.page_token = page[0].next_page_token.clone();
+                if list.page_token.is_empty() {
+                    break;
+                }
+            }
         }
         let method = "LiveService/WatchIncidents";
         let mut watch = pb::WatchIncidentsRequest {
