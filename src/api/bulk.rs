@@ -54,7 +54,7 @@ type Answering = Pin<Box<dyn Future<Output = Result<http::Response<Body>, Infall
 #[derive(Clone)]
 pub struct Reports {
     generated: ReportingServiceServer<Reporting>,
-    reporting: Reporting,
+    reporting: Arc<Reporting>,
 }
 
 /// Tells the time that reports are checked against.
@@ -90,12 +90,12 @@ struct Reader {
 struct Writer;
 
 /// The call, as tonic sees it.
-struct Method(Reporting);
+struct Method(Arc<Reporting>);
 
 impl Reports {
     /// Of a service.
-    pub fn new(reporting: Reporting) -> Self {
-        let generated = ReportingServiceServer::new(reporting.clone());
+    pub fn new(reporting: Arc<Reporting>) -> Self {
+        let generated = ReportingServiceServer::from_arc(Arc::clone(&reporting));
         Self {
             generated: generated.max_decoding_message_size(MESSAGE_BYTES_MAX),
             reporting,
@@ -120,7 +120,7 @@ impl Service<http::Request<Body>> for Reports {
         if request.uri().path() != STREAM {
             return self.generated.call(request);
         }
-        let reporting = self.reporting.clone();
+        let reporting = Arc::clone(&self.reporting);
         Box::pin(async move {
             let codec = StreamCodec {
                 clock: reporting.clock(),

@@ -43,11 +43,21 @@ pub struct GuardLayer {
 
 /// What a guard knows.
 struct Known {
-    /// Paths of the API's methods, and who may call each. Any other path is a client's text and
-    /// is not logged.
-    paths: HashMap<Arc<str>, Roles>,
+    /// The API's methods by their paths. Any other path is a client's text and is not logged.
+    places: HashMap<Arc<str>, Place>,
+    methods: Vec<Method>,
     door: Door,
     panics: Counter,
+}
+
+/// Where a method stands among all.
+type Place = usize;
+
+/// A method of the API.
+struct Method {
+    path: Arc<str>,
+    /// Who may call it.
+    roles: Roles,
 }
 
 /// What decides who comes in.
@@ -64,19 +74,25 @@ pub struct Door {
 impl GuardLayer {
     /// Puts a door before every call, and counts panics.
     pub fn new(door: Door, panics: Counter) -> Self {
-        let mut paths = HashMap::new();
+        let mut methods = Vec::new();
         for file in pb::descriptors().file {
             for service in &file.service {
                 for method in &service.method {
                     let name = format!("{}/{}", service.name(), method.name());
-                    let path = format!("/{}.{name}", file.package());
-                    paths.insert(path.into(), table::call(&name));
+                    methods.push(Method {
+                        path: format!("/{}.{name}", file.package()).into(),
+                        roles: table::call(&name),
+                    });
                 }
             }
         }
+        let places = methods.iter().zip(0..);
         Self {
             known: Arc::new(Known {
-                paths,
+                places: places
+                    .map(|(method, place)| (Arc::clone(&method.path), place))
+                    .collect(),
+                methods,
                 door,
                 panics,
             }),
@@ -105,20 +121,23 @@ impl Door {
 impl Known {
     /// Lets a call in, and says which method it is of; `None` for what is no method of the
     /// API: health checks, reflection, and what there is not.
-    fn admit<Q>(&self, request: &mut Request<Q>) -> Result<Option<Arc<str>>, Problem> {
+    fn admit<Q>(&self, request: &mut Request<Q>) -> Result<Option<Place>, Problem> {
         let caller = self.door.admit(request)?;
-        let called = self.paths.get_key_value(request.uri().path());
-        if let Some((_, roles)) = called
-            && !roles.admits(caller.role())
+        let place = self.places.get(request.uri().path()).copied();
+        if let Some(place) = place
+            && !self.methods[place].roles.admits(caller.role())
         {
             return Err(match caller {
                 Principal::Public => Problem::no_token(),
                 _ => Problem::not_for_role(),
             });
         }
-        let method = called.map(|(path, _)| Arc::clone(path));
         request.extensions_mut().insert(caller);
-        Ok(method)
+        Ok(place)
+    }
+
+    fn name(&self, place: Option<Place>) -> &str {
+        place.map_or("other", |place| &self.methods[place].path)
     }
 }
 
@@ -140,25 +159,29 @@ pub struct Guard<S> {
     known: Arc<Known>,
 }
 
-impl<S, Q, R> Service<Request<Q>> for Guard<S>
-where
-    S: Service<Request<Q>, Response = Response<R>, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send,
-    Q: Send + 'static,
-    R: Body<Data = Bytes> + Default + Send + 'static,
-{
-    type Response = Response<R>;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<R>, Infallible>> + Send>>;
+/// An answer under way.
+type Answering<R> = Pin<Box<dyn Future<Output = Result<Response<R>, Infallible>> + Send>>;
 
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.inner.poll_ready(context)
+impl<S> Guard<S> {
+    /// Answers by a service that is always ready.
+    pub fn answer<Q, R>(&self, request: Request<Q>) -> Answering<R>
+    where
+        S: Service<Request<Q>, Response = Response<R>, Error = Infallible> + Clone,
+        S: Send + 'static,
+        S::Future: Send,
+        Q: Send + 'static,
+        R: Body<Data = Bytes> + Default + Send + 'static,
+    {
+        self.answer_by(self.inner.clone(), request)
     }
 
-    fn call(&mut self, mut request: Request<Q>) -> Self::Future {
-        // The clone takes the place of the service that is ready, see tower's `Service`.
-        let inner = self.inner.clone();
-        let mut inner = std::mem::replace(&mut self.inner, inner);
+    fn answer_by<Q, R>(&self, mut inner: S, mut request: Request<Q>) -> Answering<R>
+    where
+        S: Service<Request<Q>, Response = Response<R>, Error = Infallible> + Send + 'static,
+        S::Future: Send,
+        Q: Send + 'static,
+        R: Body<Data = Bytes> + Default + Send + 'static,
+    {
         let known = Arc::clone(&self.known);
         let method = match known.admit(&mut request) {
             Ok(method) => method,
@@ -169,27 +192,54 @@ where
         };
         let limit = time_limit(request.headers());
         // A span that is on costs as much as checking a report, so it is off unless asked for.
-        let span = tracing::debug_span!("request", method = name(&method));
+        let span = tracing::debug_span!("request", method = known.name(method));
         let call = async move {
             let answering = AssertUnwindSafe(async move { inner.call(request).await });
             match tokio::time::timeout(limit, answering.catch_unwind()).await {
                 Ok(Ok(Ok(response))) => Ok(with_right_code(response)),
                 Ok(Err(_)) => {
                     known.panics.inc();
-                    tracing::error!(method = name(&method), "call panicked");
+                    tracing::error!(method = known.name(method), "call panicked");
                     Ok(refusal(Problem::internal().into()))
                 }
                 Err(_) if limit < LONGEST => {
-                    tracing::debug!(method = name(&method), ?limit, "caller waits no longer");
+                    tracing::debug!(
+                        method = known.name(method),
+                        ?limit,
+                        "caller waits no longer"
+                    );
                     Ok(refusal(Problem::too_late().into()))
                 }
                 Err(_) => {
-                    tracing::warn!(method = name(&method), ?limit, "call took too long");
+                    tracing::warn!(method = known.name(method), ?limit, "call took too long");
                     Ok(refusal(Problem::too_late().into()))
                 }
             }
         };
         Box::pin(call.instrument(span))
+    }
+}
+
+impl<S, Q, R> Service<Request<Q>> for Guard<S>
+where
+    S: Service<Request<Q>, Response = Response<R>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+    Q: Send + 'static,
+    R: Body<Data = Bytes> + Default + Send + 'static,
+{
+    type Response = Response<R>;
+    type Error = Infallible;
+    type Future = Answering<R>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<Q>) -> Self::Future {
+        // The clone takes the place of the service that is ready, see tower's `Service`.
+        let inner = self.inner.clone();
+        let inner = std::mem::replace(&mut self.inner, inner);
+        self.answer_by(inner, request)
     }
 }
 
@@ -218,10 +268,6 @@ fn timeout(value: &HeaderValue) -> Option<Duration> {
         "n" => Duration::from_nanos(count),
         _ => return None,
     })
-}
-
-fn name(method: &Option<Arc<str>>) -> &str {
-    method.as_deref().unwrap_or("other")
 }
 
 /// The status with the code that this API promises, where tonic chose another: a message

@@ -28,16 +28,10 @@ use crate::live::log::{Log, LogWatcher};
 use crate::live::{Form, Holder, Message, Permits, Publisher, Watcher};
 use crate::query::citing::citation_of_watch;
 
-/// The service. Cheap to clone.
+/// The service. Cheap to clone: a clone is made for each call.
 #[derive(Clone)]
 pub struct Live {
-    publisher: Publisher,
-    log: Log,
-    permits: Permits,
-    callers: Callers,
-    cases: CaseNumbers,
-    citations: Arc<Citations>,
-    counters: Counters,
+    parts: Arc<LiveParts>,
     sweeper: Sweeper,
 }
 
@@ -64,13 +58,7 @@ impl Live {
     /// reads.
     pub fn new(parts: LiveParts) -> Self {
         Self {
-            publisher: parts.publisher,
-            log: parts.log,
-            permits: parts.permits,
-            callers: parts.callers,
-            cases: parts.cases,
-            citations: Arc::new(parts.citations),
-            counters: parts.counters,
+            parts: Arc::new(parts),
             sweeper: Sweeper::start(),
         }
     }
@@ -87,7 +75,7 @@ enum Method {
 struct Watching {
     watcher: Watcher,
     caller: Principal,
-    citations: Arc<Citations>,
+    parts: Arc<LiveParts>,
     _open: Open,
 }
 
@@ -106,15 +94,14 @@ impl Live {
         let asked = parse_watch(request.into_inner()).map_err(Problem::from)?;
         let (filter, by) = (Path::root("filter"), Path::root("by"));
         check_question(&caller, filter, &asked.watch.filter, by, &asked.watch.by)?;
-        let permit = self.permits.take(holder).map_err(Problem::from)?;
-        let watching =
-            self.publisher
-                .watch(asked.watch, asked.pace, asked.resume_token, permit.token());
+        let permit = self.parts.permits.take(holder).map_err(Problem::from)?;
+        let publisher = &self.parts.publisher;
+        let watching = publisher.watch(asked.watch, asked.pace, asked.resume_token, permit.token());
         let watching = Watching {
             watcher: watching.await.map_err(Problem::from)?,
             caller,
-            citations: Arc::clone(&self.citations),
-            _open: Open::new(&self.counters.watchers),
+            _open: Open::new(&self.parts.counters.watchers),
+            parts: self.parts,
         };
         let frames: Frames = Box::pin(stream::unfold(Some(Box::new(watching)), next));
         Ok(Opened {
@@ -133,16 +120,19 @@ impl Live {
         let mut asked = parse_log(request.into_inner()).map_err(Problem::from)?;
         asked.filter.without_amendments = !caller.sees_staff();
         check_asked(&caller, Path::root("operators"), &asked.filter.operators)?;
-        let permit = self.permits.take(holder).map_err(Problem::from)?;
-        let following = self.log.watch(asked.filter, asked.start, permit.token());
+        let permit = self.parts.permits.take(holder).map_err(Problem::from)?;
+        let following = self
+            .parts
+            .log
+            .watch(asked.filter, asked.start, permit.token());
         let following = Following {
             watcher: following.await.map_err(Problem::from)?,
             sight: Sight {
                 is_whole: caller.sees_staff(),
-                cases: self.cases.clone(),
+                cases: self.parts.cases.clone(),
             },
             caller,
-            _open: Open::new(&self.counters.watchers),
+            _open: Open::new(&self.parts.counters.watchers),
         };
         let frames: Frames = Box::pin(stream::unfold(Some(Box::new(following)), next_events));
         Ok(Opened {
@@ -155,7 +145,7 @@ impl Live {
     fn holder<T>(&self, request: &Request<T>) -> Holder {
         Holder {
             token: caller(request).token().map(|TokenId(number)| number),
-            address: self.callers.address(request),
+            address: self.parts.callers.address(request),
         }
     }
 }
@@ -168,7 +158,8 @@ impl Watching {
         let place = if self.caller.sees_places() {
             message.position.0
         } else {
-            self.citations
+            self.parts
+                .citations
                 .tell_stably(&self.caller, cited.number, cited.first_at)
         };
         let filter = &self.watcher.watch().filter;

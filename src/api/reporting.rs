@@ -38,9 +38,8 @@ use crate::live::{Holder, Permits};
 use crate::network::Network;
 
 /// The service. Cheap to clone.
-#[derive(Clone)]
 pub struct Reporting {
-    reporter: Reporter,
+    reporter: Arc<Reporter>,
     /// Room for incidents of streams under way.
     in_flight: Arc<Semaphore>,
     /// Room for streams.
@@ -62,7 +61,7 @@ impl Reporting {
         stop: CancellationToken,
     ) -> Self {
         Self {
-            reporter: Reporter::new(ingest, door.gate, door.limiter, counters),
+            reporter: Arc::new(Reporter::new(ingest, door.gate, door.limiter, counters)),
             in_flight: Arc::new(Semaphore::new(STREAMS_IN_FLIGHT_MAX)),
             streams: Permits::by_token(INCIDENT_STREAMS_MAX, INCIDENT_STREAMS_PER_TOKEN_MAX),
             callers: door.callers,
@@ -80,7 +79,7 @@ impl Reporting {
         let room = self.streams.take(holder_of(&caller.principal));
         let room = room.map_err(Problem::no_room)?;
         let bulk = stream::Bulk {
-            reporter: self.reporter.clone(),
+            reporter: Arc::clone(&self.reporter),
             caller,
             in_flight: Arc::clone(&self.in_flight),
             stop: self.stop.clone(),
@@ -104,7 +103,6 @@ impl Reporting {
 }
 
 /// Checks incidents, hands them over and counts the results.
-#[derive(Clone)]
 pub(super) struct Reporter {
     ingest: Ingest,
     gate: Gate,

@@ -46,7 +46,7 @@ type End = Result<(), Status>;
 
 /// What a stream needs.
 pub(super) struct Bulk {
-    pub reporter: Reporter,
+    pub reporter: Arc<Reporter>,
     /// Who reports.
     pub caller: Caller,
     /// Shared by all streams, one permit for each incident under way.
@@ -205,7 +205,12 @@ impl UnderWay {
     fn report(&mut self, bulk: &Bulk, permits: OwnedSemaphorePermit) {
         let batch = std::mem::take(&mut self.waiting);
         self.incidents += batch.len();
-        let report = report(bulk.reporter.clone(), bulk.caller.clone(), batch, permits);
+        let report = report(
+            Arc::clone(&bulk.reporter),
+            bulk.caller.clone(),
+            batch,
+            permits,
+        );
         self.reports
             .push_back(tokio::spawn(report.in_current_span()));
     }
@@ -300,7 +305,7 @@ async fn acquire(semaphore: &Arc<Semaphore>, incidents: usize) -> OwnedSemaphore
 }
 
 async fn report(
-    reporter: Reporter,
+    reporter: Arc<Reporter>,
     caller: Caller,
     batch: Batch,
     permits: OwnedSemaphorePermit,
@@ -356,12 +361,12 @@ mod tests {
         fn bulk(&self) -> Bulk {
             let room = Permits::by_token(1, 1).take(Holder::default());
             Bulk {
-                reporter: Reporter::new(
+                reporter: Arc::new(Reporter::new(
                     self.running.ingest.clone(),
                     Gate::open(self.folder.path()).expect("nobody has a token"),
                     Limiter::new().expect("random bytes"),
                     self.counters.clone(),
-                ),
+                )),
                 caller: Caller {
                     principal: Principal::Steward(Grant::without_token().into()),
                     address: None,

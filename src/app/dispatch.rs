@@ -51,8 +51,8 @@ impl Dispatch {
     /// Answers a request. None of those who do is ever busy: bounds lie behind them.
     pub fn answer(&self, request: Request<Body>) -> Answering {
         match native_service(&request) {
-            Some(Reports::NAME) => return self.0.reports.clone().call(request),
-            Some(Live::NAME) => return self.0.live.clone().call(request),
+            Some(Reports::NAME) => return self.0.reports.answer(request),
+            Some(Live::NAME) => return self.0.live.answer(request),
             Some(_) | None => {}
         }
         let answering = self.0.router.clone().call(request);

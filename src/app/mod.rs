@@ -415,7 +415,7 @@ struct Watched<'a> {
 
 /// The services of the API.
 struct Services {
-    reporting: Reporting,
+    reporting: Arc<Reporting>,
     statistics: Statistics,
     live: Live,
     networks: Networks,
@@ -435,13 +435,13 @@ impl Services {
         let ingest = || running.ingest.clone();
         let ledger = Arc::clone(&running.ledger);
         Self {
-            reporting: Reporting::new(
+            reporting: Arc::new(Reporting::new(
                 ingest(),
                 counters.clone(),
                 door.clone(),
                 Permits::new(settings.follow_permits),
                 stop.clone(),
-            ),
+            )),
             statistics: Statistics::new(
                 ledger,
                 running.reader.clone(),
@@ -470,7 +470,7 @@ impl Services {
     }
 
     fn reports(&self) -> Reports {
-        Reports::new(self.reporting.clone())
+        Reports::new(Arc::clone(&self.reporting))
     }
 
     fn routes(self) -> Result<Routes, AppError> {
