@@ -157,7 +157,7 @@ async fn past_memory(plan: &Plan) -> Result<Vec<Bound>, Failure> {
     Ok(bounds)
 }
 
-/// Of those who take nothing of a count for each line and stop, while reports go on: each has the
+/// Of those who take nothing of a count for each line and stop, while reports go on: each was sent the
 /// whole state as it was when it came, on a connection of its own.
 async fn rater_memory(plan: &Plan) -> Result<Vec<Bound>, Failure> {
     let mut stand = Stand::incidents_of_many_places(plan).await?;
@@ -184,15 +184,15 @@ async fn rater_memory(plan: &Plan) -> Result<Vec<Bound>, Failure> {
     let once = (of_early - own) * EARLY_RATERS as f64;
     Ok(vec![
         told("memory of each of counts that takes nothing, KiB", own),
-        told("its snapshot, of a state of its own, KiB", snapshot),
+        told(
+            "the snapshot that it was sent, of a state of its own, KiB",
+            snapshot,
+        ),
         told(
             "its connection, with a watcher that has taken all, KiB",
             connection,
         ),
-        held(
-            "the rest of it, KiB",
-            (own - snapshot - connection).max(0.0),
-        ),
+        held("what it has beside, KiB", (own - connection).max(0.0)),
         told("once for all of them, KiB", once.max(0.0)),
         told(
             "windows of counts that were full, %",
