@@ -1,8 +1,9 @@
 //! The log: readable on a terminal, JSON elsewhere, and never with a client's text.
 //!
-//! Two things in libraries could carry one: the debug lines of the HTTP layers, which are
-//! therefore capped unless they are asked for by name, and the message of a panic, of which
-//! only the place is logged.
+//! Three things in libraries could carry one: the debug lines of the HTTP layers, which are
+//! therefore capped unless they are asked for by name; the message of a panic, of which only the
+//! place is logged; and what an error of a connection was caused by, which `app/connections.rs`
+//! leaves out.
 
 use std::io::{IsTerminal, stderr};
 use std::panic::{self, PanicHookInfo};

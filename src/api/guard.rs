@@ -205,13 +205,17 @@ impl<S> Guard<S> {
                 Err(_) if limit < LONGEST => {
                     tracing::debug!(
                         method = known.name(method),
-                        ?limit,
+                        limit_ms = limit.as_millis(),
                         "caller waits no longer"
                     );
                     Ok(refusal(Problem::too_late().into()))
                 }
                 Err(_) => {
-                    tracing::warn!(method = known.name(method), ?limit, "call took too long");
+                    tracing::warn!(
+                        method = known.name(method),
+                        limit_ms = limit.as_millis(),
+                        "call took too long"
+                    );
                     Ok(refusal(Problem::too_late().into()))
                 }
             }

@@ -37,7 +37,7 @@ use crate::ingest::{Accepted, Ingest, StoredIncident, SubmitError};
 use crate::live::{Holder, Permits};
 use crate::network::Network;
 
-/// The service. Cheap to clone.
+/// The service.
 pub struct Reporting {
     reporter: Arc<Reporter>,
     /// Room for incidents of streams under way.

@@ -3,17 +3,18 @@
 //! HTTP/2 makes a future of each stream, and would have each be a task of its own: an update to a
 //! thousand watchers of one connection wakes a thousand tasks, on all threads, that all wait for
 //! the lock of that connection. Here a connection polls its streams itself, some at a time, and
-//! writes what they have before it goes on: nothing waits for a lock, hardly anything is woken, and
-//! what is read and not begun, or said and not written, stays small. So a stream must not keep its
-//! thread: what takes long is done elsewhere.
+//! writes what they have before it goes on: hardly anything waits for a lock or is woken, and what is
+//! read and not begun, or said and not written, stays small. So a stream must not keep its thread:
+//! what counts, or reads the journal, is done elsewhere; what is checked or encoded in the stream is
+//! bounded by what a message may be, and a round by its time.
 
 use std::io;
 use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, Stream};
@@ -35,10 +36,12 @@ use super::cork::{Corked, Turns};
 use super::dispatch::{Answering, Dispatch};
 use crate::api::connection::{Abortable, ConnectionInfo};
 use crate::domain::limits::{
-    KEEPALIVE_ANSWER_MS_MAX, KEEPALIVE_MS, STREAMS_PER_CONNECTION_MAX, STREAMS_PER_TURN,
-    TURNS_PER_ROUND,
+    KEEPALIVE_ANSWER_MS_MAX, KEEPALIVE_MS, ROUND_MICROS_MAX, STREAMS_PER_CONNECTION_MAX,
+    STREAMS_PER_TURN,
 };
 
+/// How long a connection goes on before others are served, if it has something to do.
+const ROUND: Duration = Duration::from_micros(ROUND_MICROS_MAX);
 /// How long to wait before connections are accepted again where that fails, in milliseconds: for
 /// want of files, it would fail again at once.
 const ACCEPT_AGAIN_MS: u64 = 50;
@@ -46,16 +49,25 @@ const ACCEPT_AGAIN_MS: u64 = 50;
 /// Serves what comes in, until told to stop; then waits until all connections have ended.
 pub(super) async fn serve(mut incoming: TcpIncoming, dispatch: Dispatch, stop: CancellationToken) {
     let connections = TaskTracker::new();
-    while let Some(Some(accepted)) = stop.run_until_cancelled(incoming.next()).await {
-        match accepted {
-            Ok(tcp) => {
-                connections.spawn(connection(tcp, dispatch.clone(), stop.clone()));
+    let mut is_failing = false;
+    while !stop.is_cancelled() {
+        match stop.run_until_cancelled(incoming.next()).await {
+            Some(Some(Ok(tcp))) => {
+                is_failing = false;
+                // Of its own: what is asked in each round would take a lock that all share.
+                let stop = stop.child_token();
+                connections.spawn(connection(tcp, dispatch.clone(), stop));
             }
-            Err(error) if is_of_one_connection(&error) => {}
-            Err(error) => {
-                tracing::warn!(%error, "no connection can be accepted for now");
-                tokio::time::sleep(Duration::from_millis(ACCEPT_AGAIN_MS)).await;
+            Some(Some(Err(error))) if is_of_one_connection(&error) => {}
+            Some(Some(Err(error))) => {
+                if !is_failing {
+                    tracing::warn!(%error, "no connection can be accepted for now");
+                }
+                is_failing = true;
+                let wait = tokio::time::sleep(Duration::from_millis(ACCEPT_AGAIN_MS));
+                stop.run_until_cancelled(wait).await;
             }
+            Some(None) | None => break,
         }
     }
     // Nobody may wait for an answer that never comes.
@@ -78,20 +90,22 @@ async fn connection(tcp: TcpStream, dispatch: Dispatch, stop: CancellationToken)
     let mut streams = Streams::default();
     let io = Abortable::new(Corked::new(tcp).reading_in(streams.reads.clone()));
     let info = io.connect_info();
-    let http = builder(Beginning(Arc::clone(&streams.turn)));
+    let http = builder(Beginning(Arc::downgrade(&streams.turn)));
     let mut http = pin!(http.serve_connection(TokioIo::new(io), Calls { dispatch, info }));
     let mut stopping = pin!(stop.cancelled().fuse());
-    // What a stream can do at once is bounded by the room that its client leaves, and so is how many
-    // are polled; what tokio lets a task do would be spent by the first of many.
+    // What tokio lets a task do at once would be spent by the first of many streams. What each does is
+    // bounded by the room that its client leaves, and all of them together by the time of a round.
     let serving = std::future::poll_fn(|context| {
         if stopping.as_mut().poll(context).is_ready() {
             http.as_mut().graceful_shutdown();
         }
-        for _ in 0..TURNS_PER_ROUND {
+        let begun = Instant::now();
+        while begun.elapsed() < ROUND {
             let has_moved = streams.take_turn(context);
             if let Poll::Ready(ended) = http.as_mut().poll(context) {
                 if let Err(error) = ended {
-                    tracing::debug!(error, "connection ended");
+                    // Its sources may have a client's text.
+                    tracing::debug!(%error, "connection ended");
                 }
                 return Poll::Ready(());
             }
@@ -99,6 +113,8 @@ async fn connection(tcp: TcpStream, dispatch: Dispatch, stop: CancellationToken)
                 return Poll::Pending;
             }
         }
+        // However many streams still wait for their turn: their clients may have made room.
+        streams.reads.next();
         context.waker().wake_by_ref();
         Poll::Pending
     });
@@ -158,9 +174,10 @@ struct Turn {
     left: AtomicUsize,
 }
 
-/// Takes the streams that HTTP/2 begins.
+/// Takes the streams that HTTP/2 begins. Each has a clone of it, and would keep itself if that held
+/// what it lies in.
 #[derive(Clone)]
-struct Beginning(Arc<Turn>);
+struct Beginning(Weak<Turn>);
 
 /// A stream that is polled if there is room in the turn, and else comes later. One that panics ends
 /// alone.
@@ -170,7 +187,7 @@ struct InTurn {
 }
 
 impl Streams {
-    /// Polls the streams that have been woken, some at most. Says whether there were any.
+    /// Polls streams that have been woken, `STREAMS_PER_TURN` at most. Says whether there were any.
     fn take_turn(&mut self, context: &mut Context<'_>) -> bool {
         for stream in std::mem::take(&mut *self.turn.begun()) {
             let turn = Arc::clone(&self.turn);
@@ -199,7 +216,10 @@ impl Turn {
 
 impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Beginning {
     fn execute(&self, stream: F) {
-        self.0.begun().push(Box::pin(stream));
+        // Without, its connection has ended.
+        if let Some(turn) = self.0.upgrade() {
+            turn.begun().push(Box::pin(stream));
+        }
     }
 }
 
@@ -234,7 +254,7 @@ mod tests {
     }
 
     fn begin(streams: &Streams, stream: impl Future<Output = ()> + Send + 'static) {
-        Beginning(Arc::clone(&streams.turn)).execute(stream);
+        Beginning(Arc::downgrade(&streams.turn)).execute(stream);
     }
 
     #[test]
@@ -253,6 +273,23 @@ mod tests {
         assert!(take_turn(&mut streams));
         assert_eq!(ended.try_recv(), Ok(()));
         assert!(!take_turn(&mut streams), "none is left");
+    }
+
+    #[test]
+    fn streams_that_no_turn_came_for_go_with_their_connection() {
+        let streams = Streams::default();
+        let beginning = Beginning(Arc::downgrade(&streams.turn));
+        let held = Arc::new(());
+        let holds = (beginning.clone(), Arc::clone(&held));
+        begin(&streams, async move {
+            std::future::pending::<()>().await;
+            drop(holds);
+        });
+        drop(streams);
+        assert_eq!(Arc::strong_count(&held), 1);
+        let late = Arc::clone(&held);
+        beginning.execute(async move { drop(late) });
+        assert_eq!(Arc::strong_count(&held), 1, "one that begins after it");
     }
 
     #[test]

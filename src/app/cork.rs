@@ -2,9 +2,10 @@
 //!
 //! A call that is answered wakes the task of its connection, and the runtime runs next what
 //! was woken last: each answer would be a system call, and a packet, of its own. So a flush
-//! waits for one round of the runtime, in which all else that is ready may add to it. Where
-//! nothing was added, as on a connection with one watch, the flushes after it are not held,
-//! ever more of them, so that waiting in vain costs neither time nor work.
+//! waits until the connection is polled once more: by a server after another turn of its streams, by
+//! a client after a round of the runtime. What came meanwhile goes with it. Where nothing did, as on
+//! a connection with one watch, the flushes after it are not held, ever more of them, so that waiting
+//! in vain costs neither time nor work.
 //!
 //! What is read at once is bounded as well, if who polls the connection says when more may be read. A
 //! client that opens hundreds of streams at once would otherwise have all of them read before the
@@ -27,8 +28,8 @@ const KEPT_BYTES_MAX: usize = 4 * 1024;
 /// After so many holds in vain in a row, `4^n - 1` flushes are not held; more do not count.
 const BARREN_MAX: u8 = 3;
 
-/// A connection that holds back what is written, at most `CORKED_BYTES_MAX` bytes and for one
-/// round of the runtime.
+/// A connection that holds back what is written, at most `CORKED_BYTES_MAX` bytes and until it is polled
+/// once more.
 pub struct Corked<S> {
     inner: S,
     /// What bounds reading, if anything does.
@@ -47,7 +48,7 @@ pub struct Corked<S> {
 #[derive(Clone, Default)]
 pub struct Turns(Arc<AtomicUsize>);
 
-/// Whether a flush waits for its round.
+/// Whether a flush waits.
 #[derive(Clone, Copy)]
 enum Hold {
     /// There is no flush.
@@ -103,7 +104,7 @@ impl<S> Corked<S> {
         READ_BYTES_PER_TURN <= self.read.1
     }
 
-    /// Goes on with a flush; says whether it must wait for a round first.
+    /// Goes on with a flush; says whether it must wait first.
     fn begins_to_wait(&mut self) -> bool {
         let bytes = self.waiting.len();
         self.hold = match self.hold {
@@ -198,7 +199,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Corked<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.begins_to_wait() {
-            // A task that wakes itself while it runs comes after all that is ready.
+            // A task that wakes itself while it runs comes after all that is ready, if it is not polled
+            // again before.
             context.waker().wake_by_ref();
             return Poll::Pending;
         }

@@ -300,7 +300,7 @@ pub const LOG_EVENTS_LOOKED_AT_MAX: usize = 1_024;
 /// client has not heard so, or in the midst of a message: the stream is reset. As long once more, and
 /// it still waits: the connection is ended.
 pub const WATCH_UNTAKEN_MS_MAX: u64 = 60_000;
-/// Smallest message to a watcher that is counted while its client does not take it, in bytes.
+/// Smallest message to a watcher that is counted until its last part is lent, in bytes.
 /// Only a whole state, or much of it, is as large.
 pub const WATCH_UNTAKEN_BYTES_MIN: usize = 64 * 1024;
 /// Bytes of such messages with one token, each counted once however many streams it waits in.
@@ -523,8 +523,9 @@ pub const READ_BYTES_PER_TURN: usize = 4 * 1024;
 pub const STREAMS_PER_CONNECTION_MAX: u32 = 1_024;
 /// How many streams of a connection are polled before what they said is written. More: after that.
 pub const STREAMS_PER_TURN: usize = 64;
-/// How many such turns a connection takes before others are served.
-pub const TURNS_PER_ROUND: usize = 16;
+/// How long a connection polls its streams, reads and writes before others are served, in
+/// microseconds; a little more where one stream takes longer.
+pub const ROUND_MICROS_MAX: u64 = 1_000;
 /// Live tokens. More: refused. Revoked ones are kept for the list as long as there is room.
 pub const TOKENS_MAX: usize = 1_024;
 /// Live tokens of one label, so that one can take the place of another. More: refused.

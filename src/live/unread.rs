@@ -2,7 +2,7 @@
 //! them may lie in memory for one token, and for one address prefix.
 //!
 //! A message that tells a whole state is as large as the question's rows make it, and lies in
-//! memory until its client has taken it. One message that many are told lies there once, and is
+//! memory until its client has taken all of it but the last part. One message that many are told lies there once, and is
 //! counted once. Small ones are not counted: their number is bounded with that of streams.
 
 use std::collections::HashMap;
@@ -59,7 +59,8 @@ struct Sum {
     streams: HashMap<usize, usize>,
 }
 
-/// Leave to have one message untaken in one stream. Dropping it gives it back.
+/// Leave to have one message, and not just its last part, untaken in one stream. Dropping it gives it
+/// back.
 pub struct UnreadPermit {
     unread: Arc<UnreadBytes>,
     holder: Holder,

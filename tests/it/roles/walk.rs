@@ -743,10 +743,12 @@ impl<'a> Walk<'a> {
             // were made for somebody to watch.
             loop {
                 let page: Vec<pb::ListIncidentsResponse> = self.ask(role, method, &list).await;
-                list.page_token = page[0].next_page_token.clone();
-                if list.page_token.is_empty() {
+                let next = page[0].next_page_token.clone();
+                if next.is_empty() {
                     break;
                 }
+                assert_ne!(next, list.page_token, "it goes on");
+                list.page_token = next;
             }
         }
         let method = "LiveService/WatchIncidents";
