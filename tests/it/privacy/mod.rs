@@ -286,6 +286,24 @@ async fn send_by_http(server: &Server, forbidden: &Forbidden) {
     }
 }
 
+/// Ends a connection of HTTP/2 with an error that is explained by a number.
+async fn send_in_farewell(server: &Server, forbidden: &Forbidden) {
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+    // GOAWAY with 24 bytes: of no stream, a protocol error, and why.
+    const FAREWELL: [u8; 17] = [0, 0, 24, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
+    let why = NUMBERS[0].to_string();
+    assert_eq!(why.len(), 16);
+    let mut connection = TcpStream::connect(server.address)
+        .await
+        .expect("it listens");
+    let sent = [PREFACE, &SETTINGS, &FAREWELL, why.as_bytes()].concat();
+    connection.write_all(&sent).await.expect("sent");
+    let mut answer = Vec::new();
+    let _ = connection.read_to_end(&mut answer).await;
+    forbidden.check("an answer to a farewell", &answer);
+}
+
 /// Tells a report with every secret in it, and everything that can be done with it and to it.
 async fn go_the_way_back(server: &Server, base: &pb::Incident, forbidden: &Forbidden) {
     let channel = server.connect().await;
@@ -452,6 +470,7 @@ async fn card_numbers_secrets_and_installations_are_in_no_file_log_or_answer() {
     assert!(accepted >= 8, "cards were taken: {accepted}");
     ask_all(&channel, &forbidden).await;
     send_by_http(&server, &forbidden).await;
+    send_in_farewell(&server, &forbidden).await;
     go_the_way_back(&server, &base, &forbidden).await;
     check_folder(&data, &forbidden);
     drop(channel);
