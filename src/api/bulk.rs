@@ -24,6 +24,7 @@ use tower::Service;
 use super::convert::incident::{Parsed, parse_incident};
 use super::convert::recorded::Recorded;
 use super::convert::violation::{Path, Violations};
+use super::guard::Answering;
 use super::pb::Wipe;
 use super::pb::v1 as pb;
 use super::pb::v1::reporting_service_server::ReportingServiceServer;
@@ -47,8 +48,6 @@ const KEPT_REQUEST_BYTES_MAX: usize = 4_096;
 
 /// Where an incident stands in its request.
 pub(super) const AT: Path<'static> = Path::root("incident");
-
-type Answering = Pin<Box<dyn Future<Output = Result<http::Response<Body>, Infallible>> + Send>>;
 
 /// The reporting service: streams of incidents by a codec of their own, all else as generated.
 #[derive(Clone)]
@@ -110,13 +109,13 @@ impl NamedService for Reports {
 impl Service<http::Request<Body>> for Reports {
     type Response = http::Response<Body>;
     type Error = Infallible;
-    type Future = Answering;
+    type Future = Answering<Body>;
 
     fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: http::Request<Body>) -> Answering {
+    fn call(&mut self, request: http::Request<Body>) -> Answering<Body> {
         if request.uri().path() != STREAM {
             return self.generated.call(request);
         }

@@ -159,8 +159,8 @@ pub struct Guard<S> {
     known: Arc<Known>,
 }
 
-/// An answer under way.
-type Answering<R> = Pin<Box<dyn Future<Output = Result<Response<R>, Infallible>> + Send>>;
+/// An answer under way: never an error, whatever becomes of the call.
+pub type Answering<R> = Pin<Box<dyn Future<Output = Result<Response<R>, Infallible>> + Send>>;
 
 impl<S> Guard<S> {
     /// Answers by a service that is always ready.

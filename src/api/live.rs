@@ -1,7 +1,6 @@
 //! `LiveService`: streams of what happens now. A message is encoded once, however many get it.
 
 use std::convert::Infallible;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -19,6 +18,7 @@ use super::convert::violation::Path;
 use super::counters::{Counters, Open};
 use super::delivery::{FramedMessage, Frames, Opened, Sweeper};
 use super::frames::{self, framed};
+use super::guard::Answering;
 use super::origin::{Callers, abort_of};
 use super::pb::v1 as pb;
 use super::pb::v1::live_service_server::SERVICE_NAME;
@@ -183,7 +183,7 @@ impl NamedService for Live {
 impl Service<http::Request<Body>> for Live {
     type Response = http::Response<Body>;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+    type Future = Answering<Body>;
 
     fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))

@@ -33,8 +33,9 @@ use tonic::body::Body;
 use tonic::transport::server::{Connected, TcpConnectInfo, TcpIncoming};
 
 use super::cork::{Corked, Turns};
-use super::dispatch::{Answering, Dispatch};
+use super::dispatch::Dispatch;
 use crate::api::connection::{Abortable, ConnectionInfo};
+use crate::api::guard::Answering;
 use crate::domain::limits::{
     KEEPALIVE_ANSWER_MS_MAX, KEEPALIVE_MS, ROUND_MICROS_MAX, STREAMS_PER_CONNECTION_MAX,
     STREAMS_PER_TURN,
@@ -143,9 +144,9 @@ struct Calls {
 impl Service<Request<Incoming>> for Calls {
     type Response = Response<Body>;
     type Error = std::convert::Infallible;
-    type Future = Answering;
+    type Future = Answering<Body>;
 
-    fn call(&self, request: Request<Incoming>) -> Answering {
+    fn call(&self, request: Request<Incoming>) -> Answering<Body> {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(self.info.clone());
         self.dispatch.answer(request)

@@ -6,27 +6,21 @@
 //! native gRPC is let past it: browsers, and pages that a name was pointed at this machine for,
 //! cannot speak it.
 
-use std::convert::Infallible;
-use std::pin::Pin;
 use std::sync::Arc;
 
 use axum::Router;
 use http::header::CONTENT_TYPE;
-use http::{Request, Response, Version};
+use http::{Request, Version};
 use tonic::body::Body;
 use tonic::server::NamedService;
 use tower::Service;
 
 use super::GRPC;
 use crate::api::bulk::Reports;
-use crate::api::guard::Guard;
+use crate::api::guard::{Answering, Guard};
 use crate::api::live::Live;
 
 const GRPC_PROTO: &str = "application/grpc+proto";
-
-/// An answer under way.
-pub(super) type Answering =
-    Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
 /// The way of each request to who answers it. Clones are the same.
 #[derive(Clone)]
@@ -49,7 +43,7 @@ impl Dispatch {
     }
 
     /// Answers a request. None of those who do is ever busy: bounds lie behind them.
-    pub fn answer(&self, request: Request<Body>) -> Answering {
+    pub fn answer(&self, request: Request<Body>) -> Answering<Body> {
         match native_service(&request) {
             Some(Reports::NAME) => return self.0.reports.answer(request),
             Some(Live::NAME) => return self.0.live.answer(request),
