@@ -61,12 +61,18 @@ impl Origins {
             return;
         };
         let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
-        // Nearly always at the end: calls end in about the order of their entries.
-        let place = latest.partition_point(|known| known.position < first);
-        let later = latest.split_off(place).into_iter();
-        let mut rest: Vec<_> = reports.chain(later).collect();
-        rest.sort_by_key(|report| report.position);
-        latest.extend(rest);
+        // Hardly ever many: calls end in about the order of their entries.
+        let is_later = |known: &&Remembered| first < known.position;
+        let later = latest.iter().rev().take_while(is_later).count();
+        let place = latest.len() - later;
+        let later = latest.split_off(place);
+        if later.is_empty() {
+            latest.extend(reports);
+        } else {
+            let mut rest: Vec<_> = reports.chain(later).collect();
+            rest.sort_by_key(|report| report.position);
+            latest.extend(rest);
+        }
         // Stamps rise with positions.
         let newest = latest.back().map(|report| report.received);
         let is_over = |oldest: &mut Remembered| {
