@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use futures_util::FutureExt as _;
 use prost::encoding::{DecodeContext, decode_key, message, skip_field, uint64};
 use prost::{DecodeError, Message};
 use tonic::body::Body;
@@ -32,14 +33,16 @@ use super::pb::v1::result::Outcome;
 use super::reporting::Reporting;
 use super::status::Problem;
 use super::stream::Results;
+use super::unary;
 use crate::domain::ServerTime;
 use crate::domain::limits::MESSAGE_BYTES_MAX;
 
 /// The fields of a request, by their numbers in the schema.
 const INCIDENT: u32 = 1;
 const SEQUENCE: u32 = 2;
-/// The path of the call.
+/// The paths of the calls that are not answered as generated.
 const STREAM: &str = "/mistap.v1.ReportingService/StreamIncidents";
+const REPORT: &str = "/mistap.v1.ReportingService/ReportIncident";
 /// More than most answers take.
 const ANSWER_BYTES: usize = 192;
 /// The longest request whose memory is used again, and more than an honest one takes. Each field
@@ -49,7 +52,8 @@ const KEPT_REQUEST_BYTES_MAX: usize = 4_096;
 /// Where an incident stands in its request.
 pub(super) const AT: Path<'static> = Path::root("incident");
 
-/// The reporting service: streams of incidents by a codec of their own, all else as generated.
+/// The reporting service: streams of incidents by a codec of their own, single reports as `unary`
+/// does it, all else as generated.
 #[derive(Clone)]
 pub struct Reports {
     generated: ReportingServiceServer<Reporting>,
@@ -116,17 +120,18 @@ impl Service<http::Request<Body>> for Reports {
     }
 
     fn call(&mut self, request: http::Request<Body>) -> Answering<Body> {
-        if request.uri().path() != STREAM {
-            return self.generated.call(request);
-        }
         let reporting = Arc::clone(&self.reporting);
-        Box::pin(async move {
-            let codec = StreamCodec {
-                clock: reporting.clock(),
-            };
-            let mut grpc = Grpc::new(codec).max_decoding_message_size(MESSAGE_BYTES_MAX);
-            Ok(grpc.streaming(Method(reporting), request).await)
-        })
+        match request.uri().path() {
+            REPORT if unary::is_plain(&request) => Box::pin(reporting.answer(request).map(Ok)),
+            STREAM => Box::pin(async move {
+                let codec = StreamCodec {
+                    clock: reporting.clock(),
+                };
+                let mut grpc = Grpc::new(codec).max_decoding_message_size(MESSAGE_BYTES_MAX);
+                Ok(grpc.streaming(Method(reporting), request).await)
+            }),
+            _ => self.generated.call(request),
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use http::Extensions;
 use tonic::Request;
 
 use crate::auth::{Principal, TokenId};
@@ -18,7 +19,12 @@ pub struct Caller {
 
 /// Who calls. Whoever did not come through `guard` is the public.
 pub fn caller<T>(request: &Request<T>) -> Principal {
-    let known = request.extensions().get::<Principal>();
+    caller_in(request.extensions())
+}
+
+/// As `caller`, by what is laid beside a request.
+pub fn caller_in(extensions: &Extensions) -> Principal {
+    let known = extensions.get::<Principal>();
     known.cloned().unwrap_or(Principal::Public)
 }
 

@@ -19,7 +19,7 @@ use super::delivery::{Opened, Sweeper};
 use crate::domain::limits::MESSAGE_BYTES_MAX;
 
 /// What stands before a message: whether it is compressed, and its length.
-const PREFIX_BYTES: usize = 5;
+pub(super) const PREFIX_BYTES: usize = 5;
 
 type Open<Q> = Box<dyn FnOnce(Request<Q>) -> Opening + Send>;
 type Opening = Pin<Box<dyn Future<Output = Result<Opened, Status>> + Send>>;

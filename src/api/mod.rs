@@ -26,6 +26,7 @@ pub mod reporting;
 pub mod statistics;
 pub mod status;
 mod stream;
+mod unary;
 mod way_back;
 
 use std::sync::Arc;

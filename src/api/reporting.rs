@@ -3,14 +3,17 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use futures_util::stream::Empty;
+use prost::Message as _;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use tonic::body::Body;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::access::{check_incident, is_operator_vouched_for};
 use super::bulk::{ReportClock, StreamedReport};
-use super::caller::{Caller, caller, holder_of};
+use super::caller::{Caller, caller, caller_in, holder_of};
 use super::convert::choices::to_choices;
 use super::convert::incident::{Parsed, Remark, parse_incident, parse_key};
 use super::convert::recorded::{Names, Recorded, to_recorded};
@@ -21,11 +24,12 @@ use super::convert::way_back::{
 use super::counters::Counters;
 use super::guard::Door;
 use super::origin::{Callers, origin};
-use super::pb::Wiped;
 use super::pb::v1 as pb;
 use super::pb::v1::reporting_service_server::ReportingService;
+use super::pb::{Wipe, Wiped};
 use super::status::Problem;
 use super::stream::{self, Results};
+use super::unary;
 use super::way_back::{Followed, Follower};
 use crate::auth::{Gate, Limiter, Principal};
 use crate::domain::limits::{
@@ -94,12 +98,79 @@ impl Reporting {
         Arc::new(move || ingest.time())
     }
 
+    /// Answers a single report.
+    pub(super) fn answer(
+        self: Arc<Self>,
+        request: http::Request<Body>,
+    ) -> impl Future<Output = http::Response<Body>> + Send + 'static {
+        let caller = Caller {
+            principal: caller_in(request.extensions()),
+            address: self.callers.address_of(&request),
+        };
+        let body = request.into_body();
+        async move {
+            let answered = async {
+                let message = unary::message(body).await?;
+                let single = self.read_single(&caller, message)?;
+                self.report_single(&caller, single).await
+            };
+            match answered.await {
+                Ok(response) => unary::answer(&response),
+                Err(problem) => Status::from(problem).into_http(),
+            }
+        }
+    }
+
+    fn read_single(&self, caller: &Caller, message: Bytes) -> Result<Single, Problem> {
+        let mut request = pb::ReportIncidentRequest::default();
+        let read = request.merge(message);
+        let single = read.map(|()| self.check_single(caller, &mut request));
+        // Also what was read of one that is broken.
+        request.incident.iter_mut().for_each(Wipe::wipe);
+        single.map_err(|_| Problem::malformed())
+    }
+
+    fn check_single(&self, caller: &Caller, request: &mut pb::ReportIncidentRequest) -> Single {
+        let path = |_| Path::root("incident");
+        let message = std::iter::once(request.incident.as_mut());
+        Single {
+            checked: self.reporter.check(caller, message, path),
+            want_receipt: request.want_receipt,
+            want_advice: request.want_advice,
+        }
+    }
+
+    async fn report_single(
+        &self,
+        caller: &Caller,
+        single: Single,
+    ) -> Result<pb::ReportIncidentResponse, Problem> {
+        let mut results = self.reporter.report(caller, single.checked).await;
+        let accepted = results.pop().expect("one result for one incident")?;
+        let (want_receipt, want_advice) = (single.want_receipt, single.want_advice);
+        let mut response = if want_receipt || want_advice {
+            // In a box, or every report would carry the room for it.
+            Box::pin(self.reporter.besides(&accepted, want_receipt, want_advice)).await
+        } else {
+            pb::ReportIncidentResponse::default()
+        };
+        response.accepted = Some(accepted);
+        Ok(response)
+    }
+
     fn caller<T>(&self, request: &Request<T>) -> Caller {
         Caller {
             principal: caller(request),
             address: self.callers.address(request),
         }
     }
+}
+
+/// A single report that was checked, and what its reporter wants besides.
+struct Single {
+    checked: Checked,
+    want_receipt: bool,
+    want_advice: bool,
 }
 
 /// Checks incidents, hands them over and counts the results.
@@ -249,9 +320,6 @@ impl Reporter {
     ) -> pb::ReportIncidentResponse {
         let incident = Position(accepted.position);
         let mut told = pb::ReportIncidentResponse::default();
-        if !want_receipt && !want_advice {
-            return told;
-        }
         let Ok(kept) = self.ingest.get_at(incident).await else {
             return told;
         };
@@ -302,22 +370,10 @@ impl ReportingService for Reporting {
         request: Request<pb::ReportIncidentRequest>,
     ) -> Result<Response<pb::ReportIncidentResponse>, Status> {
         let caller = self.caller(&request);
-        let request = request.into_inner();
-        let (want_receipt, want_advice) = (request.want_receipt, request.want_advice);
-        let mut incident = request.incident;
-        let path = |_| Path::root("incident");
-        let message = std::iter::once(incident.as_mut());
-        let checked = self.reporter.check(&caller, message, path);
-        drop(incident);
-        let mut results = self.reporter.report(&caller, checked).await;
-        let accepted = results.pop().expect("one result for one incident")?;
-        let reporter = &self.reporter;
-        let besides = reporter.besides(&accepted, want_receipt, want_advice);
-        let besides = besides.await;
-        Ok(Response::new(pb::ReportIncidentResponse {
-            accepted: Some(accepted),
-            ..besides
-        }))
+        let mut request = request.into_inner();
+        let single = self.check_single(&caller, &mut request);
+        drop(request);
+        Ok(Response::new(self.report_single(&caller, single).await?))
     }
 
     async fn report_incidents(

@@ -16,7 +16,7 @@ use mistap::ingest::ClockCheck;
 use prost::Message;
 use tokio_stream::StreamExt;
 use tonic::transport::Channel;
-use tonic::{Code, Status};
+use tonic::{Code, Request, Status};
 use tonic_types::StatusExt;
 
 use crate::child::{PATIENCE, exchange, until_so};
@@ -320,6 +320,29 @@ async fn message_past_the_bound_and_bytes_that_are_none_have_codes_of_their_own(
         answer.contains("grpc-status: 3") || answer.contains("grpc-status:3"),
         "{answer}"
     );
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn report_that_says_it_is_compressed_is_refused_and_not_read() {
+    let service = Service::start().await;
+    let channel = service.connect().await;
+    let check = async |encoding: &'static str, expected: Option<Code>| {
+        let mut request = Request::new(pb::ReportIncidentRequest {
+            incident: Some(founding_story()),
+            ..Default::default()
+        });
+        let encoding = encoding.parse().expect("a value");
+        request.metadata_mut().insert("grpc-encoding", encoding);
+        let reported = ReportingServiceClient::new(channel.clone())
+            .report_incident(request)
+            .await;
+        assert_eq!(reported.err().map(|status| status.code()), expected);
+    };
+    check("gzip", Some(Code::Unimplemented)).await;
+    assert_eq!(total(&channel).await, 0);
+    check("identity", None).await;
+    assert_eq!(total(&channel).await, 1);
     service.stop().await;
 }
 
