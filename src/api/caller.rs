@@ -17,15 +17,28 @@ pub struct Caller {
     pub address: Option<IpAddr>,
 }
 
-/// Who calls. Whoever did not come through `guard` is the public.
-pub fn caller<T>(request: &Request<T>) -> Principal {
-    caller_in(request.extensions())
+impl Caller {
+    /// By what `guard` laid beside a request. Whoever did not come through it is the public.
+    pub fn of(extensions: &Extensions) -> Self {
+        let known = extensions.get::<Self>().cloned();
+        known.unwrap_or(Self {
+            principal: Principal::Public,
+            address: None,
+        })
+    }
+
+    /// Whose stream it is, where streams are bounded by address as well.
+    pub fn holder(&self) -> Holder {
+        Holder {
+            address: self.address,
+            ..holder_of(&self.principal)
+        }
+    }
 }
 
-/// As `caller`, by what is laid beside a request.
-pub fn caller_in(extensions: &Extensions) -> Principal {
-    let known = extensions.get::<Principal>();
-    known.cloned().unwrap_or(Principal::Public)
+/// Who calls, wherever that is from.
+pub fn caller<T>(request: &Request<T>) -> Principal {
+    Caller::of(request.extensions()).principal
 }
 
 /// Whose stream it is, where streams are bounded by token alone.
@@ -46,7 +59,10 @@ mod tests {
         let mut request = Request::new(());
         assert_eq!(caller(&request).role(), Role::Public);
         let steward = Principal::Steward(Grant::without_token().into());
-        request.extensions_mut().insert(steward);
+        request.extensions_mut().insert(Caller {
+            principal: steward,
+            address: None,
+        });
         assert_eq!(caller(&request).role(), Role::Steward);
     }
 }

@@ -20,6 +20,7 @@ use tonic::{Code, Status};
 use tower::{Layer, Service};
 use tracing::Instrument;
 
+use super::caller::Caller;
 use super::origin::Callers;
 use super::pb;
 use super::status::Problem;
@@ -103,18 +104,16 @@ impl GuardLayer {
 impl Door {
     /// Who calls, if it does not call too often. Whoever presents what is no token is counted
     /// like the public.
-    fn admit<Q>(&self, request: &Request<Q>) -> Result<Principal, Problem> {
+    fn admit<Q>(&self, request: &Request<Q>) -> Result<Caller, Problem> {
         let authorization = request.headers().get(AUTHORIZATION);
         let found = self
             .gate
             .principal(authorization.map(HeaderValue::as_bytes));
         let caller = found.as_ref().unwrap_or(&Principal::Public);
-        let from = match caller {
-            Principal::Public => self.callers.address_of(request),
-            _ => None,
-        };
-        self.limiter.calls(caller, from, 1)?;
-        found.map_err(|UnknownToken| Problem::unknown_token())
+        let address = self.callers.address(request);
+        self.limiter.calls(caller, address, 1)?;
+        let principal = found.map_err(|UnknownToken| Problem::unknown_token())?;
+        Ok(Caller { principal, address })
     }
 }
 
@@ -125,9 +124,9 @@ impl Known {
         let caller = self.door.admit(request)?;
         let place = self.places.get(request.uri().path()).copied();
         if let Some(place) = place
-            && !self.methods[place].roles.admits(caller.role())
+            && !self.methods[place].roles.admits(caller.principal.role())
         {
-            return Err(match caller {
+            return Err(match caller.principal {
                 Principal::Public => Problem::no_token(),
                 _ => Problem::not_for_role(),
             });
@@ -309,10 +308,26 @@ fn refusal<R: Default>(status: Status) -> Response<R> {
 mod tests {
     use axum::body::Body;
     use tokio::time::Instant;
+    use tonic::transport::server::TcpConnectInfo;
     use tower::ServiceExt;
     use tower::service_fn;
 
     use super::*;
+    use crate::api::connection::{ConnectionAbort, ConnectionInfo};
+    use crate::auth::Role;
+
+    /// Where no tokens are asked for, behind a proxy.
+    fn guard() -> GuardLayer {
+        let folder = tempfile::tempdir().expect("a folder");
+        let door = Door {
+            gate: Gate::open(folder.path()).expect("no tokens"),
+            limiter: Limiter::new().expect("random bytes"),
+            callers: Callers {
+                are_behind_proxy: true,
+            },
+        };
+        GuardLayer::new(door, Counter::default())
+    }
 
     async fn answer<F>(answer: fn() -> F) -> Status
     where
@@ -325,18 +340,35 @@ mod tests {
     where
         F: Future<Output = Result<Response<Body>, Infallible>> + Send + 'static,
     {
-        let folder = tempfile::tempdir().expect("a folder");
-        let gate = Gate::open(folder.path()).expect("no tokens");
-        let door = Door {
-            gate,
-            limiter: Limiter::new().expect("random bytes"),
-            callers: Callers::default(),
-        };
-        let guard = GuardLayer::new(door, Counter::default());
-        let service = guard.layer(service_fn(move |_: Request<Body>| answer()));
-        let response = service.oneshot(request).await;
+        let service = service_fn(move |_: Request<Body>| answer());
+        let response = guard().layer(service).oneshot(request).await;
         let response = response.expect("infallible");
         Status::from_header_map(response.headers()).expect("a status")
+    }
+
+    #[tokio::test]
+    async fn who_calls_and_from_where_is_laid_beside_the_call() {
+        let mut request = Request::new(Body::empty());
+        let headers = request.headers_mut();
+        headers.insert("x-forwarded-for", HeaderValue::from_static("192.0.2.1"));
+        request.extensions_mut().insert(ConnectionInfo {
+            peer: TcpConnectInfo {
+                local_addr: None,
+                remote_addr: Some(([127, 0, 0, 1], 9).into()),
+            },
+            abort: ConnectionAbort::default(),
+        });
+        let service = service_fn(async |request: Request<Body>| {
+            let mut response = Response::new(Body::empty());
+            let caller = Caller::of(request.extensions());
+            response.extensions_mut().insert(caller);
+            Ok(response)
+        });
+        let response = guard().layer(service).oneshot(request).await;
+        let response = response.expect("infallible");
+        let caller = Caller::of(response.extensions());
+        assert_eq!(caller.address, "192.0.2.1".parse().ok());
+        assert_eq!(caller.principal.role(), Role::Steward);
     }
 
     #[tokio::test]

@@ -11,7 +11,7 @@ use tonic::{Request, Status};
 use tower::Service;
 
 use super::access::{check_asked, check_question};
-use super::caller::caller;
+use super::caller::Caller;
 use super::convert::figures::{CitedBy, parse_watch, to_message};
 use super::convert::log::{Sight, parse_log, to_log_message};
 use super::convert::violation::Path;
@@ -19,13 +19,13 @@ use super::counters::{Counters, Open};
 use super::delivery::{FramedMessage, Frames, Opened, Sweeper};
 use super::frames::{self, framed};
 use super::guard::Answering;
-use super::origin::{Callers, abort_of};
+use super::origin::abort_of;
 use super::pb::v1 as pb;
 use super::pb::v1::live_service_server::SERVICE_NAME;
 use super::status::Problem;
-use crate::auth::{CaseNumbers, Citations, Principal, TokenId};
+use crate::auth::{CaseNumbers, Citations, Principal};
 use crate::live::log::{Log, LogWatcher};
-use crate::live::{Form, Holder, Message, Permits, Publisher, Watcher};
+use crate::live::{Form, Message, Permits, Publisher, Watcher};
 use crate::query::citing::citation_of_watch;
 
 /// The service. Cheap to clone: a clone is made for each call.
@@ -43,8 +43,6 @@ pub struct LiveParts {
     pub log: Log,
     /// How many streams there may be.
     pub permits: Permits,
-    /// Tells who opens them.
-    pub callers: Callers,
     /// What operators call incidents by.
     pub cases: CaseNumbers,
     /// What figures are cited by.
@@ -89,7 +87,8 @@ struct Following {
 
 impl Live {
     async fn watch_rates(self, request: Request<pb::WatchRatesRequest>) -> Result<Opened, Status> {
-        let (caller, holder) = (caller(&request), self.holder(&request));
+        let caller = Caller::of(request.extensions());
+        let (holder, caller) = (caller.holder(), caller.principal);
         let connection = abort_of(&request);
         let asked = parse_watch(request.into_inner()).map_err(Problem::from)?;
         let (filter, by) = (Path::root("filter"), Path::root("by"));
@@ -115,7 +114,8 @@ impl Live {
         self,
         request: Request<pb::WatchIncidentsRequest>,
     ) -> Result<Opened, Status> {
-        let (caller, holder) = (caller(&request), self.holder(&request));
+        let caller = Caller::of(request.extensions());
+        let (holder, caller) = (caller.holder(), caller.principal);
         let connection = abort_of(&request);
         let mut asked = parse_log(request.into_inner()).map_err(Problem::from)?;
         asked.filter.without_amendments = !caller.sees_staff();
@@ -140,13 +140,6 @@ impl Live {
             permit,
             connection,
         })
-    }
-
-    fn holder<T>(&self, request: &Request<T>) -> Holder {
-        Holder {
-            token: caller(request).token().map(|TokenId(number)| number),
-            address: self.parts.callers.address(request),
-        }
     }
 }
 

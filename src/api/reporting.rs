@@ -12,8 +12,8 @@ use tonic::body::Body;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::access::{check_incident, is_operator_vouched_for};
-use super::bulk::{ReportClock, StreamedReport};
-use super::caller::{Caller, caller, caller_in, holder_of};
+use super::bulk::{AT, ReportClock, StreamedReport};
+use super::caller::{Caller, holder_of};
 use super::convert::choices::to_choices;
 use super::convert::incident::{Parsed, Remark, parse_incident, parse_key};
 use super::convert::recorded::{Names, Recorded, to_recorded};
@@ -23,7 +23,7 @@ use super::convert::way_back::{
 };
 use super::counters::Counters;
 use super::guard::Door;
-use super::origin::{Callers, origin};
+use super::origin::origin;
 use super::pb::v1 as pb;
 use super::pb::v1::reporting_service_server::ReportingService;
 use super::pb::{Wipe, Wiped};
@@ -38,7 +38,7 @@ use crate::domain::limits::{
 };
 use crate::domain::{Facts, Incident, Position};
 use crate::ingest::{Accepted, Ingest, StoredIncident, SubmitError};
-use crate::live::{Holder, Permits};
+use crate::live::Permits;
 use crate::network::Network;
 
 /// The service.
@@ -48,7 +48,6 @@ pub struct Reporting {
     in_flight: Arc<Semaphore>,
     /// Room for streams.
     streams: Permits,
-    callers: Callers,
     /// Leave for those who follow their report.
     permits: Permits,
     stop: CancellationToken,
@@ -68,7 +67,6 @@ impl Reporting {
             reporter: Arc::new(Reporter::new(ingest, door.gate, door.limiter, counters)),
             in_flight: Arc::new(Semaphore::new(STREAMS_IN_FLIGHT_MAX)),
             streams: Permits::by_token(INCIDENT_STREAMS_MAX, INCIDENT_STREAMS_PER_TOKEN_MAX),
-            callers: door.callers,
             permits,
             stop,
         }
@@ -79,7 +77,7 @@ impl Reporting {
         &self,
         request: Request<Streaming<StreamedReport>>,
     ) -> Result<Results, Status> {
-        let caller = self.caller(&request);
+        let caller = Caller::of(request.extensions());
         let room = self.streams.take(holder_of(&caller.principal));
         let room = room.map_err(Problem::no_room)?;
         let bulk = stream::Bulk {
@@ -103,40 +101,18 @@ impl Reporting {
         self: Arc<Self>,
         request: http::Request<Body>,
     ) -> impl Future<Output = http::Response<Body>> + Send + 'static {
-        let caller = Caller {
-            principal: caller_in(request.extensions()),
-            address: self.callers.address_of(&request),
-        };
+        let caller = Caller::of(request.extensions());
         let body = request.into_body();
         async move {
             let answered = async {
                 let message = unary::message(body).await?;
-                let single = self.read_single(&caller, message)?;
+                let single = self.reporter.read_single(&caller, message)?;
                 self.report_single(&caller, single).await
             };
             match answered.await {
                 Ok(response) => unary::answer(&response),
                 Err(problem) => Status::from(problem).into_http(),
             }
-        }
-    }
-
-    fn read_single(&self, caller: &Caller, message: Bytes) -> Result<Single, Problem> {
-        let mut request = pb::ReportIncidentRequest::default();
-        let read = request.merge(message);
-        let single = read.map(|()| self.check_single(caller, &mut request));
-        // Also what was read of one that is broken.
-        request.incident.iter_mut().for_each(Wipe::wipe);
-        single.map_err(|_| Problem::malformed())
-    }
-
-    fn check_single(&self, caller: &Caller, request: &mut pb::ReportIncidentRequest) -> Single {
-        let path = |_| Path::root("incident");
-        let message = std::iter::once(request.incident.as_mut());
-        Single {
-            checked: self.reporter.check(caller, message, path),
-            want_receipt: request.want_receipt,
-            want_advice: request.want_advice,
         }
     }
 
@@ -156,13 +132,6 @@ impl Reporting {
         };
         response.accepted = Some(accepted);
         Ok(response)
-    }
-
-    fn caller<T>(&self, request: &Request<T>) -> Caller {
-        Caller {
-            principal: caller(request),
-            address: self.callers.address(request),
-        }
     }
 }
 
@@ -198,6 +167,20 @@ impl Reporter {
             limiter,
             counters,
         }
+    }
+
+    /// Reads and checks a report that comes alone.
+    fn read_single(&self, caller: &Caller, message: Bytes) -> Result<Single, Problem> {
+        let mut request = pb::ReportIncidentRequest::default();
+        let read = request.merge(message);
+        let single = read.map(|()| Single {
+            checked: self.check(caller, std::iter::once(request.incident.as_mut()), |_| AT),
+            want_receipt: request.want_receipt,
+            want_advice: request.want_advice,
+        });
+        // Also of one that is broken, or that its caller may not report.
+        request.incident.iter_mut().for_each(Wipe::wipe);
+        single.map_err(|_| Problem::malformed())
     }
 
     /// Checks incidents, to be reported together. `path` tells where in the request each
@@ -365,22 +348,19 @@ impl ReportingService for Reporting {
     type StreamIncidentsStream = Empty<Result<pb::StreamIncidentsResponse, Status>>;
     type FollowIncidentStream = Followed;
 
+    /// Never called: `bulk::Reports` answers it, or lets tonic refuse it.
     async fn report_incident(
         &self,
-        request: Request<pb::ReportIncidentRequest>,
+        _request: Request<pb::ReportIncidentRequest>,
     ) -> Result<Response<pb::ReportIncidentResponse>, Status> {
-        let caller = self.caller(&request);
-        let mut request = request.into_inner();
-        let single = self.check_single(&caller, &mut request);
-        drop(request);
-        Ok(Response::new(self.report_single(&caller, single).await?))
+        Err(Problem::internal().into())
     }
 
     async fn report_incidents(
         &self,
         request: Request<pb::ReportIncidentsRequest>,
     ) -> Result<Response<pb::ReportIncidentsResponse>, Status> {
-        let caller = self.caller(&request);
+        let caller = Caller::of(request.extensions());
         // Cleared also if there are too many of them.
         let mut incidents = Wiped::from(request.into_inner().incidents);
         check_size(incidents.len())?;
@@ -486,14 +466,11 @@ impl ReportingService for Reporting {
         &self,
         request: Request<pb::FollowIncidentRequest>,
     ) -> Result<Response<Followed>, Status> {
-        let Caller { principal, address } = self.caller(&request);
+        let caller = Caller::of(request.extensions());
         let request = request.get_ref();
         let key = parse_key(&request.incident_id, &request.incident_secret);
         let (id, secret) = key.map_err(Problem::from)?;
-        let permit = self.permits.take(Holder {
-            address,
-            ..holder_of(&principal)
-        });
+        let permit = self.permits.take(caller.holder());
         let follower = Follower {
             ingest: self.reporter.ingest.clone(),
             id,

@@ -453,7 +453,6 @@ impl Services {
                 publisher: watched.publisher.clone(),
                 log: watched.log.clone(),
                 permits: Permits::new(settings.permits),
-                callers: settings.callers,
                 cases: running.ingest.case_numbers(),
                 citations: running.ingest.citations(),
                 counters: counters.clone(),

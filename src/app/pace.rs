@@ -16,7 +16,7 @@ pub(super) async fn count(State(door): State<Door>, request: Request, next: Next
     if !door.gate.asks() || is_call(&request) {
         return next.run(request).await;
     }
-    let from = door.callers.address_of(&request);
+    let from = door.callers.address(&request);
     match door.limiter.calls(&Principal::Public, from, 1) {
         Ok(()) => next.run(request).await,
         Err(limited) => {

@@ -440,7 +440,7 @@ async fn unknown_calls_are_unimplemented() {
         client.ready().await.expect("connected");
         let path = path.parse().expect("a path");
         let codec = tonic_prost::ProstCodec::<(), ()>::default();
-        let status = client.unary(tonic::Request::new(()), path, codec).await;
+        let status = client.unary(Request::new(()), path, codec).await;
         assert_eq!(status.expect_err("refused").code(), Code::Unimplemented);
     }
     service.stop().await;
