@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
+use mistap::api::origin::Callers;
 use mistap::api::pb::v1 as pb;
 use mistap::api::pb::v1::live_service_client::LiveServiceClient;
 use mistap::api::pb::v1::network_service_client::NetworkServiceClient;
@@ -14,6 +16,7 @@ use mistap::domain::UtcMillis;
 use mistap::domain::time::{DAY_MS, HOUR_MS};
 use mistap::ingest::ClockCheck;
 use prost::Message;
+use tokio::net::TcpStream;
 use tokio_stream::StreamExt;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
@@ -343,6 +346,49 @@ async fn report_that_says_it_is_compressed_is_refused_and_not_read() {
     assert_eq!(total(&channel).await, 0);
     check("identity", None).await;
     assert_eq!(total(&channel).await, 1);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn address_that_a_client_adds_after_its_message_is_not_believed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let service = Service::start_with(folder, |settings| {
+        settings.callers = Callers {
+            are_behind_proxy: true,
+        };
+        settings.permits.per_prefix = settings.permits.per_prefix.map(|_| 1);
+    })
+    .await;
+    let tcp = TcpStream::connect(service.address()).await;
+    let (mut requests, connection) = h2::client::handshake(tcp.expect("connected"))
+        .await
+        .expect("HTTP/2");
+    let connection = tokio::spawn(connection);
+    let uri = format!(
+        "http://{}/mistap.v1.LiveService/WatchRates",
+        service.address()
+    );
+    let mut watch = async |invented: &'static str| {
+        let request = http::Request::post(&uri)
+            .version(http::Version::HTTP_2)
+            .header("content-type", "application/grpc")
+            .header("x-forwarded-for", "198.51.100.7")
+            .body(())
+            .expect("a request");
+        let (answer, mut sending) = requests.send_request(request, false).expect("sent");
+        let empty = Bytes::from_static(&[0; 5]);
+        sending.send_data(empty, false).expect("sent");
+        let mut after = http::HeaderMap::new();
+        after.insert("x-forwarded-for", invented.parse().expect("a value"));
+        sending.send_trailers(after).expect("sent");
+        answer.await.expect("an answer")
+    };
+    let first = watch("192.0.2.1").await;
+    assert_eq!(first.headers().get("grpc-status"), None);
+    let second = watch("203.0.113.1").await;
+    assert_eq!(second.headers()["grpc-status"], "8", "of the same address");
+    drop((first, second, requests));
+    connection.abort();
     service.stop().await;
 }
 
