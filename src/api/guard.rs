@@ -308,12 +308,11 @@ fn refusal<R: Default>(status: Status) -> Response<R> {
 mod tests {
     use axum::body::Body;
     use tokio::time::Instant;
-    use tonic::transport::server::TcpConnectInfo;
     use tower::ServiceExt;
     use tower::service_fn;
 
     use super::*;
-    use crate::api::connection::{ConnectionAbort, ConnectionInfo};
+    use crate::api::origin::tests::connection_with;
     use crate::auth::Role;
 
     /// Where no tokens are asked for, behind a proxy.
@@ -351,13 +350,8 @@ mod tests {
         let mut request = Request::new(Body::empty());
         let headers = request.headers_mut();
         headers.insert("x-forwarded-for", HeaderValue::from_static("192.0.2.1"));
-        request.extensions_mut().insert(ConnectionInfo {
-            peer: TcpConnectInfo {
-                local_addr: None,
-                remote_addr: Some(([127, 0, 0, 1], 9).into()),
-            },
-            abort: ConnectionAbort::default(),
-        });
+        let connection = connection_with("127.0.0.1:9");
+        request.extensions_mut().insert(connection);
         let service = service_fn(async |request: Request<Body>| {
             let mut response = Response::new(Body::empty());
             let caller = Caller::of(request.extensions());

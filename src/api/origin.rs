@@ -81,18 +81,23 @@ fn prefix(address: IpAddr) -> Option<AddressPrefix> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn check(peer: &str, headers: &[&str], are_behind_proxy: bool, expected: &str) {
-        let mut request = http::Request::new(());
-        request.extensions_mut().insert(ConnectionInfo {
+    /// What is laid beside requests of a connection with a peer, as in `127.0.0.1:9`.
+    pub fn connection_with(peer: &str) -> ConnectionInfo<TcpConnectInfo> {
+        ConnectionInfo {
             peer: TcpConnectInfo {
                 local_addr: None,
                 remote_addr: Some(peer.parse().expect("an address")),
             },
             abort: ConnectionAbort::default(),
-        });
+        }
+    }
+
+    fn check(peer: &str, headers: &[&str], are_behind_proxy: bool, expected: &str) {
+        let mut request = http::Request::new(());
+        request.extensions_mut().insert(connection_with(peer));
         for header in headers {
             let value = header.parse().expect("a value");
             request.headers_mut().append(FORWARDED_FOR, value);

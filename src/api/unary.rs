@@ -123,10 +123,6 @@ impl http_body::Body for Answer {
         };
         Poll::Ready(Some(Ok(frame)))
     }
-
-    fn is_end_stream(&self) -> bool {
-        self.is_ended
-    }
 }
 
 #[cfg(test)]
