@@ -90,6 +90,8 @@ pub struct Tail {
     pub stamp: Stamp,
     /// Bytes of the file; fewer than its header says if it was cut.
     pub file_bytes: u64,
+    /// Where the last batch of the segment begins; where the segment ends if it has none.
+    pub last_batch: u64,
     /// Where the bytes that a torn tail left behind end; at or before the segment's extent if
     /// there are none.
     pub torn_end: u64,
@@ -101,6 +103,8 @@ struct Scan {
     header: SegmentHeader,
     file_bytes: u64,
     extent: Extent,
+    /// Where the last batch begins, if there is one.
+    last_batch: Option<u64>,
     records: u64,
     last_crc: u32,
     last_stamp: Option<Stamp>,
@@ -215,6 +219,7 @@ impl Survey {
             crc: scan.last_crc,
             stamp: stamp.unwrap_or(UtcMillis(0)),
             file_bytes: scan.file_bytes,
+            last_batch: scan.last_batch.unwrap_or(scan.extent.end),
             torn_end: match scan.end {
                 End::Torn(end) => end,
                 _ => 0,
@@ -318,6 +323,9 @@ impl Scan {
                 self.unfinished
                     .extend((!finished).then_some(header.position));
             }
+            if header.batch_offset == 0 {
+                self.last_batch = Some(self.extent.end);
+            }
             self.extent.push(header.position, header.record_bytes());
             self.records += 1;
             self.last_crc = header.crc;
@@ -347,6 +355,7 @@ fn scan(
         header,
         file_bytes,
         extent: Extent::default(),
+        last_batch: None,
         records: 0,
         last_crc: header.previous_crc,
         last_stamp: None,

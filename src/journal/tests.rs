@@ -298,6 +298,35 @@ fn torn_tail_is_cut_wherever_it_tore() {
 }
 
 #[test]
+fn last_batch_is_written_again_as_it_may_have_been_refused_by_the_disk() {
+    let dir = journal_of(3, 3);
+    let file = first_file(&dir);
+    let before = fs::read(&file).expect("reads");
+    let long_ago = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1);
+    let handle = fs::File::options().write(true).open(&file).expect("opens");
+    handle.set_modified(long_ago).expect("set");
+    drop(open(dir.path(), SMALL).expect("opens"));
+    let modified = fs::metadata(&file).and_then(|told| told.modified());
+    assert_ne!(modified.expect("known"), long_ago);
+    assert!(fs::read(&file).expect("reads") == before);
+}
+
+#[test]
+fn segment_that_is_larger_by_now_does_not_take_the_place_of_an_empty_one() {
+    let dir = folder();
+    drop(open(dir.path(), SMALL).expect("new"));
+    let larger = Settings {
+        segment_bytes: 4 * SMALL.segment_bytes,
+        ..SMALL
+    };
+    let (mut writer, _, _) = open(dir.path(), larger).expect("empty");
+    let many: Vec<_> = (1..=600).map(|number| encode(&incident(number))).collect();
+    writer.append(&many, NOW).expect("room");
+    drop(writer);
+    check_whole(dir.path(), 600);
+}
+
+#[test]
 fn file_that_was_cut_short_is_torn_too_and_gets_its_size_back() {
     let dir = journal_of(3, 3);
     let file = first_file(&dir);

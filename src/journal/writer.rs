@@ -64,6 +64,16 @@ pub fn create(dir: &Path, settings: Settings) -> Result<(), JournalError> {
     Ok(())
 }
 
+/// Writes what lies between two places once more. Where the disk refused a batch, the system may still
+/// show all of it, as written: a sync would then write nothing, and fail no more. Only the last batch of
+/// a journal can be one: after it nothing is taken in.
+fn write_again(file: &File, from: u64, to: u64) -> io::Result<()> {
+    let bytes = usize::try_from(to.saturating_sub(from)).map_err(io::Error::other)?;
+    let mut batch = vec![0; bytes];
+    file.read_exact_at(&mut batch, from)?;
+    file.write_all_at(&batch, from)
+}
+
 impl Writer {
     /// Goes on after the last whole record, having cut off what is left of a torn batch.
     pub(super) fn open(
@@ -83,8 +93,9 @@ impl Writer {
             segment::fill(&file, end, tail.torn_end, settings.sync)?;
             let segment_bytes = tail.segment.header.segment_bytes;
             segment::fill(&file, tail.file_bytes, segment_bytes, settings.sync)?;
-            // What a killed process wrote but never synced counts as durable from now on.
+            // What was written but never synced counts as durable from now on.
             if settings.sync {
+                write_again(&file, tail.last_batch, end)?;
                 file.sync_all()?;
                 segment::sync_dir(&shared.dir)?;
             }
@@ -223,11 +234,17 @@ impl Writer {
 
     /// As many of the entries as make one batch, and the bytes of their records.
     fn whole_part<'a>(&self, entries: &'a [Encoded]) -> (&'a [Encoded], u64) {
-        let space = self
-            .segment
-            .header
-            .segment_bytes
-            .max(self.settings.segment_bytes);
+        let SegmentHeader {
+            first,
+            segment_bytes,
+            ..
+        } = self.segment.header;
+        // The segment after an empty one would have its name.
+        let space = if self.last < first {
+            segment_bytes
+        } else {
+            segment_bytes.max(self.settings.segment_bytes)
+        };
         let space = space - SEGMENT_HEADER_BYTES as u64;
         let (mut count, mut bytes) = (0, 0);
         for encoded in entries.iter().take(BATCH_ENTRIES_MAX) {
