@@ -40,22 +40,26 @@ pub fn apply(dir: &Path, epoch: Epoch, rewrites: &[Rewrite], sync: bool) -> io::
         return Ok(());
     }
     let content = encode(epoch, rewrites);
-    let path = dir.join(FILE_NAME);
-    let is_new = !path.exists();
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(true)
-        .write(true)
-        .open(&path)?;
-    file.write_all_at(&content, 0)?;
-    if sync {
-        file.sync_all()?;
-        if is_new {
-            segment::sync_dir(dir)?;
-        }
-    }
+    let file = put_down(dir, &content, sync)?;
     write_all(rewrites, sync)?;
     clear(&file, content.len(), sync)
+}
+
+/// Writes what the file is to say, durably; over the same, if that is what it says.
+fn put_down(dir: &Path, content: &[u8], sync: bool) -> io::Result<File> {
+    let path = dir.join(FILE_NAME);
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(path)?;
+    file.write_all_at(content, 0)?;
+    file.set_len(content.len() as u64)?;
+    if sync {
+        file.sync_all()?;
+        segment::sync_dir(dir)?;
+    }
+    Ok(file)
 }
 
 /// Does again what a crash or a failing disk may have cut short. Returns how many places were
@@ -75,8 +79,9 @@ fn replay(dir: &Path, sync: bool) -> io::Result<u64> {
     }
     // One that is not whole was never begun with.
     let rewrites = decode(dir, &content).unwrap_or_default();
+    // One that is may have been read from memory, and be none after a power cut.
+    let file = put_down(dir, &content, sync)?;
     write_all(&rewrites, sync)?;
-    let file = OpenOptions::new().write(true).open(&path)?;
     clear(&file, content.len(), sync)?;
     Ok(rewrites.len() as u64)
 }
