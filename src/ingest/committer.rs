@@ -185,6 +185,9 @@ impl Committer {
                         self.erased = self.erased.or(stamp.minute());
                     }
                     if let Some(through) = ended {
+                        // What came after a report is known no more once the fold has let it go.
+                        let months_ended = ledger.read().months().ended_through();
+                        writer.reader().raise_horizon(months_ended);
                         leave_segment_of(writer, through)?;
                     }
                 }

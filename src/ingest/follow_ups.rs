@@ -296,14 +296,16 @@ impl Ingest {
         id: IncidentId,
         secret: &IncidentSecret,
     ) -> Result<StoredIncident, CaseError> {
-        let kept = self.get(id, secret).await?;
-        if kept.erased.is_some() {
-            return Ok(kept);
+        for _ in 0..OUTDATED_TRIES_MAX {
+            let kept = self.get(id, secret).await?;
+            if kept.erased.is_some() {
+                return Ok(kept);
+            }
+            let incident = kept.position;
+            drop(kept);
+            self.tell(Entry::Erased { id, incident }).await?;
         }
-        let incident = kept.position;
-        drop(kept);
-        self.tell(Entry::Erased { id, incident }).await?;
-        Ok(self.get(id, secret).await?)
+        Err(SubmitError::Busy.into())
     }
 
     /// Answers the report recorded at a place, for its operator. Saying again what was said

@@ -102,6 +102,10 @@ fn kept(
 ) -> Result<StoredIncident, GetError> {
     let (mut case, withdrawn) = {
         let state = ledger.read();
+        // What came after it is known no more.
+        if position < state.first_kept() {
+            return Err(GetError::NotFound);
+        }
         let mut case = state.cases().get(position).cloned().unwrap_or_default();
         // An answer to the report that this one tells again is one to this reporter as well, who
         // may know the way back to the later one alone.

@@ -62,6 +62,14 @@ impl Remover {
         self.rewrite_all(&Ends { through, taps })
     }
 
+    /// Whether the segment that is being written to holds entries at a position or before it, which
+    /// `end_incidents` would leave there.
+    pub fn is_written_to(&self, through: Position) -> bool {
+        let segments = self.shared.segments();
+        let first = segments.last().map(|segment| segment.header.first);
+        first.is_some_and(|first| first <= through)
+    }
+
     /// Writes all segments anew that entries go from, but for the one that is being written to.
     fn rewrite_all(&self, ends: &Ends<'_>) -> Result<u64, JournalError> {
         let mut replaced = 0;
@@ -444,7 +452,9 @@ mod tests {
         let through = Position(COUNT);
         let some = remover.end_incidents(through, None).expect("written");
         assert!(some < COUNT - COUNT / 5, "the last segment stays");
+        assert!(remover.is_written_to(through) && !remover.is_written_to(Position(1)));
         writer.leave_segment_of(through).expect("room");
+        assert!(!remover.is_written_to(through));
         let rest = remover.end_incidents(through, None).expect("written");
         assert_eq!(some + rest, COUNT - COUNT / 5);
         writer.leave_segment_of(through).expect("nothing to leave");

@@ -345,6 +345,10 @@ impl Retainer {
             return Ok(());
         }
         self.ingest.note_ended(end.through, None).await?;
+        // Without room for another segment: it is tried again at the next look.
+        if Remover::new(&self.reader).is_written_to(end.through) {
+            return Ok(());
+        }
         let (dir, reader) = (self.dir.join("journal"), self.reader.clone());
         let make = move || make_base(&dir, &reader, end.through);
         let base = tokio::task::spawn_blocking(make).await??;

@@ -371,6 +371,40 @@ const DECEMBER: UtcMillis = UtcMillis(START.0 + 20 * DAY_MS);
 const DECEMBERS_TAP_DAYS: u32 = 343;
 
 /// Midnight, so many days before the day of `DECEMBER`.
+#[tokio::test]
+async fn nothing_half_known_is_told_of_an_incident_that_ends_while_its_entries_are_there() {
+    let (folder, stories) = reported(5).await;
+    let service = Service::start_with(folder, |settings| {
+        settings.clock = Arc::new(|| UtcMillis(START.0 + 10 * DAY_MS));
+    })
+    .await;
+    let ends = service.ingest().months();
+    let november = ends.ends().first().expect("it is over").through;
+    let channel = service.connect().await;
+    let mut client = ReportingServiceClient::new(channel);
+    let withdrawn = &stories[0];
+    let get = |story: &pb::Incident| pb::GetIncidentRequest {
+        incident_id: story.incident_id.clone(),
+        incident_secret: SECRET.to_vec(),
+        everything: false,
+    };
+    let kept = client.get_incident(get(withdrawn)).await.expect("kept");
+    let kept = kept.into_inner().recorded.expect("always there");
+    assert!(kept.withdrawn);
+    let noted = service.ingest().note_ended(november, None).await;
+    noted.expect("noted");
+    let refused = client.get_incident(get(withdrawn)).await;
+    assert_eq!(refused.expect_err("it has ended").code(), Code::NotFound);
+    let erased = client
+        .erase_incident(pb::EraseIncidentRequest {
+            incident_id: stories[4].incident_id.clone(),
+            incident_secret: SECRET.to_vec(),
+        })
+        .await;
+    assert_eq!(erased.expect_err("it has ended").code(), Code::NotFound);
+    service.stop().await;
+}
+
 fn midnight(days: i64) -> UtcMillis {
     UtcMillis(DECEMBER.0 - 15 * HOUR_MS - days * DAY_MS)
 }

@@ -85,16 +85,25 @@ impl JournalPast {
 
     /// What it means that an entry is not there: it may just have gone below the horizon.
     fn missing(&self, position: Position) -> ReadError {
-        if position < self.reader.horizon() {
+        if position < self.horizon() {
             return ReadError::BelowHorizon;
         }
         ReadError::Missing(position)
     }
 
     /// Keeps what the fold counted. An incident counted where its id was first seen; a
-    /// withdrawal or an amendment, where the fold let a row count no more.
-    fn decide(&self, candidates: &mut Vec<Candidate>, events: &mut Vec<Arc<Event>>) {
+    /// withdrawal or an amendment, where the fold let a row count no more. Fails where the fold has
+    /// meanwhile let go what it knew of them.
+    fn decide(
+        &self,
+        candidates: &mut Vec<Candidate>,
+        events: &mut Vec<Arc<Event>>,
+    ) -> Result<(), ReadError> {
         let state = self.ledger.read();
+        let kept = state.first_kept();
+        if candidates.first().is_some_and(|one| one.position < kept) {
+            return Err(ReadError::BelowHorizon);
+        }
         let decide = |one: &Candidate| {
             let recorded = state.find(&one.id)?;
             let withdrawals = state.withdrawals();
@@ -136,6 +145,7 @@ impl JournalPast {
                 change,
             }));
         }
+        Ok(())
     }
 
     fn candidate(
@@ -204,7 +214,7 @@ impl Past for JournalPast {
         wanted: &LogFilter,
         most: Room,
     ) -> Result<Stretch, ReadError> {
-        if from < self.reader.horizon() {
+        if from < self.horizon() {
             return Err(ReadError::BelowHorizon);
         }
         let mut records = self.reader.facts_within(from, through);
@@ -225,7 +235,7 @@ impl Past for JournalPast {
                 next = next.next();
             }
             let decided = events.len();
-            self.decide(&mut candidates, &mut events);
+            self.decide(&mut candidates, &mut events)?;
             left.take_all(events[decided..].iter().map(|event| &**event));
         }
         let reached = Position(next.0 - 1);
@@ -234,7 +244,7 @@ impl Past for JournalPast {
 
     fn first_since(&self, time: UtcMillis, through: Position) -> Result<Position, ReadError> {
         // Stamps never fall, so what is below `low` is earlier, and from `high` on it is not.
-        let (mut low, mut high) = (self.reader.horizon(), through.next());
+        let (mut low, mut high) = (self.horizon(), through.next());
         while low < high {
             let middle = Position(low.0 + (high.0 - low.0) / 2);
             if self.stamp(middle)? < time {
