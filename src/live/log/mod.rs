@@ -365,8 +365,12 @@ impl Shared {
         read: impl FnOnce(&dyn Past) -> Result<T, ReadError> + Send + 'static,
     ) -> Result<T, LogError> {
         let turn = self.turns.take(asker).await;
-        let _turn = turn.ok_or(LogError::Stopping)?;
-        self.read_at_once(read).await
+        let turn = turn.ok_or(LogError::Stopping)?;
+        self.read_at_once(move |past| {
+            let _turn = turn;
+            read(past)
+        })
+        .await
     }
 
     /// As `read`, without waiting for a turn.

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use proptest::prelude::*;
 use tokio::time::{sleep, timeout};
 
@@ -13,6 +14,7 @@ use super::*;
 use crate::domain::entry::Epoch;
 use crate::domain::limits::{
     HEARTBEAT_MS, LOG_EVENTS_KEPT_MAX, LOG_EVENTS_PER_MESSAGE_MAX, LOG_READ_ENTRIES_MAX,
+    LOG_READS_PER_TOKEN_MAX,
 };
 use crate::ledger::testing::Maker;
 
@@ -446,6 +448,24 @@ async fn readers_of_the_past_with_one_token_do_not_delay_those_with_another() {
         let told = watcher.await.expect("no panic").expect("it reads on");
         assert_eq!(told.events.len(), 10);
     }
+}
+
+#[tokio::test]
+async fn turn_of_who_went_away_lasts_as_long_as_what_is_read_for_them() {
+    let before = Service::start();
+    before.record(0, 10);
+    let service = Service::start_with(before.memory.clone());
+    service.block(true);
+    for _ in 0..LOG_READS_PER_TOKEN_MAX {
+        let mut watcher = service.watch(&["GVB"], Start::Time(START)).await;
+        let told = watcher.next().now_or_never();
+        assert!(told.is_none(), "it reads");
+    }
+    let turns = &service.log.0.turns;
+    let next = turns.take(None).now_or_never();
+    service.block(false);
+    assert!(next.is_none(), "as many are read for as may be");
+    assert!(turns.take(None).await.is_some(), "in the end");
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,28 +4,29 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::domain::limits::{LOG_READS_MAX, LOG_READS_PER_TOKEN_MAX};
 use crate::live::fair_queue::Asker;
 
 /// Gives turns.
 pub(super) struct Turns {
-    all: Semaphore,
+    all: Arc<Semaphore>,
     /// Of those who read or wait; some that do neither any more.
     by_asker: Mutex<HashMap<Asker, Weak<Semaphore>>>,
 }
 
-/// Leave to read. Dropping it gives it back.
-pub(super) struct Turn<'a> {
-    _among_all: SemaphorePermit<'a>,
+/// Leave to read. Dropping it gives it back: it goes with what reads, which nobody stops where who
+/// asked for it is gone.
+pub(super) struct Turn {
+    _among_all: OwnedSemaphorePermit,
     _among_own: OwnedSemaphorePermit,
 }
 
 impl Default for Turns {
     fn default() -> Self {
         Self {
-            all: Semaphore::new(LOG_READS_MAX),
+            all: Arc::new(Semaphore::new(LOG_READS_MAX)),
             by_asker: Mutex::default(),
         }
     }
@@ -33,12 +34,12 @@ impl Default for Turns {
 
 impl Turns {
     /// Waits for a turn of somebody; `None` never comes while this is there.
-    pub async fn take(&self, asker: Asker) -> Option<Turn<'_>> {
+    pub async fn take(&self, asker: Asker) -> Option<Turn> {
         let own = self.of(asker);
         // First, so that at most a few of one asker wait among all.
         let among_own = own.acquire_owned().await.ok()?;
         Some(Turn {
-            _among_all: self.all.acquire().await.ok()?,
+            _among_all: Arc::clone(&self.all).acquire_owned().await.ok()?,
             _among_own: among_own,
         })
     }
