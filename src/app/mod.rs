@@ -323,7 +323,7 @@ impl Parts {
         let counters = Counters::register(&mut registry);
         let (health, health_server) = tonic_health::server::health_reporter();
         let health = Health::new(health);
-        let publisher = publisher(settings, running, stop.clone());
+        let publisher = publisher(running, stop.clone());
         let log = log(running, stop.clone());
         let watched = Watched {
             publisher: &publisher,
@@ -496,11 +496,12 @@ impl Services {
     }
 }
 
-fn publisher(settings: &Settings, running: &Running, stop: CancellationToken) -> Publisher {
-    let clock = Arc::clone(&settings.clock);
+fn publisher(running: &Running, stop: CancellationToken) -> Publisher {
     let source = LedgerSource::new(Arc::clone(&running.ledger), running.reader.clone());
-    let seal = running.ingest.seal();
-    Publisher::start(source, running.hub.clone(), move || clock(), seal, stop)
+    let (ingest, seal) = (running.ingest.clone(), running.ingest.seal());
+    // A clock that jumps ahead would move all windows past everything that was told.
+    let now = move || ingest.time().now;
+    Publisher::start(source, running.hub.clone(), now, seal, stop)
 }
 
 fn log(running: &Running, stop: CancellationToken) -> Log {

@@ -698,6 +698,41 @@ async fn clock_that_jumps_corrects_no_device_and_makes_no_key() {
 }
 
 #[tokio::test]
+async fn clock_that_jumps_moves_no_window_that_is_watched() {
+    use pb::watch_rates_response::Update;
+
+    let dir = tempfile::TempDir::new().expect("a temporary folder");
+    let wrong_ms = Arc::new(AtomicI64::new(0));
+    let wrong = Arc::clone(&wrong_ms);
+    let service = Service::start_with(dir, |settings| {
+        let clock = move || UtcMillis(START.0 + wrong.load(Ordering::Relaxed));
+        settings.clock = Arc::new(clock);
+        settings.clock_check = ClockCheck::Always;
+    })
+    .await;
+    let channel = service.connect().await;
+    let timed = || pb::Incident {
+        precision: pb::TimePrecision::Exact as i32,
+        ..founding_story()
+    };
+    report(&channel, timed()).await.expect("accepted");
+    let mut client = LiveServiceClient::new(channel.clone());
+    let stream = client.watch_rates(pb::WatchRatesRequest::default()).await;
+    let mut messages = stream.expect("a stream").into_inner();
+    let mut next = async || {
+        let message = next(&mut messages).await.expect("the stream goes on");
+        message.expect("no error")
+    };
+    let first = next().await;
+    assert!(matches!(first.update, Some(Update::Snapshot(_))));
+    assert_eq!(first.total, 1);
+    wrong_ms.store(DAY_MS, Ordering::Relaxed);
+    report(&channel, timed()).await.expect("accepted");
+    assert_eq!(next().await.total, 2);
+    service.stop().await;
+}
+
+#[tokio::test]
 async fn record_that_fails_refuses_reports_and_answers_questions_until_it_is_stopped() {
     use mistap::app::AppError;
     use mistap::ingest::StopError;
