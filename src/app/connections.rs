@@ -26,6 +26,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::net::TcpStream;
 use tokio::task::coop;
+use tokio::time::Sleep;
 use tokio_stream::StreamExt as _;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -37,8 +38,8 @@ use super::dispatch::Dispatch;
 use crate::api::connection::{Abortable, ConnectionInfo};
 use crate::api::guard::Answering;
 use crate::domain::limits::{
-    KEEPALIVE_ANSWER_MS_MAX, KEEPALIVE_MS, ROUND_MICROS_MAX, STREAMS_PER_CONNECTION_MAX,
-    STREAMS_PER_TURN,
+    GREETING_MS_MAX, KEEPALIVE_ANSWER_MS_MAX, KEEPALIVE_MS, ROUND_MICROS_MAX,
+    STREAMS_PER_CONNECTION_MAX, STREAMS_PER_TURN,
 };
 
 /// How long a connection goes on before others are served, if it has something to do.
@@ -46,6 +47,9 @@ const ROUND: Duration = Duration::from_micros(ROUND_MICROS_MAX);
 /// How long to wait before connections are accepted again where that fails, in milliseconds: for
 /// want of files, it would fail again at once.
 const ACCEPT_AGAIN_MS: u64 = 50;
+/// What a client says at most before it is known which HTTP it speaks: the beginning of HTTP/2 (RFC 9113,
+/// section 3.4), in bytes.
+const GREETING_BYTES: usize = 24;
 
 /// Serves what comes in, until told to stop; then waits until all connections have ended.
 pub(super) async fn serve(mut incoming: TcpIncoming, dispatch: Dispatch, stop: CancellationToken) {
@@ -94,11 +98,16 @@ async fn connection(tcp: TcpStream, dispatch: Dispatch, stop: CancellationToken)
     let http = builder(Beginning(Arc::downgrade(&streams.turn)));
     let mut http = pin!(http.serve_connection(TokioIo::new(io), Calls { dispatch, info }));
     let mut stopping = pin!(stop.cancelled().fuse());
+    let mut greeting = Greeting::awaited();
     // What tokio lets a task do at once would be spent by the first of many streams. What each does is
     // bounded by the room that its client leaves, and all of them together by the time of a round.
     let serving = std::future::poll_fn(|context| {
         if stopping.as_mut().poll(context).is_ready() {
             http.as_mut().graceful_shutdown();
+        }
+        if greeting.is_overdue(&streams.reads, context) {
+            tracing::debug!("connection ended, as its client said nothing");
+            return Poll::Ready(());
         }
         let begun = Instant::now();
         while begun.elapsed() < ROUND {
@@ -133,6 +142,27 @@ fn builder(streams: Beginning) -> Builder<Beginning> {
         .keep_alive_interval(Some(Duration::from_millis(KEEPALIVE_MS)))
         .keep_alive_timeout(Duration::from_millis(KEEPALIVE_ANSWER_MS_MAX));
     builder
+}
+
+/// What a client says first. Until it did, HTTP looks at no clock, and whoever only connects would have
+/// a file of the server for ever.
+struct Greeting(Option<Pin<Box<Sleep>>>);
+
+impl Greeting {
+    /// From now on.
+    fn awaited() -> Self {
+        let longest = Duration::from_millis(GREETING_MS_MAX);
+        Self(Some(Box::pin(tokio::time::sleep(longest))))
+    }
+
+    /// Whether it has not come in time. Wakes the task when it has not.
+    fn is_overdue(&mut self, reads: &Turns, context: &mut Context<'_>) -> bool {
+        if GREETING_BYTES <= reads.bytes() {
+            self.0 = None;
+        }
+        let end = self.0.as_mut();
+        end.is_some_and(|end| end.as_mut().poll(context).is_ready())
+    }
 }
 
 /// The calls of one connection.
@@ -245,6 +275,7 @@ impl Future for InTurn {
 mod tests {
     use std::task::Waker;
 
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::sync::oneshot;
 
     use super::*;
@@ -316,6 +347,27 @@ mod tests {
         assert_eq!(expected.next(), None);
         assert!(!streams.has_begun());
         assert_eq!(streams.open.len(), STREAMS);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn client_that_says_too_little_for_too_long_is_waited_for_no_more() {
+        let said = async |bytes: usize| {
+            let (server, mut client) = tokio::io::duplex(64);
+            let reads = Turns::default();
+            let mut corked = Corked::new(server).reading_in(reads.clone());
+            let mut greeting = Greeting::awaited();
+            client.write_all(&vec![b'P'; bytes]).await.expect("room");
+            let mut buffer = [0; 64];
+            let read = corked.read(&mut buffer).now_or_never();
+            assert_eq!(read.map_or(0, |read| read.expect("open")), bytes);
+            let context = &mut Context::from_waker(Waker::noop());
+            assert!(!greeting.is_overdue(&reads, context));
+            tokio::time::advance(Duration::from_millis(GREETING_MS_MAX)).await;
+            greeting.is_overdue(&reads, context)
+        };
+        assert!(said(0).await);
+        assert!(said(GREETING_BYTES - 1).await);
+        assert!(!said(GREETING_BYTES).await);
     }
 
     #[test]

@@ -44,9 +44,16 @@ pub struct Corked<S> {
     passes: u8,
 }
 
-/// Counts the turns in which a connection reads. Clones count together.
+/// Counts the turns in which a connection reads, and the bytes that it read in all of them. Clones count
+/// together.
 #[derive(Clone, Default)]
-pub struct Turns(Arc<AtomicUsize>);
+pub struct Turns(Arc<Counts>);
+
+#[derive(Default)]
+struct Counts {
+    turns: AtomicUsize,
+    bytes: AtomicUsize,
+}
 
 /// Whether a flush waits.
 #[derive(Clone, Copy)]
@@ -62,11 +69,16 @@ enum Hold {
 impl Turns {
     /// The next one begins.
     pub fn next(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.0.turns.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn number(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
+        self.0.turns.load(Ordering::Relaxed)
+    }
+
+    /// How many bytes were read.
+    pub(super) fn bytes(&self) -> usize {
+        self.0.bytes.load(Ordering::Relaxed)
     }
 }
 
@@ -159,7 +171,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Corked<S> {
         }
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.inner).poll_read(context, buffer);
-        self.read.1 += buffer.filled().len() - before;
+        let bytes = buffer.filled().len() - before;
+        self.read.1 += bytes;
+        if let Some(turns) = &self.turns {
+            turns.0.bytes.fetch_add(bytes, Ordering::Relaxed);
+        }
         read
     }
 }

@@ -576,6 +576,9 @@ pub const KEY_FILE_BYTES_MAX: u64 = 64 * 1024;
 /// How long a call may take until its answer begins, in milliseconds. Longer: ended with
 /// `DEADLINE_EXCEEDED`; a report may have been recorded nevertheless.
 pub const CALL_MS_MAX: u64 = 30_000;
+/// How long a connection may be open without having said which HTTP it speaks, in milliseconds.
+/// Longer: it is closed.
+pub const GREETING_MS_MAX: u64 = 30_000;
 /// Between two pings on a quiet connection, in milliseconds.
 pub const KEEPALIVE_MS: u64 = 30_000;
 /// How long a ping may stay unanswered, in milliseconds. Longer: the connection is closed.
