@@ -59,19 +59,30 @@ impl Screen {
     /// Draws lines of text, given how many columns and lines there are.
     pub fn draw(&mut self, text: impl FnOnce(usize, usize) -> Vec<String>) -> Result<(), Failure> {
         let (columns, lines) = size()?;
-        let mut out = io::stdout().lock();
-        for (place, line) in (0..).zip(text(columns.into(), lines.into())) {
-            queue!(
-                out,
-                MoveTo(0, place),
-                Print(line),
-                Clear(ClearType::UntilNewLine)
-            )?;
-        }
-        queue!(out, Clear(ClearType::FromCursorDown))?;
-        out.flush()?;
-        Ok(())
+        Ok(draw_on(
+            &mut io::stdout().lock(),
+            &text(columns.into(), lines.into()),
+            lines,
+        )?)
     }
+}
+
+/// Draws lines of text on a terminal of so many. What was there is cleared before a line and not after
+/// it: behind one that fills its line, a terminal may take the last character for what follows.
+fn draw_on(out: &mut impl Write, text: &[String], lines: u16) -> io::Result<()> {
+    for (place, line) in (0..lines).zip(text) {
+        queue!(
+            out,
+            MoveTo(0, place),
+            Clear(ClearType::CurrentLine),
+            Print(line)
+        )?;
+    }
+    let drawn = u16::try_from(text.len()).unwrap_or(u16::MAX);
+    if drawn < lines {
+        queue!(out, MoveTo(0, drawn), Clear(ClearType::FromCursorDown))?;
+    }
+    out.flush()
 }
 
 fn read_keyboard(done: &mpsc::Sender<io::Result<Done>>) {
@@ -110,5 +121,34 @@ impl Drop for Screen {
         // Nothing can be done about a terminal that does not take its own state back.
         let _ = execute!(io::stdout(), Show, LeaveAlternateScreen);
         let _ = disable_raw_mode();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn drawn(text: &[&str], lines: u16) -> String {
+        let text: Vec<_> = text.iter().map(|line| (*line).to_owned()).collect();
+        let mut out = Vec::new();
+        draw_on(&mut out, &text, lines).expect("memory");
+        String::from_utf8(out).expect("text")
+    }
+
+    #[test]
+    fn nothing_is_cleared_behind_a_line_that_may_fill_its_own() {
+        let screen = drawn(&["one", "two"], 2);
+        assert_eq!(screen, "\x1b[1;1H\x1b[2Kone\x1b[2;1H\x1b[2Ktwo");
+    }
+
+    #[test]
+    fn what_is_left_of_a_longer_text_goes() {
+        assert!(drawn(&["one"], 3).ends_with("one\x1b[2;1H\x1b[J"));
+        assert_eq!(drawn(&[], 3), "\x1b[1;1H\x1b[J");
+    }
+
+    #[test]
+    fn lines_that_have_no_place_are_left_out() {
+        assert!(drawn(&["one", "two", "three"], 2).ends_with("two"));
     }
 }
