@@ -21,16 +21,14 @@ impl Backoff {
         Self { next: FIRST }
     }
 
-    /// The next wait: at least what the server advises and at most half as much again; without
-    /// advice between half and one and a half of a time that doubles. `chance` is 0 to 1, and
-    /// lets clients that lost their server together come back one by one.
+    /// The next wait: between half and one and a half of a time that doubles, but at least what the
+    /// server advises, and up to half as much again. `chance` is 0 to 1, and lets clients that lost
+    /// their server together come back one by one.
     pub fn wait(&mut self, advice: Option<Duration>, chance: f64) -> Duration {
-        if let Some(advice) = advice {
-            return advice.min(ADVICE_MAX).mul_f64(1.0 + chance / 2.0);
-        }
-        let wait = self.next.mul_f64(0.5 + chance);
+        let own = self.next.mul_f64(0.5 + chance);
         self.next = (self.next * 2).min(LONGEST);
-        wait
+        let advised = advice.unwrap_or_default().min(ADVICE_MAX);
+        own.max(advised.mul_f64(1.0 + chance / 2.0))
     }
 
     /// Something was heard.
@@ -65,5 +63,13 @@ mod tests {
         check(advice, 0.0, 2_000);
         check(advice, 1.0, 3_000);
         check(Some(Duration::MAX), 0.0, 300_000);
+    }
+
+    #[test]
+    fn server_that_advises_no_wait_is_not_asked_without_one() {
+        let mut backoff = Backoff::new();
+        let mut wait = || backoff.wait(Some(Duration::ZERO), 0.5);
+        assert_eq!(wait(), FIRST);
+        assert_eq!(wait(), 2 * FIRST);
     }
 }
