@@ -1,7 +1,7 @@
 //! Quarters of a year, each with a key of its own.
 
 use crate::domain::limits::EDITION_CLOSES_ON_DAY;
-use crate::domain::{LocalDay, UtcMillis};
+use crate::domain::{LocalDay, LocalMonth, UtcMillis};
 
 /// The key period that a day lies in: its quarter of a year, counted from the year 0.
 pub fn key_period(day: LocalDay) -> u32 {
@@ -10,24 +10,21 @@ pub fn key_period(day: LocalDay) -> u32 {
 
 /// The first day of a key period.
 pub fn period_begins(period: u32) -> LocalDay {
-    first_of_month(period / 4, 3 * (period % 4) + 1)
+    let month = period.saturating_mul(3);
+    LocalMonth(i32::try_from(month).unwrap_or(i32::MAX)).first_day()
 }
 
 /// When a key period ends: when the edition of its last month closes.
 pub fn period_ends_at(period: u32) -> UtcMillis {
-    let next = period + 1;
-    let first = first_of_month(next / 4, 3 * (next % 4) + 1);
+    let first = period_begins(period.saturating_add(1));
     let days = i32::from(EDITION_CLOSES_ON_DAY) - 1;
     LocalDay(first.0 + days).start().start()
-}
-
-fn first_of_month(year: u32, month: u32) -> LocalDay {
-    LocalDay::parse(&format!("{year:04}-{month:02}-01")).expect("a supported year")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::time::END_DAY;
 
     #[test]
     fn quarter_ends_when_its_last_edition_closes() {
@@ -39,5 +36,9 @@ mod tests {
             period_begins(key_period(day("2026-12-31"))),
             day("2026-10-01")
         );
+        // Nobody lives to see it, but a clock can be wrong.
+        let last = LocalDay(END_DAY.0 + 21);
+        assert_eq!(ends("2099-12-31"), last.start().start());
+        assert_eq!(period_ends_at(u32::MAX), last.start().start());
     }
 }
