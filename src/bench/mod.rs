@@ -83,12 +83,13 @@ pub enum What {
     H2Broadcast,
 }
 
-/// What is measured when nothing is said.
+/// What is measured when nothing is said. A start before questions: these tell taps of a whole country,
+/// which would stand among what an incident takes.
 const ALL: [What; 8] = [
     What::Durable,
     What::Bulk,
-    What::Query,
     What::Start,
+    What::Query,
     What::Fanout,
     What::Live,
     What::Editions,

@@ -33,6 +33,7 @@ use crate::domain::limits::QUESTION_ROWS_MAX;
 use crate::domain::{LocalDay, OutageDay, Position, Question, Window};
 use crate::journal::JournalError;
 use crate::ledger::{Dictionary, Ledger, LedgerError, MonthEnd, ScanView};
+use crate::store::StoreError;
 
 pub use as_of::answer_as_of;
 pub use counter::{Counted, Counter};
@@ -120,7 +121,7 @@ pub enum QueryError {
         other: usize,
     },
     /// Other questions take all places for scans or all memory for counting, and none ended
-    /// in time.
+    /// in time; or what it looks at went while it looked.
     #[error("too many questions at once")]
     Busy,
     /// As of a position before the first entry or after the last.
@@ -145,10 +146,20 @@ pub enum QueryError {
     Abandoned,
     /// The ledger cannot be read now.
     #[error(transparent)]
-    Ledger(#[from] LedgerError),
+    Ledger(LedgerError),
     /// The journal cannot be read.
     #[error("the journal cannot be read")]
     Journal(#[from] JournalError),
+}
+
+impl From<LedgerError> for QueryError {
+    fn from(error: LedgerError) -> Self {
+        match error {
+            // As a month's incidents end.
+            LedgerError::Store(StoreError::BlockForgotten { .. }) => Self::Busy,
+            error => Self::Ledger(error),
+        }
+    }
 }
 
 /// All counts of one question, before a page is cut from them.

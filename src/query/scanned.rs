@@ -8,7 +8,7 @@ use hashbrown::HashMap;
 
 use crate::domain::Question;
 use crate::domain::limits::CELLS_IN_USE_MAX;
-use crate::ledger::ScanView;
+use crate::ledger::{LedgerError, ScanView};
 use crate::store::{Block, Columns, StoreError, Summary};
 
 use super::axis::Axes;
@@ -113,7 +113,7 @@ pub(super) fn scan(
 }
 
 fn ledger_error(error: StoreError) -> QueryError {
-    QueryError::Ledger(error.into())
+    LedgerError::from(error).into()
 }
 
 /// A scan under way.

@@ -761,3 +761,12 @@ fn nothing_recorded_gives_no_rows() {
         );
     }
 }
+
+#[test]
+fn who_asks_as_a_block_is_let_go_is_told_to_ask_again() {
+    let error = |error: StoreError| QueryError::from(LedgerError::from(error));
+    let forgotten = error(StoreError::BlockForgotten { number: 1 });
+    assert!(matches!(forgotten, QueryError::Busy));
+    let missing = error(StoreError::BlockMissing { number: 1 });
+    assert!(matches!(missing, QueryError::Ledger(_)));
+}

@@ -52,6 +52,12 @@ pub enum StoreError {
         /// The first one noticed.
         number: u32,
     },
+    /// A block was let go after it was asked for: whoever asks again is not led to it.
+    #[error("block {number} is kept no longer")]
+    BlockForgotten {
+        /// The first one noticed.
+        number: u32,
+    },
     /// A block is not what was put.
     #[error("block {number} is damaged")]
     BlockInvalid {
@@ -151,7 +157,11 @@ impl StoreError {
             | Self::TapsMarkInvalid { .. }
             | Self::Damaged { .. }
             | Self::Panicked { .. } => true,
-            Self::Locked | Self::Io { .. } | Self::Threads { .. } | Self::Poisoned => false,
+            Self::BlockForgotten { .. }
+            | Self::Locked
+            | Self::Io { .. }
+            | Self::Threads { .. }
+            | Self::Poisoned => false,
         }
     }
 

@@ -36,7 +36,7 @@ use std::fs::File;
 use std::ops::{Range, RangeBounds};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
@@ -81,6 +81,8 @@ struct Inner {
     threads: rayon::ThreadPool,
     /// By number, the blocks that were checked when opening or put since.
     known: RwLock<BTreeMap<u32, Known>>,
+    /// Blocks with lower numbers were let go, as far as that happened since it was opened.
+    forgotten_before: AtomicU32,
     /// A flush failed: what had been written since the one before may be lost, and a later
     /// flush would not say so.
     is_poisoned: AtomicBool,
@@ -182,6 +184,7 @@ impl Store {
     /// Takes out the blocks with lower numbers. They are gone for whoever reads; sled writes
     /// over their bytes as it needs the room.
     pub fn forget_blocks_before(&self, first: u32) -> Result<(), StoreError> {
+        self.0.forgotten_before.fetch_max(first, Ordering::AcqRel);
         let mut known = self.known_mut();
         *known = known.split_off(&first);
         drop(known);
@@ -285,6 +288,7 @@ impl Store {
             data_file,
             threads: scan_threads()?,
             known: RwLock::default(),
+            forgotten_before: AtomicU32::new(0),
             is_poisoned: AtomicBool::new(false),
         })))
     }
@@ -375,7 +379,14 @@ impl Store {
             }
             self.0.blocks.get(key)
         })?;
-        found.ok_or(StoreError::BlockMissing { number })
+        found.ok_or_else(|| self.not_there(number))
+    }
+
+    fn not_there(&self, number: u32) -> StoreError {
+        if number < self.0.forgotten_before.load(Ordering::Acquire) {
+            return StoreError::BlockForgotten { number };
+        }
+        StoreError::BlockMissing { number }
     }
 }
 
@@ -574,6 +585,22 @@ mod tests {
             scanned,
             Err(StoreError::BlockMissing { number: 3 })
         ));
+    }
+
+    #[test]
+    fn block_that_was_let_go_after_it_was_asked_for_is_not_missing() {
+        let folder = folder();
+        let dir = folder.path().join("store");
+        make(&dir, 3);
+        let store = Store::open(&dir, EPOCH, 0..3).expect("just closed");
+        let asked = 0..3;
+        store.forget_blocks_before(2).expect("room");
+        let scan = |range| store.scan(range, Columns::all(), |_| true, || (), |(), _, _| {});
+        assert!(matches!(
+            scan(asked),
+            Err(StoreError::BlockForgotten { number: 0 | 1 })
+        ));
+        assert!(scan(2..3).is_ok());
     }
 
     #[test]
