@@ -324,6 +324,7 @@ impl Ingest {
         let Shared {
             keys, newcomers, ..
         } = &*self.shared;
+        let living = keys.first_living();
         let mut preparer = Preparer::new(keys, &network, newcomers, incidents.len());
         let mut expected = Vec::with_capacity(incidents.len());
         let mut entries = Vec::with_capacity(incidents.len());
@@ -349,7 +350,9 @@ impl Ingest {
             }
         }
         let (answer, result) = oneshot::channel();
-        room.send(Job { entries, answer })?;
+        // Whoever ends a key looks for its pseudonyms in what was sent before, and not again.
+        let sent = keys.unless_ended(living, || room.send(Job { entries, answer }));
+        sent.ok_or(SubmitError::Busy)??;
         Ok(OnItsWay { expected, result })
     }
 

@@ -161,6 +161,18 @@ impl Keys {
         periods.first = periods.first.max(through + 1);
     }
 
+    /// The first quarter whose key has not ended.
+    pub fn first_living(&self) -> u32 {
+        self.periods().first
+    }
+
+    /// Does something that no key can end in the midst of; `None`, and nothing done, if one has
+    /// ended since a quarter was the first living one. `work` must not ask for keys.
+    pub fn unless_ended<T>(&self, living: u32, work: impl FnOnce() -> T) -> Option<T> {
+        let periods = self.periods();
+        (periods.first == living).then(work)
+    }
+
     /// Destroys the keys of a quarter, and of all before it: in memory, and in the file, whose
     /// bytes of before are overwritten.
     pub fn destroy(&self, through: u32) -> Result<(), KeyError> {
@@ -363,6 +375,7 @@ fn begun(key: &[u8; KEY_BYTES]) -> Hmac<Sha256> {
 mod tests {
     use std::io::Read as _;
     use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     use super::*;
 
@@ -460,6 +473,28 @@ mod tests {
         let mut bytes = Vec::new();
         (&before).read_to_end(&mut bytes).expect("read");
         assert!(secret.len() < bytes.len() && bytes.iter().all(|byte| *byte == 0));
+    }
+
+    #[test]
+    fn what_was_made_before_a_key_ended_is_sent_before_that_or_not_at_all() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let keys = open(folder.path());
+        let period = key_period(day("2026-09-30"));
+        let living = keys.first_living();
+        assert_eq!(keys.unless_ended(living, || "sent"), Some("sent"));
+        let has_ended = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let sent = keys.unless_ended(living, || {
+                scope.spawn(|| {
+                    keys.end(period);
+                    has_ended.store(true, Ordering::Relaxed);
+                });
+                assert!(!has_ended.load(Ordering::Relaxed), "it waits");
+            });
+            sent.expect("none has ended");
+        });
+        assert_eq!(keys.unless_ended(living, || "sent"), None);
+        assert_eq!(keys.first_living(), period + 1);
     }
 
     #[test]
