@@ -38,6 +38,16 @@ pub(super) fn erase(
     ledger: &Ledger,
     incidents: &[Position],
 ) -> Result<(), JournalError> {
+    let places = all_places(writer, ledger, incidents)?;
+    writer.erase_all_personal(&places)
+}
+
+/// Where these incidents have words, as far as the ledger has them as erased.
+fn all_places(
+    writer: &Writer,
+    ledger: &Ledger,
+    incidents: &[Position],
+) -> Result<Vec<Position>, JournalError> {
     let mut left = Vec::new();
     for incident in incidents {
         let places = {
@@ -50,10 +60,10 @@ pub(super) fn erase(
             left.extend(twins(&writer.reader(), *incident)?);
         }
     }
-    writer.erase_all_personal(&left)
+    Ok(left)
 }
 
-/// Zeroes what a crash may have left of erased incidents, if a checkpoint counts entries through
+/// Zeroes what a crash, or a disk that failed, may have left of erased incidents, if a checkpoint counts entries through
 /// this place.
 pub(super) fn finish(
     writer: &mut Writer,
@@ -61,7 +71,8 @@ pub(super) fn finish(
     checkpointed: Position,
 ) -> Result<(), JournalError> {
     let late = erased_where(ledger, |at| !is_settled(at, checkpointed));
-    erase(writer, ledger, &late)
+    let places = all_places(writer, ledger, &late)?;
+    writer.erase_all_personal_again(&places)
 }
 
 /// Zeroes what is left of all erased incidents.

@@ -195,6 +195,15 @@ impl Reader {
         &self,
         position: Position,
     ) -> Result<Option<PersonalPlace>, JournalError> {
+        let place = self.place_of_personal(position)?;
+        Ok(place.filter(|place| !place.is_erased))
+    }
+
+    /// As `personal_place`, also of one of which nothing is left.
+    pub(super) fn place_of_personal(
+        &self,
+        position: Position,
+    ) -> Result<Option<PersonalPlace>, JournalError> {
         if position < self.horizon() || self.last() < position {
             return Ok(None);
         }
@@ -204,14 +213,13 @@ impl Reader {
         };
         let record = cursor.record();
         let record = record.ok_or_else(|| cursor.damaged("a record is not whole"))?;
-        if let PersonalPart::Erased { finished: true } = record.personal() {
-            return Ok(None);
-        }
+        let is_erased = record.personal() == PersonalPart::Erased { finished: true };
         let bytes = header.record_bytes() - header.personal_at();
         Ok((0 < bytes).then(|| PersonalPlace {
             path: cursor.path(),
             offset: cursor.offset() + header.personal_at() as u64,
             bytes,
+            is_erased,
         }))
     }
 
@@ -280,6 +288,8 @@ fn segment_of(segments: &[Arc<Segment>], position: Position) -> Arc<Segment> {
 pub struct PersonalPlace {
     /// The segment's file.
     pub path: PathBuf,
+    /// Whether nothing is left of it.
+    pub is_erased: bool,
     offset: u64,
     bytes: usize,
 }

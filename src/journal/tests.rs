@@ -312,6 +312,41 @@ fn last_batch_is_written_again_as_it_may_have_been_refused_by_the_disk() {
 }
 
 #[test]
+fn zeros_that_the_disk_may_have_refused_are_written_again_if_asked() {
+    let dir = journal_of(3, 3);
+    let file = first_file(&dir);
+    let (mut writer, _, _) = open(dir.path(), SMALL).expect("opens");
+    let places = [Position(2)];
+    writer.erase_all_personal(&places).expect("erased");
+    let before = fs::read(&file).expect("reads");
+    let long_ago = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1);
+    let handle = fs::File::options().write(true).open(&file).expect("opens");
+    handle.set_modified(long_ago).expect("set");
+    let modified = || fs::metadata(&file).and_then(|told| told.modified());
+    writer.erase_all_personal(&places).expect("nothing to do");
+    assert_eq!(modified().expect("known"), long_ago);
+    writer.erase_all_personal_again(&places).expect("erased");
+    assert_ne!(modified().expect("known"), long_ago);
+    assert!(fs::read(&file).expect("reads") == before);
+}
+
+#[test]
+fn segments_that_are_smaller_by_now_take_no_more_than_they_hold() {
+    let dir = folder();
+    let larger = Settings {
+        segment_bytes: 4 * SMALL.segment_bytes,
+        ..SMALL
+    };
+    let (mut writer, _, _) = open(dir.path(), larger).expect("new");
+    writer.append(&batch(1..101), NOW).expect("room");
+    drop(writer);
+    let (mut writer, _, _) = open(dir.path(), SMALL).expect("whole");
+    writer.append(&batch(101..1_201), NOW).expect("room");
+    drop(writer);
+    check_whole(dir.path(), 1_200);
+}
+
+#[test]
 fn segment_that_is_larger_by_now_does_not_take_the_place_of_an_empty_one() {
     let dir = folder();
     drop(open(dir.path(), SMALL).expect("new"));

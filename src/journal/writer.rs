@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 
 use super::durable;
 use super::format::{self, Frame, SEGMENT_HEADER_BYTES, SegmentHeader};
-use super::reader::Reader;
+use super::reader::{PersonalPlace, Reader};
 use super::scan::Tail;
 use super::segment::{self, Extent, Segment};
 use super::{Encoded, JournalError, Settings, Shared, ended, redo};
@@ -179,6 +179,20 @@ impl Writer {
     /// As `erase_personal`, of these entries, in their order. What may be left to rewrite is looked
     /// for once.
     pub fn erase_all_personal(&mut self, positions: &[Position]) -> Result<(), JournalError> {
+        self.erase_places(positions, |place| !place.is_erased)
+    }
+
+    /// As `erase_all_personal`, also of what shows as zeroed: where the disk refused the zeros, the
+    /// system may show them all the same.
+    pub fn erase_all_personal_again(&mut self, positions: &[Position]) -> Result<(), JournalError> {
+        self.erase_places(positions, |_| true)
+    }
+
+    fn erase_places(
+        &mut self,
+        positions: &[Position],
+        is_wanted: impl Fn(&PersonalPlace) -> bool,
+    ) -> Result<(), JournalError> {
         if self.is_poisoned {
             return Err(JournalError::Poisoned);
         }
@@ -193,7 +207,8 @@ impl Writer {
             .inspect_err(|_| self.is_poisoned = true)?;
         let reader = self.reader();
         for position in positions {
-            let Some(place) = reader.personal_place(*position)? else {
+            let place = reader.place_of_personal(*position)?;
+            let Some(place) = place.filter(&is_wanted) else {
                 continue;
             };
             place.erase(self.settings.sync).map_err(|source| {
@@ -234,16 +249,13 @@ impl Writer {
 
     /// As many of the entries as make one batch, and the bytes of their records.
     fn whole_part<'a>(&self, entries: &'a [Encoded]) -> (&'a [Encoded], u64) {
-        let SegmentHeader {
-            first,
-            segment_bytes,
-            ..
-        } = self.segment.header;
-        // The segment after an empty one would have its name.
-        let space = if self.last < first {
-            segment_bytes
+        // What does not fit into this segment goes to the next, unless this one is empty: that would
+        // have its name.
+        let is_empty = self.last < self.segment.header.first;
+        let space = if is_empty {
+            self.segment.header.segment_bytes
         } else {
-            segment_bytes.max(self.settings.segment_bytes)
+            self.settings.segment_bytes
         };
         let space = space - SEGMENT_HEADER_BYTES as u64;
         let (mut count, mut bytes) = (0, 0);
