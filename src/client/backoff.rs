@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-/// First wait, where the server does not say how long.
+/// First wait of its own.
 const FIRST: Duration = Duration::from_millis(250);
-/// Longest wait, where the server does not say how long.
+/// Longest wait of its own.
 const LONGEST: Duration = Duration::from_secs(5);
 /// Longest wait that a server can ask for.
 const ADVICE_MAX: Duration = Duration::from_secs(300);

@@ -208,13 +208,14 @@ impl Ingest {
         self.read(look_up).await.unwrap_or(Err(GetError::Busy))
     }
 
-    /// Incidents recorded at some places, in one reading.
+    /// Incidents recorded at some places, in one reading. Those that have ended meanwhile are left out.
     pub async fn get_all(&self, incidents: Vec<Position>) -> Result<Vec<StoredIncident>, GetError> {
         let (ledger, reader) = (self.ledger(), self.reader().clone());
         let look_up = move || {
             let places = incidents.into_iter();
             places
                 .map(|place| lookup::get_at(&ledger, &reader, place))
+                .filter(|found| !matches!(found, Err(GetError::NotFound)))
                 .collect()
         };
         self.read(look_up).await.unwrap_or(Err(GetError::Busy))

@@ -98,7 +98,7 @@ pub struct Accepted {
 /// Why an incident is not recorded.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SubmitError {
-    /// The queue is full.
+    /// The queue is full, or a key ended in the midst of it.
     #[error("busy; try again later")]
     Busy,
     /// A card or an installation reports more often than may be.

@@ -122,7 +122,7 @@ pub enum QueryError {
     },
     /// Other questions take all places for scans or all memory for counting, and none ended
     /// in time; or what it looks at went while it looked.
-    #[error("too many questions at once")]
+    #[error("busy; try again later")]
     Busy,
     /// As of a position before the first entry or after the last.
     #[error("the position is not one of {first} to {last}")]

@@ -281,7 +281,8 @@ impl Tries {
         }
         let asked = status.get_details_retry_info();
         let asked = asked.and_then(|info| info.retry_delay);
-        sleep(asked.unwrap_or(self.backoff).min(BACKOFF_MAX)).await;
+        let wait = asked.unwrap_or_default().max(self.backoff);
+        sleep(wait.min(BACKOFF_MAX)).await;
         self.backoff = (self.backoff * 2).min(BACKOFF_MAX);
         true
     }

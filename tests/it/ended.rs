@@ -370,7 +370,6 @@ const DECEMBER: UtcMillis = UtcMillis(START.0 + 20 * DAY_MS);
 /// Days before `LATER` that keep the taps of December, and none of those of November.
 const DECEMBERS_TAP_DAYS: u32 = 343;
 
-/// Midnight, so many days before the day of `DECEMBER`.
 #[tokio::test]
 async fn nothing_half_known_is_told_of_an_incident_that_ends_while_its_entries_are_there() {
     let (folder, stories) = reported(5).await;
@@ -405,6 +404,7 @@ async fn nothing_half_known_is_told_of_an_incident_that_ends_while_its_entries_a
     service.stop().await;
 }
 
+/// Midnight, so many days before the day of `DECEMBER`.
 fn midnight(days: i64) -> UtcMillis {
     UtcMillis(DECEMBER.0 - 15 * HOUR_MS - days * DAY_MS)
 }
