@@ -338,12 +338,12 @@ fn segments_that_are_smaller_by_now_take_no_more_than_they_hold() {
         ..SMALL
     };
     let (mut writer, _, _) = open(dir.path(), larger).expect("new");
-    writer.append(&batch(1..101), NOW).expect("room");
+    writer.append(&batch(1..901), NOW).expect("room");
     drop(writer);
     let (mut writer, _, _) = open(dir.path(), SMALL).expect("whole");
-    writer.append(&batch(101..1_201), NOW).expect("room");
+    writer.append(&batch(901..2_001), NOW).expect("room");
     drop(writer);
-    check_whole(dir.path(), 1_200);
+    check_whole(dir.path(), 2_000);
 }
 
 #[test]
