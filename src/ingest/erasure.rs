@@ -63,8 +63,8 @@ fn all_places(
     Ok(left)
 }
 
-/// Zeroes what a crash, or a disk that failed, may have left of erased incidents, if a checkpoint counts entries through
-/// this place.
+/// Zeroes what a crash, or a disk that failed, may have left of erased incidents, if a checkpoint counts
+/// entries through this place.
 pub(super) fn finish(
     writer: &mut Writer,
     ledger: &Ledger,

@@ -16,8 +16,8 @@ pub(super) struct Turns {
     by_asker: Mutex<HashMap<Asker, Weak<Semaphore>>>,
 }
 
-/// Leave to read. Dropping it gives it back: it goes with what reads, which nobody stops where who
-/// asked for it is gone.
+/// Leave to read. Dropping it gives it back. It goes with the reading, which goes on when whoever asked
+/// for it is gone.
 pub(super) struct Turn {
     _among_all: OwnedSemaphorePermit,
     _among_own: OwnedSemaphorePermit,
