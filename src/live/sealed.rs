@@ -134,7 +134,10 @@ mod tests {
             mut long in prop::collection::vec(any::<u8>(), BYTES),
         ) {
             let own = of([7; 16], 7);
-            prop_assert_eq!(own.open::<8>(&bytes), Err(NoToken::Malformed));
+            // What begins like one, and is as long, could be another journal's.
+            let is_kind = bytes.first() == own.head.first();
+            let refused = own.open::<8>(&bytes);
+            prop_assert!(refused == Err(NoToken::Malformed) || is_kind && refused.is_err());
             long[..HEAD_BYTES].copy_from_slice(&own.head);
             prop_assert_eq!(own.open::<8>(&long), Err(NoToken::Malformed));
         }

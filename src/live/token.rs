@@ -129,7 +129,10 @@ mod tests {
         #[test]
         fn garbage_is_no_token(bytes: Vec<u8>) {
             let tokens = Tokens::new(Epoch([7; 16]), Seal::testing(7));
-            prop_assert_eq!(tokens.parse(&bytes), Err(NoToken::Malformed));
+            // What begins like one, and is as long, could be another journal's.
+            let is_kind = bytes.first() == Some(&KIND);
+            let refused = tokens.parse(&bytes);
+            prop_assert!(refused == Err(NoToken::Malformed) || is_kind && refused.is_err());
         }
     }
 }
