@@ -346,14 +346,14 @@ impl Retainer {
         }
         self.ingest.note_ended(end.through, None).await?;
         // Without room for another segment: it is tried again at the next look.
-        if Remover::new(&self.reader).is_written_to(end.through) {
+        let remover = Remover::new(&self.reader);
+        if remover.is_written_to(end.through) {
             return Ok(());
         }
         let (dir, reader) = (self.dir.join("journal"), self.reader.clone());
         let make = move || make_base(&dir, &reader, end.through);
         let base = tokio::task::spawn_blocking(make).await??;
         self.ingest.note_ended(end.through, Some(base)).await?;
-        let remover = Remover::new(&self.reader);
         let taps = self.ingest.ended_taps();
         let (dir, store) = (self.dir.clone(), self.dir.join("store"));
         let replace = move || {
