@@ -109,7 +109,7 @@ pub const CHECKPOINT_TAP_ENTRIES: u64 = 8_192;
 /// Entries after which a checkpoint that failed is tried again.
 pub const CHECKPOINT_RETRY_ENTRIES: u64 = 65_536;
 /// For how long a checkpoint may hold the minute of a tap whose report was erased, in minutes.
-/// Reached: another is written.
+/// Reached: another is written; where that fails again after as long, it is removed.
 pub const CHECKPOINT_ERASED_MINUTES_MAX: u32 = 10;
 /// Batches read ahead while a journal is folded.
 pub const REPLAY_BATCHES_AHEAD: usize = 4;

@@ -16,6 +16,7 @@ use super::batch::{self, Batch, Fate};
 use super::clock_guard::{ClockGuard, ServerClock};
 use super::duplicates::Duplicates;
 use super::erasure;
+use super::folder;
 use super::key_maker::KeyMaker;
 use super::log_feed;
 use super::prepare::Pending;
@@ -80,6 +81,8 @@ pub(super) struct Committer {
     erased: Option<Minute>,
     /// The same, of before the checkpoint that is being written: it stands again if that fails.
     erased_before: Option<Minute>,
+    /// Whether the last checkpoint failed which was due to an erasure.
+    is_erasure_late: bool,
     /// Entries of tap counts since a checkpoint was begun, see `count_taps`.
     tap_entries: u64,
     is_disk_low: bool,
@@ -116,6 +119,7 @@ impl Committer {
             checkpoint: None,
             erased: parts.erased,
             erased_before: None,
+            is_erasure_late: false,
             tap_entries: parts.tap_entries,
             is_disk_low: false,
             is_stuck: false,
@@ -396,6 +400,9 @@ impl Committer {
         let ledger = Arc::clone(&self.parts.ledger);
         // It counts only what is in the store.
         if ledger.store_is_opening() {
+            if self.is_erasure_due() {
+                self.miss_erasure();
+            }
             return;
         }
         let folder = self.parts.folder.clone();
@@ -431,6 +438,7 @@ impl Committer {
                 self.parts.checkpointed = position;
                 self.checkpoint_due = checkpoint_after(position, self.parts.checkpoint_entries);
                 self.erased_before = None;
+                self.is_erasure_late = false;
             }
             Err(error) => {
                 let error = &error as &dyn std::error::Error;
@@ -438,9 +446,30 @@ impl Committer {
                 let last = self.parts.writer.last();
                 self.checkpoint_due = Position(last.0 + CHECKPOINT_RETRY_ENTRIES);
                 self.tap_entries = CHECKPOINT_TAP_ENTRIES / 2;
-                // Not at once: what failed may fail again.
-                let is_owed = self.erased_before.take().or(self.erased).is_some();
-                self.erased = self.ticked.filter(|_| is_owed);
+                if self.erased_before.take().or(self.erased).is_some() {
+                    self.miss_erasure();
+                }
+            }
+        }
+    }
+
+    /// Tries again later to replace a checkpoint that counts what was erased: what failed may fail
+    /// again. The second time it is removed: without one, a start takes longer.
+    fn miss_erasure(&mut self) {
+        self.erased = self.ticked;
+        if !std::mem::replace(&mut self.is_erasure_late, true) {
+            return;
+        }
+        match folder::remove_checkpoint(&self.parts.folder) {
+            Ok(()) => {
+                tracing::warn!("checkpoint removed: it counts what was erased, and cannot be replaced");
+                self.parts.checkpointed = Position(0);
+                self.erased = None;
+                self.is_erasure_late = false;
+            }
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, "checkpoint that counts what was erased not removed");
             }
         }
     }
@@ -534,7 +563,7 @@ mod tests {
     use crate::domain::entry::Epoch;
     use crate::domain::time::DAY_MS;
     use crate::ingest::history::History;
-    use crate::ingest::{Clock, ClockCheck, folder};
+    use crate::ingest::{Clock, ClockCheck};
     use crate::journal::{self, Settings};
     use crate::ledger::State;
     use crate::store::Store;
@@ -612,23 +641,60 @@ mod tests {
         assert!(queue.reserve(1).is_ok());
     }
 
+    /// With a checkpoint that cannot be replaced, since what another would be written to is taken, by
+    /// the folder that is told.
+    fn stuck_checkpoint(dir: &Path) -> (Committer, PathBuf) {
+        let mut committer = committer(dir);
+        committer.erased = committer.ticked;
+        assert!(committer.pass(CHECKPOINT_ERASED_MINUTES_MAX));
+        assert!(folder::checkpoint(dir).exists());
+        let aside = dir.join("checkpoint.new");
+        std::fs::create_dir(&aside).expect("made");
+        committer.erased = committer.ticked;
+        (committer, aside)
+    }
+
     #[test]
     fn checkpoint_that_is_due_to_an_erasure_and_fails_is_tried_again() {
         let dir = tempfile::tempdir().expect("a folder");
-        let mut committer = committer(dir.path());
-        // What it would be written to is taken, by a folder.
-        let aside = dir.path().join("checkpoint.new");
-        std::fs::create_dir(&aside).expect("made");
-        committer.erased = committer.ticked;
+        let (mut committer, aside) = stuck_checkpoint(dir.path());
         assert!(!committer.pass(CHECKPOINT_ERASED_MINUTES_MAX - 1));
         assert!(committer.pass(1));
         assert!(!committer.pass(0), "not at once");
-        assert!(committer.pass(CHECKPOINT_ERASED_MINUTES_MAX));
         std::fs::remove_dir(&aside).expect("removed");
-        assert!(!folder::checkpoint(dir.path()).exists());
         assert!(committer.pass(CHECKPOINT_ERASED_MINUTES_MAX));
         assert!(folder::checkpoint(dir.path()).exists());
         assert!(!committer.pass(CHECKPOINT_ERASED_MINUTES_MAX));
+        // One that fails after that is again the first.
+        std::fs::create_dir(&aside).expect("made");
+        committer.erased = committer.ticked;
+        assert!(committer.pass(CHECKPOINT_ERASED_MINUTES_MAX));
+        assert!(folder::checkpoint(dir.path()).exists());
+    }
+
+    #[test]
+    fn checkpoint_that_counts_what_was_erased_and_cannot_be_replaced_is_removed() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (mut committer, _) = stuck_checkpoint(dir.path());
+        committer.parts.checkpointed = Position(7);
+        assert!(committer.pass(CHECKPOINT_ERASED_MINUTES_MAX));
+        assert!(folder::checkpoint(dir.path()).exists());
+        assert!(committer.pass(CHECKPOINT_ERASED_MINUTES_MAX));
+        assert!(!folder::checkpoint(dir.path()).exists());
+        assert_eq!(committer.parts.checkpointed, Position(0));
+        assert!(!committer.pass(CHECKPOINT_ERASED_MINUTES_MAX), "none is owed");
+    }
+
+    #[test]
+    fn checkpoint_that_counts_what_was_erased_is_removed_while_the_store_does_not_open() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (mut committer, _) = stuck_checkpoint(dir.path());
+        let state = State::new(committer.parts.writer.epoch());
+        committer.parts.ledger = Arc::new(Ledger::new(state));
+        assert!(!committer.pass(CHECKPOINT_ERASED_MINUTES_MAX));
+        assert!(folder::checkpoint(dir.path()).exists());
+        assert!(!committer.pass(CHECKPOINT_ERASED_MINUTES_MAX));
+        assert!(!folder::checkpoint(dir.path()).exists());
     }
 
     #[test]
