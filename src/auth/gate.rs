@@ -30,8 +30,16 @@ pub struct Gate(Arc<Inner>);
 struct Inner {
     folder: PathBuf,
     known: RwLock<Known>,
-    /// The file as it was when it was last read.
-    state: Mutex<Option<FileState>>,
+    seen: Mutex<Seen>,
+}
+
+/// The file, as it was.
+#[derive(Default)]
+struct Seen {
+    /// When it was last read.
+    read: Option<FileState>,
+    /// When it was last told that it cannot be read.
+    refused: Option<FileState>,
 }
 
 enum Known {
@@ -79,7 +87,10 @@ impl Gate {
         Ok(Self(Arc::new(Inner {
             folder: folder.to_owned(),
             known: RwLock::new(known),
-            state: Mutex::new(state),
+            seen: Mutex::new(Seen {
+                read: state,
+                refused: None,
+            }),
         })))
     }
 
@@ -89,16 +100,25 @@ impl Gate {
     }
 
     /// Reads the file anew if it changed; tells how many tokens live then. One that cannot be
-    /// read changes nothing, and is an error once; nor does one that is gone.
+    /// read changes nothing, and is an error once, and is tried again at each look: what is in
+    /// the way may go without a change of the file. One that is gone changes nothing either.
     pub fn follow(&self) -> Result<Option<usize>, TokenError> {
-        let mut read = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = self.0.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let now = FileState::of(&self.0.folder);
-        if now.is_none() || now == *read {
+        if now.is_none() || now == seen.read {
             return Ok(None);
         }
-        *read = now;
-        let Some(file) = TokenFile::read(&self.0.folder)? else {
-            return Ok(None);
+        let file = match TokenFile::read(&self.0.folder) {
+            Ok(Some(file)) => file,
+            Ok(None) => return Ok(None),
+            Err(error) => {
+                let is_told = std::mem::replace(&mut seen.refused, now) == now;
+                return if is_told { Ok(None) } else { Err(error) };
+            }
+        };
+        *seen = Seen {
+            read: now,
+            refused: None,
         };
         let held = self.0.known.write();
         let mut known = held.unwrap_or_else(PoisonError::into_inner);
@@ -202,6 +222,7 @@ fn bearer(authorization: &[u8]) -> Option<&[u8]> {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
 
     use proptest::prelude::*;
     use tempfile::TempDir;
@@ -325,6 +346,25 @@ mod tests {
         assert!(matches!(gate.follow(), Ok(None)));
         assert_eq!(role(&gate, &token), Some(Role::Operator));
         assert_eq!(gate.principal(None), Ok(Principal::Public));
+    }
+
+    #[test]
+    fn file_that_could_not_be_read_is_read_once_it_can_be() {
+        let folder = folder();
+        let token = add(&folder, Role::Operator, "room");
+        let gate = Gate::open(folder.path()).expect("readable");
+        TokenFile::revoke(folder.path(), TokenId(1), today()).expect("it lives");
+        let path = TokenFile::path(folder.path());
+        let let_read = |mode| {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("set");
+        };
+        let_read(0o644);
+        assert!(gate.follow().is_err());
+        assert!(matches!(gate.follow(), Ok(None)), "an error is told once");
+        assert!(role(&gate, &token).is_some());
+        let_read(0o600);
+        assert!(matches!(gate.follow(), Ok(Some(0))));
+        assert_eq!(role(&gate, &token), None);
     }
 
     #[test]

@@ -171,7 +171,8 @@ pub struct TokenFile {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FileState {
     inode: u64,
-    modified_ns: i128,
+    /// When its content was last changed, or who may read it.
+    changed_ns: i128,
     bytes: u64,
 }
 
@@ -293,10 +294,10 @@ impl FileState {
     /// As the file is now; `None` if there is none, or none that can be looked at.
     pub fn of(folder: &Path) -> Option<Self> {
         let found = fs::metadata(TokenFile::path(folder)).ok()?;
-        let seconds = i128::from(found.mtime()) * 1_000_000_000;
+        let seconds = i128::from(found.ctime()) * 1_000_000_000;
         Some(Self {
             inode: found.ino(),
-            modified_ns: seconds + i128::from(found.mtime_nsec()),
+            changed_ns: seconds + i128::from(found.ctime_nsec()),
             bytes: found.size(),
         })
     }
