@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use super::access::check_asked;
 use super::asked::as_of;
-use super::blocking;
 use super::convert::case::{PageTokens, parse_list, parse_reply, parse_times, to_case, to_times};
 use super::convert::log::Sight;
 use super::convert::violation::Path;
 use super::pb::v1 as pb;
+use super::room::Room;
 use super::status::Problem;
 use crate::auth::Principal;
 use crate::domain::CaseNumber;
@@ -22,6 +22,8 @@ use crate::query::citing::citation_of_replies;
 pub(super) struct Desk {
     pub ingest: Ingest,
     pub ledger: Arc<Ledger>,
+    /// For what looks through many reports.
+    pub room: Room,
 }
 
 impl Desk {
@@ -42,8 +44,8 @@ impl Desk {
         let asked = parse_list(request, &tokens)?;
         check_asked(caller, Path::root("operators"), &asked.filter.operators)?;
         let ledger = Arc::clone(&self.ledger);
-        let page =
-            blocking(move || cases::list(&ledger, &asked.filter, asked.place, asked.rows_max));
+        let list = move || cases::list(&ledger, &asked.filter, asked.place, asked.rows_max);
+        let page = self.room.work(list);
         let CasePage {
             incidents,
             as_of: at,
@@ -96,8 +98,8 @@ impl Desk {
         let ledger = Arc::clone(&self.ledger);
         let citations = self.ingest.citations();
         let at = as_of(&citations, caller, request.as_of_position)?;
-        let told = blocking(move || cases::reply_times(&ledger, &operators, window, at));
-        let told = told.await?;
+        let times = move || cases::reply_times(&ledger, &operators, window, at);
+        let told = self.room.work(times).await?;
         let refuse = |error| Problem::of_window(error, "operators", caller.sees_places());
         let told = told.map_err(refuse)?;
         let place = citations.tell(caller, told.position);

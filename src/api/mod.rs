@@ -23,6 +23,7 @@ mod outages;
 pub mod pb;
 mod progress;
 pub mod reporting;
+mod room;
 pub mod statistics;
 pub mod status;
 mod stream;

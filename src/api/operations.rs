@@ -23,10 +23,13 @@ use super::counters::Counters;
 use super::guard::corrected;
 use super::pb::v1 as pb;
 use super::pb::v1::operations_service_server::OperationsService;
+use super::room::Room;
 use super::status::Problem;
 use crate::auth::{Limiter, Principal};
 use crate::domain::ServerTime;
-use crate::domain::limits::{TAP_COUNTS_PER_CALL_MAX, TAP_STREAMS_MAX, TAP_STREAMS_PER_TOKEN_MAX};
+use crate::domain::limits::{
+    CASE_LISTS_MAX, TAP_COUNTS_PER_CALL_MAX, TAP_STREAMS_MAX, TAP_STREAMS_PER_TOKEN_MAX,
+};
 use crate::ingest::{Ingest, TapsError};
 use crate::ledger::Ledger;
 use crate::live::{Permit, Permits};
@@ -62,6 +65,7 @@ impl Operations {
             desk: Desk {
                 ingest: ingest.clone(),
                 ledger,
+                room: Room::of(CASE_LISTS_MAX),
             },
             recorder: Recorder {
                 ingest,

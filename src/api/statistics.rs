@@ -3,7 +3,6 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::{Request, Response, Status};
 
 use super::asked::{Slow, Sources, Tell, as_of};
@@ -16,6 +15,7 @@ use super::counters::Counters;
 use super::pb::v1 as pb;
 use super::pb::v1::statistics_service_server::StatisticsService;
 use super::progress::{self, Steps};
+use super::room::Room;
 use super::status::Problem;
 use crate::auth::Citations;
 use crate::domain::limits::QUESTIONS_MAX;
@@ -33,7 +33,7 @@ pub struct Statistics {
     library: Arc<Library>,
     counters: Counters,
     /// Room for questions being answered.
-    room: Arc<Semaphore>,
+    room: Room,
     /// When the record began, once that was asked for: it stays so.
     began: Arc<OnceLock<UtcMillis>>,
 }
@@ -56,7 +56,7 @@ impl Statistics {
             sources,
             library,
             counters,
-            room: Arc::new(Semaphore::new(QUESTIONS_MAX)),
+            room: Room::of(QUESTIONS_MAX),
             began: Arc::default(),
         }
     }
@@ -72,24 +72,6 @@ impl Statistics {
         Ok(began.map(|began| *self.began.get_or_init(|| began)))
     }
 
-    fn room(&self) -> Result<OwnedSemaphorePermit, Problem> {
-        let room = Arc::clone(&self.room).try_acquire_owned();
-        room.map_err(|_| Problem::busy())
-    }
-
-    /// Works where it may block, if there is room.
-    async fn in_room<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
-    ) -> Result<T, Problem> {
-        let room = self.room()?;
-        let work = move || {
-            let _room = room;
-            work()
-        };
-        blocking(work).await?
-    }
-
     /// Answers what may take long, for as long as its caller waits.
     async fn answer<T: Send + 'static>(
         &self,
@@ -98,13 +80,13 @@ impl Statistics {
         let sources = self.sources.clone();
         let caller = Arc::new(());
         let waiting = Arc::downgrade(&caller);
-        let answered = self.in_room(move || {
+        let answered = self.room.work(move || {
             let tell = |_: Progress| 0 < waiting.strong_count();
             answer(&sources, &tell)
         });
         let answered = answered.await;
         drop(caller);
-        answered
+        answered?
     }
 
     async fn staff(
@@ -116,23 +98,23 @@ impl Statistics {
         let Sources {
             ledger, journal, ..
         } = self.sources.clone();
-        self.in_room(move || {
+        let answered = self.room.work(move || {
             let begun = Instant::now();
             let told = |positions| journal.told_of_staff(positions);
             let found = query::staff::staff_figures(&ledger, told, &asked.question, as_of);
             let found = found.map_err(|error| Problem::of_window(error, "filter", sees_places))?;
             Ok(to_staff(&found, &asked, begun.elapsed()))
-        })
-        .await
+        });
+        answered.await?
     }
 
     async fn edition(&self, query: EditionQuery) -> Result<pb::GetEditionResponse, Problem> {
         let library = Arc::clone(&self.library);
-        self.in_room(move || match library.get(query.month)? {
+        let answered = self.room.work(move || match library.get(query.month)? {
             Some(held) => Ok(to_edition_page(&held, &query)),
             None => Err(Problem::no_edition()),
-        })
-        .await
+        });
+        answered.await?
     }
 
     fn count(&self, result: Result<&pb::QueryFiguresResponse, &Problem>) {
@@ -177,7 +159,7 @@ impl StatisticsService for Statistics {
             .sources
             .ask_slowly(caller.clone(), request.into_inner())?;
         let (this, is_figures) = (self.clone(), matches!(asked, Slow::Figures(_)));
-        let steps = progress::answered(self.room()?, caller.sees_places(), move |tell| {
+        let steps = progress::answered(self.room.place()?, caller.sees_places(), move |tell| {
             let tell = |progress| caller.is_live() && tell(progress);
             let answered = this.sources.slowly(asked, &tell);
             match &answered {

@@ -242,6 +242,8 @@ pub const PAGE_ROWS_MAX: usize = 10_000;
 pub const PAGE_ROWS_DEFAULT: usize = 1_000;
 /// Questions under way at once. Reached: refused with `Busy`.
 pub const QUESTIONS_MAX: usize = 64;
+/// Lists of reports, and of how long answers took, that are made at once. Reached: refused with `Busy`.
+pub const CASE_LISTS_MAX: usize = 16;
 /// Cells, of four bytes, that all questions under way count in together. Reached: refused
 /// with `Busy`.
 pub const CELLS_IN_USE_MAX: u64 = 48 * 1024 * 1024;
