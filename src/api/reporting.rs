@@ -475,6 +475,7 @@ impl ReportingService for Reporting {
             ingest: self.reporter.ingest.clone(),
             id,
             secret,
+            caller: caller.principal,
             stop: self.stop.clone(),
             _permit: permit.map_err(Problem::from)?,
             tell,

@@ -15,6 +15,7 @@ use tonic::Status;
 
 use super::pb::v1 as pb;
 use super::status::Problem;
+use crate::auth::Principal;
 use crate::domain::limits::{FOLLOW_PACE_MS, HEARTBEAT_MS};
 use crate::domain::{IncidentId, IncidentSecret, Position};
 use crate::ingest::{CaseMarks, GetError, Ingest, StoredIncident};
@@ -34,6 +35,8 @@ pub struct Follower {
     pub id: IncidentId,
     /// Its secret.
     pub secret: IncidentSecret,
+    /// Who follows.
+    pub caller: Principal,
     /// Ends the stream.
     pub stop: CancellationToken,
     /// Held as long as it follows.
@@ -79,6 +82,32 @@ impl Follower {
     }
 }
 
+/// What ended a wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Woken {
+    /// The record moved on.
+    Changed,
+    /// A sign of life is due.
+    Due,
+}
+
+/// Waits until the record moves on, and a moment longer, so that much is looked at together. Not
+/// beyond that moment after `due`, however often it moves on.
+async fn woken(reached: &mut watch::Receiver<Position>, due: Instant) -> Result<Woken, Problem> {
+    if due <= Instant::now() {
+        return Ok(Woken::Due);
+    }
+    match timeout_at(due, reached.changed()).await {
+        Ok(Ok(())) => {
+            sleep(Duration::from_millis(FOLLOW_PACE_MS)).await;
+            Ok(Woken::Changed)
+        }
+        // The committer is gone, and nothing will come any more.
+        Ok(Err(_)) => Err(Problem::stopping()),
+        Err(_) => Ok(Woken::Due),
+    }
+}
+
 /// What a message depends on.
 fn marks(follower: &Follower, kept: &StoredIncident) -> (CaseMarks, bool) {
     let is_asked = kept.is_call_back_asked(follower.ingest.time().now);
@@ -109,22 +138,27 @@ impl Following {
     /// Waits for something new, or until a sign of life is due.
     async fn changed(&mut self) -> Result<pb::FollowIncidentResponse, Problem> {
         let due = Instant::now() + Duration::from_millis(HEARTBEAT_MS);
-        loop {
-            match timeout_at(due, self.reached.changed()).await {
-                Ok(Ok(())) => sleep(Duration::from_millis(FOLLOW_PACE_MS)).await,
-                // The committer is gone, and nothing will come any more.
-                Ok(Err(_)) => return Err(Problem::stopping()),
-                Err(_) => {
-                    let message = self.look().await?;
-                    return Ok(message.unwrap_or_default());
-                }
-            }
+        while let Woken::Changed = woken(&mut self.reached, due).await? {
+            self.check_live()?;
             let marks = self.follower.ingest.marks(self.position, self.earlier);
             if marks != self.told.0
                 && let Some(message) = self.look().await?
             {
                 return Ok(message);
             }
+        }
+        self.check_live()?;
+        let message = self.look().await?;
+        Ok(message.unwrap_or_default())
+    }
+
+    /// A token may be revoked while its stream is open.
+    fn check_live(&self) -> Result<(), Problem> {
+        let caller = &self.follower.caller;
+        if caller.is_live() {
+            Ok(())
+        } else {
+            Err(Problem::let_in_no_more(caller))
         }
     }
 
@@ -145,5 +179,39 @@ impl Following {
         }
         self.told = told;
         Ok(Some(self.follower.message(&kept)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn sign_of_life_comes_in_time_from_a_record_that_never_rests() {
+        let (record, mut reached) = watch::channel(Position(0));
+        tokio::spawn(async move {
+            for position in 1.. {
+                let _ = record.send(Position(position));
+                sleep(Duration::from_millis(FOLLOW_PACE_MS / 5)).await;
+            }
+        });
+        let begun = Instant::now();
+        let heartbeat = Duration::from_millis(HEARTBEAT_MS);
+        let mut changes = 0;
+        while woken(&mut reached, begun + heartbeat).await == Ok(Woken::Changed) {
+            changes += 1;
+        }
+        assert!(1 < changes);
+        let latest = heartbeat + Duration::from_millis(FOLLOW_PACE_MS);
+        assert!((heartbeat..=latest).contains(&begun.elapsed()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn sign_of_life_comes_in_time_from_a_record_at_rest() {
+        let (_record, mut reached) = watch::channel(Position(0));
+        let begun = Instant::now();
+        let heartbeat = Duration::from_millis(HEARTBEAT_MS);
+        let woken = woken(&mut reached, begun + heartbeat).await;
+        assert_eq!((woken, begun.elapsed()), (Ok(Woken::Due), heartbeat));
     }
 }

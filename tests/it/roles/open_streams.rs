@@ -55,6 +55,14 @@ async fn stream_that_is_open_tells_and_takes_nothing_more_once_its_token_is_revo
     assert_eq!(code(first), Code::Ok);
     // It is told of the observation, and of nothing that comes after its token is gone.
     events.message().await.expect("open").expect("an event");
+    let follow = pb::FollowIncidentRequest {
+        incident_id: founding_story().incident_id,
+        incident_secret: SECRET.to_vec(),
+    };
+    let mut holder = Reporting::new(with(operator).await);
+    let followed = holder.follow_incident(follow).await.expect("open");
+    let mut followed = followed.into_inner();
+    followed.message().await.expect("open").expect("as it is");
     // The operator's last, by which it is seen that both were taken up.
     for id in [2, 1] {
         TokenFile::revoke(service.folder(), TokenId(id), today()).expect("it lives");
@@ -92,6 +100,8 @@ async fn stream_that_is_open_tells_and_takes_nothing_more_once_its_token_is_revo
         .expect("in time");
     let ended = events.message().await;
     assert_eq!(reason(&ended), "TOKEN_UNKNOWN", "{ended:?}");
+    let ended = tokio::time::timeout(PATIENCE, followed.message()).await;
+    assert_eq!(reason(&ended.expect("in time")), "TOKEN_UNKNOWN");
     // The first change may have been on its way.
     let ended = async {
         loop {
