@@ -378,6 +378,7 @@ pub(super) fn has_last_entry(state: &State, reader: &Reader) -> Result<bool, Jou
 
 fn open_keys(folder: &Path, writer: &Writer) -> Result<Keys, KeyError> {
     let is_lost = writer.last() != Position(0) && !Keys::exist(folder);
+    Keys::remove_aside(folder)?;
     let keys = Keys::open(folder)?;
     if is_lost {
         tracing::warn!(

@@ -91,11 +91,8 @@ pub fn write(path: &Path, digest: &Key, periods: &Periods) -> Result<(), KeyErro
     let before = OpenOptions::new().write(true).open(path);
     let write = || {
         write_aside(path, &format_keys(digest, periods))?;
-        // Nothing of it is left, as far as a file system can promise that.
         let Ok(before) = before else { return Ok(()) };
-        let bytes = usize::try_from(before.metadata()?.len()).unwrap_or(0);
-        before.write_all_at(&vec![0; bytes], 0)?;
-        before.sync_all()
+        zero(&before)
     };
     write().map_err(|source| KeyError::Io {
         path: path.to_owned(),
@@ -105,11 +102,8 @@ pub fn write(path: &Path, digest: &Key, periods: &Periods) -> Result<(), KeyErro
 
 /// Writes a file that only its owner reads, aside, synced, and puts it in place.
 pub fn write_aside(path: &Path, text: &str) -> io::Result<()> {
+    remove_aside(path)?;
     let aside = path.with_extension(ASIDE);
-    match std::fs::remove_file(&aside) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -120,6 +114,26 @@ pub fn write_aside(path: &Path, text: &str) -> io::Result<()> {
     std::fs::rename(&aside, path)?;
     let folder = path.parent().unwrap_or(Path::new("."));
     File::open(folder)?.sync_all()
+}
+
+/// Removes what was written aside and not put in place, as its writer was ended: it has secrets, too.
+pub fn remove_aside(path: &Path) -> io::Result<()> {
+    let aside = path.with_extension(ASIDE);
+    match OpenOptions::new().write(true).open(&aside) {
+        Ok(file) => {
+            zero(&file)?;
+            std::fs::remove_file(&aside)
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Nothing of a file is left, as far as a file system can promise that.
+fn zero(file: &File) -> io::Result<()> {
+    let bytes = usize::try_from(file.metadata()?.len()).unwrap_or(0);
+    file.write_all_at(&vec![0; bytes], 0)?;
+    file.sync_all()
 }
 
 fn format_keys(digest: &Key, periods: &Periods) -> Zeroizing<String> {

@@ -137,6 +137,13 @@ impl Keys {
         }
     }
 
+    /// Removes keys of a folder that were written aside by who was ended before they were put in
+    /// place. Nobody else may write there meanwhile.
+    pub fn remove_aside(folder: &Path) -> Result<(), KeyError> {
+        let path = folder.join(FILE_NAME);
+        file::remove_aside(&path).map_err(|source| KeyError::Io { path, source })
+    }
+
     /// Makes the keys that are missing of all quarters from one day's through another's. If
     /// that fails, those of before go on to be used. Writes a file, if any is missing; keys
     /// are used meanwhile.
@@ -473,6 +480,28 @@ mod tests {
         let mut bytes = Vec::new();
         (&before).read_to_end(&mut bytes).expect("read");
         assert!(secret.len() < bytes.len() && bytes.iter().all(|byte| *byte == 0));
+    }
+
+    #[test]
+    fn nothing_is_left_of_keys_that_were_written_aside_and_not_put_in_place() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let keys = open(folder.path());
+        let path = folder.path().join(FILE_NAME);
+        let aside = path.with_extension("new");
+        for remove in [
+            &|| Keys::remove_aside(folder.path()).expect("removed"),
+            &|| keys.destroy(0).expect("written") as (),
+        ] as [&dyn Fn(); 2]
+        {
+            std::fs::copy(&path, &aside).expect("copied");
+            let before = File::open(&aside).expect("there");
+            remove();
+            assert!(!aside.exists());
+            let mut bytes = Vec::new();
+            (&before).read_to_end(&mut bytes).expect("read");
+            assert!(!bytes.is_empty() && bytes.iter().all(|byte| *byte == 0));
+        }
+        Keys::remove_aside(folder.path()).expect("there is none");
     }
 
     #[test]
