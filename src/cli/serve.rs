@@ -9,7 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::failure::{Failure, Kind};
 use crate::api::origin::Callers;
 use crate::app::{self, AppError, Settings, files};
-use crate::auth::{KeyError, TokenError};
+use crate::auth::{KeyError, TokenError, TokenFile};
 use crate::config::{ClockSettings, ServeSettings};
 use crate::edition::library::EditionError;
 use crate::ingest::{ClockCheck, StartError};
@@ -23,7 +23,8 @@ pub async fn run(settings: ServeSettings) -> Result<(), Failure> {
     // Before anything else, so that no signal is missed.
     let mut signals = Signals::listen()?;
     // A connection is an open file.
-    files::raise_limit();
+    let connections_max = files::for_connections(files::raise_limit());
+    check_proxy(&settings)?;
     let tap_days = settings.tap_days;
     let checkpoint_entries = settings.checkpoint_entries;
     let kept = RetentionPeriods {
@@ -75,6 +76,20 @@ pub async fn run(settings: ServeSettings) -> Result<(), Failure> {
 
 /// What the clock is compared with.
 pub(super) fn clock_check(settings: ClockSettings) -> ClockCheck {
+/// Refuses to let everybody whom a proxy lets in do everything. A folder may lack its tokens
+/// because it was brought back without them, or is not the one that was meant.
+fn check_proxy(settings: &ServeSettings) -> Result<(), Failure> {
+    let tokens = TokenFile::path(&settings.data.dir);
+    if !settings.behind_proxy || tokens.exists() {
+        return Ok(());
+    }
+    let message = format!(
+        "whoever reaches the proxy could do everything here, as there is no {}",
+        tokens.display()
+    );
+    Err(Failure::new(Kind::Refused, message).with_hint(NO_TOKENS_BEHIND_PROXY))
+}
+
     if settings.trust_clock {
         ClockCheck::AfterStart
     } else {
@@ -157,6 +172,9 @@ const NO_TOKENS: &str = "make a token first, with mistap token new and the same 
                          listen at 127.0.0.1 alone";
 const PORT_IN_USE: &str = "another program listens there, maybe another mistap; stop it, or \
                            choose another address with --listen (port 0 takes any free one)";
+const NO_TOKENS_BEHIND_PROXY: &str = "make a token first, with mistap token new and the same --data, \
+                                      or bring the file back; without --behind-proxy, only this \
+                                      machine is listened to";
 const FOLDER_IN_USE: &str =
     "another mistap uses the folder; stop it, or name another folder with --data";
 const STOP_IT_FIRST: &str = "another mistap uses the folder; stop it first";
@@ -224,6 +242,8 @@ mod tests {
 
     use super::*;
 
+    use clap::Parser;
+
     #[test]
     fn what_can_be_tried_again_and_damage_have_codes_of_their_own() {
         let check = |error: AppError, kind: Kind, text: &str| {
@@ -252,3 +272,26 @@ mod tests {
         check(AppError::Start(missing), Kind::Damage, "backup");
     }
 }
+
+    #[derive(clap::Parser)]
+    struct Typed {
+        #[command(flatten)]
+        settings: ServeSettings,
+    }
+
+    #[test]
+    fn nobody_is_let_in_through_a_proxy_where_there_are_no_tokens() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let check = |flags: &[&str]| {
+            let data = folder.path().to_str().expect("text");
+            let words = ["serve", "--data", data];
+            let typed = Typed::try_parse_from(words.iter().chain(flags)).expect("flags");
+            check_proxy(&typed.settings)
+        };
+        assert!(check(&[]).is_ok());
+        let refused = check(&["--behind-proxy"]).expect_err("refused");
+        assert_eq!(refused.kind(), Kind::Refused);
+        assert!(refused.to_string().contains("mistap token new"), "{refused}");
+        std::fs::write(TokenFile::path(folder.path()), "").expect("written");
+        assert!(check(&["--behind-proxy"]).is_ok(), "what is in it is looked at later");
+    }
