@@ -174,7 +174,14 @@ pub enum AppError {
     Stop(#[from] StopError),
     /// A part panicked.
     #[error("a part of the service ended in a panic")]
-    Part(#[from] JoinError),
+    Part,
+}
+
+impl From<JoinError> for AppError {
+    /// Without its message, which may hold a client's text.
+    fn from(_: JoinError) -> Self {
+        Self::Part
+    }
 }
 
 /// A running service. Dropping it leaves it running.

@@ -31,7 +31,9 @@ async fn look_again_and_again(gate: Gate, every: Duration) {
                     "tokens changed and cannot be read; the old ones hold"
                 );
             }
-            Err(error) => tracing::error!(%error, "tokens cannot be looked at"),
+            Err(error) => {
+                tracing::error!(is_panic = error.is_panic(), "tokens cannot be looked at");
+            }
         }
     }
 }

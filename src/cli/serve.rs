@@ -159,7 +159,7 @@ pub(super) fn failure(what: &str, error: &AppError) -> Failure {
         | AppError::Publisher
         | AppError::Log
         | AppError::Stop(_)
-        | AppError::Part(_) => (Kind::Unexpected, None),
+        | AppError::Part => (Kind::Unexpected, None),
     };
     let failure = Failure::caused(kind, what, error);
     match hint {

@@ -21,14 +21,14 @@ use futures_util::{Stream, StreamExt, stream};
 use serde_json::json;
 use tower::limit::GlobalConcurrencyLimitLayer;
 
-use super::start;
+use super::{blocking, start};
 use crate::domain::LocalMonth;
 use crate::domain::limits::{DOWNLOADS_MADE_MAX, EDITIONS_PER_DOWNLOAD_MAX};
 use crate::edition::download::{
     self, Selection, csv_header, csv_rows, entity_tag, json_head, json_rows, json_tail,
 };
 use crate::edition::format::{LICENCE, citation, path};
-use crate::edition::library::{Closed, EditionError, Held, Library, citation_of};
+use crate::edition::library::{Closed, Held, Library, citation_of};
 use crate::edition::month;
 #[cfg(feature = "parquet")]
 use crate::edition::parquet::Table;
@@ -131,8 +131,8 @@ async fn whole(
     }
     let held = read(library, month).await?;
     let bytes = if is_packed {
-        let packing = tokio::task::spawn_blocking(move || download::package(&held));
-        packing.await.map_err(failed)?.map_err(failed)?
+        let packed = blocking(move || download::package(&held)).await;
+        packed.map_err(failed)?.map_err(failed)?
     } else {
         held.bytes.clone()
     };
@@ -261,9 +261,8 @@ async fn is_known(
 }
 
 async fn read(library: Arc<Library>, month: LocalMonth) -> Result<Arc<Held>, Refusal> {
-    let reading = tokio::task::spawn_blocking(move || library.get(month));
-    let held: Result<_, EditionError> = reading.await.map_err(failed)?;
-    held.map_err(failed)?.ok_or(NO_EDITION)
+    let held = blocking(move || library.get(month)).await;
+    held.map_err(failed)?.map_err(failed)?.ok_or(NO_EDITION)
 }
 
 const NO_ADDRESS: Refusal = Refusal::NotFound(

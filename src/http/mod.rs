@@ -64,18 +64,31 @@ async fn health(State(pages): State<Pages>) -> impl IntoResponse {
 }
 
 async fn metrics(State(pages): State<Pages>) -> impl IntoResponse {
-    let writing = tokio::task::spawn_blocking(move || {
+    let written = blocking(move || {
         (pages.refresh)();
         let mut text = String::new();
         encode(&mut text, &pages.registry).map(|()| text)
     });
-    match writing.await {
+    match written.await {
         Ok(Ok(text)) => {
             (StatusCode::OK, [(header::CONTENT_TYPE, METRICS_TYPE)], text).into_response()
         }
         Ok(Err(error)) => no_metrics(&error),
         Err(error) => no_metrics(&error),
     }
+}
+
+/// Work that ended in a panic. Its message is left out, since it may hold a client's text.
+#[derive(Debug, thiserror::Error)]
+#[error("it ended in a panic")]
+struct Panicked;
+
+/// Runs what takes long or reads files where it holds up nobody.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Panicked> {
+    let worked = tokio::task::spawn_blocking(work).await;
+    worked.map_err(|_| Panicked)
 }
 
 fn no_metrics(error: &(dyn std::error::Error + 'static)) -> Response {
