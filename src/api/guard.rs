@@ -27,6 +27,7 @@ use super::status::Problem;
 use crate::auth::table::{self, Roles};
 use crate::auth::{Gate, Limiter, Principal, UnknownToken};
 use crate::domain::limits::CALL_MS_MAX;
+use crate::live::Holder;
 
 /// How tonic 0.14 begins the message of a status for a message past the size limit.
 const TONIC_TOO_LARGE: &str = "Error, decoded message length too large";
@@ -102,6 +103,20 @@ impl GuardLayer {
 }
 
 impl Door {
+    /// Whose an answer is, where what is untaken is counted. Whoever presents what is no token is
+    /// counted like the public.
+    pub fn holder<Q>(&self, request: &Request<Q>) -> Holder {
+        let authorization = request.headers().get(AUTHORIZATION);
+        let found = self
+            .gate
+            .principal(authorization.map(HeaderValue::as_bytes));
+        let caller = Caller {
+            principal: found.unwrap_or(Principal::Public),
+            address: self.callers.address(request),
+        };
+        caller.holder()
+    }
+
     /// Who calls, if it does not call too often. Whoever presents what is no token is counted
     /// like the public.
     fn admit<Q>(&self, request: &Request<Q>) -> Result<Caller, Problem> {

@@ -89,7 +89,7 @@ impl Live {
     async fn watch_rates(self, request: Request<pb::WatchRatesRequest>) -> Result<Opened, Status> {
         let caller = Caller::of(request.extensions());
         let (holder, caller) = (caller.holder(), caller.principal);
-        let connection = abort_of(&request);
+        let connection = abort_of(request.extensions());
         let asked = parse_watch(request.into_inner()).map_err(Problem::from)?;
         let (filter, by) = (Path::root("filter"), Path::root("by"));
         check_question(&caller, filter, &asked.watch.filter, by, &asked.watch.by)?;
@@ -116,7 +116,7 @@ impl Live {
     ) -> Result<Opened, Status> {
         let caller = Caller::of(request.extensions());
         let (holder, caller) = (caller.holder(), caller.principal);
-        let connection = abort_of(&request);
+        let connection = abort_of(request.extensions());
         let mut asked = parse_log(request.into_inner()).map_err(Problem::from)?;
         asked.filter.without_amendments = !caller.sees_staff();
         check_asked(&caller, Path::root("operators"), &asked.filter.operators)?;

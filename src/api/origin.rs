@@ -8,7 +8,6 @@
 use std::net::IpAddr;
 
 use http::{Extensions, HeaderMap};
-use tonic::Request;
 use tonic::transport::server::TcpConnectInfo;
 
 use super::connection::{ConnectionAbort, ConnectionInfo};
@@ -36,8 +35,8 @@ impl Callers {
 }
 
 /// What ends the connection that a call came through; `None` if it came through none.
-pub fn abort_of<T>(request: &Request<T>) -> Option<ConnectionAbort> {
-    let connection = request.extensions().get::<ConnectionInfo<TcpConnectInfo>>();
+pub fn abort_of(extensions: &Extensions) -> Option<ConnectionAbort> {
+    let connection = extensions.get::<ConnectionInfo<TcpConnectInfo>>();
     connection.map(|connection| connection.abort.clone())
 }
 

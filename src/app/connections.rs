@@ -19,7 +19,6 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, Stream};
 use http::{Request, Response};
-use hyper::body::Incoming;
 use hyper::rt::Executor;
 use hyper::service::Service;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -41,6 +40,7 @@ use crate::domain::limits::{
     GREETING_MS_MAX, KEEPALIVE_ANSWER_MS_MAX, KEEPALIVE_MS, ROUND_MICROS_MAX,
     STREAMS_PER_CONNECTION_MAX, STREAMS_PER_TURN,
 };
+use crate::live::{Holder, Permit, Permits};
 
 /// How long a connection goes on before others are served, if it has something to do.
 const ROUND: Duration = Duration::from_micros(ROUND_MICROS_MAX);
@@ -51,17 +51,32 @@ const ACCEPT_AGAIN_MS: u64 = 50;
 /// section 3.4), in bytes.
 const GREETING_BYTES: usize = 24;
 
+/// What comes in.
+pub(super) struct Incoming {
+    /// Where.
+    pub listener: TcpIncoming,
+    /// For how many connections there is room.
+    pub places: Permits,
+}
+
 /// Serves what comes in, until told to stop; then waits until all connections have ended.
-pub(super) async fn serve(mut incoming: TcpIncoming, dispatch: Dispatch, stop: CancellationToken) {
+pub(super) async fn serve(mut incoming: Incoming, dispatch: Dispatch, stop: CancellationToken) {
     let connections = TaskTracker::new();
     let mut is_failing = false;
     while !stop.is_cancelled() {
-        match stop.run_until_cancelled(incoming.next()).await {
+        match stop.run_until_cancelled(incoming.listener.next()).await {
             Some(Some(Ok(tcp))) => {
                 is_failing = false;
+                let Some(place) = incoming.place(&tcp) else {
+                    continue;
+                };
                 // Of its own: what is asked in each round would take a lock that all share.
                 let stop = stop.child_token();
-                connections.spawn(connection(tcp, dispatch.clone(), stop));
+                let dispatch = dispatch.clone();
+                connections.spawn(async move {
+                    connection(tcp, dispatch, stop).await;
+                    drop(place);
+                });
             }
             Some(Some(Err(error))) if is_of_one_connection(&error) => {}
             Some(Some(Err(error))) => {
@@ -79,6 +94,21 @@ pub(super) async fn serve(mut incoming: TcpIncoming, dispatch: Dispatch, stop: C
     drop(incoming);
     connections.close();
     connections.wait().await;
+}
+
+impl Incoming {
+    /// A place for a connection; `None` where it has to be closed, as no answer to it can be known to
+    /// be understood.
+    fn place(&self, tcp: &TcpStream) -> Option<Permit> {
+        let holder = Holder {
+            token: None,
+            address: tcp.peer_addr().ok().map(|peer| peer.ip()),
+        };
+        let place = self.places.take(holder);
+        place
+            .inspect_err(|error| tracing::debug!(%error, "connection closed as it came"))
+            .ok()
+    }
 }
 
 /// Whether an error is of the connection that would have come, and not of those that may.
@@ -171,12 +201,12 @@ struct Calls {
     info: ConnectionInfo<TcpConnectInfo>,
 }
 
-impl Service<Request<Incoming>> for Calls {
+impl Service<Request<hyper::body::Incoming>> for Calls {
     type Response = Response<Body>;
     type Error = std::convert::Infallible;
     type Future = Answering<Body>;
 
-    fn call(&self, request: Request<Incoming>) -> Answering<Body> {
+    fn call(&self, request: Request<hyper::body::Incoming>) -> Answering<Body> {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(self.info.clone());
         self.dispatch.answer(request)

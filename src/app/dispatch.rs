@@ -20,6 +20,9 @@ use crate::api::bulk::Reports;
 use crate::api::guard::{Answering, Guard};
 use crate::api::live::Live;
 
+/// Methods that tell reports: their answers are small. Those of others may wait for long for a client,
+/// which only the router looks after.
+const TOLD: [&str; 3] = ["ReportIncident", "ReportIncidents", "StreamIncidents"];
 const GRPC_PROTO: &str = "application/grpc+proto";
 
 /// The way of each request to who answers it. Clones are the same.
@@ -44,9 +47,11 @@ impl Dispatch {
 
     /// Answers a request. None of those who do is ever busy: bounds lie behind them.
     pub fn answer(&self, request: Request<Body>) -> Answering<Body> {
-        match native_service(&request) {
-            Some(Reports::NAME) => return self.0.reports.answer(request),
-            Some(Live::NAME) => return self.0.live.answer(request),
+        match native_call(&request) {
+            Some((Reports::NAME, method)) if TOLD.contains(&method) => {
+                return self.0.reports.answer(request);
+            }
+            Some((Live::NAME, _)) => return self.0.live.answer(request),
             Some(_) | None => {}
         }
         let answering = self.0.router.clone().call(request);
@@ -54,14 +59,13 @@ impl Dispatch {
     }
 }
 
-/// The name of the service that is called, if the call is plainly native gRPC.
-fn native_service<B>(request: &Request<B>) -> Option<&str> {
+/// The names of the service and the method that are called, if the call is plainly native gRPC.
+fn native_call<B>(request: &Request<B>) -> Option<(&str, &str)> {
     let kind = request.headers().get(CONTENT_TYPE);
     let is_native = request.version() == Version::HTTP_2
         && kind.is_some_and(|kind| kind == GRPC || kind == GRPC_PROTO);
     let path = request.uri().path().strip_prefix('/');
-    let (service, _) = path.filter(|_| is_native)?.split_once('/')?;
-    Some(service)
+    path.filter(|_| is_native)?.split_once('/')
 }
 
 #[cfg(test)]
@@ -75,7 +79,7 @@ mod tests {
         let request = request.header(CONTENT_TYPE, kind).body(());
         let request = request.expect("a request");
         assert_eq!(
-            native_service(&request),
+            native_call(&request).map(|(service, _)| service),
             expected,
             "{version:?} {path} {kind}"
         );
@@ -100,6 +104,6 @@ mod tests {
             .version(Version::HTTP_2)
             .uri(REPORT)
             .body(());
-        assert_eq!(native_service(&request.expect("a request")), None);
+        assert_eq!(native_call(&request.expect("a request")), None);
     }
 }

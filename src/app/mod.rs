@@ -5,6 +5,7 @@
 //! answered, what was taken in is committed, and a checkpoint is written; all within
 //! `DRAIN_MS_MAX`.
 
+mod answers;
 mod connections;
 pub mod cork;
 mod dispatch;
@@ -57,7 +58,7 @@ use crate::auth::{Gate, Limiter, TokenError};
 use crate::config::{InvalidAddress, check_loopback};
 use crate::domain::UtcMillis;
 use crate::domain::limits::{
-    EDITION_LOOK_MS, INCIDENT_MONTHS_DEFAULT, MESSAGE_BYTES_MAX, NETWORK_LOOK_MS,
+    CONNECTIONS_MAX, EDITION_LOOK_MS, INCIDENT_MONTHS_DEFAULT, MESSAGE_BYTES_MAX, NETWORK_LOOK_MS,
     PERSONAL_DAYS_DEFAULT, RETENTION_LOOK_MS, TAP_DAYS_DEFAULT, TOKEN_LOOK_MS, WORDS_DAYS_DEFAULT,
 };
 use crate::edition::library::{EditionError, Library};
@@ -69,6 +70,8 @@ use crate::live::{LedgerSource, PermitBounds, Permits, Publisher};
 use crate::network::{Network, PersistError};
 use crate::upkeep::editions::Closer;
 use crate::upkeep::retention::{Retainer, RetentionPeriods};
+use answers::Answers;
+use connections::Incoming;
 use dispatch::{Destinations, Dispatch};
 use follow::Follower;
 use health::Health;
@@ -104,6 +107,8 @@ pub struct Settings {
     pub permits: PermitBounds,
     /// How many may be open of those who follow their own reports.
     pub follow_permits: PermitBounds,
+    /// How many connections may be open.
+    pub connections: PermitBounds,
     /// How addresses of callers are known.
     pub callers: Callers,
 }
@@ -129,6 +134,7 @@ impl Settings {
             token_look: Duration::from_millis(TOKEN_LOOK_MS),
             permits: PermitBounds::default(),
             follow_permits: PermitBounds::of_followers(),
+            connections: PermitBounds::of_connections(CONNECTIONS_MAX),
             callers: Callers::default(),
         }
     }
@@ -241,6 +247,10 @@ pub async fn spawn(settings: Settings) -> Result<Handle, AppError> {
     })?;
     let (running, library) = open(&settings).await?;
     let stop = CancellationToken::new();
+    let incoming = Incoming {
+        listener: incoming,
+        places: Permits::new(settings.connections),
+    };
     let parts = match Parts::start(&settings, &running, &library, &door, stop.clone()) {
         Ok(parts) => parts,
         Err(error) => {
@@ -364,6 +374,10 @@ impl Parts {
             .layer(middleware::from_fn_with_state(
                 door.gate.clone(),
                 names::refuse_foreign_names,
+            ))
+            .layer(middleware::from_fn_with_state(
+                Answers::start(door.clone(), stop.clone()),
+                answers::watch_over,
             ));
         Ok(Self {
             dispatch: Dispatch::new(Destinations {

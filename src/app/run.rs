@@ -2,21 +2,21 @@
 
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::server::TcpIncoming;
 
-use super::{AppError, Parts, connections};
+use super::connections::{self, Incoming};
+use super::{AppError, Parts};
 use crate::domain::limits::{DRAIN_MS_MAX, RECORD_DRAIN_MS};
-use crate::ingest::{Paused, Running};
+use crate::ingest::{Paused, Running, StopError};
 
 /// Serves until told to stop, or until connections can be served no more; then takes
 /// everything down. A part that fails does not end the service: health checks and the log
 /// tell it, the others go on, and the result says so in the end.
 pub(super) async fn run(
-    incoming: TcpIncoming,
+    incoming: Incoming,
     parts: Parts,
     running: Running,
     stop: CancellationToken,
@@ -147,8 +147,15 @@ async fn ended(followers: Vec<JoinHandle<()>>, begun: Instant) -> Result<(), App
 /// Closes the record within what is left of the time.
 pub(super) async fn close(running: Running, begun: Instant) -> Result<(), AppError> {
     let left = Duration::from_millis(DRAIN_MS_MAX).saturating_sub(begun.elapsed());
-    let closing = tokio::task::spawn_blocking(move || running.stop(left));
-    Ok(closing.await??)
+    let (closed, is_closed) = oneshot::channel();
+    // On a thread of its own: what waits where work may block would come before it.
+    let closing = std::thread::Builder::new().name("close".to_owned());
+    let close = move || {
+        // Whoever waited may be gone.
+        let _ = closed.send(running.stop(left));
+    };
+    closing.spawn(close).map_err(StopError::Thread)?;
+    Ok(is_closed.await.map_err(|_| AppError::Part)??)
 }
 
 #[cfg(test)]
@@ -161,7 +168,7 @@ mod tests {
         let result = first_error([
             Ok(()),
             Err(AppError::Publisher),
-            Err(AppError::Stop(crate::ingest::StopError::Deadline)),
+            Err(AppError::Stop(StopError::Deadline)),
         ]);
         assert!(matches!(result, Err(AppError::Publisher)), "{result:?}");
     }

@@ -14,6 +14,7 @@ use crate::config::{ClockSettings, ServeSettings};
 use crate::edition::library::EditionError;
 use crate::ingest::{ClockCheck, StartError};
 use crate::journal::JournalError;
+use crate::live::PermitBounds;
 use crate::network::PersistError;
 use crate::upkeep::retention::RetentionPeriods;
 
@@ -41,6 +42,7 @@ pub async fn run(settings: ServeSettings) -> Result<(), Failure> {
         tap_days,
         checkpoint_entries,
         callers,
+        connections: PermitBounds::of_connections(connections_max),
         kept,
         ..Settings::new(settings.data.dir, settings.listen, app::system_clock())
     };
@@ -74,8 +76,6 @@ pub async fn run(settings: ServeSettings) -> Result<(), Failure> {
     }
 }
 
-/// What the clock is compared with.
-pub(super) fn clock_check(settings: ClockSettings) -> ClockCheck {
 /// Refuses to let everybody whom a proxy lets in do everything. A folder may lack its tokens
 /// because it was brought back without them, or is not the one that was meant.
 fn check_proxy(settings: &ServeSettings) -> Result<(), Failure> {
@@ -90,6 +90,8 @@ fn check_proxy(settings: &ServeSettings) -> Result<(), Failure> {
     Err(Failure::new(Kind::Refused, message).with_hint(NO_TOKENS_BEHIND_PROXY))
 }
 
+/// What the clock is compared with.
+pub(super) fn clock_check(settings: ClockSettings) -> ClockCheck {
     if settings.trust_clock {
         ClockCheck::AfterStart
     } else {
@@ -170,11 +172,11 @@ pub(super) fn failure(what: &str, error: &AppError) -> Failure {
 
 const NO_TOKENS: &str = "make a token first, with mistap token new and the same --data; or \
                          listen at 127.0.0.1 alone";
-const PORT_IN_USE: &str = "another program listens there, maybe another mistap; stop it, or \
-                           choose another address with --listen (port 0 takes any free one)";
 const NO_TOKENS_BEHIND_PROXY: &str = "make a token first, with mistap token new and the same --data, \
                                       or bring the file back; without --behind-proxy, only this \
                                       machine is listened to";
+const PORT_IN_USE: &str = "another program listens there, maybe another mistap; stop it, or \
+                           choose another address with --listen (port 0 takes any free one)";
 const FOLDER_IN_USE: &str =
     "another mistap uses the folder; stop it, or name another folder with --data";
 const STOP_IT_FIRST: &str = "another mistap uses the folder; stop it first";
@@ -240,9 +242,9 @@ const LOSE_KEYS: &str = "keys are in no backup. Move the file away, and new ones
 mod tests {
     use std::path::PathBuf;
 
-    use super::*;
-
     use clap::Parser;
+
+    use super::*;
 
     #[test]
     fn what_can_be_tried_again_and_damage_have_codes_of_their_own() {
@@ -271,7 +273,6 @@ mod tests {
         };
         check(AppError::Start(missing), Kind::Damage, "backup");
     }
-}
 
     #[derive(clap::Parser)]
     struct Typed {
@@ -295,3 +296,4 @@ mod tests {
         std::fs::write(TokenFile::path(folder.path()), "").expect("written");
         assert!(check(&["--behind-proxy"]).is_ok(), "what is in it is looked at later");
     }
+}

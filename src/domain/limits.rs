@@ -313,6 +313,10 @@ pub const WATCH_UNTAKEN_BYTES_PER_PREFIX_MAX: [usize; COUNTED_PREFIXES.len()] =
     [64 * 1024 * 1024, 128 * 1024 * 1024, 256 * 1024 * 1024];
 /// The same from this machine.
 pub const WATCH_UNTAKEN_BYTES_ON_LOOPBACK_MAX: usize = 256 * 1024 * 1024;
+/// Smallest piece of an answer that is no watch, a page or a download that is counted until its client has
+/// taken it, in bytes, within the same bounds but apart: the answer is reset where there would be more.
+/// Where nothing of an answer is taken for `WATCH_UNTAKEN_MS_MAX`, its connection is ended.
+pub const ANSWER_UNTAKEN_BYTES_MIN: usize = 4 * 1024;
 /// Bytes of messages to one watcher that may wait for its client. Reached: the next message is made
 /// when they are taken. One message may be larger.
 pub const WATCH_AHEAD_BYTES_MAX: usize = 4 * 1024;
@@ -521,6 +525,15 @@ pub const CORKED_BYTES_MAX: usize = 64 * 1024;
 /// What is read of a connection before the calls in it are begun, in bytes, where one read does not
 /// bring more: HTTP/2 reads up to 8 KiB at once. The rest is read after them.
 pub const READ_BYTES_PER_TURN: usize = 4 * 1024;
+/// Open connections; as many fewer as the process may have fewer files. Reached: closed as they come.
+pub const CONNECTIONS_MAX: usize = 65_536;
+/// Of those, from one prefix of each width of `COUNTED_PREFIXES`, the narrowest first, and no more than
+/// an eighth, a quarter and a half of all. From this machine all may come: a proxy's do. Reached: closed
+/// as they come.
+pub const CONNECTIONS_PER_PREFIX_MAX: [usize; COUNTED_PREFIXES.len()] = [1_024, 4_096, 16_384];
+/// Files that the process may have open and that are left to the record, or half of them if that is
+/// less. Connections have the others.
+pub const FILES_RESERVED: usize = 512;
 /// Streams of one connection. More wait.
 pub const STREAMS_PER_CONNECTION_MAX: u32 = 1_024;
 /// How many streams of a connection are polled before what they said is written. More: after that.
@@ -626,6 +639,9 @@ const _: () = assert!(WATCH_UNTAKEN_LOOK_MS < WATCH_UNTAKEN_MS_MAX);
 const _: () = assert!(WATCH_PART_BYTES_MAX.is_multiple_of(3));
 // Or a message that is counted could be lent as a whole, and its leave given back before it is taken.
 const _: () = assert!(WATCH_PART_BYTES_MAX < WATCH_UNTAKEN_BYTES_MIN);
+const _: () = assert!(CONNECTIONS_PER_PREFIX_MAX[0] <= CONNECTIONS_PER_PREFIX_MAX[1]);
+const _: () = assert!(CONNECTIONS_PER_PREFIX_MAX[1] <= CONNECTIONS_PER_PREFIX_MAX[2]);
+const _: () = assert!(CONNECTIONS_PER_PREFIX_MAX[2] < CONNECTIONS_MAX);
 const _: () = assert!(WATCHERS_PER_PREFIX_MAX[0] <= WATCHERS_PER_PREFIX_MAX[1]);
 const _: () = assert!(WATCHERS_PER_PREFIX_MAX[1] <= WATCHERS_PER_PREFIX_MAX[2]);
 const _: () = assert!(WATCHERS_PER_PREFIX_MAX[2] < WATCHERS_MAX);

@@ -43,7 +43,7 @@ pub use permits::{Holder, NoPermit, Permit, PermitBounds, Permits};
 pub use publisher::Publisher;
 pub use rows::{Rows, Watched};
 pub use source::{LedgerSource, Source, View};
-pub use unread::{TooMuchUnread, UnreadPermit};
+pub use unread::{TooMuchUnread, UnreadBounds, UnreadBytes, UnreadPermit};
 pub use watcher::Watcher;
 
 /// What a watcher asks for.

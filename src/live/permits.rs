@@ -15,7 +15,7 @@ use super::unread::{TooMuchUnread, UnreadBounds, UnreadBytes, UnreadPermit};
 use crate::auth::{PREFIX_BYTES, prefix_of};
 use crate::domain::CountedPrefix;
 use crate::domain::limits::{
-    COUNTED_PREFIXES, FOLLOWERS_MAX, FOLLOWERS_PER_PREFIX_MAX, FOLLOWERS_PER_TOKEN_MAX,
+    CONNECTIONS_MAX, CONNECTIONS_PER_PREFIX_MAX, COUNTED_PREFIXES, FOLLOWERS_MAX, FOLLOWERS_PER_PREFIX_MAX, FOLLOWERS_PER_TOKEN_MAX,
     WATCHERS_MAX, WATCHERS_ON_LOOPBACK_MAX, WATCHERS_PER_PREFIX_MAX, WATCHERS_PER_TOKEN_MAX,
 };
 
@@ -108,6 +108,23 @@ impl PermitBounds {
             per_token: FOLLOWERS_PER_TOKEN_MAX,
             per_prefix: FOLLOWERS_PER_PREFIX_MAX,
             on_loopback: FOLLOWERS_MAX,
+        }
+    }
+
+    /// Of connections, where there may be so many: who comes from this machine may be a proxy.
+    pub fn of_connections(connections_max: usize) -> Self {
+        let total = connections_max.min(CONNECTIONS_MAX);
+        let parts = [total / 8, total / 4, total / 2];
+        let bounds = CONNECTIONS_PER_PREFIX_MAX.iter().zip(parts);
+        let mut per_prefix = [0; COUNTED_PREFIXES.len()];
+        for (bound, (most, part)) in per_prefix.iter_mut().zip(bounds) {
+            *bound = part.clamp(1, *most);
+        }
+        Self {
+            total,
+            per_token: total,
+            per_prefix,
+            on_loopback: total,
         }
     }
 }

@@ -2,8 +2,9 @@
 //! them may lie in memory for one token, and for one address prefix.
 //!
 //! A message that tells a whole state is as large as the question's rows make it, and lies in
-//! memory until its client has taken all of it but the last part. One message that many are told lies there once, and is
-//! counted once. Small ones are not counted: their number is bounded with that of streams.
+//! memory until its client has taken all of it but the last part. One message that many are told lies
+//! there once, and is counted once. Small ones are not counted: their number is bounded with that of
+//! streams. So are answers that are no watch, apart from these.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,13 +13,15 @@ use bytes::Bytes;
 
 use super::permits::{Holder, Prefix, prefixes};
 use crate::domain::limits::{
-    COUNTED_PREFIXES, WATCH_UNTAKEN_BYTES_MIN, WATCH_UNTAKEN_BYTES_ON_LOOPBACK_MAX,
+    ANSWER_UNTAKEN_BYTES_MIN, COUNTED_PREFIXES, WATCH_UNTAKEN_BYTES_MIN, WATCH_UNTAKEN_BYTES_ON_LOOPBACK_MAX,
     WATCH_UNTAKEN_BYTES_PER_PREFIX_MAX, WATCH_UNTAKEN_BYTES_PER_TOKEN_MAX,
 };
 
 /// How many bytes may be untaken.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct UnreadBounds {
+pub struct UnreadBounds {
+    /// The smallest message that is counted.
+    pub counted_from: usize,
     /// With one token.
     pub per_token: usize,
     /// From one prefix of each width of `COUNTED_PREFIXES`.
@@ -39,7 +42,7 @@ pub enum TooMuchUnread {
 }
 
 /// What waits.
-pub(super) struct UnreadBytes {
+pub struct UnreadBytes {
     bounds: UnreadBounds,
     sums: Mutex<HashMap<Owner, Sum>>,
 }
@@ -70,6 +73,7 @@ pub struct UnreadPermit {
 impl Default for UnreadBounds {
     fn default() -> Self {
         Self {
+            counted_from: WATCH_UNTAKEN_BYTES_MIN,
             per_token: WATCH_UNTAKEN_BYTES_PER_TOKEN_MAX,
             per_prefix: WATCH_UNTAKEN_BYTES_PER_PREFIX_MAX,
             on_loopback: WATCH_UNTAKEN_BYTES_ON_LOOPBACK_MAX,
@@ -80,6 +84,14 @@ impl Default for UnreadBounds {
 // === impl UnreadBounds ===
 
 impl UnreadBounds {
+    /// Of answers that are no watch.
+    pub fn of_answers() -> Self {
+        Self {
+            counted_from: ANSWER_UNTAKEN_BYTES_MIN,
+            ..Self::default()
+        }
+    }
+
     fn of(self, owner: Owner) -> usize {
         match owner {
             Owner::Token(_) => self.per_token,
@@ -104,7 +116,7 @@ impl UnreadBytes {
         holder: Holder,
         frame: &Bytes,
     ) -> Result<Option<UnreadPermit>, TooMuchUnread> {
-        if frame.len() < WATCH_UNTAKEN_BYTES_MIN {
+        if frame.len() < self.bounds.counted_from {
             return Ok(None);
         }
         let place = frame.as_ptr().addr();
@@ -208,6 +220,7 @@ mod tests {
     /// Room for three messages of a token, for four of an address.
     fn unread() -> Arc<UnreadBytes> {
         Arc::new(UnreadBytes::new(UnreadBounds {
+            counted_from: LARGE,
             per_token: 3 * LARGE,
             per_prefix: [4 * LARGE, 100 * LARGE, 100 * LARGE],
             on_loopback: 100 * LARGE,

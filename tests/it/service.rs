@@ -16,6 +16,7 @@ use mistap::domain::UtcMillis;
 use mistap::domain::time::{DAY_MS, HOUR_MS};
 use mistap::ingest::ClockCheck;
 use prost::Message;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_stream::StreamExt;
 use tonic::transport::Channel;
@@ -390,6 +391,64 @@ async fn address_that_a_client_adds_after_its_message_is_not_believed() {
     drop((first, second, requests));
     connection.abort();
     service.stop().await;
+}
+
+#[tokio::test]
+async fn connections_beyond_those_that_one_address_may_have_are_closed_as_they_come() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let service = Service::start_with(folder, |settings| settings.connections.on_loopback = 2).await;
+    let open = async || TcpStream::connect(service.address()).await.expect("accepted");
+    let mut held = vec![open().await, open().await];
+    let closed = async |tcp: &mut TcpStream| {
+        let read = tcp.read(&mut [0]).await;
+        // It may be told by a reset.
+        assert_eq!(read.unwrap_or(0), 0);
+    };
+    closed(&mut open().await).await;
+    let mut one = held.pop().expect("two");
+    one.shutdown().await.expect("open");
+    closed(&mut one).await;
+    let served = async {
+        loop {
+            let mut tcp = open().await;
+            let request = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+            let mut answer = Vec::new();
+            if tcp.write_all(request).await.is_ok()
+                && tcp.read_to_end(&mut answer).await.is_ok()
+                && answer.starts_with(b"HTTP/1.1 200")
+            {
+                return;
+            }
+        }
+    };
+    let served = tokio::time::timeout(PATIENCE, served).await;
+    served.expect("the place of one that has ended is another's");
+    drop(held);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn whoever_watches_the_health_is_told_when_the_service_stops() {
+    use tonic_health::pb::HealthCheckRequest;
+    use tonic_health::pb::health_client::HealthClient;
+    let service = Service::start().await;
+    let mut client = HealthClient::new(service.connect().await);
+    let watch = client.watch(HealthCheckRequest::default()).await;
+    let mut watch = watch.expect("open").into_inner();
+    watch.message().await.expect("open").expect("how it is");
+    let stopping = tokio::spawn(service.stop());
+    let ended = async {
+        loop {
+            if let Err(status) = watch.message().await {
+                return status;
+            }
+        }
+    };
+    let ended = tokio::time::timeout(PATIENCE, ended).await.expect("told");
+    assert_eq!(ended.code(), Code::Unavailable, "{ended}");
+    assert_eq!(ended.message(), "shutting down; try again");
+    drop((watch, client));
+    stopping.await.expect("it ends");
 }
 
 /// Calls a method of `ReportingService` over gRPC-Web and HTTP/1.1.
