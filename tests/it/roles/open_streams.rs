@@ -27,8 +27,9 @@ async fn stream_that_is_open_tells_and_takes_nothing_more_once_its_token_is_revo
     rates.message().await.expect("open").expect("a snapshot");
     let (sender, incidents) = tokio::sync::mpsc::channel(4);
     let incidents = tokio_stream::wrappers::ReceiverStream::new(incidents);
-    let observe = async || {
+    let observe = async |incident_id: String| {
         let incident = pb::Incident {
+            incident_id,
             reporter: pb::ReporterKind::Device as i32,
             line: "GVB:10".into(),
             ..founding_story()
@@ -40,7 +41,8 @@ async fn stream_that_is_open_tells_and_takes_nothing_more_once_its_token_is_revo
         sender.send(request).await.expect("open");
     };
     let mut reporting = Reporting::new(with(device).await);
-    observe().await;
+    let observed = new_id();
+    observe(observed.clone()).await;
     let results = reporting.stream_incidents(incidents).await.expect("open");
     let mut results = results.into_inner();
     let code = |answer: pb::StreamIncidentsResponse| {
@@ -56,7 +58,7 @@ async fn stream_that_is_open_tells_and_takes_nothing_more_once_its_token_is_revo
     // It is told of the observation, and of nothing that comes after its token is gone.
     events.message().await.expect("open").expect("an event");
     let follow = pb::FollowIncidentRequest {
-        incident_id: founding_story().incident_id,
+        incident_id: observed,
         incident_secret: SECRET.to_vec(),
     };
     let mut holder = Reporting::new(with(operator).await);
@@ -71,7 +73,7 @@ async fn stream_that_is_open_tells_and_takes_nothing_more_once_its_token_is_revo
         live.watch_incidents(watch_gvb()).await.is_err()
     })
     .await;
-    observe().await;
+    observe(new_id()).await;
     let second = results.message().await.expect("open").expect("a result");
     assert_eq!(code(second), Code::Unauthenticated);
     let token = {
