@@ -175,6 +175,7 @@ impl<'a> Denominators<'a> {
             days_with_taps: chosen.taps.len() as u64,
             reports: row.count,
             matched: row.count,
+            refused: row.count,
             taps: chosen.taps.values().sum(),
             contradictions: 0,
         };

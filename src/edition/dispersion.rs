@@ -15,7 +15,7 @@ use super::taps::ByDay;
 use crate::domain::taps::Refusals;
 use crate::domain::{LocalDay, LocalMonth};
 use crate::stats::dispersion::{Day, Dispersion};
-use crate::stats::rate::{Numerator, dispersion};
+use crate::stats::rate::{MatchedDay, Numerator, dispersion};
 
 /// The published counts of days, by basis and operator.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -82,7 +82,12 @@ impl PublishedDays {
             let of_month = taps.iter().filter(|(day, _)| day.month() == *month);
             exposed.add(days, of_month.map(|(day, taps)| (*day, *taps)));
         }
-        let of_operator = dispersion(numerator, refusals, &exposed.days);
+        let days = exposed.days.iter().map(|day| MatchedDay {
+            matched: day.count,
+            refused: day.count,
+            taps: day.exposure,
+        });
+        let of_operator = dispersion(numerator, refusals, days);
         of_operator
             .over_days(exposed.days_exposed)
             .of_part(exposed.share(row.count, taps.values().sum()))

@@ -351,6 +351,7 @@ fn hash_rate(hasher: &mut SipHasher13, figure: &RateFigure) {
         days_with_taps,
         reports,
         matched,
+        refused,
         taps,
         contradictions,
     } = figure.matching;
@@ -362,6 +363,7 @@ fn hash_rate(hasher: &mut SipHasher13, figure: &RateFigure) {
         days_with_taps,
         reports,
         matched,
+        refused,
         taps,
         contradictions,
         told.self_reports,

@@ -213,7 +213,9 @@ fn rates() -> String {
          is reported, never how often taps fail. Only refusals that devices observed give a \
          failure rate: f / (s + f) where the operator counts successes s, f / attempts where it \
          counts refused taps as well, none where that is not known, nor over taps of both kinds \
-         together: each row goes by the feeds whose taps are in it.\n\n\
+         together: each row goes by the feeds whose taps are in it. A failure rate of one signal, \
+         cause, outcome or act of staff is over the same attempts as that of all of them: f of these, \
+         and s and all refusals below the line.\n\n\
          Taps are told by operators, feed by feed, and are matched to reports interval by \
          interval. An exact figure adds up an operator's feeds of different kinds of tap, or of different \
          lines or stops. A line or stop that several feeds tell is set against the one that tells most of \

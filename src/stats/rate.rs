@@ -35,6 +35,9 @@ pub struct Matching {
     pub reports: u64,
     /// Of them, those in an interval for which taps were told.
     pub matched: u64,
+    /// Where reports are refusals: all in such an interval, of which those may be some, as one signal
+    /// or cause. With the taps they are the attempts, where a feed leaves refused taps out.
+    pub refused: u64,
     /// Taps of all intervals for which they were told.
     pub taps: u64,
     /// Intervals with more reports than taps. Only where refused taps are among the taps does it say
@@ -64,6 +67,7 @@ impl Matching {
         self.days += 1;
         self.days_with_taps += u64::from(has_taps);
         self.matched += day.count;
+        self.refused += day.count;
         self.taps += day.exposure;
         day
     }
@@ -74,6 +78,7 @@ impl Matching {
         self.days_with_taps += other.days_with_taps;
         self.reports += other.reports;
         self.matched += other.matched;
+        self.refused += other.refused;
         self.taps += other.taps;
         self.contradictions += other.contradictions;
     }
@@ -147,16 +152,16 @@ pub enum Rate {
         share: f64,
         /// In the same unit.
         interval: Interval,
-        /// The attempts: the taps, and the refusals where the feed leaves them out.
+        /// The attempts: the taps, and all refusals where the feed leaves them out.
         attempts: u64,
     },
 }
 
 /// The rate of the numerator over the taps of a feed, or why there is none.
 ///
-/// Self-reports s over taps t give s / t per 100,000. Refusals f give f / (t + f) where the
-/// feed counts successes only, and f / t where it counts attempts. The matching tells what
-/// the rate covers and belongs beside it.
+/// Self-reports s over taps t give s / t per 100,000. Refusals f give f / (t + r) where the
+/// feed counts successes only, with r refusals in all, and f / t where it counts attempts. The
+/// matching tells what the rate covers and belongs beside it.
 ///
 /// # Errors
 ///
@@ -176,22 +181,36 @@ pub fn rate(
     }
 }
 
-/// The dispersion of a rate's days, as [`Matching::add`] gave them: against a Poisson count
-/// for self-reports, against a binomial one of the day's attempts for observed refusals.
-pub fn dispersion(numerator: Numerator, refusals: Refusals, days: &[Day]) -> Dispersion {
-    match (numerator, refusals) {
-        (Numerator::SelfReports, _) => Dispersion::of_counts(days),
-        (Numerator::ObservedRefusals, Refusals::Excluded) => {
-            let attempts: Vec<Day> = days
-                .iter()
-                .map(|day| Day {
-                    exposure: day.exposure.saturating_add(day.count),
-                    ..*day
-                })
-                .collect();
-            Dispersion::of_proportions(&attempts)
-        }
-        (Numerator::ObservedRefusals, _) => Dispersion::of_proportions(days),
+/// One day of a rate: what is matched of it, all refusals among which those are, and its taps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MatchedDay {
+    /// Reports in an interval for which taps were told.
+    pub matched: u64,
+    /// As in [`Matching`].
+    pub refused: u64,
+    /// Taps of all intervals for which they were told.
+    pub taps: u64,
+}
+
+/// The dispersion of a rate's days: against a Poisson count for self-reports, against a binomial one
+/// of the day's attempts for observed refusals.
+pub fn dispersion(
+    numerator: Numerator,
+    refusals: Refusals,
+    days: impl Iterator<Item = MatchedDay>,
+) -> Dispersion {
+    let is_added = numerator == Numerator::ObservedRefusals && refusals == Refusals::Excluded;
+    let day = |day: MatchedDay| Day {
+        count: day.matched,
+        exposure: match is_added {
+            true => day.taps.saturating_add(day.refused),
+            false => day.taps,
+        },
+    };
+    let days: Vec<Day> = days.map(day).collect();
+    match numerator {
+        Numerator::SelfReports => Dispersion::of_counts(&days),
+        Numerator::ObservedRefusals => Dispersion::of_proportions(&days),
     }
 }
 
@@ -272,7 +291,7 @@ fn failures(
     let attempts = match refusals {
         Refusals::Unknown => return Err(NoRate::RefusalsUnknown),
         Refusals::Included => matching.taps,
-        Refusals::Excluded => matching.taps.saturating_add(matching.matched),
+        Refusals::Excluded => matching.taps.saturating_add(matching.refused),
     };
     if attempts < matching.matched {
         return Err(NoRate::MoreThanTaps);
@@ -299,6 +318,7 @@ mod tests {
             days_with_taps: 30,
             reports: 40,
             matched: 40,
+            refused: 40,
             taps: 300_000,
             contradictions: 0,
         }
@@ -359,6 +379,7 @@ mod tests {
             let matching = Matching {
                 days_with_taps,
                 matched,
+                refused: matched,
                 ..month()
             };
             assert_eq!(self_reports(matching).map(|_| ()), expected);
@@ -376,6 +397,7 @@ mod tests {
         let quiet = Matching {
             reports: 0,
             matched: 0,
+            refused: 0,
             ..month()
         };
         let Ok(Rate::Reports { interval, .. }) = self_reports(quiet) else {
@@ -423,6 +445,7 @@ mod tests {
             days_with_taps: 1,
             reports: 12,
             matched: 8,
+            refused: 8,
             taps: 104,
             contradictions: 1,
         };
@@ -469,38 +492,46 @@ mod tests {
     }
 
     #[test]
+    fn some_of_the_refusals_are_over_all_attempts() {
+        let some = Matching {
+            refused: 90,
+            ..month()
+        };
+        let attempts_of = |refusals| match made(Numerator::ObservedRefusals, refusals, some) {
+            Ok(Rate::Failures { attempts, .. }) => attempts,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(attempts_of(Refusals::Included), 300_000);
+        assert_eq!(attempts_of(Refusals::Excluded), 300_090);
+    }
+
+    #[test]
     fn dispersion_is_taken_over_what_the_rate_is_over() {
-        let days = [
-            Day {
-                count: 1,
-                exposure: 3,
-            },
-            Day {
-                count: 3,
-                exposure: 3,
-            },
-            Day {
-                count: 2,
-                exposure: 2,
-            },
-        ];
-        let of = |numerator, refusals| dispersion(numerator, refusals, &days);
+        let day = |matched, refused, taps| MatchedDay {
+            matched,
+            refused,
+            taps,
+        };
+        let told = [day(1, 4, 3), day(3, 3, 3), day(2, 5, 2)];
+        let days = |exposure: fn(&MatchedDay) -> u64| {
+            told.each_ref().map(|day| Day {
+                count: day.matched,
+                exposure: exposure(day),
+            })
+        };
+        let of = |numerator, refusals| dispersion(numerator, refusals, told.into_iter());
         let failures = Numerator::ObservedRefusals;
         assert_eq!(
             of(Numerator::SelfReports, Refusals::Excluded),
-            Dispersion::of_counts(&days)
+            Dispersion::of_counts(&days(|day| day.taps))
         );
         assert_eq!(
             of(failures, Refusals::Included),
-            Dispersion::of_proportions(&days)
+            Dispersion::of_proportions(&days(|day| day.taps))
         );
-        let attempts = days.map(|day| Day {
-            exposure: day.exposure + day.count,
-            ..day
-        });
         assert_eq!(
             of(failures, Refusals::Excluded),
-            Dispersion::of_proportions(&attempts)
+            Dispersion::of_proportions(&days(|day| day.taps + day.refused))
         );
     }
 }

@@ -12,7 +12,7 @@ use crate::ledger::{
 use super::super::plan::{self, Source};
 
 /// Reports of one tally by column: all of them, and those set apart.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Columns {
     pub hour: Cube,
     pub day: Cube,
@@ -173,6 +173,20 @@ pub(super) fn take_where(row: Option<Cells<'_>>, sums: &mut [u32], counts: impl 
 // === impl RateBook ===
 
 impl RateBook {
+    /// The same of every report by operator, whatever else it is about.
+    pub fn of_operators(&self) -> Self {
+        Self {
+            source: Source::Attribute(Attribute::Total),
+            dictionary: Arc::clone(&self.dictionary),
+            own: self.own_total.clone(),
+            own_total: self.own_total.clone(),
+            others: self.others_total.clone(),
+            others_total: self.others_total.clone(),
+            lines: self.lines.clone(),
+            stop_operators: self.stop_operators.clone(),
+        }
+    }
+
     /// How many columns the tally of a source has.
     pub fn width(&self, source: Source) -> usize {
         match source {

@@ -21,7 +21,7 @@ use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::domain::taps::{TapGrain, TapInterval};
+use crate::domain::taps::{Refusals, TapGrain, TapInterval};
 use crate::domain::{Dimension, FeedId, Filter, LocalDay, OperatorCode, Question, TapFeed};
 use crate::ledger::{Dictionary, FeedBook, TapBook, TapView};
 
@@ -399,6 +399,12 @@ impl Choice<'_> {
     /// Whether there were feeds, but none tells taps as finely as the question asks.
     pub fn is_none_fine_enough(&self) -> bool {
         self.has_unfit
+    }
+
+    /// Whether any feed leaves refused taps out.
+    pub fn leaves_refusals_out(&self) -> bool {
+        let mut feeds = self.feeds.iter();
+        feeds.any(|chosen| chosen.feed().refusals == Refusals::Excluded)
     }
 
     /// Whether no line or stop is one feed's here and another's there.

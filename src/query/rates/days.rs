@@ -41,15 +41,20 @@ struct FeedDays<'a> {
     kinds: SetOf<TapKind>,
 }
 
+/// What was told of a day, by column.
+pub(super) struct Told {
+    pub rules: Vec<Rule>,
+    /// Hours told; `ALL` where the whole day was.
+    pub hours: Vec<u32>,
+}
+
 /// Tells day by day what was told.
 pub(super) struct Days<'a> {
     book: &'a RateBook,
     feeds: Vec<FeedDays<'a>>,
-    /// By column.
-    pub rules: Vec<Rule>,
-    /// Hours told of the day in hand, by column; `ALL` where the whole day was.
-    pub told: Vec<u32>,
-    /// Whether any of `told` may not be 0.
+    /// Of the day in hand. The rules are those of all days.
+    pub told: Told,
+    /// Whether any of the hours told may not be 0.
     touched: bool,
 }
 
@@ -87,6 +92,24 @@ pub(super) fn suits(source: Source, choice: &Choice<'_>) -> bool {
     })
 }
 
+impl Told {
+    /// Of so many columns, nothing.
+    pub fn none(width: usize) -> Self {
+        Self {
+            rules: vec![Rule::default(); width],
+            hours: vec![0; width],
+        }
+    }
+
+    /// The same by operator, of which each has so many columns.
+    pub fn by_operator(&self, columns: usize) -> Self {
+        Self {
+            rules: self.rules.iter().step_by(columns).copied().collect(),
+            hours: self.hours.iter().step_by(columns).copied().collect(),
+        }
+    }
+}
+
 impl<'a> Days<'a> {
     /// Reads what the feeds told within the window.
     pub fn read(
@@ -98,8 +121,7 @@ impl<'a> Days<'a> {
         let mut days = question.window.days();
         let first = days.next().unwrap_or(LocalDay(0));
         let end = days.last().unwrap_or(first).next();
-        let width = book.width(book.source);
-        let mut rules = vec![Rule::default(); width];
+        let mut told = Told::none(book.width(book.source));
         let mut feeds = Vec::with_capacity(choice.feeds.len());
         for chosen in &choice.feeds {
             let rule = Rule {
@@ -114,13 +136,13 @@ impl<'a> Days<'a> {
             match book.source {
                 Source::Attribute(attribute) => {
                     for column in operator_columns(chosen, attribute) {
-                        rules[column] = rule;
+                        told.rules[column] = rule;
                     }
                 }
                 Source::Line | Source::Stop => {
                     for (_, column) in &feed.scopes {
                         if feed.is_own(book, *column) {
-                            rules[*column as usize] = rule;
+                            told.rules[*column as usize] = rule;
                         }
                     }
                 }
@@ -130,8 +152,7 @@ impl<'a> Days<'a> {
         Ok(Self {
             book,
             feeds,
-            rules,
-            told: vec![0; width],
+            told,
             touched: false,
         })
     }
@@ -144,7 +165,7 @@ impl<'a> Days<'a> {
     /// Takes the next day in hand; days must be asked for rising.
     pub fn take(&mut self, day: LocalDay) -> Verdict {
         if std::mem::take(&mut self.touched) {
-            self.told.fill(0);
+            self.told.hours.fill(0);
         }
         let mut verdict = Verdict::Whole;
         for place in 0..self.feeds.len() {
@@ -185,7 +206,7 @@ impl<'a> Days<'a> {
                     .ok()
                     .and_then(TapKind::from_number)
                     .is_some_and(|kind| feed.kinds.contains(kind));
-            self.told[column] = if is_kind { hours } else { 0 };
+            self.told.hours[column] = if is_kind { hours } else { 0 };
         }
         verdict(hours)
     }
@@ -200,7 +221,7 @@ impl<'a> Days<'a> {
                 is_whole = false;
             }
             // Another feed may have told hours that the question does not take.
-            self.told[*line as usize] |= hours;
+            self.told.hours[*line as usize] |= hours;
         }
         match is_whole {
             true => Verdict::Whole,
@@ -223,7 +244,7 @@ impl<'a> Days<'a> {
                 return Verdict::Unclear;
             }
             if is_own {
-                self.told[*stop as usize] |= hours;
+                self.told.hours[*stop as usize] |= hours;
             }
         }
         Verdict::Whole

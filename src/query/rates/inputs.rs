@@ -16,6 +16,7 @@ use super::days::{self, Days};
 use super::keys::RowKeys;
 use super::matched::{self, Matches};
 use super::reading::{self, TapsRead};
+use super::refusals::AllRefusals;
 use super::sums::{self, TapSums};
 use super::tallied;
 
@@ -106,6 +107,11 @@ impl RateJob<'_> {
             matches,
             blocks,
         })
+    }
+
+    /// All refusals of its taps, if a feed leaves them out and its rows are about some of them.
+    pub fn all_refusals(&self) -> Option<AllRefusals> {
+        AllRefusals::of(self.question, self.keys).filter(|_| self.choice.leaves_refusals_out())
     }
 
     /// How many cells of memory it takes at most to read all its taps.

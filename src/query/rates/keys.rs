@@ -12,6 +12,7 @@ use crate::ledger::Dictionary;
 use super::super::Figure;
 use super::super::counter::{Values, values};
 use super::coverage::When;
+use super::refusals;
 
 /// Numbers of dictionary, taxonomy or calendar, in the order asked for; hours of day from 1.
 pub(super) type Numbers = [u32; DIMENSIONS_MAX];
@@ -37,7 +38,11 @@ impl RowKeys {
             }
             numbers
         };
-        let numbers: Vec<Numbers> = figures.iter().map(numbers).collect();
+        let numbers = figures.iter().map(numbers).collect();
+        Self::of(by, numbers)
+    }
+
+    fn of(by: Vec<Dimension>, numbers: Vec<Numbers>) -> Self {
         let mut cells = HashMap::new();
         let mut cell_of_row = Vec::with_capacity(numbers.len());
         for row in &numbers {
@@ -57,6 +62,22 @@ impl RowKeys {
         }
     }
 
+    /// What taps can be told of the rows: a row for each of their cells, in the order of cells.
+    pub fn of_taps(&self) -> Self {
+        let is_kept: Vec<bool> = self.by.iter().copied().map(is_told).collect();
+        let kept = |place: &usize| is_kept[*place];
+        let mut rows = vec![Numbers::default(); self.cells.len()];
+        for (told, cell) in &self.cells {
+            let row = &mut rows[*cell as usize];
+            let places = (0..self.by.len()).filter(kept);
+            for (number, place) in row.iter_mut().zip(places) {
+                *number = told[place];
+            }
+        }
+        let by = self.by.iter().copied();
+        Self::of(by.filter(|dimension| is_told(*dimension)).collect(), rows)
+    }
+
     /// How many cells of memory the sums of all rows take at most.
     pub fn weight(&self, question: &Question) -> u64 {
         let has_day = self.by.contains(&Dimension::Day);
@@ -65,8 +86,12 @@ impl RowKeys {
         } else {
             question.window.days().count() as u64 + 1
         };
+        let all_refusals = match refusals::question_of_all(question) {
+            Some(_) => self.cells.len() as u64 + 1,
+            None => 0,
+        };
         // A day and its taps, and a day's reports of three kinds.
-        7 * days * (self.numbers.len() as u64 + 1)
+        days * (7 * (self.numbers.len() as u64 + 1) + 3 * all_refusals)
     }
 
     /// The row of all reports, after those of the page.
@@ -144,8 +169,9 @@ impl RowKeys {
         )
     }
 
-    /// Calls `each` with every row of the page that a report stands in.
-    pub fn each_row(&self, row: &Row, mut each: impl FnMut(u32)) {
+    /// Calls `each` with the row of all reports, and every row of the page that a report stands in.
+    pub fn each_row(&self, row: &Row, mut each: impl FnMut(usize)) {
+        each(self.total());
         let mut numbers = Numbers::default();
         self.each_from(0, row, &mut numbers, &mut each);
     }
@@ -155,11 +181,11 @@ impl RowKeys {
         place: usize,
         row: &Row,
         numbers: &mut Numbers,
-        each: &mut impl FnMut(u32),
+        each: &mut impl FnMut(usize),
     ) {
         let Some(dimension) = self.by.get(place) else {
             if let Some(row) = self.rows.get(numbers) {
-                each(*row);
+                each(*row as usize);
             }
             return;
         };
@@ -236,7 +262,7 @@ fn told_part(by: &[Dimension], row: &Numbers) -> Numbers {
 
 /// Whether taps can be told by this dimension. By the others, which are about reports alone,
 /// all rows share their taps.
-fn is_told(dimension: Dimension) -> bool {
+pub(super) fn is_told(dimension: Dimension) -> bool {
     matches!(
         dimension,
         Dimension::Operator

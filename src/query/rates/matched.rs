@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 
 use crate::domain::taxonomy::{TapKind, Taxonomy};
-use crate::domain::{Calendar, Dimension, Hour, LocalDay, Question, Row, RowTime, Window};
-use crate::ledger::{LedgerError, ScanView};
+use crate::domain::{Calendar, Dimension, Filter, Hour, LocalDay, Question, Row, RowTime, Window};
+use crate::ledger::{Dictionary, LedgerError, ScanView};
 use crate::store::{Block, Columns, StoreError, Summary};
 
 use super::super::row_filter::{RowFilter, day_of};
@@ -14,6 +14,7 @@ use super::choice::Choice;
 use super::coverage::FeedCoverage;
 use super::inputs::RateJob;
 use super::keys::RowKeys;
+use super::refusals::AllRefusals;
 
 /// Reports of one row.
 #[derive(Clone, Debug, Default)]
@@ -119,23 +120,132 @@ fn few(reports: u64) -> u32 {
     u32::try_from(reports).unwrap_or(u32::MAX)
 }
 
-/// Reports by row; those of all rows, and of none, come last.
+/// What was counted for one row.
+#[derive(Clone, Copy)]
+pub(super) struct RowCounts<'a> {
+    pub own: &'a Counted,
+    /// All refusals of its taps; the same where it is about no fewer.
+    pub refusals: &'a Counted,
+}
+
+/// What was counted.
 pub(super) struct Matches {
+    /// Reports by row; those of all rows, and of none, come last.
     pub rows: Vec<Counted>,
+    /// All refusals by cell of taps, where rows are about some of them; those of all cells come last.
+    pub refusals: Option<Vec<Counted>>,
 }
 
 impl Matches {
-    /// Of so many rows, without reports.
-    pub fn new(rows: usize) -> Self {
+    /// Without reports.
+    pub fn new(keys: &RowKeys, all: Option<&AllRefusals>) -> Self {
+        let none = |keys: &RowKeys| vec![Counted::default(); keys.total() + 1];
         Self {
-            rows: vec![Counted::default(); rows],
+            rows: none(keys),
+            refusals: all.map(|all| none(&all.keys)),
+        }
+    }
+
+    /// What was counted for a row.
+    pub fn of(&self, row: usize, keys: &RowKeys) -> RowCounts<'_> {
+        let own = &self.rows[row];
+        let cells = self.refusals.as_ref();
+        RowCounts {
+            own,
+            refusals: cells.map_or(own, |cells| &cells[keys.tap_cell(row) as usize]),
         }
     }
 
     /// Adds what was counted elsewhere of the same rows.
     pub fn merge(&mut self, other: Self) {
-        for (row, other) in self.rows.iter_mut().zip(other.rows) {
+        let refusals = self.refusals.iter_mut().flatten();
+        let of_others = other.refusals.into_iter().flatten();
+        let rows = self.rows.iter_mut().zip(other.rows);
+        for (row, other) in rows.chain(refusals.zip(of_others)) {
             row.merge(other);
+        }
+    }
+}
+
+/// Which reports are counted, and in which rows.
+pub(super) struct Counting<'a> {
+    keys: &'a RowKeys,
+    own: RowFilter,
+    /// The same for the other basis.
+    others: RowFilter,
+    /// What is counted besides, with its filter.
+    all: Option<(AllRefusals, RowFilter)>,
+}
+
+/// As what a report counts.
+#[derive(Clone, Copy)]
+pub(super) struct Taken {
+    is_own: bool,
+    /// Of the other basis, which is not matched.
+    pub is_other: bool,
+    is_of_all: bool,
+}
+
+impl<'a> Counting<'a> {
+    pub fn new(
+        question: &Question,
+        keys: &'a RowKeys,
+        all: Option<AllRefusals>,
+        dictionary: &Dictionary,
+    ) -> Self {
+        let row_filter = |filter: &Filter| RowFilter::new(filter, dictionary);
+        Self {
+            keys,
+            own: row_filter(&question.filter),
+            others: row_filter(&question.filter.of_other_basis()),
+            all: all.map(|all| {
+                let of_all = row_filter(&all.question.filter);
+                (all, of_all)
+            }),
+        }
+    }
+
+    /// Without reports.
+    pub fn none(&self) -> Matches {
+        Matches::new(self.keys, self.all.as_ref().map(|(all, _)| all))
+    }
+
+    /// Time aside; `None` if it does not count.
+    pub fn takes(&self, row: &Row) -> Option<Taken> {
+        let all = self.all.as_ref();
+        let taken = Taken {
+            is_own: self.own.takes(row),
+            is_other: self.others.takes(row),
+            is_of_all: all.is_some_and(|(_, of_all)| of_all.takes(row)),
+        };
+        let is_tap = row.tap_kind != TapKind::Inspection.number();
+        let is_any = taken.is_own || taken.is_other || taken.is_of_all;
+        (is_tap && is_any).then_some(taken)
+    }
+
+    /// Counts a report, on the day on which it counts.
+    pub fn count(
+        &self,
+        taken: Taken,
+        (row, day): (&Row, LocalDay),
+        is_matched: bool,
+        matches: &mut Matches,
+    ) {
+        let rows = &mut matches.rows;
+        if taken.is_other {
+            self.keys
+                .each_row(row, |place| rows[place].add_others(day, 1));
+            return;
+        }
+        if taken.is_own {
+            self.keys
+                .each_row(row, |place| rows[place].add(day, is_matched));
+        }
+        if let (Some((all, _)), Some(cells)) = (&self.all, &mut matches.refusals)
+            && taken.is_of_all
+        {
+            all.keys
+                .each_row(row, |cell| cells[cell].add(day, is_matched));
         }
     }
 }
@@ -143,13 +253,10 @@ impl Matches {
 struct Scan<'a> {
     view: &'a ScanView,
     question: &'a Question,
-    row_filter: RowFilter,
-    /// The same for the other basis.
-    others: RowFilter,
+    counting: Counting<'a>,
     told: &'a [FeedCoverage],
     /// Places in `told` by operator number.
     by_operator: Vec<Vec<usize>>,
-    keys: &'a RowKeys,
     /// Only these days of the calendar count.
     only: Option<&'a BTreeSet<LocalDay>>,
 }
@@ -172,15 +279,12 @@ pub(super) fn scan(
     for (place, feed) in told.iter().enumerate() {
         by_operator[usize::from(feed.operator())].push(place);
     }
-    let others = question.filter.of_other_basis();
     let scan = Scan {
         view,
         question,
-        row_filter: RowFilter::new(&question.filter, &view.dictionary),
-        others: RowFilter::new(&others, &view.dictionary),
+        counting: Counting::new(question, keys, job.all_refusals(), &view.dictionary),
         told,
         by_operator,
-        keys,
         only,
     };
     let windows = match only {
@@ -218,7 +322,7 @@ fn reached(window: Window, choice: &Choice<'_>, told: &[FeedCoverage]) -> Window
 
 impl Scan<'_> {
     fn run(&self, windows: &[Window]) -> Result<(Matches, u64), QueryError> {
-        let rows = || (Matches::new(self.keys.total() + 1), 0);
+        let rows = || (self.counting.none(), 0);
         let wants = |summary: &Summary| windows.iter().any(|window| summary.may_touch(*window));
         let view = self.view;
         let scanned = view.store.scan(
@@ -229,7 +333,7 @@ impl Scan<'_> {
             |(matches, blocks): &mut (Matches, u64), _, block| {
                 *blocks += 1;
                 let rows = block.rows();
-                rows.for_each(|row| self.count(&row, &mut matches.rows));
+                rows.for_each(|row| self.count(&row, matches));
             },
         );
         let (mut merged, mut blocks) = rows();
@@ -244,13 +348,11 @@ impl Scan<'_> {
             };
             let block = Block::unpack(*number, bytes).map_err(invalid);
             let block = block.map_err(LedgerError::from)?;
-            block
-                .rows()
-                .for_each(|row| self.count(&row, &mut merged.rows));
+            block.rows().for_each(|row| self.count(&row, &mut merged));
             blocks += 1;
         }
         for row in &view.open {
-            self.count(row, &mut merged.rows);
+            self.count(row, &mut merged);
         }
         Ok((merged, blocks + u64::from(!view.open.is_empty())))
     }
@@ -294,13 +396,11 @@ impl Scan<'_> {
         columns
     }
 
-    fn count(&self, row: &Row, rows: &mut [Counted]) {
-        let is_tap = row.tap_kind != TapKind::Inspection.number();
-        let is_other = self.others.takes(row);
-        let is_taken = is_other || self.row_filter.takes(row);
-        if !is_tap || !is_taken || self.is_withdrawn(row) {
+    fn count(&self, row: &Row, matches: &mut Matches) {
+        let taken = self.counting.takes(row);
+        let Some(taken) = taken.filter(|_| !self.is_withdrawn(row)) else {
             return;
-        }
+        };
         let feeds = self.by_operator.get(usize::from(row.operator));
         let feeds = feeds.map_or(&[][..], Vec::as_slice);
         let Some(time) = self.time(row, feeds) else {
@@ -314,16 +414,9 @@ impl Scan<'_> {
             return;
         }
         let placed = Row { time, ..*row };
-        if is_other {
-            rows[self.keys.total()].add_others(day, 1);
-            self.keys
-                .each_row(&placed, |place| rows[place as usize].add_others(day, 1));
-            return;
-        }
-        let is_matched = feeds.iter().any(|place| self.told[*place].tells(row));
-        rows[self.keys.total()].add(day, is_matched);
-        self.keys
-            .each_row(&placed, |place| rows[place as usize].add(day, is_matched));
+        let is_matched = !taken.is_other && feeds.iter().any(|place| self.told[*place].tells(row));
+        self.counting
+            .count(taken, (&placed, day), is_matched, matches);
     }
 
     fn is_withdrawn(&self, row: &Row) -> bool {

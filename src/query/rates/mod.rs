@@ -22,6 +22,7 @@ mod picked;
 mod ranked;
 mod reading;
 mod record;
+mod refusals;
 mod sliding;
 mod sums;
 mod tallied;
@@ -30,9 +31,9 @@ use crate::domain::taps::Refusals;
 use crate::domain::{Basis, FeedId, Question, TapFeed};
 use crate::ledger::{Dictionary, Ledger, ScanView, TapBook};
 use crate::stats::comparison::RateRatio;
-use crate::stats::dispersion::{Day, Dispersion};
+use crate::stats::dispersion::Dispersion;
 use crate::stats::interval::Level;
-use crate::stats::rate::{self, Estimator, Matching, NoRate, Numerator, Rate};
+use crate::stats::rate::{self, Estimator, MatchedDay, Matching, NoRate, Numerator, Rate};
 
 use super::budget::{self, CELLS};
 use super::outages::OutageDays;
@@ -43,7 +44,7 @@ use book::RateBook;
 use choice::Choice;
 use inputs::{RateInputs, RateJob};
 use keys::RowKeys;
-use matched::{Counted, OnDay};
+use matched::{Counted, OnDay, RowCounts};
 use periods::{Period as RowPeriod, Periods};
 use record::{RecordView, Tallied};
 use sums::CellTaps;
@@ -366,7 +367,8 @@ impl<'a> Rated<'a> {
             used: self.used,
         };
         let taps = self.made.sums.of(self.keys.tap_cell(row));
-        rules.rate(&self.periods.of(row), taps, &self.made.matches.rows[row])
+        let counted = self.made.matches.of(row, self.keys);
+        rules.rate(&self.periods.of(row), taps, counted)
     }
 }
 
@@ -382,23 +384,23 @@ struct Rules<'a> {
 
 impl Rules<'_> {
     /// The rate of reports over taps by day, of a period.
-    fn rate(&self, period: &RowPeriod<'_>, taps: &CellTaps, counted: &Counted) -> RateFigure {
+    fn rate(&self, period: &RowPeriod<'_>, taps: &CellTaps, of_row: RowCounts<'_>) -> RateFigure {
         let refusals = taps.refusals();
-        let days: Vec<Day> = taps
-            .days()
-            .iter()
-            .map(|(day, taps)| Day {
-                count: counted.on(*day).matched.into(),
-                exposure: *taps,
-            })
-            .collect();
+        let counted = of_row.own;
+        let day = |(day, taps): &(i32, u64)| MatchedDay {
+            matched: counted.on(*day).matched.into(),
+            refused: of_row.refusals.on(*day).matched.into(),
+            taps: *taps,
+        };
+        let days = taps.days().iter().map(day);
         let matching = Matching {
             days: period.days(),
             days_with_taps: days.len() as u64,
             reports: counted.reports,
             matched: counted.matched,
-            taps: days.iter().map(|day| day.exposure).sum(),
-            contradictions: contradictions(refusals, &days),
+            refused: of_row.refusals.matched,
+            taps: days.clone().map(|day| day.taps).sum(),
+            contradictions: contradictions(refusals, days.clone()),
         };
         let (numerator, told) = match self.basis {
             Basis::SelfReported => (
@@ -416,7 +418,7 @@ impl Rules<'_> {
                 },
             ),
         };
-        let dispersion = rate::dispersion(numerator, refusals, &days);
+        let dispersion = rate::dispersion(numerator, refusals, days);
         let RatesWanted {
             estimator, level, ..
         } = *self.wanted;
@@ -439,9 +441,9 @@ impl Rules<'_> {
 
 /// Days with more matched reports than taps, where refused taps are among the taps. Of a feed that
 /// leaves them out, a day of an outage has fewer taps and is right.
-fn contradictions(refusals: Refusals, days: &[Day]) -> u64 {
-    let is_one = |day: &&Day| refusals == Refusals::Included && day.exposure < day.count;
-    days.iter().filter(is_one).count() as u64
+fn contradictions(refusals: Refusals, days: impl Iterator<Item = MatchedDay>) -> u64 {
+    let is_one = |day: &MatchedDay| refusals == Refusals::Included && day.taps < day.matched;
+    days.filter(is_one).count() as u64
 }
 
 /// Self-reports for each observed refusal. What devices and what people told scatters over the

@@ -15,7 +15,6 @@ use hashbrown::HashMap;
 use crate::domain::limits::{WATCH_RATED_PERCENT_MIN, WATCHED_TAP_SUMS_MAX};
 use crate::domain::question::Breakdown;
 use crate::domain::taps::{TapGrain, TapInterval};
-use crate::domain::taxonomy::{TapKind, Taxonomy};
 use crate::domain::{
     Calendar, Filter, Hour, LocalDay, Minute, MinuteSpan, Position, Question, Row, RowTime,
     TapFeed, Window,
@@ -28,8 +27,9 @@ use super::super::{Figure, QueryError};
 use super::choice::{Candidates, Choice, Chosen, ScopesByFeed};
 use super::coverage::{When, scopes_of};
 use super::keys::{Numbers, RowKeys, tap_numbers};
-use super::matched::Counted;
+use super::matched::{Counting, Matches};
 use super::periods::{ByHour, Periods};
+use super::refusals::AllRefusals;
 use super::sums::CellTaps;
 use super::{Missing, RateFigure, RatesWanted, Rules, check_feeds};
 
@@ -60,6 +60,8 @@ pub struct WindowTaps {
     total: CellTaps,
     rated: Option<MinuteSpan>,
     is_none_fine_enough: bool,
+    /// Whether any feed leaves refused taps out.
+    leaves_refusals_out: bool,
     used: Vec<(TapFeed, u64)>,
 }
 
@@ -184,6 +186,7 @@ impl WindowTaps {
             sums: reading.sums,
             total: reading.total,
             is_none_fine_enough: choice.is_none_fine_enough(),
+            leaves_refusals_out: choice.leaves_refusals_out(),
         })
     }
 
@@ -216,11 +219,12 @@ impl WindowTaps {
         let parts = |day| minutes_of(filter, part, day);
         let periods = Periods::of_parts(&question, &keys, parts);
         let none = CellTaps::default();
-        let rate = |row: usize, counted: &Counted| {
+        let rate = |row: usize| {
             let taps = match keys.told_part(row) {
                 Some(told) => self.sums.get(&told).unwrap_or(&none),
                 None => &self.total,
             };
+            let counted = counted.of(row, &keys);
             let figure = rules.rate(&periods.of(row), taps, counted);
             RateFigure {
                 rate: match figure.rate {
@@ -230,11 +234,9 @@ impl WindowTaps {
                 ..figure
             }
         };
-        let mut rates: Vec<_> = (0..).zip(&counted).map(|(row, of)| rate(row, of)).collect();
-        let total = rates.pop()?;
         Some(SlidingRates {
-            rows: rates,
-            total,
+            rows: (0..keys.total()).map(rate).collect(),
+            total: rate(keys.total()),
             feeds: self.used.clone(),
             rated: self.rated,
         })
@@ -246,7 +248,7 @@ impl WindowTaps {
         minutes(filter, span) * WATCH_RATED_PERCENT_MIN <= rated * 100
     }
 
-    /// Reports by row; those of all rows, and of none, come last.
+    /// Reports by row, and all refusals of their taps.
     fn count<'r>(
         &self,
         question: &Question,
@@ -254,26 +256,18 @@ impl WindowTaps {
         keys: &RowKeys,
         rows: impl Iterator<Item = (Minute, &'r Row)>,
         dictionary: &Dictionary,
-    ) -> Vec<Counted> {
-        let filter = &question.filter;
-        let row_filter = RowFilter::new(filter, dictionary);
-        let others = RowFilter::new(&filter.of_other_basis(), dictionary);
-        let mut counted = vec![Counted::default(); keys.total() + 1];
+    ) -> Matches {
+        let all = AllRefusals::of(question, keys).filter(|_| self.leaves_refusals_out);
+        let counting = Counting::new(question, keys, all, dictionary);
+        let mut counted = counting.none();
         for (minute, row) in rows {
-            let is_other = others.takes(row);
-            let is_tap = row.tap_kind != TapKind::Inspection.number();
-            let is_taken = is_tap && (is_other || row_filter.takes(row));
-            if !is_taken || !part.contains(minute) || !takes_time(filter, row.time) {
+            if !part.contains(minute) || !takes_time(&question.filter, row.time) {
                 continue;
             }
-            let day = row.time.day();
-            let is_matched = !is_other && self.tells(row, minute);
-            let mut add = |place: usize| match is_other {
-                true => counted[place].add_others(day, 1),
-                false => counted[place].add(day, is_matched),
-            };
-            add(keys.total());
-            keys.each_row(row, |place| add(place as usize));
+            if let Some(taken) = counting.takes(row) {
+                let is_matched = !taken.is_other && self.tells(row, minute);
+                counting.count(taken, (row, row.time.day()), is_matched, &mut counted);
+            }
         }
         counted
     }

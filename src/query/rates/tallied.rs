@@ -14,10 +14,10 @@ use super::super::axis::is_time;
 use super::super::plan::{self, Source};
 use super::super::row_filter::RowFilter;
 use super::book::{Columns, RateBook, take, take_where};
-use super::days::{ALL, Days, Rule, Verdict, hours_of, is_told};
+use super::days::{ALL, Days, Rule, Told, Verdict, hours_of, is_told};
 use super::inputs::RateJob;
 use super::keys::{Numbers, RowKeys, date_number};
-use super::matched::Matches;
+use super::matched::{Counted, Matches};
 use super::picked::Picked;
 
 /// Counts what it can, and gives the days that it cannot, rising. Days of the window that do
@@ -28,8 +28,15 @@ pub(super) fn count(
     days: &mut Days<'_>,
 ) -> (Matches, Vec<LocalDay>) {
     let RateJob { question, keys, .. } = *job;
-    let mut counter = Counter::new(book, question, keys);
-    counter.need_scope = need_scope(&days.rules);
+    let mut counter = Counter::new(book, question, keys, &days.told);
+    let all = job.all_refusals();
+    let of_all = all.map(|all| (all, book.of_operators()));
+    // Who asks for some refusals asks for values of an attribute, of which each operator has as many.
+    let columns = book.width(book.source) / book.dictionary.operators().max(1);
+    let mut refusals = of_all.as_ref().map(|(all, book)| {
+        let told = days.told.by_operator(columns);
+        Counter::new(book, &all.question, &all.keys, &told)
+    });
     let mut unclear = Vec::new();
     for day in question.window.days() {
         if !question.filter.takes_day(day) {
@@ -42,11 +49,19 @@ pub(super) fn count(
         };
         match verdict {
             Verdict::Unclear => unclear.push(day),
-            Verdict::Whole if !counter.needs_hours => counter.count_day(day, days),
-            Verdict::Whole | Verdict::ByHour => counter.count_hours(day, days),
+            Verdict::Whole | Verdict::ByHour => {
+                counter.count(day, verdict, &days.told);
+                if let Some(refusals) = &mut refusals {
+                    refusals.count(day, verdict, &days.told.by_operator(columns));
+                }
+            }
         }
     }
-    (counter.rows.matches, unclear)
+    let matches = Matches {
+        rows: counter.rows.reports,
+        refusals: refusals.map(|refusals| refusals.rows.reports),
+    };
+    (matches, unclear)
 }
 
 /// Reports, and those of them that are matched: by column, or by group of columns.
@@ -70,7 +85,8 @@ struct Rows {
     times: Vec<(usize, Dimension)>,
     /// Groups and rows by the numbers of time.
     by_time: HashMap<Numbers, Vec<(u32, u32)>>,
-    matches: Matches,
+    /// By row; those of all rows, and of none, come last.
+    reports: Vec<Counted>,
     /// The place of the total.
     total: usize,
 }
@@ -111,7 +127,7 @@ impl When {
 }
 
 impl<'a> Counter<'a> {
-    fn new(book: &'a RateBook, question: &'a Question, keys: &RowKeys) -> Self {
+    fn new(book: &'a RateBook, question: &'a Question, keys: &RowKeys, told: &Told) -> Self {
         let by = question.by.dimensions();
         let row_filter = RowFilter::new(&question.filter, &book.dictionary);
         let (rows, groups) = Rows::new(by, keys);
@@ -123,7 +139,7 @@ impl<'a> Counter<'a> {
             book,
             question,
             needs_hours: plan::needs_hours_of_day(question),
-            need_scope: Vec::new(),
+            need_scope: need_scope(&told.rules),
             rows,
             by_column: Sums::new(width),
             by_group: Sums::new(picked.groups),
@@ -134,24 +150,32 @@ impl<'a> Counter<'a> {
         }
     }
 
-    fn count_day(&mut self, day: LocalDay, days: &Days<'_>) {
+    /// Counts a day of which all or nothing was told of each column, or of some columns some hours.
+    fn count(&mut self, day: LocalDay, verdict: Verdict, told: &Told) {
+        match self.needs_hours || verdict == Verdict::ByHour {
+            true => self.count_hours(day, told),
+            false => self.count_day(day, told),
+        }
+    }
+
+    fn count_day(&mut self, day: LocalDay, told: &Told) {
         let book = self.book;
         let when = When::Day(day);
         let Sums { reports, matched } = &mut self.by_column;
         reports.fill(0);
         book.own.add_day(day, reports);
         matched.copy_from_slice(reports);
-        take_of_day(&book.own, day, &days.rules, matched);
-        mask(matched, &days.told, |hours| hours == ALL);
+        take_of_day(&book.own, day, &told.rules, matched);
+        mask(matched, &told.hours, |hours| hours == ALL);
         self.put_own(when);
         if let Some(every) = &mut self.every {
-            let (rules, told) = every.told(book, days);
+            let told = every.told(book, told);
             let Sums { reports, matched } = &mut every.sums;
             reports.fill(0);
             book.own_total.add_day(day, reports);
             matched.copy_from_slice(reports);
-            take_of_day(&book.own_total, day, &rules, matched);
-            mask(matched, &told, |hours| hours == ALL);
+            take_of_day(&book.own_total, day, &told.rules, matched);
+            mask(matched, &told.hours, |hours| hours == ALL);
             self.put_every(when);
         }
         if !self.has_others(day) {
@@ -166,38 +190,38 @@ impl<'a> Counter<'a> {
         self.put_others(when);
     }
 
-    fn count_hours(&mut self, day: LocalDay, days: &Days<'_>) {
+    fn count_hours(&mut self, day: LocalDay, told: &Told) {
         let calendar = Calendar::get();
         let wanted = self.question.filter.hours_of_day;
         for (place, hour) in hours_of(day) {
             let hour_of_day = calendar.hour_of_day(day, hour);
             if wanted == 0 || wanted >> hour_of_day & 1 == 1 {
-                self.count_hour(When::Hour(day, hour), hour, place, days);
+                self.count_hour(When::Hour(day, hour), hour, place, told);
             }
         }
         // With hours of day asked for, those known only to the day do not count.
         if wanted == 0 {
-            self.count_rest(day, days);
+            self.count_rest(day, told);
         }
     }
 
-    fn count_hour(&mut self, when: When, hour: Hour, place: usize, days: &Days<'_>) {
+    fn count_hour(&mut self, when: When, hour: Hour, place: usize, told: &Told) {
         let book = self.book;
         let Sums { reports, matched } = &mut self.by_column;
         reports.fill(0);
         book.own.add_hour(hour, reports);
         matched.copy_from_slice(reports);
         take_of_hour(&book.own, hour, &self.need_scope, matched);
-        mask(matched, &days.told, |hours| is_told(hours, place));
+        mask(matched, &told.hours, |hours| is_told(hours, place));
         self.put_own(when);
         if let Some(every) = &mut self.every {
-            let (rules, told) = every.told(book, days);
+            let told = every.told(book, told);
             let Sums { reports, matched } = &mut every.sums;
             reports.fill(0);
             book.own_total.add_hour(hour, reports);
             matched.copy_from_slice(reports);
-            take_of_hour(&book.own_total, hour, &need_scope(&rules), matched);
-            mask(matched, &told, |hours| is_told(hours, place));
+            take_of_hour(&book.own_total, hour, &need_scope(&told.rules), matched);
+            mask(matched, &told.hours, |hours| is_told(hours, place));
             self.put_every(when);
         }
         if !self.has_others(when.day()) {
@@ -213,20 +237,20 @@ impl<'a> Counter<'a> {
     }
 
     /// Reports of a day of which only the day is known: what the day has beyond its hours.
-    fn count_rest(&mut self, day: LocalDay, days: &Days<'_>) {
+    fn count_rest(&mut self, day: LocalDay, told: &Told) {
         let book = self.book;
         let when = When::Rest(day);
         let Sums { reports, matched } = &mut self.by_column;
         rest(&book.own, day, reports, &mut self.of_hours);
         matched.fill(0);
-        add_rest(&book.own, day, &days.rules, &days.told, matched);
+        add_rest(&book.own, day, told, matched);
         self.put_own(when);
         if let Some(every) = &mut self.every {
-            let (rules, told) = every.told(book, days);
+            let told = every.told(book, told);
             let Sums { reports, matched } = &mut every.sums;
             rest(&book.own_total, day, reports, &mut self.of_hours);
             matched.fill(0);
-            add_rest(&book.own_total, day, &rules, &told, matched);
+            add_rest(&book.own_total, day, &told, matched);
             self.put_every(when);
         }
         if !self.has_others(day) {
@@ -264,7 +288,7 @@ impl<'a> Counter<'a> {
             for (group, row) in groups {
                 let reports = by_group.reports[*group as usize];
                 let matched = by_group.matched[*group as usize];
-                rows.matches.rows[*row as usize].add_many(day, reports, matched);
+                rows.reports[*row as usize].add_many(day, reports, matched);
             }
         }
         let (reports, matched) = match every {
@@ -275,7 +299,7 @@ impl<'a> Counter<'a> {
             Some(every) if every.tells_matched => (0, 0),
             Some(_) => (0, picked.sum(&by_column.matched)),
         };
-        rows.matches.rows[rows.total].add_sums(day, reports, matched);
+        rows.reports[rows.total].add_sums(day, reports, matched);
     }
 
     fn put_every(&mut self, when: When) {
@@ -287,7 +311,7 @@ impl<'a> Counter<'a> {
             0
         };
         let total = self.rows.total;
-        self.rows.matches.rows[total].add_sums(when.day(), reports, matched);
+        self.rows.reports[total].add_sums(when.day(), reports, matched);
     }
 
     fn put_others(&mut self, when: When) {
@@ -304,14 +328,14 @@ impl<'a> Counter<'a> {
         if let Some(groups) = rows.by_time.get(&rows.numbers(when)) {
             for (group, row) in groups {
                 let others = by_group.reports[*group as usize];
-                rows.matches.rows[*row as usize].add_others(when.day(), others.into());
+                rows.reports[*row as usize].add_others(when.day(), others.into());
             }
         }
         let others = match every {
             Some(every) => every.sum(&every.sums.reports),
             None => picked.sum(&by_column.reports),
         };
-        rows.matches.rows[rows.total].add_others(when.day(), others);
+        rows.reports[rows.total].add_others(when.day(), others);
     }
 }
 
@@ -326,16 +350,11 @@ impl Sums {
 
 impl Every {
     /// What was told by operator, where the tally of columns has several values for each.
-    fn told(&self, book: &RateBook, days: &Days<'_>) -> (Vec<Rule>, Vec<u32>) {
-        let Source::Attribute(attribute) = book.source else {
-            let width = self.sums.reports.len();
-            return (vec![Rule::default(); width], vec![0; width]);
-        };
-        let step = attribute.slots();
-        (
-            days.rules.iter().step_by(step).copied().collect(),
-            days.told.iter().step_by(step).copied().collect(),
-        )
+    fn told(&self, book: &RateBook, told: &Told) -> Told {
+        match book.source {
+            Source::Attribute(attribute) => told.by_operator(attribute.slots()),
+            Source::Line | Source::Stop => Told::none(self.sums.reports.len()),
+        }
     }
 
     fn sum(&self, of: &[u32]) -> u64 {
@@ -363,7 +382,7 @@ impl Rows {
         let rows = Self {
             times,
             by_time,
-            matches: Matches::new(keys.total() + 1),
+            reports: vec![Counted::default(); keys.total() + 1],
             total: keys.total(),
         };
         (rows, groups)
@@ -455,15 +474,15 @@ fn rest(columns: &Columns, day: LocalDay, reports: &mut [u32], of_hours: &mut [u
 }
 
 /// Those of them that are matched: where the feed tells by days.
-fn add_rest(columns: &Columns, day: LocalDay, rules: &[Rule], told: &[u32], matched: &mut [u32]) {
+fn add_rest(columns: &Columns, day: LocalDay, told: &Told, matched: &mut [u32]) {
     let mut add = |reason, counts: &dyn Fn(Rule) -> bool| {
         let Some(row) = columns.less_of_day(reason, day) else {
             return;
         };
         row.for_each_nonzero(|column, count| {
             let column = column as usize;
-            let is_told = told.get(column) == Some(&ALL);
-            if is_told && rules.get(column).is_some_and(|rule| counts(*rule)) {
+            let is_told = told.hours.get(column) == Some(&ALL);
+            if is_told && told.rules.get(column).is_some_and(|rule| counts(*rule)) {
                 matched[column] += count;
             }
         });

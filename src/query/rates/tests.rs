@@ -20,7 +20,7 @@ use crate::domain::question::{Breakdown, Filter};
 use crate::domain::taps::{
     DayBegin, TapBatch, TapCount, TapFeed, TapGrain, TapInterval, TapKinds, TapScope, TapSlot, Taps,
 };
-use crate::domain::taxonomy::{CardKind, TapKind, TimePrecision};
+use crate::domain::taxonomy::{CardKind, SetOf, TapKind, TimePrecision};
 use crate::domain::testing::{blank_facts, id_made_at, id_of};
 use crate::domain::{
     Dimension, Entry, Facts, Hour, LineId, LocalDay, Outage, OutageChange, Row, RowTime, UtcMillis,
@@ -216,6 +216,21 @@ fn about_taps(question: &Question) -> Question {
     }
 }
 
+/// The question whatever was seen, caused it, came of it or was done by staff: what taps cannot be
+/// told by.
+fn about_any_failure(question: &Question) -> Question {
+    Question {
+        filter: Filter {
+            signals: SetOf::EMPTY,
+            causes: SetOf::EMPTY,
+            outcomes: SetOf::EMPTY,
+            staff_acts: SetOf::EMPTY,
+            ..question.filter.clone()
+        },
+        ..question.clone()
+    }
+}
+
 fn is_attribute(dimension: Dimension) -> bool {
     matches!(
         dimension,
@@ -247,19 +262,30 @@ fn recount(
         }
     }
     let mut matching = Matching::default();
+    let all = about_any_failure(question);
     for (facts, _) in kept {
         let report = placed(feed, facts);
         let is_tap = facts.tap_kind != Some(TapKind::Inspection);
-        if !is_tap || !takes(question, &report) || !is_of_row(&report, false) {
+        let is_counted = takes(question, &report) && is_of_row(&report, false);
+        let is_left_out = feed.refusals == Refusals::Excluded;
+        let is_refused = match is_left_out && question.filter.basis == Basis::Observed {
+            true => takes(&all, &report) && is_of_row(&report, true),
+            false => is_counted,
+        };
+        if !is_tap || !is_refused {
             continue;
         }
-        matching.reports += 1;
+        matching.reports += u64::from(is_counted);
         let is_of_kind = facts
             .tap_kind
             .is_some_and(|kind| feed.kinds.set().contains(kind));
         let scope = scope_of(feed, facts).filter(|_| is_of_kind);
         let place = scope.zip(unit_of(feed, facts.time));
         if place.is_some_and(|place| units.contains_key(&place)) {
+            matching.refused += 1;
+            if !is_counted {
+                continue;
+            }
             matching.matched += 1;
             if let Some(day) = days.get_mut(&report.time.day().0) {
                 day.0 += 1;

@@ -8,7 +8,7 @@ use super::super::tests::{Told, feeds, tell, wanted};
 use super::super::{Rate, answer_with_rates};
 use super::*;
 use crate::domain::taps::{DayBegin, Refusals, TapScope, TapSlot};
-use crate::domain::taxonomy::{ReporterKind, TimePrecision};
+use crate::domain::taxonomy::{ReporterKind, TapKind, Taxonomy, TimePrecision};
 use crate::domain::testing::{blank_facts, id_of};
 use crate::domain::{Basis, Dimension, Facts};
 use crate::ledger::testing::{line_id, operator_code, tap_scope};
