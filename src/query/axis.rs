@@ -118,6 +118,19 @@ impl Axis {
         u32::try_from(date - self.first + 1).expect("inside the window of this axis")
     }
 
+    /// The place of a key that an answer gave; `None` if it is not on this axis.
+    fn place_of_key(&self, key: &str, dictionary: &Dictionary) -> Option<u32> {
+        let number = number_of(self.dimension, key, dictionary);
+        let place = match self.dimension {
+            Dimension::Day | Dimension::Month => {
+                let place = i64::from(number.cast_signed()) - i64::from(self.first) + 1;
+                u32::try_from(place).ok().filter(|place| *place < self.size)
+            }
+            _ => Some(self.place(number)),
+        };
+        place.filter(|place| *place != 0)
+    }
+
     /// The number of the dictionary or of a taxonomy at a place other than 0.
     pub(super) fn number(&self, place: u32) -> u32 {
         match &self.picked {
@@ -188,6 +201,16 @@ impl Axes {
         Some((axis, *stride))
     }
 
+    /// The cell of a row with these keys; `None` if no incident of it can have been counted.
+    pub(super) fn cell(&self, keys: &[String], dictionary: &Dictionary) -> Option<u64> {
+        let mut cell = 0;
+        for (key, (axis, stride)) in keys.iter().zip(self.asked.iter().zip(&self.strides)) {
+            let place = axis.place_of_key(key, dictionary)?;
+            cell += u64::from(place) * stride;
+        }
+        Some(cell)
+    }
+
     /// The places of a cell.
     pub(super) fn places(&self, cell: u64) -> Places {
         let mut places = [0; DIMENSIONS_MAX];
@@ -255,6 +278,33 @@ pub(super) fn key(dimension: Dimension, number: u32, dictionary: &Dictionary) ->
         Dimension::HourOfDay => format!("{:02}", number - 1).into(),
         Dimension::Weekday | Dimension::Day | Dimension::Month => number.to_string().into(),
     }
+}
+
+/// The number of a key that an answer gave, days and months as since 1970; 0 if it is none.
+pub(super) fn number_of(dimension: Dimension, key: &str, dictionary: &Dictionary) -> u32 {
+    match dimension {
+        Dimension::Operator => dictionary.operator_number(key).map_or(0, u32::from),
+        Dimension::Line => dictionary.line_number(key).unwrap_or(0),
+        Dimension::Stop => dictionary.stop_number(key).unwrap_or(0),
+        Dimension::Mode => number_in::<Mode>(key),
+        Dimension::Cause => number_in::<Cause>(key),
+        Dimension::CardKind => number_in::<CardKind>(key),
+        Dimension::Signal => number_in::<Signal>(key),
+        Dimension::StaffAct => number_in::<StaffAct>(key),
+        Dimension::Outcome => number_in::<Outcome>(key),
+        Dimension::TapKind => number_in::<TapKind>(key),
+        Dimension::HourOfDay => key.parse::<u32>().map_or(0, |hour| hour + 1),
+        Dimension::Weekday => key.parse().unwrap_or(0),
+        Dimension::Day => LocalDay::parse(key).map_or(0, |day| day.0.cast_unsigned()),
+        Dimension::Month => {
+            let first = LocalDay::parse(&format!("{key}-01"));
+            first.map_or(0, |day| day.month().0.cast_unsigned())
+        }
+    }
+}
+
+fn number_in<T: Taxonomy>(key: &str) -> u32 {
+    T::from_key(key).map_or(0, |value| value.number().into())
 }
 
 /// The key of a day or month.

@@ -29,6 +29,8 @@ mod tallied;
 #[cfg(test)]
 mod tests;
 
+use hashbrown::HashMap;
+
 use crate::domain::limits::QUESTION_ROWS_MAX;
 use crate::domain::{LocalDay, OutageDay, Position, Question, Window};
 use crate::journal::JournalError;
@@ -177,6 +179,33 @@ struct Counts {
 enum Cells {
     Dense(Vec<u32>),
     Sparse(Vec<(u64, u32)>),
+}
+
+impl Counts {
+    /// What it has of the rows of a page, in their order. No other row is made.
+    fn of_rows(&self, figures: &[Figure], dictionary: &Dictionary) -> Vec<u64> {
+        let cells = figures
+            .iter()
+            .map(|figure| self.axes.cell(&figure.keys, dictionary));
+        match &self.cells {
+            Cells::Dense(counts) => {
+                let count = |cell: u64| counts[usize::try_from(cell).expect("it is dense")];
+                cells.map(|cell| cell.map_or(0, count).into()).collect()
+            }
+            Cells::Sparse(entries) => {
+                let rows = cells.enumerate();
+                let rows = rows.filter_map(|(row, cell)| Some((cell?, row)));
+                let rows: HashMap<u64, usize> = rows.collect();
+                let mut counts = vec![0; figures.len()];
+                for (cell, count) in entries {
+                    if let Some(row) = rows.get(cell) {
+                        counts[*row] = u64::from(*count);
+                    }
+                }
+                counts
+            }
+        }
+    }
 }
 
 /// Answers a question, from tallies where they suffice, else by a scan. Blocking (up to a

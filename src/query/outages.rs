@@ -5,13 +5,10 @@
 //! second figure leaves out all of them for all rows, so that rows stay comparable: they are
 //! about the same days. It is made as any figure is, of a question that takes no such day.
 
-use std::collections::HashMap;
-
-use crate::domain::limits::QUESTION_ROWS_MAX;
 use crate::domain::{Filter, LocalDay, OutageDay, Outages, Position, Question, Window};
 use crate::ledger::Dictionary;
 
-use super::{Counts, Figure, Order, Page, page, rates};
+use super::{Counts, Figure, rates};
 
 /// What is left of an answer without the days of declared outages.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,20 +56,13 @@ impl OutageDays {
 
     /// What its counts say of the rows of a page.
     pub fn rows(&self, counts: &Counts, figures: &[Figure], dictionary: &Dictionary) -> Without {
-        let every = Page {
-            rows: QUESTION_ROWS_MAX,
-            order: Order::Key,
-            after: None,
-        };
-        let (left, _) = page::cut(counts, &self.question, &every, dictionary);
-        let left: HashMap<Vec<String>, u64> =
-            left.into_iter().map(|row| (row.keys, row.count)).collect();
         let days = rates::period_days(&self.question, figures, dictionary);
-        let count = |(figure, days): (&Figure, &u64)| {
-            (*days != 0).then(|| left.get(&figure.keys).copied().unwrap_or(0))
-        };
+        let left = counts.of_rows(figures, dictionary);
+        let left = left.into_iter().zip(days);
         Without {
-            counts: figures.iter().zip(&days).map(count).collect(),
+            counts: left
+                .map(|(left, days)| (days != 0).then_some(left))
+                .collect(),
             total: counts.total,
             left_out: counts.left_out,
         }

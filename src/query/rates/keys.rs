@@ -3,13 +3,11 @@
 use hashbrown::{HashMap, HashSet};
 
 use crate::domain::limits::DIMENSIONS_MAX;
-use crate::domain::taxonomy::{
-    CardKind, Cause, Mode, Outcome, Signal, StaffAct, TapKind, Taxonomy,
-};
 use crate::domain::{Calendar, Dimension, LocalDay, Question, Row};
 use crate::ledger::Dictionary;
 
 use super::super::Figure;
+use super::super::axis::number_of;
 use super::super::counter::{Values, values};
 use super::coverage::When;
 use super::refusals;
@@ -283,31 +281,4 @@ pub(super) fn date_number(dimension: Dimension, day: LocalDay) -> u32 {
         Dimension::Day => day.0.cast_unsigned(),
         _ => Calendar::get().month(day).0.cast_unsigned(),
     }
-}
-
-/// The number of a key that an answer gave; 0 if it is none.
-fn number_of(dimension: Dimension, key: &str, dictionary: &Dictionary) -> u32 {
-    match dimension {
-        Dimension::Operator => dictionary.operator_number(key).map_or(0, u32::from),
-        Dimension::Line => dictionary.line_number(key).unwrap_or(0),
-        Dimension::Stop => dictionary.stop_number(key).unwrap_or(0),
-        Dimension::Mode => chosen::<Mode>(key),
-        Dimension::Cause => chosen::<Cause>(key),
-        Dimension::CardKind => chosen::<CardKind>(key),
-        Dimension::Signal => chosen::<Signal>(key),
-        Dimension::StaffAct => chosen::<StaffAct>(key),
-        Dimension::Outcome => chosen::<Outcome>(key),
-        Dimension::TapKind => chosen::<TapKind>(key),
-        Dimension::HourOfDay => key.parse::<u32>().map_or(0, |hour| hour + 1),
-        Dimension::Weekday => key.parse().unwrap_or(0),
-        Dimension::Day => LocalDay::parse(key).map_or(0, |day| day.0.cast_unsigned()),
-        Dimension::Month => {
-            let first = LocalDay::parse(&format!("{key}-01"));
-            first.map_or(0, |day| day.month().0.cast_unsigned())
-        }
-    }
-}
-
-fn chosen<T: Taxonomy>(key: &str) -> u32 {
-    T::from_key(key).map_or(0, |value| value.number().into())
 }

@@ -127,3 +127,40 @@ fn token_of_a_page_holds_also_when_an_outage_is_declared_meanwhile() {
     });
     assert_eq!(paged, expected);
 }
+
+#[test]
+fn counts_of_the_rows_of_a_page_are_theirs_however_they_are_kept() {
+    let mut book = Book::new(4);
+    book.grow(900);
+    let window = Window::new(day(DAYS[0]).start(), day("2026-11-30").start());
+    let window = window.expect("not empty");
+    for by in [
+        &[][..],
+        &[Dimension::Stop, Dimension::Day],
+        &[Dimension::HourOfDay, Dimension::Cause],
+        &[Dimension::Month, Dimension::Weekday, Dimension::Line],
+    ] {
+        let question = question(by, window);
+        let view = book.ledger.scan_view().expect("a view");
+        let (mut counts, _) = scan(&view, &question).expect("a scan");
+        let mut rows = book.count(&question).figures;
+        rows.truncate(20);
+        let mut expected: Vec<u64> = rows.iter().map(|row| row.count).collect();
+        if let Some(row) = rows.first().filter(|row| !row.keys.is_empty()) {
+            // Of what nobody knows there is nothing.
+            let keys = vec!["?".to_owned(); row.keys.len()];
+            rows.push(Figure {
+                keys,
+                ..row.clone()
+            });
+            expected.push(0);
+        }
+        assert_eq!(counts.of_rows(&rows, &view.dictionary), expected, "{by:?}");
+        let Cells::Dense(cells) = &counts.cells else {
+            panic!("few cells");
+        };
+        let entries = (0..).zip(cells.iter().copied());
+        counts.cells = Cells::Sparse(entries.filter(|(_, count)| *count != 0).collect());
+        assert_eq!(counts.of_rows(&rows, &view.dictionary), expected, "{by:?}");
+    }
+}
