@@ -362,9 +362,9 @@ pub const WATCHED_ROWS_WITHOUT_TOKEN_MAX: usize = 1_000_000;
 /// Sums of taps, by what rows tell apart and by day, that a watched question with rates may
 /// need. More: refused, or the stream is ended.
 pub const WATCHED_TAP_SUMS_MAX: usize = 65_536;
-/// Part of the window that taps must be told for before a watch has rates, in percent. Less:
-/// counts and no rates.
-pub const WATCH_RATED_PERCENT_MIN: u32 = 50;
+/// Part of what a row is about of the window that taps must be told for before it has a rate in a
+/// watch, in percent. Less: a count and no rate.
+pub const WATCH_RATED_PERCENT_MIN: u64 = 50;
 /// Rows that a watched question may have. More: refused, or the stream is ended.
 pub const WATCHED_ROWS_MAX: usize = 10_000;
 /// Shortest and longest window of a watch, in minutes.

@@ -24,7 +24,7 @@ use crate::domain::taxonomy::Taxonomy;
 use crate::domain::{Basis, FeedId};
 use crate::stats::dispersion::{Dispersion, interval_told};
 use crate::stats::interval::{Interval, Level};
-use crate::stats::rate::{Estimator, Matching, NoRate, Numerator, Rate, rate};
+use crate::stats::rate::{Coverage, Estimator, Matching, NoRate, Numerator, Rate, rate};
 
 /// Why an operator has no rates, besides the reasons of `stats::rate`.
 const TOO_FEW_REPORTS: &str = "too-few-reports";
@@ -180,7 +180,14 @@ impl<'a> Denominators<'a> {
             contradictions: 0,
         };
         let (estimator, level) = (Estimator::Standard, Level::P95);
-        let made = rate(numerator, refusals, &matching, estimator, level, scatter);
+        let made = rate(
+            numerator,
+            refusals,
+            (&matching, Coverage::OfDays),
+            estimator,
+            level,
+            scatter,
+        );
         let made = match made {
             Err(NoRate::NoTaps | NoRate::DaysNotCovered) => made,
             _ if !self.is_matched(chosen, months) => Err(NoRate::ReportsNotMatched),

@@ -94,12 +94,22 @@ impl Matching {
     }
 }
 
+/// Of what taps must have been told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Coverage {
+    /// Of 90 % of the days.
+    OfDays,
+    /// Of something else, and of enough of it or not.
+    Judged(bool),
+}
+
 /// Why there is a count and no rate. Where several hold, the first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum NoRate {
     /// No taps were told for any day.
     NoTaps,
-    /// Taps were told for fewer than 90 % of the days.
+    /// Taps were told for fewer than 90 % of the days, or for too little of what else was to be
+    /// covered.
     DaysNotCovered,
     /// Fewer than 80 % of the reports fell into an interval with taps.
     ReportsNotMatched,
@@ -169,12 +179,12 @@ pub enum Rate {
 pub fn rate(
     numerator: Numerator,
     refusals: Refusals,
-    matching: &Matching,
+    (matching, coverage): (&Matching, Coverage),
     estimator: Estimator,
     level: Level,
     dispersion: Dispersion,
 ) -> Result<Rate, NoRate> {
-    check_coverage(matching)?;
+    check_coverage(matching, coverage)?;
     match numerator {
         Numerator::SelfReports => reports(refusals, matching, estimator, level, dispersion),
         Numerator::ObservedRefusals => failures(refusals, matching, estimator, level, dispersion),
@@ -235,18 +245,22 @@ pub fn reports_per_observed_failure(
     ))
 }
 
-fn check_coverage(matching: &Matching) -> Result<(), NoRate> {
+fn check_coverage(matching: &Matching, coverage: Coverage) -> Result<(), NoRate> {
     let is_at_least = |part: u64, whole: u64, percent: u64| {
         u128::from(whole) * u128::from(percent) <= u128::from(part) * 100
     };
     if matching.days_with_taps == 0 {
         return Err(NoRate::NoTaps);
     }
-    if !is_at_least(
-        matching.days_with_taps,
-        matching.days,
-        COVERED_DAYS_PERCENT_MIN,
-    ) {
+    let is_covered = match coverage {
+        Coverage::Judged(is_covered) => is_covered,
+        Coverage::OfDays => is_at_least(
+            matching.days_with_taps,
+            matching.days,
+            COVERED_DAYS_PERCENT_MIN,
+        ),
+    };
+    if !is_covered {
         return Err(NoRate::DaysNotCovered);
     }
     if !is_at_least(
@@ -328,7 +342,7 @@ mod tests {
         rate(
             numerator,
             refusals,
-            &matching,
+            (&matching, Coverage::OfDays),
             Estimator::Standard,
             Level::P95,
             Dispersion::NONE,
@@ -407,6 +421,26 @@ mod tests {
         assert!((interval.high() - 3.688_879_454_113_936 / 3.0).abs() < 1e-12);
         let closed = Matching { taps: 0, ..quiet };
         assert_eq!(self_reports(closed), Err(NoRate::ZeroTaps));
+    }
+
+    #[test]
+    fn what_was_judged_otherwise_goes_before_days() {
+        let made = |days_with_taps, coverage| {
+            let matching = Matching {
+                days_with_taps,
+                ..month()
+            };
+            let (numerator, refusals) = (Numerator::SelfReports, Refusals::Unknown);
+            let (estimator, level) = (Estimator::Standard, Level::P95);
+            let of = (&matching, coverage);
+            rate(numerator, refusals, of, estimator, level, Dispersion::NONE).map(|_| ())
+        };
+        assert_eq!(made(15, Coverage::Judged(true)), Ok(()));
+        assert_eq!(
+            made(30, Coverage::Judged(false)),
+            Err(NoRate::DaysNotCovered)
+        );
+        assert_eq!(made(0, Coverage::Judged(false)), Err(NoRate::NoTaps));
     }
 
     #[test]

@@ -33,7 +33,9 @@ use crate::ledger::{Dictionary, Ledger, ScanView, TapBook};
 use crate::stats::comparison::RateRatio;
 use crate::stats::dispersion::Dispersion;
 use crate::stats::interval::Level;
-use crate::stats::rate::{self, Estimator, MatchedDay, Matching, NoRate, Numerator, Rate};
+use crate::stats::rate::{
+    self, Coverage, Estimator, MatchedDay, Matching, NoRate, Numerator, Rate,
+};
 
 use super::budget::{self, CELLS};
 use super::outages::OutageDays;
@@ -368,7 +370,7 @@ impl<'a> Rated<'a> {
         };
         let taps = self.made.sums.of(self.keys.tap_cell(row));
         let counted = self.made.matches.of(row, self.keys);
-        rules.rate(&self.periods.of(row), taps, counted)
+        rules.rate(&self.periods.of(row), (taps, Coverage::OfDays), counted)
     }
 }
 
@@ -384,7 +386,12 @@ struct Rules<'a> {
 
 impl Rules<'_> {
     /// The rate of reports over taps by day, of a period.
-    fn rate(&self, period: &RowPeriod<'_>, taps: &CellTaps, of_row: RowCounts<'_>) -> RateFigure {
+    fn rate(
+        &self,
+        period: &RowPeriod<'_>,
+        (taps, coverage): (&CellTaps, Coverage),
+        of_row: RowCounts<'_>,
+    ) -> RateFigure {
         let refusals = taps.refusals();
         let counted = of_row.own;
         let day = |(day, taps): &(i32, u64)| MatchedDay {
@@ -425,7 +432,8 @@ impl Rules<'_> {
         let rate = if self.is_none_fine_enough {
             Err(Missing::NotToldSo)
         } else {
-            rate::rate(numerator, refusals, &matching, estimator, level, dispersion)
+            let made = (&matching, coverage);
+            rate::rate(numerator, refusals, made, estimator, level, dispersion)
                 .map_err(Missing::Rule)
         };
         RateFigure {

@@ -106,6 +106,11 @@ impl Period<'_> {
         with_time.count() as u64
     }
 
+    /// How many minutes, of all days together.
+    pub fn minutes_of_all(&self) -> u64 {
+        self.days.iter().map(|part| self.minutes(part)).sum()
+    }
+
     /// How much more what is counted by day scatters than chance, against one rate at all times.
     pub fn scatter(&self, count: impl Fn(i32) -> u64) -> Dispersion {
         let days = self.days.iter().map(|part| Day {

@@ -20,18 +20,19 @@ use crate::domain::{
     TapFeed, Window,
 };
 use crate::ledger::{Dictionary, LedgerError, TapView};
-use crate::stats::rate::NoRate;
+use crate::stats::rate::Coverage;
 
 use super::super::row_filter::RowFilter;
 use super::super::{Figure, QueryError};
 use super::choice::{Candidates, Choice, Chosen, ScopesByFeed};
 use super::coverage::{When, scopes_of};
+use super::feeds::ToldBy;
 use super::keys::{Numbers, RowKeys, tap_numbers};
 use super::matched::{Counting, Matches};
-use super::periods::{ByHour, Periods};
+use super::periods::{ByHour, Period, Periods};
 use super::refusals::AllRefusals;
 use super::sums::CellTaps;
-use super::{Missing, RateFigure, RatesWanted, Rules, check_feeds};
+use super::{RateFigure, RatesWanted, Rules, check_feeds};
 
 const QUARTER_MINUTES: u32 = 15;
 const HOUR_MINUTES: u32 = 60;
@@ -56,8 +57,8 @@ pub struct WindowTaps {
     changed: Position,
     feeds: Vec<FeedQuarters>,
     /// By what rows tell apart of taps.
-    sums: HashMap<Numbers, CellTaps>,
-    total: CellTaps,
+    sums: HashMap<Numbers, ToldTaps>,
+    total: ToldTaps,
     rated: Option<MinuteSpan>,
     is_none_fine_enough: bool,
     /// Whether any feed leaves refused taps out.
@@ -85,6 +86,14 @@ struct Quarters {
     end: u32,
 }
 
+/// Taps of one cell.
+#[derive(Default)]
+struct ToldTaps {
+    taps: CellTaps,
+    /// The quarters of which any were told, as bits from the first of the window.
+    quarters: u128,
+}
+
 /// What one feed told.
 struct FeedQuarters {
     operator: u16,
@@ -105,10 +114,8 @@ struct Reading<'a> {
     quarters: Quarters,
     /// By place in `quarters`.
     times: Vec<Seen>,
-    sums: HashMap<Numbers, CellTaps>,
-    total: CellTaps,
-    /// All quarters told by any feed.
-    all: u128,
+    sums: HashMap<Numbers, ToldTaps>,
+    total: ToldTaps,
 }
 
 // === impl Quarters ===
@@ -170,8 +177,7 @@ impl WindowTaps {
             quarters,
             times: times.collect(),
             sums: HashMap::new(),
-            total: CellTaps::default(),
-            all: 0,
+            total: ToldTaps::default(),
         };
         let told = reading.scopes_told(&feeds.unclear(), &row_filter)?;
         let choice = feeds.settle(&told, wanted)?;
@@ -181,8 +187,8 @@ impl WindowTaps {
             quarters,
             changed: book.last(),
             feeds: feeds?,
-            rated: quarters.span(reading.all),
-            used: choice.used(reading.total.feeds()),
+            rated: quarters.span(reading.total.quarters),
+            used: choice.used(reading.total.taps.feeds()),
             sums: reading.sums,
             total: reading.total,
             is_none_fine_enough: choice.is_none_fine_enough(),
@@ -213,26 +219,20 @@ impl WindowTaps {
             basis: filter.basis,
             is_none_fine_enough: self.is_none_fine_enough,
             wanted,
-            used: self.total.feeds(),
+            used: self.total.taps.feeds(),
         };
-        let is_covered = self.covers(filter, span);
-        let parts = |day| minutes_of(filter, part, day);
-        let periods = Periods::of_parts(&question, &keys, parts);
-        let none = CellTaps::default();
+        let rated = periods(&question, &keys, part);
+        let whole = self::question(filter, by, span)?;
+        let whole = periods(&whole, &keys, span);
+        let none = ToldTaps::default();
         let rate = |row: usize| {
-            let taps = match keys.told_part(row) {
+            let told = match keys.told_part(row) {
                 Some(told) => self.sums.get(&told).unwrap_or(&none),
                 None => &self.total,
             };
+            let coverage = Coverage::Judged(told.covers(&whole.of(row)));
             let counted = counted.of(row, &keys);
-            let figure = rules.rate(&periods.of(row), taps, counted);
-            RateFigure {
-                rate: match figure.rate {
-                    Ok(_) if !is_covered => Err(Missing::Rule(NoRate::DaysNotCovered)),
-                    rate => rate,
-                },
-                ..figure
-            }
+            rules.rate(&rated.of(row), (&told.taps, coverage), counted)
         };
         Some(SlidingRates {
             rows: (0..keys.total()).map(rate).collect(),
@@ -240,12 +240,6 @@ impl WindowTaps {
             feeds: self.used.clone(),
             rated: self.rated,
         })
-    }
-
-    /// Whether enough of what the filter takes of the window was told.
-    fn covers(&self, filter: &Filter, span: MinuteSpan) -> bool {
-        let rated = self.rated.map_or(0, |rated| minutes(filter, rated));
-        minutes(filter, span) * WATCH_RATED_PERCENT_MIN <= rated * 100
     }
 
     /// Reports by row, and all refusals of their taps.
@@ -283,6 +277,21 @@ impl WindowTaps {
                 && feed.kinds >> row.tap_kind & 1 == 1
                 && feed.quarters(row) >> place & 1 == 1
         })
+    }
+}
+
+// === impl ToldTaps ===
+
+impl ToldTaps {
+    fn add(&mut self, day: LocalDay, taps: u64, by: ToldBy, quarters: u128) {
+        self.taps.add(day, taps, by);
+        self.quarters |= quarters;
+    }
+
+    /// Whether enough was told of what a row is about of the window.
+    fn covers(&self, window: &Period<'_>) -> bool {
+        let told = u64::from(self.quarters.count_ones() * QUARTER_MINUTES);
+        window.minutes_of_all() * WATCH_RATED_PERCENT_MIN <= told * 100
     }
 }
 
@@ -372,12 +381,11 @@ impl Reading<'_> {
                 };
                 let bits = ((1u128 << quarters) - 1) << place;
                 *by_scope.entry(numbers[scope as usize]).or_default() |= bits;
-                self.all |= bits;
                 let (taps, by) = (u64::from(taps), chosen.told_by());
-                self.total.add(when.day, taps, by);
+                self.total.add(when.day, taps, by, bits);
                 let key = tap_numbers(self.by.dimensions(), &wanted, when);
                 let cell = self.sums.entry(key).or_default();
-                cell.add(when.day, taps, by);
+                cell.add(when.day, taps, by, bits);
             };
             self.taps
                 .reader()
@@ -418,12 +426,13 @@ fn question(filter: &Filter, by: &Breakdown, span: MinuteSpan) -> Option<Questio
     })
 }
 
-/// How many minutes of a span the filter takes.
-fn minutes(filter: &Filter, span: MinuteSpan) -> u32 {
-    parts(filter, span).map(|(_, minutes)| minutes).sum()
+/// What rows are about of a span.
+fn periods(question: &Question, keys: &RowKeys, span: MinuteSpan) -> Periods {
+    let minutes = |day| minutes_of(&question.filter, span, day);
+    Periods::of_parts(question, keys, minutes)
 }
 
-/// The same of one day, by hour of day.
+/// How many minutes of a span the filter takes on one day, by hour of day.
 fn minutes_of(filter: &Filter, span: MinuteSpan, day: LocalDay) -> ByHour {
     let mut by_hour = ByHour::default();
     for (when, minutes) in parts(filter, span) {

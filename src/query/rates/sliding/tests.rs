@@ -5,10 +5,10 @@ use rand::{Rng, SeedableRng};
 
 use super::super::super::tests::{Asker, Book, DAYS, all_in, day};
 use super::super::tests::{Told, feeds, tell, wanted};
-use super::super::{Rate, answer_with_rates};
+use super::super::{Missing, NoRate, Rate, answer_with_rates};
 use super::*;
 use crate::domain::taps::{DayBegin, Refusals, TapScope, TapSlot};
-use crate::domain::taxonomy::{ReporterKind, TapKind, Taxonomy, TimePrecision};
+use crate::domain::taxonomy::{ReporterKind, Signal, TapKind, Taxonomy, TimePrecision};
 use crate::domain::testing::{blank_facts, id_of};
 use crate::domain::{Basis, Dimension, Facts};
 use crate::ledger::testing::{line_id, operator_code, tap_scope};
@@ -113,7 +113,8 @@ fn line_that_two_feeds_tell_counts_once_for_a_watch_and_their_other_lines_count_
             span: minutes((start + 6) * 60, (start + 12) * 60),
         };
         let read = read(&book, asked);
-        let taps = read.total.days().iter().map(|(_, taps)| taps).sum::<u64>();
+        let days = read.total.taps.days();
+        let taps = days.iter().map(|(_, taps)| taps).sum::<u64>();
         (read.used.len(), taps)
     };
     assert_eq!(taps(&[]), (2, 10 + 10 + 100 + 100));
@@ -335,17 +336,15 @@ fn rates_of_whole_hours_are_those_of_a_question() {
             let figures = &rated.answer.figures;
             let found = taps.rates(asked, figures, rows, &taken.dictionary);
             let found = found.expect("a supported year");
-            let is_covered = taps.covers(asked.filter, asked.span);
-            let expected = |figure: &RateFigure| RateFigure {
-                rate: match figure.rate {
-                    Ok(_) if !is_covered => Err(Missing::Rule(NoRate::DaysNotCovered)),
-                    rate => rate,
-                },
-                ..*figure
-            };
-            let rows: Vec<_> = rated.rates.iter().map(expected).collect();
-            assert_eq!(found.total, expected(&rated.total), "{seed} {question:?}");
-            assert_eq!(found.rows, rows, "{seed} {question:?}");
+            let pairs = rated.rates.iter().zip(&found.rows);
+            for (asked, watched) in pairs.chain([(&rated.total, &found.total)]) {
+                // How much was told is judged otherwise.
+                let coverage = Err(Missing::Rule(NoRate::DaysNotCovered));
+                let is_judged = [asked.rate, watched.rate].contains(&coverage);
+                let rate = if is_judged { watched.rate } else { asked.rate };
+                let expected = RateFigure { rate, ..*asked };
+                assert_eq!(*watched, expected, "{seed} {question:?}");
+            }
             with_rate += usize::from(found.total.rate.is_ok());
             assert_eq!(found.feeds[0].0, rated.feeds[0].0);
             compared += found.rows.len();
@@ -406,6 +405,117 @@ fn rows_of_operators_that_count_refused_taps_in_different_ways_have_rates() {
     let each: Vec<_> = found.rows.iter().map(attempts).collect();
     assert_eq!(each, [Ok(99), Ok(100)]);
     assert_eq!(attempts(&found.total), Err("refusals-unknown"));
+}
+
+/// Tells 100 taps of lines in each of these hours of a day, by a feed that leaves refused taps out.
+fn tell_hours(book: &mut Book, at: LocalDay, told: &[(u32, std::ops::Range<u8>)]) {
+    let feed = TapFeed {
+        interval: TapInterval::Hour,
+        grain: TapGrain::Line,
+        ..feeds().remove(0)
+    };
+    for (line, hours) in told {
+        let slot = |slot| TapSlot { day: at, slot };
+        let scope = TapScope::Line(line_id(*line));
+        let told = hours.clone().map(|hour| ((scope.clone(), slot(hour)), 100));
+        tell(book, &feed, &told.collect());
+    }
+}
+
+/// The rates of a watch whose rows are those of its window.
+fn watched(book: &Book, filter: &Filter, by: Dimension, span: MinuteSpan) -> SlidingRates {
+    let by = Breakdown::new(vec![by]).expect("one");
+    let asked = Sliding {
+        filter,
+        by: &by,
+        wanted: &wanted(&[]),
+        span,
+    };
+    let question = question(filter, &by, span).expect("a supported year");
+    let figures = answer(&book.ledger, &question, &all_in(Order::Key)).expect("an answer");
+    let (taps, all) = (read(book, asked), rows(book));
+    let state = book.ledger.read();
+    let rates = taps.rates(
+        asked,
+        &figures.figures,
+        within(&all, span),
+        state.dictionary(),
+    );
+    rates.expect("a supported year")
+}
+
+/// A tap of a line that failed.
+fn failed(line: u32, hour: Hour, number: u8) -> Facts {
+    let id = id_of([number; 16]);
+    Facts {
+        operator: Some(operator_code(1)),
+        line: Some(line_id(line)),
+        tap_kind: Some(TapKind::CheckIn),
+        ..blank_facts(id, RowTime::Hour(hour), TimePrecision::Hour)
+    }
+}
+
+#[test]
+fn line_without_counts_at_night_keeps_its_rate_after_midnight() {
+    let mut book = Book::new(1);
+    let at = day(DAYS[2]);
+    tell_hours(
+        &mut book,
+        at,
+        &[(1, 5..24), (5, 8..18), (9, 8..18), (13, 0..24)],
+    );
+    // So that some is told of both days.
+    tell_hours(&mut book, at.next(), &[(13, 0..1)]);
+    for (number, line) in (1..).zip([1, 5]) {
+        book.record(failed(line, at.noon(), number));
+    }
+    // Not matched, which is told only where enough is covered.
+    book.record(failed(9, Hour(at.start().0 + 20), 3));
+    let midnight = at.next().start().0 * 60;
+    let span = minutes(midnight + 80 - 1_440, midnight + 80);
+    let filter = Filter::all(Basis::SelfReported);
+    let rates = watched(&book, &filter, Dimension::Line, span);
+    let reasons = rates.rows.iter().map(|row| row.rate.map_err(Missing::key));
+    let reasons: Vec<_> = reasons.map(Result::err).collect();
+    let too_little = Some("days-not-covered");
+    assert_eq!(reasons, [None, too_little, too_little]);
+    let not_matched = rates.total.rate.map_err(Missing::key).err();
+    assert_eq!(not_matched, Some("reports-not-matched"));
+}
+
+#[test]
+fn watched_failure_rates_of_one_signal_are_over_all_attempts() {
+    let mut book = Book::new(1);
+    let at = day(DAYS[2]);
+    tell_hours(&mut book, at, &[(1, 10..14)]);
+    for (signal, numbers) in [(Signal::RedBeep, 1..4), (Signal::DeadScreen, 4..6)] {
+        for number in numbers {
+            book.record(Facts {
+                reporter: ReporterKind::Device,
+                signal: Some(signal),
+                ..failed(1, at.noon(), number)
+            });
+        }
+    }
+    let start = at.noon().0 * 60;
+    let attempts = |filter: &Filter, by| {
+        let rates = watched(&book, filter, by, minutes(start, start + 60));
+        let attempts = |figure: &RateFigure| match figure.rate {
+            Ok(Rate::Failures { attempts, .. }) => (figure.matching.matched, attempts),
+            _ => panic!("{figure:?}"),
+        };
+        let rows: Vec<_> = rates.rows.iter().map(attempts).collect();
+        (rows, attempts(&rates.total))
+    };
+    let any = Filter::all(Basis::Observed);
+    let rows = vec![(2, 105), (3, 105)];
+    assert_eq!(attempts(&any, Dimension::Signal), (rows, (5, 105)));
+    let beeps = Filter {
+        signals: [Signal::RedBeep].into_iter().collect(),
+        ..any
+    };
+    let rows = vec![(3, 105)];
+    assert_eq!(attempts(&beeps, Dimension::Line), (rows, (3, 105)));
 }
 
 #[test]
