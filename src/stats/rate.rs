@@ -303,14 +303,16 @@ fn failures(
     dispersion: Dispersion,
 ) -> Result<Rate, NoRate> {
     let attempts = match refusals {
-        Refusals::Unknown => return Err(NoRate::RefusalsUnknown),
-        Refusals::Included => matching.taps,
+        Refusals::Included | Refusals::Unknown => matching.taps,
         Refusals::Excluded => matching.taps.saturating_add(matching.refused),
     };
-    if attempts < matching.matched {
-        return Err(NoRate::MoreThanTaps);
+    if attempts == 0 {
+        return Err(NoRate::ZeroTaps);
     }
-    let share = Proportion::new(matching.matched, attempts).ok_or(NoRate::ZeroTaps)?;
+    if refusals == Refusals::Unknown {
+        return Err(NoRate::RefusalsUnknown);
+    }
+    let share = Proportion::new(matching.matched, attempts).ok_or(NoRate::MoreThanTaps)?;
     Ok(Rate::Failures {
         share: share.estimate(),
         interval: match estimator {
@@ -421,6 +423,29 @@ mod tests {
         assert!((interval.high() - 3.688_879_454_113_936 / 3.0).abs() < 1e-12);
         let closed = Matching { taps: 0, ..quiet };
         assert_eq!(self_reports(closed), Err(NoRate::ZeroTaps));
+    }
+
+    #[test]
+    fn where_several_reasons_hold_the_first_is_told() {
+        let all = |days_with_taps, matched, taps| Matching {
+            days_with_taps,
+            matched,
+            refused: matched,
+            taps,
+            ..month()
+        };
+        let check = |refusals, matching, expected| {
+            let found = made(Numerator::ObservedRefusals, refusals, matching);
+            assert_eq!(found.err(), Some(expected), "{refusals:?} {matching:?}");
+        };
+        for refusals in [Refusals::Included, Refusals::Unknown] {
+            check(refusals, all(0, 31, 0), NoRate::NoTaps);
+            check(refusals, all(26, 31, 0), NoRate::DaysNotCovered);
+            check(refusals, all(27, 31, 0), NoRate::ReportsNotMatched);
+            check(refusals, all(27, 32, 0), NoRate::ZeroTaps);
+        }
+        check(Refusals::Unknown, all(27, 32, 31), NoRate::RefusalsUnknown);
+        check(Refusals::Included, all(27, 32, 31), NoRate::MoreThanTaps);
     }
 
     #[test]
