@@ -369,6 +369,10 @@ impl Reading<'_> {
         for (day, told) in chosen.book.days().range(self.days_reached()) {
             let start = first_quarter(feed, *day);
             let each = |scope: u32, slot: u8, taps: u32| {
+                // Too many already, which is told when the day is read.
+                if WATCHED_TAP_SUMS_MAX < self.sums.len() {
+                    return;
+                }
                 let quarter = start + u32::from(slot) * quarters;
                 let Some(place) = self.quarters.place(quarter, quarters) else {
                     return;
