@@ -230,8 +230,9 @@ pub fn answer_by_tallies(
     };
     let out = OutageDays::of(state.outages(), question, state.position());
     let out = out.map(|out| (tallied::open(&state, &out.question), out));
+    let ended = state.months().ended();
     drop(state);
-    let Some(axes) = book.axes() else {
+    let Some(axes) = axes(&book, question, ended)? else {
         return Ok(None);
     };
     let room = CELLS.take(axes.cells, budget::WAIT)?;
@@ -242,7 +243,10 @@ pub fn answer_by_tallies(
     drop((counts, room));
     if let Some((less, out)) = out {
         // Days that do not count need the same tallies.
-        let Some((less, axes)) = less.and_then(|less| less.axes().map(|axes| (less, axes))) else {
+        let Some(less) = less else {
+            return Ok(None);
+        };
+        let Some(axes) = self::axes(&less, &out.question, ended)? else {
             return Ok(None);
         };
         let _room = CELLS.take(axes.cells, budget::WAIT)?;
@@ -250,6 +254,20 @@ pub fn answer_by_tallies(
         answer.put_without(&counts, out, dictionary);
     }
     Ok(Some(answer))
+}
+
+/// The axes that tallies of a question are added up on; `None` if they have too many cells, and it
+/// is to be scanned. Of months that ended a scan has nothing, and what tallies have is too much.
+fn axes(
+    book: &tallied::Book,
+    question: &Question,
+    ended: Option<MonthEnd>,
+) -> Result<Option<Axes>, QueryError> {
+    let axes = book.axes();
+    match check_kept(ended, question.window) {
+        Err(_) if axes.is_none() => Err(QueryError::TooManyRows),
+        _ => Ok(axes),
+    }
 }
 
 /// Answers a question by a scan, even where tallies would suffice.

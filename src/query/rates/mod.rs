@@ -40,7 +40,7 @@ use crate::stats::rate::{
 use super::budget::{self, CELLS};
 use super::outages::OutageDays;
 use super::{
-    Answer, Counts, Effort, Figure, Page, QueryError, cut, scan, tallied as tallied_counts,
+    Answer, Counts, Effort, Figure, Page, QueryError, axes, cut, scan, tallied as tallied_counts,
 };
 use book::RateBook;
 use choice::Choice;
@@ -322,7 +322,7 @@ fn count(
     book: Option<tallied_counts::Book>,
 ) -> Result<(Counts, Effort), QueryError> {
     if let Some(book) = book
-        && let Some(axes) = book.axes()
+        && let Some(axes) = axes(&book, question, view.ended)?
     {
         let _room = CELLS.take(axes.cells, budget::WAIT)?;
         return Ok((book.tally(question, axes)?, Effort::Tallies));

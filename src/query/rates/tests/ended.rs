@@ -141,3 +141,46 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn too_many_cells_of_months_that_ended_are_refused_for_what_they_are() {
+    let mut book = Book::new(1);
+    let (first, last) = (day("2025-05-05"), day("2026-10-25"));
+    for (number, at) in [first, last].into_iter().enumerate() {
+        let number = u32::try_from(number).expect("few");
+        book.record(check_in(line_id(1), at.noon(), (0, number)));
+    }
+    let lines = (0..400).map(|number| {
+        let line = format!("OP1:X{number}").parse().expect("a line");
+        let slot = TapSlot { day: last, slot: 0 };
+        ((TapScope::Line(line), slot), 1)
+    });
+    let feed = TapFeed {
+        grain: TapGrain::Line,
+        ..tap_feed(0)
+    };
+    tell(&mut book, &feed, &lines.collect());
+    book.wait(70 * 24 * HOUR_MS);
+    let end = book.ledger.read().months().ends()[0];
+    book.apply(Entry::IncidentsEnded {
+        through: end.through,
+        base: None,
+    });
+    let ask = |by: &[Dimension]| {
+        let question = Question {
+            filter: Filter::all(Basis::SelfReported),
+            by: Breakdown::new(by.to_vec()).expect("few"),
+            window: Window::new(first.start(), last.next().start()).expect("some days"),
+        };
+        let page = all_in(Order::Key);
+        let counts = crate::query::answer(&book.ledger, &question, &page).map(|_| ());
+        let rates = answer_with_rates(&book.ledger, &question, &page, &wanted(&[])).map(|_| ());
+        [counts, rates].map(Result::err)
+    };
+    // Tallies have every day and hour of a line, but not in one answer.
+    for error in ask(&[Dimension::Line, Dimension::Day, Dimension::HourOfDay]) {
+        assert!(matches!(error, Some(QueryError::TooManyRows)), "{error:?}");
+    }
+    let [counts, _] = ask(&[Dimension::Line, Dimension::Day]);
+    assert!(counts.is_none(), "{counts:?}");
+}
