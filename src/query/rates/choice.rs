@@ -137,6 +137,12 @@ impl ScopesByFeed {
         all
     }
 
+    /// The lines and stops of which a feed told taps.
+    pub fn of_feed(&self, number: u16) -> impl Iterator<Item = (u32, u32)> {
+        let told = self.0.get(&number).into_iter().flatten();
+        told.map(|scope| scope.pair)
+    }
+
     /// Puts what a feed told: numbers of scopes, each with the days on which it did.
     pub fn put(&mut self, chosen: &Chosen<'_>, told: impl Iterator<Item = (u32, u32)>) {
         let scopes = chosen.book.scopes();

@@ -19,7 +19,7 @@ use crate::stats::rate::{Estimator, REPORTS_PER_TAPS, Rate};
 
 use super::super::row_filter::RowFilter;
 use super::super::{Figure, Order, Page, QueryError, cut};
-use super::choice::Choice;
+use super::choice::{Choice, Chosen, ScopesByFeed};
 use super::inputs::RateJob;
 use super::keys::RowKeys;
 use super::record::{RecordAsOf, Tallied};
@@ -143,7 +143,18 @@ pub fn rank_scopes<'a>(
     })?;
     let dictionary = &ground.view.dictionary;
     let choice = &ground.choose(&[&asked], &rates, &feeds)?[0];
-    let figures = all_scopes(reported, wanted, choice, dictionary)?;
+    let silent = Silent {
+        wanted,
+        choice,
+        dictionary,
+        known: reported
+            .iter()
+            .flat_map(|one| one.keys.first())
+            .cloned()
+            .collect(),
+    };
+    let silent = silent.keys(|| ground.told(choice, &question))?;
+    let figures = all_scopes(reported, silent, wanted);
     let keys = RowKeys::new(&question, &figures, dictionary);
     let job = RateJob {
         question: &question,
@@ -183,49 +194,74 @@ impl RankBy {
     }
 }
 
-/// The rows of scopes with reports, and rows without any for the other scopes with taps.
-fn all_scopes(
-    reported: Vec<Figure>,
-    wanted: &RankWanted,
-    choice: &Choice<'_>,
-    dictionary: &Dictionary,
-) -> Result<Vec<Figure>, QueryError> {
-    let row_filter = RowFilter::new(&wanted.filter, dictionary);
-    let known = reported.iter().flat_map(|figure| figure.keys.first());
-    let known: BTreeSet<&str> = known.map(String::as_str).collect();
-    let mut others = BTreeSet::new();
-    for chosen in &choice.feeds {
-        if !row_filter.takes_operator(chosen.operator.into()) {
-            continue;
+/// Scopes without reports.
+struct Silent<'a> {
+    wanted: &'a RankWanted,
+    choice: &'a Choice<'a>,
+    dictionary: &'a Dictionary,
+    /// Scopes with reports.
+    known: BTreeSet<String>,
+}
+
+impl Silent<'_> {
+    /// Those of which feeds tell taps. Feeds name scopes as of now, of which they may tell nothing in
+    /// the window; where they name too many, it is read what they told.
+    fn keys(
+        &self,
+        told: impl FnOnce() -> Result<ScopesByFeed, QueryError>,
+    ) -> Result<BTreeSet<String>, QueryError> {
+        let has_too_many =
+            |keys: &BTreeSet<String>| RANKED_SCOPES_MAX < self.known.len() + keys.len();
+        let named = self.among(|chosen| chosen.book.scopes().to_vec());
+        if !has_too_many(&named) {
+            return Ok(named);
         }
-        let of_filter = |(line, stop): &&(u32, u32)| {
-            row_filter.takes_line(*line) && row_filter.takes_stop(*stop)
-        };
-        for (line, stop) in chosen.book.scopes().iter().filter(of_filter) {
-            let key = match wanted.by {
-                RankBy::Operator => Some(chosen.feed().operator.as_str()),
-                RankBy::Line => dictionary.line(*line).map(|line| line.as_str()),
-                RankBy::Stop => dictionary.stop(*stop).map(|stop| stop.as_str()),
-            };
-            others.extend(key.filter(|key| !known.contains(key)));
+        let told = told()?;
+        let told = self.among(|chosen| told.of_feed(chosen.number).collect());
+        match has_too_many(&told) {
+            true => Err(QueryError::TooManyRows),
+            false => Ok(told),
         }
     }
-    if RANKED_SCOPES_MAX < known.len() + others.len() {
-        return Err(QueryError::TooManyRows);
+
+    fn among(&self, scopes: impl Fn(&Chosen<'_>) -> Vec<(u32, u32)>) -> BTreeSet<String> {
+        let row_filter = RowFilter::new(&self.wanted.filter, self.dictionary);
+        let mut keys = BTreeSet::new();
+        for chosen in &self.choice.feeds {
+            if !row_filter.takes_operator(chosen.operator.into()) {
+                continue;
+            }
+            for (line, stop) in scopes(chosen) {
+                if !row_filter.takes_line(line) || !row_filter.takes_stop(stop) {
+                    continue;
+                }
+                let key = match self.wanted.by {
+                    RankBy::Operator => Some(chosen.feed().operator.as_str()),
+                    RankBy::Line => self.dictionary.line(line).map(|line| line.as_str()),
+                    RankBy::Stop => self.dictionary.stop(stop).map(|stop| stop.as_str()),
+                };
+                let key = key.filter(|key| !self.known.contains(*key));
+                keys.extend(key.map(str::to_owned));
+            }
+        }
+        keys
     }
+}
+
+/// The rows of scopes with reports, and rows without any for the other scopes.
+fn all_scopes(reported: Vec<Figure>, silent: BTreeSet<String>, wanted: &RankWanted) -> Vec<Figure> {
     // As of all rows by line, or of none.
     let is_told = reported.iter().all(|row| row.rests_on_few_days.is_some());
     let is_told = is_told && wanted.by == RankBy::Line;
-    let silent = others.into_iter().map(|key| Figure {
-        keys: vec![key.to_owned()],
+    let silent = silent.into_iter().map(|key| Figure {
+        keys: vec![key],
         count: 0,
         rests_on_few_days: is_told.then_some(false),
     });
-    let silent: Vec<Figure> = silent.collect();
     let mut all = reported;
     all.extend(silent);
     all.sort_by(|one, other| one.keys.cmp(&other.keys));
-    Ok(all)
+    all
 }
 
 /// Orders scopes by key into those ranked, those with too little data and those without a

@@ -170,6 +170,26 @@ impl<'a> RecordView<'a> {
         settled.collect()
     }
 
+    /// What the feeds of a choice told of a question.
+    pub fn told(
+        &self,
+        choice: &Choice<'_>,
+        question: &Question,
+    ) -> Result<ScopesByFeed, QueryError> {
+        if let Some(told) = self.known(choice, question)? {
+            return Ok(told);
+        }
+        let keys = RowKeys::new(question, &[], &self.view.dictionary);
+        let job = RateJob {
+            question,
+            choice,
+            keys: &keys,
+            book: None,
+        };
+        let mut read = self.read(&[job])?;
+        Ok(read.pop().expect("one for each question"))
+    }
+
     /// What feeds told, if it is known without reading any counts.
     fn known(
         &self,

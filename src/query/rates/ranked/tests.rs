@@ -231,8 +231,14 @@ fn silent_lines_say_of_their_days_what_lines_with_reports_do() {
             count: 1,
             rests_on_few_days: *flag,
         });
-        let all = all_scopes(reported.collect(), &wanted, &choice, dictionary);
-        let all = all.expect("few scopes");
+        let silent = Silent {
+            wanted: &wanted,
+            choice: &choice,
+            dictionary,
+            known: BTreeSet::new(),
+        };
+        let silent = silent.keys(|| panic!("few scopes")).expect("few scopes");
+        let all = all_scopes(reported.collect(), silent, &wanted);
         let silent: Vec<_> = all.iter().filter(|row| row.count == 0).collect();
         assert!(!silent.is_empty());
         for row in silent {
@@ -243,6 +249,35 @@ fn silent_lines_say_of_their_days_what_lines_with_reports_do() {
     check(RankBy::Line, &[None, None], None);
     check(RankBy::Line, &[], Some(false));
     check(RankBy::Operator, &[], None);
+}
+
+#[test]
+fn scopes_of_other_months_take_no_place_in_a_ranking() {
+    let mut book = book(ReporterKind::Device);
+    let wanted = wanted(Basis::Observed, RankBy::Line);
+    let before = rank_scopes(&book.ledger, &wanted).expect("an answer");
+    let mut tell_on = |text: &str| {
+        let slot = TapSlot {
+            day: day(text),
+            slot: 0,
+        };
+        let lines = 100..100 + u32::try_from(RANKED_SCOPES_MAX).expect("few");
+        let counts = lines.map(|number| TapCount {
+            scope: TapScope::Line(line(number)),
+            slot,
+            taps: Taps::new(1).expect("few"),
+        });
+        for batch in TapBatch::pack(&feed(), counts.collect::<Vec<_>>()) {
+            book.apply(Entry::TapCounts(Box::new(batch)));
+        }
+        rank_scopes(&book.ledger, &wanted)
+    };
+    let after = tell_on("2026-09-05").expect("an answer");
+    assert_eq!(after.places, before.places);
+    assert_eq!(after.too_little, before.too_little);
+    assert_eq!(after.without_rate, before.without_rate);
+    let refused = tell_on("2026-10-05");
+    assert!(matches!(refused, Err(QueryError::TooManyRows)));
 }
 
 #[test]
