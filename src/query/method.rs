@@ -311,8 +311,8 @@ fn comparisons() -> String {
          wide where refusals are not rare. Where a period has no rate, the feeds are others, or a \
          line or stop is one feed's in the one and another's in the other, incidents are compared \
          over hours, which says nothing of how much was travelled, and is said. Hours count from \
-         that on in which the record began, of stops from its first whole day on, and once they \
-         are over; what was reported late of hours before stands in no such comparison. Where no \
+         that on in which the record began and once they are over, of stops in whole days alone; \
+         what was reported late of hours before stands in no such comparison. Where no \
          hour of a period counts, no verdict is given. Taps of days before the record began, where \
          they were told, do stand in a rate: what failed then is known only as far as it was \
          reported late. One thing is compared at a time: of twenty lines, one can be expected to \

@@ -241,7 +241,7 @@ pub fn compare<'a>(
 /// What was before it and what has not been yet is no time without reports. `None` if there is
 /// none.
 fn counted_part(question: &Question, began: Option<Stamp>, now: Stamp) -> Option<Window> {
-    let mut began = began?.hour()?;
+    let (mut began, mut end) = (began?.hour()?, now.hour()?);
     let filter = &question.filter;
     if !filter.stops.is_empty() || plan::has(question, Dimension::Stop) {
         // Of stops, months whose incidents have ended are known by whole days alone.
@@ -249,9 +249,10 @@ fn counted_part(question: &Question, began: Option<Stamp>, now: Stamp) -> Option
         if first.start() < began {
             began = first.next().start();
         }
+        end = end.local_day().start();
     }
     let window = question.window;
-    Window::new(window.start().max(began), window.end().min(now.hour()?))
+    Window::new(window.start().max(began), window.end().min(end))
 }
 
 /// Incidents of each day of the question, over the hours that count of it.

@@ -274,6 +274,26 @@ fn hours_of_before_the_record_began_are_no_hours_without_reports() {
 }
 
 #[test]
+fn of_stops_no_hour_of_today_counts() {
+    let mut record = Record::in_october();
+    record.reports(october(), 20, true);
+    record.reports(september(), 30, true);
+    let exposure = |stops| {
+        let compared = record.compared(|asked| {
+            asked.filter.lines.clear();
+            asked.filter.stops = stops;
+        });
+        assert_eq!(compared.over, Over::Time);
+        compared.periods[0].compared.exposure
+    };
+    let (hour, start) = (NOON.hour().expect("a supported year"), october().0.start());
+    assert_eq!(exposure(Vec::new()), u64::from(hour.0 - start.0));
+    let today = hour.local_day().start();
+    assert!(today < hour);
+    assert_eq!(exposure(vec![stop_id(1)]), u64::from(today.0 - start.0));
+}
+
+#[test]
 fn nothing_is_said_of_a_period_of_which_no_hour_is_in_the_record() {
     let mut record = Record::new();
     record.reports(october(), 310, true);
