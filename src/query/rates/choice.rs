@@ -28,6 +28,7 @@ use crate::ledger::{Dictionary, FeedBook, TapBook, TapView};
 use super::super::{QueryError, plan, row_filter::RowFilter};
 use super::RatesWanted;
 use super::coverage::{FeedCoverage, scopes_of};
+use super::days::each_head;
 use super::feeds::{FeedSet, ToldBy};
 
 /// A feed that is used.
@@ -175,12 +176,12 @@ impl ScopesByFeed {
         for chosen in &choice.feeds {
             let wanted = scopes_of(chosen, row_filter);
             let mut days = vec![0; wanted.len()];
-            for (day, head) in taps.heads(chosen.number, first..last.next())? {
+            each_head(taps, chosen.number, first..last.next(), |day, head| {
                 if filter.takes_day(day) {
                     head.told_scopes()
                         .for_each(|scope| days[scope as usize] += 1);
                 }
-            }
+            })?;
             let told = (0..).zip(wanted.iter().zip(days));
             let told = told.filter(|(_, (wanted, days))| wanted.is_some() && *days != 0);
             all.put(chosen, told.map(|(number, (_, days))| (number, days)));

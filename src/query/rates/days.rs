@@ -3,6 +3,8 @@
 //! left for a scan.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
+use std::sync::Arc;
 
 use crate::domain::taps::{TapGrain, TapInterval};
 use crate::domain::taxonomy::{SetOf, TapKind, Taxonomy};
@@ -26,12 +28,15 @@ pub(super) struct Rule {
     pub is_by_day: bool,
 }
 
+/// Days of which is held at once what is known of them: of feeds by stop that is four bytes for each
+/// stop and day.
+const DAYS_AT_ONCE: i32 = 8;
+
 /// One feed with its days, and its scopes as columns.
 struct FeedDays<'a> {
     chosen: &'a Chosen<'a>,
-    /// Rising.
+    /// Of the days in hand, rising.
     heads: DaySummaries,
-    next: usize,
     /// Number of the scope and its column, by line or stop.
     scopes: Vec<(u32, u32)>,
     /// The first number of a scope that is greater than all of them.
@@ -50,7 +55,11 @@ pub(super) struct Told {
 
 /// Tells day by day what was told.
 pub(super) struct Days<'a> {
+    taps: &'a TapView<'a>,
     book: &'a RateBook,
+    /// The days in hand.
+    at_once: Range<LocalDay>,
+    end: LocalDay,
     feeds: Vec<FeedDays<'a>>,
     /// Of the day in hand. The rules are those of all days.
     pub told: Told,
@@ -67,6 +76,37 @@ pub(super) enum Verdict {
     ByHour,
     /// Not by columns.
     Unclear,
+}
+
+/// The days that a question touches.
+pub(super) fn days_of(question: &Question) -> Range<LocalDay> {
+    let mut days = question.window.days();
+    let first = days.next().unwrap_or(LocalDay(0));
+    first..days.last().unwrap_or(first).next()
+}
+
+/// How many cells of memory it takes to hold what is known of the days in hand.
+pub(super) fn weight(choice: &Choice<'_>) -> u64 {
+    let scopes = choice.feeds.iter().map(|chosen| chosen.book.scopes().len());
+    scopes.sum::<usize>() as u64 * u64::from(DAYS_AT_ONCE.unsigned_abs())
+}
+
+/// Calls `each` with what is known of each day that a feed told, rising. Few are held at once.
+pub(super) fn each_head(
+    taps: &TapView<'_>,
+    number: u16,
+    days: Range<LocalDay>,
+    mut each: impl FnMut(LocalDay, &DaySummary),
+) -> Result<(), QueryError> {
+    let mut first = days.start;
+    while first < days.end {
+        let end = LocalDay(first.0 + DAYS_AT_ONCE).min(days.end);
+        for (day, head) in taps.heads(number, first..end)? {
+            each(day, &head);
+        }
+        first = end;
+    }
+    Ok(())
 }
 
 /// Whether the chosen feeds are such that days can be told by columns.
@@ -111,16 +151,14 @@ impl Told {
 }
 
 impl<'a> Days<'a> {
-    /// Reads what the feeds told within the window.
-    pub fn read(
-        taps: &TapView<'_>,
+    /// What the feeds told within the window, of which nothing is in hand yet.
+    pub fn new(
+        taps: &'a TapView<'a>,
         book: &'a RateBook,
         choice: &'a Choice<'_>,
         question: &Question,
     ) -> Result<Self, QueryError> {
-        let mut days = question.window.days();
-        let first = days.next().unwrap_or(LocalDay(0));
-        let end = days.last().unwrap_or(first).next();
+        let days = days_of(question);
         let mut told = Told::none(book.width(book.source));
         let mut feeds = Vec::with_capacity(choice.feeds.len());
         for chosen in &choice.feeds {
@@ -128,10 +166,10 @@ impl<'a> Days<'a> {
                 needs_scope: chosen.feed().grain != TapGrain::Operator,
                 is_by_day: chosen.feed().interval == TapInterval::Day,
             };
-            let mut feed = FeedDays::new(chosen, taps.heads(chosen.number, first..end)?, book);
+            let mut feed = FeedDays::new(chosen, book);
             let mut others = choice.feeds.iter();
             if others.any(|one| one.number != chosen.number && one.operator == chosen.operator) {
-                feed.keep_told(question);
+                feed.keep_told(taps, question)?;
             }
             match book.source {
                 Source::Attribute(attribute) => {
@@ -150,27 +188,46 @@ impl<'a> Days<'a> {
             feeds.push(feed);
         }
         Ok(Self {
+            taps,
             book,
+            at_once: days.start..days.start,
+            end: days.end,
             feeds,
             told,
             touched: false,
         })
     }
 
-    /// The heads of each feed, in the order of the choice.
-    pub fn heads(&self) -> impl Iterator<Item = &DaySummaries> {
-        self.feeds.iter().map(|feed| &feed.heads)
+    /// Reads a day, and some after it; days must be asked for rising.
+    pub fn read(&mut self, day: LocalDay) -> Result<(), QueryError> {
+        if self.at_once.contains(&day) {
+            return Ok(());
+        }
+        self.at_once = day..LocalDay(day.0 + DAYS_AT_ONCE).min(self.end);
+        for feed in &mut self.feeds {
+            // What was held is let go first.
+            feed.heads = DaySummaries::new();
+            feed.heads = self.taps.heads(feed.chosen.number, self.at_once.clone())?;
+        }
+        Ok(())
     }
 
-    /// Takes the next day in hand; days must be asked for rising.
+    /// What is known of a day that was read, of each feed that told it.
+    pub fn heads(&self, day: LocalDay) -> impl Iterator<Item = (&'a Chosen<'a>, Arc<DaySummary>)> {
+        let feeds = self.feeds.iter();
+        feeds.filter_map(move |feed| Some((feed.chosen, feed.head(day)?)))
+    }
+
+    /// Takes a day in hand that was read.
     pub fn take(&mut self, day: LocalDay) -> Verdict {
         if std::mem::take(&mut self.touched) {
             self.told.hours.fill(0);
         }
         let mut verdict = Verdict::Whole;
         for place in 0..self.feeds.len() {
-            let feed = &mut self.feeds[place];
-            let Some(head) = feed.head(day) else { continue };
+            let Some(head) = self.feeds[place].head(day) else {
+                continue;
+            };
             self.touched = true;
             let of_feed = match self.book.source {
                 Source::Attribute(attribute) => self.take_attributes(place, day, &head, attribute),
@@ -252,7 +309,7 @@ impl<'a> Days<'a> {
 }
 
 impl<'a> FeedDays<'a> {
-    fn new(chosen: &'a Chosen<'a>, heads: DaySummaries, book: &RateBook) -> Self {
+    fn new(chosen: &'a Chosen<'a>, book: &RateBook) -> Self {
         let feed = chosen.feed();
         let scopes: Vec<(u32, u32)> = match feed.grain {
             // Those of other operators match no report of this one.
@@ -277,8 +334,7 @@ impl<'a> FeedDays<'a> {
         }
         Self {
             chosen,
-            heads,
-            next: 0,
+            heads: DaySummaries::new(),
             scopes_end: scopes.iter().map(|(scope, _)| scope + 1).max().unwrap_or(0),
             scopes,
             others,
@@ -287,24 +343,23 @@ impl<'a> FeedDays<'a> {
     }
 
     /// Leaves out what it names and did not tell: another feed may have told it.
-    fn keep_told(&mut self, question: &Question) {
-        let Self { scopes, heads, .. } = self;
-        scopes.retain(|(scope, _)| {
-            let mut heads = heads.iter();
-            heads.any(|(day, head)| question.filter.takes_day(*day) && head.tells(*scope))
-        });
+    fn keep_told(&mut self, taps: &TapView<'_>, question: &Question) -> Result<(), QueryError> {
+        let mut is_told = vec![false; self.scopes.len()];
+        each_head(taps, self.chosen.number, days_of(question), |day, head| {
+            if question.filter.takes_day(day) {
+                for (is_told, (scope, _)) in is_told.iter_mut().zip(&self.scopes) {
+                    *is_told |= head.tells(*scope);
+                }
+            }
+        })?;
+        let mut is_told = is_told.into_iter();
+        self.scopes.retain(|_| is_told.next() == Some(true));
+        Ok(())
     }
 
-    fn head(&mut self, day: LocalDay) -> Option<std::sync::Arc<DaySummary>> {
-        while self
-            .heads
-            .get(self.next)
-            .is_some_and(|(other, _)| *other < day)
-        {
-            self.next += 1;
-        }
-        let (found, head) = self.heads.get(self.next)?;
-        (*found == day).then(|| std::sync::Arc::clone(head))
+    fn head(&self, day: LocalDay) -> Option<Arc<DaySummary>> {
+        let place = self.heads.binary_search_by_key(&day, |(day, _)| *day);
+        Some(Arc::clone(&self.heads[place.ok()?].1))
     }
 
     /// Whether a line or stop is of the feed's operator.
@@ -350,7 +405,7 @@ fn numbered(chosen: &Chosen<'_>, of: impl Fn((u32, u32)) -> u32) -> Vec<(u32, u3
 }
 
 /// The columns of a feed's operator.
-fn operator_columns(chosen: &Chosen<'_>, attribute: Attribute) -> std::ops::Range<usize> {
+fn operator_columns(chosen: &Chosen<'_>, attribute: Attribute) -> Range<usize> {
     let slots = slots(attribute) as usize;
     let first = usize::from(chosen.operator) * slots;
     first..first + slots

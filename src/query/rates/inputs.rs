@@ -17,7 +17,7 @@ use super::keys::RowKeys;
 use super::matched::{self, Matches};
 use super::reading::{self, TapsRead};
 use super::refusals::AllRefusals;
-use super::sums::{self, TapSums};
+use super::sums::{DaySums, TapSums};
 use super::tallied;
 
 /// What rates of the rows are made of.
@@ -83,10 +83,12 @@ impl RateJob<'_> {
         book: &RateBook,
     ) -> Result<RateInputs, QueryError> {
         let columns = book.width(book.source) as u64;
-        let counting = room(self.keys.weight(self.question) + COLUMN_WEIGHT * columns)?;
-        let mut days = Days::read(taps.borrow(), book, self.choice, self.question)?;
-        let sums = sums::sum(taps.borrow(), self, days.heads())?;
-        let (mut matches, unclear) = tallied::count(book, self, &mut days);
+        let weight = COLUMN_WEIGHT * columns + days::weight(self.choice);
+        let counting = room(self.keys.weight(self.question) + weight)?;
+        let mut days = Days::new(taps.borrow(), book, self.choice, self.question)?;
+        let mut sums = DaySums::of_scopes(taps.borrow(), self)?;
+        let (mut matches, unclear) = tallied::count(book, self, &mut days, &mut sums)?;
+        let sums = sums.finish();
         drop(days);
         if unclear.is_empty() {
             return Ok(RateInputs {

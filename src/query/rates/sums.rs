@@ -4,6 +4,7 @@
 //! the counts of the lines and stops that rows tell are read besides.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::super::{QueryError, plan, row_filter::RowFilter};
 use super::choice::Chosen;
@@ -13,7 +14,7 @@ use super::inputs::RateJob;
 use super::keys::{RowKeys, Scope};
 use crate::domain::taps::Refusals;
 use crate::domain::{Calendar, Hour, LocalDay, Question};
-use crate::ledger::{DaySummaries, TapView};
+use crate::ledger::{DaySummary, TapView};
 
 /// Taps of one cell, by day.
 #[derive(Clone, Debug, Default)]
@@ -85,62 +86,17 @@ impl TapSums {
 
 /// Adds up the taps of the window from what is known of whole days, and reads counts only of
 /// lines and stops that rows tell apart, or that the filter names. For feeds whose days are
-/// those of the calendar. `heads` are those of the window, in the order of the choice.
-pub(super) fn sum<'h>(
-    taps: &TapView<'_>,
-    job: &RateJob<'_>,
-    heads: impl Iterator<Item = &'h DaySummaries>,
-) -> Result<TapSums, QueryError> {
-    let RateJob {
-        question,
-        choice,
-        keys,
-        ..
-    } = *job;
-    let mut sums = TapSums::new(keys);
-    let filter = &question.filter;
-    let row_filter = RowFilter::new(filter, &taps.dictionary);
-    let is_filtered = !filter.lines.is_empty() || !filter.stops.is_empty();
-    let has_scopes = is_filtered || keys.tells_scopes();
-    // Of a feed some of whose lines or stops are another's, only the others count.
-    let by_scope = |chosen: &&Chosen<'_>| has_scopes || !chosen.is_whole();
-    if choice.feeds.iter().any(|chosen| by_scope(&chosen)) {
-        let reader = taps.reader();
-        let scopes = keys.scopes();
-        for chosen in choice.feeds.iter().filter(by_scope) {
-            let is_whole = chosen.is_whole();
-            let mut feed = FeedReader::new(chosen, question, keys, &row_filter);
-            feed.sums_total = is_filtered || !is_whole;
-            if !is_filtered && is_whole {
-                feed.keep_scopes(|scope| scopes.contains(&(scope.line, scope.stop)));
-            }
-            if feed.scopes.iter().any(Option::is_some) {
-                feed.read(&reader, |_| true, &mut sums)?;
-            }
-        }
-    }
-    if !is_filtered {
-        let by_head = ByHead {
-            question,
-            keys,
-            has_hours: plan::needs_hours_of_day(question),
-            has_rows: !has_scopes,
-        };
-        let taken = |(chosen, _): &(&Chosen<'_>, &DaySummaries)| {
-            chosen.is_whole() && row_filter.takes_operator(chosen.operator.into())
-        };
-        by_head.add(choice.feeds.iter().zip(heads).filter(taken), &mut sums);
-    }
-    Ok(sums)
-}
-
-/// Adds up whole feeds.
-struct ByHead<'a> {
+/// those of the calendar.
+pub(super) struct DaySums<'a> {
     question: &'a Question,
     keys: &'a RowKeys,
+    row_filter: RowFilter,
     has_hours: bool,
     /// Whether rows tell neither lines nor stops.
     has_rows: bool,
+    /// Whether the filter names any.
+    is_filtered: bool,
+    sums: TapSums,
 }
 
 /// Taps of feeds that rows do not tell apart, by hour of one day; and who told any.
@@ -154,44 +110,90 @@ struct ToldTaps {
     by: ToldBy,
 }
 
-impl ByHead<'_> {
-    fn add<'c, 'h>(
-        &self,
-        feeds: impl Iterator<Item = (&'c Chosen<'c>, &'h DaySummaries)>,
-        sums: &mut TapSums,
-    ) {
-        // By what rows tell of a feed, if anything.
-        let mut days = BTreeMap::<(u16, u8), BTreeMap<LocalDay, DayTaps>>::new();
-        for (chosen, heads) in feeds {
-            let scope = self.keys.feed_scope(chosen.operator, kind_of(chosen));
-            let days = days.entry(scope).or_default();
-            let by = chosen.told_by();
-            for (day, head) in heads {
-                let hours = days.entry(*day).or_insert([(0, None); HOURS]);
-                for (place, taps) in head.taps.iter().enumerate() {
-                    hours[place].0 += taps;
-                    if head.told >> place & 1 == 1 {
-                        hours[place].1 = Some(ToldBy::together(hours[place].1, by));
-                    }
+impl<'a> DaySums<'a> {
+    /// With the taps of lines and stops of which counts must be read.
+    pub fn of_scopes(taps: &TapView<'_>, job: &RateJob<'a>) -> Result<Self, QueryError> {
+        let RateJob {
+            question,
+            choice,
+            keys,
+            ..
+        } = *job;
+        let mut sums = TapSums::new(keys);
+        let filter = &question.filter;
+        let row_filter = RowFilter::new(filter, &taps.dictionary);
+        let is_filtered = !filter.lines.is_empty() || !filter.stops.is_empty();
+        let has_scopes = is_filtered || keys.tells_scopes();
+        // Of a feed some of whose lines or stops are another's, only the others count.
+        let by_scope = |chosen: &&Chosen<'_>| has_scopes || !chosen.is_whole();
+        if choice.feeds.iter().any(|chosen| by_scope(&chosen)) {
+            let reader = taps.reader();
+            let scopes = keys.scopes();
+            for chosen in choice.feeds.iter().filter(by_scope) {
+                let is_whole = chosen.is_whole();
+                let mut feed = FeedReader::new(chosen, question, keys, &row_filter);
+                feed.sums_total = is_filtered || !is_whole;
+                if !is_filtered && is_whole {
+                    feed.keep_scopes(|scope| scopes.contains(&(scope.line, scope.stop)));
+                }
+                if feed.scopes.iter().any(Option::is_some) {
+                    feed.read(&reader, |_| true, &mut sums)?;
                 }
             }
         }
-        for ((operator, kind), days) in days {
+        Ok(Self {
+            question,
+            keys,
+            row_filter,
+            has_hours: plan::needs_hours_of_day(question),
+            has_rows: !has_scopes,
+            is_filtered,
+            sums,
+        })
+    }
+
+    /// Adds what feeds told of a day, of those that count as wholes.
+    pub fn add_day<'c>(
+        &mut self,
+        day: LocalDay,
+        heads: impl Iterator<Item = (&'c Chosen<'c>, Arc<DaySummary>)>,
+    ) {
+        if self.is_filtered {
+            return;
+        }
+        // By what rows tell of a feed, if anything.
+        let mut scopes = BTreeMap::<(u16, u8), DayTaps>::new();
+        for (chosen, head) in heads {
+            if !chosen.is_whole() || !self.row_filter.takes_operator(chosen.operator.into()) {
+                continue;
+            }
+            let scope = self.keys.feed_scope(chosen.operator, kind_of(chosen));
+            let hours = scopes.entry(scope).or_insert([(0, None); HOURS]);
+            let by = chosen.told_by();
+            for (place, taps) in head.taps.iter().enumerate() {
+                hours[place].0 += taps;
+                if head.told >> place & 1 == 1 {
+                    hours[place].1 = Some(ToldBy::together(hours[place].1, by));
+                }
+            }
+        }
+        for ((operator, kind), hours) in scopes {
             let scope = Scope {
                 operator,
                 line: 0,
                 stop: 0,
                 kind,
             };
-            for (day, hours) in days {
-                if self.question.filter.takes_day(day) {
-                    self.add_day(&scope, day, &hours, sums);
-                }
-            }
+            self.add_hours(&scope, day, &hours);
         }
     }
 
-    fn add_day(&self, scope: &Scope, day: LocalDay, hours: &DayTaps, sums: &mut TapSums) {
+    /// The sums.
+    pub fn finish(self) -> TapSums {
+        self.sums
+    }
+
+    fn add_hours(&mut self, scope: &Scope, day: LocalDay, hours: &DayTaps) {
         let window = self.question.window;
         if !self.has_hours && window.contains_day(day) {
             let by = hours.iter().filter_map(|(_, by)| *by);
@@ -201,7 +203,7 @@ impl ByHead<'_> {
                     hour_of_day: None,
                 };
                 let taps = hours.iter().map(|(taps, _)| taps).sum();
-                self.put(scope, ToldTaps { when, taps, by }, sums);
+                self.put(scope, ToldTaps { when, taps, by });
             }
             return;
         }
@@ -220,18 +222,18 @@ impl ByHead<'_> {
                     hour_of_day: Some(hour_of_day),
                 };
                 let (taps, by) = (*taps, *by);
-                self.put(scope, ToldTaps { when, taps, by }, sums);
+                self.put(scope, ToldTaps { when, taps, by });
             }
         }
     }
 
-    fn put(&self, scope: &Scope, told: ToldTaps, sums: &mut TapSums) {
+    fn put(&mut self, scope: &Scope, told: ToldTaps) {
         let ToldTaps { when, taps, by } = told;
-        sums.add(self.keys.total_cell(), when.day, taps, by);
+        self.sums.add(self.keys.total_cell(), when.day, taps, by);
         if self.has_rows
             && let Some(cell) = self.keys.cell(scope, when)
         {
-            sums.add(cell, when.day, taps, by);
+            self.sums.add(cell, when.day, taps, by);
         }
     }
 }

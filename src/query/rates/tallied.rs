@@ -10,6 +10,7 @@ use crate::domain::limits::DIMENSIONS_MAX;
 use crate::domain::{Calendar, Dimension, Hour, LocalDay, Question};
 use crate::ledger::{Attribute, Reason};
 
+use super::super::QueryError;
 use super::super::axis::is_time;
 use super::super::plan::{self, Source};
 use super::super::row_filter::RowFilter;
@@ -19,14 +20,16 @@ use super::inputs::RateJob;
 use super::keys::{Numbers, RowKeys, date_number};
 use super::matched::{Counted, Matches};
 use super::picked::Picked;
+use super::sums::DaySums;
 
 /// Counts what it can, and gives the days that it cannot, rising. Days of the window that do
-/// not lie wholly inside are among them.
+/// not lie wholly inside are among them. Of all days it adds up what feeds told as wholes.
 pub(super) fn count(
     book: &RateBook,
     job: &RateJob<'_>,
     days: &mut Days<'_>,
-) -> (Matches, Vec<LocalDay>) {
+    sums: &mut DaySums<'_>,
+) -> Result<(Matches, Vec<LocalDay>), QueryError> {
     let RateJob { question, keys, .. } = *job;
     let mut counter = Counter::new(book, question, keys, &days.told);
     let all = job.all_refusals();
@@ -42,6 +45,8 @@ pub(super) fn count(
         if !question.filter.takes_day(day) {
             continue;
         }
+        days.read(day)?;
+        sums.add_day(day, days.heads(day));
         let verdict = if question.window.contains_day(day) {
             days.take(day)
         } else {
@@ -61,7 +66,7 @@ pub(super) fn count(
         rows: counter.rows.reports,
         refusals: refusals.map(|refusals| refusals.rows.reports),
     };
-    (matches, unclear)
+    Ok((matches, unclear))
 }
 
 /// Reports, and those of them that are matched: by column, or by group of columns.
