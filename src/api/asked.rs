@@ -184,7 +184,10 @@ impl Sources {
             to_rated_answer(rated, level, question, place, asked.elapsed())
         } else {
             let answer = match as_of {
-                Some(at) => query::answer_as_of(&self.ledger, question, &page, at),
+                Some(at) => {
+                    let stamp = |at| self.journal.stamp(at);
+                    query::answer_as_of(&self.ledger, question, &page, at, stamp)
+                }
                 None => query::answer(&self.ledger, question, &page),
             };
             let answer = answer.map_err(refuse)?;

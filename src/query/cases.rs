@@ -444,7 +444,9 @@ fn reports_by_operator(
     // What is as of now is so as of this answer, as one of another position may take a scan.
     let at = at.unwrap_or(found.position);
     if found.position != at {
-        found = answer_as_of(ledger, &question, &page, at)?;
+        // Of rows by operator nothing is told that depends on it.
+        let stamp = |_| Ok(Some(ledger.read().stamp()));
+        found = answer_as_of(ledger, &question, &page, at, stamp)?;
     }
     let counts = found.figures.iter().filter_map(|figure| {
         Some(OperatorCount {

@@ -251,8 +251,8 @@ fn rates() -> String {
          A tap has a mode and a card, but no feed tells them: by mode or by kind of card, and of \
          some modes or kinds of card only, there are counts and no rates.\n\n\
          An exact figure of a line says that it rests on few days, and is flagged `few-days` in \
-         tables, CSV and JSON, if holding each of its days to three times its median day, at \
-         least three, changes it by more than a fifth. Where lines with reports times days of the \
+         tables, CSV and JSON, if holding each of its days that have begun to three times its median \
+         day, at least three, changes it by more than a fifth. Where lines with reports times days of the \
          window are more than {LINE_DAYS_MAX}, it is not told, and the flag is empty. \
          Editions carry no such flag: it would tell of days, which they do not."
     )
@@ -275,7 +275,7 @@ fn intervals() -> String {
          not cover that the few who report may differ from all who travel.\n\n\
          Self-reports for each refusal that devices observed have the exact interval of two counts \
          of the same period, as a comparison has. It is widened by the larger of the two dispersions \
-         of their days, each day with as much of it as is asked about, matched or not: so it is the \
+         of their days, each day with as much of it as is asked about and has been, matched or not: so it is the \
          same by whatever else the question is told apart, and whatever taps were told. In exact \
          figures, too, a dispersion of fewer than two days is `not estimated`, and taken as 1.",
         Level::P95.get() * 100.0

@@ -32,9 +32,9 @@ mod tests;
 use hashbrown::HashMap;
 
 use crate::domain::limits::QUESTION_ROWS_MAX;
-use crate::domain::{LocalDay, OutageDay, Position, Question, Window};
+use crate::domain::{Hour, LocalDay, OutageDay, Position, Question, Stamp, Window};
 use crate::journal::JournalError;
-use crate::ledger::{Dictionary, Ledger, LedgerError, MonthEnd, ScanView};
+use crate::ledger::{Dictionary, Ledger, LedgerError, MonthEnd, ScanView, State};
 use crate::store::StoreError;
 
 pub use as_of::answer_as_of;
@@ -59,8 +59,8 @@ pub struct Figure {
     pub keys: Vec<String>,
     /// Incidents.
     pub count: u64,
-    /// Whether it rests on few days of the window: holding each to three times the median day,
-    /// at least three, changes it by more than a fifth. Told of rows by line alone, where they
+    /// Whether it rests on few days of the window, of those that have begun: holding each to three
+    /// times the median day, at least three, changes it by more than a fifth. Told of rows by line alone, where they
     /// times days of the window are at most `LINE_DAYS_MAX`.
     pub rests_on_few_days: Option<bool>,
 }
@@ -84,6 +84,16 @@ pub struct Answer {
     pub outages: Vec<OutageDay>,
     /// What is left without them; `None` if there are none.
     pub without: Option<Without>,
+}
+
+/// What an answer is made from.
+#[derive(Clone, Copy)]
+struct Origin {
+    /// The last position that is counted.
+    position: Position,
+    /// When the entry there was committed.
+    stamp: Stamp,
+    effort: Effort,
 }
 
 /// How an answer was found.
@@ -237,9 +247,8 @@ pub fn answer_by_tallies(
     };
     let room = CELLS.take(axes.cells, budget::WAIT)?;
     let counts = book.tally(question, axes)?;
-    let (dictionary, position) = book.edition();
-    let at = (position, Effort::Tallies);
-    let mut answer = cut(&counts, question, page, dictionary, at);
+    let dictionary = book.dictionary();
+    let mut answer = cut(&counts, question, page, dictionary, book.origin());
     drop((counts, room));
     if let Some((less, out)) = out {
         // Days that do not count need the same tallies.
@@ -277,15 +286,24 @@ pub fn answer_by_scan(
     page: &Page,
 ) -> Result<Answer, QueryError> {
     let _place = budget::scan_place(ledger)?;
-    let view = ledger.scan_view()?;
-    scan_both(&view, question, page)
+    let (taps, view, stamp) = ledger.rate_view(State::stamp)?;
+    drop(taps);
+    scan_both((&view, stamp), question, page)
 }
 
 /// Answers a question by a scan, and again without the days of outages.
-fn scan_both(view: &ScanView, question: &Question, page: &Page) -> Result<Answer, QueryError> {
+fn scan_both(
+    (view, stamp): (&ScanView, Stamp),
+    question: &Question,
+    page: &Page,
+) -> Result<Answer, QueryError> {
     let (counts, effort) = scan(view, question)?;
-    let at = (view.position, effort);
-    let mut answer = cut(&counts, question, page, &view.dictionary, at);
+    let from = Origin {
+        position: view.position,
+        stamp,
+        effort,
+    };
+    let mut answer = cut(&counts, question, page, &view.dictionary, from);
     drop(counts);
     if let Some(out) = OutageDays::of(&view.outages, question, view.position) {
         let (less, _) = scan(view, &out.question)?;
@@ -333,14 +351,26 @@ fn check_kept(ended: Option<MonthEnd>, window: Window) -> Result<(), QueryError>
     }
 }
 
+/// How many days a question takes of those that have begun: others are none without reports.
+fn days_begun(question: &Question, now: Stamp) -> usize {
+    let today = now.hour().map(Hour::local_day);
+    let has_begun = |day: &LocalDay| today.is_none_or(|today| *day <= today);
+    question.days().filter(has_begun).count()
+}
+
 fn cut(
     counts: &Counts,
     question: &Question,
     page: &Page,
     dictionary: &Dictionary,
-    (position, effort): (Position, Effort),
+    from: Origin,
 ) -> Answer {
-    let (figures, next) = page::cut(counts, question, page, dictionary);
+    let Origin {
+        position,
+        stamp,
+        effort,
+    } = from;
+    let (figures, next) = page::cut(counts, (question, stamp), page, dictionary);
     Answer {
         figures,
         total: counts.total,

@@ -9,12 +9,12 @@ use std::borrow::Cow;
 use siphasher::sip::SipHasher13;
 
 use crate::domain::limits::QUESTION_ROWS_MAX;
-use crate::domain::{Basis, Dimension, LineId, OperatorCode, Question, StopId};
+use crate::domain::{Basis, Dimension, LineId, OperatorCode, Question, Stamp, StopId};
 use crate::ledger::Dictionary;
 
 use super::axis::{Axis, Places};
 use super::grid::{self, Entry};
-use super::{Cells, Counts, Figure, QueryError};
+use super::{Cells, Counts, Figure, QueryError, days_begun};
 
 /// The order of the rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,10 +160,10 @@ fn put_texts<'a>(out: &mut Vec<u8>, texts: impl ExactSizeIterator<Item = &'a str
 
 // === Cutting ===
 
-/// The rows of a page, and the token for the next one.
+/// The rows of a page as of a time, and the token for the next one.
 pub(super) fn cut(
     counts: &Counts,
-    question: &Question,
+    (question, now): (&Question, Stamp),
     page: &Page,
     dictionary: &Dictionary,
 ) -> (Vec<Figure>, Option<PageToken>) {
@@ -199,7 +199,7 @@ pub(super) fn cut(
     ranked.sort_unstable();
     let has_more = rows < ranked.len();
     ranked.truncate(rows);
-    let days = question.days().count();
+    let days = days_begun(question, now);
     let of_line = |row: &Ranked| {
         let (line_days, lines) = counts.line_days.as_ref().zip(rankings.first())?;
         Some(line_days.rests_on_few(lines.place(row.ranks[0]), days))

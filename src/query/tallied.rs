@@ -8,7 +8,9 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::domain::question::Breakdown;
-use crate::domain::{Calendar, Dimension, Filter, Hour, LocalDay, Position, Question, Window};
+use crate::domain::{
+    Calendar, Dimension, Filter, Hour, LocalDay, Position, Question, Stamp, Window,
+};
 use crate::ledger::{Attribute, Dictionary, State};
 
 use super::axis::{Axes, Axis};
@@ -19,7 +21,7 @@ use super::grid;
 use super::plan::{self, DENSE_CELLS_MAX, Source};
 use super::reach::{Grain, Reach, Shared};
 use super::row_filter::{self, RowFilter};
-use super::{Counts, QueryError};
+use super::{Counts, Effort, Origin, QueryError};
 
 /// Picked columns are first added up together with all others of their row if they are at
 /// least this part of it, because adjacent columns are added many at a time.
@@ -40,6 +42,7 @@ pub(super) struct Book {
     grain: Grain,
     dictionary: Arc<Dictionary>,
     position: Position,
+    stamp: Stamp,
     /// The tally of the source.
     counts: Shared,
     /// How many days of lines are counted.
@@ -73,6 +76,7 @@ pub(super) fn open(state: &State, question: &Question) -> Option<Book> {
         grain,
         dictionary: Arc::clone(state.dictionary()),
         position: state.position(),
+        stamp: state.stamp(),
         counts,
         bounds: Bounds::USUAL,
         all: Shared::new(all, &reach),
@@ -130,9 +134,18 @@ fn take_all_unknown(cells: &mut [u32], axes: &Axes) -> u64 {
 }
 
 impl Book {
-    /// The names, and the last position that is counted.
-    pub(super) fn edition(&self) -> (&Dictionary, Position) {
-        (&self.dictionary, self.position)
+    /// The names.
+    pub(super) fn dictionary(&self) -> &Dictionary {
+        &self.dictionary
+    }
+
+    /// As of when it is.
+    pub(super) fn origin(&self) -> Origin {
+        Origin {
+            position: self.position,
+            stamp: self.stamp,
+            effort: Effort::Tallies,
+        }
     }
 
     /// The axes that it is counted on; `None` if it has more cells than tallies are added up in.

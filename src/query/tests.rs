@@ -18,7 +18,7 @@ use crate::domain::time::HOUR_MS;
 use crate::domain::{
     Basis, Dimension, Entry, Facts, Filter, Hour, LocalDay, Row, RowTime, UtcMillis, Window,
 };
-use crate::ledger::testing::{EPOCH, Maker, line_id, operator_code, stop_id};
+use crate::ledger::testing::{EPOCH, Maker, NOON, line_id, operator_code, stop_id};
 use crate::ledger::{Applied, Ledger, State};
 use crate::stats::burst::rests_on_few_days;
 use crate::store::Store;
@@ -149,7 +149,9 @@ impl Book {
             }
         }
         let counts: Vec<u64> = days.into_values().collect();
-        Some(rests_on_few_days(&counts, question.days().count()))
+        let today = self.ledger.read().stamp().hour().expect("a supported year");
+        let days = question.days().filter(|day| *day <= today.local_day());
+        Some(rests_on_few_days(&counts, days.count()))
     }
 
     fn count_rows(&self, question: &Question) -> Counted {
@@ -643,6 +645,41 @@ fn steady_and_sudden() -> (Book, Window) {
 }
 
 #[test]
+fn days_that_have_not_been_yet_are_no_days_without_reports() {
+    let mut book = Book::new(7);
+    let now = NOON;
+    let today = now.hour().expect("a supported year").local_day();
+    for number in 0..20 {
+        let mut facts = book.maker.facts(now);
+        facts.time = RowTime::Day(LocalDay(today.0 - number % 5));
+        facts.reporter = crate::domain::taxonomy::ReporterKind::Traveller;
+        (facts.operator, facts.line) = (Some(operator_code(1)), Some(line_id(1)));
+        book.record(facts);
+    }
+    let window = Window::new(
+        LocalDay(today.0 - 4).start(),
+        LocalDay(today.0 + 30).start(),
+    );
+    let by_line = question(&[Dimension::Line], window.expect("not empty"));
+    let page = all_in(Order::Key);
+    let tallied = answer_by_tallies(&book.ledger, &by_line, &page).expect("room");
+    let scanned = answer_by_scan(&book.ledger, &by_line, &page).expect("an answer");
+    let last = book.ledger.read().position();
+    let then = answer_as_of(&book.ledger, &by_line, &page, last, |_| Ok(Some(now)));
+    for found in [
+        tallied.expect("from tallies"),
+        scanned,
+        then.expect("an answer"),
+    ] {
+        let [row] = &found.figures[..] else {
+            panic!("{found:?}");
+        };
+        // Four on each of five days.
+        assert_eq!((row.count, row.rests_on_few_days), (20, Some(false)));
+    }
+}
+
+#[test]
 fn line_whose_reports_came_on_one_day_is_told_as_such_whichever_way_it_is_counted() {
     let (book, week) = steady_and_sudden();
     let by_line = question(&[Dimension::Line], week);
@@ -656,8 +693,8 @@ fn line_whose_reports_came_on_one_day_is_told_as_such_whichever_way_it_is_counte
     assert_eq!(told(tallied.expect("from tallies")), expected);
     let scanned = answer_by_scan(&book.ledger, &by_line, &page);
     assert_eq!(told(scanned.expect("a scan")), expected);
-    let last = book.ledger.read().position();
-    let then = answer_as_of(&book.ledger, &by_line, &page, last);
+    let (last, stamp) = (book.ledger.read().position(), book.ledger.read().stamp());
+    let then = answer_as_of(&book.ledger, &by_line, &page, last, |_| Ok(Some(stamp)));
     assert_eq!(told(then.expect("a scan")), expected);
     // Without that day nothing is left of the other.
     let mut other_days = by_line.clone();

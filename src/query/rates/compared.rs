@@ -7,10 +7,9 @@
 
 use std::collections::BTreeSet;
 
-use super::super::{Effort, Order, Page, QueryError, cut, plan};
+use super::super::{Order, Page, QueryError, plan};
 use super::record::{Opened, RecordAsOf, Tallied};
-use super::{Asked, RateFigure, RatedAnswer, RatesWanted, Rows, count, put_together, rows};
-use crate::domain::limits::QUESTION_ROWS_MAX;
+use super::{Asked, RateFigure, RatedAnswer, RatesWanted, Rows, all_rows, put_together, rows};
 use crate::domain::question::Breakdown;
 use crate::domain::{
     Calendar, Dimension, FeedId, Filter, LocalDay, OutageDay, Position, Question, Stamp, TapFeed,
@@ -139,7 +138,7 @@ impl AskedPeriod {
     }
 
     /// Its reports: all of them, and by day.
-    fn count(self, view: &ScanView) -> Result<CountedPeriod, QueryError> {
+    fn count(self, view: &ScanView, stamp: Stamp) -> Result<CountedPeriod, QueryError> {
         let page = Page {
             rows: 1,
             order: Order::Key,
@@ -150,12 +149,12 @@ impl AskedPeriod {
             out: None,
         };
         Ok(CountedPeriod {
-            rows: rows(view, asked, &self.question, &page)?,
+            rows: rows((view, stamp), asked, &self.question, &page)?,
             whole: self.whole,
             question: self.question,
             outages: self.outages,
             days: match self.by_day {
-                Some((by_day, books)) => by_hours(view, &by_day, books)?,
+                Some((by_day, books)) => by_hours((view, stamp), &by_day, books)?,
                 None => Vec::new(),
             },
         })
@@ -187,8 +186,9 @@ pub fn compare<'a>(
     let position = ground.view.position;
     let feeds = ground.feeds();
     super::check_feeds(&wanted.rates, &feeds)?;
-    let counted = ground.scan(|view| {
-        let counted = asked.into_iter().map(|period| period.count(view));
+    let stamp = ground.stamp;
+    let counted = ground.scan(|view, stamp| {
+        let counted = asked.into_iter().map(|period| period.count(view, stamp));
         counted.collect::<Result<Vec<_>, _>>()
     })?;
     let questions: Vec<_> = counted.iter().map(|period| &period.whole).collect();
@@ -206,7 +206,7 @@ pub fn compare<'a>(
                 ..
             } = put_together(
                 counted.rows,
-                &counted.question,
+                (&counted.question, stamp),
                 &wanted.rates,
                 choice,
                 made,
@@ -256,15 +256,12 @@ fn counted_part(question: &Question, began: Option<Stamp>, now: Stamp) -> Option
 }
 
 /// Incidents of each day of the question, over the hours that count of it.
-fn by_hours(view: &ScanView, by_day: &Question, books: Tallied) -> Result<Vec<Day>, QueryError> {
-    let (counts, _) = count(view, by_day, books.counts)?;
-    let page = Page {
-        rows: QUESTION_ROWS_MAX,
-        order: Order::Key,
-        after: None,
-    };
-    let at = (view.position, Effort::Tallies);
-    let found = cut(&counts, by_day, &page, &view.dictionary, at).figures;
+fn by_hours(
+    at: (&ScanView, Stamp),
+    by_day: &Question,
+    books: Tallied,
+) -> Result<Vec<Day>, QueryError> {
+    let found = all_rows(at, by_day, books.counts)?;
     let of_day = |day: LocalDay| {
         let key = day.to_string();
         let place = found.binary_search_by(|figure| figure.keys[0].cmp(&key));

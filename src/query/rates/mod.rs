@@ -27,8 +27,9 @@ mod sliding;
 mod sums;
 mod tallied;
 
+use crate::domain::limits::QUESTION_ROWS_MAX;
 use crate::domain::taps::Refusals;
-use crate::domain::{Basis, FeedId, Question, TapFeed};
+use crate::domain::{Basis, FeedId, Question, Stamp, TapFeed};
 use crate::ledger::{Dictionary, Ledger, ScanView, TapBook};
 use crate::stats::comparison::RateRatio;
 use crate::stats::dispersion::Dispersion;
@@ -40,7 +41,8 @@ use crate::stats::rate::{
 use super::budget::{self, CELLS};
 use super::outages::OutageDays;
 use super::{
-    Answer, Counts, Effort, Figure, Page, QueryError, axes, cut, scan, tallied as tallied_counts,
+    Answer, Counts, Effort, Figure, Order, Origin, Page, QueryError, axes, cut, scan,
+    tallied as tallied_counts,
 };
 use book::RateBook;
 use choice::Choice;
@@ -208,14 +210,18 @@ struct Asked {
 
 /// The rows of a question, with what they count without the days of outages, and that question.
 fn rows(
-    view: &ScanView,
+    (view, stamp): (&ScanView, Stamp),
     asked: Asked,
     question: &Question,
     page: &Page,
 ) -> Result<Rows, QueryError> {
-    let at = view.position;
     let (counts, effort) = count(view, question, asked.books.counts)?;
-    let mut answer = cut(&counts, question, page, &view.dictionary, (at, effort));
+    let from = Origin {
+        position: view.position,
+        stamp,
+        effort,
+    };
+    let mut answer = cut(&counts, question, page, &view.dictionary, from);
     drop(counts);
     let mut less = None;
     if let Some((books, out)) = asked.out {
@@ -229,6 +235,26 @@ fn rows(
         book: asked.books.rates,
         less,
     })
+}
+
+/// All rows of a question, by key.
+fn all_rows(
+    (view, stamp): (&ScanView, Stamp),
+    question: &Question,
+    book: Option<tallied_counts::Book>,
+) -> Result<Vec<Figure>, QueryError> {
+    let page = Page {
+        rows: QUESTION_ROWS_MAX,
+        order: Order::Key,
+        after: None,
+    };
+    let (counts, effort) = count(view, question, book)?;
+    let from = Origin {
+        position: view.position,
+        stamp,
+        effort,
+    };
+    Ok(cut(&counts, question, &page, &view.dictionary, from).figures)
 }
 
 /// Rows without their rates.
@@ -264,23 +290,25 @@ fn rated(
 ) -> Result<RatedAnswer, QueryError> {
     let feeds = ground.feeds();
     check_feeds(wanted, &feeds)?;
-    let rows = ground.scan(|view| rows(view, asked, question, page))?;
+    let stamp = ground.stamp;
+    let rows = ground.scan(|view, stamp| rows((view, stamp), asked, question, page))?;
     let choice = &ground.choose(&[question], wanted, &feeds)?[0];
     let mut made = ground.make(&rows.jobs(question, choice))?;
     let all = made.pop().expect("one for each question");
     let used = all.sums.feeds(&rows.keys);
     let less = rows.less.as_ref().zip(made.pop());
     let less = less.map(|((question, _), made)| {
-        let rated = Rated::new(question, wanted, choice, &rows.keys, &made);
+        let rated = Rated::new((question, stamp), wanted, choice, &rows.keys, &made);
         without(&rows, &Rated { used, ..rated })
     });
-    Ok(put_together(rows, question, wanted, choice, &all, less))
+    let asked = (question, stamp);
+    Ok(put_together(rows, asked, wanted, choice, &all, less))
 }
 
 /// The answer, when everything is made that its rates are of.
 fn put_together(
     rows: Rows,
-    question: &Question,
+    asked: (&Question, Stamp),
     wanted: &RatesWanted,
     choice: &Choice<'_>,
     made: &RateInputs,
@@ -294,7 +322,7 @@ fn put_together(
             blocks: made.blocks,
         };
     }
-    let rated = Rated::new(question, wanted, choice, &keys, made);
+    let rated = Rated::new(asked, wanted, choice, &keys, made);
     RatedAnswer {
         rates: (0..keys.total()).map(|row| rated.rate(row)).collect(),
         total: rated.rate(keys.total()),
@@ -343,8 +371,9 @@ struct Rated<'a> {
 }
 
 impl<'a> Rated<'a> {
+    /// Of a question as of a time.
     fn new(
-        question: &'a Question,
+        (question, now): (&'a Question, Stamp),
         wanted: &'a RatesWanted,
         choice: &'a Choice<'a>,
         keys: &'a RowKeys,
@@ -356,7 +385,7 @@ impl<'a> Rated<'a> {
             choice,
             keys,
             made,
-            periods: Periods::new(question, keys),
+            periods: Periods::new(question, keys).until(now),
             used: made.sums.feeds(keys),
         }
     }

@@ -1,10 +1,13 @@
 //! The days that rows are about, and how much of each: what a row's reports scatter over,
 //! whether or not taps were told.
 
+use std::cmp::Ordering;
+
 use hashbrown::HashMap;
 
 use super::keys::{Numbers, RowKeys, date_number};
-use crate::domain::{Calendar, LocalDay, Question};
+use crate::domain::time::MINUTE_MS;
+use crate::domain::{Calendar, LocalDay, Question, Stamp};
 use crate::stats::dispersion::{Day, Dispersion};
 
 /// Hours of day.
@@ -22,6 +25,14 @@ pub(super) struct Periods {
     groups: Vec<Vec<PartOfDay>>,
     /// The group of each row, and its hour of day if it tells one; `None` if it is about no day.
     of_row: Vec<(Option<usize>, Option<u8>)>,
+    passed: Passed,
+}
+
+/// How much of time has been: all of days before today, and of today so many minutes.
+#[derive(Clone, Copy)]
+struct Passed {
+    today: i32,
+    by_hour: ByHour,
 }
 
 #[derive(Clone, Copy)]
@@ -34,6 +45,49 @@ struct PartOfDay {
 pub(super) struct Period<'a> {
     days: &'a [PartOfDay],
     hour_of_day: Option<u8>,
+    passed: Passed,
+}
+
+// === impl Passed ===
+
+impl Passed {
+    const ALL: Self = Self {
+        today: i32::MAX,
+        by_hour: [0; HOURS_OF_DAY],
+    };
+
+    fn until(now: Stamp) -> Self {
+        let Some(this_hour) = now.hour() else {
+            return Self::ALL;
+        };
+        let today = this_hour.local_day();
+        let mut by_hour = ByHour::default();
+        for hour in today.window().hours() {
+            let minutes = (now.0 - hour.start().0) / MINUTE_MS;
+            let minutes = minutes.clamp(0, HOUR_MINUTES.into());
+            by_hour[usize::from(hour.hour_of_day())] += u8::try_from(minutes).expect("few");
+        }
+        Self {
+            today: today.0,
+            by_hour,
+        }
+    }
+
+    /// What has been of what counts of a day.
+    fn of(&self, part: &PartOfDay) -> PartOfDay {
+        let by_hour = match part.day.cmp(&self.today) {
+            Ordering::Less => part.by_hour,
+            Ordering::Equal => {
+                let mut by_hour = part.by_hour;
+                for (minutes, passed) in by_hour.iter_mut().zip(self.by_hour) {
+                    *minutes = passed.min(*minutes);
+                }
+                by_hour
+            }
+            Ordering::Greater => ByHour::default(),
+        };
+        PartOfDay { by_hour, ..*part }
+    }
 }
 
 // === impl Periods ===
@@ -83,6 +137,15 @@ impl Periods {
         Self {
             of_row: of_row.chain([(Some(0), None)]).collect(),
             groups,
+            passed: Passed::ALL,
+        }
+    }
+
+    /// The same as of a time: what has not been yet is no time without reports.
+    pub fn until(self, now: Stamp) -> Self {
+        Self {
+            passed: Passed::until(now),
+            ..self
         }
     }
 
@@ -92,6 +155,7 @@ impl Periods {
         Period {
             days: group.map_or(&[], |group| &self.groups[group]),
             hour_of_day,
+            passed: self.passed,
         }
     }
 }
@@ -111,11 +175,12 @@ impl Period<'_> {
         self.days.iter().map(|part| self.minutes(part)).sum()
     }
 
-    /// How much more what is counted by day scatters than chance, against one rate at all times.
+    /// How much more what is counted by day scatters than chance, against one rate at all times that
+    /// have been.
     pub fn scatter(&self, count: impl Fn(i32) -> u64) -> Dispersion {
         let days = self.days.iter().map(|part| Day {
             count: count(part.day),
-            exposure: self.minutes(part),
+            exposure: self.minutes(&self.passed.of(part)),
         });
         Dispersion::of_counts(&days.collect::<Vec<_>>())
     }

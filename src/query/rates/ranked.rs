@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::domain::limits::{QUESTION_ROWS_MAX, RANKED_SCOPES_MAX};
+use crate::domain::limits::RANKED_SCOPES_MAX;
 use crate::domain::question::Breakdown;
 use crate::domain::{
     Basis, Dimension, FeedId, Filter, OutageDay, Position, Question, TapFeed, Window,
@@ -18,12 +18,12 @@ use crate::stats::ranking::{self, Prior, Ranked, Scope, Suspected, Verdict};
 use crate::stats::rate::{Estimator, REPORTS_PER_TAPS, Rate};
 
 use super::super::row_filter::RowFilter;
-use super::super::{Figure, Order, Page, QueryError, cut};
+use super::super::{Figure, QueryError};
 use super::choice::{Choice, Chosen, ScopesByFeed};
 use super::inputs::RateJob;
 use super::keys::RowKeys;
 use super::record::{RecordAsOf, Tallied};
-use super::{RateFigure, Rated, RatesWanted, check_feeds, count};
+use super::{RateFigure, Rated, RatesWanted, all_rows, check_feeds};
 
 /// What is ranked by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,27 +131,15 @@ pub fn rank_scopes<'a>(
         counts,
         rates: book,
     } = books;
-    let reported = ground.scan(|view| {
-        let page = Page {
-            rows: QUESTION_ROWS_MAX,
-            order: Order::Key,
-            after: None,
-        };
-        let (counts, effort) = count(view, &question, counts)?;
-        let at = (view.position, effort);
-        Ok(cut(&counts, &question, &page, &view.dictionary, at).figures)
-    })?;
+    let reported = ground.scan(|view, stamp| all_rows((view, stamp), &question, counts))?;
     let dictionary = &ground.view.dictionary;
     let choice = &ground.choose(&[&asked], &rates, &feeds)?[0];
+    let known = reported.iter().flat_map(|row| row.keys.first());
     let silent = Silent {
         wanted,
         choice,
         dictionary,
-        known: reported
-            .iter()
-            .flat_map(|one| one.keys.first())
-            .cloned()
-            .collect(),
+        known: known.cloned().collect(),
     };
     let silent = silent.keys(|| ground.told(choice, &question))?;
     let figures = all_scopes(reported, silent, wanted);
@@ -162,9 +150,10 @@ pub fn rank_scopes<'a>(
         keys: &keys,
         book: book.as_ref(),
     };
+    let asked = (&question, ground.stamp);
     let mut made = ground.make(&[job])?;
     let made = made.pop().expect("one for each question");
-    let rated = Rated::new(&question, &rates, choice, &keys, &made);
+    let rated = Rated::new(asked, &rates, choice, &keys, &made);
     let scopes = figures.iter().enumerate().map(|(row, figure)| RankedScope {
         key: figure.keys.join(" "),
         figure: rated.rate(row),

@@ -46,6 +46,8 @@ pub(super) struct Opened<'a> {
 pub(super) struct RecordView<'a> {
     ledger: &'a Ledger,
     pub view: ScanView,
+    /// When its last entry was committed.
+    pub stamp: Stamp,
     taps: Taps<'a>,
 }
 
@@ -67,16 +69,22 @@ impl<'a> RecordAsOf<'a> {
         match self {
             Self::Now(ledger) => {
                 let place = budget::scan_place(ledger)?;
-                let (taps, view, asked) = ledger.rate_view(|state| {
-                    ask(&Opened {
+                let (taps, view, (asked, stamp)) = ledger.rate_view(|state| {
+                    let asked = ask(&Opened {
                         outages: state.outages(),
                         position: state.position(),
                         stamp: state.stamp(),
                         state: Some(state),
-                    })
+                    });
+                    (asked, state.stamp())
                 })?;
-                let taps = Taps::Now(taps, place);
-                Ok((RecordView { ledger, view, taps }, asked))
+                let record = RecordView {
+                    ledger,
+                    view,
+                    stamp,
+                    taps: Taps::Now(taps, place),
+                };
+                Ok((record, asked))
             }
             Self::Then(ledger, past, at) => {
                 let passes = Passes::new(ledger, past, at);
@@ -88,8 +96,13 @@ impl<'a> RecordAsOf<'a> {
                     state: None,
                 });
                 let taps = passes.taps(&view, windows)?;
-                let taps = Taps::Then(passes, taps);
-                Ok((RecordView { ledger, view, taps }, asked))
+                let record = RecordView {
+                    ledger,
+                    view,
+                    stamp,
+                    taps: Taps::Then(passes, taps),
+                };
+                Ok((record, asked))
             }
         }
     }
@@ -218,17 +231,17 @@ impl<'a> RecordView<'a> {
         }
     }
 
-    /// Looks at rows, with a place among the scans. Such a place is never held while the journal
-    /// is read.
+    /// Looks at rows, with a place among the scans, and with when the last entry was committed. Such a
+    /// place is never held while the journal is read.
     pub fn scan<T>(
         &self,
-        look: impl FnOnce(&ScanView) -> Result<T, QueryError>,
+        look: impl FnOnce(&ScanView, Stamp) -> Result<T, QueryError>,
     ) -> Result<T, QueryError> {
         let _place = match &self.taps {
             Taps::Now(..) => None,
             Taps::Then(..) => Some(budget::scan_place(self.ledger)?),
         };
-        look(&self.view)
+        look(&self.view, self.stamp)
     }
 
     /// What the rates of each question are made of. Taps are let go as soon as may be, so that

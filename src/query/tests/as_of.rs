@@ -98,11 +98,13 @@ proptest! {
             let folder = dir.path().join(round.to_string());
             let stopped = ledger_of(&entries[..end], &folder);
             let at = entries[end - 1].position;
+            let stamp = entries[end - 1].stamp;
             for _ in 0..QUESTIONS / 4 {
                 let question = asker.question();
                 let page = all_in(Order::Count);
                 let expected = answer(&stopped, &question, &page).expect("an answer");
-                let found = answer_as_of(&whole, &question, &page, at).expect("an answer");
+                let found = answer_as_of(&whole, &question, &page, at, |_| Ok(Some(stamp)));
+                let found = found.expect("an answer");
                 prop_assert_eq!(found.position, at);
                 prop_assert_eq!(&found.next, &expected.next);
                 prop_assert_eq!(&found.outages, &expected.outages);
@@ -121,15 +123,16 @@ fn positions_before_the_first_entry_and_after_the_last_are_refused_with_the_boun
     entries.drain(..10);
     let ledger = ledger_of(&entries, dir.path());
     let question = Asker(StdRng::seed_from_u64(1)).question();
+    let (page, stamp) = (all_in(Order::Key), |_| Ok(Some(ledger.read().stamp())));
     for at in [0, 10, 41, u64::MAX] {
-        let refused = answer_as_of(&ledger, &question, &all_in(Order::Key), Position(at));
+        let refused = answer_as_of(&ledger, &question, &page, Position(at), stamp);
         let Err(QueryError::OutOfRange { first, last }) = refused else {
             panic!("{at} is out of range");
         };
         assert_eq!((first, last), (Position(11), Position(40)));
     }
     for at in [11, 40] {
-        let answer = answer_as_of(&ledger, &question, &all_in(Order::Key), Position(at));
+        let answer = answer_as_of(&ledger, &question, &page, Position(at), stamp);
         assert!(answer.is_ok(), "{at}");
     }
 }

@@ -14,8 +14,8 @@ fn by_line() -> Question {
     question(&[Dimension::Line], year.expect("not empty"))
 }
 
-fn figures(counts: &Counts, question: &Question, dictionary: &Dictionary) -> Vec<Figure> {
-    page::cut(counts, question, &all_in(Order::Key), dictionary).0
+fn figures(counts: &Counts, asked: (&Question, Stamp), dictionary: &Dictionary) -> Vec<Figure> {
+    page::cut(counts, asked, &all_in(Order::Key), dictionary).0
 }
 
 fn from_tallies(ledger: &Ledger, question: &Question, bounds: Bounds) -> Vec<Figure> {
@@ -24,12 +24,12 @@ fn from_tallies(ledger: &Ledger, question: &Question, bounds: Bounds) -> Vec<Fig
     book.bounds = bounds;
     let axes = book.axes().expect("few cells");
     let counts = book.tally(question, axes).expect("room");
-    figures(&counts, question, book.edition().0)
+    figures(&counts, (question, book.origin().stamp), book.dictionary())
 }
 
-fn by_scan(view: &ScanView, question: &Question, bounds: Bounds) -> Vec<Figure> {
+fn by_scan((view, now): (&ScanView, Stamp), question: &Question, bounds: Bounds) -> Vec<Figure> {
     let (counts, _) = scan_within(view, question, bounds).expect("a scan");
-    figures(&counts, question, &view.dictionary)
+    figures(&counts, (question, now), &view.dictionary)
 }
 
 /// The cells of all lines and days.
@@ -73,12 +73,14 @@ fn rows_say_it_up_to_the_bound_and_not_beyond_from_tallies_and_by_a_scan() {
         let unsaid: Vec<Figure> = expected.iter().map(without_days).collect();
         let told = expected.len() as u64 * 365;
         let view = book.ledger.scan_view().expect("a view");
+        let now = book.ledger.read().stamp();
         for at_once in [0, cells(&book.ledger, &question) - 1, u64::MAX] {
             for (told, expected) in [(told, &expected), (told - 1, &unsaid)] {
                 let bounds = Bounds { at_once, told };
                 let found = from_tallies(&book.ledger, &question, bounds);
                 assert_eq!(&found, expected, "tallies: {bounds:?}");
-                assert_eq!(&by_scan(&view, &question, bounds), expected, "{bounds:?}");
+                let found = by_scan((&view, now), &question, bounds);
+                assert_eq!(&found, expected, "{bounds:?}");
             }
         }
     }
@@ -94,12 +96,12 @@ fn lines_that_are_known_later_do_not_change_what_rows_say_as_of_before() {
         at_once: cells(&book.ledger, &question),
         told: expected.len() as u64 * 365,
     };
-    let at = book.ledger.read().position();
+    let (at, now) = (book.ledger.read().position(), book.ledger.read().stamp());
     assert_eq!(from_tallies(&book.ledger, &question, bounds), expected);
     more(&mut book, 1_000..1_040, line_id);
     assert!(bounds.at_once < cells(&book.ledger, &question));
     let view = book.ledger.scan_view_as_of(at).expect("a view");
-    assert_eq!(by_scan(&view, &question, bounds), expected);
+    assert_eq!(by_scan((&view, now), &question, bounds), expected);
 }
 
 #[test]

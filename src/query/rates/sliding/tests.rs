@@ -17,6 +17,8 @@ use crate::query::{Order, answer};
 const SCOPES: u32 = 12;
 /// Fewer than any day has: what is known only to the day is in no such window.
 const HOURS: u32 = 22;
+/// After all days on which incidents happen.
+const LATER_MS: i64 = 5 * 24 * 3_600_000;
 
 /// Taps by the hour or quarter of many scopes on three days; an hour is told wholly, or in one
 /// of `parts` so many parts.
@@ -301,6 +303,8 @@ fn rates_of_whole_hours_are_those_of_a_question() {
         let mut book = Book::new(seed);
         book.grow(900);
         let first = day(DAYS[usize::try_from(seed).expect("small") % DAYS.len()]);
+        // What is watched has been.
+        book.wait(LATER_MS);
         let of_hours = |feed: &TapFeed| feed.interval != TapInterval::Day;
         let feeds: Vec<_> = feeds().into_iter().filter(of_hours).collect();
         for feed in &feeds {

@@ -99,6 +99,7 @@ proptest! {
         let page = all_in(Order::Key);
         let wanted = wanted(&[]);
         let last = Position(entries.len() as u64);
+        let stamp = |at: Position| Ok(Some(entries[usize::try_from(at.0).expect("few") - 1].stamp));
         for round in 0..3 {
             let at = match round {
                 0 => through.next(),
@@ -122,11 +123,11 @@ proptest! {
                 prop_assert_eq!(&found.feeds, &expected.feeds);
                 prop_assert_eq!(&found.total, &expected.total, "{} {:?}", at, &question);
                 prop_assert_eq!(&found.rates, &expected.rates, "{} {:?}", at, &question);
-                let found = answer_as_of(&whole, &question, &page, at).expect("an answer");
+                let found = answer_as_of(&whole, &question, &page, at, stamp).expect("an answer");
                 prop_assert_eq!(counted(found), counted(expected.answer), "{} {:?}", at, &question);
 
                 // Not through the end of what has ended, nor of days of before.
-                let refused = answer_as_of(&whole, &question, &page, through);
+                let refused = answer_as_of(&whole, &question, &page, through, stamp);
                 let is_refused = matches!(refused, Err(QueryError::OutOfRange { .. }));
                 prop_assert!(is_refused);
                 let early = Question {

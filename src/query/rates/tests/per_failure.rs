@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::domain::taxonomy::{Mode, ReporterKind};
+use crate::ledger::testing::NOON;
 
 /// Has a device see one refusal in each of some hours.
 fn observe(book: &mut Book, hours: impl Iterator<Item = Hour>) {
@@ -94,4 +95,33 @@ fn part_of_a_day_is_not_taken_for_a_quiet_day() {
     check(0, vec![], 30);
     check(0, vec![Dimension::HourOfDay], 30);
     check(0x00ff_0000, vec![], 14);
+}
+
+#[test]
+fn time_that_has_not_been_yet_is_no_time_without_reports() {
+    let mut book = Book::new(1);
+    let now = NOON.hour().expect("a supported year");
+    let start = LocalDay(now.local_day().0 - 2).start();
+    // As many in each hour so far.
+    observe(&mut book, (start.0..now.0).map(Hour));
+    for (number, hour) in (0..).zip(start.0..now.0) {
+        book.record(check_in(line_id(1), Hour(hour), (5, number)));
+    }
+    for basis in [Basis::SelfReported, Basis::Observed] {
+        for by in [vec![], vec![Dimension::Line], vec![Dimension::HourOfDay]] {
+            let question = Question {
+                filter: Filter::all(basis),
+                by: Breakdown::new(by).expect("few"),
+                window: Window::new(start, Hour(start.0 + 40 * 24)).expect("some days"),
+            };
+            let page = all_in(Order::Key);
+            let scanned = answer_with_rates_by_scan(&book.ledger, &question, &page, &wanted(&[]));
+            for found in [rated(&book, &question), scanned.expect("an answer")] {
+                for figure in found.rates.iter().chain([&found.total]) {
+                    let dispersion = ratio(figure).dispersion;
+                    assert!(dispersion.factor() < 1.001, "{question:?} {dispersion:?}");
+                }
+            }
+        }
+    }
 }
