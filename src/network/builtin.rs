@@ -65,6 +65,16 @@ pub(super) fn operator_name(code: &OperatorCode) -> Option<String> {
     row.into_iter().nth(1)
 }
 
+/// For each operator of which lines are written down, a day on which those without a last day
+/// ran: the latest on which one began.
+pub(super) fn known_days() -> BTreeMap<OperatorCode, LocalDay> {
+    let lines: Vec<Line> = rows(LINES).iter().map(|row| line(row)).collect();
+    let first_days = lines.iter().filter_map(|line| line.validity.from);
+    let latest = first_days.max().expect(CHECKED);
+    let operators = lines.iter().map(|line| line.id.operator());
+    operators.map(|operator| (operator, latest)).collect()
+}
+
 fn rows(text: &str) -> Vec<Vec<String>> {
     let mut reader = csv::Reader::from_reader(text.as_bytes());
     let rows = reader.deserialize().collect::<Result<_, _>>();

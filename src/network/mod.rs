@@ -14,6 +14,7 @@ mod near;
 mod overlay;
 mod persist;
 mod resolve;
+mod row_reader;
 mod search;
 
 use std::collections::BTreeMap;
@@ -28,6 +29,7 @@ pub use model::{Direction, Feed, Line, Operator, Stop, Validity};
 pub use near::NearStop;
 pub use persist::{PersistError, latest_on_disk};
 pub use resolve::{Resolved, Words};
+pub use row_reader::{RowReader, RowTooLong};
 
 use crate::domain::limits::{LINES_MAX, NETWORK_STOPS_MAX, OPERATORS_MAX};
 use crate::domain::{LineId, OperatorCode, StopId};

@@ -1,9 +1,10 @@
 //! Networks on disk: one checksummed file for each version, `network/000001.network` in
 //! the data folder.
 //!
-//! A file is written aside, synced and renamed, so it is there whole or not at all, and a
-//! version that is there is never written again. What is read is checked as if it were a
-//! stranger's: checksum, codes, references and bounds.
+//! A file is written aside, synced and renamed, so it is there whole or not at all. Reports and
+//! editions name the version that they were made with, so that none is given twice: beside the
+//! files it is noted which were, and stays so where a file is removed. What is read is checked as
+//! if it were a stranger's: checksum, codes, references and bounds.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -23,6 +24,8 @@ const MAGIC: &[u8; 8] = b"MISTAPN\x01";
 const SHA256_BYTES: usize = 32;
 const FOLDER: &str = "network";
 const ENDING: &str = "network";
+/// How the name of an empty file ends that says that a version was given, `000001.given`.
+const ENDING_GIVEN: &str = "given";
 /// Largest file that is read, in bytes. Larger: refused.
 const FILE_BYTES_MAX: u64 = 512 * 1024 * 1024;
 
@@ -55,21 +58,38 @@ pub enum PersistError {
         /// Why.
         source: InvalidNetwork,
     },
-    /// The version is there already, from another import at the same time.
+    /// The version was given already, by another import at the same time.
     #[error("version {0} is there already; import the feed again")]
     VersionTaken(u32),
 }
 
 impl Network {
+    /// The same under the next version that was never given in a data folder.
+    #[must_use]
+    pub fn numbered_for(self, data_folder: &Path) -> Self {
+        let given = newest(data_folder, &[ENDING, ENDING_GIVEN]).unwrap_or(0);
+        Self {
+            version: self.version.max(given.saturating_add(1)),
+            ..self
+        }
+    }
+
+    /// Where a data folder has a version.
+    pub fn file_of(data_folder: &Path, version: u32) -> PathBuf {
+        data_folder
+            .join(FOLDER)
+            .join(format!("{version:06}.{ENDING}"))
+    }
+
     /// Writes this version into a data folder. Returns its file.
     pub fn save(&self, data_folder: &Path) -> Result<PathBuf, PersistError> {
         let folder = data_folder.join(FOLDER);
         fs::create_dir_all(&folder).map_err(failed("create", &folder))?;
-        let path = folder.join(format!("{:06}.{ENDING}", self.version()));
+        let path = Self::file_of(data_folder, self.version());
         let aside = folder.join(format!("{:06}.{}.tmp", self.version(), std::process::id()));
         let written = write_synced(&aside, &self.file_bytes());
         written.map_err(failed("write", &aside))?;
-        match name_once(&aside, &path) {
+        match give(&path).and_then(|()| name_once(&aside, &path)) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 fs::remove_file(&aside).map_err(failed("remove", &aside))?;
                 return Err(PersistError::VersionTaken(self.version()));
@@ -86,9 +106,7 @@ impl Network {
         let Some(version) = latest_on_disk(data_folder) else {
             return Ok(None);
         };
-        let path = data_folder
-            .join(FOLDER)
-            .join(format!("{version:06}.{ENDING}"));
+        let path = Self::file_of(data_folder, version);
         let file = File::open(&path).map_err(failed("open", &path))?;
         let mut bytes = Vec::new();
         let read = file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes);
@@ -119,11 +137,17 @@ impl Network {
 /// The newest version in a data folder, by the names of its files; `None` if there is none
 /// or the folder cannot be read. Cheap: a running server asks now and then.
 pub fn latest_on_disk(data_folder: &Path) -> Option<u32> {
+    newest(data_folder, &[ENDING])
+}
+
+/// The newest version that a file with one of these endings is named by.
+fn newest(data_folder: &Path, endings: &[&str]) -> Option<u32> {
     let entries = fs::read_dir(data_folder.join(FOLDER)).ok()?;
     let versions = entries.filter_map(|entry| {
         let path = PathBuf::from(entry.ok()?.file_name());
         let stem = path.file_stem()?.to_str()?;
-        let is_ours = path.extension()? == ENDING && stem.bytes().all(|byte| byte.is_ascii_digit());
+        let ending = path.extension()?.to_str()?;
+        let is_ours = endings.contains(&ending) && stem.bytes().all(|byte| byte.is_ascii_digit());
         stem.parse().ok().filter(|_| is_ours)
     });
     versions.max()
@@ -148,6 +172,11 @@ fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = File::create(path)?;
     file.write_all(bytes)?;
     file.sync_all()
+}
+
+/// Notes that the version of a file is given. Of several who do at the same moment, one can.
+fn give(path: &Path) -> io::Result<()> {
+    File::create_new(path.with_extension(ENDING_GIVEN))?.sync_all()
 }
 
 /// Gives a file its name. Unlike a rename, a link never takes the place of what another import put
@@ -390,6 +419,22 @@ mod tests {
             Err(PersistError::VersionTaken(1))
         ));
         assert_eq!(first.sha256(), second.sha256());
+    }
+
+    #[test]
+    fn version_whose_file_was_removed_is_not_given_again() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let numbered = || next_version().numbered_for(folder.path());
+        assert_eq!(numbered().version(), 1);
+        let file = numbered().save(folder.path()).expect("saved");
+        fs::remove_file(file).expect("removed");
+        assert_eq!(latest_on_disk(folder.path()), None);
+        let taken = next_version().save(folder.path());
+        assert!(matches!(taken, Err(PersistError::VersionTaken(1))));
+        assert_eq!(numbered().version(), 2);
+        // One that was put there by hand.
+        fs::write(Network::file_of(folder.path(), 7), b"").expect("written");
+        assert_eq!(numbered().version(), 8);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! line, column and reason.
 
 use std::collections::HashSet;
+use std::error::Error;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Read;
 
@@ -15,6 +16,7 @@ use crate::api::pb::v1 as pb;
 use crate::domain::limits::TAPS_PER_COUNT_MAX;
 use crate::domain::taps::TapInterval;
 use crate::domain::{LineId, StopId};
+use crate::network::RowReader;
 
 static AMSTERDAM: TimeZone = jiff::tz::get!("Europe/Amsterdam");
 
@@ -81,7 +83,7 @@ struct Places {
 
 /// The lines of a table, one by one.
 pub struct Rows {
-    reader: csv::Reader<Box<dyn Read + Send>>,
+    reader: csv::Reader<RowReader<Box<dyn Read + Send>>>,
     record: csv::StringRecord,
     columns: Columns,
     places: Places,
@@ -96,7 +98,7 @@ impl Rows {
             .delimiter(source.delimiter())
             .trim(csv::Trim::All)
             .flexible(true)
-            .from_reader(source.open()?);
+            .from_reader(RowReader::new(source.open()?));
         let header = reader.headers().map_err(|error| unreadable(&error))?;
         let places = Places::find(header, columns)?;
         Ok(Self {
@@ -110,17 +112,19 @@ impl Rows {
 
     /// How far the table has been read, in bytes.
     pub fn bytes(&self) -> u64 {
-        self.reader.position().byte()
+        self.reader.get_ref().read_bytes()
     }
 
     /// The next line; `None` after the last.
     pub fn next(&mut self) -> Result<Option<Result<Row, Refused>>, Failure> {
-        match self.reader.read_record(&mut self.record) {
+        self.reader.get_mut().begin_row();
+        let read = self.reader.read_record(&mut self.record);
+        let line = self.reader.get_ref().row_line();
+        match read {
             Ok(true) => {}
             Ok(false) => return Ok(None),
-            Err(error) => return not_text(&error).map(|refused| Some(Err(refused))),
+            Err(error) => return not_text(line, &error).map(|refused| Some(Err(refused))),
         }
-        let line = self.record.position().map_or(0, csv::Position::line);
         let row = self.row(line).map_err(|(column, reason)| Refused {
             line,
             column,
@@ -303,14 +307,18 @@ fn parse_time(text: &str) -> Result<(u32, i8), String> {
 }
 
 fn unreadable(error: &csv::Error) -> Failure {
-    Failure::caused(Kind::Refused, "the table cannot be read", error)
+    let cause: &dyn Error = match error.kind() {
+        csv::ErrorKind::Io(cause) => cause,
+        _ => error,
+    };
+    Failure::caused(Kind::Refused, "the table cannot be read", cause)
 }
 
 /// A line that is no text is refused like any other that is wrong; all else ends the reading.
-fn not_text(error: &csv::Error) -> Result<Refused, Failure> {
+fn not_text(line: u64, error: &csv::Error) -> Result<Refused, Failure> {
     match error.kind() {
-        csv::ErrorKind::Utf8 { pos, .. } => Ok(Refused {
-            line: pos.as_ref().map_or(0, csv::Position::line),
+        csv::ErrorKind::Utf8 { .. } => Ok(Refused {
+            line,
             column: String::new(),
             reason: "is no UTF-8 text".into(),
         }),
@@ -323,6 +331,7 @@ mod tests {
     use std::io::Write;
 
     use super::*;
+    use crate::domain::limits::TABLE_ROW_BYTES_MAX;
 
     fn columns() -> Columns {
         Columns {
@@ -340,11 +349,15 @@ mod tests {
         }
     }
 
-    fn read(table: &str, columns: &Columns) -> Vec<Result<Row, Refused>> {
+    fn open(table: &[u8], columns: &Columns) -> Result<Rows, Failure> {
         let mut file = tempfile::NamedTempFile::new().expect("a file");
-        file.write_all(table.as_bytes()).expect("room");
+        file.write_all(table).expect("room");
         let source = Source::find(file.path(), None, b';').expect("a table");
-        let mut rows = Rows::open(&source, columns).expect("all columns");
+        Rows::open(&source, columns)
+    }
+
+    fn read(table: &str, columns: &Columns) -> Vec<Result<Row, Refused>> {
+        let mut rows = open(table.as_bytes(), columns).expect("all columns");
         std::iter::from_fn(|| rows.next().expect("readable")).collect()
     }
 
@@ -391,6 +404,40 @@ mod tests {
             (9, "Station"),
         ];
         assert_eq!(wrong, expected);
+    }
+
+    #[test]
+    fn wrong_line_has_its_number_whatever_ends_lines() {
+        let table = "Date;Hour;Station;Ridership\n\
+                     2025-08-01;7;\"South\nEnd\";1\n\n\n\
+                     2025-08-32;7;Trinity;1\n\
+                     2025-08-01;7;\"Trinity\n;1\n\";1";
+        for ends in ["\n", "\r\n", "\r"] {
+            let rows = read(&table.replace('\n', ends), &columns());
+            let wrong = rows.iter().filter_map(|row| row.as_ref().err());
+            let lines: Vec<_> = wrong.map(|refused| refused.line).collect();
+            assert_eq!(lines, [2, 6, 7], "{ends:?}");
+        }
+    }
+
+    #[test]
+    fn line_that_is_no_text_is_told_with_its_number() {
+        let table = b"Date;Hour;Station;Ridership\r\n\r\n2025-08-01;7;\xe9;1\r\n";
+        let mut rows = open(table, &columns()).expect("all columns");
+        let row = rows.next().expect("readable").expect("a line");
+        assert_eq!(row.expect_err("no text").line, 3);
+        assert_eq!(rows.next().expect("readable"), None);
+        assert_eq!(rows.bytes(), table.len() as u64);
+    }
+
+    #[test]
+    fn line_that_never_ends_ends_the_reading_naming_where_it_begins() {
+        let mut table =
+            "Date;Hour;Station;Ridership\r\n\r\n2025-08-01;7;\"Trinity;1\r\n".to_owned();
+        table.push_str(&"2025-08-01;7;Trinity;1\r\n".repeat(TABLE_ROW_BYTES_MAX / 20));
+        let mut rows = open(table.as_bytes(), &columns()).expect("all columns");
+        let failure = rows.next().expect_err("too long").to_string();
+        assert_eq!(failure.matches("from line 3 on").count(), 1, "{failure}");
     }
 
     #[test]
@@ -472,10 +519,7 @@ mod tests {
 
     #[test]
     fn missing_column_is_told_with_those_that_are_there() {
-        let mut file = tempfile::NamedTempFile::new().expect("a file");
-        file.write_all(b"a,b\n1,2\n").expect("room");
-        let source = Source::find(file.path(), None, b';').expect("a table");
-        let refused = Rows::open(&source, &columns())
+        let refused = open(b"a,b\n1,2\n", &columns())
             .err()
             .expect("no such column");
         assert!(refused.to_string().contains("a,b"), "{refused}");

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use crate::domain::limits::TABLE_ROW_BYTES_MAX;
+
 /// Why a feed is refused. Never repeats what the feed says.
 #[derive(Debug, thiserror::Error)]
 pub enum FeedError {
@@ -69,7 +71,7 @@ pub enum Reason {
     #[error("must be a number")]
     NotANumber,
     /// Not a day.
-    #[error("must be a day from 2000 to 2099, written as 20170212")]
+    #[error("must be a day, written as 20170212")]
     NotADay,
     /// Not degrees.
     #[error("must be degrees, -90 to 90 north and -180 to 180 east")]
@@ -89,6 +91,17 @@ pub enum Reason {
     /// No operator code can be made of it.
     #[error("names no operator that a code can be made for")]
     NoOperator,
+    /// The code that is made of it is made of another name as well.
+    #[error(
+        "makes the code of another operator, too; an agency_id with a letter in it is taken instead"
+    )]
+    OperatorTwice,
+    /// Longer than a row may be.
+    #[error(
+        "the row is longer than {max} bytes; a quotation mark may be missing",
+        max = TABLE_ROW_BYTES_MAX
+    )]
+    RowTooLong,
 }
 
 impl FeedError {

@@ -11,11 +11,13 @@ use std::io::{Read, Seek};
 use super::archive::Archive;
 use super::error::{FeedError, Reason};
 use super::stops::Places;
+use super::table::LAST_DAY;
 use super::visible;
 use crate::domain::limits::{
     FEED_TRIPS_MAX, LINE_CHARS_MAX, LINE_ID_BYTES_MAX, LINES_MAX, OPERATOR_CODE_BYTES_MAX,
 };
 use crate::domain::taxonomy::Mode;
+use crate::domain::time::FIRST_DAY;
 use crate::domain::{LineId, LocalDay, OperatorCode};
 use crate::network::builtin;
 use crate::network::model::{Direction, Line, Validity};
@@ -32,6 +34,14 @@ pub(super) struct Timetable {
     pub lines: Vec<Line>,
     /// For which days the feed was made.
     pub validity: Validity,
+}
+
+/// What the folders of a feed that were read before took.
+#[derive(Default)]
+pub(super) struct Taken {
+    lines: BTreeSet<LineId>,
+    /// Codes that were made of names of operators, with those names.
+    made_codes: BTreeMap<OperatorCode, Box<str>>,
 }
 
 struct Agency {
@@ -72,14 +82,14 @@ struct Trip {
 /// The stops of a chosen trip, by their numbers in it.
 type Stops = BTreeMap<u32, u32>;
 
-/// Reads the lines in a folder. `used` holds the identifiers that are taken.
+/// Reads the lines in a folder.
 pub(super) fn read<R: Read + Seek>(
     archive: &mut Archive<'_, R>,
     folder: &str,
     places: &Places,
-    used: &mut BTreeSet<LineId>,
+    taken: &mut Taken,
 ) -> Result<Timetable, FeedError> {
-    let agencies = read_agencies(archive, folder)?;
+    let agencies = read_agencies(archive, folder, &mut taken.made_codes)?;
     let routes = read_routes(archive, folder, &agencies)?;
     let mut trips = read_trips(archive, folder, &routes)?;
     read_ways(archive, folder, places, &mut trips)?;
@@ -89,7 +99,7 @@ pub(super) fn read<R: Read + Seek>(
     let ids = line_ids(&routes);
     let mut lines = Vec::with_capacity(routes.len());
     for (place, (route, id)) in (0..).zip(routes.into_iter().zip(ids)) {
-        if !used.insert(id.clone()) {
+        if !taken.lines.insert(id.clone()) {
             let file = format!("{folder}routes.txt");
             return Err(FeedError::refused(
                 &file,
@@ -125,18 +135,23 @@ pub(super) fn read<R: Read + Seek>(
 fn read_agencies<R: Read + Seek>(
     archive: &mut Archive<'_, R>,
     folder: &str,
+    made_codes: &mut BTreeMap<OperatorCode, Box<str>>,
 ) -> Result<Vec<Agency>, FeedError> {
     const COLUMNS: [&str; 2] = ["agency_name", "agency_id"];
+    const NAME: usize = 0;
+    const ID: usize = 1;
     let mut agencies = Vec::<Agency>::new();
     archive.rows(folder, "agency.txt", &COLUMNS, 1, |table| {
-        let name = table.filled(0)?;
-        let id = table.text(1)?;
+        let name = table.filled(NAME)?;
+        let id = table.text(ID)?;
         if agencies.iter().any(|agency| *agency.id == *id) {
-            return Err(table.refused(1, Reason::Twice));
+            return Err(table.refused(ID, Reason::Twice));
         }
+        let known = known_code(id, name).map(Ok);
+        let code = known.unwrap_or_else(|| made_code(name, made_codes));
         agencies.push(Agency {
             id: id.into(),
-            code: operator_code(id, name).ok_or_else(|| table.refused(0, Reason::NoOperator))?,
+            code: code.map_err(|reason| table.refused(NAME, reason))?,
             name: name.into(),
         });
         Ok(())
@@ -145,16 +160,33 @@ fn read_agencies<R: Read + Seek>(
 }
 
 /// The code of an agency: its identifier, if that is a code with a letter in it (also after
-/// a colon, as in `IFF:NS`); else what the table says of its name; else made of the name.
-fn operator_code(id: &str, name: &str) -> Option<OperatorCode> {
+/// a colon, as in `IFF:NS`); else what the table says of its name.
+fn known_code(id: &str, name: &str) -> Option<OperatorCode> {
     let end = id.rsplit(':').next().unwrap_or(id);
     let has_letter = end.bytes().any(|byte| byte.is_ascii_alphabetic());
     let own = end.parse().ok().filter(|_| has_letter);
-    own.or_else(|| builtin::operator_by_name(name)).or_else(|| {
-        let letters = name.chars().filter(char::is_ascii_alphanumeric);
-        let code: String = letters.take(OPERATOR_CODE_BYTES_MAX).collect();
-        code.to_ascii_uppercase().parse().ok()
-    })
+    own.or_else(|| builtin::operator_by_name(name))
+}
+
+/// A code made of a name. It is never made of another one as well: nothing would tell the two
+/// operators apart.
+fn made_code(
+    name: &str,
+    made_codes: &mut BTreeMap<OperatorCode, Box<str>>,
+) -> Result<OperatorCode, Reason> {
+    let letters = name.chars().filter(char::is_ascii_alphanumeric);
+    let code: String = letters.take(OPERATOR_CODE_BYTES_MAX).collect();
+    let code: OperatorCode = code
+        .to_ascii_uppercase()
+        .parse()
+        .map_err(|_| Reason::NoOperator)?;
+    let of = made_codes
+        .entry(code.clone())
+        .or_insert_with(|| name.into());
+    if **of != *name {
+        return Err(Reason::OperatorTwice);
+    }
+    Ok(code)
 }
 
 fn read_routes<R: Read + Seek>(
@@ -305,8 +337,9 @@ fn intern(places: &mut HashMap<Box<str>, u32>, texts: &mut Vec<Box<str>>, text: 
     place
 }
 
-/// Calls `each` with trip, number and stop of every row of `stop_times.txt`. What it returns
-/// is what is wrong with the number.
+/// Calls `each` with trip, number and stop of every row of `stop_times.txt` that has a stop:
+/// where a vehicle comes on demand, it has an area. What it returns is what is wrong with the
+/// number.
 fn read_stop_times<R: Read + Seek>(
     archive: &mut Archive<'_, R>,
     folder: &str,
@@ -314,13 +347,22 @@ fn read_stop_times<R: Read + Seek>(
     by_id: &HashMap<Box<str>, u32>,
     mut each: impl FnMut(u32, u32, u32) -> Result<(), Reason>,
 ) -> Result<(), FeedError> {
-    const COLUMNS: [&str; 3] = ["trip_id", "stop_sequence", "stop_id"];
+    const COLUMNS: [&str; 5] = [
+        "trip_id",
+        "stop_sequence",
+        "stop_id",
+        "location_group_id",
+        "location_id",
+    ];
+    const REQUIRED: usize = 3;
     const TRIP: usize = 0;
     const NUMBER: usize = 1;
     const STOP: usize = 2;
+    const AREA_GROUP: usize = 3;
+    const AREA: usize = 4;
     // Rows of one trip mostly follow one another.
     let (mut last_id, mut last_trip) = (String::new(), None);
-    archive.rows(folder, STOP_TIMES, &COLUMNS, COLUMNS.len(), |table| {
+    archive.rows(folder, STOP_TIMES, &COLUMNS, REQUIRED, |table| {
         let id = table.filled(TRIP)?;
         if last_trip.is_none() || id != last_id {
             last_trip = by_id.get(id).copied();
@@ -328,7 +370,14 @@ fn read_stop_times<R: Read + Seek>(
         }
         let trip = last_trip.ok_or_else(|| table.refused(TRIP, Reason::Unknown))?;
         let number = table.number(NUMBER)?;
-        let stop = places.place(table.filled(STOP)?);
+        let stop = table.text(STOP)?;
+        if stop.is_empty() {
+            return match (table.text(AREA_GROUP)?, table.text(AREA)?) {
+                ("", "") => Err(table.refused(STOP, Reason::Empty)),
+                _ => Ok(()),
+            };
+        }
+        let stop = places.place(stop);
         let stop = stop.ok_or_else(|| table.refused(STOP, Reason::Unknown))?;
         each(trip, number, stop).map_err(|reason| table.refused(NUMBER, reason))
     })
@@ -435,7 +484,8 @@ fn direction(trips: &Trips, trip: u32, stops: &BTreeMap<u32, Stops>, places: &Pl
 }
 
 /// For which days the feed was made: as `feed_info.txt` says, or else from the first day of
-/// a service to the last.
+/// a service to the last. The first and last supported day, and those beyond them, stand for an
+/// open end: feeds write 19700101 or 99991231 for it.
 fn read_validity<R: Read + Seek>(
     archive: &mut Archive<'_, R>,
     folder: &str,
@@ -470,8 +520,10 @@ fn read_validity<R: Read + Seek>(
             Ok(())
         })?;
     }
+    let from = told.from.or(days.first().copied());
+    let until = told.until.or(days.last().copied());
     Ok(Validity {
-        from: told.from.or(days.first().copied()),
-        until: told.until.or(days.last().copied()),
+        from: from.filter(|day| FIRST_DAY < *day),
+        until: until.filter(|day| *day < LAST_DAY),
     })
 }

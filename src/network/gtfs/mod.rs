@@ -21,7 +21,7 @@ pub use archive::Progress;
 pub use error::{FeedError, Reason as FeedReason};
 
 use super::builtin;
-use super::model::{Feed, Operator};
+use super::model::{Feed, Operator, Validity};
 use crate::domain::OperatorCode;
 
 const TIMETABLE_FILES: [&str; 4] = ["agency.txt", "routes.txt", "trips.txt", "stop_times.txt"];
@@ -46,21 +46,21 @@ pub fn read_gtfs<R: Read + Seek>(
     }
     let mut feed = Feed::default();
     let mut names = BTreeMap::new();
-    let (mut used_stops, mut used_lines) = (BTreeSet::new(), BTreeSet::new());
-    for (count, folder) in folders.iter().enumerate() {
+    let (mut used_stops, mut taken) = (BTreeSet::new(), lines::Taken::default());
+    let mut validity: Option<Validity> = None;
+    for folder in &folders {
         let places = stops::read(&mut archive, folder, &mut used_stops)?;
         names.extend(places.operators().map(|code| (code, None)));
         if TIMETABLE_FILES.iter().any(|file| archive.has(folder, file)) {
-            let timetable = lines::read(&mut archive, folder, &places, &mut used_lines)?;
+            let timetable = lines::read(&mut archive, folder, &places, &mut taken)?;
             names.extend(timetable.operators);
             feed.lines.extend(timetable.lines);
-            feed.validity = match count {
-                0 => timetable.validity,
-                _ => feed.validity.union(timetable.validity),
-            };
+            let days = timetable.validity;
+            validity = Some(validity.map_or(days, |before| before.union(days)));
         }
         feed.stops.extend(places.stops);
     }
+    feed.validity = validity.unwrap_or_default();
     feed.operators = names.into_iter().map(operator).collect();
     Ok(feed)
 }
@@ -100,6 +100,8 @@ mod tests {
 
     use super::error::Reason;
     use super::*;
+    use crate::domain::LocalDay;
+    use crate::domain::limits::TABLE_ROW_BYTES_MAX;
     use crate::domain::taxonomy::Mode;
     use crate::network::Network;
 
@@ -219,7 +221,7 @@ mod tests {
     #[test]
     fn days_are_those_of_the_feed_or_else_of_its_services() {
         let days = |feed: &Feed| {
-            let text = |day: Option<crate::domain::LocalDay>| day.map(|day| day.to_string());
+            let text = |day: Option<LocalDay>| day.map(|day| day.to_string());
             (text(feed.validity.from), text(feed.validity.until))
         };
         let expected = (Some("2017-02-12".to_owned()), Some("2017-12-09".to_owned()));
@@ -266,6 +268,180 @@ mod tests {
             (codes, feed.stops.len(), feed.lines.len()),
             (vec!["HTM", "RET"], 2, 0)
         );
+    }
+
+    #[test]
+    fn lines_that_were_abolished_stay_also_where_a_folder_of_stops_comes_first() {
+        let info = "feed_start_date,feed_end_date\n20260101,20261231\n";
+        let mut files = vec![(
+            "chb/stops.txt".to_owned(),
+            "stop_id,stop_name,stop_lat,stop_lon\nCHB:1,\"Delft, Station\",52,4.3\n".to_owned(),
+        )];
+        files.extend(FILES.map(|(file, content)| {
+            let content = match file {
+                "feed_info.txt" => info.to_owned(),
+                _ => content.replace("GVB:10", "GVB:99"),
+            };
+            (format!("gvb/{file}"), content)
+        }));
+        let files: Vec<_> = files
+            .iter()
+            .map(|(name, content)| (&**name, content.as_bytes()))
+            .collect();
+        let feed = read(&files).expect("right");
+        assert_eq!(feed.validity, feed.lines[0].validity);
+        let network = Network::overlay(&Network::built_in(), vec![feed]).expect("fits");
+        let ten = network.line("GVB:10").expect("abolished, and still known");
+        assert_eq!(ten.validity.until, LocalDay::parse("2018-07-21"));
+    }
+
+    #[test]
+    fn agencies_for_which_one_code_would_be_made_are_refused_naming_the_place() {
+        let refused = |content: &str| match read_with("agency.txt", content.as_bytes()) {
+            Err(FeedError::Refused { line, reason, .. }) => Some((line, reason)),
+            _ => None,
+        };
+        let munich = "agency_id,agency_name\nGVB,GVB\n1,Stadtwerke München\n";
+        assert_eq!(refused(munich), None);
+        let bonn = format!("{munich}2,Stadtwerke Bonn\n");
+        assert_eq!(refused(&bonn), Some((4, Reason::OperatorTwice)));
+        let with_code = format!("{munich}SWB,Stadtwerke Bonn\n");
+        assert_eq!(refused(&with_code), None);
+        let same_name = format!("{munich}2,Stadtwerke München\n");
+        assert_eq!(refused(&same_name), None);
+    }
+
+    #[test]
+    fn agencies_of_two_folders_for_which_one_code_would_be_made_are_refused() {
+        let in_folder = |folder: &str, agency: &str| {
+            FILES.map(|(file, content)| {
+                let content = match file {
+                    "agency.txt" => format!("agency_id,agency_name\n1,{agency}\n"),
+                    _ => content
+                        .replace("GVB:", &format!("{folder}:"))
+                        .replace(",GVB,", ",1,"),
+                };
+                (format!("{folder}/{file}"), content)
+            })
+        };
+        let read_both = |one: &str, other: &str| {
+            let files = [in_folder("AAA", one), in_folder("BBB", other)].concat();
+            let files: Vec<_> = files
+                .iter()
+                .map(|(name, content)| (&**name, content.as_bytes()))
+                .collect();
+            read(&files)
+        };
+        match read_both("Stadtwerke München", "Stadtwerke Bonn") {
+            Err(FeedError::Refused {
+                file,
+                line: 2,
+                reason,
+                ..
+            }) => {
+                assert_eq!((&*file, reason), ("BBB/agency.txt", Reason::OperatorTwice));
+            }
+            other => panic!("{other:?}"),
+        }
+        assert!(read_both("Stadtwerke München", "Rheinbahn").is_ok());
+    }
+
+    #[test]
+    fn wrong_line_has_its_number_whatever_ends_lines() {
+        let check = |times: &str, line| match read_with("stop_times.txt", times.as_bytes()) {
+            Err(FeedError::Refused { line: told, .. }) => assert_eq!(told, line, "{times:?}"),
+            other => panic!("{other:?}"),
+        };
+        let head = "trip_id,stop_id,stop_sequence,note\n";
+        for row in [
+            "t9,GVB:1,2,x",
+            "t1,GVB:1,2",
+            "t1,GVB:1,x,x",
+            "t1,GVB:1,\"2,x",
+        ] {
+            let times = format!("{head}t1,GVB:1,1,x\n{row}\nt1,GVB:1,3,x\n");
+            let blank = times.replace('\n', "\n\n");
+            let quoted = times.replacen("1,x", "1,\"x\ny\"", 1);
+            check(&times, 3);
+            check(&blank, 5);
+            check(&quoted, 4);
+            for ends in ["\r\n", "\r"] {
+                check(&times.replace('\n', ends), 3);
+                check(&blank.replace('\n', ends), 5);
+                check(&quoted.replace('\n', ends), 4);
+            }
+        }
+        check(&format!("\n\n{head}t9,GVB:1,2,x"), 4);
+    }
+
+    #[test]
+    fn trips_on_demand_are_left_out_and_do_not_refuse_the_feed() {
+        let times = "trip_id,stop_sequence,stop_id,location_group_id,location_id\n\
+                     t1,1,GVB:1,,\nt1,2,GVB:3,,\nt1,3,,area,\nt1,4,,,zone\nt1,5,GVB:4,,\n\
+                     t2,1,,,zone\n";
+        let feed = read_with("stop_times.txt", times.as_bytes()).expect("right");
+        let directions = &feed.lines[0].directions;
+        let stops: Vec<_> = directions[0]
+            .stops
+            .iter()
+            .map(|stop| stop.as_str())
+            .collect();
+        assert_eq!(
+            (directions.len(), stops),
+            (1, vec!["GVB:1", "GVB:3", "GVB:4"])
+        );
+
+        let nowhere = times.replace("t1,4,,,zone", "t1,4,,,");
+        match read_with("stop_times.txt", nowhere.as_bytes()) {
+            Err(FeedError::Refused {
+                line: 5,
+                column,
+                reason,
+                ..
+            }) => {
+                assert_eq!((&*column, reason), ("stop_id", Reason::Empty));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn day_outside_the_supported_years_is_an_open_end() {
+        let days = |from: &str, until: &str| {
+            let info = format!("feed_start_date,feed_end_date\n{from},{until}\n");
+            let calendar = format!("service_id,start_date,end_date\nD,{from},{until}\n");
+            let told = read_with("feed_info.txt", info.as_bytes()).expect("right");
+            let mut files = FILES.map(|(file, content)| (file, content.as_bytes()));
+            files[5] = ("calendar.txt", calendar.as_bytes());
+            let served = read(&files).expect("right");
+            assert_eq!(told.validity, served.validity);
+            told.validity
+        };
+        let day = LocalDay::parse;
+        for until in ["21001231", "99991231", "20991231"] {
+            let expected = Validity {
+                from: day("2017-02-12"),
+                until: None,
+            };
+            assert_eq!(days("20170212", until), expected);
+        }
+        let expected = Validity {
+            from: None,
+            until: day("2017-12-09"),
+        };
+        assert_eq!(days("19700101", "20171209"), expected);
+    }
+
+    #[test]
+    fn row_that_never_ends_is_refused_where_it_begins() {
+        let mut times = "trip_id,stop_sequence,stop_id\nt1,1,GVB:1\n\n\"t1,2,".to_owned();
+        times.push_str(&"GVB:3\n".repeat(TABLE_ROW_BYTES_MAX / 6 + 1));
+        match read_with("stop_times.txt", times.as_bytes()) {
+            Err(FeedError::Refused { line, reason, .. }) => {
+                assert_eq!((line, reason), (4, Reason::RowTooLong));
+            }
+            other => panic!("{other:?}"),
+        }
     }
 
     #[test]

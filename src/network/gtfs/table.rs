@@ -1,14 +1,18 @@
 //! One file of a feed, read row by row, with the place of whatever is wrong in it.
 
-use std::cell::Cell;
 use std::io::{self, Read};
-use std::rc::Rc;
 
 use csv::ByteRecord;
+use jiff::civil::Date;
 
 use super::error::{FeedError, Reason};
 use crate::domain::LocalDay;
 use crate::domain::limits::{FEED_FILE_BYTES_MAX, FEED_TEXT_CHARS_MAX};
+use crate::domain::time::{END_DAY, FIRST_DAY};
+use crate::network::row_reader::{RowReader, RowTooLong};
+
+/// The last supported day.
+pub(super) const LAST_DAY: LocalDay = LocalDay(END_DAY.0 - 1);
 
 /// A file with named columns. Columns are asked for by their place in the list that it was
 /// opened with.
@@ -17,23 +21,21 @@ pub(super) struct Table<R: Read> {
     columns: &'static [&'static str],
     /// For each of `columns`, its place in the file.
     places: Vec<Option<usize>>,
-    reader: csv::Reader<Bounded<R>>,
+    reader: csv::Reader<RowReader<Bounded<R>>>,
     record: ByteRecord,
-    read_bytes: Rc<Cell<u64>>,
 }
 
-/// Counts what is read, and fails when it is more than a file may hold.
+/// Fails when more is read than a file may hold.
 struct Bounded<R> {
     inner: R,
-    read_bytes: Rc<Cell<u64>>,
+    read_bytes: u64,
 }
 
 impl<R: Read> Read for Bounded<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.inner.read(buffer)?;
-        let read_bytes = self.read_bytes.get() + count as u64;
-        self.read_bytes.set(read_bytes);
-        if FEED_FILE_BYTES_MAX < read_bytes {
+        self.read_bytes += count as u64;
+        if FEED_FILE_BYTES_MAX < self.read_bytes {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
         Ok(count)
@@ -48,15 +50,14 @@ impl<R: Read> Table<R> {
         columns: &'static [&'static str],
         required: usize,
     ) -> Result<Self, FeedError> {
-        let read_bytes = Rc::new(Cell::new(0));
         let bounded = Bounded {
             inner: reader,
-            read_bytes: Rc::clone(&read_bytes),
+            read_bytes: 0,
         };
-        let mut reader = csv::ReaderBuilder::new()
-            .buffer_capacity(1 << 16)
-            .from_reader(bounded);
-        let header = reader.byte_headers().map_err(|error| broken(file, error))?;
+        let mut reader = csv::Reader::from_reader(RowReader::new(bounded));
+        let header = reader.byte_headers().cloned();
+        let line = reader.get_ref().row_line();
+        let header = header.map_err(|error| broken(file, line, error))?;
         let places: Vec<_> = columns
             .iter()
             .map(|column| {
@@ -67,7 +68,12 @@ impl<R: Read> Table<R> {
             .collect();
         for (column, place) in columns.iter().zip(&places).take(required) {
             if place.is_none() {
-                return Err(FeedError::refused(file, 1, column, Reason::ColumnMissing));
+                return Err(FeedError::refused(
+                    file,
+                    line,
+                    column,
+                    Reason::ColumnMissing,
+                ));
             }
         }
         Ok(Self {
@@ -76,14 +82,14 @@ impl<R: Read> Table<R> {
             places,
             reader,
             record: ByteRecord::new(),
-            read_bytes,
         })
     }
 
     /// Moves to the next row; false after the last.
     pub(super) fn next(&mut self) -> Result<bool, FeedError> {
+        self.reader.get_mut().begin_row();
         let read = self.reader.read_byte_record(&mut self.record);
-        if !read.map_err(|error| broken(&self.file, error))? {
+        if !read.map_err(|error| broken(&self.file, self.line(), error))? {
             return Ok(false);
         }
         if std::str::from_utf8(self.record.as_slice()).is_err() {
@@ -94,7 +100,7 @@ impl<R: Read> Table<R> {
 
     /// Bytes read so far, uncompressed.
     pub(super) fn read_bytes(&self) -> u64 {
-        self.read_bytes.get()
+        self.reader.get_ref().read_bytes()
     }
 
     /// The text in a column, without spaces around; empty if there is no such column.
@@ -136,18 +142,17 @@ impl<R: Read> Table<R> {
         Ok(degrees)
     }
 
-    /// The day in a column, written as `20170212`; `None` if it is empty.
+    /// The day in a column, written as `20170212`; `None` if it is empty. One outside the
+    /// supported years is the nearest inside.
     pub(super) fn day(&self, column: usize) -> Result<Option<LocalDay>, FeedError> {
         let text = self.text(column)?;
         if text.is_empty() {
             return Ok(None);
         }
         let has_digits = text.len() == 8 && text.bytes().all(|byte| byte.is_ascii_digit());
-        let day = has_digits
-            .then(|| format!("{}-{}-{}", &text[..4], &text[4..6], &text[6..]))
-            .and_then(|text| LocalDay::parse(&text));
-        match day {
-            Some(day) => Ok(Some(day)),
+        let date = text.parse::<Date>().ok().filter(|_| has_digits);
+        match date {
+            Some(date) => Ok(Some(LocalDay::of(date).clamp(FIRST_DAY, LAST_DAY))),
             None => Err(self.refused(column, Reason::NotADay)),
         }
     }
@@ -159,7 +164,7 @@ impl<R: Read> Table<R> {
 
     /// The line that the row begins on, from 1.
     pub(super) fn line(&self) -> u64 {
-        self.record.position().map_or(1, csv::Position::line)
+        self.reader.get_ref().row_line()
     }
 
     /// Which column holds what is no UTF-8.
@@ -184,8 +189,7 @@ fn trimmed(name: &[u8]) -> &[u8] {
         .trim_ascii()
 }
 
-fn broken(file: &str, error: csv::Error) -> FeedError {
-    let line = error.position().map_or(1, csv::Position::line);
+fn broken(file: &str, line: u64, error: csv::Error) -> FeedError {
     match error.into_kind() {
         csv::ErrorKind::UnequalLengths {
             expected_len, len, ..
@@ -201,10 +205,19 @@ fn broken(file: &str, error: csv::Error) -> FeedError {
                 max: FEED_FILE_BYTES_MAX,
             }
         }
+        csv::ErrorKind::Io(source) if is_row_too_long(&source) => {
+            FeedError::refused(file, line, "1", Reason::RowTooLong)
+        }
         csv::ErrorKind::Io(source) => FeedError::Unreadable {
             file: file.into(),
             source,
         },
         _ => FeedError::refused(file, line, "1", Reason::NotUtf8),
     }
+}
+
+fn is_row_too_long(error: &io::Error) -> bool {
+    error
+        .get_ref()
+        .is_some_and(|error| error.is::<RowTooLong>())
 }
