@@ -594,6 +594,31 @@ async fn tail_goes_on_from_a_bookmark_without_a_gap_or_a_repeat() {
 }
 
 #[tokio::test]
+async fn tail_of_fewer_events_than_a_message_holds_goes_on_from_its_bookmark() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = Server::over(&folder.path().join("data")).await;
+    let user = User::of(&server);
+    let bookmark = folder.path().join("bookmark");
+    let bookmark = bookmark.to_str().expect("a plain path");
+    let mut told = Vec::new();
+    let mut seen = Vec::new();
+    for _ in 0..2 {
+        // After a pause, the server tells all of them in one message.
+        told.extend([report(&user), report(&user), report(&user)]);
+        while seen.len() < told.len() {
+            let of = ["tail", "--from", LONG_AGO, "--bookmark", bookmark];
+            let text = user.text(&[&of[..], &["--events", "1", "-f", "json"]].concat());
+            for line in text.lines() {
+                let event: Value = serde_json::from_str(line).expect("valid JSON");
+                seen.push(event["position"].as_str().expect("a text").to_owned());
+            }
+        }
+        assert_eq!(seen, told);
+    }
+    server.kill().await;
+}
+
+#[tokio::test]
 async fn tail_and_watch_go_on_after_the_server_was_killed_and_say_so() {
     let folder = tempfile::tempdir().expect("a folder");
     let data = folder.path().join("data");

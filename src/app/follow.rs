@@ -1,7 +1,9 @@
 //! Brings imported networks into use while the service runs.
 
 use std::error::Error;
-use std::path::PathBuf;
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::task::JoinError;
@@ -10,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::network_in_use;
 use crate::ingest::{Ingest, SubmitError};
-use crate::network::{PersistError, latest_on_disk};
+use crate::network::{Network, PersistError, latest_on_disk};
 
 /// Looks for newer networks in a data folder.
 pub(super) struct Follower {
@@ -22,6 +24,15 @@ pub(super) struct Follower {
     pub every: Duration,
 }
 
+/// The newest network in a data folder, and what tells its file from another in its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Newest {
+    version: u32,
+    inode: u64,
+    changed: (i64, i64),
+    bytes: u64,
+}
+
 /// Why a newer network is not in use.
 #[derive(Debug, thiserror::Error)]
 enum FollowError {
@@ -31,6 +42,20 @@ enum FollowError {
     Note(#[from] SubmitError),
     #[error("reading it ended in a panic")]
     Panic(#[from] JoinError),
+}
+
+impl Newest {
+    /// Of a data folder; `None` if it has none.
+    fn of_folder(dir: &Path) -> Option<Self> {
+        let version = latest_on_disk(dir)?;
+        let file = fs::metadata(Network::file_of(dir, version)).ok()?;
+        Some(Self {
+            version,
+            inode: file.ino(),
+            changed: (file.ctime(), file.ctime_nsec()),
+            bytes: file.len(),
+        })
+    }
 }
 
 impl FollowError {
@@ -65,36 +90,40 @@ impl Follower {
     async fn look_again_and_again(&self) {
         let mut looks = tokio::time::interval(self.every);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        // One that is of no use is told once, and not tried again.
         let mut refused = None;
         loop {
             looks.tick().await;
-            let Some(newest) = self.newest().await else {
-                continue;
-            };
-            if newest <= self.ingest.network().version() || refused == Some(newest) {
-                continue;
-            }
-            match self.change().await {
-                Ok(version) => tracing::info!(version, "network changed"),
-                Err(error) => {
-                    let is_final = error.is_final();
-                    refused = is_final.then_some(newest);
-                    let error = &error as &dyn Error;
-                    tracing::error!(
-                        error,
-                        is_final,
-                        "imported network cannot be brought into use"
-                    );
-                }
+            self.look(&mut refused).await;
+        }
+    }
+
+    /// Brings the newest into use. One that is of no use is told once, and not tried again unless
+    /// another takes its place.
+    async fn look(&self, refused: &mut Option<Newest>) {
+        let Some(newest) = self.newest().await else {
+            return;
+        };
+        if newest.version <= self.ingest.network().version() || *refused == Some(newest) {
+            return;
+        }
+        match self.change().await {
+            Ok(version) => tracing::info!(version, "network changed"),
+            Err(error) => {
+                let is_final = error.is_final();
+                *refused = is_final.then_some(newest);
+                let error = &error as &dyn Error;
+                tracing::error!(
+                    error,
+                    is_final,
+                    "imported network cannot be brought into use"
+                );
             }
         }
     }
 
-    /// The newest version in the folder.
-    async fn newest(&self) -> Option<u32> {
+    async fn newest(&self) -> Option<Newest> {
         let dir = self.dir.clone();
-        let looking = tokio::task::spawn_blocking(move || latest_on_disk(&dir));
+        let looking = tokio::task::spawn_blocking(move || Newest::of_folder(&dir));
         looking.await.ok().flatten()
     }
 
@@ -109,7 +138,42 @@ impl Follower {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::domain::UtcMillis;
+    use crate::ingest;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn damaged_network_is_tried_once_and_a_whole_one_in_its_place_is_used() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let base = Network::built_in();
+        let newer = Network::overlay(&base, Vec::new()).expect("nothing new is wrong");
+        let running = ingest::start(dir.path(), Arc::new(base), || UtcMillis(0));
+        let running = running.expect("it starts");
+        let follower = Follower {
+            dir: dir.path().to_path_buf(),
+            ingest: running.ingest.clone(),
+            every: Duration::ZERO,
+        };
+        let path = newer.save(dir.path()).expect("saved");
+        let whole = fs::read(&path).expect("there");
+        fs::write(&path, b"damaged").expect("written");
+        let mut refused = None;
+        follower.look(&mut refused).await;
+        let first = refused.expect("it is of no use");
+        follower.look(&mut refused).await;
+        assert_eq!(refused, Some(first));
+        assert_eq!(follower.ingest.network().version(), 0);
+        fs::remove_file(&path).expect("removed");
+        follower.look(&mut refused).await;
+        fs::write(&path, whole).expect("written");
+        follower.look(&mut refused).await;
+        assert_eq!(follower.ingest.network().version(), 1);
+        drop(follower);
+        let stopped = tokio::task::spawn_blocking(move || running.stop(Duration::from_secs(60)));
+        stopped.await.expect("it ends").expect("it stops");
+    }
 
     #[test]
     fn only_what_another_try_could_change_is_tried_again() {

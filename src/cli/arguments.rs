@@ -9,9 +9,9 @@ use std::process::ExitCode;
 use clap::error::{ContextKind, ContextValue};
 use clap::{Command, CommandFactory, Error, FromArgMatches};
 
-use super::Cli;
 use super::values::Rule;
 use super::when::InvalidTime;
+use super::{Cli, say_aside};
 use crate::domain::limits::TOLD_ARGUMENT_BYTES_MAX;
 use crate::domain::text::is_card_like;
 
@@ -45,10 +45,9 @@ fn is_blank(variable: &OsStr) -> bool {
     value.is_some_and(|value| value.to_string_lossy().trim().is_empty())
 }
 
-#[expect(clippy::print_stderr, reason = "the answer of a command to its user")]
 fn refuse(error: &Error) -> ExitCode {
     match told_quietly(error) {
-        Some(message) => eprintln!("{message}"),
+        Some(message) => say_aside(&message),
         // There is nobody left to tell where it cannot be printed.
         None => drop(error.print()),
     }

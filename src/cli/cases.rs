@@ -12,7 +12,7 @@ use super::output::{Card, Format, Sheet};
 use super::question::{AsOfArgs, PlacesArgs};
 use super::report::reply;
 use super::when::{self, Day, Days};
-use super::{unknown, values};
+use super::{say_aside, unknown, values};
 use crate::api::pb::v1 as pb;
 use crate::api::pb::v1::operations_service_client::OperationsServiceClient;
 use crate::client::Connection;
@@ -129,11 +129,13 @@ async fn list(args: ListArgs, mut client: Client, format: Format) -> Result<usiz
         "note",
     ]);
     let mut left = args.rows;
+    let mut has_more = false;
     while 0 < left {
         let answer = client.list_incidents(request.clone()).await?.into_inner();
         for case in answer.cases.iter().take(left) {
             sheet.push(row(case));
         }
+        has_more = left < answer.cases.len() || !answer.next_page_token.is_empty();
         left = left.saturating_sub(answer.cases.len());
         if answer.next_page_token.is_empty() {
             break;
@@ -141,6 +143,9 @@ async fn list(args: ListArgs, mut client: Client, format: Format) -> Result<usiz
         request.page_token = answer.next_page_token;
     }
     sheet.print(format, &mut io::stdout().lock())?;
+    if has_more {
+        say_aside(&"more reports: raise --rows or narrow it");
+    }
     Ok(args.rows - left)
 }
 

@@ -251,7 +251,7 @@ async fn close(dir: &Path, clock_check: ClockCheck, now: Clock) -> Result<(), Fa
     let stopped = stopping.await.map_err(|error| failed(&error))?;
     let closing = closing?;
     stopped.map_err(|error| failed(&error))?;
-    write_closed(&closing, &mut io::stdout())
+    tell_closed(&closing, &mut io::stdout())
 }
 
 /// Closes what is due by now in a folder that is open.
@@ -292,30 +292,41 @@ async fn until_told_the_time(running: &Running, now: UtcMillis) -> Result<(), Jo
     Ok(())
 }
 
-fn write_closed(closing: &Closing, out: &mut impl Write) -> Result<(), Failure> {
+/// Prints what is closed. What cannot be is told though nobody reads that.
+fn tell_closed(closing: &Closing, out: &mut impl Write) -> Result<(), Failure> {
+    let printed = print_closed(closing, out);
+    verdict(closing).and(printed)
+}
+
+fn print_closed(closing: &Closing, out: &mut impl Write) -> Result<(), Failure> {
     for edition in &closing.closed {
         writeln!(out, "{} closed, sha256 {}", edition.month, edition.hash)?;
     }
     for month in &closing.cut {
         writeln!(out, "{month} {CUT_MEANS}")?;
     }
-    let mut problems = closing.failed.iter();
-    if let Some((month, error)) = problems.next() {
-        let others = problems.map(|(month, _)| format!("nor can that of {month}"));
-        let message = format!("the edition of {month} is due and cannot be closed");
-        let kind = match error {
-            CloseError::Edition(EditionError::Lost { .. } | EditionError::Unnoted { .. }) => {
-                Kind::Damage
-            }
-            _ => Kind::Unexpected,
-        };
-        let failure = Failure::caused(kind, message, error);
-        return Err(others.fold(failure, Failure::with_detail));
-    }
-    if closing.closed.is_empty() && closing.cut.is_empty() {
+    let is_nothing = closing.closed.is_empty() && closing.cut.is_empty();
+    if is_nothing && closing.failed.is_empty() {
         writeln!(out, "no edition is due")?;
     }
     Ok(())
+}
+
+fn verdict(closing: &Closing) -> Result<(), Failure> {
+    let mut problems = closing.failed.iter();
+    let Some((month, error)) = problems.next() else {
+        return Ok(());
+    };
+    let others = problems.map(|(month, _)| format!("nor can that of {month}"));
+    let message = format!("the edition of {month} is due and cannot be closed");
+    let kind = match error {
+        CloseError::Edition(EditionError::Lost { .. } | EditionError::Unnoted { .. }) => {
+            Kind::Damage
+        }
+        _ => Kind::Unexpected,
+    };
+    let failure = Failure::caused(kind, message, error);
+    Err(others.fold(failure, Failure::with_detail))
 }
 
 fn verify(dir: &Path, month: Option<LocalMonth>, format: Format) -> Result<(), Failure> {
@@ -356,10 +367,11 @@ fn verify(dir: &Path, month: Option<LocalMonth>, format: Format) -> Result<(), F
             .any(|bad| found.starts_with(bad));
         sheet.push(vec![json!(month.to_string()), json!(found)]);
     }
-    sheet.print(format, &mut io::stdout().lock())?;
+    let printed = sheet.print(format, &mut io::stdout().lock());
     if is_clean {
-        return Ok(());
+        return printed;
     }
+    // Told though nobody reads which it is.
     Err(
         Failure::new(Kind::Damage, "an edition is not what was closed").with_hint(
             "restore its file from a backup; one that is gone is made again by `mistap edition \
@@ -390,6 +402,7 @@ fn found(verdict: Result<Option<Verdict>, EditionError>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ingest::SubmitError;
 
     #[test]
     fn reports_without_an_operator_can_be_asked_for() {
@@ -406,7 +419,7 @@ mod tests {
                 ..Closing::default()
             };
             let mut out = Vec::new();
-            write_closed(&closing, &mut out).expect("room");
+            tell_closed(&closing, &mut out).expect("room");
             String::from_utf8(out).expect("text")
         };
         assert_eq!(said(Vec::new()), "no edition is due\n");
@@ -416,5 +429,19 @@ mod tests {
             "2026-10 is due and can be closed no more: the journal no longer holds all that it \
              would be made of\n"
         );
+    }
+
+    #[test]
+    fn edition_that_cannot_be_closed_is_told_though_nobody_reads_the_others() {
+        let month = month::parse("2026-10").expect("a month");
+        let closing = Closing {
+            cut: vec![month],
+            failed: vec![(month, CloseError::Note(SubmitError::Busy))],
+            ..Closing::default()
+        };
+        let (_, mut nobody) = io::pipe().expect("a pipe");
+        let failure = tell_closed(&closing, &mut nobody).expect_err("not closed");
+        assert!(!failure.is_closed_pipe());
+        assert!(failure.to_string().contains("cannot be closed"));
     }
 }

@@ -37,6 +37,7 @@ pub fn import(args: &ImportArgs, dir: &Path) -> Result<(), Failure> {
     let network = Network::overlay(&base, vec![feed]).map_err(|error| {
         Failure::new(Kind::Refused, "the feed makes no network").with_detail(error.to_string())
     })?;
+    let network = network.numbered_for(dir);
     network
         .save(dir)
         .map_err(|error| Failure::unexpected("the network cannot be written", &error))?;

@@ -12,7 +12,7 @@ use super::{repair, status};
 use crate::config::{ClockSettings, DataSettings};
 use crate::domain::LocalDay;
 use crate::ingest::CommandClock;
-use crate::ingest::rotation::{self, RotateError};
+use crate::ingest::rotation::{self, RotateError, Rotated};
 
 /// What to do with keys.
 #[derive(Debug, clap::Subcommand)]
@@ -66,28 +66,37 @@ fn list(dir: &Path, format: Format, today: LocalDay) -> Result<(), Failure> {
 
 fn rotate(dir: &Path, clock: CommandClock) -> Result<(), Failure> {
     let rotated = rotation::rotate(dir, clock).map_err(|error| failure(&error, dir))?;
+    let printed = print(&rotated);
+    // What went wrong is told though nobody reads which keys are new.
+    verdict(&rotated).and(printed)
+}
+
+fn print(rotated: &Rotated) -> Result<(), Failure> {
     let mut out = io::stdout();
-    for period in rotated.periods {
-        writeln!(out, "{} has a new key", status::quarter(period))?;
+    for period in &rotated.periods {
+        writeln!(out, "{} has a new key", status::quarter(*period))?;
     }
-    for period in rotated.kept {
+    for period in &rotated.kept {
         writeln!(
             out,
             "{} keeps its key, for late reports, until it is destroyed",
-            status::quarter(period)
+            status::quarter(*period)
         )?;
     }
-    writeln!(
+    Ok(writeln!(
         out,
         "in use from the next start on; position {} of the journal says so",
         rotated.at
-    )?;
-    if let Some(cause) = rotated.unnoted {
-        let message = "the keys are changed, and the journal says so; that it does is not noted \
-                       beside it, so that the next start says it once more";
-        return Err(Failure::unexpected(message, &cause));
-    }
-    Ok(())
+    )?)
+}
+
+fn verdict(rotated: &Rotated) -> Result<(), Failure> {
+    let Some(cause) = &rotated.unnoted else {
+        return Ok(());
+    };
+    let message = "the keys are changed, and the journal says so; that it does is not noted \
+                   beside it, so that the next start says it once more";
+    Err(Failure::unexpected(message, cause))
 }
 
 /// Why keys are not rotated.

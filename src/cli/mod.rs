@@ -41,6 +41,7 @@ mod way_back;
 mod when;
 mod with_progress;
 
+use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -51,7 +52,7 @@ use jiff::Timestamp;
 use crate::app;
 use crate::bench::{self, BenchArgs};
 use crate::config::{ClockSettings, DataSettings, EVERYWHERE, LogSettings, ServeSettings};
-use crate::domain::{Hour, LocalDay};
+use crate::domain::{Hour, LocalDay, UtcMillis};
 use crate::ingest::CommandClock;
 use crate::telemetry;
 use client::ServerArgs;
@@ -246,7 +247,7 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) if failure.is_closed_pipe() => ExitCode::SUCCESS,
         Err(failure) => {
-            complain(&failure);
+            say_aside(&failure);
             failure.exit_code()
         }
     }
@@ -290,8 +291,11 @@ fn run(command: Command, server: &ServerArgs, format: Format) -> Result<(), Fail
 }
 
 fn today() -> Result<LocalDay, Failure> {
-    let hour = app::system_clock()().hour();
-    let day = hour.map(Hour::local_day);
+    day_of(app::system_clock()())
+}
+
+fn day_of(now: UtcMillis) -> Result<LocalDay, Failure> {
+    let day = now.hour().map(Hour::local_day);
     day.ok_or_else(|| Failure::new(Kind::Unexpected, "this machine's clock is out of range"))
 }
 
@@ -335,10 +339,11 @@ async fn run_async(command: Command, server: &ServerArgs, format: Format) -> Res
     }
 }
 
-/// Tells a failure on standard error.
-#[expect(clippy::print_stderr, reason = "the answer of a command to its user")]
-fn complain(failure: &Failure) {
-    eprintln!("{failure}");
+/// Says something beside the output, on standard error. What a command does never hangs on
+/// whether anybody hears it.
+fn say_aside(words: &dyn Display) {
+    // There is nobody left to tell where it cannot be said.
+    let _ = writeln!(io::stderr(), "{words}");
 }
 
 #[cfg(test)]

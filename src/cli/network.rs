@@ -4,16 +4,19 @@ use std::io;
 
 use serde_json::{Value, json};
 
-use super::AskNetwork;
 use super::choices::key;
 use super::client::ServerArgs;
 use super::failure::Failure;
 use super::output::{Format, Sheet};
-use super::values;
+use super::{AskNetwork, say_aside, values};
 use crate::api::pb::v1 as pb;
 use crate::api::pb::v1::network_service_client::NetworkServiceClient;
+use crate::client::Connection;
+use crate::domain::limits::{LINES_PER_PAGE_MAX, LINES_WITH_STOPS_PER_PAGE_MAX};
 use crate::domain::taxonomy::Mode;
 
+/// More lines than any network has.
+const ROWS_MAX: usize = 1_000_000_000;
 /// Lines of a stop that a table names.
 const LINES_SHOWN: usize = 6;
 
@@ -61,13 +64,16 @@ pub struct LinesArgs {
     #[arg(long)]
     stops: bool,
     /// At most so many lines
-    #[arg(long, default_value_t = 50)]
-    limit: u32,
+    #[arg(long, default_value_t = 50, value_parser = values::whole(1, ROWS_MAX))]
+    limit: usize,
 }
 
-/// Asks a server and prints what it answers.
+type Client = NetworkServiceClient<Connection>;
+
+/// Asks a server and prints what it answers, and beside it whether that is not all.
 pub async fn ask(ask: AskNetwork, server: &ServerArgs, format: Format) -> Result<(), Failure> {
     let mut client = NetworkServiceClient::new(server.connect().await?);
+    let mut more = None;
     let sheet = match ask {
         AskNetwork::Search(args) => {
             let request = pb::SearchStopsRequest {
@@ -86,22 +92,16 @@ pub async fn ask(ask: AskNetwork, server: &ServerArgs, format: Format) -> Result
                 radius_metres: args.radius,
                 limit: args.limit,
             };
-            nearby(
-                client.nearby_stops(request).await?.into_inner().stops,
-                format,
-            )
+            let found = client.nearby_stops(request).await?.into_inner().stops;
+            let is_full = usize::try_from(args.limit).is_ok_and(|limit| limit <= found.len());
+            more = is_full.then_some("there may be more stops: raise --limit or lower --radius");
+            nearby(found, format)
         }
         AskNetwork::Lines(args) => {
-            let request = pb::ListLinesRequest {
-                operator_code: args.operator.unwrap_or_default(),
-                stop_id: args.stop,
-                public_number: args.number,
-                with_stops: args.stops,
-                page_size: args.limit,
-                page_token: String::new(),
-            };
-            let found = client.list_lines(request).await?.into_inner().lines;
-            if args.stops {
+            let with_stops = args.stops;
+            let (found, has_more) = list_lines(args, &mut client).await?;
+            more = has_more.then_some("more lines: raise --limit or narrow it");
+            if with_stops {
                 line_stops(found)
             } else {
                 lines(found)
@@ -112,7 +112,42 @@ pub async fn ask(ask: AskNetwork, server: &ServerArgs, format: Format) -> Result
             operators(client.list_operators(request).await?.into_inner())
         }
     };
-    sheet.print(format, &mut io::stdout().lock())
+    sheet.print(format, &mut io::stdout().lock())?;
+    if let Some(more) = more {
+        say_aside(&more);
+    }
+    Ok(())
+}
+
+/// Asks page by page until there are as many lines as were asked for, or no more; tells whether
+/// there are.
+async fn list_lines(
+    args: LinesArgs,
+    client: &mut Client,
+) -> Result<(Vec<pb::Line>, bool), Failure> {
+    let page_max = match args.stops {
+        true => LINES_WITH_STOPS_PER_PAGE_MAX,
+        false => LINES_PER_PAGE_MAX,
+    };
+    let mut request = pb::ListLinesRequest {
+        operator_code: args.operator.unwrap_or_default(),
+        stop_id: args.stop,
+        public_number: args.number,
+        with_stops: args.stops,
+        ..pb::ListLinesRequest::default()
+    };
+    let mut lines = Vec::new();
+    while lines.len() < args.limit {
+        let wanted = page_max.min(args.limit - lines.len());
+        request.page_size = u32::try_from(wanted).unwrap_or(u32::MAX);
+        let mut answer = client.list_lines(request.clone()).await?.into_inner();
+        lines.append(&mut answer.lines);
+        request.page_token = answer.next_page_token;
+        if request.page_token.is_empty() {
+            break;
+        }
+    }
+    Ok((lines, !request.page_token.is_empty()))
 }
 
 /// The lines that serve a stop: all of them for programs, some for people.

@@ -1,7 +1,6 @@
 //! What a command that follows a stream says of its connection, on standard error: once when
 //! it is lost, now and then while it is gone, and once when it is back.
 
-use std::io::{self, Write};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -9,6 +8,7 @@ use tonic::Status;
 use tonic_types::StatusExt;
 
 use super::failure::Failure;
+use super::say_aside;
 use crate::client::{FollowError, Lost};
 
 /// How often it is said that the connection is still gone.
@@ -28,35 +28,31 @@ pub struct Notices {
 
 impl Notices {
     /// The connection is lost.
-    pub fn lost(&mut self, lost: &Lost, heard: Option<Instant>) -> Result<(), Failure> {
+    pub fn lost(&mut self, lost: &Lost, heard: Option<Instant>) {
         let reason = reason(lost.status.as_ref());
-        self.say_sometimes(&format!("{reason}; {}; trying again", silence(heard)))
+        self.say_sometimes(&format!("{reason}; {}; trying again", silence(heard)));
     }
 
     /// Nothing came for a while.
-    pub fn quiet(&mut self, heard: Option<Instant>) -> Result<(), Failure> {
-        let is_quiet = heard.is_some_and(|heard| QUIET_AFTER < heard.elapsed());
-        if !is_quiet {
-            return Ok(());
+    pub fn quiet(&mut self, heard: Option<Instant>) {
+        if heard.is_some_and(|heard| QUIET_AFTER < heard.elapsed()) {
+            self.say_sometimes(&silence(heard));
         }
-        self.say_sometimes(&silence(heard))
     }
 
     /// A message came, for the first time since the one before.
-    pub fn heard(&mut self, before: Option<Instant>, meaning: &str) -> Result<(), Failure> {
-        if self.said.take().is_none() {
-            return Ok(());
+    pub fn heard(&mut self, before: Option<Instant>, meaning: &str) {
+        if self.said.take().is_some() {
+            let seconds = before.map_or(0, |before| before.elapsed().as_secs());
+            say_aside(&format!("heard again after {seconds} s; {meaning}"));
         }
-        let seconds = before.map_or(0, |before| before.elapsed().as_secs());
-        say(&format!("heard again after {seconds} s; {meaning}"))
     }
 
-    fn say_sometimes(&mut self, text: &str) -> Result<(), Failure> {
-        if self.said.is_some_and(|said| said.elapsed() < AGAIN_EVERY) {
-            return Ok(());
+    fn say_sometimes(&mut self, text: &str) {
+        if self.said.is_none_or(|said| AGAIN_EVERY <= said.elapsed()) {
+            self.said = Some(Instant::now());
+            say_aside(&text);
         }
-        self.said = Some(Instant::now());
-        say(text)
     }
 }
 
@@ -90,10 +86,6 @@ fn silence(heard: Option<Instant>) -> String {
         Some(heard) => format!("nothing heard for {} s", heard.elapsed().as_secs()),
         None => "nothing heard yet".to_owned(),
     }
-}
-
-fn say(text: &str) -> Result<(), Failure> {
-    Ok(writeln!(io::stderr(), "{text}")?)
 }
 
 #[cfg(test)]

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use super::client::ServerArgs;
 use super::failure::Failure;
 use super::output::{Card, Format, Sheet, place};
-use super::values;
 use super::when::{self, Day, Days};
+use super::{say_aside, values};
 use crate::api::pb::v1 as pb;
 use crate::api::pb::v1::operations_service_client::OperationsServiceClient;
 use crate::client::Connection;
@@ -66,7 +66,7 @@ pub async fn outage(
     let outage = to_wire(&args, now)?;
     if !is_withdrawal && Day::TODAY.date(now)?.to_string() < outage.last_day {
         // It may be planned; a year that was mistyped is seen here and nowhere else.
-        writeln!(io::stderr(), "note: {} is still to come", outage.last_day)?;
+        say_aside(&format!("note: {} is still to come", outage.last_day));
     }
     let mut client = connect(server).await?;
     let position = change(&mut client, outage.clone(), is_withdrawal).await?;

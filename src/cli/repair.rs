@@ -24,7 +24,12 @@ pub fn verify(dir: &Path) -> Result<(), Failure> {
     });
     bar.finish_and_clear();
     let report = report.map_err(|error| failure(&error, dir))?;
-    print(&report)?;
+    let printed = print(&report);
+    // What is wrong is told though nobody reads the report.
+    verdict(&report, dir).and(printed)
+}
+
+fn verdict(report: &Report, dir: &Path) -> Result<(), Failure> {
     if report.is_clean() {
         return Ok(());
     }
@@ -80,14 +85,14 @@ fn ask(dir: &Path) -> Result<(), Failure> {
             "repeat the command with --yes, if the folder is a copy that was brought back",
         ));
     }
-    let mut out = io::stderr();
-    write!(
-        out,
+    let question = format!(
         "Resume tokens, case numbers and citations of what came after the copy in {} will lead \
          nowhere. This cannot be undone. Go on? [y/N] ",
         dir.display()
-    )?;
-    out.flush()?;
+    );
+    let asked = io::stderr().write_all(question.as_bytes());
+    // Where nobody is asked, nothing is done.
+    asked.map_err(|error| Failure::from(error).said_in_any_case())?;
     let mut answer = String::new();
     io::stdin()
         .lock()

@@ -4,16 +4,17 @@ use std::io::{self, Write};
 use std::ops::{ControlFlow, RangeInclusive};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::client::ServerArgs;
 use super::failure::{Failure, Kind};
-use super::{progress, serve};
+use super::{day_of, progress, serve};
 use crate::api::Clock;
 use crate::bench::world::{self as planned, PLANNING_SIZE};
 use crate::domain::UtcMillis;
 use crate::domain::time::DAY_MS;
+use crate::journal;
 use crate::network::Network;
 use crate::simulate::drive::{Bounds, Pace, Progress, drive, world};
 use crate::simulate::history::{self, HistoryError, Until};
@@ -94,7 +95,8 @@ pub async fn simulate(args: &SimulateArgs, server: &ServerArgs, now: Clock) -> R
 
 async fn send(args: &SimulateArgs, server: &ServerArgs, now: Clock) -> Result<(), Failure> {
     let channel = server.connect().await?;
-    let world = world(channel.clone()).await?.ok_or_else(no_lines)?;
+    let world = world(channel.clone(), day_of(now())?).await?;
+    let world = world.ok_or_else(no_lines)?;
     let pace = args.rate.map_or(Pace::SpeedUp(args.speed_up), Pace::Rate);
     let bounds = Bounds {
         reports_max: args.reports,
@@ -120,20 +122,25 @@ async fn send(args: &SimulateArgs, server: &ServerArgs, now: Clock) -> Result<()
     .await;
     shown.abort();
     spinner.finish_and_clear();
-    let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
-    writeln!(
-        io::stdout(),
+    tell(&counts, &server.server, &mut io::stdout())
+}
+
+/// Prints what became of the reports. That some were given up is told though nobody reads that.
+fn tell(counts: &Progress, server: &str, out: &mut impl Write) -> Result<(), Failure> {
+    let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    let printed = writeln!(
+        out,
         "{} recorded, {} recorded before, {} refused, {} given up; {} tries again",
         count(&counts.recorded),
         count(&counts.repeated),
         count(&counts.refused),
         count(&counts.given_up),
         count(&counts.tried_again),
-    )?;
+    );
     if 0 < count(&counts.given_up) {
-        return Err(Failure::no_server(&server.server));
+        return Err(Failure::no_server(server));
     }
-    Ok(())
+    Ok(printed?)
 }
 
 async fn show(counts: Arc<Progress>, spinner: indicatif::ProgressBar) {
@@ -145,7 +152,7 @@ async fn show(counts: Arc<Progress>, spinner: indicatif::ProgressBar) {
 
 async fn write_history(args: &SimulateArgs, dir: PathBuf, now: UtcMillis) -> Result<(), Failure> {
     let network = network_of(&dir, args.planning_size)?;
-    let world = World::from_network(&network).ok_or_else(no_lines)?;
+    let world = World::from_network_on(&network, day_of(now)?).ok_or_else(no_lines)?;
     let start = UtcMillis(now.0 - i64::from(args.days) * DAY_MS);
     let scenario = Scenario {
         seed: args.seed,
@@ -179,17 +186,18 @@ async fn write_history(args: &SimulateArgs, dir: PathBuf, now: UtcMillis) -> Res
     .await
     .map_err(|error| unwritten(&dir, &error))?;
     bar.finish_and_clear();
-    writeln!(
-        io::stdout(),
+    let mut out = io::stdout();
+    let printed = writeln!(
+        out,
         "{} reports written, {} refused",
-        written.reports,
-        written.refused
-    )?;
+        written.reports, written.refused
+    );
+    // Closed though nobody reads that.
     let closed = history::close_editions(&dir, network, now)
         .await
         .map_err(|error| Failure::unexpected("editions could not be closed", &error))?;
-    writeln!(io::stdout(), "{closed} editions closed")?;
-    Ok(())
+    printed?;
+    Ok(writeln!(out, "{closed} editions closed")?)
 }
 
 /// Why there is no history.
@@ -200,29 +208,31 @@ fn unwritten(dir: &Path, error: &HistoryError) -> Failure {
     }
 }
 
-/// The network of a folder, or one of planning size, which is the folder's from then on.
+/// The network of a folder, or one of planning size, which is for a folder without a record: what
+/// was told before would be of other operators and lines.
 fn network_of(dir: &Path, is_planning_size: bool) -> Result<Arc<Network>, Failure> {
     let unusable = |error: &dyn std::error::Error| {
         Failure::unexpected(format!("{} cannot be used", dir.display()), error)
     };
     let own = Network::load_latest(dir).map_err(|error| unusable(&error))?;
-    match (own, is_planning_size) {
-        (Some(_), true) => Err(
-            Failure::new(Kind::Refused, "the folder has a network already")
-                .with_hint("name a new folder, or leave out --planning-size"),
-        ),
-        (None, true) => {
-            let network = planned::network(PLANNING_SIZE)?;
-            network.save(dir).map_err(|error| unusable(&error))?;
-            Ok(network)
-        }
-        (own, false) => Ok(Arc::new(own.unwrap_or_else(Network::built_in))),
+    if !is_planning_size {
+        return Ok(Arc::new(own.unwrap_or_else(Network::built_in)));
     }
+    let has_record = journal::exists(&dir.join("journal")).map_err(|error| unusable(&error))?;
+    if own.is_some() || has_record {
+        let message = "the folder has a network or a record already";
+        return Err(Failure::new(Kind::Refused, message)
+            .with_hint("name a new folder, or leave out --planning-size"));
+    }
+    planned::network(PLANNING_SIZE)
 }
 
 fn no_lines() -> Failure {
-    Failure::new(Kind::Refused, "the network lists no line with stops")
-        .with_hint("import one with `mistap network import FEED.zip`")
+    Failure::new(
+        Kind::Refused,
+        "the network lists no line with stops that runs today",
+    )
+    .with_hint("import one with `mistap network import FEED.zip`")
 }
 
 #[cfg(test)]
@@ -237,5 +247,20 @@ mod tests {
         }
         assert_eq!(per_day("0.5"), Ok(0.5));
         assert_eq!(rate("0"), Err("must be a number, 0.001 to 100000".into()));
+    }
+
+    #[test]
+    fn reports_that_were_given_up_are_told_though_nobody_reads_how_many() {
+        let told = |given_up| {
+            let (_, mut nobody) = io::pipe().expect("a pipe");
+            let counts = Progress {
+                given_up: AtomicU64::new(given_up),
+                ..Progress::default()
+            };
+            tell(&counts, "http://127.0.0.1:1", &mut nobody).expect_err("nobody reads")
+        };
+        assert!(told(0).is_closed_pipe());
+        assert!(!told(1).is_closed_pipe());
+        assert_eq!(told(1).kind(), Kind::TryAgain);
     }
 }

@@ -19,7 +19,7 @@ use super::failure::{Failure, Kind};
 use super::notice::{self, Notices};
 use super::output::{Format, csv_line, file_name};
 use super::serve::Signals;
-use super::{values, when};
+use super::{say_aside, values, when};
 use crate::api::pb::v1 as pb;
 use crate::api::pb::v1::watch_incidents_request::Start;
 use crate::api::pb::v1::watch_incidents_response::Update;
@@ -76,7 +76,8 @@ pub struct TailArgs {
     /// Keep the token in this file, and go on from it where it is there
     #[arg(long, value_name = "FILE")]
     bookmark: Option<PathBuf>,
-    /// End after so many incidents
+    /// End after so many incidents; with --bookmark, when the message that the last of them came
+    /// in is printed whole: up to 255 more
     #[arg(long)]
     events: Option<u64>,
 }
@@ -87,6 +88,9 @@ struct Output {
     /// Columns of the terminal; `None` if it is none.
     width: Option<usize>,
     left: u64,
+    /// Whether tokens are kept: none leads into the middle of a message, which is printed whole
+    /// then.
+    has_bookmark: bool,
 }
 
 /// Runs `mistap tail`.
@@ -108,7 +112,7 @@ pub async fn tail(
         start: start(args, bookmark.as_ref())?,
     };
     let mut follower = Follower::<Incidents>::new(server.endpoint()?, server.bearer()?, request);
-    let mut output = Output::new(format, args.events)?;
+    let mut output = Output::new(format, args)?;
     let mut notices = Notices::default();
     let mut token = Vec::new();
     let mut ended = pin!(signals.next());
@@ -117,14 +121,14 @@ pub async fn tail(
         let heard = tokio::select! {
             heard = follower.next() => heard,
             () = sleep(LOOK_EVERY) => {
-                notices.quiet(before)?;
+                notices.quiet(before);
                 continue;
             }
             () = &mut ended => break,
         };
         match heard.map_err(|error| failure(error, args, server))? {
             Heard::Message(message) => {
-                notices.heard(before, "nothing was missed")?;
+                notices.heard(before, "nothing was missed");
                 if output.print(&message)? {
                     token = message.resume_token;
                     if let Some(bookmark) = &mut bookmark {
@@ -132,12 +136,12 @@ pub async fn tail(
                     }
                 }
             }
-            Heard::Lost(lost) => notices.lost(&lost, follower.heard())?,
+            Heard::Lost(lost) => notices.lost(&lost, follower.heard()),
         }
     }
     if bookmark.is_none() && !token.is_empty() && io::stderr().is_terminal() {
         let token = bookmark::written(&token);
-        writeln!(io::stderr(), "to go on from here: --resume {token}")?;
+        say_aside(&format!("to go on from here: --resume {token}"));
     }
     Ok(())
 }
@@ -177,7 +181,7 @@ fn start(args: &TailArgs, bookmark: Option<&Bookmark>) -> Result<Option<Start>, 
 }
 
 impl Output {
-    fn new(format: Format, events: Option<u64>) -> Result<Self, Failure> {
+    fn new(format: Format, args: &TailArgs) -> Result<Self, Failure> {
         let is_terminal = format == Format::Table && io::stdout().is_terminal();
         let output = Self {
             format,
@@ -186,7 +190,8 @@ impl Output {
             } else {
                 None
             },
-            left: events.unwrap_or(u64::MAX),
+            left: args.events.unwrap_or(u64::MAX),
+            has_bookmark: args.bookmark.is_some(),
         };
         if format == Format::Csv {
             writeln!(io::stdout(), "{}", COLUMNS.join(","))?;
@@ -201,11 +206,11 @@ impl Output {
         };
         let mut out = io::stdout().lock();
         for event in &events.events {
-            if self.left == 0 {
+            if self.left == 0 && !self.has_bookmark {
                 return Ok(false);
             }
             writeln!(out, "{}", self.line(event))?;
-            self.left -= 1;
+            self.left = self.left.saturating_sub(1);
         }
         out.flush()?;
         Ok(true)
@@ -330,18 +335,21 @@ mod tests {
     }
 
     #[test]
-    fn message_that_is_cut_short_by_the_number_of_events_is_not_whole() {
-        let mut output = Output {
-            format: Format::Json,
-            width: None,
-            left: 1,
-        };
-        let message = |events| pb::WatchIncidentsResponse {
-            update: Some(Update::Events(pb::IncidentEvents { events })),
-            ..pb::WatchIncidentsResponse::default()
-        };
-        let print = output.print(&message(vec![event(), event()]));
-        assert!(!print.expect("printed"));
-        assert_eq!(output.left, 0);
+    fn message_is_cut_short_by_the_number_of_events_only_where_no_token_is_kept() {
+        for has_bookmark in [false, true] {
+            let mut output = Output {
+                format: Format::Json,
+                width: None,
+                left: 1,
+                has_bookmark,
+            };
+            let message = |events| pb::WatchIncidentsResponse {
+                update: Some(Update::Events(pb::IncidentEvents { events })),
+                ..pb::WatchIncidentsResponse::default()
+            };
+            let print = output.print(&message(vec![event(), event()]));
+            assert_eq!(print.expect("printed"), has_bookmark);
+            assert_eq!(output.left, 0);
+        }
     }
 }

@@ -9,7 +9,8 @@ use serde_json::json;
 
 use super::failure::{Failure, Kind};
 use super::output::{Format, Sheet};
-use crate::auth::{NewToken, Role, TokenError, TokenFile, TokenId, TokenRefused};
+use super::say_aside;
+use crate::auth::{NewToken, Role, Token, TokenError, TokenFile, TokenId, TokenRefused};
 use crate::config::DataSettings;
 use crate::domain::{LocalDay, OperatorCode};
 use crate::journal;
@@ -96,20 +97,24 @@ fn new(args: NewArgs, format: Format, today: LocalDay) -> Result<(), Failure> {
     let mut operators = args.operators;
     operators.sort();
     operators.dedup();
+    let label = args.label.trim();
     let new = NewToken {
-        label: args.label.trim().to_owned(),
+        label: label.to_owned(),
         role: args.role.role(),
         operators,
     };
     let made = TokenFile::add(dir, new, today);
     let token = made.map_err(|error| failure("no token is made", &error))?;
     if !has_record {
-        writeln!(
-            io::stderr(),
+        say_aside(&format!(
             "note: there is no record in {} yet; `mistap serve` with the same --data begins one",
             dir.display()
-        )?;
+        ));
     }
+    show(&token, format).map_err(|failure| unseen(failure, dir, label))
+}
+
+fn show(token: &Token, format: Format) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     if format == Format::Table {
         writeln!(out, "{}", token.expose())?;
@@ -123,6 +128,20 @@ fn new(args: NewArgs, format: Format, today: LocalDay) -> Result<(), Failure> {
     let mut sheet = Sheet::new(["token"]);
     sheet.push(vec![json!(token.expose())]);
     sheet.print(format, &mut out)
+}
+
+/// Says that a token lives that nobody saw: also where whoever read the output went away, since it
+/// is nowhere else.
+fn unseen(failure: Failure, dir: &Path, label: &str) -> Failure {
+    let file = TokenFile::read(dir).ok().flatten().unwrap_or_default();
+    let mut newest_first = file.tokens().iter().rev();
+    let made = newest_first.find(|token| token.label == label);
+    let number = made.map_or_else(|| "NUMBER".to_owned(), |token| token.id.0.to_string());
+    let data = dir.display();
+    failure
+        .said_in_any_case()
+        .with_detail(format!("token {number} is made, and shown to nobody"))
+        .with_hint(format!("`mistap token revoke --data {data} {number}`"))
 }
 
 fn list(dir: &Path, format: Format) -> Result<(), Failure> {

@@ -2,11 +2,10 @@
 //! stop that none of its lines serves: a misspelt operator, line or stop has no reports, and a zero
 //! that looks like a figure would be all that is seen of it.
 
-use std::io::{self, Write};
-
 use super::client::ServerArgs;
 use super::failure::Failure;
 use super::question::PlacesArgs;
+use super::say_aside;
 use crate::api::pb::v1 as pb;
 use crate::api::pb::v1::network_service_client::NetworkServiceClient;
 use crate::client::Connection;
@@ -39,14 +38,14 @@ pub(super) async fn warn(places: &PlacesArgs, server: &ServerArgs) -> Result<(),
                 "the network has no operator",
                 code,
                 "`mistap network operators` lists those that it has",
-            )?;
+            );
         }
     }
     for line in &places.line {
         let code = line.split(':').next().unwrap_or_default();
         if !has_operator(code) || !has_line(&mut client, code, line).await {
             let hint = format!("`mistap network lines --operator {code}` lists those that it has");
-            say("the network has no line", line, &hint)?;
+            say("the network has no line", line, &hint);
         }
     }
     for stop in &places.stop {
@@ -55,7 +54,7 @@ pub(super) async fn warn(places: &PlacesArgs, server: &ServerArgs) -> Result<(),
                 "no line of the network serves stop",
                 stop,
                 "`mistap network search NAME` finds the stops that it has",
-            )?;
+            );
         }
     }
     Ok(())
@@ -94,13 +93,12 @@ async fn has_stop(client: &mut Client, stop: &str) -> bool {
     answer.map_or(true, |answer| !answer.into_inner().lines.is_empty())
 }
 
-fn say(unknown: &str, code: &str, hint: &str) -> Result<(), Failure> {
+fn say(unknown: &str, code: &str, hint: &str) {
     // Codes of stops may be as long as a card's number.
     let name = if is_card_like(code) {
         "with this code"
     } else {
         code
     };
-    let mut out = io::stderr().lock();
-    Ok(writeln!(out, "warning: {unknown} {name}; {hint}")?)
+    say_aside(&format!("warning: {unknown} {name}; {hint}"));
 }

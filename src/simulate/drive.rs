@@ -17,7 +17,7 @@ use super::{SENT_AGAIN_MS, Sent, Simulation};
 use crate::api::Clock;
 use crate::api::pb::v1 as pb;
 use crate::client::Connection;
-use crate::domain::{Hour, UtcMillis};
+use crate::domain::{Hour, LocalDay, UtcMillis};
 use pb::network_service_client::NetworkServiceClient;
 use pb::operations_service_client::OperationsServiceClient;
 use pb::reporting_service_client::ReportingServiceClient;
@@ -72,8 +72,8 @@ impl Progress {
     }
 }
 
-/// The world that a server's network describes; `None` if it lists no line with stops.
-pub async fn world(channel: Connection) -> Result<Option<World>, Status> {
+/// The world that a server's network describes on a day; `None` if it lists no line with stops.
+pub async fn world(channel: Connection, day: LocalDay) -> Result<Option<World>, Status> {
     let mut client = NetworkServiceClient::new(channel);
     let mut lines = Vec::new();
     let mut page_token = String::new();
@@ -88,7 +88,7 @@ pub async fn world(channel: Connection) -> Result<Option<World>, Status> {
         lines.extend(page.lines);
         page_token = page.next_page_token;
         if page_token.is_empty() || LINES_MAX <= lines.len() {
-            return Ok(World::from_wire(&lines));
+            return Ok(World::from_wire(&lines, day));
         }
     }
 }

@@ -23,7 +23,7 @@ use crate::edition::library::{EditionError, Library};
 use crate::ingest::{
     self, ClockCheck, Ingest, Options, StartError, StopError, SubmitError, TapsError,
 };
-use crate::network::Network;
+use crate::network::{Network, PersistError, latest_on_disk};
 use crate::upkeep::editions::{CloseError, close_due};
 
 /// Simulated time within one batch: its reports are all committed at the last one's time.
@@ -39,6 +39,9 @@ pub enum HistoryError {
     /// The data folder cannot be opened.
     #[error("the data folder cannot be opened")]
     Start(#[from] StartError),
+    /// The network is not in the folder.
+    #[error("the network could not be written into the data folder")]
+    Network(#[from] PersistError),
     /// A report was not recorded.
     #[error("a simulated report was not recorded")]
     Submit(#[from] SubmitError),
@@ -81,8 +84,9 @@ pub struct Written {
 }
 
 /// Writes the simulation's reports into the folder, each committed at its simulated time, and
-/// the taps of each hour when it is over, if any are told. `told` hears how many reports there
-/// are so far, and may end it there.
+/// the taps of each hour when it is over, if any are told; and first of all the network, if the
+/// folder has an older one or none. `told` hears how many reports there are so far, and may end it
+/// there.
 pub async fn write(
     dir: &path::Path,
     network: Arc<Network>,
@@ -96,19 +100,21 @@ pub async fn write(
     let mut reports = std::iter::from_fn(|| simulation.next_before(until.end))
         .take(usize::try_from(until.reports_max).unwrap_or(usize::MAX))
         .peekable();
-    let Some(first) = reports.peek() else {
-        return Ok(written);
-    };
-    clock.store(first.at.0, Ordering::Relaxed);
+    let begun = reports.peek().map_or(until.end, |first| first.at);
+    clock.store(begun.0, Ordering::Relaxed);
     let shared_clock = Arc::clone(&clock);
     let now = move || UtcMillis(shared_clock.load(Ordering::Relaxed));
     let options = Options {
         clock_check: ClockCheck::Never,
         ..Options::default()
     };
-    let running = ingest::start_with(dir, network, now, options)?;
+    let running = ingest::start_with(dir, Arc::clone(&network), now, options)?;
+    // Only once the folder is nobody else's: a server would take it up.
+    if latest_on_disk(dir).unwrap_or(0) < network.version() {
+        network.save(dir)?;
+    }
     let mut under_way = VecDeque::new();
-    let mut told_until = first.at;
+    let mut told_until = begun;
     let mut is_ended = false;
     while let Some(first) = reports.next().filter(|_| !is_ended) {
         clock.fetch_max(first.at.0, Ordering::Relaxed);
@@ -265,6 +271,44 @@ mod tests {
         let stopped = tokio::task::spawn_blocking(move || running.stop(STOP_WAIT)).await;
         stopped.expect("it ends").expect("it stops");
         last
+    }
+
+    /// Writes a few reports into a folder, of a network that is in none yet.
+    async fn write_new(dir: &path::Path) -> Result<Written, HistoryError> {
+        let network = Network::overlay(&Network::built_in(), Vec::new()).expect("a network");
+        let scenario = Scenario {
+            seed: 1,
+            start: LocalDay::parse("2026-10-20")
+                .expect("a day")
+                .start()
+                .start(),
+            reports_per_day: 20.0,
+        };
+        let world = World::from_network(&network).expect("it has lines");
+        let mut simulation = Simulation::new(scenario, world);
+        let until = Until {
+            end: UtcMillis(scenario.start.0 + DAY_MS),
+            reports_max: 10,
+        };
+        write(dir, Arc::new(network), &mut simulation, None, until, |_| {
+            ControlFlow::Continue(())
+        })
+        .await
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn network_is_written_with_its_history_unless_another_uses_the_folder() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let network = Arc::new(Network::built_in());
+        let server = ingest::start(dir.path(), network, || UtcMillis(0)).expect("it starts");
+        let refused = write_new(dir.path()).await;
+        assert!(matches!(refused, Err(HistoryError::Start(_))));
+        assert_eq!(latest_on_disk(dir.path()), None);
+        let stopped = tokio::task::spawn_blocking(move || server.stop(STOP_WAIT)).await;
+        stopped.expect("it ends").expect("it stops");
+        let dir = tempfile::tempdir().expect("a folder");
+        assert_eq!(write_new(dir.path()).await.expect("written").reports, 10);
+        assert_eq!(latest_on_disk(dir.path()), Some(1));
     }
 
     #[tokio::test(flavor = "multi_thread")]

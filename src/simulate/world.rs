@@ -6,9 +6,9 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 
 use crate::api::pb::v1 as pb;
-use crate::domain::StopId;
 use crate::domain::taxonomy::{Mode, Taxonomy};
-use crate::network::Network;
+use crate::domain::{LocalDay, StopId};
+use crate::network::{Line, Network, Validity};
 
 /// Vehicles of a line, each with one reader that counts.
 const VEHICLES_PER_LINE: u32 = 8;
@@ -79,8 +79,16 @@ impl World {
         })
     }
 
-    /// From what a server lists.
-    pub fn from_wire(lines: &[pb::Line]) -> Option<Self> {
+    /// From what a server lists: the lines that run on a day. One that was imported always has a
+    /// last day, which lies ahead while it runs.
+    pub fn from_wire(lines: &[pb::Line], day: LocalDay) -> Option<Self> {
+        let runs = |line: &&pb::Line| {
+            let validity = Validity {
+                from: LocalDay::parse(&line.valid_from),
+                until: LocalDay::parse(&line.valid_until),
+            };
+            validity.contains(day)
+        };
         let stops = |line: &pb::Line| {
             let direction = line.directions.first()?;
             let stop = |stop: &pb::Stop| (stop.stop_id.clone(), stop.name.clone());
@@ -89,7 +97,7 @@ impl World {
         Self::new(
             lines
                 .iter()
-                .filter(|line| line.valid_until.is_empty())
+                .filter(runs)
                 .map(|line| WorldLine {
                     id: line.line_id.clone(),
                     operator: line.operator_code.clone(),
@@ -104,12 +112,19 @@ impl World {
         )
     }
 
-    /// From a network in memory.
+    /// From a network in memory: the lines that have no last day, as those that are made up have
+    /// none, and all but a few that are built in.
     pub fn from_network(network: &Network) -> Option<Self> {
-        let lines = network
-            .all_lines()
-            .iter()
-            .filter(|line| line.validity.until.is_none());
+        Self::of_lines(network, |line| line.validity.until.is_none())
+    }
+
+    /// From a network in memory: the lines that run on a day.
+    pub fn from_network_on(network: &Network, day: LocalDay) -> Option<Self> {
+        Self::of_lines(network, |line| line.validity.contains(day))
+    }
+
+    fn of_lines(network: &Network, is_wanted: impl Fn(&Line) -> bool) -> Option<Self> {
+        let lines = network.all_lines().iter().filter(|line| is_wanted(line));
         let name = |stop: &StopId| {
             network
                 .stop(stop.as_str())
@@ -195,5 +210,74 @@ impl World {
         line.stops
             .choose(random)
             .expect("lines without stops are left out")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::convert::network::to_lines;
+    use crate::network::{Direction, Feed, LineFilter, Operator, Stop};
+
+    fn day(text: &str) -> LocalDay {
+        LocalDay::parse(text).expect("a day")
+    }
+
+    /// A network with a line of an imported feed, which has a first and a last day.
+    fn imported() -> Network {
+        let stop: StopId = "NEW:a".parse().expect("a code");
+        let feed = Feed {
+            operators: vec![Operator {
+                code: "NEW".parse().expect("a code"),
+                name: "Nieuw".into(),
+                lines: 0,
+            }],
+            lines: vec![Line {
+                id: "NEW:1".parse().expect("a code"),
+                number: "1".into(),
+                name: "".into(),
+                mode: Mode::Bus,
+                validity: Validity {
+                    from: Some(day("2026-11-16")),
+                    until: Some(day("2026-12-12")),
+                },
+                directions: vec![Direction {
+                    headsign: "".into(),
+                    stops: vec![stop.clone()],
+                }],
+            }],
+            stops: vec![Stop {
+                id: stop,
+                name: "Begin".into(),
+                town: "".into(),
+                latitude: 52.0,
+                longitude: 5.0,
+                platforms: Vec::new(),
+                lines: Vec::new(),
+            }],
+            validity: Validity::default(),
+        };
+        Network::overlay(&Network::built_in(), vec![feed]).expect("a network")
+    }
+
+    #[test]
+    fn line_with_a_last_day_is_simulated_while_it_runs() {
+        let network = imported();
+        let page = network.lines(&LineFilter::default(), usize::MAX);
+        let listed = to_lines(&page, &network, true).lines;
+        let check = |text, is_simulated| {
+            let of_memory = World::from_network_on(&network, day(text));
+            for world in [of_memory, World::from_wire(&listed, day(text))] {
+                let world = world.expect("it has lines");
+                let has = |id: &str| world.lines.iter().any(|line| line.id == id);
+                assert_eq!(has("NEW:1"), is_simulated, "{text}");
+                assert!(has("GVB:19"), "it has no last day");
+                assert!(!has("GVB:16"), "it ended in 2018");
+            }
+        };
+        check("2026-11-15", false);
+        check("2026-11-16", true);
+        check("2026-12-12", true);
+        check("2026-12-13", false);
     }
 }

@@ -1,11 +1,14 @@
 //! The commands of whoever reports, tries and looks, as they are typed: what is said when
 //! something fails on the way, and that nothing is lost by it.
 
+use std::collections::BTreeSet;
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -14,9 +17,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
 
 use crate::child::{self, PATIENCE, Said, Server, said, signal, until_so};
+use crate::support::Service;
 
 const UNEXPECTED: i32 = 1;
 const USAGE: i32 = 2;
+const REFUSED: i32 = 3;
 const NOT_FOUND: i32 = 4;
 const TAKEN: i32 = 5;
 const TRY_AGAIN: i32 = 6;
@@ -219,7 +224,7 @@ async fn folder_in_use_or_damaged_has_its_own_code_whatever_the_command() {
 }
 
 /// Flips a bit in the first entry of a journal that fits into one file.
-fn damage_journal(folder: &Path) {
+pub fn damage_journal(folder: &Path) {
     let files = std::fs::read_dir(folder.join("journal")).expect("a folder");
     let paths = files.map(|file| file.expect("a file").path());
     let is_segment = |path: &PathBuf| path.extension().is_some_and(|end| end == "segment");
@@ -243,6 +248,163 @@ async fn feed_that_is_not_there_is_named() {
     .await;
     assert_eq!(told.code, NOT_FOUND, "{}", told.errors);
     assert!(told.errors.contains("MISSING.zip"), "{}", told.errors);
+}
+
+/// A timetable feed of many lines of one operator, each through the same two stops.
+fn write_feed(path: &Path, operator: &str, lines: usize) {
+    let mut archive = zip::ZipWriter::new(std::fs::File::create(path).expect("room"));
+    let mut file = |name: &str, head: &str, rows: &[String]| {
+        let options = zip::write::SimpleFileOptions::default();
+        archive.start_file(name, options).expect("a new file");
+        let text = [&[head.to_owned()][..], rows].concat().join("\n");
+        archive.write_all(text.as_bytes()).expect("room");
+    };
+    let each = |row: &dyn Fn(usize) -> String| (1..=lines).map(row).collect::<Vec<_>>();
+    file(
+        "agency.txt",
+        "agency_id,agency_name,agency_url,agency_timezone",
+        &[format!(
+            "{operator},{operator},http://example.org,Europe/Amsterdam"
+        )],
+    );
+    file(
+        "stops.txt",
+        "stop_id,stop_name,stop_lat,stop_lon",
+        &["a,Begin,52.1,5.1".into(), "b,Eind,52.2,5.2".into()],
+    );
+    file(
+        "routes.txt",
+        "route_id,agency_id,route_short_name,route_long_name,route_type",
+        &each(&|line| format!("{line},{operator},{line},,3")),
+    );
+    file(
+        "trips.txt",
+        "route_id,service_id,trip_id",
+        &each(&|line| format!("{line},1,{line}")),
+    );
+    let times = |line: usize| format!("{line},08:00:00,08:00:00,a,1\n{line},08:09:00,08:09:00,b,2");
+    file(
+        "stop_times.txt",
+        "trip_id,arrival_time,departure_time,stop_id,stop_sequence",
+        &each(&times),
+    );
+    file(
+        "calendar.txt",
+        "service_id,monday,tuesday,wednesday,thursday,friday,saturday,sunday,start_date,end_date",
+        &["1,1,1,1,1,1,1,1,20260101,20351231".into()],
+    );
+    archive.finish().expect("room");
+}
+
+/// Makes a feed of lines of an operator the next version of a folder's network.
+async fn import(folder: &Path, operator: &str, lines: usize) -> String {
+    let place = TempDir::new().expect("a temporary folder");
+    let feed = place.path().join("feed.zip");
+    write_feed(&feed, operator, lines);
+    let [feed, data] = [&feed, folder].map(|path| path.to_str().expect("a plain path"));
+    let told = said(&mut mistap(&["network", "import", feed, "--data", data])).await;
+    assert_eq!(told.code, 0, "{}", told.errors);
+    told.out
+}
+
+#[tokio::test]
+async fn lines_are_listed_as_far_as_is_asked_and_that_there_are_more_is_said() {
+    const LINES: usize = 1_100;
+    let folder = TempDir::new().expect("a temporary folder");
+    import(folder.path(), "NEW", LINES).await;
+    let server = Server::over(folder.path()).await;
+    let list = ["network", "lines", "--operator", "NEW", "-f", "csv"];
+    let list = async |arguments: &[&str]| {
+        let told = ask(server.address, &[&list[..], arguments].concat()).await;
+        assert_eq!(told.code, 0, "{}", told.errors);
+        let rows: BTreeSet<_> = told.out.lines().skip(1).map(str::to_owned).collect();
+        assert_eq!(rows.len() + 1, told.out.lines().count(), "none twice");
+        (rows.len(), told.errors)
+    };
+    let more = "more lines: raise --limit or narrow it\n";
+    assert_eq!(list(&[]).await, (50, more.to_owned()));
+    assert_eq!(list(&["--limit", "1050"]).await, (1_050, more.to_owned()));
+    for enough in ["1100", "5000"] {
+        assert_eq!(list(&["--limit", enough]).await, (LINES, String::new()));
+    }
+    assert_eq!(list(&["--number", "7"]).await, (1, String::new()));
+    // Two stops each.
+    let limit = ["--stops", "--limit", "120"];
+    assert_eq!(list(&limit).await, (240, more.to_owned()));
+    server.kill().await;
+}
+
+#[tokio::test]
+async fn stops_and_reports_that_are_left_out_of_a_list_are_said_to_be() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let server = Server::over(folder.path()).await;
+    let list = async |arguments: &[&str]| {
+        let told = ask(server.address, &[arguments, &["-f", "csv"]].concat()).await;
+        assert_eq!(told.code, 0, "{}", told.errors);
+        (told.out.lines().count() - 1, told.errors)
+    };
+    let near = ["network", "near", "52.3791", "4.9003", "--radius", "800"];
+    let more = "there may be more stops: raise --limit or lower --radius\n";
+    let (all, told) = list(&[&near[..], &["--limit", "50"]].concat()).await;
+    assert!((2..50).contains(&all) && told.is_empty(), "{all} {told}");
+    for (limit, found, told) in [(all + 1, all, ""), (all, all, more), (1, 1, more)] {
+        let limit = limit.to_string();
+        let listed = list(&[&near[..], &["--limit", &limit]].concat()).await;
+        assert_eq!(listed, (found, told.to_owned()));
+    }
+    for _ in 0..3 {
+        ask(
+            server.address,
+            &["report", "--mode", "tram", "--operator", "GVB"],
+        )
+        .await;
+    }
+    let more = "more reports: raise --rows or narrow it\n";
+    for (rows, found, told) in [("2", 2, more), ("3", 3, ""), ("4", 3, "")] {
+        let listed = list(&["cases", "list", "--rows", rows]).await;
+        assert_eq!(listed, (found, told.to_owned()));
+    }
+    server.kill().await;
+}
+
+#[tokio::test]
+async fn network_of_planning_size_is_given_to_no_folder_that_has_a_record() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let data = folder.path().to_str().expect("a plain path");
+    let planned = ["simulate", "--planning-size", "--days", "1", "--into", data];
+    let mut server = Some(Server::over(folder.path()).await);
+    for is_served in [true, false] {
+        if let Some(server) = server.take_if(|_| !is_served) {
+            server.kill().await;
+        }
+        let refused = said(&mut mistap(&planned)).await;
+        assert!(!folder.path().join("network").exists(), "{is_served}");
+        assert_eq!(refused.code, REFUSED, "{is_served}: {}", refused.errors);
+        let hint = "hint: name a new folder";
+        assert!(refused.errors.contains(hint), "{}", refused.errors);
+    }
+}
+
+#[tokio::test]
+async fn network_that_is_imported_anew_after_its_file_was_removed_is_used_under_a_new_number() {
+    let dir = TempDir::new().expect("a temporary folder");
+    let often = Duration::from_millis(20);
+    let service = Service::start_with(dir, |settings| settings.network_look = often).await;
+    let folder = service.folder().to_owned();
+    let used = async |version: u32| {
+        until_so("it is used", async || service.network_version() == version).await;
+    };
+    let file = |version: u32| folder.join(format!("network/{version:06}.network"));
+    assert!(import(&folder, "NEW", 1).await.starts_with("version 1: "));
+    used(1).await;
+    // The feed was the wrong one.
+    std::fs::remove_file(file(1)).expect("removed");
+    assert!(import(&folder, "OTHER", 2).await.starts_with("version 2: "));
+    used(2).await;
+    let network = service.ingest().network();
+    let lines = |code: &str| network.operator(code).map_or(0, |operator| operator.lines);
+    assert_eq!((lines("NEW"), lines("OTHER")), (0, 2));
+    service.stop().await;
 }
 
 #[tokio::test]

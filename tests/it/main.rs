@@ -40,6 +40,7 @@ mod support;
 mod taps;
 mod tls;
 mod tour;
+mod unread;
 mod watching;
 mod way_back;
 mod worked_example;

@@ -201,8 +201,9 @@ pub async fn import(args: ImportArgs, server: &ServerArgs, format: Format) -> Re
     let columns = args.to_columns();
     let mut checked = check(&source, &columns)?;
     if 0 < checked.refused_count && !args.skip_refused {
-        print_refused(&checked, format)?;
-        return Err(nothing_imported(&checked));
+        let printed = print_refused(&checked, format);
+        // That nothing is imported is told though nobody reads which lines are wrong.
+        return nothing_imported(&checked).and(printed);
     }
     let channel = server.connect().await?;
     let feed = args.to_feed();
@@ -216,16 +217,19 @@ pub async fn import(args: ImportArgs, server: &ServerArgs, format: Format) -> Re
         }
         Err(broken) => (broken.recorded, Some(broken.failure)),
     };
-    print(&args, &checked, recorded, format)?;
+    let printed = print(&args, &checked, recorded, format);
+    // What is missing is told though nobody reads the summary.
+    verdict(&checked, recorded, failure).and(printed)
+}
+
+/// Whether all counts are recorded, or why sending them ended.
+fn verdict(checked: &Checked, recorded: u64, failure: Option<Failure>) -> Result<(), Failure> {
+    let told = format!("{recorded} of {} counts recorded", checked.counts);
     match failure {
         None if recorded == checked.counts => Ok(()),
-        None => Err(Failure::new(
-            Kind::Refused,
-            format!("{recorded} of {} counts recorded", checked.counts),
-        )
-        .with_hint("mend the refused lines and import again: what is there is replaced")),
+        None => Err(Failure::new(Kind::Refused, told)
+            .with_hint("mend the refused lines and import again: what is there is replaced")),
         Some(failure) => {
-            let told = format!("{recorded} of {} counts recorded", checked.counts);
             let failure = failure.with_detail(told);
             // Where the same can go well later, nothing is lost by sending all of it.
             Err(if failure.is_worth_another_try() {
@@ -257,13 +261,13 @@ fn check(source: &Source, columns: &Columns) -> Result<Checked, Failure> {
     Ok(checked)
 }
 
-fn nothing_imported(checked: &Checked) -> Failure {
+fn nothing_imported(checked: &Checked) -> Result<(), Failure> {
     let message = format!(
         "{} of {} lines are refused; nothing is imported",
         checked.refused_count, checked.lines
     );
-    Failure::new(Kind::Refused, message)
-        .with_hint("mend them, or leave them out with --skip-refused")
+    Err(Failure::new(Kind::Refused, message)
+        .with_hint("mend them, or leave them out with --skip-refused"))
 }
 
 fn print_refused(checked: &Checked, format: Format) -> Result<(), Failure> {

@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 use super::super::failure::Failure;
 use super::super::output::{Format, csv_line, place};
 use super::super::rates::{RATE_COLUMNS, rate_cells, to_feed};
+use super::super::say_aside;
 use super::super::tidy::{self, figure_cells, figure_columns};
 use super::super::when;
 use super::cited::Cited;
@@ -95,27 +96,26 @@ impl Lines {
         }
         out.flush()?;
         drop(out);
-        match self.told {
-            None => self.cite(),
-            Some(_) => Ok(()),
+        if self.told.is_none() {
+            self.cite();
         }
+        Ok(())
     }
 
     /// Columns have no room for a citation: beside them it is told how the first figures are
     /// cited, and in the end how the last are.
-    pub fn end(mut self) -> Result<(), Failure> {
-        self.cite()
+    pub fn end(mut self) {
+        self.cite();
     }
 
-    fn cite(&mut self) -> Result<(), Failure> {
+    fn cite(&mut self) {
         let Some(line) = self.cited.line() else {
-            return Ok(());
+            return;
         };
         if self.format != Format::Json && self.told.as_ref() != Some(&line) {
-            writeln!(io::stderr(), "{line}")?;
+            say_aside(&line);
             self.told = Some(line);
         }
-        Ok(())
     }
 
     fn heading(&self) -> Vec<String> {

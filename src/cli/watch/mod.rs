@@ -125,7 +125,8 @@ pub async fn watch(args: &WatchArgs, server: &ServerArgs, format: Format) -> Res
             () = signals.next() => break,
         }
     }
-    output.end()
+    output.end();
+    Ok(())
 }
 
 fn request(args: &WatchArgs) -> Result<pb::WatchRatesRequest, Failure> {
@@ -175,7 +176,7 @@ impl Output {
                 drawn.draw()
             }
             Self::Lines { lines, notices } => {
-                notices.heard(before, "the state is the newest")?;
+                notices.heard(before, "the state is the newest");
                 lines.print(message)
             }
         }
@@ -187,15 +188,17 @@ impl Output {
                 drawn.trouble = Some(notice::reason(lost.status.as_ref()));
                 drawn.draw()
             }
-            Self::Lines { notices, .. } => notices.lost(lost, heard),
+            Self::Lines { notices, .. } => {
+                notices.lost(lost, heard);
+                Ok(())
+            }
         }
     }
 
     /// Says how the last figures are cited, where they stay to be read.
-    fn end(self) -> Result<(), Failure> {
-        match self {
-            Self::Drawn(_) => Ok(()),
-            Self::Lines { lines, .. } => lines.end(),
+    fn end(self) {
+        if let Self::Lines { lines, .. } = self {
+            lines.end();
         }
     }
 
@@ -215,7 +218,7 @@ impl Output {
             }
             Self::Lines { notices, .. } => {
                 sleep(REDRAW_EVERY).await;
-                notices.quiet(heard)?;
+                notices.quiet(heard);
             }
         }
         Ok(false)
