@@ -9,6 +9,11 @@ pub const INCIDENT_AGE_DAYS_MAX: i64 = 400;
 pub const KEY_AHEAD_DAYS: i64 = 31;
 /// How far ahead of the server's clock a time may lie, in milliseconds. Further: refused.
 pub const CLOCK_AHEAD_MS_MAX: i64 = 5 * 60_000;
+/// How far ahead of the time that stamps go by a time may lie while the clock is disputed, in
+/// milliseconds, before what is allowed of any clock is added. Further: refused, to be sent again.
+pub const CLOCK_DISPUTED_AHEAD_MS_MAX: i64 = DAY_MS;
+/// How far ahead of its stamp an entry can tell a tap, in milliseconds.
+pub const TAP_AHEAD_MS_MAX: i64 = CLOCK_DISPUTED_AHEAD_MS_MAX + CLOCK_AHEAD_MS_MAX;
 /// Smallest jump ahead of the server's clock that is not followed at once, in milliseconds.
 pub const CLOCK_JUMP_MS_MIN: i64 = 5 * 60_000;
 /// How far past the last entry the server's clock may be at a start, in milliseconds. Further:
@@ -186,6 +191,8 @@ pub const TAP_COUNTS_PER_CALL_MAX: usize = 1_000;
 pub const TAP_BATCH_BYTES_MAX: usize = 12 * 1024;
 /// Feeds of tap counts. More: refused.
 pub const TAP_FEEDS_MAX: usize = 256;
+/// Of those, feeds of one operator. More: refused.
+pub const TAP_FEEDS_PER_OPERATOR_MAX: usize = 32;
 /// Days of one declared outage, withdrawn ones too. More: refused.
 pub const OUTAGE_DAYS_MAX: i32 = 92;
 /// Declarations and withdrawals of outages that are kept, for ever. More: refused.
@@ -470,9 +477,10 @@ pub const NEWCOMER_OPERATORS_PER_PREFIX_MAX: usize = 64;
 pub const EDITIONS_HELD_MAX: usize = 12;
 /// Fewest reports of an operator of which an edition has rates.
 pub const EDITION_RATED_REPORTS_MIN: u64 = 50;
-/// Tap counts, of four bytes, that closing a month holds. More: the edition has no rates.
+/// Tap counts, of four bytes, that closing a month holds. More: the edition has no rates of the
+/// operator that told most.
 pub const EDITION_TAP_CELLS_MAX: usize = 48 * 1024 * 1024;
-/// Largest file of an edition, in bytes. Larger: not read.
+/// Largest file of an edition, in bytes. Larger: not closed, and not read.
 pub const EDITION_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// How often it is looked whether an edition is due, in milliseconds.
 pub const EDITION_LOOK_MS: u64 = 60_000;
@@ -517,6 +525,9 @@ pub const FEED_TRIPS_MAX: usize = 4_000_000;
 pub const FEED_STOP_ROWS_MAX: usize = 500_000;
 /// Longest text in a feed, in characters. Longer: the feed is refused.
 pub const FEED_TEXT_CHARS_MAX: usize = 255;
+/// Longest row of a table that is imported, of a feed or of tap counts, in bytes. Longer: the table
+/// is refused.
+pub const TABLE_ROW_BYTES_MAX: usize = 1024 * 1024;
 
 /// Largest request, in bytes. Larger: refused by the server.
 pub const MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;

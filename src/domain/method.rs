@@ -1,7 +1,7 @@
 //! The version of the method, and what changed with it.
 
 /// Version of the method: what is counted, and how it is screened.
-pub const METHOD: u32 = 3;
+pub const METHOD: u32 = 4;
 
 /// Something that makes figures before it and after it hard to compare.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,7 +13,7 @@ pub struct Break {
 }
 
 /// All known breaks, in the order in which they came or will come.
-pub const BREAKS: [Break; 5] = [
+pub const BREAKS: [Break; 6] = [
     Break {
         since: "2023-06-06",
         what: "Bank cards and phones can be tapped in the whole country (OVpay); more than \
@@ -36,6 +36,14 @@ pub const BREAKS: [Break; 5] = [
                as well, so that an interval of before may be far too narrow where few days had one. \
                Of one reporter's reports of a day without a line, one counts for each operator, and \
                of trains and the metro for each station; before, one of all.",
+    },
+    Break {
+        since: "2026-12",
+        what: "Method 4: an edition places a report that names a line by that line, whatever its \
+               mode; before, one of a train or the metro by its station. Stations have no rates in it \
+               any more: a rate of before, of a station or of a line of the metro, set reports of some \
+               modes against taps of all. Where the key of pseudonyms changed within a month, it counts \
+               what was told under one of both keys; before, one person may have been two reporters.",
     },
     Break {
         since: "2028-01",

@@ -14,7 +14,7 @@ use super::tables::{self, LINE};
 use super::taps::{Scopes, Taps};
 use crate::domain::{Basis, LocalMonth, OperatorCode, OutageDay, UtcMillis};
 use crate::journal::{JournalError, Reader};
-use crate::stats::screening::{Group, Published, distinct, screen, screen_count, screen_quarter};
+use crate::stats::screening::{Group, Published, screen, screen_count, screen_quarter};
 
 /// Both, in the order of rows.
 const BASES: [Basis; 2] = [Basis::SelfReported, Basis::Observed];
@@ -37,6 +37,8 @@ struct Counted {
     /// Places of those that count, and of what devices observed.
     told: Vec<usize>,
     observed: Vec<usize>,
+    /// The key under which those count that name somebody, if any does.
+    key: Option<u32>,
     /// Reports that do not count; `None` if few people told them.
     left_out: Option<u64>,
     published: [Option<Published>; 2],
@@ -126,18 +128,26 @@ impl Counted {
         // A report that does not count may still say that a card and an installation are one
         // reporter's.
         let numbers = reporters::number(all_told.iter().map(|report| report.names()));
-        let are_counted = reporters::are_counted(&all_told, &numbers);
+        let key = reporters::counted_key(&all_told);
+        let are_counted = reporters::are_counted(&all_told, &numbers, key);
         let erased = Erased::of(&all_told, &numbers, &are_counted);
+        let left_out = (0..all_told.len()).filter(|place| !are_counted[*place]);
+        let left_out: Vec<_> = left_out
+            .map(|place| (all_told[place].key, numbers[place]))
+            .collect();
         let places = told.iter().copied().zip(numbers).zip(&are_counted);
-        let (counted, left_out): (Vec<_>, Vec<_>) = places.partition(|(_, counts)| **counts);
-        let left_out: Vec<_> = left_out.iter().map(|((_, number), _)| *number).collect();
-        let (counted, numbers): (Vec<_>, Vec<_>) = counted.into_iter().map(|(one, _)| one).unzip();
+        let places = places.filter(|(_, counts)| **counts);
+        let (counted, numbers): (Vec<_>, Vec<_>) = places.map(|(one, _)| one).unzip();
         let mut counted = Self {
             gathered,
             all_told: told.into_iter().zip(are_counted).collect(),
             told: counted,
             observed,
-            left_out: screen_count(left_out.len() as u64, distinct(left_out.into_iter())),
+            key,
+            left_out: screen_count(
+                left_out.len() as u64,
+                reporters::at_least(left_out.into_iter()),
+            ),
             published: [None, None],
             erased,
         };
@@ -307,6 +317,8 @@ fn ladder(months: [LocalMonth; 3], counted: [&Counted; 3]) -> Vec<Row> {
             continue;
         };
         let numbers = match basis {
+            // Who told something in two months would be two people.
+            Basis::SelfReported if !is_one_key(counted) => continue,
             Basis::SelfReported => self_reporters(counted),
             Basis::Observed => {
                 let taps = counted.map(|month| month.observed.len());
@@ -324,6 +336,13 @@ fn ladder(months: [LocalMonth; 3], counted: [&Counted; 3]) -> Vec<Row> {
         rows.extend(quarter_rows(basis, months, &quarters));
     }
     rows
+}
+
+/// Whether the self-reports that name somebody count under one key in three months of a quarter.
+fn is_one_key(counted: [&Counted; 3]) -> bool {
+    let mut keys = counted.iter().filter_map(|month| month.key);
+    let first = keys.next();
+    keys.all(|key| Some(key) == first)
 }
 
 /// Reporters of the self-reports that count in three months, in their order, numbered alike
@@ -404,6 +423,7 @@ mod tests {
             let told = |day: i32, has_card: bool, has_installation: bool| Report {
                 card: has_card.then_some(card),
                 installation: has_installation.then_some(installation),
+                is_named: true,
                 day: LocalDay(first_day.0 + day),
                 ..report()
             };

@@ -28,7 +28,6 @@ use crate::stats::rate::{Coverage, Estimator, Matching, NoRate, Numerator, Rate,
 
 /// Why an operator has no rates, besides the reasons of `stats::rate`.
 const TOO_FEW_REPORTS: &str = "too-few-reports";
-/// Why nobody has any.
 pub(super) const TOO_MANY_TAP_COUNTS: &str = "too-many-tap-counts";
 
 /// The feeds of a month, or of the three of a quarter, in order.
@@ -66,15 +65,13 @@ impl<'a> Denominators<'a> {
         published: &[Row],
         matched: impl Fn(&str, &Tells) -> Vec<Matched>,
     ) {
-        if self.0.iter().any(|month| month.is_full()) {
-            for row in rows.iter_mut().filter(|row| row.no_rate.is_some()) {
-                row.no_rate = Some(TOO_MANY_TAP_COUNTS.to_owned());
-            }
-            return;
-        }
         let days = PublishedDays::of(published);
         let mut known: HashMap<_, Vec<Matched>> = HashMap::new();
         for row in rows.iter_mut() {
+            if self.has_let_go(row) {
+                row.no_rate = Some(TOO_MANY_TAP_COUNTS.to_owned());
+                continue;
+            }
             let Some(chosen) = self.chosen(row) else {
                 continue;
             };
@@ -98,6 +95,13 @@ impl<'a> Denominators<'a> {
                 Err(reason) => row.no_rate = Some(reason.to_owned()),
             }
         }
+    }
+
+    /// Whether there were more taps than could be kept, in any month, of the operator that a row is
+    /// about.
+    fn has_let_go(&self, row: &Row) -> bool {
+        let mut months = self.0.iter();
+        scope(row).is_some() && months.any(|month| month.has_let_go(&row.operator_code))
     }
 
     fn days(&self) -> u64 {

@@ -3,6 +3,7 @@
 //!
 //! Empty is never zero, and no text can be taken for a formula by a spreadsheet.
 
+use std::collections::BTreeSet;
 use std::io::{self, Cursor, Write as _};
 
 use serde_json::{Value, json};
@@ -56,6 +57,10 @@ pub struct Selection {
     pub dimension: &'static str,
 }
 
+/// The operators that an edition tells of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Operators(BTreeSet<String>);
+
 impl Selection {
     /// From two parts of an address; `None` if there is no such dimension, or if the operator
     /// cannot be one.
@@ -72,8 +77,11 @@ impl Selection {
     }
 
     /// Whether an edition says anything of the operator asked for.
-    pub fn is_known(&self, edition: &Edition) -> bool {
-        edition.rows.iter().any(|row| self.is_of_operator(row))
+    pub fn is_known(&self, operators: &Operators) -> bool {
+        match &self.operator {
+            Some(code) => operators.0.contains(code),
+            None => !operators.0.is_empty(),
+        }
     }
 
     /// Whether a row stands in the table asked for.
@@ -88,6 +96,14 @@ impl Selection {
     fn is_of_operator(&self, row: &Row) -> bool {
         let operator = self.operator.as_deref();
         operator.is_none_or(|code| row.operator_code.to_lowercase() == code)
+    }
+}
+
+impl Operators {
+    /// Of an edition.
+    pub fn of(edition: &Edition) -> Self {
+        let rows = edition.rows.iter();
+        Self(rows.map(|row| row.operator_code.to_lowercase()).collect())
     }
 }
 
@@ -404,7 +420,10 @@ pub(super) mod tests {
         assert_eq!(Selection::parse("gvb", "passwd"), None);
         assert_eq!(Selection::parse("../etc", "line"), None);
         let unknown = Selection::parse("ret", "line").expect("known");
-        assert!(!unknown.is_known(&held().edition));
+        let operators = Operators::of(&held().edition);
+        assert!(!unknown.is_known(&operators));
+        let known = Selection::parse("gvb", "line").expect("known");
+        assert!(known.is_known(&operators));
     }
 
     #[test]

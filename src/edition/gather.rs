@@ -5,14 +5,15 @@
 //! are read after it is known what is published. Stamps only rise: once an entry at
 //! or after that instant is there, a later reading finds the same.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::Hash;
 
+use super::keys::KeysOfQuarters;
 use super::month;
 use super::reporters::{self, Names};
 use crate::domain::entry::Removal;
 use crate::domain::incident::{CauseClaim, is_observed};
-use crate::domain::limits::CLOCK_AHEAD_MS_MAX;
+use crate::domain::limits::TAP_AHEAD_MS_MAX;
 use crate::domain::taxonomy::{
     CardKind, Mode, Outcome, SetOf, Signal, StaffAct, StaffPresence, TapKind,
 };
@@ -21,7 +22,7 @@ use crate::domain::{
     OutageDay, OutageTold, Outages, Personal, Position, Pseudonym, RowTime, StopId, UtcMillis,
 };
 use crate::journal::{JournalError, Reader, Record, Wanted};
-use crate::stats::screening::{distinct, screen_count};
+use crate::stats::screening::screen_count;
 
 /// What of an incident an edition needs.
 #[derive(Clone, Debug, PartialEq)]
@@ -58,6 +59,10 @@ pub struct Report {
     pub card: Option<Pseudonym>,
     /// Pseudonym of the installation.
     pub installation: Option<Pseudonym>,
+    /// Whether it named a card or an installation, also where it is no longer known which.
+    pub is_named: bool,
+    /// Under which of the keys of its quarter it was told, see `keys`.
+    pub key: u32,
     /// Whether it was flagged when it came in, and counts in no edition.
     pub is_uncountable: bool,
     /// What of its names has been erased.
@@ -101,27 +106,30 @@ pub struct Gathered {
     pub erased: u64,
     /// The same of those that came too late.
     pub erased_late: u64,
-    /// Entries of the last minutes before the month of which only the place is left, as single
-    /// incidents end right before it: a fast clock may have told in each of a tap of the month.
+    /// Entries of the last day before the month of which only the place is left, as single
+    /// incidents end right before it: each may have told of a tap of the month, ahead of its stamp.
     pub gone: u64,
 }
 
 /// Reports that came after the edition of their month had closed.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct TooLate(HashMap<IncidentId, (LocalMonth, Names)>);
+pub struct TooLate(HashMap<IncidentId, LateReport>);
+
+/// What is known of one of them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct LateReport {
+    /// The quarter of its tap, and under which of its keys it was told.
+    key: (i32, u32),
+    names: Names,
+}
 
 impl TooLate {
-    /// How many; `None` if they may be of few people. Pseudonyms of different quarters cannot
-    /// be joined, so that those of one quarter must be enough.
+    /// How many; `None` if they may be of few people.
     pub fn screened(&self) -> Option<u64> {
-        let mut by_quarter: BTreeMap<i32, Vec<Names>> = BTreeMap::new();
-        for (month, names) in self.0.values() {
-            let quarter = by_quarter.entry(month::quarter(*month)).or_default();
-            quarter.push(*names);
-        }
-        let quarters = by_quarter.values().map(|names| names.iter().copied());
-        let reporters = quarters.map(|names| distinct(reporters::number(names).into_iter()));
-        screen_count(self.0.len() as u64, reporters.max().unwrap_or(0))
+        let late = self.0.values();
+        let numbers = reporters::number(late.clone().map(|report| report.names));
+        let reporters = reporters::at_least(late.map(|report| report.key).zip(numbers));
+        screen_count(self.0.len() as u64, reporters)
     }
 }
 
@@ -129,13 +137,14 @@ impl TooLate {
 /// no longer holds it.
 pub fn gather(reader: &Reader, month: LocalMonth) -> Result<Option<Gathered>, JournalError> {
     let begins = month::first_day(month).start().start();
-    // No tap is further ahead of its entry.
-    let from = first_at(reader, UtcMillis(begins.0 - CLOCK_AHEAD_MS_MAX))?;
+    // No tap is further ahead of its stamp.
+    let from = first_at(reader, UtcMillis(begins.0 - TAP_AHEAD_MS_MAX))?;
     let end = first_at(reader, month::closes_at(month))?;
     if reader.last() < end || has_gone(reader, from) {
         return Ok(None);
     }
-    let mut gatherer = Gatherer::new(month);
+    let keys = KeysOfQuarters::told_before(reader, month, from)?;
+    let mut gatherer = Gatherer::new(month, keys);
     for record in reader.wanted_from(from, Wanted::AllButTaps) {
         let record = record?;
         if end <= record.position {
@@ -164,7 +173,7 @@ pub fn gather(reader: &Reader, month: LocalMonth) -> Result<Option<Gathered>, Jo
 /// no longer holds it.
 pub fn gone_before(reader: &Reader, month: LocalMonth) -> Result<Option<u64>, JournalError> {
     let begins = month::first_day(month).start().start();
-    let from = first_at(reader, UtcMillis(begins.0 - CLOCK_AHEAD_MS_MAX))?;
+    let from = first_at(reader, UtcMillis(begins.0 - TAP_AHEAD_MS_MAX))?;
     if has_gone(reader, from) {
         return Ok(None);
     }
@@ -190,7 +199,7 @@ pub fn gone_before(reader: &Reader, month: LocalMonth) -> Result<Option<u64>, Jo
 /// that was done to entries of it.
 pub fn lacks_names(reader: &Reader, month: LocalMonth) -> Result<bool, JournalError> {
     let begins = month::first_day(month).start().start();
-    let from = first_at(reader, UtcMillis(begins.0 - CLOCK_AHEAD_MS_MAX))?;
+    let from = first_at(reader, UtcMillis(begins.0 - TAP_AHEAD_MS_MAX))?;
     for record in reader.wanted_from(from, Wanted::Removals) {
         if let Entry::PersonalRemoved {
             removal: Removal::All,
@@ -228,6 +237,7 @@ pub fn first_at(reader: &Reader, instant: UtcMillis) -> Result<Position, Journal
 
 struct Gatherer {
     month: LocalMonth,
+    begins: UtcMillis,
     /// When the edition of the month before closed.
     closed_before: UtcMillis,
     /// By place: `None` once withdrawn.
@@ -242,6 +252,7 @@ struct Gatherer {
     latest: (UtcMillis, HashSet<IncidentId>),
     /// Nothing is amended any more.
     erased_ids: HashSet<IncidentId>,
+    keys: KeysOfQuarters,
     too_late: TooLate,
     networks: BTreeSet<u32>,
     outages: Outages,
@@ -251,9 +262,11 @@ struct Gatherer {
 }
 
 impl Gatherer {
-    fn new(month: LocalMonth) -> Self {
+    fn new(month: LocalMonth, keys: KeysOfQuarters) -> Self {
         Self {
             month,
+            begins: month::first_day(month).start().start(),
+            keys,
             closed_before: month::closes_at(LocalMonth(month.0 - 1)),
             reports: Vec::new(),
             rows: Vec::new(),
@@ -281,7 +294,10 @@ impl Gatherer {
                     self.networks.insert(facts.network_version);
                     self.places.insert(facts.id, self.reports.len());
                     self.rows.push(record.position);
-                    let mut report = Report::new(&facts, personal.as_deref(), record.stamp);
+                    let mut report = Report {
+                        key: self.keys.in_use(month),
+                        ..Report::new(&facts, personal.as_deref(), record.stamp)
+                    };
                     self.erased += u64::from(report.erased != NamesErased::No);
                     self.codes.share(&mut report);
                     self.reports.push(Some(report));
@@ -292,8 +308,11 @@ impl Gatherer {
                     let personal = personal.as_deref();
                     let erased = names_erased(&facts, personal);
                     self.erased_late += u64::from(erased != NamesErased::No);
-                    let names = names(personal);
-                    self.too_late.0.insert(facts.id, (month, names));
+                    let report = LateReport {
+                        key: (month::quarter(month), self.keys.in_use(month)),
+                        names: names(personal),
+                    };
+                    self.too_late.0.insert(facts.id, report);
                 }
             }
             Entry::Withdrawn { id, row, .. } => {
@@ -308,7 +327,7 @@ impl Gatherer {
                 self.erased_ids.insert(id);
             }
             Entry::Amended(amendment) => self.amend(record.position, &amendment),
-            Entry::OutageChanged(change) => {
+            Entry::OutageChanged(change) if self.begins <= record.stamp => {
                 // As the fold, which takes no more than there is room for.
                 self.outages.tell(OutageTold {
                     at: record.position,
@@ -316,7 +335,9 @@ impl Gatherer {
                     change,
                 });
             }
-            Entry::TapCounts(_)
+            Entry::KeysChanged(told) => self.keys.tell(&told),
+            Entry::OutageChanged(_)
+            | Entry::TapCounts(_)
             | Entry::Answered(_)
             | Entry::Tick
             | Entry::NetworkChanged { .. }
@@ -324,7 +345,6 @@ impl Gatherer {
             | Entry::EditionClosed(_)
             | Entry::PersonalRemoved { .. }
             | Entry::IncidentsEnded { .. }
-            | Entry::KeysChanged(_)
             | Entry::Restored(_)
             | Entry::Gone => {}
         }
@@ -353,6 +373,8 @@ impl Gatherer {
                 is_in_time: report.is_in_time,
                 card: report.card,
                 installation: report.installation,
+                is_named: report.is_named,
+                key: report.key,
                 erased: report.erased,
                 ..Report::new(&amendment.after, None, UtcMillis(0))
             };
@@ -441,6 +463,10 @@ impl Report {
             outcomes: facts.outcomes,
             card: names(personal).card,
             installation: names(personal).installation,
+            is_named: facts.card_given
+                || facts.installation_given
+                || names(personal) != Names::default(),
+            key: 0,
             is_uncountable: facts.is_uncountable,
             erased: names_erased(facts, personal),
         }
@@ -454,14 +480,11 @@ impl Report {
         }
     }
 
-    /// Whether tables place it by station, as trains and the metro, or else by line.
-    pub fn is_by_station(&self) -> bool {
-        matches!(self.mode, Some(Mode::Train | Mode::Metro))
-    }
-
-    /// The station, if tables place it by that and it is known.
+    /// The station, if tables place it by that: of trains and the metro, where no line is known.
     pub fn station(&self) -> Option<&StopId> {
-        self.stop.as_ref().filter(|_| self.is_by_station())
+        let is_by_station = matches!(self.mode, Some(Mode::Train | Mode::Metro));
+        let stop = self.stop.as_ref();
+        stop.filter(|_| is_by_station && self.line.is_none())
     }
 }
 
@@ -510,6 +533,8 @@ pub(super) mod testing {
             outcomes: SetOf::EMPTY,
             card: None,
             installation: None,
+            is_named: false,
+            key: 0,
             is_uncountable: false,
             erased: NamesErased::No,
         }

@@ -10,9 +10,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use super::close::{self, Made};
+use super::download::Operators;
 use super::format::{Edition, FormatError, Hash, LICENCE, METHOD, citation};
 use super::gather::first_at;
 use super::month;
@@ -157,6 +158,10 @@ pub struct Library {
     closed: RwLock<BTreeMap<LocalMonth, Closed>>,
     /// Those that were asked for last, newest last.
     held: Mutex<Vec<Arc<Held>>>,
+    /// The operators that each tells of, of those that were asked for once.
+    operators: Mutex<BTreeMap<LocalMonth, Arc<Operators>>>,
+    /// `EDITION_BYTES_MAX`, but in tests.
+    pub(super) bytes_max: u64,
 }
 
 impl Library {
@@ -181,6 +186,8 @@ impl Library {
             reader,
             closed: RwLock::default(),
             held: Mutex::default(),
+            operators: Mutex::default(),
+            bytes_max: EDITION_BYTES_MAX,
         };
         let mut unknown = BTreeSet::new();
         for month in library.months_on_disk()? {
@@ -253,6 +260,29 @@ impl Library {
         }
         held.push(Arc::clone(&read));
         Ok(Some(read))
+    }
+
+    /// The operators that an edition tells of; `None` if there is none of the month. Of each it is
+    /// read once, since it never changes.
+    pub fn operators(&self, month: LocalMonth) -> Result<Option<Arc<Operators>>, EditionError> {
+        let known = self.known_operators().get(&month).cloned();
+        if known.is_some() {
+            return Ok(known);
+        }
+        // Nothing is locked while the file is read.
+        let Some(held) = self.get(month)? else {
+            return Ok(None);
+        };
+        let operators = Arc::new(Operators::of(&held.edition));
+        let again = Arc::clone(&operators);
+        self.known_operators().insert(month, again);
+        Ok(Some(operators))
+    }
+
+    fn known_operators(&self) -> MutexGuard<'_, BTreeMap<LocalMonth, Arc<Operators>>> {
+        self.operators
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// One of those that were read last, which is the newest of them from now on.
@@ -356,6 +386,7 @@ impl Library {
             // What it was made of decides; the look before only saves making it.
             None if made.missing.is_cut() => Ok(Prepared::Cut),
             None => {
+                self.check_size(month, &bytes)?;
                 self.write(&self.ready_path(month), &bytes)?;
                 Ok(Prepared::Ready(mark(&made.edition, hash)))
             }
@@ -458,7 +489,7 @@ impl Library {
         all.insert(closed.month, closed);
     }
 
-    fn held(&self) -> std::sync::MutexGuard<'_, Vec<Arc<Held>>> {
+    fn held(&self) -> MutexGuard<'_, Vec<Arc<Held>>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -503,6 +534,15 @@ impl Library {
 
     fn note_path(&self, month: LocalMonth) -> PathBuf {
         self.folder.join(format!("{month}.{NOTE_EXTENSION}"))
+    }
+
+    /// Refuses what could never be read: before its hash is noted, for good.
+    fn check_size(&self, month: LocalMonth, bytes: &[u8]) -> Result<(), EditionError> {
+        if bytes.len() as u64 <= self.bytes_max {
+            return Ok(());
+        }
+        let source = io::Error::from(io::ErrorKind::FileTooLarge);
+        Err(io_error("write", &self.path(month), source))
     }
 
     fn months_on_disk(&self) -> Result<Vec<LocalMonth>, EditionError> {

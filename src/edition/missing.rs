@@ -27,7 +27,7 @@ const SHIFT_OF_LINK: u64 = COUNTED_REPORTS_PER_MONTH_MAX as u64 + 2;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Missing {
     /// Entries right before the month of which only the place is left. Each may have told of one
-    /// tap of the month's first minutes.
+    /// tap of the month's first day.
     pub gone: u64,
     /// Reports of the month whose names are erased, observed ones included.
     pub erased: u64,

@@ -1,7 +1,7 @@
 //! Editions: what the public gets. One covers a calendar month in Europe/Amsterdam, closes at
 //! the beginning of day 22 of the next, and is never changed.
 //!
-//! The way of an edition: the journal is read (`gather`), reporters are told apart and
+//! The way of an edition: the journal is read (`gather`), reporters are told apart (`keys`) and
 //! counted (`reporters`), reports are divided by one-way tables (`tables`), screened
 //! (`stats::screening`), written as rows (`rows`), set against taps (`taps`, `denominators`,
 //! `dispersion`) and written as canonical bytes (`format`). The bytes are kept in a file for ever,
@@ -17,6 +17,7 @@ mod dispersion;
 pub mod download;
 pub mod format;
 pub mod gather;
+mod keys;
 pub mod library;
 mod matched;
 mod missing;

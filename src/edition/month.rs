@@ -33,7 +33,12 @@ pub fn quarter_ending(month: LocalMonth) -> Option<[LocalMonth; 3]> {
     is_last.then(|| [LocalMonth(month.0 - 2), LocalMonth(month.0 - 1), month])
 }
 
-/// The quarter that a month lies in, counted from the year 0.
+/// The first month of the quarter that a month lies in.
+pub fn quarter_begins(month: LocalMonth) -> LocalMonth {
+    LocalMonth(quarter(month) * MONTHS_PER_QUARTER)
+}
+
+/// The quarter that a month lies in, counted from the year 0; as `auth::key_period`.
 pub fn quarter(month: LocalMonth) -> i32 {
     month.0.div_euclid(MONTHS_PER_QUARTER)
 }

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use super::gather::Report;
 use crate::domain::taxonomy::{CardKind, Cause, ClaimSource, Outcome, StaffAct, Taxonomy};
+use crate::domain::{LineId, StopId};
 use crate::stats::screening::{ClassName, Group, Logic, Name, Sheet};
 use crate::stats::staff::{HARMFUL, HELPING};
 
@@ -207,16 +208,13 @@ fn answer(is_yes: bool) -> Name {
     Cow::Borrowed(if is_yes { YES } else { NO })
 }
 
-/// The station for trains and the metro, the line for all else: one geography for each
-/// report.
+/// The line, whatever the mode, so that its class has every report that names it; the station for
+/// trains and the metro without a line: one geography for each report.
 fn place(report: &Report) -> Name {
-    let key = if report.is_by_station() {
-        let station = report.station();
-        station.map(|station| format!("{STATION_PREFIX}{}", station.as_str()))
-    } else {
-        let line = report.line.as_ref();
-        line.map(|line| format!("{LINE_PREFIX}{}", line.as_str()))
-    };
+    let of_line = |line: &LineId| format!("{LINE_PREFIX}{}", line.as_str());
+    let of_station = |station: &StopId| format!("{STATION_PREFIX}{}", station.as_str());
+    let line = report.line.as_ref().map(of_line);
+    let key = line.or_else(|| report.station().map(of_station));
     key.map_or(Cow::Borrowed(NOT_SAID), Cow::Owned)
 }
 

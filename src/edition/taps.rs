@@ -1,7 +1,7 @@
 //! The taps of an edition's month, as the journal had them when it closed: those of what is
 //! published, and of nothing else.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::format::Row;
 use super::month;
@@ -13,7 +13,7 @@ use crate::journal::{JournalError, Reader, Wanted};
 /// In place of a slot for which no count came.
 const NOT_TOLD: u32 = u32::MAX;
 
-/// What taps are wanted of: the operators, lines and stations that rows are about.
+/// What taps are wanted of: the operators and lines that rows are about.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Scopes(HashSet<(OperatorCode, TapScope)>);
 
@@ -37,10 +37,10 @@ pub struct Taps {
     days: Vec<LocalDay>,
     scopes: Scopes,
     feeds: BTreeMap<FeedId, Feed>,
-    /// Slots that are kept, over all feeds.
-    cells: usize,
-    /// Whether there were more than could be kept: then there are no rates.
-    is_full: bool,
+    /// Slots that are kept, over all feeds of an operator.
+    cells: BTreeMap<OperatorCode, usize>,
+    /// Those of which there were more than could be kept: they have no rates.
+    let_go: BTreeSet<OperatorCode>,
 }
 
 /// The counts of one feed, the last that was told for each slot.
@@ -67,8 +67,8 @@ impl Taps {
             days: (first.0..end.0).map(LocalDay).collect(),
             scopes,
             feeds: BTreeMap::new(),
-            cells: 0,
-            is_full: false,
+            cells: BTreeMap::new(),
+            let_go: BTreeSet::new(),
         }
     }
 
@@ -82,7 +82,7 @@ impl Taps {
         let mut taps = Self::new(month, scopes);
         for record in reader.wanted_from(from, Wanted::Taps) {
             let record = record?;
-            if through < record.position || taps.is_full {
+            if through < record.position {
                 break;
             }
             if let Entry::TapCounts(batch) = record.entry {
@@ -97,9 +97,10 @@ impl Taps {
         &self.days
     }
 
-    /// Whether there were more than could be kept.
-    pub(super) fn is_full(&self) -> bool {
-        self.is_full
+    /// Whether there were more of an operator than could be kept.
+    pub(super) fn has_let_go(&self, operator: &str) -> bool {
+        let mut let_go = self.let_go.iter();
+        let_go.any(|code| code.as_str() == operator)
     }
 
     /// What its feeds are.
@@ -119,8 +120,9 @@ impl Taps {
     /// under the same name counts nothing.
     fn add(&mut self, batch: &TapBatch) {
         let declared = batch.feed();
-        // Nothing is set against pairs of a line and a stop.
-        if declared.grain == TapGrain::LineStop {
+        // Nothing is set against stops, nor against pairs of a line and a stop.
+        let is_wanted = matches!(declared.grain, TapGrain::Operator | TapGrain::Line);
+        if !is_wanted || self.let_go.contains(&declared.operator) {
             return;
         }
         let feed = self.feeds.entry(declared.id.clone());
@@ -138,14 +140,41 @@ impl Taps {
             else {
                 continue;
             };
-            let slot = feed.starts[day] + usize::from(cell.slot.slot);
-            let Some(slots) = feed.slots_of(&batch.scopes()[place], &mut self.cells) else {
-                self.is_full = true;
-                self.feeds.clear();
+            let Some(feed) = self.with_room(declared, &batch.scopes()[place]) else {
                 return;
             };
-            slots[slot] = cell.taps.get();
+            feed.tell(&batch.scopes()[place], day, cell.slot.slot, cell.taps.get());
         }
+    }
+
+    /// A feed that has slots for a scope; `None` if its operator was let go. Where there are too
+    /// many in all, the operator that has most is: none loses its rates to another that has more.
+    fn with_room(&mut self, declared: &TapFeed, scope: &TapScope) -> Option<&mut Feed> {
+        let feed = self.feeds.get(&declared.id)?;
+        if !feed.told.contains_key(scope) {
+            let own = self.cells.entry(declared.operator.clone()).or_default();
+            *own += feed.slots();
+            while EDITION_TAP_CELLS_MAX < self.cells.values().sum() {
+                self.let_go_of_the_largest();
+            }
+            self.feeds.get_mut(&declared.id)?.make_slots(scope);
+        }
+        self.feeds.get_mut(&declared.id)
+    }
+
+    fn let_go_of_the_largest(&mut self) {
+        let largest = self.cells.iter().max_by_key(|(_, cells)| **cells);
+        let (operator, cells) = largest.expect("some have too many");
+        let (operator, cells) = (operator.clone(), *cells);
+        tracing::warn!(
+            %operator,
+            cells,
+            "more tap counts than an edition holds; it has no rates of the operator that told most"
+        );
+        self.cells.remove(&operator);
+        self.feeds
+            .retain(|_, feed| feed.declared.operator != operator);
+        self.let_go.insert(operator);
     }
 }
 
@@ -162,17 +191,21 @@ impl Feed {
         }
     }
 
-    /// The slots of a scope; `None` if there is no room for more.
-    fn slots_of(&mut self, scope: &TapScope, cells: &mut usize) -> Option<&mut Vec<u32>> {
-        if !self.told.contains_key(scope) {
-            let slots = self.starts.last().copied().unwrap_or(0);
-            *cells += slots;
-            if EDITION_TAP_CELLS_MAX < *cells {
-                return None;
-            }
-            self.told.insert(scope.clone(), vec![NOT_TOLD; slots]);
+    /// How many slots a scope has in the month.
+    fn slots(&self) -> usize {
+        self.starts.last().copied().unwrap_or(0)
+    }
+
+    fn make_slots(&mut self, scope: &TapScope) {
+        let slots = vec![NOT_TOLD; self.slots()];
+        self.told.insert(scope.clone(), slots);
+    }
+
+    /// Takes in one count of a scope that has slots, on a day of the month.
+    fn tell(&mut self, scope: &TapScope, day: usize, slot: u8, taps: u32) {
+        if let Some(slots) = self.told.get_mut(scope) {
+            slots[self.starts[day] + usize::from(slot)] = taps;
         }
-        self.told.get_mut(scope)
     }
 
     /// Taps of a scope, by day. A day counts if all of it was told: of no other is it known
@@ -197,7 +230,8 @@ pub(super) fn scope(row: &Row) -> Option<TapScope> {
         // Only what is told of the whole: parts that were told may not be all there are.
         "total" | "operator" => Some(TapScope::Operator),
         "line" => row.key.parse().ok().map(TapScope::Line),
-        "station" => row.key.parse().ok().map(TapScope::Stop),
+        // Nor a station: its row has only reports of trains and the metro, and of these only those
+        // that name no line, while its taps are of all modes.
         _ => None,
     }
 }
@@ -220,9 +254,8 @@ mod tests {
         }
     }
 
-    /// Ten taps in each hour of the first of October, on each of so many lines.
-    fn batches(lines: u32) -> Vec<TapBatch> {
-        let feed = TapFeed {
+    fn feed() -> TapFeed {
+        TapFeed {
             id: "gvb.lines".parse().expect("a name"),
             operator: "GVB".parse().expect("a code"),
             grain: TapGrain::Line,
@@ -230,7 +263,15 @@ mod tests {
             kinds: TapKinds::new([TapKind::CheckIn].into_iter().collect()).expect("a tap"),
             refusals: Refusals::Excluded,
             day_begin: DayBegin::default(),
-        };
+        }
+    }
+
+    /// Ten taps in each hour of the first of October, on each of so many lines.
+    fn batches(lines: u32) -> Vec<TapBatch> {
+        batches_of(&feed(), lines)
+    }
+
+    fn batches_of(feed: &TapFeed, lines: u32) -> Vec<TapBatch> {
         let day = LocalDay::parse("2026-10-01").expect("a date");
         let count = |line, slot| TapCount {
             scope: TapScope::Line(format!("GVB:{line}").parse().expect("a line")),
@@ -238,7 +279,7 @@ mod tests {
             taps: crate::domain::taps::Taps::new(10).expect("few"),
         };
         let counts = (0..lines).flat_map(|line| (0..24).map(move |slot| count(line, slot)));
-        TapBatch::pack(&feed, counts)
+        TapBatch::pack(feed, counts)
     }
 
     fn held(rows: &[Row], lines: u32) -> Taps {
@@ -255,7 +296,7 @@ mod tests {
         let rows = [row("line", "GVB:7"), row("line", ""), row("day", "GVB:8")];
         let taps = held(&rows, 1_000);
         // 31 days, of which one has 25 hours.
-        assert_eq!(taps.cells, 31 * 24 + 1);
+        assert_eq!(taps.cells.values().sum::<usize>(), 31 * 24 + 1);
         let scope = |line: &str| TapScope::Line(line.parse().expect("a line"));
         let feed = taps.feeds.values().next().expect("one feed");
         let by_day = feed.by_day(&taps.days, &scope("GVB:7"));
@@ -264,27 +305,47 @@ mod tests {
     }
 
     #[test]
-    fn more_taps_than_are_held_give_no_rates_and_say_so() {
+    fn operator_with_most_of_too_many_taps_has_no_rates_and_takes_them_from_no_other() {
         let per_line = 31 * 24 + 1;
-        let lines = u32::try_from(EDITION_TAP_CELLS_MAX / per_line + 1).expect("some");
-        let rows: Vec<_> = (0..lines)
-            .map(|line| Row {
-                no_rate: Some("no denominator".into()),
-                ..row("line", &format!("GVB:{line}"))
-            })
-            .collect();
-        let mut taps = held(&rows[..1], 1);
-        taps.scopes = Scopes::of(rows.iter());
-        taps.cells = EDITION_TAP_CELLS_MAX - per_line;
-        for batch in batches(3) {
+        let no_rate = Some("no denominator".to_owned());
+        let of = |operator: &str, key: &str| Row {
+            operator_code: operator.into(),
+            no_rate: no_rate.clone(),
+            ..row("line", key)
+        };
+        let mut rows = [
+            of("GVB", "GVB:0"),
+            of("GVB", "GVB:1"),
+            of("RET", "GVB:0"),
+            of("GVB", ""),
+        ];
+        let mut taps = held(&rows, 0);
+        let code = |operator: &str| operator.parse().expect("a code");
+        let other = TapFeed {
+            id: "ret.lines".parse().expect("a name"),
+            operator: code("RET"),
+            ..feed()
+        };
+        for batch in batches_of(&other, 1) {
             taps.add(&batch);
         }
-        let mut rated = rows[..2].to_vec();
-        Denominators::new(vec![&taps]).rate(&mut rated, &[], |_, _| Vec::new());
-        assert!(
-            rated
-                .iter()
-                .all(|row| row.no_rate.as_deref() == Some(TOO_MANY_TAP_COUNTS))
-        );
+        // Room for one more line, and GVB has most.
+        let room = EDITION_TAP_CELLS_MAX - 2 * per_line;
+        taps.cells.insert(code("GVB"), room);
+        for batch in batches(2) {
+            taps.add(&batch);
+        }
+        assert_eq!(taps.cells.values().sum::<usize>(), per_line);
+        Denominators::new(vec![&taps]).rate(&mut rows, &[], |_, _| Vec::new());
+        let reasons = rows.map(|row| (row.no_rate, row.taps));
+        let too_many = (Some(TOO_MANY_TAP_COUNTS.to_owned()), None);
+        assert_eq!(reasons[..2], [too_many.clone(), too_many]);
+        assert_eq!(reasons[2].1, Some(240), "its taps are there");
+        assert_eq!(reasons[3], (no_rate, None));
+        // What comes later of it is passed over.
+        for batch in batches(1) {
+            taps.add(&batch);
+        }
+        assert_eq!(taps.cells.values().sum::<usize>(), per_line);
     }
 }

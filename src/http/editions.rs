@@ -12,13 +12,14 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::{Path, State};
+use axum::extract::{FromRef, Path, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use futures_util::{Stream, StreamExt, stream};
 use serde_json::json;
+use tokio::sync::Semaphore;
 use tower::limit::GlobalConcurrencyLimitLayer;
 
 use super::{blocking, start};
@@ -28,7 +29,7 @@ use crate::edition::download::{
     self, Selection, csv_header, csv_rows, entity_tag, json_head, json_rows, json_tail,
 };
 use crate::edition::format::{LICENCE, citation, path};
-use crate::edition::library::{Closed, Held, Library, citation_of};
+use crate::edition::library::{Closed, EditionError, Held, Library, citation_of};
 use crate::edition::month;
 #[cfg(feature = "parquet")]
 use crate::edition::parquet::Table;
@@ -67,7 +68,24 @@ pub fn routes(library: Arc<Library>) -> Router {
             "/editions",
             get(|| async { Redirect::permanent("/#editions") }),
         )
-        .with_state(library)
+        .with_state(Downloads {
+            library,
+            turns: Arc::new(Semaphore::new(DOWNLOADS_MADE_MAX)),
+        })
+}
+
+/// What downloads are made of.
+#[derive(Clone)]
+struct Downloads {
+    library: Arc<Library>,
+    /// Those of pieces that are made while a download goes on.
+    turns: Arc<Semaphore>,
+}
+
+impl FromRef<Downloads> for Arc<Library> {
+    fn from_ref(downloads: &Downloads) -> Self {
+        Arc::clone(&downloads.library)
+    }
 }
 
 /// Lets pages of anybody read what is published: a notebook in a browser, for one.
@@ -141,7 +159,7 @@ async fn whole(
 
 /// One table, of one edition or of several.
 async fn table(
-    State(library): State<Arc<Library>>,
+    State(Downloads { library, turns }): State<Downloads>,
     Path((months, operator, file)): Path<(String, String, String)>,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
@@ -172,7 +190,8 @@ async fn table(
         let body = Body::from(parquet(&library, &closed, &selection, &facts.citation).await?);
         return Ok(facts.with(body));
     }
-    let rows = rows(library, closed.clone(), selection, kind == "csv");
+    let downloads = Downloads { library, turns };
+    let rows = rows(downloads, closed.clone(), selection, kind == "csv");
     let (head, tail) = if kind == "csv" {
         (csv_header(), Vec::new())
     } else {
@@ -202,9 +221,10 @@ fn chosen(all: Vec<Closed>, first: LocalMonth, last: LocalMonth) -> Result<Vec<C
     Ok(closed)
 }
 
-/// The rows of editions, one piece for each. What fails ends the download before its end.
+/// The rows of editions, one piece for each, a few at once over all downloads. What fails ends the
+/// download before its end.
 fn rows(
-    library: Arc<Library>,
+    downloads: Downloads,
     closed: Vec<Closed>,
     selection: Selection,
     is_csv: bool,
@@ -213,9 +233,10 @@ fn rows(
     // Only one that has rows is the first.
     let has_rows = Arc::new(std::sync::atomic::AtomicBool::new(false));
     months.then(move |month| {
-        let (library, selection) = (Arc::clone(&library), selection.clone());
+        let (Downloads { library, turns }, selection) = (downloads.clone(), selection.clone());
         let has_rows = Arc::clone(&has_rows);
         async move {
+            let _turn = turns.acquire_owned().await.map_err(io::Error::other)?;
             let held = read(library, month).await;
             let held = held.map_err(|_| io::Error::other("an edition cannot be read"))?;
             if is_csv {
@@ -251,13 +272,18 @@ async fn is_known(
     closed: &[Closed],
     selection: &Selection,
 ) -> Result<bool, Refusal> {
-    for closed in closed.iter().rev() {
-        let held = read(Arc::clone(library), closed.month).await?;
-        if selection.is_known(&held.edition) {
-            return Ok(true);
+    let months: Vec<_> = closed.iter().map(|closed| closed.month).collect();
+    let (library, selection) = (Arc::clone(library), selection.clone());
+    let looking = move || {
+        for month in months.into_iter().rev() {
+            let operators = library.operators(month)?;
+            if operators.is_some_and(|operators| selection.is_known(&operators)) {
+                return Ok(true);
+            }
         }
-    }
-    Ok(false)
+        Ok::<_, EditionError>(false)
+    };
+    blocking(looking).await.map_err(failed)?.map_err(failed)
 }
 
 async fn read(library: Arc<Library>, month: LocalMonth) -> Result<Arc<Held>, Refusal> {

@@ -16,8 +16,10 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::Clock;
+use crate::domain::incident::Occurred;
 use crate::domain::limits::{
     CLOCK_JUMP_HOLD_MS, CLOCK_JUMP_MS_MIN, CLOCK_START_JUMP_MS_MIN, STAMP_AHEAD_MS_MAX,
+    TAP_AHEAD_MS_MAX,
 };
 use crate::domain::{ServerTime, Stamp, UtcMillis};
 
@@ -121,6 +123,18 @@ impl ServerClock {
 
 fn millis(passed: Duration) -> i64 {
     i64::try_from(passed.as_millis()).unwrap_or(i64::MAX / 2)
+}
+
+/// Whether a tap is further ahead of the time that stamps go by than an entry can tell, as readers of
+/// a month begin no earlier before it. So may one be that a clock allowed which is not believed yet:
+/// whoever tells it again once it is known what time it is, is right or refused.
+pub(super) fn is_too_far_ahead(occurred: Occurred, now: UtcMillis) -> bool {
+    let begins = match occurred {
+        Occurred::Exact(at) => at,
+        Occurred::Hour(at) => at.hour().map_or(at, |hour| hour.start()),
+        Occurred::Day(day) => day.start().start(),
+    };
+    now.0.saturating_add(TAP_AHEAD_MS_MAX) < begins.0
 }
 
 /// Compares the clock with the time that has passed.
@@ -396,6 +410,19 @@ mod tests {
         let refused = running.ingest.note_keys(told).await;
         assert_eq!(refused, Err(SubmitError::ClockUnsure));
         stop(running).await.expect("no panic").expect("stopped");
+    }
+
+    #[test]
+    fn tap_is_too_far_ahead_only_if_its_beginning_is() {
+        let now = UtcMillis(NOON);
+        let far = UtcMillis(NOON + TAP_AHEAD_MS_MAX);
+        let later = UtcMillis(far.0 + 1);
+        assert!(!is_too_far_ahead(Occurred::Exact(far), now));
+        assert!(is_too_far_ahead(Occurred::Exact(later), now));
+        assert!(!is_too_far_ahead(Occurred::Hour(later), now));
+        let day = later.hour().expect("supported").local_day();
+        assert!(!is_too_far_ahead(Occurred::Day(day), now));
+        assert!(is_too_far_ahead(Occurred::Day(day.next()), now));
     }
 
     #[test]

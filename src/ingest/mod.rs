@@ -55,7 +55,7 @@ use crate::journal::{EndedTaps, JournalError, Reader};
 use crate::ledger::{Ledger, Months};
 use crate::live::Hub;
 use crate::network::Network;
-use clock_guard::ServerClock;
+use clock_guard::{ServerClock, is_too_far_ahead};
 use newcomers::Newcomers;
 use origins::Origins;
 use prepare::{Expected, Pending, Preparer};
@@ -328,20 +328,18 @@ impl Ingest {
         let mut preparer = Preparer::new(keys, &network, newcomers, incidents.len());
         let mut expected = Vec::with_capacity(incidents.len());
         let mut entries = Vec::with_capacity(incidents.len());
+        let now = self.time().now;
         let mut begun = Instant::now();
         for some in incidents.chunks_mut(AHEAD_INCIDENTS) {
             let told = some.iter();
             network.look_ahead(told.map(|one| (&*one.line_words, &*one.stop_words)));
             for incident in some {
-                match preparer.prepare(incident) {
-                    Ok((entry, expects)) => match within(limiter, incident.origin, &entry) {
-                        Ok(()) => {
-                            entries.push(entry);
-                            expected.push(Ok(expects));
-                        }
-                        Err(limited) => expected.push(Err(limited.into())),
-                    },
-                    Err(error) => expected.push(Err(key_failure(&error))),
+                match prepared(&mut preparer, incident, limiter, now) {
+                    Ok((entry, expects)) => {
+                        entries.push(entry);
+                        expected.push(Ok(expects));
+                    }
+                    Err(error) => expected.push(Err(error)),
                 }
                 if PREPARED_BETWEEN_YIELDS <= begun.elapsed() {
                     tokio::task::yield_now().await;
@@ -452,6 +450,22 @@ impl Ingest {
     fn hub(&self) -> &Hub {
         &self.shared.hub
     }
+}
+
+/// An incident on its way to the committer, unless it is refused by itself.
+fn prepared(
+    preparer: &mut Preparer<'_>,
+    incident: &mut Incident,
+    limiter: Option<&Limiter>,
+    now: UtcMillis,
+) -> Result<(Pending, Expected), SubmitError> {
+    if is_too_far_ahead(incident.occurred, now) {
+        return Err(SubmitError::ClockUnsure);
+    }
+    let prepared = preparer.prepare(incident);
+    let (pending, expected) = prepared.map_err(|error| key_failure(&error))?;
+    within(limiter, incident.origin, &pending)?;
+    Ok((pending, expected))
 }
 
 /// Counts what people report, by whom they name; see `auth::Limiter`. Observations count by token

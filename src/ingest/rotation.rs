@@ -50,8 +50,9 @@ pub struct Rotated {
 
 /// Makes new keys for the quarter of the clock's time and for those after it. They are in use
 /// from the next start on. A crash half-way leaves the new keys; the next start tells the journal
-/// then. Quarters that are over keep theirs until it is destroyed: who told something again under
-/// another would be two people in an edition that closes soon, and help others to be ten.
+/// then. Of the month in which a key is replaced an edition counts what was told under one of both
+/// keys, so that nobody is two people. Quarters that are over keep theirs until it is destroyed: for
+/// them it would only leave out who reports late.
 pub fn rotate(folder: &Path, clock: CommandClock) -> Result<Rotated, RotateError> {
     if !Keys::exist(folder) {
         return Err(RotateError::NoKeys);

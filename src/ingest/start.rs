@@ -23,6 +23,7 @@ use super::duplicates::Duplicates;
 use super::history::History;
 use super::key_maker::KeyMaker;
 use super::queue::Queue;
+use super::removal_progress::{RemovalProgress, digest};
 use super::running::Running;
 use super::store_opening::StoreOpening;
 use super::{Ingest, Secrets, Sources, erasure, folder};
@@ -147,7 +148,7 @@ pub fn start_with(
     let last = record.writer.last_stamp();
     let (clock, clock_guard, now) = begin_clock(now, begun, options.clock_check, last);
     let keys = KeyMaker::start(Arc::clone(&secrets.keys), now)?;
-    note_network(&mut record.writer, &record.ledger, &network, now)?;
+    record.note(folder, &network, &secrets.keys, now)?;
     record.log(opening, begun);
     let queue = Arc::new(Queue::new(options.queue_entries_max));
     queue.set_clock_unsure(clock_guard.as_ref().is_some_and(ClockGuard::is_unsure));
@@ -308,6 +309,18 @@ fn recover(folder: &Path, opened: OpenedJournal) -> Result<Recovered, StartError
 }
 
 impl Recovered {
+    /// Records what is used from here on.
+    fn note(
+        &mut self,
+        folder: &Path,
+        network: &Network,
+        keys: &Keys,
+        now: UtcMillis,
+    ) -> Result<(), JournalError> {
+        note_network(&mut self.writer, &self.ledger, network, now)?;
+        note_keys(&mut self.writer, &self.ledger, folder, keys, now)
+    }
+
     fn log(&self, opening: journal::Opening, begun: Instant) {
         tracing::info!(
             position = %self.writer.last(),
@@ -512,7 +525,50 @@ fn note_network(
     if ledger.read().network() == Some((version, sha256)) {
         return Ok(());
     }
-    let entry = Entry::NetworkChanged { version, sha256 };
+    note(
+        writer,
+        ledger,
+        Entry::NetworkChanged { version, sha256 },
+        now,
+    )
+}
+
+/// Records which keys of pseudonyms are in use, if they are not those that the journal was told of
+/// last: before anything is reported under them, so that nobody who told something under others is
+/// taken for two reporters.
+fn note_keys(
+    writer: &mut Writer,
+    ledger: &Ledger,
+    folder: &Path,
+    keys: &Keys,
+    now: UtcMillis,
+) -> Result<(), JournalError> {
+    let told = keys.told();
+    let before = RemovalProgress::read(folder);
+    let done = RemovalProgress {
+        keys: Some(digest(&told)),
+        ..before
+    };
+    if done == before {
+        return Ok(());
+    }
+    note(writer, ledger, Entry::KeysChanged(told), now)?;
+    if let Err(error) = done.write(folder) {
+        let error = &error as &dyn std::error::Error;
+        tracing::warn!(
+            error,
+            "that keys were told to the journal is not noted; they are told again"
+        );
+    }
+    Ok(())
+}
+
+fn note(
+    writer: &mut Writer,
+    ledger: &Ledger,
+    entry: Entry,
+    now: UtcMillis,
+) -> Result<(), JournalError> {
     let (position, stamp) = writer.append(&[journal::encode(&entry)], now)?;
     ledger.apply(&[Record {
         position,
@@ -648,8 +704,11 @@ pub(super) mod testing {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::testing::folder_over_base;
     use super::*;
+    use crate::journal::Wanted;
 
     /// How a folder opens over such a base.
     fn opened_over_base(later_ms: i64) -> Result<Position, StartError> {
@@ -682,5 +741,26 @@ mod tests {
         let is_stopping = Arc::clone(&threads.is_stopping);
         threads.go_on();
         assert!(!is_stopping.load(Ordering::Relaxed));
+    }
+
+    #[test]
+    fn journal_is_told_of_other_keys_before_anything_is_reported_under_them() {
+        const NOW: UtcMillis = UtcMillis(1_795_442_400_000);
+        let folder = tempfile::tempdir().expect("a folder");
+        // The last entry of a start, and how many tell of keys by then.
+        let start_and_stop = || {
+            let network = Arc::new(Network::built_in());
+            let running = start(folder.path(), network, || NOW).expect("started");
+            let reader = running.reader.clone();
+            let keys = Entry::KeysChanged(running.ingest.keys().told());
+            let last = reader.entry(reader.last()).expect("readable");
+            let told = reader.wanted_from(reader.begin(), Wanted::Keys).count();
+            running.stop(Duration::from_secs(60)).expect("stopped");
+            (last.is_some_and(|record| record.entry == keys), told)
+        };
+        assert_eq!(start_and_stop(), (true, 1));
+        assert_eq!(start_and_stop().1, 1, "the same is not told twice");
+        std::fs::remove_file(folder.path().join("keys")).expect("removed");
+        assert_eq!(start_and_stop(), (true, 2));
     }
 }

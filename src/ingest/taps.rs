@@ -8,7 +8,9 @@ use tokio::sync::oneshot;
 use super::prepare::Pending;
 use super::queue::{Decided, Delivery, Job};
 use super::{Ingest, SubmitError};
-use crate::domain::limits::{LINES_MAX, STOPS_MAX, TAP_FEEDS_MAX, TAP_SCOPES_MAX};
+use crate::domain::limits::{
+    LINES_MAX, STOPS_MAX, TAP_FEEDS_MAX, TAP_FEEDS_PER_OPERATOR_MAX, TAP_SCOPES_MAX,
+};
 use crate::domain::{
     Entry, LineId, LocalDay, Position, StopId, TapBatch, TapCount, TapFeed, TapScope, UtcMillis,
 };
@@ -39,7 +41,7 @@ pub enum TapsError {
         /// What it was declared to be.
         recorded: Box<TapFeed>,
     },
-    /// More than `TAP_FEEDS_MAX`.
+    /// More than `TAP_FEEDS_MAX`, or `TAP_FEEDS_PER_OPERATOR_MAX` of its operator.
     #[error("there are too many feeds")]
     TooManyFeeds,
     /// More than `TAP_SCOPES_MAX` of one feed, or more lines or stops than are told apart.
@@ -107,12 +109,16 @@ impl Ingest {
 fn check(state: &State, feed: &TapFeed, batches: &[TapBatch]) -> Result<(), TapsError> {
     let book = state.taps();
     let known = book.find(&feed.id).map(|(_, known)| known);
+    // No operator takes the room of all others.
+    let is_own = |other: &&TapFeed| other.operator == feed.operator;
+    let own = book.feeds().iter().map(|other| other.feed()).filter(is_own);
+    let has_room = book.feeds().len() < TAP_FEEDS_MAX && own.count() < TAP_FEEDS_PER_OPERATOR_MAX;
     match known {
         Some(known) if known.feed() != feed => {
             let recorded = Box::new(known.feed().clone());
             return Err(TapsError::FeedDiffers { recorded });
         }
-        None if TAP_FEEDS_MAX <= book.feeds().len() => return Err(TapsError::TooManyFeeds),
+        None if !has_room => return Err(TapsError::TooManyFeeds),
         _ => {}
     }
     let dictionary = state.dictionary();

@@ -20,11 +20,14 @@ use super::repair::{self, Finding};
 use super::*;
 use crate::domain::entry::Removal;
 use crate::domain::incident::{CauseClaim, Occurred};
-use crate::domain::limits::{BATCH_ENTRIES_MAX, BLOCK_ROWS};
+use crate::domain::limits::{
+    BATCH_ENTRIES_MAX, BLOCK_ROWS, TAP_AHEAD_MS_MAX, TAP_FEEDS_PER_OPERATOR_MAX,
+};
+use crate::domain::taps::{TapCount, TapFeed, TapScope, TapSlot, Taps};
 use crate::domain::taxonomy::{
     Cause, ClaimSource, ExtraCost, Mode, ReporterKind, SetOf, Signal, StaffAct,
 };
-use crate::domain::testing::id_made_at;
+use crate::domain::testing::{feed_of_gvb, id_made_at};
 use crate::domain::text::{CardNumber, InstallationId};
 use crate::domain::time::MINUTE_MS;
 use crate::domain::{IncidentSecret, LocalDay, Row, RowTime};
@@ -314,6 +317,61 @@ async fn seen_id_with_other_content_or_secret_is_refused() {
 }
 
 #[tokio::test]
+async fn tap_further_ahead_than_an_entry_can_tell_is_to_be_sent_again() {
+    let place = Place::new();
+    let running = place.start();
+    let told = |number: u64, ahead_ms: i64| Incident {
+        occurred: Occurred::Exact(UtcMillis(NOON + ahead_ms)),
+        ..incident(number)
+    };
+    let sent = running.ingest.submit(vec![
+        told(1, TAP_AHEAD_MS_MAX + 1),
+        told(2, TAP_AHEAD_MS_MAX),
+    ]);
+    let mut results = sent.await;
+    results.pop().expect("two").expect("accepted");
+    assert_eq!(
+        results.pop().expect("two").err(),
+        Some(SubmitError::ClockUnsure)
+    );
+    // Nothing of it is kept: once the time is there, it is taken in.
+    place.pass(1);
+    let again = submit_one(&running, told(1, TAP_AHEAD_MS_MAX + 1)).await;
+    assert!(!again.expect("accepted").repeated);
+    stop(running);
+}
+
+#[tokio::test]
+async fn operator_takes_no_more_than_its_part_of_all_feeds() {
+    let place = Place::new();
+    let running = place.start();
+    running.wait_for_store();
+    let count = TapCount {
+        scope: TapScope::Line("GVB:10".parse().expect("a line")),
+        slot: TapSlot {
+            day: LocalDay::parse("2026-11-20").expect("a date"),
+            slot: 0,
+        },
+        taps: Taps::new(10).expect("few"),
+    };
+    let tell = async |feed: TapFeed| running.ingest.record_taps(&feed, vec![count.clone()]).await;
+    for number in 0..TAP_FEEDS_PER_OPERATOR_MAX {
+        tell(feed_of_gvb(&format!("gvb.{number}")))
+            .await
+            .expect("recorded");
+    }
+    let refused = tell(feed_of_gvb("gvb.more")).await;
+    assert_eq!(refused.err(), Some(TapsError::TooManyFeeds));
+    tell(feed_of_gvb("gvb.0")).await.expect("known already");
+    let other = TapFeed {
+        operator: "RET".parse().expect("a code"),
+        ..feed_of_gvb("ret.0")
+    };
+    tell(other).await.expect("recorded");
+    stop(running);
+}
+
+#[tokio::test]
 async fn report_without_a_secret_is_known_again_as_long_as_its_words_are_kept() {
     let place = Place::new();
     let running = place.start();
@@ -575,7 +633,7 @@ async fn checkpoint_ahead_of_the_journal_proves_a_loss_that_only_a_person_accept
     for _ in 0..2 {
         match older.try_start().err().expect("refused") {
             StartError::Journal(JournalError::Lost { last, durable, .. }) => {
-                assert_eq!((last, durable), (Position(11), Position(21)));
+                assert_eq!((last, durable), (Position(12), Position(22)));
             }
             error => panic!("{error}"),
         }
@@ -588,7 +646,7 @@ async fn checkpoint_ahead_of_the_journal_proves_a_loss_that_only_a_person_accept
     assert_eq!(rebuilt.lost, 10);
     assert_eq!(
         (rebuilt.position, rebuilt.restored),
-        (Position(12), Some(Position(12)))
+        (Position(13), Some(Position(13)))
     );
     // Positions that were given out before are given out again, under another identity.
     let rebuilt = older.start();
@@ -815,21 +873,21 @@ async fn minute_that_passes_is_an_entry_and_the_network_one_only_when_it_changes
         .await
         .expect("accepted")
         .position;
-    assert_eq!(first, Position(2), "after the network");
+    assert_eq!(first, Position(3), "after the network and the keys");
     place.pass(3);
     submit_all(&running, 2..3).await;
     submit_all(&running, 3..4).await;
     assert_eq!(
         running.ledger.read().position(),
-        Position(5),
+        Position(6),
         "with one tick"
     );
     stop(running);
     let running = place.start();
-    assert_eq!(running.ledger.read().position(), Position(5));
+    assert_eq!(running.ledger.read().position(), Position(6));
     let network = running.ingest.network();
     running.ingest.use_network(network).await.expect("noted");
-    assert_eq!(running.ledger.read().position(), Position(6));
+    assert_eq!(running.ledger.read().position(), Position(7));
 }
 
 #[tokio::test]
@@ -1037,7 +1095,8 @@ async fn committer_that_died_makes_stopping_fail() {
     let mut failed = running.failed();
     // A time at which the test's clock panics.
     place.clock.store(i64::MAX, Ordering::Relaxed);
-    let error = submit_one(&running, incident(1)).await;
+    let network = running.ingest.network();
+    let error = running.ingest.use_network(network).await;
     assert_eq!(error.expect_err("refused"), SubmitError::Poisoned);
     assert!(failed.wait_for(|failed| *failed).await.is_ok());
     assert!(matches!(running.stop(DEADLINE), Err(StopError::Failed)));

@@ -230,10 +230,10 @@ fn rates() -> String {
          {TAP_DAYS_DEFAULT} days unless the instance is set otherwise.\n\n\
          A rate in an edition is made of what is published, and of taps. Its rules:\n\n\
          - Only operators with at least {EDITION_RATED_REPORTS_MIN} reports in the month have rates, \
-         their lines and stations included.\n\
+         their lines included.\n\
          - Above the line stands the published count, inspections included.\n\
-         - Below it stand taps that were told of the whole operator, line or station, and of the \
-         whole day.\n\
+         - Below it stand taps that were told of the whole operator or line, and of the whole \
+         day.\n\
          - Feeds of different kinds of tap are added up over the days that all of them tell. One that \
          would leave fewer than {COVERED_DAYS_PERCENT_MIN} % of the days is left out.\n\
          - Whether enough reports are matched is asked of all reports of the operator, twice: by the \
@@ -247,7 +247,9 @@ fn rates() -> String {
          a day without one {PUBLISHED_GROUP_MIN}, or the whole rest where that may be of one larger \
          day and a few others, or all where no day is published. What was recorded later is taken to \
          be of days as all else is.\n\
-         - A quarter has rates where each of its months could have them.\n\n\
+         - A quarter has rates where each of its months could have them.\n\
+         - Stations have counts and no rates: their rows have reports of trains and the metro alone, \
+         and of these those that name no line, while taps of a stop are of all modes.\n\n\
          A tap has a mode and a card, but no feed tells them: by mode or by kind of card, and of \
          some modes or kinds of card only, there are counts and no rates.\n\n\
          An exact figure of a line says that it rests on few days, and is flagged `few-days` in \
@@ -348,7 +350,8 @@ fn editions() -> String {
     format!(
         "The public gets editions and nothing else. One covers a calendar month, closes on day \
          {EDITION_CLOSES_ON_DAY} of the next, and is never changed: what comes later is counted \
-         as too late. Counts in it are exact, and never rounded.\n\n\
+         as too late. Counts in it are exact, and never rounded. A report is placed by its line, whatever \
+         its mode, or by its station where it is of a train or the metro and names no line.\n\n\
          A class with fewer than {PUBLISHED_GROUP_MIN} reporters joins the rest of its table; \
          while the rest has fewer than {PUBLISHED_GROUP_MIN}, or is a single class, the smallest class \
          joins it, of equals the first by its key; with fewer than two parts left only the whole is \
@@ -368,6 +371,11 @@ fn editions() -> String {
          self-report for each line and day (where the line is not known, for each operator and day, \
          and of trains and the metro for each station), and at most \
          {COUNTED_REPORTS_PER_MONTH_MAX} a month. \
+         Cards and installations are told apart under a key, another one each quarter, and nobody can \
+         be recognised under two. Where the key is replaced or lost within a month, of the reports that \
+         name somebody only those told under one of both keys count, that of most reports, and a \
+         line appears for a quarter only if its months count under the same one: else one person would \
+         be two reporters. \
          Installations and card numbers can be invented, addresses less easily: of installations \
          without a card only the first {NEW_INSTALLATIONS_PER_PREFIX_MAX} from one address prefix \
          (24 bits of IPv4, 48 of IPv6) count for an operator and a day. Reports that bring a card \

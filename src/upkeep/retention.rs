@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::auth::{KeyError, key_period, period_begins, period_ends_at};
 use crate::domain::entry::Removal;
-use crate::domain::limits::{CLOCK_AHEAD_MS_MAX, EDITION_WAIT_MS};
+use crate::domain::limits::{EDITION_WAIT_MS, TAP_AHEAD_MS_MAX};
 use crate::domain::{LocalDay, LocalMonth, Position, UtcMillis};
 use crate::edition::gather::first_at;
 use crate::edition::library::{EditionError, Library};
@@ -402,8 +402,8 @@ impl Retainer {
         let from = match done.key_period {
             Some(before) => {
                 // Nothing lies in a quarter that came in long before it began.
-                let begins = period_begins(before + 1);
-                self.last_before(LocalDay(begins.0 - 1).start().start())
+                let begins = period_begins(before + 1).start().start();
+                self.last_before(UtcMillis(begins.0 - TAP_AHEAD_MS_MAX))
                     .await?
                     .next()
             }
@@ -459,7 +459,7 @@ fn is_done(done_from: Option<LocalDay>, from: LocalDay, today: LocalDay) -> bool
 
 /// No entry before this instant tells of a tap of a month.
 fn begins(month: LocalMonth) -> UtcMillis {
-    UtcMillis(month::first_day(month).start().start().0 - CLOCK_AHEAD_MS_MAX)
+    UtcMillis(month::first_day(month).start().start().0 - TAP_AHEAD_MS_MAX)
 }
 
 /// The last quarter whose editions are all due to be closed.

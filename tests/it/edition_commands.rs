@@ -16,6 +16,7 @@ use serde_json::Value;
 use crate::child::{self, Said, Server};
 use crate::editions::{history, history_until};
 use crate::support::{START, Service, until_removed};
+use crate::unread::unread;
 
 const NOT_FOUND: i32 = 4;
 const REFUSED: i32 = 3;
@@ -253,6 +254,10 @@ async fn edition_that_was_changed_or_is_gone_is_found_and_made_again_where_it_ca
     let all = of_folder(dir.path(), &["verify"]);
     assert_eq!(all.code, DAMAGE);
     assert!(all.errors.contains("not what was closed"), "{}", all.errors);
+    let data = dir.path().to_str().expect("a plain path");
+    let nobody_reads_it = unread(&["edition", "verify", "--data", data]);
+    assert_eq!(nobody_reads_it.code, DAMAGE);
+    assert_eq!(nobody_reads_it.errors, all.errors);
     // What is damaged is not shown, and the others are.
     let server = Server::over(dir.path()).await;
     assert_ne!(of_server(&server, &["show", "2026-10"]).code, 0);

@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use mistap::api::pb::v1 as pb;
 use mistap::app::Settings;
-use mistap::domain::time::HOUR_MS;
+use mistap::domain::time::{HOUR_MS, MINUTE_MS};
 use mistap::domain::{LocalDay, UtcMillis};
 use mistap::ingest::ClockCheck;
 use mistap::ingest::repair;
@@ -315,12 +316,15 @@ async fn counts_are_let_go_when_they_were_kept_long_enough() {
     stream(&channel, &told).await;
     let folder = service.stop().await;
     // Twenty-five days later, with a shorter time.
-    let later = UtcMillis(START.0 + 25 * 24 * HOUR_MS);
+    let clock = Arc::new(AtomicI64::new(START.0 + 25 * 24 * HOUR_MS));
+    let shown = Arc::clone(&clock);
     let change = |settings: &mut Settings| {
-        settings.clock = Arc::new(move || later);
+        settings.clock = Arc::new(move || UtcMillis(shown.load(Ordering::Relaxed)));
         settings.tap_days = 35;
     };
     let service = Service::start_with(folder, change).await;
+    // They go with the next tick.
+    clock.fetch_add(MINUTE_MS, Ordering::Relaxed);
     let expected: Told = told
         .into_iter()
         .filter(|((_, ago), _)| *ago < 24 * 10)

@@ -71,8 +71,8 @@ impl From<SubmitError> for Problem {
                 Self::new(Code::ResourceExhausted, "DISK_RESERVE", message).retry()
             }
             SubmitError::ClockUnsure => {
-                let message = "the server has just started and waits until its clock can be \
-                               believed, which takes some minutes; try again later";
+                let message = "the server waits until its clock can be believed, which takes some \
+                               minutes; try again later";
                 Self::new(Code::Unavailable, "CLOCK_UNSURE", message).retry()
             }
             // The log has both from where they happened. A client that keeps its report

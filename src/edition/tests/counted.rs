@@ -271,3 +271,24 @@ fn days_of_outages_are_listed_as_they_were_declared_when_the_edition_closed() {
     let verdict = library.verify(of("2026-10")).expect("whole");
     assert_eq!(verdict, Some(Verdict::Recomputed));
 }
+
+#[test]
+fn tap_that_was_told_while_the_clock_was_disputed_is_of_its_month() {
+    // The machine slept, and goes on by the time of before for some minutes.
+    let mut record = Record::new();
+    record.append(amsterdam("2026-09-01T12:00"), &Entry::Tick);
+    for hours in [24, 1] {
+        let at = UtcMillis(amsterdam("2026-10-01T00:05").0 - hours * HOUR_MS);
+        for _ in 0..12 {
+            let facts = Facts {
+                operator: Some("GVB".parse().expect("a code")),
+                ..record.facts(amsterdam("2026-10-01T00:05"))
+            };
+            let installation = u32::try_from(record.made).expect("few");
+            record.tell(at, facts, installation);
+        }
+    }
+    record.append(amsterdam("2026-11-22T00:00"), &Entry::Tick);
+    assert_eq!(total(&record.make("2026-09").expect("over"), ""), None);
+    assert_eq!(total(&record.make("2026-10").expect("over"), ""), Some(24));
+}

@@ -1,6 +1,8 @@
 //! Editions on disk: found again, proved, and never shown where they are damaged.
 
 use super::*;
+use crate::domain::limits::EDITIONS_HELD_MAX;
+use crate::edition::download::Selection;
 
 #[test]
 fn closed_edition_is_there_after_a_restart_with_and_without_its_note() {
@@ -145,4 +147,46 @@ fn edition_of_another_method_is_not_made_again() {
     std::fs::write(folder.join("2026-10.note"), format!("{position}\n")).expect("written");
     let verdict = record.library().verify(closed.month).expect("whole");
     assert_eq!(verdict, Some(Verdict::OtherMethod(METHOD + 1)));
+}
+
+#[test]
+fn operators_of_an_edition_are_read_once() {
+    let (mut record, library, closed) = closed();
+    let selection = |operator| Selection::parse(operator, "line").expect("known");
+    let is_known = |operator| {
+        let operators = library.operators(closed.month).expect("readable");
+        operators.is_some_and(|operators| selection(operator).is_known(&operators))
+    };
+    assert!(is_known("gvb") && is_known("all") && !is_known("ret"));
+    // So many others are read that it is held no more.
+    for months in 1..=EDITIONS_HELD_MAX {
+        let months = i32::try_from(months).expect("few");
+        let month = LocalMonth(closed.month.0 + months);
+        record.append(month::closes_at(month), &Entry::Tick);
+        record.close(&library, &month.to_string());
+        library.get(month).expect("whole").expect("closed");
+    }
+    std::fs::remove_file(record.folder.path().join("editions/2026-10.json")).expect("there");
+    library.get(closed.month).expect_err("it is read again");
+    assert!(is_known("gvb") && !is_known("ret"));
+    assert_eq!(library.operators(of("2026-09")).expect("none"), None);
+}
+
+#[test]
+fn edition_that_is_larger_than_what_is_read_is_not_noted() {
+    let mut record = Record::new();
+    for _ in 0..12 {
+        record.tell_of_gvb(amsterdam("2026-10-20T10:00"));
+    }
+    record.append(amsterdam("2026-11-22T00:00"), &Entry::Tick);
+    let mut library = record.library();
+    let bytes = record.make("2026-10").expect("over").to_bytes().len() as u64;
+    library.bytes_max = bytes - 1;
+    let refused = library.prepare(of("2026-10"));
+    assert!(
+        matches!(refused, Err(EditionError::Io { .. })),
+        "{refused:?}"
+    );
+    library.bytes_max = bytes;
+    record.close(&library, "2026-10");
 }
