@@ -48,7 +48,7 @@ mod tests {
     #[tokio::test]
     async fn work_that_nobody_waits_for_keeps_its_place() {
         let room = Room::of(1);
-        let (go_on, told) = mpsc::channel::<()>();
+        let (go_on, told) = mpsc::sync_channel::<()>(1);
         let (begun, has_begun) = tokio::sync::oneshot::channel();
         let inner = room.clone();
         let caller = tokio::spawn(async move {

@@ -32,9 +32,7 @@ use crate::api::guard::Door;
 use crate::api::origin::abort_of;
 use crate::api::status::Problem;
 use crate::domain::limits::{WATCH_PART_BYTES_MAX, WATCH_UNTAKEN_LOOK_MS, WATCH_UNTAKEN_MS_MAX};
-use crate::live::{
-    Holder, Permit, PermitBounds, Permits, UnreadBounds, UnreadBytes, UnreadPermit,
-};
+use crate::live::{Holder, Permit, PermitBounds, Permits, UnreadBounds, UnreadBytes, UnreadPermit};
 
 /// Paths of what is no method of the API, and may be a stream.
 const STREAMS: [&str; 2] = ["/grpc.health.", "/grpc.reflection."];
@@ -178,7 +176,8 @@ pub(super) async fn watch_over(
     };
     let response = next.run(request).await;
     let kind = response.headers().get(CONTENT_TYPE);
-    let is_kind = |start: &str| kind.is_some_and(|kind| kind.as_bytes().starts_with(start.as_bytes()));
+    let is_kind =
+        |start: &str| kind.is_some_and(|kind| kind.as_bytes().starts_with(start.as_bytes()));
     let stream = place.map(|place| OtherStream {
         _place: place,
         stop: Box::pin(answers.stop.clone().cancelled_owned()),
@@ -241,7 +240,9 @@ impl AnswerBody {
     /// The next part of a large piece.
     fn next_part(&mut self) -> Option<Bytes> {
         let rest = self.rest.as_mut()?;
-        let bytes = rest.piece.split_to(rest.piece.len().min(WATCH_PART_BYTES_MAX));
+        let bytes = rest
+            .piece
+            .split_to(rest.piece.len().min(WATCH_PART_BYTES_MAX));
         let hold = Arc::clone(&rest.hold);
         if rest.piece.is_empty() {
             self.rest = None;
@@ -267,7 +268,9 @@ impl AnswerBody {
     /// A piece of the answer, or its first part.
     fn begin(&mut self, piece: Bytes) -> Result<Bytes, Cut> {
         let hold = self.unread.hold(self.holder, &piece);
-        let Some(hold) = hold.map_err(|_| Cut::TooMuchUntaken(h2::Reason::ENHANCE_YOUR_CALM.into()))? else {
+        let Some(hold) =
+            hold.map_err(|_| Cut::TooMuchUntaken(h2::Reason::ENHANCE_YOUR_CALM.into()))?
+        else {
             return Ok(self.lend(piece, None));
         };
         let hold = Arc::new(hold);
@@ -287,7 +290,10 @@ impl AnswerBody {
         }
         let mut trailers = HeaderMap::new();
         let told = Status::from(Problem::stopping()).add_header(&mut trailers);
-        Some(told.map(|()| Frame::trailers(trailers)).map_err(|_| Cut::Stopping))
+        Some(
+            told.map(|()| Frame::trailers(trailers))
+                .map_err(|_| Cut::Stopping),
+        )
     }
 }
 
@@ -370,8 +376,8 @@ mod tests {
     use axum::body::to_bytes;
     use axum::middleware;
     use axum::routing::get;
-    use http_body::Body as _;
     use futures_util::FutureExt;
+    use http_body::Body as _;
     use tower::ServiceExt;
 
     use super::*;
@@ -400,7 +406,12 @@ mod tests {
             token: None,
             address: Some(IpAddr::from([192, 0, 2, from])),
         };
-        answers.watched(Body::from(bytes), holder, Some(ConnectionAbort::default()), None)
+        answers.watched(
+            Body::from(bytes),
+            holder,
+            Some(ConnectionAbort::default()),
+            None,
+        )
     }
 
     type Next = Option<Result<Frame<Bytes>, axum::Error>>;
@@ -436,7 +447,13 @@ mod tests {
             let read = to_bytes(Body::new(body), usize::MAX).await.expect("whole");
             assert_eq!(read, bytes);
         }
-        assert_eq!(locked(&answers.open).iter().filter(|open| 0 < open.strong_count()).count(), 0);
+        assert_eq!(
+            locked(&answers.open)
+                .iter()
+                .filter(|open| 0 < open.strong_count())
+                .count(),
+            0
+        );
     }
 
     #[tokio::test]
@@ -498,8 +515,10 @@ mod tests {
         let last = data(&mut second).await;
         let mut third = body(&answers, vec![7; LARGE], 1);
         let refused = next(&mut third).await.expect("an end");
-        let refused = refused.err().expect("an error").into_inner();
-        let reason = refused.source().and_then(|source| source.downcast_ref::<h2::Error>());
+        let refused = refused.expect_err("cut off").into_inner();
+        let reason = refused
+            .source()
+            .and_then(|source| source.downcast_ref::<h2::Error>());
         let reason = reason.and_then(h2::Error::reason);
         assert_eq!(reason, Some(h2::Reason::ENHANCE_YOUR_CALM));
         assert!(next(&mut third).await.is_none());
@@ -535,7 +554,10 @@ mod tests {
             let layer = middleware::from_fn_with_state(answers.clone(), watch_over);
             let router = Router::new().route(path, get(silent)).layer(layer);
             let request = Request::builder().uri(path).body(Body::empty());
-            router.oneshot(request.expect("a request")).await.expect("an answer")
+            router
+                .oneshot(request.expect("a request"))
+                .await
+                .expect("an answer")
         };
         let code = |headers: &HeaderMap| headers.get("grpc-status").cloned();
         let health = open("/grpc.health.v1.Health/Watch").await;

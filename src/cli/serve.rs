@@ -292,8 +292,14 @@ mod tests {
         assert!(check(&[]).is_ok());
         let refused = check(&["--behind-proxy"]).expect_err("refused");
         assert_eq!(refused.kind(), Kind::Refused);
-        assert!(refused.to_string().contains("mistap token new"), "{refused}");
+        assert!(
+            refused.to_string().contains("mistap token new"),
+            "{refused}"
+        );
         std::fs::write(TokenFile::path(folder.path()), "").expect("written");
-        assert!(check(&["--behind-proxy"]).is_ok(), "what is in it is looked at later");
+        assert!(
+            check(&["--behind-proxy"]).is_ok(),
+            "what is in it is looked at later"
+        );
     }
 }

@@ -462,7 +462,9 @@ impl Committer {
         }
         match folder::remove_checkpoint(&self.parts.folder) {
             Ok(()) => {
-                tracing::warn!("checkpoint removed: it counts what was erased, and cannot be replaced");
+                tracing::warn!(
+                    "checkpoint removed: it counts what was erased, and cannot be replaced"
+                );
                 self.parts.checkpointed = Position(0);
                 self.erased = None;
                 self.is_erasure_late = false;
@@ -682,7 +684,10 @@ mod tests {
         assert!(committer.pass(CHECKPOINT_ERASED_MINUTES_MAX));
         assert!(!folder::checkpoint(dir.path()).exists());
         assert_eq!(committer.parts.checkpointed, Position(0));
-        assert!(!committer.pass(CHECKPOINT_ERASED_MINUTES_MAX), "none is owed");
+        assert!(
+            !committer.pass(CHECKPOINT_ERASED_MINUTES_MAX),
+            "none is owed"
+        );
     }
 
     #[test]

@@ -396,8 +396,13 @@ async fn address_that_a_client_adds_after_its_message_is_not_believed() {
 #[tokio::test]
 async fn connections_beyond_those_that_one_address_may_have_are_closed_as_they_come() {
     let folder = tempfile::tempdir().expect("a folder");
-    let service = Service::start_with(folder, |settings| settings.connections.on_loopback = 2).await;
-    let open = async || TcpStream::connect(service.address()).await.expect("accepted");
+    let service =
+        Service::start_with(folder, |settings| settings.connections.on_loopback = 2).await;
+    let open = async || {
+        TcpStream::connect(service.address())
+            .await
+            .expect("accepted")
+    };
     let mut held = vec![open().await, open().await];
     let closed = async |tcp: &mut TcpStream| {
         let read = tcp.read(&mut [0]).await;
