@@ -76,7 +76,9 @@ mod tests {
     async fn message_of_a_panic_in_what_a_call_asked_for_is_not_logged() {
         let log = Log::default();
         let writer = log.clone();
-        let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone());
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_writer(move || writer.clone());
         let logging = tracing::subscriber::set_default(subscriber.finish());
         let worked = blocking(|| panic!("no end of 3528 0100 0000 0012")).await;
         drop(logging);
