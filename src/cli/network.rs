@@ -12,7 +12,9 @@ use super::{AskNetwork, say_aside, values};
 use crate::api::pb::v1 as pb;
 use crate::api::pb::v1::network_service_client::NetworkServiceClient;
 use crate::client::Connection;
-use crate::domain::limits::{LINES_PER_PAGE_MAX, LINES_WITH_STOPS_PER_PAGE_MAX};
+use crate::domain::limits::{
+    LINES_PER_PAGE_MAX, LINES_WITH_STOPS_PER_PAGE_MAX, STOPS_PER_ANSWER_MAX,
+};
 use crate::domain::taxonomy::Mode;
 
 /// More lines than any network has.
@@ -44,8 +46,8 @@ pub struct NearArgs {
     #[arg(long, default_value_t = 500)]
     radius: u32,
     /// At most so many stops
-    #[arg(long, default_value_t = 10)]
-    limit: u32,
+    #[arg(long, default_value_t = 10, value_parser = values::whole(1, STOPS_PER_ANSWER_MAX))]
+    limit: usize,
 }
 
 /// Lines.
@@ -90,10 +92,10 @@ pub async fn ask(ask: AskNetwork, server: &ServerArgs, format: Format) -> Result
                 latitude: args.latitude,
                 longitude: args.longitude,
                 radius_metres: args.radius,
-                limit: args.limit,
+                limit: u32::try_from(args.limit).unwrap_or(u32::MAX),
             };
             let found = client.nearby_stops(request).await?.into_inner().stops;
-            let is_full = usize::try_from(args.limit).is_ok_and(|limit| limit <= found.len());
+            let is_full = args.limit <= found.len();
             more = is_full.then_some("there may be more stops: raise --limit or lower --radius");
             nearby(found, format)
         }

@@ -111,23 +111,25 @@ fn new(args: NewArgs, format: Format, today: LocalDay) -> Result<(), Failure> {
             dir.display()
         ));
     }
-    show(&token, format).map_err(|failure| unseen(failure, dir, label))
-}
-
-fn show(token: &Token, format: Format) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
+    show(&token, format, &mut out).map_err(|failure| unseen(failure, dir, label))?;
     if format == Format::Table {
-        writeln!(out, "{}", token.expose())?;
         writeln!(
             out,
             "\nThis is shown once. Give it to its holder, who sends it with --token-file, or as \
              the header `authorization: Bearer ...`."
         )?;
-        return Ok(());
+    }
+    Ok(())
+}
+
+fn show(token: &Token, format: Format, out: &mut impl Write) -> Result<(), Failure> {
+    if format == Format::Table {
+        return Ok(writeln!(out, "{}", token.expose())?);
     }
     let mut sheet = Sheet::new(["token"]);
     sheet.push(vec![json!(token.expose())]);
-    sheet.print(format, &mut out)
+    sheet.print(format, out)
 }
 
 /// Says that a token lives that nobody saw: also where whoever read the output went away, since it

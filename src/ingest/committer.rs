@@ -42,6 +42,9 @@ pub(super) struct Parts {
     pub queue: Arc<Queue>,
     /// What it writes to.
     pub writer: Writer,
+    /// The stamp of the last entry before the start, which may have noted something itself; 0 if there
+    /// was none.
+    pub last: Stamp,
     /// What it applies to.
     pub ledger: Arc<Ledger>,
     /// Whom it tells.
@@ -109,9 +112,9 @@ struct Alarm {
 impl Committer {
     /// Ready to run.
     pub fn new(parts: Parts) -> Self {
-        let ticked = match parts.writer.last() {
-            Position(0) => parts.clock.shown().minute(),
-            _ => parts.writer.last_stamp().minute(),
+        let ticked = match parts.last {
+            UtcMillis(0) => parts.clock.shown().minute(),
+            last => last.minute(),
         };
         Self {
             ticked,
@@ -589,6 +592,7 @@ mod tests {
         let keys = Arc::new(Keys::open(dir).expect("made"));
         Committer::new(Parts {
             queue: Arc::new(Queue::new(100)),
+            last: writer.last_stamp(),
             writer,
             ledger: Arc::new(ledger),
             hub: Hub::new(),

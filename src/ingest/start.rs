@@ -162,6 +162,7 @@ pub fn start_with(
     let parts = Parts {
         queue: Arc::clone(&queue),
         writer: record.writer,
+        last,
         ledger: Arc::clone(&record.ledger),
         hub: hub.clone(),
         clock: Arc::clone(&clock),

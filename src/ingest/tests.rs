@@ -1048,6 +1048,7 @@ async fn journal_that_fails_ends_the_committer_and_says_so() {
         tap_entries: 0,
         checkpoint_entries: None,
         queue: Arc::clone(&queue),
+        last: writer.last_stamp(),
         writer,
         ledger: Arc::clone(&ledger),
         hub: Hub::new(),
