@@ -746,13 +746,21 @@ async fn clock_that_jumps_corrects_no_device_and_makes_no_key() {
     }
     // Whoever has the same time as the clock may be right as well.
     let later = |days: i64| UtcMillis(START.0 + days * DAY_MS);
-    as_told(pb::Incident {
-        occurred_at: at(later(37)),
+    let tapped = |days: i64| pb::Incident {
+        occurred_at: at(later(days)),
         ..told_by(later(40))
-    })
-    .await;
+    };
+    as_told(tapped(1)).await;
+    // But an entry of now cannot tell a tap of so much later: it is to be sent again.
+    let refused = report(&channel, tapped(37))
+        .await
+        .expect_err("too far ahead");
+    assert_eq!(refused.code(), Code::Unavailable, "{refused}");
     assert_eq!(service.ingest().keys().known_periods(), periods);
-    let corrected = told_by(later(-3));
+    let corrected = pb::Incident {
+        occurred_at: at(later(-4)),
+        ..told_by(later(-3))
+    };
     let id = corrected.incident_id.clone();
     report(&channel, corrected).await.expect("accepted");
     let recorded = get(&channel, &id, &SECRET).await.expect("its own");
