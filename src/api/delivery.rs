@@ -18,7 +18,7 @@
 //! place is counted until nothing of it is in memory any more.
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
@@ -26,14 +26,13 @@ use bytes::Bytes;
 use futures_util::stream::Stream;
 use http::HeaderMap;
 use http_body::Frame;
-use tokio::time::{Instant, interval};
+use tokio::time::Instant;
 use tonic::Status;
 
 use super::connection::ConnectionAbort;
+use super::register::Register;
 use super::status::Problem;
-use crate::domain::limits::{
-    WATCH_AHEAD_BYTES_MAX, WATCH_PART_BYTES_MAX, WATCH_UNTAKEN_LOOK_MS, WATCH_UNTAKEN_MS_MAX,
-};
+use crate::domain::limits::{WATCH_AHEAD_BYTES_MAX, WATCH_PART_BYTES_MAX, WATCH_UNTAKEN_MS_MAX};
 use crate::live::log::LogError;
 use crate::live::{Permit, TooMuchUnread, UnreadPermit};
 
@@ -61,7 +60,7 @@ pub struct Opened {
 
 /// Ends streams whose clients take nothing. Clones are the same.
 #[derive(Clone, Default)]
-pub struct Sweeper(Arc<Mutex<Vec<Weak<Delivery>>>>);
+pub struct Sweeper(Register<Delivery>);
 
 /// The body of an answer.
 pub struct FrameBody(Arc<Delivery>);
@@ -140,17 +139,7 @@ impl Sweeper {
     /// Spawns its task on the current tokio runtime. It ends with the last clone.
     pub fn start() -> Self {
         let sweeper = Self::default();
-        let deliveries = Arc::downgrade(&sweeper.0);
-        tokio::spawn(async move {
-            let mut looks = interval(Duration::from_millis(WATCH_UNTAKEN_LOOK_MS));
-            loop {
-                looks.tick().await;
-                let Some(deliveries) = deliveries.upgrade() else {
-                    return;
-                };
-                Self(deliveries).sweep(Instant::now());
-            }
-        });
+        sweeper.0.look_through(sweep);
         sweeper
     }
 
@@ -170,36 +159,24 @@ impl Sweeper {
             is_asked: true,
         };
         let delivery = Arc::new(Delivery(Mutex::new(state)));
-        self.deliveries().push(Arc::downgrade(&delivery));
+        self.0.add(&delivery);
         FrameBody(delivery)
     }
+}
 
-    fn sweep(&self, now: Instant) {
-        // Dropping a stream takes locks of its own, so not under this one.
-        let mut open = Vec::new();
-        self.deliveries().retain(|delivery| {
-            let delivery = delivery.upgrade();
-            let is_open = delivery.is_some();
-            open.extend(delivery);
-            is_open
-        });
-        let swept: Vec<_> = open
-            .iter()
-            .filter_map(|delivery| delivery.sweep(now))
-            .collect();
-        if !swept.is_empty() {
-            let count = |what| swept.iter().filter(|swept| **swept == what).count();
-            tracing::info!(
-                ended = count(Swept::Ended),
-                reset = count(Swept::Reset),
-                disconnected = count(Swept::Disconnected),
-                "ended streams whose clients take nothing"
-            );
-        }
-    }
-
-    fn deliveries(&self) -> MutexGuard<'_, Vec<Weak<Delivery>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+fn sweep(open: &[Arc<Delivery>], now: Instant) {
+    let swept: Vec<_> = open
+        .iter()
+        .filter_map(|delivery| delivery.sweep(now))
+        .collect();
+    if !swept.is_empty() {
+        let count = |what| swept.iter().filter(|swept| **swept == what).count();
+        tracing::info!(
+            ended = count(Swept::Ended),
+            reset = count(Swept::Reset),
+            disconnected = count(Swept::Disconnected),
+            "ended streams whose clients take nothing"
+        );
     }
 }
 

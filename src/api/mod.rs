@@ -22,6 +22,7 @@ pub mod origin;
 mod outages;
 pub mod pb;
 mod progress;
+pub mod register;
 pub mod reporting;
 mod room;
 pub mod statistics;

@@ -10,7 +10,7 @@
 //! place each, and end when the service stops.
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Frame, SizeHint};
-use tokio::time::{Instant, interval};
+use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::Status;
 
@@ -30,8 +30,9 @@ use super::GRPC;
 use crate::api::connection::ConnectionAbort;
 use crate::api::guard::Door;
 use crate::api::origin::abort_of;
+use crate::api::register::Register;
 use crate::api::status::Problem;
-use crate::domain::limits::{WATCH_PART_BYTES_MAX, WATCH_UNTAKEN_LOOK_MS, WATCH_UNTAKEN_MS_MAX};
+use crate::domain::limits::{WATCH_PART_BYTES_MAX, WATCH_UNTAKEN_MS_MAX};
 use crate::live::{Holder, Permit, PermitBounds, Permits, UnreadBounds, UnreadBytes, UnreadPermit};
 
 /// Paths of what is no method of the API, and may be a stream.
@@ -45,11 +46,9 @@ pub(super) struct Answers {
     unread: Arc<UnreadBytes>,
     streams: Permits,
     stop: CancellationToken,
-    open: Open,
+    /// Those on their way.
+    open: Register<Answer>,
 }
-
-/// Those on their way.
-type Open = Arc<Mutex<Vec<Weak<Answer>>>>;
 
 /// One answer. It lives as long as its body or anything that is lent.
 struct Answer {
@@ -115,8 +114,8 @@ impl Answers {
     /// Spawns a task on the current tokio runtime, which ends connections whose clients take nothing.
     /// It ends with the last clone.
     pub fn start(door: Door, stop: CancellationToken) -> Self {
-        let open = Open::default();
-        tokio::spawn(sweep(Arc::downgrade(&open)));
+        let open = Register::default();
+        open.look_through(sweep);
         Self {
             door,
             unread: Arc::new(UnreadBytes::new(UnreadBounds::of_answers())),
@@ -150,7 +149,7 @@ impl Answers {
                 since: Instant::now(),
             }),
         });
-        locked(&self.open).push(Arc::downgrade(&answer));
+        self.open.add(&answer);
         AnswerBody {
             body,
             holder,
@@ -186,36 +185,18 @@ pub(super) async fn watch_over(
     response.map(|body| Body::new(answers.watched(body, holder, connection, stream)))
 }
 
-/// Looks now and then whether clients take their answers.
-async fn sweep(open: Weak<Mutex<Vec<Weak<Answer>>>>) {
-    let mut looks = interval(Duration::from_millis(WATCH_UNTAKEN_LOOK_MS));
-    loop {
-        looks.tick().await;
-        let Some(open) = open.upgrade() else {
-            return;
-        };
-        let mut stuck = Vec::new();
-        let now = Instant::now();
-        locked(&open).retain(|answer| {
-            let answer = answer.upgrade();
-            let is_open = answer.is_some();
-            stuck.extend(answer.filter(|answer| answer.is_stuck(now)));
-            is_open
-        });
-        if !stuck.is_empty() {
-            let count = stuck.len();
-            tracing::info!(count, "ended connections whose clients do not take answers");
-        }
-        for answer in stuck {
-            if let Some(connection) = &answer.connection {
-                connection.abort();
-            }
+/// Ends connections whose clients do not take their answers.
+fn sweep(open: &[Arc<Answer>], now: Instant) {
+    let stuck: Vec<_> = open.iter().filter(|answer| answer.is_stuck(now)).collect();
+    if !stuck.is_empty() {
+        let count = stuck.len();
+        tracing::info!(count, "ended connections whose clients do not take answers");
+    }
+    for answer in stuck {
+        if let Some(connection) = &answer.connection {
+            connection.abort();
         }
     }
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 // === impl Answer ===
@@ -223,14 +204,13 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Answer {
     fn is_stuck(&self, now: Instant) -> bool {
         let patience = Duration::from_millis(WATCH_UNTAKEN_MS_MAX);
-        let progress = locked(&self.progress);
+        let progress = self.progress();
         let is_waiting = 0 < progress.lent || !progress.is_asked;
         is_waiting && progress.since + patience <= now
     }
 
-    fn note(&self, note: impl FnOnce(&mut Progress)) {
-        let mut progress = locked(&self.progress);
-        note(&mut progress);
+    fn progress(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -251,13 +231,13 @@ impl AnswerBody {
     }
 
     fn lend(&self, bytes: Bytes, hold: Option<Arc<UnreadPermit>>) -> Bytes {
-        self.answer.note(|progress| {
-            if progress.lent == 0 {
-                progress.since = Instant::now();
-            }
-            progress.lent += 1;
-            progress.is_asked = false;
-        });
+        let mut progress = self.answer.progress();
+        if progress.lent == 0 {
+            progress.since = Instant::now();
+        }
+        progress.lent += 1;
+        progress.is_asked = false;
+        drop(progress);
         Bytes::from_owner(Lent {
             bytes,
             answer: Arc::clone(&self.answer),
@@ -281,7 +261,9 @@ impl AnswerBody {
     /// The end of a stream once the service stops.
     fn end(&mut self, context: &mut Context<'_>) -> Option<Result<Frame<Bytes>, Cut>> {
         let stream = self.stream.as_mut()?;
-        ready_now(stream.stop.as_mut().poll(context))?;
+        if stream.stop.as_mut().poll(context).is_pending() {
+            return None;
+        }
         let has_trailers = stream.has_trailers;
         self.stream = None;
         self.body = Body::empty();
@@ -297,13 +279,6 @@ impl AnswerBody {
     }
 }
 
-fn ready_now<T>(poll: Poll<T>) -> Option<T> {
-    match poll {
-        Poll::Ready(value) => Some(value),
-        Poll::Pending => None,
-    }
-}
-
 impl http_body::Body for AnswerBody {
     type Data = Bytes;
     type Error = axum::Error;
@@ -312,7 +287,7 @@ impl http_body::Body for AnswerBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        self.answer.note(|progress| progress.is_asked = true);
+        self.answer.progress().is_asked = true;
         if let Some(part) = self.next_part() {
             return Poll::Ready(Some(Ok(Frame::data(part))));
         }
@@ -361,10 +336,9 @@ impl AsRef<[u8]> for Lent {
 
 impl Drop for Lent {
     fn drop(&mut self) {
-        self.answer.note(|progress| {
-            progress.lent -= 1;
-            progress.since = Instant::now();
-        });
+        let mut progress = self.answer.progress();
+        progress.lent -= 1;
+        progress.since = Instant::now();
     }
 }
 
@@ -447,13 +421,7 @@ mod tests {
             let read = to_bytes(Body::new(body), usize::MAX).await.expect("whole");
             assert_eq!(read, bytes);
         }
-        assert_eq!(
-            locked(&answers.open)
-                .iter()
-                .filter(|open| 0 < open.strong_count())
-                .count(),
-            0
-        );
+        assert_eq!(answers.open.open().len(), 0);
     }
 
     #[tokio::test]

@@ -122,10 +122,10 @@ async fn stream_that_nobody_reads_is_ended_with_the_token_of_its_last_message() 
     }
     assert!(next(&mut body).now_or_never().is_none(), "it has no more");
     tokio::time::advance(PATIENCE - Duration::from_millis(1)).await;
-    sweeper.sweep(Instant::now());
+    sweep(&sweeper.0.open(), Instant::now());
     assert_eq!(Arc::strong_count(&held), 2, "it goes on");
     tokio::time::advance(Duration::from_millis(1)).await;
-    sweeper.sweep(Instant::now());
+    sweep(&sweeper.0.open(), Instant::now());
     assert_eq!(Arc::strong_count(&held), 1, "it is over");
     assert!(next(&mut body).now_or_never().is_none(), "it waits");
     drop(untaken);
@@ -143,11 +143,11 @@ async fn stream_without_news_is_not_ended_and_one_that_is_gone_is_forgotten() {
     drop(next(&mut body).await.expect("a message"));
     assert!(next(&mut body).now_or_never().is_none(), "the client asks");
     tokio::time::advance(10 * PATIENCE).await;
-    sweeper.sweep(Instant::now());
+    sweep(&sweeper.0.open(), Instant::now());
     assert_eq!(Arc::strong_count(&held), 2);
     drop(body);
-    sweeper.sweep(Instant::now());
-    assert!(sweeper.deliveries().is_empty());
+    sweep(&sweeper.0.open(), Instant::now());
+    assert!(sweeper.0.open().is_empty());
 }
 
 /// As gRPC-Web in text does: what is lent is copied and given back at once.
@@ -158,10 +158,10 @@ async fn stream_whose_messages_are_copied_is_ended_where_nobody_asks_for_the_nex
     let mut body = sweeper.watch_over(opened(frames));
     drop(next(&mut body).await.expect("a message"));
     tokio::time::advance(PATIENCE - Duration::from_millis(1)).await;
-    sweeper.sweep(Instant::now());
+    sweep(&sweeper.0.open(), Instant::now());
     assert_eq!(Arc::strong_count(&held), 2, "it goes on");
     tokio::time::advance(Duration::from_millis(1)).await;
-    sweeper.sweep(Instant::now());
+    sweep(&sweeper.0.open(), Instant::now());
     assert_eq!(Arc::strong_count(&held), 1, "it is over");
     let trailers = trailer(soon(next(&mut body)).await.expect("an end"));
     let expected = ("WATCHER_LAGGED".to_owned(), Some("01".to_owned()));
@@ -176,7 +176,7 @@ async fn client_that_takes_a_message_now_and_then_is_not_ended() {
     for _ in 0..9 {
         let untaken = next(&mut body).await.expect("a message");
         tokio::time::advance(PATIENCE - Duration::from_millis(1)).await;
-        sweeper.sweep(Instant::now());
+        sweep(&sweeper.0.open(), Instant::now());
         drop(untaken);
     }
     assert_eq!(Arc::strong_count(&held), 2);
@@ -196,7 +196,7 @@ async fn client_that_takes_a_part_of_a_large_message_now_and_then_is_not_ended()
             assert!(next(&mut body).now_or_never().is_none(), "one waits");
         }
         tokio::time::advance(PATIENCE - Duration::from_millis(1)).await;
-        sweeper.sweep(Instant::now());
+        sweep(&sweeper.0.open(), Instant::now());
         taken.extend_from_slice(&part);
     }
     assert_eq!(taken, large, "in order, and the next message after it");
@@ -389,7 +389,7 @@ async fn stream_that_nobody_reads_is_reset_in_the_end_and_its_place_is_free_then
         assert_eq!(permits.open(), 1, "something waits");
         assert!(!large.is_unique());
         tokio::time::advance(PATIENCE).await;
-        sweeper.sweep(Instant::now());
+        sweep(&sweeper.0.open(), Instant::now());
         settle().await;
     }
     assert_eq!(permits.open(), 0);
@@ -438,10 +438,10 @@ async fn large_message_is_let_go_of_when_nobody_takes_the_rest_of_it() {
     let mut body = call(&mut client).await;
     settle().await;
     tokio::time::advance(PATIENCE / 2).await;
-    sweeper.sweep(Instant::now());
+    sweep(&sweeper.0.open(), Instant::now());
     assert!(!large.is_unique(), "it waits");
     tokio::time::advance(PATIENCE / 2).await;
-    sweeper.sweep(Instant::now());
+    sweep(&sweeper.0.open(), Instant::now());
     assert!(large.is_unique());
     assert_eq!(Arc::strong_count(&held), 1);
     soon(body.data()).await.expect("a byte").expect("a byte");
@@ -476,7 +476,7 @@ async fn connection_ends_where_http2_asks_for_nothing_more_and_the_place_is_free
             assert_eq!(permits.open(), 1, "something waits");
             assert!(!connection.is_finished());
             tokio::time::advance(PATIENCE).await;
-            sweeper.sweep(Instant::now());
+            sweep(&sweeper.0.open(), Instant::now());
             settle().await;
         }
         assert_eq!(permits.open(), 0, "{window}");
@@ -499,7 +499,7 @@ async fn connection_ends_also_of_a_stream_that_ended_by_itself() {
     settle().await;
     assert_eq!(permits.open(), 1, "its message waits");
     tokio::time::advance(PATIENCE).await;
-    sweeper.sweep(Instant::now());
+    sweep(&sweeper.0.open(), Instant::now());
     settle().await;
     assert_eq!(permits.open(), 0);
     assert!(connection.is_finished());
