@@ -53,25 +53,8 @@ async fn blocking<T: Send + 'static>(
 
 #[cfg(test)]
 mod tests {
-    use std::io;
-    use std::sync::Mutex;
-
     use super::*;
-
-    /// A log that is kept.
-    #[derive(Clone, Default)]
-    struct Log(Arc<Mutex<Vec<u8>>>);
-
-    impl io::Write for Log {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().expect("not poisoned").extend(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
+    use crate::domain::testing::Log;
 
     #[tokio::test]
     async fn message_of_a_panic_in_what_a_call_asked_for_is_not_logged() {
@@ -84,8 +67,7 @@ mod tests {
         let worked = blocking(|| panic!("no end of 3528 0100 0000 0012")).await;
         drop(logging);
         assert_eq!(worked, Err::<(), _>(Problem::internal()));
-        let text = String::from_utf8(log.0.lock().expect("not poisoned").clone());
-        let text = text.expect("text");
+        let text = log.text();
         assert!(text.contains("is_panic=true"), "{text}");
         assert!(!text.contains("3528"), "{text}");
     }

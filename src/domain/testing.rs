@@ -1,5 +1,8 @@
-//! Ids and a feed for tests, and facts, personal parts and rows of which next to nothing is
+//! Ids, a feed and a log for tests, and facts, personal parts and rows of which next to nothing is
 //! told.
+
+use std::io;
+use std::sync::{Arc, Mutex};
 
 use super::entry::{Facts, Personal, Position};
 use super::id::IncidentId;
@@ -116,5 +119,28 @@ pub(crate) fn personal(occurred: UtcMillis) -> Personal {
         stop_candidates: Vec::new(),
         words_removed: false,
         digest: None,
+    }
+}
+
+/// A log that is kept. Clones are the same.
+#[derive(Clone, Default)]
+pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    /// What was written to it.
+    pub(crate) fn text(&self) -> String {
+        let bytes = self.0.lock().expect("no panic").clone();
+        String::from_utf8(bytes).expect("text")
+    }
+}
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().expect("no panic").extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }

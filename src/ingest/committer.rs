@@ -560,12 +560,12 @@ fn free_disk_bytes(folder: &Path) -> std::io::Result<u64> {
 #[cfg(test)]
 mod tests {
     use std::io;
-    use std::sync::Mutex;
     use std::sync::atomic::{AtomicI64, Ordering};
 
     use super::*;
     use crate::auth::Keys;
     use crate::domain::entry::Epoch;
+    use crate::domain::testing::Log;
     use crate::domain::time::DAY_MS;
     use crate::ingest::history::History;
     use crate::ingest::{Clock, ClockCheck};
@@ -727,21 +727,6 @@ mod tests {
         assert!(!committer.pass(0), "once");
     }
 
-    /// A log that is kept.
-    #[derive(Clone, Default)]
-    struct Log(Arc<Mutex<Vec<u8>>>);
-
-    impl io::Write for Log {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().expect("no panic").extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
     #[test]
     fn journal_without_room_is_told_once_however_often_something_asks_for_some() {
         let dir = tempfile::tempdir().expect("a folder");
@@ -763,8 +748,7 @@ mod tests {
             committer.is_stuck = false;
             committer.refuse(Vec::new(), &full());
         });
-        let log = log.0.lock().expect("no panic");
-        let log = String::from_utf8(log.clone()).expect("text");
+        let log = log.text();
         assert_eq!(log.matches("journal has no room").count(), 2, "{log}");
     }
 }
