@@ -106,24 +106,23 @@ impl Door {
     /// Whose an answer is, where what is untaken is counted. Whoever presents what is no token is
     /// counted like the public.
     pub fn holder<Q>(&self, request: &Request<Q>) -> Holder {
-        let authorization = request.headers().get(AUTHORIZATION);
-        let found = self
-            .gate
-            .principal(authorization.map(HeaderValue::as_bytes));
         let caller = Caller {
-            principal: found.unwrap_or(Principal::Public),
+            principal: self.principal(request).unwrap_or(Principal::Public),
             address: self.callers.address(request),
         };
         caller.holder()
     }
 
+    fn principal<Q>(&self, request: &Request<Q>) -> Result<Principal, UnknownToken> {
+        let authorization = request.headers().get(AUTHORIZATION);
+        self.gate
+            .principal(authorization.map(HeaderValue::as_bytes))
+    }
+
     /// Who calls, if it does not call too often. Whoever presents what is no token is counted
     /// like the public.
     fn admit<Q>(&self, request: &Request<Q>) -> Result<Caller, Problem> {
-        let authorization = request.headers().get(AUTHORIZATION);
-        let found = self
-            .gate
-            .principal(authorization.map(HeaderValue::as_bytes));
+        let found = self.principal(request);
         let caller = found.as_ref().unwrap_or(&Principal::Public);
         let address = self.callers.address(request);
         self.limiter.calls(caller, address, 1)?;
