@@ -1,8 +1,6 @@
 //! Brings imported networks into use while the service runs.
 
 use std::error::Error;
-use std::fs;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,6 +9,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::network_in_use;
+use crate::auth::FileState;
 use crate::ingest::{Ingest, SubmitError};
 use crate::network::{Network, PersistError, latest_on_disk};
 
@@ -24,13 +23,12 @@ pub(super) struct Follower {
     pub every: Duration,
 }
 
-/// The newest network in a data folder, and what tells its file from another in its place.
+/// The newest network in a data folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Newest {
     version: u32,
-    inode: u64,
-    changed: (i64, i64),
-    bytes: u64,
+    /// Tells its file from another in its place.
+    file: FileState,
 }
 
 /// Why a newer network is not in use.
@@ -55,13 +53,8 @@ impl Newest {
     /// Of a data folder; `None` if it has none.
     fn of_folder(dir: &Path) -> Option<Self> {
         let version = latest_on_disk(dir)?;
-        let file = fs::metadata(Network::file_of(dir, version)).ok()?;
-        Some(Self {
-            version,
-            inode: file.ino(),
-            changed: (file.ctime(), file.ctime_nsec()),
-            bytes: file.len(),
-        })
+        let file = FileState::of(&Network::file_of(dir, version))?;
+        Some(Self { version, file })
     }
 }
 
@@ -145,6 +138,7 @@ impl Follower {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::sync::Arc;
 
     use super::*;

@@ -79,7 +79,7 @@ impl Gate {
     /// Over the file of tokens of a folder, or without tokens if there is none.
     pub fn open(folder: &Path) -> Result<Self, TokenError> {
         // Before it is read, so that a change in between is seen at the next look.
-        let state = FileState::of(folder);
+        let state = FileState::of(&TokenFile::path(folder));
         let known = match TokenFile::read(folder)? {
             Some(file) => Known::of(&file),
             None => Known::Nothing(Principal::Steward(Arc::new(Grant::without_token()))),
@@ -104,7 +104,7 @@ impl Gate {
     /// the way may go without a change of the file. One that is gone changes nothing either.
     pub fn follow(&self) -> Result<Option<usize>, TokenError> {
         let mut seen = self.0.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = FileState::of(&self.0.folder);
+        let now = FileState::of(&TokenFile::path(&self.0.folder));
         if now.is_none() || now == seen.read {
             return Ok(None);
         }

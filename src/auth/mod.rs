@@ -22,5 +22,6 @@ pub use role::{Grant, Principal, Role, Scope, TokenId};
 pub use seal::{Citations, SEAL_BYTES, SEALED_TEXT_BYTES_MAX, Seal};
 pub use secret::{secret_hash, secret_matches};
 pub use tokens::{
-    KnownToken, NewToken, TOKEN_BYTES, TOKEN_PREFIX, Token, TokenError, TokenFile, TokenRefused,
+    FileState, KnownToken, NewToken, TOKEN_BYTES, TOKEN_PREFIX, Token, TokenError, TokenFile,
+    TokenRefused,
 };

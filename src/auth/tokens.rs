@@ -167,9 +167,9 @@ pub struct TokenFile {
     tokens: Vec<KnownToken>,
 }
 
-/// Tells two states of the file apart.
+/// Tells two states of a file apart, and two files that have one name after the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct FileState {
+pub struct FileState {
     inode: u64,
     /// When its content was last changed, or who may read it.
     changed_ns: i128,
@@ -291,9 +291,9 @@ impl TokenFile {
 // === impl FileState ===
 
 impl FileState {
-    /// As the file is now; `None` if there is none, or none that can be looked at.
-    pub fn of(folder: &Path) -> Option<Self> {
-        let found = fs::metadata(TokenFile::path(folder)).ok()?;
+    /// As a file is now; `None` if there is none, or none that can be looked at.
+    pub fn of(path: &Path) -> Option<Self> {
+        let found = fs::metadata(path).ok()?;
         let seconds = i128::from(found.ctime()) * 1_000_000_000;
         Some(Self {
             inode: found.ino(),
