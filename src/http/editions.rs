@@ -57,28 +57,28 @@ enum Refusal {
 
 /// The routes.
 pub fn routes(library: Arc<Library>) -> Router {
+    let turns = Arc::new(Semaphore::new(DOWNLOADS_MADE_MAX));
     Router::new()
         .route("/editions.json", get(list))
         .route("/editions/{file}", get(whole))
         .route("/editions/{months}/{operator}/{file}", get(table))
         .layer(middleware::map_response(open_to_pages))
-        .layer(GlobalConcurrencyLimitLayer::new(DOWNLOADS_MADE_MAX))
+        .layer(GlobalConcurrencyLimitLayer::with_semaphore(Arc::clone(
+            &turns,
+        )))
         .route("/", get(start::page))
         .route(
             "/editions",
             get(|| async { Redirect::permanent("/#editions") }),
         )
-        .with_state(Downloads {
-            library,
-            turns: Arc::new(Semaphore::new(DOWNLOADS_MADE_MAX)),
-        })
+        .with_state(Downloads { library, turns })
 }
 
 /// What downloads are made of.
 #[derive(Clone)]
 struct Downloads {
     library: Arc<Library>,
-    /// Those of pieces that are made while a download goes on.
+    /// For making a download, and its pieces while it goes on.
     turns: Arc<Semaphore>,
 }
 
