@@ -66,7 +66,7 @@ impl<'a> RecordAsOf<'a> {
         windows: &[Window],
         ask: impl FnOnce(&Opened<'_>) -> T,
     ) -> Result<(RecordView<'a>, T), QueryError> {
-        match self {
+        let (ledger, view, stamp, taps, asked) = match self {
             Self::Now(ledger) => {
                 let place = budget::scan_place(ledger)?;
                 let (taps, view, (asked, stamp)) = ledger.rate_view(|state| {
@@ -78,13 +78,7 @@ impl<'a> RecordAsOf<'a> {
                     });
                     (asked, state.stamp())
                 })?;
-                let record = RecordView {
-                    ledger,
-                    view,
-                    stamp,
-                    taps: Taps::Now(taps, place),
-                };
-                Ok((record, asked))
+                (ledger, view, stamp, Taps::Now(taps, place), asked)
             }
             Self::Then(ledger, past, at) => {
                 let passes = Passes::new(ledger, past, at);
@@ -96,15 +90,16 @@ impl<'a> RecordAsOf<'a> {
                     state: None,
                 });
                 let taps = passes.taps(&view, windows)?;
-                let record = RecordView {
-                    ledger,
-                    view,
-                    stamp,
-                    taps: Taps::Then(passes, taps),
-                };
-                Ok((record, asked))
+                (ledger, view, stamp, Taps::Then(passes, taps), asked)
             }
-        }
+        };
+        let record = RecordView {
+            ledger,
+            view,
+            stamp,
+            taps,
+        };
+        Ok((record, asked))
     }
 }
 
