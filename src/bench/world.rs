@@ -105,7 +105,6 @@ pub fn network(size: Size) -> Result<Arc<Network>, Failure> {
             .map(|place| line(place, size))
             .collect::<Result<_, _>>()?,
         stops: (0..size.stops).map(stop).collect::<Result<_, _>>()?,
-        validity: Validity::default(),
     };
     let network = Network::overlay(&Network::built_in(), vec![feed]);
     let network =

@@ -43,7 +43,6 @@ pub(super) fn network() -> Network {
         operators: rows(OPERATORS).iter().map(|row| operator(row)).collect(),
         lines: rows(LINES).iter().map(|row| line(row)).collect(),
         stops: rows(STOPS).iter().map(|row| stop(row)).collect(),
-        validity: Validity::default(),
     };
     Network::assemble(0, content).expect(CHECKED)
 }

@@ -271,7 +271,6 @@ impl Network {
             operators: self.operators.clone(),
             lines: self.lines.clone(),
             stops: self.stops.clone(),
-            validity: Validity::default(),
         }
     }
 }

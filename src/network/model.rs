@@ -127,6 +127,4 @@ pub struct Feed {
     pub lines: Vec<Line>,
     /// Stops.
     pub stops: Vec<Stop>,
-    /// For which days it was made.
-    pub validity: Validity,
 }

@@ -60,7 +60,6 @@ fn overlay_one(base: Feed, mut feed: Feed) -> Feed {
         operators: operators.into_values().collect(),
         lines: lines.into_values().collect(),
         stops: stops.into_values().collect(),
-        validity: Validity::default(),
     }
 }
 
@@ -275,7 +274,6 @@ mod tests {
             operators: Vec::new(),
             lines: lines.iter().map(|id| line(id, days)).collect(),
             stops: vec![stop("GVB:x", "Nergens")],
-            validity: days,
         }
     }
 

@@ -324,7 +324,6 @@ fn from_wire(content: wire::Content) -> Option<Feed> {
         operators: operators.collect::<Option<_>>()?,
         lines: lines.collect::<Option<_>>()?,
         stops: stops.collect::<Option<_>>()?,
-        validity: Validity::default(),
     })
 }
 

@@ -255,7 +255,6 @@ mod tests {
                 platforms: Vec::new(),
                 lines: Vec::new(),
             }],
-            validity: Validity::default(),
         };
         Network::overlay(&Network::built_in(), vec![feed]).expect("a network")
     }

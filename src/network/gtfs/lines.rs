@@ -32,8 +32,6 @@ pub(super) struct Timetable {
     pub operators: Vec<(OperatorCode, Option<Box<str>>)>,
     /// The lines.
     pub lines: Vec<Line>,
-    /// For which days the feed was made.
-    pub validity: Validity,
 }
 
 /// What the folders of a feed that were read before took.
@@ -128,7 +126,6 @@ pub(super) fn read<R: Read + Seek>(
     Ok(Timetable {
         operators: operators.collect(),
         lines,
-        validity,
     })
 }
 

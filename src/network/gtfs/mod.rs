@@ -21,7 +21,7 @@ pub use archive::Progress;
 pub use error::{FeedError, Reason as FeedReason};
 
 use super::builtin;
-use super::model::{Feed, Operator, Validity};
+use super::model::{Feed, Operator};
 use crate::domain::OperatorCode;
 
 const TIMETABLE_FILES: [&str; 4] = ["agency.txt", "routes.txt", "trips.txt", "stop_times.txt"];
@@ -47,7 +47,6 @@ pub fn read_gtfs<R: Read + Seek>(
     let mut feed = Feed::default();
     let mut names = BTreeMap::new();
     let (mut used_stops, mut taken) = (BTreeSet::new(), lines::Taken::default());
-    let mut validity: Option<Validity> = None;
     for folder in &folders {
         let places = stops::read(&mut archive, folder, &mut used_stops)?;
         names.extend(places.operators().map(|code| (code, None)));
@@ -55,12 +54,9 @@ pub fn read_gtfs<R: Read + Seek>(
             let timetable = lines::read(&mut archive, folder, &places, &mut taken)?;
             names.extend(timetable.operators);
             feed.lines.extend(timetable.lines);
-            let days = timetable.validity;
-            validity = Some(validity.map_or(days, |before| before.union(days)));
         }
         feed.stops.extend(places.stops);
     }
-    feed.validity = validity.unwrap_or_default();
     feed.operators = names.into_iter().map(operator).collect();
     Ok(feed)
 }
@@ -104,6 +100,7 @@ mod tests {
     use crate::domain::limits::TABLE_ROW_BYTES_MAX;
     use crate::domain::taxonomy::Mode;
     use crate::network::Network;
+    use crate::network::Validity;
 
     /// A small feed that is right: two areas and a lone platform, one line both ways.
     const FILES: [(&str, &str); 6] = [
@@ -222,7 +219,8 @@ mod tests {
     fn days_are_those_of_the_feed_or_else_of_its_services() {
         let days = |feed: &Feed| {
             let text = |day: Option<LocalDay>| day.map(|day| day.to_string());
-            (text(feed.validity.from), text(feed.validity.until))
+            let days = feed.lines[0].validity;
+            (text(days.from), text(days.until))
         };
         let expected = (Some("2017-02-12".to_owned()), Some("2017-12-09".to_owned()));
         assert_eq!(days(&right()), expected);
@@ -289,7 +287,6 @@ mod tests {
             .map(|(name, content)| (&**name, content.as_bytes()))
             .collect();
         let feed = read(&files).expect("right");
-        assert_eq!(feed.validity, feed.lines[0].validity);
         let network = Network::overlay(&Network::built_in(), vec![feed]).expect("fits");
         let ten = network.line("GVB:10").expect("abolished, and still known");
         assert_eq!(ten.validity.until, LocalDay::parse("2018-07-21"));
@@ -414,8 +411,8 @@ mod tests {
             let mut files = FILES.map(|(file, content)| (file, content.as_bytes()));
             files[5] = ("calendar.txt", calendar.as_bytes());
             let served = read(&files).expect("right");
-            assert_eq!(told.validity, served.validity);
-            told.validity
+            assert_eq!(told.lines[0].validity, served.lines[0].validity);
+            told.lines[0].validity
         };
         let day = LocalDay::parse;
         for until in ["21001231", "99991231", "20991231"] {
