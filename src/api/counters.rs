@@ -49,6 +49,8 @@ enum ReportResult {
     Repeated,
     Invalid,
     Conflict,
+    NotAllowed,
+    Limited,
     Busy,
     Unavailable,
     Failed,
@@ -133,6 +135,9 @@ impl Counters {
         self.report(match problem.code() {
             Code::InvalidArgument => ReportResult::Invalid,
             Code::AlreadyExists => ReportResult::Conflict,
+            Code::PermissionDenied | Code::Unauthenticated => ReportResult::NotAllowed,
+            // By what it may send itself, and not by what the service can do.
+            Code::ResourceExhausted if problem.is_of_caller() => ReportResult::Limited,
             Code::ResourceExhausted => ReportResult::Busy,
             Code::Unavailable => ReportResult::Unavailable,
             _ => ReportResult::Failed,
@@ -183,5 +188,31 @@ impl Open {
 impl Drop for Open {
     fn drop(&mut self) {
         self.0.dec();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::{Limited, Whose};
+
+    #[test]
+    fn what_a_client_may_not_do_is_told_apart_from_what_the_service_cannot() {
+        let check = |problem: Problem, result: ReportResult| {
+            let counters = Counters::default();
+            counters.refused(&problem);
+            let counted = counters.reports.get_or_create(&ReportLabels { result });
+            assert_eq!(counted.get(), 1, "{problem:?}");
+        };
+        let limited = Limited {
+            whose: Whose::Address,
+            retry_after: Duration::from_secs(1),
+        };
+        check(Problem::unknown_token(), ReportResult::NotAllowed);
+        check(Problem::not_for_role(), ReportResult::NotAllowed);
+        check(limited.into(), ReportResult::Limited);
+        check(Problem::busy(), ReportResult::Busy);
+        check(Problem::stopping(), ReportResult::Unavailable);
+        check(Problem::internal(), ReportResult::Failed);
     }
 }

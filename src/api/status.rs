@@ -101,7 +101,7 @@ impl Problem {
 
     /// The request is larger than the service takes. Trying again does not help.
     pub fn too_large() -> Self {
-        let message = "the message is larger than 4 MiB";
+        let message = "the message is larger than this call takes";
         Self::new(Code::ResourceExhausted, "MESSAGE_TOO_LARGE", message)
     }
 
@@ -116,6 +116,11 @@ impl Problem {
         let message = "the call took too long; a report may have been recorded, and can \
                        be sent again safely";
         Self::new(Code::DeadlineExceeded, "TOO_LATE", message)
+    }
+
+    /// Whether it is a bound of the caller's own that is reached.
+    pub fn is_of_caller(&self) -> bool {
+        self.quota.is_some()
     }
 
     /// The code.
