@@ -9,6 +9,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -231,20 +232,22 @@ fn rows(
 ) -> impl Stream<Item = Result<Bytes, io::Error>> {
     let months = stream::iter(closed.into_iter().map(|closed| closed.month));
     // Only one that has rows is the first.
-    let has_rows = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let has_rows = Arc::new(AtomicBool::new(false));
     months.then(move |month| {
         let (Downloads { library, turns }, selection) = (downloads.clone(), selection.clone());
         let has_rows = Arc::clone(&has_rows);
         async move {
             let _turn = turns.acquire_owned().await.map_err(io::Error::other)?;
-            let held = read(library, month).await;
-            let held = held.map_err(|_| io::Error::other("an edition cannot be read"))?;
-            if is_csv {
-                return Ok(Bytes::from(csv_rows(&held, &selection)));
-            }
-            use std::sync::atomic::Ordering::Relaxed;
-            let bytes = json_rows(&held.edition, &selection, !has_rows.load(Relaxed));
-            has_rows.fetch_or(!bytes.is_empty(), Relaxed);
+            let made = made_of(library, month, move |held| {
+                if is_csv {
+                    return csv_rows(held, &selection);
+                }
+                let bytes = json_rows(&held.edition, &selection, !has_rows.load(Relaxed));
+                has_rows.fetch_or(!bytes.is_empty(), Relaxed);
+                bytes
+            });
+            let made = made.await;
+            let bytes = made.map_err(|_| io::Error::other("an edition cannot be read"))?;
             Ok(Bytes::from(bytes))
         }
     })
@@ -260,8 +263,11 @@ async fn parquet(
 ) -> Result<Vec<u8>, Refusal> {
     let mut table = Table::new(citation).map_err(failed)?;
     for closed in closed {
-        let held = read(Arc::clone(library), closed.month).await?;
-        table.push(&held.edition, selection).map_err(failed)?;
+        let selection = selection.clone();
+        let pushed = made_of(Arc::clone(library), closed.month, move |held| {
+            table.push(&held.edition, &selection).map(|()| table)
+        });
+        table = pushed.await?.map_err(failed)?;
     }
     table.finish().map_err(failed)
 }
@@ -287,8 +293,18 @@ async fn is_known(
 }
 
 async fn read(library: Arc<Library>, month: LocalMonth) -> Result<Arc<Held>, Refusal> {
-    let held = blocking(move || library.get(month)).await;
-    held.map_err(failed)?.map_err(failed)?.ok_or(NO_EDITION)
+    made_of(library, month, Arc::clone).await
+}
+
+/// What is made of an edition, where that holds up nobody else.
+async fn made_of<T: Send + 'static>(
+    library: Arc<Library>,
+    month: LocalMonth,
+    make: impl FnOnce(&Arc<Held>) -> T + Send + 'static,
+) -> Result<T, Refusal> {
+    let making = move || Ok::<_, EditionError>(library.get(month)?.map(|held| make(&held)));
+    let made = blocking(making).await;
+    made.map_err(failed)?.map_err(failed)?.ok_or(NO_EDITION)
 }
 
 const NO_ADDRESS: Refusal = Refusal::NotFound(
