@@ -35,7 +35,7 @@ use super::status::Problem;
 use super::stream::Results;
 use super::unary;
 use crate::domain::ServerTime;
-use crate::domain::limits::MESSAGE_BYTES_MAX;
+use crate::domain::limits::{MESSAGE_BYTES_MAX, REPORT_BYTES_MAX};
 
 /// The fields of a request, by their numbers in the schema.
 const INCIDENT: u32 = 1;
@@ -127,7 +127,7 @@ impl Service<http::Request<Body>> for Reports {
                 let codec = StreamCodec {
                     clock: reporting.clock(),
                 };
-                let mut grpc = Grpc::new(codec).max_decoding_message_size(MESSAGE_BYTES_MAX);
+                let mut grpc = Grpc::new(codec).max_decoding_message_size(REPORT_BYTES_MAX);
                 Ok(grpc.streaming(Method(reporting), request).await)
             }),
             _ => self.generated.call(request),

@@ -4,16 +4,26 @@
 //! body can neither end nor reset that stream, and what waits in it stays until the connection ends.
 //! Ending the connection is therefore left to whoever finds that a stream is stuck. Clients of
 //! other streams on it connect anew, and resume.
+//!
+//! Answers to reports are short and many, so nobody looks at each: a connection counts those that
+//! its client has not taken by when they were said, and ends where one of them waits for too long.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use futures_util::task::AtomicWaker;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
 use tonic::transport::server::Connected;
+
+use super::register::Register;
+use crate::domain::limits::{WATCH_UNTAKEN_LOOK_MS, WATCH_UNTAKEN_MS_MAX};
+
+/// Looks at a connection before an answer that was said in the first of them has waited too long.
+const LOOKS: usize = (WATCH_UNTAKEN_MS_MAX / WATCH_UNTAKEN_LOOK_MS) as usize + 1;
 
 /// What is laid beside each request of a connection.
 #[derive(Clone, Debug)]
@@ -33,7 +43,22 @@ struct Signal {
     is_given: AtomicBool,
     /// Of the task that reads and writes.
     waker: AtomicWaker,
+    /// Answers that wait, by the look after which they were said. A place is used again when all
+    /// others were.
+    untaken: [AtomicU32; LOOKS],
+    looks: AtomicUsize,
 }
+
+/// A short answer that waits for its client, until this is dropped.
+#[derive(Debug)]
+pub struct Untaken {
+    connection: Arc<Signal>,
+    place: usize,
+}
+
+/// Ends connections whose clients do not take short answers. Clones look at the same.
+#[derive(Clone, Default)]
+pub struct Connections(Register<Signal>);
 
 /// A connection that can be ended from elsewhere. What was written and not sent by then is lost.
 pub struct Abortable<S> {
@@ -50,6 +75,24 @@ impl ConnectionAbort {
         self.0.waker.wake();
     }
 
+    /// A short answer was said: it waits from now on. Where it does for `WATCH_UNTAKEN_MS_MAX`, the
+    /// connection ends, if it is looked at.
+    pub fn said(&self) -> Untaken {
+        let place = self.0.looks.load(Ordering::Relaxed) % LOOKS;
+        self.0.untaken[place].fetch_add(1, Ordering::Relaxed);
+        Untaken {
+            connection: Arc::clone(&self.0),
+            place,
+        }
+    }
+
+    /// Short answers that wait.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> u32 {
+        let waiting = self.0.untaken.iter();
+        waiting.map(|count| count.load(Ordering::Relaxed)).sum()
+    }
+
     /// Fails once the connection is to end, and wakes the task when it is.
     fn check(&self, context: &Context<'_>) -> io::Result<()> {
         self.0.waker.register(context.waker());
@@ -57,6 +100,51 @@ impl ConnectionAbort {
             return Err(io::ErrorKind::ConnectionAborted.into());
         }
         Ok(())
+    }
+}
+
+// === impl Untaken ===
+
+impl Drop for Untaken {
+    fn drop(&mut self) {
+        self.connection.untaken[self.place].fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+// === impl Connections ===
+
+impl Connections {
+    /// Spawns its task on the current tokio runtime. It ends with the last clone.
+    pub fn start() -> Self {
+        let connections = Self::default();
+        connections.0.look_through(look);
+        connections
+    }
+
+    /// Looks at this one, too, for as long as it is there.
+    pub fn add(&self, connection: &ConnectionAbort) {
+        self.0.add(&connection.0);
+    }
+}
+
+fn look(open: &[Arc<Signal>], _now: Instant) {
+    let stuck: Vec<_> = open.iter().filter(|signal| signal.is_stuck()).collect();
+    if !stuck.is_empty() {
+        let count = stuck.len();
+        tracing::info!(count, "ended connections whose clients take no results");
+    }
+    for signal in stuck {
+        ConnectionAbort(Arc::clone(signal)).abort();
+    }
+}
+
+impl Signal {
+    /// Whether an answer waits that was said before all looks but this. Counts this one.
+    fn is_stuck(&self) -> bool {
+        let place = (self.looks.load(Ordering::Relaxed) + 1) % LOOKS;
+        let is_stuck = self.untaken[place].load(Ordering::Relaxed) != 0;
+        self.looks.store(place, Ordering::Relaxed);
+        is_stuck
     }
 }
 
@@ -134,6 +222,28 @@ mod tests {
     use tokio::time::timeout;
 
     use super::*;
+
+    #[test]
+    fn connection_is_stuck_once_one_answer_waits_for_too_long_however_many_are_taken() {
+        let connection = ConnectionAbort::default();
+        let is_stuck = || connection.0.is_stuck();
+        for _ in 0..2 {
+            let waiting = connection.said();
+            for look in 1..LOOKS {
+                drop(connection.said());
+                assert!(!is_stuck(), "{look}");
+            }
+            assert!(is_stuck());
+            drop(waiting);
+            (0..2 * LOOKS).for_each(|_| assert!(!is_stuck()));
+        }
+    }
+
+    #[test]
+    fn no_answer_is_waited_for_less_long_than_it_may_wait() {
+        let looks = LOOKS as u64 - 1;
+        assert!(WATCH_UNTAKEN_MS_MAX <= looks * WATCH_UNTAKEN_LOOK_MS);
+    }
 
     #[tokio::test]
     async fn connection_ends_for_who_waits_to_read_and_for_who_waits_to_write() {

@@ -53,10 +53,18 @@ where
     let mut grpc = Grpc::new(codec).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let response = grpc.server_streaming(method, request).await;
     match slot.take() {
-        Some(opened) => response.map(|_| Body::new(sweeper.watch_over(opened))),
+        Some(opened) => {
+            let mut response = response.map(|_| Body::new(sweeper.watch_over(opened)));
+            response.extensions_mut().insert(LooksAfterItself);
+            response
+        }
         None => response,
     }
 }
+
+/// Laid beside an answer that ends by itself where its client takes nothing of it.
+#[derive(Clone, Copy, Debug)]
+pub struct LooksAfterItself;
 
 /// Where the stream is laid until tonic has made its answer.
 #[derive(Clone, Default)]

@@ -12,6 +12,7 @@ use futures_util::stream::Stream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::{self, Sender};
 use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use super::pb::v1 as pb;
@@ -27,20 +28,26 @@ const WHOLE: u64 = 1_000;
 pub type Steps =
     Pin<Box<dyn Stream<Item = Result<pb::QueryFiguresWithProgressResponse, Status>> + Send>>;
 
+/// Who is told how far an answer is.
+pub struct Listener {
+    /// Without, it is told in thousandths: how many entries there are between two places says how
+    /// much others recorded.
+    pub shows_entries: bool,
+    /// Ends the work, and the stream with `UNAVAILABLE`.
+    pub stop: CancellationToken,
+}
+
 /// Makes an answer, which tells how far it is and asks whether to go on.
-///
-/// Without `shows_entries` it tells how far it is in thousandths: how many entries there are
-/// between two places says how much others recorded.
 pub fn answered(
     room: OwnedSemaphorePermit,
-    shows_entries: bool,
+    listener: Listener,
     answer: impl FnOnce(&dyn Fn(Progress) -> bool) -> Result<Step, Problem> + Send + 'static,
 ) -> Steps {
     let (sender, receiver) = mpsc::channel(PROGRESS_MESSAGES_MAX);
     let last = sender.clone();
     let answering = tokio::task::spawn_blocking(move || {
         let _room = room;
-        let teller = Teller::new(sender, shows_entries);
+        let teller = Teller::new(sender, listener);
         let answered = answer(&|progress| teller.tell(progress));
         teller.finish(answered);
     });
@@ -57,24 +64,24 @@ type Message = Result<pb::QueryFiguresWithProgressResponse, Status>;
 
 struct Teller {
     sender: Sender<Message>,
+    listener: Listener,
     told: Cell<Option<Instant>>,
-    shows_entries: bool,
     /// The most that was told, if not in entries.
     thousandths: Cell<u64>,
 }
 
 impl Teller {
-    fn new(sender: Sender<Message>, shows_entries: bool) -> Self {
+    fn new(sender: Sender<Message>, listener: Listener) -> Self {
         Self {
             sender,
+            listener,
             told: Cell::new(None),
-            shows_entries,
             thousandths: Cell::new(0),
         }
     }
 
     fn shown(&self, progress: Progress) -> pb::QueryProgress {
-        if self.shows_entries {
+        if self.listener.shows_entries {
             return pb::QueryProgress {
                 entries_read: progress.read,
                 entries_to_read: progress.to_read,
@@ -90,7 +97,7 @@ impl Teller {
         }
     }
 
-    /// Tells how far it is, if that is due; says whether anybody listens.
+    /// Tells how far it is, if that is due; says whether anybody listens, and the service goes on.
     fn tell(&self, progress: Progress) -> bool {
         let now = Instant::now();
         let pace = Duration::from_millis(PROGRESS_PACE_MS);
@@ -102,11 +109,17 @@ impl Teller {
             // If it cannot be sent, nobody listens, which is asked next.
             let _ = self.sender.try_send(Ok(message(step)));
         }
-        !self.sender.is_closed()
+        !self.sender.is_closed() && !self.listener.stop.is_cancelled()
     }
 
     fn finish(self, answered: Result<Step, Problem>) {
-        let last = answered.map(message);
+        let last = answered.map(message).map_err(|problem| {
+            if self.listener.stop.is_cancelled() {
+                Problem::stopping()
+            } else {
+                problem
+            }
+        });
         // If it cannot be sent, nobody listens.
         let _ = self.sender.try_send(last.map_err(Status::from));
     }
@@ -120,6 +133,13 @@ fn message(step: Step) -> pb::QueryFiguresWithProgressResponse {
 mod tests {
     use super::*;
 
+    fn listener(shows_entries: bool) -> Listener {
+        Listener {
+            shows_entries,
+            stop: CancellationToken::new(),
+        }
+    }
+
     fn progress(read: u64) -> Progress {
         Progress { read, to_read: 10 }
     }
@@ -127,7 +147,7 @@ mod tests {
     #[test]
     fn who_sees_no_places_is_told_parts_that_never_fall_and_no_entries() {
         let (sender, mut receiver) = mpsc::channel(PROGRESS_MESSAGES_MAX);
-        let teller = Teller::new(sender, false);
+        let teller = Teller::new(sender, listener(false));
         let mut check = |read, to_read, expected| {
             teller.told.set(None);
             assert!(teller.tell(Progress { read, to_read }));
@@ -147,7 +167,7 @@ mod tests {
     #[test]
     fn answer_finds_a_place_however_much_is_told_before_and_the_work_ends_when_nobody_listens() {
         let (sender, mut receiver) = mpsc::channel(PROGRESS_MESSAGES_MAX);
-        let teller = Teller::new(sender, true);
+        let teller = Teller::new(sender, listener(true));
         for read in 0..100 {
             // As if enough time had passed.
             teller.told.set(None);
@@ -169,9 +189,24 @@ mod tests {
         ));
 
         let (sender, receiver) = mpsc::channel(PROGRESS_MESSAGES_MAX);
-        let teller = Teller::new(sender, true);
+        let teller = Teller::new(sender, listener(true));
         assert!(teller.tell(progress(1)));
         drop(receiver);
         assert!(!teller.tell(progress(2)));
+    }
+
+    #[test]
+    fn work_ends_when_the_service_stops_and_says_so() {
+        let (sender, mut receiver) = mpsc::channel(PROGRESS_MESSAGES_MAX);
+        let listener = listener(true);
+        let stop = listener.stop.clone();
+        let teller = Teller::new(sender, listener);
+        assert!(teller.tell(progress(1)));
+        stop.cancel();
+        assert!(!teller.tell(progress(2)));
+        teller.finish(Err(Problem::internal()));
+        receiver.try_recv().expect("progress").expect("no error");
+        let end = receiver.try_recv().expect("an end").expect_err("no answer");
+        assert_eq!(end.code(), tonic::Code::Unavailable);
     }
 }

@@ -14,6 +14,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::access::{check_incident, is_operator_vouched_for};
 use super::bulk::{AT, ReportClock, StreamedReport};
 use super::caller::{Caller, holder_of};
+use super::connection::ConnectionAbort;
 use super::convert::choices::to_choices;
 use super::convert::incident::{Parsed, Remark, parse_incident, parse_key};
 use super::convert::recorded::{Names, Recorded, to_recorded};
@@ -23,7 +24,7 @@ use super::convert::way_back::{
 };
 use super::counters::Counters;
 use super::guard::Door;
-use super::origin::origin;
+use super::origin::{abort_of, origin};
 use super::pb::v1 as pb;
 use super::pb::v1::reporting_service_server::ReportingService;
 use super::pb::{Wipe, Wiped};
@@ -85,6 +86,7 @@ impl Reporting {
             caller,
             in_flight: Arc::clone(&self.in_flight),
             stop: self.stop.clone(),
+            connection: abort_of(request.extensions()),
             room,
         };
         Ok(stream::start(bulk, request.into_inner()))
@@ -102,6 +104,7 @@ impl Reporting {
         request: http::Request<Body>,
     ) -> impl Future<Output = http::Response<Body>> + Send + 'static {
         let caller = Caller::of(request.extensions());
+        let connection = abort_of(request.extensions());
         let body = request.into_body();
         async move {
             let answered = async {
@@ -110,7 +113,9 @@ impl Reporting {
                 self.report_single(&caller, single).await
             };
             match answered.await {
-                Ok(response) => unary::answer(&response),
+                Ok(response) => {
+                    unary::answer(&response, connection.as_ref().map(ConnectionAbort::said))
+                }
                 Err(problem) => Status::from(problem).into_http(),
             }
         }

@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
+use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 use super::asked::{Slow, Sources, Tell, as_of};
@@ -14,11 +15,11 @@ use super::convert::staff::{StaffQuery, parse_staff, to_staff};
 use super::counters::Counters;
 use super::pb::v1 as pb;
 use super::pb::v1::statistics_service_server::StatisticsService;
-use super::progress::{self, Steps};
+use super::progress::{self, Listener, Steps};
 use super::room::Room;
 use super::status::Problem;
 use crate::auth::Citations;
-use crate::domain::limits::QUESTIONS_MAX;
+use crate::domain::limits::{EDITION_READS_MAX, QUESTIONS_MAX};
 use crate::domain::{Position, UtcMillis};
 use crate::edition::library::Library;
 use crate::journal::Reader;
@@ -34,18 +35,23 @@ pub struct Statistics {
     counters: Counters,
     /// Room for questions being answered.
     room: Room,
+    /// Room for editions being read, which anybody may ask for.
+    editions: Room,
+    stop: CancellationToken,
     /// When the record began, once that was asked for: it stays so.
     began: Arc<OnceLock<UtcMillis>>,
 }
 
 impl Statistics {
-    /// Over a ledger, the journal that it is the fold of, and editions.
+    /// Over a ledger, the journal that it is the fold of, and editions. `stop` ends answers that take
+    /// long.
     pub fn new(
         ledger: Arc<Ledger>,
         journal: Reader,
         library: Arc<Library>,
         citations: Citations,
         counters: Counters,
+        stop: CancellationToken,
     ) -> Self {
         let sources = Sources {
             ledger,
@@ -57,6 +63,8 @@ impl Statistics {
             library,
             counters,
             room: Room::of(QUESTIONS_MAX),
+            editions: Room::of(EDITION_READS_MAX),
+            stop,
             began: Arc::default(),
         }
     }
@@ -110,7 +118,7 @@ impl Statistics {
 
     async fn edition(&self, query: EditionQuery) -> Result<pb::GetEditionResponse, Problem> {
         let library = Arc::clone(&self.library);
-        let answered = self.room.work(move || match library.get(query.month)? {
+        let answered = self.editions.work(move || match library.get(query.month)? {
             Some(held) => Ok(to_edition_page(&held, &query)),
             None => Err(Problem::no_edition()),
         });
@@ -159,7 +167,11 @@ impl StatisticsService for Statistics {
             .sources
             .ask_slowly(caller.clone(), request.into_inner())?;
         let (this, is_figures) = (self.clone(), matches!(asked, Slow::Figures(_)));
-        let steps = progress::answered(self.room.place()?, caller.sees_places(), move |tell| {
+        let listener = Listener {
+            shows_entries: caller.sees_places(),
+            stop: self.stop.clone(),
+        };
+        let steps = progress::answered(self.room.place()?, listener, move |tell| {
             let tell = |progress| caller.is_live() && tell(progress);
             let answered = this.sources.slowly(asked, &tell);
             match &answered {

@@ -17,9 +17,10 @@ use tonic::Status;
 use tonic::body::Body;
 use tonic::metadata::GRPC_CONTENT_TYPE;
 
+use super::connection::Untaken;
 use super::frames::{PREFIX_BYTES, framed};
 use super::status::Problem;
-use crate::domain::limits::MESSAGE_BYTES_MAX;
+use crate::domain::limits::REPORT_BYTES_MAX;
 
 /// How the message of a call is compressed.
 const ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
@@ -31,6 +32,8 @@ const OK: HeaderValue = HeaderValue::from_static("0");
 struct Answer {
     frame: Option<Bytes>,
     is_ended: bool,
+    /// Until HTTP has let go of it, which it does when all of it had room.
+    _untaken: Option<Untaken>,
 }
 
 /// Whether the message of a call comes as it is. tonic refuses all others.
@@ -65,11 +68,12 @@ pub async fn message(mut body: Body) -> Result<Bytes, Problem> {
     }
 }
 
-/// A message as the whole answer.
-pub fn answer(message: &impl Message) -> Response<Body> {
+/// A message as the whole answer. `untaken` is held until its client has made room for it.
+pub fn answer(message: &impl Message, untaken: Option<Untaken>) -> Response<Body> {
     let answer = Answer {
         frame: Some(framed(message)),
         is_ended: false,
+        _untaken: untaken,
     };
     let mut response = Response::new(Body::new(answer));
     let headers = response.headers_mut();
@@ -95,7 +99,7 @@ fn length(read: &[u8]) -> Result<Option<usize>, Problem> {
         return Err(Problem::malformed());
     }
     let length = prefix.get_u32() as usize;
-    if MESSAGE_BYTES_MAX < length {
+    if REPORT_BYTES_MAX < length {
         return Err(Problem::too_large());
     }
     Ok(Some(PREFIX_BYTES + length))
@@ -132,6 +136,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::api::connection::ConnectionAbort;
 
     type Part = Result<Bytes, Status>;
 
@@ -218,14 +223,16 @@ mod tests {
             let read = read(begins).now_or_never();
             assert_eq!(read.and_then(Result::err), expected, "{length}");
         };
-        check(MESSAGE_BYTES_MAX, None).await;
-        check(MESSAGE_BYTES_MAX + 1, Some(Problem::too_large())).await;
+        check(REPORT_BYTES_MAX, None).await;
+        check(REPORT_BYTES_MAX + 1, Some(Problem::too_large())).await;
         check(u32::MAX as usize, Some(Problem::too_large())).await;
     }
 
     #[tokio::test]
     async fn answer_is_a_message_and_then_that_all_is_well() {
-        let mut response = answer(&"a message".to_owned());
+        let connection = ConnectionAbort::default();
+        let untaken = Some(connection.said());
+        let mut response = answer(&"a message".to_owned(), untaken);
         assert_eq!(response.headers()[CONTENT_TYPE], "application/grpc");
         let body = response.body_mut();
         let mut next = async || poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await;
@@ -239,6 +246,9 @@ mod tests {
         let trailers = trailers.into_trailers().expect("trailers");
         assert_eq!(trailers[Status::GRPC_STATUS], "0");
         assert!(next().await.is_none());
+        assert_eq!(connection.waiting(), 1);
+        drop(response);
+        assert_eq!(connection.waiting(), 0, "HTTP has let go of it");
     }
 
     #[test]

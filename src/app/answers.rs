@@ -5,8 +5,8 @@
 //! taken for too long, nothing can be said to that client any more, and its connection is ended. What
 //! is large is lent in parts, and counted meanwhile for whoever asked, within bounds.
 //!
-//! Watches have their own way, `api/delivery`, and can be resumed; reports have answers that are
-//! small. Of what is no method of the API, health and reflection can be streams for ever: they take a
+//! Watches have their own way, `api/delivery`, and can be resumed; answers to reports that come singly
+//! or on a stream are counted by connection, `api/connection`. Of what is no method of the API, health and reflection can be streams for ever: they take a
 //! place each, and end when the service stops.
 
 use std::pin::Pin;
@@ -27,7 +27,9 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::Status;
 
 use super::GRPC;
+use super::requests::Requests;
 use crate::api::connection::ConnectionAbort;
+use crate::api::frames::LooksAfterItself;
 use crate::api::guard::Door;
 use crate::api::origin::abort_of;
 use crate::api::register::Register;
@@ -43,6 +45,7 @@ const GRPC_WEB: &str = "application/grpc-web";
 #[derive(Clone)]
 pub(super) struct Answers {
     door: Door,
+    requests: Requests,
     unread: Arc<UnreadBytes>,
     streams: Permits,
     stop: CancellationToken,
@@ -118,6 +121,7 @@ impl Answers {
         open.look_through(sweep);
         Self {
             door,
+            requests: Requests::new(),
             unread: Arc::new(UnreadBytes::new(UnreadBounds::of_answers())),
             streams: Permits::new(PermitBounds::of_followers()),
             stop,
@@ -161,7 +165,7 @@ impl Answers {
     }
 }
 
-/// The outermost layer of the router.
+/// The outermost layer of the router: bounds requests, and watches over answers.
 pub(super) async fn watch_over(
     State(answers): State<Answers>,
     request: Request,
@@ -173,7 +177,11 @@ pub(super) async fn watch_over(
         Ok(place) => place,
         Err(problem) => return Status::from(problem).into_http(),
     };
+    let request = request.map(|body| answers.requests.bounded(body, holder));
     let response = next.run(request).await;
+    if response.extensions().get::<LooksAfterItself>().is_some() {
+        return response;
+    }
     let kind = response.headers().get(CONTENT_TYPE);
     let is_kind =
         |start: &str| kind.is_some_and(|kind| kind.as_bytes().starts_with(start.as_bytes()));

@@ -34,7 +34,7 @@ use tonic::transport::server::{Connected, TcpConnectInfo, TcpIncoming};
 
 use super::cork::{Corked, Turns};
 use super::dispatch::Dispatch;
-use crate::api::connection::{Abortable, ConnectionInfo};
+use crate::api::connection::{Abortable, ConnectionInfo, Connections};
 use crate::api::guard::Answering;
 use crate::domain::limits::{
     GREETING_MS_MAX, KEEPALIVE_ANSWER_MS_MAX, KEEPALIVE_MS, ROUND_MICROS_MAX,
@@ -62,6 +62,7 @@ pub(super) struct Incoming {
 /// Serves what comes in, until told to stop; then waits until all connections have ended.
 pub(super) async fn serve(mut incoming: Incoming, dispatch: Dispatch, stop: CancellationToken) {
     let connections = TaskTracker::new();
+    let looked_at = Connections::start();
     let mut is_failing = false;
     while !stop.is_cancelled() {
         match stop.run_until_cancelled(incoming.listener.next()).await {
@@ -70,11 +71,13 @@ pub(super) async fn serve(mut incoming: Incoming, dispatch: Dispatch, stop: Canc
                 let Some(place) = incoming.place(&tcp) else {
                     continue;
                 };
+                bound_unsent(&tcp);
                 // Of its own: what is asked in each round would take a lock that all share.
                 let stop = stop.child_token();
                 let dispatch = dispatch.clone();
+                let looked_at = looked_at.clone();
                 connections.spawn(async move {
-                    connection(tcp, dispatch, stop).await;
+                    connection(tcp, dispatch, stop, looked_at).await;
                     drop(place);
                 });
             }
@@ -111,6 +114,20 @@ impl Incoming {
     }
 }
 
+/// Keeps short what the kernel has taken and not sent. It says that there is room again when a third of
+/// its room is free, which with megabytes of it takes a slow client minutes.
+#[cfg(target_os = "linux")]
+fn bound_unsent(tcp: &TcpStream) {
+    use crate::domain::limits::UNSENT_BYTES_MAX;
+    let socket = socket2::SockRef::from(tcp);
+    if let Err(error) = socket.set_tcp_notsent_lowat(UNSENT_BYTES_MAX) {
+        tracing::debug!(%error, "a connection keeps the room that the kernel gives it");
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn bound_unsent(_tcp: &TcpStream) {}
+
 /// Whether an error is of the connection that would have come, and not of those that may.
 fn is_of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, Interrupted, TimedOut};
@@ -121,10 +138,17 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 }
 
 /// Serves one connection until it ends, or until told to stop and all its streams have ended.
-async fn connection(tcp: TcpStream, dispatch: Dispatch, stop: CancellationToken) {
+async fn connection(
+    tcp: TcpStream,
+    dispatch: Dispatch,
+    stop: CancellationToken,
+    looked_at: Connections,
+) {
     let mut streams = Streams::default();
     let io = Abortable::new(Corked::new(tcp).reading_in(streams.reads.clone()));
     let info = io.connect_info();
+    looked_at.add(&info.abort);
+    drop(looked_at);
     let http = builder(Beginning(Arc::downgrade(&streams.turn)));
     let mut http = pin!(http.serve_connection(TokioIo::new(io), Calls { dispatch, info }));
     let mut stopping = pin!(stop.cancelled().fuse());

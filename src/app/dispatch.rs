@@ -1,5 +1,6 @@
-//! Where every request comes in. Reports and watches over gRPC go straight to their service;
-//! all else, and the same in any other way, goes through the router and its layers.
+//! Where every request comes in. Single reports, streams of them and watches over gRPC go straight
+//! to their service; all else, and the same in any other way, goes through the router and its
+//! layers.
 //!
 //! The router costs a report as much as all that is done with it: the layers for browsers,
 //! and a box for each layer, which a stream keeps as long as it is open. Only what is plainly
@@ -20,9 +21,9 @@ use crate::api::bulk::Reports;
 use crate::api::guard::{Answering, Guard};
 use crate::api::live::Live;
 
-/// Methods that tell reports: their answers are small. Those of others may wait for long for a client,
-/// which only the router looks after.
-const TOLD: [&str; 3] = ["ReportIncident", "ReportIncidents", "StreamIncidents"];
+/// Methods whose requests and answers are short, or streams that look after themselves. Those of
+/// others may be large and wait for long for a client, which only the router looks after.
+const SHORT: [&str; 2] = ["ReportIncident", "StreamIncidents"];
 const GRPC_PROTO: &str = "application/grpc+proto";
 
 /// The way of each request to who answers it. Clones are the same.
@@ -48,7 +49,7 @@ impl Dispatch {
     /// Answers a request. None of those who do is ever busy: bounds lie behind them.
     pub fn answer(&self, request: Request<Body>) -> Answering<Body> {
         match native_call(&request) {
-            Some((Reports::NAME, method)) if TOLD.contains(&method) => {
+            Some((Reports::NAME, method)) if SHORT.contains(&method) => {
                 return self.0.reports.answer(request);
             }
             Some((Live::NAME, _)) => return self.0.live.answer(request),

@@ -14,6 +14,7 @@ mod follow;
 mod health;
 mod names;
 mod pace;
+mod requests;
 mod run;
 mod tokens;
 
@@ -59,7 +60,8 @@ use crate::config::{InvalidAddress, check_loopback};
 use crate::domain::UtcMillis;
 use crate::domain::limits::{
     CONNECTIONS_MAX, EDITION_LOOK_MS, INCIDENT_MONTHS_DEFAULT, MESSAGE_BYTES_MAX, NETWORK_LOOK_MS,
-    PERSONAL_DAYS_DEFAULT, RETENTION_LOOK_MS, TAP_DAYS_DEFAULT, TOKEN_LOOK_MS, WORDS_DAYS_DEFAULT,
+    PERSONAL_DAYS_DEFAULT, RETENTION_LOOK_MS, TAP_DAYS_DEFAULT, TCP_KEEPALIVE_MS, TOKEN_LOOK_MS,
+    WORDS_DAYS_DEFAULT,
 };
 use crate::edition::library::{EditionError, Library};
 use crate::http::{self, Pages};
@@ -291,7 +293,10 @@ fn listen(address: SocketAddr, gate: &Gate) -> Result<TcpIncoming, AppError> {
     let incoming = TcpIncoming::bind(address);
     let incoming = incoming.map_err(|source| AppError::Listen { address, source })?;
     // tonic's own setting is ignored for listeners made outside of it.
-    Ok(incoming.with_nodelay(Some(true)))
+    let keepalive = Duration::from_millis(TCP_KEEPALIVE_MS);
+    Ok(incoming
+        .with_nodelay(Some(true))
+        .with_keepalive(Some(keepalive)))
 }
 
 /// Opens the data folder, which reads what the last checkpoint does not hold.
@@ -469,6 +474,7 @@ impl Services {
                 Arc::clone(library),
                 running.ingest.citations(),
                 counters.clone(),
+                stop.clone(),
             ),
             live: Live::new(LiveParts {
                 publisher: watched.publisher.clone(),

@@ -223,6 +223,9 @@ pub const DAY_HEADS_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub const TAP_CHANGES_PENDING_MAX: usize = 512;
 /// Downloads of editions that are being made. More wait.
 pub const DOWNLOADS_MADE_MAX: usize = 4;
+/// Calls that read an edition at once, each of which may have all of it in memory. Reached: refused with
+/// `Busy`.
+pub const EDITION_READS_MAX: usize = 8;
 /// Open streams of tap counts. Reached: refused with `Busy`.
 pub const TAP_STREAMS_MAX: usize = 16;
 /// Those with one token. Reached: refused, with the quota named.
@@ -531,6 +534,23 @@ pub const TABLE_ROW_BYTES_MAX: usize = 1024 * 1024;
 
 /// Largest request, in bytes. Larger: refused by the server.
 pub const MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Largest message with a single report, by itself or on a stream, in bytes: far more than one that
+/// breaks no rule. Larger: refused.
+pub const REPORT_BYTES_MAX: usize = 64 * 1024;
+/// Smallest request that takes a place among the large ones until all of it has come, in bytes.
+pub const LARGE_REQUEST_BYTES_MIN: usize = 64 * 1024;
+/// Large requests on their way at once. Reached: refused, here and below.
+pub const LARGE_REQUESTS_MAX: usize = 256;
+/// The same with one token.
+pub const LARGE_REQUESTS_PER_TOKEN_MAX: usize = 64;
+/// The same without a token, from one prefix of each width of `COUNTED_PREFIXES`, the narrowest first.
+pub const LARGE_REQUESTS_PER_PREFIX_MAX: [usize; COUNTED_PREFIXES.len()] = [16, 32, 64];
+/// How long nothing may come of a connection before its client is asked for a sign of life, in
+/// milliseconds. HTTP/2 asks sooner, and HTTP/1.1 does not.
+pub const TCP_KEEPALIVE_MS: u64 = 60_000;
+/// What the kernel takes of an answer before its client can take it, in bytes. More: the connection
+/// waits, so that what is let go of tells that a slow client takes some.
+pub const UNSENT_BYTES_MAX: u32 = 128 * 1024;
 /// What a connection holds back to write it with what comes next, in bytes. More: written.
 pub const CORKED_BYTES_MAX: usize = 64 * 1024;
 /// What is read of a connection before the calls in it are begun, in bytes, where one read does not

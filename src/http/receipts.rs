@@ -6,10 +6,12 @@
 //! keep and servers on the way log. The page is kept by nobody and loads nothing.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use axum::extract::rejection::{FormRejection, QueryRejection};
-use axum::extract::{Form, Query, State};
+use axum::extract::{Form, Query, Request, State};
 use axum::http::{HeaderName, StatusCode, header};
+use axum::middleware::{self, Next};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use axum::{Router, extract::DefaultBodyLimit};
@@ -18,7 +20,7 @@ use zeroize::{Zeroize as _, Zeroizing};
 
 use super::receipt_rows;
 use crate::auth::{Receipt, qr};
-use crate::domain::limits::RECEIPT_FORM_BYTES_MAX;
+use crate::domain::limits::{CALL_MS_MAX, RECEIPT_FORM_BYTES_MAX};
 use crate::domain::{IncidentId, IncidentSecret};
 use crate::ingest::{GetError, Ingest, StoredIncident};
 use crate::network::Network;
@@ -43,8 +45,16 @@ pub fn routes(ingest: Ingest) -> Router {
     Router::new()
         .route("/.well-known/jwks.json", get(jwks))
         .route("/receipt", get(form).post(page))
+        .layer(middleware::from_fn(in_time))
         .layer(DefaultBodyLimit::max(RECEIPT_FORM_BYTES_MAX))
         .with_state(ingest)
+}
+
+/// Waits for a form no longer than for a call: whoever has lost its client would for ever.
+async fn in_time(request: Request, next: Next) -> Response {
+    let longest = Duration::from_millis(CALL_MS_MAX);
+    let answered = tokio::time::timeout(longest, next.run(request)).await;
+    answered.unwrap_or_else(|_| StatusCode::REQUEST_TIMEOUT.into_response())
 }
 
 async fn jwks(State(ingest): State<Ingest>) -> impl IntoResponse {
@@ -268,11 +278,32 @@ fn escaped(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+
+    use axum::body::{Body, Bytes};
+    use axum::routing::post;
+    use futures_util::stream;
+    use tokio::time::Instant;
+    use tower::ServiceExt as _;
+
     use super::*;
 
     #[test]
     fn text_cannot_become_markup() {
         assert_eq!(escaped("<script>'\"&"), "&lt;script&gt;&#39;&quot;&amp;");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn form_that_never_ends_is_waited_for_no_longer_than_a_call() {
+        let read = |_: Bytes| async { StatusCode::OK };
+        let router = Router::new().route(PAGE, post(read));
+        let router = router.layer(middleware::from_fn(in_time));
+        let begun = Instant::now();
+        let unended = Body::from_stream(stream::pending::<Result<Bytes, Infallible>>());
+        let request = Request::post(PAGE).body(unended).expect("a request");
+        let answered = router.oneshot(request).await.expect("an answer");
+        assert_eq!(answered.status(), StatusCode::REQUEST_TIMEOUT);
+        assert_eq!(begun.elapsed(), Duration::from_millis(CALL_MS_MAX));
     }
 
     #[test]

@@ -16,8 +16,9 @@ use crate::auth::{PREFIX_BYTES, prefix_of};
 use crate::domain::CountedPrefix;
 use crate::domain::limits::{
     CONNECTIONS_MAX, CONNECTIONS_PER_PREFIX_MAX, COUNTED_PREFIXES, FOLLOWERS_MAX,
-    FOLLOWERS_PER_PREFIX_MAX, FOLLOWERS_PER_TOKEN_MAX, WATCHERS_MAX, WATCHERS_ON_LOOPBACK_MAX,
-    WATCHERS_PER_PREFIX_MAX, WATCHERS_PER_TOKEN_MAX,
+    FOLLOWERS_PER_PREFIX_MAX, FOLLOWERS_PER_TOKEN_MAX, LARGE_REQUESTS_MAX,
+    LARGE_REQUESTS_PER_PREFIX_MAX, LARGE_REQUESTS_PER_TOKEN_MAX, WATCHERS_MAX,
+    WATCHERS_ON_LOOPBACK_MAX, WATCHERS_PER_PREFIX_MAX, WATCHERS_PER_TOKEN_MAX,
 };
 
 /// How many streams may be open at once.
@@ -109,6 +110,16 @@ impl PermitBounds {
             per_token: FOLLOWERS_PER_TOKEN_MAX,
             per_prefix: FOLLOWERS_PER_PREFIX_MAX,
             on_loopback: FOLLOWERS_MAX,
+        }
+    }
+
+    /// Of large requests that have not come whole.
+    pub fn of_large_requests() -> Self {
+        Self {
+            total: LARGE_REQUESTS_MAX,
+            per_token: LARGE_REQUESTS_PER_TOKEN_MAX,
+            per_prefix: LARGE_REQUESTS_PER_PREFIX_MAX,
+            on_loopback: LARGE_REQUESTS_MAX,
         }
     }
 

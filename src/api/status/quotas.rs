@@ -48,6 +48,12 @@ pub(super) static STREAMS_OF_PREFIX: Quota = Quota::new(
     "address",
     "open streams from one address, or from a prefix that it lies in",
 );
+pub(super) static LARGE_OF_TOKEN: Quota =
+    Quota::new("token", "large requests on their way with one token");
+pub(super) static LARGE_OF_PREFIX: Quota = Quota::new(
+    "address",
+    "large requests on their way from one address, or from a prefix that it lies in",
+);
 pub(super) static UNTAKEN_OF_TOKEN: Quota = Quota::new(
     "token",
     "bytes of whole states that clients with one token have not taken",

@@ -26,6 +26,20 @@ impl Problem {
         }
     }
 
+    /// There is no room for another large request.
+    pub fn too_many_large(error: NoPermit) -> Self {
+        let quota = match error {
+            NoPermit::Total => return Self::busy(),
+            NoPermit::Token => &quotas::LARGE_OF_TOKEN,
+            NoPermit::Prefix => &quotas::LARGE_OF_PREFIX,
+        };
+        let message =
+            "too many large requests are on their way; send fewer at once, or less in each";
+        let code = Code::ResourceExhausted;
+        let problem = Self::new(code, "TOO_MANY_LARGE_REQUESTS", message).retry();
+        problem.of_quota(quota)
+    }
+
     /// A stream's client does not take its results.
     pub fn untaken() -> Self {
         let message = "results were not taken; incidents without a result may have been \
