@@ -16,7 +16,6 @@ use super::batch::{self, Batch, Fate};
 use super::clock_guard::{ClockGuard, ServerClock};
 use super::duplicates::Duplicates;
 use super::erasure;
-use super::folder;
 use super::key_maker::KeyMaker;
 use super::log_feed;
 use super::prepare::Pending;
@@ -28,7 +27,7 @@ use crate::domain::limits::{
 };
 use crate::domain::{Entry, LocalDay, Minute, Position, Record, Row, Stamp, UtcMillis};
 use crate::journal::{JournalError, Writer};
-use crate::ledger::{Applied, Ledger, LedgerError, TapsApplied};
+use crate::ledger::{Applied, Ledger, LedgerError, TapsApplied, checkpoint};
 use crate::live::Hub;
 
 /// How long the committer sleeps at most before it looks at the clock.
@@ -89,8 +88,11 @@ pub(super) struct Committer {
     /// Entries of tap counts since a checkpoint was begun, see `count_taps`.
     tap_entries: u64,
     is_disk_low: bool,
-    /// Whether the journal had no room even for what is taken in on a low disk.
+    /// Whether the journal had no room even for what is taken in on a low disk, when something was
+    /// written to it last.
     is_stuck: bool,
+    /// The minute in which that was found.
+    refused: Option<Minute>,
     batches: u32,
 }
 
@@ -126,6 +128,7 @@ impl Committer {
             tap_entries: parts.tap_entries,
             is_disk_low: false,
             is_stuck: false,
+            refused: None,
             batches: 0,
             parts,
         }
@@ -171,7 +174,9 @@ impl Committer {
         let now = self.now();
         let (mut batch, answers) = self.sort_out(jobs, now);
         let tick = now.minute();
-        let tick = tick.filter(|&minute| self.ticked < Some(minute) && !self.is_stuck);
+        // One for which there was no room is tried again in the next minute.
+        let is_due = |minute: &Minute| self.ticked.max(self.refused) < Some(*minute);
+        let tick = tick.filter(is_due);
         if tick.is_some() {
             batch.push(Pending::new(Entry::Tick));
             batch.push_all(self.tap_days_ended(now));
@@ -201,6 +206,7 @@ impl Committer {
                 Err(error @ JournalError::NoSegment { .. }) => {
                     let next = self.parts.writer.last().next();
                     self.parts.again.forget_from(next);
+                    self.refused = now.minute();
                     self.refuse(answers, &error);
                     return Ok(());
                 }
@@ -349,7 +355,8 @@ impl Committer {
         decided.collect()
     }
 
-    /// Refuses what could not be written, and further reports until the next look at the disk.
+    /// Refuses what could not be written, and further reports until something can be: for want of
+    /// files there is no room either, however free the disk is.
     fn refuse(&mut self, answers: Vec<oneshot::Sender<Delivery>>, error: &JournalError) {
         // Once: what is still taken in then may come as often as it likes.
         if !self.is_stuck {
@@ -377,9 +384,9 @@ impl Committer {
                 false
             }
         };
+        let is_low = is_low || self.is_stuck;
         if is_low != self.is_disk_low {
             self.is_disk_low = is_low;
-            self.is_stuck &= is_low;
             self.parts.queue.set_disk_low(is_low);
             if is_low {
                 tracing::error!("disk is nearly full; reports are refused");
@@ -463,7 +470,7 @@ impl Committer {
         if !std::mem::replace(&mut self.is_erasure_late, true) {
             return;
         }
-        match folder::remove_checkpoint(&self.parts.folder) {
+        match checkpoint::remove(&self.parts.folder) {
             Ok(()) => {
                 tracing::warn!(
                     "checkpoint removed: it counts what was erased, and cannot be replaced"
@@ -567,6 +574,7 @@ mod tests {
     use crate::domain::entry::Epoch;
     use crate::domain::testing::Log;
     use crate::domain::time::DAY_MS;
+    use crate::ingest::folder;
     use crate::ingest::history::History;
     use crate::ingest::{Clock, ClockCheck};
     use crate::journal::{self, Settings};
@@ -725,6 +733,35 @@ mod tests {
         committer.tap_entries += count_taps([Entry::TapCountsRemoved { before }].iter());
         assert!(committer.pass(0));
         assert!(!committer.pass(0), "once");
+    }
+
+    #[test]
+    fn reports_are_taken_again_once_something_was_written_and_no_sooner() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let mut committer = committer(dir.path());
+        let minute = NOON.minute().expect("a time");
+        let full = JournalError::NoSegment {
+            dir: dir.path().into(),
+            source: io::ErrorKind::StorageFull.into(),
+        };
+        let tick = |committer: &mut Committer, before: u32, refused| {
+            committer.ticked = Some(Minute(minute.0 - before));
+            committer.refused = refused;
+            committer.refuse(Vec::new(), &full);
+            committer.commit(Vec::new()).expect("written, if at all");
+            committer.check_disk(true);
+            assert_eq!(committer.is_disk_low, committer.is_stuck);
+            committer.parts.writer.last()
+        };
+        // There is room on the disk all the time.
+        assert_eq!(tick(&mut committer, 0, None), Position(0), "none is due");
+        assert!(committer.is_disk_low);
+        let tried = tick(&mut committer, 1, Some(minute));
+        assert_eq!(tried, Position(0), "not again in the same minute");
+        assert!(committer.is_disk_low);
+        let before = Some(Minute(minute.0 - 1));
+        assert_ne!(tick(&mut committer, 1, before), Position(0));
+        assert!(!committer.is_disk_low);
     }
 
     #[test]

@@ -22,15 +22,6 @@ pub(super) fn checkpoint(folder: &Path) -> PathBuf {
     folder.join(CHECKPOINT_FILE)
 }
 
-/// Removes the checkpoint, durably.
-pub(super) fn remove_checkpoint(folder: &Path) -> io::Result<()> {
-    match std::fs::remove_file(checkpoint(folder)) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => {}
-    }
-    File::open(folder)?.sync_all()
-}
-
 /// Where a checkpoint lies that counts entries which the journal has lost, until the journal says so.
 pub(super) fn lost_checkpoint(folder: &Path) -> PathBuf {
     folder.join(LOST_CHECKPOINT_FILE)

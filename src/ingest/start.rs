@@ -34,7 +34,7 @@ use crate::domain::limits::{
 };
 use crate::domain::{Entry, Position, Record, UtcMillis};
 use crate::journal::{self, JournalError, Reader, Settings, Writer};
-use crate::ledger::{Ledger, State, base};
+use crate::ledger::{Ledger, State, base, checkpoint};
 use crate::live::Hub;
 use crate::network::Network;
 
@@ -251,6 +251,10 @@ fn open_journal(folder: &Path, options: Options) -> Result<OpenedJournal, StartE
     };
     let path = folder::journal(folder);
     let (writer, reader, opening) = journal::open_through(&path, options.journal(), checkpointed)?;
+    checkpoint::remove_asides(folder, &path).map_err(|source| StartError::Folder {
+        path: folder.to_owned(),
+        source,
+    })?;
     let state = state.unwrap_or_else(|| State::new(writer.epoch()));
     let state = of_same_past(state, folder, &reader)?;
     Ok(OpenedJournal {
@@ -471,11 +475,13 @@ fn fold_rest(ledger: &Ledger, reader: &Reader, last: UtcMillis) -> Result<Folded
 
 /// How many entries tell tap counts. One that ends old counts is as many as a checkpoint waits for:
 /// an earlier checkpoint needs days that the store then has no more, and a start with it would
-/// make the whole store again.
+/// make the whole store again. So is one that ends incidents: an earlier checkpoint still has them.
 pub(super) fn count_taps<'e>(entries: impl Iterator<Item = &'e Entry>) -> u64 {
     let count = |entry: &Entry| match entry {
         Entry::TapCounts(_) => 1,
-        Entry::TapCountsRemoved { .. } => CHECKPOINT_TAP_ENTRIES,
+        Entry::TapCountsRemoved { .. } | Entry::IncidentsEnded { base: Some(_), .. } => {
+            CHECKPOINT_TAP_ENTRIES
+        }
         _ => 0,
     };
     entries.map(count).sum()

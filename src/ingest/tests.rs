@@ -540,6 +540,21 @@ async fn checkpoint_that_is_missing_damaged_or_of_another_journal_changes_nothin
 }
 
 #[tokio::test]
+async fn what_was_written_of_a_checkpoint_and_not_put_in_place_is_gone_after_a_start() {
+    let place = Place::new();
+    stop(place.start());
+    let asides = [
+        place.path().join("checkpoint.new"),
+        folder::journal(place.path()).join("base.new"),
+    ];
+    for aside in &asides {
+        fs::write(aside, b"begun").expect("written");
+    }
+    stop(place.start());
+    assert!(asides.iter().all(|aside| !aside.exists()));
+}
+
+#[tokio::test]
 async fn folder_whose_journal_is_gone_is_refused_and_left_as_it_is() {
     let place = Place::new();
     let running = place.start();
@@ -976,6 +991,8 @@ async fn segment_that_cannot_be_prepared_refuses_reports_until_it_can() {
     }
     assert_eq!(counted(&running) as u64, number);
     fs::remove_dir(&spare).expect("removed");
+    // It is tried again with the next tick.
+    place.pass(1);
     while refused(&submit_one(&running, incident(number)).await) {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

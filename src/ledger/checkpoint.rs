@@ -7,11 +7,13 @@
 //! cores, a few megabytes at a time.
 
 use std::fs::{self, File};
+use std::io::ErrorKind::{IsADirectory, NotFound};
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::Path;
 
 use rayon::prelude::*;
 
+use super::base;
 use super::parts::{self, END, GROUP_PARTS};
 use super::restore::{self, Builder};
 use super::state::{FOLD_VERSION, State};
@@ -62,13 +64,47 @@ pub fn write(state: &State, dir: &Path) -> Result<(), CheckpointError> {
 /// As `write`, under another name.
 pub(super) fn write_named(state: &State, dir: &Path, name: &str) -> Result<(), CheckpointError> {
     let aside = dir.join(format!("{name}{ASIDE}"));
-    let mut file = BufWriter::with_capacity(BUFFER_BYTES, File::create(&aside)?);
-    write_parts(state, &mut file)?;
-    let file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
-    file.sync_all()?;
-    fs::rename(&aside, dir.join(name))?;
-    File::open(dir)?.sync_all()?;
-    Ok(())
+    let write = || {
+        let mut file = BufWriter::with_capacity(BUFFER_BYTES, File::create(&aside)?);
+        write_parts(state, &mut file)?;
+        let file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
+        file.sync_all()?;
+        fs::rename(&aside, dir.join(name))?;
+        File::open(dir)?.sync_all()
+    };
+    let written = write();
+    if written.is_err() {
+        // Else it takes the room that whatever comes next is refused for, and keeps minutes of taps
+        // that are erased meanwhile.
+        let _ = remove_unfinished(dir, name);
+    }
+    Ok(written?)
+}
+
+/// Removes what was written of a checkpoint or base of this name and not put in place.
+fn remove_unfinished(dir: &Path, name: &str) -> io::Result<()> {
+    remove_if_there(&dir.join(format!("{name}{ASIDE}")))
+}
+
+/// Removes what was written of a folder's checkpoint and its journal's base and not put in place, as its
+/// writer was ended. For whoever has the folder alone.
+pub fn remove_asides(dir: &Path, journal: &Path) -> io::Result<()> {
+    remove_unfinished(dir, FILE)?;
+    remove_unfinished(journal, base::FILE)
+}
+
+/// Removes a folder's checkpoint, durably, and what was written of another.
+pub fn remove(dir: &Path) -> io::Result<()> {
+    remove_if_there(&dir.join(FILE))?;
+    remove_unfinished(dir, FILE)?;
+    File::open(dir)?.sync_all()
+}
+
+fn remove_if_there(file: &Path) -> io::Result<()> {
+    match fs::remove_file(file) {
+        Err(error) if !matches!(error.kind(), NotFound | IsADirectory) => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 /// The state in a folder's checkpoint; `None` if there is none.
@@ -116,7 +152,7 @@ fn read_file(
 ) -> Result<Option<State>, CheckpointError> {
     let file = match File::open(dir.join(name)) {
         Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == NotFound => return Ok(None),
         Err(error) => return Err(error.into()),
     };
     let len = file.metadata()?.len();
@@ -307,6 +343,17 @@ mod tests {
         assert_eq!(back.recent(), state.recent());
         assert_eq!(bytes_of(&back), bytes_of(&state));
         assert!(!dir.path().join(format!("{FILE}{ASIDE}")).exists());
+    }
+
+    #[test]
+    fn checkpoint_that_cannot_be_put_in_place_leaves_nothing() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let taken = dir.path().join(FILE);
+        fs::create_dir(&taken).expect("made");
+        write(&folded(10), dir.path()).expect_err("its name is taken");
+        fs::remove_dir(&taken).expect("empty");
+        let left = fs::read_dir(dir.path()).expect("a folder").count();
+        assert_eq!(left, 0);
     }
 
     #[test]
