@@ -3,7 +3,9 @@
 
 use std::sync::mpsc;
 
-use crate::domain::limits::{BATCH_ENTRIES_MAX, RECENT_MINUTES, REPLAY_BATCHES_AHEAD};
+use crate::domain::limits::{
+    BATCH_ENTRIES_MAX, RECENT_MINUTES, REPLAY_BATCHES_AHEAD, TAP_AHEAD_MS_MAX,
+};
 use crate::domain::time::MINUTE_MS;
 use crate::domain::{Position, Stamp, UtcMillis};
 use crate::journal::{JournalError, Reader, Record};
@@ -32,9 +34,9 @@ impl History {
         last: Stamp,
         latest: Position,
     ) -> Result<Self, JournalError> {
-        // What was committed before cannot lie in the sliding windows: no tap is further
-        // ahead of its entry than the hour that this leaves.
-        let span_ms = (i64::from(RECENT_MINUTES) + 60) * MINUTE_MS;
+        // What was committed before cannot lie in the sliding windows: no tap is further ahead of its
+        // entry.
+        let span_ms = i64::from(RECENT_MINUTES) * MINUTE_MS + TAP_AHEAD_MS_MAX;
         Ok(Self {
             from,
             through: reader.last(),
