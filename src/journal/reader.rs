@@ -500,6 +500,9 @@ impl Cursor {
             let header = RecordHeader::parse(&self.buffer[self.at..])
                 .ok_or_else(|| self.damaged("a record is not whole"))?;
             self.fill(header.record_bytes())?;
+            if self.buffer.len() - self.at < header.record_bytes() {
+                return Err(self.damaged("a record is not whole"));
+            }
             if header.position == self.next {
                 return Ok(Some(header));
             }

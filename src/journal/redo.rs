@@ -9,6 +9,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::io::ErrorKind::{NotFound, UnexpectedEof};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
@@ -71,14 +72,14 @@ pub fn finish(dir: &Path, sync: bool) -> Result<u64, JournalError> {
 fn replay(dir: &Path, sync: bool) -> io::Result<u64> {
     let path = dir.join(FILE_NAME);
     let content = match fs::read(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+        Err(error) if error.kind() == NotFound => return Ok(0),
         content => content?,
     };
     if content.is_empty() {
         return Ok(0);
     }
     // One that is not whole was never begun with.
-    let rewrites = decode(dir, &content).unwrap_or_default();
+    let rewrites = decode(dir, &content)?.unwrap_or_default();
     // One that is may have been read from memory, and be none after a power cut.
     let file = put_down(dir, &content, sync)?;
     write_all(&rewrites, sync)?;
@@ -131,7 +132,19 @@ pub(super) fn encode(epoch: Epoch, rewrites: &[Rewrite]) -> Vec<u8> {
 }
 
 /// What the file says, if it is whole and of this journal.
-fn decode(dir: &Path, content: &[u8]) -> Option<Vec<Rewrite>> {
+fn decode(dir: &Path, content: &[u8]) -> io::Result<Option<Vec<Rewrite>>> {
+    let Some((epoch, rewrites)) = parse(dir, content) else {
+        return Ok(None);
+    };
+    for of_one in rewrites.chunk_by(|left, right| left.path == right.path) {
+        if epoch_of(&of_one[0].path)? != Some(epoch) {
+            return Ok(None);
+        }
+    }
+    Ok(Some(rewrites))
+}
+
+fn parse(dir: &Path, content: &[u8]) -> Option<(Epoch, Vec<Rewrite>)> {
     let (checked, mut crc) = content.split_at_checked(content.len().checked_sub(CRC_BYTES)?)?;
     if crc32c::crc32c(checked) != crc.get_u32_le() {
         return None;
@@ -142,10 +155,6 @@ fn decode(dir: &Path, content: &[u8]) -> Option<Vec<Rewrite>> {
     while !rest.is_empty() {
         let name = take(&mut rest)?;
         let path = dir.join(std::str::from_utf8(&name).ok()?);
-        let is_known = rewrites.last().is_some_and(|last| last.path == path);
-        if !is_known && epoch_of(&path)?.0 != epoch {
-            return None;
-        }
         let offset = rest.try_get_u64_le().ok()?;
         let bytes = take(&mut rest)?;
         rewrites.push(Rewrite {
@@ -154,7 +163,7 @@ fn decode(dir: &Path, content: &[u8]) -> Option<Vec<Rewrite>> {
             bytes,
         });
     }
-    Some(rewrites)
+    Some((Epoch(epoch.try_into().ok()?), rewrites))
 }
 
 fn take(rest: &mut &[u8]) -> Option<Vec<u8>> {
@@ -164,11 +173,40 @@ fn take(rest: &mut &[u8]) -> Option<Vec<u8>> {
     Some(taken.to_vec())
 }
 
-fn epoch_of(segment: &Path) -> Option<Epoch> {
+/// Of which journal a segment is; `None` if it is not there, or is none. What cannot be read for now is
+/// an error: it may be that of the journal.
+fn epoch_of(segment: &Path) -> io::Result<Option<Epoch>> {
     let mut header = vec![0; SEGMENT_HEADER_BYTES];
-    File::open(segment)
-        .ok()?
-        .read_exact_at(&mut header, 0)
-        .ok()?;
-    Some(SegmentHeader::parse(&header).ok()?.epoch)
+    let read = File::open(segment).and_then(|file| file.read_exact_at(&mut header, 0));
+    match read {
+        Ok(()) => Ok(SegmentHeader::parse(&header)
+            .ok()
+            .map(|header| header.epoch)),
+        Err(error) if matches!(error.kind(), NotFound | UnexpectedEof) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_looked_at_for_now_is_not_taken_for_what_was_never_begun() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("1.segment");
+        let rewrite = Rewrite {
+            path: path.clone(),
+            offset: 7,
+            bytes: vec![1, 2, 3],
+        };
+        let content = encode(Epoch([7; EPOCH_BYTES]), &[rewrite]);
+        let decoded = || decode(dir.path(), &content);
+        assert_eq!(decoded().expect("no segment"), None);
+        fs::write(&path, b"of nothing").expect("written");
+        assert_eq!(decoded().expect("no segment"), None);
+        fs::remove_file(&path).expect("removed");
+        fs::create_dir(&path).expect("made");
+        decoded().expect_err("it cannot be read");
+    }
 }

@@ -435,6 +435,28 @@ fn flipped_bit_before_the_last_record_is_refused_naming_file_and_offset() {
 }
 
 #[test]
+fn damage_since_the_opening_is_an_error_for_who_reads_past_it() {
+    let dir = journal_of(3, 3);
+    let (_writer, reader, _) = open(dir.path(), UNSYNCED).expect("opens");
+    let file = first_file(&dir);
+    let whole = fs::read(&file).expect("reads");
+    let offsets = offsets(&whole);
+    let mut refused = 0;
+    for byte in offsets[2]..offsets[2] + format::RECORD_HEADER_BYTES {
+        for bit in 0..8 {
+            let mut flipped = whole.clone();
+            flipped[byte] ^= 1 << bit;
+            fs::write(&file, &flipped).expect("writes");
+            for position in 3..=9 {
+                let read = reader.stamp(Position(position));
+                refused += usize::from(matches!(read, Err(JournalError::Damaged { .. })));
+            }
+        }
+    }
+    assert!(0 < refused);
+}
+
+#[test]
 fn flipped_bit_in_the_last_record_is_cut_and_reported() {
     let dir = journal_of(3, 3);
     let file = first_file(&dir);
