@@ -87,7 +87,7 @@ pub enum JournalError {
     /// Bytes are not what was written: acknowledged entries may be gone.
     #[error(
         "{file}: damaged at byte {offset}, where entry {position} should be ({what}); \
-         `mistap verify` lists all damage; restore this file from a backup"
+         `mistap verify` lists all damage; restore this file from a backup, and run `mistap restore`"
     )]
     Damaged {
         /// The segment.
@@ -102,7 +102,7 @@ pub enum JournalError {
     /// A segment is not there.
     #[error(
         "{dir}: the segment file that begins with entry {position} is missing; \
-         restore it from a backup"
+         restore it from a backup, and run `mistap restore`"
     )]
     MissingSegment {
         /// The journal's folder.
