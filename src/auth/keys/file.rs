@@ -88,11 +88,15 @@ fn parse_key(hexadecimal: &str) -> Option<Key> {
 
 /// Writes the key file aside, synced, and puts it in place of the one before.
 pub fn write(path: &Path, digest: &Key, periods: &Periods) -> Result<(), KeyError> {
-    let before = OpenOptions::new().write(true).open(path);
     let write = || {
+        // Of one that cannot be written to, the keys would be left on the disk.
+        let before = match OpenOptions::new().write(true).open(path) {
+            Ok(before) => Some(before),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
+        };
         write_aside(path, &format_keys(digest, periods))?;
-        let Ok(before) = before else { return Ok(()) };
-        zero(&before)
+        before.as_ref().map_or(Ok(()), zero)
     };
     write().map_err(|source| KeyError::Io {
         path: path.to_owned(),

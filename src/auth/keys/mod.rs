@@ -483,6 +483,21 @@ mod tests {
     }
 
     #[test]
+    fn key_is_not_destroyed_where_the_file_that_has_it_cannot_be_written_to() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let keys = open(folder.path());
+        keys.make(day("2026-01-01"), day("2026-11-23"))
+            .expect("made");
+        let path = folder.path().join(FILE_NAME);
+        // Whoever runs as root may write to any file, but not to one that leads to itself.
+        std::fs::remove_file(&path).expect("removed");
+        std::os::unix::fs::symlink(&path, &path).expect("made");
+        let period = key_period(day("2026-01-01"));
+        assert!(matches!(keys.destroy(period), Err(KeyError::Io { .. })));
+        assert!(path.is_symlink(), "left as it was");
+    }
+
+    #[test]
     fn nothing_is_left_of_keys_that_were_written_aside_and_not_put_in_place() {
         let folder = tempfile::tempdir().expect("a folder");
         let keys = open(folder.path());
