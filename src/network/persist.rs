@@ -87,18 +87,26 @@ impl Network {
         fs::create_dir_all(&folder).map_err(failed("create", &folder))?;
         let path = Self::file_of(data_folder, self.version());
         let aside = folder.join(format!("{:06}.{}.tmp", self.version(), std::process::id()));
-        let written = write_synced(&aside, &self.file_bytes());
-        written.map_err(failed("write", &aside))?;
-        match give(&path).and_then(|()| name_once(&aside, &path)) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                fs::remove_file(&aside).map_err(failed("remove", &aside))?;
-                return Err(PersistError::VersionTaken(self.version()));
-            }
-            named => named.map_err(failed("name", &path))?,
+        let saved = self.write_and_name(&aside, &path);
+        if saved.is_err() {
+            // Nobody would use it again, and each is as large as a network.
+            let _ = fs::remove_file(&aside);
         }
+        saved?;
         let synced = File::open(&folder).and_then(|folder| folder.sync_all());
         synced.map_err(failed("sync", &folder))?;
         Ok(path)
+    }
+
+    fn write_and_name(&self, aside: &Path, path: &Path) -> Result<(), PersistError> {
+        let written = write_synced(aside, &self.file_bytes());
+        written.map_err(failed("write", aside))?;
+        match give(path).and_then(|()| name_once(aside, path)) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                Err(PersistError::VersionTaken(self.version()))
+            }
+            named => named.map_err(failed("name", path)),
+        }
     }
 
     /// Reads the newest version in a data folder; `None` if there is none.
