@@ -7,11 +7,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{Read, Seek};
+use std::iter;
 
 use super::archive::Archive;
 use super::error::{FeedError, Reason};
 use super::stops::Places;
-use super::table::LAST_DAY;
+use super::table::{LAST_DAY, Table};
 use super::visible;
 use crate::domain::limits::{
     FEED_TRIPS_MAX, LINE_CHARS_MAX, LINE_ID_BYTES_MAX, LINES_MAX, OPERATOR_CODE_BYTES_MAX,
@@ -255,28 +256,41 @@ fn mode(route_type: u32) -> Mode {
 }
 
 /// The identifiers of lines: as they stand if they are ones; else operator and number, and
-/// where several lines of an operator have one number, the feed's identifier as well.
+/// where several lines of an operator have one number, the feed's identifier as well. Of those that
+/// are still alike, as too long or of letters that an identifier has not, each has a number of its own.
 fn line_ids(routes: &[Route]) -> Vec<LineId> {
-    let mut counts = BTreeMap::<(&OperatorCode, &str), u32>::new();
-    for route in routes {
-        *counts.entry((&route.operator, &*route.number)).or_default() += 1;
-    }
-    let id = |route: &Route| {
+    let own = |route: &Route| {
         let own = route.id.parse::<LineId>().ok();
         own.filter(|own| own.operator() == route.operator)
-            .or_else(|| {
-                let is_only = counts.get(&(&route.operator, &*route.number)) == Some(&1);
-                let id = if is_only {
-                    format!("{}:{}", route.operator, route.number)
-                } else {
-                    format!("{}:{}.{}", route.operator, route.number, route.id)
-                };
-                visible(&id, LINE_ID_BYTES_MAX).parse().ok()
-            })
     };
-    let ids = routes.iter().map(id);
-    ids.map(|id| id.expect("operator, colon and visible text are an identifier"))
-        .collect()
+    let made = |text: &str| -> LineId {
+        let made = visible(text, LINE_ID_BYTES_MAX).parse();
+        made.expect("operator, colon and visible text are an identifier")
+    };
+    let short = |route: &Route| made(&format!("{}:{}", route.operator, route.number));
+    let mut counts = BTreeMap::<LineId, u32>::new();
+    for route in routes {
+        *counts
+            .entry(own(route).unwrap_or_else(|| short(route)))
+            .or_default() += 1;
+    }
+    let mut taken: BTreeSet<LineId> = routes.iter().filter_map(own).collect();
+    let id = |route: &Route| {
+        if let Some(own) = own(route) {
+            return own;
+        }
+        let short = short(route);
+        if counts.get(&short) == Some(&1) && taken.insert(short.clone()) {
+            return short;
+        }
+        let (operator, number) = (&route.operator, &route.number);
+        let long = made(&format!("{operator}:{number}.{}", route.id));
+        let numbered = (2..).map(|count| made(&format!("{operator}:{count}.{number}")));
+        let mut ids = iter::once(long).chain(numbered);
+        let free = ids.find(|id| taken.insert(id.clone()));
+        free.expect("numbers do not end")
+    };
+    routes.iter().map(id).collect()
 }
 
 fn read_trips<R: Read + Seek>(
@@ -489,7 +503,8 @@ fn read_validity<R: Read + Seek>(
 ) -> Result<Validity, FeedError> {
     const TOLD: [&str; 2] = ["feed_start_date", "feed_end_date"];
     const SERVICES: [&str; 2] = ["start_date", "end_date"];
-    const EXTRA: [&str; 1] = ["date"];
+    const CHANGES: [&str; 2] = ["date", "exception_type"];
+    const REMOVED: &str = "2";
     let mut told = Validity::default();
     if archive.has(folder, "feed_info.txt") {
         archive.rows(folder, "feed_info.txt", &TOLD, 0, |table| {
@@ -501,18 +516,18 @@ fn read_validity<R: Read + Seek>(
         })?;
     }
     let mut days = BTreeSet::<LocalDay>::new();
-    let files = [
-        ("calendar.txt", &SERVICES[..]),
-        ("calendar_dates.txt", &EXTRA[..]),
-    ];
-    for (file, columns) in files {
-        if !archive.has(folder, file) {
-            continue;
-        }
-        archive.rows(folder, file, columns, columns.len(), |table| {
-            for column in 0..columns.len() {
-                let day = table.day(column)?;
-                days.insert(day.ok_or_else(|| table.refused(column, Reason::Empty))?);
+    if archive.has(folder, "calendar.txt") {
+        archive.rows(folder, "calendar.txt", &SERVICES, SERVICES.len(), |table| {
+            days.extend([filled_day(table, 0)?, filled_day(table, 1)?]);
+            Ok(())
+        })?;
+    }
+    if archive.has(folder, "calendar_dates.txt") {
+        archive.rows(folder, "calendar_dates.txt", &CHANGES, 1, |table| {
+            let changed = filled_day(table, 0)?;
+            // A day on which a service does not run says nothing of how far it reaches.
+            if table.text(1)? != REMOVED {
+                days.insert(changed);
             }
             Ok(())
         })?;
@@ -523,4 +538,9 @@ fn read_validity<R: Read + Seek>(
         from: from.filter(|day| FIRST_DAY < *day),
         until: until.filter(|day| *day < LAST_DAY),
     })
+}
+
+fn filled_day<R: Read>(table: &Table<R>, column: usize) -> Result<LocalDay, FeedError> {
+    let day = table.day(column)?;
+    day.ok_or_else(|| table.refused(column, Reason::Empty))
 }

@@ -99,8 +99,7 @@ mod tests {
     use crate::domain::LocalDay;
     use crate::domain::limits::TABLE_ROW_BYTES_MAX;
     use crate::domain::taxonomy::Mode;
-    use crate::network::Network;
-    use crate::network::Validity;
+    use crate::network::{Network, Validity};
 
     /// A small feed that is right: two areas and a lone platform, one line both ways.
     const FILES: [(&str, &str); 6] = [
@@ -229,6 +228,37 @@ mod tests {
         let mut files = FILES.map(|(file, content)| (file, content.as_bytes()));
         files[5] = ("calendar.txt", calendar);
         assert_eq!(days(&read(&files).expect("right")), expected);
+    }
+
+    #[test]
+    fn days_on_which_a_service_does_not_run_say_nothing_of_how_far_a_feed_reaches() {
+        let changes = b"service_id,date,exception_type\nD,20170101,2\nD,20170212,1\n\
+                        E,20171209,1\nE,20171225,2\n";
+        let mut files = FILES.map(|(file, content)| (file, content.as_bytes()));
+        files[5] = ("calendar_dates.txt", changes);
+        let days = read(&files).expect("right").lines[0].validity;
+        assert_eq!(days.from, LocalDay::parse("2017-02-12"));
+        assert_eq!(days.until, LocalDay::parse("2017-12-09"));
+    }
+
+    #[test]
+    fn lines_whose_names_an_identifier_cannot_tell_apart_are_told_apart() {
+        let ids = |routes: &str| {
+            let head = "route_id,agency_id,route_short_name,route_long_name,route_type\n";
+            let content = format!("{head}GVB:10,GVB,10,Dam - Muntplein,0\n{routes}");
+            let feed = read_with("routes.txt", content.as_bytes()).expect("right");
+            let ids = feed.lines.iter().map(|line| line.id.to_string());
+            ids.collect::<BTreeSet<_>>()
+        };
+        let letters = ids("a,GVB,\u{410},,0\nb,GVB,\u{411},,0\n");
+        assert!(letters.contains("GVB:_.a") && letters.contains("GVB:_.b"));
+        let alike = ids("\u{410},GVB,1,,0\n\u{411},GVB,1,,0\n");
+        assert!(alike.contains("GVB:1._") && alike.contains("GVB:2.1"));
+        let taken = ids("x,GVB,10,,0\n");
+        assert!(taken.contains("GVB:10.x"));
+        for ids in [letters, alike, taken] {
+            assert!(ids.contains("GVB:10"), "{ids:?}");
+        }
     }
 
     #[test]
