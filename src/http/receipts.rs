@@ -296,7 +296,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn form_that_never_ends_is_waited_for_no_longer_than_a_call() {
         let read = |_: Bytes| async { StatusCode::OK };
-        let router = Router::new().route(PAGE, post(read));
+        let router = Router::new().route("/receipt", post(read));
         let router = router.layer(middleware::from_fn(in_time));
         let begun = Instant::now();
         let unended = Body::from_stream(stream::pending::<Result<Bytes, Infallible>>());
