@@ -245,7 +245,7 @@ pub(super) struct Candidates<'a> {
     /// The best first.
     fitting: Vec<Chosen<'a>>,
     has_unfit: bool,
-    /// Whether the question is about some lines or stops alone.
+    /// Whether the question is about some lines, stops or hours of days alone.
     is_narrow: bool,
 }
 
@@ -315,10 +315,12 @@ impl<'a> Candidates<'a> {
         }
         fitting.sort_by_key(|feed| needs.order(feed));
         let filter = &question.filter;
+        let is_of_some_scopes = !filter.lines.is_empty() || !filter.stops.is_empty();
+        let is_of_some_hours = !needs.is_whole_days || filter.hours_of_day != 0;
         Self {
             fitting,
             has_unfit,
-            is_narrow: !filter.lines.is_empty() || !filter.stops.is_empty(),
+            is_narrow: is_of_some_scopes || is_of_some_hours,
         }
     }
 

@@ -163,8 +163,17 @@ type Rated = Result<(Vec<TapFeed>, Vec<RateFigure>, RateFigure), String>;
 
 /// What a watch by line and a question of the same hours tell of named feeds.
 fn watched_and_asked(book: &Book, window: Window, named: &[&TapFeed]) -> [Rated; 2] {
+    watched_and_asked_by(Dimension::Line, book, window, named)
+}
+
+fn watched_and_asked_by(
+    dimension: Dimension,
+    book: &Book,
+    window: Window,
+    named: &[&TapFeed],
+) -> [Rated; 2] {
     let (filter, wanted) = (Filter::all(Basis::SelfReported), wanted(named));
-    let by = Breakdown::new(vec![Dimension::Line]).expect("one");
+    let by = Breakdown::new(vec![dimension]).expect("one");
     let question = Question {
         filter: filter.clone(),
         by: by.clone(),
@@ -241,6 +250,47 @@ fn line_that_moved_to_another_feed_this_morning_is_the_others_from_then_on() {
     let (used, _, total) = watched.as_ref().expect("rates");
     assert_eq!((used[0].id.as_str(), total.matching.taps), ("since", 30));
     assert_eq!(watched, asked);
+}
+
+#[test]
+fn operator_whose_feed_was_replaced_this_morning_goes_by_the_other_from_then_on() {
+    let today = day(DAYS[2]);
+    let mut book = Book::new(1);
+    book.grow(900);
+    let [before, since] = ["before", "since"].map(|name| TapFeed {
+        grain: TapGrain::Operator,
+        ..line_feed(name)
+    });
+    for (feed, hours) in [(&before, 0..6), (&since, 6..12)] {
+        let slot = |slot| (TapScope::Operator, TapSlot { day: today, slot });
+        tell(
+            &mut book,
+            feed,
+            &hours.map(|hour| (slot(hour), 10)).collect(),
+        );
+    }
+    let start = Hour(today.start().0 + 8);
+    let window = Window::new(start, Hour(start.0 + 3)).expect("hours");
+    for named in [&[][..], &[&before, &since]] {
+        let [watched, asked] = watched_and_asked_by(Dimension::Operator, &book, window, named);
+        let (used, _, total) = watched.as_ref().expect("rates");
+        assert_eq!((used[0].id.as_str(), total.matching.taps), ("since", 30));
+        assert_eq!(watched, asked);
+    }
+    // The same of those hours of whole days.
+    let question = Question {
+        filter: Filter {
+            hours_of_day: 1 << 8 | 1 << 9 | 1 << 10,
+            ..Filter::all(Basis::SelfReported)
+        },
+        by: Breakdown::default(),
+        window: hours_from(today, 24),
+    };
+    let page = all_in(Order::Key);
+    let asked = answer_with_rates(&book.ledger, &question, &page, &wanted(&[]));
+    let asked = asked.expect("an answer");
+    assert_eq!(asked.feeds[0].0.id.as_str(), "since");
+    assert_eq!(asked.total.matching.taps, 30);
 }
 
 #[test]
