@@ -162,6 +162,17 @@ impl Filter {
             && (self.lines.is_empty() || is_of_a_line())
     }
 
+    /// The same, however a tap failed: with any signal, cause and outcome, and whatever staff did.
+    pub fn of_any_failure(&self) -> Self {
+        Self {
+            causes: SetOf::EMPTY,
+            signals: SetOf::EMPTY,
+            staff_acts: SetOf::EMPTY,
+            outcomes: SetOf::EMPTY,
+            ..self.clone()
+        }
+    }
+
     /// The same of what the other basis told.
     pub fn of_other_basis(&self) -> Self {
         Self {

@@ -141,8 +141,11 @@ impl View for LedgerView {
             let counter = Counter::new(filter, &watch.by, &self.dictionary);
             rows.iter().any(|row| counter.matches(row))
         };
-        // Beside rates stands what the other basis told.
-        concerns(&watch.filter) || watch.rates.is_some() && concerns(&watch.filter.of_other_basis())
+        // Beside rates stands what the other basis told, and attempts are of all failures.
+        concerns(&watch.filter)
+            || watch.rates.is_some()
+                && (concerns(&watch.filter.of_other_basis())
+                    || concerns(&watch.filter.of_any_failure()))
     }
 }
 
@@ -232,10 +235,14 @@ mod tests {
     use super::*;
     use crate::domain::limits::{WATCH_WINDOW_MINUTES_MAX, WATCH_WINDOW_MINUTES_MIN};
     use crate::domain::question::Breakdown;
-    use crate::domain::taxonomy::{Mode, ReporterKind, TimePrecision};
-    use crate::domain::{Basis, Dimension, Entry, Filter, Record, RowTime};
+    use crate::domain::taxonomy::{Mode, ReporterKind, Signal, Taxonomy, TimePrecision};
+    use crate::domain::testing::blank_row;
+    use crate::domain::{Basis, Dimension, Entry, Filter, Hour, Record, RowTime};
     use crate::ledger::testing::{EPOCH, Maker};
     use crate::ledger::{Applied, State};
+    use crate::query::rates::RatesWanted;
+    use crate::stats::interval::Level;
+    use crate::stats::rate::Estimator;
 
     fn watches(window_minutes: u32) -> [Watch; 3] {
         let watch = |filter, dimensions| Watch {
@@ -306,6 +313,38 @@ mod tests {
             entry: withdrawn,
         }]);
         assert_eq!(view_of(&ledger).untimed(&all, span), before);
+    }
+
+    #[test]
+    fn refusal_that_stands_only_below_the_line_is_of_concern_to_rates() {
+        let ledger = Arc::new(Ledger::new(State::new(EPOCH)));
+        let view = view_of(&ledger);
+        let row = |signal: Signal| Row {
+            basis: Basis::Observed,
+            signal: signal.number(),
+            ..blank_row(Position(1), RowTime::Hour(Hour(0)))
+        };
+        let beeps = |rates| {
+            let filter = Filter {
+                signals: [Signal::RedBeep].into_iter().collect(),
+                ..Filter::all(Basis::Observed)
+            };
+            Watch {
+                filter,
+                by: Breakdown::default(),
+                window_minutes: 60,
+                rates,
+            }
+        };
+        let rates = RatesWanted {
+            feeds: Vec::new(),
+            estimator: Estimator::Standard,
+            level: Level::P95,
+        };
+        let is_concerned = |rates, signal| view.is_concerned(&beeps(rates), &[row(signal)]);
+        assert!(is_concerned(None, Signal::RedBeep));
+        assert!(!is_concerned(None, Signal::DeadScreen));
+        assert!(is_concerned(Some(rates), Signal::DeadScreen));
     }
 
     #[test]

@@ -6,8 +6,7 @@
 //! rows that share their taps.
 
 use crate::domain::question::Breakdown;
-use crate::domain::taxonomy::SetOf;
-use crate::domain::{Basis, Filter, Question};
+use crate::domain::{Basis, Question};
 
 use super::keys::{RowKeys, is_told};
 
@@ -36,13 +35,7 @@ pub(super) fn question_of_all(question: &Question) -> Option<Question> {
     }
     let by = question.by.dimensions().iter().copied();
     let all = Question {
-        filter: Filter {
-            signals: SetOf::EMPTY,
-            causes: SetOf::EMPTY,
-            outcomes: SetOf::EMPTY,
-            staff_acts: SetOf::EMPTY,
-            ..question.filter.clone()
-        },
+        filter: question.filter.of_any_failure(),
         by: Breakdown::new(by.filter(|dimension| is_told(*dimension)).collect())
             .expect("some of a valid one"),
         window: question.window,
