@@ -12,7 +12,7 @@ use crate::domain::limits::WATCHED_ROWS_MAX;
 use crate::domain::{Filter, Minute, MinuteSpan, Position, Row};
 use crate::journal::Reader;
 use crate::ledger::{Dictionary, Ledger, LedgerError, Recent, State};
-use crate::query::rates::{Sliding, WindowTaps};
+use crate::query::rates::{Known, Sliding, WindowTaps};
 use crate::query::{Counted, Counter, QueryError};
 
 use super::state::Seen;
@@ -170,7 +170,11 @@ impl LedgerView {
         let counted = self.count(watch, span).ok_or(WatchError::TooManyRows)?;
         let rates = taps.and_then(|(taps, asked)| {
             let rows = self.recent.rows_by_minute(span.start, span.end);
-            taps.rates(asked, &counted.figures, rows, &self.dictionary)
+            let known = Known {
+                dictionary: &self.dictionary,
+                complete_from: self.recent.complete_from(),
+            };
+            taps.rates(asked, &counted.figures, rows, known)
         });
         Ok(Seen {
             position: self.position,

@@ -57,7 +57,7 @@ pub use as_of::{Entries, Past, Progress, TapChanges};
 pub use compared::{CompareWanted, Compared, Exposed, Over, Period, compare};
 pub use feeds::FeedSet;
 pub use record::RecordAsOf;
-pub use sliding::{Sliding, SlidingRates, WindowTaps};
+pub use sliding::{Known, Sliding, SlidingRates, WindowTaps};
 
 pub use ranked::{Places, RankAnswer, RankBy, RankWanted, RankedScope, rank_scopes};
 

@@ -50,6 +50,15 @@ pub struct Sliding<'a> {
     pub span: MinuteSpan,
 }
 
+/// What is known of the rows of a window.
+#[derive(Clone, Copy)]
+pub struct Known<'a> {
+    /// Their numbers.
+    pub dictionary: &'a Dictionary,
+    /// From which minute on there are all: those of before may have been let go.
+    pub complete_from: Minute,
+}
+
 /// The taps told within a window, of one filter and breakdown. Holds until a count of taps
 /// changes or the window reaches another quarter of an hour.
 pub struct WindowTaps {
@@ -197,13 +206,14 @@ impl WindowTaps {
     }
 
     /// Sets the rows of a window against its taps. `rows` are all of the window, with their
-    /// minutes; `figures` are what counting them gave. `None` outside the supported years.
+    /// minutes; `figures` are what counting them gave. Where some of the rated part were let go, it
+    /// has no rate. `None` outside the supported years.
     pub fn rates<'r>(
         &self,
         asked: Sliding<'_>,
         figures: &[Figure],
         rows: impl Iterator<Item = (Minute, &'r Row)>,
-        dictionary: &Dictionary,
+        known: Known<'_>,
     ) -> Option<SlidingRates> {
         let Sliding {
             filter,
@@ -213,8 +223,9 @@ impl WindowTaps {
         } = asked;
         let part = self.rated.unwrap_or(span);
         let question = question(filter, by, part)?;
-        let keys = RowKeys::new(&question, figures, dictionary);
-        let counted = self.count(&question, part, &keys, rows, dictionary);
+        let keys = RowKeys::new(&question, figures, known.dictionary);
+        let counted = self.count(&question, part, &keys, rows, known.dictionary);
+        let has_all = known.complete_from <= part.start;
         let rules = Rules {
             basis: filter.basis,
             is_none_fine_enough: self.is_none_fine_enough,
@@ -230,7 +241,7 @@ impl WindowTaps {
                 Some(told) => self.sums.get(&told).unwrap_or(&none),
                 None => &self.total,
             };
-            let coverage = Coverage::Judged(told.covers(&whole.of(row)));
+            let coverage = Coverage::Judged(has_all && told.covers(&whole.of(row)));
             let counted = counted.of(row, &keys);
             rules.rate(&rated.of(row), (&told.taps, coverage), counted)
         };

@@ -72,6 +72,14 @@ fn within(all: &[(Minute, Row)], span: MinuteSpan) -> impl Iterator<Item = (Minu
     inside.map(|(minute, row)| (*minute, row))
 }
 
+/// None of its rows were let go.
+fn all_of(dictionary: &Dictionary) -> Known<'_> {
+    Known {
+        dictionary,
+        complete_from: Minute(0),
+    }
+}
+
 fn read(book: &Book, asked: Sliding<'_>) -> WindowTaps {
     let (taps, ()) = book.ledger.tap_view(|_| ()).expect("a store");
     WindowTaps::read(&taps, asked).expect("few sums")
@@ -192,7 +200,7 @@ fn watched_and_asked_by(
     let all = rows(book);
     let watched = WindowTaps::read(&taps, sliding).map(|read| {
         let rows = within(&all, sliding.span);
-        let rates = read.rates(sliding, &figures.figures, rows, &taps.dictionary);
+        let rates = read.rates(sliding, &figures.figures, rows, all_of(&taps.dictionary));
         rates.expect("a supported year")
     });
     let names = |feeds: Vec<(TapFeed, u64)>| feeds.into_iter().map(|(feed, _)| feed).collect();
@@ -388,7 +396,7 @@ fn rates_of_whole_hours_are_those_of_a_question() {
             let (taken, _) = book.ledger.tap_view(|_| ()).expect("a store");
             let rows = within(&all, asked.span);
             let figures = &rated.answer.figures;
-            let found = taps.rates(asked, figures, rows, &taken.dictionary);
+            let found = taps.rates(asked, figures, rows, all_of(&taken.dictionary));
             let found = found.expect("a supported year");
             let pairs = rated.rates.iter().zip(&found.rows);
             for (asked, watched) in pairs.chain([(&rated.total, &found.total)]) {
@@ -449,7 +457,7 @@ fn rows_of_operators_that_count_refused_taps_in_different_ways_have_rates() {
     let taps = read(&book, asked);
     let (all, state) = (rows(&book), book.ledger.read());
     let rows = within(&all, asked.span);
-    let found = taps.rates(asked, &figures.figures, rows, state.dictionary());
+    let found = taps.rates(asked, &figures.figures, rows, all_of(state.dictionary()));
     let found = found.expect("a supported year");
     let attempts = |figure: &RateFigure| match figure.rate {
         Ok(Rate::Failures { attempts, .. }) => Ok(attempts),
@@ -493,7 +501,7 @@ fn watched(book: &Book, filter: &Filter, by: Dimension, span: MinuteSpan) -> Sli
         asked,
         &figures.figures,
         within(&all, span),
-        state.dictionary(),
+        all_of(state.dictionary()),
     );
     rates.expect("a supported year")
 }
@@ -599,7 +607,8 @@ fn reports_are_matched_by_the_quarter_in_windows_that_begin_and_end_at_any_minut
                 wanted: &wanted,
                 span,
             };
-            let found = read(&book, asked).rates(asked, &[], within(&all, span), &dictionary);
+            let found =
+                read(&book, asked).rates(asked, &[], within(&all, span), all_of(&dictionary));
             let found = found.expect("a supported year");
             let begins = |slot: &TapSlot| feed.hours(slot.day).0 * 60 + u32::from(slot.slot) * 15;
             let inside: Vec<_> = told
@@ -679,6 +688,17 @@ fn line_one(told_minutes: u32) -> (Book, Vec<(Minute, Row)>, u32) {
 }
 
 fn rated(told_minutes: u32, window_minutes: u32) -> SlidingRates {
+    rated_of(told_minutes, window_minutes, |dictionary, _| {
+        all_of(dictionary)
+    })
+}
+
+/// `known` is told when the day begins.
+fn rated_of(
+    told_minutes: u32,
+    window_minutes: u32,
+    known: impl FnOnce(&Dictionary, u32) -> Known<'_>,
+) -> SlidingRates {
     let (book, all, start) = line_one(told_minutes);
     let filter = Filter::all(Basis::SelfReported);
     let by = Breakdown::new(vec![Dimension::Line]).expect("one");
@@ -696,7 +716,7 @@ fn rated(told_minutes: u32, window_minutes: u32) -> SlidingRates {
         rests_on_few_days: None,
     }];
     let rows = within(&all, asked.span);
-    let rates = taps.rates(asked, &figures, rows, &taken.dictionary);
+    let rates = taps.rates(asked, &figures, rows, known(&taken.dictionary, start));
     rates.expect("a supported year")
 }
 
@@ -714,6 +734,21 @@ fn rate_is_about_the_part_of_the_window_that_was_told() {
         panic!("{rates:?}");
     };
     assert!((per_100_000 - 1_000.0).abs() < 1e-9, "{per_100_000}");
+}
+
+#[test]
+fn window_of_which_rows_were_let_go_has_no_rate_unless_the_rated_part_has_all() {
+    let complete_from = |minute: u32| {
+        rated_of(45, 60, |dictionary, start| Known {
+            complete_from: Minute(start + minute),
+            ..all_of(dictionary)
+        })
+    };
+    assert_eq!(complete_from(0), rated(45, 60));
+    let rates = complete_from(1);
+    let reason = Err(Missing::Rule(NoRate::DaysNotCovered));
+    assert_eq!((rates.total.rate, rates.rows[0].rate), (reason, reason));
+    assert_eq!(rates.total.matching, rated(45, 60).total.matching);
 }
 
 #[test]
