@@ -89,8 +89,10 @@ pub fn list(
     let view = ledger.scan_view_as_of(Position(place.before.0 - 1))?;
     let (struck, cases) = {
         let state = ledger.read();
-        let struck = withdrawn_by(state.withdrawals(), place.as_of);
-        (struck, std::sync::Arc::clone(state.cases()))
+        let cases = std::sync::Arc::clone(state.cases());
+        let withdrawals = std::sync::Arc::clone(state.withdrawals());
+        drop(state);
+        (withdrawn_by(&withdrawals, place.as_of), cases)
     };
     let past = PastRows {
         struck: &struck,
