@@ -56,7 +56,7 @@ pub(super) struct FeedCoverage {
     /// First hour of each service day, and the hour after the last.
     starts: Vec<u32>,
     days: usize,
-    /// By scope, then by day.
+    /// By scope, then by day; empty where nothing is to be remembered.
     told: Vec<u8>,
     /// Hours told, as bits, of scopes and days.
     partial: HashMap<(u32, u32), u32>,
@@ -123,6 +123,11 @@ impl<'a> FeedReader<'a> {
             sums_total: true,
             sums_none: false,
         }
+    }
+
+    /// Adds up and remembers nothing of what was told, which may take more memory than all sums.
+    pub fn sum_only(&mut self) {
+        self.told.told = Vec::new();
     }
 
     /// Leaves out all other scopes.
@@ -289,8 +294,7 @@ impl<'a> FeedReader<'a> {
             self.told.set(number as usize, day, ScopeCoverage::Wholly);
         } else if bits != 0 {
             self.told.set(number as usize, day, ScopeCoverage::Partly);
-            let place = self.told.place(day);
-            self.told.partial.insert((number, place), bits);
+            self.told.set_hours(number, day, bits);
         }
     }
 
@@ -458,13 +462,29 @@ impl FeedCoverage {
     }
 
     fn set(&mut self, scope: usize, day: LocalDay, told: ScopeCoverage) {
-        let place = scope * self.days + self.place(day) as usize;
-        self.told[place] = told as u8 | self.told[place] & COUNTS;
+        if let Some(place) = self.told_of(scope, day) {
+            *place = told as u8 | *place & COUNTS;
+        }
+    }
+
+    /// Says which hours were told of a scope and day.
+    fn set_hours(&mut self, scope: u32, day: LocalDay, bits: u32) {
+        let place = self.place(day);
+        if self.told_of(scope as usize, day).is_some() {
+            self.partial.insert((scope, place), bits);
+        }
     }
 
     /// Says that taps of a scope and day count.
     fn count(&mut self, scope: usize, day: LocalDay) {
+        if let Some(place) = self.told_of(scope, day) {
+            *place |= COUNTS;
+        }
+    }
+
+    /// What is known of a scope and day; `None` if nothing is to be remembered.
+    fn told_of(&mut self, scope: usize, day: LocalDay) -> Option<&mut u8> {
         let place = scope * self.days + self.place(day) as usize;
-        self.told[place] |= COUNTS;
+        self.told.get_mut(place)
     }
 }

@@ -132,6 +132,7 @@ impl<'a> DaySums<'a> {
             for chosen in choice.feeds.iter().filter(by_scope) {
                 let is_whole = chosen.is_whole();
                 let mut feed = FeedReader::new(chosen, question, keys, &row_filter);
+                feed.sum_only();
                 feed.sums_total = is_filtered || !is_whole;
                 if !is_filtered && is_whole {
                     feed.keep_scopes(|scope| scopes.contains(&(scope.line, scope.stop)));
