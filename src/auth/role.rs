@@ -178,7 +178,7 @@ impl Principal {
         matches!(self, Self::Steward(_))
     }
 
-    /// Whether it is told places in the journal as they are: see `table::PLACES`.
+    /// Whether it is told places in the journal as they are: see `table::POSITION_FIELDS`.
     pub fn sees_places(&self) -> bool {
         matches!(self, Self::Steward(_))
     }

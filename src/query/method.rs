@@ -247,7 +247,8 @@ fn rates() -> String {
          a day without one {PUBLISHED_GROUP_MIN}, or the whole rest where that may be of one larger \
          day and a few others, or all where no day is published. What was recorded later is taken to \
          be of days as all else is.\n\
-         - A quarter has rates where each of its months could have them.\n\
+         - A quarter has rates where reports and matching suffice in each of its months; days are \
+         asked of the quarter.\n\
          - Stations have counts and no rates: their rows have reports of trains and the metro alone, \
          and of these those that name no line, while taps of a stop are of all modes.\n\n\
          A tap has a mode and a card, but no feed tells them: by mode or by kind of card, and of \
@@ -441,7 +442,7 @@ fn as_of() -> String {
          Single incidents are kept for {INCIDENT_MONTHS_DEFAULT} months after the one in which they \
          were told, or shorter; positions of before are not kept. Then they count in totals \
          alone: of lines by the hour, stops by the day, and causes, cards, signals and what \
-         staff did by operator and hour or line and day. What cannot be made of these is not \
+         staff did by operator and hour. What cannot be made of these is not \
          answered."
     )
 }
