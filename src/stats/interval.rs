@@ -1,9 +1,9 @@
 //! Confidence intervals of proportions and of rates of counts over an exposure.
 //!
-//! Wilson for proportions, Garwood for counts over an exposure, Jeffreys and Clopper-Pearson
-//! where asked for; never Wald. Each stays inside what is possible, holds its estimate, ends
-//! at exactly 0 when nothing was counted and at exactly 1 when everything was. Dispersion
-//! above 1 widens them. Quantiles come from a library, behind `distribution`.
+//! Wilson for proportions, Garwood for counts over an exposure, Jeffreys where asked for; never
+//! Wald. Clopper-Pearson is only there to be compared with. Each stays inside what is possible,
+//! holds its estimate, ends at exactly 0 when nothing was counted and at exactly 1 when everything
+//! was. Dispersion above 1 widens them. Quantiles come from a library, behind `distribution`.
 
 use std::hash::{Hash, Hasher};
 

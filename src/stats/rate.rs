@@ -23,8 +23,7 @@ pub enum Numerator {
     ObservedRefusals,
 }
 
-/// Reports set against taps, interval by interval of the feed. Built with
-/// [`add`](Self::add); the matchings of two windows merge into that of both.
+/// Reports set against taps, interval by interval of the feed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Matching {
     /// Days of the period.
@@ -40,58 +39,9 @@ pub struct Matching {
     pub refused: u64,
     /// Taps of all intervals for which they were told.
     pub taps: u64,
-    /// Intervals with more reports than taps. Only where refused taps are among the taps does it say
+    /// Days with more matched reports than taps. Only where refused taps are among the taps does it say
     /// that one of the two counts is wrong; elsewhere it is to be left 0.
     pub contradictions: u64,
-}
-
-impl Matching {
-    /// Adds one day: for each interval of the feed its reports and, where told, its taps;
-    /// and the reports whose time is known less finely. Returns the day for the dispersion.
-    pub fn add(
-        &mut self,
-        intervals: impl IntoIterator<Item = (u64, Option<u64>)>,
-        reports_without_interval: u64,
-    ) -> Day {
-        let mut day = Day::default();
-        let mut has_taps = false;
-        self.reports += reports_without_interval;
-        for (reports, taps) in intervals {
-            self.reports += reports;
-            let Some(taps) = taps else { continue };
-            has_taps = true;
-            day.count += reports;
-            day.exposure += taps;
-            self.contradictions += u64::from(taps < reports);
-        }
-        self.days += 1;
-        self.days_with_taps += u64::from(has_taps);
-        self.matched += day.count;
-        self.refused += day.count;
-        self.taps += day.exposure;
-        day
-    }
-
-    /// Adds the matching of another window that shares no day with this one.
-    pub fn merge(&mut self, other: &Self) {
-        self.days += other.days;
-        self.days_with_taps += other.days_with_taps;
-        self.reports += other.reports;
-        self.matched += other.matched;
-        self.refused += other.refused;
-        self.taps += other.taps;
-        self.contradictions += other.contradictions;
-    }
-
-    /// Days with taps of all days, from 0 to 1; `None` without days.
-    pub fn covered_days(&self) -> Option<f64> {
-        Proportion::new(self.days_with_taps, self.days).map(|share| share.estimate())
-    }
-
-    /// Matched reports of all reports, from 0 to 1; `None` without reports.
-    pub fn matched_share(&self) -> Option<f64> {
-        Proportion::new(self.matched, self.reports).map(|share| share.estimate())
-    }
 }
 
 /// Of what taps must have been told.
@@ -490,54 +440,6 @@ mod tests {
         );
         check(Numerator::ObservedRefusals, Refusals::Excluded, None);
         check(Numerator::SelfReports, Refusals::Excluded, None);
-    }
-
-    #[test]
-    fn reports_are_matched_interval_by_interval() {
-        let mut matching = Matching::default();
-        let day = matching.add([(3, Some(100)), (2, None), (5, Some(4))], 1);
-        assert_eq!((day.count, day.exposure), (8, 104));
-        let untold = matching.add([(1, None)], 0);
-        assert_eq!((untold.count, untold.exposure), (0, 0));
-        let expected = Matching {
-            days: 2,
-            days_with_taps: 1,
-            reports: 12,
-            matched: 8,
-            refused: 8,
-            taps: 104,
-            contradictions: 1,
-        };
-        assert_eq!(matching, expected);
-        assert_eq!(matching.covered_days(), Some(0.5));
-        assert_eq!(matching.matched_share(), Some(8.0 / 12.0));
-        assert_eq!(Matching::default().covered_days(), None);
-    }
-
-    /// One day's intervals with their reports and taps, and its reports without interval.
-    type Told = (Vec<(u64, Option<u64>)>, u64);
-
-    proptest::proptest! {
-        #[test]
-        fn merged_windows_equal_the_whole(
-            days in proptest::collection::vec(
-                (proptest::collection::vec((0..9_u64, proptest::option::of(0..50_u64)), 0..5), 0..3_u64),
-                0..20,
-            ),
-            cut in 0..20_usize,
-        ) {
-            let fold = |days: &[Told]| {
-                let mut matching = Matching::default();
-                for (intervals, unmatched) in days {
-                    matching.add(intervals.iter().copied(), *unmatched);
-                }
-                matching
-            };
-            let (before, after) = days.split_at(cut.min(days.len()));
-            let mut merged = fold(before);
-            merged.merge(&fold(after));
-            proptest::prop_assert_eq!(merged, fold(&days));
-        }
     }
 
     #[test]
