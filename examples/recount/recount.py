@@ -256,6 +256,8 @@ class Row:
         told = (sum(own.values()), sum(others.values()))
         self_reports, refusals = reversed(told) if is_observed else told
         if self_reports and refusals:
+            # All lie before the record began: a day of which nothing was told is left out.
+            row_days = [day for day in row_days if own[day] or others[day]]
             phi = max(scatter([(of[day], 1) for day in row_days], False) for of in (own, others))
             low, high = ratio(self_reports, refusals, phi)
             pairs["per failure"] = (rate.reporting.value, self_reports / refusals)

@@ -18,9 +18,7 @@ use crate::domain::{Position, Question};
 use crate::journal::Reader;
 use crate::ledger::Ledger;
 use crate::query::rates::{CompareWanted, compare, rank_scopes};
-use crate::query::{
-    self, Effort, Page, PageToken, Past, Progress, QueryError, RatesWanted, RecordAsOf,
-};
+use crate::query::{self, Effort, Page, PageToken, Past, Progress, RatesWanted, RecordAsOf};
 use pb::query_figures_with_progress_response::Step;
 
 /// A rule about places in the journal.
@@ -228,9 +226,7 @@ impl Sources {
             as_of,
             caller,
         } = asked;
-        let compared = self.journal.began().map_err(QueryError::from);
-        let compared =
-            compared.and_then(|began| compare(self.standing(as_of, tell), began, &wanted));
+        let compared = compare(self.standing(as_of, tell), self.ledger.began(), &wanted);
         let refuse = |error| Problem::of_comparison(error, &wanted.windows, caller.sees_places());
         let compared = compared.map_err(refuse)?;
         let place = self.citations.tell(&caller, compared.position);

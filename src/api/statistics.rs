@@ -1,13 +1,12 @@
 //! `StatisticsService`: exact counts and rates for free questions, and editions.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 use super::asked::{Slow, Sources, Tell, as_of};
-use super::blocking;
 use super::caller::caller;
 use super::convert::edition::{EditionQuery, parse_get_edition, to_edition_page, to_editions};
 use super::convert::method::to_method;
@@ -19,12 +18,12 @@ use super::progress::{self, Listener, Steps};
 use super::room::Room;
 use super::status::Problem;
 use crate::auth::Citations;
+use crate::domain::Position;
 use crate::domain::limits::{EDITION_READS_MAX, QUESTIONS_MAX};
-use crate::domain::{Position, UtcMillis};
 use crate::edition::library::Library;
 use crate::journal::Reader;
 use crate::ledger::Ledger;
-use crate::query::{self, Progress, QueryError};
+use crate::query::{self, Progress};
 use pb::query_figures_with_progress_response::Step;
 
 /// The service. Cheap to clone.
@@ -38,8 +37,6 @@ pub struct Statistics {
     /// Room for editions being read, which anybody may ask for.
     editions: Room,
     stop: CancellationToken,
-    /// When the record began, once that was asked for: it stays so.
-    began: Arc<OnceLock<UtcMillis>>,
 }
 
 impl Statistics {
@@ -65,19 +62,7 @@ impl Statistics {
             room: Room::of(QUESTIONS_MAX),
             editions: Room::of(EDITION_READS_MAX),
             stop,
-            began: Arc::default(),
         }
-    }
-
-    /// When the record began; `None` where it has not. Read once, where nobody waits for it.
-    async fn began(&self) -> Result<Option<UtcMillis>, Problem> {
-        if let Some(began) = self.began.get() {
-            return Ok(Some(*began));
-        }
-        let journal = self.sources.journal.clone();
-        let began = blocking(move || journal.began()).await?;
-        let began = began.map_err(QueryError::from)?;
-        Ok(began.map(|began| *self.began.get_or_init(|| began)))
     }
 
     /// Answers what may take long, for as long as its caller waits.
@@ -225,7 +210,7 @@ impl StatisticsService for Statistics {
         &self,
         _: Request<pb::DescribeMethodRequest>,
     ) -> Result<Response<pb::DescribeMethodResponse>, Status> {
-        let since = self.began().await?;
+        let since = self.sources.ledger.began();
         Ok(Response::new(to_method(&query::method::method(), since)))
     }
 

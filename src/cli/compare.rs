@@ -185,7 +185,7 @@ fn statement(answer: &pb::ComparePeriodsResponse) -> String {
     };
     let what = match answer.over() {
         pb::ComparedOver::Taps => "over their taps",
-        _ => "over time, as they have no rates over the same taps",
+        _ => "over time, as their rates cannot be compared",
     };
     format!("{one} against {other}, {what}: {said}")
 }
@@ -308,12 +308,12 @@ mod tests {
         check(
             pb::ComparedOver::Time,
             pb::ComparisonVerdict::Lower,
-            "40 against 52, over time, as they have no rates over the same taps: the rate is lower",
+            "40 against 52, over time, as their rates cannot be compared: the rate is lower",
         );
         check(
             pb::ComparedOver::Time,
             pb::ComparisonVerdict::NoHours,
-            "40 against 52, over time, as they have no rates over the same taps: nothing can be \
+            "40 against 52, over time, as their rates cannot be compared: nothing can be \
              said, as no hour of one of them is over and in the record",
         );
     }

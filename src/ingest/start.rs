@@ -323,7 +323,12 @@ impl Recovered {
         now: UtcMillis,
     ) -> Result<(), JournalError> {
         note_network(&mut self.writer, &self.ledger, network, now)?;
-        note_keys(&mut self.writer, &self.ledger, folder, keys, now)
+        note_keys(&mut self.writer, &self.ledger, folder, keys, now)?;
+        // Of a new record the first entry was just made.
+        if let Some(began) = self.reader.began()? {
+            self.ledger.set_began(began);
+        }
+        Ok(())
     }
 
     fn log(&self, opening: journal::Opening, begun: Instant) {

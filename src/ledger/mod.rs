@@ -33,12 +33,12 @@ pub mod unmatchable;
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::Path;
-use std::sync::{Arc, RwLock, RwLockReadGuard};
+use std::sync::{Arc, OnceLock, RwLock, RwLockReadGuard};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::domain::entry::Epoch;
-use crate::domain::{Outages, Position, Record, Row};
+use crate::domain::{Outages, Position, Record, Row, Stamp};
 use crate::store::{NeededBlocks, NeededTaps, Store, StoreError, TapChange, TapReader};
 use day_summaries::SummaryCache;
 use store_writer::StoreWriter;
@@ -128,6 +128,7 @@ pub struct Ledger {
     heads: SummaryCache,
     thread: Option<JoinHandle<()>>,
     needed: Needed,
+    began: OnceLock<Stamp>,
 }
 
 /// The blocks that the state counted when the ledger began.
@@ -169,6 +170,7 @@ impl Ledger {
             heads: SummaryCache::default(),
             thread: Some(thread),
             needed,
+            began: OnceLock::new(),
         }
     }
 
@@ -183,6 +185,16 @@ impl Ledger {
         epoch: Epoch,
     ) -> Result<Option<State>, CheckpointError> {
         checkpoint::read_lost(dir, epoch)
+    }
+
+    /// Says when the first entry of all was committed, which the state does not know. It stays so.
+    pub fn set_began(&self, began: Stamp) {
+        self.began.get_or_init(|| began);
+    }
+
+    /// When the first entry of all was committed; `None` where nobody said so.
+    pub fn began(&self) -> Option<Stamp> {
+        self.began.get().copied()
     }
 
     /// The state. Held only briefly: the committer waits meanwhile.

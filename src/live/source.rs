@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::domain::entry::Epoch;
 use crate::domain::limits::WATCHED_ROWS_MAX;
-use crate::domain::{Filter, Minute, MinuteSpan, Position, Row};
+use crate::domain::{Filter, Minute, MinuteSpan, Position, Row, UtcMillis};
 use crate::journal::Reader;
 use crate::ledger::{Dictionary, Ledger, LedgerError, Recent, State};
 use crate::query::rates::{Known, Sliding, WindowTaps};
@@ -172,6 +172,7 @@ impl LedgerView {
             let rows = self.recent.rows_by_minute(span.start, span.end);
             let known = Known {
                 dictionary: &self.dictionary,
+                began: self.ledger.began(),
                 complete_from: self.recent.complete_from(),
             };
             taps.rates(asked, &counted.figures, rows, known)
@@ -205,11 +206,12 @@ impl LedgerView {
         rows.filter(|row| counter.matches(row)).count() as u64
     }
 
-    /// From which minute on the span is complete; `None` if all of it is. Under a flood of
-    /// reports the oldest rows are let go.
+    /// From which minute on the span is complete; `None` if all of it is. Nothing is known of
+    /// before the record began, and under a flood of reports the oldest rows are let go.
     fn complete_from(&self, span: MinuteSpan) -> Option<Minute> {
-        let recent = self.recent.complete_from();
-        let from = recent.max(self.untimed.complete_from());
+        let kept = [&self.recent, &self.untimed].map(Recent::complete_from);
+        let began = self.ledger.began().and_then(UtcMillis::minute);
+        let from = kept.into_iter().chain(began).max()?;
         (span.start < from).then_some(from)
     }
 }
@@ -349,6 +351,18 @@ mod tests {
         assert!(is_concerned(None, Signal::RedBeep));
         assert!(!is_concerned(None, Signal::DeadScreen));
         assert!(is_concerned(Some(rates), Signal::DeadScreen));
+    }
+
+    #[test]
+    fn window_is_not_complete_before_the_record_began() {
+        let ledger = Arc::new(Ledger::new(State::new(EPOCH)));
+        let span = MinuteSpan {
+            start: Minute(1_000),
+            end: Minute(1_060),
+        };
+        assert_eq!(view_of(&ledger).complete_from(span), None);
+        ledger.set_began(UtcMillis(Minute(1_010).start().0 + 1));
+        assert_eq!(view_of(&ledger).complete_from(span), Some(Minute(1_010)));
     }
 
     #[test]

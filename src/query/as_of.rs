@@ -6,7 +6,7 @@ use crate::journal::JournalError;
 use crate::ledger::{AsOfError, Ledger};
 
 use super::budget;
-use super::{Answer, Page, QueryError, scan_both};
+use super::{Answer, Page, QueryError, Recorded, scan_both};
 
 /// Answers a question as of a position, by a scan. `stamp` says when the entry there was committed.
 /// Blocking, as any scan; few run at once.
@@ -20,8 +20,11 @@ pub fn answer_as_of(
     let _place = budget::scan_place(ledger)?;
     let view = ledger.scan_view_as_of(at)?;
     // Its month ended meanwhile: asked again, the question is told so.
-    let stamp = stamp(at)?.ok_or(QueryError::Busy)?;
-    scan_both((&view, stamp), question, page)
+    let recorded = Recorded {
+        began: ledger.began(),
+        until: stamp(at)?.ok_or(QueryError::Busy)?,
+    };
+    scan_both((&view, recorded), question, page)
 }
 
 impl From<AsOfError> for QueryError {

@@ -113,6 +113,11 @@ impl Axis {
         }
     }
 
+    /// The day or month at place 1.
+    pub(super) fn first_date(&self) -> i32 {
+        self.first
+    }
+
     /// The place of a day or month.
     pub(super) fn place_of_date(&self, date: i32) -> u32 {
         u32::try_from(date - self.first + 1).expect("inside the window of this axis")

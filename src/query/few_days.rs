@@ -8,13 +8,13 @@
 
 use crate::domain::limits::{LINE_DAYS_MAX, LINES_MAX, WINDOW_HOURS_MAX};
 use crate::domain::question::Breakdown;
-use crate::domain::{Dimension, Filter, Question, Window};
+use crate::domain::{Dimension, Filter, Hour, LocalDay, Question, Stamp, Window};
 use crate::ledger::Dictionary;
 use crate::stats::burst::rests_on_few_days;
 
 use super::axis::Axes;
 use super::plan::DENSE_CELLS_MAX;
-use super::{Cells, Counts};
+use super::{Cells, Counts, Recorded};
 
 /// Days of the longest window, those that it touches and one for "not known".
 const WINDOW_DAYS_MAX: u64 = WINDOW_HOURS_MAX as u64 / 24 + 3;
@@ -125,11 +125,7 @@ impl Left {
 
     /// Puts what was counted in the cells of the axes beside the counts.
     pub(super) fn put(self, cells: Vec<u32>, counts: &mut Counts) {
-        counts.line_days = Some(LineDays {
-            cells,
-            lines: width(&self.axes),
-            places: Some(self.places),
-        });
+        counts.line_days = Some(LineDays::new(&self.axes, cells, Some(self.places)));
     }
 }
 
@@ -138,23 +134,68 @@ pub(super) struct LineDays {
     /// Day by day, each with all places of lines.
     cells: Vec<u32>,
     lines: usize,
+    /// The day of the second of them: the first is for days that are not known.
+    first_day: i32,
     /// The lines at place 1 and those after it, by their places among the counts; `None` if
     /// places are the same.
     places: Option<Vec<u32>>,
 }
 
 impl LineDays {
-    /// Whether the figure of the line at this place rests on few of so many days.
-    pub(super) fn rests_on_few(&self, line: u32, days: usize) -> bool {
+    fn new(axes: &Axes, cells: Vec<u32>, places: Option<Vec<u32>>) -> Self {
+        let days = axes.find(Dimension::Day);
+        Self {
+            cells,
+            lines: width(axes),
+            first_day: days.map_or(0, |(days, _)| days.first_date()),
+            places,
+        }
+    }
+
+    /// Whether the figure of the line at this place rests on few days: of those that are in the
+    /// record, and others on which it has any.
+    pub(super) fn rests_on_few(&self, line: u32, recorded: &RecordedDays) -> bool {
         let place = match &self.places {
             None => line as usize,
             // A line without any has none on any day, as has place 0.
             Some(places) => places.binary_search(&line).map_or(0, |place| place + 1),
         };
         let of_line = self.cells.iter().skip(place).step_by(self.lines);
-        let counts = of_line.filter(|count| **count != 0);
-        let counts: Vec<u64> = counts.map(|count| u64::from(*count)).collect();
+        let with_any = (self.first_day - 1..)
+            .zip(of_line)
+            .filter(|(_, count)| **count != 0);
+        let (mut counts, mut quiet) = (Vec::new(), recorded.count);
+        for (day, count) in with_any {
+            counts.push(u64::from(*count));
+            quiet = quiet.saturating_sub(recorded.has(LocalDay(day)).into());
+        }
+        let days = counts.len() + quiet;
         rests_on_few_days(&counts, days)
+    }
+}
+
+/// The days of a question that the record tells of: others are none without reports.
+pub(super) struct RecordedDays {
+    first: LocalDay,
+    last: LocalDay,
+    /// How many the question takes of them.
+    count: usize,
+}
+
+impl RecordedDays {
+    pub(super) fn of(question: &Question, recorded: Recorded) -> Self {
+        let day = |stamp: Stamp| stamp.hour().map(Hour::local_day);
+        let mut days = Self {
+            first: recorded.began.and_then(day).unwrap_or(LocalDay(i32::MIN)),
+            last: day(recorded.until).unwrap_or(LocalDay(i32::MAX)),
+            count: 0,
+        };
+        days.count = question.days().filter(|day| days.has(*day)).count();
+        days
+    }
+
+    fn has(&self, day: LocalDay) -> bool {
+        self.first <= day && day <= self.last
     }
 }
 
@@ -178,13 +219,8 @@ impl Counts {
                         *sum += count;
                     }
                 }
-                let axes = Axes::new(question, dictionary);
-                let line_days = LineDays {
-                    cells,
-                    lines,
-                    places: None,
-                };
-                (axes, sums, Some(line_days))
+                let line_days = LineDays::new(&axes, cells, None);
+                (Axes::new(question, dictionary), sums, Some(line_days))
             }
         };
         Self {

@@ -254,9 +254,10 @@ fn rates() -> String {
          A tap has a mode and a card, but no feed tells them: by mode or by kind of card, and of \
          some modes or kinds of card only, there are counts and no rates.\n\n\
          An exact figure of a line says that it rests on few days, and is flagged `few-days` in \
-         tables, CSV and JSON, if holding each of its days that have begun to three times its median \
-         day, at least three, changes it by more than a fifth. Where lines with reports times days of the \
-         window are more than {LINE_DAYS_MAX}, it is not told, and the flag is empty. \
+         tables, CSV and JSON, if holding each of its days to three times its median day, at least \
+         three, changes it by more than a fifth. Days without reports are among them from that on which \
+         the record began to the last that has begun, and no others. Where lines with reports times \
+         days of the window are more than {LINE_DAYS_MAX}, it is not told, and the flag is empty. \
          Editions carry no such flag: it would tell of days, which they do not."
     )
 }
@@ -278,8 +279,9 @@ fn intervals() -> String {
          not cover that the few who report may differ from all who travel.\n\n\
          Self-reports for each refusal that devices observed have the exact interval of two counts \
          of the same period, as a comparison has. It is widened by the larger of the two dispersions \
-         of their days, each day with as much of it as is asked about and has been, matched or not: so it is the \
-         same by whatever else the question is told apart, and whatever taps were told. In exact \
+         of their days, each day with as much of it as is asked about and has been, matched or not, but \
+         for days before the record began of which nothing was told, which are left out: so it is the \
+         same by whatever else the question is told apart, and whatever taps were told, except that of an operator whose feed has service days, reports are of these. In exact \
          figures, too, a dispersion of fewer than two days is `not estimated`, and taken as 1.",
         Level::P95.get() * 100.0
     )
@@ -312,12 +314,12 @@ fn comparisons() -> String {
          Rates are compared only over the same feeds, each line and stop over the same one in \
          both; shares of attempts as counts over attempts, which makes the interval a little too \
          wide where refusals are not rare. Where a period has no rate, the feeds are others, or a \
-         line or stop is one feed's in the one and another's in the other, incidents are compared \
-         over hours, which says nothing of how much was travelled, and is said. Hours count from \
-         that on in which the record began and once they are over, of stops in whole days alone; \
+         line or stop is one feed's in the one and another's in the other, or where one began before \
+         the record did, incidents are compared over hours, which says nothing of how much was \
+         travelled, and is said. Hours count from that on in which the record began and once they are over, of stops in whole days alone; \
          what was reported late of hours before stands in no such comparison. Where no \
          hour of a period counts, no verdict is given. Taps of days before the record began, where \
-         they were told, do stand in a rate: what failed then is known only as far as it was \
+         they were told, do stand in a rate by itself: what failed then is known only as far as it was \
          reported late. One thing is compared at a time: of twenty lines, one can be expected to \
          differ by chance alone.\n\n\
          Of each period is told what was compared and over what, so that the ratio can be computed \

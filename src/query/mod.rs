@@ -32,7 +32,7 @@ mod tests;
 use hashbrown::HashMap;
 
 use crate::domain::limits::QUESTION_ROWS_MAX;
-use crate::domain::{Hour, LocalDay, OutageDay, Position, Question, Stamp, Window};
+use crate::domain::{LocalDay, OutageDay, Position, Question, Stamp, Window};
 use crate::journal::JournalError;
 use crate::ledger::{Dictionary, Ledger, LedgerError, MonthEnd, ScanView, State};
 use crate::store::StoreError;
@@ -59,9 +59,10 @@ pub struct Figure {
     pub keys: Vec<String>,
     /// Incidents.
     pub count: u64,
-    /// Whether it rests on few days of the window, of those that have begun: holding each to three
-    /// times the median day, at least three, changes it by more than a fifth. Told of rows by line alone, where they
-    /// times days of the window are at most `LINE_DAYS_MAX`.
+    /// Whether it rests on few days of the window: holding each to three times the median day, at
+    /// least three, changes it by more than a fifth. Of days before the record began and after it
+    /// ends only those count that have any. Told of rows by line alone, where they times days of the
+    /// window are at most `LINE_DAYS_MAX`.
     pub rests_on_few_days: Option<bool>,
 }
 
@@ -91,9 +92,18 @@ pub struct Answer {
 struct Origin {
     /// The last position that is counted.
     position: Position,
-    /// When the entry there was committed.
-    stamp: Stamp,
+    recorded: Recorded,
     effort: Effort,
+}
+
+/// The time that the record tells of. Of what was before nobody knows that nothing happened, nor of
+/// what has not been yet.
+#[derive(Clone, Copy, Debug)]
+struct Recorded {
+    /// When its first entry was committed; `None` where that is not known.
+    began: Option<Stamp>,
+    /// When the last one that is counted was committed.
+    until: Stamp,
 }
 
 /// How an answer was found.
@@ -248,7 +258,8 @@ pub fn answer_by_tallies(
     let room = CELLS.take(axes.cells, budget::WAIT)?;
     let counts = book.tally(question, axes)?;
     let dictionary = book.dictionary();
-    let mut answer = cut(&counts, question, page, dictionary, book.origin());
+    let from = book.origin(ledger.began());
+    let mut answer = cut(&counts, question, page, dictionary, from);
     drop((counts, room));
     if let Some((less, out)) = out {
         // Days that do not count need the same tallies.
@@ -286,21 +297,25 @@ pub fn answer_by_scan(
     page: &Page,
 ) -> Result<Answer, QueryError> {
     let _place = budget::scan_place(ledger)?;
-    let (taps, view, stamp) = ledger.rate_view(State::stamp)?;
+    let (taps, view, until) = ledger.rate_view(State::stamp)?;
     drop(taps);
-    scan_both((&view, stamp), question, page)
+    let recorded = Recorded {
+        began: ledger.began(),
+        until,
+    };
+    scan_both((&view, recorded), question, page)
 }
 
 /// Answers a question by a scan, and again without the days of outages.
 fn scan_both(
-    (view, stamp): (&ScanView, Stamp),
+    (view, recorded): (&ScanView, Recorded),
     question: &Question,
     page: &Page,
 ) -> Result<Answer, QueryError> {
     let (counts, effort) = scan(view, question)?;
     let from = Origin {
         position: view.position,
-        stamp,
+        recorded,
         effort,
     };
     let mut answer = cut(&counts, question, page, &view.dictionary, from);
@@ -351,13 +366,6 @@ fn check_kept(ended: Option<MonthEnd>, window: Window) -> Result<(), QueryError>
     }
 }
 
-/// How many days a question takes of those that have begun: others are none without reports.
-fn days_begun(question: &Question, now: Stamp) -> usize {
-    let today = now.hour().map(Hour::local_day);
-    let has_begun = |day: &LocalDay| today.is_none_or(|today| *day <= today);
-    question.days().filter(has_begun).count()
-}
-
 fn cut(
     counts: &Counts,
     question: &Question,
@@ -367,10 +375,10 @@ fn cut(
 ) -> Answer {
     let Origin {
         position,
-        stamp,
+        recorded,
         effort,
     } = from;
-    let (figures, next) = page::cut(counts, (question, stamp), page, dictionary);
+    let (figures, next) = page::cut(counts, (question, recorded), page, dictionary);
     Answer {
         figures,
         total: counts.total,

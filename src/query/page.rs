@@ -9,12 +9,13 @@ use std::borrow::Cow;
 use siphasher::sip::SipHasher13;
 
 use crate::domain::limits::QUESTION_ROWS_MAX;
-use crate::domain::{Basis, Dimension, LineId, OperatorCode, Question, Stamp, StopId};
+use crate::domain::{Basis, Dimension, LineId, OperatorCode, Question, StopId};
 use crate::ledger::Dictionary;
 
 use super::axis::{Axis, Places};
+use super::few_days::RecordedDays;
 use super::grid::{self, Entry};
-use super::{Cells, Counts, Figure, QueryError, days_begun};
+use super::{Cells, Counts, Figure, QueryError, Recorded};
 
 /// The order of the rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,10 +161,10 @@ fn put_texts<'a>(out: &mut Vec<u8>, texts: impl ExactSizeIterator<Item = &'a str
 
 // === Cutting ===
 
-/// The rows of a page as of a time, and the token for the next one.
+/// The rows of a page, and the token for the next one.
 pub(super) fn cut(
     counts: &Counts,
-    (question, now): (&Question, Stamp),
+    (question, recorded): (&Question, Recorded),
     page: &Page,
     dictionary: &Dictionary,
 ) -> (Vec<Figure>, Option<PageToken>) {
@@ -199,10 +200,10 @@ pub(super) fn cut(
     ranked.sort_unstable();
     let has_more = rows < ranked.len();
     ranked.truncate(rows);
-    let days = days_begun(question, now);
+    let days = RecordedDays::of(question, recorded);
     let of_line = |row: &Ranked| {
         let (line_days, lines) = counts.line_days.as_ref().zip(rankings.first())?;
-        Some(line_days.rests_on_few(lines.place(row.ranks[0]), days))
+        Some(line_days.rests_on_few(lines.place(row.ranks[0]), &days))
     };
     let figures: Vec<Figure> = ranked
         .iter()

@@ -21,7 +21,7 @@ use super::grid;
 use super::plan::{self, DENSE_CELLS_MAX, Source};
 use super::reach::{Grain, Reach, Shared};
 use super::row_filter::{self, RowFilter};
-use super::{Counts, Effort, Origin, QueryError};
+use super::{Counts, Effort, Origin, QueryError, Recorded};
 
 /// Picked columns are first added up together with all others of their row if they are at
 /// least this part of it, because adjacent columns are added many at a time.
@@ -139,11 +139,14 @@ impl Book {
         &self.dictionary
     }
 
-    /// As of when it is.
-    pub(super) fn origin(&self) -> Origin {
+    /// As of when it is, of a record that began then.
+    pub(super) fn origin(&self, began: Option<Stamp>) -> Origin {
         Origin {
             position: self.position,
-            stamp: self.stamp,
+            recorded: Recorded {
+                began,
+                until: self.stamp,
+            },
             effort: Effort::Tallies,
         }
     }

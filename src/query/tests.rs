@@ -148,10 +148,16 @@ impl Book {
                 *days.entry(facts.time.day()).or_default() += 1;
             }
         }
+        let of = |stamp: Stamp| stamp.hour().expect("a supported year").local_day();
+        let today = of(self.ledger.read().stamp());
+        let first = self.ledger.began().map(of);
+        let in_record = |day: &LocalDay| first.is_none_or(|first| first <= *day) && *day <= today;
+        let known = question
+            .days()
+            .filter(|day| in_record(day) || days.contains_key(day));
+        let known = known.count();
         let counts: Vec<u64> = days.into_values().collect();
-        let today = self.ledger.read().stamp().hour().expect("a supported year");
-        let days = question.days().filter(|day| *day <= today.local_day());
-        Some(rests_on_few_days(&counts, days.count()))
+        Some(rests_on_few_days(&counts, known))
     }
 
     fn count_rows(&self, question: &Question) -> Counted {

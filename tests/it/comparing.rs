@@ -5,6 +5,7 @@ use mistap::domain::UtcMillis;
 use mistap::domain::time::{DAY_MS, HOUR_MS};
 use pb::query_figures_with_progress_response::Step;
 use pb::statistics_service_client::StatisticsServiceClient;
+use tempfile::TempDir;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
@@ -49,6 +50,12 @@ async fn report(channel: &Channel, first: i64, reports: i64) {
     report_all(channel, (0..reports).map(report)).await;
 }
 
+/// A service whose record began before either period.
+async fn begun_before_both() -> Service {
+    let dir = TempDir::new().expect("a folder");
+    Service::start_later(dir, 3 * DAYS).await
+}
+
 async fn compare(
     channel: &Channel,
     request: pb::ComparePeriodsRequest,
@@ -71,7 +78,7 @@ fn line_ten() -> pb::ComparePeriodsRequest {
 
 #[tokio::test]
 async fn forty_reports_after_fifty_two_show_no_difference_and_a_hundred_do() {
-    let service = Service::start().await;
+    let service = begun_before_both().await;
     let channel = service.connect().await;
     tell(&channel, DAYS, 25_000, 40).await;
     tell(&channel, 2 * DAYS, 25_000, 52).await;
@@ -137,7 +144,7 @@ async fn forty_reports_after_fifty_two_show_no_difference_and_a_hundred_do() {
 
 #[tokio::test]
 async fn comparison_as_of_a_position_stays_what_it_was() {
-    let service = Service::start().await;
+    let service = begun_before_both().await;
     let channel = service.connect().await;
     tell(&channel, DAYS, 25_000, 40).await;
     tell(&channel, 2 * DAYS, 25_000, 52).await;

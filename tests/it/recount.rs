@@ -468,7 +468,8 @@ async fn rates_by_station_and_hour_of_an_imported_table_are_those_of_a_plain_rec
     let (zip, dir) = (network.to_str(), data.path().to_str());
     let (zip, dir) = (zip.expect("a plain path"), dir.expect("a plain path"));
     run(&["network", "import", zip, "--data", dir]).await;
-    let service = Service::start_in(data).await;
+    // Before all days of the table.
+    let service = Service::start_later(data, DAYS + 2).await;
     let imported = import(&service, &taps).await;
     assert_eq!(imported["recorded"], table.len());
     assert_eq!(imported["refused"], 0);

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use mistap::api::pb::v1 as pb;
 use mistap::app::{self, AppError, Handle, Settings};
 use mistap::domain::UtcMillis;
-use mistap::domain::time::HOUR_MS;
+use mistap::domain::time::{DAY_MS, HOUR_MS};
 use mistap::ingest::{ClockCheck, Ingest};
 use mistap::ledger::Ledger;
 use mistap::upkeep::retention::RemovalProgress;
@@ -42,6 +42,13 @@ impl Service {
     pub async fn start() -> Self {
         let dir = TempDir::new().expect("a temporary folder");
         Self::start_in(dir).await
+    }
+
+    /// One over a folder, in a record that began so many days before `START`.
+    pub async fn start_later(dir: TempDir, days: i64) -> Self {
+        let began = UtcMillis(START.0 - days * DAY_MS);
+        let first = Self::start_with(dir, |settings| settings.clock = Arc::new(move || began));
+        Self::start_in(first.await.stop().await).await
     }
 
     /// One over a folder.

@@ -1,13 +1,14 @@
 //! Whether two periods differ: one filter over two windows, as of one position.
 //!
-//! Over taps, where both periods have a rate, made of the same feeds, line by line; else over time,
-//! which says nothing of how much was travelled. Of a period, only hours count in which something
-//! could be recorded: none from before the record began, and none that is not over. One comparison
+//! Over taps, where both periods have a rate, made of the same feeds, line by line, and lie in the
+//! record from their first hour on; else over time, which says nothing of how much was travelled. Of
+//! a period, only hours count then in which something could be recorded: none from before the record
+//! began, and none that is not over. One comparison
 //! at a time: of many lines compared at once, some would differ by chance alone.
 
 use std::collections::BTreeSet;
 
-use super::super::{Order, Page, QueryError, plan};
+use super::super::{Order, Page, QueryError, Recorded, plan};
 use super::record::{Opened, RecordAsOf, Tallied};
 use super::{Asked, RateFigure, RatedAnswer, RatesWanted, Rows, all_rows, put_together, rows};
 use crate::domain::question::Breakdown;
@@ -118,7 +119,7 @@ impl AskedPeriod {
         let (days, less) = out.map(|out| (out.days, out.question)).unzip();
         let less = less.filter(|_| wanted.leaves_out_outages);
         let question = less.unwrap_or_else(|| whole.clone());
-        let counted = counted_part(&question, began, opened.stamp);
+        let counted = counted_part(&question, began, opened.recorded.until);
         let by_day = counted.map(|window| {
             let by_day = Question {
                 by: Breakdown::new(vec![Dimension::Day]).expect("one dimension"),
@@ -138,7 +139,7 @@ impl AskedPeriod {
     }
 
     /// Its reports: all of them, and by day.
-    fn count(self, view: &ScanView, stamp: Stamp) -> Result<CountedPeriod, QueryError> {
+    fn count(self, at: (&ScanView, Recorded)) -> Result<CountedPeriod, QueryError> {
         let page = Page {
             rows: 1,
             order: Order::Key,
@@ -149,12 +150,12 @@ impl AskedPeriod {
             out: None,
         };
         Ok(CountedPeriod {
-            rows: rows((view, stamp), asked, &self.question, &page)?,
+            rows: rows(at, asked, &self.question, &page)?,
             whole: self.whole,
             question: self.question,
             outages: self.outages,
             days: match self.by_day {
-                Some((by_day, books)) => by_hours((view, stamp), &by_day, books)?,
+                Some((by_day, books)) => by_hours(at, &by_day, books)?,
                 None => Vec::new(),
             },
         })
@@ -186,9 +187,11 @@ pub fn compare<'a>(
     let position = ground.view.position;
     let feeds = ground.feeds();
     super::check_feeds(&wanted.rates, &feeds)?;
-    let stamp = ground.stamp;
-    let counted = ground.scan(|view, stamp| {
-        let counted = asked.into_iter().map(|period| period.count(view, stamp));
+    let recorded = ground.recorded;
+    let counted = ground.scan(|view| {
+        let counted = asked
+            .into_iter()
+            .map(|period| period.count((view, recorded)));
         counted.collect::<Result<Vec<_>, _>>()
     })?;
     let questions: Vec<_> = counted.iter().map(|period| &period.whole).collect();
@@ -206,7 +209,7 @@ pub fn compare<'a>(
                 ..
             } = put_together(
                 counted.rows,
-                (&counted.question, stamp),
+                (&counted.question, recorded),
                 &wanted.rates,
                 choice,
                 made,
@@ -223,7 +226,10 @@ pub fn compare<'a>(
         })
         .collect();
     let mut periods: [Period; 2] = periods.try_into().expect("two windows");
-    let is_alike = choices[0].agrees_with(&choices[1]);
+    // Of taps before the record began it is not known how many failed.
+    let is_before = |window: &Window| began.is_some_and(|began| window.start().start() < began);
+    let is_recorded = !wanted.windows.iter().any(is_before);
+    let is_alike = is_recorded && choices[0].agrees_with(&choices[1]);
     let (over, sides) = over(&periods, is_alike);
     let ratio = ratio(&sides, wanted.rates.level);
     for (period, (compared, _)) in periods.iter_mut().zip(sides) {
@@ -257,7 +263,7 @@ fn counted_part(question: &Question, began: Option<Stamp>, now: Stamp) -> Option
 
 /// Incidents of each day of the question, over the hours that count of it.
 fn by_hours(
-    at: (&ScanView, Stamp),
+    at: (&ScanView, Recorded),
     by_day: &Question,
     books: Tallied,
 ) -> Result<Vec<Day>, QueryError> {
@@ -291,8 +297,8 @@ fn hours_of(question: &Question, day: LocalDay) -> u64 {
 /// One of the periods as it is compared, with how its days scatter.
 type Side = (Exposed, Dispersion);
 
-/// Over taps where both periods have a rate of the same feeds, and no line or stop is one feed's in
-/// the one and another's in the other; else over time.
+/// Over taps where both periods have a rate of the same feeds, and are alike otherwise; else over
+/// time.
 fn over(periods: &[Period; 2], is_alike: bool) -> (Over, [Side; 2]) {
     let [first, second] = periods;
     // Whichever of them told more days.

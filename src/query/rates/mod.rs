@@ -29,7 +29,7 @@ mod tallied;
 
 use crate::domain::limits::QUESTION_ROWS_MAX;
 use crate::domain::taps::Refusals;
-use crate::domain::{Basis, FeedId, Question, Stamp, TapFeed};
+use crate::domain::{Basis, FeedId, Question, TapFeed};
 use crate::ledger::{Dictionary, Ledger, ScanView, TapBook};
 use crate::stats::comparison::RateRatio;
 use crate::stats::dispersion::Dispersion;
@@ -41,7 +41,7 @@ use crate::stats::rate::{
 use super::budget::{self, CELLS};
 use super::outages::OutageDays;
 use super::{
-    Answer, Counts, Effort, Figure, Order, Origin, Page, QueryError, axes, cut, scan,
+    Answer, Counts, Effort, Figure, Order, Origin, Page, QueryError, Recorded, axes, cut, scan,
     tallied as tallied_counts,
 };
 use book::RateBook;
@@ -210,7 +210,7 @@ struct Asked {
 
 /// The rows of a question, with what they count without the days of outages, and that question.
 fn rows(
-    (view, stamp): (&ScanView, Stamp),
+    (view, recorded): (&ScanView, Recorded),
     asked: Asked,
     question: &Question,
     page: &Page,
@@ -218,7 +218,7 @@ fn rows(
     let (counts, effort) = count(view, question, asked.books.counts)?;
     let from = Origin {
         position: view.position,
-        stamp,
+        recorded,
         effort,
     };
     let mut answer = cut(&counts, question, page, &view.dictionary, from);
@@ -239,7 +239,7 @@ fn rows(
 
 /// All rows of a question, by key.
 fn all_rows(
-    (view, stamp): (&ScanView, Stamp),
+    (view, recorded): (&ScanView, Recorded),
     question: &Question,
     book: Option<tallied_counts::Book>,
 ) -> Result<Vec<Figure>, QueryError> {
@@ -251,7 +251,7 @@ fn all_rows(
     let (counts, effort) = count(view, question, book)?;
     let from = Origin {
         position: view.position,
-        stamp,
+        recorded,
         effort,
     };
     Ok(cut(&counts, question, &page, &view.dictionary, from).figures)
@@ -290,25 +290,25 @@ fn rated(
 ) -> Result<RatedAnswer, QueryError> {
     let feeds = ground.feeds();
     check_feeds(wanted, &feeds)?;
-    let stamp = ground.stamp;
-    let rows = ground.scan(|view, stamp| rows((view, stamp), asked, question, page))?;
+    let recorded = ground.recorded;
+    let rows = ground.scan(|view| rows((view, recorded), asked, question, page))?;
     let choice = &ground.choose(&[question], wanted, &feeds)?[0];
     let mut made = ground.make(&rows.jobs(question, choice))?;
     let all = made.pop().expect("one for each question");
     let used = all.sums.feeds(&rows.keys);
     let less = rows.less.as_ref().zip(made.pop());
     let less = less.map(|((question, _), made)| {
-        let rated = Rated::new((question, stamp), wanted, choice, &rows.keys, &made);
+        let rated = Rated::new((question, recorded), wanted, choice, &rows.keys, &made);
         without(&rows, &Rated { used, ..rated })
     });
-    let asked = (question, stamp);
+    let asked = (question, recorded);
     Ok(put_together(rows, asked, wanted, choice, &all, less))
 }
 
 /// The answer, when everything is made that its rates are of.
 fn put_together(
     rows: Rows,
-    asked: (&Question, Stamp),
+    asked: (&Question, Recorded),
     wanted: &RatesWanted,
     choice: &Choice<'_>,
     made: &RateInputs,
@@ -371,9 +371,9 @@ struct Rated<'a> {
 }
 
 impl<'a> Rated<'a> {
-    /// Of a question as of a time.
+    /// Of a question, in what the record tells of.
     fn new(
-        (question, now): (&'a Question, Stamp),
+        (question, recorded): (&'a Question, Recorded),
         wanted: &'a RatesWanted,
         choice: &'a Choice<'a>,
         keys: &'a RowKeys,
@@ -385,7 +385,7 @@ impl<'a> Rated<'a> {
             choice,
             keys,
             made,
-            periods: Periods::new(question, keys).until(now),
+            periods: Periods::new(question, keys).within(recorded),
             used: made.sums.feeds(keys),
         }
     }
@@ -495,7 +495,11 @@ fn reports_per_failure(
     if told.observed_refusals == 0 {
         return None;
     }
-    let scatter = |of: fn(OnDay) -> u32| period.scatter(|day| of(counted.on(day)).into());
+    let has_any = |day| {
+        let on = counted.on(day);
+        on.reports != 0 || on.others != 0
+    };
+    let scatter = |of: fn(OnDay) -> u32| period.scatter(|day| of(counted.on(day)).into(), has_any);
     let dispersion = scatter(|day| day.reports).or_wider(scatter(|day| day.others));
     rate::reports_per_observed_failure(told.self_reports, told.observed_refusals, level, dispersion)
 }

@@ -1,12 +1,11 @@
 //! The days that rows are about, and how much of each: what a row's reports scatter over,
 //! whether or not taps were told.
 
-use std::cmp::Ordering;
-
 use hashbrown::HashMap;
 
+use super::super::Recorded;
 use super::keys::{Numbers, RowKeys, date_number};
-use crate::domain::time::MINUTE_MS;
+use crate::domain::time::{HOUR_MS, MINUTE_MS};
 use crate::domain::{Calendar, LocalDay, Question, Stamp};
 use crate::stats::dispersion::{Day, Dispersion};
 
@@ -25,14 +24,14 @@ pub(super) struct Periods {
     groups: Vec<Vec<PartOfDay>>,
     /// The group of each row, and its hour of day if it tells one; `None` if it is about no day.
     of_row: Vec<(Option<usize>, Option<u8>)>,
-    passed: Passed,
+    edges: Edges,
 }
 
-/// How much of time has been: all of days before today, and of today so many minutes.
+/// How much of time is in the record: of these two days so much, and all of those between.
 #[derive(Clone, Copy)]
-struct Passed {
-    today: i32,
-    by_hour: ByHour,
+struct Edges {
+    first: PartOfDay,
+    last: PartOfDay,
 }
 
 #[derive(Clone, Copy)]
@@ -45,47 +44,51 @@ struct PartOfDay {
 pub(super) struct Period<'a> {
     days: &'a [PartOfDay],
     hour_of_day: Option<u8>,
-    passed: Passed,
+    edges: Edges,
 }
 
-// === impl Passed ===
+// === impl Edges ===
 
-impl Passed {
+impl Edges {
     const ALL: Self = Self {
-        today: i32::MAX,
-        by_hour: [0; HOURS_OF_DAY],
+        first: PartOfDay {
+            day: i32::MIN,
+            by_hour: [u8::MAX; HOURS_OF_DAY],
+        },
+        last: PartOfDay {
+            day: i32::MAX,
+            by_hour: [u8::MAX; HOURS_OF_DAY],
+        },
     };
 
-    fn until(now: Stamp) -> Self {
-        let Some(this_hour) = now.hour() else {
-            return Self::ALL;
+    fn of(recorded: Recorded) -> Self {
+        let edge = |stamp: Stamp| {
+            let day = stamp.hour()?.local_day();
+            Some(PartOfDay {
+                day: day.0,
+                by_hour: minutes_recorded(recorded, day),
+            })
         };
-        let today = this_hour.local_day();
-        let mut by_hour = ByHour::default();
-        for hour in today.window().hours() {
-            let minutes = (now.0 - hour.start().0) / MINUTE_MS;
-            let minutes = minutes.clamp(0, HOUR_MINUTES.into());
-            by_hour[usize::from(hour.hour_of_day())] += u8::try_from(minutes).expect("few");
-        }
         Self {
-            today: today.0,
-            by_hour,
+            first: recorded.began.and_then(edge).unwrap_or(Self::ALL.first),
+            last: edge(recorded.until).unwrap_or(Self::ALL.last),
         }
     }
 
-    /// What has been of what counts of a day.
-    fn of(&self, part: &PartOfDay) -> PartOfDay {
-        let by_hour = match part.day.cmp(&self.today) {
-            Ordering::Less => part.by_hour,
-            Ordering::Equal => {
-                let mut by_hour = part.by_hour;
-                for (minutes, passed) in by_hour.iter_mut().zip(self.by_hour) {
-                    *minutes = passed.min(*minutes);
+    /// What is in the record of what counts of a day. Of days before the first those are, wholly, of
+    /// which any was told.
+    fn within(&self, part: &PartOfDay, has_any: bool) -> PartOfDay {
+        let mut by_hour = part.by_hour;
+        if self.last.day < part.day || (part.day < self.first.day && !has_any) {
+            by_hour = ByHour::default();
+        }
+        for edge in [self.first, self.last] {
+            if edge.day == part.day {
+                for (minutes, recorded) in by_hour.iter_mut().zip(edge.by_hour) {
+                    *minutes = recorded.min(*minutes);
                 }
-                by_hour
             }
-            Ordering::Greater => ByHour::default(),
-        };
+        }
         PartOfDay { by_hour, ..*part }
     }
 }
@@ -137,14 +140,14 @@ impl Periods {
         Self {
             of_row: of_row.chain([(Some(0), None)]).collect(),
             groups,
-            passed: Passed::ALL,
+            edges: Edges::ALL,
         }
     }
 
-    /// The same as of a time: what has not been yet is no time without reports.
-    pub fn until(self, now: Stamp) -> Self {
+    /// The same, of which no more is time without reports than what is in the record.
+    pub fn within(self, recorded: Recorded) -> Self {
         Self {
-            passed: Passed::until(now),
+            edges: Edges::of(recorded),
             ..self
         }
     }
@@ -155,7 +158,7 @@ impl Periods {
         Period {
             days: group.map_or(&[], |group| &self.groups[group]),
             hour_of_day,
-            passed: self.passed,
+            edges: self.edges,
         }
     }
 }
@@ -176,11 +179,11 @@ impl Period<'_> {
     }
 
     /// How much more what is counted by day scatters than chance, against one rate at all times that
-    /// have been.
-    pub fn scatter(&self, count: impl Fn(i32) -> u64) -> Dispersion {
+    /// are in the record, where a day of before is if it has any.
+    pub fn scatter(&self, count: impl Fn(i32) -> u64, has_any: impl Fn(i32) -> bool) -> Dispersion {
         let days = self.days.iter().map(|part| Day {
             count: count(part.day),
-            exposure: self.minutes(&self.passed.of(part)),
+            exposure: self.minutes(&self.edges.within(part, has_any(part.day))),
         });
         Dispersion::of_counts(&days.collect::<Vec<_>>())
     }
@@ -192,6 +195,19 @@ impl Period<'_> {
             None => part.by_hour.iter().copied().map(u64::from).sum(),
         }
     }
+}
+
+/// How many whole minutes of a day are in the record, by hour of day.
+fn minutes_recorded(recorded: Recorded, day: LocalDay) -> ByHour {
+    let mut by_hour = ByHour::default();
+    for hour in day.window().hours() {
+        let (start, end) = (hour.start().0, hour.start().0 + HOUR_MS);
+        let start = recorded.began.map_or(start, |began| start.max(began.0));
+        let minutes = (end.min(recorded.until.0) - start) / MINUTE_MS;
+        let minutes = u8::try_from(minutes.max(0)).expect("of an hour");
+        by_hour[usize::from(hour.hour_of_day())] += minutes;
+    }
+    by_hour
 }
 
 /// What a question takes of a day.

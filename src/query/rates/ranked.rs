@@ -131,7 +131,8 @@ pub fn rank_scopes<'a>(
         counts,
         rates: book,
     } = books;
-    let reported = ground.scan(|view, stamp| all_rows((view, stamp), &question, counts))?;
+    let recorded = ground.recorded;
+    let reported = ground.scan(|view| all_rows((view, recorded), &question, counts))?;
     let dictionary = &ground.view.dictionary;
     let choice = &ground.choose(&[&asked], &rates, &feeds)?[0];
     let known = reported.iter().flat_map(|row| row.keys.first());
@@ -150,7 +151,7 @@ pub fn rank_scopes<'a>(
         keys: &keys,
         book: book.as_ref(),
     };
-    let asked = (&question, ground.stamp);
+    let asked = (&question, recorded);
     let mut made = ground.make(&[job])?;
     let made = made.pop().expect("one for each question");
     let rated = Rated::new(asked, &rates, choice, &keys, &made);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::super::budget::{self, BudgetShare};
 use super::super::outages::OutageDays;
 use super::super::row_filter::RowFilter;
-use super::super::{QueryError, tallied as tallied_counts};
+use super::super::{QueryError, Recorded, tallied as tallied_counts};
 use super::RatesWanted;
 use super::as_of::{Passes, Past};
 use super::book::{self, RateBook};
@@ -15,7 +15,7 @@ use super::choice::{Candidates, Choice, ScopesByFeed};
 use super::inputs::{self, RateInputs, RateJob};
 use super::keys::RowKeys;
 use super::reading;
-use crate::domain::{Outages, Position, Question, Stamp, Window};
+use crate::domain::{Outages, Position, Question, Window};
 use crate::ledger::{Ledger, PastTaps, ScanView, State, TapBook, TapView};
 
 /// As of when.
@@ -36,8 +36,7 @@ impl<'a> From<&'a Ledger> for RecordAsOf<'a> {
 pub(super) struct Opened<'a> {
     pub outages: &'a Outages,
     pub position: Position,
-    /// When the last entry was committed.
-    pub stamp: Stamp,
+    pub recorded: Recorded,
     /// Has tallies, which know no earlier position.
     state: Option<&'a State>,
 }
@@ -46,8 +45,7 @@ pub(super) struct Opened<'a> {
 pub(super) struct RecordView<'a> {
     ledger: &'a Ledger,
     pub view: ScanView,
-    /// When its last entry was committed.
-    pub stamp: Stamp,
+    pub recorded: Recorded,
     taps: Taps<'a>,
 }
 
@@ -66,37 +64,42 @@ impl<'a> RecordAsOf<'a> {
         windows: &[Window],
         ask: impl FnOnce(&Opened<'_>) -> T,
     ) -> Result<(RecordView<'a>, T), QueryError> {
-        let (ledger, view, stamp, taps, asked) = match self {
-            Self::Now(ledger) => {
+        let (Self::Now(ledger) | Self::Then(ledger, ..)) = self;
+        let began = ledger.began();
+        let (view, recorded, taps, asked) = match self {
+            Self::Now(_) => {
                 let place = budget::scan_place(ledger)?;
-                let (taps, view, (asked, stamp)) = ledger.rate_view(|state| {
+                let (taps, view, (asked, recorded)) = ledger.rate_view(|state| {
+                    let until = state.stamp();
+                    let recorded = Recorded { began, until };
                     let asked = ask(&Opened {
                         outages: state.outages(),
                         position: state.position(),
-                        stamp: state.stamp(),
+                        recorded,
                         state: Some(state),
                     });
-                    (asked, state.stamp())
+                    (asked, recorded)
                 })?;
-                (ledger, view, stamp, Taps::Now(taps, place), asked)
+                (view, recorded, Taps::Now(taps, place), asked)
             }
-            Self::Then(ledger, past, at) => {
+            Self::Then(_, past, at) => {
                 let passes = Passes::new(ledger, past, at);
-                let (view, stamp) = passes.view()?;
+                let (view, until) = passes.view()?;
+                let recorded = Recorded { began, until };
                 let asked = ask(&Opened {
                     outages: &view.outages,
                     position: at,
-                    stamp,
+                    recorded,
                     state: None,
                 });
                 let taps = passes.taps(&view, windows)?;
-                (ledger, view, stamp, Taps::Then(passes, taps), asked)
+                (view, recorded, Taps::Then(passes, taps), asked)
             }
         };
         let record = RecordView {
             ledger,
             view,
-            stamp,
+            recorded,
             taps,
         };
         Ok((record, asked))
@@ -226,17 +229,17 @@ impl<'a> RecordView<'a> {
         }
     }
 
-    /// Looks at rows, with a place among the scans, and with when the last entry was committed. Such a
-    /// place is never held while the journal is read.
+    /// Looks at rows, with a place among the scans. Such a place is never held while the journal is
+    /// read.
     pub fn scan<T>(
         &self,
-        look: impl FnOnce(&ScanView, Stamp) -> Result<T, QueryError>,
+        look: impl FnOnce(&ScanView) -> Result<T, QueryError>,
     ) -> Result<T, QueryError> {
         let _place = match &self.taps {
             Taps::Now(..) => None,
             Taps::Then(..) => Some(budget::scan_place(self.ledger)?),
         };
-        look(&self.view, self.stamp)
+        look(&self.view)
     }
 
     /// What the rates of each question are made of. Taps are let go as soon as may be, so that

@@ -16,14 +16,14 @@ use crate::domain::limits::{WATCH_RATED_PERCENT_MIN, WATCHED_TAP_SUMS_MAX};
 use crate::domain::question::Breakdown;
 use crate::domain::taps::{TapGrain, TapInterval};
 use crate::domain::{
-    Calendar, Filter, Hour, LocalDay, Minute, MinuteSpan, Position, Question, Row, RowTime,
-    TapFeed, Window,
+    Calendar, Filter, Hour, LocalDay, Minute, MinuteSpan, Position, Question, Row, RowTime, Stamp,
+    TapFeed, UtcMillis, Window,
 };
 use crate::ledger::{Dictionary, LedgerError, TapView};
 use crate::stats::rate::Coverage;
 
 use super::super::row_filter::RowFilter;
-use super::super::{Figure, QueryError};
+use super::super::{Figure, QueryError, Recorded};
 use super::choice::{Candidates, Choice, Chosen, ScopesByFeed};
 use super::coverage::{When, scopes_of};
 use super::feeds::ToldBy;
@@ -55,6 +55,8 @@ pub struct Sliding<'a> {
 pub struct Known<'a> {
     /// Their numbers.
     pub dictionary: &'a Dictionary,
+    /// When the record began, if that is known.
+    pub began: Option<Stamp>,
     /// From which minute on there are all: those of before may have been let go.
     pub complete_from: Minute,
 }
@@ -232,7 +234,10 @@ impl WindowTaps {
             wanted,
             used: self.total.taps.feeds(),
         };
-        let rated = periods(&question, &keys, part);
+        let rated = periods(&question, &keys, part).within(Recorded {
+            began: known.began,
+            until: UtcMillis(i64::MAX),
+        });
         let whole = self::question(filter, by, span)?;
         let whole = periods(&whole, &keys, span);
         let none = ToldTaps::default();

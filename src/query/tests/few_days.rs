@@ -7,14 +7,15 @@ use super::*;
 use crate::domain::LineId;
 use crate::domain::incident::is_observed;
 use crate::domain::limits::LINE_DAYS_MAX;
-use crate::domain::testing::id_of;
+use crate::domain::taxonomy::TimePrecision;
+use crate::domain::testing::{blank_facts, id_of};
 
 fn by_line() -> Question {
     let year = Window::new(day("2026-01-01").start(), day("2027-01-01").start());
     question(&[Dimension::Line], year.expect("not empty"))
 }
 
-fn figures(counts: &Counts, asked: (&Question, Stamp), dictionary: &Dictionary) -> Vec<Figure> {
+fn figures(counts: &Counts, asked: (&Question, Recorded), dictionary: &Dictionary) -> Vec<Figure> {
     page::cut(counts, asked, &all_in(Order::Key), dictionary).0
 }
 
@@ -24,12 +25,24 @@ fn from_tallies(ledger: &Ledger, question: &Question, bounds: Bounds) -> Vec<Fig
     book.bounds = bounds;
     let axes = book.axes().expect("few cells");
     let counts = book.tally(question, axes).expect("room");
-    figures(&counts, (question, book.origin().stamp), book.dictionary())
+    let from = book.origin(ledger.began());
+    figures(&counts, (question, from.recorded), book.dictionary())
 }
 
-fn by_scan((view, now): (&ScanView, Stamp), question: &Question, bounds: Bounds) -> Vec<Figure> {
+fn by_scan(
+    (view, recorded): (&ScanView, Recorded),
+    question: &Question,
+    bounds: Bounds,
+) -> Vec<Figure> {
     let (counts, _) = scan_within(view, question, bounds).expect("a scan");
-    figures(&counts, (question, now), &view.dictionary)
+    figures(&counts, (question, recorded), &view.dictionary)
+}
+
+fn recorded(ledger: &Ledger) -> Recorded {
+    Recorded {
+        began: ledger.began(),
+        until: ledger.read().stamp(),
+    }
 }
 
 /// The cells of all lines and days.
@@ -60,6 +73,8 @@ fn more(book: &mut Book, numbers: Range<u32>, line: impl Fn(u32) -> LineId) {
 fn rows_say_it_up_to_the_bound_and_not_beyond_from_tallies_and_by_a_scan() {
     let mut book = Book::new(11);
     book.grow(900);
+    // Some of the days that have any lie before.
+    book.ledger.set_began(day("2026-06-01").noon().start());
     // Many of one line on one day.
     more(&mut book, 0..30, |_| line_id(2));
     let mut question = by_line();
@@ -73,17 +88,52 @@ fn rows_say_it_up_to_the_bound_and_not_beyond_from_tallies_and_by_a_scan() {
         let unsaid: Vec<Figure> = expected.iter().map(without_days).collect();
         let told = expected.len() as u64 * 365;
         let view = book.ledger.scan_view().expect("a view");
-        let now = book.ledger.read().stamp();
+        let recorded = recorded(&book.ledger);
         for at_once in [0, cells(&book.ledger, &question) - 1, u64::MAX] {
             for (told, expected) in [(told, &expected), (told - 1, &unsaid)] {
                 let bounds = Bounds { at_once, told };
                 let found = from_tallies(&book.ledger, &question, bounds);
                 assert_eq!(&found, expected, "tallies: {bounds:?}");
-                let found = by_scan((&view, now), &question, bounds);
+                let found = by_scan((&view, recorded), &question, bounds);
                 assert_eq!(&found, expected, "{bounds:?}");
             }
         }
     }
+}
+
+#[test]
+fn days_before_the_record_began_are_no_days_without_reports() {
+    // Five reports of one line on each of the last eleven days of September.
+    let mut book = Book::new(13);
+    let first = day("2026-09-20");
+    let line = line_id(2);
+    for number in 0..55 {
+        let time = RowTime::Day(LocalDay(first.0 + i32::from(number % 11)));
+        book.record(Facts {
+            operator: Some(line.operator()),
+            line: Some(line.clone()),
+            ..blank_facts(id_of([number; 16]), time, TimePrecision::Day)
+        });
+    }
+    let month = Window::new(day("2026-09-01").start(), day("2026-10-01").start());
+    let question = question(&[Dimension::Line], month.expect("not empty"));
+    let flag = || {
+        let view = book.ledger.scan_view().expect("a view");
+        let found = [0, u64::MAX].map(|at_once| {
+            let told = LINE_DAYS_MAX;
+            let bounds = Bounds { at_once, told };
+            let rows = from_tallies(&book.ledger, &question, bounds);
+            let scanned = by_scan((&view, recorded(&book.ledger)), &question, bounds);
+            assert_eq!(rows, scanned);
+            rows[0].rests_on_few_days
+        });
+        assert_eq!(found[0], found[1]);
+        found[0]
+    };
+    // The median day of thirty has none.
+    assert_eq!(flag(), Some(true));
+    book.ledger.set_began(first.noon().start());
+    assert_eq!(flag(), Some(false));
 }
 
 #[test]
@@ -96,12 +146,12 @@ fn lines_that_are_known_later_do_not_change_what_rows_say_as_of_before() {
         at_once: cells(&book.ledger, &question),
         told: expected.len() as u64 * 365,
     };
-    let (at, now) = (book.ledger.read().position(), book.ledger.read().stamp());
+    let (at, recorded) = (book.ledger.read().position(), recorded(&book.ledger));
     assert_eq!(from_tallies(&book.ledger, &question, bounds), expected);
     more(&mut book, 1_000..1_040, line_id);
     assert!(bounds.at_once < cells(&book.ledger, &question));
     let view = book.ledger.scan_view_as_of(at).expect("a view");
-    assert_eq!(by_scan((&view, now), &question, bounds), expected);
+    assert_eq!(by_scan((&view, recorded), &question, bounds), expected);
 }
 
 #[test]

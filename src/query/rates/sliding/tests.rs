@@ -76,6 +76,7 @@ fn within(all: &[(Minute, Row)], span: MinuteSpan) -> impl Iterator<Item = (Minu
 fn all_of(dictionary: &Dictionary) -> Known<'_> {
     Known {
         dictionary,
+        began: None,
         complete_from: Minute(0),
     }
 }
@@ -501,7 +502,10 @@ fn watched(book: &Book, filter: &Filter, by: Dimension, span: MinuteSpan) -> Sli
         asked,
         &figures.figures,
         within(&all, span),
-        all_of(state.dictionary()),
+        Known {
+            began: book.ledger.began(),
+            ..all_of(state.dictionary())
+        },
     );
     rates.expect("a supported year")
 }
@@ -543,6 +547,35 @@ fn line_without_counts_at_night_keeps_its_rate_after_midnight() {
     assert_eq!(reasons, [None, too_little, too_little]);
     let not_matched = rates.total.rate.map_err(Missing::key).err();
     assert_eq!(not_matched, Some("reports-not-matched"));
+}
+
+#[test]
+fn hours_before_the_record_began_are_no_hours_without_reports_for_a_watch() {
+    let mut book = Book::new(1);
+    let at = day(DAYS[2]);
+    tell_hours(&mut book, at, &[(1, 0..24)]);
+    tell_hours(&mut book, at.next(), &[(1, 0..5)]);
+    let midnight = at.next().start().0;
+    let began = Hour(midnight - 1);
+    // Five of both in each of six hours.
+    for (number, place) in (1..).zip(0..6 * 5 * 2) {
+        let reporters = [ReporterKind::Device, ReporterKind::Traveller];
+        book.record(Facts {
+            reporter: reporters[place as usize % 2],
+            ..failed(1, Hour(began.0 + place / 10), number)
+        });
+    }
+    let span = minutes((midnight - 19) * 60, (midnight + 5) * 60);
+    let filter = Filter::all(Basis::SelfReported);
+    let factor = |book: &Book| {
+        let rates = watched(book, &filter, Dimension::Line, span);
+        let ratio = rates.total.reports_per_failure.expect("there are both");
+        assert_eq!(ratio.estimate, Some(1.0));
+        ratio.dispersion.factor()
+    };
+    assert!(2.0 < factor(&book));
+    book.ledger.set_began(began.start());
+    assert!(factor(&book) < 1.001);
 }
 
 #[test]

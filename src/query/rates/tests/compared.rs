@@ -274,6 +274,25 @@ fn hours_of_before_the_record_began_are_no_hours_without_reports() {
 }
 
 #[test]
+fn rates_over_taps_of_before_the_record_began_are_not_compared() {
+    let mut record = Record::new();
+    for month in [october(), september()] {
+        record.taps(month, 300_000);
+    }
+    record.began = day("2026-09-29").start().start();
+    // Of all that failed in September, what was told of its last two days.
+    record.reports((day("2026-09-29"), september().1), 20, true);
+    record.reports(october(), 310, true);
+    let compared = record.compared(|_| ());
+    let has_rate = |period: &Period| period.rate.rate.is_ok();
+    assert!(compared.periods.iter().all(has_rate));
+    assert_eq!(compared.over, Over::Time);
+    assert!(!ratio(&compared).shows_a_difference());
+    record.began = window(september()).start().start();
+    assert_eq!(record.compared(|_| ()).over, Over::Taps);
+}
+
+#[test]
 fn of_stops_no_hour_of_today_counts() {
     let mut record = Record::in_october();
     record.reports(october(), 20, true);

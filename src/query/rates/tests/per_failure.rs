@@ -70,6 +70,13 @@ fn reports_for_each_failure_are_the_same_whichever_basis_breakdown_and_taps_are_
         assert_eq!(one, &all[0]);
     }
     assert_eq!(all[0].estimate, Some(0.2));
+    // What was told of before the record began scatters all the same.
+    book.ledger.set_began(four_days.end().start());
+    let later = Question {
+        window: four_days,
+        ..question
+    };
+    assert_eq!(ratio(&rated(&book, &later).rates[0]), all[0]);
 }
 
 #[test]
@@ -124,4 +131,31 @@ fn time_that_has_not_been_yet_is_no_time_without_reports() {
             }
         }
     }
+}
+
+#[test]
+fn days_before_the_record_began_are_no_days_without_reports() {
+    let mut book = Book::new(1);
+    let now = NOON.hour().expect("a supported year");
+    // Two days and six hours ago.
+    let began = Hour(LocalDay(now.local_day().0 - 2).start().0 + 6);
+    observe(&mut book, (began.0..now.0).map(Hour));
+    for (number, hour) in (0..).zip(began.0..now.0) {
+        book.record(check_in(line_id(1), Hour(hour), (5, number)));
+    }
+    let question = Question {
+        filter: Filter::all(Basis::SelfReported),
+        by: Breakdown::default(),
+        window: Window::new(Hour(began.0 - 20 * 24), now).expect("some days"),
+    };
+    let factor = |book: &Book| {
+        let page = all_in(Order::Key);
+        let scanned = answer_with_rates_by_scan(&book.ledger, &question, &page, &wanted(&[]));
+        let scanned = ratio(&scanned.expect("an answer").total);
+        assert_eq!(scanned, ratio(&rated(book, &question).total));
+        scanned.dispersion.factor()
+    };
+    assert!(2.0 < factor(&book));
+    book.ledger.set_began(began.start());
+    assert!(factor(&book) < 1.001);
 }
