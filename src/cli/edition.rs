@@ -13,8 +13,9 @@ use serde_json::json;
 use super::client::ServerArgs;
 use super::failure::{Failure, Kind};
 use super::output::{Format, Sheet};
+use super::serve::{self, FolderError};
 use super::when::{Days, Period};
-use super::{serve, values, when};
+use super::{values, when};
 use crate::api::Clock;
 use crate::api::convert::edition::from_row;
 use crate::api::pb::v1 as pb;
@@ -230,6 +231,9 @@ fn sheet(rows: &[pb::EditionRow], citation: Option<&str>) -> Sheet {
 }
 
 async fn close(dir: &Path, clock_check: ClockCheck, now: Clock) -> Result<(), Failure> {
+    let unusable = |error: &dyn FolderError| {
+        serve::unusable(format!("{} cannot be used", dir.display()), error)
+    };
     let failed = |error: &(dyn std::error::Error + 'static)| {
         Failure::unexpected(format!("{} cannot be used", dir.display()), error)
     };
@@ -237,7 +241,7 @@ async fn close(dir: &Path, clock_check: ClockCheck, now: Clock) -> Result<(), Fa
         let message = format!("there is no journal in {}", dir.display());
         return Err(Failure::new(Kind::NotFound, message));
     }
-    let network = Network::load_latest(dir).map_err(|error| failed(&error))?;
+    let network = Network::load_latest(dir).map_err(|error| unusable(&error))?;
     let network = Arc::new(network.unwrap_or_else(Network::built_in));
     let options = Options {
         clock_check,
@@ -266,12 +270,15 @@ async fn close_over(dir: &Path, running: &Running, now: &Clock) -> Result<Closin
         let hint = "look at the clock, then close with --trust-clock";
         return Err(Failure::new(Kind::Refused, message).with_hint(hint));
     }
+    let unusable = |error: &dyn FolderError| {
+        serve::unusable(format!("{} cannot be used", dir.display()), error)
+    };
     let failed = |error: &(dyn std::error::Error + 'static)| {
         Failure::unexpected(format!("{} cannot be used", dir.display()), error)
     };
-    let journal = |error| failed(&error);
+    let journal = |error| unusable(&error);
     until_told_the_time(running, now()).await.map_err(journal)?;
-    let library = Library::open(dir, running.reader.clone()).map_err(|error| failed(&error))?;
+    let library = Library::open(dir, running.reader.clone()).map_err(|error| unusable(&error))?;
     close_due(&Arc::new(library), &running.ingest)
         .await
         .map_err(|error| failed(&error))
@@ -320,32 +327,30 @@ fn verdict(closing: &Closing) -> Result<(), Failure> {
     let others = problems.map(|(month, _)| format!("nor can that of {month}"));
     let message = format!("the edition of {month} is due and cannot be closed");
     let kind = match error {
-        CloseError::Edition(EditionError::Lost { .. } | EditionError::Unnoted { .. }) => {
-            Kind::Damage
-        }
-        _ => Kind::Unexpected,
+        CloseError::Edition(error) => error.advised().0,
+        CloseError::Note(_) | CloseError::Panic => Kind::Unexpected,
     };
     let failure = Failure::caused(kind, message, error);
     Err(others.fold(failure, Failure::with_detail))
 }
 
 fn verify(dir: &Path, month: Option<LocalMonth>, format: Format) -> Result<(), Failure> {
-    let failed = |error: &(dyn std::error::Error + 'static)| {
-        Failure::unexpected(format!("{} cannot be used", dir.display()), error)
+    let unusable = |error: &dyn FolderError| {
+        serve::unusable(format!("{} cannot be used", dir.display()), error)
     };
     let journal_dir = dir.join("journal");
     if !matches!(journal::exists(&journal_dir), Ok(true)) {
         let message = format!("there is no journal in {}", dir.display());
         return Err(Failure::new(Kind::NotFound, message));
     }
-    let (reader, _) = journal::open_reader(&journal_dir).map_err(|error| failed(&error))?;
-    let library = Library::open_reading(dir, reader).map_err(|error| failed(&error))?;
+    let (reader, _) = journal::open_reader(&journal_dir).map_err(|error| unusable(&error))?;
+    let library = Library::open_reading(dir, reader).map_err(|error| unusable(&error))?;
     let is_wanted = |found: &LocalMonth| month.is_none_or(|month| month == *found);
     let months = |closed: Vec<Closed>| {
         let months = closed.into_iter().map(|closed| closed.month);
         months.filter(is_wanted).collect::<BTreeSet<_>>()
     };
-    let lost = months(library.lost().map_err(|error| failed(&error))?);
+    let lost = months(library.lost().map_err(|error| unusable(&error))?);
     let all: BTreeSet<_> = months(library.list()).union(&lost).copied().collect();
     if all.is_empty() {
         let message = match month {

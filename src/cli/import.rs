@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::failure::{Failure, Kind};
 use super::output::file_name;
-use super::progress;
+use super::{progress, serve};
 use crate::network::{FeedError, Network, import_gtfs};
 
 /// The feed, and where to.
@@ -26,7 +26,7 @@ pub fn import(args: &ImportArgs, dir: &Path) -> Result<(), Failure> {
     bar.finish_and_clear();
     let feed = feed.map_err(|error| refused(&args.feed, &error))?;
     let base = Network::load_latest(dir)
-        .map_err(|error| Failure::unexpected("the network in use cannot be read", &error))?
+        .map_err(|error| serve::unusable("the network in use cannot be read", &error))?
         .unwrap_or_else(Network::built_in);
     let covered: Vec<_> = feed
         .operators

@@ -8,6 +8,7 @@ use serde_json::json;
 use super::failure::{Failure, Kind};
 use super::key_history::KeyHistory;
 use super::output::{Format, Sheet};
+use super::serve::{self, FolderError};
 use super::{repair, status};
 use crate::config::{ClockSettings, DataSettings};
 use crate::domain::LocalDay;
@@ -51,9 +52,7 @@ pub fn keys(command: KeysCommand, format: Format, today: LocalDay) -> Result<(),
 }
 
 fn list(dir: &Path, format: Format, today: LocalDay) -> Result<(), Failure> {
-    let failed = |error: &(dyn std::error::Error + 'static)| {
-        Failure::unexpected("the keys cannot be read", error)
-    };
+    let failed = |error: &dyn FolderError| serve::unusable("the keys cannot be read", error);
     let history = KeyHistory::of_folder(dir).map_err(|error| failed(&error))?;
     let awaited = status::awaited(dir).map_err(|error| failed(&error))?;
     let told = status::keys(dir, &history, &awaited, today).map_err(|error| failed(&error))?;
@@ -116,6 +115,6 @@ pub(super) fn failure(error: &RotateError, dir: &Path) -> Failure {
         RotateError::NoneInUse => Failure::new(Kind::NotFound, error.to_string()),
         RotateError::Clock => Failure::new(Kind::Refused, error.to_string()),
         RotateError::Folder(error) => repair::failure(error, dir),
-        RotateError::Keys(error) => Failure::unexpected("the keys cannot be changed", error),
+        RotateError::Keys(error) => serve::unusable("the keys cannot be changed", error),
     }
 }

@@ -1,5 +1,6 @@
 //! `mistap serve`: the service.
 
+use std::error::Error;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -144,19 +145,9 @@ pub(super) fn failure(what: &str, error: &AppError) -> Failure {
             io::ErrorKind::AddrInUse => (Kind::TryAgain, Some(PORT_IN_USE)),
             _ => (Kind::Unexpected, None),
         },
-        AppError::Start(error) => start_failure(error),
-        AppError::Network(error) => match error {
-            PersistError::Damaged { .. } | PersistError::Invalid { .. } => (Kind::Damage, None),
-            PersistError::Io { .. } | PersistError::VersionTaken(_) => (Kind::Unexpected, None),
-        },
-        AppError::Editions(error) => match error {
-            EditionError::Damaged { .. }
-            | EditionError::Lost { .. }
-            | EditionError::Unnoted { .. } => (Kind::Damage, None),
-            EditionError::Journal(_) | EditionError::Io { .. } | EditionError::Format(_) => {
-                (Kind::Unexpected, None)
-            }
-        },
+        AppError::Start(error) => error.advised(),
+        AppError::Network(error) => error.advised(),
+        AppError::Editions(error) => error.advised(),
         AppError::Reflection(_)
         | AppError::Publisher
         | AppError::Log
@@ -184,51 +175,95 @@ const NEWER_VERSION: &str = "the folder was written by a newer mistap; use that 
 
 /// Why a command cannot open a data folder, with the exit codes and hints that a service has.
 pub(super) fn unopened(dir: &Path, error: &StartError) -> Failure {
-    let (kind, hint) = match error {
+    let failure = unusable(format!("{} cannot be used", dir.display()), error);
+    match error {
         // The folder was chosen by a flag of the command's own.
-        StartError::Journal(JournalError::Locked { .. }) => (Kind::TryAgain, Some(STOP_IT_FIRST)),
-        error => start_failure(error),
-    };
-    let failure = Failure::caused(kind, format!("{} cannot be used", dir.display()), error);
+        StartError::Journal(JournalError::Locked { .. }) => failure.with_hint(STOP_IT_FIRST),
+        _ => failure,
+    }
+}
+
+/// What a data folder, or a part of it, cannot be used for.
+pub(super) fn unusable(message: impl Into<String>, error: &dyn FolderError) -> Failure {
+    let (kind, hint) = error.advised();
+    let failure = Failure::caused(kind, message, error);
     match hint {
         Some(hint) => failure.with_hint(hint),
         None => failure,
     }
 }
 
-/// What to do about a data folder that cannot be opened. The errors themselves say how
-/// damage is repaired.
-fn start_failure(error: &StartError) -> (Kind, Option<&'static str>) {
-    match error {
-        StartError::JournalMissing { .. } | StartError::BaseMissing => (Kind::Damage, None),
-        StartError::Keys(error) => match error {
-            KeyError::Malformed { path, .. } if path.ends_with("receipt-keys") => {
-                (Kind::Damage, Some(RESTORE_RECEIPT_KEYS))
-            }
-            KeyError::Malformed { .. } => (Kind::Damage, Some(LOSE_KEYS)),
-            KeyError::Exposed { .. }
-            | KeyError::Io { .. }
-            | KeyError::Missing { .. }
-            | KeyError::Ended { .. }
-            | KeyError::Random(_) => (Kind::Unexpected, None),
-        },
-        StartError::Journal(error) => match error {
-            JournalError::Locked { .. } => (Kind::TryAgain, Some(FOLDER_IN_USE)),
-            JournalError::Damaged { .. }
-            | JournalError::MissingSegment { .. }
-            | JournalError::Lost { .. }
-            | JournalError::WrongEpoch { .. } => (Kind::Damage, None),
-            JournalError::NewerFormat { .. } | JournalError::Undecodable { .. } => {
+/// Why a data folder, or a part of it, cannot be used: with the same exit code and hint, whatever
+/// the command. The errors themselves say how damage is repaired.
+pub(super) trait FolderError: Error {
+    /// What it is to a script, and what to do about it.
+    fn advised(&self) -> (Kind, Option<&'static str>);
+}
+
+impl FolderError for StartError {
+    fn advised(&self) -> (Kind, Option<&'static str>) {
+        match self {
+            Self::JournalMissing { .. } | Self::BaseMissing => (Kind::Damage, None),
+            Self::Keys(error) => error.advised(),
+            Self::Journal(error) => error.advised(),
+            Self::Folder { .. } | Self::Thread(_) => (Kind::Unexpected, None),
+        }
+    }
+}
+
+impl FolderError for JournalError {
+    fn advised(&self) -> (Kind, Option<&'static str>) {
+        match self {
+            Self::Locked { .. } => (Kind::TryAgain, Some(FOLDER_IN_USE)),
+            Self::Damaged { .. }
+            | Self::MissingSegment { .. }
+            | Self::Lost { .. }
+            | Self::WrongEpoch { .. } => (Kind::Damage, None),
+            Self::NewerFormat { .. } | Self::Undecodable { .. } => {
                 (Kind::Unexpected, Some(NEWER_VERSION))
             }
-            JournalError::Permission { .. }
-            | JournalError::Io { .. }
-            | JournalError::NoSegment { .. }
-            | JournalError::TooLarge { .. }
-            | JournalError::Poisoned
-            | JournalError::SegmentBytes(_) => (Kind::Unexpected, None),
-        },
-        StartError::Folder { .. } | StartError::Thread(_) => (Kind::Unexpected, None),
+            Self::Permission { .. }
+            | Self::Io { .. }
+            | Self::NoSegment { .. }
+            | Self::TooLarge { .. }
+            | Self::Poisoned
+            | Self::SegmentBytes(_) => (Kind::Unexpected, None),
+        }
+    }
+}
+
+impl FolderError for KeyError {
+    fn advised(&self) -> (Kind, Option<&'static str>) {
+        match self {
+            Self::Malformed { path, .. } if path.ends_with("receipt-keys") => {
+                (Kind::Damage, Some(RESTORE_RECEIPT_KEYS))
+            }
+            Self::Malformed { .. } => (Kind::Damage, Some(LOSE_KEYS)),
+            Self::Exposed { .. }
+            | Self::Io { .. }
+            | Self::Missing { .. }
+            | Self::Ended { .. }
+            | Self::Random(_) => (Kind::Unexpected, None),
+        }
+    }
+}
+
+impl FolderError for PersistError {
+    fn advised(&self) -> (Kind, Option<&'static str>) {
+        match self {
+            Self::Damaged { .. } | Self::Invalid { .. } => (Kind::Damage, None),
+            Self::Io { .. } | Self::VersionTaken(_) => (Kind::Unexpected, None),
+        }
+    }
+}
+
+impl FolderError for EditionError {
+    fn advised(&self) -> (Kind, Option<&'static str>) {
+        match self {
+            Self::Damaged { .. } | Self::Lost { .. } | Self::Unnoted { .. } => (Kind::Damage, None),
+            Self::Journal(error) => error.advised(),
+            Self::Io { .. } | Self::Format(_) => (Kind::Unexpected, None),
+        }
     }
 }
 

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use super::client::ServerArgs;
 use super::failure::{Failure, Kind};
-use super::{day_of, progress, serve};
+use super::serve::{self, FolderError};
+use super::{day_of, progress};
 use crate::api::Clock;
 use crate::bench::world::{self as planned, PLANNING_SIZE};
 use crate::domain::UtcMillis;
@@ -211,8 +212,8 @@ fn unwritten(dir: &Path, error: &HistoryError) -> Failure {
 /// The network of a folder, or one of planning size, which is for a folder without a record: what
 /// was told before would be of other operators and lines.
 fn network_of(dir: &Path, is_planning_size: bool) -> Result<Arc<Network>, Failure> {
-    let unusable = |error: &dyn std::error::Error| {
-        Failure::unexpected(format!("{} cannot be used", dir.display()), error)
+    let unusable = |error: &dyn FolderError| {
+        serve::unusable(format!("{} cannot be used", dir.display()), error)
     };
     let own = Network::load_latest(dir).map_err(|error| unusable(&error))?;
     if !is_planning_size {

@@ -9,6 +9,7 @@ use serde_json::json;
 use super::failure::{Failure, Kind};
 use super::key_history::{self, KeyHistory, LOSS_MEANS};
 use super::output::{Format, Sheet};
+use super::serve::{self, FolderError};
 use crate::auth::{ReceiptKeys, key_period, period_ends_at};
 use crate::domain::limits::{INCIDENT_MONTHS_DEFAULT, PERSONAL_DAYS_DEFAULT, WORDS_DAYS_DEFAULT};
 use crate::domain::{LocalDay, LocalMonth, UtcMillis};
@@ -26,8 +27,8 @@ const ALL_KEYS: &str = "all quarters";
 
 /// Prints what there is to say, a line for each.
 pub fn status(dir: &Path, format: Format, today: LocalDay) -> Result<(), Failure> {
-    let failed = |error: &(dyn std::error::Error + 'static)| {
-        Failure::unexpected(format!("{} cannot be read", dir.display()), error)
+    let failed = |error: &dyn FolderError| {
+        serve::unusable(format!("{} cannot be read", dir.display()), error)
     };
     let journal_dir = dir.join("journal");
     if !matches!(journal::exists(&journal_dir), Ok(true)) {

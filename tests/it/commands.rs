@@ -216,11 +216,39 @@ async fn folder_in_use_or_damaged_has_its_own_code_whatever_the_command() {
     ask(server.address, &["report", "--mode", "tram"]).await;
     ask(server.address, &["report", "--mode", "bus"]).await;
     server.kill().await;
+    let journal = folder.path().join("journal");
+    let network = folder.path().join("network");
+    let feed = folder.path().join("feed.zip");
+    write_feed(&feed, "NEW", 1);
+    let feed = feed.to_str().expect("a plain path");
+    let is_damage = async |command: &[&str]| {
+        let told = said(&mut mistap(command)).await;
+        assert_eq!(told.code, DAMAGE, "{command:?}: {}", told.errors);
+    };
+    std::fs::create_dir_all(&network).expect("room");
+    std::fs::write(network.join("000001.network"), "none").expect("room");
+    for command in commands {
+        is_damage(command).await;
+    }
+    is_damage(&["network", "import", feed, "--data", data]).await;
+    std::fs::remove_dir_all(&network).expect("removed");
+    let keys = std::fs::read(folder.path().join("keys")).expect("keys");
+    std::fs::write(folder.path().join("keys"), "none").expect("room");
+    is_damage(&["keys", "list", "--data", data]).await;
+    is_damage(&["status", "--data", data]).await;
+    std::fs::write(folder.path().join("keys"), keys).expect("room");
     damage_journal(folder.path());
     for command in commands {
-        let told = said(&mut mistap(command)).await;
-        assert_eq!(told.code, DAMAGE, "{}", told.errors);
+        is_damage(command).await;
     }
+    for command in [
+        &["edition", "verify", "--data", data][..],
+        &["status", "--data", data],
+        &["keys", "list", "--data", data],
+    ] {
+        is_damage(command).await;
+    }
+    assert!(journal.exists(), "left as it is");
 }
 
 /// Flips a bit in the first entry of a journal that fits into one file.
