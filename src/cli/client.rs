@@ -82,7 +82,7 @@ impl ServerArgs {
     }
 
     /// Why there is no connection. Behind TLS it is seldom that nobody listens.
-    fn unreached(&self, error: &(dyn Error + 'static)) -> Failure {
+    pub fn unreached(&self, error: &(dyn Error + 'static)) -> Failure {
         let first = error.source().filter(|_| self.is_secure());
         let causes = std::iter::successors(first, |cause| (*cause).source());
         match causes.last() {

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use tonic::Status;
 use tonic_types::StatusExt;
 
+use super::client::ServerArgs;
 use super::failure::Failure;
 use super::say_aside;
 use crate::client::{FollowError, Lost};
@@ -74,9 +75,9 @@ pub fn reason(status: Option<&Status>) -> String {
 }
 
 /// How a stream that cannot be followed is told.
-pub fn failure(error: FollowError, server: &str) -> Failure {
+pub fn failure(error: FollowError, server: &ServerArgs) -> Failure {
     match error {
-        FollowError::NoServer(_) => Failure::no_server(server),
+        FollowError::NoServer(status) => server.unreached(&*status),
         FollowError::Refused(status) => Failure::from(*status),
     }
 }

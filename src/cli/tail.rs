@@ -152,7 +152,7 @@ fn failure(error: FollowError, args: &TailArgs, server: &ServerArgs) -> Failure 
         &error,
         FollowError::Refused(status) if status.message().contains("resume token")
     );
-    let failure = notice::failure(error, &server.server);
+    let failure = notice::failure(error, server);
     match (&args.bookmark, &args.resume) {
         (Some(file), _) if is_over => failure.with_hint(format!(
             "remove the bookmark {} to begin with what happens from now on",

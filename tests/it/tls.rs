@@ -53,18 +53,15 @@ impl Proxy {
     }
 }
 
-/// What `mistap choices` says through a proxy, trusting whom a file names.
-async fn choices(proxy: &Proxy, trusted: &str) -> Said {
+/// What a command says through a proxy, trusting whom a file names.
+async fn ask(arguments: &[&str], proxy: &Proxy, trusted: &str) -> Said {
     let folder = TempDir::new().expect("a folder");
     let file = folder.path().join("trusted.pem");
     std::fs::write(&file, trusted).expect("room");
     let mut command = mistap();
     command
-        .args([
-            "choices",
-            "--server",
-            &format!("https://{NAME}:{}", proxy.port),
-        ])
+        .args(arguments)
+        .args(["--server", &format!("https://{NAME}:{}", proxy.port)])
         .env("SSL_CERT_FILE", file)
         .env_remove("SSL_CERT_DIR");
     said(&mut command).await
@@ -76,14 +73,16 @@ async fn server_behind_tls_is_reached_by_who_trusts_it_and_others_are_told_why_n
     let server = Server::start(serve(folder.path())).await;
     let server = server.unwrap_or_else(|end| panic!("the server did not start: {end:?}"));
     let proxy = Proxy::before(server.address).await;
-    let answered = choices(&proxy, &proxy.certificate).await;
+    let answered = ask(&["choices"], &proxy, &proxy.certificate).await;
     assert_eq!(answered.code, 0, "{}", answered.errors);
     assert!(!answered.out.is_empty());
     let another = Proxy::before(server.address).await;
-    let refused = choices(&proxy, &another.certificate).await;
-    let errors = refused.errors;
-    assert_eq!(refused.code, 6, "{errors}");
-    assert!(errors.contains("invalid peer certificate"), "{errors}");
-    assert!(errors.contains("SSL_CERT_FILE"), "{errors}");
+    for command in [&["choices"][..], &["tail"], &["watch", "--by", "line"]] {
+        let refused = ask(command, &proxy, &another.certificate).await;
+        let errors = refused.errors;
+        assert_eq!(refused.code, 6, "{errors}");
+        assert!(errors.contains("invalid peer certificate"), "{errors}");
+        assert!(errors.contains("SSL_CERT_FILE"), "{errors}");
+    }
     server.kill().await;
 }

@@ -109,7 +109,7 @@ pub async fn watch(args: &WatchArgs, server: &ServerArgs, format: Format) -> Res
         let before = follower.heard();
         tokio::select! {
             heard = follower.next() => {
-                match heard.map_err(|error| notice::failure(error, &server.server))? {
+                match heard.map_err(|error| notice::failure(error, server))? {
                     Heard::Message(message) => {
                         output.heard(&message, before)?;
                         left -= 1;
