@@ -2,7 +2,7 @@
 //! server names fields, since most of its clients have no flags.
 
 /// Fields by the end of their path, without places in lists; the first that fits.
-const FLAGS: [(&str, &str); 44] = [
+const FLAGS: [(&str, &str); 45] = [
     ("with_window.start", "the second period"),
     ("with_window.end", "the second period"),
     ("with_window", "the second period"),
@@ -45,6 +45,7 @@ const FLAGS: [(&str, &str); 44] = [
     ("outage.first_day", "the first day"),
     ("outage.last_day", "the last day"),
     ("from_time", "--from"),
+    ("resume_token", "--resume"),
     ("limit", "--limit"),
     ("page_size", "--limit"),
 ];

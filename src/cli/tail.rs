@@ -13,6 +13,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::Value;
 use tokio::time::sleep;
+use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
 use super::client::ServerArgs;
 use super::failure::{Failure, Kind};
@@ -55,6 +56,9 @@ const FOR_PEOPLE: [(&str, usize, usize); 8] = [
 /// A terminal with fewer columns shows no days, and one with still fewer no seconds.
 const DAYS_WIDTH_MIN: usize = 113;
 const SECONDS_WIDTH_MIN: usize = 74;
+/// How the reasons begin for which a token is good no more, and what it is called wherever it stands.
+const GONE: &str = "TOKEN_";
+const TOKEN: &str = "resume_token";
 /// How often it is looked whether anything is heard.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
@@ -85,7 +89,7 @@ pub struct TailArgs {
 /// Where lines go.
 struct Output {
     format: Format,
-    /// Columns of the terminal; `None` if it is none.
+    /// Columns of the terminal; `None` if it is none, or does not tell.
     width: Option<usize>,
     left: u64,
     /// Whether tokens are kept: none leads into the middle of a message, which is printed whole
@@ -115,6 +119,7 @@ pub async fn tail(
     let mut output = Output::new(format, args)?;
     let mut notices = Notices::default();
     let mut token = Vec::new();
+    let mut is_cut = false;
     let mut ended = pin!(signals.next());
     while 0 < output.left {
         let before = follower.heard();
@@ -134,6 +139,8 @@ pub async fn tail(
                     if let Some(bookmark) = &mut bookmark {
                         bookmark.keep(&token)?;
                     }
+                } else {
+                    is_cut = true;
                 }
             }
             Heard::Lost(lost) => notices.lost(&lost, follower.heard()),
@@ -141,28 +148,41 @@ pub async fn tail(
     }
     if bookmark.is_none() && !token.is_empty() && io::stderr().is_terminal() {
         let token = bookmark::written(&token);
-        say_aside(&format!("to go on from here: --resume {token}"));
+        say_aside(&match is_cut {
+            true => format!("to go on: --resume {token}; some of what was printed comes again"),
+            false => format!("to go on from here: --resume {token}"),
+        });
     }
     Ok(())
 }
 
 /// Why it cannot go on, and how it begins anew where the token is good no more.
 fn failure(error: FollowError, args: &TailArgs, server: &ServerArgs) -> Failure {
-    let is_over = matches!(
-        &error,
-        FollowError::Refused(status) if status.message().contains("resume token")
-    );
+    let details = match &error {
+        FollowError::Refused(status) => status.get_error_details(),
+        FollowError::NoServer(_) => ErrorDetails::new(),
+    };
     let failure = notice::failure(error, server);
-    match (&args.bookmark, &args.resume) {
-        (Some(file), _) if is_over => failure.with_hint(format!(
-            "remove the bookmark {} to begin with what happens from now on",
-            file_name(file)
-        )),
-        (None, Some(_)) if is_over => {
-            failure.with_hint("leave out --resume to begin with what happens from now on")
-        }
-        _ => failure,
+    let info = details.error_info();
+    let is_gone = info.is_some_and(|info| info.reason.starts_with(GONE));
+    let violations = details.bad_request().map(|bad| &bad.field_violations[..]);
+    let is_none = |violations: &[FieldViolation]| violations.iter().any(|one| one.field == TOKEN);
+    if !is_gone && !violations.is_some_and(is_none) {
+        return failure;
     }
+    let anew = match (&args.bookmark, &args.resume) {
+        (Some(file), _) => format!("remove the bookmark {}", file_name(file)),
+        (None, Some(_)) => "leave out --resume".to_owned(),
+        (None, None) => "repeat the command".to_owned(),
+    };
+    let oldest = info.and_then(|info| info.metadata.get(TOKEN));
+    let oldest = oldest.map_or_else(String::new, |token| {
+        let also = args.bookmark.as_ref().map_or("", |_| "also ");
+        format!("; to begin with the oldest that there is, {also}say --resume {token}")
+    });
+    failure.with_hint(format!(
+        "{anew} to begin with what happens from now on{oldest}"
+    ))
 }
 
 /// What is kept goes before what is said: the file is there to be found again.
@@ -185,10 +205,9 @@ impl Output {
         let is_terminal = format == Format::Table && io::stdout().is_terminal();
         let output = Self {
             format,
-            width: if is_terminal {
-                Some(crossterm::terminal::size()?.0.into())
-            } else {
-                None
+            width: match is_terminal {
+                true => known_width(crossterm::terminal::size()?.0),
+                false => None,
             },
             left: args.events.unwrap_or(u64::MAX),
             has_bookmark: args.bookmark.is_some(),
@@ -224,6 +243,11 @@ impl Output {
             Format::Table => for_people(event, &object, self.width),
         }
     }
+}
+
+/// A terminal that tells no size says that it has no columns.
+fn known_width(columns: u16) -> Option<usize> {
+    (columns != 0).then_some(columns.into())
 }
 
 fn cell(value: &Value) -> String {
@@ -262,8 +286,56 @@ fn for_people(event: &pb::IncidentEvent, object: &Value, width: Option<usize>) -
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
     use crate::api::pb::v1::incident_event::Change;
+    use crate::api::status::Problem;
+    use crate::live::Gone;
+    use crate::live::log::LogError;
+
+    #[derive(Debug, clap::Parser)]
+    struct Typed {
+        #[command(flatten)]
+        args: TailArgs,
+    }
+
+    #[test]
+    fn token_that_is_good_no_more_is_told_with_the_oldest_that_is() {
+        let told = |problem: Problem, typed: &[&str]| {
+            let words = ["tail"].iter().chain(typed);
+            let args = Typed::try_parse_from(words).expect("flags").args;
+            let error = FollowError::Refused(Box::new(problem.into()));
+            let server = ServerArgs::at("http://127.0.0.1:1".to_owned());
+            failure(error, &args, &server).to_string()
+        };
+        let gone = |why| {
+            let oldest_token = vec![0x0a, 0xbc];
+            Problem::from(LogError::Gone { why, oldest_token })
+        };
+        for why in [Gone::OtherJournal, Gone::TooOld, Gone::Ahead] {
+            let resumed = told(gone(why), &["--resume", "01"]);
+            let kept = told(gone(why), &["--bookmark", "here"]);
+            let lost = told(gone(why), &[]);
+            assert!(lost.contains("repeat the command to begin"), "{lost}");
+            assert!(resumed.contains("leave out --resume"), "{resumed}");
+            assert!(kept.contains("remove the bookmark here"), "{kept}");
+            for told in [resumed, kept] {
+                assert!(told.ends_with("say --resume 0abc"), "{told}");
+            }
+        }
+        let none = told(LogError::Token.into(), &["--resume", "01"]);
+        assert!(none.contains("--resume: must come"), "{none}");
+        assert!(none.ends_with("from now on"), "{none}");
+        let stopping = told(LogError::Stopping.into(), &["--resume", "01"]);
+        assert!(!stopping.contains("--resume"), "{stopping}");
+    }
+
+    #[test]
+    fn terminal_that_tells_no_width_cuts_nothing() {
+        assert_eq!(known_width(0), None);
+        assert_eq!(known_width(80), Some(80));
+    }
 
     fn event() -> pb::IncidentEvent {
         pb::IncidentEvent {

@@ -19,6 +19,8 @@ use super::super::failure::Failure;
 
 /// How long one look at the keyboard takes, so that its thread ends with the screen.
 const LOOK: Duration = Duration::from_millis(200);
+/// Columns and lines of a terminal that does not tell.
+const SIZE_DEFAULT: (u16, u16) = (80, 24);
 /// What was done and not yet taken. More waits in the terminal.
 const DONE_MAX: usize = 16;
 
@@ -58,12 +60,20 @@ impl Screen {
 
     /// Draws lines of text, given how many columns and lines there are.
     pub fn draw(&mut self, text: impl FnOnce(usize, usize) -> Vec<String>) -> Result<(), Failure> {
-        let (columns, lines) = size()?;
+        let (columns, lines) = known(size()?);
         Ok(draw_on(
             &mut io::stdout().lock(),
             &text(columns.into(), lines.into()),
             lines,
         )?)
+    }
+}
+
+/// How large a terminal is taken to be that tells no size, and says that it has none.
+fn known((columns, lines): (u16, u16)) -> (u16, u16) {
+    match columns == 0 || lines == 0 {
+        true => SIZE_DEFAULT,
+        false => (columns, lines),
     }
 }
 
@@ -133,6 +143,12 @@ mod tests {
         let mut out = Vec::new();
         draw_on(&mut out, &text, lines).expect("memory");
         String::from_utf8(out).expect("text")
+    }
+
+    #[test]
+    fn terminal_that_tells_no_size_is_drawn_on() {
+        assert_eq!(known((0, 0)), SIZE_DEFAULT);
+        assert_eq!(known((120, 40)), (120, 40));
     }
 
     #[test]
