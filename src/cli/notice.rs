@@ -14,6 +14,8 @@ use crate::client::{FollowError, Lost};
 
 /// How often it is said that the connection is still gone.
 const AGAIN_EVERY: Duration = Duration::from_secs(30);
+/// How often a command looks whether anything is heard.
+pub const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// After so long without a message it is said that nothing is heard: a heartbeat is missed.
 pub const QUIET_AFTER: Duration = Duration::from_secs(20);
 

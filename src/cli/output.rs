@@ -78,7 +78,7 @@ impl Sheet {
                     None => sheet.write_row_by_row(out)?,
                 }
             }
-            Format::Csv => self.write_csv(out)?,
+            Format::Csv => self.write_csv(true, out)?,
             Format::Json => {
                 serde_json::to_writer_pretty(&mut *out, &self.objects())
                     .map_err(io::Error::from)?;
@@ -197,9 +197,11 @@ impl Sheet {
         Ok(())
     }
 
-    fn write_csv(&self, out: &mut impl Write) -> Result<(), Failure> {
+    fn write_csv(&self, has_header: bool, out: &mut impl Write) -> Result<(), Failure> {
         let mut writer = csv::Writer::from_writer(out);
-        writer.write_record(&self.columns).map_err(csv_error)?;
+        if has_header {
+            writer.write_record(&self.columns).map_err(csv_error)?;
+        }
         for row in &self.rows {
             writer
                 .write_record(row.iter().map(guarded))
@@ -240,25 +242,42 @@ impl Card {
                     None => self.write_line_by_line(out),
                 }
             }
-            Format::Csv => {
-                let mut sheet = Sheet::new(self.fields.iter().map(|(field, _)| *field));
-                sheet.push(self.fields.iter().map(|(_, value)| value.clone()).collect());
-                sheet.print(format, out)
-            }
-            Format::Json => {
-                let pairs = self.fields.iter().cloned();
-                let object: Map<_, _> = pairs
-                    .map(|(field, value)| (field.to_owned(), value))
-                    .collect();
-                serde_json::to_writer_pretty(&mut *out, &object).map_err(io::Error::from)?;
-                writeln!(out)?;
-                Ok(())
-            }
+            Format::Csv => self.row().write_csv(true, out),
+            Format::Json => Ok(writeln!(out, "{:#}", self.object())?),
         }
     }
-}
 
-impl Card {
+    /// Prints everything as one of many that come: for people with a blank line after it, in CSV
+    /// with a header before the first, in JSON as one line.
+    pub fn print_next(
+        &self,
+        is_first: bool,
+        format: Format,
+        out: &mut impl Write,
+    ) -> Result<(), Failure> {
+        match format {
+            Format::Table => {
+                self.print(format, out)?;
+                writeln!(out)?;
+            }
+            Format::Csv => self.row().write_csv(is_first, out)?,
+            Format::Json => writeln!(out, "{}", self.object())?,
+        }
+        Ok(out.flush()?)
+    }
+
+    fn row(&self) -> Sheet {
+        let mut sheet = Sheet::new(self.fields.iter().map(|(field, _)| *field));
+        sheet.push(self.fields.iter().map(|(_, value)| value.clone()).collect());
+        sheet
+    }
+
+    fn object(&self) -> Value {
+        let pairs = self.fields.iter().cloned();
+        let pairs = pairs.map(|(field, value)| (field.to_owned(), value));
+        Value::Object(pairs.collect())
+    }
+
     /// A line for each field that says something, which is never cut.
     fn write_line_by_line(&self, out: &mut impl Write) -> Result<(), Failure> {
         for (field, value) in self.fields.iter().filter(|(_, value)| !value.is_null()) {

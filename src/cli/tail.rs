@@ -8,7 +8,6 @@ mod object;
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::pin::pin;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -17,7 +16,7 @@ use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
 use super::client::ServerArgs;
 use super::failure::{Failure, Kind};
-use super::notice::{self, Notices};
+use super::notice::{self, LOOK_EVERY, Notices};
 use super::output::{Format, csv_line, file_name};
 use super::serve::Signals;
 use super::{say_aside, values, when};
@@ -59,8 +58,6 @@ const SECONDS_WIDTH_MIN: usize = 74;
 /// How the reasons begin for which a token is good no more, and what it is called wherever it stands.
 const GONE: &str = "TOKEN_";
 const TOKEN: &str = "resume_token";
-/// How often it is looked whether anything is heard.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// Which incidents to tell.
 #[derive(Debug, clap::Args)]

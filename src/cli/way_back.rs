@@ -4,15 +4,17 @@
 use std::io::{self, Write};
 
 use clap::ArgGroup;
+use tokio::time::sleep;
 
 use super::choices::{choice, number, numbers};
 use super::client::ServerArgs;
 use super::failure::Failure;
+use super::notice::{self, LOOK_EVERY, Notices};
 use super::output::Format;
 use super::report::{to_card, unhex};
 use crate::api::pb::v1 as pb;
 use crate::api::pb::v1::reporting_service_client::ReportingServiceClient;
-use crate::client::Connection;
+use crate::client::{Connection, Follower, Heard, Report};
 use crate::domain::taxonomy::{CalledBack, ExtraCost, StaffAct, WorkedLater};
 
 /// Which incident, and the way to it.
@@ -55,7 +57,7 @@ pub struct AmendArgs {
 pub struct FollowArgs {
     #[command(flatten)]
     key: KeyArgs,
-    /// End after so many changes
+    /// End after so many changes, beside how it is at first
     #[arg(long)]
     changes: Option<u64>,
 }
@@ -110,26 +112,68 @@ pub async fn erase(key: KeyArgs, server: &ServerArgs, format: Format) -> Result<
     print(answer.into_inner().recorded, format)
 }
 
-/// Runs `mistap follow`.
+/// Runs `mistap follow`. It connects again by itself, and says since when it has heard nothing.
 pub async fn follow(args: FollowArgs, server: &ServerArgs, format: Format) -> Result<(), Failure> {
     let request = pb::FollowIncidentRequest {
         incident_secret: args.key.secret()?,
         incident_id: args.key.id,
     };
-    let stream = client(server).await?.follow_incident(request).await?;
-    let mut stream = stream.into_inner();
-    let mut left = args.changes.unwrap_or(u64::MAX);
-    while 0 < left {
-        let Some(message) = stream.message().await? else {
-            break;
+    let mut follower = Follower::<Report>::new(server.endpoint()?, server.bearer()?, request);
+    let mut notices = Notices::default();
+    let mut states = States::new(format, args.changes);
+    while 0 < states.changes_left {
+        let before = follower.heard();
+        let heard = tokio::select! {
+            heard = follower.next() => heard,
+            () = sleep(LOOK_EVERY) => {
+                notices.quiet(before);
+                continue;
+            }
         };
-        if message.recorded.is_some() {
-            print(message.recorded, format)?;
-            writeln!(io::stdout())?;
-            left -= 1;
+        match heard.map_err(|error| notice::failure(error, server))? {
+            Heard::Message(message) => {
+                notices.heard(before, "the state is the newest");
+                states.print(message.recorded, &mut io::stdout().lock())?;
+            }
+            Heard::Lost(lost) => notices.lost(&lost, follower.heard()),
         }
     }
     Ok(())
+}
+
+/// A report as it is at first, and after each change.
+struct States {
+    format: Format,
+    changes_left: u64,
+    last: Option<pb::RecordedIncident>,
+}
+
+impl States {
+    fn new(format: Format, changes: Option<u64>) -> Self {
+        Self {
+            format,
+            changes_left: changes.unwrap_or(u64::MAX),
+            last: None,
+        }
+    }
+
+    /// Prints a state that is not the one before, which comes again over a new connection.
+    fn print(
+        &mut self,
+        state: Option<pb::RecordedIncident>,
+        out: &mut impl Write,
+    ) -> Result<(), Failure> {
+        let Some(state) = state.filter(|state| self.last.as_ref() != Some(state)) else {
+            return Ok(());
+        };
+        let is_first = self.last.is_none();
+        to_card(&state).print_next(is_first, self.format, out)?;
+        if !is_first {
+            self.changes_left -= 1;
+        }
+        self.last = Some(state);
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -137,6 +181,33 @@ mod tests {
     use clap::Parser;
 
     use super::*;
+
+    #[test]
+    fn state_at_first_and_one_that_comes_again_are_no_changes_and_have_one_header() {
+        let printed = |format| {
+            let mut states = States::new(format, Some(2));
+            let mut out = Vec::new();
+            let mut state = |withdrawn| {
+                let state = pb::RecordedIncident {
+                    withdrawn,
+                    ..pb::RecordedIncident::default()
+                };
+                states.print(Some(state), &mut out).expect("memory");
+                states.changes_left
+            };
+            let left = [false, false, true, true, false].map(&mut state);
+            assert_eq!(left, [2, 2, 1, 1, 0]);
+            states.print(None, &mut out).expect("nothing");
+            String::from_utf8(out).expect("text")
+        };
+        let csv = printed(Format::Csv);
+        assert_eq!(csv.lines().count(), 4, "{csv}");
+        let json = printed(Format::Json);
+        assert_eq!(json.lines().count(), 3, "{json}");
+        for line in json.lines() {
+            serde_json::from_str::<serde_json::Value>(line).expect("an object");
+        }
+    }
 
     #[derive(Debug, clap::Parser)]
     struct Typed {

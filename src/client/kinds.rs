@@ -5,9 +5,10 @@ use tonic::{Status, Streaming};
 use super::bearer::Connection;
 use crate::api::pb::v1 as pb;
 use crate::api::pb::v1::live_service_client::LiveServiceClient;
+use crate::api::pb::v1::reporting_service_client::ReportingServiceClient;
 use crate::api::pb::v1::watch_incidents_request::Start;
 
-/// A stream whose messages carry tokens.
+/// A stream whose messages carry tokens, or tell a state.
 pub trait Kind {
     /// Asks for it.
     type Request: Clone + Send + 'static;
@@ -35,6 +36,9 @@ pub enum Incidents {}
 
 /// `WatchRates`.
 pub enum Rates {}
+
+/// `FollowIncident`, which always begins with the state.
+pub enum Report {}
 
 impl Kind for Incidents {
     type Request = pb::WatchIncidentsRequest;
@@ -78,4 +82,24 @@ impl Kind for Rates {
     fn resume(request: &mut Self::Request, token: Vec<u8>) {
         request.resume_token = token;
     }
+}
+
+impl Kind for Report {
+    type Request = pb::FollowIncidentRequest;
+    type Message = pb::FollowIncidentResponse;
+    const IS_STATE: bool = true;
+
+    async fn open(
+        connection: Connection,
+        request: Self::Request,
+    ) -> Result<Streaming<Self::Message>, Status> {
+        let mut client = ReportingServiceClient::new(connection);
+        Ok(client.follow_incident(request).await?.into_inner())
+    }
+
+    fn token(_: &Self::Message) -> &[u8] {
+        &[]
+    }
+
+    fn resume(_: &mut Self::Request, _: Vec<u8>) {}
 }

@@ -33,4 +33,4 @@ pub(crate) use backoff::Backoff;
 pub use bearer::{Bearer, Connection, InvalidToken};
 pub use follower::{FollowError, Follower, Heard, Lost};
 pub(crate) use follower::{advice, chance, is_local};
-pub use kinds::{Incidents, Kind, Rates};
+pub use kinds::{Incidents, Kind, Rates, Report};
