@@ -20,6 +20,7 @@ use tonic_types::StatusExt;
 
 use super::flags;
 use crate::client::{advice, is_local};
+use crate::domain::text::without_controls;
 
 const NO_ANSWER: &str = "the connection broke, or what answers there is no mistap";
 
@@ -226,12 +227,13 @@ impl From<io::Error> for Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "error: {}", self.message)?;
+        // Names of files, and what a server says, may hold anything.
+        write!(f, "error: {}", without_controls(&self.message))?;
         for detail in &self.details {
-            write!(f, "\n  {detail}")?;
+            write!(f, "\n  {}", without_controls(detail))?;
         }
         if let Some(hint) = &self.hint {
-            write!(f, "\nhint: {hint}")?;
+            write!(f, "\nhint: {}", without_controls(hint))?;
         }
         Ok(())
     }
@@ -260,6 +262,17 @@ mod tests {
             failure.to_string(),
             "error: 2 fields are wrong\n  --stop: must be at most 100 characters\n  \
              the time (--at, --hour or --day): must be given"
+        );
+    }
+
+    #[test]
+    fn what_a_server_says_or_a_file_is_called_moves_no_cursor() {
+        let failure = Failure::from(Status::not_found("gone\u{1b}[2J\nerror: all is well"))
+            .with_detail("a\u{9b}b")
+            .with_hint("c\rd");
+        assert_eq!(
+            failure.to_string(),
+            "error: gone [2J error: all is well\n  a b\nhint: c d"
         );
     }
 

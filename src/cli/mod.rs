@@ -52,6 +52,7 @@ use jiff::Timestamp;
 use crate::app;
 use crate::bench::{self, BenchArgs};
 use crate::config::{ClockSettings, DataSettings, EVERYWHERE, LogSettings, ServeSettings};
+use crate::domain::text::without_controls;
 use crate::domain::{Hour, LocalDay, UtcMillis};
 use crate::ingest::CommandClock;
 use crate::telemetry;
@@ -342,8 +343,10 @@ async fn run_async(command: Command, server: &ServerArgs, format: Format) -> Res
 /// Says something beside the output, on standard error. What a command does never hangs on
 /// whether anybody hears it.
 fn say_aside(words: &dyn Display) {
+    let words = words.to_string();
+    let lines: Vec<_> = words.split('\n').map(without_controls).collect();
     // There is nobody left to tell where it cannot be said.
-    let _ = writeln!(io::stderr(), "{words}");
+    let _ = writeln!(io::stderr(), "{}", lines.join("\n"));
 }
 
 #[cfg(test)]

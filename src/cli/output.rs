@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use super::failure::Failure;
 use super::when;
-use crate::domain::text::is_card_like;
+use crate::domain::text::{is_card_like, without_controls};
 
 /// How to print.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -364,11 +364,16 @@ fn said(value: Value) -> Value {
     if is_empty { Value::Null } else { value }
 }
 
+/// A value as people read it, on one line.
 fn text(value: &Value) -> String {
+    without_controls(&plain(value)).into_owned()
+}
+
+fn plain(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
         Value::String(text) => text.clone(),
-        Value::Array(items) => items.iter().map(text).collect::<Vec<_>>().join(", "),
+        Value::Array(items) => items.iter().map(plain).collect::<Vec<_>>().join(", "),
         other => other.to_string(),
     }
 }
@@ -376,7 +381,7 @@ fn text(value: &Value) -> String {
 /// A cell that no spreadsheet takes for a formula: texts that begin like one get an
 /// apostrophe in front (OWASP, CSV injection).
 fn guarded(value: &Value) -> String {
-    let text = text(value);
+    let text = plain(value);
     let is_text = value.is_string();
     if is_text && text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
         format!("'{text}")
@@ -608,6 +613,22 @@ mod tests {
             let failed = sheet.print(format, &mut Gone).expect_err("nobody reads");
             assert!(failed.is_closed_pipe(), "{format:?}: {failed}");
         }
+    }
+
+    #[test]
+    fn control_characters_reach_no_terminal_and_programs_get_all_of_a_text() {
+        let mut sheet = Sheet::new(["name"]);
+        sheet.push(vec![json!("Dam\u{1b}[2J\nSpui")]);
+        let printed = |format| {
+            let mut out = Vec::new();
+            sheet.print(format, &mut out).expect("memory");
+            String::from_utf8(out).expect("text")
+        };
+        let table = printed(Format::Table);
+        assert!(table.contains("Dam [2J Spui"), "{table}");
+        let csv = printed(Format::Csv);
+        assert_eq!(csv, "name\n\"Dam\u{1b}[2J\nSpui\"\n");
+        assert!(printed(Format::Json).contains("\\u001b[2J\\nSpui"));
     }
 
     #[test]

@@ -24,6 +24,7 @@ use crate::api::pb::v1 as pb;
 use crate::api::pb::v1::watch_incidents_request::Start;
 use crate::api::pb::v1::watch_incidents_response::Update;
 use crate::client::{FollowError, Follower, Heard, Incidents};
+use crate::domain::text::without_controls;
 use bookmark::Bookmark;
 use object::to_json;
 
@@ -276,6 +277,7 @@ fn for_people(event: &pb::IncidentEvent, object: &Value, width: Option<usize>) -
         if text.is_empty() {
             text.push('-');
         }
+        let text = without_controls(&text);
         line.push_str(&format!("{text:<wide$}{gap}"));
     }
     line.trim_end().chars().take(end).collect()

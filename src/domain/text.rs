@@ -2,6 +2,7 @@
 //! that could be a card number. Also the card number itself, which lives only as long as
 //! the call that brings it.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use smol_str::SmolStr;
@@ -57,6 +58,15 @@ pub fn parse_text(text: &str, chars_max: usize) -> Result<SmolStr, InvalidText> 
         return Err(InvalidText::CardLike);
     }
     Ok(SmolStr::new(text))
+}
+
+/// A text as it can be printed in a line: with a blank in place of each control character, which
+/// a terminal would obey.
+pub fn without_controls(text: &str) -> Cow<'_, str> {
+    match text.contains(char::is_control) {
+        true => text.replace(char::is_control, " ").into(),
+        false => text.into(),
+    }
 }
 
 /// Whether a text holds a run of digits as long as a card number's. Digits of all scripts
@@ -203,6 +213,12 @@ impl fmt::Debug for CardNumber {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn control_characters_become_blanks() {
+        assert_eq!(without_controls("caf\u{e9} 10"), "caf\u{e9} 10");
+        assert_eq!(without_controls("a\u{1b}[2J\nb\u{9b}\u{7f}"), "a [2J b  ");
+    }
 
     #[test]
     fn card_number_may_have_spaces_and_hyphens() {

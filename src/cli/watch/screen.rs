@@ -16,6 +16,7 @@ use crossterm::{execute, queue};
 use tokio::sync::mpsc;
 
 use super::super::failure::Failure;
+use crate::domain::text::without_controls;
 
 /// How long one look at the keyboard takes, so that its thread ends with the screen.
 const LOOK: Duration = Duration::from_millis(200);
@@ -85,7 +86,7 @@ fn draw_on(out: &mut impl Write, text: &[String], lines: u16) -> io::Result<()> 
             out,
             MoveTo(0, place),
             Clear(ClearType::CurrentLine),
-            Print(line)
+            Print(without_controls(line))
         )?;
     }
     let drawn = u16::try_from(text.len()).unwrap_or(u16::MAX);
@@ -159,6 +160,7 @@ mod tests {
 
     #[test]
     fn what_is_left_of_a_longer_text_goes() {
+        assert!(drawn(&["o\x1be"], 3).ends_with("o e\x1b[2;1H\x1b[J"));
         assert!(drawn(&["one"], 3).ends_with("one\x1b[2;1H\x1b[J"));
         assert_eq!(drawn(&[], 3), "\x1b[1;1H\x1b[J");
     }

@@ -262,6 +262,15 @@ mod tests {
     }
 
     #[test]
+    fn control_characters_of_names_become_blanks_and_refuse_no_feed() {
+        let stops = FILES[1].1.replace("Muntplein", "Munt\u{1b}plein\u{9b}\t\n");
+        let feed = read_with("stops.txt", stops.as_bytes()).expect("a feed");
+        let names = feed.stops.iter().map(|stop| format!("{stop:?}"));
+        let names = names.collect::<String>();
+        assert!(names.contains("Munt plein\""), "{names}");
+    }
+
+    #[test]
     fn feed_becomes_part_of_the_network() {
         let network = Network::overlay(&Network::built_in(), vec![right()]).expect("fits");
         let line = network.line("GVB:10").expect("listed");

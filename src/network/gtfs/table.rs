@@ -8,6 +8,7 @@ use jiff::civil::Date;
 use super::error::{FeedError, Reason};
 use crate::domain::LocalDay;
 use crate::domain::limits::{FEED_FILE_BYTES_MAX, FEED_TEXT_CHARS_MAX};
+use crate::domain::text::without_controls;
 use crate::domain::time::{END_DAY, FIRST_DAY};
 use crate::network::row_reader::{RowReader, RowTooLong};
 
@@ -92,8 +93,11 @@ impl<R: Read> Table<R> {
         if !read.map_err(|error| broken(&self.file, self.line(), error))? {
             return Ok(false);
         }
-        if std::str::from_utf8(self.record.as_slice()).is_err() {
+        let Ok(text) = std::str::from_utf8(self.record.as_slice()) else {
             return Err(self.not_utf8());
+        };
+        if text.contains(char::is_control) {
+            self.record = self.record.iter().map(in_one_line).collect();
         }
         Ok(true)
     }
@@ -181,6 +185,13 @@ impl<R: Read> Table<R> {
         };
         FeedError::refused(&self.file, self.line(), &column, Reason::NotUtf8)
     }
+}
+
+/// A field with a blank in place of each control character: no name has one that means anything, and
+/// a terminal would obey it.
+fn in_one_line(field: &[u8]) -> Vec<u8> {
+    let text = std::str::from_utf8(field).map(without_controls);
+    text.map_or_else(|_| field.to_vec(), |text| text.into_owned().into_bytes())
 }
 
 fn trimmed(name: &[u8]) -> &[u8] {
