@@ -181,7 +181,8 @@ impl Rows {
         };
         let local = columns.local(date, local).map_err(refuse(column))?;
         let scope = (&line_id, &stop_id);
-        let start = once(&mut self.seen, &scope, local).map_err(refuse(column))?;
+        let starts = columns.starts(local).map_err(refuse(column))?;
+        let start = once(&mut self.seen, &scope, starts).map_err(refuse(column))?;
         let count = pb::TapCount {
             line_id,
             stop_id,
@@ -254,22 +255,33 @@ impl Columns {
         let time = Time::new(hour, minute, 0, 0).map_err(|_| "is no time".to_owned())?;
         Ok(date.to_datetime(time))
     }
+
+    /// When an interval of this local time may begin. Where clocks go back, the second of two equal
+    /// lines is of the second hour. A service day that would begin in an hour that clocks skip, or
+    /// show twice, begins after the gap, or the first time.
+    fn starts(&self, local: DateTime) -> Result<[Timestamp; 2], String> {
+        let ambiguous = AMSTERDAM.to_ambiguous_timestamp(local);
+        let starts = match (self.interval, ambiguous.offset()) {
+            (TapInterval::Day, _) | (_, AmbiguousOffset::Unambiguous { .. }) => {
+                [ambiguous.compatible(), ambiguous.compatible()]
+            }
+            (_, AmbiguousOffset::Gap { .. }) => {
+                return Err("does not exist: clocks skip it".into());
+            }
+            (_, AmbiguousOffset::Fold { .. }) => [ambiguous.earlier(), ambiguous.later()],
+        };
+        let [first, second] = starts.map(|start| start.map_err(|_| "is out of range".to_owned()));
+        Ok([first?, second?])
+    }
 }
 
-/// When an interval begins that was not told before. Where clocks go back, the second of two
-/// equal lines is of the second hour.
-fn once<S: Hash>(seen: &mut HashSet<u64>, scope: &S, local: DateTime) -> Result<Timestamp, String> {
-    let ambiguous = AMSTERDAM.to_ambiguous_timestamp(local);
-    let starts = match ambiguous.offset() {
-        AmbiguousOffset::Gap { .. } => return Err("does not exist: clocks skip it".into()),
-        AmbiguousOffset::Fold { .. } => [ambiguous.earlier(), ambiguous.later()],
-        AmbiguousOffset::Unambiguous { .. } => {
-            let start = ambiguous.compatible();
-            [start.clone(), start]
-        }
-    };
+/// The first of the times at which an interval may begin that was not told before.
+fn once<S: Hash>(
+    seen: &mut HashSet<u64>,
+    scope: &S,
+    starts: [Timestamp; 2],
+) -> Result<Timestamp, String> {
     for start in starts {
-        let start = start.map_err(|_| "is out of range".to_owned())?;
         let mut hasher = DefaultHasher::new();
         scope.hash(&mut hasher);
         start.as_second().hash(&mut hasher);
@@ -438,6 +450,27 @@ mod tests {
         let mut rows = open(table.as_bytes(), &columns()).expect("all columns");
         let failure = rows.next().expect_err("too long").to_string();
         assert_eq!(failure.matches("from line 3 on").count(), 1, "{failure}");
+    }
+
+    #[test]
+    fn service_day_begins_after_an_hour_that_clocks_skip_and_once_in_one_that_they_show_twice() {
+        let columns = Columns {
+            hour: None,
+            interval: TapInterval::Day,
+            day_begins: 2,
+            ..columns()
+        };
+        let table = "Date;hour;Station;4\n2026-03-28;;A;1\n2026-03-29;;A;1\n2026-10-25;;A;1\n\
+                     2026-10-25;;A;1\n";
+        let rows = read(table, &columns);
+        let starts: Vec<_> = rows[..3].iter().map(start).collect();
+        let expected = [
+            "2026-03-28T01:00:00Z",
+            "2026-03-29T01:00:00Z",
+            "2026-10-25T00:00:00Z",
+        ];
+        assert_eq!(starts, expected);
+        assert!(rows[3].is_err(), "told twice");
     }
 
     #[test]
