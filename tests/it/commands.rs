@@ -251,6 +251,36 @@ async fn folder_in_use_or_damaged_has_its_own_code_whatever_the_command() {
     assert!(journal.exists(), "left as it is");
 }
 
+#[tokio::test]
+async fn import_of_taps_prints_one_object_or_one_table_whatever_is_refused() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let server = Server::over(&folder.path().join("data")).await;
+    let table = folder.path().join("taps.csv");
+    let day = jiff::Zoned::now()
+        .date()
+        .saturating_sub(jiff::Span::new().days(20));
+    std::fs::write(&table, format!("day,taps\n{day},12\nno day,3\n")).expect("room");
+    let table = table.to_str().expect("a plain path");
+    let import = ["taps", "import", table, "--feed", "gvb.days"];
+    let import = [&import[..], &["--operator", "GVB", "--date", "day"]].concat();
+    let import = [&import[..], &["--count", "taps", "-f"]].concat();
+    for (is_skipped, recorded, code) in [(false, 0, REFUSED), (true, 1, 0)] {
+        let skip: &[&str] = if is_skipped { &["--skip-refused"] } else { &[] };
+        let json = ask(server.address, &[&import[..], &["json"], skip].concat()).await;
+        assert_eq!(json.code, code, "{}", json.errors);
+        let object: Value = serde_json::from_str(&json.out).expect("one object");
+        assert_eq!(object["recorded"], recorded);
+        assert_eq!(object["refused_lines"][0]["line"], 3);
+        let csv = ask(server.address, &[&import[..], &["csv"], skip].concat()).await;
+        assert_eq!(csv.code, code, "{}", csv.errors);
+        let lines: Vec<_> = csv.out.lines().collect();
+        assert_eq!(lines[0], "line,column,reason");
+        assert_eq!(lines.len(), 2, "{}", csv.out);
+        assert!(csv.errors.contains("recorded"), "{}", csv.errors);
+    }
+    server.kill().await;
+}
+
 /// Flips a bit in the first entry of a journal that fits into one file.
 pub fn damage_journal(folder: &Path) {
     let files = std::fs::read_dir(folder.join("journal")).expect("a folder");

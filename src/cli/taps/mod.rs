@@ -201,7 +201,10 @@ pub async fn import(args: ImportArgs, server: &ServerArgs, format: Format) -> Re
     let columns = args.to_columns();
     let mut checked = check(&source, &columns)?;
     if 0 < checked.refused_count && !args.skip_refused {
-        let printed = print_refused(&checked, format);
+        let printed = match format {
+            Format::Table => print_refused(&checked, format),
+            Format::Csv | Format::Json => print(&args, &checked, 0, format),
+        };
         // That nothing is imported is told though nobody reads which lines are wrong.
         return nothing_imported(&checked).and(printed);
     }
@@ -314,6 +317,7 @@ fn print(
         writeln!(out, "{object:#}")?;
         return Ok(());
     }
+    drop(out);
     let mut card = Card::default();
     card.push("feed", args.feed.feed.clone());
     card.push("lines", checked.lines);
@@ -321,10 +325,14 @@ fn print(
     card.push("recorded", recorded);
     card.push("taps", checked.taps);
     card.push("refused", checked.refused_count);
-    card.print(format, &mut out)?;
-    drop(out);
-    if 0 < checked.refused_count {
+    if format == Format::Csv {
+        // One table alone, which is of lines.
         print_refused(checked, format)?;
+        return card.print(Format::Table, &mut io::stderr().lock());
     }
-    Ok(())
+    card.print(format, &mut io::stdout().lock())?;
+    match checked.refused_count {
+        0 => Ok(()),
+        _ => print_refused(checked, format),
+    }
 }
