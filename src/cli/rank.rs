@@ -252,7 +252,10 @@ fn own_cells(one: &Listed<'_>) -> [Value; 8] {
         },
         json!(rate.map(|rate| rate.matched)),
         json!(tidy::few_days(one.scope.rests_on_few_days)),
-        json!(rate.map(|rate| rate.taps)),
+        json!(
+            rate.filter(|rate| 0 < rate.days_with_taps)
+                .map(|rate| rate.taps)
+        ),
         number(rate.and_then(|rate| rate.value)),
         number(rate.and_then(|rate| rate.low)),
         number(rate.and_then(|rate| rate.high)),
@@ -332,6 +335,27 @@ mod tests {
     struct Typed {
         #[command(flatten)]
         args: RankArgs,
+    }
+
+    #[test]
+    fn taps_that_nobody_told_are_no_zero() {
+        let taps = |days_with_taps| {
+            let rate = pb::Rate {
+                days_with_taps,
+                ..pb::Rate::default()
+            };
+            let scope = pb::ScopeRate {
+                rate: Some(rate),
+                ..pb::ScopeRate::default()
+            };
+            let answer = pb::RankScopesResponse {
+                without_rate: vec![scope],
+                ..pb::RankScopesResponse::default()
+            };
+            own_cells(&listed(&answer)[0])[4].clone()
+        };
+        assert_eq!(taps(0), Value::Null);
+        assert_eq!(taps(1), json!(0));
     }
 
     #[test]
