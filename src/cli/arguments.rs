@@ -156,6 +156,15 @@ mod tests {
                 "from 0 to 20",
             ),
             (&["stats", "--line", "3528016044719359"], "GVB:10"),
+            (&["rank", "line", "--limit", "0"], "from 1 to 10000"),
+            (
+                &["network", "search", "Dam", "--limit", "0"],
+                "from 1 to 50",
+            ),
+            (
+                &["network", "near", "52", "5", "--radius", "0"],
+                "from 1 to 5000",
+            ),
         ] {
             let typed = args.last().expect("a value");
             let told = told(args);

@@ -13,7 +13,8 @@ use crate::api::pb::v1 as pb;
 use crate::api::pb::v1::network_service_client::NetworkServiceClient;
 use crate::client::Connection;
 use crate::domain::limits::{
-    LINES_PER_PAGE_MAX, LINES_WITH_STOPS_PER_PAGE_MAX, STOPS_PER_ANSWER_MAX,
+    LINES_PER_PAGE_MAX, LINES_WITH_STOPS_PER_PAGE_MAX, RADIUS_METRES_DEFAULT, RADIUS_METRES_MAX,
+    STOPS_PER_ANSWER_MAX,
 };
 use crate::domain::taxonomy::Mode;
 
@@ -29,8 +30,8 @@ pub struct SearchArgs {
     #[arg(required = true)]
     words: Vec<String>,
     /// At most so many stops
-    #[arg(long, default_value_t = 10)]
-    limit: u32,
+    #[arg(long, default_value_t = 10, value_parser = values::whole(1, STOPS_PER_ANSWER_MAX))]
+    limit: usize,
 }
 
 /// Stops around a position.
@@ -43,7 +44,11 @@ pub struct NearArgs {
     #[arg(allow_negative_numbers = true)]
     longitude: f64,
     /// Metres
-    #[arg(long, default_value_t = 500)]
+    #[arg(
+        long,
+        default_value_t = RADIUS_METRES_DEFAULT,
+        value_parser = values::whole(1, RADIUS_METRES_MAX)
+    )]
     radius: u32,
     /// At most so many stops
     #[arg(long, default_value_t = 10, value_parser = values::whole(1, STOPS_PER_ANSWER_MAX))]
@@ -80,7 +85,7 @@ pub async fn ask(ask: AskNetwork, server: &ServerArgs, format: Format) -> Result
         AskNetwork::Search(args) => {
             let request = pb::SearchStopsRequest {
                 query: args.words.join(" "),
-                limit: args.limit,
+                limit: u32::try_from(args.limit).unwrap_or(u32::MAX),
             };
             stops(
                 client.search_stops(request).await?.into_inner().stops,

@@ -12,9 +12,11 @@ use super::output::{Format, Sheet, place};
 use super::question::{AsOfArgs, DaysArgs, FilterArgs, LevelArgs, TapsArgs};
 use super::rates::rounded;
 use super::tidy;
+use super::values;
 use super::when::{Day, Days};
 use super::with_progress;
 use crate::api::pb::v1 as pb;
+use crate::domain::limits::PAGE_ROWS_MAX;
 use crate::domain::question::Dimension;
 
 const PERCENT: f64 = 100.0;
@@ -47,8 +49,8 @@ pub struct RankArgs {
     #[command(flatten)]
     sure: LevelArgs,
     /// Print at most so many scopes of each kind
-    #[arg(long, default_value_t = 1_000)]
-    limit: u32,
+    #[arg(long, default_value_t = 1_000, value_parser = values::whole(1, PAGE_ROWS_MAX))]
+    limit: usize,
 }
 
 /// Runs `mistap rank`.
@@ -109,7 +111,7 @@ fn to_request(args: &RankArgs, days: Days) -> Result<pb::RankScopesRequest, Fail
         window: Some(days.to_wire()?),
         feeds: args.taps.feed.clone(),
         level: args.sure.level,
-        limit: args.limit,
+        limit: u32::try_from(args.limit).unwrap_or(u32::MAX),
         without_outages: args.taps.without_outages,
         as_of_position: args.at.as_of,
     })

@@ -16,7 +16,7 @@ use super::choices::choice;
 use super::client::ServerArgs;
 use super::failure::{Failure, Kind};
 use super::output::{Card, Format, Sheet};
-use super::progress;
+use super::{progress, values};
 use crate::api::pb::v1 as pb;
 use crate::domain::taps::{DAY_BEGIN_MAX, Refusals, TapInterval};
 use crate::domain::taxonomy::{TapKind, Taxonomy};
@@ -84,7 +84,7 @@ struct FeedArgs {
     #[arg(long, value_name = "NAME")]
     feed: String,
     /// Whose taps: an operator code
-    #[arg(long, value_name = "CODE")]
+    #[arg(long, value_name = "CODE", value_parser = values::operator)]
     operator: String,
     /// Which taps are counted together
     #[arg(
@@ -334,5 +334,26 @@ fn print(
     match checked.refused_count {
         0 => Ok(()),
         _ => print_refused(checked, format),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Typed {
+        #[command(flatten)]
+        args: ImportArgs,
+    }
+
+    #[test]
+    fn code_of_an_operator_may_be_written_small() {
+        let words = "import taps.csv --date day --count taps --feed gvb.days --operator gvb";
+        let typed = Typed::try_parse_from(words.split(' ')).expect("flags");
+        assert_eq!(typed.args.to_feed().operator_code, "GVB");
+        assert_eq!(typed.args.to_columns().operator, "GVB");
     }
 }
