@@ -12,6 +12,7 @@ use super::output::{Format, Sheet, place};
 use super::question::{AsOfArgs, FilterArgs, LevelArgs, TapsArgs};
 use super::rates::{no_rate, rounded};
 use super::tidy;
+use super::unknown;
 use super::when::{Days, Period};
 use super::with_progress;
 use crate::api::pb::v1 as pb;
@@ -75,24 +76,37 @@ pub async fn compare(
     let channel = server.connect().await?;
     let mut client = pb::statistics_service_client::StatisticsServiceClient::new(channel);
     let answer = with_progress::comparison(&mut client, request).await?;
-    let sheet = sheet(args, days, &answer);
+    print(args, days, &answer, format)?;
+    match is_nothing(&answer) {
+        true => unknown::warn(args.filter.places(), server).await,
+        false => Ok(()),
+    }
+}
+
+fn print(
+    args: &CompareArgs,
+    days: [Days; 2],
+    answer: &pb::ComparePeriodsResponse,
+    format: Format,
+) -> Result<(), Failure> {
+    let sheet = sheet(args, days, answer);
     let mut out = io::stdout().lock();
     match format {
-        Format::Table => write_summary(args, days, &answer, &mut out),
+        Format::Table => write_summary(args, days, answer, &mut out),
         Format::Csv => {
             sheet.print(format, &mut out)?;
-            write_summary(args, days, &answer, &mut io::stderr().lock())
+            write_summary(args, days, answer, &mut io::stderr().lock())
         }
         Format::Json => {
             let object = json!({
-                "verdict": verdict(&answer),
-                "statement": statement(&answer),
+                "verdict": verdict(answer),
+                "statement": statement(answer),
                 "level": answer.level,
                 "position": place(answer.position),
                 "fold_version": answer.fold_version,
                 "citation": answer.citation,
                 "without_outages": args.taps.without_outages,
-                "outage_days": outage::listed(&outage_days(&answer)),
+                "outage_days": outage::listed(&outage_days(answer)),
                 "periods": sheet.objects(),
             });
             Ok(writeln!(out, "{object:#}")?)

@@ -12,6 +12,7 @@ use super::output::{Format, Sheet, place};
 use super::question::{AsOfArgs, DaysArgs, FilterArgs, LevelArgs, TapsArgs};
 use super::rates::rounded;
 use super::tidy;
+use super::unknown;
 use super::values;
 use super::when::{Day, Days};
 use super::with_progress;
@@ -65,20 +66,39 @@ pub async fn rank(
     let channel = server.connect().await?;
     let mut client = pb::statistics_service_client::StatisticsServiceClient::new(channel);
     let answer = with_progress::ranking(&mut client, request).await?;
+    print(args, days, &answer, format)?;
+    match is_nothing(&answer) {
+        true => unknown::warn(args.filter.places(), server).await,
+        false => Ok(()),
+    }
+}
+
+/// Whether no scope has a report.
+fn is_nothing(answer: &pb::RankScopesResponse) -> bool {
+    let reports = |one: &Listed<'_>| one.scope.rate.as_ref().map_or(0, |rate| rate.reports);
+    listed(answer).iter().all(|one| reports(one) == 0)
+}
+
+fn print(
+    args: &RankArgs,
+    days: Days,
+    answer: &pb::RankScopesResponse,
+    format: Format,
+) -> Result<(), Failure> {
     let sheet = match format {
-        Format::Table => table(&answer),
-        Format::Csv | Format::Json => tidy_sheet(args, days, &answer),
+        Format::Table => table(answer),
+        Format::Csv | Format::Json => tidy_sheet(args, days, answer),
     };
     let mut out = io::stdout().lock();
     match format {
-        Format::Table => write_for_people(&sheet, args, &answer, &mut out),
+        Format::Table => write_for_people(&sheet, args, answer, &mut out),
         Format::Csv => {
             sheet.print(format, &mut out)?;
-            write_summary(args, &answer, &mut io::stderr().lock())
+            write_summary(args, answer, &mut io::stderr().lock())
         }
         Format::Json => {
             let object = json!({
-                "verdict": verdict(&answer),
+                "verdict": verdict(answer),
                 "ranked": answer.scopes_ranked,
                 "enough": answer.scopes_enough,
                 "too_little": answer.scopes_too_little,
@@ -354,6 +374,7 @@ mod tests {
                 without_rate: vec![scope],
                 ..pb::RankScopesResponse::default()
             };
+            assert!(is_nothing(&answer));
             own_cells(&listed(&answer)[0])[4].clone()
         };
         assert_eq!(taps(0), Value::Null);

@@ -12,6 +12,7 @@ use super::output::{Format, Sheet, place};
 use super::question::{AsOfArgs, DaysArgs, FilterArgs, LevelArgs};
 use super::rates::rounded;
 use super::tidy;
+use super::unknown;
 use super::when::{Day, Days};
 use super::with_progress;
 use crate::api::pb::v1 as pb;
@@ -60,16 +61,29 @@ pub async fn staff(
     let mut client = pb::statistics_service_client::StatisticsServiceClient::new(channel);
     let call = client.get_staff_figures(request);
     let answer = with_progress::at_once("reading what staff did", call).await?;
+    print(args, days, &answer, format)?;
+    match answer.figures.unwrap_or_default().reports {
+        0 => unknown::warn(args.filter.places(), server).await,
+        _ => Ok(()),
+    }
+}
+
+fn print(
+    args: &StaffArgs,
+    days: Days,
+    answer: &pb::GetStaffFiguresResponse,
+    format: Format,
+) -> Result<(), Failure> {
     let figures = answer.figures.clone().unwrap_or_default();
     let mut out = io::stdout().lock();
     match format {
         Format::Table => {
-            table(&answer).print(format, &mut out)?;
-            write_summary(&answer, &mut out)
+            table(answer).print(format, &mut out)?;
+            write_summary(answer, &mut out)
         }
         Format::Csv => {
-            sheet(args, days, &answer).print(format, &mut out)?;
-            write_summary(&answer, &mut io::stderr().lock())
+            sheet(args, days, answer).print(format, &mut out)?;
+            write_summary(answer, &mut io::stderr().lock())
         }
         Format::Json => {
             let object = json!({
@@ -82,7 +96,7 @@ pub async fn staff(
                 "fold_version": answer.fold_version,
                 "citation": answer.citation,
                 "outage_days": outage::listed(&answer.outage_days),
-                "figures": sheet(args, days, &answer).objects(),
+                "figures": sheet(args, days, answer).objects(),
             });
             Ok(writeln!(out, "{object:#}")?)
         }

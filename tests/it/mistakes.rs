@@ -171,12 +171,16 @@ async fn code_that_no_network_has_is_told_and_one_written_small_is_understood() 
         assert!(told.contains(&format!("warning: {what}")), "{code}: {told}");
         assert!(told.contains(code), "{code}: {told}");
     }
-    let other = desk.run(&["cases", "list", "--operator", "GVBX"]).await;
-    assert!(
-        other.errors.contains("has no operator GVBX"),
-        "{}",
-        other.errors
-    );
+    for command in [
+        &["cases", "list"][..],
+        &["compare", "last-month", "2-months-ago"],
+        &["rank", "line"],
+        &["staff"],
+    ] {
+        let asked = [command, &["--operator", "GVBX"]].concat();
+        let told = desk.run(&asked).await.errors;
+        assert!(told.contains("has no operator GVBX"), "{asked:?}: {told}");
+    }
     let unnamed = desk
         .run(&["stats", "--from", "yesterday", "--line", "10"])
         .await;
