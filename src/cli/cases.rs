@@ -232,9 +232,6 @@ async fn times(
         ]);
     }
     sheet.print(format, &mut io::stdout().lock())?;
-    if format != Format::Json {
-        // Beside the table, so that a program that reads it need not pass over it.
-        writeln!(io::stderr().lock(), "{}", answer.citation)?;
-    }
-    Ok(())
+    // Beside them, so that a program that reads them need not pass over it.
+    Ok(writeln!(io::stderr().lock(), "{}", answer.citation)?)
 }

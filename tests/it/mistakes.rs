@@ -181,6 +181,10 @@ async fn code_that_no_network_has_is_told_and_one_written_small_is_understood() 
         let told = desk.run(&asked).await.errors;
         assert!(told.contains("has no operator GVBX"), "{asked:?}: {told}");
     }
+    for format in ["csv", "json"] {
+        let times = desk.run(&["cases", "times", "-f", format]).await;
+        assert!(times.errors.contains("mistap"), "{}", times.errors);
+    }
     let unnamed = desk
         .run(&["stats", "--from", "yesterday", "--line", "10"])
         .await;
