@@ -23,7 +23,11 @@ const NOT_REPEATED: &str =
 pub(super) fn read() -> Result<Cli, ExitCode> {
     let command = without_blank_variables(Cli::command(), &is_blank);
     let matches = command.try_get_matches();
-    let cli = matches.and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = matches.and_then(|matches| {
+        let mut cli = Cli::from_arg_matches(&matches)?;
+        cli.server.choose_token(&matches)?;
+        Ok(cli)
+    });
     cli.map_err(|error| refuse(&error))
 }
 

@@ -4,6 +4,9 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::ArgMatches;
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
 use tonic::transport::{ClientTlsConfig, Endpoint};
 use zeroize::Zeroizing;
 
@@ -41,14 +44,14 @@ pub struct ServerArgs {
         value_parser = Bearer::new
     )]
     pub token: Option<Bearer>,
-    /// File that holds the token to call with
+    /// File that holds the token to call with. What is typed goes before variables, and of those
+    /// the file goes first
     #[arg(
         long,
         global = true,
         value_name = "FILE",
         env = "MISTAP_TOKEN_FILE",
-        help_heading = EVERYWHERE,
-        conflicts_with = "token"
+        help_heading = EVERYWHERE
     )]
     pub token_file: Option<PathBuf>,
 }
@@ -61,6 +64,22 @@ impl ServerArgs {
             token: None,
             token_file: None,
         }
+    }
+
+    /// Leaves out a variable's token where one is typed: a variable is there for all commands, and
+    /// no mistake in one. Two that are typed are too many.
+    pub fn choose_token(&mut self, typed: &ArgMatches) -> Result<(), clap::Error> {
+        let is_typed = |id| typed.value_source(id) == Some(ValueSource::CommandLine);
+        match (is_typed("token"), is_typed("token_file")) {
+            (true, true) => {
+                let message = "--token cannot be used with --token-file\n";
+                return Err(clap::Error::raw(ErrorKind::ArgumentConflict, message));
+            }
+            (true, false) => self.token_file = None,
+            // A file goes before a token where both are there.
+            (false, _) => {}
+        }
+        Ok(())
     }
 
     /// The flag that names it, with a space before it, for commands that are printed to be typed;

@@ -252,6 +252,32 @@ async fn folder_in_use_or_damaged_has_its_own_code_whatever_the_command() {
 }
 
 #[tokio::test]
+async fn token_that_is_typed_goes_before_a_variable_and_two_variables_are_no_mistake() {
+    let token = format!("mistap_{}", "0".repeat(64));
+    let nowhere = ["choices", "--server", "127.0.0.1:1"];
+    let ask = async |typed: &[&str], variables: &[(&str, &str)]| {
+        let mut command = mistap(&[&nowhere[..], typed].concat());
+        let told = said(command.envs(variables.iter().copied())).await;
+        (told.code, told.errors)
+    };
+    let file = ("MISTAP_TOKEN_FILE", "missing");
+    let variable = ("MISTAP_TOKEN", &*token);
+    for (typed, variables, code) in [
+        (&["--token-file", "missing"][..], &[variable][..], REFUSED),
+        (&["--token", &token], &[file], TRY_AGAIN),
+        (&["--token", &token], &[file, variable], TRY_AGAIN),
+        (&[], &[file, variable], REFUSED),
+        (&["--token", &token, "--token-file", "x"], &[], USAGE),
+    ] {
+        let (found, errors) = ask(typed, variables).await;
+        assert_eq!(found, code, "{typed:?} {variables:?}: {errors}");
+    }
+    let mut other = mistap(&["method"]);
+    let other = said(other.envs([file, variable])).await;
+    assert_eq!(other.code, 0, "{}", other.errors);
+}
+
+#[tokio::test]
 async fn import_of_taps_prints_one_object_or_one_table_whatever_is_refused() {
     let folder = TempDir::new().expect("a temporary folder");
     let server = Server::over(&folder.path().join("data")).await;
