@@ -56,9 +56,9 @@ pub fn rebuild(dir: &Path, clock: CommandClock) -> Result<(), Failure> {
     bar.finish_and_clear();
     let rebuilt = rebuilt.map_err(|error| failure(&error, dir))?;
     if rebuilt.restored.is_some() {
-        return print_restored(&rebuilt, dir);
+        return tell_restored(&rebuilt, dir, &mut io::stdout());
     }
-    print_rebuilt(&rebuilt)
+    print_rebuilt(&rebuilt, &mut io::stdout())
 }
 
 /// Runs `mistap restore`. A record that was not brought back from a copy would lose its identity
@@ -74,7 +74,7 @@ pub fn restore(dir: &Path, is_meant: bool, clock: CommandClock) -> Result<(), Fa
     });
     bar.finish_and_clear();
     let Restored { rebuilt, .. } = restored.map_err(|error| failure(&error, dir))?;
-    print_restored(&rebuilt, dir)
+    tell_restored(&rebuilt, dir, &mut io::stdout())
 }
 
 /// Refuses unless whoever sits at the terminal says yes.
@@ -104,9 +104,20 @@ fn ask(dir: &Path) -> Result<(), Failure> {
     }
 }
 
+/// Prints what came of it. That entries are gone is told though nobody reads that.
+fn tell_restored(rebuilt: &Rebuilt, dir: &Path, out: &mut impl Write) -> Result<(), Failure> {
+    let printed = print_restored(rebuilt, dir, out);
+    match rebuilt.lost {
+        0 => printed,
+        lost => printed.map_err(|failure| {
+            let told = format!("{lost} entries came after the copy, and are GONE");
+            failure.said_in_any_case().with_detail(told)
+        }),
+    }
+}
+
 /// What is different from here on, and what is as it was at the copy though it had changed since.
-fn print_restored(rebuilt: &Rebuilt, dir: &Path) -> Result<(), Failure> {
-    let mut out = io::stdout();
+fn print_restored(rebuilt: &Rebuilt, dir: &Path, out: &mut impl Write) -> Result<(), Failure> {
     if let Some(at) = rebuilt.restored {
         writeln!(
             out,
@@ -134,7 +145,7 @@ fn print_restored(rebuilt: &Rebuilt, dir: &Path) -> Result<(), Failure> {
     for told in brought_back(dir) {
         writeln!(out, "{told}")?;
     }
-    print_rebuilt(rebuilt)
+    print_rebuilt(rebuilt, out)
 }
 
 /// What a copy brings back, and what it may lack: nothing else tells it.
@@ -169,15 +180,14 @@ fn brought_back(dir: &Path) -> Vec<&'static str> {
     told
 }
 
-fn print_rebuilt(rebuilt: &Rebuilt) -> Result<(), Failure> {
+fn print_rebuilt(rebuilt: &Rebuilt, out: &mut impl Write) -> Result<(), Failure> {
     writeln!(
-        io::stdout(),
+        out,
         "rebuilt from {} entries, through position {}",
-        rebuilt.entries,
-        rebuilt.position
+        rebuilt.entries, rebuilt.position
     )?;
     writeln!(
-        io::stdout(),
+        out,
         "digest {}",
         base16ct::lower::encode_string(&rebuilt.digest)
     )?;
@@ -286,4 +296,29 @@ fn chain(error: &dyn Error) -> String {
         cause = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Position;
+
+    #[test]
+    fn entries_that_are_gone_are_told_though_nobody_reads_it() {
+        let told = |lost| {
+            let (_, mut nobody) = io::pipe().expect("a pipe");
+            let rebuilt = Rebuilt {
+                entries: 3,
+                position: Position(4),
+                digest: [0; 32],
+                lost,
+                restored: Some(Position(4)),
+            };
+            tell_restored(&rebuilt, Path::new("here"), &mut nobody).expect_err("nobody reads")
+        };
+        assert!(told(0).is_closed_pipe());
+        let gone = told(2);
+        assert!(!gone.is_closed_pipe());
+        assert!(gone.to_string().contains("2 entries"), "{gone}");
+    }
 }
