@@ -261,7 +261,7 @@ fn read(clock: ClockSettings) -> CommandClock {
 
 fn run(command: Command, server: &ServerArgs, format: Format) -> Result<(), Failure> {
     match command {
-        Command::Verify { data } => repair::verify(&data.dir),
+        Command::Verify { data } => repair::verify(&data.dir, format),
         Command::Rebuild { data, clock } => repair::rebuild(&data.dir, read(clock)),
         Command::Restore { data, yes, clock } => repair::restore(&data.dir, yes, read(clock)),
         Command::Network(NetworkCommand::Import { data, args }) => import::import(&args, &data.dir),

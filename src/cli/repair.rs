@@ -6,17 +6,20 @@ use std::error::Error;
 use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write};
 use std::path::Path;
 
+use serde_json::json;
+
 use super::failure::{Failure, Kind};
+use super::output::{Card, Format, place};
 use super::progress;
 use crate::auth::{Keys, ReceiptKeys, TokenFile};
 use crate::ingest::CommandClock;
-use crate::ingest::repair::{self, Finding, Rebuilt, RepairError, Report, Restored};
+use crate::ingest::repair::{self, Finding, FoldReport, Rebuilt, RepairError, Report, Restored};
 
 /// Longer than any answer to a question of yes or no.
 const ANSWER_BYTES_MAX: u64 = 80;
 
 /// Runs `mistap verify`.
-pub fn verify(dir: &Path) -> Result<(), Failure> {
+pub fn verify(dir: &Path, format: Format) -> Result<(), Failure> {
     let bar = progress::bar(0, "entries", "folding the journal");
     let report = repair::verify(dir, &mut |done, all| {
         bar.set_length(all);
@@ -24,7 +27,11 @@ pub fn verify(dir: &Path) -> Result<(), Failure> {
     });
     bar.finish_and_clear();
     let report = report.map_err(|error| failure(&error, dir))?;
-    let printed = print(&report);
+    let mut out = io::stdout().lock();
+    let printed = match format {
+        Format::Table => print(&report, &mut out),
+        Format::Csv | Format::Json => to_card(&report).print(format, &mut out),
+    };
     // What is wrong is told though nobody reads the report.
     verdict(&report, dir).and(printed)
 }
@@ -194,8 +201,35 @@ fn print_rebuilt(rebuilt: &Rebuilt, out: &mut impl Write) -> Result<(), Failure>
     Ok(())
 }
 
-fn print(report: &Report) -> Result<(), Failure> {
-    let mut out = io::stdout().lock();
+/// For programs.
+fn to_card(report: &Report) -> Card {
+    let (journal, fold) = (&report.journal, report.fold.as_ref());
+    let count = |of: fn(&FoldReport) -> u64| json!(fold.map(of));
+    let problems: Vec<_> = journal.problems.iter().map(|one| chain(one)).collect();
+    let digest = fold.map(|fold| base16ct::lower::encode_string(&fold.digest));
+    let mut card = Card::default();
+    card.push("is_clean", report.is_clean());
+    card.push("entries", journal.records);
+    card.push("segments", journal.segments.len());
+    card.push("bytes", journal.bytes);
+    card.push("torn_bytes", journal.torn_bytes);
+    card.push("problems", problems);
+    card.push("incidents", count(|fold| fold.incidents));
+    card.push("position", fold.and_then(|fold| place(fold.position.0)));
+    card.push("checkpoint", fold.map(|fold| found(&fold.checkpoint)));
+    card.push("store", fold.map(|fold| found(&fold.store)));
+    card.push("blocks_compared", count(|fold| fold.blocks_compared));
+    card.push("blocks", count(|fold| fold.blocks));
+    card.push(
+        "tap_blocks_compared",
+        count(|fold| fold.tap_blocks_compared),
+    );
+    card.push("tap_blocks", count(|fold| fold.tap_blocks));
+    card.push("digest", digest);
+    card
+}
+
+fn print(report: &Report, out: &mut impl Write) -> Result<(), Failure> {
     let journal = &report.journal;
     writeln!(
         out,

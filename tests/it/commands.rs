@@ -237,7 +237,19 @@ async fn folder_in_use_or_damaged_has_its_own_code_whatever_the_command() {
     is_damage(&["keys", "list", "--data", data]).await;
     is_damage(&["status", "--data", data]).await;
     std::fs::write(folder.path().join("keys"), keys).expect("room");
+    let verified = async || {
+        let told = said(&mut mistap(&["verify", "--data", data, "-f", "json"])).await;
+        let object: Value = serde_json::from_str(&told.out).expect("one object");
+        (told.code, object)
+    };
+    let (code, whole) = verified().await;
+    assert_eq!(code, 0, "{whole}");
+    assert_eq!(whole["is_clean"], true);
     damage_journal(folder.path());
+    let (code, damaged) = verified().await;
+    assert_eq!(code, DAMAGE, "{damaged}");
+    assert_eq!(damaged["is_clean"], false);
+    assert!(damaged["digest"].is_null() && damaged["problems"].is_array());
     for command in commands {
         is_damage(command).await;
     }
