@@ -25,6 +25,8 @@ use crate::simulate::{Scenario, Simulation};
 
 /// Reports on an average day that can be asked for.
 const PER_DAY: RangeInclusive<f64> = 0.1..=100_000_000.0;
+/// Reports that are sent at most where no number is asked for.
+const SENT_REPORTS_DEFAULT: u64 = 1_000_000;
 /// Reports a second that can be asked for.
 const RATE: RangeInclusive<f64> = 0.001..=100_000.0;
 /// How many times as fast simulated time can be asked to pass.
@@ -33,7 +35,7 @@ const SPEED_UP: RangeInclusive<f64> = 0.001..=100_000_000.0;
 /// What to simulate, and where to.
 #[derive(Debug, clap::Args)]
 pub struct SimulateArgs {
-    /// The same seed gives the same reports
+    /// The same seed gives the same reports, from the same moment on over the same network
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Reports on an average day
@@ -48,9 +50,10 @@ pub struct SimulateArgs {
     /// Send for so many seconds
     #[arg(long = "for", default_value_t = 60, value_name = "SECONDS")]
     seconds: u64,
-    /// Send at most so many reports
-    #[arg(long, default_value_t = 1_000_000)]
-    reports: u64,
+    /// At most so many reports; if left out: 1000000 where they are sent, all of its days with
+    /// --into
+    #[arg(long)]
+    reports: Option<u64>,
     /// Write history into this data folder instead, which no server may be using
     #[arg(long, value_name = "DIR")]
     into: Option<PathBuf>,
@@ -65,6 +68,16 @@ pub struct SimulateArgs {
     /// day
     #[arg(long, requires = "into")]
     taps: bool,
+}
+
+impl SimulateArgs {
+    /// History that is written is as long as its days, unless a number is asked for.
+    fn reports_max(&self) -> u64 {
+        self.reports.unwrap_or(match self.into {
+            Some(_) => u64::MAX,
+            None => SENT_REPORTS_DEFAULT,
+        })
+    }
 }
 
 /// Reports on an average day, from an argument.
@@ -100,7 +113,7 @@ async fn send(args: &SimulateArgs, server: &ServerArgs, now: Clock) -> Result<()
     let world = world.ok_or_else(no_lines)?;
     let pace = args.rate.map_or(Pace::SpeedUp(args.speed_up), Pace::Rate);
     let bounds = Bounds {
-        reports_max: args.reports,
+        reports_max: args.reports_max(),
         duration_max: Duration::from_secs(args.seconds),
     };
     let scenario = Scenario {
@@ -138,10 +151,13 @@ fn tell(counts: &Progress, server: &str, out: &mut impl Write) -> Result<(), Fai
         count(&counts.given_up),
         count(&counts.tried_again),
     );
-    if 0 < count(&counts.given_up) {
-        return Err(Failure::no_server(server));
+    match count(&counts.given_up) {
+        0 => Ok(printed?),
+        given_up => Err(Failure::new(
+            Kind::TryAgain,
+            format!("{given_up} reports were given up: the server at {server} is away or busy"),
+        )),
     }
-    Ok(printed?)
 }
 
 async fn show(counts: Arc<Progress>, spinner: indicatif::ProgressBar) {
@@ -162,9 +178,10 @@ async fn write_history(args: &SimulateArgs, dir: PathBuf, now: UtcMillis) -> Res
     };
     let taps = args.taps.then(|| Taps::new(scenario, &world));
     let mut simulation = Simulation::new(scenario, world);
+    let reports_max = args.reports_max();
     let until = Until {
         end: now,
-        reports_max: args.reports,
+        reports_max,
     };
     #[expect(
         clippy::cast_possible_truncation,
@@ -172,7 +189,7 @@ async fn write_history(args: &SimulateArgs, dir: PathBuf, now: UtcMillis) -> Res
         reason = "an estimate"
     )]
     let expected = (args.per_day * f64::from(args.days)) as u64;
-    let bar = progress::bar(expected.min(args.reports), "reports", "writing history");
+    let bar = progress::bar(expected.min(reports_max), "reports", "writing history");
     let written = history::write(
         &dir,
         Arc::clone(&network),
@@ -238,7 +255,26 @@ fn no_lines() -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+
+    #[derive(clap::Parser)]
+    struct Typed {
+        #[command(flatten)]
+        args: SimulateArgs,
+    }
+
+    #[test]
+    fn history_has_all_of_its_days_unless_a_number_is_asked_for() {
+        let reports_max = |typed: &[&str]| {
+            let words = ["simulate"].iter().chain(typed);
+            Typed::parse_from(words).args.reports_max()
+        };
+        assert_eq!(reports_max(&[]), 1_000_000);
+        assert_eq!(reports_max(&["--into", "here"]), u64::MAX);
+        assert_eq!(reports_max(&["--into", "here", "--reports", "9"]), 9);
+    }
 
     #[test]
     fn number_out_of_range_is_refused_with_its_range() {
@@ -263,5 +299,6 @@ mod tests {
         assert!(told(0).is_closed_pipe());
         assert!(!told(1).is_closed_pipe());
         assert_eq!(told(1).kind(), Kind::TryAgain);
+        assert!(told(1).to_string().contains("away or busy"), "{}", told(1));
     }
 }

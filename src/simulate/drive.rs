@@ -9,14 +9,13 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 use tonic::{Code, Status};
-use tonic_types::StatusExt;
 
 use super::taps::{TapCall, Taps};
 use super::world::World;
 use super::{SENT_AGAIN_MS, Sent, Simulation};
 use crate::api::Clock;
 use crate::api::pb::v1 as pb;
-use crate::client::Connection;
+use crate::client::{Backoff, Connection, advice, chance};
 use crate::domain::{Hour, LocalDay, UtcMillis};
 use pb::network_service_client::NetworkServiceClient;
 use pb::operations_service_client::OperationsServiceClient;
@@ -26,8 +25,6 @@ use pb::reporting_service_client::ReportingServiceClient;
 const IN_FLIGHT_MAX: usize = 64;
 /// How often one report is tried before it is given up.
 const TRIES_MAX: u32 = 8;
-const BACKOFF_FIRST: Duration = Duration::from_millis(100);
-const BACKOFF_MAX: Duration = Duration::from_secs(5);
 const LINES_PER_PAGE: u32 = 50;
 const LINES_MAX: usize = 5_000;
 
@@ -259,14 +256,14 @@ fn is_busy(status: &Status) -> bool {
 /// When to try again.
 struct Tries {
     left: u32,
-    backoff: Duration,
+    backoff: Backoff,
 }
 
 impl Default for Tries {
     fn default() -> Self {
         Self {
             left: TRIES_MAX,
-            backoff: BACKOFF_FIRST,
+            backoff: Backoff::new(),
         }
     }
 }
@@ -279,19 +276,31 @@ impl Tries {
         if self.left == 0 {
             return false;
         }
-        let asked = status.get_details_retry_info();
-        let asked = asked.and_then(|info| info.retry_delay);
-        let wait = asked.unwrap_or_default().max(self.backoff);
-        sleep(wait.min(BACKOFF_MAX)).await;
-        self.backoff = (self.backoff * 2).min(BACKOFF_MAX);
+        sleep(self.backoff.wait(advice(status), chance())).await;
         true
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use tonic_types::{ErrorDetails, StatusExt};
+
     use super::super::Scenario;
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn server_is_asked_again_when_it_says_and_not_for_ever() {
+        let wait = Duration::from_secs(90);
+        let details = ErrorDetails::with_retry_info(Some(wait));
+        let status = Status::with_error_details(Code::ResourceExhausted, "busy", details);
+        let mut tries = Tries::default();
+        for _ in 1..TRIES_MAX {
+            let begun = Instant::now();
+            assert!(tries.wait(&status).await);
+            assert!(wait <= begun.elapsed());
+        }
+        assert!(!tries.wait(&status).await);
+    }
 
     #[test]
     fn restamped_report_keeps_how_late_it_is() {
