@@ -120,7 +120,7 @@ async fn ask(
         if answer.next_page_token.is_empty() || args.limit <= figures.len() {
             break answer;
         }
-        request.page_token.clone_from(&answer.next_page_token);
+        go_on(&mut request, &answer);
     };
     drop(progress);
     let has_more = !last.next_page_token.is_empty() || args.limit < figures.len();
@@ -130,6 +130,15 @@ async fn ask(
         last,
         has_more,
     })
+}
+
+/// Makes the request ask for the next page, of the same record as the page before: what comes in
+/// between would move rows, and the sums are of all pages.
+fn go_on(request: &mut pb::QueryFiguresRequest, answer: &pb::QueryFiguresResponse) {
+    request.page_token.clone_from(&answer.next_page_token);
+    if answer.position != 0 {
+        request.as_of_position.get_or_insert(answer.position);
+    }
 }
 
 /// The headings of the table that people read.
@@ -339,6 +348,23 @@ mod tests {
     struct Typed {
         #[command(flatten)]
         args: StatsArgs,
+    }
+
+    #[test]
+    fn pages_that_follow_are_of_the_record_of_the_first() {
+        let answer = |position, token: &str| pb::QueryFiguresResponse {
+            position,
+            next_page_token: token.to_owned(),
+            ..pb::QueryFiguresResponse::default()
+        };
+        let mut request = pb::QueryFiguresRequest::default();
+        go_on(&mut request, &answer(7, "a"));
+        go_on(&mut request, &answer(8, "b"));
+        assert_eq!(request.as_of_position, Some(7));
+        assert_eq!(request.page_token, "b");
+        let mut untold = pb::QueryFiguresRequest::default();
+        go_on(&mut untold, &answer(0, "a"));
+        assert_eq!(untold.as_of_position, None);
     }
 
     #[test]

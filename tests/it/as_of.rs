@@ -63,6 +63,37 @@ async fn figures_as_of_a_position_stay_after_late_reports_withdrawals_and_a_rest
 }
 
 #[tokio::test]
+async fn pages_that_follow_can_be_asked_for_as_of_the_first() {
+    let service = Service::start().await;
+    let channel = service.connect().await;
+    for signal in [pb::Signal::RedBeep, pb::Signal::Green] {
+        let incident = pb::Incident {
+            signal: signal.into(),
+            found_later: false,
+            ..founding_story()
+        };
+        report(&channel, incident).await;
+    }
+    let mut client = StatisticsServiceClient::new(channel.clone());
+    let mut request = pb::QueryFiguresRequest {
+        page_size: 1,
+        ..that_day(&[pb::Dimension::Signal])
+    };
+    let first = once_open(async || client.query_figures(request.clone()).await).await;
+    let first = first.expect("a page");
+    report_one(&channel).await;
+    request.page_token.clone_from(&first.next_page_token);
+    request.as_of_position = Some(first.position);
+    let second = client.query_figures(request).await.expect("a page");
+    let second = second.into_inner();
+    assert_eq!((first.total, second.total), (2, 2));
+    assert_eq!(first.position, second.position);
+    assert_eq!(second.figures.len(), 1);
+    assert_eq!(second.next_page_token, "");
+    service.stop().await;
+}
+
+#[tokio::test]
 async fn positions_that_are_not_there_are_refused_with_the_bounds() {
     let service = Service::start().await;
     let channel = service.connect().await;
