@@ -17,8 +17,10 @@ use super::peers::notify::Notifier;
 use super::peers::postgres::Postgres;
 use super::wire::Wire;
 use super::{broadcast, world};
+use crate::api::Clock;
 use crate::api::pb::v1 as pb;
 use crate::cli::{Failure, Kind};
+use crate::domain::UtcMillis;
 use crate::domain::limits::WATCH_PACE_MS_MIN;
 
 const INCIDENTS: &str = "/mistap.v1.LiveService/WatchIncidents";
@@ -29,6 +31,9 @@ const TEMPLATES: usize = 1_024;
 const MANY_TEMPLATES: usize = 2_700;
 /// After so long, the pace of a watch of counts holds nothing back any more.
 const RATES_REST: Duration = Duration::from_millis(2 * WATCH_PACE_MS_MIN + 50);
+
+/// A part of the window that is watched.
+const RENEW_EVERY_MS: i64 = 600_000;
 
 /// Memory stays if that many looks, so far apart, find about the same.
 const LOOKS_ALIKE: u32 = 5;
@@ -55,6 +60,7 @@ enum Publisher {
         server: Server,
         wire: Wire,
         mint: Box<Mint>,
+        reports: Box<Reports>,
         _folder: tempfile::TempDir,
     },
     /// Writes a line.
@@ -67,6 +73,47 @@ enum Publisher {
         notifier: Notifier,
         _postgres: Postgres,
     },
+}
+
+/// Reports of which each is sent many times, and when all of them were made to have happened.
+struct Reports {
+    incidents: Vec<pb::Incident>,
+    clock: Clock,
+    stamped: UtcMillis,
+}
+
+impl Reports {
+    /// As if they had happened now.
+    fn stamped(mut incidents: Vec<pb::Incident>, clock: &Clock) -> Self {
+        let stamped = clock();
+        for incident in &mut incidents {
+            incident.occurred_at = Some(prost_types::Timestamp {
+                seconds: stamped.0.div_euclid(1_000),
+                nanos: 0,
+            });
+            incident.precision = pb::TimePrecision::Exact.into();
+        }
+        Self {
+            incidents,
+            clock: Arc::clone(clock),
+            stamped,
+        }
+    }
+
+    fn mint(&self) -> Box<Mint> {
+        let templates = Arc::new(Templates::unary(&self.incidents));
+        Box::new(Mint::new(&templates, &self.clock))
+    }
+
+    /// The same as if they had happened now, once they would soon lie before every window that is
+    /// watched.
+    fn renewed(&mut self) -> Option<Box<Mint>> {
+        if (self.clock)().0 < self.stamped.0 + RENEW_EVERY_MS {
+            return None;
+        }
+        *self = Self::stamped(std::mem::take(&mut self.incidents), &self.clock);
+        Some(self.mint())
+    }
 }
 
 impl Stand {
@@ -94,32 +141,24 @@ impl Stand {
         rest: Duration,
         templates: usize,
     ) -> Result<Self, Failure> {
-        let now = (plan.now)();
         let network = world::network(plan.size)?;
-        let mut incidents = world::incidents(&network, plan.templates(templates), now)?;
-        for incident in &mut incidents {
-            // In every window that is watched.
-            incident.occurred_at = Some(prost_types::Timestamp {
-                seconds: now.0.div_euclid(1_000),
-                nanos: 0,
-            });
-            incident.precision = pb::TimePrecision::Exact.into();
-        }
+        let incidents = world::incidents(&network, plan.templates(templates), (plan.now)())?;
+        let reports = Reports::stamped(incidents, &plan.now);
         let folder = children::throw_away("mistap-bench-live-")?;
         let data = folder.path().join("data");
         world::save(&network, &data)?;
         let server = Server::serve(&data)?;
         let wire = server.wire().await?;
-        let templates = Arc::new(Templates::unary(&incidents));
         Ok(Self {
             subject: server.subject(path, request),
             process: server.process.id(),
             rest,
-            templates: incidents.len(),
+            templates: reports.incidents.len(),
             publisher: Publisher::Report {
                 server,
                 wire,
-                mint: Box::new(Mint::new(&templates, &plan.now)),
+                mint: reports.mint(),
+                reports: Box::new(reports),
                 _folder: folder,
             },
         })
@@ -219,6 +258,11 @@ impl Stand {
     /// order.
     pub async fn update(&mut self, crowd: &mut Crowd) -> Result<Vec<Duration>, Failure> {
         tokio::time::sleep(self.rest).await;
+        if let Publisher::Report { mint, reports, .. } = &mut self.publisher
+            && let Some(renewed) = reports.renewed()
+        {
+            *mint = renewed;
+        }
         crowd.begin();
         let begun = Instant::now();
         self.publish().await?;
@@ -299,4 +343,24 @@ fn rates_request(by: &[pb::Dimension]) -> Vec<u8> {
         ..Default::default()
     };
     request.encode_to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicI64, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn reports_are_made_to_have_happened_anew_before_no_window_has_them() {
+        let now = Arc::new(AtomicI64::new(1_790_000_000_000));
+        let told = Arc::clone(&now);
+        let clock: Clock = Arc::new(move || UtcMillis(told.load(Ordering::Relaxed)));
+        let mut reports = Reports::stamped(vec![pb::Incident::default()], &clock);
+        assert!(reports.renewed().is_none());
+        now.fetch_add(RENEW_EVERY_MS, Ordering::Relaxed);
+        assert!(reports.renewed().is_some());
+        let at = reports.incidents[0].occurred_at.expect("stamped");
+        assert_eq!(at.seconds, 1_790_000_600);
+    }
 }
