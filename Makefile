@@ -24,13 +24,21 @@ check: ## Format, lints and (where cargo-deny is installed) licences and sources
 		echo "cargo-deny is not installed: licences and sources not checked"; \
 	fi
 
-# In an environment of its own: what is installed for everybody stays as it is.
 .PHONY: clients
-clients: ## Make the clients in Python and Node ready, so that their tests are not skipped
+clients: client-packages ## Make the clients in Python and Node ready, so that their tests are not skipped
+	$(MAKE) client-code
+
+# In an environment of its own: what is installed for everybody stays as it is.
+.PHONY: client-packages
+client-packages:
 	python3 -m venv target/clients
 	target/clients/bin/pip install --quiet --disable-pip-version-check --only-binary :all: \
 		--requirement examples/clients/python/requirements.txt
-	cd examples/clients/node && npm ci --no-audit --no-fund && npm run generate
+	cd examples/clients/node && npm ci --no-audit --no-fund
+
+.PHONY: client-code
+client-code:
+	cd examples/clients/node && npm run generate
 
 .PHONY: bench
 bench: ## Compare with the peers that are installed; minutes
