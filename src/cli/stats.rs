@@ -133,10 +133,13 @@ async fn ask(
 }
 
 /// Makes the request ask for the next page, of the same record as the page before: what comes in
-/// between would move rows, and the sums are of all pages.
+/// between would move rows, and the sums are of all pages. Tallies know no earlier record, and may
+/// be of months whose incidents nobody can look through any more.
 fn go_on(request: &mut pb::QueryFiguresRequest, answer: &pb::QueryFiguresResponse) {
     request.page_token.clone_from(&answer.next_page_token);
-    if answer.position != 0 {
+    let effort = answer.effort.as_ref();
+    let is_scanned = effort.is_some_and(|effort| !effort.from_tallies);
+    if is_scanned && answer.position != 0 {
         request.as_of_position.get_or_insert(answer.position);
     }
 }
@@ -352,11 +355,16 @@ mod tests {
 
     #[test]
     fn pages_that_follow_are_of_the_record_of_the_first() {
-        let answer = |position, token: &str| pb::QueryFiguresResponse {
+        let made = |from_tallies, position, token: &str| pb::QueryFiguresResponse {
             position,
             next_page_token: token.to_owned(),
+            effort: Some(pb::Effort {
+                from_tallies,
+                ..pb::Effort::default()
+            }),
             ..pb::QueryFiguresResponse::default()
         };
+        let answer = |position, token: &str| made(false, position, token);
         let mut request = pb::QueryFiguresRequest::default();
         go_on(&mut request, &answer(7, "a"));
         go_on(&mut request, &answer(8, "b"));
@@ -365,6 +373,9 @@ mod tests {
         let mut untold = pb::QueryFiguresRequest::default();
         go_on(&mut untold, &answer(0, "a"));
         assert_eq!(untold.as_of_position, None);
+        let mut summed = pb::QueryFiguresRequest::default();
+        go_on(&mut summed, &made(true, 7, "a"));
+        assert_eq!(summed.as_of_position, None, "tallies are of now");
     }
 
     #[test]
