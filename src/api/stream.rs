@@ -4,15 +4,14 @@
 //! A stream is read no further while `STREAM_IN_FLIGHT_MAX` of its incidents are under way
 //! or answered and not taken, or `STREAMS_IN_FLIGHT_MAX` of all streams are under way. Every
 //! batch is a task of its own that ends whatever the client does, so that a client that
-//! takes no results holds up nobody else; after `STREAM_UNTAKEN_MS_MAX` its stream is ended, and its
-//! connection where it does not take the end either.
+//! takes no results holds up nobody else; after `STREAM_UNTAKEN_MS_MAX` its stream is ended.
 //! When the service stops, what was read is answered first, and the stream then ends with
 //! `UNAVAILABLE`.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -29,7 +28,6 @@ use tracing::Instrument;
 
 use super::bulk::{AT, Answers, StreamedReport};
 use super::caller::Caller;
-use super::connection::{ConnectionAbort, Untaken};
 use super::counters::Open;
 use super::guard::corrected;
 use super::reporting::Reporter;
@@ -54,8 +52,6 @@ pub(super) struct Bulk {
     /// Shared by all streams, one permit for each incident under way.
     pub in_flight: Arc<Semaphore>,
     pub stop: CancellationToken,
-    /// Through which it came.
-    pub connection: Option<ConnectionAbort>,
     /// Held as long as the stream is open.
     pub room: Permit,
 }
@@ -66,17 +62,8 @@ pub struct Results {
     batches: mpsc::Receiver<Answers>,
     /// Says how the stream ends; closed without a word, its task panicked. `None` once told.
     end: Option<oneshot::Receiver<End>>,
-    taken: Arc<Taken>,
+    taken: Arc<AtomicU64>,
     panics: Counter,
-}
-
-/// What a client has taken.
-#[derive(Default)]
-struct Taken {
-    /// Counts results.
-    results: AtomicU64,
-    /// Once the stream was ended because it took none.
-    untaken: OnceLock<Untaken>,
 }
 
 impl Stream for Results {
@@ -85,7 +72,7 @@ impl Stream for Results {
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         loop {
             if let Some(result) = self.ready.pop() {
-                self.taken.results.fetch_add(1, Ordering::Relaxed);
+                self.taken.fetch_add(1, Ordering::Relaxed);
                 return Poll::Ready(Some(Ok(result)));
             }
             match ready!(self.batches.poll_recv(context)) {
@@ -118,7 +105,7 @@ where
 {
     let (results, batches) = mpsc::channel(RESULT_BATCHES_MAX);
     let (ends, end) = oneshot::channel();
-    let taken = Arc::<Taken>::default();
+    let taken = Arc::<AtomicU64>::default();
     let panics = bulk.reporter.counters.panics.clone();
     let way = UnderWay::new(Arc::clone(&taken));
     let task = async move {
@@ -146,7 +133,8 @@ struct UnderWay {
     waiting: Batch,
     /// The oldest results, while there is no place for them.
     answered: Option<Answers>,
-    taken: Arc<Taken>,
+    /// Counts results that went to the client.
+    taken: Arc<AtomicU64>,
     /// As of the last look.
     taken_before: u64,
     /// Since when the oldest results wait.
@@ -157,7 +145,7 @@ struct UnderWay {
 }
 
 impl UnderWay {
-    fn new(taken: Arc<Taken>) -> Self {
+    fn new(taken: Arc<AtomicU64>) -> Self {
         Self {
             reports: VecDeque::new(),
             incidents: 0,
@@ -195,7 +183,7 @@ impl UnderWay {
                 permits = acquire(&bulk.in_flight, self.waiting.len()),
                     if !self.waiting.is_empty() => self.report(bulk, permits),
                 () = bulk.stop.cancelled(), if !self.is_stopping => self.begin_to_stop(),
-                () = sleep_until(untaken_due), if is_answered => self.check_taken(bulk)?,
+                () = sleep_until(untaken_due), if is_answered => self.check_taken()?,
                 first = requests.next(), if may_read => {
                     self.end = read(first, &mut requests, &mut self.waiting);
                 }
@@ -254,16 +242,13 @@ impl UnderWay {
 
     /// An error if the client took nothing since the last look. When the service stops,
     /// there is only one.
-    fn check_taken(&mut self, bulk: &Bulk) -> End {
+    fn check_taken(&mut self) -> End {
         if self.is_stopping {
             return Err(Problem::stopping().into());
         }
-        let taken = self.taken.results.load(Ordering::Relaxed);
+        let taken = self.taken.load(Ordering::Relaxed);
         if taken == self.taken_before {
             tracing::warn!("stream of incidents ended: its client takes no results");
-            if let Some(connection) = &bulk.connection {
-                self.taken.untaken.get_or_init(|| connection.said());
-            }
             return Err(Problem::untaken().into());
         }
         self.taken_before = taken;
@@ -356,7 +341,6 @@ mod tests {
         counters: Counters,
         in_flight: Arc<Semaphore>,
         stop: CancellationToken,
-        connection: ConnectionAbort,
         folder: TempDir,
     }
 
@@ -370,7 +354,6 @@ mod tests {
                 counters: Counters::default(),
                 in_flight: Arc::new(Semaphore::new(STREAMS_IN_FLIGHT_MAX)),
                 stop: CancellationToken::new(),
-                connection: ConnectionAbort::default(),
                 folder,
             }
         }
@@ -390,7 +373,6 @@ mod tests {
                 },
                 in_flight: Arc::clone(&self.in_flight),
                 stop: self.stop.clone(),
-                connection: Some(self.connection.clone()),
                 room: room.expect("nobody else"),
             }
         }
@@ -433,9 +415,7 @@ mod tests {
         assert_eq!(service.counters.streams.get(), 1);
         tokio::time::sleep(Duration::from_millis(STREAM_UNTAKEN_MS_MAX)).await;
         assert_eq!(service.counters.streams.get(), 0);
-        assert_eq!(service.connection.waiting(), 1, "its end waits");
         let (count, status) = ended(results).await;
-        assert_eq!(service.connection.waiting(), 0);
         assert!(count < MANY, "{count}");
         assert_eq!(
             status.map(|status| status.code()),

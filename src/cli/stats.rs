@@ -12,6 +12,7 @@ use super::output::{Format, Sheet, place};
 use super::progress;
 use super::question::{AsOfArgs, ByArgs, DaysArgs, FilterArgs};
 use super::rates::{RATE_COLUMNS, no_rate, rate_cells, rounded, to_feed, write_rate};
+use super::say_aside;
 use super::tidy::{self, Tidy, few_days};
 use super::unknown;
 use super::values;
@@ -113,11 +114,18 @@ async fn ask(
 ) -> Result<Found, Failure> {
     let progress = progress::spinner("asking; rows so far:");
     let mut figures = Vec::new();
+    let mut first = None;
     let last = loop {
         let mut answer = with_progress::figures(&mut client, request.clone()).await?;
         figures.append(&mut answer.figures);
+        let as_of = (answer.position, answer.total);
+        let has_moved = as_of != *first.get_or_insert(as_of);
         progress.set_position(figures.len() as u64);
         if answer.next_page_token.is_empty() || args.limit <= figures.len() {
+            if has_moved {
+                let told = "reports came in between pages: rows may be missing, or there twice";
+                say_aside(&format!("warning: {told}"));
+            }
             break answer;
         }
         go_on(&mut request, &answer);
@@ -132,14 +140,14 @@ async fn ask(
     })
 }
 
-/// Makes the request ask for the next page, of the same record as the page before: what comes in
-/// between would move rows, and the sums are of all pages. Tallies know no earlier record, and may
-/// be of months whose incidents nobody can look through any more.
+/// Makes the request ask for the next page, of the same record as the page before where that can be
+/// had: what comes in between moves rows. Tallies know no earlier record, and may be of months whose
+/// incidents nobody can look through any more; taps of an earlier record are made again for each page.
 fn go_on(request: &mut pb::QueryFiguresRequest, answer: &pb::QueryFiguresResponse) {
     request.page_token.clone_from(&answer.next_page_token);
     let effort = answer.effort.as_ref();
     let is_scanned = effort.is_some_and(|effort| !effort.from_tallies);
-    if is_scanned && answer.position != 0 {
+    if is_scanned && request.rates.is_none() && answer.position != 0 {
         request.as_of_position.get_or_insert(answer.position);
     }
 }
@@ -354,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_that_follow_are_of_the_record_of_the_first() {
+    fn pages_that_follow_are_of_the_record_of_the_first_where_that_is_scanned() {
         let made = |from_tallies, position, token: &str| pb::QueryFiguresResponse {
             position,
             next_page_token: token.to_owned(),
