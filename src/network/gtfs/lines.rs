@@ -7,7 +7,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{Read, Seek};
-use std::iter;
 
 use super::archive::Archive;
 use super::error::{FeedError, Reason};
@@ -256,8 +255,9 @@ fn mode(route_type: u32) -> Mode {
 }
 
 /// The identifiers of lines: as they stand if they are ones; else operator and number, and
-/// where several lines of an operator have one number, the feed's identifier as well. Of those that
-/// are still alike, as too long or of letters that an identifier has not, each has a number of its own.
+/// where several lines of an operator have one number, the feed's identifier as well. Those that are
+/// still alike, as too long or of letters that an identifier has not, have a hash of the feed's
+/// identifier, which is the same in the next feed, whatever stands beside them.
 fn line_ids(routes: &[Route]) -> Vec<LineId> {
     let own = |route: &Route| {
         let own = route.id.parse::<LineId>().ok();
@@ -267,30 +267,36 @@ fn line_ids(routes: &[Route]) -> Vec<LineId> {
         let made = visible(text, LINE_ID_BYTES_MAX).parse();
         made.expect("operator, colon and visible text are an identifier")
     };
-    let short = |route: &Route| made(&format!("{}:{}", route.operator, route.number));
-    let mut counts = BTreeMap::<LineId, u32>::new();
+    let mut counts = BTreeMap::<(&OperatorCode, &str), u32>::new();
     for route in routes {
-        *counts
-            .entry(own(route).unwrap_or_else(|| short(route)))
+        *counts.entry((&route.operator, &*route.number)).or_default() += 1;
+    }
+    let usual = |route: &Route| {
+        let (operator, number) = (&route.operator, &*route.number);
+        match counts.get(&(operator, number)) {
+            Some(1) => made(&format!("{operator}:{number}")),
+            _ => made(&format!("{operator}:{number}.{}", route.id)),
+        }
+    };
+    let ids: Vec<_> = routes
+        .iter()
+        .map(|route| own(route).ok_or_else(|| usual(route)))
+        .collect();
+    let mut alike = BTreeMap::<&LineId, u32>::new();
+    for id in &ids {
+        *alike
+            .entry(id.as_ref().unwrap_or_else(|id| id))
             .or_default() += 1;
     }
-    let mut taken: BTreeSet<LineId> = routes.iter().filter_map(own).collect();
-    let id = |route: &Route| {
-        if let Some(own) = own(route) {
-            return own;
+    let id = |(route, id): (&Route, &Result<LineId, LineId>)| match id {
+        Ok(own) => own.clone(),
+        Err(usual) if alike.get(usual) == Some(&1) => usual.clone(),
+        Err(_) => {
+            let hash = crc32c::crc32c(route.id.as_bytes());
+            made(&format!("{}:{hash:08x}.{}", route.operator, route.number))
         }
-        let short = short(route);
-        if counts.get(&short) == Some(&1) && taken.insert(short.clone()) {
-            return short;
-        }
-        let (operator, number) = (&route.operator, &route.number);
-        let long = made(&format!("{operator}:{number}.{}", route.id));
-        let numbered = (2..).map(|count| made(&format!("{operator}:{count}.{number}")));
-        let mut ids = iter::once(long).chain(numbered);
-        let free = ids.find(|id| taken.insert(id.clone()));
-        free.expect("numbers do not end")
     };
-    routes.iter().map(id).collect()
+    routes.iter().zip(&ids).map(id).collect()
 }
 
 fn read_trips<R: Read + Seek>(

@@ -251,9 +251,12 @@ mod tests {
             ids.collect::<BTreeSet<_>>()
         };
         let letters = ids("a,GVB,\u{410},,0\nb,GVB,\u{411},,0\n");
-        assert!(letters.contains("GVB:_.a") && letters.contains("GVB:_.b"));
+        assert_eq!(letters.len(), 3);
         let alike = ids("\u{410},GVB,1,,0\n\u{411},GVB,1,,0\n");
-        assert!(alike.contains("GVB:1._") && alike.contains("GVB:2.1"));
+        let reversed = ids("\u{411},GVB,1,,0\n\u{410},GVB,1,,0\n");
+        assert_eq!((alike.len(), &alike), (3, &reversed));
+        let alone = ids("\u{410},GVB,1,,0\nx,GVB,1,,0\n\u{412},GVB,1,,0\n");
+        assert_eq!(alone.intersection(&alike).count(), 2, "{alone:?} {alike:?}");
         let taken = ids("x,GVB,10,,0\n");
         assert!(taken.contains("GVB:10.x"));
         for ids in [letters, alike, taken] {
