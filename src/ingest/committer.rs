@@ -174,8 +174,12 @@ impl Committer {
         let now = self.now();
         let (mut batch, answers) = self.sort_out(jobs, now);
         let tick = now.minute();
-        // One for which there was no room is tried again in the next minute.
-        let is_due = |minute: &Minute| self.ticked.max(self.refused) < Some(*minute);
+        // One for which there was no room is tried again in another minute, also of a clock that was set
+        // back: nothing is taken in until one is written.
+        let is_due = |minute: &Minute| match self.refused {
+            Some(refused) if self.is_stuck => refused != *minute,
+            Some(_) | None => self.ticked < Some(*minute),
+        };
         let tick = tick.filter(is_due);
         if tick.is_some() {
             batch.push(Pending::new(Entry::Tick));
@@ -212,7 +216,7 @@ impl Committer {
                 }
                 Err(error) => return Err(error),
             }
-            self.ticked = tick.or(self.ticked);
+            self.ticked = self.ticked.max(tick);
         }
         let decided = |fate| match fate {
             Fate::Known(first) => Decided::Repeated(first),
@@ -762,6 +766,13 @@ mod tests {
         let before = Some(Minute(minute.0 - 1));
         assert_ne!(tick(&mut committer, 1, before), Position(0));
         assert!(!committer.is_disk_low);
+        // The clock was set back since.
+        committer.ticked = Some(Minute(minute.0 + 60));
+        committer.refused = committer.ticked;
+        committer.refuse(Vec::new(), &full);
+        committer.commit(Vec::new()).expect("written");
+        assert!(!committer.is_stuck);
+        assert_eq!(committer.ticked, Some(Minute(minute.0 + 60)));
     }
 
     #[test]
