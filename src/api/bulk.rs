@@ -22,10 +22,12 @@ use tonic::server::{Grpc, NamedService, StreamingService};
 use tonic::{Request, Response, Status, Streaming};
 use tower::Service;
 
+use super::connection::Awaited;
 use super::convert::incident::{Parsed, parse_incident};
 use super::convert::recorded::Recorded;
 use super::convert::violation::{Path, Violations};
 use super::guard::Answering;
+use super::origin::abort_of;
 use super::pb::Wipe;
 use super::pb::v1 as pb;
 use super::pb::v1::reporting_service_server::ReportingServiceServer;
@@ -128,7 +130,9 @@ impl Service<http::Request<Body>> for Reports {
                     clock: reporting.clock(),
                 };
                 let mut grpc = Grpc::new(codec).max_decoding_message_size(REPORT_BYTES_MAX);
-                Ok(grpc.streaming(Method(reporting), request).await)
+                let connection = abort_of(request.extensions());
+                let results = grpc.streaming(Method(reporting), request).await;
+                Ok(results.map(|results| Body::new(Awaited::new(results, connection))))
             }),
             _ => self.generated.call(request),
         }

@@ -5,16 +5,18 @@
 //! Ending the connection is therefore left to whoever finds that a stream is stuck. Clients of
 //! other streams on it connect anew, and resume.
 //!
-//! Answers to reports are short and many, so nobody looks at each: a connection counts those that
+//! Answers to reports are short and many, so nobody looks at each: a connection counts the pieces that
 //! its client has not taken by when they were said, and ends where one of them waits for too long.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
+use bytes::Bytes;
 use futures_util::task::AtomicWaker;
+use http_body::{Body, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 use tonic::transport::server::Connected;
@@ -43,17 +45,23 @@ struct Signal {
     is_given: AtomicBool,
     /// Of the task that reads and writes.
     waker: AtomicWaker,
-    /// Answers that wait, by the look after which they were said. A place is used again when all
+    /// Pieces of answers that wait, by the look after which they were said. A place is used again when all
     /// others were.
     untaken: [AtomicU32; LOOKS],
     looks: AtomicUsize,
 }
 
-/// A short answer that waits for its client, until this is dropped.
-#[derive(Debug)]
-pub struct Untaken {
+/// A piece of an answer, which waits for its client until HTTP has let go of it.
+struct Lent {
+    bytes: Bytes,
     connection: Arc<Signal>,
     place: usize,
+}
+
+/// A body of which each piece is waited for.
+pub struct Awaited<B> {
+    body: B,
+    connection: Option<ConnectionAbort>,
 }
 
 /// Ends connections whose clients do not take short answers. Clones look at the same.
@@ -75,18 +83,19 @@ impl ConnectionAbort {
         self.0.waker.wake();
     }
 
-    /// A short answer was said: it waits from now on. Where it does for `WATCH_UNTAKEN_MS_MAX`, the
+    /// A piece of an answer that is said now. Where it waits for `WATCH_UNTAKEN_MS_MAX`, the
     /// connection ends, if it is looked at.
-    pub fn said(&self) -> Untaken {
+    pub fn awaited(&self, bytes: Bytes) -> Bytes {
         let place = self.0.looks.load(Ordering::Relaxed) % LOOKS;
         self.0.untaken[place].fetch_add(1, Ordering::Relaxed);
-        Untaken {
+        Bytes::from_owner(Lent {
+            bytes,
             connection: Arc::clone(&self.0),
             place,
-        }
+        })
     }
 
-    /// Short answers that wait.
+    /// Pieces that wait.
     #[cfg(test)]
     pub(super) fn waiting(&self) -> u32 {
         let waiting = self.0.untaken.iter();
@@ -103,11 +112,51 @@ impl ConnectionAbort {
     }
 }
 
-// === impl Untaken ===
+// === impl Lent ===
 
-impl Drop for Untaken {
+impl AsRef<[u8]> for Lent {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Lent {
     fn drop(&mut self) {
         self.connection.untaken[self.place].fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+// === impl Awaited ===
+
+impl<B> Awaited<B> {
+    /// Of an answer that goes through this connection, if through any.
+    pub fn new(body: B, connection: Option<ConnectionAbort>) -> Self {
+        Self { body, connection }
+    }
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Body for Awaited<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        let awaited = |bytes| match &self.connection {
+            Some(connection) => connection.awaited(bytes),
+            None => bytes,
+        };
+        Poll::Ready(frame.map(|frame| frame.map(|frame| frame.map_data(awaited))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 
@@ -216,10 +265,14 @@ impl<S: Connected> Connected for Abortable<S> {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+    use std::sync::OnceLock;
     use std::time::Duration;
 
+    use futures_util::stream::{self, StreamExt as _};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::time::timeout;
+    use tonic::transport::Server;
 
     use super::*;
 
@@ -228,14 +281,54 @@ mod tests {
         let connection = ConnectionAbort::default();
         let is_stuck = || connection.0.is_stuck();
         for _ in 0..2 {
-            let waiting = connection.said();
+            let waiting = connection.awaited(Bytes::from_static(b"a"));
             for look in 1..LOOKS {
-                drop(connection.said());
+                drop(connection.awaited(Bytes::new()));
                 assert!(!is_stuck(), "{look}");
             }
             assert!(is_stuck());
             drop(waiting);
             (0..2 * LOOKS).for_each(|_| assert!(!is_stuck()));
+        }
+    }
+
+    /// HTTP/2 hands on all of a piece as soon as there is room for one byte of it.
+    #[tokio::test(start_paused = true)]
+    async fn piece_waits_until_a_client_has_made_room_for_all_of_it() {
+        const BYTES: u32 = 100;
+        let waiting = async |window: u32| {
+            let (near, far) = tokio::io::duplex(64);
+            let connection = Arc::new(OnceLock::new());
+            let abort = Arc::clone(&connection);
+            let answer = move |request: http::Request<tonic::body::Body>| {
+                let info = request.extensions().get::<ConnectionInfo<()>>();
+                let abort = abort.get_or_init(|| info.expect("its connection").abort.clone());
+                let body = axum::body::Body::from(vec![7; BYTES as usize]);
+                let body = tonic::body::Body::new(Awaited::new(body, Some(abort.clone())));
+                std::future::ready(Ok::<_, Infallible>(http::Response::new(body)))
+            };
+            let incoming = stream::iter([Ok::<_, io::Error>(Abortable::new(far))]);
+            let serving = Server::builder()
+                .serve_with_incoming(tower::service_fn(answer), incoming.chain(stream::pending()));
+            tokio::spawn(serving);
+            let mut builder = h2::client::Builder::new();
+            builder.initial_window_size(window);
+            let shaken = builder.handshake::<_, Bytes>(near).await;
+            let (client, driving) = shaken.expect("a server");
+            tokio::spawn(driving);
+            let mut ready = client.ready().await.expect("an open connection");
+            let request = http::Request::post("http://here/").body(()).expect("valid");
+            let (response, _) = ready
+                .send_request(request, true)
+                .expect("an open connection");
+            let response: http::Response<h2::RecvStream> = response.await.expect("an answer");
+            // Until nothing happens any more: time that is paused goes on only then.
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            drop(response);
+            connection.get().expect("a call").waiting()
+        };
+        for (window, expected) in [(0, 1), (1, 1), (BYTES - 1, 1), (BYTES, 0)] {
+            assert_eq!(waiting(window).await, expected, "{window}");
         }
     }
 

@@ -232,7 +232,10 @@ impl Delivery {
         }
         let mut frames = match std::mem::replace(&mut state.stage, Stage::Ended) {
             Stage::Open(frames) => frames,
-            Stage::Ending(status) => return Poll::Ready(Some(Said::End(status))),
+            Stage::Ending(status) => {
+                state.await_end();
+                return Poll::Ready(Some(Said::End(status)));
+            }
             Stage::Cut => return Poll::Ready(Some(Said::Reset)),
             Stage::Ended => return Poll::Ready(None),
         };
@@ -253,6 +256,7 @@ impl Delivery {
             Poll::Ready(Some(Err(status))) => status,
             Poll::Ready(None) => Status::ok(""),
         };
+        state.await_end();
         drop(state);
         Poll::Ready(Some(Said::End(end)))
     }
@@ -299,6 +303,12 @@ impl State {
     /// Leave to have a message wait.
     fn hold(&self, frame: &Bytes) -> Result<Option<UnreadPermit>, TooMuchUnread> {
         self.permit.hold(frame)
+    }
+
+    /// The end is said, and may still wait where a layer makes a message of it, as for gRPC-Web.
+    fn await_end(&mut self) {
+        self.is_asked = false;
+        self.since = Instant::now();
     }
 
     /// Whether what is lent must be taken first.

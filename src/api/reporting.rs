@@ -14,7 +14,6 @@ use tonic::{Request, Response, Status, Streaming};
 use super::access::{check_incident, is_operator_vouched_for};
 use super::bulk::{AT, ReportClock, StreamedReport};
 use super::caller::{Caller, holder_of};
-use super::connection::ConnectionAbort;
 use super::convert::choices::to_choices;
 use super::convert::incident::{Parsed, Remark, parse_incident, parse_key};
 use super::convert::recorded::{Names, Recorded, to_recorded};
@@ -86,8 +85,7 @@ impl Reporting {
             caller,
             in_flight: Arc::clone(&self.in_flight),
             stop: self.stop.clone(),
-            connection: abort_of(request.extensions()),
-            room,
+            room: Arc::new(room),
         };
         Ok(stream::start(bulk, request.into_inner()))
     }
@@ -113,9 +111,7 @@ impl Reporting {
                 self.report_single(&caller, single).await
             };
             match answered.await {
-                Ok(response) => {
-                    unary::answer(&response, connection.as_ref().map(ConnectionAbort::said))
-                }
+                Ok(response) => unary::answer(&response, connection.as_ref()),
                 Err(problem) => Status::from(problem).into_http(),
             }
         }

@@ -4,7 +4,8 @@
 //! A stream is read no further while `STREAM_IN_FLIGHT_MAX` of its incidents are under way
 //! or answered and not taken, or `STREAMS_IN_FLIGHT_MAX` of all streams are under way. Every
 //! batch is a task of its own that ends whatever the client does, so that a client that
-//! takes no results holds up nobody else; after `STREAM_UNTAKEN_MS_MAX` its stream is ended.
+//! takes no results holds up nobody else; after `STREAM_UNTAKEN_MS_MAX` its stream is ended. What is
+//! still waiting then has its place until the connection lets go of it.
 //! When the service stops, what was read is answered first, and the stream then ends with
 //! `UNAVAILABLE`.
 
@@ -53,7 +54,7 @@ pub(super) struct Bulk {
     pub in_flight: Arc<Semaphore>,
     pub stop: CancellationToken,
     /// Held as long as the stream is open.
-    pub room: Permit,
+    pub room: Arc<Permit>,
 }
 
 /// Results of a stream, one by one.
@@ -63,6 +64,7 @@ pub struct Results {
     /// Says how the stream ends; closed without a word, its task panicked. `None` once told.
     end: Option<oneshot::Receiver<End>>,
     taken: Arc<AtomicU64>,
+    _room: Arc<Permit>,
     panics: Counter,
 }
 
@@ -108,6 +110,7 @@ where
     let taken = Arc::<AtomicU64>::default();
     let panics = bulk.reporter.counters.panics.clone();
     let way = UnderWay::new(Arc::clone(&taken));
+    let room = Arc::clone(&bulk.room);
     let task = async move {
         let end = way.run(&bulk, requests, results).await;
         // A client that is gone needs no answer.
@@ -119,6 +122,7 @@ where
         batches,
         end: Some(end),
         taken,
+        _room: room,
         panics,
     }
 }
@@ -373,7 +377,7 @@ mod tests {
                 },
                 in_flight: Arc::clone(&self.in_flight),
                 stop: self.stop.clone(),
-                room: room.expect("nobody else"),
+                room: Arc::new(room.expect("nobody else")),
             }
         }
 

@@ -17,7 +17,7 @@ use tonic::Status;
 use tonic::body::Body;
 use tonic::metadata::GRPC_CONTENT_TYPE;
 
-use super::connection::Untaken;
+use super::connection::ConnectionAbort;
 use super::frames::{PREFIX_BYTES, framed};
 use super::status::Problem;
 use crate::domain::limits::REPORT_BYTES_MAX;
@@ -32,8 +32,6 @@ const OK: HeaderValue = HeaderValue::from_static("0");
 struct Answer {
     frame: Option<Bytes>,
     is_ended: bool,
-    /// Until HTTP has let go of it, which it does when all of it had room.
-    _untaken: Option<Untaken>,
 }
 
 /// Whether the message of a call comes as it is. tonic refuses all others.
@@ -68,12 +66,16 @@ pub async fn message(mut body: Body) -> Result<Bytes, Problem> {
     }
 }
 
-/// A message as the whole answer. `untaken` is held until its client has made room for it.
-pub fn answer(message: &impl Message, untaken: Option<Untaken>) -> Response<Body> {
+/// A message as the whole answer, which its connection waits for until it is taken.
+pub fn answer(message: &impl Message, connection: Option<&ConnectionAbort>) -> Response<Body> {
+    let frame = framed(message);
+    let frame = match connection {
+        Some(connection) => connection.awaited(frame),
+        None => frame,
+    };
     let answer = Answer {
-        frame: Some(framed(message)),
+        frame: Some(frame),
         is_ended: false,
-        _untaken: untaken,
     };
     let mut response = Response::new(Body::new(answer));
     let headers = response.headers_mut();
@@ -136,7 +138,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::api::connection::ConnectionAbort;
 
     type Part = Result<Bytes, Status>;
 
@@ -231,8 +232,7 @@ mod tests {
     #[tokio::test]
     async fn answer_is_a_message_and_then_that_all_is_well() {
         let connection = ConnectionAbort::default();
-        let untaken = Some(connection.said());
-        let mut response = answer(&"a message".to_owned(), untaken);
+        let mut response = answer(&"a message".to_owned(), Some(&connection));
         assert_eq!(response.headers()[CONTENT_TYPE], "application/grpc");
         let body = response.body_mut();
         let mut next = async || poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await;
@@ -242,13 +242,11 @@ mod tests {
             .expect("no error")
             .into_data();
         assert_eq!(data.ok(), Some(framed(&"a message".to_owned())));
+        assert_eq!(connection.waiting(), 0, "HTTP has let go of it");
         let trailers = next().await.expect("a frame").expect("no error");
         let trailers = trailers.into_trailers().expect("trailers");
         assert_eq!(trailers[Status::GRPC_STATUS], "0");
         assert!(next().await.is_none());
-        assert_eq!(connection.waiting(), 1);
-        drop(response);
-        assert_eq!(connection.waiting(), 0, "HTTP has let go of it");
     }
 
     #[test]

@@ -27,7 +27,6 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::Status;
 
 use super::GRPC;
-use super::requests::Requests;
 use crate::api::connection::ConnectionAbort;
 use crate::api::frames::LooksAfterItself;
 use crate::api::guard::Door;
@@ -45,7 +44,6 @@ const GRPC_WEB: &str = "application/grpc-web";
 #[derive(Clone)]
 pub(super) struct Answers {
     door: Door,
-    requests: Requests,
     unread: Arc<UnreadBytes>,
     streams: Permits,
     stop: CancellationToken,
@@ -121,7 +119,6 @@ impl Answers {
         open.look_through(sweep);
         Self {
             door,
-            requests: Requests::new(),
             unread: Arc::new(UnreadBytes::new(UnreadBounds::of_answers())),
             streams: Permits::new(PermitBounds::of_followers()),
             stop,
@@ -165,7 +162,7 @@ impl Answers {
     }
 }
 
-/// The outermost layer of the router: bounds requests, and watches over answers.
+/// The outermost layer of the router.
 pub(super) async fn watch_over(
     State(answers): State<Answers>,
     request: Request,
@@ -177,7 +174,6 @@ pub(super) async fn watch_over(
         Ok(place) => place,
         Err(problem) => return Status::from(problem).into_http(),
     };
-    let request = request.map(|body| answers.requests.bounded(body, holder));
     let response = next.run(request).await;
     if response.extensions().get::<LooksAfterItself>().is_some() {
         return response;

@@ -77,6 +77,7 @@ use connections::Incoming;
 use dispatch::{Destinations, Dispatch};
 use follow::Follower;
 use health::Health;
+use requests::Requests;
 
 const GRPC: &str = "application/grpc";
 
@@ -360,6 +361,11 @@ impl Parts {
             .add_service(health_server)
             .into_axum_router()
             .layer(guard)
+            // Within the one for browsers, which tells no error of a body as it is.
+            .layer(middleware::from_fn_with_state(
+                Requests::new(door.clone()),
+                requests::bound,
+            ))
             .layer(GrpcWebLayer::new());
         let refresh = gauges(&mut registry, running);
         let pages = Pages {

@@ -1,25 +1,35 @@
-//! Requests on their way through the router, and clients that do not end them.
+//! Calls on their way through the router, and clients that do not end their requests.
 //!
 //! The message of a call lies in memory until all of it has come, and may be large. So may it lie for
 //! as long as a call may take, of every stream of every connection; where it is larger than most, it
-//! takes one of few places until then.
+//! takes one of few places until then. Who has a token takes none from others. Streams of requests
+//! have places of their own, and one message of each in memory.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use tonic::Status;
 
+use crate::api::guard::Door;
 use crate::api::status::Problem;
 use crate::domain::limits::LARGE_REQUEST_BYTES_MIN;
 use crate::live::{Holder, Permit, PermitBounds, Permits};
 
+/// Methods with a stream of requests.
+const STREAMS: [&str; 2] = ["/StreamIncidents", "/StreamTapCounts"];
+
 /// Bounds large requests. Clones bound the same.
 #[derive(Clone)]
 pub(super) struct Requests {
-    large: Permits,
+    door: Door,
+    of_tokens: Permits,
+    of_others: Permits,
 }
 
 /// The body of a request.
@@ -33,24 +43,48 @@ struct RequestBody {
 }
 
 impl Requests {
-    /// With nothing on its way.
-    pub fn new() -> Self {
+    /// With nothing on its way. `door` tells whose a request is.
+    pub fn new(door: Door) -> Self {
+        let permits = || Permits::new(PermitBounds::of_large_requests());
         Self {
-            large: Permits::new(PermitBounds::of_large_requests()),
+            door,
+            of_tokens: permits(),
+            of_others: permits(),
         }
     }
 
     /// A body that takes a place once it is large. Where there is none, it ends with
     /// `RESOURCE_EXHAUSTED`, which gRPC tells.
-    pub fn bounded(&self, body: Body, holder: Holder) -> Body {
+    fn bounded(&self, body: Body, holder: Holder) -> Body {
+        let large = match holder.token {
+            Some(_) => &self.of_tokens,
+            None => &self.of_others,
+        };
         Body::new(RequestBody {
             body,
             bytes: 0,
             holder,
-            large: self.large.clone(),
+            large: large.clone(),
             place: None,
         })
     }
+}
+
+/// The layer that bounds calls.
+pub(super) async fn bound(
+    State(requests): State<Requests>,
+    request: Request,
+    next: Next,
+) -> Response {
+    if STREAMS
+        .iter()
+        .any(|stream| request.uri().path().ends_with(stream))
+    {
+        return next.run(request).await;
+    }
+    let holder = requests.door.holder(&request);
+    next.run(request.map(|body| requests.bounded(body, holder)))
+        .await
 }
 
 impl RequestBody {
@@ -106,6 +140,8 @@ mod tests {
     use http_body::Body as _;
 
     use super::*;
+    use crate::api::origin::Callers;
+    use crate::auth::{Gate, Limiter};
     use crate::domain::limits::{LARGE_REQUESTS_MAX, LARGE_REQUESTS_PER_PREFIX_MAX};
 
     type Part = Result<Bytes, Status>;
@@ -115,6 +151,15 @@ mod tests {
             token: None,
             address: Some(IpAddr::from([192, 0, 2, last])),
         }
+    }
+
+    fn requests() -> Requests {
+        let folder = tempfile::tempdir().expect("a folder");
+        Requests::new(Door {
+            gate: Gate::open(folder.path()).expect("nobody has a token"),
+            limiter: Limiter::new().expect("random bytes"),
+            callers: Callers::default(),
+        })
     }
 
     /// A request of so many bytes of which more is to come.
@@ -138,7 +183,7 @@ mod tests {
 
     #[tokio::test]
     async fn large_requests_of_one_address_are_few_at_once_and_small_ones_are_not_counted() {
-        let requests = Requests::new();
+        let requests = requests();
         let [of_address, ..] = LARGE_REQUESTS_PER_PREFIX_MAX;
         assert!(of_address < LARGE_REQUESTS_MAX);
         let large = |last| unended(&requests, LARGE_REQUEST_BYTES_MIN, from(last));
@@ -148,13 +193,19 @@ mod tests {
         let mut small = unended(&requests, LARGE_REQUEST_BYTES_MIN - 1, from(1));
         assert!(is_let_in(&mut small));
         assert!(is_let_in(&mut large(2)), "of another");
+        let of_token = Holder {
+            token: Some(1),
+            ..from(1)
+        };
+        let mut of_token = unended(&requests, LARGE_REQUEST_BYTES_MIN, of_token);
+        assert!(is_let_in(&mut of_token));
         open.pop();
         assert!(is_let_in(&mut large(1)), "one has gone");
     }
 
     #[tokio::test]
     async fn request_arrives_as_it_was_and_gives_its_place_back_when_it_has_ended() {
-        let requests = Requests::new();
+        let requests = requests();
         let [of_address, ..] = LARGE_REQUESTS_PER_PREFIX_MAX;
         let bytes: Vec<u8> = (0..=250)
             .cycle()

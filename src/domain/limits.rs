@@ -539,10 +539,10 @@ pub const MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub const REPORT_BYTES_MAX: usize = 64 * 1024;
 /// Smallest request that takes a place among the large ones until all of it has come, in bytes.
 pub const LARGE_REQUEST_BYTES_MIN: usize = 64 * 1024;
-/// Large requests on their way at once. Reached: refused, here and below.
-pub const LARGE_REQUESTS_MAX: usize = 256;
+/// Large requests on their way at once, with a token and without one. Reached: refused, here and below.
+pub const LARGE_REQUESTS_MAX: usize = 128;
 /// The same with one token.
-pub const LARGE_REQUESTS_PER_TOKEN_MAX: usize = 64;
+pub const LARGE_REQUESTS_PER_TOKEN_MAX: usize = 32;
 /// The same without a token, from one prefix of each width of `COUNTED_PREFIXES`, the narrowest first.
 pub const LARGE_REQUESTS_PER_PREFIX_MAX: [usize; COUNTED_PREFIXES.len()] = [16, 32, 64];
 /// How long nothing may come of a connection before its client is asked for a sign of life, in

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use mistap::api::origin::Callers;
@@ -13,6 +13,7 @@ use mistap::api::pb::v1::network_service_client::NetworkServiceClient;
 use mistap::api::pb::v1::reporting_service_client::ReportingServiceClient;
 use mistap::api::pb::v1::statistics_service_client::StatisticsServiceClient;
 use mistap::domain::UtcMillis;
+use mistap::domain::limits::{LARGE_REQUEST_BYTES_MIN, LARGE_REQUESTS_MAX};
 use mistap::domain::time::{DAY_MS, HOUR_MS};
 use mistap::ingest::ClockCheck;
 use prost::Message;
@@ -470,6 +471,51 @@ async fn grpc_web(service: &Service, method: &str, message: &[u8]) -> String {
     request.extend(message);
     let answer = exchange(service.address(), &request).await;
     String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// However it is called, and though a layer for browsers stands before the one that refuses.
+#[tokio::test]
+async fn large_request_that_finds_no_place_is_told_to_come_again() {
+    let service = Service::start().await;
+    let head = "POST /mistap.v1.ReportingService/ReportIncidents HTTP/1.1\r\nhost: localhost\r\n\
+                content-type: application/grpc-web+proto\r\ncontent-length: 200000\r\n\r\n\
+                \0\0\x02\0\0";
+    let mut unended = Vec::new();
+    for _ in 0..LARGE_REQUESTS_MAX {
+        let stream = TcpStream::connect(service.address()).await;
+        let mut stream = stream.expect("a server");
+        stream.write_all(head.as_bytes()).await.expect("read");
+        let part = vec![0x0a; LARGE_REQUEST_BYTES_MIN];
+        stream.write_all(&part).await.expect("read");
+        unended.push(stream);
+    }
+    let large = pb::ReportIncidentsRequest {
+        incidents: vec![pb::Incident::default(); LARGE_REQUEST_BYTES_MIN],
+    };
+    let refused = async || {
+        let answer = grpc_web(&service, "ReportIncidents", &large.encode_to_vec()).await;
+        let mut client = ReportingServiceClient::new(service.connect().await);
+        let status = client.report_incidents(large.clone()).await;
+        (answer, status.expect_err("too many incidents"))
+    };
+    let told = async |expected: Code| {
+        let begun = Instant::now();
+        loop {
+            let (answer, status) = refused().await;
+            let is_told = answer.contains(&format!("grpc-status:{}", expected as i32))
+                || answer.contains(&format!("grpc-status: {}", expected as i32));
+            if status.code() == expected && is_told {
+                return status;
+            }
+            // What was sent or closed is noticed soon.
+            assert!(begun.elapsed() < PATIENCE, "{status} {answer}");
+        }
+    };
+    let status = told(Code::ResourceExhausted).await;
+    assert!(status.get_details_retry_info().is_some(), "{status}");
+    drop(unended);
+    told(Code::InvalidArgument).await;
+    service.stop().await;
 }
 
 #[tokio::test]
