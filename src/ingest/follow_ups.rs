@@ -290,8 +290,8 @@ impl Ingest {
     }
 
     /// Erases the personal part of an incident, and the words of its answers. When this
-    /// returns, they are gone from the disk. Again: changes nothing. Says how the incident is
-    /// kept then.
+    /// returns, no file of the journal has them. (Blocks that a file system freed when a segment was
+    /// written anew are not looked for.) Again: changes nothing. Says how the incident is kept then.
     pub async fn erase(
         &self,
         id: IncidentId,

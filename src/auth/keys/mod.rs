@@ -160,8 +160,8 @@ impl Keys {
         })
     }
 
-    /// Uses the keys of a quarter, and of all before it, no more. They are in the file still:
-    /// the next start uses them again, unless they are destroyed.
+    /// Uses the keys of a quarter, and of all before it, no more. They are in the file until they are
+    /// destroyed, and the next start uses them again where nothing was written to it since.
     pub fn end(&self, through: u32) {
         let held = self.periods.write();
         let mut periods = held.unwrap_or_else(PoisonError::into_inner);
