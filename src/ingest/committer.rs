@@ -88,11 +88,9 @@ pub(super) struct Committer {
     /// Entries of tap counts since a checkpoint was begun, see `count_taps`.
     tap_entries: u64,
     is_disk_low: bool,
-    /// Whether the journal had no room even for what is taken in on a low disk, when something was
-    /// written to it last.
-    is_stuck: bool,
-    /// The minute in which that was found.
-    refused: Option<Minute>,
+    /// The minute in which the journal had no room even for what is taken in on a low disk; `None`
+    /// once something was written to it.
+    stuck: Option<Minute>,
     batches: u32,
 }
 
@@ -127,8 +125,7 @@ impl Committer {
             is_erasure_late: false,
             tap_entries: parts.tap_entries,
             is_disk_low: false,
-            is_stuck: false,
-            refused: None,
+            stuck: None,
             batches: 0,
             parts,
         }
@@ -176,9 +173,9 @@ impl Committer {
         let tick = now.minute();
         // One for which there was no room is tried again in another minute, also of a clock that was set
         // back: nothing is taken in until one is written.
-        let is_due = |minute: &Minute| match self.refused {
-            Some(refused) if self.is_stuck => refused != *minute,
-            Some(_) | None => self.ticked < Some(*minute),
+        let is_due = |minute: &Minute| match self.stuck {
+            Some(stuck) => stuck != *minute,
+            None => self.ticked < Some(*minute),
         };
         let tick = tick.filter(is_due);
         if tick.is_some() {
@@ -189,7 +186,7 @@ impl Committer {
         if !batch.entries.is_empty() {
             match self.parts.writer.append(&batch.encoded, now) {
                 Ok((first, stamp)) => {
-                    self.is_stuck = false;
+                    self.stuck = None;
                     let erased = erasure::incidents(&batch.entries);
                     let ended = batch.entries.iter().find_map(ended_through);
                     self.tap_entries += count_taps(batch.entries.iter());
@@ -210,8 +207,7 @@ impl Committer {
                 Err(error @ JournalError::NoSegment { .. }) => {
                     let next = self.parts.writer.last().next();
                     self.parts.again.forget_from(next);
-                    self.refused = now.minute();
-                    self.refuse(answers, &error);
+                    self.refuse(answers, &error, now.minute().unwrap_or(Minute(0)));
                     return Ok(());
                 }
                 Err(error) => return Err(error),
@@ -361,14 +357,19 @@ impl Committer {
 
     /// Refuses what could not be written, and further reports until something can be: for want of
     /// files there is no room either, however free the disk is.
-    fn refuse(&mut self, answers: Vec<oneshot::Sender<Delivery>>, error: &JournalError) {
+    fn refuse(
+        &mut self,
+        answers: Vec<oneshot::Sender<Delivery>>,
+        error: &JournalError,
+        minute: Minute,
+    ) {
         // Once: what is still taken in then may come as often as it likes.
-        if !self.is_stuck {
+        if self.stuck.is_none() {
             let error = error as &dyn std::error::Error;
             tracing::error!(error, "journal has no room; reports are refused");
         }
         self.is_disk_low = true;
-        self.is_stuck = true;
+        self.stuck = Some(minute);
         self.parts.queue.set_disk_low(true);
         let refused = |caller| (caller, Err(SubmitError::DiskReserve));
         Delivery::send(answers.into_iter().map(refused).collect());
@@ -388,7 +389,7 @@ impl Committer {
                 false
             }
         };
-        let is_low = is_low || self.is_stuck;
+        let is_low = is_low || self.stuck.is_some();
         if is_low != self.is_disk_low {
             self.is_disk_low = is_low;
             self.parts.queue.set_disk_low(is_low);
@@ -748,31 +749,30 @@ mod tests {
             dir: dir.path().into(),
             source: io::ErrorKind::StorageFull.into(),
         };
-        let tick = |committer: &mut Committer, before: u32, refused| {
+        let tick = |committer: &mut Committer, before: u32, stuck| {
             committer.ticked = Some(Minute(minute.0 - before));
-            committer.refused = refused;
-            committer.refuse(Vec::new(), &full);
+            committer.refuse(Vec::new(), &full, stuck);
             committer.commit(Vec::new()).expect("written, if at all");
             committer.check_disk(true);
-            assert_eq!(committer.is_disk_low, committer.is_stuck);
+            assert_eq!(committer.is_disk_low, committer.stuck.is_some());
             committer.parts.writer.last()
         };
         // There is room on the disk all the time.
-        assert_eq!(tick(&mut committer, 0, None), Position(0), "none is due");
+        assert_eq!(tick(&mut committer, 0, minute), Position(0), "none is due");
         assert!(committer.is_disk_low);
-        let tried = tick(&mut committer, 1, Some(minute));
+        let tried = tick(&mut committer, 1, minute);
         assert_eq!(tried, Position(0), "not again in the same minute");
         assert!(committer.is_disk_low);
-        let before = Some(Minute(minute.0 - 1));
+        let before = Minute(minute.0 - 1);
         assert_ne!(tick(&mut committer, 1, before), Position(0));
         assert!(!committer.is_disk_low);
         // The clock was set back since.
-        committer.ticked = Some(Minute(minute.0 + 60));
-        committer.refused = committer.ticked;
-        committer.refuse(Vec::new(), &full);
+        let later = Minute(minute.0 + 60);
+        committer.ticked = Some(later);
+        committer.refuse(Vec::new(), &full, later);
         committer.commit(Vec::new()).expect("written");
-        assert!(!committer.is_stuck);
-        assert_eq!(committer.ticked, Some(Minute(minute.0 + 60)));
+        assert_eq!(committer.stuck, None);
+        assert_eq!(committer.ticked, Some(later));
     }
 
     #[test]
@@ -790,11 +790,11 @@ mod tests {
         };
         tracing::subscriber::with_default(subscriber, || {
             for _ in 0..3 {
-                committer.refuse(Vec::new(), &full());
+                committer.refuse(Vec::new(), &full(), Minute(7));
             }
             // There was room, and then none again.
-            committer.is_stuck = false;
-            committer.refuse(Vec::new(), &full());
+            committer.stuck = None;
+            committer.refuse(Vec::new(), &full(), Minute(7));
         });
         let log = log.text();
         assert_eq!(log.matches("journal has no room").count(), 2, "{log}");
