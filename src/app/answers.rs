@@ -6,8 +6,8 @@
 //! is large is lent in parts, and counted meanwhile for whoever asked, within bounds.
 //!
 //! Watches have their own way, `api/delivery`, and can be resumed; answers to reports that come singly
-//! or on a stream are counted by connection, `api/connection`. Of what is no method of the API, health and reflection can be streams for ever: they take a
-//! place each, and end when the service stops.
+//! or on a stream are counted by connection, `api/connection`. Of what is no method of the API, health
+//! and reflection can be streams for ever: they take a place each, and end when the service stops.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -162,10 +162,10 @@ impl Answers {
     }
 }
 
-/// The outermost layer of the router.
+/// The outermost layer of the router. Lays beside a request whose it is.
 pub(super) async fn watch_over(
     State(answers): State<Answers>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
     let holder = answers.door.holder(&request);
@@ -174,6 +174,7 @@ pub(super) async fn watch_over(
         Ok(place) => place,
         Err(problem) => return Status::from(problem).into_http(),
     };
+    request.extensions_mut().insert(holder);
     let response = next.run(request).await;
     if response.extensions().get::<LooksAfterItself>().is_some() {
         return response;

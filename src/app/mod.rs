@@ -363,7 +363,7 @@ impl Parts {
             .layer(guard)
             // Within the one for browsers, which tells no error of a body as it is.
             .layer(middleware::from_fn_with_state(
-                Requests::new(door.clone()),
+                Requests::new(),
                 requests::bound,
             ))
             .layer(GrpcWebLayer::new());

@@ -16,7 +16,6 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use tonic::Status;
 
-use crate::api::guard::Door;
 use crate::api::status::Problem;
 use crate::domain::limits::LARGE_REQUEST_BYTES_MIN;
 use crate::live::{Holder, Permit, PermitBounds, Permits};
@@ -27,7 +26,6 @@ const STREAMS: [&str; 2] = ["/StreamIncidents", "/StreamTapCounts"];
 /// Bounds large requests. Clones bound the same.
 #[derive(Clone)]
 pub(super) struct Requests {
-    door: Door,
     of_tokens: Permits,
     of_others: Permits,
 }
@@ -43,11 +41,10 @@ struct RequestBody {
 }
 
 impl Requests {
-    /// With nothing on its way. `door` tells whose a request is.
-    pub fn new(door: Door) -> Self {
+    /// With nothing on its way.
+    pub fn new() -> Self {
         let permits = || Permits::new(PermitBounds::of_large_requests());
         Self {
-            door,
             of_tokens: permits(),
             of_others: permits(),
         }
@@ -70,7 +67,7 @@ impl Requests {
     }
 }
 
-/// The layer that bounds calls.
+/// The layer that bounds calls, within the one that lays beside them whose they are.
 pub(super) async fn bound(
     State(requests): State<Requests>,
     request: Request,
@@ -82,7 +79,7 @@ pub(super) async fn bound(
     {
         return next.run(request).await;
     }
-    let holder = requests.door.holder(&request);
+    let holder = request.extensions().get().copied().unwrap_or_default();
     next.run(request.map(|body| requests.bounded(body, holder)))
         .await
 }
@@ -140,8 +137,6 @@ mod tests {
     use http_body::Body as _;
 
     use super::*;
-    use crate::api::origin::Callers;
-    use crate::auth::{Gate, Limiter};
     use crate::domain::limits::{LARGE_REQUESTS_MAX, LARGE_REQUESTS_PER_PREFIX_MAX};
 
     type Part = Result<Bytes, Status>;
@@ -151,15 +146,6 @@ mod tests {
             token: None,
             address: Some(IpAddr::from([192, 0, 2, last])),
         }
-    }
-
-    fn requests() -> Requests {
-        let folder = tempfile::tempdir().expect("a folder");
-        Requests::new(Door {
-            gate: Gate::open(folder.path()).expect("nobody has a token"),
-            limiter: Limiter::new().expect("random bytes"),
-            callers: Callers::default(),
-        })
     }
 
     /// A request of so many bytes of which more is to come.
@@ -183,7 +169,7 @@ mod tests {
 
     #[tokio::test]
     async fn large_requests_of_one_address_are_few_at_once_and_small_ones_are_not_counted() {
-        let requests = requests();
+        let requests = Requests::new();
         let [of_address, ..] = LARGE_REQUESTS_PER_PREFIX_MAX;
         assert!(of_address < LARGE_REQUESTS_MAX);
         let large = |last| unended(&requests, LARGE_REQUEST_BYTES_MIN, from(last));
@@ -205,7 +191,7 @@ mod tests {
 
     #[tokio::test]
     async fn request_arrives_as_it_was_and_gives_its_place_back_when_it_has_ended() {
-        let requests = requests();
+        let requests = Requests::new();
         let [of_address, ..] = LARGE_REQUESTS_PER_PREFIX_MAX;
         let bytes: Vec<u8> = (0..=250)
             .cycle()
