@@ -231,9 +231,7 @@ fn sheet(rows: &[pb::EditionRow], citation: Option<&str>) -> Sheet {
 }
 
 async fn close(dir: &Path, clock_check: ClockCheck, now: Clock) -> Result<(), Failure> {
-    let unusable = |error: &dyn FolderError| {
-        serve::unusable(format!("{} cannot be used", dir.display()), error)
-    };
+    let unusable = |error: &dyn FolderError| serve::unusable_folder(dir, error);
     let failed = |error: &(dyn std::error::Error + 'static)| {
         Failure::unexpected(format!("{} cannot be used", dir.display()), error)
     };
@@ -270,9 +268,7 @@ async fn close_over(dir: &Path, running: &Running, now: &Clock) -> Result<Closin
         let hint = "look at the clock, then close with --trust-clock";
         return Err(Failure::new(Kind::Refused, message).with_hint(hint));
     }
-    let unusable = |error: &dyn FolderError| {
-        serve::unusable(format!("{} cannot be used", dir.display()), error)
-    };
+    let unusable = |error: &dyn FolderError| serve::unusable_folder(dir, error);
     let failed = |error: &(dyn std::error::Error + 'static)| {
         Failure::unexpected(format!("{} cannot be used", dir.display()), error)
     };
@@ -335,9 +331,7 @@ fn verdict(closing: &Closing) -> Result<(), Failure> {
 }
 
 fn verify(dir: &Path, month: Option<LocalMonth>, format: Format) -> Result<(), Failure> {
-    let unusable = |error: &dyn FolderError| {
-        serve::unusable(format!("{} cannot be used", dir.display()), error)
-    };
+    let unusable = |error: &dyn FolderError| serve::unusable_folder(dir, error);
     let journal_dir = dir.join("journal");
     if !matches!(journal::exists(&journal_dir), Ok(true)) {
         let message = format!("there is no journal in {}", dir.display());

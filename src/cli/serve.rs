@@ -175,12 +175,17 @@ const NEWER_VERSION: &str = "the folder was written by a newer mistap; use that 
 
 /// Why a command cannot open a data folder, with the exit codes and hints that a service has.
 pub(super) fn unopened(dir: &Path, error: &StartError) -> Failure {
-    let failure = unusable(format!("{} cannot be used", dir.display()), error);
+    let failure = unusable_folder(dir, error);
     match error {
         // The folder was chosen by a flag of the command's own.
         StartError::Journal(JournalError::Locked { .. }) => failure.with_hint(STOP_IT_FIRST),
         _ => failure,
     }
+}
+
+/// Why a command cannot use a data folder that it has opened.
+pub(super) fn unusable_folder(dir: &Path, error: &dyn FolderError) -> Failure {
+    unusable(format!("{} cannot be used", dir.display()), error)
 }
 
 /// What a data folder, or a part of it, cannot be used for.

@@ -229,9 +229,7 @@ fn unwritten(dir: &Path, error: &HistoryError) -> Failure {
 /// The network of a folder, or one of planning size, which is for a folder without a record: what
 /// was told before would be of other operators and lines.
 fn network_of(dir: &Path, is_planning_size: bool) -> Result<Arc<Network>, Failure> {
-    let unusable = |error: &dyn FolderError| {
-        serve::unusable(format!("{} cannot be used", dir.display()), error)
-    };
+    let unusable = |error: &dyn FolderError| serve::unusable_folder(dir, error);
     let own = Network::load_latest(dir).map_err(|error| unusable(&error))?;
     if !is_planning_size {
         return Ok(Arc::new(own.unwrap_or_else(Network::built_in)));
