@@ -93,6 +93,15 @@ impl<R: Read> Table<R> {
         if !read.map_err(|error| broken(&self.file, self.line(), error))? {
             return Ok(false);
         }
+        // As nearly all rows are.
+        if self
+            .record
+            .as_slice()
+            .iter()
+            .all(|byte| matches!(byte, b' '..=b'~'))
+        {
+            return Ok(true);
+        }
         let Ok(text) = std::str::from_utf8(self.record.as_slice()) else {
             return Err(self.not_utf8());
         };
