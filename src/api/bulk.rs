@@ -22,7 +22,7 @@ use tonic::server::{Grpc, NamedService, StreamingService};
 use tonic::{Request, Response, Status, Streaming};
 use tower::Service;
 
-use super::connection::Awaited;
+use super::connection::awaited;
 use super::convert::incident::{Parsed, parse_incident};
 use super::convert::recorded::Recorded;
 use super::convert::violation::{Path, Violations};
@@ -132,7 +132,7 @@ impl Service<http::Request<Body>> for Reports {
                 let mut grpc = Grpc::new(codec).max_decoding_message_size(REPORT_BYTES_MAX);
                 let connection = abort_of(request.extensions());
                 let results = grpc.streaming(Method(reporting), request).await;
-                Ok(results.map(|results| Body::new(Awaited::new(results, connection))))
+                Ok(results.map(|results| awaited(results, connection)))
             }),
             _ => self.generated.call(request),
         }

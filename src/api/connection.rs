@@ -12,13 +12,15 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
-use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt as _;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
+use tonic::Status;
+use tonic::body::Body;
 use tonic::transport::server::Connected;
 
 use super::register::Register;
@@ -45,8 +47,8 @@ struct Signal {
     is_given: AtomicBool,
     /// Of the task that reads and writes.
     waker: AtomicWaker,
-    /// Pieces of answers that wait, by the look after which they were said. A place is used again when all
-    /// others were.
+    /// Pieces of answers that wait, by the look after which they were said. A place is used again
+    /// when all others were.
     untaken: [AtomicU32; LOOKS],
     looks: AtomicUsize,
 }
@@ -56,12 +58,6 @@ struct Lent {
     bytes: Bytes,
     connection: Arc<Signal>,
     place: usize,
-}
-
-/// A body of which each piece is waited for.
-pub struct Awaited<B> {
-    body: B,
-    connection: Option<ConnectionAbort>,
 }
 
 /// Ends connections whose clients do not take short answers. Clones look at the same.
@@ -85,7 +81,7 @@ impl ConnectionAbort {
 
     /// A piece of an answer that is said now. Where it waits for `WATCH_UNTAKEN_MS_MAX`, the
     /// connection ends, if it is looked at.
-    pub fn awaited(&self, bytes: Bytes) -> Bytes {
+    fn lend(&self, bytes: Bytes) -> Bytes {
         let place = self.0.looks.load(Ordering::Relaxed) % LOOKS;
         self.0.untaken[place].fetch_add(1, Ordering::Relaxed);
         Bytes::from_owner(Lent {
@@ -112,6 +108,20 @@ impl ConnectionAbort {
     }
 }
 
+/// The body of an answer that goes through a connection, if through any: each piece of it is waited
+/// for.
+pub fn awaited<B>(body: B, connection: Option<ConnectionAbort>) -> Body
+where
+    B: http_body::Body<Data = Bytes, Error = Status> + Send + 'static,
+{
+    match connection {
+        Some(connection) => {
+            Body::new(body.map_frame(move |frame| frame.map_data(|bytes| connection.lend(bytes))))
+        }
+        None => Body::new(body),
+    }
+}
+
 // === impl Lent ===
 
 impl AsRef<[u8]> for Lent {
@@ -123,40 +133,6 @@ impl AsRef<[u8]> for Lent {
 impl Drop for Lent {
     fn drop(&mut self) {
         self.connection.untaken[self.place].fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-// === impl Awaited ===
-
-impl<B> Awaited<B> {
-    /// Of an answer that goes through this connection, if through any.
-    pub fn new(body: B, connection: Option<ConnectionAbort>) -> Self {
-        Self { body, connection }
-    }
-}
-
-impl<B: Body<Data = Bytes> + Unpin> Body for Awaited<B> {
-    type Data = Bytes;
-    type Error = B::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
-        let awaited = |bytes| match &self.connection {
-            Some(connection) => connection.awaited(bytes),
-            None => bytes,
-        };
-        Poll::Ready(frame.map(|frame| frame.map(|frame| frame.map_data(awaited))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }
 
@@ -270,6 +246,7 @@ mod tests {
     use std::time::Duration;
 
     use futures_util::stream::{self, StreamExt as _};
+    use http_body_util::Full;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::time::timeout;
     use tonic::transport::Server;
@@ -281,9 +258,9 @@ mod tests {
         let connection = ConnectionAbort::default();
         let is_stuck = || connection.0.is_stuck();
         for _ in 0..2 {
-            let waiting = connection.awaited(Bytes::from_static(b"a"));
+            let waiting = connection.lend(Bytes::from_static(b"a"));
             for look in 1..LOOKS {
-                drop(connection.awaited(Bytes::new()));
+                drop(connection.lend(Bytes::new()));
                 assert!(!is_stuck(), "{look}");
             }
             assert!(is_stuck());
@@ -300,11 +277,11 @@ mod tests {
             let (near, far) = tokio::io::duplex(64);
             let connection = Arc::new(OnceLock::new());
             let abort = Arc::clone(&connection);
-            let answer = move |request: http::Request<tonic::body::Body>| {
+            let answer = move |request: http::Request<Body>| {
                 let info = request.extensions().get::<ConnectionInfo<()>>();
                 let abort = abort.get_or_init(|| info.expect("its connection").abort.clone());
-                let body = axum::body::Body::from(vec![7; BYTES as usize]);
-                let body = tonic::body::Body::new(Awaited::new(body, Some(abort.clone())));
+                let body = Full::from(vec![7; BYTES as usize]).map_err(|never| match never {});
+                let body = awaited(body, Some(abort.clone()));
                 std::future::ready(Ok::<_, Infallible>(http::Response::new(body)))
             };
             let incoming = stream::iter([Ok::<_, io::Error>(Abortable::new(far))]);

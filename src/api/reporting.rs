@@ -111,7 +111,7 @@ impl Reporting {
                 self.report_single(&caller, single).await
             };
             match answered.await {
-                Ok(response) => unary::answer(&response, connection.as_ref()),
+                Ok(response) => unary::answer(&response, connection),
                 Err(problem) => Status::from(problem).into_http(),
             }
         }

@@ -53,7 +53,7 @@ pub(super) struct Bulk {
     /// Shared by all streams, one permit for each incident under way.
     pub in_flight: Arc<Semaphore>,
     pub stop: CancellationToken,
-    /// Held as long as the stream is open.
+    /// Held as long as the stream is open, or something of it waits.
     pub room: Arc<Permit>,
 }
 

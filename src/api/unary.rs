@@ -17,7 +17,7 @@ use tonic::Status;
 use tonic::body::Body;
 use tonic::metadata::GRPC_CONTENT_TYPE;
 
-use super::connection::ConnectionAbort;
+use super::connection::{ConnectionAbort, awaited};
 use super::frames::{PREFIX_BYTES, framed};
 use super::status::Problem;
 use crate::domain::limits::REPORT_BYTES_MAX;
@@ -67,17 +67,12 @@ pub async fn message(mut body: Body) -> Result<Bytes, Problem> {
 }
 
 /// A message as the whole answer, which its connection waits for until it is taken.
-pub fn answer(message: &impl Message, connection: Option<&ConnectionAbort>) -> Response<Body> {
-    let frame = framed(message);
-    let frame = match connection {
-        Some(connection) => connection.awaited(frame),
-        None => frame,
-    };
+pub fn answer(message: &impl Message, connection: Option<ConnectionAbort>) -> Response<Body> {
     let answer = Answer {
-        frame: Some(frame),
+        frame: Some(framed(message)),
         is_ended: false,
     };
-    let mut response = Response::new(Body::new(answer));
+    let mut response = Response::new(awaited(answer, connection));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, GRPC_CONTENT_TYPE);
     response
@@ -232,7 +227,7 @@ mod tests {
     #[tokio::test]
     async fn answer_is_a_message_and_then_that_all_is_well() {
         let connection = ConnectionAbort::default();
-        let mut response = answer(&"a message".to_owned(), Some(&connection));
+        let mut response = answer(&"a message".to_owned(), Some(connection.clone()));
         assert_eq!(response.headers()[CONTENT_TYPE], "application/grpc");
         let body = response.body_mut();
         let mut next = async || poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await;
