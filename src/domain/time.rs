@@ -118,6 +118,11 @@ impl Hour {
         UtcMillis(i64::from(self.0) * HOUR_MS)
     }
 
+    /// Its first minute.
+    pub fn first_minute(self) -> Minute {
+        Minute(self.0.saturating_mul(60))
+    }
+
     /// The local day that it lies in.
     pub fn local_day(self) -> LocalDay {
         LocalDay::of(self.local().date())

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use crate::domain::limits::{RECENT_MINUTES, RECENT_ROWS_MAX};
 use crate::domain::{Hour, Minute, Position, Row, RowTime, Stamp};
 
-/// Rows of the last 25 hours by minute (of the tap, or of being recorded where the tap's is
-/// not known); withdrawn ones are left out. Cheap to clone (minutes are shared): the publisher counts a clone, off
+/// Rows of the last 25 hours by minute (of the tap, or where that is not known as `State::untimed`
+/// says); withdrawn ones are left out. Cheap to clone (minutes are shared): the publisher counts a clone, off
 /// the lock. If there are more than `RECENT_ROWS_MAX`, the oldest minutes are let go.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recent {
@@ -74,7 +74,14 @@ impl Recent {
         if minute.0 < self.complete_from {
             return;
         }
-        Arc::make_mut(self.minutes.entry(minute.0).or_default()).push(row);
+        let rows = Arc::make_mut(self.minutes.entry(minute.0).or_default());
+        // Nearly always the latest.
+        let is_latest = rows.last().is_none_or(|last| last.position < row.position);
+        let place = match is_latest {
+            true => rows.len(),
+            false => rows.partition_point(|one| one.position < row.position),
+        };
+        rows.insert(place, row);
         self.rows += 1;
         if RECENT_ROWS_MAX < self.rows {
             self.shed();

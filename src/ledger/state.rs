@@ -22,7 +22,7 @@ use crate::domain::limits::BLOCK_ROWS;
 use crate::domain::taxonomy::{Taxonomy, TimePrecision, number_of};
 use crate::domain::{
     Amendment, Answer, Basis, Entry, Facts, IncidentId, Minute, OutageChange, OutageTold, Outages,
-    Personal, Position, Record, Restore, Restores, Row, Stamp, UtcMillis,
+    Personal, Position, Record, Restore, Restores, Row, RowTime, Stamp, UtcMillis,
 };
 use crate::store::TapChange;
 use crate::store::block::{self, Block};
@@ -67,7 +67,7 @@ pub enum Applied {
     },
     /// A personal part was erased; the minute of the tap is not known any more.
     Erased {
-        /// What went from the sliding windows.
+        /// What has no minute any more in the sliding windows.
         row: Option<Row>,
     },
     /// An answer to a report.
@@ -297,9 +297,10 @@ impl State {
         );
         if let Some(minute) = minute(facts, personal) {
             self.recent.add(minute, row);
-        } else if facts.precision != TimePrecision::Exact
-            && let Some(minute) = self.stamp.minute()
-        {
+        } else if facts.precision == TimePrecision::Exact {
+            // It was erased.
+            self.forget_minute(row);
+        } else if let Some(minute) = self.stamp.minute() {
             self.untimed.add(minute, row);
         }
         self.count(row);
@@ -417,7 +418,16 @@ impl State {
         }
         let counting = self.cases.row_of(incident);
         let row = self.recent.remove_wherever(counting).map(|(_, row)| row);
+        row.into_iter().for_each(|row| self.forget_minute(row));
         Applied::Erased { row }
+    }
+
+    /// Lets a row go on as one that is known to the hour alone. It stands where its hour begins,
+    /// whether its minute was ever known here or not.
+    fn forget_minute(&mut self, row: Row) {
+        if let RowTime::Hour(hour) = row.time {
+            self.untimed.add(hour.first_minute(), row);
+        }
     }
 
     fn answer(&mut self, at: Position, answer: &Answer) -> Applied {
@@ -588,7 +598,8 @@ impl State {
     }
 
     /// Rows of the last 25 hours that are not known to the minute, by the minute in which
-    /// they were recorded, withdrawn ones left out.
+    /// they were recorded or, of those whose minute was erased, in which their hour began,
+    /// withdrawn ones left out.
     pub fn untimed(&self) -> &Recent {
         &self.untimed
     }

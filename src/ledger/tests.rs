@@ -7,8 +7,9 @@ use proptest::prelude::*;
 use super::testing::{EPOCH, Maker, NOON, entries, operator_code};
 use super::*;
 use crate::domain::limits::{BLOCK_ROWS, OPERATORS_MAX, RECENT_MINUTES};
-use crate::domain::taxonomy::{Cause, Outcome, SetOf, StaffAct, Taxonomy};
-use crate::domain::{Basis, Entry, Facts, Minute, Record, RowTime, UtcMillis};
+use crate::domain::taxonomy::{Cause, Outcome, SetOf, StaffAct, Taxonomy, TimePrecision};
+use crate::domain::testing::personal;
+use crate::domain::{Basis, Entry, Facts, Hour, Minute, Record, RowTime, UtcMillis};
 use crate::store::block::Block;
 
 fn fold(entries: &[Record]) -> State {
@@ -118,7 +119,7 @@ fn check_timed(timed: &Timed, rows: &[&Row], columns: impl Fn(&Row) -> Vec<u32>)
     assert_eq!(cells(&timed.hour), count(&hour));
     assert_eq!(cells(&timed.day), count(&|row| Some(day(row))));
     let month_hour = count(&|row| {
-        let hour = crate::domain::Hour(hour(row)?);
+        let hour = Hour(hour(row)?);
         let month = hour.local_day().month();
         Some(month_hour_bucket(month, hour.hour_of_day()))
     });
@@ -207,7 +208,7 @@ proptest! {
             let Entry::Incident { facts, personal: Some(personal) } = &record.entry else {
                 return None;
             };
-            let is_exact = facts.precision == crate::domain::taxonomy::TimePrecision::Exact;
+            let is_exact = facts.precision == TimePrecision::Exact;
             let minute = personal.occurred.minute().filter(|_| is_exact)?;
             let oldest = record.stamp.minute().expect("after 1970").0 - RECENT_MINUTES;
             (oldest <= minute.0).then_some((record.position, minute))
@@ -228,6 +229,77 @@ proptest! {
         prop_assert_eq!(all.collect::<Vec<_>>(), expected);
         prop_assert_eq!(state.recent().complete_from(), from);
     }
+}
+
+/// What stands in the windows: rows known to the minute, and the others, each with its minute.
+fn windows(state: &State) -> [Vec<(Minute, Row)>; 2] {
+    [state.recent(), state.untimed()].map(|recent| {
+        let rows = recent.rows_by_minute(Minute(0), Minute(u32::MAX));
+        rows.map(|(minute, row)| (minute, *row)).collect()
+    })
+}
+
+#[test]
+fn erased_report_stays_in_the_windows_as_one_known_to_the_hour_and_a_replay_has_it_there_too() {
+    let mut maker = Maker::new(11);
+    let mut entries = Vec::new();
+    let mut told = Vec::new();
+    let noon = NOON.hour().expect("a supported year");
+    let hour = Hour(noon.0 + 1);
+    for number in 1..=3_i64 {
+        let stamp = UtcMillis(NOON.0 + 90 * 60_000 + number);
+        let mut facts = maker.facts(stamp);
+        facts.time = RowTime::Hour(hour);
+        facts.precision = TimePrecision::Exact;
+        told.push(facts.clone());
+        let occurred = UtcMillis(hour.start().0 + number * 60_000);
+        entries.push(Record {
+            position: Position(number.unsigned_abs()),
+            stamp,
+            entry: Entry::Incident {
+                facts: Box::new(facts),
+                personal: Some(Box::new(personal(occurred))),
+            },
+        });
+    }
+    let before = fold(&entries);
+    assert_eq!(windows(&before).map(|rows| rows.len()), [3, 0]);
+    // The second first, so that one that was recorded before it comes after it.
+    for (position, of) in [(4, 2), (5, 1)] {
+        let id = told[of - 1].id;
+        let incident = Position(of as u64);
+        let stamp = entries[2].stamp;
+        let entry = Entry::Erased { id, incident };
+        entries.push(Record {
+            position: Position(position),
+            stamp,
+            entry,
+        });
+    }
+    let state = fold(&entries);
+    let [timed, untimed] = windows(&state);
+    assert_eq!(timed, windows(&before)[0][2..]);
+    let began = hour.first_minute();
+    let rows: Vec<_> = untimed
+        .iter()
+        .map(|(minute, row)| (*minute, row.position.0))
+        .collect();
+    assert_eq!(rows, [(began, 1), (began, 2)]);
+    // What the journal says once the personal parts are gone.
+    for record in &mut entries[..2] {
+        if let Entry::Incident { personal, .. } = &mut record.entry {
+            *personal = None;
+        }
+    }
+    assert_eq!(windows(&fold(&entries)), [timed, untimed]);
+    let withdrawn = Entry::Withdrawn {
+        id: told[0].id,
+        facts: Box::new(told[0].clone()),
+        row: Position(1),
+    };
+    let mut state = state;
+    state.apply(Position(6), entries[2].stamp, &withdrawn);
+    assert_eq!(windows(&state)[1].len(), 1);
 }
 
 #[test]
