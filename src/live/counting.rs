@@ -1,6 +1,7 @@
 //! A round of counting, on a blocking thread: who is not concerned by what changed is told so, and
 //! the others are counted in turn, all on the same view, until the round's time is over.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -105,11 +106,19 @@ impl Assignment {
         }
     }
 
+    /// A bug that makes one question panic ends its streams and nobody else's: whoever watches it
+    /// asks again, and would else end all streams each time.
     fn count(&self, view: &impl View, job: &Job) -> Counting {
         let span = job.watch.span(self.minute);
-        match view.see(&job.watch, span, &job.taps) {
-            Ok(seen) => Counting::State(State::new(seen, self.minute, &self.epoch.0)),
-            Err(error) => Counting::Ended(error),
+        // What a panic leaves behind are the taps that were read before, at most.
+        let seen = catch_unwind(AssertUnwindSafe(|| view.see(&job.watch, span, &job.taps)));
+        match seen {
+            Ok(Ok(seen)) => Counting::State(State::new(seen, self.minute, &self.epoch.0)),
+            Ok(Err(error)) => Counting::Ended(error),
+            Err(_) => {
+                tracing::error!("counting a question for watchers panicked");
+                Counting::Ended(WatchError::Stopping)
+            }
         }
     }
 

@@ -109,10 +109,11 @@ struct Task<S, N> {
 
 /// A question that is watched.
 struct Question {
+    stream: StreamDigest,
     published: watch::Sender<WatchState>,
     /// States before the newest that watchers have, the oldest first.
     earlier: VecDeque<State>,
-    /// Who asked first. Its counting is theirs as long as it is watched and they have room for it.
+    /// Who asked first. Its counting is theirs as long as they watch it and have room for it.
     asker: Asker,
     /// Since when it must be counted whatever rows change: it is new, a minute passed, or its
     /// turn did not come yet.
@@ -213,8 +214,10 @@ impl Publisher {
         // as watchers, which takes less memory than a call that is not answered.
         if is_first {
             let is_counted = |published: &WatchState| !matches!(published, WatchState::Pending);
-            let first = published.wait_for(is_counted).await;
-            match &*first.map_err(|_| WatchError::Stopping)? {
+            let first = published.wait_for(is_counted);
+            // What is asked at the moment in which the task ends lies where nobody takes it.
+            let first = self.stop.run_until_cancelled(first).await;
+            match &*first.and_then(Result::ok).ok_or(WatchError::Stopping)? {
                 WatchState::Ended(error) => return Err(error.clone()),
                 WatchState::State(_) | WatchState::Pending => {}
             }
@@ -330,6 +333,7 @@ impl<S: Source, N: Fn() -> UtcMillis> Task<S, N> {
             return;
         }
         let question = Question {
+            stream: self.tokens.stream(&watch),
             published,
             earlier: VecDeque::new(),
             asker,
@@ -352,6 +356,27 @@ impl<S: Source, N: Fn() -> UtcMillis> Task<S, N> {
         let joined = &self.joined;
         self.questions
             .retain(|watch, question| !joined.remove_unwatched(watch, &question.published));
+    }
+
+    /// Lets the counting of what whoever asked for it watches no more be another's, of one with room
+    /// for it if there is any.
+    fn hand_over(&mut self) {
+        let left = |(watch, question): (&Arc<Watch>, &Question)| {
+            let is_watched = self.asked.is_watched_by(question.asker, question.stream);
+            (!is_watched).then(|| Arc::clone(watch))
+        };
+        let left: Vec<_> = self.questions.iter().filter_map(left).collect();
+        for watch in left {
+            let Some(own) = self.questions.get(&watch) else {
+                continue;
+            };
+            let others = self.asked.askers_of(own.stream);
+            let has_room = |other: &&Asker| self.have_room(own, **other, own.rows);
+            let other = others.iter().find(has_room).or(others.first()).copied();
+            if let (Some(own), Some(other)) = (self.questions.get_mut(&watch), other) {
+                own.asker = other;
+            }
+        }
     }
 
     /// When to look again, if nothing happens before.
@@ -429,6 +454,7 @@ impl<S: Source, N: Fn() -> UtcMillis> Task<S, N> {
     /// changed. Before it is time, new ones alone.
     fn jobs(&mut self, changed: &Changed, is_time: bool, now: Instant) -> Vec<Job> {
         self.drop_unwatched();
+        self.hand_over();
         let mut jobs = Vec::new();
         for (watch, question) in &mut self.questions {
             if changed.taps && watch.rates.is_some() {
@@ -497,7 +523,7 @@ impl<S: Source, N: Fn() -> UtcMillis> Task<S, N> {
         if self.have_room(own, own.asker, rows) {
             return counting;
         }
-        let others = self.asked.askers_of(self.tokens.stream(watch));
+        let others = self.asked.askers_of(own.stream);
         let mut others = others.into_iter();
         let Some(asker) = others.find(|other| self.have_room(own, *other, rows)) else {
             return Counting::Ended(WatchError::TooManyRowsOfToken);

@@ -1,6 +1,6 @@
 //! Which questions are watched with each token, and by all who have none, and how many different
-//! ones may be, so that no token takes every place: whoever watches what it watches already, or what
-//! others do, costs nothing more.
+//! ones may be, so that no token takes every place: to watch what it watches already costs it nothing
+//! more. What others watch costs it a place all the same: they may leave it there alone.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -57,6 +57,13 @@ impl TokenQuotas {
             asker,
             stream,
         })
+    }
+
+    /// Whether somebody watches a question with this token, or without any.
+    pub fn is_watched_by(&self, asker: Asker, stream: StreamDigest) -> bool {
+        let askers = self.askers();
+        let known = askers.get(&asker);
+        known.is_some_and(|known| known.contains_key(&stream))
     }
 
     /// Who watches a question.

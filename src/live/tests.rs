@@ -153,7 +153,8 @@ impl View for Record {
             WIDE_MINUTES.. => wide(self.position),
             _ => self.count_at(watch, span, self.position),
         };
-        let is_sound = !self.incidents.iter().any(|one| one.key == UNSOUND);
+        let is_unsound = |one: &Incident| one.key == UNSOUND && is_counted(watch, UNSOUND);
+        let is_sound = !self.incidents.iter().any(is_unsound);
         assert!(is_sound, "counting fails, as a test wants it");
         if (WATCHED_ROWS_MAX as u64) < counted.total {
             return Err(WatchError::TooManyRows);

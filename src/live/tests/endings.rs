@@ -25,13 +25,60 @@ async fn stopping_ends_every_stream_and_refuses_new_ones() {
     assert_eq!(refused.err(), Some(WatchError::Stopping));
 }
 
+/// A source whose view cannot be taken.
+#[derive(Clone, Default)]
+struct Blind(Memory);
+
+impl Source for Blind {
+    type View = Record;
+
+    fn epoch(&self) -> Epoch {
+        self.0.epoch()
+    }
+
+    fn horizon(&self) -> Position {
+        self.0.horizon()
+    }
+
+    fn applied(&self) -> Position {
+        self.0.applied()
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+
+    fn view(&self) -> Record {
+        panic!("as a test wants it")
+    }
+}
+
+#[tokio::test]
+async fn round_that_fails_ends_the_streams_but_not_the_publisher() {
+    let (hub, stop) = (Hub::new(), CancellationToken::new());
+    let publisher = Publisher::start(Blind::default(), hub, || START, Seal::testing(7), stop);
+    for _ in 0..2 {
+        let refused = publisher.watch(watch(0), PACE, None, None).await;
+        assert_eq!(refused.err(), Some(WatchError::Stopping));
+        assert!(!publisher.has_ended());
+    }
+}
+
 #[tokio::test(start_paused = true)]
-async fn failure_of_counting_ends_the_streams_but_not_the_publisher() {
+async fn failure_of_counting_one_question_ends_its_streams_and_no_others() {
     let service = Service::start();
     let mut watcher = service.watch(0).await;
+    let mut other = service.watch(1).await;
     next(&mut watcher).await;
+    next(&mut other).await;
     service.report(UNSOUND);
+    service.report(1);
     assert_eq!(watcher.next().await, Err(WatchError::Stopping));
+    assert_eq!(rows(&next(&mut other).await), [("001", 1)]);
+    let refused = service.publisher.watch(watch(0), PACE, None, None).await;
+    assert_eq!(refused.err(), Some(WatchError::Stopping));
+    service.report(1);
+    assert_eq!(rows(&next(&mut other).await), [("001", 2)]);
     let sound = Record::default();
     *service.memory.record.lock().expect("nobody panics") = sound;
     assert_eq!(next(&mut service.watch(0).await).await.total, 0);

@@ -226,6 +226,28 @@ async fn one_token_has_so_many_questions_and_rows_and_takes_none_of_another() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn question_counts_no_more_for_a_token_that_left_it_to_others() {
+    let service = Service::start();
+    let questions = (WIDE_MINUTES..).take(WATCHED_ROWS_PER_TOKEN_MAX / WATCHED_ROWS_MAX);
+    let mut open = [Vec::new(), Vec::new()];
+    for minutes in questions {
+        for (token, open) in (1..).zip(&mut open) {
+            let watcher = service.watch_over(minutes, Some(token)).await;
+            let mut watcher = watcher.expect("there is room");
+            next(&mut watcher).await;
+            open.push(watcher);
+        }
+    }
+    let refused = service.watch_over(WIDE_MINUTES + 100, Some(1)).await;
+    assert_eq!(refused.err(), Some(WatchError::TooManyRowsOfToken));
+    open[0].clear();
+    let alone = service.watch_over(WIDE_MINUTES + 100, Some(1)).await;
+    assert!(alone.is_ok(), "it watches nothing else");
+    let refused = service.watch_over(WIDE_MINUTES + 101, Some(2)).await;
+    assert_eq!(refused.err(), Some(WatchError::TooManyRowsOfToken));
+}
+
+#[tokio::test(start_paused = true)]
 async fn rows_of_one_token_do_not_end_what_another_or_who_has_none_watches_as_well() {
     let check = async |other: Option<u32>| {
         let service = Service::start();
