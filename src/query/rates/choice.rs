@@ -22,7 +22,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::domain::taps::{Refusals, TapGrain, TapInterval};
-use crate::domain::{Dimension, FeedId, Filter, LocalDay, OperatorCode, Question, TapFeed};
+use crate::domain::{Dimension, FeedId, Filter, Hour, LocalDay, OperatorCode, Question, TapFeed};
 use crate::ledger::{Dictionary, FeedBook, TapBook, TapView};
 
 use super::super::{QueryError, plan, row_filter::RowFilter};
@@ -42,9 +42,8 @@ pub(super) struct Chosen<'a> {
     pub book: &'a FeedBook,
     /// Its operator's number in the dictionary.
     pub operator: u16,
-    /// Service days within the window that it tells.
-    pub days: u64,
-    /// The same, and 1 if it tells none but the one before, whose night reaches into the window.
+    /// Days that the window touches of which it tells the service days, and 1 if it tells none but
+    /// the one before, whose night reaches into the window.
     days_reached: u64,
     /// Numbers of its scopes that are another feed's in this question.
     of_others: Arc<HashSet<u32>>,
@@ -308,7 +307,6 @@ impl<'a> Candidates<'a> {
                 number,
                 book,
                 operator: operator.unwrap_or(0),
-                days: days_told(book, question),
                 days_reached: days_reached(book, question),
                 of_others: Arc::default(),
             });
@@ -429,11 +427,13 @@ impl Choice<'_> {
         })
     }
 
-    /// Those that told taps, with the days that they tell.
-    pub fn used(&self, told: FeedSet) -> Vec<(TapFeed, u64)> {
+    /// Those that told taps, each with how many service days it tells that the question's window
+    /// reaches into.
+    pub fn used(&self, told: FeedSet, question: &Question) -> Vec<(TapFeed, u64)> {
         let feeds = self.feeds.iter();
         let feeds = feeds.filter(|one| told.contains(one.place));
-        feeds.map(|one| (one.feed().clone(), one.days)).collect()
+        let days = |one: &Chosen<'_>| service_days_told(one.book, question);
+        feeds.map(|one| (one.feed().clone(), days(one))).collect()
     }
 }
 
@@ -537,7 +537,19 @@ impl Needs {
     }
 }
 
-/// Service days that a feed tells, of those that the window touches.
+/// Service days that a feed tells, of those that the window reaches into: of one whose days begin
+/// later than at midnight, and are not told as a whole, it may reach into the night of one more.
+fn service_days_told(book: &FeedBook, question: &Question) -> u64 {
+    let (feed, window) = (book.feed(), question.window);
+    if feed.interval == TapInterval::Day {
+        return days_told(book, question);
+    }
+    let last = Hour(window.end().0.saturating_sub(1));
+    let days = feed.day_of(window.start())..=feed.day_of(last.max(window.start()));
+    book.days().range(days).count() as u64
+}
+
+/// Days that the window touches of which a feed tells the service days.
 fn days_told(book: &FeedBook, question: &Question) -> u64 {
     let days = first_and_last(question);
     days.map_or(0, |(first, last)| {

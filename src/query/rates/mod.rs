@@ -326,7 +326,7 @@ fn put_together(
     RatedAnswer {
         rates: (0..keys.total()).map(|row| rated.rate(row)).collect(),
         total: rated.rate(keys.total()),
-        feeds: choice.used(rated.used),
+        feeds: choice.used(rated.used, asked.0),
         answer,
         without,
     }

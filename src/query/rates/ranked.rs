@@ -167,7 +167,7 @@ pub fn rank_scopes<'a>(
     };
     let answer = placed(scopes.filter(is_told).collect(), wanted);
     Ok(RankAnswer {
-        feeds: choice.used(made.sums.feeds(&keys)),
+        feeds: choice.used(made.sums.feeds(&keys), &question),
         position,
         outages,
         ..answer

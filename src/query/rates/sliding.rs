@@ -199,7 +199,7 @@ impl WindowTaps {
             changed: book.last(),
             feeds: feeds?,
             rated: quarters.span(reading.total.quarters),
-            used: choice.used(reading.total.taps.feeds()),
+            used: choice.used(reading.total.taps.feeds(), &question),
             sums: reading.sums,
             total: reading.total,
             is_none_fine_enough: choice.is_none_fine_enough(),

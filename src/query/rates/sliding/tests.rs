@@ -167,8 +167,8 @@ fn line_feed(name: &str) -> TapFeed {
     }
 }
 
-/// Feeds that were used, the rates of rows and that of all; or why there are none.
-type Rated = Result<(Vec<TapFeed>, Vec<RateFigure>, RateFigure), String>;
+/// Feeds that were used, each with its service days, the rates of rows and that of all; or why there are none.
+type Rated = Result<(Vec<(TapFeed, u64)>, Vec<RateFigure>, RateFigure), String>;
 
 /// What a watch by line and a question of the same hours tell of named feeds.
 fn watched_and_asked(book: &Book, window: Window, named: &[&TapFeed]) -> [Rated; 2] {
@@ -204,14 +204,13 @@ fn watched_and_asked_by(
         let rates = read.rates(sliding, &figures.figures, rows, all_of(&taps.dictionary));
         rates.expect("a supported year")
     });
-    let names = |feeds: Vec<(TapFeed, u64)>| feeds.into_iter().map(|(feed, _)| feed).collect();
     let refused = |error: QueryError| format!("{error:?}");
     [
         watched
-            .map(|it| (names(it.feeds), it.rows, it.total))
+            .map(|it| (it.feeds, it.rows, it.total))
             .map_err(refused),
         asked
-            .map(|it| (names(it.feeds), it.rates, it.total))
+            .map(|it| (it.feeds, it.rates, it.total))
             .map_err(refused),
     ]
 }
@@ -257,7 +256,7 @@ fn line_that_moved_to_another_feed_this_morning_is_the_others_from_then_on() {
     let window = Window::new(start, Hour(start.0 + 3)).expect("hours");
     let [watched, asked] = watched_and_asked(&book, window, &[]);
     let (used, _, total) = watched.as_ref().expect("rates");
-    assert_eq!((used[0].id.as_str(), total.matching.taps), ("since", 30));
+    assert_eq!((used[0].0.id.as_str(), total.matching.taps), ("since", 30));
     assert_eq!(watched, asked);
 }
 
@@ -283,7 +282,7 @@ fn operator_whose_feed_was_replaced_this_morning_goes_by_the_other_from_then_on(
     for named in [&[][..], &[&before, &since]] {
         let [watched, asked] = watched_and_asked_by(Dimension::Operator, &book, window, named);
         let (used, _, total) = watched.as_ref().expect("rates");
-        assert_eq!((used[0].id.as_str(), total.matching.taps), ("since", 30));
+        assert_eq!((used[0].0.id.as_str(), total.matching.taps), ("since", 30));
         assert_eq!(watched, asked);
     }
     // The same of those hours of whole days.
@@ -316,6 +315,15 @@ fn night_of_a_service_day_counts_for_each_feed_although_its_day_is_over() {
     let (used, _, total) = watched.as_ref().expect("rates");
     assert_eq!((used.len(), total.matching.taps), (2, 2 * 10 * 4));
     assert_eq!(watched, asked);
+    let days = |window| {
+        let [watched, asked] = watched_and_asked(&book, window, &[]);
+        assert_eq!(watched, asked);
+        let (used, ..) = watched.expect("rates");
+        used.iter().map(|used| used.1).collect::<Vec<_>>()
+    };
+    // The night of the day before, and that night with what follows it.
+    assert_eq!(days(hours_from(today, 4)), [1, 1]);
+    assert_eq!(days(hours_from(LocalDay(today.0 - 1), 5)), [2, 2]);
 }
 
 #[test]
