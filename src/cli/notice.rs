@@ -10,7 +10,7 @@ use tonic_types::StatusExt;
 use super::client::ServerArgs;
 use super::failure::Failure;
 use super::say_aside;
-use crate::client::{FollowError, Lost};
+use crate::client::{FollowError, Lost, Moment};
 
 /// How often it is said that the connection is still gone.
 const AGAIN_EVERY: Duration = Duration::from_secs(30);
@@ -31,20 +31,20 @@ pub struct Notices {
 
 impl Notices {
     /// The connection is lost.
-    pub fn lost(&mut self, lost: &Lost, heard: Option<Instant>) {
+    pub fn lost(&mut self, lost: &Lost, heard: Option<Moment>) {
         let reason = reason(lost.status.as_ref());
         self.say_sometimes(&format!("{reason}; {}; trying again", silence(heard)));
     }
 
     /// Nothing came for a while.
-    pub fn quiet(&mut self, heard: Option<Instant>) {
+    pub fn quiet(&mut self, heard: Option<Moment>) {
         if heard.is_some_and(|heard| QUIET_AFTER < heard.elapsed()) {
             self.say_sometimes(&silence(heard));
         }
     }
 
     /// A message came, for the first time since the one before.
-    pub fn heard(&mut self, before: Option<Instant>, meaning: &str) {
+    pub fn heard(&mut self, before: Option<Moment>, meaning: &str) {
         if self.said.take().is_some() {
             let seconds = before.map_or(0, |before| before.elapsed().as_secs());
             say_aside(&format!("heard again after {seconds} s; {meaning}"));
@@ -84,7 +84,7 @@ pub fn failure(error: FollowError, server: &ServerArgs) -> Failure {
     }
 }
 
-fn silence(heard: Option<Instant>) -> String {
+fn silence(heard: Option<Moment>) -> String {
     match heard {
         Some(heard) => format!("nothing heard for {} s", heard.elapsed().as_secs()),
         None => "nothing heard yet".to_owned(),

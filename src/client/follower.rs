@@ -11,9 +11,12 @@ use tonic_types::StatusExt;
 use super::backoff::Backoff;
 use super::bearer::Bearer;
 use super::kinds::Kind;
+use super::moment::Moment;
 
 /// Without a message for so long, the connection is taken for dead: two heartbeats missed.
 const SILENCE_MAX: Duration = Duration::from_secs(35);
+/// How often it is looked whether the machine slept for so long.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// Follows a stream.
 pub struct Follower<K: Kind> {
@@ -22,7 +25,7 @@ pub struct Follower<K: Kind> {
     request: K::Request,
     link: Link<K::Message>,
     backoff: Backoff,
-    heard: Option<Instant>,
+    heard: Option<Moment>,
     token: Vec<u8>,
 }
 
@@ -93,7 +96,7 @@ impl<K: Kind + 'static> Follower<K> {
     }
 
     /// When the last message came; `None` before the first.
-    pub fn heard(&self) -> Option<Instant> {
+    pub fn heard(&self) -> Option<Moment> {
         self.heard
     }
 
@@ -120,15 +123,22 @@ impl<K: Kind + 'static> Follower<K> {
                         Err(_) => break Broken::Silent,
                     }
                 }
-                Link::Open(messages, end) => match timeout_at(*end, messages.message()).await {
-                    Ok(Ok(Some(message))) => {
-                        *end = Instant::now() + SILENCE_MAX;
-                        self.take(&message);
-                        return Ok(Heard::Message(message));
+                Link::Open(messages, end) => {
+                    let look = (*end).min(Instant::now() + LOOK_EVERY);
+                    match timeout_at(look, messages.message()).await {
+                        Ok(Ok(Some(message))) => {
+                            *end = Instant::now() + SILENCE_MAX;
+                            self.take(&message);
+                            return Ok(Heard::Message(message));
+                        }
+                        Ok(Ok(None)) => break Broken::Silent,
+                        Ok(Err(status)) => break Broken::Ended(status),
+                        Err(_) if *end <= Instant::now() || is_long_ago(self.heard) => {
+                            break Broken::Silent;
+                        }
+                        Err(_) => {}
                     }
-                    Ok(Ok(None)) | Err(_) => break Broken::Silent,
-                    Ok(Err(status)) => break Broken::Ended(status),
-                },
+                }
             }
         };
         // Nothing that has ended is waited for again, also where this is the last.
@@ -153,7 +163,7 @@ impl<K: Kind + 'static> Follower<K> {
         self.token = K::token(message).to_vec();
         K::resume(&mut self.request, self.token.clone());
         self.backoff.reset();
-        self.heard = Some(Instant::now());
+        self.heard = Some(Moment::now());
     }
 
     fn lost(&mut self, broken: Broken) -> Result<Lost, FollowError> {
@@ -194,6 +204,11 @@ impl<K: Kind + 'static> Follower<K> {
             Some(_) => !is_local(status) && !is_worth_another_try(status.code()),
         }
     }
+}
+
+/// Whether something was heard, and longer ago than a connection may be silent.
+fn is_long_ago(heard: Option<Moment>) -> bool {
+    heard.is_some_and(|heard| SILENCE_MAX < heard.elapsed())
 }
 
 /// Whether the connection says it, and not the server.
@@ -256,7 +271,7 @@ mod tests {
         let endpoint = Endpoint::from_static("http://127.0.0.1:1");
         let mut follower = Follower::new(endpoint, Bearer::default(), request);
         if has_heard {
-            follower.heard = Some(Instant::now());
+            follower.heard = Some(Moment::now());
             follower.token = vec![1];
         }
         follower

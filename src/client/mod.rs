@@ -28,9 +28,11 @@ mod backoff;
 mod bearer;
 mod follower;
 mod kinds;
+mod moment;
 
 pub(crate) use backoff::Backoff;
 pub use bearer::{Bearer, Connection, InvalidToken};
 pub use follower::{FollowError, Follower, Heard, Lost};
 pub(crate) use follower::{advice, chance, is_local};
 pub use kinds::{Incidents, Kind, Rates, Report};
+pub use moment::Moment;

@@ -1,12 +1,12 @@
 //! A resume token in a file, and as people copy it.
 
-use std::fs;
-use std::io;
-use std::path::PathBuf;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
 
 use crate::cli::failure::{Failure, Kind};
 
-/// A file that holds a token. It is never seen half written.
+/// A file that holds a token. It is never seen half written, nor after a power cut.
 pub struct Bookmark {
     path: PathBuf,
     token: Option<Vec<u8>>,
@@ -39,19 +39,29 @@ impl Bookmark {
         if self.token.as_deref() == Some(token) {
             return Ok(());
         }
-        let mut aside = self.path.clone().into_os_string();
-        aside.push(".new");
-        let kept = fs::write(&aside, written(token) + "\n");
-        let kept = kept.and_then(|()| fs::rename(&aside, &self.path));
+        let kept = replace(&self.path, &(written(token) + "\n"));
         kept.map_err(|error| Failure::unexpected("the bookmark cannot be written", &error))?;
         self.token = Some(token.to_vec());
         Ok(())
     }
 }
 
+/// Puts a file with this text in the place of another. It is on the disk before it has the name, or
+/// a file system may have the name alone after a power cut.
+fn replace(path: &Path, text: &str) -> io::Result<()> {
+    let mut aside = path.as_os_str().to_owned();
+    aside.push(".new");
+    let mut file = File::create(&aside)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_data()?;
+    fs::rename(&aside, path)
+}
+
 fn no_bookmark() -> Failure {
-    Failure::new(Kind::Refused, "the bookmark holds no token")
-        .with_hint("remove the file to begin with what happens from now on")
+    Failure::new(Kind::Refused, "the bookmark holds no token").with_hint(
+        "remove the file, and begin with `--from` and the time of what was printed last: nothing is \
+         missed then, and some of it may come again",
+    )
 }
 
 /// A token in hexadecimal digits.

@@ -13,6 +13,7 @@ use super::super::when;
 use super::cited::Cited;
 use crate::api::pb::v1 as pb;
 use crate::api::pb::v1::watch_rates_response::Update;
+use crate::client::Moment;
 
 const SPARKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 /// Samples of each row, and how far they lie apart.
@@ -48,7 +49,7 @@ pub struct Board {
     complete_from: Option<Timestamp>,
     as_of: Option<Timestamp>,
     cited: Cited,
-    heard: Option<Instant>,
+    heard: Option<Moment>,
     sampled: Option<Instant>,
 }
 
@@ -92,7 +93,7 @@ impl Board {
 
     /// Takes a message in.
     pub fn heard(&mut self, message: &pb::WatchRatesResponse, now: Instant) {
-        self.heard = Some(now);
+        self.heard = Some(Moment::at(now));
         self.total = message.total;
         self.left_out = message.left_out;
         self.untimed = message.untimed;
@@ -186,7 +187,7 @@ impl Board {
     }
 
     fn head(&self, columns: usize, trouble: Option<&str>, now: Instant) -> String {
-        let silence = self.heard.map(|heard| now.saturating_duration_since(heard));
+        let silence = self.heard.map(|heard| Moment::at(now).since(heard));
         let state = match (trouble, silence) {
             (Some(trouble), Some(silence)) => {
                 format!("{trouble}; nothing heard for {} s", silence.as_secs())

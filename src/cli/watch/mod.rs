@@ -19,7 +19,7 @@ use super::question::{ByArgs, FilterArgs};
 use super::serve::Signals;
 use super::{unknown, values};
 use crate::api::pb::v1 as pb;
-use crate::client::{Follower, Heard, Lost, Rates};
+use crate::client::{Follower, Heard, Lost, Moment, Rates};
 use crate::domain::limits::{
     WATCH_PACE_MS_DEFAULT, WATCH_PACE_MS_MAX, WATCH_PACE_MS_MIN, WATCH_WINDOW_MINUTES_DEFAULT,
     WATCH_WINDOW_MINUTES_MAX, WATCH_WINDOW_MINUTES_MIN,
@@ -167,7 +167,7 @@ impl Output {
     fn heard(
         &mut self,
         message: &pb::WatchRatesResponse,
-        before: Option<Instant>,
+        before: Option<Moment>,
     ) -> Result<(), Failure> {
         match self {
             Self::Drawn(drawn) => {
@@ -182,7 +182,7 @@ impl Output {
         }
     }
 
-    fn lost(&mut self, lost: &Lost, heard: Option<Instant>) -> Result<(), Failure> {
+    fn lost(&mut self, lost: &Lost, heard: Option<Moment>) -> Result<(), Failure> {
         match self {
             Self::Drawn(drawn) => {
                 drawn.trouble = Some(notice::reason(lost.status.as_ref()));
@@ -203,7 +203,7 @@ impl Output {
     }
 
     /// Waits a little, or for a key, and shows how long nothing was heard; says whether to end.
-    async fn pass_time(&mut self, heard: Option<Instant>) -> Result<bool, Failure> {
+    async fn pass_time(&mut self, heard: Option<Moment>) -> Result<bool, Failure> {
         match self {
             Self::Drawn(drawn) => {
                 tokio::select! {
