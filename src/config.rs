@@ -117,7 +117,8 @@ pub struct ServeSettings {
     pub personal_days: u32,
     /// How long single incidents are kept, in whole months after the one in which they were
     /// told, 5 to 11. With that month, and half a year in which more may be told, nothing of one is left
-    /// after 18 months if left out; from then on they count in tallies
+    /// after 18 months if left out, or 21 where it was erased later than that; from then on they count
+    /// in tallies
     #[arg(
         long,
         value_name = "MONTHS",

@@ -440,10 +440,11 @@ impl ReportingService for Reporting {
         let (id, secret) = key.map_err(Problem::from)?;
         let erased = self.reporter.ingest.erase(id, &secret).await;
         let kept = erased.map_err(Problem::from)?;
-        let receipt = self.reporter.ingest.receipt_of(&kept).jws;
+        let ingest = &self.reporter.ingest;
+        let receipt = kept.erased.map(|_| ingest.receipt_of(&kept).jws);
         Ok(Response::new(pb::EraseIncidentResponse {
             recorded: Some(self.reporter.tell(&kept)),
-            receipt,
+            receipt: receipt.unwrap_or_default(),
         }))
     }
 

@@ -437,7 +437,8 @@ pub const PERSONAL_DAYS_MIN: u32 = 125;
 
 /// How long single incidents are kept when nothing else is set, in whole months after the one
 /// in which their entries came. With that month, and `WAY_BACK_DAYS_MAX` in which more may be
-/// told, nothing of a single incident is left 18 months after it was reported.
+/// told, nothing of a single incident is left 18 months after it was reported; that it was erased,
+/// where words of an answer were left later than that, for `WORDS_DAYS_DEFAULT` longer.
 pub const INCIDENT_MONTHS_DEFAULT: u32 = 11;
 /// Fewest months that may be set: the last edition of a quarter must have closed.
 pub const INCIDENT_MONTHS_MIN: u32 = 5;

@@ -149,6 +149,12 @@ impl StoredIncident {
             && occurred.0 + CALL_BACK_ASKED_DAYS * DAY_MS <= now.0
     }
 
+    /// Whether there is anything to erase: its personal part, or words of an answer.
+    fn has_words(&self) -> bool {
+        let mut replies = self.replies.iter();
+        self.personal.is_some() || replies.any(|reply| !reply.message.is_empty())
+    }
+
     /// How far its case had come.
     pub fn marks(&self) -> CaseMarks {
         CaseMarks {
@@ -291,7 +297,9 @@ impl Ingest {
 
     /// Erases the personal part of an incident, and the words of its answers. When this
     /// returns, no file of the journal has them. (Blocks that a file system freed when a segment was
-    /// written anew are not looked for.) Again: changes nothing. Says how the incident is kept then.
+    /// written anew are not looked for.) Again: changes nothing. Nor does it where `WAY_BACK_DAYS_MAX`
+    /// are over and nothing is left to erase: what says so would outlive what it is about. Says how
+    /// the incident is kept then.
     pub async fn erase(
         &self,
         id: IncidentId,
@@ -299,7 +307,8 @@ impl Ingest {
     ) -> Result<StoredIncident, CaseError> {
         for _ in 0..OUTDATED_TRIES_MAX {
             let kept = self.get(id, secret).await?;
-            if kept.erased.is_some() {
+            let is_over = self.check_way_back(kept.received).is_err();
+            if kept.erased.is_some() || is_over && !kept.has_words() {
                 return Ok(kept);
             }
             let incident = kept.position;

@@ -4,6 +4,7 @@ mod erased;
 mod low_disk;
 mod store_opening;
 mod twice;
+mod way_back;
 
 use std::collections::BTreeSet;
 use std::fs;
