@@ -26,6 +26,10 @@ const LINES: u32 = 3_400;
 /// planning figures, for lines as unequal as they are.
 const EXPECTED: [(u32, u32); 2] = [(80, 18), (800, 500)];
 
+/// Where an edition has a report. The columns of downloads say the same.
+pub const PLACED: &str = "A report is placed by its line, whatever its mode, or by its station where \
+                          it is of a train or the metro and names no line";
+
 /// One part of the method.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Section {
@@ -353,8 +357,7 @@ fn editions() -> String {
     format!(
         "The public gets editions and nothing else. One covers a calendar month, closes on day \
          {EDITION_CLOSES_ON_DAY} of the next, and is never changed: what comes later is counted \
-         as too late. Counts in it are exact, and never rounded. A report is placed by its line, whatever \
-         its mode, or by its station where it is of a train or the metro and names no line.\n\n\
+         as too late. Counts in it are exact, and never rounded. {PLACED}.\n\n\
          A class with fewer than {PUBLISHED_GROUP_MIN} reporters joins the rest of its table; \
          while the rest has fewer than {PUBLISHED_GROUP_MIN}, or is a single class, the smallest class \
          joins it, of equals the first by its key; with fewer than two parts left only the whole is \

@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::domain::taxonomy::Mode;
+use crate::edition::columns;
+use crate::query::method;
 
 /// Sixty reports of a metro line of GVB, of which some say the mode and name the stop, and twelve
 /// that name the stop alone; with taps of line and stop.
@@ -57,6 +59,14 @@ fn line_has_all_reports_that_name_it_whatever_mode_they_say() {
     for with_mode in [15, 45] {
         assert_eq!(row_of(&metro(with_mode), "line"), line, "{with_mode}");
     }
+}
+
+#[test]
+fn columns_of_downloads_say_where_reports_are_placed_as_the_method_does() {
+    let mut columns = columns::all().iter();
+    let dimension = columns.find(|column| column.name == "dimension");
+    let about = dimension.expect("a column").about;
+    assert!(about.contains(method::PLACED), "{about}");
 }
 
 #[test]
