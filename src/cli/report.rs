@@ -142,7 +142,8 @@ pub struct GetArgs {
     /// The incident's secret, in hexadecimal
     #[arg(env = "MISTAP_SECRET", hide_env_values = true)]
     secret: String,
-    /// Print everything that is kept about it, as JSON
+    /// Print everything that is kept about it, as JSON, but for what would tell of others: whether
+    /// editions leave it out
     #[arg(long)]
     everything: bool,
 }

@@ -191,7 +191,8 @@ fn facts_json(facts: &Facts) -> Value {
         stop,
         stop_resolution,
         network_version,
-        // Told as `tells_again`, together.
+        // Told as `tells_again`, together; where nothing but the card tells it, kept back, as it tells
+        // of another's report.
         told_again: _,
         is_told_again_by_card: _,
         // Kept back: it tells whether others in the neighbourhood reported the same operator that
