@@ -118,8 +118,8 @@ async fn ask(
     let last = loop {
         let mut answer = with_progress::figures(&mut client, request.clone()).await?;
         figures.append(&mut answer.figures);
-        let as_of = (answer.position, answer.total);
-        let has_moved = as_of != *first.get_or_insert(as_of);
+        let counted = Counted::of(&answer);
+        let has_moved = counted != *first.get_or_insert(counted);
         progress.set_position(figures.len() as u64);
         if answer.next_page_token.is_empty() || args.limit <= figures.len() {
             if has_moved {
@@ -138,6 +138,23 @@ async fn ask(
         last,
         has_more,
     })
+}
+
+/// What rows depend on, page by page. A position is none of it: it goes on with each minute in which
+/// nothing is told, and to operators it is another number with each answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Counted {
+    total: u64,
+    left_out: u64,
+}
+
+impl Counted {
+    fn of(answer: &pb::QueryFiguresResponse) -> Self {
+        Self {
+            total: answer.total,
+            left_out: answer.left_out,
+        }
+    }
 }
 
 /// Makes the request ask for the next page, of the same record as the page before where that can be
@@ -384,6 +401,21 @@ mod tests {
         let mut summed = pb::QueryFiguresRequest::default();
         go_on(&mut summed, &made(true, 7, "a"));
         assert_eq!(summed.as_of_position, None, "tallies are of now");
+    }
+
+    #[test]
+    fn rows_have_moved_where_counts_have_and_not_where_a_minute_passed() {
+        let made = |position, total, left_out| {
+            Counted::of(&pb::QueryFiguresResponse {
+                position,
+                total,
+                left_out,
+                ..pb::QueryFiguresResponse::default()
+            })
+        };
+        assert_eq!(made(7, 40, 2), made(8, 40, 2));
+        assert_ne!(made(7, 40, 2), made(8, 41, 2));
+        assert_ne!(made(7, 40, 2), made(7, 40, 3));
     }
 
     #[test]
