@@ -19,7 +19,11 @@ const HISTORY: [&str; 4] = ["--days", "120", "--per-day", "20"];
 /// far that has come then.
 const AS_OF: &str = "--as-of 95000";
 const AS_OF_PERCENT: u64 = 92;
-const NOTHING: [&str; 2] = ["nothing found", "nothing was reported in either"];
+const NOTHING: [&str; 3] = [
+    "nothing found",
+    "nothing was reported in either",
+    "no ranking",
+];
 
 /// A demo that runs. Dropped, it is killed; its folder lies in one of ours.
 struct Demo {
