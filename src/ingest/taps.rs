@@ -41,9 +41,12 @@ pub enum TapsError {
         /// What it was declared to be.
         recorded: Box<TapFeed>,
     },
-    /// More than `TAP_FEEDS_MAX`, or `TAP_FEEDS_PER_OPERATOR_MAX` of its operator.
+    /// More than `TAP_FEEDS_MAX`.
     #[error("there are too many feeds")]
     TooManyFeeds,
+    /// More than `TAP_FEEDS_PER_OPERATOR_MAX`.
+    #[error("there are too many feeds of the operator")]
+    TooManyFeedsOfOperator,
     /// More than `TAP_SCOPES_MAX` of one feed, or more lines or stops than are told apart.
     #[error("there are too many lines or stops")]
     TooManyScopes,
@@ -112,13 +115,15 @@ fn check(state: &State, feed: &TapFeed, batches: &[TapBatch]) -> Result<(), Taps
     // No operator takes the room of all others.
     let is_own = |other: &&TapFeed| other.operator == feed.operator;
     let own = book.feeds().iter().map(|other| other.feed()).filter(is_own);
-    let has_room = book.feeds().len() < TAP_FEEDS_MAX && own.count() < TAP_FEEDS_PER_OPERATOR_MAX;
     match known {
         Some(known) if known.feed() != feed => {
             let recorded = Box::new(known.feed().clone());
             return Err(TapsError::FeedDiffers { recorded });
         }
-        None if !has_room => return Err(TapsError::TooManyFeeds),
+        None if TAP_FEEDS_MAX <= book.feeds().len() => return Err(TapsError::TooManyFeeds),
+        None if TAP_FEEDS_PER_OPERATOR_MAX <= own.count() => {
+            return Err(TapsError::TooManyFeedsOfOperator);
+        }
         _ => {}
     }
     let dictionary = state.dictionary();

@@ -362,7 +362,7 @@ async fn operator_takes_no_more_than_its_part_of_all_feeds() {
             .expect("recorded");
     }
     let refused = tell(feed_of_gvb("gvb.more")).await;
-    assert_eq!(refused.err(), Some(TapsError::TooManyFeeds));
+    assert_eq!(refused.err(), Some(TapsError::TooManyFeedsOfOperator));
     tell(feed_of_gvb("gvb.0")).await.expect("known already");
     let other = TapFeed {
         operator: "RET".parse().expect("a code"),

@@ -6,6 +6,7 @@ use super::Problem;
 use crate::api::convert::taps::differences;
 use crate::api::convert::violation::{Path, Violations};
 use crate::domain::TapFeed;
+use crate::domain::limits::{TAP_FEEDS_MAX, TAP_FEEDS_PER_OPERATOR_MAX};
 use crate::ingest::{CaseError, GetError, SubmitError, TapsError};
 use crate::ledger::LedgerError;
 
@@ -44,8 +45,14 @@ impl Problem {
             TapsError::StoreOpening => LedgerError::StoreOpening.into(),
             TapsError::FeedDiffers { recorded } => Self::feed_differs(&recorded, declared),
             TapsError::TooManyFeeds => {
-                let message = "there are 256 feeds of tap counts already";
-                Self::new(Code::ResourceExhausted, "TOO_MANY_FEEDS", message)
+                let message = format!("there are {TAP_FEEDS_MAX} feeds of tap counts already");
+                Self::new(Code::ResourceExhausted, "TOO_MANY_FEEDS", &message)
+            }
+            TapsError::TooManyFeedsOfOperator => {
+                let message = format!(
+                    "the operator has {TAP_FEEDS_PER_OPERATOR_MAX} feeds of tap counts already"
+                );
+                Self::new(Code::ResourceExhausted, "TOO_MANY_FEEDS", &message)
             }
             TapsError::TooManyScopes => {
                 let message = "there are more lines or stops than can be told apart";
