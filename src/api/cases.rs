@@ -70,7 +70,8 @@ impl Desk {
     ) -> Result<pb::RespondToIncidentResponse, Problem> {
         let (case, reply) = parse_reply(request)?;
         let kept = self.own(caller, case).await?;
-        let kept = self.ingest.respond(kept.position, reply).await?;
+        let replied = self.ingest.respond(kept.position, reply).await;
+        let kept = replied.map_err(Problem::of_case)?;
         Ok(pb::RespondToIncidentResponse {
             case: Some(to_case(&kept, &self.sight(caller))),
         })
@@ -80,11 +81,10 @@ impl Desk {
     /// one that is not there.
     async fn own(&self, caller: &Principal, case: CaseNumber) -> Result<StoredIncident, Problem> {
         let position = self.ingest.case_numbers().position(case);
-        let kept = self.ingest.get_at(position).await?;
-        if caller.scope().holds(kept.facts.operator.as_ref()) {
-            return Ok(kept);
-        }
-        Err(GetError::NotFound.into())
+        let found = self.ingest.get_at(position).await;
+        let is_own = |kept: &StoredIncident| caller.scope().holds(kept.facts.operator.as_ref());
+        let own = found.and_then(|kept| is_own(&kept).then_some(kept).ok_or(GetError::NotFound));
+        own.map_err(|error| Problem::of_case(error.into()))
     }
 
     /// How long answers took.

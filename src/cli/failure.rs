@@ -186,6 +186,10 @@ fn advised(status: &Status) -> (Kind, Option<String>) {
             Kind::NotFound,
             Some("`mistap edition list` has those that there are"),
         ),
+        Code::NotFound if reason == "NO_CASE" => (
+            Kind::NotFound,
+            Some("`mistap cases list` has the case numbers"),
+        ),
         Code::NotFound => (Kind::NotFound, Some("check the id and the secret")),
         Code::AlreadyExists if reason == "FEED_DIFFERS" => (
             Kind::Taken,
@@ -307,6 +311,8 @@ mod tests {
         );
         let editions = Some("mistap edition list");
         check(Code::NotFound, "NO_EDITION", None, Kind::NotFound, editions);
+        let cases = Some("mistap cases list");
+        check(Code::NotFound, "NO_CASE", None, Kind::NotFound, cases);
         check(
             Code::NotFound,
             "NOT_FOUND",

@@ -108,6 +108,20 @@ impl From<GetError> for Problem {
     }
 }
 
+impl Problem {
+    /// Why a report that was asked for by its case number cannot be had, or answered. One of
+    /// another operator is none.
+    pub fn of_case(error: CaseError) -> Self {
+        match error {
+            CaseError::Get(GetError::NotFound) => {
+                let message = "no such case, or one of another operator";
+                Self::new(Code::NotFound, "NO_CASE", message)
+            }
+            error => error.into(),
+        }
+    }
+}
+
 impl From<CaseError> for Problem {
     fn from(error: CaseError) -> Self {
         let refused = |reason, message| Self::new(Code::FailedPrecondition, reason, message);

@@ -85,6 +85,18 @@ fn each_error_has_its_code_reason_and_advice() {
         "NOT_FOUND",
         false,
     );
+    check(
+        Problem::of_case(GetError::NotFound.into()),
+        Code::NotFound,
+        "NO_CASE",
+        false,
+    );
+    check(
+        Problem::of_case(CaseError::Over),
+        refused,
+        "WAY_BACK_OVER",
+        false,
+    );
     let opening = LedgerError::StoreOpening;
     check(opening.into(), Code::Unavailable, "STORE_OPENING", true);
     check(QueryError::PageToken.into(), invalid, "INVALID", false);

@@ -634,18 +634,24 @@ async fn operator_that_replays_all_it_sees_gets_at_nothing() {
     }
     // Nor does another operator get at a case by its number.
     let mut other = Operations::new(guarded.with(Some(&guarded.other_operator)).await);
-    for case_number in numbers {
+    let mut refused = async |case_number: String| {
         let answer = pb::RespondToIncidentRequest {
             case_number,
             state: pb::CaseState::Received.into(),
             reason: 0,
             message: String::new(),
         };
-        let code = other
-            .respond_to_incident(answer)
-            .await
-            .expect_err("another's")
-            .code();
-        assert_eq!(code, Code::NotFound);
+        let answered = other.respond_to_incident(answer).await;
+        let reason = reason(&answered);
+        let status = answered.expect_err("another's, or none");
+        (status.code(), reason, status.message().to_owned())
+    };
+    for case_number in numbers {
+        let of_another = refused(case_number.clone()).await;
+        let (code, reason, _) = &of_another;
+        assert_eq!((*code, reason.as_str()), (Code::NotFound, "NO_CASE"));
+        let last = if case_number.ends_with('7') { "8" } else { "7" };
+        let mistyped = format!("{}{last}", &case_number[..case_number.len() - 1]);
+        assert_eq!(refused(mistyped).await, of_another, "there is none");
     }
 }
