@@ -156,7 +156,8 @@ pub enum Command {
     },
     /// Send made-up reports to a server, or write made-up history
     Simulate(simulate::SimulateArgs),
-    /// Prove that the journal is whole and every figure is what it says
+    /// Prove that the journal is whole and every figure is what it says. Stop the server first: what
+    /// it has open is not compared, and that is said
     Verify {
         /// Which folder.
         #[command(flatten)]

@@ -208,7 +208,8 @@ fn to_card(report: &Report) -> Card {
     let problems: Vec<_> = journal.problems.iter().map(|one| chain(one)).collect();
     let digest = fold.map(|fold| base16ct::lower::encode_string(&fold.digest));
     let mut card = Card::default();
-    card.push("is_clean", report.is_clean());
+    let is_known = report.is_all_compared() || !report.is_clean();
+    card.push("is_clean", is_known.then(|| report.is_clean()));
     card.push("entries", journal.records);
     card.push("segments", journal.segments.len());
     card.push("bytes", journal.bytes);
@@ -268,6 +269,12 @@ fn print(report: &Report, out: &mut impl Write) -> Result<(), Failure> {
             out,
             "digest      {}",
             base16ct::lower::encode_string(&fold.digest)
+        )?;
+    }
+    if !report.is_all_compared() {
+        writeln!(
+            out,
+            "NOT COMPARED: what the server has open; stop it first to prove all of it"
         )?;
     }
     Ok(())

@@ -86,6 +86,12 @@ impl Report {
 }
 
 impl Report {
+    /// Whether all that there is was compared. What a server has open is not.
+    pub fn is_all_compared(&self) -> bool {
+        let store = self.fold.as_ref().map(|fold| &fold.store);
+        !matches!(store, Some(Finding::InUse))
+    }
+
     /// Whether the checkpoint counts entries that the journal does not have.
     pub fn is_journal_short(&self) -> bool {
         let checkpoint = self.fold.as_ref().map(|fold| &fold.checkpoint);
@@ -359,11 +365,11 @@ fn verify_store(
     taps: &Taps,
 ) -> (Finding, Compared) {
     let path = folder::store(folder);
-    if !path.exists() {
-        return (Finding::Missing, Compared::default());
-    }
     if let Ok(true) = journal::is_in_use(&folder::journal(folder)) {
         return (Finding::InUse, Compared::default());
+    }
+    if !path.exists() {
+        return (Finding::Missing, Compared::default());
     }
     let compared = Store::open(&path, reader.epoch(), checkpointed.blocks).and_then(|store| {
         let blocks = compare_blocks(&store, expected)?;
