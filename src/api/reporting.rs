@@ -160,6 +160,16 @@ pub(super) struct Checked {
     remarks: Vec<Result<Vec<Remark>, Problem>>,
 }
 
+impl Checked {
+    /// So many, all refused.
+    fn none(count: usize, problem: Problem) -> Self {
+        Self {
+            incidents: Vec::new(),
+            remarks: vec![Err(problem); count],
+        }
+    }
+}
+
 impl Reporter {
     pub(super) fn new(ingest: Ingest, gate: Gate, limiter: Limiter, counters: Counters) -> Self {
         Self {
@@ -175,13 +185,24 @@ impl Reporter {
         let mut request = pb::ReportIncidentRequest::default();
         let read = request.merge(message);
         let single = read.map(|()| Single {
-            checked: self.check(caller, std::iter::once(request.incident.as_mut()), |_| AT),
+            checked: self.check_single(caller, request.incident.as_mut()),
             want_receipt: request.want_receipt,
             want_advice: request.want_advice,
         });
         // Also of one that is broken, or that its caller may not report.
         request.incident.iter_mut().for_each(Wipe::wipe);
         single.map_err(|_| Problem::malformed())
+    }
+
+    /// Checks an incident that is a call of its own, which was counted when it was let in.
+    fn check_single(&self, caller: &Caller, message: Option<&mut pb::Incident>) -> Checked {
+        match self.admit(caller) {
+            Ok(()) => {
+                let parsed = parse_incident(AT, message, self.ingest.time());
+                self.check_admitted(caller, std::iter::once(parsed), |_| AT)
+            }
+            Err(problem) => Checked::none(1, problem),
+        }
     }
 
     /// Checks incidents, to be reported together. `path` tells where in the request each
@@ -204,16 +225,22 @@ impl Reporter {
         parsed: impl ExactSizeIterator<Item = Result<Parsed, Violations>>,
         path: fn(usize) -> Path<'static>,
     ) -> Checked {
-        let Caller { principal, address } = caller;
         let count = parsed.len();
-        if let Err(problem) = self.admit(caller, count) {
-            return Checked {
-                incidents: Vec::new(),
-                remarks: vec![Err(problem); count],
-            };
+        match self.admit_many(caller, count) {
+            Ok(()) => self.check_admitted(caller, parsed, path),
+            Err(problem) => Checked::none(count, problem),
         }
+    }
+
+    fn check_admitted(
+        &self,
+        caller: &Caller,
+        parsed: impl ExactSizeIterator<Item = Result<Parsed, Violations>>,
+        path: fn(usize) -> Path<'static>,
+    ) -> Checked {
+        let Caller { principal, address } = caller;
         let origin = origin(*address, self.ingest.time().now);
-        let mut incidents = Vec::with_capacity(count);
+        let mut incidents = Vec::with_capacity(parsed.len());
         let check = |(index, parsed): (usize, Result<Parsed, Violations>)| {
             let Parsed {
                 mut incident,
@@ -260,13 +287,20 @@ impl Reporter {
         })
     }
 
-    /// Whether a caller may report so many: a stream may be open for longer than its token lives.
-    fn admit(&self, caller: &Caller, count: usize) -> Result<(), Problem> {
+    /// Whether a caller may report so many, besides the call or the stream that they come by.
+    fn admit_many(&self, caller: &Caller, count: usize) -> Result<(), Problem> {
+        if caller.principal.is_live() {
+            self.limiter
+                .calls(&caller.principal, caller.address, count)?;
+        }
+        self.admit(caller)
+    }
+
+    /// Whether a caller may report: a stream may be open for longer than its token lives.
+    fn admit(&self, caller: &Caller) -> Result<(), Problem> {
         if !caller.principal.is_live() {
             return Err(Problem::let_in_no_more(&caller.principal));
         }
-        self.limiter
-            .calls(&caller.principal, caller.address, count)?;
         // Else times would be called wrong that may be right.
         if self.ingest.is_clock_unsure() {
             return Err(SubmitError::ClockUnsure.into());

@@ -589,8 +589,9 @@ pub const TOLD_ARGUMENT_BYTES_MAX: usize = 40;
 /// How often it is looked whether the file of tokens changed, in milliseconds.
 pub const TOKEN_LOOK_MS: u64 = 1_000;
 /// Calls of one IPv4 address, or one /64 of IPv6, that has no token: so many a second in the
-/// long run. A report is a call, and so is each call of many reports. More: refused with
-/// `RESOURCE_EXHAUSTED` and how long to wait, here and below.
+/// long run. A report is a call, and one that comes alone is a single one; a call of many
+/// reports, or a stream of them, is one besides. More: refused with `RESOURCE_EXHAUSTED` and how
+/// long to wait, here and below.
 pub const PREFIX_CALLS_PER_SECOND_MAX: u32 = 20;
 /// Calls at once of an address that was quiet: an offline queue, or a carrier's gateway.
 pub const PREFIX_BURST_MAX: u32 = 4_000;

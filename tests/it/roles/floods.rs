@@ -69,6 +69,28 @@ async fn flood(guarded: &Guarded) {
 }
 
 #[tokio::test]
+async fn report_that_comes_alone_is_counted_once() {
+    const LEFT: u32 = 90;
+    let guarded = Guarded::start().await;
+    let mut client = Reporting::new(guarded.of(Role::Public).await);
+    // Each call of many is one besides.
+    let mut left = PREFIX_BURST_MAX;
+    while LEFT < left {
+        let many = (left - LEFT).min(1_000);
+        let incidents = (1..many).map(|_| pb::Incident::default()).collect();
+        let request = pb::ReportIncidentsRequest { incidents };
+        let answer = client.report_incidents(request).await.expect("one call");
+        assert_eq!(answer.into_inner().results.len() as u32, many - 1);
+        left -= many;
+    }
+    for number in 0..LEFT {
+        let refused = client.report_incident(pb::ReportIncidentRequest::default());
+        let code = refused.await.expect_err("nothing is told").code();
+        assert_eq!(code, Code::InvalidArgument, "{number}");
+    }
+}
+
+#[tokio::test]
 async fn page_is_counted_whatever_kind_of_request_it_says_it_is() {
     let guarded = Guarded::start().await;
     flood(&guarded).await;
