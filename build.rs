@@ -5,7 +5,7 @@ use std::{env, error::Error, fs};
 
 use prost::Message;
 
-const PROTO_FILES: [&str; 10] = [
+const PROTO_FILES: [&str; 11] = [
     "mistap/v1/taxonomy.proto",
     "mistap/v1/incident.proto",
     "mistap/v1/reporting_service.proto",
@@ -14,6 +14,7 @@ const PROTO_FILES: [&str; 10] = [
     "mistap/v1/live_service.proto",
     "mistap/v1/network_service.proto",
     "mistap/v1/operations_service.proto",
+    "mistap/v1/outage.proto",
     "mistap/v1/taps.proto",
     "mistap/journal/v1/entry.proto",
 ];

@@ -1,6 +1,6 @@
 // Watches mistap over gRPC-Web with Connect, and goes on after whatever ends a stream.
 //
-//     npm ci && npm run generate      (needs buf: pip install buf-bin)
+//     npm ci && npm run generate
 //     node watch.js http://127.0.0.1:7070 incidents
 //
 // Prints one line of JSON for each message and for each end of a stream. After an end it waits as
