@@ -14,6 +14,9 @@ use crate::domain::Position;
 use crate::domain::entry::Removal;
 use crate::domain::limits::REMOVED_AT_ONCE_MAX;
 
+/// Entries of a segment that are looked at for what was put back.
+const LOOKED_AT_ENTRIES: u64 = 512;
+
 /// Takes personal data away, in the process that has the journal open for writing. Several threads
 /// may: one waits for the other.
 #[derive(Clone, Debug)]
@@ -46,6 +49,43 @@ impl Remover {
             next = last.next();
         }
         Ok(removed)
+    }
+
+    /// Whether any segment holds what was taken away through an entry, as one does that was put back
+    /// from a backup by itself. Of each the first entries are looked at.
+    pub fn is_any_back(&self, through: Position, removal: Removal) -> Result<bool, JournalError> {
+        for (from, last) in self.beginnings(through) {
+            let _alone = self.shared.rewriting();
+            if !self.rewrites(from, last, removal)?.is_empty() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The same of single incidents that have ended.
+    pub fn is_any_incident_back(&self, through: Position) -> Result<bool, JournalError> {
+        for (from, last) in self.beginnings(through) {
+            let _alone = self.shared.rewriting();
+            let mut cursor = Cursor::some(Arc::clone(&self.shared), from, last);
+            while let Some(header) = cursor.advance()? {
+                let raw = cursor.record();
+                if raw.is_some_and(|raw| codec::is_of_incident(raw.facts)) {
+                    return Ok(true);
+                }
+                cursor.step(header);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The first entries of each segment, as far as they lie at a position or before it.
+    fn beginnings(&self, through: Position) -> Vec<(Position, Position)> {
+        let segments = self.shared.segments();
+        let firsts = segments.iter().map(|segment| segment.header.first);
+        let firsts = firsts.take_while(|first| *first <= through);
+        let last = |first: Position| Position(first.0 + LOOKED_AT_ENTRIES - 1).min(through);
+        firsts.map(|first| (first, last(first))).collect()
     }
 
     /// Nobody reads a part again, or erases one, until all is written.

@@ -173,6 +173,13 @@ impl Retainer {
             let error = &error as &dyn Error;
             tracing::warn!(error, "which keys are in use is not noted yet");
         }
+        if let Err(error) = self.look_for_what_is_back().await {
+            let error = &error as &dyn Error;
+            tracing::warn!(
+                error,
+                "whether what was taken away is there again is not known"
+            );
+        }
         let mut looks = tokio::time::interval_at(Instant::now() + self.every, self.every);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut told = None;
@@ -217,6 +224,32 @@ impl Retainer {
         }
         self.ingest.note_keys(told).await?;
         Ok(RemovalProgress { keys, ..before }.write(&self.dir)?)
+    }
+
+    /// Has all taken away again where a part of the journal was put back from a backup of before.
+    async fn look_for_what_is_back(&self) -> Result<(), RetentionError> {
+        let done = RemovalProgress::read(&self.dir);
+        let (remover, last) = (Remover::new(&self.reader), self.reader.last());
+        let look = move || {
+            let pseudonyms_are = |key_period| {
+                let removal = Removal::Pseudonyms { key_period };
+                remover.is_any_back(last, removal)
+            };
+            Ok::<_, JournalError>(
+                remover.is_any_back(done.words, Removal::Words)?
+                    || remover.is_any_back(done.all, Removal::All)?
+                    || done.key_period.map_or(Ok(false), pseudonyms_are)?
+                    || remover.is_any_incident_back(done.incidents)?,
+            )
+        };
+        if tokio::task::spawn_blocking(look).await?? {
+            tracing::warn!(
+                "a part of the journal is of before personal data was taken away from it; all is \
+                 taken away again"
+            );
+            RemovalProgress::begin_anew(&self.dir)?;
+        }
+        Ok(())
     }
 
     async fn look(&self, waits: &mut Waits) -> Result<(), RetentionError> {

@@ -2,7 +2,8 @@
 //! again: what is left is whole, and nothing else is lost.
 
 use std::io::Write as _;
-use std::path::Path;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use mistap::api::pb::v1 as pb;
@@ -120,6 +121,41 @@ async fn kill_in_the_middle_of_taking_words_away_loses_nothing() {
     assert!(!with_words(folder.path()).contains(&true));
     let report = repair::verify(folder.path(), &mut |_, _| {}).expect("readable");
     assert!(report.is_clean(), "{report:?}");
+}
+
+/// A service at a time when words of the first reports are kept no longer, until they are gone.
+async fn take_words_away(folder: TempDir, days: i64) -> TempDir {
+    let service = Service::start_with(folder, |settings| {
+        settings.clock = std::sync::Arc::new(move || UtcMillis(START.0 + days * DAY_MS));
+        settings.retention_look = Duration::from_millis(1);
+    })
+    .await;
+    let first_kept = UtcMillis(START.0 + (days - 90) * DAY_MS).hour();
+    let first_kept = first_kept.map(|hour| hour.local_day());
+    until_removed(&service, |done| done.words_from == first_kept).await;
+    service.stop().await
+}
+
+#[tokio::test]
+async fn words_that_come_back_with_a_part_of_the_journal_are_taken_away_again() {
+    let folder = report_with_words(TempDir::new().expect("a folder")).await;
+    let journal = folder.path().join("journal");
+    let files = std::fs::read_dir(&journal).expect("a folder");
+    let files = files.map(|file| file.expect("a file").path());
+    let is_segment = |path: &PathBuf| path.extension().is_some_and(|it| it == "segment");
+    let segment = files.into_iter().find(is_segment).expect("a segment");
+    let mut before = std::fs::read(&segment).expect("read");
+    let end = before.iter().rposition(|byte| *byte != 0).expect("entries");
+    before.truncate(end + 1);
+    let folder = take_words_away(folder, 95).await;
+    assert!(!with_words(folder.path()).contains(&true));
+    // What came after stays, as it does where one file of several is put back.
+    let file = std::fs::OpenOptions::new().write(true).open(&segment);
+    let written = file.expect("there").write_all_at(&before, 0);
+    written.expect("written");
+    assert!(!with_words(folder.path()).contains(&false));
+    let folder = take_words_away(folder, 96).await;
+    assert!(!with_words(folder.path()).contains(&true));
 }
 
 #[tokio::test]
