@@ -434,3 +434,126 @@ fn put(out: &mut Vec<u8>, mut value: u64) {
     }
     out.push(value.to_le_bytes()[0]);
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::sync::Arc;
+
+    use super::super::testing::{EPOCH, Maker, NOON, line_id};
+    use super::*;
+    use crate::domain::{Outage, OutageChange, Position};
+
+    /// A way to change one part of a state and no other.
+    type Change = fn(&mut State);
+
+    /// Every part that the digest is made of, with a way to change it.
+    const CHANGES: [(u8, Change); 11] = [
+        (HEAD, |state| state.network = Some((2, [1; 32]))),
+        (NAMES, |state| {
+            Arc::make_mut(&mut state.dictionary).learn_operator(&line_id(99_999).operator());
+            let scope = crate::domain::taps::TapScope::Line(line_id(99_999));
+            Arc::make_mut(&mut state.dictionary).learn_scope(&scope);
+        }),
+        (OPEN, |state| state.open[0].signal ^= 1),
+        (WITHDRAWN, |state| {
+            Arc::make_mut(&mut state.withdrawals).pop();
+        }),
+        (COUNTS, |state| {
+            let cube = &mut state.tallies[1].stop_day;
+            let bucket = cube.used().start;
+            cube.add(bucket, 0);
+        }),
+        (IDS, |state| {
+            let id = crate::domain::testing::id_made_at(NOON, 1);
+            state.ids.insert(&id, Position(1)).expect("new");
+        }),
+        (TAPS, |state| Arc::make_mut(&mut state.taps).crc ^= 1),
+        (CASES, |state| {
+            let incident = state.cases.iter().next().expect("there are some").0;
+            Arc::make_mut(&mut state.cases).amend(incident, state.position);
+        }),
+        (OUTAGES, |state| {
+            let day = state.stamp.hour().expect("supported").local_day();
+            let told = OutageTold {
+                at: state.position,
+                stamp: state.stamp,
+                change: OutageChange {
+                    outage: Outage::new(None, day, day).expect("one day"),
+                    is_withdrawal: false,
+                },
+            };
+            assert!(Arc::make_mut(&mut state.outages).tell(told));
+        }),
+        (MONTHS, |state| {
+            let end = crate::ledger::MonthEnd {
+                through: state.position,
+                until: state.stamp,
+                blocks: state.blocks,
+                blocks_crc: state.blocks_crc,
+            };
+            state.months.ends.push(end);
+        }),
+        (RESTORES, |state| {
+            let restore = Restore {
+                at: state.position,
+                epoch: EPOCH,
+            };
+            assert!(Arc::make_mut(&mut state.restores).tell(restore));
+        }),
+    ];
+
+    fn state_of(entries: usize) -> State {
+        let mut state = State::new(EPOCH);
+        for record in Maker::new(21).entries(entries) {
+            state.apply(record.position, record.stamp, &record.entry);
+        }
+        state
+    }
+
+    /// What has content, by its kind.
+    fn contents(state: &State) -> BTreeSet<(u8, Vec<u8>)> {
+        let parts = parts(state).into_iter();
+        let encoded = parts.map(|part| (part.kind(), part.encode(state)));
+        encoded.filter(|(_, bytes)| !bytes.is_empty()).collect()
+    }
+
+    #[test]
+    fn digest_moves_with_every_part_but_the_recent_rows() {
+        let state = state_of(600);
+        for (kind, change) in CHANGES {
+            let mut other = state.clone();
+            change(&mut other);
+            let (before, after) = (contents(&state), contents(&other));
+            let changed = before.symmetric_difference(&after);
+            let kinds: BTreeSet<u8> = changed.map(|(kind, _)| *kind).collect();
+            assert_eq!(kinds, [kind].into(), "it changes this part alone");
+            assert_ne!(other.digest(), state.digest(), "part {kind}");
+        }
+        let digested = CHANGES.map(|(kind, _)| kind).into_iter();
+        let kinds: BTreeSet<u8> = parts(&state).iter().map(Part::kind).collect();
+        assert_eq!(kinds, digested.chain([RECENT]).collect());
+    }
+
+    #[test]
+    fn digest_moves_with_every_table_of_counts() {
+        let state = state_of(100);
+        let tables = state.tallies[0].cubes().count();
+        for (basis, table) in (0..2).flat_map(|basis| (0..tables).map(move |at| (basis, at))) {
+            let mut other = state.clone();
+            let cube = other.tallies[basis].cube_mut(table).expect("it is one");
+            cube.add(cube.used().start, 0);
+            let place = format!("table {table} of basis {basis}");
+            assert_ne!(other.digest(), state.digest(), "{place}");
+        }
+    }
+
+    #[test]
+    fn digest_does_not_move_with_minutes_which_can_be_erased() {
+        let state = state_of(600);
+        let mut other = state.clone();
+        other.recent = Recent::default();
+        assert_ne!(contents(&other), contents(&state));
+        assert_eq!(other.digest(), state.digest());
+    }
+}

@@ -356,3 +356,10 @@ pub(crate) fn line_id(number: u32) -> LineId {
 pub(crate) fn stop_id(number: u32) -> StopId {
     format!("stop:{number}").parse().expect("a stop")
 }
+
+/// Counts one incident in the table of lines that was never told.
+pub(crate) fn miscount(state: &mut State) {
+    let cube = &mut state.tallies[0].line.day;
+    let bucket = cube.used().start;
+    cube.add(bucket, 0);
+}

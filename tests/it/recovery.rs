@@ -9,8 +9,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use mistap::api::pb::v1 as pb;
 use mistap::api::pb::v1::reporting_service_client::ReportingServiceClient;
-use mistap::domain::{IncidentId, IncidentSecret, UtcMillis};
+use mistap::domain::taxonomy::Signal;
+use mistap::domain::{Entry, IncidentId, IncidentSecret, UtcMillis};
 use mistap::ingest::repair;
+use mistap::ledger::{State, checkpoint};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tempfile::TempDir;
@@ -406,6 +408,42 @@ async fn verify(folder: &Path) -> std::process::Output {
     let mut command = child::mistap();
     command.arg("verify").arg("--data").arg(folder);
     command.output().await.expect("the program can be run")
+}
+
+/// Puts a checkpoint into a folder in which the last incident has another signal.
+fn count_otherwise(folder: &Path) {
+    let (reader, _) = mistap::journal::open_reader(&folder.join("journal")).expect("whole");
+    let entries = reader.entries_from(reader.begin()).expect("readable");
+    let mut entries: Vec<_> = entries.map(|record| record.expect("whole")).collect();
+    let last = entries
+        .iter_mut()
+        .rev()
+        .find_map(|record| match &mut record.entry {
+            Entry::Incident { facts, .. } => Some(facts),
+            _ => None,
+        });
+    let facts = last.expect("there are some");
+    facts.signal = match facts.signal {
+        Some(Signal::RedBeep) => None,
+        _ => Some(Signal::RedBeep),
+    };
+    let mut state = State::new(reader.epoch());
+    for record in entries {
+        state.apply(record.position, record.stamp, &record.entry);
+    }
+    checkpoint::write(&state, folder).expect("written");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn verify_tells_a_checkpoint_that_counts_otherwise_than_the_journal() {
+    let folder = Record::new().await.copy();
+    let verified = verify(folder.path()).await;
+    assert!(verified.status.success(), "{verified:?}");
+    count_otherwise(folder.path());
+    let verified = verify(folder.path()).await;
+    assert_eq!(verified.status.code(), Some(DAMAGE), "{verified:?}");
+    let told = String::from_utf8_lossy(&verified.stdout);
+    assert!(told.contains("checkpoint  DIFFERS from the fold"), "{told}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

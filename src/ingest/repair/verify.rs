@@ -461,7 +461,8 @@ mod tests {
     use crate::domain::time::DAY_MS;
     use crate::domain::{RowTime, UtcMillis};
     use crate::journal::{Remover, SEGMENT_BYTES_MIN, Settings, Writer};
-    use crate::ledger::BaseMaker;
+    use crate::ledger::testing::miscount;
+    use crate::ledger::{BaseMaker, checkpoint};
 
     /// 2026-11-23T14:00Z.
     const NOW: UtcMillis = UtcMillis(1_795_442_400_000);
@@ -498,6 +499,46 @@ mod tests {
         note(Some(base::write(&base, path).expect("written")));
         let replaced = Remover::new(reader).end_incidents(through, None);
         assert_eq!(replaced.expect("written"), INCIDENTS);
+    }
+
+    /// A folder at rest with some incidents, and what the fold makes of them.
+    fn folder_at_rest() -> (tempfile::TempDir, State) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let settings = Settings {
+            segment_bytes: SEGMENT_BYTES_MIN,
+            sync: false,
+        };
+        let path = folder::journal(folder.path());
+        let (mut writer, reader, _) = journal::open(&path, settings).expect("new");
+        let mut state = State::new(reader.epoch());
+        for number in 1..=20 {
+            let entry = incident(number);
+            writer
+                .append(&[journal::encode(&entry)], NOW)
+                .expect("room");
+            state.apply(Position(number), NOW, &entry);
+        }
+        (folder, state)
+    }
+
+    fn checkpoint_of(folder: &Path) -> Finding {
+        let report = verify(folder, &mut |_, _| {}).expect("the journal is whole");
+        let is_clean = report.is_clean();
+        let found = report.fold.expect("the journal is whole").checkpoint;
+        assert_eq!(is_clean, found.is_harmless());
+        found
+    }
+
+    #[test]
+    fn checkpoint_with_one_count_too_many_differs_from_the_fold() {
+        let (folder, mut state) = folder_at_rest();
+        checkpoint::write(&state, folder.path()).expect("written");
+        let found = checkpoint_of(folder.path());
+        assert!(matches!(found, Finding::Equal), "{found:?}");
+        miscount(&mut state);
+        checkpoint::write(&state, folder.path()).expect("written");
+        let found = checkpoint_of(folder.path());
+        assert!(matches!(found, Finding::Differs), "{found:?}");
     }
 
     #[test]
