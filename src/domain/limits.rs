@@ -651,6 +651,9 @@ pub const TOLD_AGAIN_REPORTS_MAX: usize = 32_768;
 /// Of those, how many of one reporter at one reader. Further ones: as above.
 pub const TOLD_AGAIN_PER_READER_MAX: usize = 64;
 
+// Not equal: an entry may be stamped on the day after the one on which it was checked.
+const _: () =
+    assert!(INCIDENT_AGE_DAYS_MAX + CLOCK_CORRECTION_MS_MAX / DAY_MS < ID_DAYS_KEPT as i64);
 const _: () = assert!(INCIDENTS_PER_CALL_MAX <= BATCH_ENTRIES_MAX);
 const _: () = assert!(INCIDENTS_PER_CALL_MAX < PREFIX_BURST_MAX as usize);
 const _: () = assert!(STREAM_IN_FLIGHT_MAX <= QUEUE_ENTRIES_MAX);

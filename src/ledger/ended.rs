@@ -225,7 +225,10 @@ mod tests {
     use super::super::base::{self, BaseMaker};
     use super::super::testing::{EPOCH, Maker, NOON};
     use super::*;
-    use crate::domain::{Entry, Record};
+    use crate::domain::taxonomy::TimePrecision;
+    use crate::domain::testing::{blank_facts, id_made_at};
+    use crate::domain::time::DAY_MS;
+    use crate::domain::{Entry, IncidentId, Record, RowTime};
     use crate::ledger::parts::{self, Part};
     use crate::ledger::{Applied, ClosedBlock};
 
@@ -421,6 +424,51 @@ mod tests {
         let entry = history.maker.place(again, 0);
         assert_eq!(history.push(entry), Applied::Repeated { first });
         assert_eq!(counts(&history.state), before);
+    }
+
+    /// An incident with an id made so many days before a time.
+    fn incident_with_id(before: Stamp, days: i64) -> (IncidentId, Entry) {
+        let id = id_made_at(UtcMillis(before.0 - days * DAY_MS), 1);
+        let hour = RowTime::Hour(NOON.hour().expect("supported"));
+        let facts = Box::new(blank_facts(id, hour, TimePrecision::Exact));
+        let personal = None;
+        (id, Entry::Incident { facts, personal })
+    }
+
+    #[test]
+    fn id_of_an_incident_that_has_ended_is_known_for_as_long_as_it_may_be_sent_again() {
+        const KEPT: i64 = ID_DAYS_KEPT as i64;
+        let ending = UtcMillis(NOON.0 + 340 * DAY_MS);
+        let ages = [399, KEPT - 1, KEPT, KEPT + 1, 2 * KEPT];
+        let incidents = ages.map(|days| incident_with_id(ending, days));
+        let (late, told_late) = incident_with_id(ending, KEPT + 2);
+        let through = Position(incidents.len() as u64);
+        let mut maker = BaseMaker::new(State::new(EPOCH), through);
+        let mut state = State::new(EPOCH);
+        let mut base = None;
+        let mut tell = |stamp: Stamp, entry: &Entry| {
+            let position = state.position().next();
+            state.apply(position, stamp, entry);
+            base = maker.take(position, stamp, entry);
+            state.clone()
+        };
+        for (_, entry) in &incidents {
+            tell(NOON, entry);
+        }
+        // In the next month: what it is about is kept, be its id as old as it may.
+        tell(UtcMillis(NOON.0 + 30 * DAY_MS), &told_late);
+        let ended = Entry::IncidentsEnded {
+            through,
+            base: None,
+        };
+        let state = tell(ending, &ended);
+        assert_eq!(state.months().ended_through(), through);
+        let base = base.expect("the end was noted");
+        for state in [&state, &base] {
+            let is_known = incidents.each_ref().map(|(id, _)| state.find(id).is_some());
+            assert_eq!(is_known, [true, true, true, false, false], "{ages:?}");
+        }
+        assert_eq!(state.find(&late), Some(through.next()));
     }
 
     #[test]
