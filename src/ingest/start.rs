@@ -733,6 +733,11 @@ mod tests {
     }
 
     #[test]
+    fn entries_are_made_durable_unless_a_test_says_otherwise() {
+        assert!(Options::default().journal().sync);
+    }
+
+    #[test]
     fn base_is_gone_on_with_only_if_the_journal_has_its_last_entry() {
         assert_eq!(opened_over_base(0).expect("of this past"), Position(1));
         let refused = opened_over_base(1);

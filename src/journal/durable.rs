@@ -10,12 +10,34 @@ use std::os::unix::fs::FileExt;
 /// Writes all of it at a place, and makes that durable. After an error any part of it may be
 /// there, durable or not.
 pub fn write_all_at(file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
-    match write_durably(file, bytes, at) {
+    let written = match write_durably(file, bytes, at) {
         Err(error) if is_not_there(&error) => {
             file.write_all_at(bytes, at)?;
             file.sync_data()
         }
         written => written,
+    };
+    #[cfg(test)]
+    counted::note(&written);
+    written
+}
+
+/// How many writes of a thread were made durable, for tests of whoever must make them so.
+#[cfg(test)]
+pub(super) mod counted {
+    use std::cell::Cell;
+
+    thread_local! {
+        static WRITES: Cell<u64> = const { Cell::new(0) };
+    }
+
+    /// Those of this thread so far.
+    pub fn writes() -> u64 {
+        WRITES.get()
+    }
+
+    pub(super) fn note(written: &std::io::Result<()>) {
+        WRITES.set(writes() + u64::from(written.is_ok()));
     }
 }
 

@@ -74,6 +74,22 @@ fn remove_segments(dir: &Path) {
 }
 
 #[test]
+fn every_batch_is_made_durable_before_it_is_answered() {
+    let dir = TempDir::new().expect("a folder");
+    let settings = Settings {
+        segment_bytes: SMALL.segment_bytes,
+        ..Settings::default()
+    };
+    let (mut writer, _, _) = open(dir.path(), settings).expect("new");
+    for number in 0..20 {
+        let before = durable::counted::writes();
+        let entries = [encode(&incident(number)), encode(&Entry::Tick)];
+        writer.append(&entries, NOW).expect("room");
+        assert_eq!(durable::counted::writes(), before + 1, "batch {number}");
+    }
+}
+
+#[test]
 fn segment_that_cannot_be_prepared_can_be_tried_again() {
     let dir = folder();
     let (mut writer, reader, _) = open(dir.path(), SMALL).expect("new");
