@@ -18,7 +18,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
-use crate::child::PATIENCE;
+use crate::child::{self, PATIENCE};
 use crate::support::{Service, founding_story, report};
 
 const PYTHON_MODULES: &str = "import grpc, grpc_status, grpc_tools";
@@ -37,14 +37,10 @@ async fn python_has(modules: &str) -> bool {
 }
 
 /// Says that something is skipped, or fails where it has to run.
-#[expect(
-    clippy::print_stderr,
-    reason = "who runs the tests must see what is skipped"
-)]
 fn skip(what: &str) {
     let required = std::env::var("MISTAP_CLIENTS").is_ok_and(|value| value == "required");
     assert!(!required, "{what}: {NOT_READY}");
-    eprintln!("skipped, {what}: {NOT_READY}");
+    child::skip(&format!("{what}: {NOT_READY}"));
 }
 
 /// A client of ours in another language.

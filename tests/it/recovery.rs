@@ -535,7 +535,7 @@ async fn folder_that_another_server_uses_is_refused() {
 struct Small(TempDir);
 
 impl Small {
-    /// `None`, and why is said, where nothing can be mounted.
+    /// `None`, and why is said, where nothing can be mounted and nothing has to be.
     fn new(mebibytes: u32) -> Option<Self> {
         let folder = TempDir::new().expect("a folder");
         let mut mount = Command::new("mount");
@@ -543,9 +543,10 @@ impl Small {
         match mount.arg(folder.path()).output() {
             Ok(output) if output.status.success() => Some(Self(folder)),
             refused => {
-                reports::tell(&format!(
-                    "not done, because nothing can be mounted here: {refused:?}"
-                ));
+                let why = format!("nothing can be mounted here: {refused:?}");
+                let required = std::env::var("MISTAP_DISKS").is_ok_and(|value| value == "required");
+                assert!(!required, "{why}");
+                child::skip(&why);
                 None
             }
         }
