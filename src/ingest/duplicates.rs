@@ -27,8 +27,9 @@ use crate::journal::{JournalError, Reader};
 use crate::ledger::{Applied, State};
 
 /// The latest reports that count.
-#[derive(Default)]
 pub(super) struct Duplicates {
+    reports_max: usize,
+    per_reader_max: usize,
     hasher: DefaultHashBuilder,
     /// In the order in which they came, numbered from `first` on.
     told: VecDeque<RememberedReport>,
@@ -64,7 +65,25 @@ enum Tap {
     Within(RowTime, i64),
 }
 
+impl Default for Duplicates {
+    fn default() -> Self {
+        Self::new(TOLD_AGAIN_REPORTS_MAX, TOLD_AGAIN_PER_READER_MAX)
+    }
+}
+
 impl Duplicates {
+    /// Of so many reports, and of each reporter and reader of so many.
+    fn new(reports_max: usize, per_reader_max: usize) -> Self {
+        Self {
+            reports_max,
+            per_reader_max,
+            hasher: DefaultHashBuilder::default(),
+            told: VecDeque::new(),
+            first: 0,
+            latest: HashTable::new(),
+        }
+    }
+
     /// Where the latest entries of a journal begin, of which all reports may be remembered.
     pub fn begins(last: Position) -> Position {
         Position(last.0.saturating_sub(TOLD_AGAIN_REPORTS_MAX as u64) + 1)
@@ -185,7 +204,7 @@ impl Duplicates {
             next = told.before;
             Some(told.report)
         });
-        reports.take(TOLD_AGAIN_PER_READER_MAX)
+        reports.take(self.per_reader_max)
     }
 
     fn latest(&self, key: u64) -> Option<u64> {
@@ -201,7 +220,7 @@ impl Duplicates {
 
     fn remember(&mut self, (keys, report): ([Option<u64>; 2], Report)) {
         for key in keys.into_iter().flatten() {
-            if self.told.len() == TOLD_AGAIN_REPORTS_MAX
+            if self.told.len() == self.reports_max
                 && let Some(oldest) = self.told.front().copied()
             {
                 self.replace(oldest.key, self.first, None);
@@ -275,4 +294,120 @@ fn reader_of<'a>(facts: &'a Facts, personal: &'a Personal) -> impl std::hash::Ha
         &personal.vehicle,
         facts.reader_kind,
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::rngs::StdRng;
+    use rand::{Rng, SeedableRng};
+
+    use super::*;
+    use crate::domain::testing::{blank_facts, id_made_at, personal};
+    use crate::domain::{Pseudonym, SecretHash, UtcMillis};
+    use crate::ledger::testing::{EPOCH, NOON};
+
+    const REPORTS_MAX: usize = 8;
+    const PER_READER_MAX: usize = 2;
+    /// One by an installation, one by a card, and one by both.
+    const REPORTERS: u8 = 3;
+    const READERS: u8 = 2;
+
+    /// Whose tap, at which reader, how many seconds after noon.
+    #[derive(Clone, Copy, Debug)]
+    struct Told {
+        reporter: u8,
+        reader: u8,
+        seconds: i64,
+    }
+
+    impl Told {
+        fn random(random: &mut StdRng) -> Self {
+            Self {
+                reporter: random.random_range(0..REPORTERS),
+                reader: random.random_range(0..READERS),
+                seconds: random.random_range(0..1_800),
+            }
+        }
+
+        fn has(self) -> [bool; 2] {
+            [self.reporter % 3 != 1, self.reporter % 3 != 0]
+        }
+
+        fn pending(self, at: Position) -> Pending {
+            let occurred = UtcMillis(NOON.0 + self.seconds * 1_000);
+            let hour = RowTime::Hour(occurred.hour().expect("supported"));
+            let id = id_made_at(NOON, at.0);
+            let name = |kind: u8| Pseudonym([kind + self.reporter; 16]);
+            let [has_installation, has_card] = self.has();
+            let facts = Facts {
+                secret_hash: Some(SecretHash([self.reporter; 16])),
+                ..blank_facts(id, hour, TimePrecision::Exact)
+            };
+            let personal = Personal {
+                installation: has_installation.then(|| name(0)),
+                card: has_card.then(|| name(100)),
+                vehicle: self.reader.to_string().into(),
+                ..personal(occurred)
+            };
+            Pending::new(Entry::Incident {
+                facts: Box::new(facts),
+                personal: Some(Box::new(personal)),
+            })
+        }
+    }
+
+    /// What is remembered, as a plain list: of each report once for what each of its reporter
+    /// can be known by.
+    #[derive(Default)]
+    struct List(VecDeque<(usize, Told, Position)>);
+
+    impl List {
+        fn mark(&mut self, told: Told, at: Position) -> Option<Position> {
+            let names = (0..2).filter(|name| told.has()[*name]);
+            let first = names.clone().find_map(|name| self.earlier(name, told));
+            if first.is_none() {
+                self.0.extend(names.map(|name| (name, told, at)));
+                let more = self.0.len().saturating_sub(REPORTS_MAX);
+                self.0.drain(..more);
+            }
+            first
+        }
+
+        fn earlier(&self, name: usize, told: Told) -> Option<Position> {
+            let is_same = |(other, first, _): &&(usize, Told, Position)| {
+                (*other, first.reporter, first.reader) == (name, told.reporter, told.reader)
+            };
+            let mut latest = self.0.iter().rev().filter(is_same).take(PER_READER_MAX);
+            let first = latest.find(|(_, first, _)| first.seconds.abs_diff(told.seconds) <= 120);
+            first.map(|(.., at)| *at)
+        }
+    }
+
+    #[test]
+    fn oldest_reports_are_forgotten_as_a_plain_list_would_forget_them() {
+        for seed in 0..40 {
+            let random = &mut StdRng::seed_from_u64(seed);
+            let mut duplicates = Duplicates::new(REPORTS_MAX, PER_READER_MAX);
+            let mut list = List::default();
+            let state = State::new(EPOCH);
+            let mut next = Position(1);
+            for _ in 0..300 {
+                if random.random_range(0..20) == 0 {
+                    next = Position(next.0.saturating_sub(random.random_range(0..6)).max(1));
+                    duplicates.forget_from(next);
+                    list.0.retain(|(.., at)| *at < next);
+                }
+                let told = Told::random(random);
+                let marked = duplicates.mark(told.pending(next), next, NOON, &state);
+                let Entry::Incident { facts, .. } = marked.entry else {
+                    panic!("an incident");
+                };
+                let expected = list.mark(told, next);
+                assert_eq!(facts.told_again, expected, "seed {seed}, {next}: {told:?}");
+                assert_eq!(duplicates.told.len(), list.0.len());
+                assert!(duplicates.latest.len() <= REPORTS_MAX);
+                next = next.next();
+            }
+        }
+    }
 }
