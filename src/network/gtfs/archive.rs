@@ -7,8 +7,10 @@ use zip::ZipArchive;
 use zip::read::ZipFile;
 
 use super::error::FeedError;
-use super::table::Table;
-use crate::domain::limits::{FEED_FILE_BYTES_MAX, FEED_FILES_MAX};
+use super::table::{Bounded, Table};
+use crate::domain::limits::{
+    FEED_FILE_BYTES_MAX, FEED_FILES_MAX, FEED_STOP_ROWS_MAX, FEED_TRIPS_MAX,
+};
 
 /// The files that are read, and how many times.
 const READ_FILES: [(&str, u64); 8] = [
@@ -35,8 +37,30 @@ pub struct Progress<'a> {
     pub bytes_total: u64,
 }
 
+/// How large a feed may be.
+#[derive(Clone, Copy)]
+pub(super) struct FeedBounds {
+    pub(super) files: usize,
+    /// Of one file, uncompressed.
+    pub(super) file_bytes: u64,
+    pub(super) trips: usize,
+    pub(super) stop_rows: usize,
+}
+
+impl Default for FeedBounds {
+    fn default() -> Self {
+        Self {
+            files: FEED_FILES_MAX,
+            file_bytes: FEED_FILE_BYTES_MAX,
+            trips: FEED_TRIPS_MAX,
+            stop_rows: FEED_STOP_ROWS_MAX,
+        }
+    }
+}
+
 /// An open archive.
 pub(super) struct Archive<'p, R> {
+    bounds: FeedBounds,
     zip: ZipArchive<R>,
     /// Name, place in the archive and size of each file.
     files: BTreeMap<Box<str>, (usize, u64)>,
@@ -51,13 +75,14 @@ pub(super) type ZipTable<'a, R> = Table<ZipFile<'a, R>>;
 impl<'p, R: Read + Seek> Archive<'p, R> {
     pub(super) fn open(
         reader: R,
+        bounds: FeedBounds,
         progress: &'p mut dyn FnMut(Progress<'_>),
     ) -> Result<Self, FeedError> {
         let mut zip = ZipArchive::new(reader).map_err(FeedError::Zip)?;
-        if FEED_FILES_MAX < zip.len() {
+        if bounds.files < zip.len() {
             return Err(FeedError::TooLarge {
                 what: "the number of files".into(),
-                max: FEED_FILES_MAX as u64,
+                max: bounds.files as u64,
             });
         }
         let mut files = BTreeMap::new();
@@ -69,12 +94,18 @@ impl<'p, R: Read + Seek> Archive<'p, R> {
             }
         }
         Ok(Self {
+            bounds,
             zip,
             files,
             progress,
             bytes_done: 0,
             bytes_total: 0,
         })
+    }
+
+    /// How large the feed may be.
+    pub(super) fn bounds(&self) -> FeedBounds {
+        self.bounds
     }
 
     /// The folders that have this file, each ending with `/` unless it is the outermost.
@@ -115,15 +146,17 @@ impl<'p, R: Read + Seek> Archive<'p, R> {
         let Some(&(place, size)) = self.files.get(name.as_str()) else {
             return Err(FeedError::FileMissing { file: name.into() });
         };
-        if FEED_FILE_BYTES_MAX < size {
+        let bytes_max = self.bounds.file_bytes;
+        if bytes_max < size {
             return Err(FeedError::TooLarge {
                 what: name.into(),
-                max: FEED_FILE_BYTES_MAX,
+                max: bytes_max,
             });
         }
         let before = self.bytes_done;
         let entry = self.zip.by_index(place).map_err(FeedError::Zip)?;
-        let mut table = Table::open(&name, entry, columns, required)?;
+        let bounded = Bounded::new(entry, bytes_max);
+        let mut table = Table::open(&name, bounded, columns, required)?;
         let mut rows = 0_u32;
         while table.next()? {
             each(&table)?;

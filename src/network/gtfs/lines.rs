@@ -14,7 +14,7 @@ use super::stops::Places;
 use super::table::{LAST_DAY, Table};
 use super::visible;
 use crate::domain::limits::{
-    FEED_TRIPS_MAX, LINE_CHARS_MAX, LINE_ID_BYTES_MAX, LINES_MAX, OPERATOR_CODE_BYTES_MAX,
+    LINE_CHARS_MAX, LINE_ID_BYTES_MAX, LINES_MAX, OPERATOR_CODE_BYTES_MAX,
 };
 use crate::domain::taxonomy::Mode;
 use crate::domain::time::FIRST_DAY;
@@ -312,6 +312,7 @@ fn read_trips<R: Read + Seek>(
     let by_id: HashMap<&str, u32> = routes.iter().map(|route| &*route.id).zip(0..).collect();
     let mut headsigns = HashMap::<Box<str>, u32>::new();
     let mut trips = Trips::default();
+    let trips_max = archive.bounds().trips;
     archive.rows(folder, "trips.txt", &COLUMNS, 2, |table| {
         let route = by_id.get(table.filled(ROUTE)?);
         let route = *route.ok_or_else(|| table.refused(ROUTE, Reason::Unknown))?;
@@ -323,10 +324,10 @@ fn read_trips<R: Read + Seek>(
         let headsign = intern(&mut headsigns, &mut trips.headsigns, table.text(HEADSIGN)?);
         let id = table.filled(ID)?.into();
         let place = trips.trips.len();
-        let number = u32::try_from(place).ok().filter(|_| place < FEED_TRIPS_MAX);
+        let number = u32::try_from(place).ok().filter(|_| place < trips_max);
         let number = number.ok_or_else(|| FeedError::TooLarge {
             what: "the number of trips".into(),
-            max: FEED_TRIPS_MAX as u64,
+            max: trips_max as u64,
         })?;
         if trips.by_id.insert(id, number).is_some() {
             return Err(table.refused(ID, Reason::Twice));

@@ -16,8 +16,8 @@ use std::fs::File;
 use std::io::{BufReader, Read, Seek};
 use std::path::Path;
 
-use archive::Archive;
 pub use archive::Progress;
+use archive::{Archive, FeedBounds};
 pub use error::{FeedError, Reason as FeedReason};
 
 use super::builtin;
@@ -37,7 +37,15 @@ pub fn read_gtfs<R: Read + Seek>(
     reader: R,
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Feed, FeedError> {
-    let mut archive = Archive::open(reader, progress)?;
+    read_within(reader, FeedBounds::default(), progress)
+}
+
+fn read_within<R: Read + Seek>(
+    reader: R,
+    bounds: FeedBounds,
+    progress: &mut dyn FnMut(Progress<'_>),
+) -> Result<Feed, FeedError> {
+    let mut archive = Archive::open(reader, bounds, progress)?;
     let folders = archive.folders_with("stops.txt");
     if folders.is_empty() {
         return Err(FeedError::FileMissing {
@@ -667,6 +675,89 @@ mod tests {
             .expect("stored as it is");
         bytes[content] ^= 1;
         assert!(read_gtfs(Cursor::new(bytes), &mut |_| ()).is_err());
+    }
+
+    /// Reads the right feed within other bounds; what is too large, and how much may be.
+    fn too_large(bounds: FeedBounds) -> Option<(Box<str>, u64)> {
+        let files = FILES.map(|(file, content)| (file, content.as_bytes()));
+        told_too_large(read_within(zipped(&files), bounds, &mut |_| ()))
+    }
+
+    fn told_too_large(read: Result<Feed, FeedError>) -> Option<(Box<str>, u64)> {
+        match read {
+            Ok(_) => None,
+            Err(FeedError::TooLarge { what, max }) => Some((what, max)),
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn feed_that_is_too_large_is_refused_saying_what_of_it() {
+        let just = FeedBounds {
+            files: FILES.len(),
+            file_bytes: FILES.map(|(_, content)| content.len() as u64)[1],
+            trips: 3,
+            stop_rows: 6,
+        };
+        assert_eq!(too_large(just), None);
+        let files = just.files - 1;
+        let found = too_large(FeedBounds { files, ..just });
+        assert_eq!(found, Some(("the number of files".into(), 5)));
+        let file_bytes = just.file_bytes - 1;
+        let found = too_large(FeedBounds { file_bytes, ..just });
+        assert_eq!(found, Some(("stops.txt".into(), file_bytes)));
+        let found = too_large(FeedBounds { trips: 2, ..just });
+        assert_eq!(found, Some(("the number of trips".into(), 2)));
+        let stop_rows = 5;
+        let found = too_large(FeedBounds { stop_rows, ..just });
+        assert_eq!(found, Some(("the number of stops".into(), 5)));
+    }
+
+    /// An archive of one compressed file that says to be of fewer bytes than it is.
+    fn bomb(file: &str, content: &[u8], said_bytes: u32) -> Cursor<Vec<u8>> {
+        let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+        let deflated = SimpleFileOptions::default().compression_method(CompressionMethod::Deflated);
+        zip.start_file(file, deflated).expect("in memory");
+        zip.write_all(content).expect("in memory");
+        let mut bytes = zip.finish().expect("in memory").into_inner();
+        // In the header of the file, and in the directory at the end.
+        for (signature, place) in [(b"PK\x03\x04", 22), (b"PK\x01\x02", 24)] {
+            let header = bytes.windows(4).rposition(|window| window == signature);
+            let size = header.expect("each file has one") + place;
+            bytes[size..size + 4].copy_from_slice(&said_bytes.to_le_bytes());
+        }
+        Cursor::new(bytes)
+    }
+
+    #[test]
+    fn file_that_unpacks_to_more_than_its_archive_says_is_read_no_further_than_may_be() {
+        const FILE_BYTES: u64 = 100_000;
+        let head = "stop_id,stop_name,stop_lat,stop_lon\n";
+        let rows = (0..200_000).map(|number| format!("GVB:{number},\"Delft, Station\",52,4.3\n"));
+        let content = head.to_owned() + &rows.collect::<String>();
+        let bounds = FeedBounds {
+            file_bytes: FILE_BYTES,
+            ..FeedBounds::default()
+        };
+        let mut most = 0;
+        let bomb = bomb("stops.txt", content.as_bytes(), 1_000);
+        let read = read_within(bomb, bounds, &mut |progress| most = progress.bytes_done);
+        let expected = Some(("stops.txt".into(), FILE_BYTES));
+        assert_eq!(told_too_large(read), expected);
+        assert!(most <= FILE_BYTES, "{most}");
+    }
+
+    #[test]
+    fn file_that_its_archive_says_is_too_large_is_not_unpacked() {
+        let bounds = FeedBounds {
+            file_bytes: 1_000,
+            ..FeedBounds::default()
+        };
+        let bomb = bomb("stops.txt", FILES[1].1.as_bytes(), 1_001);
+        let mut is_read = false;
+        let read = read_within(bomb, bounds, &mut |_| is_read = true);
+        assert_eq!(told_too_large(read), Some(("stops.txt".into(), 1_000)));
+        assert!(!is_read);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::io::{Read, Seek};
 use super::archive::Archive;
 use super::error::{FeedError, Reason};
 use super::visible;
-use crate::domain::limits::{FEED_STOP_ROWS_MAX, STOP_ID_BYTES_MAX};
+use crate::domain::limits::STOP_ID_BYTES_MAX;
 use crate::domain::{OperatorCode, StopId};
 use crate::network::model::Stop;
 use crate::network::names;
@@ -138,6 +138,7 @@ fn read_rows<R: Read + Seek>(
 ) -> Result<Vec<Row>, FeedError> {
     let mut rows = Vec::new();
     let mut ids = BTreeSet::<Box<str>>::new();
+    let rows_max = archive.bounds().stop_rows;
     archive.rows(folder, FILE, &COLUMNS, REQUIRED, |table| {
         let kind = match table.text(KIND)? {
             "" | "0" => Kind::Platform,
@@ -151,10 +152,10 @@ fn read_rows<R: Read + Seek>(
         if !ids.insert(id.clone()) {
             return Err(table.refused(ID, Reason::Twice));
         }
-        if FEED_STOP_ROWS_MAX <= rows.len() {
+        if rows_max <= rows.len() {
             return Err(FeedError::TooLarge {
                 what: "the number of stops".into(),
-                max: FEED_STOP_ROWS_MAX as u64,
+                max: rows_max as u64,
             });
         }
         let degrees = |column, max| {

@@ -7,7 +7,7 @@ use jiff::civil::Date;
 
 use super::error::{FeedError, Reason};
 use crate::domain::LocalDay;
-use crate::domain::limits::{FEED_FILE_BYTES_MAX, FEED_TEXT_CHARS_MAX};
+use crate::domain::limits::FEED_TEXT_CHARS_MAX;
 use crate::domain::text::without_controls;
 use crate::domain::time::{END_DAY, FIRST_DAY};
 use crate::network::row_reader::{RowReader, RowTooLong};
@@ -19,6 +19,7 @@ pub(super) const LAST_DAY: LocalDay = LocalDay(END_DAY.0 - 1);
 /// opened with.
 pub(super) struct Table<R: Read> {
     file: Box<str>,
+    bytes_max: u64,
     columns: &'static [&'static str],
     /// For each of `columns`, its place in the file.
     places: Vec<Option<usize>>,
@@ -26,17 +27,28 @@ pub(super) struct Table<R: Read> {
     record: ByteRecord,
 }
 
-/// Fails when more is read than a file may hold.
-struct Bounded<R> {
+/// Fails when more is read than a file may hold, whatever its archive says of its size.
+pub(super) struct Bounded<R> {
     inner: R,
+    bytes_max: u64,
     read_bytes: u64,
+}
+
+impl<R> Bounded<R> {
+    pub(super) fn new(inner: R, bytes_max: u64) -> Self {
+        Self {
+            inner,
+            bytes_max,
+            read_bytes: 0,
+        }
+    }
 }
 
 impl<R: Read> Read for Bounded<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.inner.read(buffer)?;
         self.read_bytes += count as u64;
-        if FEED_FILE_BYTES_MAX < self.read_bytes {
+        if self.bytes_max < self.read_bytes {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
         Ok(count)
@@ -47,18 +59,15 @@ impl<R: Read> Table<R> {
     /// Reads the names of the columns, of which the first `required` must be there.
     pub(super) fn open(
         file: &str,
-        reader: R,
+        bounded: Bounded<R>,
         columns: &'static [&'static str],
         required: usize,
     ) -> Result<Self, FeedError> {
-        let bounded = Bounded {
-            inner: reader,
-            read_bytes: 0,
-        };
+        let bytes_max = bounded.bytes_max;
         let mut reader = csv::Reader::from_reader(RowReader::new(bounded));
         let header = reader.byte_headers().cloned();
         let line = reader.get_ref().row_line();
-        let header = header.map_err(|error| broken(file, line, error))?;
+        let header = header.map_err(|error| broken((file, bytes_max), line, error))?;
         let places: Vec<_> = columns
             .iter()
             .map(|column| {
@@ -79,6 +88,7 @@ impl<R: Read> Table<R> {
         }
         Ok(Self {
             file: file.into(),
+            bytes_max,
             columns,
             places,
             reader,
@@ -90,7 +100,7 @@ impl<R: Read> Table<R> {
     pub(super) fn next(&mut self) -> Result<bool, FeedError> {
         self.reader.get_mut().begin_row();
         let read = self.reader.read_byte_record(&mut self.record);
-        if !read.map_err(|error| broken(&self.file, self.line(), error))? {
+        if !read.map_err(|error| broken((&self.file, self.bytes_max), self.line(), error))? {
             return Ok(false);
         }
         // As nearly all rows are.
@@ -209,7 +219,7 @@ fn trimmed(name: &[u8]) -> &[u8] {
         .trim_ascii()
 }
 
-fn broken(file: &str, line: u64, error: csv::Error) -> FeedError {
+fn broken((file, bytes_max): (&str, u64), line: u64, error: csv::Error) -> FeedError {
     match error.into_kind() {
         csv::ErrorKind::UnequalLengths {
             expected_len, len, ..
@@ -222,7 +232,7 @@ fn broken(file: &str, line: u64, error: csv::Error) -> FeedError {
         csv::ErrorKind::Io(source) if source.kind() == io::ErrorKind::FileTooLarge => {
             FeedError::TooLarge {
                 what: file.into(),
-                max: FEED_FILE_BYTES_MAX,
+                max: bytes_max,
             }
         }
         csv::ErrorKind::Io(source) if is_row_too_long(&source) => {
