@@ -41,7 +41,7 @@ use crate::domain::entry::Epoch;
 use crate::domain::{Outages, Position, Record, Row, Stamp};
 use crate::store::{NeededBlocks, NeededTaps, Store, StoreError, TapChange, TapReader};
 use day_summaries::SummaryCache;
-use store_writer::StoreWriter;
+use store_writer::{PendingBounds, StoreWriter};
 
 pub use as_of::AsOfError;
 pub use base::BaseMaker;
@@ -150,7 +150,11 @@ impl Ledger {
     /// Blocks that the state counts are taken to be in the store that will be attached, or
     /// refilled.
     pub fn new(state: State) -> Self {
-        let store_writer = StoreWriter::new(state.first_block()..state.blocks());
+        Self::with_bounds(state, PendingBounds::default())
+    }
+
+    fn with_bounds(state: State, bounds: PendingBounds) -> Self {
+        let store_writer = StoreWriter::new(state.first_block()..state.blocks(), bounds);
         let needed = Needed {
             first: state.first_block(),
             first_crc: state.first_block_crc(),

@@ -35,7 +35,25 @@ pub(super) struct StoreWriter {
     taps: RwLock<()>,
 }
 
+/// How many may wait.
+#[derive(Clone, Copy)]
+pub(super) struct PendingBounds {
+    pub(super) blocks: usize,
+    /// Changes of tap counts.
+    pub(super) tap_changes: usize,
+}
+
+impl Default for PendingBounds {
+    fn default() -> Self {
+        Self {
+            blocks: BLOCKS_PENDING_MAX,
+            tap_changes: TAP_CHANGES_PENDING_MAX,
+        }
+    }
+}
+
 struct Queue {
+    bounds: PendingBounds,
     slot: Slot,
     /// Rising without gaps; the first is number `stored.end`.
     pending: VecDeque<ClosedBlock>,
@@ -83,9 +101,10 @@ pub(super) struct StoreView {
 
 impl StoreWriter {
     /// With no store yet, which when attached will hold these blocks.
-    pub(super) fn new(stored: Range<u32>) -> Arc<Self> {
+    pub(super) fn new(stored: Range<u32>, bounds: PendingBounds) -> Arc<Self> {
         Arc::new(Self {
             queue: Mutex::new(Queue {
+                bounds,
                 slot: Slot::Opening,
                 pending: VecDeque::new(),
                 // What a crash left of earlier ones.
@@ -128,11 +147,11 @@ impl StoreWriter {
         self.changed.notify_all();
     }
 
-    /// Waits until fewer than `BLOCKS_PENDING_MAX` blocks are pending and, if the store takes
-    /// them, fewer than `TAP_CHANGES_PENDING_MAX` changes of tap counts.
+    /// Waits until fewer blocks are pending than may be and, if the store takes them, fewer changes
+    /// of tap counts.
     pub(super) fn wait_for_room(&self) {
         let is_full = |queue: &Queue| {
-            let has_room = queue.pending.len() < BLOCKS_PENDING_MAX
+            let has_room = queue.pending.len() < queue.bounds.blocks
                 && (queue.has_room_for_taps() || !queue.takes_taps());
             !has_room && !queue.is_stopping
         };
@@ -369,7 +388,7 @@ impl Queue {
     }
 
     fn has_room_for_taps(&self) -> bool {
-        self.tap_changes.len() < TAP_CHANGES_PENDING_MAX
+        self.tap_changes.len() < self.bounds.tap_changes
     }
 
     fn store(&self) -> Result<Store, LedgerError> {

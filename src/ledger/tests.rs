@@ -450,3 +450,79 @@ fn network_in_use_is_remembered() {
     }]);
     assert_eq!(state.network(), Some((9, [5; 32])));
 }
+
+/// What waits for the store may be so many.
+const FEW: PendingBounds = PendingBounds {
+    blocks: 2,
+    tap_changes: 5,
+};
+
+/// Blocks and changes of tap counts that are not in the store.
+fn pending(ledger: &Ledger) -> (usize, usize) {
+    let taps = ledger.store_writer.kept_taps();
+    (
+        ledger.blocks_pending(),
+        taps.map_or(0, |(_, taps)| taps.len()),
+    )
+}
+
+/// Folds entries one after the other until so many wait as may, and then no further before
+/// `make_room` has been called.
+fn fold_beside(ledger: &Ledger, entries: &[Record], make_room: impl FnOnce()) {
+    let is_full = |(blocks, taps)| FEW.blocks <= blocks || FEW.tap_changes <= taps;
+    let expected = std::thread::scope(|scope| {
+        let folding = scope.spawn(|| {
+            let waiting = entries.iter().map(|entry| {
+                ledger.apply(std::slice::from_ref(entry));
+                pending(ledger)
+            });
+            waiting.max()
+        });
+        while !folding.is_finished() && !is_full(pending(ledger)) {
+            std::thread::yield_now();
+        }
+        // As long as the other thread would take for all of them, if it did not wait.
+        let expected = fold(entries).digest();
+        assert!(!folding.is_finished(), "it waits");
+        make_room();
+        let most = folding.join().expect("no panic").expect("some entries");
+        assert!(
+            most.0 <= FEW.blocks && most.1 <= FEW.tap_changes,
+            "{most:?}"
+        );
+        expected
+    });
+    ledger.flush_blocks().expect("a working store");
+    assert_eq!(pending(ledger), (0, 0));
+    assert_eq!(ledger.read().digest(), expected);
+}
+
+#[test]
+fn fold_waits_while_as_many_blocks_as_may_wait_for_a_store_that_opens() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let store = Store::create(&dir.path().join("store"), EPOCH).expect("new");
+    let mut maker = Maker::new(8);
+    let incidents = (0..6 * BLOCK_ROWS).map(|_| {
+        let entry = maker.incident();
+        maker.place(entry, 0)
+    });
+    let incidents: Vec<Record> = incidents.collect();
+    let ledger = Ledger::with_bounds(State::new(EPOCH), FEW);
+    fold_beside(&ledger, &incidents, || ledger.attach_store(store));
+}
+
+#[test]
+fn fold_waits_while_as_many_tap_counts_as_may_wait_for_a_store_that_is_slow() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let store = Store::create(&dir.path().join("store"), EPOCH).expect("new");
+    let mut maker = Maker::new(8);
+    let told = (0..60).map(|_| {
+        let entry = maker.tap_counts();
+        maker.place(entry, 0)
+    });
+    let told: Vec<Record> = told.collect();
+    let ledger = Ledger::with_bounds(State::new(EPOCH), FEW);
+    ledger.attach_store(store);
+    let held = ledger.store_writer.hold_taps();
+    fold_beside(&ledger, &told, || drop(held));
+}
