@@ -68,6 +68,27 @@ pub fn list(
     place: Option<CasePlace>,
     rows_max: usize,
 ) -> Result<CasePage, QueryError> {
+    let bounds = PageBounds {
+        incidents: rows_max,
+        looked_at: LISTED_ROWS_LOOKED_AT_MAX,
+    };
+    list_within(ledger, filter, place, bounds)
+}
+
+/// What one page may take.
+#[derive(Clone, Copy)]
+struct PageBounds {
+    incidents: usize,
+    /// Rows, wanted or not.
+    looked_at: usize,
+}
+
+fn list_within(
+    ledger: &Ledger,
+    filter: &CaseFilter,
+    place: Option<CasePlace>,
+    bounds: PageBounds,
+) -> Result<CasePage, QueryError> {
     let _turn = budget::scan_place(ledger)?;
     let now = ledger.read().position();
     let place = place.unwrap_or(CasePlace {
@@ -101,7 +122,7 @@ pub fn list(
     let matcher = CaseMatcher::new(filter, &view.dictionary, &cases, past);
     let mut page = Page {
         matcher,
-        rows_max,
+        bounds,
         incidents: Vec::new(),
         looked_at: 0,
         last: place.before,
@@ -121,7 +142,7 @@ pub fn list(
 /// A page on its way.
 struct Page<'a> {
     matcher: CaseMatcher<'a>,
-    rows_max: usize,
+    bounds: PageBounds,
     incidents: Vec<Position>,
     looked_at: usize,
     /// The row that was looked at last.
@@ -168,8 +189,11 @@ impl Page<'_> {
     /// Takes what fits of some rows, which rise. Returns whether there is room for more.
     fn take(&mut self, rows: &[Row]) -> bool {
         for row in rows.iter().rev() {
-            if self.rows_max <= self.incidents.len() || LISTED_ROWS_LOOKED_AT_MAX <= self.looked_at
-            {
+            let PageBounds {
+                incidents,
+                looked_at,
+            } = self.bounds;
+            if incidents <= self.incidents.len() || looked_at <= self.looked_at {
                 return false;
             }
             self.looked_at += 1;
@@ -522,7 +546,45 @@ fn repaired(replies: &[Reply]) -> Option<Stamp> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::Book;
     use super::*;
+    use crate::ledger::testing::line_id;
+
+    #[test]
+    fn page_ends_early_once_enough_rows_were_looked_at_and_the_next_goes_on() {
+        const REPORTS: usize = 1_500;
+        const LOOKED_AT: usize = 64;
+        let mut book = Book::new(5);
+        book.grow(REPORTS);
+        let filter = CaseFilter {
+            lines: vec![line_id(1)],
+            ..CaseFilter::default()
+        };
+        let page = |place, looked_at| {
+            let bounds = PageBounds {
+                incidents: 10,
+                looked_at,
+            };
+            list_within(&book.ledger, &filter, place, bounds).expect("a store")
+        };
+        let all = |looked_at| {
+            let (mut pages, mut found, mut place) = (0, Vec::new(), None);
+            loop {
+                let page = page(place, looked_at);
+                pages += 1;
+                found.extend(page.incidents);
+                place = page.next;
+                if place.is_none() {
+                    return (pages, found);
+                }
+            }
+        };
+        let (full_pages, expected) = all(usize::MAX);
+        assert_eq!(full_pages, expected.len() / 10 + 1);
+        let (pages, found) = all(LOOKED_AT);
+        assert_eq!(found, expected);
+        assert!(REPORTS / LOOKED_AT <= pages, "{pages}");
+    }
 
     #[test]
     fn quantiles_are_values_that_were_there() {
