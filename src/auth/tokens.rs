@@ -577,6 +577,73 @@ mod tests {
         assert!(!folder.path().join(FILE_NAME_ASIDE).exists());
     }
 
+    /// A file of so many tokens that live.
+    fn full_of(tokens: usize) -> TokenFile {
+        let numbers = 1..=u32::try_from(tokens).expect("few");
+        let token = |number| KnownToken {
+            id: TokenId(number),
+            label: format!("control room {number}"),
+            role: Role::Operator,
+            operators: operator("", &["GVB"]).operators,
+            made: today(),
+            revoked: None,
+            hash: TokenHash([0; 32]),
+        };
+        TokenFile {
+            tokens: numbers.map(token).collect(),
+        }
+    }
+
+    #[test]
+    fn token_of_more_operators_than_may_be_is_not_made() {
+        let check = |count: usize| {
+            let codes: Vec<String> = (0..count).map(|number| format!("OP{number}")).collect();
+            let codes: Vec<&str> = codes.iter().map(String::as_str).collect();
+            TokenFile::default().check(&operator("all of them", &codes))
+        };
+        assert_eq!(check(TOKEN_OPERATORS_MAX), Ok(()));
+        let refused = check(TOKEN_OPERATORS_MAX + 1);
+        assert_eq!(refused, Err(TokenRefused::TooManyOperators));
+    }
+
+    #[test]
+    fn token_beyond_those_that_may_live_is_not_made_until_one_is_revoked() {
+        let new = operator("another", &["GVB"]);
+        assert_eq!(full_of(TOKENS_MAX - 1).check(&new), Ok(()));
+        let mut full = full_of(TOKENS_MAX);
+        assert_eq!(full.check(&new), Err(TokenRefused::TooMany));
+        full.tokens[7].revoked = Some(today());
+        assert_eq!(full.check(&new), Ok(()));
+    }
+
+    #[test]
+    fn revoked_token_that_is_oldest_is_forgotten_where_a_file_has_no_room() {
+        let folder = folder();
+        let mut full = full_of(TOKENS_MAX);
+        for revoked in [3, 900] {
+            full.tokens[revoked].revoked = Some(today());
+        }
+        let change = Change::begin(folder.path()).expect("nobody else does");
+        change.commit(&full).expect("written");
+        let ids = || -> Vec<u32> {
+            let tokens = read(&folder).tokens.into_iter();
+            tokens.map(|token| token.id.0).collect()
+        };
+        let last = u32::try_from(TOKENS_MAX).expect("few");
+        let without = |gone: &[u32], last: u32| -> Vec<u32> {
+            (1..=last).filter(|id| !gone.contains(id)).collect()
+        };
+        add(&folder, operator("another", &["GVB"])).expect("two have gone");
+        assert_eq!(ids(), without(&[4], last + 1));
+        add(&folder, operator("one more", &["GVB"])).expect("one has gone");
+        assert_eq!(ids(), without(&[4, 901], last + 2));
+        let refused = add(&folder, operator("too many", &["GVB"])).err();
+        assert!(matches!(
+            refused,
+            Some(TokenError::Refused(TokenRefused::TooMany))
+        ));
+    }
+
     #[test]
     fn damaged_file_is_refused_without_showing_it() {
         let folder = folder();
