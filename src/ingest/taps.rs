@@ -139,3 +139,89 @@ fn check(state: &State, feed: &TapFeed, batches: &[TapBatch]) -> Result<(), Taps
         && dictionary.stops() + stops.iter().filter(lacks_stop).count() <= STOPS_MAX + 1;
     has_room.then_some(()).ok_or(TapsError::TooManyScopes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::taps::{TapGrain, TapSlot, Taps};
+    use crate::domain::testing::feed_of_gvb;
+    use crate::ledger::Applied;
+    use crate::ledger::taps::TapsApplied;
+    use crate::ledger::testing::{EPOCH, NOON};
+
+    fn batches(feed: &TapFeed, scopes: impl Iterator<Item = TapScope>) -> Vec<TapBatch> {
+        let count = |scope| TapCount {
+            scope,
+            slot: TapSlot {
+                day: LocalDay::parse("2026-10-24").expect("a date"),
+                slot: 0,
+            },
+            taps: Taps::new(10).expect("few"),
+        };
+        TapBatch::pack(feed, scopes.map(count))
+    }
+
+    fn line(number: usize) -> LineId {
+        format!("GVB:{number}").parse().expect("a line")
+    }
+
+    fn stop(number: usize) -> StopId {
+        format!("stop:{number}").parse().expect("a stop")
+    }
+
+    #[test]
+    fn feed_beyond_those_that_there_may_be_is_refused_and_no_fold_takes_it() {
+        let mut state = State::new(EPOCH);
+        let feed_of = |operator: usize, number: usize| TapFeed {
+            operator: format!("OP{operator}").parse().expect("a code"),
+            grain: TapGrain::Operator,
+            ..feed_of_gvb(&format!("feed-{number}"))
+        };
+        let told = |feed: &TapFeed| batches(feed, std::iter::once(TapScope::Operator));
+        let mut fold = |feed: &TapFeed| {
+            let entry = Entry::TapCounts(Box::new(told(feed).remove(0)));
+            let applied = state.apply(state.position().next(), NOON, &entry);
+            let checked = |feed: &TapFeed| check(&state, feed, &told(feed));
+            let next = feed_of(999, 999);
+            (applied, checked(feed), checked(&next))
+        };
+        for number in 0..TAP_FEEDS_MAX {
+            let feed = feed_of(number / TAP_FEEDS_PER_OPERATOR_MAX, number);
+            let (applied, again, next) = fold(&feed);
+            assert!(matches!(applied, Applied::Taps(TapsApplied::Told { .. })));
+            assert_eq!(again, Ok(()));
+            let is_last = number + 1 == TAP_FEEDS_MAX;
+            assert_eq!(next.err(), is_last.then_some(TapsError::TooManyFeeds));
+        }
+        let (applied, ..) = fold(&feed_of(999, 999));
+        assert!(matches!(applied, Applied::Taps(TapsApplied::FeedRefused)));
+    }
+
+    #[test]
+    fn more_scopes_lines_or_stops_than_there_may_be_are_refused() {
+        let state = State::new(EPOCH);
+        let check_all = |grain: TapGrain, scopes: &dyn Fn(usize) -> TapScope, max: usize| {
+            let feed = TapFeed {
+                grain,
+                ..feed_of_gvb("feed")
+            };
+            let mut told = batches(&feed, (0..max).map(scopes));
+            assert_eq!(check(&state, &feed, &told), Ok(()), "{grain:?}");
+            told.extend(batches(&feed, std::iter::once(scopes(max))));
+            let refused = check(&state, &feed, &told);
+            assert_eq!(refused, Err(TapsError::TooManyScopes), "{grain:?}");
+        };
+        let pair = |number| TapScope::LineStop(line(number % 512), stop(number / 512));
+        check_all(TapGrain::LineStop, &pair, TAP_SCOPES_MAX);
+        check_all(
+            TapGrain::Line,
+            &|number| TapScope::Line(line(number)),
+            LINES_MAX,
+        );
+        check_all(
+            TapGrain::Stop,
+            &|number| TapScope::Stop(stop(number)),
+            STOPS_MAX,
+        );
+    }
+}
