@@ -1,6 +1,10 @@
 //! What many watchers and many questions cost, and what bounds them.
 
 use super::*;
+use crate::domain::limits::WATCHED_RATES_MAX;
+use crate::query::rates::RatesWanted;
+use crate::stats::interval::Level;
+use crate::stats::rate::Estimator;
 
 #[tokio::test(start_paused = true)]
 async fn thousand_watchers_of_one_question_cost_one_count() {
@@ -100,6 +104,35 @@ async fn question_beyond_the_limit_is_refused_and_unwatched_ones_are_dropped() {
     watchers.pop();
     let admitted = service.publisher.watch(another, PACE, None, None).await;
     assert!(admitted.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn question_with_rates_beyond_the_limit_is_refused_and_one_without_is_not() {
+    let service = Service::start();
+    let ask = async |number: usize, rates: Option<RatesWanted>| {
+        let question = Watch {
+            window_minutes: 5 + u32::try_from(number).expect("a small number"),
+            rates,
+            ..watch(0)
+        };
+        service.publisher.watch(question, PACE, None, None).await
+    };
+    let rates = || {
+        Some(RatesWanted {
+            feeds: Vec::new(),
+            estimator: Estimator::Standard,
+            level: Level::P95,
+        })
+    };
+    let mut watchers = Vec::new();
+    for number in 0..WATCHED_RATES_MAX {
+        watchers.push(ask(number, rates()).await.expect("there is room"));
+    }
+    let refused = ask(WATCHED_RATES_MAX, rates()).await;
+    assert_eq!(refused.err(), Some(WatchError::Full));
+    assert!(ask(WATCHED_RATES_MAX, None).await.is_ok());
+    watchers.pop();
+    assert!(ask(WATCHED_RATES_MAX, rates()).await.is_ok());
 }
 
 #[tokio::test(start_paused = true)]

@@ -125,6 +125,7 @@ struct Reading<'a> {
     quarters: Quarters,
     /// By place in `quarters`.
     times: Vec<Seen>,
+    sums_max: usize,
     sums: HashMap<Numbers, ToldTaps>,
     total: ToldTaps,
 }
@@ -168,6 +169,14 @@ impl WindowTaps {
 
     /// Reads the taps of a window. Blocking.
     pub fn read(taps: &TapView<'_>, asked: Sliding<'_>) -> Result<Self, QueryError> {
+        Self::read_within(taps, asked, WATCHED_TAP_SUMS_MAX)
+    }
+
+    fn read_within(
+        taps: &TapView<'_>,
+        asked: Sliding<'_>,
+        sums_max: usize,
+    ) -> Result<Self, QueryError> {
         let Sliding {
             filter,
             by,
@@ -187,6 +196,7 @@ impl WindowTaps {
             window: question.window,
             quarters,
             times: times.collect(),
+            sums_max,
             sums: HashMap::new(),
             total: ToldTaps::default(),
         };
@@ -386,7 +396,7 @@ impl Reading<'_> {
             let start = first_quarter(feed, *day);
             let each = |scope: u32, slot: u8, taps: u32| {
                 // Too many already, which is told when the day is read.
-                if WATCHED_TAP_SUMS_MAX < self.sums.len() {
+                if self.sums_max < self.sums.len() {
                     return;
                 }
                 let quarter = start + u32::from(slot) * quarters;
@@ -411,7 +421,7 @@ impl Reading<'_> {
                 .reader()
                 .each_count(chosen.number, feed.interval, *day, &told.chunks, each)
                 .map_err(LedgerError::from)?;
-            if WATCHED_TAP_SUMS_MAX < self.sums.len() {
+            if self.sums_max < self.sums.len() {
                 return Err(QueryError::TooManyRows);
             }
         }

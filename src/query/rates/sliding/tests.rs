@@ -822,3 +822,31 @@ fn taps_hold_until_one_changes_or_a_quarter_passes() {
     assert!(!taps.holds_for(minutes(start + 16, start + 76), changed));
     assert!(!taps.holds_for(asked.span, changed.next()));
 }
+
+#[test]
+fn watch_that_needs_more_sums_of_taps_than_may_be_is_refused() {
+    let mut book = Book::new(1);
+    let first = day(DAYS[2]);
+    let feed = &feeds()[1];
+    let line = |number: u32| TapScope::Line(line_id(4 * number + 1));
+    let slot = TapSlot {
+        day: first,
+        slot: 8,
+    };
+    let told = (0..5).map(|number| ((line(number), slot), 10));
+    tell(&mut book, feed, &told.collect());
+    let read = |sums_max| {
+        let wanted = wanted(&[feed]);
+        let start = first.start().0;
+        let asked = Sliding {
+            filter: &Filter::all(Basis::SelfReported),
+            by: &Breakdown::new(vec![Dimension::Line]).expect("few"),
+            wanted: &wanted,
+            span: minutes(start * 60, (start + 22) * 60),
+        };
+        let (taps, ()) = book.ledger.tap_view(|_| ()).expect("a store");
+        WindowTaps::read_within(&taps, asked, sums_max).map(|read| read.sums.len())
+    };
+    assert_eq!(read(5).ok(), Some(5));
+    assert!(matches!(read(4), Err(QueryError::TooManyRows)));
+}
