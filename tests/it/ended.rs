@@ -25,6 +25,7 @@ use tonic::Code;
 use tonic::transport::Channel;
 
 use crate::child::{PATIENCE, again, until_so};
+use crate::recovery::copy_of;
 use crate::reports;
 use crate::support::{
     SECRET, START, Service, at, feed_of_gvb, founding_story, id_made_at, once_open, report_all,
@@ -611,9 +612,13 @@ async fn kill_while_single_incidents_end_loses_nothing() {
     let (folder, _) = reported(600).await;
     let service = Service::start_in(folder).await;
     let before = tallied(&service).await;
-    let folder = service.stop().await;
-    let mut states = BTreeSet::new();
-    for _ in 0..KILLS_MAX {
+    let whole = service.stop().await;
+    let at_first = entries(whole.path());
+    let mut folder = copy_of(whole.path());
+    let (mut states, mut kills, mut halves) = (BTreeSet::new(), 0, 0);
+    loop {
+        assert!(kills < KILLS_MAX, "no kill fell between: {states:?}");
+        kills += 1;
         let (mut child, _output) = again(TEST, (FOLDER, folder.path()), READY);
         until_something_changes(folder.path()).await;
         // Not to wait for anything, but to kill at no particular moment.
@@ -621,15 +626,21 @@ async fn kill_while_single_incidents_end_loses_nothing() {
         child.kill().expect("it runs");
         child.wait().expect("it ended");
         let has_base = folder.path().join("journal/base").exists();
-        states.insert((has_base, entries(folder.path())));
+        let left = entries(folder.path());
+        states.insert((has_base, left));
         check_whole(folder.path());
-        if RemovalProgress::read(folder.path()).incidents != Position(0) {
+        let is_done = RemovalProgress::read(folder.path()).incidents != Position(0);
+        halves += usize::from(has_base && !is_done);
+        if is_done && 0 < halves {
             break;
+        }
+        if is_done {
+            folder = copy_of(whole.path());
         }
     }
     reports::tell(&format!(
-        "whether there was a base, and how many entries were kept and gone, after kills: \
-         {states:?}"
+        "whether there was a base, and how many entries were kept and gone, after {kills} kills, of \
+         {at_first:?}, {halves} of them in between: {states:?}"
     ));
     // All is done once more, which changes nothing, so that what the last kill left goes, too.
     let done = folder.path().join("retention");

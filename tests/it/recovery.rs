@@ -74,9 +74,7 @@ impl Record {
     }
 
     fn copy(&self) -> TempDir {
-        let copy = TempDir::new().expect("a folder");
-        copy_all(self.folder.path(), copy.path());
-        copy
+        copy_of(self.folder.path())
     }
 
     /// After the damage every figure is as before, the next report counts, and the folder
@@ -147,6 +145,12 @@ pub fn copy_all(from: &Path, to: &Path) {
             fs::copy(entry.path(), &target).expect("a copy");
         }
     }
+}
+
+pub fn copy_of(folder: &Path) -> TempDir {
+    let copy = TempDir::new().expect("a folder");
+    copy_all(folder, copy.path());
+    copy
 }
 
 /// What docs/operating.md tells to back up.

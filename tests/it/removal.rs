@@ -19,6 +19,7 @@ use tempfile::TempDir;
 use tonic::transport::Channel;
 
 use crate::child::{PATIENCE, again};
+use crate::recovery::copy_of;
 use crate::reports;
 use crate::support::{
     START, Service, files_with, founding_story, once_open, report_all, until_removed,
@@ -30,7 +31,9 @@ const TEST: &str = "removal::kill_in_the_middle_of_taking_words_away_loses_nothi
 const READY: &str = "takes words away from now on";
 /// Several times what is rewritten at once.
 const REPORTS: usize = 2_500;
+/// So many kills, and further ones until one has left a part of the words.
 const KILLS: usize = 12;
+const KILLS_MAX: usize = 60;
 
 fn note(number: usize) -> String {
     format!("woorden van {number:04} einde")
@@ -95,10 +98,13 @@ async fn kill_in_the_middle_of_taking_words_away_loses_nothing() {
         serve_later(Path::new(&folder)).await;
     }
     let mut random = StdRng::seed_from_u64(reports::seed());
-    let folder = report_with_words(TempDir::new().expect("a folder")).await;
-    assert!(with_words(folder.path()).iter().all(|is_there| *is_there));
-    let mut halves = 0;
-    for _ in 0..KILLS {
+    let whole = report_with_words(TempDir::new().expect("a folder")).await;
+    assert!(with_words(whole.path()).iter().all(|is_there| *is_there));
+    let mut folder = copy_of(whole.path());
+    let (mut kills, mut halves) = (0, 0);
+    while kills < KILLS || halves == 0 {
+        assert!(kills < KILLS_MAX, "no kill left a part of the words");
+        kills += 1;
         let (mut child, _output) = again(TEST, (FOLDER, folder.path()), READY);
         // Not to wait for anything, but to kill at no particular moment.
         tokio::time::sleep(Duration::from_micros(random.random_range(0..60_000))).await;
@@ -108,8 +114,13 @@ async fn kill_in_the_middle_of_taking_words_away_loses_nothing() {
         halves += usize::from(0 < left && left < REPORTS);
         let report = repair::verify(folder.path(), &mut |_, _| {}).expect("readable");
         assert!(report.is_clean(), "{report:?}");
+        if left == 0 {
+            folder = copy_of(whole.path());
+        }
     }
-    reports::tell(&format!("{halves} kills left a part of the words"));
+    reports::tell(&format!(
+        "{halves} of {kills} kills left a part of the words"
+    ));
 
     let service = Service::start_with(folder, |settings| {
         settings.clock = std::sync::Arc::new(|| UtcMillis(START.0 + 95 * DAY_MS));
