@@ -2,7 +2,8 @@
 //! counts once, however often it is sent. In half of the rounds checkpoints are written all the
 //! time, so that some are cut short.
 //!
-//! 20 rounds, or as many as `MISTAP_CRASH_ROUNDS` says.
+//! 20 rounds, or as many as `MISTAP_CRASH_ROUNDS` says, and more until a kill has cut a checkpoint
+//! short.
 
 #[allow(dead_code, reason = "each test program uses its part")]
 #[path = "it/child.rs"]
@@ -17,12 +18,16 @@ use load::Trial;
 use rand::Rng;
 
 const ROUNDS: u64 = 20;
+/// Further ones, until a kill has cut one checkpoint short and come after another.
+const ROUNDS_MORE_MAX: u64 = 100;
 /// Most answers in one round before the server dies.
 const ANSWERS_MAX: u64 = 400;
 /// Entries between two checkpoints in every other round.
 const CHECKPOINT_ENTRIES: u64 = 200;
 /// What the log says of each.
 const CHECKPOINT_WRITTEN: &str = "checkpoint written";
+/// What is there of one while it is written.
+const CHECKPOINT_ASIDE: &str = "checkpoint.new";
 /// Lines of log that a start writes, about.
 const START_LINES: usize = 4;
 /// Every so many rounds the server dies while it starts, is asked for what it holds, or is
@@ -30,12 +35,22 @@ const START_LINES: usize = 4;
 const DIES_AT_START_EVERY: u64 = 3;
 const ASKED_EVERY: u64 = 5;
 const STOPPED_EVERY: u64 = 8;
+/// Every so many rounds it is proved what was left, before the next start mends it.
+const VERIFIED_EVERY: u64 = 5;
 /// One in so many incidents is asked for between the rounds; all of them at the end.
 const ASKED_PART: usize = 10;
 
-/// One round: a start, a load, and an end at a random moment. Says how many checkpoints were
-/// written before a kill.
-async fn round(trial: &mut Trial, round: u64) -> usize {
+/// What befell checkpoints.
+#[derive(Clone, Copy, Debug, Default)]
+struct Checkpoints {
+    /// They were written before a kill.
+    written: usize,
+    /// A kill fell into their being written.
+    cut_short: usize,
+}
+
+/// One round: a start, a load, and an end at a random moment. Says what befell checkpoints.
+async fn round(trial: &mut Trial, round: u64) -> Checkpoints {
     trial.checkpoint_entries = round.is_multiple_of(2).then_some(CHECKPOINT_ENTRIES);
     if round % DIES_AT_START_EVERY == 1 {
         let lines = trial.rng.random_range(0..=START_LINES);
@@ -49,13 +64,15 @@ async fn round(trial: &mut Trial, round: u64) -> usize {
     }
     let target = trial.rng.random_range(0..=ANSWERS_MAX);
     let is_stopped = round % STOPPED_EVERY == STOPPED_EVERY - 1;
-    let mut checkpoints = 0;
+    let mut checkpoints = Checkpoints::default();
+    let aside = trial.folder.join(CHECKPOINT_ASIDE);
     let end = async || {
         if is_stopped {
             load::stop(server).await;
         } else {
             let end = server.kill().await;
-            checkpoints = end.log.matches(CHECKPOINT_WRITTEN).count();
+            checkpoints.written = end.log.matches(CHECKPOINT_WRITTEN).count();
+            checkpoints.cut_short = usize::from(aside.exists());
         }
     };
     let Trial { crowd, teller, .. } = trial;
@@ -78,23 +95,26 @@ async fn killed_server_has_all_that_it_answered_and_counts_it_once() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut trial = Trial::new(&folder.path().join("data"), reports::seed());
     let begun = Instant::now();
-    let mut checkpoints = 0;
-    for number in 0..rounds() {
-        checkpoints += round(&mut trial, number).await;
-        if number == 1 {
+    let mut checkpoints = Checkpoints::default();
+    let mut number = 0;
+    while number < rounds() || checkpoints.written == 0 || checkpoints.cut_short == 0 {
+        assert!(number < rounds() + ROUNDS_MORE_MAX, "{checkpoints:?}");
+        let more = round(&mut trial, number).await;
+        checkpoints.written += more.written;
+        checkpoints.cut_short += more.cut_short;
+        if number % VERIFIED_EVERY == 1 {
             trial.verify().await;
         }
+        number += 1;
     }
     let unanswered = trial.crowd.sent().count() - trial.crowd.answered().count();
-    assert!(0 < checkpoints, "none was ever under way at a kill");
     trial.checkpoint_entries = None;
     trial.settle().await;
     trial.verify().await;
     tokio::task::block_in_place(|| trial.teller.check_taps(&trial.folder));
     reports::tell(&format!(
-        "{} rounds in {:?}: {} reports, of which {unanswered} had no answer before the end, {} \
-         tap counts and {checkpoints} checkpoints",
-        rounds(),
+        "{number} rounds in {:?}: {} reports, of which {unanswered} had no answer before the end, {} \
+         tap counts and {checkpoints:?}",
         begun.elapsed(),
         trial.crowd.sent().count(),
         trial.teller.tellings(),
