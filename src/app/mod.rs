@@ -305,7 +305,7 @@ async fn open(settings: &Settings) -> Result<(Running, Arc<Library>), AppError> 
     let dir = settings.dir.clone();
     let clock = Arc::clone(&settings.clock);
     let options = Options {
-        tap_days: settings.tap_days,
+        tap_days: Some(settings.tap_days),
         clock_check: settings.clock_check,
         checkpoint_entries: settings.checkpoint_entries,
         ..Options::default()

@@ -11,7 +11,6 @@ use std::time::Duration;
 use super::world::{self, Size};
 use crate::cli::progress;
 use crate::cli::{Failure, Kind};
-use crate::domain::limits::TAP_DAYS_MAX;
 use crate::domain::taps::{
     DayBegin, Refusals, TapCount, TapFeed, TapGrain, TapInterval, TapKinds, TapScope, TapSlot, Taps,
 };
@@ -86,7 +85,6 @@ pub async fn tell(data: &Path, size: Size, days: i32) -> Result<(), Failure> {
 fn open(data: &Path, network: &Arc<Network>) -> Result<Running, Failure> {
     let options = Options {
         clock_check: ClockCheck::Never,
-        tap_days: TAP_DAYS_MAX,
         ..Options::default()
     };
     // Stamps never go back: the record's last is taken.

@@ -64,8 +64,8 @@ pub(super) struct Parts {
     pub checkpointed: Position,
     /// Free disk below which reports and what else grows are refused, in bytes.
     pub disk_reserve_bytes: u64,
-    /// How long tap counts are kept, in days.
-    pub tap_days: u32,
+    /// How long tap counts are kept, in days; `None` if none are removed.
+    pub tap_days: Option<u32>,
     /// Entries between two checkpoints; if left out, as many as there should be.
     pub checkpoint_entries: Option<u64>,
     /// Which reports tell an incident again.
@@ -255,8 +255,9 @@ impl Committer {
 
     /// The entry that ends the oldest tap counts, if some were kept long enough.
     fn tap_days_ended(&self, now: UtcMillis) -> Option<Pending> {
+        let tap_days = self.parts.tap_days?;
         let today = now.hour()?.local_day();
-        let before = LocalDay(today.0.checked_sub_unsigned(self.parts.tap_days)?);
+        let before = LocalDay(today.0.checked_sub_unsigned(tap_days)?);
         let first = self.parts.ledger.read().taps().first_day()?;
         (first < before).then(|| Pending::new(Entry::TapCountsRemoved { before }))
     }
@@ -617,7 +618,7 @@ mod tests {
             folder: dir.to_owned(),
             checkpointed: Position(0),
             disk_reserve_bytes: 0,
-            tap_days: 548,
+            tap_days: Some(548),
             checkpoint_entries: None,
             again: Duplicates::default(),
         })

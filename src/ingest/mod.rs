@@ -171,7 +171,7 @@ struct Shared {
     hub: Hub,
     /// One for each call that may read the journal at the same time.
     reads: Arc<Semaphore>,
-    /// How long tap counts are kept.
+    /// How long tap counts are taken, in days after their own.
     tap_days: u32,
 }
 

@@ -30,7 +30,7 @@ use super::{Ingest, Secrets, Sources, erasure, folder};
 use crate::auth::{KeyError, Keys, ReceiptKeys};
 use crate::domain::entry::Epoch;
 use crate::domain::limits::{
-    CHECKPOINT_TAP_ENTRIES, DISK_RESERVE_BYTES, QUEUE_ENTRIES_MAX, SEGMENT_BYTES, TAP_DAYS_DEFAULT,
+    CHECKPOINT_TAP_ENTRIES, DISK_RESERVE_BYTES, QUEUE_ENTRIES_MAX, SEGMENT_BYTES, TAP_DAYS_MAX,
 };
 use crate::domain::{Entry, Position, Record, UtcMillis};
 use crate::journal::{self, JournalError, Reader, Settings, Writer};
@@ -53,8 +53,8 @@ pub struct Options {
     pub disk_reserve_bytes: u64,
     /// What the clock is compared with.
     pub clock_check: ClockCheck,
-    /// How long tap counts are kept, in days.
-    pub tap_days: u32,
+    /// How long tap counts are kept, in days; if left out, none are removed.
+    pub tap_days: Option<u32>,
     /// Entries between two checkpoints, so that a test meets one being written; if left out,
     /// `CHECKPOINT_ENTRIES_MIN`, or more where there are many entries.
     pub checkpoint_entries: Option<u64>,
@@ -108,7 +108,7 @@ impl Default for Options {
             queue_entries_max: QUEUE_ENTRIES_MAX,
             disk_reserve_bytes: DISK_RESERVE_BYTES,
             clock_check: ClockCheck::Always,
-            tap_days: TAP_DAYS_DEFAULT,
+            tap_days: None,
             checkpoint_entries: None,
         }
     }
@@ -178,7 +178,7 @@ pub fn start_with(
         again: record.folded.again,
     };
     let (failed, committer) = run_committer(record.threads, parts)?;
-    let tap_days = options.tap_days;
+    let tap_days = options.tap_days.unwrap_or(TAP_DAYS_MAX);
     Ok(Running {
         ingest: Ingest::new(
             Arc::clone(&queue),

@@ -1062,7 +1062,7 @@ async fn journal_that_fails_ends_the_committer_and_says_so() {
     let clock: Clock = Arc::new(|| UtcMillis(NOON));
     let clock = Arc::new(ServerClock::new(clock, begun, ClockCheck::Never));
     let parts = committer::Parts {
-        tap_days: 548,
+        tap_days: Some(548),
         tap_entries: 0,
         checkpoint_entries: None,
         queue: Arc::clone(&queue),

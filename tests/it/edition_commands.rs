@@ -5,17 +5,21 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use mistap::domain::time::DAY_MS;
-use mistap::domain::{Position, UtcMillis};
+use mistap::api::pb::v1 as pb;
+use mistap::app::Settings;
+use mistap::domain::limits::TAP_DAYS_MAX;
+use mistap::domain::time::{DAY_MS, HOUR_MS};
+use mistap::domain::{Entry, Position, UtcMillis};
 use mistap::edition::download::{self, Selection};
 use mistap::edition::format::{Edition, Hash};
 use mistap::edition::library::{Closed, Held};
 use mistap::edition::month;
+use mistap::journal;
 use serde_json::Value;
 
 use crate::child::{self, Said, Server};
 use crate::editions::{history, history_until};
-use crate::support::{START, Service, until_removed};
+use crate::support::{START, Service, feed_of_gvb, taps_of_line, tell_taps, until_removed};
 use crate::unread::unread;
 
 const NOT_FOUND: i32 = 4;
@@ -70,6 +74,29 @@ fn verified(folder: &Path, month: &str) -> (i32, String) {
 
 fn file(folder: &Path, month: &str) -> PathBuf {
     folder.join(format!("editions/{month}.json"))
+}
+
+#[tokio::test]
+async fn closing_by_command_removes_no_tap_counts_however_long_a_server_keeps_them() {
+    const DAYS: i64 = 600;
+    let long = |settings: &mut Settings| settings.tap_days = TAP_DAYS_MAX;
+    let service = Service::start_with(history().await, long).await;
+    let feed = feed_of_gvb("gvb.lines", pb::TapGrain::Line, pb::TapInterval::Day);
+    // In summer.
+    let midnight = UtcMillis(START.0 - 16 * HOUR_MS - DAYS * DAY_MS);
+    let taps = taps_of_line("GVB:12", midnight, 1_000);
+    tell_taps(&service.connect().await, feed, [taps]).await;
+    let folder = service.stop().await;
+    drop(closed(folder.path()));
+    let (reader, _) = journal::open_reader(&folder.path().join("journal")).expect("whole");
+    let of_taps: Vec<_> = reader
+        .tap_changes_from(Position(1))
+        .map(|record| record.expect("whole").entry)
+        .collect();
+    let [Entry::TapCounts(told)] = &of_taps[..] else {
+        panic!("{of_taps:?}");
+    };
+    assert_eq!(told.cells().iter().len(), 1);
 }
 
 #[tokio::test]
