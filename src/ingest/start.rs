@@ -244,10 +244,10 @@ fn open_journal(folder: &Path, options: Options) -> Result<OpenedJournal, StartE
         let path = folder.to_owned();
         return Err(StartError::JournalMissing { path, trace });
     }
-    let mut state = None;
+    let mut begun = None;
     let checkpointed = |epoch| {
-        let state = state.insert(begun_state(folder, epoch));
-        state.position().max(lost_through(folder, epoch))
+        let begun = begun.insert(begun_state(folder, epoch));
+        begun.state.position().max(lost_through(folder, epoch))
     };
     let path = folder::journal(folder);
     let (writer, reader, opening) = journal::open_through(&path, options.journal(), checkpointed)?;
@@ -255,8 +255,9 @@ fn open_journal(folder: &Path, options: Options) -> Result<OpenedJournal, StartE
         path: folder.to_owned(),
         source,
     })?;
-    let state = state.unwrap_or_else(|| State::new(writer.epoch()));
-    let state = of_same_past(state, folder, &reader)?;
+    let begun = begun.unwrap_or_else(|| Begun::with(State::new(writer.epoch())));
+    tell_missing_base(&begun, &reader)?;
+    let state = of_same_past(begun.state, folder, &reader)?;
     Ok(OpenedJournal {
         writer,
         reader,
@@ -498,19 +499,69 @@ pub(super) fn lacks_base(batch: &[Record]) -> bool {
     batch.iter().any(|record| record.entry == Entry::Gone)
 }
 
+/// What a start goes on with.
+struct Begun {
+    state: State,
+    /// Through where the base stands for entries; 0 if there is none.
+    based_on: Position,
+}
+
+impl Begun {
+    fn with(state: State) -> Self {
+        Self {
+            state,
+            based_on: Position(0),
+        }
+    }
+}
+
 /// The state to go on with: that of the checkpoint, or of the base if that is later or the
 /// checkpoint is of no use, or else an empty one.
-pub(super) fn begun_state(folder: &Path, epoch: Epoch) -> State {
+fn begun_state(folder: &Path, epoch: Epoch) -> Begun {
     let checkpointed = checkpointed_state(folder, epoch);
     match base::read(&folder::journal(folder), epoch) {
-        Ok(Some(base)) if checkpointed.months().ended_through() < base.position() => base,
-        Ok(_) => checkpointed,
+        Ok(None) => Begun::with(checkpointed),
+        Ok(Some(base)) => Begun {
+            based_on: base.position(),
+            state: match checkpointed.months().ended_through() < base.position() {
+                true => base,
+                false => checkpointed,
+            },
+        },
         Err(error) => {
             let error = &error as &dyn std::error::Error;
             tracing::error!(error, "base cannot be read; restore it from a backup");
-            checkpointed
+            Begun::with(checkpointed)
         }
     }
+}
+
+/// Says so where entries have gone that a checkpoint counts, and the base that stands in their place
+/// is missing or an earlier one. The service goes on, since the checkpoint has what was counted of them:
+/// nothing else has, and no later base is made of it.
+fn tell_missing_base(begun: &Begun, reader: &Reader) -> Result<(), JournalError> {
+    let ended = begun.state.months().ended_through();
+    if ended <= begun.based_on {
+        return Ok(());
+    }
+    // Where the last end was cut short, they are there, and it is gone on with.
+    for record in reader.facts_from(begun.based_on.next())? {
+        let record = record?;
+        if ended < record.position {
+            break;
+        }
+        if record.entry == Entry::Gone {
+            tracing::error!(
+                ended_through = %ended,
+                based_on = %begun.based_on,
+                "the journal's file `base` is missing or an earlier one, and without it the checkpoint \
+                 alone has what was counted of incidents that are kept no longer; restore it from a \
+                 backup"
+            );
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// Through where entries were counted by a checkpoint that a `rebuild` took out of use, and did not
@@ -522,7 +573,7 @@ pub(super) fn lost_through(folder: &Path, epoch: Epoch) -> Position {
 
 /// Through where a folder's journal must reach.
 pub(super) fn durable_through(folder: &Path, epoch: Epoch) -> Position {
-    let begun = begun_state(folder, epoch).position();
+    let begun = begun_state(folder, epoch).state.position();
     begun.max(lost_through(folder, epoch))
 }
 

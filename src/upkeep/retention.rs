@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::auth::{KeyError, key_period, period_begins, period_ends_at};
 use crate::domain::entry::Removal;
 use crate::domain::limits::{EDITION_WAIT_MS, TAP_AHEAD_MS_MAX};
-use crate::domain::{LocalDay, LocalMonth, Position, UtcMillis};
+use crate::domain::{Entry, LocalDay, LocalMonth, Position, UtcMillis};
 use crate::edition::gather::first_at;
 use crate::edition::library::{EditionError, Library};
 use crate::edition::month;
@@ -71,6 +71,12 @@ pub enum RetentionError {
     /// What stands in the place of incidents.
     #[error("what was counted of incidents cannot be kept")]
     Base(#[from] CheckpointError),
+    /// It cannot be made without the one before.
+    #[error(
+        "the journal's file `base` is missing or of before incidents that are kept no longer, so \
+         that the next cannot be made; restore it from a backup"
+    )]
+    BaseMissing,
     /// The journal does not have what was just noted: a bug.
     #[error("the end of single incidents is not in the journal")]
     NotNoted,
@@ -505,7 +511,8 @@ fn last_ended(now: UtcMillis) -> Option<u32> {
     Some(period)
 }
 
-/// Makes the base through the end of a month, if it is not there yet. Returns its SHA-256.
+/// Makes the base through the end of a month, if it is not there yet. Returns its SHA-256. Refuses to
+/// where entries have gone that the one before lacks: what was counted of them would be lost.
 fn make_base(
     journal: &Path,
     reader: &Reader,
@@ -519,6 +526,9 @@ fn make_base(
     let mut maker = BaseMaker::new(before, through);
     for record in reader.facts_from(maker.next())? {
         let record = record?;
+        if record.entry == Entry::Gone {
+            return Err(RetentionError::BaseMissing);
+        }
         if let Some(base) = maker.take(record.position, record.stamp, &record.entry) {
             return Ok(base::write(&base, journal)?);
         }
@@ -531,10 +541,10 @@ mod tests {
     use std::sync::atomic::{AtomicI64, Ordering};
 
     use super::*;
+    use crate::domain::RowTime;
     use crate::domain::taxonomy::TimePrecision;
-    use crate::domain::testing::{blank_facts, id_made_at, personal};
+    use crate::domain::testing::{Log, blank_facts, id_made_at, personal};
     use crate::domain::time::DAY_MS;
-    use crate::domain::{Entry, RowTime};
     use crate::ingest::Running;
     use crate::journal::{self, Settings, Wanted};
     use crate::network::Network;
@@ -580,6 +590,11 @@ mod tests {
                 writer.append(&[entry], at(day)).expect("room");
             }
             drop(writer);
+            Self::over(dir, today)
+        }
+
+        /// Over a record that is there.
+        fn over(dir: &Path, today: &str) -> Self {
             let clock = Arc::new(AtomicI64::new(at(today).0));
             let now = Arc::clone(&clock);
             let now = move || UtcMillis(now.load(Ordering::SeqCst));
@@ -642,6 +657,87 @@ mod tests {
             let stopping = tokio::task::spawn_blocking(stop);
             stopping.await.expect("no panic").expect("stopped");
         }
+    }
+
+    /// Ends the months that are over for so long on a day.
+    async fn end_incidents(trial: &Trial, day: &str) -> Result<(), RetentionError> {
+        let mut done = RemovalProgress::read(&trial.retainer.dir);
+        trial.retainer.end_incidents(at(day), &mut done).await
+    }
+
+    #[tokio::test]
+    async fn no_base_is_made_over_incidents_that_have_gone_without_the_one_before() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let told = ["2026-01-10", "2026-02-10", "2026-03-10", "2027-04-14"];
+        let trial = Trial::new(folder.path(), &told, "2027-04-15");
+        trial.running.wait_for_store();
+        let base = folder.path().join("journal/base");
+        let refused = async |day| {
+            let ended = end_incidents(&trial, day).await;
+            assert!(
+                matches!(ended, Err(RetentionError::BaseMissing)),
+                "{ended:?}"
+            );
+        };
+        end_incidents(&trial, "2027-02-01").await.expect("ended");
+        let january = std::fs::read(&base).expect("made");
+        std::fs::remove_file(&base).expect("there");
+        refused("2027-03-01").await;
+        assert!(!base.exists());
+        std::fs::write(&base, &january).expect("written");
+        end_incidents(&trial, "2027-03-01").await.expect("ended");
+        let february = std::fs::read(&base).expect("made");
+        std::fs::write(&base, &january).expect("written");
+        refused("2027-04-01").await;
+        assert_eq!(std::fs::read(&base).expect("there"), january);
+        std::fs::write(&base, &february).expect("written");
+        end_incidents(&trial, "2027-04-01").await.expect("ended");
+        assert_ne!(std::fs::read(&base).expect("made"), february);
+        trial.stop().await;
+    }
+
+    /// What a start of a folder logs.
+    fn log_of_start(dir: &Path) -> String {
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_writer(move || writer.clone())
+            .finish();
+        let network = Arc::new(Network::built_in());
+        let start = || crate::ingest::start(dir, network, || at("2027-04-15")).expect("started");
+        let running = tracing::subscriber::with_default(subscriber, start);
+        running.stop(Duration::from_secs(60)).expect("stopped");
+        log.text()
+    }
+
+    #[tokio::test]
+    async fn start_with_a_checkpoint_and_without_the_base_goes_on_and_says_so() {
+        const SAID: &str = "is missing or an earlier one";
+        let folder = tempfile::tempdir().expect("a folder");
+        let told = ["2026-01-10", "2026-02-10", "2027-04-14"];
+        let trial = Trial::new(folder.path(), &told, "2027-04-15");
+        trial.running.wait_for_store();
+        let ends = trial.running.ingest.months().ends()[0].through;
+        // Cut short: nothing has gone yet.
+        let noted = trial.running.ingest.note_ended(ends, None).await;
+        noted.expect("noted");
+        trial.stop().await;
+        let dir = folder.path().to_owned();
+        let look = async || {
+            let dir = dir.clone();
+            let look = move || log_of_start(&dir);
+            tokio::task::spawn_blocking(look).await.expect("no panic")
+        };
+        assert!(!look().await.contains(SAID));
+
+        let trial = Trial::over(folder.path(), "2027-04-15");
+        trial.running.wait_for_store();
+        end_incidents(&trial, "2027-02-01").await.expect("ended");
+        trial.stop().await;
+        assert!(!look().await.contains(SAID));
+        std::fs::remove_file(dir.join("journal/base")).expect("there");
+        let log = look().await;
+        assert!(log.contains("ERROR") && log.contains(SAID), "{log}");
     }
 
     #[tokio::test]
