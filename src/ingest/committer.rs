@@ -79,10 +79,10 @@ pub(super) struct Committer {
     ticked: Option<Minute>,
     checkpoint_due: Position,
     checkpoint: Option<JoinHandle<Result<Position, LedgerError>>>,
-    /// The minute of the first erasure after which no checkpoint was begun.
-    erased: Option<Minute>,
+    /// The first erasure after which no checkpoint was begun.
+    erased: Option<Erasure>,
     /// The same, of before the checkpoint that is being written: it stands again if that fails.
-    erased_before: Option<Minute>,
+    erased_before: Option<Erasure>,
     /// Whether the last checkpoint failed which was due to an erasure.
     is_erasure_late: bool,
     /// Entries of tap counts since a checkpoint was begun, see `count_taps`.
@@ -92,6 +92,29 @@ pub(super) struct Committer {
     /// once something was written to it.
     stuck: Option<Minute>,
     batches: u32,
+}
+
+/// When a checkpoint is due as something was erased: by the stamps, or by what has passed, since a
+/// clock that is behind the last stamp brings no tick.
+#[derive(Clone, Copy)]
+struct Erasure {
+    due: Minute,
+    due_passed: Duration,
+}
+
+impl Erasure {
+    /// Of one in a minute, when so much had passed since the start.
+    fn at(minute: Minute, passed: Duration) -> Self {
+        const MOST: u32 = CHECKPOINT_ERASED_MINUTES_MAX;
+        Self {
+            due: Minute(minute.0.saturating_add(MOST)),
+            due_passed: passed + Duration::from_secs(60) * MOST,
+        }
+    }
+
+    fn is_due(self, ticked: Option<Minute>, passed: Duration) -> bool {
+        Some(self.due) <= ticked || self.due_passed <= passed
+    }
 }
 
 /// What it leaves. The folder stays locked for as long as the writer lives.
@@ -116,11 +139,12 @@ impl Committer {
             UtcMillis(0) => parts.clock.shown().minute(),
             last => last.minute(),
         };
+        let passed = parts.clock.passed();
         Self {
             ticked,
             checkpoint_due: checkpoint_after(parts.checkpointed, parts.checkpoint_entries),
             checkpoint: None,
-            erased: parts.erased,
+            erased: parts.erased.map(|minute| Erasure::at(minute, passed)),
             erased_before: None,
             is_erasure_late: false,
             tap_entries: parts.tap_entries,
@@ -192,10 +216,16 @@ impl Committer {
                     self.tap_entries += count_taps(batch.entries.iter());
                     written = self.apply(first, stamp, batch.entries);
                     // Before anybody is told; the next start finishes what is cut short.
-                    let Parts { writer, ledger, .. } = &mut self.parts;
+                    let Parts {
+                        writer,
+                        ledger,
+                        clock,
+                        ..
+                    } = &mut self.parts;
                     erasure::erase(writer, ledger, &erased)?;
                     if !erased.is_empty() {
-                        self.erased = self.erased.or(stamp.minute());
+                        let at = |minute| Erasure::at(minute, clock.passed());
+                        self.erased = self.erased.or(stamp.minute().map(at));
                     }
                     if let Some(through) = ended {
                         // What came after a report is known no more once the fold has let it go.
@@ -437,11 +467,9 @@ impl Committer {
 
     /// Whether a checkpoint has held the minute of an erased tap for as long as it may.
     fn is_erasure_due(&self) -> bool {
-        let is_over = |erased: Minute| {
-            let due = Minute(erased.0.saturating_add(CHECKPOINT_ERASED_MINUTES_MAX));
-            Some(due) <= self.ticked
-        };
-        self.erased.is_some_and(is_over)
+        let passed = self.parts.clock.passed();
+        let is_due = |erased: Erasure| erased.is_due(self.ticked, passed);
+        self.erased.is_some_and(is_due)
     }
 
     fn note_checkpoint(&mut self, thread: JoinHandle<Result<Position, LedgerError>>) {
@@ -472,7 +500,8 @@ impl Committer {
     /// Tries again later to replace a checkpoint that counts what was erased: what failed may fail
     /// again. The second time it is removed: without one, a start takes longer.
     fn miss_erasure(&mut self) {
-        self.erased = self.ticked;
+        let passed = self.parts.clock.passed();
+        self.erased = self.ticked.map(|minute| Erasure::at(minute, passed));
         if !std::mem::replace(&mut self.is_erasure_late, true) {
             return;
         }
@@ -625,6 +654,21 @@ mod tests {
     }
 
     impl Committer {
+        /// Something was erased at this moment.
+        fn erase(&mut self) {
+            let minute = self.ticked.expect("a time");
+            self.erased = Some(Erasure::at(minute, self.parts.clock.passed()));
+        }
+
+        /// Lets minutes pass without a tick, as where the clock is behind the last stamp.
+        fn pass_without_ticks(&mut self, minutes: u32) -> bool {
+            if let Some(erased) = &mut self.erased {
+                let passed = Duration::from_secs(60) * minutes;
+                erased.due_passed = erased.due_passed.saturating_sub(passed);
+            }
+            self.pass(0)
+        }
+
         /// Lets minutes pass, and ends the checkpoint that is begun, if one is.
         fn pass(&mut self, minutes: u32) -> bool {
             self.ticked = self.ticked.map(|ticked| Minute(ticked.0 + minutes));
@@ -665,13 +709,31 @@ mod tests {
     /// the folder that is told.
     fn stuck_checkpoint(dir: &Path) -> (Committer, PathBuf) {
         let mut committer = committer(dir);
-        committer.erased = committer.ticked;
+        committer.erase();
         assert!(committer.pass(CHECKPOINT_ERASED_MINUTES_MAX));
         assert!(folder::checkpoint(dir).exists());
         let aside = dir.join("checkpoint.new");
         std::fs::create_dir(&aside).expect("made");
-        committer.erased = committer.ticked;
+        committer.erase();
         (committer, aside)
+    }
+
+    #[test]
+    fn checkpoint_is_due_after_an_erasure_however_far_the_clock_is_behind_the_last_stamp() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let mut committer = committer(dir.path());
+        committer.erase();
+        assert!(!committer.pass_without_ticks(CHECKPOINT_ERASED_MINUTES_MAX - 1));
+        assert!(committer.pass_without_ticks(1));
+        assert!(!committer.pass_without_ticks(1), "once");
+        // One that fails is tried again after as long.
+        let aside = dir.path().join("checkpoint.new");
+        std::fs::create_dir(&aside).expect("made");
+        committer.erase();
+        assert!(committer.pass_without_ticks(CHECKPOINT_ERASED_MINUTES_MAX));
+        assert!(!committer.pass_without_ticks(CHECKPOINT_ERASED_MINUTES_MAX - 1));
+        assert!(committer.pass_without_ticks(1));
+        assert!(!folder::checkpoint(dir.path()).exists(), "the second time");
     }
 
     #[test]
@@ -687,7 +749,7 @@ mod tests {
         assert!(!committer.pass(CHECKPOINT_ERASED_MINUTES_MAX));
         // One that fails after that is again the first.
         std::fs::create_dir(&aside).expect("made");
-        committer.erased = committer.ticked;
+        committer.erase();
         assert!(committer.pass(CHECKPOINT_ERASED_MINUTES_MAX));
         assert!(folder::checkpoint(dir.path()).exists());
     }
