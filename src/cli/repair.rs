@@ -135,7 +135,7 @@ fn print_restored(rebuilt: &Rebuilt, dir: &Path, out: &mut impl Write) -> Result
         writeln!(
             out,
             "{} entries came after it, and are GONE; the checkpoint that counted them is kept as \
-             checkpoint.aside until single incidents go",
+             checkpoint.aside until a report is erased or single incidents go",
             rebuilt.lost
         )?;
     }

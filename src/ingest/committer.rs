@@ -27,7 +27,7 @@ use crate::domain::limits::{
 };
 use crate::domain::{Entry, LocalDay, Minute, Position, Record, Row, Stamp, UtcMillis};
 use crate::journal::{JournalError, Writer};
-use crate::ledger::{Applied, Ledger, LedgerError, TapsApplied, checkpoint};
+use crate::ledger::{Applied, CheckpointError, Ledger, LedgerError, TapsApplied, checkpoint};
 use crate::live::Hub;
 
 /// How long the committer sleeps at most before it looks at the clock.
@@ -123,6 +123,8 @@ pub(super) struct Ending {
     pub writer: Writer,
     /// Through where the checkpoint counts; 0 if there is none.
     pub checkpointed: Position,
+    /// Whether something was erased since a checkpoint was begun.
+    pub has_erased: bool,
 }
 
 /// Tells everybody when the committer ends in any way but the planned one.
@@ -187,6 +189,7 @@ impl Committer {
         Some(Ending {
             writer: self.parts.writer,
             checkpointed: self.parts.checkpointed,
+            has_erased: self.erased.is_some(),
         })
     }
 
@@ -452,9 +455,10 @@ impl Committer {
             return;
         }
         let folder = self.parts.folder.clone();
+        let follows_erasure = self.erased.is_some();
         let thread = std::thread::Builder::new()
             .name("checkpoint".to_owned())
-            .spawn(move || write_checkpoint(&ledger, &folder));
+            .spawn(move || write_checkpoint(&ledger, &folder, follows_erasure));
         match thread {
             Ok(thread) => {
                 self.checkpoint = Some(thread);
@@ -585,9 +589,17 @@ fn checkpoint_after(position: Position, entries: Option<u64>) -> Position {
 }
 
 /// Writes a checkpoint, and says so. Blocks; the committer goes on meanwhile. It holds only
-/// what is durable, because nothing is applied before.
-pub(super) fn write_checkpoint(ledger: &Ledger, folder: &Path) -> Result<Position, LedgerError> {
+/// what is durable, because nothing is applied before. After an erasure those that were set aside
+/// go first: they may count what was erased, and nobody would know of it later.
+pub(super) fn write_checkpoint(
+    ledger: &Ledger,
+    folder: &Path,
+    follows_erasure: bool,
+) -> Result<Position, LedgerError> {
     let begun = Instant::now();
+    if follows_erasure {
+        checkpoint::remove_set_aside(folder).map_err(CheckpointError::from)?;
+    }
     let position = ledger.checkpoint(folder)?;
     let elapsed_ms = begun.elapsed().as_millis();
     tracing::info!(%position, elapsed_ms, "checkpoint written");
@@ -734,6 +746,32 @@ mod tests {
         assert!(!committer.pass_without_ticks(CHECKPOINT_ERASED_MINUTES_MAX - 1));
         assert!(committer.pass_without_ticks(1));
         assert!(!folder::checkpoint(dir.path()).exists(), "the second time");
+    }
+
+    #[test]
+    fn checkpoint_that_follows_an_erasure_leaves_none_that_was_set_aside() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let mut committer = committer(dir.path());
+        let old = [
+            folder::checkpoint_set_aside(dir.path()),
+            folder::lost_checkpoint(dir.path()),
+        ];
+        let set_aside = || {
+            for path in &old {
+                std::fs::write(path, "of before").expect("written");
+            }
+        };
+        let are_there = || old.each_ref().map(|path| path.exists());
+        set_aside();
+        committer.tap_entries = CHECKPOINT_TAP_ENTRIES;
+        assert!(committer.pass(0));
+        assert_eq!(are_there(), [true; 2], "nothing was erased");
+        committer.erase();
+        assert!(committer.pass(CHECKPOINT_ERASED_MINUTES_MAX));
+        assert_eq!(are_there(), [false; 2]);
+        set_aside();
+        checkpoint::remove(dir.path()).expect("removed");
+        assert_eq!(are_there(), [false; 2]);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::auth::Keys;
 use crate::journal::{self, JournalError};
-use crate::ledger::{CHECKPOINT_FILE, LOST_CHECKPOINT_FILE};
+use crate::ledger::{CHECKPOINT_FILE, LOST_CHECKPOINT_FILE, SET_ASIDE_CHECKPOINT_FILE};
 
 const FOLDER_MODE: u32 = 0o700;
 const MODE_OTHERS: u32 = 0o077;
@@ -25,6 +25,11 @@ pub(super) fn checkpoint(folder: &Path) -> PathBuf {
 /// Where a checkpoint lies that counts entries which the journal has lost, until the journal says so.
 pub(super) fn lost_checkpoint(folder: &Path) -> PathBuf {
     folder.join(LOST_CHECKPOINT_FILE)
+}
+
+/// Where that lies once the journal says so.
+pub(super) fn checkpoint_set_aside(folder: &Path) -> PathBuf {
+    folder.join(SET_ASIDE_CHECKPOINT_FILE)
 }
 
 /// Where the store lies.

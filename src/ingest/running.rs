@@ -89,19 +89,19 @@ impl Running {
             }
         }
         if ending.checkpointed < ending.writer.last() {
-            self.last_checkpoint(end)?;
+            self.last_checkpoint(ending.has_erased, end)?;
         }
         tracing::info!(position = %ending.writer.last(), "record closed");
         Ok(())
     }
 
-    fn last_checkpoint(&self, end: Instant) -> Result<(), StopError> {
+    fn last_checkpoint(&self, follows_erasure: bool, end: Instant) -> Result<(), StopError> {
         let ledger = Arc::clone(&self.ledger);
         let folder = self.folder.clone();
         let (done, is_done) = mpsc::sync_channel(1);
         let write = move || {
             // Nobody may be waiting.
-            let _ = done.send(write_checkpoint(&ledger, &folder));
+            let _ = done.send(write_checkpoint(&ledger, &folder, follows_erasure));
         };
         spawn("checkpoint", write).map_err(StopError::Thread)?;
         match receive(&is_done, end) {

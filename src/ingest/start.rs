@@ -251,7 +251,12 @@ fn open_journal(folder: &Path, options: Options) -> Result<OpenedJournal, StartE
     };
     let path = folder::journal(folder);
     let (writer, reader, opening) = journal::open_through(&path, options.journal(), checkpointed)?;
-    checkpoint::remove_asides(folder, &path).map_err(|source| StartError::Folder {
+    let remove = || {
+        checkpoint::remove_asides(folder, &path)?;
+        // The journal reaches past it.
+        checkpoint::remove_lost(folder)
+    };
+    remove().map_err(|source| StartError::Folder {
         path: folder.to_owned(),
         source,
     })?;

@@ -556,6 +556,35 @@ async fn what_was_written_of_a_checkpoint_and_not_put_in_place_is_gone_after_a_s
 }
 
 #[tokio::test]
+async fn checkpoint_of_entries_that_came_back_after_all_is_gone_after_a_start() {
+    let place = Place::new();
+    let running = place.start();
+    submit_all(&running, 0..3).await;
+    stop(running);
+    let lost = folder::lost_checkpoint(place.path());
+    fs::copy(checkpoint_file(place.path()), &lost).expect("copied");
+    stop(place.start());
+    assert!(!lost.exists());
+}
+
+#[tokio::test]
+async fn checkpoint_of_the_end_leaves_none_that_counts_what_was_erased() {
+    let place = Place::new();
+    let running = place.start();
+    submit_all(&running, 1..2).await;
+    stop(running);
+    let aside = folder::checkpoint_set_aside(place.path());
+    fs::copy(checkpoint_file(place.path()), &aside).expect("copied");
+    stop(place.start());
+    assert!(aside.exists(), "nothing was erased");
+    let running = place.start();
+    let erased = running.ingest.erase(id(1), &secret(1)).await;
+    erased.expect("erased");
+    stop(running);
+    assert!(!aside.exists());
+}
+
+#[tokio::test]
 async fn folder_whose_journal_is_gone_is_refused_and_left_as_it_is() {
     let place = Place::new();
     let running = place.start();

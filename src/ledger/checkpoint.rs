@@ -23,6 +23,8 @@ use crate::domain::entry::Epoch;
 pub const FILE: &str = "checkpoint";
 /// The name of one that counts entries which the journal has lost, and is in use no more.
 pub const LOST_FILE: &str = "checkpoint.lost";
+/// The name of one that was of use no more once the journal said that such entries are lost.
+pub const SET_ASIDE_FILE: &str = "checkpoint.aside";
 /// What is added to a name while the file is written.
 const ASIDE: &str = ".new";
 /// The oldest fold whose states can still be gone on with as a base.
@@ -93,11 +95,24 @@ pub fn remove_asides(dir: &Path, journal: &Path) -> io::Result<()> {
     remove_unfinished(journal, base::FILE)
 }
 
-/// Removes a folder's checkpoint, durably, and what was written of another.
+/// Removes a folder's checkpoint, durably, and what was written of another or set aside.
 pub fn remove(dir: &Path) -> io::Result<()> {
     remove_if_there(&dir.join(FILE))?;
     remove_unfinished(dir, FILE)?;
+    remove_set_aside(dir)
+}
+
+/// Removes checkpoints that are in use no more, durably. For whoever has a folder whose journal reaches
+/// past them.
+pub fn remove_set_aside(dir: &Path) -> io::Result<()> {
+    remove_if_there(&dir.join(SET_ASIDE_FILE))?;
+    remove_lost(dir)?;
     File::open(dir)?.sync_all()
+}
+
+/// Removes one that counts entries which the journal had lost, and has again.
+pub fn remove_lost(dir: &Path) -> io::Result<()> {
+    remove_if_there(&dir.join(LOST_FILE))
 }
 
 fn remove_if_there(file: &Path) -> io::Result<()> {

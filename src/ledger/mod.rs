@@ -46,7 +46,10 @@ use store_writer::{PendingBounds, StoreWriter};
 pub use as_of::AsOfError;
 pub use base::BaseMaker;
 pub use cases::{About, Case, Cases, Reply};
-pub use checkpoint::{CheckpointError, FILE as CHECKPOINT_FILE, LOST_FILE as LOST_CHECKPOINT_FILE};
+pub use checkpoint::{
+    CheckpointError, FILE as CHECKPOINT_FILE, LOST_FILE as LOST_CHECKPOINT_FILE,
+    SET_ASIDE_FILE as SET_ASIDE_CHECKPOINT_FILE,
+};
 pub use cube::{Cells, Cube};
 pub use day_summaries::{DaySummaries, DaySummary, ToldScopes};
 pub use dictionary::Dictionary;

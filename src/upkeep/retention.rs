@@ -28,9 +28,9 @@ use crate::edition::library::{EditionError, Library};
 use crate::edition::month;
 pub use crate::ingest::removal_progress::RemovalProgress;
 use crate::ingest::removal_progress::{ProgressError, digest};
-use crate::ingest::{Ingest, SubmitError, repair};
+use crate::ingest::{Ingest, SubmitError};
 use crate::journal::{JournalError, Reader, Remover};
-use crate::ledger::{BaseMaker, CheckpointError, MonthEnd, State, base, ends_at};
+use crate::ledger::{BaseMaker, CheckpointError, MonthEnd, State, base, checkpoint, ends_at};
 use crate::store::{Store, StoreError};
 
 /// How long personal data is kept, in days since it came in.
@@ -405,7 +405,7 @@ impl Retainer {
         let replace = move || {
             let replaced = remover.end_incidents(end.through, taps.as_ref())?;
             Store::remove_set_aside(&store)?;
-            repair::remove_set_aside(&dir).map_err(RetentionError::Checkpoint)?;
+            checkpoint::remove_set_aside(&dir).map_err(RetentionError::Checkpoint)?;
             Ok::<_, RetentionError>(replaced)
         };
         let replaced = tokio::task::spawn_blocking(replace).await??;

@@ -19,7 +19,7 @@ use crate::journal::{self, JournalError, Reader, Settings, Writer};
 use crate::ledger::{CheckpointError, LedgerError, RefillError};
 use crate::store::StoreError;
 
-pub use remake::{Rebuilt, Restored, rebuild, remove_set_aside, restore};
+pub use remake::{Rebuilt, Restored, rebuild, restore};
 pub use verify::{Finding, FoldReport, Report, verify};
 
 /// Told how many entries are done, of how many.

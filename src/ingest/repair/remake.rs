@@ -2,7 +2,7 @@
 //! brought back, or has lost entries: then it says so, and goes on under another identity.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::{Alone, Progress, RepairError, open_alone, tell};
 use crate::domain::entry::Epoch;
@@ -16,9 +16,6 @@ use crate::ingest::{erasure, folder};
 use crate::journal::{self, Reader, Wanted};
 use crate::ledger::{Ledger, State, base};
 use crate::store::Store;
-
-/// How a checkpoint that is of no use ends.
-const ASIDE: &str = "aside";
 
 /// What `rebuild` made.
 #[derive(Clone, Copy, Debug)]
@@ -214,20 +211,10 @@ fn take_checkpoint_out_of_use(folder: &Path, reader: &Reader) -> Result<(), Repa
 
 /// Sets it aside once the journal says that they are lost.
 fn set_lost_checkpoint_aside(folder: &Path) -> Result<(), RepairError> {
-    rename_if_there(&folder::lost_checkpoint(folder), &set_aside(folder))
-}
-
-fn set_aside(folder: &Path) -> PathBuf {
-    folder::checkpoint(folder).with_extension(ASIDE)
-}
-
-/// Removes a checkpoint that was set aside, durably: it holds what may not be kept any longer.
-pub fn remove_set_aside(folder: &Path) -> io::Result<()> {
-    match std::fs::remove_file(set_aside(folder)) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        removed => removed?,
-    }
-    std::fs::File::open(folder)?.sync_all()
+    rename_if_there(
+        &folder::lost_checkpoint(folder),
+        &folder::checkpoint_set_aside(folder),
+    )
 }
 
 fn rename_if_there(from: &Path, to: &Path) -> Result<(), RepairError> {
