@@ -117,23 +117,31 @@ impl<'a> Remaking<'a> {
         if 0 < self.lost {
             take_checkpoint_out_of_use(self.folder, &self.journal.reader)?;
         }
-        let entry = Entry::Restored(epoch);
-        let writer = &mut self.journal.writer;
-        let (at, stamp) = writer.append(&[journal::encode(&entry)], clock.now)?;
-        ledger.apply(&[Record {
-            position: at,
-            stamp,
-            entry,
-        }]);
+        let record = self.say_restored(epoch, clock)?;
+        let at = record.position;
+        ledger.apply(&[record]);
         // Of after the copy was begun: the next start takes a checkpoint's erasures for done.
-        erasure::finish_all(writer, &ledger)?;
-        set_lost_checkpoint_aside(self.folder)?;
+        erasure::finish_all(&mut self.journal.writer, &ledger)?;
         let rebuilt = Rebuilt {
             lost: self.lost,
             restored: Some(at),
             ..keep(self.folder, &ledger, entries + 1)?
         };
         Ok(Restored { rebuilt, at })
+    }
+
+    /// Says in the journal that the record goes on without what was lost. That is asked for no more then,
+    /// whatever cuts short what follows.
+    fn say_restored(&mut self, epoch: Epoch, clock: CommandClock) -> Result<Record, RepairError> {
+        let entry = Entry::Restored(epoch);
+        let writer = &mut self.journal.writer;
+        let (position, stamp) = writer.append(&[journal::encode(&entry)], clock.now)?;
+        set_lost_checkpoint_aside(self.folder)?;
+        Ok(Record {
+            position,
+            stamp,
+            entry,
+        })
     }
 
     /// The fold of the whole journal, over a new store, and of how many entries.
@@ -323,6 +331,18 @@ mod tests {
         assert_eq!(reader.last(), Position(2));
         let sure = ClockCheck::AfterStart.at(year_ahead);
         restore(folder.path(), sure, &mut |_, _| {}).expect("restored");
+    }
+
+    #[test]
+    fn restore_that_is_cut_short_once_the_journal_says_so_is_not_asked_for_again() {
+        let folder = folder_that_lost_three();
+        let mut remaking = Remaking::begin(folder.path()).expect("opened");
+        take_checkpoint_out_of_use(folder.path(), &remaking.journal.reader).expect("renamed");
+        let said = remaking.say_restored(Epoch([7; 16]), CLOCK).expect("said");
+        assert_eq!(said.position, Position(3));
+        drop(remaking);
+        let rebuilt = rebuild(folder.path(), CLOCK, &mut |_, _| {}).expect("rebuilt");
+        assert_eq!((rebuilt.lost, rebuilt.restored), (0, None));
     }
 
     #[test]
