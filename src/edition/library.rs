@@ -572,7 +572,11 @@ impl Library {
         let Ok(position) = text.trim().parse().map(Position) else {
             return Ok(None);
         };
-        let record = self.reader.entry(position)?;
+        // The months before may have ended: editions stay where they are.
+        let record = self.reader.wanted_from(position, Wanted::Editions).next();
+        let record = record
+            .transpose()?
+            .filter(|record| record.position == position);
         Ok(record.and_then(|record| match record.entry {
             Entry::EditionClosed(closed) if closed.month == month => Some(Closed {
                 month,

@@ -1,5 +1,7 @@
 //! Editions on disk: found again, proved, and never shown where they are damaged.
 
+use std::os::unix::fs::MetadataExt as _;
+
 use super::*;
 use crate::domain::limits::EDITIONS_HELD_MAX;
 use crate::edition::download::Selection;
@@ -18,6 +20,32 @@ fn closed_edition_is_there_after_a_restart_with_and_without_its_note() {
     assert_eq!(Hash::of(&held.bytes), closed.hash);
     assert_eq!(held.edition.to_bytes(), held.bytes);
     assert!(library.get(of("2026-09")).expect("none").is_none());
+}
+
+#[test]
+fn note_of_an_edition_holds_also_once_the_months_before_have_ended() {
+    let (mut record, library, closed) = closed();
+    let later = UtcMillis(record.writer.last_stamp().0 + 1);
+    let again = ClosedEdition {
+        month: of("2026-11"),
+        through: closed.position,
+        sha256: closed.hash.0,
+        method: closed.method,
+    };
+    record.append(later, &Entry::EditionClosed(again));
+    drop(library);
+    record.reader.raise_horizon(record.reader.last());
+    let note = record.folder.path().join("editions/2026-10.note");
+    // Written anew, it is another file.
+    let written = || std::fs::metadata(&note).expect("there").ino();
+    let before = written();
+    assert_eq!(record.library().list(), [closed]);
+    assert_eq!(written(), before);
+    // What stands after it is no edition of its month.
+    std::fs::write(&note, format!("{}\n", closed.position.0 - 1)).expect("written");
+    let before = std::fs::read(&note).expect("there");
+    assert_eq!(record.library().list(), [closed]);
+    assert_ne!(std::fs::read(&note).expect("there"), before);
 }
 
 #[test]
