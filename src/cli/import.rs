@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::failure::{Failure, Kind};
 use super::output::file_name;
 use super::{progress, serve};
+use crate::edition::library::newest_network;
 use crate::network::{FeedError, Network, import_gtfs};
 
 /// The feed, and where to.
@@ -37,7 +38,9 @@ pub fn import(args: &ImportArgs, dir: &Path) -> Result<(), Failure> {
     let network = Network::overlay(&base, vec![feed]).map_err(|error| {
         Failure::new(Kind::Refused, "the feed makes no network").with_detail(error.to_string())
     })?;
-    let network = network.numbered_for(dir);
+    let cited = newest_network(dir)
+        .map_err(|error| serve::unusable("the editions cannot be read", &error))?;
+    let network = network.numbered_for(dir, cited);
     network
         .save(dir)
         .map_err(|error| Failure::unexpected("the network cannot be written", &error))?;

@@ -190,7 +190,7 @@ impl Library {
             bytes_max: EDITION_BYTES_MAX,
         };
         let mut unknown = BTreeSet::new();
-        for month in library.months_on_disk()? {
+        for month in months_on_disk(&library.folder)? {
             match library.noted(month)? {
                 Some(closed) => library.add(closed),
                 None => {
@@ -525,7 +525,7 @@ impl Library {
 
 impl Library {
     fn path(&self, month: LocalMonth) -> PathBuf {
-        self.folder.join(format!("{month}.{EDITION_EXTENSION}"))
+        edition_path(&self.folder, month)
     }
 
     fn ready_path(&self, month: LocalMonth) -> PathBuf {
@@ -543,25 +543,6 @@ impl Library {
         }
         let source = io::Error::from(io::ErrorKind::FileTooLarge);
         Err(io_error("write", &self.path(month), source))
-    }
-
-    fn months_on_disk(&self) -> Result<Vec<LocalMonth>, EditionError> {
-        let files = match fs::read_dir(&self.folder) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            files => files.map_err(|source| io_error("list", &self.folder, source))?,
-        };
-        let mut months = Vec::new();
-        for file in files {
-            let file = file.map_err(|source| io_error("list", &self.folder, source))?;
-            let path = file.path();
-            let is_edition = path
-                .extension()
-                .is_some_and(|found| found == EDITION_EXTENSION);
-            let name = path.file_stem().and_then(|name| name.to_str());
-            months.extend(name.filter(|_| is_edition).and_then(month::parse));
-        }
-        months.sort();
-        Ok(months)
     }
 
     /// What the note beside a file says, if the journal says the same there.
@@ -611,6 +592,43 @@ impl Library {
         };
         write().map_err(|source| io_error("write", path, source))
     }
+}
+
+/// The newest version of the network that a published edition of a data folder was made with; 0 if
+/// there is none. What is no edition, or is damaged, names none.
+pub fn newest_network(data: &Path) -> Result<u32, EditionError> {
+    let folder = data.join(FOLDER);
+    let mut newest = 0;
+    for month in months_on_disk(&folder)? {
+        let path = edition_path(&folder, month);
+        let bytes = read(&path).map_err(|source| io_error("read", &path, source))?;
+        let networks = Edition::from_bytes(&bytes).map_or(Vec::new(), |edition| edition.networks);
+        newest = networks.into_iter().fold(newest, u32::max);
+    }
+    Ok(newest)
+}
+
+fn edition_path(folder: &Path, month: LocalMonth) -> PathBuf {
+    folder.join(format!("{month}.{EDITION_EXTENSION}"))
+}
+
+fn months_on_disk(folder: &Path) -> Result<Vec<LocalMonth>, EditionError> {
+    let files = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        files => files.map_err(|source| io_error("list", folder, source))?,
+    };
+    let mut months = Vec::new();
+    for file in files {
+        let file = file.map_err(|source| io_error("list", folder, source))?;
+        let path = file.path();
+        let is_edition = path
+            .extension()
+            .is_some_and(|found| found == EDITION_EXTENSION);
+        let name = path.file_stem().and_then(|name| name.to_str());
+        months.extend(name.filter(|_| is_edition).and_then(month::parse));
+    }
+    months.sort();
+    Ok(months)
 }
 
 /// What the journal is told of an edition.

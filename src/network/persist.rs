@@ -64,12 +64,13 @@ pub enum PersistError {
 }
 
 impl Network {
-    /// The same under the next version that was never given in a data folder.
+    /// The same under the next version that was never given in a data folder, as its files show and
+    /// what was published, which names versions through `cited`.
     #[must_use]
-    pub fn numbered_for(self, data_folder: &Path) -> Self {
+    pub fn numbered_for(self, data_folder: &Path, cited: u32) -> Self {
         let given = newest(data_folder, &[ENDING, ENDING_GIVEN]).unwrap_or(0);
         Self {
-            version: self.version.max(given.saturating_add(1)),
+            version: self.version.max(given.max(cited).saturating_add(1)),
             ..self
         }
     }
@@ -431,7 +432,7 @@ mod tests {
     #[test]
     fn version_whose_file_was_removed_is_not_given_again() {
         let folder = tempfile::tempdir().expect("a folder");
-        let numbered = || next_version().numbered_for(folder.path());
+        let numbered = || next_version().numbered_for(folder.path(), 0);
         assert_eq!(numbered().version(), 1);
         let file = numbered().save(folder.path()).expect("saved");
         fs::remove_file(file).expect("removed");
@@ -442,6 +443,16 @@ mod tests {
         // One that was put there by hand.
         fs::write(Network::file_of(folder.path(), 7), b"").expect("written");
         assert_eq!(numbered().version(), 8);
+    }
+
+    #[test]
+    fn version_that_was_published_is_not_given_again_though_nothing_else_is_left_of_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let numbered = |cited| next_version().numbered_for(folder.path(), cited).version();
+        assert_eq!([numbered(0), numbered(8)], [1, 9]);
+        fs::create_dir(folder.path().join(FOLDER)).expect("made");
+        fs::write(Network::file_of(folder.path(), 9), b"").expect("written");
+        assert_eq!(numbered(8), 10);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::os::unix::fs::MetadataExt as _;
 use super::*;
 use crate::domain::limits::EDITIONS_HELD_MAX;
 use crate::edition::download::Selection;
+use crate::edition::library::newest_network;
 
 #[test]
 fn closed_edition_is_there_after_a_restart_with_and_without_its_note() {
@@ -46,6 +47,29 @@ fn note_of_an_edition_holds_also_once_the_months_before_have_ended() {
     let before = std::fs::read(&note).expect("there");
     assert_eq!(record.library().list(), [closed]);
     assert_ne!(std::fs::read(&note).expect("there"), before);
+}
+
+#[test]
+fn newest_network_of_editions_is_known_from_their_files_alone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let newest = || newest_network(folder.path()).expect("readable");
+    assert_eq!(newest(), 0);
+    let (record, library, _) = closed();
+    let held = library.get(of("2026-10")).expect("whole").expect("closed");
+    assert_eq!(newest_network(record.folder.path()).expect("readable"), 1);
+    let editions = folder.path().join("editions");
+    std::fs::create_dir(&editions).expect("made");
+    for (month, networks) in [("2026-10", vec![3, 8]), ("2026-11", vec![7])] {
+        let edition = Edition {
+            networks,
+            ..held.edition.clone()
+        };
+        let file = editions.join(format!("{month}.json"));
+        std::fs::write(file, edition.to_bytes()).expect("written");
+    }
+    assert_eq!(newest(), 8);
+    std::fs::write(editions.join("2026-12.json"), "no edition").expect("written");
+    assert_eq!(newest(), 8);
 }
 
 #[test]
