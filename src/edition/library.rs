@@ -151,6 +151,15 @@ pub enum Verdict {
     Differs,
 }
 
+/// Why no edition comes of a month.
+#[derive(Clone, Copy, Debug)]
+enum Hopeless {
+    /// It had been closed, and cannot be made as it was.
+    Lost,
+    /// It must not be closed any more.
+    Cut,
+}
+
 /// The editions of a data folder.
 pub struct Library {
     folder: PathBuf,
@@ -160,6 +169,9 @@ pub struct Library {
     held: Mutex<Vec<Arc<Held>>>,
     /// The operators that each tells of, of those that were asked for once.
     operators: Mutex<BTreeMap<LocalMonth, Arc<Operators>>>,
+    /// Months of which no edition comes any more, as was found by making it. So it stays until there is
+    /// a file of theirs again, or another edition, which they may rest on.
+    hopeless: Mutex<BTreeMap<LocalMonth, Hopeless>>,
     /// `EDITION_BYTES_MAX`, but in tests.
     pub(super) bytes_max: u64,
 }
@@ -187,6 +199,7 @@ impl Library {
             closed: RwLock::default(),
             held: Mutex::default(),
             operators: Mutex::default(),
+            hopeless: Mutex::default(),
             bytes_max: EDITION_BYTES_MAX,
         };
         let mut unknown = BTreeSet::new();
@@ -344,8 +357,37 @@ impl Library {
         Ok(close::is_cut(&self.reader, month, is_closed)?)
     }
 
-    /// Makes the edition of a due month, and writes its file.
+    /// Makes the edition of a due month, and writes its file. One that was found to be lost or cut is not
+    /// made once more: that reads much of the journal, and whoever closes editions looks again each
+    /// minute.
     pub fn prepare(&self, month: LocalMonth) -> Result<Prepared, EditionError> {
+        let has_file = self.path(month).exists() || self.ready_path(month).exists();
+        if let Some(found) = self.hopeless().get(&month).filter(|_| !has_file) {
+            return match found {
+                Hopeless::Cut => Ok(Prepared::Cut),
+                Hopeless::Lost => Err(EditionError::Lost {
+                    month,
+                    path: self.path(month),
+                }),
+            };
+        }
+        let prepared = self.prepare_anew(month);
+        let found = match &prepared {
+            Ok(Prepared::Cut) => Some(Hopeless::Cut),
+            Err(EditionError::Lost { .. }) => Some(Hopeless::Lost),
+            _ => None,
+        };
+        if let Some(found) = found {
+            self.hopeless().insert(month, found);
+        }
+        prepared
+    }
+
+    fn hopeless(&self) -> MutexGuard<'_, BTreeMap<LocalMonth, Hopeless>> {
+        self.hopeless.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn prepare_anew(&self, month: LocalMonth) -> Result<Prepared, EditionError> {
         let before = self.mark_of(month)?;
         if let Some(closed) = before
             && self.is_there(closed)?
@@ -487,6 +529,7 @@ impl Library {
     fn add(&self, closed: Closed) {
         let mut all = self.closed.write().unwrap_or_else(PoisonError::into_inner);
         all.insert(closed.month, closed);
+        self.hopeless().clear();
     }
 
     fn held(&self) -> MutexGuard<'_, Vec<Arc<Held>>> {

@@ -73,6 +73,35 @@ fn newest_network_of_editions_is_known_from_their_files_alone() {
 }
 
 #[test]
+fn edition_that_is_lost_is_not_made_once_more_until_its_file_is_there_again() {
+    let (mut record, _, closed) = closed();
+    for place in 3..6 {
+        let erased = record.writer.erase_personal(Position(place));
+        erased.expect("erased");
+    }
+    let file = record.folder.path().join("editions/2026-10.json");
+    let elsewhere = record.folder.path().join("2026-10.json");
+    std::fs::rename(&file, &elsewhere).expect("there");
+    let library = record.library();
+    let is_lost = || {
+        let prepared = library.prepare(of("2026-10"));
+        matches!(prepared, Err(EditionError::Lost { .. }))
+    };
+    assert!(is_lost());
+    let journal = record.folder.path().join("journal");
+    let aside = record.folder.path().join("journal.aside");
+    std::fs::rename(&journal, &aside).expect("there");
+    assert!(is_lost(), "without a look at the journal");
+    std::fs::rename(&aside, &journal).expect("there");
+    std::fs::rename(&elsewhere, &file).expect("there");
+    let again = library.prepare(of("2026-10")).expect("readable");
+    assert!(
+        matches!(again, Prepared::Restored(found) if found == closed),
+        "{again:?}"
+    );
+}
+
+#[test]
 fn file_without_its_hash_in_the_journal_is_no_edition() {
     let (record, _, _) = closed();
     let editions = record.folder.path().join("editions");
