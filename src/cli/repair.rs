@@ -288,6 +288,7 @@ fn found(finding: &Finding) -> String {
             "as far as it goes equal to the fold; the next start adds the rest".to_owned()
         }
         Finding::InUse => "in use by a server, not compared".to_owned(),
+        Finding::ReadOnly => "nothing may be written there, not compared".to_owned(),
         Finding::Differs => "DIFFERS from the fold".to_owned(),
         Finding::Ahead(position) => {
             format!("counts entries through position {position}, which the journal has LOST")

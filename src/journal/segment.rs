@@ -131,6 +131,22 @@ pub fn lock(dir: &Path, wait: Duration) -> Result<File, JournalError> {
     }
 }
 
+/// Whether a process holds the journal's lock at this moment. Writes nothing, so that it can be asked of
+/// a snapshot.
+pub fn is_locked(dir: &Path) -> Result<bool, JournalError> {
+    let path = dir.join(LOCK_NAME);
+    let file = match File::open(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        file => file.map_err(|source| JournalError::io("open", &path, source))?,
+    };
+    // Shared, so that two who ask take each other for nobody.
+    match file.try_lock_shared() {
+        Ok(()) => Ok(false),
+        Err(TryLockError::WouldBlock) => Ok(true),
+        Err(TryLockError::Error(source)) => Err(JournalError::io("lock", &path, source)),
+    }
+}
+
 /// Notes in the lock's file, if it is not noted there, that the journal has a segment.
 pub fn mark(dir: &Path, lock: &File, sync: bool) -> Result<(), JournalError> {
     let path = dir.join(LOCK_NAME);

@@ -698,6 +698,19 @@ fn journal_that_another_has_open_is_refused() {
 }
 
 #[test]
+fn asking_whether_a_journal_is_in_use_writes_nothing() {
+    let dir = folder();
+    let lock = dir.path().join("LOCK");
+    let (writer, ..) = open(dir.path(), SMALL).expect("new");
+    assert!(is_in_use(dir.path()).expect("readable"));
+    drop(writer);
+    assert!(!is_in_use(dir.path()).expect("readable"));
+    std::fs::remove_file(&lock).expect("removed");
+    assert!(!is_in_use(dir.path()).expect("readable"));
+    assert!(!lock.exists());
+}
+
+#[test]
 fn reader_follows_the_writer_and_sees_whole_entries_only() {
     const BATCHES: u64 = 200;
     let dir = folder();

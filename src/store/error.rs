@@ -165,6 +165,13 @@ impl StoreError {
         }
     }
 
+    /// Whether it was refused as nothing may be written there, whatever the store holds.
+    pub fn is_of_read_only(&self) -> bool {
+        use io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
+        let refused = [PermissionDenied, ReadOnlyFilesystem];
+        matches!(self, Self::Io { source, .. } if refused.contains(&source.kind()))
+    }
+
     pub(super) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
         Self::Io {
             action,

@@ -65,6 +65,8 @@ pub enum Finding {
     Partial,
     /// A server has it open.
     InUse,
+    /// It can only be opened where it can be written to, and here it cannot, as in a snapshot.
+    ReadOnly,
     /// It is whole, but not what the journal gives: `rebuild` mends it.
     Differs,
     /// It counts entries through this place, which the journal does not have any more.
@@ -103,7 +105,7 @@ impl Finding {
     /// Whether it needs no mending.
     pub fn is_harmless(&self) -> bool {
         match self {
-            Self::Missing | Self::Equal | Self::Partial | Self::InUse => true,
+            Self::Missing | Self::Equal | Self::Partial | Self::InUse | Self::ReadOnly => true,
             Self::Differs | Self::Ahead(_) | Self::Unusable(_) => false,
         }
     }
@@ -377,8 +379,7 @@ fn verify_store(
     });
     let ((equal, found), of_taps) = match compared {
         Ok(compared) => compared,
-        Err(StoreError::Locked) => return (Finding::InUse, Compared::default()),
-        Err(error) => return (Finding::Unusable(error.into()), Compared::default()),
+        Err(error) => return (not_compared(error), Compared::default()),
     };
     let compared = Compared {
         incidents: found,
@@ -391,6 +392,15 @@ fn verify_store(
         false => Finding::Equal,
     };
     (finding, compared)
+}
+
+/// What is found of a store that cannot be read.
+fn not_compared(error: StoreError) -> Finding {
+    match error {
+        StoreError::Locked => Finding::InUse,
+        error if error.is_of_read_only() => Finding::ReadOnly,
+        error => Finding::Unusable(error.into()),
+    }
 }
 
 /// What a comparison of tap counts showed.
@@ -454,6 +464,8 @@ fn compare_blocks(store: &Store, expected: &Blocks) -> Result<(u64, u64), StoreE
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use super::*;
     use crate::domain::limits::{BATCH_ENTRIES_MAX, REPLAY_BATCHES_AHEAD};
     use crate::domain::taxonomy::TimePrecision;
@@ -468,6 +480,24 @@ mod tests {
     const NOW: UtcMillis = UtcMillis(1_795_442_400_000);
     /// More than is read ahead, in many segments.
     const INCIDENTS: u64 = 2 * (REPLAY_BATCHES_AHEAD * BATCH_ENTRIES_MAX) as u64;
+
+    #[test]
+    fn store_that_may_not_be_written_to_is_not_compared_and_no_damage() {
+        for kind in [
+            io::ErrorKind::ReadOnlyFilesystem,
+            io::ErrorKind::PermissionDenied,
+        ] {
+            let error = StoreError::Io {
+                action: "open",
+                path: "store".into(),
+                source: kind.into(),
+            };
+            let found = not_compared(error);
+            assert!(matches!(found, Finding::ReadOnly) && found.is_harmless());
+        }
+        let found = not_compared(StoreError::Empty);
+        assert!(matches!(found, Finding::Unusable(_)));
+    }
 
     fn incident(number: u64) -> Entry {
         let id = id_made_at(NOW, number);
