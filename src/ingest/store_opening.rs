@@ -2,21 +2,24 @@
 //!
 //! It is opened beside the fold, and taken only if it is whole, of this journal and of the same past
 //! as the checkpoint; else it is set aside and made again. What comes after the checkpoint is put
-//! anew in any case. Where the system refuses, or another process has it, it may be whole: then
-//! it stays where it is, and is given up until the next start. Tap counts that were folded
+//! anew in any case. Where another process has it, it is waited for. Where the system refuses, it may be
+//! whole: then it stays where it is, and is given up until the next start. Tap counts that were folded
 //! meanwhile are put from the journal, so that the fold never waits for the store.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::history::History;
 use crate::domain::Position;
 use crate::journal::{JournalError, Reader, Record};
 use crate::ledger::{Ledger, RefillError};
 use crate::store::{NeededBlocks, NeededTaps, Store, StoreError};
+
+/// Between two tries to open a store that another process holds.
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
 /// What the store's opening works with.
 pub(super) struct StoreOpening {
@@ -116,14 +119,30 @@ impl StoreOpening {
                 tracing::warn!(error, ?blocks, "store is made again from the journal");
                 Ok(None)
             }
+            Err(UnfitStore::Store(StoreError::Locked)) => {
+                Err(RefillError::Journal(ReadError::Stopping).into())
+            }
             Err(UnfitStore::Store(error)) => Err(OpeningError::Refused(error)),
             Err(UnfitStore::Journal(error)) => Err(error.into()),
         }
     }
 
+    /// Says yes after a pause, until nobody needs the store any more: `mistap verify` may hold it for long.
+    fn waits_for_lock(&self) -> impl FnMut() -> bool {
+        let mut is_told = false;
+        move || {
+            if !std::mem::replace(&mut is_told, true) {
+                tracing::warn!("store is held by another process, and waited for");
+            }
+            std::thread::sleep(LOCK_PAUSE);
+            !self.is_stopping.load(Ordering::Relaxed)
+        }
+    }
+
     fn open_checked(&self, needed: &NeededBlocks) -> Result<Store, UnfitStore> {
         let blocks = needed.numbers.clone();
-        let store = Store::open(&self.path, self.reader.epoch(), blocks)?;
+        let waits = self.waits_for_lock();
+        let store = Store::open_once_free(&self.path, self.reader.epoch(), blocks, waits)?;
         store.check_origin(needed)?;
         store.check_taps(&self.taps)?;
         if let Some(mark) = store.taps_mark()? {
@@ -170,5 +189,49 @@ impl StoreOpening {
             }
             entry.map_err(ReadError::Journal)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::entry::Epoch;
+    use crate::ledger::State;
+
+    #[test]
+    fn store_that_another_holds_is_waited_for_until_nobody_needs_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("store");
+        let settings = crate::journal::Settings::default();
+        let opened = crate::journal::open(&folder.path().join("journal"), settings);
+        let (_writer, reader, _) = opened.expect("new");
+        let epoch: Epoch = reader.epoch();
+        let held = Store::create(&path, epoch).expect("an empty folder");
+        let ledger = Arc::new(Ledger::new(State::new(epoch)));
+        let is_stopping = Arc::new(AtomicBool::new(true));
+        let (_fold_ends, fold_ended) = mpsc::sync_channel(1);
+        let opening = StoreOpening {
+            path,
+            taps: ledger.taps_needed(),
+            ledger,
+            reader,
+            is_stopping: Arc::clone(&is_stopping),
+            last: Position(0),
+            fold_ended,
+        };
+        let needed = opening.ledger.blocks_needed();
+        let stopped = opening.open(&needed);
+        let is_stopped = matches!(
+            stopped,
+            Err(OpeningError::Refill(RefillError::Journal(
+                ReadError::Stopping
+            )))
+        );
+        assert!(is_stopped, "{:?}", stopped.err());
+        is_stopping.store(false, Ordering::Relaxed);
+        let mut waits = opening.waits_for_lock();
+        assert!(waits() && waits());
+        drop((waits, held));
+        assert!(opening.open(&needed).expect("free").is_some());
     }
 }

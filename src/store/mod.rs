@@ -113,10 +113,20 @@ impl Store {
     /// there: contiguity, checksum, number. Blocks with other numbers are not looked at. If another
     /// process holds the store, waits up to ten seconds.
     pub fn open(dir: &Path, epoch: Epoch, blocks: Range<u32>) -> Result<Self, StoreError> {
+        Self::open_once_free(dir, epoch, blocks, pause_for_lock())
+    }
+
+    /// As `open`; if another process holds the store, tries again as often as `may_retry` says so.
+    pub fn open_once_free(
+        dir: &Path,
+        epoch: Epoch,
+        blocks: Range<u32>,
+        may_retry: impl FnMut() -> bool,
+    ) -> Result<Self, StoreError> {
         if !dir.join(DATA_FILE).is_file() {
             return Err(StoreError::Missing { path: dir.into() });
         }
-        let store = Self::open_unchecked(dir, pause_for_lock())?;
+        let store = Self::open_unchecked(dir, may_retry)?;
         store.check_meta(epoch)?;
         store.check_blocks(blocks)?;
         Ok(store)
