@@ -11,7 +11,7 @@ use std::pin::pin;
 
 use jiff::Timestamp;
 use serde_json::Value;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
 use super::client::ServerArgs;
@@ -133,10 +133,10 @@ pub async fn tail(
             Heard::Message(message) => {
                 notices.heard(before, "nothing was missed");
                 if output.print(&message)? {
-                    token = message.resume_token;
                     if let Some(bookmark) = &mut bookmark {
-                        bookmark.keep(&token)?;
+                        keep(bookmark, &message)?;
                     }
+                    token = message.resume_token;
                 } else {
                     is_cut = true;
                 }
@@ -152,6 +152,15 @@ pub async fn tail(
         });
     }
     Ok(())
+}
+
+/// Keeps the place after a message that was printed.
+fn keep(bookmark: &mut Bookmark, message: &pb::WatchIncidentsResponse) -> Result<(), Failure> {
+    let (token, now) = (&message.resume_token, Instant::now());
+    match message.update {
+        Some(Update::Events(_)) => bookmark.keep(token, now),
+        Some(Update::Heartbeat(_)) | None => bookmark.keep_sometimes(token, now),
+    }
 }
 
 /// Why it cannot go on, and how it begins anew where the token is good no more.

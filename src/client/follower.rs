@@ -388,6 +388,20 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn open_stream_is_taken_for_dead_soon_where_the_machine_slept() {
+        let (mut follower, _, _listener) = mute(Answer::OneMessage).await;
+        follower.next().await.expect("a message");
+        // No timer knows of it.
+        let heard = follower.heard.map(|heard| heard.earlier(2 * SILENCE_MAX));
+        follower.heard = heard;
+        tokio::time::pause();
+        let begun = Instant::now();
+        let lost = follower.next().await.expect("another try");
+        assert!(matches!(&lost, Heard::Lost(lost) if lost.status.is_none()));
+        assert!(begun.elapsed() <= 2 * LOOK_EVERY);
+    }
+
+    #[tokio::test]
     async fn refusal_is_told_as_often_as_it_is_asked_for() {
         let (mut follower, _, _listener) = mute(Answer::Refused).await;
         for _ in 0..2 {

@@ -34,6 +34,15 @@ impl Moment {
         Self::now().since(self)
     }
 
+    /// The moment so long before.
+    #[cfg(test)]
+    pub fn earlier(self, by: Duration) -> Self {
+        Self {
+            at: self.at - by,
+            ..self
+        }
+    }
+
     /// How long it was after another; nothing if it was before.
     pub fn since(self, other: Self) -> Duration {
         let awake = self.at.saturating_duration_since(other.at);

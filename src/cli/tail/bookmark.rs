@@ -3,13 +3,21 @@
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::cli::failure::{Failure, Kind};
 
-/// A file that holds a token. It is never seen half written, nor after a power cut.
+/// How often a token of a heartbeat is kept: the disk is waited for each time.
+const SOMETIMES: Duration = Duration::from_secs(60);
+
+/// A file that holds a token. It is never seen half written.
 pub struct Bookmark {
     path: PathBuf,
     token: Option<Vec<u8>>,
+    /// When it was written last.
+    kept: Option<Instant>,
 }
 
 impl Bookmark {
@@ -26,7 +34,11 @@ impl Bookmark {
                 ));
             }
         };
-        Ok(Self { path, token })
+        Ok(Self {
+            path,
+            token,
+            kept: None,
+        })
     }
 
     /// The token that is kept; `None` at the first time.
@@ -34,33 +46,41 @@ impl Bookmark {
         self.token.as_deref()
     }
 
+    /// Keeps a token that came without anything else, which nothing is lost without: now and then.
+    pub fn keep_sometimes(&mut self, token: &[u8], now: Instant) -> Result<(), Failure> {
+        match self.kept {
+            Some(kept) if now - kept < SOMETIMES => Ok(()),
+            _ => self.keep(token, now),
+        }
+    }
+
     /// Keeps a token in place of the one before.
-    pub fn keep(&mut self, token: &[u8]) -> Result<(), Failure> {
+    pub fn keep(&mut self, token: &[u8], now: Instant) -> Result<(), Failure> {
         if self.token.as_deref() == Some(token) {
             return Ok(());
         }
-        let kept = replace(&self.path, &(written(token) + "\n"));
+        let mut aside = self.path.clone().into_os_string();
+        aside.push(".new");
+        let kept = write_synced(Path::new(&aside), &(written(token) + "\n"));
+        let kept = kept.and_then(|()| fs::rename(&aside, &self.path));
         kept.map_err(|error| Failure::unexpected("the bookmark cannot be written", &error))?;
         self.token = Some(token.to_vec());
+        self.kept = Some(now);
         Ok(())
     }
 }
 
-/// Puts a file with this text in the place of another. It is on the disk before it has the name, or
-/// a file system may have the name alone after a power cut.
-fn replace(path: &Path, text: &str) -> io::Result<()> {
-    let mut aside = path.as_os_str().to_owned();
-    aside.push(".new");
-    let mut file = File::create(&aside)?;
+/// Writes a file that is whole on the disk before it takes another's place.
+fn write_synced(path: &Path, text: &str) -> io::Result<()> {
+    let mut file = File::create(path)?;
     file.write_all(text.as_bytes())?;
-    file.sync_data()?;
-    fs::rename(&aside, path)
+    file.sync_data()
 }
 
 fn no_bookmark() -> Failure {
     Failure::new(Kind::Refused, "the bookmark holds no token").with_hint(
-        "remove the file, and begin with `--from` and the time of what was printed last: nothing is \
-         missed then, and some of it may come again",
+        "remove the file, and say with --from since when you may have missed any; without that, it \
+         begins with what happens from now on",
     )
 }
 
@@ -94,11 +114,33 @@ mod tests {
         let path = folder.path().join("bookmark");
         let mut bookmark = Bookmark::open(path.clone()).expect("not there yet");
         assert_eq!(bookmark.token(), None);
-        bookmark.keep(&[1, 2]).expect("kept");
-        bookmark.keep(&[3, 4]).expect("kept");
+        let now = Instant::now();
+        bookmark.keep(&[1, 2], now).expect("kept");
+        bookmark.keep(&[3, 4], now).expect("kept");
         let again = Bookmark::open(path.clone()).expect("there");
         assert_eq!(again.token(), Some(&[3, 4][..]));
         fs::write(&path, "nonsense").expect("written");
-        assert!(Bookmark::open(path).is_err());
+        let broken = Bookmark::open(path).err().expect("it is refused");
+        assert!(broken.to_string().contains("--from"), "{broken}");
+    }
+
+    #[test]
+    fn what_only_a_heartbeat_brought_is_kept_once_a_minute() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("bookmark");
+        let mut bookmark = Bookmark::open(path.clone()).expect("not there yet");
+        let begun = Instant::now();
+        let kept = || read(fs::read_to_string(&path).expect("there").trim()).expect("a token");
+        let mut pass = |token: u8, seconds| {
+            let now = begun + Duration::from_secs(seconds);
+            bookmark.keep_sometimes(&[token], now).expect("kept");
+            kept()
+        };
+        assert_eq!(pass(1, 0), [1]);
+        assert_eq!(pass(2, 15), [1]);
+        assert_eq!(pass(3, 60), [3]);
+        assert_eq!(pass(4, 119), [3]);
+        bookmark.keep(&[5], begun).expect("kept");
+        assert_eq!(kept(), [5], "what brought incidents is kept at once");
     }
 }
