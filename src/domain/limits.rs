@@ -359,13 +359,13 @@ pub const LOG_RETRY_MS: u64 = 1_000;
 pub const WATCHED_QUESTIONS_MAX: usize = 1_024;
 /// Different questions with rates watched at once, since each keeps taps. Reached: refused.
 pub const WATCHED_RATES_MAX: usize = 32;
-/// Different questions watched at once with one token. Reached: refused. Where nobody has a
-/// token, all are one and have all places.
+/// Different questions watched at once with one token, those among them that others watch as well.
+/// Reached: refused. Where nobody has a token, all are one and have all places.
 pub const WATCHED_QUESTIONS_PER_TOKEN_MAX: usize = 64;
 /// Different questions with rates watched at once with one token. Reached: refused.
 pub const WATCHED_RATES_PER_TOKEN_MAX: usize = 8;
-/// Rows of all questions together that one token asked for first. More: the question that has
-/// them is refused, or its stream is ended.
+/// Rows of all questions together that one token asked for first, of those that it still watches, or
+/// was left with by who did. More: the question that has them is refused, or its stream is ended.
 pub const WATCHED_ROWS_PER_TOKEN_MAX: usize = 160_000;
 /// The same of all who have no token.
 pub const WATCHED_ROWS_WITHOUT_TOKEN_MAX: usize = 1_000_000;
