@@ -13,6 +13,7 @@ use serde_json::json;
 use super::client::ServerArgs;
 use super::failure::{Failure, Kind};
 use super::output::{Format, Sheet};
+use super::reading::read_folder;
 use super::serve::{self, FolderError};
 use super::when::{Days, Period};
 use super::{values, when};
@@ -331,6 +332,22 @@ fn verdict(closing: &Closing) -> Result<(), Failure> {
 }
 
 fn verify(dir: &Path, month: Option<LocalMonth>, format: Format) -> Result<(), Failure> {
+    let (sheet, is_clean) = read_folder(dir, || verified(dir, month))?;
+    let printed = sheet.print(format, &mut io::stdout().lock());
+    if is_clean {
+        return printed;
+    }
+    // Told though nobody reads which it is.
+    Err(
+        Failure::new(Kind::Damage, "an edition is not what was closed").with_hint(
+            "restore its file from a backup; one that is gone is made again by `mistap edition \
+                 close` as long as the journal holds its reports",
+        ),
+    )
+}
+
+/// What is found of editions, and whether nothing is wrong.
+fn verified(dir: &Path, month: Option<LocalMonth>) -> Result<(Sheet, bool), Failure> {
     let unusable = |error: &dyn FolderError| serve::unusable_folder(dir, error);
     let journal_dir = dir.join("journal");
     if !matches!(journal::exists(&journal_dir), Ok(true)) {
@@ -359,24 +376,17 @@ fn verify(dir: &Path, month: Option<LocalMonth>, format: Format) -> Result<(), F
         let found = if lost.contains(&month) {
             "GONE".to_owned()
         } else {
-            found(library.verify(month))
+            match library.verify(month) {
+                Err(error @ EditionError::Journal(_)) => return Err(unusable(&error)),
+                verdict => found(verdict),
+            }
         };
         is_clean &= !["DIFFERS", "GONE", "DAMAGED"]
             .iter()
             .any(|bad| found.starts_with(bad));
         sheet.push(vec![json!(month.to_string()), json!(found)]);
     }
-    let printed = sheet.print(format, &mut io::stdout().lock());
-    if is_clean {
-        return printed;
-    }
-    // Told though nobody reads which it is.
-    Err(
-        Failure::new(Kind::Damage, "an edition is not what was closed").with_hint(
-            "restore its file from a backup; one that is gone is made again by `mistap edition \
-                 close` as long as the journal holds its reports",
-        ),
-    )
+    Ok((sheet, is_clean))
 }
 
 /// What checking an edition found, in words. What begins with a word in capitals is wrong.

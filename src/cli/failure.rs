@@ -130,6 +130,11 @@ impl Failure {
         self.kind == Kind::TryAgain
     }
 
+    /// Whether damage was found.
+    pub fn is_of_damage(&self) -> bool {
+        self.kind == Kind::Damage
+    }
+
     /// What went wrong.
     #[cfg(test)]
     pub fn kind(&self) -> Kind {

@@ -8,6 +8,7 @@ use serde_json::json;
 use super::failure::{Failure, Kind};
 use super::key_history::KeyHistory;
 use super::output::{Format, Sheet};
+use super::reading::read_folder;
 use super::serve::{self, FolderError};
 use super::{repair, status};
 use crate::config::{ClockSettings, DataSettings};
@@ -52,6 +53,11 @@ pub fn keys(command: KeysCommand, format: Format, today: LocalDay) -> Result<(),
 }
 
 fn list(dir: &Path, format: Format, today: LocalDay) -> Result<(), Failure> {
+    let sheet = read_folder(dir, || listed(dir, today))?;
+    sheet.print(format, &mut io::stdout().lock())
+}
+
+fn listed(dir: &Path, today: LocalDay) -> Result<Sheet, Failure> {
     let failed = |error: &dyn FolderError| serve::unusable("the keys cannot be read", error);
     let history = KeyHistory::of_folder(dir).map_err(|error| failed(&error))?;
     let awaited = status::awaited(dir).map_err(|error| failed(&error))?;
@@ -60,7 +66,7 @@ fn list(dir: &Path, format: Format, today: LocalDay) -> Result<(), Failure> {
     for (quarter, state) in told {
         sheet.push(vec![json!(quarter), json!(state)]);
     }
-    sheet.print(format, &mut io::stdout().lock())
+    Ok(sheet)
 }
 
 fn rotate(dir: &Path, clock: CommandClock) -> Result<(), Failure> {

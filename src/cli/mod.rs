@@ -21,6 +21,7 @@ pub(crate) mod progress;
 mod question;
 mod rank;
 mod rates;
+mod reading;
 mod receipt;
 mod repair;
 mod report;

@@ -9,6 +9,7 @@ use serde_json::json;
 use super::failure::{Failure, Kind};
 use super::key_history::{self, KeyHistory, LOSS_MEANS};
 use super::output::{Format, Sheet};
+use super::reading::read_folder;
 use super::serve::{self, FolderError};
 use crate::auth::{ReceiptKeys, key_period, period_ends_at};
 use crate::domain::limits::{INCIDENT_MONTHS_DEFAULT, PERSONAL_DAYS_DEFAULT, WORDS_DAYS_DEFAULT};
@@ -27,6 +28,11 @@ const ALL_KEYS: &str = "all quarters";
 
 /// Prints what there is to say, a line for each.
 pub fn status(dir: &Path, format: Format, today: LocalDay) -> Result<(), Failure> {
+    let sheet = read_folder(dir, || told(dir, today))?;
+    sheet.print(format, &mut io::stdout().lock())
+}
+
+fn told(dir: &Path, today: LocalDay) -> Result<Sheet, Failure> {
     let failed = |error: &dyn FolderError| {
         serve::unusable(format!("{} cannot be read", dir.display()), error)
     };
@@ -90,7 +96,7 @@ pub fn status(dir: &Path, format: Format, today: LocalDay) -> Result<(), Failure
     if !ReceiptKeys::exist(dir) {
         say("keys of receipts", RECEIPT_KEYS_LOST.to_owned());
     }
-    sheet.print(format, &mut io::stdout().lock())
+    Ok(sheet)
 }
 
 /// From when on something is there, and how long it is kept: as the last server was set, or as
