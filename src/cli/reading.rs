@@ -1,7 +1,8 @@
-//! Reading a data folder beside a server that has it open.
+//! Reading a data folder beside a server that has it open, or as a crash left it.
 //!
 //! When single incidents end, a server puts segments that it wrote anew in the place of others. Whoever
-//! opened the journal before, and reads one of them after, takes it for damaged.
+//! opened the journal before, and reads one of them after, takes it for damaged. So does whoever reads what
+//! a crash left in the middle of a removal, which the next start finishes.
 
 use std::path::Path;
 
@@ -9,7 +10,8 @@ use super::failure::{Failure, Kind};
 use crate::journal;
 
 /// Reads a data folder. What looks like damage while a server has the folder is looked at once more,
-/// with all that is read opened anew, and told as what may be over in a moment.
+/// with all that is read opened anew, and told as what may be over in a moment; where no server has it, it
+/// may be over with the next start.
 pub(super) fn read_folder<T>(
     dir: &Path,
     read: impl Fn() -> Result<T, Failure>,
@@ -17,8 +19,15 @@ pub(super) fn read_folder<T>(
     let is_damage =
         |found: &Result<T, Failure>| found.as_ref().is_err_and(|failure| failure.is_of_damage());
     let found = read();
-    if !is_damage(&found) || !matches!(journal::is_in_use(&dir.join("journal")), Ok(true)) {
+    if !is_damage(&found) {
         return found;
+    }
+    let journal = dir.join("journal");
+    if !matches!(journal::is_in_use(&journal), Ok(true)) {
+        return match journal::is_removal_cut_short(&journal) {
+            true => Err(cut_short(dir)),
+            false => found,
+        };
     }
     read().map_err(|failure| match failure.is_of_damage() {
         true => Failure::new(
@@ -31,6 +40,16 @@ pub(super) fn read_folder<T>(
         .with_hint("try again; if it stays so, `mistap verify` lists what is damaged"),
         false => failure,
     })
+}
+
+/// What looks like damage was left by a removal.
+pub(super) fn cut_short(dir: &Path) -> Failure {
+    let message = format!(
+        "{} cannot be read now: personal data was being removed in it when the server or the power \
+         was cut off",
+        dir.display()
+    );
+    Failure::new(Kind::TryAgain, message).with_hint("start the server, which finishes it first")
 }
 
 #[cfg(test)]

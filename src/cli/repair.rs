@@ -11,9 +11,11 @@ use serde_json::json;
 use super::failure::{Failure, Kind};
 use super::output::{Card, Format, place};
 use super::progress;
+use super::reading::cut_short;
 use crate::auth::{Keys, ReceiptKeys, TokenFile};
 use crate::ingest::CommandClock;
 use crate::ingest::repair::{self, Finding, FoldReport, Rebuilt, RepairError, Report, Restored};
+use crate::journal;
 
 /// Longer than any answer to a question of yes or no.
 const ANSWER_BYTES_MAX: u64 = 80;
@@ -42,6 +44,9 @@ fn verdict(report: &Report, dir: &Path) -> Result<(), Failure> {
     }
     let failure = Failure::new(Kind::Damage, "the folder is not as the journal says");
     let is_whole = report.journal.problems.is_empty() && !report.is_journal_short();
+    if !is_whole && journal::is_removal_cut_short(&dir.join("journal")) {
+        return Err(cut_short(dir));
+    }
     Err(if is_whole {
         failure.with_hint(format!("mistap rebuild --data {}", dir.display()))
     } else {

@@ -353,6 +353,12 @@ pub fn is_in_use(dir: &Path) -> Result<bool, JournalError> {
     segment::is_locked(dir)
 }
 
+/// Whether a removal was cut short in the journal in `dir`: until the next opening finishes it, that may
+/// look like damage to whoever only reads.
+pub fn is_removal_cut_short(dir: &Path) -> bool {
+    redo::is_left(dir)
+}
+
 /// What the writer and all readers know.
 #[derive(Debug)]
 struct Shared {

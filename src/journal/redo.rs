@@ -87,6 +87,13 @@ fn replay(dir: &Path, sync: bool) -> io::Result<u64> {
     Ok(rewrites.len() as u64)
 }
 
+/// Whether there is something to be done again, which may look like damage until it is.
+pub fn is_left(dir: &Path) -> bool {
+    let content = fs::read(dir.join(FILE_NAME)).unwrap_or_default();
+    let rewrites = decode(dir, &content).ok().flatten();
+    rewrites.is_some_and(|rewrites| !rewrites.is_empty())
+}
+
 fn write_all(rewrites: &[Rewrite], sync: bool) -> io::Result<()> {
     for of_one in rewrites.chunk_by(|left, right| left.path == right.path) {
         let file = OpenOptions::new().write(true).open(&of_one[0].path)?;
@@ -190,6 +197,34 @@ fn epoch_of(segment: &Path) -> io::Result<Option<Epoch>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn removal_is_cut_short_while_its_file_is_whole_and_of_the_journal() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let settings = crate::journal::Settings::default();
+        let (writer, reader, _) = crate::journal::open(dir.path(), settings).expect("new");
+        drop(writer);
+        let files = fs::read_dir(dir.path()).expect("a folder");
+        let mut paths = files.map(|file| file.expect("a file").path());
+        let is_segment = |path: &PathBuf| path.extension().is_some_and(|end| end == "segment");
+        let rewrite = Rewrite {
+            path: paths.find(is_segment).expect("there"),
+            offset: SEGMENT_HEADER_BYTES as u64,
+            bytes: vec![0; 3],
+        };
+        let check = |content: &[u8], expected| {
+            fs::write(dir.path().join(FILE_NAME), content).expect("written");
+            assert_eq!(is_left(dir.path()), expected);
+        };
+        assert!(!is_left(dir.path()));
+        let of_another = encode(Epoch([7; EPOCH_BYTES]), std::slice::from_ref(&rewrite));
+        check(&of_another, false);
+        let whole = encode(reader.epoch(), &[rewrite]);
+        check(&whole[..whole.len() - 1], false);
+        check(&whole, true);
+        finish(dir.path(), false).expect("written");
+        assert!(!is_left(dir.path()));
+    }
 
     #[test]
     fn what_cannot_be_looked_at_for_now_is_not_taken_for_what_was_never_begun() {
