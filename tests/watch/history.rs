@@ -64,6 +64,13 @@ impl History {
             .flat_map(|(_, seen)| seen.events.iter().copied())
     }
 
+    /// How many streams began after something that one before had told.
+    pub fn continued(&self) -> usize {
+        let begin = self.begin();
+        let later = self.streams.iter().filter(|stream| begin < stream.after);
+        later.count()
+    }
+
     /// Gives each event that an operator saw, who is told no places, the one that it has: of those
     /// of the same incident, kind and instant the first that comes next. What never happened keeps
     /// none.

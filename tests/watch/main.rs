@@ -37,7 +37,7 @@ use trial::Trial;
 const ROUNDS: u64 = 2_000;
 const TIME_MAX: Duration = Duration::from_secs(180);
 /// Fewer would show nothing.
-const ROUNDS_MIN: u64 = 50;
+pub const ROUNDS_MIN: u64 = 50;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_happens_watchers_see_what_the_journal_has() {

@@ -35,6 +35,8 @@ pub struct Rater {
     is_first: bool,
     /// Messages so far.
     pub taken: u64,
+    /// Those among them that said that nothing had changed since a stream before.
+    pub resumed: u64,
     /// Those among them that told the whole state again, in the middle of a stream.
     pub snapshots_midway: u64,
     /// The number that its figures are cited by.
@@ -53,6 +55,7 @@ impl Rater {
             messages: None,
             is_first: true,
             taken: 0,
+            resumed: 0,
             snapshots_midway: 0,
             cited: 0,
             as_of: None,
@@ -158,6 +161,7 @@ impl Rater {
         assert_eq!(cited_place(message), place, "cited: {message:?}");
         let is_whole = matches!(message.update, Some(Update::Snapshot(_)));
         self.snapshots_midway += u64::from(is_whole && !self.is_first);
+        self.resumed += u64::from(matches!(message.update, Some(Update::Resumed(_))));
         self.as_of = message.as_of;
         self.cited = message.cited_position;
         self.is_first = false;

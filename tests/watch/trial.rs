@@ -11,6 +11,7 @@ use rand::{Rng, SeedableRng};
 use tempfile::TempDir;
 use tonic::transport::{Channel, Endpoint};
 
+use crate::ROUNDS_MIN;
 use crate::callers::Caller;
 use crate::child::{self, PATIENCE, Server};
 use crate::history::{Happening, History, Kind, between};
@@ -329,6 +330,14 @@ impl Trial {
             .sum();
         let lags: u64 = self.watchers.iter().map(|it| it.lags).sum();
         let taken: u64 = self.raters.iter().map(|it| it.taken).sum();
+        let resumed: u64 = self.raters.iter().map(|it| it.resumed).sum();
+        // Those that went on after something that an earlier stream had told.
+        let continued: usize = self
+            .watchers
+            .iter()
+            .flat_map(histories)
+            .map(History::continued)
+            .sum();
         let events: usize = self
             .watchers
             .iter()
@@ -342,11 +351,18 @@ impl Trial {
         assert!(0 < withdrawn && 0 < amended && 0 < answered && 0 < lags);
         let has_both = 0 < self.counts.kills && 0 < self.counts.stops;
         assert!(has_both || self.counts.rounds <= KILLED_AT.max(STOPPED_AT));
+        assert!(0 < self.counts.lost || self.counts.rounds <= LOST_AT);
+        // Far fewer than come about by chance.
+        if ROUNDS_MIN <= self.counts.rounds {
+            let (rounds, disconnects) = (self.counts.rounds, self.counts.disconnects);
+            assert!(2 * rounds < disconnects, "{disconnects} in {rounds}");
+            assert!(0 < resumed && 0 < continued, "{resumed}, {continued}");
+        }
         format!(
             "{} kills, {} stops, {} disconnects, {lags} lags, {} lost tokens; taps told {} times; {} things \
              happened, {withdrawn} of them withdrawals, {amended} amendments, {answered} answers; \
-             {streams} streams of incidents saw {events} events; {taken} messages of rates; {} states told \
-             again",
+             {streams} streams of incidents, {continued} of them resumed, saw {events} events; {taken} \
+             messages of rates, of which {resumed} resumed; {} states told again",
             self.counts.kills,
             self.counts.stops,
             self.counts.disconnects,
