@@ -1,7 +1,7 @@
 //! The layers hold: a module imports only what its row in the table allows, and the words
 //! that must not stand in the source do not.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -82,6 +82,41 @@ const CRATES: &[(&str, &[&str])] = &[
 const IMPURE: &[&str] = &[
     "tokio", "tonic", "prost", "sled", "tracing", "std::fs", "std::net",
 ];
+
+/// Words that say that a pure module or the fold reads a clock, or draws a random number.
+const UNSTEADY: &[&str] = &["::now(", "getrandom", "rand::", "RandomState"];
+
+/// Files of the ledger that are no part of the fold: they keep what it gives, read it, or hand it on.
+const BESIDE_FOLD: &[&str] = &[
+    "as_of.rs",
+    "checkpoint.rs",
+    "day_summaries.rs",
+    "memory.rs",
+    "mod.rs",
+    "past_taps.rs",
+    "refill.rs",
+    "store_writer.rs",
+    "testing.rs",
+    "tests.rs",
+];
+
+/// Ways to go through a hash table.
+const ITERATIONS: &[&str] = &[
+    ".iter(",
+    ".iter_mut(",
+    ".keys(",
+    ".values(",
+    ".values_mut(",
+    ".into_iter(",
+    ".into_keys(",
+    ".into_values(",
+    ".drain(",
+    ".retain(",
+    ".extract_if(",
+];
+
+/// Where the fold goes through one all the same: what comes of it is sorted.
+const SORTED: &[(&str, &str)] = &[("ledger/ids.rs", "table.iter(")];
 
 fn source_files(dir: &Path, files: &mut Vec<PathBuf>) {
     let mut entries: Vec<_> = fs::read_dir(dir)
@@ -184,6 +219,92 @@ fn names_crate(code: &str, name: &str) -> bool {
     })
 }
 
+/// The hash tables that a text declares: fields with the dot before them, arguments without.
+fn hash_tables(code: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for (start, _) in ["HashMap<", "HashSet<", "HashTable<"]
+        .iter()
+        .flat_map(|kind| code.match_indices(kind))
+    {
+        let line = code[..start].lines().next_back().unwrap_or_default();
+        // Of `name: Arc<` what stands before the colon.
+        let Some((before, _)) = line.rsplit_once(": ") else {
+            continue;
+        };
+        let is_word = |letter: char| letter.is_alphanumeric() || letter == '_';
+        let name = before.rsplit(|letter| !is_word(letter)).next();
+        let name = name.unwrap_or_default();
+        let is_argument = before.contains('(') || before.contains("let ");
+        found.insert(if is_argument {
+            name.to_owned()
+        } else {
+            format!(".{name}")
+        });
+    }
+    found
+}
+
+/// Where a text goes through a hash table.
+fn iterations(code: &str) -> Vec<String> {
+    let compact: String = code.split_whitespace().collect();
+    let mut found = Vec::new();
+    for table in hash_tables(code) {
+        let ways = ITERATIONS.iter().map(|way| format!("{table}{way}"));
+        let loops = ["in&self", "in&mutself", "inself"].map(|start| format!("{start}{table}{{"));
+        found.extend(ways.chain(loops).filter(|way| compact.contains(way)));
+    }
+    found
+}
+
+/// Whether a file of the ledger folds.
+fn is_fold(path: &str) -> bool {
+    let file = path.strip_prefix("ledger/");
+    file.is_some_and(|file| !BESIDE_FOLD.contains(&file))
+}
+
+#[test]
+fn fold_and_pure_modules_read_no_clock_and_draw_no_random_number() {
+    let mut wrong = Vec::new();
+    let mut folding = 0;
+    for (module, path, text) in sources() {
+        let is_pure = ["domain", "stats"].contains(&module.as_str());
+        folding += usize::from(is_fold(&path));
+        if !is_pure && !is_fold(&path) {
+            continue;
+        }
+        let code = code(&text);
+        for word in UNSTEADY {
+            if code.contains(word) {
+                wrong.push(format!("src/{path} may not use {word}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+    assert!(10 < folding, "the fold lies elsewhere");
+}
+
+#[test]
+fn fold_goes_through_no_hash_table() {
+    let (mut wrong, mut sorted) = (Vec::new(), Vec::new());
+    for (_, path, text) in sources() {
+        if !is_fold(&path) {
+            continue;
+        }
+        for way in iterations(&code(&text)) {
+            match SORTED.iter().find(|known| **known == (&path, &way)) {
+                Some(known) => sorted.push(known),
+                None => wrong.push(format!("src/{path}: {way} comes in no order")),
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+    assert_eq!(
+        sorted.len(),
+        SORTED.len(),
+        "what is there no more is listed"
+    );
+}
+
 #[test]
 fn modules_import_only_what_their_layer_allows() {
     let layers: BTreeMap<_, _> = LAYERS.iter().copied().collect();
@@ -233,6 +354,13 @@ fn the_checks_of_this_file_can_fail() {
     assert!(names_crate(text, "sled"));
     assert!(!names_crate("fn f() { our_sled::open() }", "sled"));
     assert_eq!(imports("$crate::domain"), Vec::<String>::new());
+    let text = "struct A {\n    pub ids: Arc<HashMap<u8, u8>>,\n    other: Vec<u8>,\n}\n\
+                fn f(table: &HashTable<u8>) {\n    other.iter();\n    table.find();\n}";
+    let of = |more: &str| iterations(&format!("{text}\nfn g(&self) {{ {more} }}"));
+    assert_eq!(of("self.other.iter(); ids.iter()"), Vec::<String>::new());
+    assert_eq!(of("self.ids\n    .values()"), [".ids.values("]);
+    assert_eq!(of("for id in &self.ids {}"), ["in&self.ids{"]);
+    assert_eq!(of("table.iter()"), ["table.iter("]);
 }
 
 #[test]
