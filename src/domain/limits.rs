@@ -673,6 +673,12 @@ const _: () = assert!(WATCHED_ROWS_MAX <= WATCHED_ROWS_PER_TOKEN_MAX);
 const _: () = assert!(WATCHED_ROWS_PER_TOKEN_MAX <= WATCHED_ROWS_WITHOUT_TOKEN_MAX);
 const _: () = assert!(WATCH_UNTAKEN_LOOK_MS < WATCH_UNTAKEN_MS_MAX);
 const _: () = assert!(WATCH_PART_BYTES_MAX.is_multiple_of(3));
+// What may wait for one watcher of incidents, and is counted for nobody: what is lent already, a
+// message, and a part of it as base64.
+const _: () = assert!(
+    WATCH_AHEAD_BYTES_MAX + LOG_MESSAGE_BYTES_MAX + WATCH_PART_BYTES_MAX / 3 * 4
+        < WATCH_UNTAKEN_BYTES_MIN
+);
 // Or a message that is counted could be lent as a whole, and its leave given back before it is taken.
 const _: () = assert!(WATCH_PART_BYTES_MAX < WATCH_UNTAKEN_BYTES_MIN);
 const _: () = assert!(CONNECTIONS_PER_PREFIX_MAX[0] <= CONNECTIONS_PER_PREFIX_MAX[1]);
