@@ -3,7 +3,7 @@
 use std::pin::Pin;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout};
 use tonic::transport::Endpoint;
 use tonic::{Code, Status, Streaming};
 use tonic_types::StatusExt;
@@ -63,10 +63,10 @@ pub enum FollowError {
 enum Link<M> {
     /// The next try is due then.
     Waiting(Instant),
-    /// Kept from call to call, so that nothing is begun again and again. Given up at an instant.
-    Connecting(Connecting<M>, Instant),
-    /// Taken for dead at an instant.
-    Open(Box<Streaming<M>>, Instant),
+    /// Kept from call to call, so that nothing is begun again and again. With when it was begun.
+    Connecting(Connecting<M>, Moment),
+    /// With when something was heard on it, or when it was begun.
+    Open(Box<Streaming<M>>, Moment),
 }
 
 type Connecting<M> = Pin<Box<dyn Future<Output = Result<Streaming<M>, Broken>> + Send>>;
@@ -113,29 +113,28 @@ impl<K: Kind + 'static> Follower<K> {
             match &mut self.link {
                 Link::Waiting(due) => {
                     sleep_until(*due).await;
-                    self.link = Link::Connecting(self.connect(), Instant::now() + SILENCE_MAX);
+                    self.link = Link::Connecting(self.connect(), Moment::now());
                 }
-                Link::Connecting(connecting, end) => {
-                    let (end, connected) = (*end, timeout_at(*end, connecting).await);
-                    match connected {
-                        Ok(Ok(messages)) => self.link = Link::Open(Box::new(messages), end),
+                Link::Connecting(connecting, since) => {
+                    let (since, left) = (*since, patience_left(*since));
+                    match timeout(left.min(LOOK_EVERY), connecting).await {
+                        Ok(Ok(messages)) => self.link = Link::Open(Box::new(messages), since),
                         Ok(Err(broken)) => break broken,
-                        Err(_) => break Broken::Silent,
+                        Err(_) if left.is_zero() => break Broken::Silent,
+                        Err(_) => {}
                     }
                 }
-                Link::Open(messages, end) => {
-                    let look = (*end).min(Instant::now() + LOOK_EVERY);
-                    match timeout_at(look, messages.message()).await {
+                Link::Open(messages, since) => {
+                    let left = patience_left(*since);
+                    match timeout(left.min(LOOK_EVERY), messages.message()).await {
                         Ok(Ok(Some(message))) => {
-                            *end = Instant::now() + SILENCE_MAX;
+                            *since = Moment::now();
                             self.take(&message);
                             return Ok(Heard::Message(message));
                         }
                         Ok(Ok(None)) => break Broken::Silent,
                         Ok(Err(status)) => break Broken::Ended(status),
-                        Err(_) if *end <= Instant::now() || is_long_ago(self.heard) => {
-                            break Broken::Silent;
-                        }
+                        Err(_) if left.is_zero() => break Broken::Silent,
                         Err(_) => {}
                     }
                 }
@@ -206,9 +205,9 @@ impl<K: Kind + 'static> Follower<K> {
     }
 }
 
-/// Whether something was heard, and longer ago than a connection may be silent.
-fn is_long_ago(heard: Option<Moment>) -> bool {
-    heard.is_some_and(|heard| SILENCE_MAX < heard.elapsed())
+/// How much longer a connection may be silent. With none left, what has arrived is still taken.
+fn patience_left(since: Moment) -> Duration {
+    SILENCE_MAX.saturating_sub(since.elapsed())
 }
 
 /// Whether the connection says it, and not the server.
@@ -392,13 +391,42 @@ mod tests {
         let (mut follower, _, _listener) = mute(Answer::OneMessage).await;
         follower.next().await.expect("a message");
         // No timer knows of it.
-        let heard = follower.heard.map(|heard| heard.earlier(2 * SILENCE_MAX));
-        follower.heard = heard;
+        let Link::Open(_, since) = &mut follower.link else {
+            panic!("it is open");
+        };
+        *since = since.earlier(2 * SILENCE_MAX);
         tokio::time::pause();
         let begun = Instant::now();
         let lost = follower.next().await.expect("another try");
         assert!(matches!(&lost, Heard::Lost(lost) if lost.status.is_none()));
-        assert!(begun.elapsed() <= 2 * LOOK_EVERY);
+        assert!(begun.elapsed() <= LOOK_EVERY);
+    }
+
+    #[tokio::test]
+    async fn silence_is_noticed_by_who_looks_at_something_else_each_second() {
+        let (mut follower, _, _listener) = mute(Answer::OneMessage).await;
+        follower.next().await.expect("a message");
+        tokio::time::pause();
+        let begun = Instant::now();
+        let lost = loop {
+            tokio::select! {
+                lost = follower.next() => break lost,
+                () = tokio::time::sleep(Duration::from_secs(1)) => {}
+            }
+        };
+        assert!(matches!(lost, Ok(Heard::Lost(lost)) if lost.status.is_none()));
+        assert!(begun.elapsed().abs_diff(SILENCE_MAX) < 2 * LOOK_EVERY);
+    }
+
+    #[tokio::test]
+    async fn connection_after_a_long_silence_has_as_much_time_as_any() {
+        let (mut follower, _, _listener) = mute(Answer::OneMessage).await;
+        follower.next().await.expect("a message");
+        follower.heard = follower.heard.map(|heard| heard.earlier(2 * SILENCE_MAX));
+        tokio::time::pause();
+        let begun = Instant::now();
+        follower.next().await.expect("another try");
+        assert!(SILENCE_MAX / 2 < begun.elapsed());
     }
 
     #[tokio::test]
