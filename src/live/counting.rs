@@ -117,7 +117,7 @@ impl Assignment {
             Ok(Err(error)) => Counting::Ended(error),
             Err(_) => {
                 tracing::error!("counting a question for watchers panicked");
-                Counting::Ended(WatchError::Stopping)
+                Counting::Ended(WatchError::Uncountable)
             }
         }
     }

@@ -171,6 +171,9 @@ pub enum WatchError {
     /// who watch the same. Worth another try when others have ended.
     #[error("too many rows are watched with this token")]
     TooManyRowsOfToken,
+    /// Counting this question panicked, by a bug; worth another try, as it may be of what is counted.
+    #[error("this question could not be counted")]
+    Uncountable,
     /// The server is shutting down, or could not count; worth another try.
     #[error("shutting down")]
     Stopping,

@@ -106,6 +106,11 @@ impl From<WatchError> for Problem {
                  again later",
                 &quotas::ROWS_OF_TOKEN,
             ),
+            WatchError::Uncountable => {
+                let message = "this question could not be counted; the server's log says where it \
+                               failed; try again later";
+                Self::new(Code::Unavailable, "COUNTING_FAILED", message).retry()
+            }
             WatchError::Stopping => Self::stopping(),
             // The log has the cause from where it happened.
             WatchError::Failed => {

@@ -127,6 +127,12 @@ fn each_error_has_its_code_reason_and_advice() {
         false,
     );
     check(
+        WatchError::Uncountable.into(),
+        Code::Unavailable,
+        "COUNTING_FAILED",
+        true,
+    );
+    check(
         WatchError::Stopping.into(),
         Code::Unavailable,
         "STOPPING",

@@ -73,10 +73,10 @@ async fn failure_of_counting_one_question_ends_its_streams_and_no_others() {
     next(&mut other).await;
     service.report(UNSOUND);
     service.report(1);
-    assert_eq!(watcher.next().await, Err(WatchError::Stopping));
+    assert_eq!(watcher.next().await, Err(WatchError::Uncountable));
     assert_eq!(rows(&next(&mut other).await), [("001", 1)]);
     let refused = service.publisher.watch(watch(0), PACE, None, None).await;
-    assert_eq!(refused.err(), Some(WatchError::Stopping));
+    assert_eq!(refused.err(), Some(WatchError::Uncountable));
     service.report(1);
     assert_eq!(rows(&next(&mut other).await), [("001", 2)]);
     let sound = Record::default();
