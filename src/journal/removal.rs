@@ -14,8 +14,10 @@ use crate::domain::Position;
 use crate::domain::entry::Removal;
 use crate::domain::limits::REMOVED_AT_ONCE_MAX;
 
-/// Entries of a segment that are looked at for what was put back.
+/// Entries of a segment that are looked at together for what was put back.
 const LOOKED_AT_ENTRIES: u64 = 512;
+/// Reports of a segment that are looked at for it, where it has as many.
+const LOOKED_AT_REPORTS: u64 = 64;
 
 /// Takes personal data away, in the process that has the journal open for writing. Several threads
 /// may: one waits for the other.
@@ -52,40 +54,78 @@ impl Remover {
     }
 
     /// Whether any segment holds what was taken away through an entry, as one does that was put back
-    /// from a backup by itself. Of each the first entries are looked at.
+    /// from a backup by itself. What is taken away goes in the order of entries, so that of each segment
+    /// the last reports are looked at, at the entry or before it. What cannot be read is passed over,
+    /// and told where nothing is back elsewhere.
     pub fn is_any_back(&self, through: Position, removal: Removal) -> Result<bool, JournalError> {
-        for (from, last) in self.beginnings(through) {
+        self.any_segment(through, |from, last| {
             let _alone = self.shared.rewriting();
-            if !self.rewrites(from, last, removal)?.is_empty() {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+            Ok(!self.rewrites(from, last, removal)?.is_empty())
+        })
     }
 
     /// The same of single incidents that have ended.
     pub fn is_any_incident_back(&self, through: Position) -> Result<bool, JournalError> {
-        for (from, last) in self.beginnings(through) {
-            let _alone = self.shared.rewriting();
-            let mut cursor = Cursor::some(Arc::clone(&self.shared), from, last);
-            while let Some(header) = cursor.advance()? {
-                let raw = cursor.record();
-                if raw.is_some_and(|raw| codec::is_of_incident(raw.facts)) {
-                    return Ok(true);
-                }
-                cursor.step(header);
+        self.any_segment(through, |from, last| Ok(self.reports(from, last)? != 0))
+    }
+
+    fn any_segment(
+        &self,
+        through: Position,
+        is_back: impl Fn(Position, Position) -> Result<bool, JournalError>,
+    ) -> Result<bool, JournalError> {
+        let mut failure = None;
+        for (first, last) in self.segments_through(through) {
+            match self.is_back_in(first, last, &is_back) {
+                Ok(true) => return Ok(true),
+                Ok(false) => {}
+                Err(error) => failure = failure.or(Some(error)),
             }
+        }
+        failure.map_or(Ok(false), Err)
+    }
+
+    /// Looks at the last entries of a segment, and at those before until some reports were among them.
+    fn is_back_in(
+        &self,
+        first: Position,
+        last: Position,
+        is_back: impl Fn(Position, Position) -> Result<bool, JournalError>,
+    ) -> Result<bool, JournalError> {
+        let (mut to, mut reports) = (last, 0);
+        while first <= to && reports < LOOKED_AT_REPORTS {
+            let from = Position(to.0.saturating_sub(LOOKED_AT_ENTRIES - 1)).max(first);
+            if is_back(from, to)? {
+                return Ok(true);
+            }
+            reports += self.reports(from, to)?;
+            to = Position(from.0 - 1);
         }
         Ok(false)
     }
 
-    /// The first entries of each segment, as far as they lie at a position or before it.
-    fn beginnings(&self, through: Position) -> Vec<(Position, Position)> {
+    /// How many entries about single incidents there are.
+    fn reports(&self, from: Position, last: Position) -> Result<u64, JournalError> {
+        let _alone = self.shared.rewriting();
+        let mut cursor = Cursor::some(Arc::clone(&self.shared), from, last);
+        let mut reports = 0;
+        while let Some(header) = cursor.advance()? {
+            let raw = cursor.record();
+            reports += u64::from(raw.is_some_and(|raw| codec::is_of_incident(raw.facts)));
+            cursor.step(header);
+        }
+        Ok(reports)
+    }
+
+    /// Where each segment begins and ends, as far as it lies at a position or before it.
+    fn segments_through(&self, through: Position) -> Vec<(Position, Position)> {
         let segments = self.shared.segments();
         let firsts = segments.iter().map(|segment| segment.header.first);
-        let firsts = firsts.take_while(|first| *first <= through);
-        let last = |first: Position| Position(first.0 + LOOKED_AT_ENTRIES - 1).min(through);
-        firsts.map(|first| (first, last(first))).collect()
+        let ends = firsts.clone().skip(1).map(|next| Position(next.0 - 1));
+        let all = firsts.zip(ends.chain([through]));
+        let all = all.take_while(|(first, _)| *first <= through);
+        all.map(|(first, last)| (first, last.min(through)))
+            .collect()
     }
 
     /// Nobody reads a part again, or erases one, until all is written.
@@ -263,6 +303,40 @@ mod tests {
         let remove = |through| remover.remove(Position(1), Position(through), Removal::All);
         assert_eq!(remove(5).expect("nothing to do"), 0);
         assert_eq!(remove(7).expect("written"), 2);
+    }
+
+    #[test]
+    fn what_was_taken_away_last_of_a_segment_is_noticed_when_it_is_back() {
+        let (dir, _writer, reader) = journal();
+        let remover = Remover::new(&reader);
+        let all = remover.rewrites(Position(1), Position(COUNT), Removal::Words);
+        let all = all.expect("readable");
+        let first_segment = all.iter().filter(|one| one.path == all[0].path);
+        let last = first_segment.last().expect("it has some");
+        let mut before = vec![0; last.bytes.len()];
+        let segment = fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(&last.path);
+        let segment = segment.expect("there");
+        let read = segment.read_exact_at(&mut before, last.offset);
+        read.expect("it was there");
+        let is_back = |through| {
+            let is_back = remover.is_any_back(Position(through), Removal::Words);
+            is_back.expect("readable")
+        };
+        assert!(is_back(COUNT));
+        remover
+            .remove(Position(1), Position(COUNT), Removal::Words)
+            .expect("written");
+        assert!(!is_back(COUNT));
+        segment.write_all_at(&before, last.offset).expect("written");
+        assert!(is_back(COUNT));
+        // Nothing was taken away of what came later.
+        assert!(!is_back(1));
+        assert!(!remover.is_any_incident_back(Position(0)).expect("readable"));
+        assert!(remover.is_any_incident_back(Position(1)).expect("readable"));
+        drop(dir);
     }
 
     #[test]

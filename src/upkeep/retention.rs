@@ -235,11 +235,19 @@ impl Retainer {
     /// Has all taken away again where a part of the journal was put back from a backup of before.
     async fn look_for_what_is_back(&self) -> Result<(), RetentionError> {
         let done = RemovalProgress::read(&self.dir);
-        let (remover, last) = (Remover::new(&self.reader), self.reader.last());
+        // Those of a quarter lie among what came in before it ended.
+        let of_quarter = match done.key_period {
+            Some(ended) => {
+                let ended_at = period_begins(ended + 1).start().start();
+                self.last_before(ended_at).await?
+            }
+            None => Position(0),
+        };
+        let remover = Remover::new(&self.reader);
         let look = move || {
             let pseudonyms_are = |key_period| {
                 let removal = Removal::Pseudonyms { key_period };
-                remover.is_any_back(last, removal)
+                remover.is_any_back(of_quarter, removal)
             };
             Ok::<_, JournalError>(
                 remover.is_any_back(done.words, Removal::Words)?
