@@ -26,7 +26,8 @@ use crate::ingest::{
 use crate::network::{Network, PersistError, latest_on_disk};
 use crate::upkeep::editions::{CloseError, close_due};
 
-/// Simulated time within one batch: its reports are all committed at the last one's time.
+/// Simulated time within one batch: its reports are all committed at the last one's time, or at that of
+/// a batch that begins within as much of it.
 const BATCH_MS_MAX: i64 = 6 * HOUR_MS;
 /// Batches under way at once.
 const BATCHES_IN_FLIGHT: usize = 4;
@@ -113,28 +114,37 @@ pub async fn write(
     if latest_on_disk(dir).unwrap_or(0) < network.version() {
         network.save(dir)?;
     }
-    let mut under_way = VecDeque::new();
+    let mut under_way = VecDeque::<(UtcMillis, _)>::new();
     let mut told_until = begun;
     let mut is_ended = false;
     while let Some(first) = reports.next().filter(|_| !is_ended) {
+        // What is still under way would be committed at a time to come, however long it takes.
+        while let Some((_, task)) =
+            under_way.pop_front_if(|(begun, _)| begun.0 + BATCH_MS_MAX <= first.at.0)
+        {
+            written.refused += finish(task).await?;
+        }
         clock.fetch_max(first.at.0, Ordering::Relaxed);
         tell(&running.ingest, taps, told_until..first.at).await?;
         told_until = first.at;
-        let end = UtcMillis(first.at.0 + BATCH_MS_MAX);
+        let (begun, end) = (first.at, UtcMillis(first.at.0 + BATCH_MS_MAX));
         let rest = std::iter::from_fn(|| reports.next_if(|sent| sent.at < end));
         let batch = std::iter::once(first).chain(rest);
         let batch: Vec<_> = batch.take(INCIDENTS_PER_CALL_MAX).collect();
         let now = batch.last().map_or(end, |last| last.at);
         clock.store(now.0, Ordering::Relaxed);
         written.reports += batch.len() as u64;
-        under_way.push_back(tokio::spawn(submit(running.ingest.clone(), batch, now)));
-        if BATCHES_IN_FLIGHT <= under_way.len() {
-            written.refused += finish(under_way.pop_front()).await?;
+        let task = tokio::spawn(submit(running.ingest.clone(), batch, now));
+        under_way.push_back((begun, task));
+        if BATCHES_IN_FLIGHT <= under_way.len()
+            && let Some((_, task)) = under_way.pop_front()
+        {
+            written.refused += finish(task).await?;
         }
         is_ended = told(written).is_break();
     }
-    while !under_way.is_empty() {
-        written.refused += finish(under_way.pop_front()).await?;
+    for (_, task) in under_way {
+        written.refused += finish(task).await?;
     }
     // Where there are as many reports as were asked for, nobody would report later taps.
     if !is_ended && written.reports < until.reports_max {
@@ -216,17 +226,20 @@ fn parsed(told: &TapCall, now: UtcMillis) -> Option<(TapFeed, Vec<TapCount>)> {
 }
 
 /// Waits for a batch.
-async fn finish(task: Option<JoinHandle<Result<u64, SubmitError>>>) -> Result<u64, HistoryError> {
-    let Some(task) = task else { return Ok(0) };
+async fn finish(task: JoinHandle<Result<u64, SubmitError>>) -> Result<u64, HistoryError> {
     Ok(task.await??)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use super::super::Scenario;
     use super::super::world::World;
     use super::*;
     use crate::domain::time::DAY_MS;
+    use crate::domain::{Entry, Position};
+    use crate::journal;
 
     /// The last day of which taps are told, and that of the last report.
     async fn last_days(reports_max: u64) -> (LocalDay, LocalDay) {
@@ -271,6 +284,52 @@ mod tests {
         let stopped = tokio::task::spawn_blocking(move || running.stop(STOP_WAIT)).await;
         stopped.expect("it ends").expect("it stops");
         last
+    }
+
+    #[tokio::test]
+    async fn reports_are_committed_soon_after_they_were_sent_however_busy_the_machine_is() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let network = Arc::new(Network::built_in());
+        let world = || World::from_network(&network).expect("it has lines");
+        let start = LocalDay::parse("2026-10-20").expect("a day").start();
+        let scenario = Scenario {
+            seed: 1,
+            start: start.start(),
+            reports_per_day: 20.0,
+        };
+        let end = UtcMillis(scenario.start.0 + 10 * DAY_MS);
+        let mut simulation = Simulation::new(scenario, world());
+        let sent = std::iter::from_fn(|| simulation.next_before(end));
+        let sent: HashMap<_, _> = sent
+            .map(|sent| (sent.incident.incident_id, sent.at))
+            .collect();
+        let until = Until {
+            end,
+            reports_max: u64::MAX,
+        };
+        let mut simulation = Simulation::new(scenario, world());
+        let told = |_| ControlFlow::Continue(());
+        let written = write(
+            dir.path(),
+            Arc::clone(&network),
+            &mut simulation,
+            None,
+            until,
+            told,
+        );
+        written.await.expect("it is written");
+        let (reader, _) = journal::open_reader(&dir.path().join("journal")).expect("a journal");
+        let mut reports = 0;
+        for record in reader.entries_from(Position(1)).expect("readable") {
+            let record = record.expect("whole");
+            let Entry::Incident { facts, .. } = record.entry else {
+                continue;
+            };
+            reports += 1;
+            let late_ms = record.stamp.0 - sent[&facts.id.to_string()].0;
+            assert!((0..=2 * BATCH_MS_MAX).contains(&late_ms), "{late_ms}");
+        }
+        assert!(100 < reports);
     }
 
     /// Writes a few reports into a folder, of a network that is in none yet.
