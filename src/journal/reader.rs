@@ -15,7 +15,7 @@ use super::format::{
 use super::segment::{MARK_BYTES, Segment};
 use super::{JournalError, Record, Shared};
 use crate::domain::entry::{Epoch, ToldOfStaff};
-use crate::domain::{Position, UtcMillis};
+use crate::domain::{Entry, Position, UtcMillis};
 
 /// Bytes that are read at a time when many entries are.
 const READ_BYTES: usize = 256 * 1024;
@@ -136,6 +136,28 @@ impl Reader {
         let (from, last) = (from.max(self.horizon()), through.min(self.last()));
         let cursor = Cursor::new(Arc::clone(&self.shared), from, last, READ_SOME_BYTES);
         Self::facts_of(cursor)
+    }
+
+    /// Whether an entry at one of these positions is gone, also below the horizon. They go from the
+    /// oldest on, so that the first that is gone or about a single incident tells it; where there
+    /// is neither, all are looked at.
+    pub fn have_gone(&self, from: Position, through: Position) -> Result<bool, JournalError> {
+        let (from, last) = (from.max(self.begin()), through.min(self.last()));
+        let entries = Entries {
+            cursor: Cursor::new(Arc::clone(&self.shared), from, last, READ_SOME_BYTES),
+            parts: Parts::Facts,
+            wanted: Wanted::AllButTaps,
+        };
+        for record in entries {
+            let entry = record?.entry;
+            if entry == Entry::Gone {
+                return Ok(true);
+            }
+            if entry.incident_event().is_some() {
+                return Ok(false);
+            }
+        }
+        Ok(false)
     }
 
     /// As `facts_within`, for whoever wants no more than the first few: reads little ahead.

@@ -398,6 +398,11 @@ impl Retainer {
         if end.through <= done.incidents {
             return Ok(());
         }
+        // Before anything is noted: without the base before it, no month ends.
+        let (dir, reader) = (self.dir.join("journal"), self.reader.clone());
+        let ended_before = months.ended_through();
+        let read = move || read_base(&dir, &reader, ended_before);
+        let before = tokio::task::spawn_blocking(read).await??;
         self.ingest.note_ended(end.through, None).await?;
         // Without room for another segment: it is tried again at the next look.
         let remover = Remover::new(&self.reader);
@@ -405,7 +410,7 @@ impl Retainer {
             return Ok(());
         }
         let (dir, reader) = (self.dir.join("journal"), self.reader.clone());
-        let make = move || make_base(&dir, &reader, end.through);
+        let make = move || make_base(before, &dir, &reader, end.through);
         let base = tokio::task::spawn_blocking(make).await??;
         self.ingest.note_ended(end.through, Some(base)).await?;
         let taps = self.ingest.ended_taps();
@@ -519,15 +524,27 @@ fn last_ended(now: UtcMillis) -> Option<u32> {
     Some(period)
 }
 
-/// Makes the base through the end of a month, if it is not there yet. Returns its SHA-256. Refuses to
-/// where entries have gone that the one before lacks: what was counted of them would be lost.
+/// The base that there is, or else an empty state. Refuses one that lacks entries which have gone of
+/// those that ended: what was counted of them would be lost. Where their end was cut short they are there,
+/// and it is gone on with.
+fn read_base(journal: &Path, reader: &Reader, ended: Position) -> Result<State, RetentionError> {
+    let epoch = reader.epoch();
+    let before = base::read(journal, epoch)?.unwrap_or_else(|| State::new(epoch));
+    let is_earlier = before.position() < ended;
+    if is_earlier && reader.have_gone(before.position().next(), ended)? {
+        return Err(RetentionError::BaseMissing);
+    }
+    Ok(before)
+}
+
+/// Makes the base through the end of a month out of the one before, if it is not there yet. Returns its
+/// SHA-256.
 fn make_base(
+    before: State,
     journal: &Path,
     reader: &Reader,
     through: Position,
 ) -> Result<[u8; 32], RetentionError> {
-    let epoch = reader.epoch();
-    let before = base::read(journal, epoch)?.unwrap_or_else(|| State::new(epoch));
     if before.position() == through {
         return Ok(base::sha256(journal).map_err(CheckpointError::from)?);
     }
@@ -681,11 +698,17 @@ mod tests {
         trial.running.wait_for_store();
         let base = folder.path().join("journal/base");
         let refused = async |day| {
+            let noted = || {
+                let ended = trial.running.ingest.months().ended_through();
+                (trial.running.reader.last(), ended)
+            };
+            let before = noted();
             let ended = end_incidents(&trial, day).await;
             assert!(
                 matches!(ended, Err(RetentionError::BaseMissing)),
                 "{ended:?}"
             );
+            assert_eq!(noted(), before, "no month ends without it");
         };
         end_incidents(&trial, "2027-02-01").await.expect("ended");
         let january = std::fs::read(&base).expect("made");
