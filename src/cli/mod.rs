@@ -158,7 +158,7 @@ pub enum Command {
     /// Send made-up reports to a server, or write made-up history
     Simulate(simulate::SimulateArgs),
     /// Prove that the journal is whole and every figure is what it says. Stop the server first: what
-    /// it has open is not compared, and that is said
+    /// it has open is not compared, nor a store where nothing may be written, and that is said
     Verify {
         /// Which folder.
         #[command(flatten)]

@@ -276,13 +276,24 @@ fn print(report: &Report, out: &mut impl Write) -> Result<(), Failure> {
             base16ct::lower::encode_string(&fold.digest)
         )?;
     }
-    if !report.is_all_compared() {
-        writeln!(
-            out,
-            "NOT COMPARED: what the server has open; stop it first to prove all of it"
-        )?;
+    if let Some(left_out) = report.fold.as_ref().and_then(|fold| left_out(&fold.store)) {
+        writeln!(out, "NOT COMPARED: {left_out} to prove all of it")?;
     }
     Ok(())
+}
+
+/// What was not compared, and what to do first so that it is.
+fn left_out(store: &Finding) -> Option<&'static str> {
+    match store {
+        Finding::InUse => Some("what the server has open; stop it first"),
+        Finding::ReadOnly => Some("the store, where nothing may be written; copy the folder first"),
+        Finding::Missing
+        | Finding::Equal
+        | Finding::Partial
+        | Finding::Differs
+        | Finding::Ahead(_)
+        | Finding::Unusable(_) => None,
+    }
 }
 
 fn found(finding: &Finding) -> String {
@@ -349,6 +360,39 @@ fn chain(error: &dyn Error) -> String {
 mod tests {
     use super::*;
     use crate::domain::Position;
+
+    #[test]
+    fn folder_whose_store_was_not_compared_is_not_said_to_be_clean() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let opened = journal::open(&folder.path().join("journal"), journal::Settings::default());
+        drop(opened.expect("new"));
+        let mut report = repair::verify(folder.path(), &mut |_, _| {}).expect("whole");
+        let mut told = |store| {
+            report.fold.as_mut().expect("whole").store = store;
+            let (mut lines, mut card) = (Vec::new(), Vec::new());
+            print(&report, &mut lines).expect("room");
+            let printed = to_card(&report).print(Format::Json, &mut card);
+            printed.expect("room");
+            let card: serde_json::Value = serde_json::from_slice(&card).expect("one object");
+            let lines = String::from_utf8(lines).expect("text");
+            let last = lines.lines().last().unwrap_or_default();
+            (card["is_clean"].as_bool(), last.to_owned())
+        };
+        let (is_clean, last) = told(Finding::Equal);
+        assert_eq!(is_clean, Some(true));
+        assert!(last.starts_with("digest"), "{last}");
+        for (store, reason) in [
+            (Finding::InUse, "stop it first"),
+            (Finding::ReadOnly, "nothing may be written"),
+        ] {
+            let (is_clean, last) = told(store);
+            assert_eq!(is_clean, None, "{last}");
+            assert!(
+                last.starts_with("NOT COMPARED") && last.contains(reason),
+                "{last}"
+            );
+        }
+    }
 
     #[test]
     fn entries_that_are_gone_are_told_though_nobody_reads_it() {

@@ -88,10 +88,11 @@ impl Report {
 }
 
 impl Report {
-    /// Whether all that there is was compared. What a server has open is not.
+    /// Whether all that there is was compared. What a server has open is not, nor is what nothing may
+    /// be written in.
     pub fn is_all_compared(&self) -> bool {
         let store = self.fold.as_ref().map(|fold| &fold.store);
-        !matches!(store, Some(Finding::InUse))
+        !matches!(store, Some(Finding::InUse | Finding::ReadOnly))
     }
 
     /// Whether the checkpoint counts entries that the journal does not have.
