@@ -140,7 +140,7 @@ fn print_restored(rebuilt: &Rebuilt, dir: &Path, out: &mut impl Write) -> Result
         writeln!(
             out,
             "{} entries came after it, and are GONE; the checkpoint that counted them is kept as \
-             checkpoint.aside until a report is erased or single incidents go",
+             checkpoint.aside until a report is erased, single incidents go or it is rebuilt",
             rebuilt.lost
         )?;
     }
@@ -342,7 +342,8 @@ pub fn failure(error: &RepairError, dir: &Path) -> Failure {
         | RepairError::Scratch(_)
         | RepairError::Random(_)
         | RepairError::StillNoted(_)
-        | RepairError::SetAside(_) => Failure::unexpected(message, error),
+        | RepairError::SetAside(_)
+        | RepairError::Aside(_) => Failure::unexpected(message, error),
     }
 }
 

@@ -71,6 +71,9 @@ pub enum RepairError {
     /// The old checkpoint stays in the way.
     #[error("the checkpoint cannot be set aside")]
     SetAside(#[source] std::io::Error),
+    /// One that was set aside stays.
+    #[error("a checkpoint that was set aside cannot be removed")]
+    Aside(#[source] std::io::Error),
     /// The new state cannot be kept.
     #[error("what was made cannot be kept")]
     Ledger(#[from] LedgerError),

@@ -14,7 +14,7 @@ use crate::ingest::removal_progress::RemovalProgress;
 use crate::ingest::start::{has_last_entry, lacks_base, lost_through};
 use crate::ingest::{erasure, folder};
 use crate::journal::{self, Reader, Wanted};
-use crate::ledger::{Ledger, State, base};
+use crate::ledger::{Ledger, State, base, checkpoint};
 use crate::store::Store;
 
 /// What `rebuild` made.
@@ -56,6 +56,8 @@ pub fn rebuild(
             let (ledger, entries) = remaking.fold_anew(progress)?;
             // As the next start would: it takes a checkpoint's erasures for done.
             erasure::finish_all(&mut remaking.journal.writer, &ledger)?;
+            // For the same reason: they may count what was erased.
+            checkpoint::remove_set_aside(folder).map_err(RepairError::Aside)?;
             keep(folder, &ledger, entries)
         }
         _ => Ok(remaking.go_on(clock, progress)?.rebuilt),
@@ -255,7 +257,6 @@ mod tests {
     use crate::ingest::ClockCheck;
     use crate::ingest::start::testing::folder_over_base;
     use crate::journal::{JournalError, Settings};
-    use crate::ledger::checkpoint;
 
     const NOW: UtcMillis = UtcMillis(1_795_442_400_000);
     const CLOCK: CommandClock = ClockCheck::Always.at(NOW);
@@ -369,5 +370,10 @@ mod tests {
         assert!(folder.path().join("checkpoint.aside").exists());
         let again = rebuild(folder.path(), CLOCK, &mut |_, _| {}).expect("rebuilt");
         assert_eq!((again.lost, again.restored), (0, None), "it is said once");
+        let is_kept = folder.path().join("checkpoint.aside").exists();
+        assert!(
+            !is_kept,
+            "no later start removes what it counts of the erased"
+        );
     }
 }
