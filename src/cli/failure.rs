@@ -63,6 +63,7 @@ pub struct Failure {
     details: Vec<String>,
     hint: Option<String>,
     is_closed_pipe: bool,
+    is_of_journal: bool,
 }
 
 impl Failure {
@@ -74,6 +75,7 @@ impl Failure {
             details: Vec::new(),
             hint: None,
             is_closed_pipe: false,
+            is_of_journal: false,
         }
     }
 
@@ -130,9 +132,23 @@ impl Failure {
         self.kind == Kind::TryAgain
     }
 
-    /// Whether damage was found.
-    pub fn is_of_damage(&self) -> bool {
-        self.kind == Kind::Damage
+    /// Says that it is of the journal itself.
+    #[must_use]
+    pub fn of_journal(mut self, is_of_journal: bool) -> Self {
+        self.is_of_journal = is_of_journal;
+        self
+    }
+
+    /// Whether damage was found in the journal itself.
+    pub fn is_of_damaged_journal(&self) -> bool {
+        self.kind == Kind::Damage && self.is_of_journal
+    }
+
+    /// Adds the lines below the sentence of another.
+    #[must_use]
+    pub fn with_details_of(mut self, other: Self) -> Self {
+        self.details.extend(other.details);
+        self
     }
 
     /// What went wrong.

@@ -9,37 +9,39 @@ use std::path::Path;
 use super::failure::{Failure, Kind};
 use crate::journal;
 
-/// Reads a data folder. What looks like damage while a server has the folder is looked at once more,
-/// with all that is read opened anew, and told as what may be over in a moment; where no server has it, it
-/// may be over with the next start.
+/// Reads a data folder. What looks like damage of its journal while a server has the folder is looked at
+/// once more, with all that is read opened anew, and told as what may be over in a moment; where no server
+/// has it, it may be over with the next start. What was found is told in any case.
 pub(super) fn read_folder<T>(
     dir: &Path,
     read: impl Fn() -> Result<T, Failure>,
 ) -> Result<T, Failure> {
-    let is_damage =
-        |found: &Result<T, Failure>| found.as_ref().is_err_and(|failure| failure.is_of_damage());
     let found = read();
-    if !is_damage(&found) {
-        return found;
-    }
+    let failure = match found {
+        Err(failure) if failure.is_of_damaged_journal() => failure,
+        found => return found,
+    };
     let journal = dir.join("journal");
     if !matches!(journal::is_in_use(&journal), Ok(true)) {
-        return match journal::is_removal_cut_short(&journal) {
-            true => Err(cut_short(dir)),
-            false => found,
-        };
+        return Err(match journal::is_removal_cut_short(&journal) {
+            true => cut_short(dir).with_details_of(failure),
+            false => failure,
+        });
     }
-    read().map_err(|failure| match failure.is_of_damage() {
-        true => Failure::new(
-            Kind::TryAgain,
-            format!(
-                "{} cannot be read now: a server has it open, and may be writing a part of it anew",
-                dir.display()
-            ),
-        )
-        .with_hint("try again; if it stays so, `mistap verify` lists what is damaged"),
+    read().map_err(|failure| match failure.is_of_damaged_journal() {
+        true => written_anew(dir).with_details_of(failure),
         false => failure,
     })
+}
+
+/// What looks like damage may be a part that a server is writing.
+fn written_anew(dir: &Path) -> Failure {
+    let message = format!(
+        "{} cannot be read now: a server has it open, and may be writing a part of it anew",
+        dir.display()
+    );
+    Failure::new(Kind::TryAgain, message)
+        .with_hint("try again; if it stays so, `mistap verify` lists what is damaged")
 }
 
 /// What looks like damage was left by a removal.
@@ -57,7 +59,19 @@ mod tests {
     use std::cell::Cell;
 
     use super::*;
-    use crate::journal::Settings;
+    use crate::auth::KeyError;
+    use crate::cli::serve::{FolderError, unusable};
+    use crate::domain::Position;
+    use crate::journal::{JournalError, Settings};
+
+    fn damaged_journal() -> JournalError {
+        JournalError::Damaged {
+            file: "00000000000000000001.segment".into(),
+            offset: 4_242,
+            position: Position(7),
+            what: "a record is not whole",
+        }
+    }
 
     /// Reads a folder that looks damaged so many times, with a server or without. Gives what was said,
     /// and how often it was read.
@@ -67,19 +81,53 @@ mod tests {
     }
 
     fn read_in(dir: &Path, damaged: u32, is_served: bool) -> (Result<(), Kind>, u32) {
-        let opened = journal::open(&dir.join("journal"), Settings::default());
-        let (writer, ..) = opened.expect("new");
-        let _server = is_served.then_some(writer);
+        let _server = served(dir).filter(|_| is_served);
         let reads = Cell::new(0);
         let read = || {
             reads.set(reads.get() + 1);
             match damaged < reads.get() {
                 true => Ok(()),
-                false => Err(Failure::new(Kind::Damage, "a record is not whole")),
+                false => Err(unusable("it cannot be read", &damaged_journal())),
             }
         };
         let found = read_folder(dir, read);
         (found.map_err(|failure| failure.kind()), reads.get())
+    }
+
+    /// A journal that a server has open.
+    fn served(dir: &Path) -> Option<journal::Writer> {
+        let opened = journal::open(&dir.join("journal"), Settings::default());
+        let (writer, ..) = opened.expect("new");
+        Some(writer)
+    }
+
+    /// What is said beside a server of what is found each time.
+    fn said_beside_a_server(error: &dyn FolderError) -> Failure {
+        let folder = tempfile::tempdir().expect("a folder");
+        let _server = served(folder.path());
+        let read = || Err::<(), _>(unusable("it cannot be read", error));
+        read_folder(folder.path(), read).expect_err("it is damaged")
+    }
+
+    #[test]
+    fn damage_beside_a_server_is_told_with_its_file_and_place() {
+        let failure = said_beside_a_server(&damaged_journal());
+        assert_eq!(failure.kind(), Kind::TryAgain);
+        let told = failure.to_string();
+        for part in ["00000000000000000001.segment", "byte 4242", "try again"] {
+            assert!(told.contains(part), "{told}");
+        }
+    }
+
+    #[test]
+    fn damaged_keys_beside_a_server_are_told_as_without_it() {
+        let keys = KeyError::Malformed {
+            path: "keys".into(),
+            line: 1,
+        };
+        let failure = said_beside_a_server(&keys);
+        assert_eq!(failure.kind(), Kind::Damage);
+        assert!(failure.to_string().contains("hint: keys are in no backup"));
     }
 
     #[test]

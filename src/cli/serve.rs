@@ -191,7 +191,7 @@ pub(super) fn unusable_folder(dir: &Path, error: &dyn FolderError) -> Failure {
 /// What a data folder, or a part of it, cannot be used for.
 pub(super) fn unusable(message: impl Into<String>, error: &dyn FolderError) -> Failure {
     let (kind, hint) = error.advised();
-    let failure = Failure::caused(kind, message, error);
+    let failure = Failure::caused(kind, message, error).of_journal(error.is_of_journal());
     match hint {
         Some(hint) => failure.with_hint(hint),
         None => failure,
@@ -203,6 +203,11 @@ pub(super) fn unusable(message: impl Into<String>, error: &dyn FolderError) -> F
 pub(super) trait FolderError: Error {
     /// What it is to a script, and what to do about it.
     fn advised(&self) -> (Kind, Option<&'static str>);
+
+    /// Whether it is of the journal itself, which looks damaged while a part of it is written anew.
+    fn is_of_journal(&self) -> bool {
+        false
+    }
 }
 
 impl FolderError for StartError {
@@ -213,6 +218,10 @@ impl FolderError for StartError {
             Self::Journal(error) => error.advised(),
             Self::Folder { .. } | Self::Thread(_) => (Kind::Unexpected, None),
         }
+    }
+
+    fn is_of_journal(&self) -> bool {
+        matches!(self, Self::Journal(_))
     }
 }
 
@@ -234,6 +243,10 @@ impl FolderError for JournalError {
             | Self::Poisoned
             | Self::SegmentBytes(_) => (Kind::Unexpected, None),
         }
+    }
+
+    fn is_of_journal(&self) -> bool {
+        true
     }
 }
 
@@ -269,6 +282,10 @@ impl FolderError for EditionError {
             Self::Journal(error) => error.advised(),
             Self::Io { .. } | Self::Format(_) => (Kind::Unexpected, None),
         }
+    }
+
+    fn is_of_journal(&self) -> bool {
+        matches!(self, Self::Journal(_))
     }
 }
 
