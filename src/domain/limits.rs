@@ -111,6 +111,9 @@ pub const CHECKPOINT_PART: u64 = 32;
 /// Entries of tap counts between two checkpoints: they are some fifty times as long as reports, and
 /// the store must take each again after a crash. Reached: a checkpoint is written.
 pub const CHECKPOINT_TAP_ENTRIES: u64 = 8_192;
+/// Entries after the base that a start looks at, tap counts included, to see whether some have gone
+/// that it lacks. Reached: nothing is said of it.
+pub const MISSING_BASE_LOOK_ENTRIES_MAX: u64 = 4_096;
 /// Entries after which a checkpoint that failed is tried again.
 pub const CHECKPOINT_RETRY_ENTRIES: u64 = 65_536;
 /// For how long a checkpoint may hold the minute of a tap whose report was erased, in minutes.

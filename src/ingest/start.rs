@@ -30,7 +30,8 @@ use super::{Ingest, Secrets, Sources, erasure, folder};
 use crate::auth::{KeyError, Keys, ReceiptKeys};
 use crate::domain::entry::Epoch;
 use crate::domain::limits::{
-    CHECKPOINT_TAP_ENTRIES, DISK_RESERVE_BYTES, QUEUE_ENTRIES_MAX, SEGMENT_BYTES, TAP_DAYS_MAX,
+    CHECKPOINT_TAP_ENTRIES, DISK_RESERVE_BYTES, MISSING_BASE_LOOK_ENTRIES_MAX, QUEUE_ENTRIES_MAX,
+    SEGMENT_BYTES, TAP_DAYS_MAX,
 };
 use crate::domain::{Entry, Position, Record, UtcMillis};
 use crate::journal::{self, JournalError, Reader, Settings, Writer};
@@ -261,7 +262,7 @@ fn open_journal(folder: &Path, options: Options) -> Result<OpenedJournal, StartE
         source,
     })?;
     let begun = begun.unwrap_or_else(|| Begun::with(State::new(writer.epoch())));
-    tell_missing_base(&begun, &reader)?;
+    tell_missing_base(&begun, &reader);
     let state = of_same_past(begun.state, folder, &reader)?;
     Ok(OpenedJournal {
         writer,
@@ -543,30 +544,32 @@ fn begun_state(folder: &Path, epoch: Epoch) -> Begun {
 
 /// Says so where entries have gone that a checkpoint counts, and the base that stands in their place
 /// is missing or an earlier one. The service goes on, since the checkpoint has what was counted of them:
-/// nothing else has, and no later base is made of it.
-fn tell_missing_base(begun: &Begun, reader: &Reader) -> Result<(), JournalError> {
+/// nothing else has, and no later base is made of it. Looks at few entries, and what it cannot read
+/// ends no start: it only says something.
+fn tell_missing_base(begun: &Begun, reader: &Reader) {
     let ended = begun.state.months().ended_through();
     if ended <= begun.based_on {
-        return Ok(());
+        return;
     }
+    let looked_through = Position(begun.based_on.0 + MISSING_BASE_LOOK_ENTRIES_MAX);
     // Where the last end was cut short, they are there, and it is gone on with.
-    for record in reader.facts_from(begun.based_on.next())? {
-        let record = record?;
-        if ended < record.position {
-            break;
-        }
-        if record.entry == Entry::Gone {
+    match reader.have_gone(begun.based_on.next(), ended.min(looked_through)) {
+        Ok(false) => {}
+        Ok(true) => tracing::error!(
+            ended_through = %ended,
+            based_on = %begun.based_on,
+            "the journal's file `base` is missing or an earlier one, and without it the checkpoint \
+             alone has what was counted of incidents that are kept no longer; restore it from a \
+             backup"
+        ),
+        Err(error) => {
+            let error = &error as &dyn std::error::Error;
             tracing::error!(
-                ended_through = %ended,
-                based_on = %begun.based_on,
-                "the journal's file `base` is missing or an earlier one, and without it the checkpoint \
-                 alone has what was counted of incidents that are kept no longer; restore it from a \
-                 backup"
+                error,
+                "it cannot be seen whether the journal's file `base` is missing"
             );
-            break;
         }
     }
-    Ok(())
 }
 
 /// Through where entries were counted by a checkpoint that a `rebuild` took out of use, and did not
@@ -745,7 +748,7 @@ fn spawn_awaited(
 pub(super) mod testing {
     use super::*;
 
-    const NOW: UtcMillis = UtcMillis(1_795_442_400_000);
+    pub const NOW: UtcMillis = UtcMillis(1_795_442_400_000);
 
     /// A folder of three entries whose base ends with the first of them, as if that had come so
     /// much later than the journal has it.
@@ -774,8 +777,10 @@ pub(super) mod testing {
 mod tests {
     use std::time::Duration;
 
-    use super::testing::folder_over_base;
+    use super::testing::{NOW, folder_over_base};
     use super::*;
+    use crate::domain::testing::Log;
+    use crate::domain::time::DAY_MS;
     use crate::journal::Wanted;
 
     /// How a folder opens over such a base.
@@ -801,6 +806,60 @@ mod tests {
     }
 
     #[test]
+    fn damage_where_a_missing_base_is_looked_for_is_told_and_ends_no_start() {
+        const JANUARY: UtcMillis = UtcMillis(NOW.0 - 300 * DAY_MS);
+        let folder = tempfile::tempdir().expect("a folder");
+        let settings = Settings {
+            segment_bytes: journal::SEGMENT_BYTES_MIN,
+            ..Settings::default()
+        };
+        let (mut writer, reader, _) = journal::open(folder.path(), settings).expect("new");
+        let mut state = State::new(reader.epoch());
+        let mut add = |entry: Entry, now| {
+            let appended = writer.append(&[journal::encode(&entry)], now);
+            let (position, stamp) = appended.expect("room");
+            state.apply(position, stamp, &entry);
+        };
+        add(Entry::Tick, JANUARY);
+        add(Entry::Tick, NOW);
+        let ended = Entry::IncidentsEnded {
+            through: Position(1),
+            base: None,
+        };
+        add(ended, NOW);
+        assert_eq!(state.months().ended_through(), Position(1));
+        let begun = Begun::with(state);
+        assert_eq!(log_of(|| tell_missing_base(&begun, &reader)), "");
+        damage_all(folder.path());
+        let log = log_of(|| tell_missing_base(&begun, &reader));
+        assert!(log.contains("it cannot be seen whether"), "{log}");
+    }
+
+    /// What is logged meanwhile.
+    fn log_of(look: impl FnOnce()) -> String {
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_writer(move || writer.clone())
+            .finish();
+        tracing::subscriber::with_default(subscriber, look);
+        log.text()
+    }
+
+    /// Leaves no record of a journal whole.
+    fn damage_all(journal: &Path) {
+        for file in std::fs::read_dir(journal).expect("a folder") {
+            let path = file.expect("a file").path();
+            if path.extension().is_some_and(|name| name == "segment") {
+                let mut bytes = std::fs::read(&path).expect("readable");
+                let header = bytes.len().min(4_096);
+                bytes[header..].fill(0xff);
+                std::fs::write(&path, bytes).expect("written");
+            }
+        }
+    }
+
+    #[test]
     fn threads_of_a_start_that_fails_are_told_to_stop() {
         let threads = StopsThreads::default();
         let is_stopping = Arc::clone(&threads.is_stopping);
@@ -818,7 +877,6 @@ mod tests {
 
     #[test]
     fn journal_is_told_of_other_keys_before_anything_is_reported_under_them() {
-        const NOW: UtcMillis = UtcMillis(1_795_442_400_000);
         let folder = tempfile::tempdir().expect("a folder");
         // The last entry of a start, and how many tell of keys by then.
         let start_and_stop = || {
