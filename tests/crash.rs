@@ -3,7 +3,7 @@
 //! time, so that some are cut short.
 //!
 //! 20 rounds, or as many as `MISTAP_CRASH_ROUNDS` says, and more until a kill has cut a checkpoint
-//! short.
+//! short: in those it comes when one is being written.
 
 #[allow(dead_code, reason = "each test program uses its part")]
 #[path = "it/child.rs"]
@@ -12,7 +12,8 @@ mod load;
 #[path = "it/reports.rs"]
 mod reports;
 
-use std::time::Instant;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use load::Trial;
 use rand::Rng;
@@ -20,6 +21,8 @@ use rand::Rng;
 const ROUNDS: u64 = 20;
 /// Further ones, until a kill has cut one checkpoint short and come after another.
 const ROUNDS_MORE_MAX: u64 = 100;
+/// Looks, five in a millisecond, for a checkpoint that is being written before a kill.
+const LOOKS_MAX: usize = 10_000;
 /// Most answers in one round before the server dies.
 const ANSWERS_MAX: u64 = 400;
 /// Entries between two checkpoints in every other round.
@@ -49,9 +52,20 @@ struct Checkpoints {
     cut_short: usize,
 }
 
-/// One round: a start, a load, and an end at a random moment. Says what befell checkpoints.
+/// Waits until a checkpoint is being written, or for some seconds.
+async fn until_written_to(aside: &Path) {
+    let mut looks = 0;
+    while !aside.exists() && looks < LOOKS_MAX {
+        looks += 1;
+        tokio::time::sleep(Duration::from_micros(200)).await;
+    }
+}
+
+/// One round: a start, a load, and an end at a random moment, or in a further round when a checkpoint
+/// is being written. Says what befell checkpoints.
 async fn round(trial: &mut Trial, round: u64) -> Checkpoints {
-    trial.checkpoint_entries = round.is_multiple_of(2).then_some(CHECKPOINT_ENTRIES);
+    let has_checkpoints = round.is_multiple_of(2);
+    trial.checkpoint_entries = has_checkpoints.then_some(CHECKPOINT_ENTRIES);
     if round % DIES_AT_START_EVERY == 1 {
         let lines = trial.rng.random_range(0..=START_LINES);
         child::kill_while_starting(trial.serve(), lines).await;
@@ -70,6 +84,9 @@ async fn round(trial: &mut Trial, round: u64) -> Checkpoints {
         if is_stopped {
             load::stop(server).await;
         } else {
+            if rounds() <= round && has_checkpoints {
+                until_written_to(&aside).await;
+            }
             let end = server.kill().await;
             checkpoints.written = end.log.matches(CHECKPOINT_WRITTEN).count();
             checkpoints.cut_short = usize::from(aside.exists());

@@ -38,7 +38,10 @@ const TEST: &str = "ended::kill_while_single_incidents_end_loses_nothing";
 const READY: &str = "ends single incidents from now on";
 /// November 2026 has been over for eleven months by then, and December has not.
 const LATER: UtcMillis = UtcMillis(START.0 + 350 * DAY_MS);
-const KILLS_MAX: usize = 30;
+const KILLS_MAX: usize = 60;
+/// At most so long after a change of files a kill comes, in milliseconds, in turn: how long what ends
+/// takes is up to the disk.
+const KILL_AFTER_MS_MAX: [u64; 6] = [1, 3, 10, 30, 100, 300];
 /// Looks, five in a millisecond, for a change of files before a kill.
 const LOOKS_MAX: usize = 10_000;
 
@@ -618,11 +621,13 @@ async fn kill_while_single_incidents_end_loses_nothing() {
     let (mut states, mut kills, mut halves) = (BTreeSet::new(), 0, 0);
     loop {
         assert!(kills < KILLS_MAX, "no kill fell between: {states:?}");
+        let after_ms_max = KILL_AFTER_MS_MAX[kills % KILL_AFTER_MS_MAX.len()];
         kills += 1;
         let (mut child, _output) = again(TEST, (FOLDER, folder.path()), READY);
         until_something_changes(folder.path()).await;
         // Not to wait for anything, but to kill at no particular moment.
-        tokio::time::sleep(Duration::from_micros(random.random_range(0..3_000))).await;
+        let after_us = random.random_range(0..1_000 * after_ms_max);
+        tokio::time::sleep(Duration::from_micros(after_us)).await;
         child.kill().expect("it runs");
         child.wait().expect("it ended");
         let has_base = folder.path().join("journal/base").exists();
