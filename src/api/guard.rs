@@ -1,6 +1,6 @@
 //! What stands around every gRPC call: who calls and whether it may, a span with the method, a
-//! time limit, an answer when a call panics, and the right code for requests that tonic itself
-//! refuses.
+//! time limit, an answer when a call panics, and the right code and words for requests that tonic
+//! itself refuses.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -31,6 +31,11 @@ use crate::live::Holder;
 
 /// How tonic 0.14 begins the message of a status for a message past the size limit.
 const TONIC_TOO_LARGE: &str = "Error, decoded message length too large";
+
+/// How messages may be compressed, which tonic tells whoever compressed one otherwise.
+const ACCEPT_ENCODING: &str = "grpc-accept-encoding";
+/// The code of a call that there is not.
+const UNIMPLEMENTED: &str = "12";
 
 /// Says how long a caller waits.
 const TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
@@ -287,31 +292,55 @@ fn timeout(value: &HeaderValue) -> Option<Duration> {
     })
 }
 
-/// The status with the code that this API promises, where tonic chose another: a message
-/// past the size limit is RESOURCE_EXHAUSTED, and bytes that are no message are
-/// INVALID_ARGUMENT. Statuses of our own have details and stay as they are.
+/// The status with the code and the words that this API promises, where tonic chose others: see
+/// `correction`.
 pub(super) fn corrected(status: Status) -> Status {
+    correction(&status).unwrap_or(status)
+}
+
+/// What is told in place of a status of tonic's: a message past the size limit is
+/// RESOURCE_EXHAUSTED, bytes that are no message are INVALID_ARGUMENT, and how a message is
+/// compressed is not repeated. Statuses of our own have details and stay as they are.
+fn correction(status: &Status) -> Option<Status> {
     let is_own = !status.details().is_empty();
     match status.code() {
         Code::OutOfRange if status.message().starts_with(TONIC_TOO_LARGE) => {
-            Problem::too_large().into()
+            Some(Problem::too_large().into())
         }
-        Code::Internal if !is_own => Problem::malformed().into(),
-        _ => status,
+        Code::Internal if !is_own => Some(Problem::malformed().into()),
+        Code::Unimplemented if !is_own => Some(unimplemented(status)),
+        _ => None,
     }
+}
+
+/// What tonic does not do, without its words, and with how messages may be compressed where it
+/// is about that.
+fn unimplemented(status: &Status) -> Status {
+    let Some(accepted) = status.metadata().get(ACCEPT_ENCODING) else {
+        return Problem::no_such_method().into();
+    };
+    let mut told = Status::from(Problem::compressed());
+    told.metadata_mut()
+        .insert(ACCEPT_ENCODING, accepted.clone());
+    told
 }
 
 fn with_right_code<R: Default>(mut response: Response<R>) -> Response<R> {
     let Some(status) = response.extensions_mut().remove::<Status>() else {
-        return response;
+        return if is_of_no_method(response.headers()) {
+            refusal(Problem::no_such_method().into())
+        } else {
+            response
+        };
     };
     tracing::debug!(code = ?status.code(), "request refused");
-    let code = status.code();
-    let status = corrected(status);
-    if status.code() == code {
-        return response;
-    }
-    refusal(status)
+    correction(&status).map_or(response, refusal)
+}
+
+/// Whether a service of tonic's answers so that it has no such method: by a code alone.
+fn is_of_no_method(headers: &HeaderMap) -> bool {
+    let code = headers.get(Status::GRPC_STATUS);
+    code.is_some_and(|code| code == UNIMPLEMENTED) && !headers.contains_key(Status::GRPC_MESSAGE)
 }
 
 fn refusal<R: Default>(status: Status) -> Response<R> {

@@ -111,6 +111,19 @@ impl Problem {
         Self::new(Code::InvalidArgument, "MALFORMED", message)
     }
 
+    /// The message is compressed in a way that the service does not read. How is the caller's own
+    /// text, which is not repeated.
+    pub fn compressed() -> Self {
+        let message = "the message is compressed in a way that this call does not take";
+        Self::new(Code::Unimplemented, "COMPRESSED", message)
+    }
+
+    /// What is called is no method of any service here.
+    pub fn no_such_method() -> Self {
+        let message = "there is no such method";
+        Self::new(Code::Unimplemented, "NO_SUCH_METHOD", message)
+    }
+
     /// The call took too long.
     pub fn too_late() -> Self {
         let message = "the call took too long; a report may have been recorded, and can \

@@ -55,6 +55,7 @@ use crate::api::pb::v1::operations_service_server::OperationsServiceServer;
 use crate::api::pb::v1::statistics_service_server::StatisticsServiceServer;
 use crate::api::reporting::Reporting;
 use crate::api::statistics::Statistics;
+use crate::api::status::Problem;
 use crate::auth::{Gate, Limiter, TokenError};
 use crate::config::{InvalidAddress, check_loopback};
 use crate::domain::UtcMillis;
@@ -591,7 +592,8 @@ async fn nothing_here(request: Request) -> Response {
     let Some(kind) = kind else {
         return (StatusCode::NOT_FOUND, "nothing here\n").into_response();
     };
-    let mut response = Status::unimplemented("no such service").into_http::<axum::body::Body>();
+    let status = Status::from(Problem::no_such_method());
+    let mut response = status.into_http::<axum::body::Body>();
     response.headers_mut().insert(CONTENT_TYPE, kind.clone());
     response
 }

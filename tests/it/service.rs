@@ -352,6 +352,31 @@ async fn report_that_says_it_is_compressed_is_refused_and_not_read() {
 }
 
 #[tokio::test]
+async fn how_a_call_is_compressed_is_never_repeated_to_whoever_compressed_it() {
+    let service = Service::start().await;
+    let mut request = Request::new(pb::ReportIncidentRequest::default());
+    let encoding = "3528010123456789".parse().expect("a value");
+    request.metadata_mut().insert("grpc-encoding", encoding);
+    let mut client = ReportingServiceClient::new(service.connect().await);
+    let refused = client.report_incident(request).await.expect_err("refused");
+    assert_eq!(refused.code(), Code::Unimplemented);
+    assert!(!refused.message().contains("3528"), "{refused:?}");
+    let details = refused.get_error_details();
+    let reason = details.error_info().map(|info| info.reason.clone());
+    assert_eq!(reason.as_deref(), Some("COMPRESSED"));
+    let taken = refused.metadata().get("grpc-accept-encoding");
+    assert_eq!(taken.expect("what is taken"), "identity");
+    let request = "POST /mistap.v1.ReportingService/ReportIncident HTTP/1.1\r\nhost: localhost\r\n\
+                   content-type: application/grpc-web+proto\r\ngrpc-encoding: 3528010123456789\r\n\
+                   content-length: 5\r\nconnection: close\r\n\r\n\0\0\0\0\0";
+    let answer = exchange(service.address(), request.as_bytes()).await;
+    let answer = String::from_utf8_lossy(&answer);
+    assert!(!answer.contains("3528"), "{answer}");
+    assert!(answer.contains("grpc-status: 12"), "{answer}");
+    service.stop().await;
+}
+
+#[tokio::test]
 async fn address_that_a_client_adds_after_its_message_is_not_believed() {
     let folder = tempfile::tempdir().expect("a folder");
     let service = Service::start_with(folder, |settings| {
@@ -597,7 +622,12 @@ async fn unknown_calls_are_unimplemented() {
         let path = path.parse().expect("a path");
         let codec = tonic_prost::ProstCodec::<(), ()>::default();
         let status = client.unary(Request::new(()), path, codec).await;
-        assert_eq!(status.expect_err("refused").code(), Code::Unimplemented);
+        let status = status.expect_err("refused");
+        assert_eq!(status.code(), Code::Unimplemented);
+        let details = status.get_error_details();
+        let reason = details.error_info().map(|info| info.reason.clone());
+        assert_eq!(reason.as_deref(), Some("NO_SUCH_METHOD"));
+        assert_eq!(status.message(), "there is no such method");
     }
     service.stop().await;
 }

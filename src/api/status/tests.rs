@@ -197,6 +197,9 @@ fn each_error_has_its_code_reason_and_advice() {
     check(Problem::internal(), Code::Internal, "INTERNAL", false);
     check(Problem::too_large(), exhausted, "MESSAGE_TOO_LARGE", false);
     check(Problem::malformed(), invalid, "MALFORMED", false);
+    let unknown = Code::Unimplemented;
+    check(Problem::compressed(), unknown, "COMPRESSED", false);
+    check(Problem::no_such_method(), unknown, "NO_SUCH_METHOD", false);
     check(
         Problem::too_late(),
         Code::DeadlineExceeded,
