@@ -14,6 +14,7 @@ mod follow;
 mod health;
 mod names;
 mod pace;
+mod reflection;
 mod requests;
 mod run;
 mod tokens;
@@ -24,7 +25,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use axum::Router;
 use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
@@ -49,7 +49,6 @@ use crate::api::live::{Live, LiveParts};
 use crate::api::network::Networks;
 use crate::api::operations::Operations;
 use crate::api::origin::Callers;
-use crate::api::pb;
 use crate::api::pb::v1::network_service_server::NetworkServiceServer;
 use crate::api::pb::v1::operations_service_server::OperationsServiceServer;
 use crate::api::pb::v1::statistics_service_server::StatisticsServiceServer;
@@ -507,14 +506,8 @@ impl Services {
     }
 
     fn routes(self) -> Result<Routes, AppError> {
-        let set = pb::descriptors();
-        let reflection = || {
-            tonic_reflection::server::Builder::configure()
-                .register_file_descriptor_set(set.clone())
-                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        };
-        // An empty router, because tonic's own answers every unknown path as gRPC.
-        let routes = Routes::from(Router::new());
+        // Not tonic's own, which answers every unknown path as gRPC.
+        let routes = Routes::from(reflection::routes()?);
         let reporting = self.reports();
         let statistics = StatisticsServiceServer::new(self.statistics);
         let networks = NetworkServiceServer::new(self.networks);
@@ -524,9 +517,7 @@ impl Services {
             .add_service(statistics.max_decoding_message_size(MESSAGE_BYTES_MAX))
             .add_service(self.live)
             .add_service(networks.max_decoding_message_size(MESSAGE_BYTES_MAX))
-            .add_service(operations.max_decoding_message_size(MESSAGE_BYTES_MAX))
-            .add_service(reflection().build_v1()?)
-            .add_service(reflection().build_v1alpha()?))
+            .add_service(operations.max_decoding_message_size(MESSAGE_BYTES_MAX)))
     }
 }
 

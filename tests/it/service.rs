@@ -633,6 +633,56 @@ async fn unknown_calls_are_unimplemented() {
 }
 
 #[tokio::test]
+async fn name_that_reflection_does_not_know_is_not_repeated() {
+    use tonic_reflection::pb::{v1, v1alpha};
+
+    let service = Service::start().await;
+    let channel = service.connect().await;
+    let name = || "3528010123456789".to_owned();
+    let check = |refused: Status| {
+        assert_eq!(refused.code(), Code::NotFound);
+        assert_eq!(refused.message(), "there is nothing of this name");
+    };
+    {
+        use v1::server_reflection_request::MessageRequest;
+        for asked in [
+            MessageRequest::FileByFilename(name()),
+            MessageRequest::FileContainingSymbol(name()),
+        ] {
+            let request = v1::ServerReflectionRequest {
+                host: String::new(),
+                message_request: Some(asked),
+            };
+            let mut client =
+                v1::server_reflection_client::ServerReflectionClient::new(channel.clone());
+            let request = tokio_stream::once(request);
+            let answers = client.server_reflection_info(request).await;
+            let mut answers = answers.expect("a stream").into_inner();
+            let answer = next(&mut answers).await.expect("an answer");
+            check(answer.expect_err("unknown"));
+        }
+    }
+    use v1alpha::server_reflection_request::MessageRequest;
+    for asked in [
+        MessageRequest::FileByFilename(name()),
+        MessageRequest::FileContainingSymbol(name()),
+    ] {
+        let request = v1alpha::ServerReflectionRequest {
+            host: String::new(),
+            message_request: Some(asked),
+        };
+        let mut client =
+            v1alpha::server_reflection_client::ServerReflectionClient::new(channel.clone());
+        let request = tokio_stream::once(request);
+        let answers = client.server_reflection_info(request).await;
+        let mut answers = answers.expect("a stream").into_inner();
+        let answer = next(&mut answers).await.expect("an answer");
+        check(answer.expect_err("unknown"));
+    }
+    service.stop().await;
+}
+
+#[tokio::test]
 async fn health_and_reflection_answer() {
     use tonic_health::pb::health_client::HealthClient;
     use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus};
