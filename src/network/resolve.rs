@@ -198,8 +198,8 @@ impl Network {
         }
     }
 
-    /// The stop that a text means: among those of the lines first, then among the
-    /// operator's, then among all.
+    /// The stop that a text means: among those of the lines first, then among the operator's;
+    /// among all only where the operator is not known, because names stand in more than one town.
     fn resolve_stop(
         &self,
         text: &str,
@@ -234,8 +234,9 @@ impl Network {
         }
         if operator.is_some() {
             circles.push(&is_operators);
+        } else {
+            circles.push(&|_| true);
         }
-        circles.push(&|_| true);
         let by_name = || {
             let places = self.places_by_name(text);
             circles
@@ -247,6 +248,8 @@ impl Network {
             .unwrap_or_else(Match::unresolved)
     }
 
+    /// The stop with this code: its own as it is, that of a platform only of the operator's, where
+    /// that is known.
     fn stop_by_code(&self, text: &str, operator: Option<&OperatorCode>) -> Option<Match<StopId>> {
         let exact = |place: usize| self.named(Resolution::Exact, place);
         if let Some((id, known)) = self.known_stops.get_key_value(text) {
@@ -260,20 +263,17 @@ impl Network {
         if let Some(known) = with_operator {
             return Some(exact(known.place as usize));
         }
-        let places = self.platforms.get(text)?.iter();
-        let all: Vec<_> = places.map(|place| *place as usize).collect();
-        if let [place] = all[..] {
-            return Some(exact(place));
-        }
         let is_operators = |place: &usize| {
-            operator.is_some_and(|code| self.stops[*place].is_served_by(code.as_str()))
+            operator.is_none_or(|code| self.stops[*place].is_served_by(code.as_str()))
         };
-        let operators: Vec<_> = all.iter().copied().filter(is_operators).collect();
-        let places = if operators.is_empty() { all } else { operators };
-        Some(match places[..] {
-            [place] => exact(place),
-            _ => self.ambiguous(places),
-        })
+        let places = self.platforms.get(text)?.iter();
+        let places = places.map(|place| *place as usize).filter(is_operators);
+        let places: Vec<_> = places.collect();
+        match places[..] {
+            [] => None,
+            [place] => Some(exact(place)),
+            _ => Some(self.ambiguous(places)),
+        }
     }
 
     /// The stop inside a circle, or several; `None` if there is none.
@@ -442,6 +442,7 @@ mod tests {
 
     use super::*;
     use crate::domain::limits::CANDIDATES_MAX;
+    use crate::network::model::{Feed, Stop};
 
     static NETWORK: LazyLock<Network> = LazyLock::new(Network::built_in);
 
@@ -469,6 +470,20 @@ mod tests {
         let found_id = found.id.map(|id| id.to_string()).unwrap_or_default();
         let expected = (Some(resolution), id.to_owned());
         assert_eq!((found.resolution, found_id), expected, "{operator}, {line}");
+    }
+
+    /// The network that is built in, and a stop of it with a platform.
+    fn with_platform(stop: &str, code: &str) -> Network {
+        let known = NETWORK.stop(stop).expect("built in");
+        let feed = Feed {
+            operators: Vec::new(),
+            lines: Vec::new(),
+            stops: vec![Stop {
+                platforms: vec![code.into()],
+                ..known.clone()
+            }],
+        };
+        Network::overlay(&NETWORK, vec![feed]).expect("it fits")
     }
 
     fn check_stop(operator: &str, line: &str, stop: &str, resolution: Resolution, name: &str) {
@@ -687,6 +702,30 @@ mod tests {
             Resolution::UniqueMatch,
             "Amsterdam, Dijkgraafplein",
         );
+    }
+
+    #[test]
+    fn stop_of_another_operator_is_not_taken_for_one_of_the_operators() {
+        check_stop("GVB", "13", "Beurs", Resolution::Unresolved, "");
+        check_stop("GVB", "", "Beurs", Resolution::Unresolved, "");
+        check_stop("NS", "", "Schiphol", Resolution::Unresolved, "");
+        check_stop("NS", "", "Leidseplein", Resolution::Unresolved, "");
+        check_stop("HTM", "", "Leidsepliein", Resolution::Unresolved, "");
+        // Typed in full it is what it is.
+        check_stop("GVB", "", "RET:86", Resolution::Exact, "Rotterdam, Beurs");
+    }
+
+    #[test]
+    fn platform_of_another_operator_is_not_taken_for_one_of_the_operators() {
+        let network = with_platform("GVB:06061", "7001");
+        let check = |operator: &str, expected: Resolution| {
+            let words = words(operator, "", "7001", "2026-11-23");
+            let found = network.resolve(&words).stop;
+            assert_eq!(found.resolution, Some(expected), "{operator}");
+        };
+        check("", Resolution::Exact);
+        check("GVB", Resolution::Exact);
+        check("HTM", Resolution::Unresolved);
     }
 
     #[test]
