@@ -349,7 +349,7 @@ impl Reporter {
             if !accepted.repeated {
                 told.others = to_others(self.ingest.others(incident).await.ok().flatten());
             }
-            told.advice = to_advice(&kept.facts);
+            told.advice = to_advice(&kept.facts, self.ingest.time().now);
         }
         told
     }

@@ -21,7 +21,7 @@ use zeroize::{Zeroize as _, Zeroizing};
 use super::receipt_rows;
 use crate::auth::{Receipt, qr};
 use crate::domain::limits::{CALL_MS_MAX, RECEIPT_FORM_BYTES_MAX};
-use crate::domain::{IncidentId, IncidentSecret};
+use crate::domain::{Hour, IncidentId, IncidentSecret, UtcMillis};
 use crate::ingest::{GetError, Ingest, StoredIncident};
 use crate::network::Network;
 use crate::network::advice::advice;
@@ -123,7 +123,8 @@ async fn page(State(ingest): State<Ingest>, form: Result<Form<Key>, FormRejectio
     match ingest.receipt(id, &secret).await {
         Ok((kept, receipt)) => {
             let network = ingest.network();
-            let html = receipt_html(lang, &kept, &receipt, &network);
+            let now = ingest.time().now;
+            let html = receipt_html(lang, &kept, &receipt, &network, now);
             answer(StatusCode::OK, lang, &html)
         }
         Err(GetError::NotFound) => refused(
@@ -202,6 +203,7 @@ fn receipt_html(
     kept: &StoredIncident,
     receipt: &Receipt,
     network: &Network,
+    now: UtcMillis,
 ) -> String {
     let claims = receipt_rows::claims(&receipt.jws);
     let mut html = String::new();
@@ -229,20 +231,23 @@ fn receipt_html(
         "<p>{check} <code>{JWKS}</code>.</p><p><code>{jws}</code></p>"
     )
     .expect("a string takes any text");
-    html.push_str(&advice_html(lang, kept));
+    html.push_str(&advice_html(lang, kept, now));
     html
 }
 
-fn advice_html(lang: Language, kept: &StoredIncident) -> String {
+fn advice_html(lang: Language, kept: &StoredIncident, now: UtcMillis) -> String {
     let facts = &kept.told;
+    let day = facts.time.day();
+    let today = now.hour().map_or(day, Hour::local_day);
     let operator = facts.operator.as_ref().map(|code| code.as_str());
     let mut html = String::new();
     for one in advice(operator, facts.tap_kind, facts.outcomes) {
+        let told = one.told(day, today);
         let text = match lang {
-            Language::Nl => &one.nl,
-            Language::En => &one.en,
+            Language::Nl => &told.nl,
+            Language::En => &told.en,
         };
-        let deadline = one.deadline(facts.time.day()).map(|day| {
+        let deadline = told.deadline.map(|day| {
             let until = lang.of("uiterlijk", "at the latest");
             format!(" ({until} {day})")
         });

@@ -71,9 +71,44 @@ pub fn advice(
     concerned.iter().filter(is_best).copied().collect()
 }
 
+/// What is told of a piece of advice on some day.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// In Dutch.
+    pub nl: String,
+    /// In English.
+    pub en: String,
+    /// The last day on which to act; `None` if no term is known, or if it is over.
+    pub deadline: Option<LocalDay>,
+}
+
 impl Advice {
+    /// What is told today about an incident of a day. Where the term is over, that is told in
+    /// words: it is the shortest that is known, so that asking may still help.
+    pub fn told(&self, day: LocalDay, today: LocalDay) -> Told {
+        let told = Told {
+            nl: self.nl.clone(),
+            en: self.en.clone(),
+            deadline: self.deadline(day),
+        };
+        let Some(ended) = told.deadline.filter(|last| *last < today) else {
+            return told;
+        };
+        Told {
+            nl: format!(
+                "{} De kortste termijn die bekend is, liep af op {ended}; vraag het toch.",
+                told.nl
+            ),
+            en: format!(
+                "{} The shortest term that is known ended on {ended}; ask all the same.",
+                told.en
+            ),
+            deadline: None,
+        }
+    }
+
     /// The last day on which to act, for an incident of a day.
-    pub fn deadline(&self, day: LocalDay) -> Option<LocalDay> {
+    fn deadline(&self, day: LocalDay) -> Option<LocalDay> {
         self.deadline_days
             .map(|days| LocalDay(day.0 + i32::from(days)))
     }
@@ -177,5 +212,21 @@ mod tests {
         // Never later than three months.
         assert_eq!(refund.deadline(day("2027-02-01")), Some(day("2027-05-01")));
         assert_eq!(refund.deadline(day("2026-11-23")), Some(day("2027-02-20")));
+    }
+
+    #[test]
+    fn term_that_is_over_is_told_as_over_and_not_as_a_day_on_which_to_act() {
+        let refund = advice(Some("GVB"), Some(TapKind::CheckOut), SetOf::EMPTY)[0];
+        let day = |text| LocalDay::parse(text).expect("a date");
+        let last = refund.told(day("2026-11-23"), day("2027-02-20"));
+        assert_eq!(last.deadline, Some(day("2027-02-20")));
+        assert_eq!((&last.nl, &last.en), (&refund.nl, &refund.en));
+        let over = refund.told(day("2026-11-23"), day("2027-02-21"));
+        assert_eq!(over.deadline, None);
+        assert!(over.nl.contains("liep af op 2027-02-20"), "{over:?}");
+        assert!(over.en.contains("ended on 2027-02-20"), "{over:?}");
+        let without_term = advice(None, None, SetOf::EMPTY)[0];
+        let told = without_term.told(day("2020-01-01"), day("2027-02-21"));
+        assert_eq!((told.en, told.deadline), (without_term.en.clone(), None));
     }
 }

@@ -12,7 +12,7 @@ use crate::domain::entry::IncidentEvent;
 use crate::domain::incident::CauseClaim;
 use crate::domain::taxonomy::{CaseState, SetOf, StaffAct, Taxonomy};
 use crate::domain::{
-    Answer, Facts, IncidentId, IncidentSecret, Personal, Position, RowTime, UtcMillis,
+    Answer, Facts, Hour, IncidentId, IncidentSecret, Personal, Position, RowTime, UtcMillis,
 };
 use crate::ingest::corroboration::{Corroboration, Place};
 use crate::ingest::{Later, StoredIncident, StoredReply};
@@ -84,21 +84,23 @@ pub fn to_others(others: Option<Corroboration>) -> Option<pb::OthersReported> {
     Some(pb::OthersReported { place, hours })
 }
 
-/// What can be done about an incident.
-pub fn to_advice(facts: &Facts) -> Vec<pb::Advice> {
+/// What can be done now about an incident.
+pub fn to_advice(facts: &Facts, now: UtcMillis) -> Vec<pb::Advice> {
     let operator = facts.operator.as_ref().map(|code| code.as_str());
     let day = facts.time.day();
+    let today = now.hour().map_or(day, Hour::local_day);
     let all = advice(operator, facts.tap_kind, facts.outcomes).into_iter();
-    let all = all.map(|one| pb::Advice {
-        topic: one.topic.clone(),
-        text_nl: one.nl.clone(),
-        text_en: one.en.clone(),
-        deadline: one
-            .deadline(day)
-            .map(|day| day.to_string())
-            .unwrap_or_default(),
-        source: one.source.clone(),
-        as_of: one.as_of.to_string(),
+    let all = all.map(|one| {
+        let told = one.told(day, today);
+        let deadline = told.deadline.map(|day| day.to_string());
+        pb::Advice {
+            topic: one.topic.clone(),
+            text_nl: told.nl,
+            text_en: told.en,
+            deadline: deadline.unwrap_or_default(),
+            source: one.source.clone(),
+            as_of: one.as_of.to_string(),
+        }
     });
     all.collect()
 }
