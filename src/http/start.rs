@@ -38,7 +38,7 @@ fn editions(newest: impl Iterator<Item = LocalMonth>) -> String {
              <td><a href=\"/editions/{month}/all/operator.csv\">by operator</a></td>\
              <td><a href=\"/editions/{month}/all/line.csv\">by line</a></td>\
              <td><a href=\"/editions/{month}.zip\">all of it, as a data package</a></td>\
-             <td><a href=\"{whole}\">as signed</a></td></tr>"
+             <td><a href=\"{whole}\">its canonical bytes</a></td></tr>"
         )
         .expect("a string takes any text");
     }
@@ -78,6 +78,7 @@ mod tests {
         let html = editions((2026 * 12..2030 * 12).rev().map(LocalMonth));
         assert!(html.starts_with("<table>\n<tr><th>2029-12</th>"), "{html}");
         assert_eq!(html.matches("<tr>").count(), EDITIONS_SHOWN_MAX);
+        assert!(!html.contains("signed"), "nothing signs an edition");
         assert!(editions(std::iter::empty()).contains("None is published yet"));
     }
 }
