@@ -28,6 +28,8 @@ use crate::network::advice::advice;
 
 const JWKS: &str = "/.well-known/jwks.json";
 const PAGE: &str = "/receipt";
+/// The kind of a receipt of an erasure.
+const ERASURE: &str = "erasure";
 const JWKS_TYPE: &str = "application/jwk-set+json";
 /// Nothing is loaded, and the form goes nowhere else.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; \
@@ -219,19 +221,33 @@ fn receipt_html(
     if let Some(drawn) = qr::svg(&receipt.jws) {
         html.push_str(&drawn);
     }
+    let is_erasure = claims["kind"] == ERASURE;
+    let proves = if is_erasure {
+        lang.of(
+            "De handtekening hieronder bewijst dat dit is gewist.",
+            "The signature below proves that it was erased.",
+        )
+    } else {
+        lang.of(
+            "De handtekening hieronder bewijst dat dit zo is ontvangen.",
+            "The signature below proves that it was received like this.",
+        )
+    };
     let check = lang.of(
-        "De handtekening hieronder bewijst dat dit zo is ontvangen. Controleer haar met elk \
-         programma voor JOSE, of met <code>mistap receipt verify</code>, en de sleutels op",
-        "The signature below proves that it was received like this. Check it with any program \
-         for JOSE, or with <code>mistap receipt verify</code>, and the keys at",
+        "Controleer haar met elk programma voor JOSE, of met <code>mistap receipt verify</code>, \
+         en de sleutels op",
+        "Check it with any program for JOSE, or with <code>mistap receipt verify</code>, and the \
+         keys at",
     );
     let jws = escaped(&receipt.jws);
     write!(
         html,
-        "<p>{check} <code>{JWKS}</code>.</p><p><code>{jws}</code></p>"
+        "<p>{proves} {check} <code>{JWKS}</code>.</p><p><code>{jws}</code></p>"
     )
     .expect("a string takes any text");
-    html.push_str(&advice_html(lang, kept, now));
+    if !is_erasure {
+        html.push_str(&advice_html(lang, kept, now));
+    }
     html
 }
 

@@ -114,6 +114,11 @@ async fn receipt_is_the_same_at_any_later_time_and_says_so_when_all_is_erased() 
     assert_eq!(receipt(&mut client, &id).await.receipt, erased);
     let claims = verify(&erased, &keys).expect("it can be trusted");
     assert_eq!(claims["kind"], "erasure");
+    let good = format!("id={id}&secret={}&lang=en", secret_hex());
+    let shown = post(&service, &good).await;
+    assert!(shown.contains("proves that it was erased"), "{shown}");
+    assert!(!shown.contains("received like this"), "{shown}");
+    assert!(!shown.contains("What now?"), "{shown}");
     let mut changed = erased.into_bytes();
     changed[40] = if changed[40] == b'A' { b'B' } else { b'A' };
     let changed = String::from_utf8(changed).expect("ASCII");
