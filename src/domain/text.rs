@@ -51,7 +51,7 @@ pub fn parse_text(text: &str, chars_max: usize) -> Result<SmolStr, InvalidText> 
     if chars_max < text.len() && text.chars().take(chars_max + 1).count() > chars_max {
         return Err(InvalidText::TooLong(chars_max));
     }
-    if text.chars().any(char::is_control) {
+    if text.contains(is_control) {
         return Err(InvalidText::Control);
     }
     if is_card_like(text) {
@@ -61,12 +61,22 @@ pub fn parse_text(text: &str, chars_max: usize) -> Result<SmolStr, InvalidText> 
 }
 
 /// A text as it can be printed in a line: with a blank in place of each control character, which
-/// a terminal would obey.
+/// a terminal would obey, see `is_control`.
 pub fn without_controls(text: &str) -> Cow<'_, str> {
-    match text.contains(char::is_control) {
-        true => text.replace(char::is_control, " ").into(),
+    match text.contains(is_control) {
+        true => text.replace(is_control, " ").into(),
         false => text.into(),
     }
+}
+
+/// Whether a character is obeyed and not shown: a control character, or one that turns the
+/// direction of writing, after which words stand in another order than they were told.
+fn is_control(character: char) -> bool {
+    let turns = matches!(
+        character,
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+    );
+    turns || character.is_control()
 }
 
 /// Whether a text holds a run of digits as long as a card number's. Digits of all scripts
@@ -218,6 +228,21 @@ mod tests {
     fn control_characters_become_blanks() {
         assert_eq!(without_controls("caf\u{e9} 10"), "caf\u{e9} 10");
         assert_eq!(without_controls("a\u{1b}[2J\nb\u{9b}\u{7f}"), "a [2J b  ");
+    }
+
+    #[test]
+    fn characters_that_turn_the_direction_of_writing_are_control_characters() {
+        for turning in [
+            '\u{61c}', '\u{200e}', '\u{200f}', '\u{202a}', '\u{202e}', '\u{2066}', '\u{2069}',
+        ] {
+            let text = format!("lijn{turning} 10");
+            assert_eq!(
+                parse_text(&text, 100),
+                Err(InvalidText::Control),
+                "{text:?}"
+            );
+            assert_eq!(without_controls(&text), "lijn  10");
+        }
     }
 
     #[test]
