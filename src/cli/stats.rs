@@ -114,15 +114,14 @@ async fn ask(
 ) -> Result<Found, Failure> {
     let progress = progress::spinner("asking; rows so far:");
     let mut figures = Vec::new();
-    let mut first = None;
+    let mut rows = Rows::default();
     let last = loop {
         let mut answer = with_progress::figures(&mut client, request.clone()).await?;
         figures.append(&mut answer.figures);
-        let counted = Counted::of(&answer);
-        let has_moved = counted != *first.get_or_insert(counted);
+        rows.note(Counted::of(&answer));
         progress.set_position(figures.len() as u64);
         if answer.next_page_token.is_empty() || args.limit <= figures.len() {
-            if has_moved {
+            if rows.have_moved {
                 let told = "reports came in between pages: rows may be missing, or there twice";
                 say_aside(&format!("warning: {told}"));
             }
@@ -146,6 +145,22 @@ async fn ask(
 struct Counted {
     total: u64,
     left_out: u64,
+}
+
+/// Whether rows moved between pages.
+#[derive(Debug, Default)]
+struct Rows {
+    /// Of the page before.
+    before: Option<Counted>,
+    have_moved: bool,
+}
+
+impl Rows {
+    /// Once they have moved they have, also where later counts are those of the first page again.
+    fn note(&mut self, counted: Counted) {
+        let before = self.before.replace(counted);
+        self.have_moved |= before.is_some_and(|before| before != counted);
+    }
 }
 
 impl Counted {
@@ -416,6 +431,26 @@ mod tests {
         assert_eq!(made(7, 40, 2), made(8, 40, 2));
         assert_ne!(made(7, 40, 2), made(8, 41, 2));
         assert_ne!(made(7, 40, 2), made(7, 40, 3));
+    }
+
+    #[test]
+    fn rows_that_have_moved_once_have_whatever_is_counted_later() {
+        let have_moved = |totals: &[u64]| {
+            let mut rows = Rows::default();
+            for total in totals {
+                let left_out = 0;
+                rows.note(Counted {
+                    total: *total,
+                    left_out,
+                });
+            }
+            rows.have_moved
+        };
+        assert!(!have_moved(&[40, 40, 40]));
+        assert!(have_moved(&[40, 40, 41]));
+        assert!(have_moved(&[40, 41, 41]));
+        // One came in and one was withdrawn.
+        assert!(have_moved(&[40, 41, 40]));
     }
 
     #[test]
