@@ -2,13 +2,16 @@
 //! connection breaks, which counts once; and whoever is left without an answer is told the way
 //! back to what may have been recorded.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::error::Elapsed;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
 use super::client::ServerArgs;
 use super::failure::{Failure, Kind};
+use super::say_aside;
 use super::serve::Signals;
 use crate::api::pb::v1 as pb;
 use crate::client::{Backoff, advice, chance, is_local};
@@ -16,6 +19,9 @@ use pb::reporting_service_client::ReportingServiceClient;
 
 /// How often a report is sent at most.
 const TRIES_MAX: u32 = 5;
+/// How long an answer is waited for before it is sent again. The server is not told: what it does
+/// until then it does.
+const TRY_MAX: Duration = Duration::from_secs(10);
 /// Longest wait that is sat out; where the server asks for more, the command ends and says so.
 const WAIT_MAX: Duration = Duration::from_secs(10);
 
@@ -108,10 +114,17 @@ async fn until_answered<T>(
     let mut backoff = Backoff::new();
     let mut may_be_recorded = false;
     let mut tries_left = TRIES_MAX;
+    let mut is_told = false;
     loop {
-        let status = match send().await {
-            Ok(answer) => return Ok(answer),
-            Err(status) => status,
+        let status = match tokio::time::timeout(TRY_MAX, send()).await {
+            Ok(Ok(answer)) => return Ok(answer),
+            Ok(Err(status)) => status,
+            Err(elapsed) => {
+                if !std::mem::replace(&mut is_told, true) {
+                    say_aside(&"no answer yet; trying again, which counts once");
+                }
+                unanswered(elapsed)
+            }
         };
         may_be_recorded |= leaves_open(&status);
         tries_left -= 1;
@@ -125,6 +138,13 @@ async fn until_answered<T>(
         }
         tokio::time::sleep(wait).await;
     }
+}
+
+/// As a connection that broke: nothing came of a try in its time.
+fn unanswered(elapsed: Elapsed) -> Status {
+    let mut status = Status::deadline_exceeded("no answer came");
+    status.set_source(Arc::new(elapsed));
+    status
 }
 
 /// Whether the report may have been recorded though this was answered.
@@ -174,6 +194,20 @@ mod tests {
         });
         let left = answered.await.err().map(|end| end.may_be_recorded);
         (tries, left)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn report_that_nobody_answers_is_sent_again_and_given_up_within_two_minutes() {
+        let begun = tokio::time::Instant::now();
+        let mut tries = 0;
+        let answered = until_answered(async || {
+            tries += 1;
+            std::future::pending::<Result<(), Status>>().await
+        });
+        let unanswered = answered.await.expect_err("nobody answers");
+        assert!(unanswered.may_be_recorded);
+        assert!(begun.elapsed() < Duration::from_secs(120));
+        assert_eq!(tries, TRIES_MAX);
     }
 
     #[tokio::test(start_paused = true)]
