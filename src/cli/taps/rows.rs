@@ -23,6 +23,9 @@ static AMSTERDAM: TimeZone = jiff::tz::get!("Europe/Amsterdam");
 /// Latest hour of a service day that is written as one: the night after it ends before.
 const HOUR_MAX: u32 = 47;
 const HOURS_PER_DAY: u32 = 24;
+/// What a number with a separator in it, not quoted, comes to: its first part would be taken for
+/// all of it.
+const TOO_MANY_CELLS: &str = "has more cells than the header: is a separator not quoted?";
 
 /// Which columns there are, and how to read them.
 #[derive(Clone, Debug)]
@@ -79,6 +82,8 @@ struct Places {
     stop: Option<usize>,
     line: Option<usize>,
     count: usize,
+    /// How many cells a line may have, but for empty ones after them: up to the last heading.
+    cells: usize,
 }
 
 /// The lines of a table, one by one.
@@ -135,6 +140,10 @@ impl Rows {
 
     fn row(&mut self, line: u64) -> Result<Row, (String, String)> {
         let columns = &self.columns;
+        let mut beyond = self.record.iter().skip(self.places.cells);
+        if beyond.any(|cell| !cell.is_empty()) {
+            return Err((String::new(), TOO_MANY_CELLS.to_owned()));
+        }
         let cell = |column: &str, place: usize| {
             let cell = self.record.get(place);
             cell.ok_or_else(|| (column.to_owned(), "is missing".to_owned()))
@@ -195,28 +204,57 @@ impl Rows {
 
 impl Places {
     fn find(header: &csv::StringRecord, columns: &Columns) -> Result<Self, Failure> {
-        let place = |column: &str| {
-            let heading = |cell: &&str| cell.eq_ignore_ascii_case(column);
-            let by_name = header.iter().position(|cell| heading(&cell));
-            let by_number = || column.parse::<usize>().ok()?.checked_sub(1);
-            let place = by_name.or_else(by_number);
-            place.filter(|place| *place < header.len()).ok_or_else(|| {
-                let there: Vec<&str> = header.iter().collect();
-                Failure::new(Kind::Refused, format!("there is no column {column:?}"))
-                    .with_detail(format!("the columns are: {}", there.join(", ")))
-                    .with_hint("is --delimiter right?")
-            })
-        };
+        if header.is_empty() {
+            return Err(Failure::new(Kind::Refused, "the table is empty"));
+        }
+        let place = |column: &str| place(header, column);
         let optional = |column: &Option<String>| column.as_deref().map(place).transpose();
-        Ok(Self {
+        let mut places = Self {
             date: place(&columns.date)?,
             hour: optional(&columns.hour)?,
             time: optional(&columns.time)?,
             stop: optional(&columns.stop)?,
             line: optional(&columns.line)?,
             count: place(&columns.count)?,
-        })
+            cells: 0,
+        };
+        let headed = (0..header.len()).rfind(|place| !header[*place].is_empty());
+        places.cells = headed.max(places.last()).map_or(0, |last| last + 1);
+        Ok(places)
     }
+
+    /// The last place that is read.
+    fn last(&self) -> Option<usize> {
+        let optional = [self.hour, self.time, self.stop, self.line];
+        let all = [self.date, self.count].into_iter();
+        all.chain(optional.into_iter().flatten()).max()
+    }
+}
+
+/// Where a column is, by its heading or by its number from 1.
+fn place(header: &csv::StringRecord, column: &str) -> Result<usize, Failure> {
+    let is_called = |place: &usize| header[*place].eq_ignore_ascii_case(column);
+    let by_name: Vec<usize> = (0..header.len()).filter(is_called).collect();
+    let by_number = || column.parse::<usize>().ok()?.checked_sub(1);
+    let place = match by_name[..] {
+        [] => by_number(),
+        [place] => Some(place),
+        [..] => return Err(ambiguous(column, &by_name)),
+    };
+    place.filter(|place| *place < header.len()).ok_or_else(|| {
+        let there: Vec<&str> = header.iter().collect();
+        Failure::new(Kind::Refused, format!("there is no column {column:?}"))
+            .with_detail(format!("the columns are: {}", there.join(", ")))
+            .with_hint("is --delimiter right?")
+    })
+}
+
+fn ambiguous(column: &str, places: &[usize]) -> Failure {
+    let numbers: Vec<String> = places.iter().map(|place| (place + 1).to_string()).collect();
+    let message = format!("several columns are called {column:?}");
+    Failure::new(Kind::Refused, message)
+        .with_detail(format!("their numbers: {}", numbers.join(", ")))
+        .with_hint("name the one that is meant by its number")
 }
 
 impl Columns {
@@ -548,6 +586,65 @@ mod tests {
             .collect();
         assert_eq!(ids, ["GVB:10", "GVB:12"]);
         assert_eq!(start(&rows[0]), "2026-11-22T23:00:00Z");
+    }
+
+    #[test]
+    fn line_with_more_cells_than_the_header_is_refused_unless_they_are_empty() {
+        let check = |header: &str, line: &str, is_taken: bool| {
+            let columns = Columns {
+                count: "taps".into(),
+                ..columns()
+            };
+            let rows = read(&format!("{header}\n{line}\n"), &columns);
+            let refused = rows[0].as_ref().err();
+            let said = refused.map(|refused| (refused.column.as_str(), refused.reason.as_str()));
+            let expected = (
+                "",
+                "has more cells than the header: is a separator not quoted?",
+            );
+            assert_eq!(said, (!is_taken).then_some(expected), "{line}");
+        };
+        let header = "date;hour;station;taps";
+        check(header, "2026-11-05;10;A;1;000", false);
+        check(header, "2026-11-05;10;A;1;;0", false);
+        check(header, "2026-11-05;10;A;\"1000\";; ;", true);
+        check("date;hour;station;taps;;", "2026-11-05;10;A;1;000;", false);
+        check(
+            "date;hour;station;taps;;note",
+            "2026-11-05;10;A;1;x;y",
+            true,
+        );
+        check("date;hour;station;;taps", "2026-11-05;10;A;x;1;000", false);
+    }
+
+    #[test]
+    fn column_that_two_headings_name_is_refused_and_its_number_is_not() {
+        let table = b"date;hour;station;taps;Taps\n2026-11-05;10;A;1;2\n";
+        let taps = |count: &str| {
+            let columns = Columns {
+                count: count.into(),
+                ..columns()
+            };
+            let mut rows = open(table, &columns)?;
+            let row = rows.next()?.expect("a line").expect("a count");
+            Ok::<_, Failure>(row.count.taps)
+        };
+        let refused = taps("taps").expect_err("either of two").to_string();
+        assert!(refused.contains("several columns are called"), "{refused}");
+        assert!(refused.contains("numbers: 4, 5"), "{refused}");
+        assert_eq!(taps("5").expect("one of them"), 2);
+    }
+
+    #[test]
+    fn empty_table_is_told_as_empty() {
+        for table in ["", "\n\r\n"] {
+            let refused = open(table.as_bytes(), &columns()).err().expect("no header");
+            assert_eq!(refused.kind(), Kind::Refused);
+            assert!(
+                refused.to_string().contains("the table is empty"),
+                "{refused}"
+            );
+        }
     }
 
     #[test]
