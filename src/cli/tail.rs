@@ -56,8 +56,9 @@ const FOR_PEOPLE: [(&str, usize, usize); 8] = [
 /// A terminal with fewer columns shows no days, and one with still fewer no seconds.
 const DAYS_WIDTH_MIN: usize = 113;
 const SECONDS_WIDTH_MIN: usize = 74;
-/// How the reasons begin for which a token is good no more, and what it is called wherever it stands.
-const GONE: &str = "TOKEN_";
+/// The reasons for which a token to go on from is good no more, and what it is called wherever it
+/// stands. That a token to call with is not known is none of them: the place is still good.
+const GONE: [&str; 3] = ["TOKEN_OF_OTHER_JOURNAL", "TOKEN_TOO_OLD", "TOKEN_AHEAD"];
 const TOKEN: &str = "resume_token";
 
 /// Which incidents to tell.
@@ -171,7 +172,7 @@ fn failure(error: FollowError, args: &TailArgs, server: &ServerArgs) -> Failure 
     };
     let failure = notice::failure(error, server);
     let info = details.error_info();
-    let is_gone = info.is_some_and(|info| info.reason.starts_with(GONE));
+    let is_gone = info.is_some_and(|info| GONE.contains(&&*info.reason));
     let violations = details.bad_request().map(|bad| &bad.field_violations[..]);
     let is_none = |violations: &[FieldViolation]| violations.iter().any(|one| one.field == TOKEN);
     if !is_gone && !violations.is_some_and(is_none) {
@@ -308,15 +309,28 @@ mod tests {
         args: TailArgs,
     }
 
+    /// What is said of a refusal.
+    fn told(problem: Problem, typed: &[&str]) -> String {
+        let words = ["tail"].iter().chain(typed);
+        let args = Typed::try_parse_from(words).expect("flags").args;
+        let error = FollowError::Refused(Box::new(problem.into()));
+        let server = ServerArgs::at("http://127.0.0.1:1".to_owned());
+        failure(error, &args, &server).to_string()
+    }
+
+    #[test]
+    fn token_to_call_with_that_is_not_known_leaves_the_bookmark_alone() {
+        let place = [&["--bookmark", "here"][..], &["--resume", "01"]];
+        for typed in place {
+            let told = told(Problem::unknown_token(), typed);
+            assert!(told.contains("is not known, or was revoked"), "{told}");
+            assert!(!told.contains("to begin with"), "{told}");
+            assert!(!told.contains("the bookmark"), "{told}");
+        }
+    }
+
     #[test]
     fn token_that_is_good_no_more_is_told_with_the_oldest_that_is() {
-        let told = |problem: Problem, typed: &[&str]| {
-            let words = ["tail"].iter().chain(typed);
-            let args = Typed::try_parse_from(words).expect("flags").args;
-            let error = FollowError::Refused(Box::new(problem.into()));
-            let server = ServerArgs::at("http://127.0.0.1:1".to_owned());
-            failure(error, &args, &server).to_string()
-        };
         let gone = |why| {
             let oldest_token = vec![0x0a, 0xbc];
             Problem::from(LogError::Gone { why, oldest_token })
