@@ -13,7 +13,7 @@ use serde_json::json;
 use super::client::ServerArgs;
 use super::failure::{Failure, Kind};
 use super::output::{Format, Sheet};
-use super::reading::read_folder;
+use super::reading::{check_journal, read_folder};
 use super::serve::{self, FolderError};
 use super::when::{Days, Period};
 use super::{values, when};
@@ -236,10 +236,7 @@ async fn close(dir: &Path, clock_check: ClockCheck, now: Clock) -> Result<(), Fa
     let failed = |error: &(dyn std::error::Error + 'static)| {
         Failure::unexpected(format!("{} cannot be used", dir.display()), error)
     };
-    if !matches!(journal::exists(&dir.join("journal")), Ok(true)) {
-        let message = format!("there is no journal in {}", dir.display());
-        return Err(Failure::new(Kind::NotFound, message));
-    }
+    check_journal(dir)?;
     let network = Network::load_latest(dir).map_err(|error| unusable(&error))?;
     let network = Arc::new(network.unwrap_or_else(Network::built_in));
     let options = Options {
@@ -349,12 +346,9 @@ fn verify(dir: &Path, month: Option<LocalMonth>, format: Format) -> Result<(), F
 /// What is found of editions, and whether nothing is wrong.
 fn verified(dir: &Path, month: Option<LocalMonth>) -> Result<(Sheet, bool), Failure> {
     let unusable = |error: &dyn FolderError| serve::unusable_folder(dir, error);
-    let journal_dir = dir.join("journal");
-    if !matches!(journal::exists(&journal_dir), Ok(true)) {
-        let message = format!("there is no journal in {}", dir.display());
-        return Err(Failure::new(Kind::NotFound, message));
-    }
-    let (reader, _) = journal::open_reader(&journal_dir).map_err(|error| unusable(&error))?;
+    check_journal(dir)?;
+    let opened = journal::open_reader(&dir.join("journal"));
+    let (reader, _) = opened.map_err(|error| unusable(&error))?;
     let library = Library::open_reading(dir, reader).map_err(|error| unusable(&error))?;
     let is_wanted = |found: &LocalMonth| month.is_none_or(|month| month == *found);
     let months = |closed: Vec<Closed>| {
@@ -418,6 +412,25 @@ mod tests {
         assert_eq!(operator_of("not-said").as_deref(), Ok("not-said"));
         assert_eq!(operator_of("gvb").as_deref(), Ok("GVB"));
         assert!(operator_of("not-told").is_err());
+    }
+
+    #[tokio::test]
+    async fn journal_that_cannot_be_looked_into_is_not_told_as_none() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let failures = async || {
+            let now: Clock = Arc::new(|| UtcMillis(0));
+            let closed = close(dir.path(), ClockCheck::Never, now).await;
+            let verified = verified(dir.path(), None).err();
+            [closed.err(), verified].map(|failure| failure.expect("nothing is there"))
+        };
+        for failure in failures().await {
+            assert_eq!(failure.kind(), Kind::NotFound, "{failure}");
+        }
+        std::fs::write(dir.path().join("journal"), "no folder").expect("written");
+        for failure in failures().await {
+            assert_eq!(failure.kind(), Kind::Unexpected, "{failure}");
+            assert!(failure.to_string().contains("cannot list"), "{failure}");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@
 use std::path::Path;
 
 use super::failure::{Failure, Kind};
+use super::serve;
 use crate::journal;
 
 /// Reads a data folder. What looks like damage of its journal while a server has the folder is looked at
@@ -42,6 +43,17 @@ fn written_anew(dir: &Path) -> Failure {
     );
     Failure::new(Kind::TryAgain, message)
         .with_hint("try again; if it stays so, `mistap verify` lists what is damaged")
+}
+
+/// Refuses a data folder without a journal. One that cannot be looked into may have one, and why it
+/// cannot is told.
+pub(super) fn check_journal(dir: &Path) -> Result<(), Failure> {
+    let exists = journal::exists(&dir.join("journal"));
+    if exists.map_err(|error| serve::unusable_folder(dir, &error))? {
+        return Ok(());
+    }
+    let message = format!("there is no journal in {}", dir.display());
+    Err(Failure::new(Kind::NotFound, message))
 }
 
 /// What looks like damage was left by a removal.

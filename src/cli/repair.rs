@@ -12,6 +12,7 @@ use super::failure::{Failure, Kind};
 use super::output::{Card, Format, place};
 use super::progress;
 use super::reading::cut_short;
+use super::serve;
 use crate::auth::{Keys, ReceiptKeys, TokenFile};
 use crate::ingest::CommandClock;
 use crate::ingest::repair::{self, Finding, FoldReport, Rebuilt, RepairError, Report, Restored};
@@ -332,10 +333,10 @@ pub fn failure(error: &RepairError, dir: &Path) -> Failure {
         RepairError::RestoredTooOften => {
             Failure::new(Kind::Refused, message).with_detail(error.to_string())
         }
-        RepairError::Journal(_)
-        | RepairError::BaseMissing
-        | RepairError::BaseDiffers
-        | RepairError::Base(_) => Failure::new(Kind::Damage, message).with_detail(chain(error)),
+        RepairError::Journal(error) => serve::unusable_folder(dir, error),
+        RepairError::BaseMissing | RepairError::BaseDiffers | RepairError::Base(_) => {
+            Failure::new(Kind::Damage, message).with_detail(chain(error))
+        }
         RepairError::Store(_)
         | RepairError::Refill(_)
         | RepairError::Ledger(_)
@@ -361,6 +362,23 @@ fn chain(error: &dyn Error) -> String {
 mod tests {
     use super::*;
     use crate::domain::Position;
+    use crate::journal::JournalError;
+
+    #[test]
+    fn journal_of_another_user_is_not_told_as_damage() {
+        let kind = |error: JournalError| failure(&error.into(), Path::new("here")).kind();
+        let (action, path) = ("list", Path::new("here").to_owned());
+        let source = io::ErrorKind::PermissionDenied.into();
+        let denied = JournalError::Permission {
+            action,
+            path,
+            source,
+        };
+        assert_eq!(kind(denied), Kind::Unexpected);
+        let (dir, position) = (Path::new("here").to_owned(), Position(1));
+        let damaged = JournalError::MissingSegment { dir, position };
+        assert_eq!(kind(damaged), Kind::Damage);
+    }
 
     #[test]
     fn folder_whose_store_was_not_compared_is_not_said_to_be_clean() {

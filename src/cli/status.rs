@@ -9,7 +9,7 @@ use serde_json::json;
 use super::failure::{Failure, Kind};
 use super::key_history::{self, KeyHistory, LOSS_MEANS};
 use super::output::{Format, Sheet};
-use super::reading::read_folder;
+use super::reading::{check_journal, read_folder};
 use super::serve::{self, FolderError};
 use crate::auth::{ReceiptKeys, key_period, period_ends_at};
 use crate::domain::limits::{INCIDENT_MONTHS_DEFAULT, PERSONAL_DAYS_DEFAULT, WORDS_DAYS_DEFAULT};
@@ -36,11 +36,8 @@ fn told(dir: &Path, today: LocalDay) -> Result<Sheet, Failure> {
     let failed = |error: &dyn FolderError| {
         serve::unusable(format!("{} cannot be read", dir.display()), error)
     };
+    check_journal(dir)?;
     let journal_dir = dir.join("journal");
-    if !matches!(journal::exists(&journal_dir), Ok(true)) {
-        let message = format!("there is no journal in {}", dir.display());
-        return Err(Failure::new(Kind::NotFound, message));
-    }
     let (reader, _) = journal::open_reader(&journal_dir).map_err(|error| failed(&error))?;
     let mut sheet = Sheet::new(["what", "state"]);
     let mut say = |what: &str, state: String| sheet.push(vec![json!(what), json!(state)]);
@@ -208,6 +205,18 @@ fn day_of(at: UtcMillis) -> String {
 mod tests {
     use super::*;
     use crate::auth::Keys;
+
+    #[test]
+    fn journal_that_cannot_be_looked_into_is_not_told_as_none() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let today = LocalDay::parse("2026-11-23").expect("a day");
+        let failure = || told(dir.path(), today).err().expect("nothing to tell");
+        assert_eq!(failure().kind(), Kind::NotFound);
+        std::fs::write(dir.path().join("journal"), "no folder").expect("written");
+        let failure = failure();
+        assert_eq!(failure.kind(), Kind::Unexpected);
+        assert!(failure.to_string().contains("cannot list"), "{failure}");
+    }
 
     #[test]
     fn keys_are_told_by_quarter_with_their_end_and_a_lost_file_is_told_as_such() {

@@ -1249,6 +1249,17 @@ async fn folder_that_is_in_use_is_neither_opened_nor_rebuilt() {
     assert!(matches!(nothing, Err(repair::RepairError::NoJournal)));
 }
 
+#[test]
+fn journal_that_cannot_be_looked_into_is_not_told_as_none() {
+    let dir = tempfile::tempdir().expect("a folder");
+    fs::write(folder::journal(dir.path()), "no folder").expect("written");
+    let unread = repair::verify(dir.path(), &mut |_, _| {});
+    assert!(
+        matches!(unread, Err(repair::RepairError::Journal(_))),
+        "{unread:?}"
+    );
+}
+
 #[tokio::test]
 async fn call_larger_than_a_batch_is_recorded_in_order() {
     let place = Place::new();

@@ -117,7 +117,7 @@ impl Finding {
 /// meanwhile, which writes the base and whole segments anew.
 pub fn verify(folder: &Path, progress: Progress<'_>) -> Result<Report, RepairError> {
     let path = folder::journal(folder);
-    if !path.is_dir() {
+    if !journal::exists(&path)? && !path.is_dir() {
         return Err(RepairError::NoJournal);
     }
     let found = verify_once(folder, progress);
