@@ -69,15 +69,30 @@ pub(super) fn prepare(folder: &Path) -> io::Result<()> {
     for parent in named_in {
         File::open(parent)?.sync_all()?;
     }
-    let mode = std::fs::metadata(folder)?.mode() & 0o777;
-    if mode & MODE_OTHERS != 0 {
-        std::fs::set_permissions(folder, Permissions::from_mode(FOLDER_MODE))?;
+    if let Some(mode) = shut(folder)? {
         tracing::warn!(
             mode = format!("{mode:o}"),
             "data folder was open to other users; now shut"
         );
     }
+    // Earlier versions left it open in a folder that is shut. A copy of it alone is not in there.
+    match shut(&journal(folder)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            tracing::warn!(%error, "folder of the journal cannot be shut to other users");
+        }
+        _ => {}
+    }
     Ok(())
+}
+
+/// Shuts a folder to everybody but its owner. Returns which mode it had if it was open.
+fn shut(folder: &Path) -> io::Result<Option<u32>> {
+    let mode = std::fs::metadata(folder)?.mode() & 0o777;
+    if mode & MODE_OTHERS == 0 {
+        return Ok(None);
+    }
+    std::fs::set_permissions(folder, Permissions::from_mode(FOLDER_MODE))?;
+    Ok(Some(mode))
 }
 
 /// The folders that get a new name when this one is made, the outermost first.

@@ -3,6 +3,7 @@
 //! It is a note, never a proof: without it all is taken away again, which changes nothing. Of
 //! another journal, as of a copy that was brought back, it says nothing.
 
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
@@ -10,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::domain::{KeysTold, LocalDay, Position};
 
+const FILE_MODE: u32 = 0o600;
 const FILE_NAME: &str = "retention";
 /// Through where words and messages of operators are gone.
 const WORDS: &str = "words-and-messages";
@@ -105,7 +107,12 @@ impl RemovalProgress {
         text.extend(self.keys.map(|keys| format!("keys {keys:016x}\n")));
         let (path, aside) = (dir.join(FILE_NAME), dir.join(FILE_NAME_ASIDE));
         let write = || {
-            let mut file = fs::File::create(&aside)?;
+            let mut file = fs::OpenOptions::new()
+                .create(true)
+                .truncate(true)
+                .write(true)
+                .mode(FILE_MODE)
+                .open(&aside)?;
             io::Write::write_all(&mut file, text.as_bytes())?;
             file.sync_all()?;
             fs::rename(&aside, &path)?;
@@ -147,6 +154,8 @@ pub fn digest(told: &KeysTold) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt as _;
+
     use super::*;
 
     #[test]
@@ -167,5 +176,14 @@ mod tests {
         };
         gone.write(dir.path()).expect("written");
         assert_eq!(RemovalProgress::read(dir.path()), gone);
+    }
+
+    #[test]
+    fn note_is_its_owners_alone() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let done = RemovalProgress::default();
+        done.write(dir.path()).expect("written");
+        let file = fs::metadata(dir.path().join(FILE_NAME)).expect("there");
+        assert_eq!(file.mode() & 0o777, 0o600);
     }
 }

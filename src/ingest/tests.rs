@@ -911,6 +911,30 @@ async fn folder_is_its_owners_alone() {
 }
 
 #[tokio::test]
+async fn copy_of_a_journal_is_its_owners_alone() {
+    let place = Place::new();
+    let running = place.start();
+    submit_all(&running, 0..10).await;
+    stop(running);
+    let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o777;
+    let journal = folder::journal(place.path());
+    assert_eq!(mode(&journal), 0o700);
+    let in_journal = fs::read_dir(&journal).expect("a folder");
+    let mut files: Vec<_> = in_journal
+        .map(|file| file.expect("a file").path())
+        .collect();
+    assert!(2 <= files.len(), "{files:?}");
+    files.push(checkpoint_file(place.path()));
+    for file in files {
+        assert_eq!(mode(&file), 0o600, "{}", file.display());
+    }
+    // One that an earlier version left open.
+    fs::set_permissions(&journal, fs::Permissions::from_mode(0o755)).expect("set");
+    stop(place.start());
+    assert_eq!(mode(&journal), 0o700);
+}
+
+#[tokio::test]
 async fn minute_that_passes_is_an_entry_and_the_network_one_only_when_it_changes() {
     let place = Place::new();
     let running = place.start();

@@ -11,8 +11,9 @@
 //! nobody erases anything, and is there for no longer.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs::{self, OpenOptions};
 use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -103,7 +104,12 @@ impl Remover {
         let dir = &self.shared.dir;
         let aside = dir.join(aside_name);
         let write = || {
-            let mut file = File::create(&aside)?;
+            let mut file = OpenOptions::new()
+                .create(true)
+                .truncate(true)
+                .write(true)
+                .mode(segment::FILE_MODE)
+                .open(&aside)?;
             file.write_all(&anew.bytes)?;
             file.sync_all()
         };
@@ -249,6 +255,8 @@ fn copy(raw: &RawRecord<'_>) -> Option<Encoded> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use tempfile::TempDir;
 
     use super::*;
@@ -467,6 +475,23 @@ mod tests {
         assert_eq!(position, Position(COUNT + 1));
         assert_eq!(reader.last(), position);
         assert!(verify(dir.path()).expect("readable").problems.is_empty());
+    }
+
+    #[test]
+    fn segment_that_is_written_anew_is_its_owners_alone() {
+        let (dir, _writer, reader) = journal();
+        // As an earlier version left them.
+        let segments = || segment::list(dir.path()).expect("readable");
+        for (_, path) in segments() {
+            fs::set_permissions(path, fs::Permissions::from_mode(0o644)).expect("set");
+        }
+        let remover = Remover::new(&reader);
+        remover
+            .end_incidents(Position(COUNT / 2), None)
+            .expect("written");
+        let (_, first) = &segments()[0];
+        let mode = fs::metadata(first).expect("there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
     }
 
     #[test]

@@ -20,8 +20,9 @@
 //!
 //! What the entries mean is no concern of this module.
 
-use std::fs;
+use std::fs::DirBuilder;
 use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -54,6 +55,8 @@ pub use scan::{Report, SegmentReport, verify};
 pub use writer::Writer;
 
 use segment::Segment;
+
+const FOLDER_MODE: u32 = 0o700;
 
 /// Why the journal cannot be opened, read or appended to.
 #[derive(Debug, thiserror::Error)]
@@ -307,7 +310,11 @@ pub fn open_through(
     if settings.segment_bytes < SEGMENT_BYTES_MIN || SEGMENT_BYTES_MAX < settings.segment_bytes {
         return Err(JournalError::SegmentBytes(settings.segment_bytes));
     }
-    fs::create_dir_all(dir).map_err(|source| JournalError::io("create", dir, source))?;
+    let made = DirBuilder::new()
+        .recursive(true)
+        .mode(FOLDER_MODE)
+        .create(dir);
+    made.map_err(|source| JournalError::io("create", dir, source))?;
     let lock = segment::lock(dir, segment::LOCK_WAIT)?;
     segment::remove_spare(dir)?;
     ended::remove_aside(dir)?;

@@ -10,7 +10,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::io::ErrorKind::{NotFound, UnexpectedEof};
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use bytes::{Buf as _, BufMut as _};
@@ -53,6 +53,7 @@ fn put_down(dir: &Path, content: &[u8], sync: bool) -> io::Result<File> {
         .create(true)
         .truncate(false)
         .write(true)
+        .mode(segment::FILE_MODE)
         .open(path)?;
     file.write_all_at(content, 0)?;
     file.set_len(content.len() as u64)?;
@@ -196,6 +197,8 @@ fn epoch_of(segment: &Path) -> io::Result<Option<Epoch>> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt as _;
+
     use super::*;
 
     #[test]
@@ -224,6 +227,13 @@ mod tests {
         check(&whole, true);
         finish(dir.path(), false).expect("written");
         assert!(!is_left(dir.path()));
+    }
+
+    #[test]
+    fn file_of_a_rewrite_is_its_owners_alone() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let file = put_down(dir.path(), b"told", false).expect("room");
+        assert_eq!(file.metadata().expect("there").mode() & 0o777, 0o600);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
@@ -19,6 +19,8 @@ pub const LOCK_WAIT: Duration = Duration::from_secs(5);
 pub const MARK_BYTES: u64 = 8 * 1024;
 
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
+/// Of every file of a journal: it is its owner's alone wherever it is copied.
+pub const FILE_MODE: u32 = 0o600;
 const LOCK_NAME: &str = "LOCK";
 /// What the lock's file holds once the journal has a segment. Without a segment it proves
 /// that all of them are lost.
@@ -114,6 +116,7 @@ pub fn lock(dir: &Path, wait: Duration) -> Result<File, JournalError> {
         .create(true)
         .truncate(false)
         .write(true)
+        .mode(FILE_MODE)
         .open(&path)
         .map_err(|source| JournalError::io("open", &path, source))?;
     let asked = Instant::now();
@@ -203,6 +206,7 @@ pub fn prepare(dir: &Path, segment_bytes: u64, sync: bool) -> io::Result<File> {
         .create(true)
         .truncate(true)
         .write(true)
+        .mode(FILE_MODE)
         .open(&path)?;
     let prepared = check_room(dir, segment_bytes).and_then(|()| {
         fill(&file, 0, segment_bytes, sync)?;

@@ -705,7 +705,7 @@ fn asking_whether_a_journal_is_in_use_writes_nothing() {
     assert!(is_in_use(dir.path()).expect("readable"));
     drop(writer);
     assert!(!is_in_use(dir.path()).expect("readable"));
-    std::fs::remove_file(&lock).expect("removed");
+    fs::remove_file(&lock).expect("removed");
     assert!(!is_in_use(dir.path()).expect("readable"));
     assert!(!lock.exists());
 }

@@ -6,9 +6,10 @@
 //! that says so; the caller then folds from the base. Parts are encoded and decoded on all
 //! cores, a few megabytes at a time.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::ErrorKind::{IsADirectory, NotFound};
 use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use rayon::prelude::*;
@@ -25,6 +26,8 @@ pub const FILE: &str = "checkpoint";
 pub const LOST_FILE: &str = "checkpoint.lost";
 /// The name of one that was of use no more once the journal said that such entries are lost.
 pub const SET_ASIDE_FILE: &str = "checkpoint.aside";
+/// A checkpoint is its owner's alone wherever it is copied.
+const FILE_MODE: u32 = 0o600;
 /// What is added to a name while the file is written.
 const ASIDE: &str = ".new";
 /// The oldest fold whose states can still be gone on with as a base.
@@ -67,7 +70,13 @@ pub fn write(state: &State, dir: &Path) -> Result<(), CheckpointError> {
 pub(super) fn write_named(state: &State, dir: &Path, name: &str) -> Result<(), CheckpointError> {
     let aside = dir.join(format!("{name}{ASIDE}"));
     let write = || {
-        let mut file = BufWriter::with_capacity(BUFFER_BYTES, File::create(&aside)?);
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(true)
+            .write(true)
+            .mode(FILE_MODE)
+            .open(&aside)?;
+        let mut file = BufWriter::with_capacity(BUFFER_BYTES, file);
         write_parts(state, &mut file)?;
         let file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
         file.sync_all()?;
@@ -325,6 +334,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::super::testing::{EPOCH, Maker, entries};
+    use std::os::unix::fs::MetadataExt as _;
+
     use super::*;
 
     fn folded(count: usize) -> State {
@@ -358,6 +369,14 @@ mod tests {
         assert_eq!(back.recent(), state.recent());
         assert_eq!(bytes_of(&back), bytes_of(&state));
         assert!(!dir.path().join(format!("{FILE}{ASIDE}")).exists());
+    }
+
+    #[test]
+    fn checkpoint_is_its_owners_alone() {
+        let dir = tempfile::tempdir().expect("a folder");
+        write(&folded(10), dir.path()).expect("written");
+        let file = fs::metadata(dir.path().join(FILE)).expect("there");
+        assert_eq!(file.mode() & 0o777, 0o600);
     }
 
     #[test]
