@@ -25,6 +25,7 @@ pub struct Source {
 impl Source {
     /// Looks into the file. An archive must hold one table, or `entry` says which.
     pub fn find(path: &Path, entry: Option<&str>, delimiter: u8) -> Result<Self, Failure> {
+        check_is_file(path)?;
         let mut magic = [0; 4];
         let mut file = open(path)?;
         let is_zip = file.read_exact(&mut magic).is_ok() && magic == ZIP_MAGIC;
@@ -148,14 +149,26 @@ impl Read for Chunks {
     }
 }
 
+/// Refuses what can be read only once, before any of it is read.
+fn check_is_file(path: &Path) -> Result<(), Failure> {
+    let metadata = std::fs::metadata(path).map_err(|error| unreadable(path, &error))?;
+    if metadata.is_file() {
+        return Ok(());
+    }
+    let message = format!("{} must be a file, as it is read twice", path.display());
+    Err(Failure::new(Kind::Refused, message))
+}
+
 fn open(path: &Path) -> Result<File, Failure> {
-    File::open(path).map_err(|error| {
-        let kind = match error.kind() {
-            io::ErrorKind::NotFound => Kind::NotFound,
-            _ => Kind::Unexpected,
-        };
-        Failure::caused(kind, format!("{} cannot be read", path.display()), &error)
-    })
+    File::open(path).map_err(|error| unreadable(path, &error))
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> Failure {
+    let kind = match error.kind() {
+        io::ErrorKind::NotFound => Kind::NotFound,
+        _ => Kind::Unexpected,
+    };
+    Failure::caused(kind, format!("{} cannot be read", path.display()), error)
 }
 
 fn archive(path: &Path) -> Result<zip::ZipArchive<BufReader<File>>, Failure> {
@@ -195,8 +208,31 @@ where
 #[cfg(test)]
 mod tests {
     use std::io::Write;
+    use std::os::fd::AsRawFd as _;
 
     use super::*;
+
+    #[test]
+    fn table_that_can_be_read_only_once_is_refused_before_it_is_read() {
+        let (mut pipe, mut writer) = io::pipe().expect("a pipe");
+        let table = b"Date;Hour\n";
+        writer.write_all(table).expect("room");
+        drop(writer);
+        let path = format!("/proc/self/fd/{}", pipe.as_raw_fd());
+        let refused = Source::find(Path::new(&path), None, b';').expect_err("no file");
+        assert_eq!(refused.kind(), Kind::Refused);
+        let told = refused.to_string();
+        assert!(
+            told.contains("must be a file, as it is read twice"),
+            "{told}"
+        );
+        let mut unread = Vec::new();
+        pipe.read_to_end(&mut unread).expect("readable");
+        assert_eq!(unread, table);
+        let folder = tempfile::tempdir().expect("a folder");
+        let missing = Source::find(&folder.path().join("none"), None, b';');
+        assert_eq!(missing.expect_err("none").kind(), Kind::NotFound);
+    }
 
     #[test]
     fn zipped_table_that_is_too_large_fails_and_is_not_cut() {
