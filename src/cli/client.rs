@@ -11,13 +11,13 @@ use tonic::transport::{ClientTlsConfig, Endpoint};
 use zeroize::Zeroizing;
 
 use super::failure::{Failure, Kind};
+use super::output::file_name;
 use crate::client::{Bearer, Connection};
 use crate::config::EVERYWHERE;
 
 const SERVER_DEFAULT: &str = "http://127.0.0.1:7070";
 const ADDRESSES: &str = "an address looks like http://127.0.0.1:7070, or https://mistap.example behind a proxy with TLS";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-const NO_TOKEN: &str = "the token cannot be had from its file";
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
 
 /// Where the server is.
@@ -125,8 +125,16 @@ impl ServerArgs {
         let Some(file) = &self.token_file else {
             return Ok(self.token.clone().unwrap_or_default());
         };
-        let refused = |error: &dyn Error| Failure::caused(Kind::Refused, NO_TOKEN, error);
+        let name = file_name(file);
+        let refused = |error: &dyn Error| {
+            let message = format!("the token cannot be had from the file {name}");
+            Failure::caused(Kind::Refused, message, error)
+        };
         let text = Zeroizing::new(std::fs::read_to_string(file).map_err(|error| refused(&error))?);
+        if text.trim().is_empty() {
+            let message = format!("the file {name} is empty: it must hold the token");
+            return Err(Failure::new(Kind::Refused, message));
+        }
         Bearer::new(&text).map_err(|error| refused(&error))
     }
 
@@ -176,6 +184,30 @@ fn parse_server(text: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn file_without_a_token_is_named_and_told_as_empty_where_it_is() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("desk.token");
+        let name = file.display().to_string();
+        let refused = || {
+            let server = ServerArgs {
+                token_file: Some(file.clone()),
+                ..ServerArgs::at(SERVER_DEFAULT.to_owned())
+            };
+            server.bearer().err().expect("no token").to_string()
+        };
+        let missing = refused();
+        assert!(missing.contains(&name), "{missing}");
+        assert!(!missing.contains("empty"), "{missing}");
+        std::fs::write(&file, " \n").expect("written");
+        let empty = refused();
+        assert!(empty.contains(&format!("{name} is empty")), "{empty}");
+        std::fs::write(&file, "mist\u{7}ap").expect("written");
+        let wrong = refused();
+        assert!(wrong.contains(&name), "{wrong}");
+        assert!(!wrong.contains("mist\u{7}ap"), "{wrong}");
+    }
 
     #[test]
     fn address_may_lack_its_scheme_and_its_port_only_with_tls() {
