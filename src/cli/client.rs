@@ -195,7 +195,7 @@ mod tests {
                 token_file: Some(file.clone()),
                 ..ServerArgs::at(SERVER_DEFAULT.to_owned())
             };
-            server.bearer().err().expect("no token").to_string()
+            server.bearer().expect_err("no token").to_string()
         };
         let missing = refused();
         assert!(missing.contains(&name), "{missing}");

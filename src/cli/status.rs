@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::failure::{Failure, Kind};
+use super::failure::Failure;
 use super::key_history::{self, KeyHistory, LOSS_MEANS};
 use super::output::{Format, Sheet};
 use super::reading::{check_journal, read_folder};
@@ -205,12 +205,13 @@ fn day_of(at: UtcMillis) -> String {
 mod tests {
     use super::*;
     use crate::auth::Keys;
+    use crate::cli::failure::Kind;
 
     #[test]
     fn journal_that_cannot_be_looked_into_is_not_told_as_none() {
         let dir = tempfile::tempdir().expect("a folder");
         let today = LocalDay::parse("2026-11-23").expect("a day");
-        let failure = || told(dir.path(), today).err().expect("nothing to tell");
+        let failure = || told(dir.path(), today).expect_err("nothing to tell");
         assert_eq!(failure().kind(), Kind::NotFound);
         std::fs::write(dir.path().join("journal"), "no folder").expect("written");
         let failure = failure();

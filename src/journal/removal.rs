@@ -311,8 +311,8 @@ mod tests {
         let remover = Remover::new(&reader);
         let all = remover.rewrites(Position(1), Position(COUNT), Removal::Words);
         let all = all.expect("readable");
-        let first_segment = all.iter().filter(|one| one.path == all[0].path);
-        let last = first_segment.last().expect("it has some");
+        let mut first_segment = all.iter().filter(|one| one.path == all[0].path);
+        let last = first_segment.next_back().expect("it has some");
         let mut before = vec![0; last.bytes.len()];
         let segment = fs::OpenOptions::new()
             .read(true)
