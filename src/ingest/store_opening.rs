@@ -10,16 +10,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::history::History;
 use crate::domain::Position;
 use crate::journal::{JournalError, Reader, Record};
 use crate::ledger::{Ledger, RefillError};
 use crate::store::{NeededBlocks, NeededTaps, Store, StoreError};
-
-/// Between two tries to open a store that another process holds.
-const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
 /// What the store's opening works with.
 pub(super) struct StoreOpening {
@@ -127,14 +124,13 @@ impl StoreOpening {
         }
     }
 
-    /// Says yes after a pause, until nobody needs the store any more: `mistap verify` may hold it for long.
+    /// Says yes until nobody needs the store any more: `mistap verify` may hold it for long.
     fn waits_for_lock(&self) -> impl FnMut() -> bool {
         let mut is_told = false;
         move || {
             if !std::mem::replace(&mut is_told, true) {
                 tracing::warn!("store is held by another process, and waited for");
             }
-            std::thread::sleep(LOCK_PAUSE);
             !self.is_stopping.load(Ordering::Relaxed)
         }
     }

@@ -113,10 +113,11 @@ impl Store {
     /// there: contiguity, checksum, number. Blocks with other numbers are not looked at. If another
     /// process holds the store, waits up to ten seconds.
     pub fn open(dir: &Path, epoch: Epoch, blocks: Range<u32>) -> Result<Self, StoreError> {
-        Self::open_once_free(dir, epoch, blocks, pause_for_lock())
+        Self::open_once_free(dir, epoch, blocks, few_tries())
     }
 
-    /// As `open`; if another process holds the store, tries again as often as `may_retry` says so.
+    /// As `open`; if another process holds the store, tries again after a pause, as often as `may_retry`
+    /// says so.
     pub fn open_once_free(
         dir: &Path,
         epoch: Epoch,
@@ -151,7 +152,7 @@ impl Store {
     /// A new, empty store; anything in the folder is moved aside first.
     pub fn create(dir: &Path, epoch: Epoch) -> Result<Self, StoreError> {
         folder::set_aside(dir)?;
-        let store = Self::open_unchecked(dir, pause_for_lock())?;
+        let store = Self::open_unchecked(dir, few_tries())?;
         let meta = [&[FORMAT], &epoch.0[..]].concat();
         guarded("write to", || store.0.db.insert(META_KEY, meta))?;
         store.sync()?;
@@ -417,18 +418,17 @@ fn open_sled(dir: &Path, mut may_retry: impl FnMut() -> bool) -> Result<sled::Db
         .flush_every_ms(Some(FLUSH_EVERY_MS));
     loop {
         match guarded("open", || config.open()) {
-            Err(StoreError::Locked) if may_retry() => {}
+            Err(StoreError::Locked) if may_retry() => std::thread::sleep(LOCK_PAUSE),
             opened => return opened,
         }
     }
 }
 
-/// Says yes after a pause, until it has been asked too often.
-fn pause_for_lock() -> impl FnMut() -> bool {
+/// Says yes until it has been asked too often.
+fn few_tries() -> impl FnMut() -> bool {
     let mut tries_left = LOCK_TRIES_MAX;
     move || {
         tries_left = tries_left.saturating_sub(1);
-        std::thread::sleep(LOCK_PAUSE);
         tries_left > 0
     }
 }
