@@ -28,8 +28,6 @@ use crate::network::advice::advice;
 
 const JWKS: &str = "/.well-known/jwks.json";
 const PAGE: &str = "/receipt";
-/// The kind of a receipt of an erasure.
-const ERASURE: &str = "erasure";
 const JWKS_TYPE: &str = "application/jwk-set+json";
 /// Nothing is loaded, and the form goes nowhere else.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; \
@@ -221,7 +219,7 @@ fn receipt_html(
     if let Some(drawn) = qr::svg(&receipt.jws) {
         html.push_str(&drawn);
     }
-    let is_erasure = claims["kind"] == ERASURE;
+    let is_erasure = kept.erased.is_some();
     let proves = if is_erasure {
         lang.of(
             "De handtekening hieronder bewijst dat dit is gewist.",
