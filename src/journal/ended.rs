@@ -11,9 +11,8 @@
 //! nobody erases anything, and is there for no longer.
 
 use std::collections::BTreeSet;
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -104,12 +103,7 @@ impl Remover {
         let dir = &self.shared.dir;
         let aside = dir.join(aside_name);
         let write = || {
-            let mut file = OpenOptions::new()
-                .create(true)
-                .truncate(true)
-                .write(true)
-                .mode(segment::FILE_MODE)
-                .open(&aside)?;
+            let mut file = segment::create(&aside)?;
             file.write_all(&anew.bytes)?;
             file.sync_all()
         };

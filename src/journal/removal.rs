@@ -14,10 +14,9 @@ use crate::domain::Position;
 use crate::domain::entry::Removal;
 use crate::domain::limits::REMOVED_AT_ONCE_MAX;
 
-/// Entries of a segment that are looked at together for what was put back.
-const LOOKED_AT_ENTRIES: u64 = 512;
-/// Reports of a segment that are looked at for it, where it has as many.
-const LOOKED_AT_REPORTS: u64 = 64;
+/// Bytes of the last entries of a segment that are looked at for what was put back: those of hundreds of
+/// reports, or of some days with few.
+const LOOKED_AT_BYTES: u64 = 256 * 1024;
 
 /// Takes personal data away, in the process that has the journal open for writing. Several threads
 /// may: one waits for the other.
@@ -55,28 +54,39 @@ impl Remover {
 
     /// Whether any segment holds what was taken away through an entry, as one does that was put back
     /// from a backup by itself. What is taken away goes in the order of entries, so that of each segment
-    /// the last reports are looked at, at the entry or before it. What cannot be read is passed over,
+    /// the last entries are looked at, at that one or before it. What cannot be read is passed over,
     /// and told where nothing is back elsewhere.
     pub fn is_any_back(&self, through: Position, removal: Removal) -> Result<bool, JournalError> {
         self.any_segment(through, |from, last| {
-            let _alone = self.shared.rewriting();
             Ok(!self.rewrites(from, last, removal)?.is_empty())
         })
     }
 
     /// The same of single incidents that have ended.
     pub fn is_any_incident_back(&self, through: Position) -> Result<bool, JournalError> {
-        self.any_segment(through, |from, last| Ok(self.reports(from, last)? != 0))
+        self.any_segment(through, |from, last| {
+            let mut cursor = Cursor::some(Arc::clone(&self.shared), from, last);
+            while let Some(header) = cursor.advance()? {
+                let raw = cursor.record();
+                if raw.is_some_and(|raw| codec::is_of_incident(raw.facts)) {
+                    return Ok(true);
+                }
+                cursor.step(header);
+            }
+            Ok(false)
+        })
     }
 
+    /// Whether it is so for the last entries of any segment. Nothing is written anew meanwhile.
     fn any_segment(
         &self,
         through: Position,
-        is_back: impl Fn(Position, Position) -> Result<bool, JournalError>,
+        is_so: impl Fn(Position, Position) -> Result<bool, JournalError>,
     ) -> Result<bool, JournalError> {
         let mut failure = None;
-        for (first, last) in self.segments_through(through) {
-            match self.is_back_in(first, last, &is_back) {
+        for (from, last) in self.last_of_segments(through) {
+            let _alone = self.shared.rewriting();
+            match is_so(from, last) {
                 Ok(true) => return Ok(true),
                 Ok(false) => {}
                 Err(error) => failure = failure.or(Some(error)),
@@ -85,47 +95,20 @@ impl Remover {
         failure.map_or(Ok(false), Err)
     }
 
-    /// Looks at the last entries of a segment, and at those before until some reports were among them.
-    fn is_back_in(
-        &self,
-        first: Position,
-        last: Position,
-        is_back: impl Fn(Position, Position) -> Result<bool, JournalError>,
-    ) -> Result<bool, JournalError> {
-        let (mut to, mut reports) = (last, 0);
-        while first <= to && reports < LOOKED_AT_REPORTS {
-            let from = Position(to.0.saturating_sub(LOOKED_AT_ENTRIES - 1)).max(first);
-            if is_back(from, to)? {
-                return Ok(true);
-            }
-            reports += self.reports(from, to)?;
-            to = Position(from.0 - 1);
-        }
-        Ok(false)
-    }
-
-    /// How many entries about single incidents there are.
-    fn reports(&self, from: Position, last: Position) -> Result<u64, JournalError> {
-        let _alone = self.shared.rewriting();
-        let mut cursor = Cursor::some(Arc::clone(&self.shared), from, last);
-        let mut reports = 0;
-        while let Some(header) = cursor.advance()? {
-            let raw = cursor.record();
-            reports += u64::from(raw.is_some_and(|raw| codec::is_of_incident(raw.facts)));
-            cursor.step(header);
-        }
-        Ok(reports)
-    }
-
-    /// Where each segment begins and ends, as far as it lies at a position or before it.
-    fn segments_through(&self, through: Position) -> Vec<(Position, Position)> {
+    /// The last entries of each segment, some `LOOKED_AT_BYTES`, as far as it lies at a position or
+    /// before it.
+    fn last_of_segments(&self, through: Position) -> Vec<(Position, Position)> {
         let segments = self.shared.segments();
         let firsts = segments.iter().map(|segment| segment.header.first);
-        let ends = firsts.clone().skip(1).map(|next| Position(next.0 - 1));
-        let all = firsts.zip(ends.chain([through]));
-        let all = all.take_while(|(first, _)| *first <= through);
-        all.map(|(first, last)| (first, last.min(through)))
-            .collect()
+        let ends = firsts.skip(1).map(|next| Position(next.0 - 1));
+        let all = segments.iter().zip(ends.chain([through]));
+        let all = all.take_while(|(segment, _)| segment.header.first <= through);
+        all.map(|(segment, end)| {
+            let last = end.min(through);
+            let marked = segment.extent().marked_before(last, LOOKED_AT_BYTES);
+            (marked.unwrap_or(segment.header.first), last)
+        })
+        .collect()
     }
 
     /// Nobody reads a part again, or erases one, until all is written.

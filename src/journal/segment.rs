@@ -100,6 +100,15 @@ impl Extent {
         self.end += bytes as u64;
     }
 
+    /// The last marked position that lies so many bytes before the record at another; `None` if none
+    /// does.
+    pub fn marked_before(&self, position: Position, bytes: u64) -> Option<Position> {
+        let end = self.seek(position);
+        let marks = self.marks.iter().rev();
+        let mut far = marks.filter(|mark| mark.offset + bytes <= end);
+        far.next().map(|mark| mark.position)
+    }
+
     /// Where to begin reading to come upon the record at `position`.
     pub fn seek(&self, position: Position) -> u64 {
         let after = self.marks.partition_point(|mark| mark.position <= position);
@@ -198,16 +207,18 @@ fn parse_name(path: &Path) -> Option<Position> {
     digits.parse().ok().map(Position)
 }
 
+/// Makes a file of a journal, or empties the one that there is.
+pub fn create(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(true).write(true);
+    options.mode(FILE_MODE).open(path)
+}
+
 /// Makes the file of a segment to come: all zeros, and written, so that an append overwrites
 /// blocks that are already allocated. Leaves nothing behind if there is no room.
 pub fn prepare(dir: &Path, segment_bytes: u64, sync: bool) -> io::Result<File> {
     let path = dir.join(SPARE_NAME);
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(true)
-        .write(true)
-        .mode(FILE_MODE)
-        .open(&path)?;
+    let file = create(&path)?;
     let prepared = check_room(dir, segment_bytes).and_then(|()| {
         fill(&file, 0, segment_bytes, sync)?;
         if sync {
@@ -274,4 +285,25 @@ pub fn fill(file: &File, from: u64, to: u64, sync: bool) -> io::Result<()> {
         offset += bytes as u64;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn position_so_many_bytes_before_another_is_the_last_that_is_far_enough() {
+        const RECORD_BYTES: usize = 1_000;
+        let mut extent = Extent::default();
+        for number in 1..=1_000 {
+            extent.push(Position(number), RECORD_BYTES);
+        }
+        let between = |position: Position| (900 - position.0) * RECORD_BYTES as u64;
+        let before = extent.marked_before(Position(900), 100_000);
+        let before = before.expect("there are more than so many bytes");
+        let marks = 2 * MARK_BYTES;
+        assert!((100_000 - MARK_BYTES..100_000 + marks).contains(&between(before)));
+        assert_eq!(extent.marked_before(Position(900), 1_000_000), None);
+        assert_eq!(Extent::default().marked_before(Position(1), 1), None);
+    }
 }
